@@ -1,0 +1,1 @@
+"""Here is a corpus, make it searchable."""

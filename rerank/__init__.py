@@ -1,0 +1,1 @@
+"""Here are candidates, which of them answer?"""

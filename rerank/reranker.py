@@ -1,0 +1,72 @@
+"""Which of these candidates answer the query: the contract of stage two, and the reranker that judges nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from retrieval.deadline import Deadline
+from retrieval.records import Candidate
+
+RECALL_ORDER: Final = "recall-order"  # the judge's name where nobody judged
+
+
+class RankedBy(StrEnum):
+    """The quantity that an answer is ordered by, which is also its `score`."""
+
+    RELEVANCE = "relevance"  # what the reranker said
+    BLEND = "blend"  # a fixed, declared function of relevance and similarity
+    RECALL_ORDER = "recall-order"  # similarity, as recall had it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranked:
+    """A candidate in its final place."""
+
+    candidate: Candidate
+    rank: int  # 1 is best
+    score: float | None  # the quantity of `ranked_by`; None where there is none (no judge and no similarity)
+    relevance: float | None  # in [0, 1]; None = nobody judged it
+    truncated: bool = False  # the judge read only the beginning of the passage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """All candidates in order, who judged them, and what that cost."""
+
+    ranked: tuple[Ranked, ...]
+    judged_by: str  # the reranker's name, or RECALL_ORDER
+    ranked_by: RankedBy
+    tokens: int = 0  # tokens computed by the reranker
+
+
+class Reranker(Protocol):
+    """Orders candidates by how well they answer the query under an instruction.
+
+    Raises the `RerankError` leaves. It returns every candidate exactly once, or raises: never a part, never a score
+    that nobody computed.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    async def rank(
+        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+    ) -> Ranking: ...
+
+
+class RecallOrder:
+    """Keeps recall's order, and says so."""
+
+    name = RECALL_ORDER
+
+    async def rank(
+        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+    ) -> Ranking:
+        ranked = tuple(
+            Ranked(candidate=candidate, rank=rank, score=candidate.similarity, relevance=None)
+            for rank, candidate in enumerate(candidates, start=1)
+        )
+        return Ranking(ranked=ranked, judged_by=RECALL_ORDER, ranked_by=RankedBy.RECALL_ORDER)

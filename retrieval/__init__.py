@@ -1,0 +1,1 @@
+"""Here is a query, give me candidates."""

@@ -1,0 +1,171 @@
+"""Everything that can go wrong, drawn once.
+
+    WinnowError
+    ├── CallerError                    the request or the command is at fault; the same call fails again
+    │   ├── InvalidRequest
+    │   ├── LimitExceeded
+    │   ├── CollectionNotFound
+    │   ├── CollectionExists
+    │   ├── CollectionNotReady
+    │   ├── DocumentNotFound
+    │   ├── InstructionNotFound
+    │   ├── NotPermitted
+    │   ├── CorpusUnreadable
+    │   ├── ModelNotFound
+    │   ├── ModelUnusable
+    │   ├── ModelMismatch
+    │   └── SettingInvalid
+    ├── UnavailableError               something we depend on cannot answer now; later it may
+    │   ├── RerankError                stage two failed: the answer can still be recall's order
+    │   │   ├── RerankTimeout
+    │   │   ├── RerankOverloaded
+    │   │   ├── RerankUnavailable
+    │   │   └── RerankBreakerOpen
+    │   ├── DeadlineExceeded
+    │   ├── Overloaded
+    │   └── CollectionBusy
+    └── StorageError                   what lies on the disk is not what was written, or cannot be written
+        ├── GenerationCorrupt
+        ├── StoreCorrupt
+        └── WriteFailed
+
+Rule 1: the docstring of a leaf is its message; the detail says which one and, where we know, what to do.
+Rule 2: only leaves are raised. Rule 3: no stage knows a status code (api/problems.py alone maps leaves to them).
+"""
+
+from __future__ import annotations
+
+import inspect
+
+
+class WinnowError(Exception):
+    """Something went wrong in winnow."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+    @property
+    def message(self) -> str:
+        """The docstring's first line, without its full stop, then the detail."""
+        said = (inspect.getdoc(type(self)) or "").splitlines()[0].rstrip(".")
+        return f"{said}: {self.detail}" if self.detail else f"{said}."
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class CallerError(WinnowError):
+    """The request or the command is at fault."""
+
+
+class InvalidRequest(CallerError):
+    """The request does not make sense."""
+
+
+class LimitExceeded(CallerError):
+    """The request is larger than a limit allows."""
+
+
+class CollectionNotFound(CallerError):
+    """There is no collection of this name."""
+
+
+class CollectionExists(CallerError):
+    """A collection of this name exists already."""
+
+
+class CollectionNotReady(CallerError):
+    """The collection exists, but nothing has been indexed into it yet."""
+
+
+class DocumentNotFound(CallerError):
+    """There is no document with this id."""
+
+
+class InstructionNotFound(CallerError):
+    """There is no instruction of this name and version."""
+
+
+class NotPermitted(CallerError):
+    """The key does not permit this."""
+
+
+class CorpusUnreadable(CallerError):
+    """The corpus cannot be read."""
+
+
+class ModelNotFound(CallerError):
+    """The model is neither bundled, nor a folder, nor in the local hub cache."""
+
+
+class ModelUnusable(CallerError):
+    """The model's files do not make a model that winnow can run."""
+
+
+class ModelMismatch(CallerError):
+    """The collection was built with another embedding model than the one that is loaded."""
+
+
+class SettingInvalid(CallerError):
+    """A setting has a value that cannot be used."""
+
+
+class UnavailableError(WinnowError):
+    """Something that winnow depends on cannot answer now."""
+
+
+class RerankError(UnavailableError):
+    """Stage two failed."""
+
+
+class RerankTimeout(RerankError):
+    """The reranker did not finish before the deadline."""
+
+
+class RerankOverloaded(RerankError):
+    """The reranker has more work waiting than it may hold."""
+
+
+class RerankUnavailable(RerankError):
+    """The reranker cannot be reached or does not answer properly."""
+
+
+class RerankBreakerOpen(RerankError):
+    """The reranker has failed repeatedly and is being left alone for a moment."""
+
+
+class DeadlineExceeded(UnavailableError):
+    """The deadline passed before there was anything to answer with."""
+
+
+class Overloaded(UnavailableError):
+    """The service has more work waiting than it may hold."""
+
+
+class CollectionBusy(UnavailableError):
+    """Another process is writing to the collection."""
+
+
+class StorageError(WinnowError):
+    """What lies on the disk is not what was written, or cannot be written."""
+
+
+class GenerationCorrupt(StorageError):
+    """An index generation does not match its manifest."""
+
+
+class StoreCorrupt(StorageError):
+    """The stored corpus cannot be read."""
+
+
+class WriteFailed(StorageError):
+    """The disk did not take what was written; nothing was acknowledged."""
+
+
+def leaves(root: type[WinnowError] = WinnowError) -> frozenset[type[WinnowError]]:
+    """Every error that may be raised: the classes of the tree that have no subclasses."""
+    below = root.__subclasses__()
+    if not below:
+        return frozenset({root})
+    return frozenset(leaf for child in below for leaf in leaves(child))

@@ -1,0 +1,72 @@
+"""The chunks of one collection, by version: the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorBatch:
+    """Some chunks' numbers and vectors, in ascending order of number."""
+
+    numbers: ChunkNumbers
+    vectors: Vectors
+
+
+class StoreSnapshot(Protocol):
+    """One version of the corpus. It never changes, whatever is written meanwhile."""
+
+    @property
+    def version(self) -> int: ...
+
+    def chunk_numbers(self) -> ChunkNumbers:
+        """All live chunk numbers, ascending."""
+        ...
+
+    def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
+        """Numbers and vectors of the chunks whose number is greater than `after`, in bounded batches."""
+        ...
+
+    def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
+        """The chunks of these numbers, in the order asked for; a number that is not live is left out."""
+        ...
+
+    def document(self, document_id: str) -> Document:
+        """The document, put together from its chunks. Raises `DocumentNotFound`."""
+        ...
+
+    def content_hashes(self) -> Mapping[str, str]:
+        """Content hash by document id, for all documents."""
+        ...
+
+    def counts(self) -> tuple[int, int]:
+        """(documents, chunks)."""
+        ...
+
+
+class Store(Protocol):
+    """The corpus of one collection on disk.
+
+    Every write is one commit: readers see all of it or nothing. When a write returns it has reached the disk
+    (files, manifest and folders are synced). One process writes at a time; readers need no lock.
+    Raises `WriteFailed`, `StoreCorrupt`.
+    """
+
+    def snapshot(self) -> StoreSnapshot:
+        """The newest committed version. Cheap when nothing was written since the last call."""
+        ...
+
+    def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
+        """Insert these documents, or replace those of the same ids whole; returns the new version.
+
+        Chunk numbers are assigned here: ascending in the order given, above every number ever used before.
+        """
+        ...
+
+    def delete(self, document_ids: Sequence[str]) -> int:
+        """Remove these documents; ids that are not there are passed over. Returns how many were removed."""
+        ...

@@ -1,0 +1,60 @@
+"""Which vectors are nearest: the contract, and the exact index that every implementation is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from retrieval.records import ChunkNumbers, Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits:
+    """The nearest chunks of one query, nearest first; equal similarities in order of chunk number."""
+
+    numbers: ChunkNumbers  # (<= k,) no repeats, no -1
+    similarities: Vectors  # (same,) float32 cosine
+
+
+class VectorIndex(Protocol):
+    """An immutable set of (chunk number, unit vector) pairs that answers nearest-neighbour queries.
+
+    There is no add: a served index is never mutated (add during search crashes FAISS); a new one is built beside it.
+    """
+
+    @property
+    def dimension(self) -> int: ...
+
+    @property
+    def numbers(self) -> ChunkNumbers:
+        """All chunk numbers, ascending."""
+        ...
+
+    def search(self, query: Vectors, k: int) -> Hits:
+        """The `k` nearest of all, fewer only where the index holds fewer. `query` is (dimension,), unit length."""
+        ...
+
+
+class ExactIndex:
+    """Every similarity by one matrix product in numpy: the oracle, and the small delta of fresh writes."""
+
+    def __init__(self, numbers: ChunkNumbers, vectors: Vectors) -> None:
+        """`numbers` (n,) ascending and unique, `vectors` (n, dimension)."""
+        assert len(numbers) == len(vectors), "one number for each vector. This is a bug."
+        self._numbers = numbers
+        self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+
+    @property
+    def dimension(self) -> int:
+        return int(self._vectors.shape[1])
+
+    @property
+    def numbers(self) -> ChunkNumbers:
+        return self._numbers
+
+    def search(self, query: Vectors, k: int) -> Hits:
+        similarities = self._vectors @ query.astype(np.float32)
+        order = np.lexsort((self._numbers, -similarities))[:k]
+        return Hits(numbers=self._numbers[order], similarities=similarities[order])
