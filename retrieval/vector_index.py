@@ -54,6 +54,11 @@ class ExactIndex:
     def numbers(self) -> ChunkNumbers:
         return self._numbers
 
+    @property
+    def vectors(self) -> Vectors:
+        """One row for each of `numbers`."""
+        return self._vectors
+
     def search(self, query: Vectors, k: int) -> Hits:
         similarities = self._vectors @ query.astype(np.float32)
         order = np.lexsort((self._numbers, -similarities))[:k]

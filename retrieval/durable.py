@@ -1,0 +1,124 @@
+"""Has it reached the disk? The only place that asks for it.
+
+Rule 1: a name appears only over complete content: write beside, sync, rename, sync the folder.
+Rule 2: a failed sync is a failed write. It is never tried again: the kernel has thrown the pages away by then, and a
+second sync would succeed over nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from retrieval.errors import WriteFailed
+
+
+class Syncer(Protocol):
+    """Brings what was written to a file, or the names in a folder, to the disk. Raises `WriteFailed`."""
+
+    def sync(self, path: Path) -> None: ...
+
+
+class DiskSyncer:
+    """fsync."""
+
+    def sync(self, path: Path) -> None:
+        with write_errors(path):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+DISK = DiskSyncer()
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """A full disk, a dying disk, a forbidden folder: all are `WriteFailed`, with what the system said."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteFailed(f"{path}: {error.strerror or error}") from error
+
+
+def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
+    """The folder and the folders above it, each known to its parent on the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with write_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        syncer.sync(folder.parent)
+
+
+def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
+    """A file of this content under this name, or the file that was there before; never a part."""
+    beside = path.with_name(f"{path.name}.tmp")
+    try:
+        with write_errors(path):
+            beside.write_bytes(content)
+        syncer.sync(beside)
+        with write_errors(path):
+            beside.replace(path)
+    except WriteFailed:
+        with suppress(OSError):  # the first failure is the one to report
+            beside.unlink(missing_ok=True)
+        raise
+    syncer.sync(path.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The entries of a folder when it was last synced."""
+
+    names: frozenset[str]
+    folders: frozenset[str]
+
+
+class SyncedTree:
+    """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
+
+    The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
+    rewrites whenever it adds others beside them are named in `rewritten`. After a sync that failed nobody knows what
+    the disk holds: all later ones fail, too, until the tree is opened anew.
+    """
+
+    def __init__(self, root: Path, *, rewritten: frozenset[str] = frozenset(), syncer: Syncer = DISK) -> None:
+        self._root = root
+        self._rewritten = rewritten
+        self._syncer = syncer
+        self._known: dict[Path, _Known] = {}
+        self._failure: WriteFailed | None = None
+
+    def sync(self) -> None:
+        """All that was written since the last call: files first, then the folders that name them, innermost first."""
+        if self._failure is not None:
+            raise WriteFailed(f"{self._root}: an earlier sync failed ({self._failure.detail})") from self._failure
+        try:
+            self._sync_folder(self._root)
+        except WriteFailed as failure:
+            self._failure = failure
+            raise
+
+    def _sync_folder(self, folder: Path) -> None:
+        """Asks the disk only for names; with thousands of old versions, anything more would cost more than the sync."""
+        with write_errors(folder):
+            names = frozenset(os.listdir(folder))  # noqa: PTH208  names are what is needed
+        known = self._known.get(folder)
+        new = names - known.names if known else names
+        folders = frozenset(name for name in new if (folder / name).is_dir())
+        folders |= known.folders & names if known else frozenset()
+        for name in sorted(new - folders | (names & self._rewritten if new else new)):
+            self._syncer.sync(folder / name)
+        for name in sorted(folders):
+            self._sync_folder(folder / name)
+        if new or known is None:
+            self._syncer.sync(folder)
+        if known is None:
+            self._syncer.sync(folder.parent)
+        self._known[folder] = _Known(names=names, folders=folders)

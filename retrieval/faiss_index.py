@@ -1,0 +1,108 @@
+"""All vectors, compared one by one, by FAISS. The only module that names faiss.
+
+The chunk numbers lie beside the FAISS index, not in it: IDMap takes the same number twice without a word, and a number
+that FAISS never sees is a number that it cannot get wrong. FAISS writes in place, without checksum or fsync; here it
+only turns an index into bytes and back, and what becomes of the bytes is decided in retrieval/generation.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO, Final
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.errors import GenerationCorrupt
+from retrieval.records import ChunkNumbers, Vectors
+from retrieval.store import VectorBatch
+from retrieval.vector_index import Hits
+
+FAISS_VERSION: Final = str(faiss.__version__)
+_BLOCK_BYTES: Final = 1 << 20  # bytes; the unit in which an index is written and read
+_PROBE_TOLERANCE: Final = 1e-3  # similarity; far more than rounding, far less than a wrong vector
+_TIES_AHEAD: Final = 16  # hits; how far beyond k to look for vectors as near as the k-th
+
+
+class FaissFlatIndex:
+    """An exact index over inner products; implements `VectorIndex`. Never changed once it is built."""
+
+    def __init__(self, numbers: ChunkNumbers, index: Any) -> None:
+        """`index` holds one vector for each of `numbers`, which ascend."""
+        assert len(numbers) == index.ntotal, "one number for each vector. This is a bug."
+        self._numbers = numbers
+        self._index = index
+
+    @classmethod
+    def build(cls, batches: Iterable[VectorBatch], *, dimension: int) -> FaissFlatIndex:
+        """Holds one batch beside the index at any time."""
+        index = faiss.IndexFlatIP(dimension)
+        numbers = [np.empty(0, dtype=np.int64)]
+        for batch in batches:
+            index.add(np.ascontiguousarray(batch.vectors, dtype=np.float32))
+            numbers.append(batch.numbers)
+        return cls(np.concatenate(numbers), index)
+
+    @property
+    def dimension(self) -> int:
+        return int(self._index.d)
+
+    @property
+    def numbers(self) -> ChunkNumbers:
+        return self._numbers
+
+    def vectors(self, positions: NDArray[np.int64]) -> Vectors:
+        """The stored vectors of `numbers[positions]`."""
+        stored: Vectors = self._index.reconstruct_batch(positions)
+        return stored
+
+    def search(self, query: Vectors, k: int) -> Hits:
+        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
+        fetched = min(k + _TIES_AHEAD, len(self._numbers))
+        while True:
+            if fetched == 0 or k <= 0:
+                return Hits(numbers=np.empty(0, dtype=np.int64), similarities=np.empty(0, dtype=np.float32))
+            similarities, positions = self._index.search(row, fetched)
+            similarities, positions = similarities[0], positions[0]
+            # FAISS may drop any of several equal hits at the end of its list; then the list must be longer.
+            if fetched == len(self._numbers) or similarities[k - 1] > similarities[-1]:
+                break
+            fetched = min(2 * fetched, len(self._numbers))
+        numbers = self._numbers[positions[positions >= 0]]
+        similarities = similarities[positions >= 0]
+        order = np.lexsort((numbers, -similarities))[:k]
+        return Hits(numbers=numbers[order], similarities=similarities[order])
+
+    def write(self, sink: Callable[[bytes], object]) -> None:
+        """The vectors as FAISS keeps them, block by block; the numbers are not among them."""
+        writer = faiss.PyCallbackIOWriter(sink, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
+        faiss.write_index(self._index, writer)
+
+    @classmethod
+    def read(cls, source: BinaryIO, numbers: ChunkNumbers) -> FaissFlatIndex:
+        """The counterpart of `write`. `source` was checked against its checksum: FAISS accepts damaged input."""
+        reader = faiss.PyCallbackIOReader(source.read, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
+        try:
+            index = faiss.read_index(reader)
+        except RuntimeError as error:
+            raise GenerationCorrupt(f"FAISS {FAISS_VERSION} cannot read the index: {error}") from error
+        if not isinstance(index, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
+            raise GenerationCorrupt("the index is not a flat one over inner products")
+        if index.ntotal != len(numbers):
+            raise GenerationCorrupt(f"{index.ntotal} vectors for {len(numbers)} chunk numbers")
+        return cls(numbers, index)
+
+
+def probe(index: FaissFlatIndex, *, count: int = 4) -> None:
+    """Stored vectors find themselves, or whatever is as near. Raises `GenerationCorrupt`.
+
+    Checksums say that the bytes are the right ones; this says that this build of FAISS answers properly from them.
+    """
+    positions = np.arange(0, len(index.numbers), max(1, len(index.numbers) // count), dtype=np.int64)
+    for number, vector in zip(index.numbers[positions], index.vectors(positions), strict=True):
+        hits = index.search(vector, 1)
+        if not (np.isfinite(vector).all() and len(hits.numbers) == 1):
+            raise GenerationCorrupt(f"the vector of chunk {number} finds nothing")
+        if hits.similarities[0] < float(vector @ vector) - _PROBE_TOLERANCE:
+            raise GenerationCorrupt(f"the vector of chunk {number} does not find itself")

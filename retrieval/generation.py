@@ -1,0 +1,321 @@
+"""Which index answers, and is it whole? Published generations of a collection's index.
+
+    generations/g000007/
+      vectors.faiss     the vectors, as FAISS writes them
+      numbers.i64       their chunk numbers, ascending, eight little-endian bytes each
+      manifest.json     what it was built from and with, and size and SHA-256 of the two files above
+      manifest.sha256   of the manifest
+    current             the name of the generation to open
+
+Rule 1: a generation never changes once its folder has its name. Rule 2: the pointer moves last, to something that was
+read back and found right. Rule 3: whatever fails its checks is passed over, visibly, for the one before; with none
+left the collection is served from the store, because a generation is only a cache of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from retrieval.durable import DISK, Syncer, make_folder, write_errors, write_file
+from retrieval.embedder import EmbedderIdentity
+from retrieval.errors import GenerationCorrupt, ModelMismatch
+from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
+from retrieval.layout import CollectionFolder
+from retrieval.records import ChunkNumbers
+from retrieval.store import StoreSnapshot
+
+FORMAT: Final = 1
+GENERATIONS_KEPT: Final = 2  # the one that serves, and the one to fall back to
+METRIC: Final = "inner product"  # of unit vectors, which is their cosine
+
+_VECTORS: Final = "vectors.faiss"
+_NUMBERS: Final = "numbers.i64"
+_MANIFEST: Final = "manifest.json"
+_MANIFEST_SUM: Final = "manifest.sha256"
+_NAME: Final = re.compile(r"g(\d{6,})")
+_BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file of a generation must be."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a generation was built from and with."""
+
+    name: str
+    format: int
+    store_version: int
+    embedder: EmbedderIdentity
+    metric: str
+    count: int  # vectors
+    built_at: str  # UTC, ISO 8601
+    built_with: str  # "faiss 1.15.1"
+    files: dict[str, FileFacts]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """An open generation."""
+
+    manifest: Manifest
+    index: FaissFlatIndex
+    fallback_from: str | None = None  # what should have been opened, and why it was not
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationCheck:
+    """What `verify` found in one generation."""
+
+    name: str
+    current: bool
+    manifest: Manifest | None
+    fault: str | None  # None: everything is as the manifest says
+
+
+def publish(
+    folder: CollectionFolder, snapshot: StoreSnapshot, identity: EmbedderIdentity, *, syncer: Syncer = DISK
+) -> Manifest:
+    """Builds an index of the snapshot and makes it the current generation. The caller holds the collection's lock.
+
+    Killed at any moment it leaves the previous generation current, and at worst a folder that the next call removes.
+    """
+    make_folder(folder.generations, syncer=syncer)
+    _remove_unfinished(folder)
+    name = f"g{max(map(_ordinal, _names(folder)), default=0) + 1:06d}"
+    beside = folder.generations / f"{name}.tmp"
+    make_folder(beside, syncer=syncer)
+    count, files = _write_index(beside, snapshot, identity.dimension)
+    manifest = Manifest(
+        name=name,
+        format=FORMAT,
+        store_version=snapshot.version,
+        embedder=identity,
+        metric=METRIC,
+        count=count,
+        built_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        built_with=f"faiss {FAISS_VERSION}",
+        files=files,
+    )
+    _write_manifest(beside, manifest, syncer=syncer)
+    _read_back(beside, manifest)
+    for file in files:
+        syncer.sync(beside / file)
+    syncer.sync(beside)
+    with write_errors(folder.generations):
+        beside.rename(folder.generations / name)
+    syncer.sync(folder.generations)
+    write_file(folder.current, f"{name}\n".encode("ascii"), syncer=syncer)
+    _remove_old(folder)
+    return manifest
+
+
+def current_name(folder: CollectionFolder) -> str | None:
+    """What the pointer names, unchecked; None where nothing was published or the pointer is damaged."""
+    try:
+        name = folder.current.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return name if _NAME.fullmatch(name) else None
+
+
+def open_newest(folder: CollectionFolder, identity: EmbedderIdentity) -> Generation | None:
+    """The current generation, or the newest one before it that is whole; None where nothing was ever published.
+
+    Raises `ModelMismatch` if it was built with another model, and `GenerationCorrupt` if there are generations and
+    none is whole.
+    """
+    wanted = current_name(folder)
+    opened, faults = _newest_whole(folder, wanted)
+    while opened is None and current_name(folder) != wanted:  # another process published and removed what we tried
+        wanted = current_name(folder)
+        opened, faults = _newest_whole(folder, wanted)
+    if opened is not None:
+        _require_identity(opened.manifest, identity)
+    elif faults:
+        raise GenerationCorrupt(f"no generation can be opened ({'; '.join(faults)}); index the collection again")
+    return opened
+
+
+def _newest_whole(folder: CollectionFolder, wanted: str | None) -> tuple[Generation | None, list[str]]:
+    """The first generation that passes its checks, and what was wrong with those before it."""
+    faults = [] if wanted or not _names(folder) else ["the pointer to the current generation is damaged"]
+    for name in _names_to_try(folder, wanted):
+        try:
+            manifest, index = _open(folder.generations / name)
+        except GenerationCorrupt as fault:
+            faults.append(f"{name}: {fault.detail}")
+            continue
+        return Generation(manifest=manifest, index=index, fallback_from="; ".join(faults) or None), faults
+    return None, faults
+
+
+def verify(folder: CollectionFolder) -> list[GenerationCheck]:
+    """Every generation that is there, newest first, with every checksum and count compared."""
+    current = current_name(folder)
+    checks = []
+    for name in _names(folder):
+        manifest, fault = None, None
+        try:
+            manifest, _ = _open(folder.generations / name)
+        except GenerationCorrupt as corrupt:
+            fault = corrupt.detail
+        checks.append(GenerationCheck(name=name, current=name == current, manifest=manifest, fault=fault))
+    if current is not None and current not in {check.name for check in checks}:
+        checks.insert(0, GenerationCheck(name=current, current=True, manifest=None, fault="its folder is missing"))
+    return checks
+
+
+def _open(path: Path) -> tuple[Manifest, FaissFlatIndex]:
+    """Raises `GenerationCorrupt` unless everything in the folder is what its manifest says."""
+    manifest = _read_manifest(path)
+    if manifest.name != path.name.removesuffix(".tmp"):
+        raise GenerationCorrupt(f"its manifest is that of {manifest.name}")
+    for file, facts in manifest.files.items():
+        found = _facts(path / file)
+        if found != facts:
+            raise GenerationCorrupt(f"{file} is not what was written ({found.bytes} bytes, expected {facts.bytes})")
+    numbers = _read_numbers(path / _NUMBERS)
+    with (path / _VECTORS).open("rb") as source:
+        index = FaissFlatIndex.read(source, numbers)
+    if len(numbers) != manifest.count or index.dimension != manifest.embedder.dimension:
+        raise GenerationCorrupt(f"{len(numbers)} vectors of {index.dimension} dimensions are not what was published")
+    probe(index)
+    return manifest, index
+
+
+def _read_back(path: Path, manifest: Manifest) -> None:
+    """What was written is what is there: a short write that nobody reported is found now and not at the next start."""
+    opened, _ = _open(path)
+    if opened != manifest:
+        raise GenerationCorrupt(f"{path.name} reads back as something else")
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        content = (path / _MANIFEST).read_bytes()
+        expected = (path / _MANIFEST_SUM).read_bytes()
+    except OSError as error:
+        raise GenerationCorrupt(f"its manifest cannot be read: {error}") from error
+    if _hex(content) != expected:
+        raise GenerationCorrupt("its manifest is not what was written")
+    fields: dict[str, Any] = json.loads(content)
+    if fields.get("format") != FORMAT:
+        raise GenerationCorrupt(f"format {fields.get('format')} is not known to this version of winnow")
+    fields["embedder"] = EmbedderIdentity(**fields["embedder"])
+    fields["files"] = {file: FileFacts(**facts) for file, facts in fields["files"].items()}
+    return Manifest(**fields)
+
+
+def _write_manifest(path: Path, manifest: Manifest, *, syncer: Syncer) -> None:
+    content = json.dumps(asdict(manifest), indent=2, ensure_ascii=False).encode("utf-8")
+    write_file(path / _MANIFEST, content, syncer=syncer)
+    write_file(path / _MANIFEST_SUM, _hex(content), syncer=syncer)
+
+
+def _hex(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode("ascii")
+
+
+def _write_index(path: Path, snapshot: StoreSnapshot, dimension: int) -> tuple[int, dict[str, FileFacts]]:
+    """How many vectors, and the files that hold them. The index is out of memory again when this returns."""
+    index = FaissFlatIndex.build(snapshot.vectors(), dimension=dimension)
+    numbers = index.numbers.astype("<i8").tobytes()
+    files = {
+        _VECTORS: _write_hashed(path / _VECTORS, index.write),
+        _NUMBERS: _write_hashed(path / _NUMBERS, lambda sink: sink(numbers)),
+    }
+    return len(index.numbers), files
+
+
+def _write_hashed(path: Path, write: Callable[[Callable[[bytes], object]], object]) -> FileFacts:
+    """What `write` puts into the sink goes into the file; the facts are of what was to be written."""
+    digest = hashlib.sha256()
+    size = 0
+
+    with write_errors(path), path.open("wb") as file:
+
+        def sink(block: bytes) -> None:
+            nonlocal size
+            digest.update(block)
+            size += len(block)
+            file.write(block)
+
+        write(sink)
+    return FileFacts(bytes=size, sha256=digest.hexdigest())
+
+
+def _facts(path: Path) -> FileFacts:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256")
+            return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
+    except OSError as error:
+        raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def _read_numbers(path: Path) -> ChunkNumbers:
+    numbers = np.fromfile(path, dtype="<i8").astype(np.int64)
+    if not bool((np.diff(numbers) > 0).all()):
+        raise GenerationCorrupt("its chunk numbers do not ascend")
+    return numbers
+
+
+def _require_identity(manifest: Manifest, identity: EmbedderIdentity) -> None:
+    built = manifest.embedder
+    if built != identity:
+        raise ModelMismatch(
+            f"generation {manifest.name} was built with {built.name} ({built.revision[:12]}, {built.dimension} "
+            f"dimensions, {built.prompt_format}); loaded is {identity.name} ({identity.revision[:12]}, "
+            f"{identity.dimension} dimensions, {identity.prompt_format})"
+        )
+
+
+def _names(folder: CollectionFolder) -> list[str]:
+    """Generations that have their final name, newest first."""
+    if not folder.generations.is_dir():
+        return []
+    names = [path.name for path in folder.generations.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(names, key=_ordinal, reverse=True)
+
+
+def _names_to_try(folder: CollectionFolder, wanted: str | None) -> list[str]:
+    """The current one, then those before it. One that is newer than the pointer was never acknowledged."""
+    older = [name for name in _names(folder) if wanted is None or _ordinal(name) < _ordinal(wanted)]
+    return older if wanted is None else [wanted, *older]
+
+
+def _ordinal(name: str) -> int:
+    return int(name[1:])
+
+
+def _remove_unfinished(folder: CollectionFolder) -> None:
+    """Folders that a killed `publish` left behind."""
+    with write_errors(folder.generations):
+        for path in folder.generations.glob("g*.tmp"):
+            shutil.rmtree(path)
+
+
+def _remove_old(folder: CollectionFolder) -> None:
+    with write_errors(folder.generations):
+        for name in _names(folder)[GENERATIONS_KEPT:]:
+            shutil.rmtree(folder.generations / name)

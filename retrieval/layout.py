@@ -1,0 +1,68 @@
+"""Where does everything lie below the data folder? No other module puts a path together.
+
+ROOT/
+  catalog.sqlite                          who owns what
+  collections/TENANT/NAME/
+    lock                                  held by the one process that writes
+    corpus.lance/                         the chunks: the truth
+    generations/g000001/                  an index of them: a cache, immutable
+    current                               the name of the generation to open
+    rejects.jsonl                         records of the last run that could not be taken
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from retrieval.errors import InvalidRequest
+from retrieval.limits import COLLECTION_NAME_PATTERN
+
+_SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionFolder:
+    """The files of one collection."""
+
+    path: Path
+
+    @property
+    def corpus(self) -> Path:
+        return self.path / "corpus.lance"
+
+    @property
+    def generations(self) -> Path:
+        return self.path / "generations"
+
+    @property
+    def current(self) -> Path:
+        return self.path / "current"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "lock"
+
+    @property
+    def rejects(self) -> Path:
+        return self.path / "rejects.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of a deployment."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.sqlite"
+
+    def collection(self, tenant: str, name: str) -> CollectionFolder:
+        """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""
+        for segment in (tenant, name):
+            if not _SEGMENT.fullmatch(segment):
+                raise InvalidRequest(f"{segment!r} cannot be a name here; names match {COLLECTION_NAME_PATTERN}")
+        return CollectionFolder(self.root / "collections" / tenant / name)

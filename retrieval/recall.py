@@ -1,0 +1,83 @@
+"""Which chunks are worth judging for this query? Embed it, search, fetch the texts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+from retrieval.deadline import Deadline
+from retrieval.embedder import DEFAULT_TASK, Embedder
+from retrieval.errors import DeadlineExceeded
+from retrieval.records import Candidate, Vectors
+from retrieval.searchable import Searchable, View
+from retrieval.vector_index import Hits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """The candidates of one query, nearest first, and what finding them took."""
+
+    candidates: tuple[Candidate, ...]
+    generation: str | None  # None: no generation is open, everything was compared from the store
+    store_version: int
+    embed_ms: float
+    recall_ms: float
+    fetch_ms: float
+    tokens: int  # computed by the embedder
+
+
+class Recall:
+    """Stage one over one collection."""
+
+    def __init__(self, *, embedder: Embedder, searchable: Searchable) -> None:
+        self._embedder = embedder
+        self._searchable = searchable
+
+    async def find(
+        self, query: str, *, width: int, task: str = DEFAULT_TASK, deadline: Deadline | None = None
+    ) -> Recalled:
+        """The `width` nearest chunks, fewer only where the collection has fewer.
+
+        Raises `CollectionNotReady`, `DeadlineExceeded` before a stage that would start too late, and what the embedder
+        raises. Without a deadline it takes as long as it takes.
+        """
+        until = deadline or Deadline.never()
+        _require_time(until, "embedding")
+        began = time.perf_counter()
+        embeddings = await self._embedder.embed_queries([query], task)
+        embedded = time.perf_counter()
+        _require_time(until, "recall")
+        view, hits = await asyncio.to_thread(self._search, embeddings.vectors[0], width)
+        recalled = time.perf_counter()
+        _require_time(until, "fetching texts")
+        candidates = await asyncio.to_thread(_fetch, view, hits)
+        fetched = time.perf_counter()
+        return Recalled(
+            candidates=candidates,
+            generation=view.generation,
+            store_version=view.store_version,
+            embed_ms=1000.0 * (embedded - began),
+            recall_ms=1000.0 * (recalled - embedded),
+            fetch_ms=1000.0 * (fetched - recalled),
+            tokens=embeddings.tokens,
+        )
+
+    def _search(self, vector: Vectors, width: int) -> tuple[View, Hits]:
+        view = self._searchable.view()
+        return view, view.search(vector, width)
+
+
+def _fetch(view: View, hits: Hits) -> tuple[Candidate, ...]:
+    """The hits with their texts, from the very version of the store that they were checked against."""
+    chunks = view.snapshot.chunks(hits.numbers.tolist())
+    assert len(chunks) == len(hits.numbers), "a view answers with live chunks only. This is a bug."
+    return tuple(
+        Candidate(chunk=chunk, recall_rank=rank, similarity=float(similarity))
+        for rank, (chunk, similarity) in enumerate(zip(chunks, hits.similarities, strict=True), start=1)
+    )
+
+
+def _require_time(deadline: Deadline, stage: str) -> None:
+    if deadline.has_passed:
+        raise DeadlineExceeded(f"before {stage}")

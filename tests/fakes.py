@@ -1,0 +1,247 @@
+"""Real implementations of the seams that need no disk and no model; the contract suites run over them as well.
+
+Rule 1: a fake keeps its contract: a test that passes here must mean something. Rule 2: nothing is patched anywhere.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from rerank.reranker import Ranked, RankedBy, Ranking
+from retrieval.deadline import Deadline
+from retrieval.durable import write_errors
+from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
+from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
+from retrieval.recall import Recalled
+from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
+from retrieval.store import VectorBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemorySnapshot:
+    """One version of a MemoryStore. Implements `StoreSnapshot`."""
+
+    version: int
+    documents: Mapping[str, Document]
+    stored: Mapping[int, tuple[Chunk, Vectors]]  # by chunk number, ascending
+
+    def chunk_numbers(self) -> ChunkNumbers:
+        return np.fromiter(self.stored, dtype=np.int64, count=len(self.stored))
+
+    def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
+        newer = [(number, vector) for number, (_, vector) in self.stored.items() if number > after]
+        for start in range(0, len(newer), 3):  # small, so that callers meet more than one batch
+            numbers, vectors = zip(*newer[start : start + 3], strict=True)
+            yield VectorBatch(numbers=np.array(numbers, dtype=np.int64), vectors=np.stack(vectors))
+
+    def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
+        return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
+
+    def document(self, document_id: str) -> Document:
+        if document_id not in self.documents:
+            raise DocumentNotFound(document_id)
+        return self.documents[document_id]
+
+    def content_hashes(self) -> Mapping[str, str]:
+        return {document_id: document.content_hash for document_id, document in self.documents.items()}
+
+    def counts(self) -> tuple[int, int]:
+        return len(self.documents), len(self.stored)
+
+
+class MemoryStore:
+    """The corpus of one collection in memory. Implements `Store`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._next_number = 0
+        self._newest = MemorySnapshot(version=1, documents=MappingProxyType({}), stored=MappingProxyType({}))
+
+    def snapshot(self) -> MemorySnapshot:
+        return self._newest
+
+    def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
+        with self._lock:
+            ids = frozenset(embedded.document.id for embedded in documents)
+            assert len(ids) == len(documents) > 0, "different documents, at least one. This is a bug."
+            kept, stored = self._without(ids)
+            for embedded in documents:
+                kept[embedded.document.id] = embedded.document
+                for ordinal, span in enumerate(embedded.spans):
+                    chunk = _chunk(self._next_number, ordinal, span.start, span.end, embedded.document)
+                    stored[self._next_number] = (chunk, np.array(embedded.vectors[ordinal], dtype=np.float32))
+                    self._next_number += 1
+            return self._commit(kept, stored)
+
+    def delete(self, document_ids: Sequence[str]) -> int:
+        with self._lock:
+            gone = frozenset(document_ids) & self._newest.documents.keys()
+            if gone:
+                self._commit(*self._without(gone))
+            return len(gone)
+
+    def _without(self, gone: frozenset[str]) -> tuple[dict[str, Document], dict[int, tuple[Chunk, Vectors]]]:
+        documents = {name: document for name, document in self._newest.documents.items() if name not in gone}
+        stored = {number: row for number, row in self._newest.stored.items() if row[0].document_id not in gone}
+        return documents, stored
+
+    def _commit(self, documents: dict[str, Document], stored: dict[int, tuple[Chunk, Vectors]]) -> int:
+        version = self._newest.version + 1
+        self._newest = MemorySnapshot(
+            version=version, documents=MappingProxyType(documents), stored=MappingProxyType(stored)
+        )
+        return version
+
+
+def _chunk(number: int, ordinal: int, start: int, end: int, document: Document) -> Chunk:
+    return Chunk(
+        number=number,
+        document_id=document.id,
+        ordinal=ordinal,
+        start=start,
+        end=end,
+        title=document.title,
+        text=document.text[start:end],
+        url=document.url,
+        metadata=document.metadata,
+    )
+
+
+class HashEmbedder:
+    """Texts that share character n-grams are near each other: no model, no download, the same on every machine.
+
+    Each 1-, 2- and 3-gram adds +1 or -1 to one dimension, both chosen by its CRC-32; the sum is made unit length.
+    """
+
+    def __init__(self, *, dimension: int = 64, name: str = "hash-embedder", revision: str = "1") -> None:
+        self._identity = EmbedderIdentity(name=name, revision=revision, dimension=dimension)
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        return self._identity
+
+    async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
+        return self._embed(texts)  # a real embedder reads the task; n-grams need not
+
+    async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        return self._embed(texts)
+
+    def _embed(self, texts: Sequence[str]) -> Embeddings:
+        vectors = np.stack([self._vector(text) for text in texts]) if texts else np.empty((0, self._identity.dimension))
+        return Embeddings(vectors=vectors.astype(np.float32), tokens=sum(len(text) + 1 for text in texts))
+
+    def _vector(self, text: str) -> Vectors:
+        vector = np.zeros(self._identity.dimension, dtype=np.float32)
+        vector[0] = 0.5  # an empty text has a direction too
+        folded = f" {text.casefold()} "
+        for size in (1, 2, 3):
+            for start in range(len(folded) - size + 1):
+                code = zlib.crc32(folded[start : start + size].encode("utf-8", "surrogatepass"))
+                vector[code % len(vector)] += 1.0 if code & 0x8000_0000 else -1.0
+        if not vector.any():  # the n-grams may cancel out to nothing
+            vector[0] = 1.0
+        unit: Vectors = vector / np.linalg.norm(vector)
+        return unit
+
+
+class WatchedSyncer:
+    """Remembers what was to be synced, without waiting for the disk, and fails where told to. Implements `Syncer`."""
+
+    def __init__(self, *, fail_at: int | None = None) -> None:
+        """`fail_at` counts from 0; that call and all that follow it fail, as on a disk that has died."""
+        self.synced: list[Path] = []
+        self.state_when_synced: dict[Path, tuple[int, int]] = {}  # size and mtime_ns, when it was last synced
+        self._fail_at = fail_at
+
+    def sync(self, path: Path) -> None:
+        if self._fail_at is not None and len(self.synced) >= self._fail_at:
+            raise WriteFailed(f"{path}: scripted")
+        with write_errors(path):
+            self.state_when_synced[path] = state_of(path)
+        self.synced.append(path)
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """Changes when a file is written, or an entry of a folder comes, goes or is renamed."""
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+class ScriptedRecall:
+    """Recalls the texts it was given, in their order, whatever is asked. Implements `FindsCandidates`.
+
+    A text "id|text" is a chunk of that document; each stands 0.01 less near than the one before.
+    """
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
+        self.widths: list[int] = []  # asked for, in order
+
+    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled:
+        if deadline.has_passed:
+            raise DeadlineExceeded("before embedding")
+        self.widths.append(width)
+        return Recalled(
+            candidates=tuple(self._candidates())[:width],
+            generation="g000001",
+            store_version=7,
+            embed_ms=1.0,
+            recall_ms=2.0,
+            fetch_ms=3.0,
+            tokens=len(query),
+        )
+
+    def _candidates(self) -> Iterator[Candidate]:
+        chunks_of: dict[str, int] = {}
+        for place, scripted in enumerate(self._texts):
+            document_id, text = scripted.split("|") if "|" in scripted else (f"doc-{place}", scripted)
+            ordinal = chunks_of.setdefault(document_id, 0)
+            chunks_of[document_id] += 1
+            document = Document(id=document_id, text=text)
+            chunk = _chunk(place, ordinal, 0, len(text), document)
+            yield Candidate(chunk=chunk, recall_rank=place + 1, similarity=0.9 - 0.01 * place)
+
+
+class PrefersWord:
+    """Judges by one word: 0.9 where the passage has it, 0.1 where it has not. Implements `Reranker`."""
+
+    name = "prefers-word"
+
+    def __init__(self, word: str) -> None:
+        self._word = word
+        self.instructions: list[str] = []  # under which it judged, in order
+
+    async def rank(
+        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+    ) -> Ranking:
+        if deadline.has_passed:
+            raise RerankTimeout("before judging")
+        self.instructions.append(instruction)
+        relevances = [0.9 if self._word in each.chunk.passage else 0.1 for each in candidates]
+        order = sorted(range(len(candidates)), key=lambda place: (-relevances[place], candidates[place].recall_rank))
+        ranked = tuple(
+            Ranked(candidate=candidates[place], rank=rank, score=relevances[place], relevance=relevances[place])
+            for rank, place in enumerate(order, start=1)
+        )
+        return Ranking(ranked=ranked, judged_by=self.name, ranked_by=RankedBy.RELEVANCE, tokens=10 * len(candidates))
+
+
+class FailingReranker:
+    """Fails in one way, always. Implements `Reranker`."""
+
+    name = "failing"
+
+    def __init__(self, failure: RerankError) -> None:
+        self._failure = failure
+
+    async def rank(
+        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+    ) -> Ranking:
+        raise self._failure

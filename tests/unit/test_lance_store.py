@@ -1,0 +1,265 @@
+"""What LanceStore promises beyond the contract: the disk, other processes, damage, many small commits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval import lance_store
+from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WriteFailed
+from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from retrieval.records import Document
+from tests.builders import DIMENSION, embedded, written
+from tests.fakes import WatchedSyncer, state_of
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "corpus.lance"
+
+
+def create(path: Path, *, syncer: WatchedSyncer | None = None) -> LanceStore:
+    return LanceStore.create(path, dimension=DIMENSION, syncer=syncer or WatchedSyncer())
+
+
+def reopened(path: Path) -> LanceStore:
+    return LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer())
+
+
+def files_of(path: Path) -> list[Path]:
+    return sorted(entry for entry in path.rglob("*") if entry.is_file())
+
+
+def contents(store: LanceStore) -> dict[str, str]:
+    snapshot = store.snapshot()
+    return {name: snapshot.document(name).text for name in snapshot.content_hashes()}
+
+
+def test_everything_is_on_the_disk_when_a_write_returns(path: Path) -> None:
+    """Each file and folder of the dataset was synced after its last change: for inserts, replacements and deletes."""
+    syncer = WatchedSyncer()
+    store = create(path, syncer=syncer)
+    store.replace([written("a", "one", pieces=2), written("b", "two")])
+    store.replace([written("a", "new")])
+    store.delete(["b"])
+    kinds = {file.parent.name for file in files_of(path)}
+    assert kinds == {"data", "_deletions", "_transactions", "_versions", path.name}
+    folders = [path.parent, path, *(entry for entry in path.rglob("*") if entry.is_dir())]
+    for entry in [*files_of(path), *folders]:
+        if entry.name == "next_chunk_number":  # synced under the name it had before the rename
+            assert entry.with_name("next_chunk_number.tmp") in syncer.synced
+        else:
+            assert syncer.state_when_synced[entry] == state_of(entry), entry
+
+
+def test_what_a_commit_names_is_on_the_disk_before_the_commit(path: Path) -> None:
+    """A power cut can leave data without a manifest, but no manifest without its data, and no number used twice."""
+    syncer = WatchedSyncer()
+    store = create(path, syncer=syncer)
+    store.replace([written("a", "one", pieces=2)])
+    before = len(syncer.synced)
+    store.replace([written("a", "two", pieces=2)])
+    kinds = [entry.parent.name if entry.is_file() else entry.name for entry in syncer.synced[before:]]
+    kinds = [kind for kind in kinds if kind.startswith("_") or kind == "data"]
+    assert kinds.index("_versions") > max(at for at, kind in enumerate(kinds) if kind in {"data", "_deletions"})
+    assert syncer.synced[before] == path / "next_chunk_number.tmp"
+
+
+def test_a_disk_that_dies_at_any_sync_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """Wherever it happens: WriteFailed, then all of the write is there or none of it, and no number is used twice."""
+    watched = WatchedSyncer()
+    create(tmp_path / "count" / "corpus.lance").replace([written("a", "old", pieces=2)])
+    LanceStore.open(tmp_path / "count" / "corpus.lance", dimension=DIMENSION, syncer=watched).replace(
+        [written("a", "new"), written("b", "too")]
+    )
+    outcomes = set()
+    for fail_at in range(len(watched.synced)):
+        path = tmp_path / str(fail_at) / "corpus.lance"
+        create(path).replace([written("a", "old", pieces=2)])
+        failing = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer(fail_at=fail_at))
+        with pytest.raises(WriteFailed):
+            failing.replace([written("a", "new"), written("b", "too")])
+        with pytest.raises(WriteFailed):
+            failing.delete(["a"])
+        store = reopened(path)
+        outcomes.add(tuple(sorted(contents(store).items())))
+        used = store.snapshot().chunk_numbers().tolist()
+        store.replace([written("c", "after")])
+        assert contents(store)["c"] == "after"
+        assert store.snapshot().chunk_numbers()[-1] > max(used)
+    assert outcomes <= {(("a", "old"),), (("a", "new"), ("b", "too"))}
+    assert (("a", "old"),) in outcomes
+
+
+def test_numbers_go_on_after_a_restart(path: Path) -> None:
+    """Also where the newest chunks were deleted before it."""
+    store = create(path)
+    store.replace([written("a", "abc", pieces=3), written("b", "de", pieces=2)])
+    store.delete(["b"])
+    again = reopened(path)
+    again.replace([written("b", "x")])
+    assert again.snapshot().chunk_numbers().tolist() == [0, 1, 2, 5]
+
+
+def test_commits_of_another_opener_are_seen(path: Path) -> None:
+    """Two openings of one path, as in two processes: each sees the other's commits at its next snapshot."""
+    first = create(path)
+    second = reopened(path)
+    held = second.snapshot()
+    first.replace([written("a", "from the first")])
+    assert held.counts() == (0, 0)
+    assert contents(second) == {"a": "from the first"}
+    second.replace([written("b", "from the second")])
+    assert contents(first) == {"a": "from the first", "b": "from the second"}
+    assert first.snapshot().chunk_numbers().tolist() == [0, 1]
+
+
+def test_many_small_commits_leave_few_fragments_and_the_same_chunks(path: Path) -> None:
+    """Joining fragments changes no number, no vector and no text, and snapshots taken before it go on reading."""
+    store = create(path)
+    expected = {}
+    for turn in range(SMALL_FRAGMENTS_MAX + 8):
+        source = written(f"d{turn}", f"text {turn}", pieces=2)
+        store.replace([source])
+        expected.update({2 * turn: source.vectors[0].tobytes(), 2 * turn + 1: source.vectors[1].tobytes()})
+        if turn == 20:
+            store.delete(["d3"])
+            held = store.snapshot()
+    del expected[6], expected[7]
+    assert len(store.snapshot().dataset.get_fragments()) <= SMALL_FRAGMENTS_MAX + 1
+    for opened in (store, reopened(path)):
+        snapshot = opened.snapshot()
+        found = {
+            int(number): vector.tobytes()
+            for batch in snapshot.vectors()
+            for number, vector in zip(batch.numbers, batch.vectors, strict=True)
+        }
+        assert found == expected
+        assert [chunk.number for chunk in snapshot.chunks([0, 50, 79, 6])] == [0, 50, 79]
+        assert snapshot.document("d39").text == "text 39"
+    assert held.document("d20").text == "text 20"
+    assert held.counts() == (20, 40)
+
+
+def test_large_reads_come_in_bounded_batches(path: Path) -> None:
+    """No batch is larger than the bound, whatever the size of the commits."""
+    store = create(path)
+    many = lance_store.VECTORS_PER_BATCH + 5
+    store.replace([written("a", "x" * many, pieces=many)])
+    sizes = [len(batch.numbers) for batch in store.snapshot().vectors()]
+    assert max(sizes) <= lance_store.VECTORS_PER_BATCH
+    assert sum(sizes) == many
+
+
+def test_a_store_of_another_dimension_is_another_models(path: Path) -> None:
+    """The message names both dimensions."""
+    create(path)
+    with pytest.raises(ModelMismatch, match="8 dimensions, the model makes 16"):
+        LanceStore.open(path, dimension=16)
+
+
+def test_creating_twice_opens_and_an_interrupted_create_is_completed(path: Path) -> None:
+    """Nothing that was written is lost by it."""
+    create(path)
+    (path / "next_chunk_number").unlink()  # the last thing that `create` writes
+    store = create(path)
+    store.replace([written("a", "kept")])
+    assert contents(create(path)) == {"a": "kept"}
+
+
+def test_what_is_no_store_is_corrupt_and_says_where(path: Path) -> None:
+    """A missing folder, an empty one, and one of another format."""
+    with pytest.raises(StoreCorrupt, match=r"corpus\.lance"):
+        reopened(path)
+    path.mkdir()
+    with pytest.raises(StoreCorrupt, match=r"corpus\.lance"):
+        reopened(path)
+
+
+@pytest.mark.parametrize("damage", [b"", b"7 00000000\n", b"seven", b"\xff\xfe"])
+def test_a_damaged_counter_stops_writing_and_not_reading(path: Path, damage: bytes) -> None:
+    """Guessing the next number could give a used one away again."""
+    store = create(path)
+    store.replace([written("a", "text")])
+    (path / "next_chunk_number").write_bytes(damage)
+    with pytest.raises(StoreCorrupt, match="next chunk number"):
+        reopened(path).replace([written("b", "x")])
+    assert contents(reopened(path)) == {"a": "text"}
+
+
+def test_missing_data_files_are_reported(path: Path) -> None:
+    """Not as an error of the library underneath."""
+    store = create(path)
+    store.replace([written("a", "text")])
+    for file in (path / "data").iterdir():
+        file.unlink()
+    with pytest.raises(StorageError):
+        reopened(path).snapshot().document("a")
+    with pytest.raises(StorageError):
+        list(reopened(path).snapshot().vectors())
+
+
+def test_a_panic_of_the_library_is_a_corrupt_store(path: Path) -> None:
+    """Damage in a manifest makes lance panic, which is no Exception to Python and would end a server."""
+    create(path).replace([written("a", "text")])
+    newest = min((path / "_versions").glob("*.manifest"))
+    newest.write_bytes(newest.read_bytes().replace(b"large_string", b"large_strinG"))
+    with pytest.raises(StoreCorrupt, match="lance panicked"):
+        reopened(path)
+
+
+def test_half_of_a_surrogate_pair_is_refused_before_anything_is_written(path: Path) -> None:
+    """It is a character to Python and none to UTF-8."""
+    store = create(path)
+    before = files_of(path)
+    for document in (
+        Document(id="\ud800", text=""),
+        Document(id="a", text="b\udfffc"),
+        Document(id="a", text="", url="\udc00"),
+    ):
+        with pytest.raises(InvalidRequest, match="surrogate"):
+            store.replace([embedded(document)])
+    assert [file for file in files_of(path) if file not in before] == []
+
+
+@pytest.mark.parametrize("left", [0, 10, -1])
+def test_a_commit_that_a_power_cut_tore_is_passed_over(path: Path, left: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Its manifest was never synced, so nobody was told of it; what was acknowledged before it is all there."""
+    store = create(path)
+    store.replace([written("a", "acknowledged")])
+    store.replace([written("a", "cut off"), written("b", "cut off")])
+    newest = min((path / "_versions").glob("*.manifest"))
+    newest.write_bytes(newest.read_bytes()[:left])
+    again = reopened(path)
+    assert "cut off before it was acknowledged" in caplog.text
+    assert contents(again) == {"a": "acknowledged"}
+    again.replace([written("c", "after")])
+    assert contents(reopened(path)) == {"a": "acknowledged", "c": "after"}
+    assert again.snapshot().chunk_numbers().tolist() == [0, 3]
+
+
+def test_letting_old_versions_go_takes_nothing_of_the_newest(path: Path) -> None:
+    """Not its rows, and not the counter of chunk numbers that lies beside them."""
+    create(path).replace([written("a", "0")])
+    store = reopened(path)
+    for turn in range(5):
+        store.replace([written("a", str(turn))])
+    assert contents(store) == {"a": "4"}
+    store.snapshot().dataset.cleanup_old_versions(older_than=timedelta(0))
+    assert len(list((path / "_versions").glob("*.manifest"))) == 1
+    assert contents(reopened(path)) == {"a": "4"}
+    store.replace([written("b", "after")])
+    assert reopened(path).snapshot().counts() == (2, 2)
+
+
+def test_vectors_are_stored_as_they_came(path: Path) -> None:
+    """Not through float16: the last bits are there."""
+    source = written("a", "text")
+    source.vectors[0, 0] = np.nextafter(np.float32(0.5), np.float32(1.0))
+    store = create(path)
+    store.replace([source])
+    assert next(iter(store.snapshot().vectors())).vectors.dtype == np.float32
+    assert next(iter(store.snapshot().vectors())).vectors[0, 0] == source.vectors[0, 0]

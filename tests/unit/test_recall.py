@@ -1,0 +1,119 @@
+"""retrieval/recall.py: from a query to candidates, and never past the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from retrieval.deadline import Deadline
+from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
+from retrieval.errors import CollectionNotReady, DeadlineExceeded
+from retrieval.generation import publish
+from retrieval.layout import CollectionFolder
+from retrieval.recall import Recall
+from retrieval.records import Document, EmbeddedDocument, Span
+from retrieval.searchable import Searchable
+from tests.fakes import HashEmbedder, MemoryStore
+
+TEXTS = {
+    "refund": "How to get a refund for a returned parcel",
+    "退款": "退货之后如何申请退款",
+    "login": "Reset the password when you cannot log in",
+    "invoice": "Where to find the invoice of an order",
+}
+
+
+async def filled(embedder: Embedder) -> MemoryStore:
+    store = MemoryStore()
+    vectors = (await embedder.embed_passages(list(TEXTS.values()))).vectors
+    store.replace(
+        [
+            EmbeddedDocument(
+                document=Document(id=name, text=text),
+                spans=(Span(start=0, end=len(text)),),
+                vectors=vectors[at : at + 1],
+            )
+            for at, (name, text) in enumerate(TEXTS.items())
+        ]
+    )
+    return store
+
+
+def recall_over(store: MemoryStore, embedder: Embedder, folder: CollectionFolder) -> Recall:
+    searchable = Searchable(folder=folder, store=store, identity=embedder.identity)
+    return Recall(embedder=embedder, searchable=searchable)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> CollectionFolder:
+    return CollectionFolder(tmp_path / "c")
+
+
+async def test_candidates_come_nearest_first_with_their_texts(folder: CollectionFolder) -> None:
+    """Ranks count from 1, similarities are the cosines of the vectors, and the cost is told."""
+    embedder = HashEmbedder(dimension=256)
+    store = await filled(embedder)
+    recalled = await recall_over(store, embedder, folder).find("refund of a parcel", width=3)
+    assert [candidate.recall_rank for candidate in recalled.candidates] == [1, 2, 3]
+    assert recalled.candidates[0].chunk.text == TEXTS["refund"]
+    query = (await embedder.embed_queries(["refund of a parcel"])).vectors[0]
+    for candidate in recalled.candidates:
+        vector = (await embedder.embed_passages([candidate.chunk.text])).vectors[0]
+        assert candidate.similarity == pytest.approx(float(vector @ query), abs=1e-6)
+    assert recalled.tokens == len("refund of a parcel") + 1
+    assert (recalled.generation, recalled.store_version) == (None, store.snapshot().version)
+    assert min(recalled.embed_ms, recalled.recall_ms, recalled.fetch_ms) >= 0.0
+
+
+async def test_the_answer_names_the_generation_it_came_from(folder: CollectionFolder) -> None:
+    """And is the same with it as without it."""
+    embedder = HashEmbedder(dimension=256)
+    store = await filled(embedder)
+    without = await recall_over(store, embedder, folder).find("申请退款", width=10)
+    publish(folder, store.snapshot(), embedder.identity)
+    with_it = await recall_over(store, embedder, folder).find("申请退款", width=10)
+    assert (without.generation, with_it.generation) == (None, "g000001")
+    assert [c.chunk for c in with_it.candidates] == [c.chunk for c in without.candidates]
+    np.testing.assert_allclose(
+        [c.similarity for c in with_it.candidates], [c.similarity for c in without.candidates], atol=1e-6
+    )
+    assert with_it.candidates[0].chunk.document_id == "退款"
+
+
+async def test_an_empty_collection_is_not_ready(folder: CollectionFolder) -> None:
+    """It is no empty answer."""
+    with pytest.raises(CollectionNotReady):
+        await recall_over(MemoryStore(), HashEmbedder(), folder).find("anything", width=10)
+
+
+class CountingEmbedder(HashEmbedder):
+    """Uses up the deadline while it embeds."""
+
+    calls = 0
+
+    def __init__(self, deadline: list[Deadline]) -> None:
+        super().__init__()
+        self._deadline = deadline
+
+    async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
+        self.calls += 1
+        while not self._deadline[0].has_passed:
+            pass
+        return await super().embed_queries(texts, task)
+
+
+async def test_no_stage_starts_after_the_deadline(folder: CollectionFolder) -> None:
+    """Not the embedding of a request that arrives too late, and not the search behind a slow embedding."""
+    deadline = [Deadline.after_ms(0)]
+    embedder = CountingEmbedder(deadline)
+    recall = recall_over(await filled(HashEmbedder()), embedder, folder)
+    with pytest.raises(DeadlineExceeded, match="before embedding"):
+        await recall.find("refund", width=3, deadline=deadline[0])
+    assert embedder.calls == 0
+    deadline[0] = Deadline.after_ms(20)
+    with pytest.raises(DeadlineExceeded, match="before recall"):
+        await recall.find("refund", width=3, deadline=deadline[0])
+    assert embedder.calls == 1
