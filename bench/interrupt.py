@@ -1,0 +1,249 @@
+"""Does `winnow index`, killed at any moment and run again, end as if nothing had happened?
+
+    python -m bench.interrupt --kills 20
+
+Runs the real command, kills it (SIGKILL, by its process id) at moments drawn over the whole time that an undisturbed
+run works on its collection, runs it again, and compares what is there: documents, spans, the bits of every vector,
+the generation that serves them, the rejects file. Exits with 1 if any of it differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import orjson
+
+from indexer.corpus import Record
+from indexer.python_docs import PythonDocsCorpus
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.errors import CollectionNotFound, StoreCorrupt
+from retrieval.generation import open_newest
+from retrieval.lance_store import LanceStore
+from retrieval.layout import Layout
+from retrieval.sql_catalog import SqlCatalog
+
+COLLECTION: Final = "interrupted"
+SECONDS_MAX: Final = 600  # of one run; a run that takes longer hangs
+BAD_LINES: Final = (b"not JSON\n", b'{"id": "no text"}\n', b'{"id": "bad \xff utf-8", "text": "t"}\n')
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredDocument:
+    """What must come out the same."""
+
+    content_hash: str
+    spans: tuple[tuple[int, int], ...]
+    vectors: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A collection after a run."""
+
+    documents: dict[str, StoredDocument]
+    chunks: int
+    generation_serves_all: bool
+    rejects: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """One kill, and what became of it."""
+
+    killed_after_seconds: float  # since the run began to work on its collection
+    documents_then: int  # committed
+    was_over: bool  # the run ended before it could be killed
+    skipped_by_resumed: int
+    is_equal: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """One corpus and one model, to be indexed into many folders."""
+
+    corpus: Path
+    embed_model: str
+
+    def start(self, data: Path) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "api.cli", "index", str(self.corpus), "--collection", COLLECTION]
+        command += ["--data", str(data), "--embed-model", self.embed_model, "--json", "--allow-rejects"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def run(self, data: Path) -> dict[str, object]:
+        """To the end; the report that the command prints."""
+        process = self.start(data)
+        printed, complaints = process.communicate(timeout=SECONDS_MAX)
+        if process.returncode:
+            raise SystemExit(f"winnow index failed with {process.returncode}: {complaints.decode()}")
+        report: dict[str, object] = orjson.loads(printed)
+        return report
+
+    def working_seconds(self, data: Path) -> float:
+        """How long an undisturbed run works on its collection."""
+        process = self.start(data)
+        began = _await_work(process, data)
+        process.communicate(timeout=SECONDS_MAX)
+        return time.monotonic() - began
+
+    def trial(self, data: Path, undisturbed: Outcome, *, kill_after: float) -> Trial:
+        process = self.start(data)
+        _await_work(process, data)
+        was_over = _ends_within(process, kill_after)
+        process.kill()
+        process.communicate(timeout=SECONDS_MAX)
+        documents_then = _documents_in(data)
+        report = self.run(data)
+        return Trial(
+            killed_after_seconds=round(kill_after, 3),
+            documents_then=documents_then,
+            was_over=was_over,
+            skipped_by_resumed=int(str(report["unchanged"])),
+            is_equal=outcome(data) == undisturbed,
+        )
+
+
+def outcome(data: Path) -> Outcome:
+    """Everything of the collection that must not depend on a kill. Chunk numbers may: none is ever used again."""
+    folder = Layout(data).collection(DEFAULT_TENANT, COLLECTION)
+    identity = SqlCatalog.open(Layout(data).catalog).collection(DEFAULT_TENANT, COLLECTION).embedder
+    snapshot = LanceStore.open(folder.corpus, dimension=identity.dimension).snapshot()
+    numbers = snapshot.chunk_numbers()
+    vectors = np.concatenate([batch.vectors for batch in snapshot.vectors()])
+    spans: dict[str, list[tuple[int, int]]] = {}
+    bits: dict[str, bytes] = {}
+    for chunk, vector in zip(snapshot.chunks(numbers.tolist()), vectors, strict=True):
+        spans.setdefault(chunk.document_id, []).append((chunk.start, chunk.end))
+        bits[chunk.document_id] = bits.get(chunk.document_id, b"") + vector.tobytes()
+    documents = {
+        name: StoredDocument(content_hash=content_hash, spans=tuple(spans[name]), vectors=bits[name])
+        for name, content_hash in snapshot.content_hashes().items()
+    }
+    generation = open_newest(folder, identity)
+    return Outcome(
+        documents=documents,
+        chunks=len(numbers),
+        generation_serves_all=generation is not None
+        and generation.fallback_from is None
+        and np.array_equal(generation.index.numbers, numbers),
+        rejects=folder.rejects.read_bytes(),
+    )
+
+
+def write_corpus(path: Path, *, documents: int) -> None:
+    """Documentation that every machine has, with records among it that must be rejected."""
+    with path.open("wb") as stream:
+        for number, entry in enumerate(PythonDocsCorpus().entries()):
+            if number == documents:
+                break
+            if number < len(BAD_LINES):
+                stream.write(BAD_LINES[number])
+            assert isinstance(entry, Record)
+            document = entry.document
+            row = {"id": document.id, "title": document.title, "text": document.text, **document.metadata}
+            stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def _await_work(process: subprocess.Popen[bytes], data: Path) -> float:
+    """When the run has its collection in its hands: models are loaded, the lock is taken."""
+    lock = Layout(data).collection(DEFAULT_TENANT, COLLECTION).lock
+    while not lock.exists() and process.poll() is None:
+        time.sleep(0.002)
+    return time.monotonic()
+
+
+def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    try:
+        process.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+def _documents_in(data: Path) -> int:
+    layout = Layout(data)
+    try:
+        identity = SqlCatalog.open(layout.catalog).collection(DEFAULT_TENANT, COLLECTION).embedder
+        store = LanceStore.open(layout.collection(DEFAULT_TENANT, COLLECTION).corpus, dimension=identity.dimension)
+    except (CollectionNotFound, StoreCorrupt):  # killed before there was one
+        return 0
+    documents, _ = store.snapshot().counts()
+    return documents
+
+
+def _show_head(undisturbed: Outcome, *, working: float) -> None:
+    print(f"undisturbed: {len(undisturbed.documents)} documents, {undisturbed.chunks} chunks, {working:.1f} s of work")
+    print(f"{'killed after':>14} {'documents then':>15} {'skipped then':>13}  outcome", flush=True)
+
+
+def _show(trial: Trial) -> None:
+    moment = f"{trial.killed_after_seconds:.2f} s"
+    said = "equal" if trial.is_equal else "DIFFERENT"
+    print(f"{moment:>14} {trial.documents_then:>15} {trial.skipped_by_resumed:>13}  {said}", flush=True)
+
+
+def _as_json(undisturbed: Outcome, trials: Sequence[Trial], *, working: float) -> str:
+    return json.dumps(
+        {
+            "documents": len(undisturbed.documents),
+            "chunks": undisturbed.chunks,
+            "working_seconds": working,
+            "generation_serves_all": undisturbed.generation_serves_all,
+            "equal": sum(trial.is_equal for trial in trials),
+            "trials": [asdict(trial) for trial in trials],
+        }
+    )
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=20, help="how many moments (20)")
+    parser.add_argument("--documents", type=int, default=1_500, help="size of the corpus (1500)")
+    parser.add_argument("--embed-model", default="winnow-embed", help="name or folder (winnow-embed)")
+    parser.add_argument("--seed", type=int, default=20, help="of the moments (20)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _options(arguments)
+    moments = random.Random(options.seed)
+    with tempfile.TemporaryDirectory(prefix="winnow-interrupt-") as name:
+        folder = Path(name)
+        bench = Bench(corpus=folder / "corpus.jsonl", embed_model=options.embed_model)
+        write_corpus(bench.corpus, documents=options.documents)
+        working = bench.working_seconds(folder / "undisturbed")
+        undisturbed = outcome(folder / "undisturbed")
+        if not options.json:
+            _show_head(undisturbed, working=working)
+        trials: list[Trial] = []
+        while len(trials) < options.kills:
+            data = folder / "killed"
+            trial = bench.trial(data, undisturbed, kill_after=moments.uniform(0, working))
+            shutil.rmtree(data)
+            if trial.was_over and trial.is_equal:
+                working *= 0.8  # the machine is less busy than it was; a run that was not killed shows nothing
+                continue
+            trials.append(trial)
+            if not options.json:
+                _show(trial)
+    if options.json:
+        print(_as_json(undisturbed, trials, working=working))
+    else:
+        print(f"{sum(trial.is_equal for trial in trials)} of {len(trials)} ended as the undisturbed run")
+    return 0 if undisturbed.generation_serves_all and all(trial.is_equal for trial in trials) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""Which records did not go in, and why? One JSON line each: {"line", "source", "id", "reason"}."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import orjson
+
+from indexer.corpus import Reject
+from retrieval.errors import WriteFailed
+
+
+class RejectsFile:
+    """The rejects of one run; those of an earlier run are forgotten. Without rejects there is no file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise WriteFailed(f"{self.path}: {error.strerror}") from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def write(self, reject: Reject) -> None:
+        """Unbuffered, so that a run that is killed leaves what it had to say."""
+        row = {"line": reject.place.line, "source": reject.place.source, "id": reject.id, "reason": reject.reason}
+        try:
+            if self._stream is None:
+                self._stream = self.path.open("ab", buffering=0)
+            self._stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        except OSError as error:
+            raise WriteFailed(f"{self.path}: {error.strerror}") from error
+        self.count += 1

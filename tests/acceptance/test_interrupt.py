@@ -1,0 +1,68 @@
+"""`winnow index` as a real process, killed and interrupted: nothing is lost, nothing is half there."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from bench.interrupt import COLLECTION, Bench, Outcome, outcome, write_corpus
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.layout import Layout
+from tests.tiny_models import write_embedder
+
+pytestmark = pytest.mark.acceptance
+
+DOCUMENTS = 600  # three windows
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("interrupt")
+    write_corpus(folder / "corpus.jsonl", documents=DOCUMENTS)
+    return Bench(corpus=folder / "corpus.jsonl", embed_model=str(write_embedder(folder / "embed")))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, float]:
+    """What an undisturbed run leaves, and how long it works."""
+    data = tmp_path_factory.mktemp("undisturbed")
+    seconds = bench.working_seconds(data)
+    return outcome(data), seconds
+
+
+def test_an_undisturbed_run_is_complete(undisturbed: tuple[Outcome, float]):
+    """Every good record is there, every bad one is named, and a generation serves all chunks."""
+    left, _ = undisturbed
+    assert len(left.documents) == DOCUMENTS
+    assert len(left.rejects.splitlines()) == 3
+    assert left.generation_serves_all
+
+
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+def test_a_killed_run_goes_on_to_the_same_collection(
+    bench: Bench, undisturbed: tuple[Outcome, float], tmp_path: Path, share: float
+):
+    """SIGKILL at some moment of the work; run again, the documents, spans and bits of the vectors are the same."""
+    expected, seconds = undisturbed
+    trial = bench.trial(tmp_path / "data", expected, kill_after=share * seconds)
+    assert trial.is_equal
+    assert trial.skipped_by_resumed == trial.documents_then
+
+
+def test_an_interrupted_run_says_so_and_goes_on(bench: Bench, undisturbed: tuple[Outcome, float], tmp_path: Path):
+    """SIGINT ends the run with 130; what was committed stays, and the next run ends as an undisturbed one."""
+    expected, seconds = undisturbed
+    data = tmp_path / "data"
+    process = bench.start(data)
+    lock = Layout(data).collection(DEFAULT_TENANT, COLLECTION).lock
+    while not lock.exists():
+        assert process.poll() is None
+    with pytest.raises(Exception, match="timed out"):
+        process.wait(timeout=seconds / 2)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    bench.run(data)
+    assert outcome(data) == expected

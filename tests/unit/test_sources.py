@@ -1,0 +1,45 @@
+"""Which reader reads what: by the source's form, and an error where there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from indexer.fields import BEIR_FIELDS, Fields
+from indexer.folder import FolderCorpus
+from indexer.jsonl import JsonLinesCorpus
+from indexer.python_docs import PythonDocsCorpus
+from indexer.sources import open_corpus
+from retrieval.errors import CorpusUnreadable
+
+
+def test_every_form_has_its_reader(tmp_path: Path):
+    """The documentation scheme, the standard input, a BEIR folder, any other folder, a file of JSON lines."""
+    beir = tmp_path / "beir"
+    beir.mkdir()
+    (beir / "corpus.jsonl.gz").touch()
+    lines = tmp_path / "my.corpus.ndjson.zst"
+    lines.touch()
+    assert open_corpus("python-docs:") == PythonDocsCorpus()
+    assert open_corpus("python-docs:json") == PythonDocsCorpus(package="json")
+    assert open_corpus("-") == JsonLinesCorpus(path=Path("-"), fields=Fields())
+    assert open_corpus(str(beir)) == JsonLinesCorpus(path=beir / "corpus.jsonl.gz", fields=BEIR_FIELDS)
+    assert open_corpus(str(tmp_path)) == FolderCorpus(root=tmp_path)
+    assert open_corpus(str(lines)) == JsonLinesCorpus(path=lines, fields=Fields())
+
+
+def test_named_fields_win(tmp_path: Path):
+    """Flags hold for a BEIR folder too."""
+    (tmp_path / "corpus.jsonl").touch()
+    fields = Fields(id="key")
+    assert open_corpus(str(tmp_path), fields) == JsonLinesCorpus(path=tmp_path / "corpus.jsonl", fields=fields)
+
+
+def test_what_cannot_be_read_is_said(tmp_path: Path):
+    """A path that is not there, and a file of another kind."""
+    (tmp_path / "paper.pdf").touch()
+    with pytest.raises(CorpusUnreadable, match="there is no file or folder"):
+        open_corpus(str(tmp_path / "missing"))
+    with pytest.raises(CorpusUnreadable, match="neither a folder nor a"):
+        open_corpus(str(tmp_path / "paper.pdf"))
