@@ -9,6 +9,7 @@
     │   ├── CollectionNotReady
     │   ├── DocumentNotFound
     │   ├── InstructionNotFound
+    │   ├── KeyRefused
     │   ├── NotPermitted
     │   ├── CorpusUnreadable
     │   ├── ModelNotFound
@@ -21,6 +22,7 @@
     │   │   ├── RerankOverloaded
     │   │   ├── RerankUnavailable
     │   │   └── RerankBreakerOpen
+    │   ├── EmbedderUnavailable
     │   ├── DeadlineExceeded
     │   ├── Overloaded
     │   └── CollectionBusy
@@ -87,6 +89,10 @@ class InstructionNotFound(CallerError):
     """There is no instruction of this name and version."""
 
 
+class KeyRefused(CallerError):
+    """The request carries no API key that is accepted here."""
+
+
 class NotPermitted(CallerError):
     """The key does not permit this."""
 
@@ -133,6 +139,10 @@ class RerankUnavailable(RerankError):
 
 class RerankBreakerOpen(RerankError):
     """The reranker has failed repeatedly and is being left alone for a moment."""
+
+
+class EmbedderUnavailable(UnavailableError):
+    """The embedding model cannot be reached or does not answer properly."""
 
 
 class DeadlineExceeded(UnavailableError):

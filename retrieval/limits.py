@@ -9,14 +9,12 @@ INSTRUCTION_CHARACTERS_MAX: Final = 4_096  # characters; it is repeated in every
 TOP_K_MAX: Final = 200  # results; more is an export, not an answer
 CANDIDATES_MAX: Final = 1_000  # candidates; the most that one request may send to stage two
 RERANK_DOCUMENTS_MAX: Final = 1_000  # documents of one POST /v1/rerank; Cohere's clients are advised the same
-RERANK_TOKENS_WAITING_MAX: Final = (
-    250_000  # tokens accepted and not yet judged; a minute of CPU, two seconds of an H200
-)
+RERANK_TOKENS_WAITING_MAX: Final = 250_000  # tokens not yet judged; a minute of CPU, two seconds of an H200
 DOCUMENT_CHARACTERS_MAX: Final = 4_000_000  # characters; a long book; beyond it the record is rejected, not cut
 DOCUMENT_ID_CHARACTERS_MAX: Final = 512  # characters; ids travel in URLs and in index entries
 TITLE_CHARACTERS_MAX: Final = 2_048  # characters; it is repeated in every chunk
 URL_CHARACTERS_MAX: Final = 4_096  # characters; it is repeated in every chunk
-DOCUMENTS_PER_REQUEST_MAX: Final = 1_000  # documents of one upsert: one commit, held in memory until it is durable
+DOCUMENTS_PER_REQUEST_MAX: Final = 1_000  # documents of one JSON body, held in memory; NDJSON has no such bound
 RECORD_BYTES_MAX: Final = 16_000_000  # bytes of one line or file of a corpus; a longer one is rejected unread
 REQUESTS_IN_FLIGHT_MAX: Final = 256  # requests answered at once; beyond it waiting would end in timeouts anyway
 REQUEST_BYTES_MAX: Final = 64_000_000  # bytes of one HTTP body

@@ -16,7 +16,7 @@ from typing import TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
-JsonValue: TypeAlias = Union[None, bool, int, float, str, list["JsonValue"], dict[str, "JsonValue"]]
+JsonValue: TypeAlias = Union[bool, int, float, str, list["JsonValue"], dict[str, "JsonValue"], None]  # noqa: UP007  it names itself
 Metadata: TypeAlias = Mapping[str, JsonValue]
 Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), unit length, finite
 ChunkNumbers: TypeAlias = NDArray[np.int64]  # (n,); -1 never names a chunk
@@ -91,9 +91,9 @@ class EmbeddedDocument:
 
     def __post_init__(self) -> None:
         assert len(self.spans) == len(self.vectors), "one vector for each span. This is a bug."
-        assert self.spans and self.spans[0].start == 0 and self.spans[-1].end == len(self.document.text), (
-            "spans tile the text. This is a bug."
-        )
+        assert self.spans, "a document has a piece, if an empty one. This is a bug."
+        assert self.spans[0].start == 0, "spans begin with the text. This is a bug."
+        assert self.spans[-1].end == len(self.document.text), "spans end with the text. This is a bug."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,89 @@
+"""Two ways to do one thing, measured in turn on one machine: each in a process of its own, so that memory is its own.
+
+The parent asks the ways alternately, so that whatever else the machine does meets both.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WAYS = ("ours", "naive")
+
+
+class Way:
+    """A child process that does the thing whenever it is asked."""
+
+    def __init__(self, module: str, name: str, arguments: Sequence[str]) -> None:
+        self.name = name
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, "--way", name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ask(self) -> dict[str, Any]:
+        """Do it once more; what the child measured."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            sys.exit(f"the {self.name} way ended with status {self._process.wait()}")
+        found: dict[str, Any] = json.loads(answer)
+        return found
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The rounds of one way."""
+
+    name: str
+    answers: list[dict[str, Any]]
+
+    def p50(self, key: str) -> float:
+        return statistics.median(answer[key] for answer in self.answers)
+
+    @property
+    def peak_mb(self) -> float:
+        return float(self.answers[-1]["peak_mb"])
+
+    @property
+    def last(self) -> dict[str, Any]:
+        return self.answers[-1]
+
+
+def measure(module: str, arguments: Sequence[str], *, rounds: int) -> tuple[Measured, Measured]:
+    """One round to warm up, then `rounds` that count, ours and the naive way in turn."""
+    ways = [Way(module, name, arguments) for name in WAYS]
+    for way in ways:
+        way.ask()
+    answers: dict[str, list[dict[str, Any]]] = {name: [] for name in WAYS}
+    for _ in range(rounds):
+        for way in ways:
+            answers[way.name].append(way.ask())
+    for way in ways:
+        way.close()
+    ours, naive = (Measured(name=name, answers=answers[name]) for name in WAYS)
+    return ours, naive
+
+
+def serve(run: Callable[[], dict[str, Any]]) -> None:
+    """The child's side: one run for each line that comes in, one line of JSON for each run."""
+    for _ in sys.stdin:
+        answer = run() | {"peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()

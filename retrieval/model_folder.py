@@ -1,0 +1,177 @@
+"""Where a model lies, and what it says about itself.
+
+A name is looked for in this order: one of our own models (they travel in the wheel), a folder, a name on the hub.
+Our folders, and anybody's who likes, say what they are in `winnow.json`; a Qwen folder without one gets defaults.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+
+from retrieval.errors import ModelNotFound, ModelUnusable
+
+BUNDLED_EMBEDDER: Final = "winnow-embed"
+BUNDLED_RERANKER: Final = "winnow-rerank"
+MAX_TOKENS_DEFAULT: Final = 8_192  # tokens; what the Qwen3 model cards use, well inside their window
+
+ModelKind = Literal["embedder", "reranker"]
+
+_BUNDLED: Final = (BUNDLED_EMBEDDER, BUNDLED_RERANKER)
+_BUNDLED_PLACES: Final = (
+    Path(__file__).parent / "models",  # installed from a wheel
+    Path(__file__).parent.parent / "data" / "models",  # a checkout
+)
+_WANTED_FROM_HUB: Final = ["*.json", "*.txt", "*.safetensors"]
+_UNWANTED_FROM_HUB: Final = ["onnx/*", "openvino/*", "original/*"]
+_WHAT_MAKES_VECTORS: Final = ("config.json", "tokenizer.json", "vocab.json", "merges.txt")
+_HASHED_WHOLE_MAX: Final = 256 * 1024 * 1024  # bytes; a quarter of a second of SHA-256 at every start
+_SAMPLES: Final = 64  # blocks read of a larger file; fine-tunes of one model differ everywhere
+_SAMPLE_BYTES: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blend:
+    """A reranker's declared score for candidates that one particular embedder found.
+
+    score = sigmoid(relevance_weight * logit + similarity_weight * similarity + bias), where logit is yes minus no.
+    """
+
+    embedder: str  # the weights were fitted to this embedder's similarities, and mean nothing for another's
+    relevance_weight: float
+    similarity_weight: float
+    bias: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """What `winnow.json` says, or the defaults."""
+
+    name: str
+    dimension: int | None = None  # of an embedder's vectors; None is all that the model has
+    max_tokens: int = MAX_TOKENS_DEFAULT
+    blend: Blend | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """A model on this machine's disk."""
+
+    path: Path
+    revision: str  # changes whenever the vectors or scores could
+    model_type: str  # as config.json has it; "qwen3" is what we run ourselves
+    settings: ModelSettings
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+
+def find_model(name_or_path: str, *, kind: ModelKind) -> ModelFolder:
+    """The model of this name. Raises `ModelNotFound`, `ModelUnusable`."""
+    path = _locate(name_or_path)
+    config = _read_object(path / "config.json")
+    return ModelFolder(
+        path=path,
+        revision=revision_of(path),
+        model_type=str(config.get("model_type", "")),
+        settings=_settings(path, name_or_path, kind),
+    )
+
+
+def revision_of(path: Path) -> str:
+    """A hash of all that makes the vectors: weights, configuration, tokenizer.
+
+    Files up to 256 MB are hashed whole (`sha256:`). Of larger ones the length and 64 blocks spread over them are
+    (`sampled-sha256:`): reading 16 GB at every start would cost a minute, and no two trainings agree in any block.
+    """
+    weights = sorted(path.glob("*.safetensors"))
+    if not weights:
+        raise ModelUnusable(f"{path}: no *.safetensors file in it")
+    digest = hashlib.sha256()
+    sampled = False
+    try:
+        for file in [*weights, *(path / name for name in _WHAT_MAKES_VECTORS if (path / name).is_file())]:
+            size = file.stat().st_size
+            digest.update(f"{file.name}:{size}\n".encode())
+            sampled |= size > _HASHED_WHOLE_MAX
+            _hash_file(digest, file, size)
+    except OSError as error:
+        raise ModelUnusable(f"{path}: cannot be read: {error}") from error
+    return f"{'sampled-' if sampled else ''}sha256:{digest.hexdigest()}"
+
+
+def _hash_file(digest: Any, file: Path, size: int) -> None:
+    with file.open("rb") as opened:
+        if size <= _HASHED_WHOLE_MAX:
+            while block := opened.read(1 << 20):
+                digest.update(block)
+            return
+        for sample in range(_SAMPLES):
+            opened.seek((size - _SAMPLE_BYTES) * sample // (_SAMPLES - 1))  # first and last block included
+            digest.update(opened.read(_SAMPLE_BYTES))
+
+
+def _locate(name_or_path: str) -> Path:
+    if name_or_path in _BUNDLED:
+        for place in _BUNDLED_PLACES:
+            if (place / name_or_path / "config.json").is_file():
+                return place / name_or_path
+        raise ModelNotFound(f"{name_or_path} should have come with winnow; install it again")
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    if name_or_path.count("/") != 1 or name_or_path.startswith((".", "~", "/")):
+        raise ModelNotFound(f"{name_or_path} (bundled are {' and '.join(_BUNDLED)}; a hub name is OWNER/NAME)")
+    return _fetch(name_or_path)
+
+
+def _fetch(name: str) -> Path:
+    """From the hub's local cache, else from the hub; HF_HUB_OFFLINE and HF_HOME are the hub library's own."""
+    try:
+        return Path(snapshot_download(name, allow_patterns=_WANTED_FROM_HUB, ignore_patterns=_UNWANTED_FROM_HUB))
+    except (OSError, HFValidationError) as error:  # the library's errors of network, cache and hub are OSErrors
+        raise ModelNotFound(f"{name}: {error}") from error
+
+
+def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
+    if not (path / "winnow.json").is_file():
+        is_folder = Path(asked_for).expanduser().is_dir()
+        return ModelSettings(name=path.name if is_folder else asked_for)
+    said = _read_object(path / "winnow.json")
+    if said.get("kind") != kind:
+        raise ModelUnusable(f"{path} is made for the part of the {said.get('kind')}, not of the {kind}")
+    try:
+        return ModelSettings(
+            name=str(said["name"]),
+            dimension=None if said.get("dimension") is None else int(said["dimension"]),
+            max_tokens=int(said.get("max_tokens", MAX_TOKENS_DEFAULT)),
+            blend=_blend(said["blend"]) if said.get("blend") else None,
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelUnusable(f"{path / 'winnow.json'}: {error!r}") from error
+
+
+def _blend(said: dict[str, Any]) -> Blend:
+    return Blend(
+        embedder=str(said["embedder"]),
+        relevance_weight=float(said["relevance_weight"]),
+        similarity_weight=float(said["similarity_weight"]),
+        bias=float(said["bias"]),
+    )
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelUnusable(f"{file}: {error}") from error
+    if not isinstance(value, dict):
+        raise ModelUnusable(f"{file}: holds no JSON object")
+    return value

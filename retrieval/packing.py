@@ -1,0 +1,78 @@
+"""Which sequences are computed together: packs of bounded size without padding. Pure.
+
+The linear layers of a decoder do not care where a sequence ends, so the tokens of a whole pack go through them as
+one matrix. Attention does care: it is computed by group, a run of sequences of (nearly) the same length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Sequences that lie side by side in a pack and attend together."""
+
+    start: int  # row of the pack where its first token lies
+    lengths: tuple[int, ...]  # tokens, ascending
+
+    @property
+    def stop(self) -> int:
+        return self.start + sum(self.lengths)
+
+    @property
+    def longest(self) -> int:
+        return self.lengths[-1]
+
+    @property
+    def is_even(self) -> bool:
+        """All of one length: nothing to pad."""
+        return self.lengths[0] == self.lengths[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """One micro-batch."""
+
+    members: tuple[int, ...]  # positions in the caller's list, shortest sequence first
+    groups: tuple[Group, ...]
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        return tuple(length for group in self.groups for length in group.lengths)
+
+
+def packs(lengths: Sequence[int], *, tokens_max: int, stretch_max: float) -> list[Pack]:
+    """Every sequence in exactly one pack of at most `tokens_max` tokens; a longer sequence is a pack by itself.
+
+    `stretch_max` is how many times its own length a sequence may be padded to inside attention; 1.0 is never.
+    """
+    assert stretch_max >= 1.0, "padding does not shrink. This is a bug."
+    assert all(length > 0 for length in lengths), "an empty sequence has no last position. This is a bug."
+    found: list[Pack] = []
+    members: list[int] = []
+    tokens = 0
+    for position in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if members and tokens + lengths[position] > tokens_max:
+            found.append(_pack(members, lengths, stretch_max))
+            members, tokens = [], 0
+        members.append(position)
+        tokens += lengths[position]
+    if members:
+        found.append(_pack(members, lengths, stretch_max))
+    return found
+
+
+def _pack(members: Sequence[int], lengths: Sequence[int], stretch_max: float) -> Pack:
+    groups: list[Group] = []
+    start = 0
+    together: list[int] = []
+    for member in members:
+        if together and lengths[member] > together[0] * stretch_max:
+            groups.append(Group(start=start, lengths=tuple(together)))
+            start += sum(together)
+            together = []
+        together.append(lengths[member])
+    groups.append(Group(start=start, lengths=tuple(together)))
+    return Pack(members=tuple(members), groups=tuple(groups))
