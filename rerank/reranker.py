@@ -63,7 +63,12 @@ class RecallOrder:
     name = RECALL_ORDER
 
     async def rank(
-        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+        self,
+        query: str,  # noqa: ARG002  the contract's
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,  # noqa: ARG002
+        deadline: Deadline,  # noqa: ARG002
     ) -> Ranking:
         ranked = tuple(
             Ranked(candidate=candidate, rank=rank, score=candidate.similarity, relevance=None)

@@ -1,0 +1,164 @@
+"""Does the order follow the instruction? data/corpus says which document is best under which instruction.
+
+    python -m bench.instructions [--embed-model M] [--rerank-model M] [--candidates 30] [--json]
+
+For every query under every instruction it was judged with, in groups of what the instruction prefers:
+
+    first        the answer's first document is of the preferred kind and relevant
+    first-known  the first of the documents judged relevant is of the preferred kind, whatever stands before it
+    recall       the same as first-known for recall's order, which reads no instruction: what chance and content give
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import tempfile
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.assemble import Parts, assemble
+from api.indexing import Indexing
+from api.search import Question
+from api.settings import Settings, load
+from indexer.beir import read_queries
+from indexer.progress import Unwatched
+from indexer.sources import open_corpus
+from rerank.reranker import Ranked
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.deadline import Deadline
+
+CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
+COLLECTION = "instructions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """An instruction and what makes a document the kind it asks for."""
+
+    text: str
+    prefers: Mapping[str, str | Sequence[str]]
+
+    @property
+    def group(self) -> str:
+        """Instructions that prefer the same are measured together."""
+        return ", ".join(
+            f"{key}={value if isinstance(value, str) else '|'.join(value)}" for key, value in self.prefers.items()
+        )
+
+    def is_met_by(self, metadata: Mapping[str, Any]) -> bool:
+        return all(
+            metadata.get(key) == value if isinstance(value, str) else metadata.get(key) in value
+            for key, value in self.prefers.items()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """One query under one instruction."""
+
+    query: str
+    group: str
+    is_first: bool
+    is_first_known: bool
+    is_first_in_recall: bool
+
+
+def read_preferences(folder: Path) -> dict[str, Preference]:
+    lines = (folder / "instructions.jsonl").read_text(encoding="utf-8").splitlines()
+    return {row["_id"]: Preference(text=row["text"], prefers=row["prefers"]) for row in map(json.loads, lines)}
+
+
+def read_cases(folder: Path) -> dict[tuple[str, str], set[str]]:
+    """The documents judged relevant, by query and instruction."""
+    cases: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for line in (folder / "qrels" / "by-instruction.tsv").read_text(encoding="utf-8").splitlines()[1:]:
+        query, instruction, document, _ = line.split("\t")
+        cases[query, instruction].add(document)
+    return cases
+
+
+async def outcomes(parts: Parts, folder: Path = CORPUS, *, candidates: int) -> list[Outcome]:
+    """Indexes the folder into the parts' data, then asks every case."""
+    indexing = Indexing(settings=parts.settings, disk=parts.disk, embedding=parts.embedding)
+    await indexing.run(open_corpus(str(folder)), indexing.open(COLLECTION), progress=Unwatched())
+    preferences, queries = read_preferences(folder), read_queries(folder)
+    found = []
+    for (query, instruction), relevant in read_cases(folder).items():
+        preference = preferences[instruction]
+        question = Question(
+            tenant=DEFAULT_TENANT,
+            collection=COLLECTION,
+            query=queries[query],
+            top_k=candidates,
+            candidates=candidates,
+            instruction=preference.text,
+        )
+        answer = await parts.search.answer(question, Deadline.never())
+        ranked = answer.ranking.ranked
+        by_recall = sorted(ranked, key=lambda each: each.candidate.recall_rank)
+        first = ranked[0].candidate.chunk
+        found.append(
+            Outcome(
+                query=query,
+                group=preference.group,
+                is_first=first.document_id in relevant and preference.is_met_by(first.metadata),
+                is_first_known=_first_known_is_met(ranked, relevant, preference),
+                is_first_in_recall=_first_known_is_met(by_recall, relevant, preference),
+            )
+        )
+    return found
+
+
+def _first_known_is_met(ranked: Sequence[Ranked], relevant: set[str], preference: Preference) -> bool:
+    chunks = (each.candidate.chunk for each in ranked)
+    known = next((chunk for chunk in chunks if chunk.document_id in relevant), None)
+    return known is not None and preference.is_met_by(known.metadata)
+
+
+def shares(found: Sequence[Outcome]) -> dict[str, dict[str, float]]:
+    """Per kind of preference: how many cases, and the share of each outcome."""
+    groups: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in found:
+        groups[outcome.group].append(outcome)
+        groups["all"].append(outcome)
+    return {
+        group: {
+            "cases": len(rows),
+            "first": sum(row.is_first for row in rows) / len(rows),
+            "first-known": sum(row.is_first_known for row in rows) / len(rows),
+            "recall": sum(row.is_first_in_recall for row in rows) / len(rows),
+        }
+        for group, rows in sorted(groups.items())
+    }
+
+
+def as_text(report: Mapping[str, Mapping[str, float]]) -> str:
+    lines = [f"{'the instruction prefers':<52}{'cases':>6}{'first':>8}{'first-known':>13}{'recall':>8}"]
+    for group, row in report.items():
+        lines.append(
+            f"{group:<52}{row['cases']:>6.0f}{row['first']:>8.2f}{row['first-known']:>13.2f}{row['recall']:>8.2f}"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embed-model")
+    parser.add_argument("--rerank-model")
+    parser.add_argument("--candidates", type=int, default=30)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    flags: dict[str, object] = {"embed_model": arguments.embed_model, "rerank_model": arguments.rerank_model}
+    with tempfile.TemporaryDirectory() as data:
+        settings: Settings = load({**flags, "data": data})
+        report = shares(asyncio.run(outcomes(assemble(settings), candidates=arguments.candidates)))
+    print(json.dumps(report, indent=2) if arguments.json else as_text(report))
+
+
+if __name__ == "__main__":
+    main()

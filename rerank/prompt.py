@@ -1,0 +1,108 @@
+"""Instruction x query x passages to token ids: the exact prompt of Qwen3-Reranker, its shared part once.
+
+    prefix   <|im_start|>system\\n ... <|im_end|>\\n<|im_start|>user\\n         scaffold
+    head     <Instruct>: {instruction}\\n<Query>: {query}\\n<Document>:          plain
+    tail      {passage}                                                        plain, with the space before it
+    suffix   <|im_end|>\\n<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n       scaffold
+
+Rule 1: ids are joined, never text; what a user wrote is encoded by a tokenizer that knows no control token.
+Rule 2: prefix and suffix are never cut. The passage is cut first, then the query, then the instruction.
+Cutting the body between `<Document>:` and the space changes no id: the pre-tokenizer always parts them there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from retrieval.errors import ModelUnusable
+from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
+
+PREFIX: Final = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+    'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+)
+SUFFIX: Final = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+YES: Final = "yes"
+NO: Final = "no"
+
+_PASSAGE_SHARE: Final = 4  # a passage keeps at least this part (a quarter) of the room, whatever is asked about it
+_QUERY_SHARE: Final = 8  # and a query this part, whatever it is asked under
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompts:
+    """One request's prompts. The prompt of passage i is `shared` followed by `tails[i]`."""
+
+    shared: tuple[int, ...]
+    tails: tuple[tuple[int, ...], ...]  # suffix included
+    truncated: tuple[bool, ...]  # of each passage: only its beginning is in the prompt
+
+    @property
+    def tokens(self) -> int:
+        """Tokens to compute when the shared part is computed once."""
+        return len(self.shared) + sum(len(tail) for tail in self.tails)
+
+
+class PromptBuilder:
+    """Builds the prompts of one model. Pure; any thread may use it."""
+
+    def __init__(self, plain: PlainTokenizer, scaffold: ScaffoldTokenizer, *, tokens_max: int) -> None:
+        """`tokens_max` bounds a whole prompt. Raises `ModelUnusable` where not even an empty one fits."""
+        self._plain = plain
+        self._prefix = scaffold.ids(PREFIX)
+        self._suffix = scaffold.ids(SUFFIX)
+        self._room = tokens_max - len(self._prefix) - len(self._suffix)
+        if self._room < len(plain.ids(_head("", ""))) + _PASSAGE_SHARE * _QUERY_SHARE:
+            raise ModelUnusable(f"a window of {tokens_max} tokens has no room for a question and a passage")
+
+    @classmethod
+    def load(cls, folder: Path, *, tokens_max: int) -> PromptBuilder:
+        """Raises `ModelUnusable`."""
+        return cls(PlainTokenizer.load(folder), ScaffoldTokenizer.load(folder), tokens_max=tokens_max)
+
+    def build(self, query: str, passages: Sequence[str], instruction: str) -> Prompts:
+        """The prompts of these passages, in their order."""
+        head = self._head_ids(query, instruction)
+        room = self._room - len(head)
+        found = self._plain.ids_batch([f" {passage}" for passage in passages])
+        return Prompts(
+            shared=(*self._prefix, *head),
+            tails=tuple((*ids[:room], *self._suffix) for ids in found),
+            truncated=tuple(len(ids) > room for ids in found),
+        )
+
+    def _head_ids(self, query: str, instruction: str) -> list[int]:
+        """Instruction and query, cut only where the passage's share of the room would not be left."""
+        room = self._room - self._room // _PASSAGE_SHARE
+        ids = self._plain.ids(_head(instruction, query))
+        if len(ids) > room:
+            least = self._room // _QUERY_SHARE
+            query = self._fitted(query, room, least, lambda beginning: _head(instruction, beginning))
+            instruction = self._fitted(instruction, room, 0, lambda beginning: _head(beginning, query))
+            ids = self._plain.ids(_head(instruction, query))
+        return ids[:room]
+
+    def _fitted(self, text: str, room: int, least: int, around: Callable[[str], str]) -> str:
+        """The longest beginning with which `around` it fits, or of about `least` tokens where that does not either.
+
+        Where two texts meet, their tokens may be one more or one fewer than apart: hence measured, and again.
+        """
+        kept = max(least, room - len(self._plain.ids(around(""))))
+        while True:
+            beginning = self._beginning(text, kept)
+            excess = len(self._plain.ids(around(beginning))) - room
+            if excess <= 0 or kept == least:
+                return beginning
+            kept = max(least, kept - excess)
+
+    def _beginning(self, text: str, tokens: int) -> str:
+        """The longest beginning of at most so many tokens that ends between two characters."""
+        offsets = self._plain.offsets(text)
+        return text if len(offsets) <= tokens else text[: offsets[tokens][0]]
+
+
+def _head(instruction: str, query: str) -> str:
+    return f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>:"

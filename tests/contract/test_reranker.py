@@ -1,0 +1,238 @@
+"""What every `Reranker` keeps: all candidates once, ordered by a score that somebody computed, in time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen3ForCausalLM
+
+from rerank.instruction import DEFAULT_INSTRUCTION
+from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
+from rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
+from rerank.torch_reranker import TorchJudge, TorchReranker
+from retrieval.deadline import Deadline
+from retrieval.errors import RerankOverloaded, RerankTimeout
+from retrieval.model_folder import ModelFolder, find_model
+from retrieval.records import Candidate, Chunk
+from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
+from tests.fakes import PrefersWord
+from tests.real_models import bundled_model
+from tests.tiny_models import write_reranker
+
+ENGLISH = "A consumer may return goods within seven days; the court decides what is fair. "
+CHINESE = "消费者自收到商品之日起七日内有权退货，且无需说明理由。法院可以予以减少。"
+QUERY = "How long may I wait before I return a product? 退货期限多长？"
+BLEND = {"embedder": "tiny-embed", "relevance_weight": 0.5, "similarity_weight": 8.0, "bias": -4.0}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
+    return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", blend=BLEND)), kind="reranker")
+
+
+@pytest.fixture(params=["recall order", "prefers word", "torch", "torch with blend"])
+def reranker(request: pytest.FixtureRequest, tiny: ModelFolder) -> Reranker:
+    match request.param:
+        case "recall order":
+            return RecallOrder()
+        case "prefers word":
+            return PrefersWord("days")
+        case "torch":
+            return TorchReranker.load(tiny)
+        case _:
+            return TorchReranker.load(tiny, embedder="tiny-embed")
+
+
+def candidates_of(*passages: str, title: str = "", similarity: float | None = 0.5) -> list[Candidate]:
+    return [
+        Candidate(
+            chunk=Chunk(
+                number=number,
+                document_id=f"d{number}",
+                ordinal=0,
+                start=0,
+                end=len(text),
+                title=title,
+                text=text,
+                url=None,
+                metadata={},
+            ),
+            recall_rank=number + 1,
+            similarity=similarity,
+        )
+        for number, text in enumerate(passages)
+    ]
+
+
+def rank(
+    reranker: Reranker,
+    candidates: Sequence[Candidate],
+    *,
+    query: str = QUERY,
+    instruction: str = DEFAULT_INSTRUCTION,
+    deadline: Deadline | None = None,
+) -> Ranking:
+    return asyncio.run(reranker.rank(query, candidates, instruction=instruction, deadline=deadline or Deadline.never()))
+
+
+def test_every_candidate_comes_back_once(reranker: Reranker) -> None:
+    """Ranks count from 1, scores fall, and the judge is named."""
+    given = candidates_of(ENGLISH, CHINESE, "", ENGLISH, "days", "\ud800")
+    ranking = rank(reranker, given)
+    assert sorted(each.candidate.chunk.number for each in ranking.ranked) == list(range(6))
+    assert [each.rank for each in ranking.ranked] == [1, 2, 3, 4, 5, 6]
+    scores = [each.score for each in ranking.ranked]
+    assert all(one >= other for one, other in pairwise(scores) if one is not None and other is not None)
+    assert ranking.judged_by == reranker.name
+    judged = {each.relevance is not None for each in ranking.ranked}
+    assert judged == {ranking.judged_by != RECALL_ORDER}
+
+
+def test_nothing_to_rank_is_an_empty_ranking(reranker: Reranker) -> None:
+    """Recall may find nothing."""
+    assert rank(reranker, []).ranked == ()
+
+
+def test_equal_passages_keep_recalls_order(reranker: Reranker) -> None:
+    """A tie is decided by the one who knows more."""
+    ranking = rank(reranker, candidates_of(ENGLISH, ENGLISH, ENGLISH))
+    assert [each.candidate.recall_rank for each in ranking.ranked] == [1, 2, 3]
+
+
+def test_a_passed_deadline_is_a_timeout(reranker: Reranker) -> None:
+    """Work past the deadline is not started; recall's order needs no work."""
+    if reranker.name == RECALL_ORDER:
+        assert len(rank(reranker, candidates_of(ENGLISH), deadline=Deadline.after_ms(0)).ranked) == 1
+        return
+    with pytest.raises(RerankTimeout):
+        rank(reranker, candidates_of(ENGLISH), deadline=Deadline.after_ms(0))
+
+
+def pairs_of(plain: PlainTokenizer) -> list[tuple[str, str, str]]:
+    """200 (instruction, query, passage), half in Chinese, with passages of 1 to 4,000 tokens."""
+    lengths = np.unique(np.geomspace(1, 4_000, 100).astype(int)).tolist()
+    lengths = [*lengths, *range(20, 20 + 100 - len(lengths))]
+    generator = np.random.default_rng(9)
+    found = []
+    for passage in (ENGLISH, CHINESE):
+        whole = passage * 400
+        offsets = plain.offsets(whole)
+        for length in lengths:
+            start = int(generator.integers(0, 20))
+            text = whole[offsets[start][0] : offsets[start + length - 1][0]]  # " " before it is the last token
+            question = ENGLISH[: int(generator.integers(1, 60))] if length % 2 else CHINESE[:12]
+            found.append((DEFAULT_INSTRUCTION if length % 3 else "优先中文文档", question, text))
+    return found
+
+
+def scores_agree_with_transformers(folder: ModelFolder) -> None:
+    """The full prompt as the model card builds it, one at a time, no cache, float32, all logits of the vocabulary."""
+    plain, scaffold = PlainTokenizer.load(folder.path), ScaffoldTokenizer.load(folder.path)
+    yes, no = scaffold.token_id(YES), scaffold.token_id(NO)
+    model = Qwen3ForCausalLM.from_pretrained(folder.path, dtype=torch.float32).eval()
+    reranker = TorchReranker.load(folder, device="cpu", dtype="float32")
+    asked: dict[tuple[str, str], list[str]] = {}
+    for instruction, query, passage in pairs_of(plain):
+        asked.setdefault((instruction, query), []).append(passage)
+    compared = []
+    for (instruction, query), passages in asked.items():
+        ranking = rank(reranker, candidates_of(*passages, similarity=None), query=query, instruction=instruction)
+        for each in ranking.ranked:
+            body = f"<Instruct>: {instruction}\n<Query>: {query}\n<Document>: {each.candidate.chunk.text}"
+            ids = [*scaffold.ids(PREFIX), *plain.ids(body), *scaffold.ids(SUFFIX)]
+            with torch.inference_mode():
+                logits = model(torch.tensor([ids])).logits[0, -1]
+            expected = torch.softmax(logits[[no, yes]].double(), dim=0)[1].item()
+            compared.append((each.relevance, expected, len(ids)))
+    ours, theirs, tokens = (np.array(column) for column in zip(*compared, strict=True))
+    assert len(compared) == 200
+    assert tokens.max() > 4_000
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert theirs.std() > 0.01, "scores that are all alike would prove nothing"
+
+
+def test_scores_are_those_of_transformers(tiny: ModelFolder) -> None:
+    """200 pairs of both languages, passages of 1 to 4,000 tokens: relevance within 1e-4."""
+    scores_agree_with_transformers(tiny)
+
+
+def test_the_bundled_rerankers_scores_are_those_of_transformers() -> None:
+    """The same 200 pairs with the model that people use."""
+    scores_agree_with_transformers(bundled_model("reranker"))
+
+
+def test_the_instruction_and_the_title_are_read(tiny: ModelFolder) -> None:
+    """Both change the judgement: neither is decoration."""
+    reranker = TorchReranker.load(tiny)
+    plain = rank(reranker, candidates_of(ENGLISH)).ranked[0].relevance
+    instructed = rank(reranker, candidates_of(ENGLISH), instruction="优先中文文档").ranked[0].relevance
+    titled = rank(reranker, candidates_of(ENGLISH, title="Civil code")).ranked[0].relevance
+    assert len({plain, instructed, titled}) == 3
+
+
+def test_repeated_passages_are_judged_once(tiny: ModelFolder) -> None:
+    """A corpus full of copies costs what its different texts cost."""
+    reranker = TorchReranker.load(tiny)
+    once, often = (
+        rank(reranker, candidates_of(ENGLISH, CHINESE)),
+        rank(reranker, candidates_of(*[ENGLISH, CHINESE] * 5)),
+    )
+    assert often.tokens == once.tokens
+    assert len({each.relevance for each in often.ranked}) == 2
+
+
+def test_a_blend_is_used_with_its_embedder_only(tiny: ModelFolder) -> None:
+    """Weights fitted to one embedder's similarities mean nothing for another's."""
+    given = candidates_of(ENGLISH, CHINESE)
+    assert rank(TorchReranker.load(tiny, embedder="tiny-embed"), given).ranked_by is RankedBy.BLEND
+    assert rank(TorchReranker.load(tiny, embedder="another"), given).ranked_by is RankedBy.RELEVANCE
+    assert rank(TorchReranker.load(tiny), given).ranked_by is RankedBy.RELEVANCE
+    unfound = candidates_of(ENGLISH, similarity=None)
+    assert rank(TorchReranker.load(tiny, embedder="tiny-embed"), unfound).ranked_by is RankedBy.RELEVANCE
+
+
+def test_a_passage_longer_than_the_window_is_cut_and_marked(tiny: ModelFolder) -> None:
+    """And judged by its beginning: what follows changes nothing."""
+    reranker = TorchReranker.load(tiny)
+    ranking = rank(reranker, candidates_of(ENGLISH * 1_000, ENGLISH, ENGLISH * 1_000 + CHINESE))
+    assert {each.candidate.chunk.number for each in ranking.ranked if each.truncated} == {0, 2}
+    relevances = {each.candidate.chunk.number: each.relevance for each in ranking.ranked}
+    assert relevances[0] == pytest.approx(relevances[2], abs=1e-6)
+
+
+async def test_a_deadline_ends_a_long_judgement(tiny: ModelFolder) -> None:
+    """At the deadline, not after all the packs; and the next request is served at once."""
+    reranker = TorchReranker.load(tiny)
+    many = candidates_of(*(f"{number} {ENGLISH * 30}" for number in range(1_000)))
+    with pytest.raises(RerankTimeout, match="tiny-rerank"):
+        await reranker.rank(QUERY, many, instruction="x", deadline=Deadline.after_ms(300))
+    ranking = await reranker.rank(QUERY, candidates_of(ENGLISH), instruction="x", deadline=Deadline.after_ms(20_000))
+    assert len(ranking.ranked) == 1
+
+
+async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:
+    """Counted in tokens; what is refused was not started, and afterwards there is room again."""
+    reranker = limited(tiny.path, tokens_waiting_max=500)
+    given = candidates_of(*(f"{number} {ENGLISH}" for number in range(20)))
+
+    async def ask() -> Ranking:
+        return await reranker.rank(QUERY, given, instruction="x", deadline=Deadline.never())
+
+    results = await asyncio.gather(*(ask() for _ in range(5)), return_exceptions=True)
+    served = [result for result in results if isinstance(result, Ranking)]
+    refused = [result for result in results if isinstance(result, RerankOverloaded)]
+    assert (len(served), len(refused)) == (1, 4)
+    assert len((await ask()).ranked) == 20
+
+
+def limited(path: Path, *, tokens_waiting_max: int) -> TorchReranker:
+    judge = TorchJudge.load(find_model(str(path), kind="reranker"), device="cpu")
+    return TorchReranker(
+        judge, PromptBuilder.load(path, tokens_max=5_000), name="limited", tokens_waiting_max=tokens_waiting_max
+    )
