@@ -1,0 +1,276 @@
+"""What does a caller get back? The models are the documentation; the functions beside them build the bodies.
+
+Bodies are plain dictionaries made once and written by orjson: validating our own answers would cost more than the
+vector search. A test holds the bodies against the models.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.search import Answer, Result
+from rerank.reranker import Ranked, RankedBy, Ranking
+
+Json = dict[str, Any]
+
+
+class Said(BaseModel):
+    """A body of ours: every field is always there, and no other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ChunkPlace(Said):
+    """Where in its document a chunk lies: characters (code points), half-open."""
+
+    ordinal: int
+    start: int
+    end: int
+
+
+class OtherChunk(Said):
+    """A further chunk of a grouped result's document."""
+
+    chunk: ChunkPlace
+    text: str
+    score: float | None
+    similarity: float | None
+    recall_rank: int
+    relevance: float | None
+
+
+class SearchResult(Said):
+    """One result. `score` is the quantity named by `ranked_by`; its parts stand beside it."""
+
+    rank: int
+    score: float | None
+    document_id: str
+    chunk: ChunkPlace
+    title: str
+    url: str | None
+    text: str
+    metadata: dict[str, Any]
+    similarity: float | None = Field(description="Stage one: cosine in [-1, 1].")
+    recall_rank: int
+    relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
+    truncated: bool = Field(description="The judge read only the beginning.")
+    other_chunks: list[OtherChunk] | None = Field(default=None, description="Only with group_by_document.")
+
+
+class AppliedInstructionSaid(Said):
+    """Under which instruction the answer was asked for."""
+
+    name: str | None
+    version: int | None
+    source: str = Field(description="request, collection or built-in")
+    sha256: str = Field(description="of the instruction's text in UTF-8")
+
+
+class DegradedSaid(Said):
+    """A stage that was asked for and did not happen."""
+
+    stage: str
+    reason: str = Field(description="timeout, overloaded, unavailable or breaker_open")
+
+
+class Timings(Said):
+    """Milliseconds by stage; null where a stage was not called."""
+
+    embed: float
+    recall: float
+    fetch: float
+    rerank: float | None
+    total: float
+
+
+class Usage(Said):
+    """What was computed for this answer."""
+
+    embed_tokens: int
+    rerank_tokens: int
+    total_tokens: int
+    candidates: int
+
+
+class ExplainedCandidate(Said):
+    """A candidate's place in both orders."""
+
+    document_id: str
+    ordinal: int
+    recall_rank: int
+    similarity: float | None
+    rank: int
+    relevance: float | None
+    score: float | None
+
+
+class SearchAnswer(Said):
+    """POST /v1/search"""
+
+    id: str
+    collection: str
+    generation: str | None = Field(description="null where everything came from fresh writes")
+    store_version: int
+    instruction: AppliedInstructionSaid
+    judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
+    ranked_by: RankedBy
+    degraded: DegradedSaid | None
+    results: list[SearchResult]
+    timings_ms: Timings
+    usage: Usage
+    explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
+
+
+def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
+    """The body of POST /v1/search, and what `winnow search --json` prints."""
+    recalled, ranking, instruction = answer.recalled, answer.ranking, answer.instruction
+    body: Json = {
+        "id": answer.id,
+        "collection": answer.collection,
+        "generation": recalled.generation,
+        "store_version": recalled.store_version,
+        "instruction": {
+            "name": instruction.name,
+            "version": instruction.version,
+            "source": instruction.source.value,
+            "sha256": instruction.sha256,
+        },
+        "judged_by": ranking.judged_by,
+        "ranked_by": ranking.ranked_by.value,
+        "degraded": None
+        if answer.degraded is None
+        else {"stage": answer.degraded.stage, "reason": answer.degraded.reason.value},
+        "results": [_result(result, grouped=grouped) for result in answer.results],
+        "timings_ms": {
+            "embed": round(recalled.embed_ms, 3),
+            "recall": round(recalled.recall_ms, 3),
+            "fetch": round(recalled.fetch_ms, 3),
+            "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
+            "total": round(answer.total_ms, 3),
+        },
+        "usage": {
+            "embed_tokens": recalled.tokens,
+            "rerank_tokens": ranking.tokens,
+            "total_tokens": recalled.tokens + ranking.tokens,
+            "candidates": len(recalled.candidates),
+        },
+    }
+    return body | {"explain": [_explained(ranked) for ranked in ranking.ranked]} if explain else body
+
+
+def _result(result: Result, *, grouped: bool) -> Json:
+    ranked, chunk = result.best, result.best.candidate.chunk
+    body: Json = {
+        "rank": result.rank,
+        "score": ranked.score,
+        "document_id": chunk.document_id,
+        "chunk": _place(ranked),
+        "title": chunk.title,
+        "url": chunk.url,
+        "text": chunk.text,
+        "metadata": dict(chunk.metadata),
+        "similarity": ranked.candidate.similarity,
+        "recall_rank": ranked.candidate.recall_rank,
+        "relevance": ranked.relevance,
+        "truncated": ranked.truncated,
+    }
+    return body | {"other_chunks": [_other(other) for other in result.others]} if grouped else body
+
+
+def _other(ranked: Ranked) -> Json:
+    return {
+        "chunk": _place(ranked),
+        "text": ranked.candidate.chunk.text,
+        "score": ranked.score,
+        "similarity": ranked.candidate.similarity,
+        "recall_rank": ranked.candidate.recall_rank,
+        "relevance": ranked.relevance,
+    }
+
+
+def _place(ranked: Ranked) -> Json:
+    chunk = ranked.candidate.chunk
+    return {"ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
+
+
+def _explained(ranked: Ranked) -> Json:
+    candidate = ranked.candidate
+    return {
+        "document_id": candidate.chunk.document_id,
+        "ordinal": candidate.chunk.ordinal,
+        "recall_rank": candidate.recall_rank,
+        "similarity": candidate.similarity,
+        "rank": ranked.rank,
+        "relevance": ranked.relevance,
+        "score": ranked.score,
+    }
+
+
+class RerankedText(Said):
+    """The document, as Cohere's and Jina's clients read it."""
+
+    text: str
+
+
+class RerankResult(BaseModel):
+    """One judged document."""
+
+    index: int
+    relevance_score: float
+    document: RerankedText | None = None
+
+
+class RerankDatum(Said):
+    """The same, as Voyage's client reads it."""
+
+    object: str
+    index: int
+    relevance_score: float
+
+
+class RerankUsage(Said):
+    """Tokens computed."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class RerankAnswer(Said):
+    """POST /v1/rerank: one body that the clients of Cohere, Jina, Voyage and vLLM all read."""
+
+    id: str
+    object: str
+    model: str
+    results: list[RerankResult]
+    data: list[RerankDatum]
+    usage: RerankUsage
+    meta: dict[str, Any]
+
+
+def rerank_answer(ranking: Ranking, *, wanted: int, with_texts: bool) -> Json:
+    """`ranking` is of candidates whose chunk number is their place in the request."""
+    shown = ranking.ranked[:wanted]
+    judged = [{"index": each.candidate.chunk.number, "relevance_score": each.relevance} for each in shown]
+    results: list[Json] = [
+        {**one, "document": {"text": each.candidate.chunk.text}} if with_texts else one
+        for one, each in zip(judged, shown, strict=True)
+    ]
+    cut = [each.candidate.chunk.number for each in ranking.ranked if each.truncated]
+    warnings = [f"only the beginning of document {index} was judged" for index in sorted(cut)]
+    return {
+        "id": f"req_{uuid.uuid4().hex}",
+        "object": "list",
+        "model": ranking.judged_by,
+        "results": results,
+        "data": [{"object": "rerank", **one} for one in judged],
+        "usage": {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens},
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"search_units": 1},
+            "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
+            "warnings": warnings,
+        },
+    }

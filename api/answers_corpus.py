@@ -1,0 +1,145 @@
+"""What does a caller get back about collections, documents and instructions? Built as in api/answers.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from api.answers import Json, Said
+from api.disk import Described
+from api.ingest import Upserted
+from retrieval.catalog import Instruction
+from retrieval.records import Document
+
+
+class EmbedderSaid(Said):
+    """What a collection's vectors were made with."""
+
+    name: str
+    revision: str
+    dimension: int
+
+
+class CollectionSaid(Said):
+    """A collection."""
+
+    name: str
+    embedder: EmbedderSaid
+    chunk_tokens: int
+    instruction: str | None
+    created_at: str
+    documents: int
+    chunks: int
+    store_version: int
+
+
+class CollectionsSaid(Said):
+    """GET /v1/collections"""
+
+    collections: list[CollectionSaid]
+
+
+def collection_said(described: Described) -> Json:
+    collection = described.collection
+    return {
+        "name": collection.name,
+        "embedder": {
+            "name": collection.embedder.name,
+            "revision": collection.embedder.revision,
+            "dimension": collection.embedder.dimension,
+        },
+        "chunk_tokens": collection.chunk_tokens,
+        "instruction": collection.instruction,
+        "created_at": collection.created_at.isoformat(),
+        "documents": described.documents,
+        "chunks": described.chunks,
+        "store_version": described.store_version,
+    }
+
+
+class InstructionSaid(Said):
+    """A published instruction."""
+
+    name: str
+    version: int
+    text: str
+    created_at: str
+
+
+class InstructionsSaid(Said):
+    """GET /v1/instructions"""
+
+    instructions: list[InstructionSaid]
+
+
+def instruction_said(instruction: Instruction) -> Json:
+    return {
+        "name": instruction.name,
+        "version": instruction.version,
+        "text": instruction.text,
+        "created_at": instruction.created_at.isoformat(),
+    }
+
+
+def instructions_said(instructions: Sequence[Instruction]) -> Json:
+    return {"instructions": [instruction_said(each) for each in instructions]}
+
+
+class RejectedSaid(Said):
+    """A document that did not go in."""
+
+    line: int = Field(description="counts from 1: line of NDJSON, or place in `documents`")
+    id: str | None
+    reason: str
+
+
+class UpsertSaid(Said):
+    """POST /v1/collections/{name}/documents. When it arrives, what was accepted is on the disk and searchable."""
+
+    collection: str
+    accepted: int
+    unchanged: int = Field(description="of those accepted, how many were there already, word for word")
+    chunks: int
+    rejected: list[RejectedSaid]
+    store_version: int | None = Field(description="null where nothing was written")
+    tokens: int
+
+
+def upsert_said(collection: str, upserted: Upserted) -> Json:
+    return {
+        "collection": collection,
+        "accepted": upserted.accepted,
+        "unchanged": upserted.unchanged,
+        "chunks": upserted.chunks,
+        "rejected": [{"line": each.place.line, "id": each.id, "reason": each.reason} for each in upserted.rejects],
+        "store_version": upserted.store_version,
+        "tokens": upserted.tokens,
+    }
+
+
+class DocumentSaid(Said):
+    """A document, put together from its chunks."""
+
+    id: str
+    title: str
+    text: str
+    url: str | None
+    metadata: dict[str, Any]
+
+
+def document_said(document: Document) -> Json:
+    return {
+        "id": document.id,
+        "title": document.title,
+        "text": document.text,
+        "url": document.url,
+        "metadata": dict(document.metadata),
+    }
+
+
+class DeletedSaid(Said):
+    """What was removed."""
+
+    deleted: str

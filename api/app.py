@@ -1,0 +1,89 @@
+"""How do the parts become a web service?"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+
+from api.assemble import Parts
+from api.docs_page import docs_page
+from api.gate import BodyTooLong, Gate, ProblemResponse
+from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
+from api.readiness import Readiness
+from api.routes import router as answers
+from api.routes_corpus import router as corpus
+from api.routes_health import router as health
+from api.version import VERSION
+from retrieval.errors import LimitExceeded, WinnowError
+
+DESCRIPTION = """
+Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
+
+Send `Authorization: Bearer KEY` where a key is configured. Every error has the same body: `detail` is a sentence,
+`error.code` is for programs, `error.param` names the field at fault.
+"""
+
+
+def create_app(parts: Parts, *, announce: Callable[[Readiness], None] = lambda _: None) -> FastAPI:
+    """The service over these parts. The models are probed when it starts; `announce` is called when that is done."""
+    app = FastAPI(
+        title="winnow", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+    )
+    app.state.parts = parts
+    app.state.readiness = Readiness(parts)
+    app.state.announce = announce
+    for router in (answers, corpus, health):
+        app.include_router(router)
+    app.add_route("/docs", _docs, include_in_schema=False)
+    app.add_middleware(Gate)
+    app.add_exception_handler(WinnowError, _said_by_us)
+    app.add_exception_handler(RequestValidationError, _wrong_fields)
+    app.add_exception_handler(HTTPException, _said_by_the_framework)
+    app.add_exception_handler(Exception, _unforeseen)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Opens what there is and asks the models their known pair, so that the first caller waits for neither."""
+    await app.state.readiness.prepare()
+    app.state.announce(app.state.readiness)
+    yield
+
+
+async def _docs(request: Request) -> HTMLResponse:
+    return HTMLResponse(docs_page(request.app.openapi()))
+
+
+async def _said_by_us(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, WinnowError), "registered for it. This is a bug."
+    return ProblemResponse(problem_of(error))
+
+
+async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError), "registered for it. This is a bug."
+    return ProblemResponse(problem_of_fields(list(error.errors())))
+
+
+async def _said_by_the_framework(request: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, HTTPException), "registered for it. This is a bug."
+    if isinstance(error, BodyTooLong):
+        return ProblemResponse(problem_of(LimitExceeded(error.detail)))
+    return ProblemResponse(problem_of_status(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> ProblemResponse:
+    """The outermost loop: the server logs the traceback, the caller gets the same kind of body as ever."""
+    return ProblemResponse(
+        Problem(
+            status=HTTPStatus.INTERNAL_SERVER_ERROR,
+            code="internal_error",
+            message="Something went wrong in winnow that nobody foresaw; its log has the details.",
+        )
+    )

@@ -1,0 +1,115 @@
+"""Where do the parts come from? The composition root: settings in, the object graph out, once a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from api.access import Access
+from api.disk import Disk
+from api.ingest import Ingest
+from api.open_collections import OpenCollections
+from api.search import Search
+from api.settings import Settings
+from rerank.reranker import RecallOrder, Reranker
+from rerank.torch_reranker import TorchReranker
+from retrieval.embedder import Embedder
+from retrieval.model_folder import find_model
+from retrieval.qwen_embedder import QwenEmbedder
+from retrieval.sentence_embedder import SentenceTransformerEmbedder
+from retrieval.tokens import PlainTokenizer
+
+QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """What embeds, and what its chunks are counted with."""
+
+    embedder: Embedder
+    tokenizer: PlainTokenizer
+    runs_on: str  # for the operator: model, device, type of the numbers
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judging:
+    """What judges."""
+
+    reranker: Reranker
+    runs_on: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that answers questions and takes documents."""
+
+    settings: Settings
+    access: Access
+    disk: Disk
+    embedding: Embedding
+    reranker: Reranker
+    collections: OpenCollections
+    search: Search
+    ingest: Ingest
+
+
+def load_embedding(settings: Settings) -> Embedding:
+    """Into memory; seconds. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
+    folder = find_model(settings.embed_model, kind="embedder")
+    wanted = settings.embed_dimension
+    embedder: QwenEmbedder | SentenceTransformerEmbedder
+    if folder.model_type == QWEN:
+        embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
+    else:
+        embedder = SentenceTransformerEmbedder.load(folder, device=settings.device, dimension=wanted)
+    return Embedding(
+        embedder=embedder,
+        tokenizer=PlainTokenizer.load(folder.path),
+        runs_on=f"{folder.name} on {embedder.runs_on}",
+        device=embedder.runs_on.partition(" ")[0],
+    )
+
+
+def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging:
+    """Into memory; seconds. `found_by` names the embedder whose similarities may be blended into the score.
+
+    Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
+    """
+    folder = find_model(settings.rerank_model, kind="reranker")
+    reranker = TorchReranker.load(folder, device=settings.device, dtype=settings.dtype, embedder=found_by)
+    return Judging(reranker=reranker, runs_on=f"{folder.name} on {reranker.runs_on}")
+
+
+def assemble(settings: Settings, *, judged: bool = True) -> Parts:
+    """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
+    embedding = load_embedding(settings)
+    found_by = embedding.embedder.identity.name
+    return joined(settings, embedding, load_reranker(settings, found_by=found_by).reranker if judged else RecallOrder())
+
+
+def joined(settings: Settings, embedding: Embedding, reranker: Reranker) -> Parts:
+    """The graph over models that are loaded already. Raises what `Disk.open` raises."""
+    disk = Disk.open(settings.data)
+    collections = OpenCollections(disk=disk, embedder=embedding.embedder)
+    return Parts(
+        settings=settings,
+        access=Access.by_key(settings.api_key),
+        disk=disk,
+        embedding=embedding,
+        reranker=reranker,
+        collections=collections,
+        search=Search(
+            catalog=disk.catalog,
+            collections=collections,
+            reranker=reranker,
+            candidates_default=settings.candidates_on(embedding.device),
+        ),
+        ingest=Ingest(
+            disk=disk,
+            collections=collections,
+            embedder=embedding.embedder,
+            tokenizer=embedding.tokenizer,
+            chunk_tokens_default=settings.chunk_tokens,
+        ),
+    )

@@ -1,0 +1,82 @@
+"""`winnow`: which command was meant, and what does its end mean?
+
+Commands import what they need when they run: torch and Lance take seconds, `winnow --help` must not.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from api.cli_admin import collections, doctor, instructions, verify
+from api.cli_eval import demo, evaluate
+from api.cli_index import index
+from api.cli_search import rerank, search
+from api.cli_serve import serve
+from api.exits import Exit
+from api.flags import switch
+from api.terminal import Terminal
+from retrieval.errors import CallerError, WinnowError
+
+EPILOG: Final = (
+    "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "
+    "--config FILE. Exit codes: 0 done; 1 failed, or a check found something; 2 the command or its input is at fault; "
+    "3 done, but some records were rejected; 130 interrupted."
+)
+
+app = typer.Typer(
+    name="winnow",
+    help="Two-stage retrieval: vector recall, then a reranker that follows your instruction.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:  # noqa: FBT001  (typer calls it so)
+    if value:
+        from api.version import VERSION
+
+        Terminal().lines(f"winnow {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, switch("--version", said="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+for command, name in (
+    (index, "index"),
+    (search, "search"),
+    (rerank, "rerank"),
+    (serve, "serve"),
+    (evaluate, "eval"),
+    (verify, "verify"),
+    (doctor, "doctor"),
+    (demo, "demo"),
+):
+    app.command(name)(command)
+app.add_typer(collections, name="collections")
+app.add_typer(instructions, name="instructions")
+
+
+def main() -> None:
+    """The entry point: our own errors become a sentence and an exit code, everything else a traceback."""
+    try:
+        app()
+    except WinnowError as error:
+        Terminal().fail(error.message)
+        sys.exit(Exit.USAGE if isinstance(error, CallerError) else Exit.FAILED)
+
+
+if __name__ == "__main__":
+    main()

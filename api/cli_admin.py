@@ -1,0 +1,244 @@
+"""`winnow collections`, `instructions`, `verify` and `doctor`: what is there, and is it well?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from api.exits import Exit
+from api.flags import Config, Data, Device, Dtype, EmbedDimension, EmbedModel, Json, RerankModel, switch
+from api.settings import load
+from api.terminal import Column, Terminal, amount
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
+
+collections = typer.Typer(help="List, show and delete collections.", no_args_is_help=True)
+instructions = typer.Typer(help="List and publish instructions for the reranker.", no_args_is_help=True)
+
+
+@collections.command("list")
+def list_collections(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """List the collections of a data folder."""
+    terminal = Terminal(json=json)
+    from api.answers_corpus import collection_said
+    from api.disk import Disk
+    from retrieval.catalog import DEFAULT_TENANT
+
+    described = Disk.existing(load({"data": data}, config=config).data).described(DEFAULT_TENANT)
+    if json:
+        terminal.answer({"collections": [collection_said(each) for each in described]})
+        return
+    terminal.table(
+        [
+            Column(name="name", style="bold"),
+            Column(name="documents", right=True),
+            Column(name="chunks", right=True),
+            Column(name="model"),
+            Column(name="instruction"),
+            Column(name="made", style="dim"),
+        ],
+        [
+            (
+                each.collection.name,
+                amount(each.documents),
+                amount(each.chunks),
+                f"{each.collection.embedder.name} ({each.collection.embedder.dimension})",
+                each.collection.instruction or "",
+                f"{each.collection.created_at:%Y-%m-%d %H:%M}",
+            )
+            for each in described
+        ],
+    )
+
+
+@collections.command("show")
+def show_collection(name: NameArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Show one collection: what is in it, and what it was built with."""
+    terminal = Terminal(json=json)
+    from api.answers_corpus import collection_said
+    from api.disk import Disk
+    from retrieval.catalog import DEFAULT_TENANT
+
+    disk = Disk.existing(load({"data": data}, config=config).data)
+    said = collection_said(disk.describe(disk.catalog.collection(DEFAULT_TENANT, name)))
+    if json:
+        terminal.answer(said)
+        return
+    flattened = {**said, **{f"embedder {field}": value for field, value in said.pop("embedder").items()}}
+    flattened.pop("embedder", None)
+    terminal.table(
+        [Column(name="field", style="dim"), Column(name="value")],
+        [(field.replace("_", " "), "–" if value is None else str(value)) for field, value in flattened.items()],
+    )
+
+
+@collections.command("delete")
+def delete_collection(
+    name: NameArgument,
+    *,
+    data: Data = None,
+    yes: Annotated[bool, switch("--yes", "-y", said="Do not ask.")] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Delete a collection with all its documents, for good."""
+    terminal = Terminal(json=json)
+    from api.disk import Disk
+    from retrieval.catalog import DEFAULT_TENANT
+
+    disk = Disk.existing(load({"data": data}, config=config).data)
+    described = disk.describe(disk.catalog.collection(DEFAULT_TENANT, name))
+    if not yes:
+        typer.confirm(f"Delete {name} with {amount(described.documents)} documents?", abort=True, err=True)
+    disk.remove(DEFAULT_TENANT, name)
+    if json:
+        terminal.answer({"deleted": name, "documents": described.documents})
+    else:
+        terminal.say(f"Deleted {name}.")
+
+
+@collections.command("set-instruction")
+def set_instruction(
+    name: NameArgument,
+    instruction: Annotated[
+        str | None, typer.Argument(metavar="[INSTRUCTION]", help="Name of a published instruction; without it, none.")
+    ] = None,
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Choose the instruction that a collection's searches use unless they bring their own."""
+    terminal = Terminal(json=json)
+    from api.disk import Disk
+    from retrieval.catalog import DEFAULT_TENANT
+
+    catalog = Disk.existing(load({"data": data}, config=config).data).catalog
+    if instruction is not None:
+        catalog.instruction(DEFAULT_TENANT, instruction)
+    catalog.set_collection_instruction(DEFAULT_TENANT, name, instruction)
+    if json:
+        terminal.answer({"collection": name, "instruction": instruction})
+    else:
+        terminal.say(f"{name} uses {instruction or 'the default instruction'}.")
+
+
+@instructions.command("list")
+def list_instructions(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """List all versions of all published instructions."""
+    terminal = Terminal(json=json)
+    from api.answers_corpus import instructions_said
+    from api.disk import Disk
+    from retrieval.catalog import DEFAULT_TENANT
+
+    published = Disk.existing(load({"data": data}, config=config).data).catalog.instructions(DEFAULT_TENANT)
+    if json:
+        terminal.answer(instructions_said(published))
+        return
+    terminal.table(
+        [Column(name="name", style="bold"), Column(name="version", right=True), Column(name="text")],
+        [(each.name, str(each.version), each.text) for each in published],
+    )
+
+
+@instructions.command("publish")
+def publish_instruction(
+    name: NameArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What counts as relevant, in a sentence or a few.")],
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Publish the next version of an instruction. Published versions never change."""
+    terminal = Terminal(json=json)
+    from api.answers_corpus import instruction_said
+    from api.disk import Disk
+    from api.wire import InstructionBody, parsed
+    from rerank.instruction import checked_instruction
+    from retrieval.catalog import DEFAULT_TENANT
+
+    body = parsed(InstructionBody, {"name": name, "text": text})
+    catalog = Disk.open(load({"data": data}, config=config).data).catalog
+    published = catalog.publish_instruction(DEFAULT_TENANT, body.name, checked_instruction(body.text))
+    if json:
+        terminal.answer(instruction_said(published))
+    else:
+        terminal.say(f"{published.name}@{published.version} is published.")
+
+
+def verify(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong."""
+    terminal = Terminal(json=json)
+    settings = load({"data": data}, config=config)
+    from api.disk import Disk
+    from api.verify import verified
+
+    checks = verified(Disk.existing(settings.data))
+    is_sound = all(check.fault is None for check in checks)
+    if json:
+        terminal.answer({"data": str(settings.data), "ok": is_sound, "checks": [asdict(check) for check in checks]})
+    else:
+        terminal.table(
+            [Column(name=""), Column(name="collection", style="bold"), Column(name="part"), Column(name="found")],
+            [(_mark(check.fault), check.collection, check.part, check.fault or check.found) for check in checks],
+        )
+        terminal.say(
+            "Everything is as it was written."
+            if is_sound
+            else "Something is wrong. An index is made anew by running `winnow index` again; a damaged store is not.",
+            style="bold",
+        )
+    if not is_sound:
+        raise typer.Exit(Exit.FAILED)
+
+
+def doctor(
+    *,
+    data: Data = None,
+    json: Json = False,
+    embed_model: EmbedModel = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Say what runs where: versions, devices, models, data, and whether the models answer a known pair.
+
+    Exits with 1 where something would keep winnow from answering.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "embed_model": embed_model,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from api.doctor import examined
+
+    findings = asyncio.run(examined(settings))
+    is_well = all(finding.problem is None for finding in findings)
+    if json:
+        terminal.answer({"ok": is_well, "findings": [asdict(finding) for finding in findings]})
+    else:
+        terminal.table(
+            [Column(name=""), Column(name="what", style="bold"), Column(name="found")],
+            [(_mark(each.problem), each.what, each.problem or each.found) for each in findings],
+        )
+        terminal.say("All is well." if is_well else "Something is missing or wrong.", style="bold")
+    if not is_well:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _mark(problem: str | None) -> str:
+    return "✓" if problem is None else "✗"

@@ -1,0 +1,170 @@
+"""`winnow eval`: figures of a judged collection. `winnow demo`: a look at everything."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.flags import (
+    Candidates,
+    ChunkTokens,
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    Json,
+    RerankModel,
+)
+from api.settings import load
+from api.terminal import Column, Terminal, amount, duration
+from retrieval.errors import CorpusUnreadable, InvalidRequest
+
+if TYPE_CHECKING:
+    from api.evaluate import Run
+
+
+class WhichRun(StrEnum):
+    """What `winnow eval` measures."""
+
+    RECALL = "recall"  # stage one alone: no reranker is loaded
+    TWO_STAGE = "two-stage"  # both, side by side
+
+
+def evaluate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="BEIR_FOLDER", help="corpus.jsonl, queries.jsonl and qrels (plain, .gz, .zst).")
+    ],
+    *,
+    data: Data = None,
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="By default eval- and the folder's name.")
+    ] = None,
+    metrics: Annotated[
+        str, typer.Option(metavar='"M M ..."', help="nDCG@k, R@k and MRR@k, separated by spaces.")
+    ] = "nDCG@10 R@100",
+    candidates: Candidates = None,
+    queries: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Ask a sample of N queries, always the same; all by default.")
+    ] = None,
+    run: Annotated[
+        WhichRun, typer.Option(help="recall leaves the reranker out; two-stage measures both.")
+    ] = WhichRun.TWO_STAGE,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the orders as TREC run files FILE.recall, FILE.two-stage."),
+    ] = None,
+    split: Annotated[str, typer.Option(metavar="NAME", help="Which qrels/NAME.tsv is used.")] = "test",
+    json: Json = False,
+    chunk_tokens: ChunkTokens = None,
+    embed_model: EmbedModel = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Measure recall alone and both stages on a judged collection.
+
+    The folder's corpus is indexed where it is not indexed yet. The reranker judges the first --candidates chunks; those
+    behind them keep recall's order, so that R@100 means the same in every row.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "candidates": candidates,
+            "chunk_tokens": chunk_tokens,
+            "embed_model": embed_model,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    from indexer.beir import is_beir
+
+    if not is_beir(folder):
+        raise CorpusUnreadable(f"{folder} is not a BEIR folder: there is no corpus.jsonl in it")
+    import asyncio
+
+    from api.evaluate import Plan, evaluated
+
+    plan = Plan(
+        folder=folder,
+        collection=collection or _collection_name(folder),
+        metrics=tuple(metrics.split()),
+        sample=queries,
+        split=split,
+        is_judged=run is WhichRun.TWO_STAGE,
+    )
+    found = asyncio.run(evaluated(terminal, settings, plan))
+    if output is not None:
+        _write_runs(terminal, output, found.orders)
+    _show(terminal, found.said())
+
+
+def demo(
+    *,
+    data: Data = None,
+    candidates: Candidates = None,
+    embed_model: EmbedModel = None,
+    rerank_model: RerankModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Index Python's documentation and our bilingual corpus, search them, and show what an instruction changes."""
+    settings = load(
+        {
+            "data": data,
+            "candidates": candidates,
+            "embed_model": embed_model,
+            "rerank_model": rerank_model,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from api.demo import show
+
+    asyncio.run(show(Terminal(), settings))
+
+
+def _write_runs(terminal: Terminal, output: Path, orders: dict[str, Run]) -> None:
+    from api.evaluate import trec_lines
+
+    for name, order in orders.items():
+        path = output.with_name(f"{output.name}.{name}")
+        path.write_text("".join(line + "\n" for line in trec_lines(order, name)), encoding="utf-8")
+        terminal.say(f"wrote {path}")
+
+
+def _show(terminal: Terminal, body: dict[str, Any]) -> None:
+    if terminal.is_json:
+        terminal.answer(body)
+        return
+    names = list(body["runs"][0]["metrics"])
+    terminal.table(
+        [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names)],
+        [(run["name"], *(f"{run['metrics'][name]:.4f}" for name in names)) for run in body["runs"]],
+    )
+    asked = f"{amount(body['queries'])} queries over {amount(body['documents'])} documents"
+    judged = f"{body['candidates']} candidates judged by {body['reranker']}" if body["candidates"] else "nobody judged"
+    terminal.say(f"{asked} in {duration(body['seconds'])} · {judged} · found by {body['embedder']}")
+
+
+def _collection_name(folder: Path) -> str:
+    """`SciFact (test)` -> `eval-scifact-test`."""
+    slug = re.sub(r"[^a-z0-9_]+", "-", folder.resolve().name.lower()).strip("-_")
+    if not slug:
+        raise InvalidRequest(f"the folder's name {folder.name!r} makes no collection name; give one with --collection")
+    return f"eval-{slug}"[:63]

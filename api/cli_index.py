@@ -1,0 +1,143 @@
+"""`winnow index`: a corpus goes in."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from api.exits import Exit
+from api.flags import ChunkTokens, CollectionName, Config, Data, Device, Dtype, EmbedDimension, EmbedModel, Json, switch
+from api.settings import load
+from api.terminal import Terminal, amount, duration
+
+if TYPE_CHECKING:
+    from indexer.fields import Fields
+    from indexer.report import IndexReport
+
+FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
+
+
+def _field(what: str, usual: str) -> Any:
+    said = f"Which field holds {what}; by default {usual}."
+    return typer.Option(metavar="FIELD", help=said, rich_help_panel=FIELDS_PANEL, show_default=False)
+
+
+def index(
+    corpus: Annotated[
+        str,
+        typer.Argument(
+            metavar="CORPUS",
+            help="BEIR folder, .jsonl, .csv or .parquet file (.gz, .zst), folder of .txt and .md files, - for JSON "
+            "lines on stdin, or python-docs:[MODULE] for the documentation of the running Python.",
+        ),
+    ],
+    *,
+    collection: CollectionName,
+    data: Data = None,
+    json: Json = False,
+    prune: Annotated[bool, switch("--prune", said="Remove documents that the corpus no longer has.")] = False,
+    allow_rejects: Annotated[
+        bool, switch("--allow-rejects", said="Exit with 0, not 3, when some records were rejected.")
+    ] = False,
+    chunk_tokens: ChunkTokens = None,
+    id_field: Annotated[str | None, _field("the id", "id, or _id in a BEIR folder")] = None,
+    text_field: Annotated[str | None, _field("the text", "text")] = None,
+    title_field: Annotated[str | None, _field("the title", "title")] = None,
+    url_field: Annotated[str | None, _field("the address", "url")] = None,
+    embed_model: EmbedModel = None,
+    embed_dimension: EmbedDimension = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Index a corpus into a collection, which is made if it is missing.
+
+    Documents that are there already, word for word, are skipped: a run that was interrupted goes on when it is started
+    again, and ends as if nothing had happened. Records that cannot be taken are listed in a rejects file with line and
+    reason; the others go in.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "chunk_tokens": chunk_tokens,
+            "embed_model": embed_model,
+            "embed_dimension": embed_dimension,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from api.assemble import load_embedding
+    from api.disk import Disk
+    from api.indexing import Indexing
+    from api.progress import IndexProgress
+    from indexer.sources import open_corpus
+
+    source = open_corpus(corpus, _fields(corpus, id_field, text_field, title_field, url_field))
+    embedding = load_embedding(settings)
+    indexing = Indexing(settings=settings, disk=Disk.open(settings.data), embedding=embedding)
+    opened = indexing.open(collection, chunk_tokens=chunk_tokens)
+    terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
+    try:
+        with IndexProgress(terminal) as progress:
+            report = asyncio.run(indexing.run(source, opened, progress=progress, prune=prune))
+    except KeyboardInterrupt:
+        terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    _show(terminal, collection, report)
+    if report.rejected and not allow_rejects:
+        raise typer.Exit(Exit.REJECTS)
+
+
+def _fields(corpus: str, id_: str | None, text: str | None, title: str | None, url: str | None) -> Fields | None:
+    """The fields that flags name; None where none does, which leaves the choice to the reader."""
+    if id_ is text is title is url is None:
+        return None
+    from dataclasses import replace
+    from pathlib import Path
+
+    from indexer.beir import is_beir
+    from indexer.fields import BEIR_FIELDS, Fields
+
+    named = {"id": id_, "text": text, "title": title, "url": url}
+    usual = BEIR_FIELDS if is_beir(Path(corpus)) else Fields()
+    return replace(usual, **{name: field for name, field in named.items() if field is not None})
+
+
+def _show(terminal: Terminal, collection: str, report: IndexReport) -> None:
+    if terminal.is_json:
+        terminal.answer({"collection": collection, **asdict(report)})
+    else:
+        terminal.lines(*_sentences(collection, report))
+    if report.rejected:
+        terminal.warn(f"{amount(report.rejected)} records were rejected; {report.rejects} names each with its reason.")
+
+
+def _sentences(collection: str, report: IndexReport) -> list[str]:
+    written = report.added + report.changed
+    counts = [
+        f"{amount(count)} {name}"
+        for name, count in (
+            ("added", report.added),
+            ("changed", report.changed),
+            ("unchanged", report.unchanged),
+            ("removed", report.removed),
+            ("rejected", report.rejected),
+        )
+        if count
+    ]
+    said = [
+        f"{collection} holds {amount(report.documents)} documents in {amount(report.chunks)} chunks.",
+        f"{report.corpus}: {', '.join(counts) or 'nothing in it'}.",
+    ]
+    if written:
+        said.append(
+            f"{duration(report.seconds)}: {report.documents_per_second:.1f} documents/s, "
+            f"{amount(report.tokens_per_second)} tokens/s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MB."
+        )
+    return said

@@ -1,0 +1,270 @@
+"""`winnow search` and `winnow rerank`: a question, and its answer on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from api.flags import (
+    Candidates,
+    CollectionName,
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    Json,
+    RerankModel,
+    TimeoutMs,
+    switch,
+)
+from api.settings import load
+from api.terminal import Column, Terminal, flat, number, snippet
+from retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from api.search import Answer, Result
+    from rerank.reranker import Ranking
+
+TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
+
+InstructionText = Annotated[
+    str | None,
+    typer.Option("--instruction", "-i", metavar="TEXT", help="What counts as relevant, in a sentence."),
+]
+
+
+def search(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    *,
+    collection: CollectionName,
+    data: Data = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
+    candidates: Candidates = None,
+    instruction: InstructionText = None,
+    instruction_name: Annotated[
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="A published instruction instead of a text.")
+    ] = None,
+    no_rerank: Annotated[bool, switch("--no-rerank", said="Recall's order; no reranker is loaded.")] = False,
+    min_relevance: Annotated[
+        float | None, typer.Option(metavar="X", help="Leave out what was judged below it.")
+    ] = None,
+    group_by_document: Annotated[bool, switch("--group-by-document", said="One result per document.")] = False,
+    explain: Annotated[bool, switch("--explain", said="With --json: every candidate in both orders.")] = False,
+    timeout_ms: TimeoutMs = None,
+    json: Json = False,
+    embed_model: EmbedModel = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Search a collection: recall proposes candidates, the reranker orders them under your instruction.
+
+    With --json the output is the body of POST /v1/search.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "candidates": candidates,
+            "timeout_ms": timeout_ms,
+            "embed_model": embed_model,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from api.disk import Disk
+    from api.wire import SearchBody, deadline_of, parsed
+    from retrieval.catalog import DEFAULT_TENANT
+
+    body = parsed(
+        SearchBody,
+        {
+            "query": query,
+            "collection": collection,
+            "top_k": top_k,
+            "candidates": candidates,
+            "rerank": not no_rerank,
+            "instruction": _instruction(instruction, instruction_name),
+            "min_relevance": min_relevance,
+            "group_by_document": group_by_document,
+        },
+    )
+    from api.assemble import assemble
+
+    Disk.existing(settings.data).catalog.collection(DEFAULT_TENANT, body.collection)  # before seconds of loading
+    parts = assemble(settings, judged=not no_rerank)
+    deadline = deadline_of(timeout_ms, settings.timeout_ms)
+    answer = asyncio.run(parts.search.answer(body.question(DEFAULT_TENANT), deadline))
+    _show(terminal, answer, explain=explain, grouped=group_by_document)
+
+
+def rerank(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    documents: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DOCUMENT]...", help="Texts to judge; without any, one per line of stdin."),
+    ] = None,
+    *,
+    instruction: InstructionText = None,
+    top_n: Annotated[
+        int | None, typer.Option("--top-n", "-n", metavar="N", help="Results shown; all by default.")
+    ] = None,
+    timeout_ms: TimeoutMs = None,
+    json: Json = False,
+    rerank_model: RerankModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Judge texts of your own, without any collection.
+
+    With --json the output is the body of POST /v1/rerank.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {"timeout_ms": timeout_ms, "rerank_model": rerank_model, "device": device, "dtype": dtype}, config=config
+    )
+    import asyncio
+
+    from api.answers import rerank_answer
+    from api.assemble import load_reranker
+    from api.texts import candidates_of
+    from api.wire import RerankBody, deadline_of, parsed
+    from rerank.instruction import DEFAULT_INSTRUCTION
+
+    texts = documents or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
+    ranking = asyncio.run(
+        load_reranker(settings).reranker.rank(
+            query,
+            candidates_of(body.texts),
+            instruction=body.instruction or DEFAULT_INSTRUCTION,
+            deadline=deadline_of(timeout_ms, settings.timeout_ms),
+        )
+    )
+    if json:
+        terminal.answer(rerank_answer(ranking, wanted=body.wanted, with_texts=True))
+    else:
+        _show_reranked(terminal, ranking, body.wanted)
+
+
+def _instruction(text: str | None, name: str | None) -> str | dict[str, str | int] | None:
+    """`chinese-first@2` is version 2 of that name, `chinese-first` its newest."""
+    if text is not None and name is not None:
+        raise InvalidRequest("--instruction and --instruction-name are two ways to say one thing")
+    if name is None:
+        return text
+    bare, at, version = name.rpartition("@")
+    return {"name": bare, "version": int(version)} if at and version.isdigit() else {"name": name}
+
+
+def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -> None:
+    from api.answers import search_answer
+
+    if terminal.is_json:
+        terminal.answer(search_answer(answer, explain=explain, grouped=grouped))
+    elif terminal.is_rich:
+        _draw(terminal, answer)
+    else:
+        _print(terminal, answer)
+
+
+def _show_reranked(terminal: Terminal, ranking: Ranking, wanted: int) -> None:
+    columns = [
+        Column(name="rank", right=True),
+        Column(name="relevance", right=True, style="bold"),
+        Column(name="was", right=True, style="dim"),
+        Column(name="text"),
+    ]
+    rows = [
+        (
+            str(each.rank),
+            number(each.relevance),
+            str(each.candidate.chunk.number + 1),
+            snippet(each.candidate.chunk.text) if terminal.is_rich else each.candidate.chunk.text,
+        )
+        for each in ranking.ranked[:wanted]
+    ]
+    terminal.table(columns, rows)
+    terminal.say(f"judged by {ranking.judged_by}")
+
+
+def _draw(terminal: Terminal, answer: Answer) -> None:
+    """For a person: one block per result, numbers on the left."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "score", "relevance", "similarity"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("document", overflow="fold")
+    for result in answer.results:
+        best = result.best
+        table.add_row(
+            f"[dim]{result.rank}[/]",
+            f"[bold]{number(best.score)}[/]",
+            number(best.relevance),
+            number(best.candidate.similarity),
+            _document(result),
+        )
+    terminal.draw(table if answer.results else "Nothing was found.")
+    terminal.say(_footer(answer))
+    if answer.degraded is not None:
+        terminal.warn(f"The reranker did not judge ({answer.degraded.reason}): this is recall's order.")
+
+
+def _document(result: Result) -> RenderableType:
+    from rich.text import Text
+
+    chunk = result.best.candidate.chunk
+    head = f"{snippet(chunk.title, characters=TITLE_CHARACTERS)}\n" if chunk.title else ""
+    more = f", and {len(result.others)} more" if result.others else ""
+    place = f"{flat(chunk.document_id)}, chunk {chunk.ordinal}{more}"
+    return Text.assemble((head, "bold"), (place, "cyan"), "\n", snippet(chunk.text), "\n")
+
+
+def _footer(answer: Answer) -> str:
+    from rerank.reranker import RECALL_ORDER
+
+    ranking, instruction = answer.ranking, answer.instruction
+    named = f"{instruction.name}@{instruction.version}" if instruction.name else "your instruction"
+    judged = (
+        f"judged by {ranking.judged_by} under {named}" if ranking.judged_by != RECALL_ORDER else "in recall's order"
+    )
+    shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates"
+    return f"{shown} {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
+
+
+def _print(terminal: Terminal, answer: Answer) -> None:
+    """For a program: one line per result."""
+    columns = ("rank", "score", "relevance", "similarity", "document_id", "ordinal", "title", "text")
+    terminal.lines("\t".join(columns))
+    for result in answer.results:
+        best, chunk = result.best, result.best.candidate.chunk
+        figures = (best.score, best.relevance, best.candidate.similarity)
+        terminal.lines(
+            "\t".join(
+                (
+                    str(result.rank),
+                    *("" if figure is None else f"{figure:.6f}" for figure in figures),
+                    flat(chunk.document_id),
+                    str(chunk.ordinal),
+                    flat(chunk.title),
+                    snippet(chunk.text),
+                )
+            )
+        )
+    if answer.degraded is not None:
+        terminal.warn(f"The reranker did not judge ({answer.degraded.reason}): this is recall's order.")

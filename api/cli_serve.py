@@ -1,0 +1,143 @@
+"""`winnow serve`: the service, until somebody stops it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+from api.flags import (
+    Candidates,
+    ChunkTokens,
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    Host,
+    Port,
+    RerankModel,
+    TimeoutMs,
+)
+from api.settings import Settings, load
+from api.terminal import Terminal
+from retrieval.errors import SettingInvalid
+
+if TYPE_CHECKING:
+    from api.readiness import Readiness
+
+GRACE_SECONDS: Final = 5  # for the answers under way when the service is stopped
+
+LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"uvicorn.access": {"level": "INFO"}},
+}
+
+
+def serve(
+    *,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    candidates: Candidates = None,
+    chunk_tokens: ChunkTokens = None,
+    timeout_ms: TimeoutMs = None,
+    embed_model: EmbedModel = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Answer over HTTP until Ctrl-C or SIGTERM.
+
+    Without WINNOW_API_KEY only this machine may ask, and the service refuses to listen anywhere else. Documentation of
+    the routes is at /docs; /readyz tells whether collections are open and the models answered a known pair.
+    """
+    terminal = Terminal()
+    settings = load(
+        {
+            "data": data,
+            "host": host,
+            "port": port,
+            "candidates": candidates,
+            "chunk_tokens": chunk_tokens,
+            "timeout_ms": timeout_ms,
+            "embed_model": embed_model,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    from api.access import refuse_open_door
+
+    refuse_open_door(settings.host, has_key=settings.api_key is not None)
+    bound = _bound(settings)
+    terminal.say(f"Loading {settings.embed_model} and {settings.rerank_model} ...")
+    _run(terminal, settings, bound)
+    terminal.say("Stopped.")
+
+
+def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
+    import uvicorn
+
+    from api.app import create_app
+    from api.assemble import assemble
+
+    parts = assemble(settings)
+    url = _url(bound)
+    app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness))
+    config = uvicorn.Config(
+        app, log_config=LOGGING, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number, _stay
+        )  # uvicorn repeats the signal after it has stopped; being asked to stop is no failure
+    uvicorn.Server(config).run(sockets=[bound])
+
+
+def _stay(number: int, frame: FrameType | None) -> None:
+    """Nothing: the server has its own way of stopping."""
+
+
+def _bound(settings: Settings) -> socket.socket:
+    """Before the models are loaded: a port that is taken is told at once. Raises `SettingInvalid`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError as error:
+        raise SettingInvalid(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
+    return bound
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _announce(terminal: Terminal, url: str, settings: Settings, readiness: Readiness) -> None:
+    """Once, when requests are about to be answered."""
+    names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
+    lines = (
+        f"Listening    {url}",
+        f"Docs         {url}/docs",
+        f"Data         {settings.data}",
+        f"Collections  {names}",
+        f"Access       {'by API key' if settings.api_key else 'this machine only, without a key'}",
+        *(f"NOT READY    {problem}" for problem in readiness.problems),
+    )
+    for line in lines:
+        terminal.say(line, style="yellow" if line.startswith("NOT") else "")

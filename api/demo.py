@@ -1,0 +1,233 @@
+"""What does all this look like? Two corpora, three questions, one question under two instructions.
+
+index         the documentation of the running Python, and the bilingual corpus of the checkout
+ask           recall's order beside the reranked one, with the scores of both
+instruct      the same question twice; only the instruction differs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from api.assemble import Parts, assemble
+from api.indexing import Indexing
+from api.progress import IndexProgress
+from api.search import Answer, Question
+from api.settings import DATA_DEFAULT, Settings
+from api.terminal import Terminal, amount, duration, number, plain
+from indexer.sources import open_corpus
+from rerank.reranker import Ranked, RankedBy
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.deadline import Deadline
+from retrieval.errors import CorpusUnreadable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+CORPUS: Final = Path(__file__).resolve().parent.parent / "data" / "corpus"  # of a checkout; the wheel carries no corpus
+PYTHON_DOCS: Final = "python-docs"
+OWN_CORPUS: Final = "corpus"
+SHOWN: Final = 5  # places of each order
+WIDTH_PIPED: Final = 120  # characters; a log has no edge to wrap at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A question, and what is to be seen."""
+
+    collection: str
+    query: str
+    remark: str
+
+
+QUESTIONS: Final = (
+    Ask(
+        collection=PYTHON_DOCS,
+        query="how do I run a program and capture what it prints?",
+        remark="an English question to Python's own documentation",
+    ),
+    Ask(
+        collection=PYTHON_DOCS,
+        query="怎样复制一个目录以及里面的所有文件？",
+        remark="a Chinese question (how to copy a folder with everything in it), answered by English documentation",
+    ),
+    Ask(
+        collection=OWN_CORPUS,
+        query="年费套餐用了两个月不想要了，剩下的钱能退吗",
+        remark="a Chinese question to the bilingual corpus (two months into a yearly plan: is the rest refunded?)",
+    ),
+)
+INSTRUCTED: Final = Ask(
+    collection=OWN_CORPUS,
+    query="phone stolen, can't get the six digit login code",
+    remark="one question, two instructions",
+)
+INSTRUCTIONS: Final = ("Prefer documents written in Chinese.", "Prefer documents written in English.")
+
+
+async def show(terminal: Terminal, settings: Settings) -> None:
+    """Everything, on stdout. Raises what its parts raise."""
+    console = _console(terminal)
+    if not (CORPUS / "corpus.jsonl").is_file():
+        raise CorpusUnreadable(f"{CORPUS} is not there; the demonstration runs in a checkout of the project")
+    _headline(console, "winnow: recall proposes, a reranker that reads your instruction orders")
+    parts = assemble(settings)
+    console.print(f"Models  {parts.embedding.runs_on}, and {parts.reranker.name} to judge\n", style="dim")
+    await _index(terminal, console, settings, parts)
+    for ask in QUESTIONS:
+        _headline(console, f"{ask.query}", ask.remark)
+        console.print(_side_by_side(await _answer(parts, ask)))
+    await _instruct(console, parts)
+    _farewell(console, settings)
+
+
+async def _index(terminal: Terminal, console: Console, settings: Settings, parts: Parts) -> None:
+    _headline(console, "Indexing", "what is there already, word for word, is skipped")
+    indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
+    for source, name in (("python-docs:", PYTHON_DOCS), (str(CORPUS), OWN_CORPUS)):
+        with IndexProgress(terminal) as progress:
+            report = await indexing.run(open_corpus(source), indexing.open(name), progress=progress)
+        written = report.added + report.changed
+        pace = (
+            f"{amount(written)} written in {duration(report.seconds)}: {report.documents_per_second:.0f} documents/s, "
+            f"{amount(report.tokens_per_second)} tokens/s"
+            if written
+            else "nothing new"
+        )
+        console.print(
+            f"[bold]{name:<12}[/] {amount(report.documents)} documents, {amount(report.chunks)} chunks  [dim]{pace}[/]"
+        )
+    console.print()
+
+
+async def _answer(parts: Parts, ask: Ask, instruction: str | None = None) -> Answer:
+    question = Question(
+        tenant=DEFAULT_TENANT, collection=ask.collection, query=ask.query, top_k=SHOWN, instruction=instruction
+    )
+    return await parts.search.answer(question, Deadline.never())
+
+
+def _side_by_side(answer: Answer) -> Table:
+    """Recall's order on the left, the reranked one on the right; `was` is the place that recall had given."""
+    blended = answer.ranking.ranked_by is RankedBy.BLEND
+    recalled = _documents(sorted(answer.ranking.ranked, key=lambda each: each.candidate.recall_rank))
+    reranked = _documents(answer.ranking.ranked)
+    place_of = {each.candidate.chunk.document_id: place for place, each in enumerate(recalled, start=1)}
+    table = _table()
+    _numbers(table, "")
+    _titles(table, "recall's order")
+    _numbers(table, "sim")
+    _titles(table, "reranked")
+    _numbers(table, *(("score",) if blended else ()), "rel", "sim", "was")
+    for place, (before, after) in enumerate(zip(recalled[:SHOWN], reranked[:SHOWN], strict=True), start=1):
+        was = place_of[after.candidate.chunk.document_id]
+        table.add_row(
+            f"[dim]{place}[/]",
+            _title(before),
+            number(before.candidate.similarity),
+            _title(after),
+            *((f"[bold]{number(after.score)}[/]",) if blended else ()),
+            number(after.relevance) if blended else f"[bold]{number(after.relevance)}[/]",
+            f"[dim]{number(after.candidate.similarity)}[/]",
+            f"[green]{was}[/]" if was > place else f"[dim]{was}[/]",
+        )
+    score = "score: both, blended; " if blended else ""
+    table.caption = (
+        f"sim: similarity, by recall; rel: relevance, by the reranker; {score}"
+        f"{len(answer.recalled.candidates)} candidates in {answer.total_ms:,.0f} ms"
+    )
+    return table
+
+
+async def _instruct(console: Console, parts: Parts) -> None:
+    _headline(console, INSTRUCTED.query, INSTRUCTED.remark)
+    answers = [await _answer(parts, INSTRUCTED, instruction) for instruction in INSTRUCTIONS]
+    orders = [_documents(answer.ranking.ranked)[:SHOWN] for answer in answers]
+    table = _table()
+    _numbers(table, "")
+    for instruction in INSTRUCTIONS:
+        _titles(table, f"“{instruction}”")
+        _numbers(table, "score")
+    for place, row in enumerate(zip(*orders, strict=True), start=1):
+        cells = [cell for each in row for cell in (_title(each), f"[bold]{number(each.score)}[/]")]
+        table.add_row(f"[dim]{place}[/]", *cells)
+    console.print(table)
+
+
+def _farewell(console: Console, settings: Settings) -> None:
+    data = "" if settings.data == DATA_DEFAULT else f" --data {settings.data}"
+    _headline(console, "Now you")
+    lines = (
+        f"winnow search 'how do I sort a dict by value' -c {PYTHON_DOCS}{data}",
+        f"winnow eval {CORPUS.relative_to(Path.cwd()) if CORPUS.is_relative_to(Path.cwd()) else CORPUS}{data}",
+        f"winnow serve{data}   then open http://{settings.host}:{settings.port}/docs",
+    )
+    for line in lines:
+        console.print(f"  {line}", markup=False)
+    example = '{"query": "shuffle a list", "collection": "python-docs", "instruction": "Prefer functions."}'
+    console.print(
+        f"  curl http://{settings.host}:{settings.port}/v1/search -H 'content-type: application/json' -d '{example}'\n",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _console(terminal: Terminal) -> Console:
+    console = terminal.out
+    if not console.is_terminal:
+        console.width = WIDTH_PIPED
+    return console
+
+
+def _headline(console: Console, text: str, remark: str = "") -> None:
+    from rich.text import Text
+
+    console.print()
+    console.print(Text.assemble(("▌ ", "cyan"), (text, "bold")))
+    if remark:
+        console.print(Text.assemble(("▌ ", "cyan"), (remark, "dim")))
+
+
+def _table() -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        box=box.SIMPLE_HEAD,
+        expand=True,
+        pad_edge=False,
+        header_style="dim",
+        caption_justify="left",
+        caption_style="dim",
+    )
+
+
+def _titles(table: Table, name: str) -> None:
+    table.add_column(name, no_wrap=True, ratio=1)
+
+
+def _numbers(table: Table, *names: str) -> None:
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def _documents(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Each document once, by its first chunk in this order."""
+    first: dict[str, Ranked] = {}
+    for each in ranked:
+        first.setdefault(each.candidate.chunk.document_id, each)
+    return list(first.values())
+
+
+def _title(ranked: Ranked) -> str:
+    """The document's title, with its language where the corpus tells it."""
+    from rich.markup import escape
+
+    chunk = ranked.candidate.chunk
+    language = chunk.metadata.get("language")
+    named = escape(plain(chunk.title or chunk.document_id))
+    return f"[magenta]{language}[/] {named}" if isinstance(language, str) else named

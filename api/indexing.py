@@ -1,0 +1,83 @@
+"""How does a corpus become searchable from here? Chooses the parts of a run; the run itself is the indexer's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from api.assemble import Embedding
+from api.disk import Disk
+from api.ingest import Ingest
+from api.open_collections import OpenCollection, OpenCollections
+from api.settings import Settings
+from indexer.corpus import Corpus
+from indexer.progress import Progress
+from indexer.report import IndexReport
+from indexer.run import index_corpus
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
+from retrieval.generation import open_newest, publish
+from retrieval.store import StoreSnapshot
+from retrieval.writer_lock import writing
+
+
+class Indexing:
+    """Puts corpora into collections, which it makes where they are missing."""
+
+    def __init__(self, *, settings: Settings, disk: Disk, embedding: Embedding) -> None:
+        self._disk = disk
+        self._chunk_tokens = settings.chunk_tokens
+        self._collections = OpenCollections(disk=disk, embedder=embedding.embedder)
+        self._ingest = Ingest(
+            disk=disk,
+            collections=self._collections,
+            embedder=embedding.embedder,
+            tokenizer=embedding.tokenizer,
+            chunk_tokens_default=settings.chunk_tokens,
+        )
+
+    def open(self, name: str, *, chunk_tokens: int | None = None) -> OpenCollection:
+        """The collection of this name, made if there is none. `chunk_tokens` is what the caller insists on, if so.
+
+        Raises `InvalidRequest` where it was made with another number, and what `OpenCollections.get` raises.
+        """
+        try:
+            opened = self._collections.get(DEFAULT_TENANT, name)
+        except CollectionNotFound:
+            return self._ingest.make(DEFAULT_TENANT, name, chunk_tokens=chunk_tokens)
+        made_with = opened.collection.chunk_tokens
+        if chunk_tokens is not None and chunk_tokens != made_with:
+            raise InvalidRequest(
+                f"{name} has chunks of up to {made_with} tokens, not {chunk_tokens}; delete it first, or name another"
+            )
+        return opened
+
+    async def run(
+        self, corpus: Corpus, opened: OpenCollection, *, progress: Progress, prune: bool = False
+    ) -> IndexReport:
+        """To the end. Raises what stopped it; the same run again goes on from there. Holds the writer's lock."""
+        with writing(opened.folder):
+            return await index_corpus(
+                corpus=corpus,
+                store=opened.store,
+                writer=self._ingest.writer(opened),
+                publish=_publishing(opened),
+                rejects=opened.folder.rejects,
+                progress=progress,
+                prune=prune,
+            )
+
+
+def _publishing(opened: OpenCollection) -> Callable[[StoreSnapshot], str]:
+    """A generation of the snapshot: the one there is, if it is whole and of this very version."""
+
+    def published(snapshot: StoreSnapshot) -> str:
+        identity = opened.collection.embedder
+        try:
+            newest = open_newest(opened.folder, identity)
+        except GenerationCorrupt:
+            newest = None  # a run is how one is repaired
+        if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
+            return newest.name
+        return publish(opened.folder, snapshot, identity).name
+
+    return published

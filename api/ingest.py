@@ -1,0 +1,182 @@
+"""How do collections, and documents that somebody sends, get in and out? Knows no HTTP.
+
+Rule 1: what is accepted is on the disk and searchable when the call returns. Rule 2: a record that is refused is
+named, and keeps no other from going in. Rule 3: a document that is there already, word for word, costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias
+
+import orjson
+
+from api.disk import BUSY_SECONDS_MAX, Disk
+from api.open_collections import OpenCollection, OpenCollections
+from indexer.chunking import Chunker
+from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
+from indexer.fields import Fields, document_of
+from indexer.to_the_end import to_the_end
+from indexer.writer import DocumentWriter
+from retrieval.catalog import Collection
+from retrieval.embedder import Embedder
+from retrieval.errors import DocumentNotFound
+from retrieval.generation import publish
+from retrieval.records import Document, JsonValue
+from retrieval.store import StoreSnapshot
+from retrieval.tokens import PlainTokenizer
+from retrieval.writer_lock import writing
+
+COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU: what an error can cost
+DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared beside the index; 1 ms at 384 dimensions, and a second to fold
+LOOKED_UP_MAX: Final = 8  # documents; beyond it one read of all hashes is cheaper than so many look-ups
+
+Sent: TypeAlias = tuple[int, JsonValue | Refused]  # line, and a record as it arrived or why it cannot be parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upserted:
+    """What became of the records of one call."""
+
+    accepted: int
+    unchanged: int  # of those accepted
+    chunks: int
+    tokens: int
+    rejects: tuple[Reject, ...]
+    store_version: int | None  # the version that shows all of it; None where nothing was written
+
+
+class Ingest:
+    """Makes, fills, empties and removes collections."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        collections: OpenCollections,
+        embedder: Embedder,
+        tokenizer: PlainTokenizer,
+        chunk_tokens_default: int,
+        delta_chunks_max: int = DELTA_CHUNKS_MAX,
+    ) -> None:
+        self._disk = disk
+        self._collections = collections
+        self._embedder = embedder
+        self._tokenizer = tokenizer
+        self._chunk_tokens_default = chunk_tokens_default
+        self._delta_chunks_max = delta_chunks_max
+
+    def make(
+        self, tenant: str, name: str, *, chunk_tokens: int | None = None, instruction: str | None = None
+    ) -> OpenCollection:
+        """An empty collection; blocks. Raises `CollectionExists`, `InstructionNotFound`, `WriteFailed`."""
+        if instruction is not None:
+            self._disk.catalog.instruction(tenant, instruction)
+        collection = Collection(
+            tenant=tenant,
+            name=name,
+            embedder=self._embedder.identity,
+            chunk_tokens=chunk_tokens or self._chunk_tokens_default,
+            created_at=datetime.now(UTC),
+            instruction=instruction,
+        )
+        self._disk.make(collection)
+        return self._collections.get(tenant, name)
+
+    def document(self, tenant: str, name: str, document_id: str) -> Document:
+        """Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
+        return self._collections.get(tenant, name).store.snapshot().document(document_id)
+
+    async def upsert(self, tenant: str, name: str, records: Iterator[Sent]) -> Upserted:
+        """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once. Raises what a write raises.
+
+        After an error the commits before it stay: the same call again finds them unchanged.
+        """
+        opened = await asyncio.to_thread(self._collections.get, tenant, name)
+        entries = list(checked(_entries(records)))
+        documents = [entry.document for entry in entries if isinstance(entry, Record)]
+        async with self._turn_of(opened):
+            fresh = await asyncio.to_thread(_fresh, opened.store.snapshot(), documents)
+            reports = [
+                await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
+                for start in range(0, len(fresh), COMMIT_DOCUMENTS)
+            ]
+            await to_the_end(self._show, opened)
+        return Upserted(
+            accepted=len(documents),
+            unchanged=len(documents) - len(fresh),
+            chunks=sum(report.chunks for report in reports),
+            tokens=sum(report.tokens for report in reports),
+            rejects=tuple(entry for entry in entries if isinstance(entry, Reject)),
+            store_version=reports[-1].store_version if reports else None,
+        )
+
+    async def delete(self, tenant: str, name: str, document_id: str) -> None:
+        """Raises `CollectionNotFound`, `DocumentNotFound`."""
+        opened = await asyncio.to_thread(self._collections.get, tenant, name)
+        async with self._turn_of(opened):
+            removed = await to_the_end(opened.store.delete, [document_id])
+            await to_the_end(self._show, opened)
+        if not removed:
+            raise DocumentNotFound(document_id)
+
+    def _show(self, opened: OpenCollection) -> None:
+        """Makes what was written searchable, and folds it into the index once there is much of it; blocks."""
+        view = opened.searchable.refresh()
+        if view.delta_count > self._delta_chunks_max:
+            publish(opened.folder, view.snapshot, opened.collection.embedder)
+            opened.searchable.refresh()
+
+    def writer(self, opened: OpenCollection) -> DocumentWriter:
+        """What writes into this collection; its lock must be held."""
+        chunker = Chunker(tokenizer=self._tokenizer, tokens_max=opened.collection.chunk_tokens)
+        return DocumentWriter(store=opened.store, embedder=self._embedder, chunker=chunker)
+
+    @contextlib.asynccontextmanager
+    async def _turn_of(self, opened: OpenCollection) -> AsyncIterator[None]:
+        """One writer of this process, then one of all processes. Raises `CollectionBusy`."""
+        async with opened.turn:
+            lock = writing(opened.folder, wait_seconds=BUSY_SECONDS_MAX)
+            await asyncio.to_thread(lock.__enter__)
+            with contextlib.ExitStack() as held:
+                held.push(lock)
+                yield
+
+
+def records_of_lines(body: bytes) -> Iterator[Sent]:
+    """The records of NDJSON; blank lines are passed over."""
+    for number, line in enumerate(body.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            yield number, Refused(reason=f"not JSON: {error.msg} at column {error.colno}")
+
+
+def _entries(records: Iterator[Sent]) -> Iterator[Entry]:
+    for number, record in records:
+        if isinstance(record, dict):
+            made = document_of(record, Fields())
+        else:
+            made = record if isinstance(record, Refused) else Refused(reason="not a JSON object")
+        yield entry_of(made, place=Place(source="request", line=number), position=number)
+
+
+def _fresh(snapshot: StoreSnapshot, documents: Sequence[Document]) -> list[Document]:
+    """Those that the collection does not hold, word for word."""
+    if len(documents) <= LOOKED_UP_MAX:
+        return [document for document in documents if not _is_stored(snapshot, document)]
+    known = snapshot.content_hashes()
+    return [document for document in documents if known.get(document.id) != document.content_hash]
+
+
+def _is_stored(snapshot: StoreSnapshot, document: Document) -> bool:
+    try:
+        return snapshot.document(document.id).content_hash == document.content_hash
+    except DocumentNotFound:
+        return False

@@ -1,0 +1,77 @@
+"""Which collections are open, and what is needed to search and to write each of them?
+
+A collection is opened by the first who asks and stays open. If it was deleted and made anew meanwhile, by this process
+or another, the catalog's row is a different one, and the collection is opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+
+from api.disk import Disk
+from retrieval.catalog import Collection
+from retrieval.embedder import Embedder, EmbedderIdentity
+from retrieval.errors import ModelMismatch
+from retrieval.layout import CollectionFolder
+from retrieval.recall import Recall
+from retrieval.searchable import Searchable
+from retrieval.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenCollection:
+    """A collection and all that works on it."""
+
+    collection: Collection
+    folder: CollectionFolder
+    store: Store
+    searchable: Searchable
+    recall: Recall
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # writers of this process wait here, not at the file lock
+
+
+class OpenCollections:
+    """The collections that this process has open. Its methods block; they may be called from any thread."""
+
+    def __init__(self, *, disk: Disk, embedder: Embedder) -> None:
+        self._disk = disk
+        self._embedder = embedder
+        self._open: dict[tuple[str, str], OpenCollection] = {}
+        self._lock = threading.Lock()
+
+    def get(self, tenant: str, name: str) -> OpenCollection:
+        """Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
+        collection = self._disk.catalog.collection(tenant, name)
+        with self._lock:
+            known = self._open.get((tenant, name))
+            if known is None or known.collection.created_at != collection.created_at:
+                known = self._opened(collection)
+                self._open[tenant, name] = known
+            return known
+
+    def recall_of(self, collection: Collection) -> Recall:
+        return self.get(collection.tenant, collection.name).recall
+
+    def _opened(self, collection: Collection) -> OpenCollection:
+        mine, built = self._embedder.identity, collection.embedder
+        if built != mine:
+            raise ModelMismatch(
+                f"{collection.name} was built with {_named(built)}, and {_named(mine)} is loaded. Start with "
+                f"--embed-model {built.name}, or index the corpus into a collection of another name"
+            )
+        folder = self._disk.layout.collection(collection.tenant, collection.name)
+        store = self._disk.store(collection)
+        searchable = Searchable(folder=folder, store=store, identity=mine)
+        return OpenCollection(
+            collection=collection,
+            folder=folder,
+            store=store,
+            searchable=searchable,
+            recall=Recall(embedder=self._embedder, searchable=searchable),
+        )
+
+
+def _named(identity: EmbedderIdentity) -> str:
+    return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"

@@ -1,0 +1,125 @@
+"""Which status and which words answer each error? The only place that knows both errors and HTTP.
+
+One body that the clients people already have can read (facts from running them): OpenAI's reads `error`, Voyage's and
+Jina's `detail`, Cohere's the whole of it; the rest is RFC 9457.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from retrieval import errors
+
+MEDIA_TYPE: Final = "application/problem+json"
+RETRY_AFTER_SECONDS: Final = 1  # a search takes about that long; waiting longer would leave the service idle
+
+STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
+    errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.LimitExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
+    errors.CollectionExists: HTTPStatus.CONFLICT,
+    errors.CollectionNotReady: HTTPStatus.CONFLICT,
+    errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
+    errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
+    errors.KeyRefused: HTTPStatus.UNAUTHORIZED,
+    errors.NotPermitted: HTTPStatus.FORBIDDEN,
+    errors.CorpusUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ModelNotFound: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ModelMismatch: HTTPStatus.CONFLICT,
+    errors.SettingInvalid: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.RerankTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RerankOverloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RerankUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RerankBreakerOpen: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EmbedderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.GenerationCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.StoreCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.WriteFailed: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is told to a caller whose request was not answered."""
+
+    status: HTTPStatus
+    code: str  # snake case, stable: programs branch on it
+    message: str
+    param: str | None = None  # the field that is at fault, with dots
+
+    @property
+    def headers(self) -> dict[str, str]:
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        return {}
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        return {
+            "type": f"urn:winnow:problem:{self.code}",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.message,
+            "message": self.message,
+            "error": {"message": self.message, "type": kind, "param": self.param, "code": self.code},
+            "id": request_id,
+        }
+
+
+def problem_of(error: errors.WinnowError, *, param: str | None = None) -> Problem:
+    """The answer to one of our own errors."""
+    kind = type(error)
+    return Problem(status=STATUS[kind], code=code_of(kind), message=error.message, param=param)
+
+
+def problem_of_status(status: int, detail: str) -> Problem:
+    """The answer where the framework refused: no such route, no such method."""
+    known = HTTPStatus(status)
+    return Problem(status=known, code=known.name.lower(), message=detail)
+
+
+def problem_of_fields(refused: list[Mapping[str, Any]]) -> Problem:
+    """The answer to a body whose fields are wrong, each named (pydantic's list of errors)."""
+    named = [(_path(each["loc"]), each["type"], each["msg"]) for each in refused]
+    said = "; ".join(_sentence(path, kind, message) for path, kind, message in named[:FIELDS_NAMED_MAX])
+    beyond = f"; and {len(named) - FIELDS_NAMED_MAX} more" if len(named) > FIELDS_NAMED_MAX else ""
+    return Problem(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        code=code_of(errors.InvalidRequest),
+        message=errors.InvalidRequest(said + beyond).message,
+        param=named[0][0] or None,
+    )
+
+
+FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would answer with a megabyte
+
+
+def code_of(kind: type[errors.WinnowError]) -> str:
+    """`CollectionNotFound` -> `collection_not_found`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """`("body", "documents", 3, "id")` -> `documents.3.id`; the names of union members are ours, not the caller's."""
+    return ".".join(str(step) for step in location if step != "body" and not str(step)[:1].isupper())
+
+
+def _sentence(path: str, kind: str, message: str) -> str:
+    if kind == "extra_forbidden":
+        return f"the field '{path}' is not known here"
+    if kind == "missing":
+        return f"the field '{path}' is missing" if path else "the body is missing"
+    if kind == "json_invalid":
+        return "the body is not JSON"
+    said = message.removeprefix("Value error, ")  # pydantic's word for what our own validators say
+    return f"'{path}': {said}" if path else said

@@ -1,0 +1,134 @@
+"""How does a run look to the person who waits for it? A bar in a terminal, a line now and then in a log."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from api.terminal import Terminal, amount, duration
+from indexer.job import State
+from indexer.progress import Figures
+from indexer.report import IndexReport
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
+
+LOG_EVERY_SECONDS: Final = 10.0  # often enough to see that it lives, seldom enough for a log file
+
+_DOING: Final = {
+    State.QUEUED: "waiting",
+    State.COMPARING: "comparing with what is there",
+    State.WRITING: "reading, cutting, embedding",
+    State.REMOVING: "removing what the corpus no longer has",
+    State.PUBLISHING: "building the index",
+    State.DONE: "done",
+    State.FAILED: "failed",
+    State.STOPPED: "stopped",
+}
+
+
+class IndexProgress:
+    """Watches a run. Implements `indexer.progress.Progress`; use it in a `with` block."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._name = ""
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+        self._logged_at = time.monotonic()
+
+    def __enter__(self) -> Self:
+        console = self._terminal.err
+        if console.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(bar_width=28),
+                TextColumn("{task.fields[figures]}"),
+                console=console,
+                transient=True,
+                refresh_per_second=4,
+            )
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def started(self, name: str, size: int | None) -> None:
+        self._name = name
+        if self._bar is not None:
+            self._task = self._bar.add_task(name, total=size, figures="")
+
+    def advanced(self, figures: Figures) -> None:
+        said = _said(figures)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=figures.position, figures=said)
+        elif time.monotonic() - self._logged_at >= LOG_EVERY_SECONDS:
+            self._logged_at = time.monotonic()
+            self._terminal.say(f"{self._name}: {said}")
+
+    def finished(self, report: IndexReport) -> None:
+        """The report is the command's to show."""
+
+
+class CountProgress:
+    """Watches a loop of known length. Use it in a `with` block."""
+
+    def __init__(self, terminal: Terminal, name: str, *, total: int) -> None:
+        self._terminal = terminal
+        self._name = name
+        self._total = total
+        self._done = 0
+        self._began = self._logged_at = time.monotonic()
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        console = self._terminal.err
+        if console.is_terminal:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn()
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4)
+            self._bar.add_task(self._name, total=self._total)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self) -> None:
+        self._done += 1
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0])
+        elif now - self._logged_at >= LOG_EVERY_SECONDS:
+            self._logged_at = now
+            left = (now - self._began) / self._done * (self._total - self._done)
+            self._terminal.say(f"{self._name}: {self._done} of {self._total} · {duration(left)} left")
+
+
+def _said(figures: Figures) -> str:
+    parts = [_DOING[figures.state], f"{amount(figures.read)} records"]
+    if figures.state is State.WRITING and figures.written:
+        parts = [
+            f"{amount(figures.written)} documents",
+            f"{figures.documents_per_second:.1f}/s",
+            f"{amount(figures.tokens_per_second)} tokens/s",
+        ]
+        if figures.eta_seconds is not None:
+            parts.append(f"{duration(figures.eta_seconds)} left")
+    if figures.unchanged:
+        parts.append(f"{amount(figures.unchanged)} unchanged")
+    if figures.rejected:
+        parts.append(f"{amount(figures.rejected)} rejected")
+    return " · ".join(parts)

@@ -1,0 +1,90 @@
+"""POST /v1/search and POST /v1/rerank: parse, call, render."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from api.assemble import Parts
+from api.wire import RerankBody, SearchBody, deadline_of
+
+
+class ProblemBody(BaseModel):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    message: str
+    error: dict[str, str | None]
+    id: str
+
+
+class JsonResponse(Response):
+    """A body that is written once, by orjson."""
+
+    media_type = "application/json"
+
+    def __init__(self, body: dict[str, Any], *, status: int = 200) -> None:
+        super().__init__(orjson.dumps(body), status_code=status)
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ProblemBody, "description": said}
+    for status, said in (
+        (401, "No key, or one that is not accepted"),
+        (404, "No such collection, document or instruction"),
+        (422, "The body is wrong; `error.param` names the field"),
+        (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
+        (504, "The deadline passed before there was anything to answer with"),
+    )
+}
+
+
+def parts_of(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts), "create_app sets it. This is a bug."
+    return parts
+
+
+async def tenant_of(request: Request) -> str:
+    """The tenant whose key came with the request."""
+    return parts_of(request).access.tenant_of(
+        authorization=request.headers.get("authorization"), host=request.headers.get("host")
+    )
+
+
+Tenant = Annotated[str, Depends(tenant_of)]
+router = APIRouter(responses=PROBLEMS)
+
+
+@router.post("/v1/search", response_model=SearchAnswer, tags=["search"], summary="Search a collection")
+async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response:
+    """Recall proposes, the reranker orders.
+
+    Where the reranker fails the answer is recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
+    """
+    parts = parts_of(request)
+    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    answer = await parts.search.answer(body.question(tenant), deadline)
+    return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
+
+
+@router.post("/v1/rerank", response_model=RerankAnswer, tags=["search"], summary="Rerank documents of your own")
+@router.post(
+    "/v2/rerank", response_model=RerankAnswer, tags=["search"], summary="The same, where Cohere's clients look"
+)
+async def rerank(body: RerankBody, _: Tenant, request: Request) -> Response:
+    """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
+    parts = parts_of(request)
+    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    ranking = await parts.search.rank_texts(
+        body.query, body.texts, instruction=body.instruction or body.instruct, deadline=deadline
+    )
+    return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

@@ -1,0 +1,176 @@
+"""Collections, their documents, and instructions over HTTP: parse, call, render."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Path, Request
+from starlette.responses import Response
+
+from api.answers_corpus import (
+    CollectionSaid,
+    CollectionsSaid,
+    DeletedSaid,
+    DocumentSaid,
+    InstructionSaid,
+    InstructionsSaid,
+    UpsertSaid,
+    collection_said,
+    document_said,
+    instruction_said,
+    instructions_said,
+    upsert_said,
+)
+from api.assemble import Parts
+from api.ingest import Sent, records_of_lines
+from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
+from api.wire import CollectionBody, DocumentBody, InstructionBody
+from rerank.instruction import checked_instruction
+from retrieval.errors import InvalidRequest, LimitExceeded
+from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
+
+NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+ONE_DOCUMENT: Final = DocumentBody.model_json_schema()
+SEVERAL_DOCUMENTS: Final = {
+    "type": "object",
+    "properties": {"documents": {"type": "array", "items": ONE_DOCUMENT}},
+    "required": ["documents"],
+}
+UPSERT_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": f"One document, or up to {DOCUMENTS_PER_REQUEST_MAX}; or NDJSON, a document per line.",
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [SEVERAL_DOCUMENTS, ONE_DOCUMENT]},
+                "example": {"documents": [{"id": "refunds", "title": "Refunds", "text": "Within fourteen days ..."}]},
+            },
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"id": "refunds", "text": "..."}\n'},
+        },
+    }
+}
+
+Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
+router = APIRouter(responses=PROBLEMS)
+
+
+@router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
+async def list_collections(tenant: Tenant, request: Request) -> Response:
+    """By name; those built with another embedding model than the loaded one too."""
+    described = await asyncio.to_thread(parts_of(request).disk.described, tenant)
+    return JsonResponse({"collections": [collection_said(each) for each in described]})
+
+
+@router.post(
+    "/v1/collections", response_model=CollectionSaid, status_code=201, tags=["collections"], summary="Make a collection"
+)
+async def make_collection(body: CollectionBody, tenant: Tenant, request: Request) -> Response:
+    parts = parts_of(request)
+    await asyncio.to_thread(
+        parts.ingest.make, tenant, body.name, chunk_tokens=body.chunk_tokens, instruction=body.instruction
+    )
+    return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, body.name), status=201)
+
+
+@router.get(
+    "/v1/collections/{name}", response_model=CollectionSaid, tags=["collections"], summary="Describe a collection"
+)
+async def get_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+    return JsonResponse(await asyncio.to_thread(_collection, parts_of(request), tenant, name))
+
+
+@router.delete(
+    "/v1/collections/{name}", response_model=DeletedSaid, tags=["collections"], summary="Remove a collection"
+)
+async def remove_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+    """With all its documents, for good."""
+    await asyncio.to_thread(parts_of(request).disk.remove, tenant, name)
+    return JsonResponse({"deleted": name})
+
+
+@router.post(
+    "/v1/collections/{name}/documents",
+    response_model=UpsertSaid,
+    tags=["documents"],
+    summary="Insert or replace documents",
+    openapi_extra=UPSERT_BODY,
+)
+async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Response:
+    """When the answer arrives, what was accepted is on the disk and searchable.
+
+    A document that is refused is named in `rejected` and keeps no other from going in; 422 where all were refused.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    sent = records_of_lines(body) if kind in NDJSON_TYPES else _records_of_json(body, kind)
+    upserted = await parts_of(request).ingest.upsert(tenant, name, sent)
+    status = 422 if upserted.rejects and not upserted.accepted else 200
+    return JsonResponse(upsert_said(name, upserted), status=status)
+
+
+@router.get(
+    "/v1/collections/{name}/documents/{document_id:path}",
+    response_model=DocumentSaid,
+    tags=["documents"],
+    summary="Read a document",
+)
+async def get_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
+    document = await asyncio.to_thread(parts_of(request).ingest.document, tenant, name, document_id)
+    return JsonResponse(document_said(document))
+
+
+@router.delete(
+    "/v1/collections/{name}/documents/{document_id:path}",
+    response_model=DeletedSaid,
+    tags=["documents"],
+    summary="Remove a document",
+)
+async def delete_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
+    await parts_of(request).ingest.delete(tenant, name, document_id)
+    return JsonResponse({"deleted": document_id})
+
+
+@router.get("/v1/instructions", response_model=InstructionsSaid, tags=["instructions"], summary="List instructions")
+async def list_instructions(tenant: Tenant, request: Request) -> Response:
+    """All versions, by name and version."""
+    catalog = parts_of(request).disk.catalog
+    return JsonResponse(instructions_said(await asyncio.to_thread(catalog.instructions, tenant)))
+
+
+@router.post(
+    "/v1/instructions",
+    response_model=InstructionSaid,
+    status_code=201,
+    tags=["instructions"],
+    summary="Publish an instruction",
+)
+async def publish_instruction(body: InstructionBody, tenant: Tenant, request: Request) -> Response:
+    """The next version of this name. Published versions never change; the newest text again publishes nothing new."""
+    catalog = parts_of(request).disk.catalog
+    published = await asyncio.to_thread(catalog.publish_instruction, tenant, body.name, checked_instruction(body.text))
+    return JsonResponse(instruction_said(published), status=201)
+
+
+def _collection(parts: Parts, tenant: str, name: str) -> dict[str, Any]:
+    return collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
+
+
+def _records_of_json(body: bytes, kind: str) -> Iterator[Sent]:
+    """The documents of a JSON body: one, or a list of them under `documents`."""
+    if kind != "application/json":
+        raise InvalidRequest(
+            f"the Content-Type is {kind or 'missing'}; application/json and application/x-ndjson are read"
+        )
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error.msg} at line {error.lineno}") from error
+    records = value.get("documents", [value]) if isinstance(value, dict) else value
+    if not isinstance(records, list) or not records:
+        raise InvalidRequest("the body is neither a document nor {'documents': [...]}")
+    if len(records) > DOCUMENTS_PER_REQUEST_MAX:
+        raise LimitExceeded(f"{len(records)} documents; {DOCUMENTS_PER_REQUEST_MAX} are allowed, or send NDJSON")
+    return iter(list(enumerate(records, start=1)))

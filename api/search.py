@@ -1,0 +1,260 @@
+"""What is the answer to this question? Recall, then judgement; knows no HTTP and no command line.
+
+prepare    which collection, which instruction
+recall     the nearest chunks
+judge      the reranker's order, or recall's with the reason why
+answer     what of that the caller asked to see
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Protocol
+
+from api.texts import candidates_of
+from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
+from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
+from retrieval import errors
+from retrieval.catalog import Catalog, Collection
+from retrieval.deadline import Deadline
+from retrieval.embedder import DEFAULT_TASK
+from retrieval.recall import Recalled
+from retrieval.records import Candidate
+
+
+class OnRerankFailure(StrEnum):
+    """What the caller wants where stage two fails."""
+
+    DEGRADE = "degrade"  # recall's order, and the reason
+    ERROR = "error"
+
+
+class DegradeReason(StrEnum):
+    """Why an answer is in recall's order although a judgement was asked for. The list is closed."""
+
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    BREAKER_OPEN = "breaker_open"
+
+
+REASONS: Final[Mapping[type[errors.WinnowError], DegradeReason]] = {
+    errors.RerankTimeout: DegradeReason.TIMEOUT,
+    errors.RerankOverloaded: DegradeReason.OVERLOADED,
+    errors.RerankUnavailable: DegradeReason.UNAVAILABLE,
+    errors.RerankBreakerOpen: DegradeReason.BREAKER_OPEN,
+}
+
+
+class InstructionSource(StrEnum):
+    """Whose instruction an answer was ranked under."""
+
+    REQUEST = "request"
+    COLLECTION = "collection"
+    BUILT_IN = "built-in"  # the model card's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedInstruction:
+    """A published instruction, by name."""
+
+    name: str
+    version: int | None = None  # None is the newest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One search, as the caller means it."""
+
+    tenant: str
+    collection: str
+    query: str
+    top_k: int
+    candidates: int | None = None  # None leaves the number to the service
+    rerank: bool = True
+    instruction: str | NamedInstruction | None = None
+    min_relevance: float | None = None  # only where somebody judged
+    group_by_document: bool = False
+    on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedInstruction:
+    """The very text that the reranker was given, and where it came from."""
+
+    text: str
+    source: InstructionSource
+    name: str | None = None
+    version: int | None = None
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+BUILT_IN: Final = AppliedInstruction(
+    text=DEFAULT_INSTRUCTION, source=InstructionSource.BUILT_IN, name="default", version=1
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Degraded:
+    """A stage that was asked for and did not happen."""
+
+    stage: str
+    reason: DegradeReason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One place of the answer."""
+
+    rank: int
+    best: Ranked
+    others: tuple[Ranked, ...] = ()  # further chunks of the same document, best first; only where grouped
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is told about a question."""
+
+    id: str
+    collection: str
+    instruction: AppliedInstruction
+    recalled: Recalled
+    ranking: Ranking  # all candidates, in their final order
+    degraded: Degraded | None
+    results: tuple[Result, ...]
+    rerank_ms: float | None  # None where no judge was called
+    total_ms: float
+
+
+class FindsCandidates(Protocol):
+    """Stage one of one collection (retrieval.recall.Recall)."""
+
+    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled: ...
+
+
+class OpensCollections(Protocol):
+    """Where collections are opened (api.open_collections)."""
+
+    def recall_of(self, collection: Collection) -> FindsCandidates: ...
+
+
+class Search:
+    """Answers questions over the collections of a deployment."""
+
+    def __init__(
+        self, *, catalog: Catalog, collections: OpensCollections, reranker: Reranker, candidates_default: int
+    ) -> None:
+        self._catalog = catalog
+        self._collections = collections
+        self._reranker = reranker
+        self._candidates_default = candidates_default
+
+    async def answer(self, question: Question, deadline: Deadline) -> Answer:
+        """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
+        started = time.perf_counter()
+        recall, instruction = await asyncio.to_thread(self._prepare, question)
+        recalled = await recall.find(question.query, width=self._width(question), task=DEFAULT_TASK, deadline=deadline)
+        ranking, degraded, rerank_ms = await self._judge(question, recalled.candidates, instruction.text, deadline)
+        return Answer(
+            id=f"req_{uuid.uuid4().hex}",
+            collection=question.collection,
+            instruction=instruction,
+            recalled=recalled,
+            ranking=ranking,
+            degraded=degraded,
+            results=_results(question, ranking),
+            rerank_ms=rerank_ms,
+            total_ms=_milliseconds_since(started),
+        )
+
+    async def rank_texts(
+        self, query: str, texts: Sequence[str], *, instruction: str | None, deadline: Deadline
+    ) -> Ranking:
+        """Judges texts that no recall found; each one's chunk number is its place. Raises `RerankError`."""
+        return await self._reranker.rank(
+            query,
+            candidates_of(texts),
+            instruction=checked_instruction(instruction or DEFAULT_INSTRUCTION),
+            deadline=deadline,
+        )
+
+    def _prepare(self, question: Question) -> tuple[FindsCandidates, AppliedInstruction]:
+        """Reads the catalog and opens the collection; blocks."""
+        collection = self._catalog.collection(question.tenant, question.collection)
+        return self._collections.recall_of(collection), self._instruction(question, collection)
+
+    def _instruction(self, question: Question, collection: Collection) -> AppliedInstruction:
+        """The request's own, else the collection's, else the model card's."""
+        if isinstance(question.instruction, str):
+            return AppliedInstruction(text=checked_instruction(question.instruction), source=InstructionSource.REQUEST)
+        named, source = question.instruction, InstructionSource.REQUEST
+        if named is None and collection.instruction is not None:
+            named, source = NamedInstruction(name=collection.instruction), InstructionSource.COLLECTION
+        if named is None:
+            return BUILT_IN
+        published = self._catalog.instruction(question.tenant, named.name, named.version)
+        return AppliedInstruction(text=published.text, source=source, name=published.name, version=published.version)
+
+    def _width(self, question: Question) -> int:
+        """How many candidates recall proposes. What the caller says holds; the default never starves `top_k`."""
+        if question.candidates is not None:
+            return question.candidates
+        if not question.rerank and not question.group_by_document:
+            return question.top_k
+        return max(question.top_k, self._candidates_default)
+
+    async def _judge(
+        self, question: Question, candidates: Sequence[Candidate], instruction: str, deadline: Deadline
+    ) -> tuple[Ranking, Degraded | None, float | None]:
+        if not question.rerank or not candidates:
+            return await _recall_order(question, candidates, deadline), None, None
+        started = time.perf_counter()
+        try:
+            ranking = await self._reranker.rank(question.query, candidates, instruction=instruction, deadline=deadline)
+        except errors.RerankError as error:
+            if question.on_rerank_failure is OnRerankFailure.ERROR:
+                raise
+            degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
+            return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
+        return ranking, None, _milliseconds_since(started)
+
+
+async def _recall_order(question: Question, candidates: Sequence[Candidate], deadline: Deadline) -> Ranking:
+    return await RecallOrder().rank(question.query, candidates, instruction="", deadline=deadline)
+
+
+def _results(question: Question, ranking: Ranking) -> tuple[Result, ...]:
+    shown = _relevant_enough(ranking, question.min_relevance)
+    groups = _by_document(shown) if question.group_by_document else [[ranked] for ranked in shown]
+    return tuple(
+        Result(rank=rank, best=best, others=tuple(others))
+        for rank, (best, *others) in enumerate(groups[: question.top_k], start=1)
+    )
+
+
+def _relevant_enough(ranking: Ranking, least: float | None) -> Sequence[Ranked]:
+    """Recall's order is passed whole: what nobody judged is neither above nor below a relevance."""
+    if least is None or ranking.ranked_by is RankedBy.RECALL_ORDER:
+        return ranking.ranked
+    return [ranked for ranked in ranking.ranked if ranked.relevance is not None and ranked.relevance >= least]
+
+
+def _by_document(ranked: Sequence[Ranked]) -> list[list[Ranked]]:
+    """The chunks of each document together, documents in the order of their best chunk."""
+    groups: dict[str, list[Ranked]] = {}
+    for each in ranked:
+        groups.setdefault(each.candidate.chunk.document_id, []).append(each)
+    return list(groups.values())
+
+
+def _milliseconds_since(started: float) -> float:
+    return (time.perf_counter() - started) * 1000.0

@@ -1,0 +1,190 @@
+"""What may be set, from where, and to what? The only reader of the environment.
+
+One row of `Settings` is a flag, an environment variable, a key of the settings file and a line of help at once:
+
+    data   --data   WINNOW_DATA   data = "..."
+
+Rule 1: flags win over the environment, the environment over the settings file, the file over the default.
+Rule 2: nothing is read at import; `load` is called once, by the command.
+Rule 3: a default that depends on the device is decided here, by the methods that take the device.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from retrieval.errors import SettingInvalid
+from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
+
+PREFIX: Final = "WINNOW_"
+CONFIG_VARIABLE: Final = "WINNOW_CONFIG"
+CANDIDATES_ON_CPU: Final = 30  # about a second of a small reranker on two cores; 100 would be three
+CANDIDATES_ON_GPU: Final = 100  # what the large rerankers are measured with
+CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
+CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
+DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
+DTYPES: Final = ("float32", "bfloat16", "float16")
+
+
+def _text(raw: str) -> str:
+    if not raw.strip():
+        raise ValueError("it is empty")
+    return raw
+
+
+def _folder(raw: str) -> Path:
+    return Path(_text(raw)).expanduser()
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def parse(raw: str) -> int:
+        try:
+            number = int(raw)
+        except ValueError:
+            raise ValueError("it is not a whole number") from None
+        if not least <= number <= most:
+            raise ValueError(f"it is not between {least} and {most}")
+        return number
+
+    return parse
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(raw: str) -> str:
+        if raw not in choices:
+            raise ValueError(f"it is none of {', '.join(choices)}")
+        return raw
+
+    return parse
+
+
+def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set, with its default."""
+
+    data: Path = _setting(  # noqa: RUF009  it makes a field
+        DATA_DEFAULT, _folder, "Folder that holds collections and catalog; made when missing."
+    )
+    embed_model: str = _setting(
+        "winnow-embed", _text, "Embedding model: winnow-embed (bundled), a folder, or a hub name such as "
+        "Qwen/Qwen3-Embedding-0.6B."
+    )  # fmt: skip
+    rerank_model: str = _setting(
+        "winnow-rerank", _text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
+        "Qwen/Qwen3-Reranker-0.6B."
+    )  # fmt: skip
+    embed_dimension: int | None = _setting(
+        None, _whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."
+    )
+    device: str | None = _setting(
+        None, _text, "Where the models run: cpu, cuda, cuda:1; by default a GPU if there is one."
+    )
+    dtype: str | None = _setting(
+        None, _one_of(*DTYPES), "Number format of the models; by default float32 on a CPU, bfloat16 on a GPU."
+    )
+    candidates: int | None = _setting(
+        None,
+        _whole(1, CANDIDATES_MAX),
+        f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
+        f"{CANDIDATES_ON_GPU} on a GPU.",
+    )
+    chunk_tokens: int = _setting(
+        256, _whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Most tokens of a chunk in a collection that is newly made."
+    )
+    timeout_ms: int = _setting(
+        30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+    )
+    host: str = _setting("127.0.0.1", _text, "Address to listen on; another than loopback needs an API key.")
+    port: int = _setting(8000, _whole(0, 65_535), "Port to listen on; 0 takes a free one.")
+    api_key: str | None = _setting(
+        None, _text, "Key that callers send as 'Authorization: Bearer KEY'; not a flag, since flags show in process "
+        "lists.", has_flag=False
+    )  # fmt: skip
+
+    def candidates_on(self, device: str) -> int:
+        """How many candidates a search judges when it does not say."""
+        if self.candidates is not None:
+            return self.candidates
+        return CANDIDATES_ON_CPU if device == "cpu" else CANDIDATES_ON_GPU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One setting, under each of its names."""
+
+    name: str  # also its key in the settings file
+    flag: str | None
+    variable: str
+    default: Any
+    help: str
+    parse: Callable[[str], Any]
+
+
+def rows() -> Iterator[Row]:
+    """The table of settings, in the order of `Settings`."""
+    for each in fields(Settings):
+        yield Row(
+            name=each.name,
+            flag="--" + each.name.replace("_", "-") if each.metadata["has_flag"] else None,
+            variable=PREFIX + each.name.upper(),
+            default=each.default,
+            help=each.metadata["help"],
+            parse=each.metadata["parse"],
+        )
+
+
+def load(
+    flags: Mapping[str, object], *, config: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings that hold for this command. A flag of None was not given. Raises `SettingInvalid`."""
+    environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
+    config = config or _named_config(environment)
+    filed = _read_file(config) if config else {}
+    chosen: dict[str, Any] = {}
+    for row in rows():
+        if flags.get(row.name) is not None:
+            chosen[row.name] = _parsed(row, flags[row.name], origin=row.flag or row.name)
+        elif row.variable in environment:
+            chosen[row.name] = _parsed(row, environment[row.variable], origin=row.variable)
+        elif row.name in filed:
+            chosen[row.name] = _parsed(row, filed[row.name], origin=f"{row.name} in {config}")
+    return Settings(**chosen)
+
+
+def _named_config(environment: Mapping[str, str]) -> Path | None:
+    named = environment.get(CONFIG_VARIABLE)
+    return Path(named).expanduser() if named else None
+
+
+def _read_file(path: Path) -> Mapping[str, object]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingInvalid(f"the settings file {path} cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingInvalid(f"the settings file {path} is not TOML: {error}") from error
+    unknown = sorted(content.keys() - {row.name for row in rows()})
+    if unknown:
+        known = ", ".join(row.name for row in rows())
+        raise SettingInvalid(f"the settings file {path} sets {', '.join(unknown)}; it may set {known}")
+    return content
+
+
+def _parsed(row: Row, value: object, *, origin: str) -> Any:
+    """All sources go through the same parser, so that all refuse the same values."""
+    if isinstance(value, bool) or not isinstance(value, str | int | Path):
+        raise SettingInvalid(f"{origin} = {value!r}: it is neither a text nor a whole number")
+    try:
+        return row.parse(str(value))
+    except ValueError as error:
+        shown = "(hidden)" if row.flag is None else repr(str(value))
+        raise SettingInvalid(f"{origin} = {shown}: {error}") from error

@@ -1,0 +1,139 @@
+"""How does the command line speak? The answer goes to stdout, everything else to stderr.
+
+In a terminal answers are tables; piped, they are lines of tab-separated fields that `cut` and `awk` read; with
+--json, stdout holds one JSON object and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+SNIPPET_CHARACTERS: Final = 180  # characters; two lines of a wide terminal
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # could repaint the terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    right: bool = False  # numbers
+    style: str = ""
+
+
+class Terminal:
+    """Says things to a person or to a program."""
+
+    def __init__(self, *, json: bool = False) -> None:
+        self._json = json
+
+    @property
+    def is_json(self) -> bool:
+        return self._json
+
+    @property
+    def is_rich(self) -> bool:
+        """Whether somebody looks at stdout."""
+        return sys.stdout.isatty() and not self._json
+
+    @property
+    def out(self) -> Console:
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    @property
+    def err(self) -> Console:
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
+    def answer(self, body: dict[str, Any]) -> None:
+        """The JSON object of a command."""
+        import orjson
+
+        sys.stdout.write(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())
+        sys.stdout.write("\n")
+
+    def draw(self, renderable: RenderableType) -> None:
+        self.out.print(renderable)
+
+    def lines(self, *lines: str) -> None:
+        """Plain text to stdout, for those who read it with a program."""
+        for line in lines:
+            sys.stdout.write(line + "\n")
+
+    def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+        """A table for a person, tab-separated lines below a header for a program."""
+        if not self.is_rich:
+            self.lines("\t".join(column.name for column in columns), *("\t".join(map(flat, row)) for row in rows))
+            return
+        from rich import box
+        from rich.table import Table
+
+        table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        for column in columns:
+            table.add_column(column.name, justify="right" if column.right else "left", style=column.style)
+        for row in rows:
+            table.add_row(*(plain(cell) for cell in row))
+        self.draw(table)
+
+    def say(self, text: str, *, style: str = "dim") -> None:
+        """A remark, to stderr."""
+        from rich.text import Text
+
+        self.err.print(Text(plain(text), style=style), soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        self.say(text, style="yellow")
+
+    def fail(self, text: str) -> None:
+        self.say(f"winnow: {text}", style="bold red")
+
+
+def plain(text: str) -> str:
+    """What somebody else wrote, made unable to move the cursor or turn the line around."""
+    return _CONTROL.sub("�", text)
+
+
+def flat(text: str) -> str:
+    """On one line, without tabs."""
+    return plain(" ".join(text.split()))
+
+
+def snippet(text: str, *, characters: int = SNIPPET_CHARACTERS) -> str:
+    """The beginning, on one line."""
+    short = flat(text)
+    return short if len(short) <= characters else short[: characters - 1].rstrip() + "…"
+
+
+def number(value: float | None, *, digits: int = 3) -> str:
+    """A score, or a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def amount(value: float) -> str:
+    """A count that a person reads: 1,234."""
+    return f"{value:,.0f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 collection`, `2,000 documents`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """`3.2 s`, `2 min 05 s`, `1 h 03 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,74 @@
+"""Is what lies on the disk what was written? Every collection: its store, then each generation of its index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from api.disk import Disk
+from api.terminal import counted
+from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.errors import GenerationCorrupt, StorageError
+from retrieval.faiss_index import FaissFlatIndex
+from retrieval.generation import open_newest
+from retrieval.generation import verify as verify_generations
+from retrieval.integrity import faults
+from retrieval.layout import CollectionFolder
+
+FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One part of one collection."""
+
+    collection: str
+    part: str  # "store", or the name of a generation
+    found: str
+    fault: str | None  # None: it is sound
+
+
+def verified(disk: Disk) -> list[Check]:
+    """Reads everything."""
+    return [check for each in disk.catalog.collections(DEFAULT_TENANT) for check in _collection(disk, each)]
+
+
+def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
+    folder = disk.layout.collection(collection.tenant, collection.name)
+    yield _store(disk, collection, folder)
+    for check in verify_generations(folder):
+        yield Check(
+            collection=collection.name,
+            part=f"{check.name}, current" if check.current else check.name,
+            found=""
+            if check.manifest is None
+            else f"{counted(check.manifest.count, 'vector')} of store version {check.manifest.store_version}",
+            fault=check.fault,
+        )
+
+
+def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+    try:
+        snapshot = disk.store(collection).snapshot()
+        documents, chunks = snapshot.counts()
+        wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
+    except StorageError as error:
+        return Check(collection=collection.name, part="store", found="", fault=error.message)
+    more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
+    return Check(
+        collection=collection.name,
+        part="store",
+        found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
+        fault="; ".join(wrong[:FAULTS_NAMED_MAX] + more) or None,
+    )
+
+
+def _index(folder: CollectionFolder, collection: Collection) -> FaissFlatIndex | None:
+    """What the store's vectors can be compared with; that it cannot be opened is told by its own check."""
+    try:
+        newest = open_newest(folder, collection.embedder)
+    except GenerationCorrupt:
+        return None
+    return newest.index if newest else None

@@ -1,0 +1,217 @@
+"""What may a caller send? Bodies of our own routes refuse fields they do not know; /v1/rerank, which other people's
+clients call, passes over them and takes null everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+
+from api.problems import problem_of_fields
+from api.search import NamedInstruction, OnRerankFailure, Question
+from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
+from retrieval.deadline import Deadline
+from retrieval.errors import InvalidRequest
+from retrieval.limits import (
+    CANDIDATES_MAX,
+    COLLECTION_NAME_PATTERN,
+    DOCUMENT_CHARACTERS_MAX,
+    DOCUMENT_ID_CHARACTERS_MAX,
+    INSTRUCTION_CHARACTERS_MAX,
+    QUERY_CHARACTERS_MAX,
+    RERANK_DOCUMENTS_MAX,
+    TIMEOUT_MS_MAX,
+    TITLE_CHARACTERS_MAX,
+    TOP_K_MAX,
+    URL_CHARACTERS_MAX,
+)
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is blank")
+    return value
+
+
+NotBlank: Final = AfterValidator(_not_blank)
+CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["handbook"])]
+QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
+InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
+TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX)]
+
+
+def _text_or_object(value: object) -> str:
+    """Which member of a union is meant: only its errors are told. Tags begin with a capital; field names never do."""
+    return "Text" if isinstance(value, str) else "Named"
+
+
+class Strict(BaseModel):
+    """A body in which a misspelt field is an error, not a default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class InstructionChoice(Strict):
+    """A published instruction."""
+
+    name: Annotated[str, Field(min_length=1)]
+    version: Annotated[int, Field(ge=1)] | None = Field(default=None, description="The newest unless given.")
+    variables: dict[str, str] | None = Field(default=None, description="Values of the variables that it declares.")
+
+    @model_validator(mode="after")
+    def _declared(self) -> InstructionChoice:
+        if self.variables:
+            raise ValueError(f"the instruction declares no variables; {', '.join(self.variables)} cannot be set")
+        return self
+
+
+EitherInstruction = Annotated[
+    Annotated[InstructionText, Tag("Text")] | Annotated[InstructionChoice, Tag("Named")], Discriminator(_text_or_object)
+]
+
+
+class SearchBody(Strict):
+    """POST /v1/search"""
+
+    query: QueryText
+    collection: CollectionName
+    top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX)] = 10
+    candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
+        default=None, description="How many chunks recall proposes; the service's own number unless given."
+    )
+    rerank: bool = Field(default=True, description="Without it the answer is in recall's order.")
+    instruction: EitherInstruction | None = Field(
+        default=None, description="What counts as relevant: a text, or the name of a published instruction."
+    )
+    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="Leaves out what was judged below it; not applied where nobody judged."
+    )
+    group_by_document: bool = Field(default=False, description="One result per document, its other chunks beneath.")
+    on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
+    timeout_ms: TimeoutMs | None = None
+    explain: bool = Field(default=False, description="Adds `explain`: every candidate with its place in both orders.")
+
+    @model_validator(mode="after")
+    def _judged_where_cut(self) -> SearchBody:
+        if self.min_relevance is not None and not self.rerank:
+            raise ValueError("min_relevance needs rerank: without it nothing has a relevance")
+        return self
+
+    def question(self, tenant: str) -> Question:
+        named = self.instruction
+        if isinstance(named, InstructionChoice):
+            instruction: str | NamedInstruction | None = NamedInstruction(name=named.name, version=named.version)
+        else:
+            instruction = named
+        return Question(
+            tenant=tenant,
+            collection=self.collection,
+            query=self.query,
+            top_k=self.top_k,
+            candidates=self.candidates,
+            rerank=self.rerank,
+            instruction=instruction,
+            min_relevance=self.min_relevance,
+            group_by_document=self.group_by_document,
+            on_rerank_failure=self.on_rerank_failure,
+        )
+
+
+class TextDocument(BaseModel):
+    """A document as Cohere's v1 and Jina's clients may send it."""
+
+    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
+
+
+EitherDocument = Annotated[
+    Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX), Tag("Text")] | Annotated[TextDocument, Tag("Named")],
+    Discriminator(_text_or_object),
+]
+
+
+class RerankBody(BaseModel):
+    """POST /v1/rerank, as the clients of Cohere, Jina, Voyage and vLLM send it. Fields of theirs that change nothing
+    here (max_tokens_per_doc, truncation, user ...) are passed over.
+    """
+
+    query: QueryText
+    documents: Annotated[list[EitherDocument], Field(min_length=1, max_length=RERANK_DOCUMENTS_MAX)]
+    model: str | None = Field(default=None, description="Any name is accepted; the answer says which model judged.")
+    instruction: InstructionText | None = None
+    instruct: InstructionText | None = Field(default=None, description="The same, as SGLang spells it.")
+    top_n: Annotated[int, Field(ge=0)] | None = Field(default=None, description="0 or null is all (vLLM's meaning).")
+    top_k: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The same, as Voyage spells it.")
+    return_documents: bool | None = Field(
+        default=None, description="Whether results repeat the texts; true by default."
+    )
+    timeout_ms: TimeoutMs | None = None
+
+    @model_validator(mode="after")
+    def _said_once(self) -> RerankBody:
+        for one, other in (("top_n", "top_k"), ("instruction", "instruct")):
+            if getattr(self, one) and getattr(self, other) and getattr(self, one) != getattr(self, other):
+                raise ValueError(f"{one} and {other} are two names of one field, and differ")
+        return self
+
+    @property
+    def texts(self) -> list[str]:
+        return [document if isinstance(document, str) else document.text for document in self.documents]
+
+    @property
+    def wanted(self) -> int:
+        return self.top_n or self.top_k or len(self.documents)
+
+
+class CollectionBody(Strict):
+    """POST /v1/collections"""
+
+    name: CollectionName
+    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX)] | None = Field(
+        default=None, description="Most tokens of a chunk; the service's own number unless given."
+    )
+    instruction: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Published instruction that its searches use unless they bring their own."
+    )
+
+
+class InstructionBody(Strict):
+    """POST /v1/instructions"""
+
+    name: Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["chinese-first"])]
+    text: InstructionText
+
+
+class DocumentBody(BaseModel):
+    """POST /v1/collections/{name}/documents: one document; fields beside these become its metadata."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Annotated[str | int, Field(description=f"Unique in its collection; {DOCUMENT_ID_CHARACTERS_MAX} characters.")]
+    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
+    title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
+    url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+def parsed(model: type[Body], value: object) -> Body:
+    """The body that this value is. Raises `InvalidRequest`, naming the fields."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(problem_of_fields(list(error.errors())).message) from error
+
+
+def deadline_of(timeout_ms: int | None, default_ms: int) -> Deadline:
+    return Deadline.after_ms(default_ms if timeout_ms is None else timeout_ms)

@@ -1,0 +1,155 @@
+"""The command line as scripts and people use it: streams, exit codes, and what a second run does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from api.answers import RerankAnswer, SearchAnswer
+from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_help_does_not_load_what_commands_need() -> None:
+    """`winnow --help` is instant: nothing heavy is imported before a command runs."""
+    heavy = "{'torch', 'lance', 'faiss', 'numpy', 'fastapi', 'pydantic', 'rich.console', 'sqlalchemy', 'pyarrow'}"
+    program = f"import api.cli, sys; print({heavy} & set(sys.modules))"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PROJECT)
+    assert shown.stdout.strip() == "set()"
+
+
+def test_an_index_run_reports_as_json_and_a_second_one_writes_nothing(winnow: Command, corpus: Path) -> None:
+    """Exit 0, one object on stdout; unchanged documents are not embedded again and no generation is built."""
+    first = winnow.run("index", str(corpus), "--collection", "docs", "--data", str(winnow.data), "--json")
+    second = winnow.run("index", str(corpus), "--collection", "docs", "--json")
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert (first.json["added"], first.json["documents"], first.json["rejected"]) == (4, 4, 0)
+    assert (second.json["added"], second.json["unchanged"], second.json["tokens"]) == (0, 4, 0)
+    assert second.json["generation"] == first.json["generation"] == "g000001"
+
+
+def test_rejected_records_are_named_and_tell_by_the_exit_code(winnow: Command, tmp_path: Path) -> None:
+    """The good go in; 3 says that some did not, unless they are allowed."""
+    lines = [json.dumps({"id": "a", "text": "good"}), "{broken", json.dumps({"text": "no id"})]
+    source = tmp_path / "docs.jsonl"
+    source.write_text("\n".join(lines), encoding="utf-8")
+    done = winnow.run("index", str(source), "--collection", "docs", "--json")
+    assert done.code == 3, done.err
+    assert (done.json["documents"], done.json["rejected"]) == (1, 2)
+    rejects = [json.loads(line) for line in Path(done.json["rejects"]).read_text(encoding="utf-8").splitlines()]
+    assert [reject["line"] for reject in rejects] == [2, 3]
+    assert winnow.run("index", str(source), "--collection", "docs", "--allow-rejects").code == 0
+
+
+def test_search_prints_the_body_of_the_http_route(indexed: Command) -> None:
+    """The fixed spelling of the design, the documented fields, nothing else on stdout."""
+    done = indexed.run(
+        "search", "return goods", "--collection", "four", "--data", str(indexed.data),
+        "--top-k", "2", "--candidates", "3", "--instruction", "Prefer policies.", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    SearchAnswer.model_validate(done.json)
+    assert [result["rank"] for result in done.json["results"]] == [1, 2]
+    assert (done.json["instruction"]["source"], done.json["usage"]["candidates"]) == ("request", 3)
+    assert all(0 <= result["relevance"] <= 1 for result in done.json["results"])
+
+
+def test_search_without_rerank_is_in_recalls_order(indexed: Command) -> None:
+    """Nobody judged, and the answer says so."""
+    done = indexed.run("search", "return goods", "--collection", "four", "--no-rerank", "--json")
+    assert (done.json["judged_by"], done.json["ranked_by"]) == ("recall-order", "recall-order")
+    assert [result["recall_rank"] for result in done.json["results"]] == [1, 2, 3, 4]
+    assert {result["relevance"] for result in done.json["results"]} == {None}
+
+
+def test_piped_results_are_lines_of_fields(indexed: Command) -> None:
+    """For cut and awk: a header, then one line per result."""
+    done = indexed.run("search", "heron", "--collection", "four")
+    header, *rows = (line.split("\t") for line in done.out.splitlines())
+    assert header == ["rank", "score", "relevance", "similarity", "document_id", "ordinal", "title", "text"]
+    assert {row[4] for row in rows} == {document["_id"] for document in DOCUMENTS}
+
+
+def test_rerank_reads_lines_from_stdin(winnow: Command) -> None:
+    """One text per line; the body is that of POST /v1/rerank."""
+    done = winnow.run("rerank", "heron", "--json", "--top-n", "1", stdin="a heron\n\na contract\n")
+    assert done.code == 0, done.err
+    RerankAnswer.model_validate(done.json)
+    assert len(done.json["results"]) == 1
+
+
+def test_eval_measures_both_stages(indexed: Command, corpus: Path, tmp_path: Path) -> None:
+    """The fixed spelling; metrics are named as they were asked for; run files hold every document once."""
+    done = indexed.run(
+        "eval", str(corpus), "--data", str(indexed.data), "--collection", "four",
+        "--metrics", "nDCG@10 R@100", "--output", str(tmp_path / "run"), "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    runs = {run["name"]: run["metrics"] for run in done.json["runs"]}
+    assert {"recall", "two-stage"} <= set(runs)
+    assert all(set(metrics) == {"nDCG@10", "R@100"} for metrics in runs.values())
+    assert runs["recall"]["R@100"] == runs["two-stage"]["R@100"] == 1.0
+    lines = (tmp_path / "run.two-stage").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == len(set(lines)) == 8
+    assert lines[0].split()[1] == "Q0"
+
+
+def test_instructions_and_collections_are_kept(winnow: Command, corpus: Path) -> None:
+    """Published, chosen for a collection, used by name; the collection goes for good."""
+    assert winnow.run("index", str(corpus), "--collection", "docs").code == 0
+    assert winnow.run("instructions", "publish", "house", "Prefer policies.", "--json").json["version"] == 1
+    assert winnow.run("collections", "set-instruction", "docs", "house").code == 0
+    shown = winnow.run("collections", "show", "docs", "--json").json
+    assert (shown["documents"], shown["instruction"]) == (4, "house")
+    used = winnow.run("search", "q", "--collection", "docs", "--json").json["instruction"]
+    assert (used["name"], used["version"], used["source"]) == ("house", 1, "collection")
+    assert winnow.run("collections", "delete", "docs", "--yes").code == 0
+    assert winnow.run("collections", "list", "--json").json == {"collections": []}
+
+
+def test_verify_finds_a_flipped_bit(winnow: Command, corpus: Path) -> None:
+    """Exit 0 for what is as it was written, 1 and the place for what is not."""
+    assert winnow.run("index", str(corpus), "--collection", "docs").code == 0
+    sound = winnow.run("verify", "--data", str(winnow.data), "--json")
+    assert (sound.code, sound.json["ok"]) == (0, True)
+    vectors = next(winnow.data.glob("collections/default/docs/generations/*/vectors.faiss"))
+    content = bytearray(vectors.read_bytes())
+    content[-1] ^= 1
+    vectors.write_bytes(bytes(content))
+    broken = winnow.run("verify", "--json")
+    assert (broken.code, broken.json["ok"]) == (1, False)
+    assert any("vectors.faiss" in (check["fault"] or "") for check in broken.json["checks"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("search", "q", "--collection", "none"), "There is no collection of this name: none"),
+        (("search", "q", "--collection", "four", "--top-k", "0"), "'top_k': Input should be greater"),
+        (("search", "q", "--collection", "four", "--embed-model", "no/such"), "The model is neither bundled"),
+        (("index", "no-such-file", "--collection", "x"), "The corpus cannot be read"),
+        (("eval", "no-such-folder"), "is not a BEIR folder"),
+        (("serve", "--host", "0.0.0.0"), "no API key is set"),  # noqa: S104
+        (("serve", "--port", "70000"), "--port = '70000': it is not between 0 and 65535"),
+    ],
+)
+def test_mistakes_are_told_in_a_sentence(indexed: Command, arguments: tuple[str, ...], said: str) -> None:
+    """Exit 2, nothing on stdout, the reason on stderr, no traceback."""
+    done = indexed.run(*arguments, HF_HUB_OFFLINE="1")
+    assert (done.code, done.out) == (2, ""), done.err
+    assert said in done.err
+    assert "Traceback" not in done.err
+
+
+def test_doctor_says_what_runs_where(indexed: Command, models: dict[str, str]) -> None:
+    """With real models all is well; models of noise are found out."""
+    done = indexed.run("doctor", "--json")
+    found = {finding["what"]: finding for finding in done.json["findings"]}
+    assert {"winnow", "packages", "faiss", "data", "embedder", "reranker"} <= set(found)
+    assert "1 collection, 4 documents" in found["data"]["found"]
+    assert done.code == (1 if models else 0), done.out

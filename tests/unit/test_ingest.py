@@ -1,0 +1,117 @@
+"""Documents that somebody sends: searchable when acknowledged, refused by name, and folded into the index in time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from api.assemble import Embedding, Parts, joined
+from api.ingest import Ingest, records_of_lines
+from api.settings import Settings
+from indexer.corpus import Refused
+from retrieval.errors import CollectionBusy, CollectionExists, DocumentNotFound, InstructionNotFound, ModelMismatch
+from retrieval.tokens import PlainTokenizer
+from retrieval.writer_lock import writing
+from tests.fakes import HashEmbedder, PrefersWord
+from tests.tiny_models import write_embedder
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Parts:
+    return parts_with(tmp_path, HashEmbedder())
+
+
+def parts_with(folder: Path, embedder: HashEmbedder) -> Parts:
+    models = folder / "models"
+    tokenizer = PlainTokenizer.load(models if models.exists() else write_embedder(models))
+    embedding = Embedding(embedder=embedder, tokenizer=tokenizer, runs_on="hash", device="cpu")
+    return joined(replace(Settings(), data=folder / "data"), embedding, PrefersWord("a"))
+
+
+def sent(**texts: str):
+    return enumerate([{"id": name, "text": text} for name, text in texts.items()], start=1)
+
+
+async def test_much_that_is_new_is_folded_into_the_index(parts: Parts) -> None:
+    """Chunks beside the index are compared one by one; beyond the bound a generation takes them up."""
+    ingest = Ingest(
+        disk=parts.disk,
+        collections=parts.collections,
+        embedder=parts.embedding.embedder,
+        tokenizer=parts.embedding.tokenizer,
+        chunk_tokens_default=64,
+        delta_chunks_max=2,
+    )
+    opened = ingest.make("default", "docs")
+    await ingest.upsert("default", "docs", sent(a="one", b="two"))
+    before = opened.searchable.view()
+    assert (before.generation, before.delta_count) == (None, 2)
+    await ingest.upsert("default", "docs", sent(c="three"))
+    after = opened.searchable.view()
+    assert (after.generation, after.delta_count) == ("g000001", 0)
+
+
+async def test_writers_of_one_process_take_turns(parts: Parts) -> None:
+    """Nobody is refused because of a neighbour in the same process, and nothing is lost."""
+    parts.ingest.make("default", "docs")
+    calls = [parts.ingest.upsert("default", "docs", sent(**{f"d{number}": "text"})) for number in range(5)]
+    upserted = await asyncio.gather(*calls)
+    assert [each.accepted for each in upserted] == [1] * 5
+    assert parts.disk.describe(parts.disk.catalog.collection("default", "docs")).documents == 5
+
+
+async def test_a_writer_of_another_process_is_waited_for_and_then_told(parts: Parts) -> None:
+    """An index run takes longer than a request should hang."""
+    opened = parts.ingest.make("default", "docs")
+    with writing(opened.folder), pytest.raises(CollectionBusy):
+        await parts.ingest.upsert("default", "docs", sent(a="text"))
+    assert (await parts.ingest.upsert("default", "docs", sent(a="text"))).accepted == 1
+
+
+async def test_a_long_document_comes_back_whole(parts: Parts) -> None:
+    """It is cut for the models, and put together for whoever asks for it."""
+    parts.ingest.make("default", "docs", chunk_tokens=32)
+    text = "A sentence of some words. 一句中文。\n\n" * 40
+    upserted = await parts.ingest.upsert("default", "docs", sent(long=text))
+    assert upserted.chunks > 5
+    assert parts.ingest.document("default", "docs", "long").text == text
+
+
+async def test_what_is_not_there_is_named(parts: Parts) -> None:
+    """Deleting it twice, making it twice, choosing an instruction that nobody published."""
+    parts.ingest.make("default", "docs")
+    with pytest.raises(DocumentNotFound):
+        await parts.ingest.delete("default", "docs", "none")
+    with pytest.raises(CollectionExists):
+        parts.ingest.make("default", "docs")
+    with pytest.raises(InstructionNotFound):
+        parts.ingest.make("default", "other", instruction="none")
+
+
+async def test_a_collection_that_was_made_anew_is_opened_anew(parts: Parts) -> None:
+    """What was deleted by another process is not served from an old handle."""
+    parts.ingest.make("default", "docs")
+    await parts.ingest.upsert("default", "docs", sent(old="text"))
+    parts.disk.remove("default", "docs")
+    parts.ingest.make("default", "docs")
+    with pytest.raises(DocumentNotFound):
+        parts.ingest.document("default", "docs", "old")
+
+
+async def test_vectors_of_another_model_are_not_compared(parts: Parts, tmp_path: Path) -> None:
+    """The message says which model the collection wants."""
+    parts.ingest.make("default", "docs")
+    other = parts_with(tmp_path, HashEmbedder(name="other", revision="2"))
+    with pytest.raises(ModelMismatch, match="Start with --embed-model hash-embedder"):
+        other.collections.get("default", "docs")
+
+
+def test_lines_keep_their_numbers() -> None:
+    """Blank lines are passed over, and counted."""
+    records = list(records_of_lines(b'\n{"id": 1}\r\n\n{oops\n'))
+    assert records[0] == (2, {"id": 1})
+    assert records[1][0] == 4
+    assert isinstance(records[1][1], Refused)

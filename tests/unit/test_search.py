@@ -1,0 +1,254 @@
+"""Recall proposes, the reranker orders, and where it fails the answer says so and invents nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from api.search import (
+    REASONS,
+    Answer,
+    FindsCandidates,
+    InstructionSource,
+    NamedInstruction,
+    OnRerankFailure,
+    Question,
+    Search,
+)
+from rerank.instruction import DEFAULT_INSTRUCTION
+from rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
+from retrieval.catalog import Collection
+from retrieval.deadline import Deadline
+from retrieval.embedder import EmbedderIdentity
+from retrieval.errors import (
+    CollectionNotFound,
+    DeadlineExceeded,
+    InstructionNotFound,
+    RerankError,
+    RerankUnavailable,
+)
+from retrieval.sql_catalog import SqlCatalog
+from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
+
+NEVER = Deadline.never()
+
+
+@dataclass(frozen=True)
+class OneCollection:
+    """Opens the same recall for every collection. Implements `OpensCollections`."""
+
+    recall: FindsCandidates
+
+    def recall_of(self, collection: Collection) -> FindsCandidates:
+        return self.recall
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
+    catalog = SqlCatalog.open(tmp_path / "catalog.sqlite")
+    catalog.add_collection(
+        Collection(
+            tenant="default",
+            name="docs",
+            embedder=EmbedderIdentity(name="e", revision="1", dimension=8),
+            chunk_tokens=256,
+            created_at=datetime.now(UTC),
+        )
+    )
+    yield catalog
+    catalog.close()
+
+
+def search_over(catalog: SqlCatalog, recall: FindsCandidates, reranker: Reranker) -> Search:
+    return Search(catalog=catalog, collections=OneCollection(recall), reranker=reranker, candidates_default=4)
+
+
+def question(**changes: object) -> Question:
+    return Question(**({"tenant": "default", "collection": "docs", "query": "q", "top_k": 3} | changes))
+
+
+def texts(answer: Answer) -> list[str]:
+    return [result.best.candidate.chunk.text for result in answer.results]
+
+
+async def test_the_judged_order_replaces_the_recalled_one(catalog: SqlCatalog) -> None:
+    """What the reranker prefers comes first; equals keep recall's order; both scores stay visible."""
+    search = search_over(catalog, ScriptedRecall("a", "b", "c refund", "d"), PrefersWord("refund"))
+    answer = await search.answer(question(), NEVER)
+    assert texts(answer) == ["c refund", "a", "b"]
+    best = answer.results[0].best
+    assert (best.relevance, best.candidate.similarity, best.candidate.recall_rank) == (0.9, pytest.approx(0.88), 3)
+    assert (answer.ranking.judged_by, answer.ranking.ranked_by) == ("prefers-word", RankedBy.RELEVANCE)
+    assert answer.degraded is None
+
+
+@pytest.mark.parametrize("kind", sorted(REASONS, key=lambda kind: kind.__name__))
+async def test_a_failing_reranker_leaves_recalls_order_and_says_why(
+    catalog: SqlCatalog, kind: type[RerankError]
+) -> None:
+    """No relevance is invented, the judge is named as nobody, and the reason is from the closed list."""
+    search = search_over(catalog, ScriptedRecall("a", "b"), FailingReranker(kind("now")))
+    answer = await search.answer(question(), NEVER)
+    assert texts(answer) == ["a", "b"]
+    assert [result.best.relevance for result in answer.results] == [None, None]
+    assert [result.best.score for result in answer.results] == [pytest.approx(0.9), pytest.approx(0.89)]
+    assert (answer.ranking.judged_by, answer.ranking.ranked_by) == (RECALL_ORDER, RankedBy.RECALL_ORDER)
+    assert answer.degraded is not None
+    assert (answer.degraded.stage, answer.degraded.reason) == ("rerank", REASONS[kind])
+
+
+async def test_who_wants_no_degraded_answer_gets_the_error(catalog: SqlCatalog) -> None:
+    """on_rerank_failure="error" passes the failure on."""
+    search = search_over(catalog, ScriptedRecall("a"), FailingReranker(RerankUnavailable("gone")))
+    with pytest.raises(RerankUnavailable):
+        await search.answer(question(on_rerank_failure=OnRerankFailure.ERROR), NEVER)
+
+
+async def test_a_deadline_that_has_passed_stops_before_recall(catalog: SqlCatalog) -> None:
+    """There is nothing to degrade to yet."""
+    search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
+    with pytest.raises(DeadlineExceeded):
+        await search.answer(question(), Deadline(0.0))
+
+
+async def test_without_rerank_nobody_judges(catalog: SqlCatalog) -> None:
+    """It was not asked for, so nothing is degraded."""
+    reranker = PrefersWord("b")
+    answer = await search_over(catalog, ScriptedRecall("a", "b"), reranker).answer(question(rerank=False), NEVER)
+    assert texts(answer) == ["a", "b"]
+    assert (answer.degraded, answer.rerank_ms, reranker.instructions) == (None, None, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "width"),
+    [
+        ({}, 4),
+        ({"top_k": 9}, 9),
+        ({"candidates": 2}, 2),
+        ({"rerank": False}, 3),
+        ({"rerank": False, "group_by_document": True}, 4),
+        ({"rerank": False, "candidates": 8}, 8),
+    ],
+)
+async def test_recall_is_asked_for_as_much_as_is_needed(
+    catalog: SqlCatalog, changes: dict[str, object], width: int
+) -> None:
+    """The caller's number holds; the default is widened to top_k and narrowed where nothing is judged."""
+    recall = ScriptedRecall("a", "b")
+    await search_over(catalog, recall, PrefersWord("a")).answer(question(**changes), NEVER)
+    assert recall.widths == [width]
+
+
+async def test_instructions_come_from_request_then_collection_then_default(catalog: SqlCatalog) -> None:
+    """The nearest wins, and the answer names which it was, down to the version."""
+    reranker = PrefersWord("a")
+    search = search_over(catalog, ScriptedRecall("a"), reranker)
+    said = []
+    catalog.publish_instruction("default", "house", "first")
+    catalog.publish_instruction("default", "house", "second")
+    said.append((await search.answer(question(), NEVER)).instruction)
+    catalog.set_collection_instruction("default", "docs", "house")
+    said.append((await search.answer(question(), NEVER)).instruction)
+    said.append(
+        (await search.answer(question(instruction=NamedInstruction(name="house", version=1)), NEVER)).instruction
+    )
+    said.append((await search.answer(question(instruction="mine"), NEVER)).instruction)
+    assert reranker.instructions == [DEFAULT_INSTRUCTION, "second", "first", "mine"]
+    assert [(each.source, each.name, each.version) for each in said] == [
+        (InstructionSource.BUILT_IN, "default", 1),
+        (InstructionSource.COLLECTION, "house", 2),
+        (InstructionSource.REQUEST, "house", 1),
+        (InstructionSource.REQUEST, None, None),
+    ]
+
+
+async def test_unknown_names_are_refused(catalog: SqlCatalog) -> None:
+    """A collection or an instruction that is not there is the caller's error."""
+    search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
+    with pytest.raises(CollectionNotFound):
+        await search.answer(question(collection="other"), NEVER)
+    with pytest.raises(InstructionNotFound):
+        await search.answer(question(instruction=NamedInstruction(name="none")), NEVER)
+
+
+async def test_min_relevance_cuts_only_what_was_judged(catalog: SqlCatalog) -> None:
+    """What nobody judged is neither above nor below a relevance: a degraded answer is passed whole."""
+    recall = ScriptedRecall("a", "b refund")
+    judged = await search_over(catalog, recall, PrefersWord("refund")).answer(question(min_relevance=0.5), NEVER)
+    degraded = await search_over(catalog, recall, FailingReranker(RerankUnavailable())).answer(
+        question(min_relevance=0.5), NEVER
+    )
+    assert texts(judged) == ["b refund"]
+    assert texts(degraded) == ["a", "b refund"]
+
+
+async def test_grouping_shows_each_document_once_with_its_other_chunks(catalog: SqlCatalog) -> None:
+    """A document stands where its best chunk stands."""
+    recall = ScriptedRecall("x|one", "y|two", "x|three refund", "y|four")
+    answer = await search_over(catalog, recall, PrefersWord("refund")).answer(question(group_by_document=True), NEVER)
+    assert texts(answer) == ["three refund", "two"]
+    assert [[other.candidate.chunk.text for other in result.others] for result in answer.results] == [["one"], ["four"]]
+    assert [result.rank for result in answer.results] == [1, 2]
+
+
+@given(
+    words=st.lists(st.sampled_from(["a|x", "a|y refund", "b|z", "c|refund", "c|w"]), max_size=12),
+    top_k=st.integers(1, 5),
+    grouped=st.booleans(),
+    least=st.one_of(st.none(), st.floats(0, 1)),
+)
+async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
+    *, words: list[str], top_k: int, grouped: bool, least: float | None
+) -> None:
+    """Whatever is asked for: ranks count from 1, no chunk appears twice, and the order is the ranking's."""
+    from api.search import _results
+
+    recalled = await ScriptedRecall(*words).find("q", width=100, task="", deadline=NEVER)
+    ranking = await PrefersWord("refund").rank("q", recalled.candidates, instruction="", deadline=NEVER)
+    results = _results(question(top_k=top_k, group_by_document=grouped, min_relevance=least), ranking)
+    shown = [result.best.rank for result in results]
+    numbers = [each.candidate.chunk.number for result in results for each in (result.best, *result.others)]
+    assert [result.rank for result in results] == list(range(1, len(results) + 1))
+    assert shown == sorted(shown)
+    assert len(numbers) == len(set(numbers))
+    assert len(results) <= top_k
+
+
+@pytest.mark.parametrize("explain", [False, True])
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("reranker", [PrefersWord("b"), RecallOrder(), FailingReranker(RerankUnavailable())])
+async def test_the_body_is_the_documented_one(
+    *, catalog: SqlCatalog, explain: bool, grouped: bool, reranker: Reranker
+) -> None:
+    """The dictionaries that are sent hold exactly the fields that the documentation promises."""
+    search = search_over(catalog, ScriptedRecall("x|a", "x|b", "c"), reranker)
+    answer = await search.answer(question(group_by_document=grouped), NEVER)
+    body = search_answer(answer, explain=explain, grouped=grouped)
+    SearchAnswer.model_validate(body)
+    expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain"})
+    assert set(body) == expected
+    assert body["timings_ms"].keys() == {"embed", "recall", "fetch", "rerank", "total"}
+
+
+async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> None:
+    """POST /v1/rerank: the index is the place in the request, in every client's dialect."""
+    search = search_over(catalog, ScriptedRecall(), PrefersWord("refund"))
+    ranking = await search.rank_texts("q", ["a", "b refund", "c"], instruction=None, deadline=NEVER)
+    body = rerank_answer(ranking, wanted=2, with_texts=True)
+    RerankAnswer.model_validate(body)
+    assert body["results"] == [
+        {"index": 1, "relevance_score": 0.9, "document": {"text": "b refund"}},
+        {"index": 0, "relevance_score": 0.1, "document": {"text": "a"}},
+    ]
+    assert body["data"] == [
+        {"object": "rerank", "index": 1, "relevance_score": 0.9},
+        {"object": "rerank", "index": 0, "relevance_score": 0.1},
+    ]
+    assert body["usage"] == {"prompt_tokens": 30, "total_tokens": 30}

@@ -1,0 +1,109 @@
+"""Settings come from four places, in one order, through one parser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, Settings, load, rows
+from retrieval.errors import SettingInvalid
+
+
+def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
+    """Each source is used only where no stronger one speaks."""
+    config = tmp_path / "winnow.toml"
+    config.write_text('port = 1\nhost = "::1"\ndata = "from-file"\n', encoding="utf-8")
+    settings = load(
+        {"port": 3, "host": None},
+        config=config,
+        environment={"WINNOW_PORT": "2", "WINNOW_HOST": "localhost"},
+    )
+    assert (settings.port, settings.host, settings.data) == (3, "localhost", Path("from-file"))
+    assert settings.timeout_ms == Settings().timeout_ms
+
+
+def test_the_settings_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
+    """WINNOW_CONFIG does what --config does, and --config wins."""
+    one, other = tmp_path / "one.toml", tmp_path / "other.toml"
+    one.write_text("port = 11", encoding="utf-8")
+    other.write_text("port = 22", encoding="utf-8")
+    environment = {"WINNOW_CONFIG": str(one)}
+    assert load({}, environment=environment).port == 11
+    assert load({}, config=other, environment=environment).port == 22
+
+
+def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Path) -> None:
+    """No row of the table is forgotten by a source."""
+    values = {
+        "data": "d", "embed_model": "e", "rerank_model": "r", "embed_dimension": "64", "device": "cpu",
+        "dtype": "float16", "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234", "host": "::1",
+        "port": "9", "api_key": "k",
+    }  # fmt: skip
+    assert set(values) == {row.name for row in rows()}
+    from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
+    config = tmp_path / "all.toml"
+    config.write_text("".join(f'{name} = "{value}"\n' for name, value in values.items()), encoding="utf-8")
+    assert from_environment == load({}, config=config, environment={})
+    assert all(getattr(from_environment, row.name) != row.default for row in rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("port", "eighty", "WINNOW_PORT = 'eighty': it is not a whole number"),
+        ("port", "65536", "WINNOW_PORT = '65536': it is not between 0 and 65535"),
+        ("candidates", "0", "WINNOW_CANDIDATES = '0': it is not between 1 and 1000"),
+        ("dtype", "int8", "WINNOW_DTYPE = 'int8': it is none of float32, bfloat16, float16"),
+        ("data", " ", "WINNOW_DATA = ' ': it is empty"),
+    ],
+)
+def test_a_bad_value_is_refused_with_its_origin_and_reason(name: str, value: str, said: str) -> None:
+    """The message says where the value came from and what would be right."""
+    with pytest.raises(SettingInvalid) as refused:
+        load({}, environment={f"WINNOW_{name.upper()}": value})
+    assert refused.value.detail == said
+
+
+def test_a_refused_key_is_not_repeated() -> None:
+    """A secret stays out of messages, which end up in logs."""
+    with pytest.raises(SettingInvalid) as refused:
+        load({}, environment={"WINNOW_API_KEY": "   "})
+    assert refused.value.detail == "WINNOW_API_KEY = (hidden): it is empty"
+
+
+def test_a_misspelt_key_in_the_file_is_refused(tmp_path: Path) -> None:
+    """Otherwise a typing error would silently leave the default."""
+    config = tmp_path / "winnow.toml"
+    config.write_text("prot = 80", encoding="utf-8")
+    with pytest.raises(SettingInvalid, match="sets prot; it may set data, embed_model"):
+        load({}, config=config, environment={})
+
+
+@pytest.mark.parametrize("content", ["port =", "port = 1.5", "port = true", "port = [1]"])
+def test_a_file_with_values_of_another_kind_is_refused(tmp_path: Path, content: str) -> None:
+    """TOML knows more kinds of values than settings have."""
+    config = tmp_path / "winnow.toml"
+    config.write_text(content, encoding="utf-8")
+    with pytest.raises(SettingInvalid):
+        load({}, config=config, environment={})
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    """A settings file that was named is meant."""
+    with pytest.raises(SettingInvalid, match="cannot be read"):
+        load({}, config=tmp_path / "none.toml", environment={})
+
+
+def test_candidates_depend_on_the_device_unless_set() -> None:
+    """A CPU judges fewer; what the operator says holds everywhere."""
+    assert (Settings().candidates_on("cpu"), Settings().candidates_on("cuda:0")) == (
+        CANDIDATES_ON_CPU,
+        CANDIDATES_ON_GPU,
+    )
+    assert Settings(candidates=5).candidates_on("cuda") == 5
+
+
+def test_the_key_has_no_flag() -> None:
+    """Flags are visible to every user of a machine."""
+    assert [row.name for row in rows() if row.flag is None] == ["api_key"]

@@ -1,0 +1,42 @@
+"""What somebody else wrote cannot do anything to the terminal of who reads it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.terminal import duration, flat, number, plain, snippet
+
+
+@given(st.text())
+def test_no_control_character_reaches_the_terminal(text: str) -> None:
+    """Escape sequences could repaint the screen, marks of direction could turn a line around."""
+    shown = plain(text)
+    assert not any(character in shown for character in "\x1b\x07\x08\r\x9b\u202e\u2066")
+    assert "\n" not in flat(text)
+    assert "\t" not in flat(text)
+
+
+@given(st.text(), st.integers(1, 50))
+def test_a_snippet_fits(text: str, characters: int) -> None:
+    """On one line, no longer than asked for, and a short text is not changed but for its white space."""
+    shown = snippet(text, characters=characters)
+    assert len(shown) <= characters
+    assert "\n" not in shown
+    if len(flat(text)) <= characters:
+        assert shown == flat(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.04, "0.0 s"), (59.94, "59.9 s"), (60, "1 min 00 s"), (125, "2 min 05 s"), (3780, "1 h 03 min")],
+)
+def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
+    """Two units at most."""
+    assert duration(seconds) == said
+
+
+def test_an_absent_score_is_a_dash() -> None:
+    """Not a zero: nobody said that."""
+    assert (number(None), number(0.0), number(0.12345)) == ("–", "0.000", "0.123")
