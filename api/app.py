@@ -55,6 +55,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await app.state.readiness.prepare()
     app.state.announce(app.state.readiness)
     yield
+    await app.state.parts.close()
 
 
 async def _docs(request: Request) -> HTMLResponse:

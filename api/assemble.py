@@ -13,11 +13,14 @@ from api.search import Search
 from api.settings import Settings
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
+from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
 from retrieval.embedder import Embedder
 from retrieval.model_folder import find_model
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
+from retrieval.vllm_client import VllmClient
+from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
 
 QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
 
@@ -30,6 +33,7 @@ class Embedding:
     tokenizer: PlainTokenizer
     runs_on: str  # for the operator: model, device, type of the numbers
     device: str
+    client: VllmClient | None = None  # of the server that computes; None where this process does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +42,8 @@ class Judging:
 
     reranker: Reranker
     runs_on: str
+    device: str
+    client: VllmClient | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +58,24 @@ class Parts:
     collections: OpenCollections
     search: Search
     ingest: Ingest
+    candidates: int  # judged per search, unless it says how many
+    clients: tuple[VllmClient, ...] = ()
+
+    async def close(self) -> None:
+        """Ends the connections to model servers."""
+        for client in self.clients:
+            await client.close()
 
 
 def load_embedding(settings: Settings) -> Embedding:
-    """Into memory; seconds. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
+    """Into memory, in seconds, unless a server has it. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
     folder = find_model(settings.embed_model, kind="embedder")
     wanted = settings.embed_dimension
-    embedder: QwenEmbedder | SentenceTransformerEmbedder
-    if folder.model_type == QWEN:
+    client = VllmClient(settings.embed_url, EMBEDDER_FAILURES) if settings.embed_url else None
+    embedder: VllmEmbedder | QwenEmbedder | SentenceTransformerEmbedder
+    if client is not None:
+        embedder = VllmEmbedder.load(folder, client, dimension=wanted)
+    elif folder.model_type == QWEN:
         embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
     else:
         embedder = SentenceTransformerEmbedder.load(folder, device=settings.device, dimension=wanted)
@@ -68,42 +84,55 @@ def load_embedding(settings: Settings) -> Embedding:
         tokenizer=PlainTokenizer.load(folder.path),
         runs_on=f"{folder.name} on {embedder.runs_on}",
         device=embedder.runs_on.partition(" ")[0],
+        client=client,
     )
 
 
 def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging:
-    """Into memory; seconds. `found_by` names the embedder whose similarities may be blended into the score.
+    """As `load_embedding`. `found_by` names the embedder whose similarities may be blended into the score.
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
     folder = find_model(settings.rerank_model, kind="reranker")
-    reranker = TorchReranker.load(folder, device=settings.device, dtype=settings.dtype, embedder=found_by)
-    return Judging(reranker=reranker, runs_on=f"{folder.name} on {reranker.runs_on}")
+    client = VllmClient(settings.rerank_url, RERANKER_FAILURES) if settings.rerank_url else None
+    reranker: VllmReranker | TorchReranker
+    if client is not None:
+        reranker = VllmReranker.load(folder, client, embedder=found_by)
+    else:
+        reranker = TorchReranker.load(folder, device=settings.device, dtype=settings.dtype, embedder=found_by)
+    return Judging(
+        reranker=reranker,
+        runs_on=f"{folder.name} on {reranker.runs_on}",
+        device=reranker.runs_on.partition(" ")[0],
+        client=client,
+    )
 
 
 def assemble(settings: Settings, *, judged: bool = True) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
     embedding = load_embedding(settings)
+    nobody = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
     found_by = embedding.embedder.identity.name
-    return joined(settings, embedding, load_reranker(settings, found_by=found_by).reranker if judged else RecallOrder())
+    return joined(settings, embedding, load_reranker(settings, found_by=found_by) if judged else nobody)
 
 
-def joined(settings: Settings, embedding: Embedding, reranker: Reranker) -> Parts:
+def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
     """The graph over models that are loaded already. Raises what `Disk.open` raises."""
     disk = Disk.open(settings.data)
+    candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder)
     return Parts(
         settings=settings,
         access=Access.by_key(settings.api_key),
         disk=disk,
         embedding=embedding,
-        reranker=reranker,
+        reranker=judging.reranker,
         collections=collections,
         search=Search(
             catalog=disk.catalog,
             collections=collections,
-            reranker=reranker,
-            candidates_default=settings.candidates_on(embedding.device),
+            reranker=judging.reranker,
+            candidates_default=candidates,
         ),
         ingest=Ingest(
             disk=disk,
@@ -112,4 +141,6 @@ def joined(settings: Settings, embedding: Embedding, reranker: Reranker) -> Part
             tokenizer=embedding.tokenizer,
             chunk_tokens_default=settings.chunk_tokens,
         ),
+        candidates=candidates,
+        clients=tuple(each.client for each in (embedding, judging) if each.client is not None),
     )

@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from api.exits import Exit
-from api.flags import Config, Data, Device, Dtype, EmbedDimension, EmbedModel, Json, RerankModel, switch
+from api.flags import (
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    Json,
+    RerankModel,
+    RerankUrl,
+    switch,
+)
 from api.settings import load
 from api.terminal import Column, Terminal, amount
 
@@ -200,8 +212,10 @@ def doctor(
     data: Data = None,
     json: Json = False,
     embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
     config: Config = None,
@@ -215,8 +229,10 @@ def doctor(
         {
             "data": data,
             "embed_model": embed_model,
+            "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
         },

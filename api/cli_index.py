@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from api.exits import Exit
-from api.flags import ChunkTokens, CollectionName, Config, Data, Device, Dtype, EmbedDimension, EmbedModel, Json, switch
+from api.flags import (
+    ChunkTokens,
+    CollectionName,
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    Json,
+    switch,
+)
 from api.settings import load
 from api.terminal import Terminal, amount, duration
 
@@ -47,6 +59,7 @@ def index(
     title_field: Annotated[str | None, _field("the title", "title")] = None,
     url_field: Annotated[str | None, _field("the address", "url")] = None,
     embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -64,6 +77,7 @@ def index(
             "data": data,
             "chunk_tokens": chunk_tokens,
             "embed_model": embed_model,
+            "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "device": device,
             "dtype": dtype,

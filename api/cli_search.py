@@ -16,8 +16,10 @@ from api.flags import (
     Dtype,
     EmbedDimension,
     EmbedModel,
+    EmbedUrl,
     Json,
     RerankModel,
+    RerankUrl,
     TimeoutMs,
     switch,
 )
@@ -59,8 +61,10 @@ def search(
     timeout_ms: TimeoutMs = None,
     json: Json = False,
     embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
     config: Config = None,
@@ -76,8 +80,10 @@ def search(
             "candidates": candidates,
             "timeout_ms": timeout_ms,
             "embed_model": embed_model,
+            "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
         },
@@ -125,6 +131,7 @@ def rerank(
     timeout_ms: TimeoutMs = None,
     json: Json = False,
     rerank_model: RerankModel = None,
+    rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
     config: Config = None,
@@ -135,7 +142,14 @@ def rerank(
     """
     terminal = Terminal(json=json)
     settings = load(
-        {"timeout_ms": timeout_ms, "rerank_model": rerank_model, "device": device, "dtype": dtype}, config=config
+        {
+            "timeout_ms": timeout_ms,
+            "rerank_model": rerank_model,
+            "rerank_url": rerank_url,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
     )
     import asyncio
 

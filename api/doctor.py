@@ -58,7 +58,7 @@ def _versions() -> Iterator[Finding]:
         problem=None if builds else "no build of faiss is installed: pip install 'winnow-search[cpu]' or [gpu]",
     )
     vllm = [f"{name} {_installed(name)}" for name in VLLM_BUILDS if _installed(name)]
-    yield Finding(what="vllm", found=", ".join(vllm) or "not installed; the models run in this process")
+    yield Finding(what="vllm", found=", ".join(vllm) or "not installed here; only a model server needs it")
 
 
 def _installed(package: str) -> str | None:

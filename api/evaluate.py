@@ -110,7 +110,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     asking = Asking(
         recall=opened.recall,
         reranker=parts.reranker if plan.is_judged else None,
-        candidates=settings.candidates_on(parts.embedding.device),
+        candidates=parts.candidates,
         depth=max(measure.depth for measure in measures.values()),
         is_cut=report.chunks > report.documents,
     )

@@ -30,8 +30,10 @@ def switch(*names: str, said: str, **how: Any) -> Any:
 
 Data = Annotated[Path | None, _option("data", metavar="DIR")]
 EmbedModel = Annotated[str | None, _option("embed_model", metavar="MODEL", rich_help_panel="Models")]
+EmbedUrl = Annotated[str | None, _option("embed_url", metavar="URL", rich_help_panel="Models")]
 EmbedDimension = Annotated[int | None, _option("embed_dimension", metavar="N", rich_help_panel="Models")]
 RerankModel = Annotated[str | None, _option("rerank_model", metavar="MODEL", rich_help_panel="Models")]
+RerankUrl = Annotated[str | None, _option("rerank_url", metavar="URL", rich_help_panel="Models")]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]

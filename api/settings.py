@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
@@ -63,6 +64,19 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
+def _url(raw: str) -> str:
+    try:
+        parts = urlsplit(raw)
+        host, _ = parts.hostname, parts.port  # a port that is no number is found out here
+    except ValueError:
+        raise ValueError("it is no URL") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError("it is not like http://HOST:PORT")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("it may have no user, query or fragment")
+    return raw.rstrip("/")
+
+
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
     return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
 
@@ -81,6 +95,14 @@ class Settings:
     rerank_model: str = _setting(
         "winnow-rerank", _text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Reranker-0.6B."
+    )  # fmt: skip
+    embed_url: str | None = _setting(
+        None, _url, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001; by default it runs in "
+        "this process."
+    )  # fmt: skip
+    rerank_url: str | None = _setting(
+        None, _url, "vLLM server that runs the reranker, such as http://127.0.0.1:8002; by default it runs in this "
+        "process."
     )  # fmt: skip
     embed_dimension: int | None = _setting(
         None, _whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."

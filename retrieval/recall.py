@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 
 from retrieval.deadline import Deadline
-from retrieval.embedder import DEFAULT_TASK, Embedder
+from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
 from retrieval.records import Candidate, Vectors
 from retrieval.searchable import Searchable, View
@@ -39,13 +40,13 @@ class Recall:
     ) -> Recalled:
         """The `width` nearest chunks, fewer only where the collection has fewer.
 
-        Raises `CollectionNotReady`, `DeadlineExceeded` before a stage that would start too late, and what the embedder
-        raises. Without a deadline it takes as long as it takes.
+        Raises `CollectionNotReady`, `DeadlineExceeded` before a stage that would start too late and while a query is
+        embedded, and what the embedder raises. Without a deadline it takes as long as it takes.
         """
         until = deadline or Deadline.never()
         _require_time(until, "embedding")
         began = time.perf_counter()
-        embeddings = await self._embedder.embed_queries([query], task)
+        embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
         _require_time(until, "recall")
         view, hits = await asyncio.to_thread(self._search, embeddings.vectors[0], width)
@@ -62,6 +63,14 @@ class Recall:
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
         )
+
+    async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:
+        """An embedder knows no deadline, and may be a server that has gone silent."""
+        try:
+            async with asyncio.timeout(None if math.isinf(deadline.at) else deadline.remaining_seconds):
+                return await self._embedder.embed_queries([query], task)
+        except TimeoutError as error:
+            raise DeadlineExceeded("while embedding") from error
 
     def _search(self, vector: Vectors, width: int) -> tuple[View, Hits]:
         view = self._searchable.view()

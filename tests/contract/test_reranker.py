@@ -219,7 +219,7 @@ async def test_a_deadline_ends_a_long_judgement(tiny: ModelFolder) -> None:
 async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:
     """Counted in tokens; what is refused was not started, and afterwards there is room again."""
     reranker = limited(tiny.path, tokens_waiting_max=500)
-    given = candidates_of(*(f"{number} {ENGLISH}" for number in range(20)))
+    given = candidates_of(*(f"{number} {ENGLISH * 20}" for number in range(20)))  # long enough to be overtaken
 
     async def ask() -> Ranking:
         return await reranker.rank(QUERY, given, instruction="x", deadline=Deadline.never())

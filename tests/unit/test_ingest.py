@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api.assemble import Embedding, Parts, joined
+from api.assemble import Embedding, Judging, Parts, joined
 from api.ingest import Ingest, records_of_lines
 from api.settings import Settings
 from indexer.corpus import Refused
@@ -28,7 +28,8 @@ def parts_with(folder: Path, embedder: HashEmbedder) -> Parts:
     models = folder / "models"
     tokenizer = PlainTokenizer.load(models if models.exists() else write_embedder(models))
     embedding = Embedding(embedder=embedder, tokenizer=tokenizer, runs_on="hash", device="cpu")
-    return joined(replace(Settings(), data=folder / "data"), embedding, PrefersWord("a"))
+    judging = Judging(reranker=PrefersWord("a"), runs_on="words", device="cpu")
+    return joined(replace(Settings(), data=folder / "data"), embedding, judging)
 
 
 def sent(**texts: str):

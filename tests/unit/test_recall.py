@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -117,3 +118,18 @@ async def test_no_stage_starts_after_the_deadline(folder: CollectionFolder) -> N
     with pytest.raises(DeadlineExceeded, match="before recall"):
         await recall.find("refund", width=3, deadline=deadline[0])
     assert embedder.calls == 1
+
+
+class SilentEmbedder(HashEmbedder):
+    """Never answers a query, like a server that hangs."""
+
+    async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
+        await asyncio.sleep(60)
+        return await super().embed_queries(texts, task)
+
+
+async def test_a_silent_embedder_is_left_at_the_deadline(folder: CollectionFolder) -> None:
+    """The caller's time is the caller's, whatever the embedder is."""
+    recall = recall_over(await filled(HashEmbedder()), SilentEmbedder(), folder)
+    with pytest.raises(DeadlineExceeded, match="while embedding"):
+        await recall.find("refund", width=3, deadline=Deadline.after_ms(50))

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from api.answers import RerankAnswer, SearchAnswer
 from api.answers_corpus import CollectionSaid, DocumentSaid, UpsertSaid
 from api.app import create_app
-from api.assemble import Embedding, Parts, joined
+from api.assemble import Embedding, Judging, Parts, joined
 from api.gate import Gate
 from api.settings import Settings
 from api.wire import SearchBody
@@ -40,7 +40,8 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PlainTokenizer:
 
 def parts_over(folder: Path, tokenizer: PlainTokenizer, reranker: Reranker, **settings: Any) -> Parts:
     embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    return joined(replace(Settings(data=folder), **settings), embedding, reranker)
+    judging = Judging(reranker=reranker, runs_on="words", device="cpu")
+    return joined(replace(Settings(data=folder), **settings), embedding, judging)
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ def test_the_settings_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
 def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Path) -> None:
     """No row of the table is forgotten by a source."""
     values = {
-        "data": "d", "embed_model": "e", "rerank_model": "r", "embed_dimension": "64", "device": "cpu",
+        "data": "d", "embed_model": "e", "rerank_model": "r", "embed_dimension": "64",
+        "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234", "host": "::1",
         "port": "9", "api_key": "k",
     }  # fmt: skip
@@ -55,6 +56,13 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         ("port", "65536", "WINNOW_PORT = '65536': it is not between 0 and 65535"),
         ("candidates", "0", "WINNOW_CANDIDATES = '0': it is not between 1 and 1000"),
         ("dtype", "int8", "WINNOW_DTYPE = 'int8': it is none of float32, bfloat16, float16"),
+        ("rerank_url", "rerank:8000", "WINNOW_RERANK_URL = 'rerank:8000': it is not like http://HOST:PORT"),
+        ("rerank_url", "http://h:x", "WINNOW_RERANK_URL = 'http://h:x': it is no URL"),
+        (
+            "embed_url",
+            "http://me:secret@h",
+            "WINNOW_EMBED_URL = 'http://me:secret@h': it may have no user, query or fragment",
+        ),
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
     ],
 )

@@ -1,0 +1,259 @@
+"""retrieval/vllm_client.py: what a server says becomes data only if it can be."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rerank.vllm_reranker import RERANKER_FAILURES
+from retrieval.deadline import Deadline
+from retrieval.errors import RerankOverloaded, RerankTimeout, RerankUnavailable, UnavailableError
+from retrieval.vllm_client import REQUEST_INPUTS_MAX, REQUEST_TOKENS_MAX, VllmClient
+from tests.loopback import Answer, Asked, HangUp, Said, base64_of, serving
+
+MODELS = {"data": [{"id": "the-model", "max_model_len": 8192}]}
+SOON = 10_000  # milliseconds; far more than loopback takes
+
+
+def score(ids: list[int]) -> float:
+    """Every input has its own, so that a wrong order shows."""
+    return 1.0 / (1.0 + sum(ids))
+
+
+def proper(asked: Asked) -> Said:
+    """As vLLM answers, but last row first: its order is nobody's promise."""
+    if asked.path == "/v1/models":
+        return Said(body=MODELS)
+    rows: list[dict[str, Any]] = []
+    for place, ids in enumerate(asked.body["input"]):
+        if asked.path == "/classify":
+            rows.append({"index": place, "label": "LABEL_0", "probs": [score(ids)], "num_classes": 1})
+        else:
+            rows.append({"index": place, "embedding": base64_of([score(ids), 2.0, -3.5])})
+    return Said(body={"data": rows[::-1]})
+
+
+async def properly(asked: Asked) -> Said:
+    return proper(asked)
+
+
+def saying(said: Said) -> Answer:
+    """Names its model, and answers everything else with this."""
+
+    async def answer(asked: Asked) -> Said:
+        return proper(asked) if asked.path == "/v1/models" else said
+
+    return answer
+
+
+async def asked_of(answer: Answer, call: Callable[[VllmClient], Awaitable[Any]]) -> Any:
+    async with serving(answer) as server:
+        client = VllmClient(server.url, RERANKER_FAILURES)
+        try:
+            return await call(client)
+        finally:
+            await client.close()
+
+
+async def classified(answer: Answer, inputs: list[list[int]], milliseconds: float = SOON) -> list[float]:
+    found: list[float] = await asked_of(answer, lambda client: client.classify(inputs, Deadline.after_ms(milliseconds)))
+    return found
+
+
+async def test_scores_come_in_the_order_of_the_inputs() -> None:
+    """Exactly the ids that were given, under the name that the server has for its model, which is asked once."""
+    async with serving(properly) as server:
+        client = VllmClient(server.url + "/", RERANKER_FAILURES)
+        for _ in range(2):
+            assert await client.classify([[1, 2], [3], [4, 5, 6]], Deadline.never()) == [1 / 4, 1 / 4, 1 / 16]
+        await client.close()
+    assert [each.path for each in server.asked] == ["/v1/models", "/classify", "/classify"]
+    assert server.bodies("/classify")[0] == {"model": "the-model", "input": [[1, 2], [3], [4, 5, 6]]}
+    assert server.connections == 1
+
+
+async def test_vectors_come_as_they_are() -> None:
+    """Bit for bit, in the order of the inputs."""
+    found = await asked_of(properly, lambda client: client.embed([[2], [1]], width=3, deadline=Deadline.never()))
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.asarray([[1 / 3, 2.0, -3.5], [1 / 2, 2.0, -3.5]], dtype=np.float32))
+
+
+async def test_nothing_is_asked_about_nothing() -> None:
+    """No input, no request, and a matrix that can be joined to others."""
+    async with serving(properly) as server:
+        client = VllmClient(server.url, RERANKER_FAILURES)
+        assert await client.classify([], Deadline.never()) == []
+        assert (await client.embed([], width=3, deadline=Deadline.never())).shape == (0, 3)
+        await client.close()
+    assert server.asked == []
+
+
+async def test_requests_are_bounded() -> None:
+    """In tokens and in inputs, in order; what is longer than the bound goes alone."""
+    half, short = [1] * (REQUEST_TOKENS_MAX // 2), [1]
+    inputs = [half, half, short, [1] * (REQUEST_TOKENS_MAX + 1), *[short] * (REQUEST_INPUTS_MAX + 1)]
+    async with serving(properly) as server:
+        client = VllmClient(server.url, RERANKER_FAILURES)
+        assert await client.classify(inputs, Deadline.never()) == [score(ids) for ids in inputs]
+        await client.close()
+    counts = [len(body["input"]) for body in server.bodies("/classify")]
+    assert counts == [2, 1, 1, REQUEST_INPUTS_MAX, 1]
+
+
+BROKEN_SCORES: dict[str, Any] = {
+    "too few": {"data": [{"index": 0, "probs": [0.5]}]},
+    "too many": {"data": [{"index": place, "probs": [0.5]} for place in range(3)]},
+    "one twice": {"data": [{"index": 0, "probs": [0.5]}] * 2},
+    "an index that is none": {"data": [{"index": [0], "probs": [0.5]}, {"index": 1, "probs": [0.5]}]},
+    "no index": {"data": [{"probs": [0.5]}] * 2},
+    "rows that are none": {"data": [1, 2]},
+    "no rows": {"data": None},
+    "a list": [0.5, 0.5],
+    "above one": {"data": [{"index": 0, "probs": [0.5]}, {"index": 1, "probs": [1.25]}]},
+    "below zero": {"data": [{"index": 0, "probs": [-0.5]}, {"index": 1, "probs": [0.25]}]},
+    "NaN": {"data": [{"index": 0, "probs": [math.nan]}, {"index": 1, "probs": [0.25]}]},
+    "null": {"data": [{"index": 0, "probs": [None]}, {"index": 1, "probs": [0.25]}]},
+    "true": {"data": [{"index": 0, "probs": [True]}, {"index": 1, "probs": [0.25]}]},
+    "two classes": {"data": [{"index": place, "probs": [0.5, 0.5]} for place in range(2)]},
+    "garbage": b"<html>",
+    "nothing": b"",
+    "half": b'{"data": [{"index": 0,',
+}
+
+
+@pytest.mark.parametrize("said", BROKEN_SCORES.values(), ids=BROKEN_SCORES.keys())
+async def test_a_broken_reply_is_never_a_score(said: Any) -> None:
+    """Not the good half of it either."""
+    with pytest.raises(RerankUnavailable, match="/classify"):
+        await classified(saying(Said(body=said)), [[1], [2]])
+
+
+BROKEN_VECTORS: dict[str, Any] = {
+    "of another model": base64_of([1.0, 2.0]),
+    "not finite": base64_of([1.0, math.nan, 2.0]),
+    "cut": base64_of([1.0, 2.0, 3.0])[:-4],
+    "decimals": [1.0, 2.0, 3.0],
+    "no base64": "***",
+    "null": None,
+}
+
+
+@pytest.mark.parametrize("said", BROKEN_VECTORS.values(), ids=BROKEN_VECTORS.keys())
+async def test_a_broken_vector_is_never_a_vector(said: Any) -> None:
+    """Nor one of another width: it would be of another model than the folder's."""
+    answer = saying(Said(body={"data": [{"index": 0, "embedding": said}]}))
+    with pytest.raises(RerankUnavailable, match="/v1/embeddings"):
+        await asked_of(answer, lambda client: client.embed([[1]], width=3, deadline=Deadline.never()))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, RerankOverloaded),
+        (503, RerankOverloaded),
+        (500, RerankUnavailable),
+        (400, RerankUnavailable),
+        (404, RerankUnavailable),
+        (302, RerankUnavailable),
+    ],
+)
+async def test_a_refusal_says_which(status: int, kind: type[UnavailableError]) -> None:
+    """Busy is another thing than broken, and the server's own words are passed on to the operator."""
+    with pytest.raises(kind, match=f"status {status}"):
+        await classified(saying(Said(body={"message": "too long"}, status=status)), [[1]])
+
+
+@pytest.mark.parametrize("models", [{"data": []}, {"data": None}, {"data": [{"id": 7}]}, {}])
+async def test_a_server_without_a_model_is_none(models: Any) -> None:
+    """It was started with something else, or is something else."""
+
+    async def answer(_: Asked) -> Said:
+        return Said(body=models)
+
+    with pytest.raises(RerankUnavailable, match="names no model"):
+        await classified(answer, [[1]])
+
+
+async def test_a_server_that_came_back_with_another_model_is_asked_for_its_name_again() -> None:
+    """One refusal, and not a refusal for ever."""
+    names = iter(["old", "new"])
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/v1/models":
+            return Said(body={"data": [{"id": next(names)}]})
+        return proper(asked) if asked.body["model"] == "new" else Said(body={}, status=404)
+
+    async def twice(client: VllmClient) -> list[float]:
+        with pytest.raises(RerankUnavailable):
+            await client.classify([[1]], Deadline.never())
+        return await client.classify([[1]], Deadline.never())
+
+    assert await asked_of(answer, twice) == [1 / 2]
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
+    """Servers end idle connections without a word; the call that meets one is made again."""
+    met: list[str] = []
+
+    async def answer(asked: Asked) -> Said:
+        met.append(asked.path)
+        if len(met) == 2:
+            raise HangUp
+        return proper(asked)
+
+    assert await classified(answer, [[1]]) == [1 / 2]
+    assert met == ["/v1/models", "/classify", "/classify"]
+
+
+async def test_a_server_that_always_hangs_up_is_unavailable() -> None:
+    """After two tries: nothing is tried for ever."""
+    met: list[str] = []
+
+    async def answer(asked: Asked) -> Said:
+        met.append(asked.path)
+        raise HangUp
+
+    with pytest.raises(RerankUnavailable):
+        await classified(answer, [[1]])
+    assert len(met) == 2
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    """A refused connection is told at once, with the address."""
+    async with serving(properly) as server:
+        url = server.url
+    client = VllmClient(url, RERANKER_FAILURES)
+    with pytest.raises(RerankUnavailable, match=url):
+        await client.classify([[1]], Deadline.never())
+    await client.close()
+
+
+async def test_silence_ends_at_the_deadline() -> None:
+    """Not at some bound of the connection's own."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/classify":
+            await asyncio.sleep(5)
+        return proper(asked)
+
+    began = time.monotonic()
+    with pytest.raises(RerankTimeout, match="no answer within"):
+        await classified(answer, [[1]], milliseconds=300)
+    assert 0.25 < time.monotonic() - began < 3
+
+
+async def test_a_passed_deadline_asks_nothing() -> None:
+    """Work past it is not started."""
+    async with serving(properly) as server:
+        client = VllmClient(server.url, RERANKER_FAILURES)
+        with pytest.raises(RerankTimeout):
+            await client.classify([[1]], Deadline.after_ms(0))
+        await client.close()
+    assert server.asked == []
