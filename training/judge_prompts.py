@@ -1,0 +1,61 @@
+"""The reranker's prompt, put together from ids that were tokenised before training.
+
+The scaffold's text is the product's (rerank.prompt). Its pieces are tokenised apart, because instruction, query and
+passages are drawn apart and tokenising six passages a list again would cost more than the training step. So two places
+differ from what the product builds: it writes a space before a passage, and where an instruction or a query ends in a
+full stop or question mark, that mark and the line break behind it are one token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from rerank.prompt import NO, PREFIX, SUFFIX, YES
+from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
+from training.sequences import Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompting:
+    plain: PlainTokenizer
+    prefix: list[int]
+    suffix: Ids
+    before_query: Ids
+    before_document: Ids
+    yes: int
+    no: int
+    # Scaffold tokens that the hand-written start looks for.
+    start: int
+    query_mark: int
+    document_mark: int
+    _instructions: dict[str, Ids] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, tokenizer: Path) -> Prompting:
+        plain, scaffold = PlainTokenizer.load(tokenizer), ScaffoldTokenizer.load(tokenizer)
+        before_query, before_document = plain.ids("\n<Query>:"), plain.ids("\n<Document>:")
+        return cls(
+            plain=plain,
+            prefix=scaffold.ids(PREFIX),
+            suffix=np.array(scaffold.ids(SUFFIX), dtype=np.int64),
+            before_query=np.array(before_query, dtype=np.int64),
+            before_document=np.array(before_document, dtype=np.int64),
+            yes=scaffold.token_id(YES),
+            no=scaffold.token_id(NO),
+            start=scaffold.token_id("<|im_start|>"),
+            query_mark=before_query[2],  # behind the line break and "<"
+            document_mark=before_document[2],
+        )
+
+    def shared(self, instruction: str, query: Ids) -> Ids:
+        """What all passages of a list stand behind. `query` begins with its space."""
+        if instruction not in self._instructions:
+            told = [*self.prefix, *self.plain.ids(f"<Instruct>: {instruction}")]
+            self._instructions[instruction] = np.array(told, dtype=np.int64)
+        return np.concatenate([self._instructions[instruction], self.before_query, query, self.before_document])
+
+    def tail(self, passage: Ids) -> Ids:
+        return np.concatenate([passage, self.suffix])
