@@ -82,13 +82,16 @@ def read_cases(folder: Path) -> dict[tuple[str, str], set[str]]:
     return cases
 
 
-async def outcomes(parts: Parts, folder: Path = CORPUS, *, candidates: int) -> list[Outcome]:
-    """Indexes the folder into the parts' data, then asks every case."""
+async def outcomes(
+    parts: Parts, folder: Path = CORPUS, *, candidates: int, group: str = "", every: int = 1
+) -> list[Outcome]:
+    """Indexes the folder into the parts' data, then asks one in `every` case of the groups that begin so."""
     indexing = Indexing(settings=parts.settings, disk=parts.disk, embedding=parts.embedding)
     await indexing.run(open_corpus(str(folder)), indexing.open(COLLECTION), progress=Unwatched())
     preferences, queries = read_preferences(folder), read_queries(folder)
     found = []
-    for (query, instruction), relevant in read_cases(folder).items():
+    wanted = [case for case in read_cases(folder).items() if preferences[case[0][1]].group.startswith(group)]
+    for (query, instruction), relevant in wanted[::every]:
         preference = preferences[instruction]
         question = Question(
             tenant=DEFAULT_TENANT,

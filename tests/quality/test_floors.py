@@ -24,7 +24,6 @@ from tests.real_models import bundled_model
 pytestmark = [pytest.mark.quality, pytest.mark.timeout(900)]
 
 DATASETS = Path(os.environ.get("WINNOW_DATASETS", PROJECT.parent / "shared" / "datasets"))  # noqa: TID251  where they lie
-QUERIES = 60  # of each collection, always the same; all of them take a quarter of an hour
 
 
 @pytest.fixture(scope="module")
@@ -66,14 +65,14 @@ def test_recall_alone_reaches_its_floors(command: Command, name: str) -> None:
 def test_the_order_follows_an_instruction_about_language(command: Command, tmp_path: Path) -> None:
     """Under "prefer Chinese" a Chinese document leads, under "prefer English" an English one."""
     settings = load({"data": str(tmp_path)}, environment={})
-    found = shares(asyncio.run(outcomes(assemble(settings), candidates=30)))
+    found = shares(asyncio.run(outcomes(assemble(settings), candidates=30, group="language", every=5)))
     for language in ("zh", "en"):
         row = found[f"language={language}"]
         assert row["first-known"] >= LANGUAGE_FLOOR, found
         assert row["first-known"] > row["recall"], "recall's order does not know the instruction"
 
 
-OWN_FLOORS = {"nDCG@10": 0.40, "R@100": 0.84, "gain": 0.0}
+OWN_FLOORS = {"nDCG@10": 0.40, "R@100": 0.84, "gain": 0.01}
 RECALL_FLOORS = {  # the least that is worth shipping
     "scifact": (0.60, 0.87),
     "stard-400": (0.29, 0.74),
@@ -81,4 +80,4 @@ RECALL_FLOORS = {  # the least that is worth shipping
     "xquad-en-zh": (0.16, 0.77),
     "cosqa": (0.25, 0.71),
 }
-LANGUAGE_FLOOR = 0.7
+LANGUAGE_FLOOR = 0.45
