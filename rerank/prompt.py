@@ -86,10 +86,12 @@ class PromptBuilder:
         return ids[:room]
 
     def _fitted(self, text: str, room: int, least: int, around: Callable[[str], str]) -> str:
-        """The longest beginning with which `around` it fits, or of about `least` tokens where that does not either.
+        """The whole text where `around` it fits; else its longest beginning that does, or about `least` tokens of it.
 
         Where two texts meet, their tokens may be one more or one fewer than apart: hence measured, and again.
         """
+        if len(self._plain.ids(around(text))) <= room:
+            return text
         kept = max(least, room - len(self._plain.ids(around(""))))
         while True:
             beginning = self._beginning(text, kept)
