@@ -108,6 +108,7 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
         signal.signal(
             number, _stay
         )  # uvicorn repeats the signal after it has stopped; being asked to stop is no failure
+    bound.listen(config.backlog)  # before anybody is told: who comes between the words and the server waits, unrefused
     uvicorn.Server(config).run(sockets=[bound])
 
 
