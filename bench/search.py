@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from api.texts import candidates_of
 from bench.side_by_side import WAYS, Measured, measure, serve
 from bench.texts import CHINESE_QUERY, QUERY, lengths_about, texts_of
 from rerank.instruction import DEFAULT_INSTRUCTION
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, query_prompt
 from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
-from retrieval.records import Candidate, Chunk, Vectors
+from retrieval.records import Candidate, Vectors
 from retrieval.tokens import PlainTokenizer
 from retrieval.vector_index import ExactIndex
 
@@ -57,26 +58,8 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def candidates_of(arguments: argparse.Namespace, folder: Path) -> list[Candidate]:
-    texts = texts_of(PlainTokenizer.load(folder), lengths_about(arguments.tokens, arguments.candidates))
-    return [
-        Candidate(
-            chunk=Chunk(
-                number=number,
-                document_id=str(number),
-                ordinal=0,
-                start=0,
-                end=len(text),
-                title="",
-                text=text,
-                url=None,
-                metadata={},
-            ),
-            recall_rank=number + 1,
-            similarity=None,
-        )
-        for number, text in enumerate(texts)
-    ]
+def candidates_about(arguments: argparse.Namespace, folder: Path) -> list[Candidate]:
+    return candidates_of(texts_of(PlainTokenizer.load(folder), lengths_about(arguments.tokens, arguments.candidates)))
 
 
 def index_of(dimension: int) -> ExactIndex:
@@ -120,7 +103,7 @@ def ours(arguments: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     embedder = QwenEmbedder.load(find_model(arguments.embed_model, kind="embedder"), device="cpu")
     folder = find_model(arguments.rerank_model, kind="reranker")
     reranker = TorchReranker.load(folder, device="cpu")
-    candidates = candidates_of(arguments, folder.path)
+    candidates = candidates_about(arguments, folder.path)
     loop = asyncio.new_event_loop()
 
     def embed(question: str) -> Vectors:
@@ -146,7 +129,7 @@ def naive(arguments: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     embedder = naive_embedder(found.path, tokens_max=found.settings.max_tokens)
     folder = find_model(arguments.rerank_model, kind="reranker")
     reranker = NaiveReranker(folder.path, tokens_max=folder.settings.max_tokens)
-    passages = [candidate.chunk.text for candidate in candidates_of(arguments, folder.path)]
+    passages = [candidate.chunk.text for candidate in candidates_about(arguments, folder.path)]
     dimension = found.settings.dimension or embedder.get_embedding_dimension()
 
     def embed(question: str) -> Vectors:
