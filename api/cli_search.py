@@ -158,6 +158,7 @@ def rerank(
     from api.texts import candidates_of
     from api.wire import RerankBody, deadline_of, parsed
     from rerank.instruction import DEFAULT_INSTRUCTION
+    from retrieval.catalog import DEFAULT_TENANT
 
     texts = documents or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
@@ -166,6 +167,7 @@ def rerank(
             query,
             candidates_of(body.texts),
             instruction=body.instruction or DEFAULT_INSTRUCTION,
+            tenant=DEFAULT_TENANT,
             deadline=deadline_of(timeout_ms, settings.timeout_ms),
         )
     )

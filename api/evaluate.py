@@ -27,6 +27,7 @@ from indexer.beir import Judgments, read_qrels, read_queries
 from indexer.sources import open_corpus
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.reranker import RankedBy, Reranker
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.errors import CorpusUnreadable
@@ -167,7 +168,9 @@ class Asking:
 
     async def _judged(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, list[str]]:
         judged, behind = found[: self.candidates], found[self.candidates :]
-        ranking = await reranker.rank(case.text, judged, instruction=DEFAULT_INSTRUCTION, deadline=Deadline.never())
+        ranking = await reranker.rank(
+            case.text, judged, instruction=DEFAULT_INSTRUCTION, tenant=DEFAULT_TENANT, deadline=Deadline.never()
+        )
         orders = {TWO_STAGE: _documents([*(each.candidate for each in ranking.ranked), *behind])}
         if ranking.ranked_by is RankedBy.BLEND:
             alone = sorted(ranking.ranked, key=lambda each: (-(each.relevance or 0.0), each.candidate.recall_rank))

@@ -14,6 +14,7 @@ from typing import Final
 from api.texts import candidates_of
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.reranker import Reranker
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
 from retrieval.embedder import Embedder
 
@@ -102,7 +103,9 @@ async def _probe_embedder(embedder: Embedder, pair: KnownPair) -> Probed:
 
 async def _probe_reranker(reranker: Reranker, pair: KnownPair) -> Probed:
     candidates = candidates_of([pair.irrelevant, pair.relevant])
-    ranking = await reranker.rank(pair.query, candidates, instruction=DEFAULT_INSTRUCTION, deadline=Deadline.never())
+    ranking = await reranker.rank(
+        pair.query, candidates, instruction=DEFAULT_INSTRUCTION, tenant=DEFAULT_TENANT, deadline=Deadline.never()
+    )
     relevance = {each.candidate.chunk.number: each.relevance for each in ranking.ranked}
     return Probed(
         model=reranker.name,

@@ -80,11 +80,16 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
 @router.post(
     "/v2/rerank", response_model=RerankAnswer, tags=["search"], summary="The same, where Cohere's clients look"
 )
-async def rerank(body: RerankBody, _: Tenant, request: Request) -> Response:
+async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response:
     """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     ranking = await parts.search.rank_texts(
-        body.query, body.texts, instruction=body.instruction or body.instruct, deadline=deadline
+        body.query,
+        body.texts,
+        instruction=body.instruction or body.instruct,
+        tenant=tenant,
+        deadline=deadline,
+        top_k=body.wanted,
     )
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

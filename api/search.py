@@ -177,14 +177,23 @@ class Search:
         )
 
     async def rank_texts(
-        self, query: str, texts: Sequence[str], *, instruction: str | None, deadline: Deadline
+        self,
+        query: str,
+        texts: Sequence[str],
+        *,
+        instruction: str | None,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
     ) -> Ranking:
         """Judges texts that no recall found; each one's chunk number is its place. Raises `RerankError`."""
         return await self._reranker.rank(
             query,
             candidates_of(texts),
             instruction=checked_instruction(instruction or DEFAULT_INSTRUCTION),
+            tenant=tenant,
             deadline=deadline,
+            top_k=top_k,
         )
 
     def _prepare(self, question: Question) -> tuple[FindsCandidates, AppliedInstruction]:
@@ -219,7 +228,14 @@ class Search:
             return await _recall_order(question, candidates, deadline), None, None
         started = time.perf_counter()
         try:
-            ranking = await self._reranker.rank(question.query, candidates, instruction=instruction, deadline=deadline)
+            ranking = await self._reranker.rank(
+                question.query,
+                candidates,
+                instruction=instruction,
+                tenant=question.tenant,
+                deadline=deadline,
+                top_k=None if question.group_by_document or question.min_relevance is not None else question.top_k,
+            )
         except errors.RerankError as error:
             if question.on_rerank_failure is OnRerankFailure.ERROR:
                 raise
@@ -229,7 +245,9 @@ class Search:
 
 
 async def _recall_order(question: Question, candidates: Sequence[Candidate], deadline: Deadline) -> Ranking:
-    return await RecallOrder().rank(question.query, candidates, instruction="", deadline=deadline)
+    return await RecallOrder().rank(
+        question.query, candidates, instruction="", tenant=question.tenant, deadline=deadline
+    )
 
 
 def _results(question: Question, ranking: Ranking) -> tuple[Result, ...]:

@@ -22,6 +22,7 @@ from api.texts import candidates_of
 from bench.side_by_side import WAYS, Measured, measure, serve
 from bench.texts import CHINESE_QUERY, QUERY, lengths_about, texts_of
 from rerank.instruction import DEFAULT_INSTRUCTION
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, query_prompt
 from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
@@ -111,7 +112,9 @@ def ours(arguments: argparse.Namespace) -> Callable[[], dict[str, Any]]:
 
     def judge(question: str) -> list[float]:
         ranking = loop.run_until_complete(
-            reranker.rank(question, candidates, instruction=DEFAULT_INSTRUCTION, deadline=Deadline.never())
+            reranker.rank(
+                question, candidates, instruction=DEFAULT_INSTRUCTION, tenant=DEFAULT_TENANT, deadline=Deadline.never()
+            )
         )
         relevance = {each.candidate.recall_rank: each.relevance for each in ranking.ranked}
         return [relevance[candidate.recall_rank] or 0.0 for candidate in candidates]

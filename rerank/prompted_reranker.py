@@ -26,8 +26,8 @@ class Judge(Protocol):
     @property
     def runs_on(self) -> str: ...
 
-    async def logits(self, prompts: Prompts, deadline: Deadline) -> Sequence[float]:
-        """logit_yes - logit_no at the end of each prompt, in their order."""
+    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
+        """logit_yes - logit_no at the end of each prompt, in their order; on behalf of `tenant`."""
         ...
 
 
@@ -76,22 +76,32 @@ class PromptedReranker:
         return self._judge.runs_on
 
     async def rank(
-        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,  # noqa: ARG002  every candidate is judged
     ) -> Ranking:
         """Within the deadline, or `RerankTimeout`; past it at most what the judge has in hand is finished."""
         limit = None if math.isinf(deadline.at) else deadline.remaining_seconds
         try:
             async with asyncio.timeout(limit):
-                return await self._rank(query, candidates, instruction, deadline)
+                return await self._rank(query, candidates, instruction, tenant, deadline)
         except TimeoutError as error:
             raise RerankTimeout(f"{len(candidates)} candidates for {self._name} on {self.runs_on}") from error
 
-    async def _rank(self, query: str, candidates: Sequence[Candidate], instruction: str, deadline: Deadline) -> Ranking:
+    async def _rank(
+        self, query: str, candidates: Sequence[Candidate], instruction: str, tenant: str, deadline: Deadline
+    ) -> Ranking:
         passages = [candidate.chunk.passage for candidate in candidates]
         different = list(dict.fromkeys(passages))
         prompts = await asyncio.to_thread(self._prompts.build, query, different, instruction)
         with self._admitted(prompts):
-            logits = checked_logits(await self._judge.logits(prompts, deadline), expected=len(different))
+            judged = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
+            logits = checked_logits(judged, expected=len(different))
         place = {passage: position for position, passage in enumerate(different)}
         return ranking_of(
             candidates,

@@ -40,20 +40,35 @@ class Ranking:
     judged_by: str  # the reranker's name, or RECALL_ORDER
     ranked_by: RankedBy
     tokens: int = 0  # tokens computed by the reranker
+    remembered: int = 0  # judgements that were not computed again
+
+    @property
+    def judged(self) -> int:
+        """How many of the candidates have a judgement."""
+        return sum(each.relevance is not None for each in self.ranked)
 
 
 class Reranker(Protocol):
     """Orders candidates by how well they answer the query under an instruction.
 
     Raises the `RerankError` leaves. It returns every candidate exactly once, or raises: never a part, never a score
-    that nobody computed.
+    that nobody computed. `tenant` is whose question it is: what one tenant's judging left behind (a cache, a shared
+    prompt on a server) must not be seen by another, not even in the time that an answer takes. `top_k` is how many
+    places will be looked at; None is all.
     """
 
     @property
     def name(self) -> str: ...
 
     async def rank(
-        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
     ) -> Ranking: ...
 
 
@@ -68,7 +83,9 @@ class RecallOrder:
         candidates: Sequence[Candidate],
         *,
         instruction: str,  # noqa: ARG002
+        tenant: str,  # noqa: ARG002
         deadline: Deadline,  # noqa: ARG002
+        top_k: int | None = None,  # noqa: ARG002
     ) -> Ranking:
         ranked = tuple(
             Ranked(candidate=candidate, rank=rank, score=candidate.similarity, relevance=None)

@@ -50,7 +50,7 @@ class TorchJudge:
     def runs_on(self) -> str:
         return self._runtime.runs_on
 
-    async def logits(self, prompts: Prompts, deadline: Deadline) -> Sequence[float]:
+    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:  # noqa: ARG002
         """Work past the deadline is not started; cancelled, it ends with the pack that is being computed."""
         if deadline.has_passed:
             raise RerankTimeout(f"{len(prompts.tails)} passages on {self.runs_on}")

@@ -36,6 +36,6 @@ class _ServedJudge:
         self.runs_on = f"vLLM at {client.url}"
         self._client = client
 
-    async def logits(self, prompts: Prompts, deadline: Deadline) -> Sequence[float]:
+    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:  # noqa: ARG002
         probabilities = await self._client.classify([prompts.shared + tail for tail in prompts.tails], deadline)
         return [logit_of(probability) for probability in probabilities]

@@ -219,7 +219,14 @@ class PrefersWord:
         self.instructions: list[str] = []  # under which it judged, in order
 
     async def rank(
-        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
     ) -> Ranking:
         if deadline.has_passed:
             raise RerankTimeout("before judging")
@@ -242,6 +249,13 @@ class FailingReranker:
         self._failure = failure
 
     async def rank(
-        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
     ) -> Ranking:
         raise self._failure

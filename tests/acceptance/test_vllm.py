@@ -158,7 +158,7 @@ async def _relevances(reranker: Reranker) -> Vectors:
         ("heron", "优先中文文档"),
     ):
         ranking = await reranker.rank(
-            query, candidates_of(TEXTS), instruction=instruction, deadline=Deadline.after_ms(300_000)
+            query, candidates_of(TEXTS), instruction=instruction, tenant="t", deadline=Deadline.after_ms(300_000)
         )
         relevances = {each.candidate.chunk.number: each.relevance for each in ranking.ranked}
         found.append([relevances[number] for number in range(len(TEXTS))])

@@ -78,7 +78,9 @@ def rank(
     instruction: str = DEFAULT_INSTRUCTION,
     deadline: Deadline | None = None,
 ) -> Ranking:
-    return asyncio.run(reranker.rank(query, candidates, instruction=instruction, deadline=deadline or Deadline.never()))
+    return asyncio.run(
+        reranker.rank(query, candidates, instruction=instruction, tenant="t", deadline=deadline or Deadline.never())
+    )
 
 
 def test_every_candidate_comes_back_once(reranker: Reranker) -> None:
@@ -211,8 +213,10 @@ async def test_a_deadline_ends_a_long_judgement(tiny: ModelFolder) -> None:
     reranker = TorchReranker.load(tiny)
     many = candidates_of(*(f"{number} {ENGLISH * 30}" for number in range(1_000)))
     with pytest.raises(RerankTimeout, match="tiny-rerank"):
-        await reranker.rank(QUERY, many, instruction="x", deadline=Deadline.after_ms(300))
-    ranking = await reranker.rank(QUERY, candidates_of(ENGLISH), instruction="x", deadline=Deadline.after_ms(20_000))
+        await reranker.rank(QUERY, many, instruction="x", tenant="t", deadline=Deadline.after_ms(300))
+    ranking = await reranker.rank(
+        QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.after_ms(20_000)
+    )
     assert len(ranking.ranked) == 1
 
 
@@ -222,7 +226,7 @@ async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:
     given = candidates_of(*(f"{number} {ENGLISH * 20}" for number in range(20)))  # long enough to be overtaken
 
     async def ask() -> Ranking:
-        return await reranker.rank(QUERY, given, instruction="x", deadline=Deadline.never())
+        return await reranker.rank(QUERY, given, instruction="x", tenant="t", deadline=Deadline.never())
 
     results = await asyncio.gather(*(ask() for _ in range(5)), return_exceptions=True)
     served = [result for result in results if isinstance(result, Ranking)]

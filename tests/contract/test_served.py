@@ -83,6 +83,7 @@ async def ranked(reranker: Reranker, *passages: str, similarity: float | None = 
         QUERY,
         candidates_of(*passages, similarity=similarity),
         instruction=DEFAULT_INSTRUCTION,
+        tenant="t",
         deadline=Deadline.after_ms(60_000),
     )
 
@@ -123,7 +124,7 @@ async def test_a_passed_deadline_is_a_timeout(judging: tuple[Loopback, VllmClien
     server, client = judging
     with pytest.raises(RerankTimeout):
         await VllmReranker.load(judge, client).rank(
-            QUERY, candidates_of(ENGLISH), instruction="x", deadline=Deadline.after_ms(0)
+            QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.after_ms(0)
         )
     assert server.asked == []
 

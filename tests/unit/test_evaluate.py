@@ -18,7 +18,16 @@ class Blending:
 
     name = "blending"
 
-    async def rank(self, query: str, candidates: list[Candidate], *, instruction: str, deadline: Deadline) -> Ranking:
+    async def rank(
+        self,
+        query: str,
+        candidates: list[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
+    ) -> Ranking:
         blend = Blend(embedder="e", relevance_weight=0.0, similarity_weight=1.0, bias=0.0)
         logits = [float(len(each.chunk.text)) for each in candidates]
         return ranking_of(candidates, logits, judged_by=self.name, blend=blend)

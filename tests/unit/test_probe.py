@@ -21,7 +21,14 @@ class SharesCharacters:
         self._languages = languages
 
     async def rank(
-        self, query: str, candidates: Sequence[Candidate], *, instruction: str, deadline: Deadline
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
     ) -> Ranking:
         logits = [self._logit(query, each.chunk.text) for each in candidates]
         return ranking_of(candidates, logits, judged_by=self.name)

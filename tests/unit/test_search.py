@@ -211,7 +211,7 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     from api.search import _results
 
     recalled = await ScriptedRecall(*words).find("q", width=100, task="", deadline=NEVER)
-    ranking = await PrefersWord("refund").rank("q", recalled.candidates, instruction="", deadline=NEVER)
+    ranking = await PrefersWord("refund").rank("q", recalled.candidates, instruction="", tenant="t", deadline=NEVER)
     results = _results(question(top_k=top_k, group_by_document=grouped, min_relevance=least), ranking)
     shown = [result.best.rank for result in results]
     numbers = [each.candidate.chunk.number for result in results for each in (result.best, *result.others)]
@@ -240,7 +240,7 @@ async def test_the_body_is_the_documented_one(
 async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> None:
     """POST /v1/rerank: the index is the place in the request, in every client's dialect."""
     search = search_over(catalog, ScriptedRecall(), PrefersWord("refund"))
-    ranking = await search.rank_texts("q", ["a", "b refund", "c"], instruction=None, deadline=NEVER)
+    ranking = await search.rank_texts("q", ["a", "b refund", "c"], instruction=None, tenant="t", deadline=NEVER)
     body = rerank_answer(ranking, wanted=2, with_texts=True)
     RerankAnswer.model_validate(body)
     assert body["results"] == [
