@@ -57,7 +57,7 @@ class Parts:
     access: Access
     disk: Disk
     embedding: Embedding
-    reranker: Reranker
+    judging: Judging
     collections: OpenCollections
     search: Search
     ingest: Ingest
@@ -135,7 +135,7 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
         access=Access.by_key(settings.api_key),
         disk=disk,
         embedding=embedding,
-        reranker=judging.reranker,
+        judging=judging,
         collections=collections,
         search=Search(
             catalog=disk.catalog,
