@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 from rerank.judgement import logit_of
+from rerank.judgement_cache import JudgementCache
 from rerank.prompt import Prompts
 from rerank.prompted_reranker import PromptedReranker
 from retrieval.deadline import Deadline
@@ -24,9 +25,16 @@ class VllmReranker(PromptedReranker):
     """A `Reranker` on a `VllmClient` with `RERANKER_FAILURES`."""
 
     @classmethod
-    def load(cls, folder: ModelFolder, client: VllmClient, *, embedder: str | None = None) -> Self:
+    def load(
+        cls,
+        folder: ModelFolder,
+        client: VllmClient,
+        *,
+        embedder: str | None = None,
+        cache: JudgementCache | None = None,
+    ) -> Self:
         """Asks the server nothing yet; `embedder` as for `TorchReranker`. Raises `ModelUnusable`."""
-        return cls.over(_ServedJudge(client), folder, embedder=embedder)
+        return cls.over(_ServedJudge(client), folder, embedder=embedder, cache=cache)
 
 
 class _ServedJudge:
