@@ -19,7 +19,7 @@ def _option(name: str, **bounds: Any) -> Any:
 
 
 def _help(row: Row) -> str:
-    default = "" if row.default is None else f", default {row.default}"
+    default = "" if row.default in (None, ()) else f", default {row.default}"
     return f"{row.help} [{row.variable}{default}]"
 
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
 from api.assemble import Parts
+from api.leaving import while_connected
 from api.telemetry import Telemetry
 from api.wire import RerankBody, SearchBody, deadline_of
 
@@ -80,7 +81,7 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     """
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    answer = await parts.search.answer(body.question(tenant), deadline)
+    answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
     telemetry_of(request).searched(answer)
     return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
 
@@ -94,13 +95,16 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     started = time.perf_counter()
-    ranking = await parts.search.rank_texts(
-        body.query,
-        body.texts,
-        instruction=body.instruction or body.instruct,
-        tenant=tenant,
-        deadline=deadline,
-        top_k=body.wanted,
+    ranking = await while_connected(
+        request,
+        parts.search.rank_texts(
+            body.query,
+            body.texts,
+            instruction=body.instruction or body.instruct,
+            tenant=tenant,
+            deadline=deadline,
+            top_k=body.wanted,
+        ),
     )
     telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

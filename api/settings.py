@@ -79,6 +79,14 @@ def _url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _urls(raw: str) -> tuple[str, ...]:
+    """Several, separated by commas: servers of the same model."""
+    urls = tuple(_url(each.strip()) for each in raw.split(","))
+    if len(set(urls)) < len(urls):
+        raise ValueError("it names a server twice")
+    return urls
+
+
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
     return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
 
@@ -98,13 +106,17 @@ class Settings:
         "winnow-rerank", _text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Reranker-0.6B."
     )  # fmt: skip
-    embed_url: str | None = _setting(
-        None, _url, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001; by default it runs in "
-        "this process."
+    embed_url: tuple[str, ...] = _setting(
+        (), _urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "
+        "between them; by default it runs in this process."
     )  # fmt: skip
-    rerank_url: str | None = _setting(
-        None, _url, "vLLM server that runs the reranker, such as http://127.0.0.1:8002; by default it runs in this "
-        "process."
+    rerank_url: tuple[str, ...] = _setting(
+        (), _urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002, or several with commas between "
+        "them; by default it runs in this process."
+    )  # fmt: skip
+    cache_secret: str | None = _setting(
+        None, _text, "Secret from which the salts are made that keep tenants apart in the servers' prefix caches; by "
+        "default a new one each start. Processes that share servers share prefixes if they share it.", has_flag=False
     )  # fmt: skip
     embed_dimension: int | None = _setting(
         None, _whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."

@@ -78,7 +78,13 @@ class PromptedReranker:
 
     @classmethod
     def over(
-        cls, judge: Judge, folder: ModelFolder, *, embedder: str | None, cache: JudgementCache | None = None
+        cls,
+        judge: Judge,
+        folder: ModelFolder,
+        *,
+        embedder: str | None,
+        cache: JudgementCache | None = None,
+        tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
     ) -> Self:
         """With the tokenizer, window and blend of this folder. Raises `ModelUnusable`.
 
@@ -93,6 +99,7 @@ class PromptedReranker:
             revision=folder.revision,
             blend=blend if blend is not None and blend.embedder == embedder else None,
             cache=cache,
+            tokens_waiting_max=tokens_waiting_max,
         )
 
     @property

@@ -38,8 +38,9 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
     values = {
         "data": "d", "embed_model": "e", "rerank_model": "r", "embed_dimension": "64",
         "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
-        "dtype": "float16", "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234", "host": "::1",
-        "port": "9", "api_key": "k",
+        "dtype": "float16", "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234",
+        "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
+        "port": "9", "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
@@ -112,6 +113,6 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
     assert Settings(candidates=5).candidates_on("cuda") == 5
 
 
-def test_the_key_has_no_flag() -> None:
+def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
-    assert [row.name for row in rows() if row.flag is None] == ["api_key"]
+    assert [row.name for row in rows() if row.flag is None] == ["cache_secret", "api_key"]

@@ -93,6 +93,12 @@ def test_the_readme_lists_no_metric_that_is_gone() -> None:
     assert set(re.findall(r"`(winnow_\w+)", README)) == {metric.name for metric in METRICS}
 
 
+def test_every_metric_is_on_the_documentations_page(client: TestClient) -> None:
+    """Who looks at /docs need not find the README."""
+    page = client.get("/docs").text
+    assert [metric.name for metric in METRICS if metric.shown not in page] == []
+
+
 def test_what_is_sent_is_what_is_listed(client: TestClient) -> None:
     """No metric of the library's own, none missing; each of the kind that the table says."""
     client.post("/v1/search", json=SEARCH)
