@@ -20,6 +20,7 @@ from api.readiness import Readiness
 from api.routes import router as answers
 from api.routes_corpus import router as corpus
 from api.routes_health import router as health
+from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
 from retrieval.errors import LimitExceeded, WinnowError
 
@@ -39,10 +40,12 @@ def create_app(parts: Parts, *, announce: Callable[[Readiness], None] = lambda _
     app.state.parts = parts
     app.state.readiness = Readiness(parts)
     app.state.announce = announce
+    app.state.telemetry = Telemetry.over(parts)
     for router in (answers, corpus, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)
+    app.add_middleware(CountedRequests, telemetry=app.state.telemetry)  # the last one added is the outermost
     app.add_exception_handler(WinnowError, _said_by_us)
     app.add_exception_handler(RequestValidationError, _wrong_fields)
     app.add_exception_handler(HTTPException, _said_by_the_framework)

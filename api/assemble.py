@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from api.access import Access
+from api.caches import NO_CACHES, Caches
 from api.disk import Disk
 from api.ingest import Ingest
 from api.open_collections import OpenCollections
 from api.search import Search
 from api.settings import Settings
+from rerank.judgement_cache import JudgementCache
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
@@ -62,6 +64,7 @@ class Parts:
     search: Search
     ingest: Ingest
     candidates: int  # judged per search, unless it says how many
+    caches: Caches
     pools: tuple[VllmPool, ...] = ()
 
     async def close(self) -> None:
@@ -91,7 +94,7 @@ def load_embedding(settings: Settings) -> Embedding:
     )
 
 
-def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging:
+def load_reranker(settings: Settings, *, found_by: str | None = None, cache: JudgementCache | None = None) -> Judging:
     """As `load_embedding`. `found_by` names the embedder whose similarities may be blended into the score.
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
@@ -101,9 +104,11 @@ def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging
     reranker: VllmReranker | TorchReranker
     if pool is not None:
         secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
-        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by)
+        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by, cache=cache)
     else:
-        reranker = TorchReranker.load(folder, device=settings.device, dtype=settings.dtype, embedder=found_by)
+        reranker = TorchReranker.load(
+            folder, device=settings.device, dtype=settings.dtype, embedder=found_by, cache=cache
+        )
     return Judging(
         reranker=reranker,
         runs_on=f"{folder.name} on {reranker.runs_on}",
@@ -117,19 +122,20 @@ async def _reachable(client: VllmClient, deadline: Deadline) -> None:
     await client.facts(deadline)
 
 
-def assemble(settings: Settings, *, judged: bool = True) -> Parts:
+def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
     embedding = load_embedding(settings)
     nobody = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
     found_by = embedding.embedder.identity.name
-    return joined(settings, embedding, load_reranker(settings, found_by=found_by) if judged else nobody)
+    judging = load_reranker(settings, found_by=found_by, cache=caches.judgements) if judged else nobody
+    return joined(settings, embedding, judging, caches=caches)
 
 
-def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
+def joined(settings: Settings, embedding: Embedding, judging: Judging, *, caches: Caches = NO_CACHES) -> Parts:
     """The graph over models that are loaded already. Raises what `Disk.open` raises."""
     disk = Disk.open(settings.data)
     candidates = settings.candidates_on(judging.device)
-    collections = OpenCollections(disk=disk, embedder=embedding.embedder)
+    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
     return Parts(
         settings=settings,
         access=Access.by_key(settings.api_key),
@@ -151,5 +157,6 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
             chunk_tokens_default=settings.chunk_tokens,
         ),
         candidates=candidates,
+        caches=caches,
         pools=tuple(each.pool for each in (embedding, judging) if each.pool is not None),
     )

@@ -8,6 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from api.flags import (
+    CacheSeconds,
     Candidates,
     ChunkTokens,
     Config,
@@ -18,7 +19,9 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Host,
+    JudgementCacheMb,
     Port,
+    QueryCacheMb,
     RerankModel,
     RerankUrl,
     TimeoutMs,
@@ -50,6 +53,9 @@ def serve(
     candidates: Candidates = None,
     chunk_tokens: ChunkTokens = None,
     timeout_ms: TimeoutMs = None,
+    judgement_cache_mb: JudgementCacheMb = None,
+    query_cache_mb: QueryCacheMb = None,
+    cache_seconds: CacheSeconds = None,
     embed_model: EmbedModel = None,
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
@@ -73,6 +79,9 @@ def serve(
             "candidates": candidates,
             "chunk_tokens": chunk_tokens,
             "timeout_ms": timeout_ms,
+            "judgement_cache_mb": judgement_cache_mb,
+            "query_cache_mb": query_cache_mb,
+            "cache_seconds": cache_seconds,
             "embed_model": embed_model,
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
@@ -97,8 +106,9 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
 
     from api.app import create_app
     from api.assemble import assemble
+    from api.caches import Caches
 
-    parts = assemble(settings)
+    parts = assemble(settings, caches=Caches.of(settings))
     url = _url(bound)
     app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness))
     config = uvicorn.Config(

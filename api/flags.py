@@ -39,6 +39,9 @@ Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel=
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]
 ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
+JudgementCacheMb = Annotated[int | None, _option("judgement_cache_mb", metavar="MB", rich_help_panel="Caches")]
+QueryCacheMb = Annotated[int | None, _option("query_cache_mb", metavar="MB", rich_help_panel="Caches")]
+CacheSeconds = Annotated[int | None, _option("cache_seconds", metavar="SECONDS", rich_help_panel="Caches")]
 Host = Annotated[str | None, _option("host", metavar="HOST")]
 Port = Annotated[int | None, _option("port", metavar="PORT")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Final
 
 import orjson
@@ -12,6 +13,7 @@ from starlette.responses import Response
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
 from api.assemble import Parts
 from api.leaving import while_connected
+from api.telemetry import Telemetry
 from api.wire import RerankBody, SearchBody, deadline_of
 
 
@@ -54,6 +56,12 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+def telemetry_of(request: Request) -> Telemetry:
+    telemetry = request.app.state.telemetry
+    assert isinstance(telemetry, Telemetry), "create_app sets it. This is a bug."
+    return telemetry
+
+
 async def tenant_of(request: Request) -> str:
     """The tenant whose key came with the request."""
     return parts_of(request).access.tenant_of(
@@ -74,6 +82,7 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
+    telemetry_of(request).searched(answer)
     return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
 
 
@@ -85,6 +94,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    started = time.perf_counter()
     ranking = await while_connected(
         request,
         parts.search.rank_texts(
@@ -96,4 +106,5 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
             top_k=body.wanted,
         ),
     )
+    telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

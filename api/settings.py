@@ -28,6 +28,8 @@ CANDIDATES_ON_CPU: Final = 30  # about a second of a small reranker on two cores
 CANDIDATES_ON_GPU: Final = 100  # what the large rerankers are measured with
 CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
+CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
+CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
 DTYPES: Final = ("float32", "bfloat16", "float16")
 
@@ -136,6 +138,15 @@ class Settings:
     )
     timeout_ms: int = _setting(
         30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+    )
+    judgement_cache_mb: int = _setting(
+        64, _whole(0, CACHE_MB_MAX), "Megabytes of the reranker's judgements that the service remembers; 0 is none."
+    )
+    query_cache_mb: int = _setting(
+        16, _whole(0, CACHE_MB_MAX), "Megabytes of query vectors that the service remembers; 0 is none."
+    )
+    cache_seconds: int = _setting(
+        3_600, _whole(1, CACHE_SECONDS_MAX), "Seconds that a judgement or a query vector is remembered."
     )
     host: str = _setting("127.0.0.1", _text, "Address to listen on; another than loopback needs an API key.")
     port: int = _setting(8000, _whole(0, 65_535), "Port to listen on; 0 takes a free one.")

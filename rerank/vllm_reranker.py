@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final, Self
 
 from rerank.judgement import logit_of
+from rerank.judgement_cache import JudgementCache
 from rerank.prompt import Prompts
 from rerank.prompted_reranker import PromptedReranker
 from retrieval.deadline import Deadline
@@ -32,7 +33,15 @@ class VllmReranker(PromptedReranker):
     """A `Reranker` on a `VllmPool` with `RERANKER_FAILURES`."""
 
     @classmethod
-    def load(cls, folder: ModelFolder, pool: VllmPool, *, secret: bytes, embedder: str | None = None) -> Self:
+    def load(
+        cls,
+        folder: ModelFolder,
+        pool: VllmPool,
+        *,
+        secret: bytes,
+        embedder: str | None = None,
+        cache: JudgementCache | None = None,
+    ) -> Self:
         """Asks the servers nothing yet; `embedder` as for `TorchReranker`. Raises `ModelUnusable`.
 
         With `secret` the tenants' names are made into salts that nobody else can make.
@@ -41,6 +50,7 @@ class VllmReranker(PromptedReranker):
             _ServedJudge(pool, secret),
             folder,
             embedder=embedder,
+            cache=cache,
             tokens_waiting_max=RERANK_TOKENS_WAITING_PER_SERVER_MAX * pool.size,
         )
 
