@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,6 +10,7 @@ from api.access import Access
 from api.disk import Disk
 from api.ingest import Ingest
 from api.open_collections import OpenCollections
+from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
 from rerank.reranker import RecallOrder, Reranker
@@ -54,12 +56,17 @@ class Parts:
     access: Access
     disk: Disk
     embedding: Embedding
-    reranker: Reranker
+    rerankers: Rerankers
     collections: OpenCollections
     search: Search
     ingest: Ingest
     candidates: int  # judged per search, unless it says how many
     clients: tuple[VllmClient, ...] = ()
+
+    @property
+    def reranker(self) -> Reranker:
+        """The deployment's own, which judges wherever no other was chosen."""
+        return self.rerankers.default
 
     async def close(self) -> None:
         """Ends the connections to model servers."""
@@ -110,14 +117,22 @@ def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging
 
 def assemble(settings: Settings, *, judged: bool = True) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
+    wanted = settings_by_name(settings).values() if judged else ()  # names first: models take seconds
     embedding = load_embedding(settings)
-    nobody = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
+    if not judged:
+        return joined(settings, embedding, Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device))
     found_by = embedding.embedder.identity.name
-    return joined(settings, embedding, load_reranker(settings, found_by=found_by) if judged else nobody)
+    judging, *also = [load_reranker(each, found_by=found_by) for each in wanted]
+    return joined(settings, embedding, judging, also=also)
 
 
-def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
-    """The graph over models that are loaded already. Raises what `Disk.open` raises."""
+def joined(settings: Settings, embedding: Embedding, judging: Judging, *, also: Sequence[Judging] = ()) -> Parts:
+    """The graph over models that are loaded already; `also` judge where a collection has chosen them.
+
+    Raises what `Disk.open` and `Rerankers` raise.
+    """
+    rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
+    clients = (embedding.client, judging.client, *(each.client for each in also))
     disk = Disk.open(settings.data)
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder)
@@ -126,12 +141,12 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
         access=Access.by_key(settings.api_key),
         disk=disk,
         embedding=embedding,
-        reranker=judging.reranker,
+        rerankers=rerankers,
         collections=collections,
         search=Search(
             catalog=disk.catalog,
             collections=collections,
-            reranker=judging.reranker,
+            rerankers=rerankers,
             candidates_default=candidates,
         ),
         ingest=Ingest(
@@ -142,5 +157,5 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
             chunk_tokens_default=settings.chunk_tokens,
         ),
         candidates=candidates,
-        clients=tuple(each.client for each in (embedding, judging) if each.client is not None),
+        clients=tuple(client for client in clients if client is not None),
     )

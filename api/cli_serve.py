@@ -19,6 +19,7 @@ from api.flags import (
     EmbedUrl,
     Host,
     Port,
+    RerankAlso,
     RerankModel,
     RerankUrl,
     TimeoutMs,
@@ -54,6 +55,7 @@ def serve(
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -77,6 +79,7 @@ def serve(
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
@@ -87,7 +90,8 @@ def serve(
 
     refuse_open_door(settings.host, has_key=settings.api_key is not None)
     bound = _bound(settings)
-    terminal.say(f"Loading {settings.embed_model} and {settings.rerank_model} ...")
+    rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
+    terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
     _run(terminal, settings, bound)
     terminal.say("Stopped.")
 

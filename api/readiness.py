@@ -9,7 +9,7 @@ from typing import Any
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.errors import CollectionNotReady, WinnowError
+from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ class Readiness:
         """Probes the models and opens every collection."""
         problems: list[str] = []
         probed: list[Probed] = []
-        for asked in (probe_embedder(self._parts.embedding.embedder), probe_reranker(self._parts.reranker)):
+        rerankers = [probe_reranker(each) for each in self._parts.rerankers.all]
+        for asked in (probe_embedder(self._parts.embedding.embedder), *rerankers):
             try:
                 answers = await asked
             except WinnowError as error:
@@ -59,6 +60,7 @@ class Readiness:
             "models": {
                 "embedder": embedding.embedder.identity.name,
                 "reranker": self._parts.reranker.name,
+                "rerankers": list(self._parts.rerankers.names),
                 "device": embedding.device,
                 "probes": [
                     {
@@ -80,7 +82,13 @@ class Readiness:
         return [self._collection(each) for each in self._parts.disk.catalog.collections(DEFAULT_TENANT)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
-        said = {"name": collection.name, "open": False, "generation": None, "store_version": None, "problem": None}
+        said = {
+            "name": collection.name,
+            "open": False,
+            "generation": None,
+            "store_version": None,
+            "problem": self._without_reranker(collection),
+        }
         try:
             view = self._parts.collections.get(collection.tenant, collection.name).searchable.view()
         except CollectionNotReady:
@@ -91,5 +99,13 @@ class Readiness:
             "open": True,
             "generation": view.generation,
             "store_version": view.store_version,
-            "problem": view.fallback_from,
+            "problem": view.fallback_from or said["problem"],
         }
+
+    def _without_reranker(self, collection: Collection) -> str | None:
+        """Its searches are answered all the same, in recall's order."""
+        try:
+            self._parts.rerankers.of_collection(collection.reranker)
+        except RerankUnavailable as error:
+            return error.message
+        return None
