@@ -9,11 +9,12 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from api.assemble import Parts
 from api.docs_page import docs_page
 from api.gate import BodyTooLong, Gate, ProblemResponse
+from api.leaving import CallerLeft
 from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
 from api.readiness import Readiness
 from api.routes import router as answers
@@ -72,8 +73,10 @@ async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
     return ProblemResponse(problem_of_fields(list(error.errors())))
 
 
-async def _said_by_the_framework(request: Request, error: Exception) -> ProblemResponse:
+async def _said_by_the_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for it. This is a bug."
+    if isinstance(error, CallerLeft):
+        return Response(status_code=error.status_code)
     if isinstance(error, BodyTooLong):
         return ProblemResponse(problem_of(LimitExceeded(error.detail)))
     return ProblemResponse(problem_of_status(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))

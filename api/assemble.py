@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from api.settings import Settings
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from retrieval.deadline import Deadline
 from retrieval.embedder import Embedder
 from retrieval.model_folder import find_model
 from retrieval.qwen_embedder import QwenEmbedder
@@ -23,6 +25,7 @@ from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_client import VllmClient
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
+from retrieval.vllm_pool import VllmPool
 
 QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
 
@@ -35,7 +38,7 @@ class Embedding:
     tokenizer: PlainTokenizer
     runs_on: str  # for the operator: model, device, type of the numbers
     device: str
-    client: VllmClient | None = None  # of the server that computes; None where this process does
+    pool: VllmPool | None = None  # of the servers that compute; None where this process does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +48,7 @@ class Judging:
     reranker: Reranker
     runs_on: str
     device: str
-    client: VllmClient | None = None
+    pool: VllmPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,32 +59,29 @@ class Parts:
     access: Access
     disk: Disk
     embedding: Embedding
+    judging: Judging
+    also: tuple[Judging, ...]  # where a collection has chosen them
     rerankers: Rerankers
     collections: OpenCollections
     search: Search
     ingest: Ingest
     candidates: int  # judged per search, unless it says how many
-    clients: tuple[VllmClient, ...] = ()
-
-    @property
-    def reranker(self) -> Reranker:
-        """The deployment's own, which judges wherever no other was chosen."""
-        return self.rerankers.default
+    pools: tuple[VllmPool, ...] = ()
 
     async def close(self) -> None:
         """Ends the connections to model servers."""
-        for client in self.clients:
-            await client.close()
+        for pool in self.pools:
+            await pool.close()
 
 
 def load_embedding(settings: Settings) -> Embedding:
     """Into memory, in seconds, unless a server has it. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
     folder = find_model(settings.embed_model, kind="embedder")
     wanted = settings.embed_dimension
-    client = VllmClient(settings.embed_url, EMBEDDER_FAILURES) if settings.embed_url else None
+    pool = VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=_reachable) if settings.embed_url else None
     embedder: VllmEmbedder | QwenEmbedder | SentenceTransformerEmbedder
-    if client is not None:
-        embedder = VllmEmbedder.load(folder, client, dimension=wanted)
+    if pool is not None:
+        embedder = VllmEmbedder.load(folder, pool, dimension=wanted)
     elif folder.model_type == QWEN:
         embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
     else:
@@ -91,7 +91,7 @@ def load_embedding(settings: Settings) -> Embedding:
         tokenizer=PlainTokenizer.load(folder.path),
         runs_on=f"{folder.name} on {embedder.runs_on}",
         device=embedder.runs_on.partition(" ")[0],
-        client=client,
+        pool=pool,
     )
 
 
@@ -101,18 +101,24 @@ def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
     folder = find_model(settings.rerank_model, kind="reranker")
-    client = VllmClient(settings.rerank_url, RERANKER_FAILURES) if settings.rerank_url else None
+    pool = VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=_reachable) if settings.rerank_url else None
     reranker: VllmReranker | TorchReranker
-    if client is not None:
-        reranker = VllmReranker.load(folder, client, embedder=found_by)
+    if pool is not None:
+        secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
+        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by)
     else:
         reranker = TorchReranker.load(folder, device=settings.device, dtype=settings.dtype, embedder=found_by)
     return Judging(
         reranker=reranker,
         runs_on=f"{folder.name} on {reranker.runs_on}",
         device=reranker.runs_on.partition(" ")[0],
-        client=client,
+        pool=pool,
     )
+
+
+async def _reachable(client: VllmClient, deadline: Deadline) -> None:
+    """The least that can be asked of a server."""
+    await client.facts(deadline)
 
 
 def assemble(settings: Settings, *, judged: bool = True) -> Parts:
@@ -132,7 +138,7 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging, *, also: 
     Raises what `Disk.open` and `Rerankers` raise.
     """
     rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
-    clients = (embedding.client, judging.client, *(each.client for each in also))
+    pools = (embedding.pool, judging.pool, *(each.pool for each in also))
     disk = Disk.open(settings.data)
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder)
@@ -141,6 +147,8 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging, *, also: 
         access=Access.by_key(settings.api_key),
         disk=disk,
         embedding=embedding,
+        judging=judging,
+        also=tuple(also),
         rerankers=rerankers,
         collections=collections,
         search=Search(
@@ -157,5 +165,5 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging, *, also: 
             chunk_tokens_default=settings.chunk_tokens,
         ),
         candidates=candidates,
-        clients=tuple(client for client in clients if client is not None),
+        pools=tuple(pool for pool in pools if pool is not None),
     )

@@ -113,7 +113,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     opened.searchable.refresh()
     asking = Asking(
         recall=opened.recall,
-        reranker=parts.reranker if plan.is_judged else None,
+        reranker=parts.judging.reranker if plan.is_judged else None,
         candidates=parts.candidates,
         depth=max(measure.depth for measure in measures.values()),
         is_cut=report.chunks > report.documents,
@@ -133,7 +133,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
         chunks=report.chunks,
         candidates=asking.candidates if plan.is_judged else 0,
         embedder=parts.embedding.embedder.identity.name,
-        reranker=parts.reranker.name,
+        reranker=parts.judging.reranker.name,
         seconds=time.monotonic() - started,
     )
 

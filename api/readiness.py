@@ -1,41 +1,50 @@
-"""Can this process answer, and if not, what is the likely cause?"""
+"""Can this process answer, and if not, what is the likely cause?
+
+Models in this process are asked their known pairs once, at start. Model servers come and go: their pools prove them,
+again and again, and what they find is told as it is when somebody asks.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from typing import Any
+from collections.abc import Coroutine, Iterator, Sequence
+from typing import Any, Final
 
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
+from retrieval.replica import ReplicaReport, Standing
+
+SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
 
 log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Asks once at start, and tells whoever wants to know."""
+    """Asks at start, and tells whoever wants to know."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._probed: tuple[Probed, ...] = ()
-        self._problems: list[str] = ["the models have not been asked yet"]
+        self._problems: list[str] = ["the models have not been asked yet"]  # of the models in this process
 
     @property
     def is_ready(self) -> bool:
-        return not self._problems
+        return not self.problems
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return tuple(self._problems)
+        served = (_problem_of(pool.report()) for pool in self._parts.pools)
+        return (*self._problems, *(problem for problem in served if problem))
 
     async def prepare(self) -> None:
-        """Probes the models and opens every collection."""
+        """Probes the models and opens every collection. Servers that take their time are not waited for."""
         problems: list[str] = []
         probed: list[Probed] = []
-        rerankers = [probe_reranker(each) for each in self._parts.rerankers.all]
-        for asked in (probe_embedder(self._parts.embedding.embedder), *rerankers):
+        for asked in self._asked():
             try:
                 answers = await asked
             except WinnowError as error:
@@ -45,21 +54,32 @@ class Readiness:
             if cause := likely_cause(answers):
                 problems.append(cause)
         self._probed, self._problems = tuple(probed), problems
-        for problem in problems:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SERVERS_SECONDS_MAX):
+                await asyncio.gather(*(pool.prepare() for pool in self._parts.pools))
+        for problem in self.problems:
             log.error("not ready: %s", problem)
         for collection in await asyncio.to_thread(self.collections):
             if collection["problem"]:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
+
+    def _asked(self) -> Iterator[Coroutine[Any, Any, tuple[Probed, ...]]]:
+        parts = self._parts
+        if parts.embedding.pool is None:
+            yield probe_embedder(parts.embedding.embedder)
+        for judging in (parts.judging, *parts.also):
+            if judging.pool is None:
+                yield probe_reranker(judging.reranker)
 
     async def report(self, *, names_shown: bool) -> dict[str, Any]:
         """The body of /readyz. One broken collection does not keep the others from being searched."""
         embedding = self._parts.embedding
         return {
             "status": "ready" if self.is_ready else "not ready",
-            "problems": list(self._problems),
+            "problems": list(self.problems) if names_shown else None,  # they name addresses
             "models": {
                 "embedder": embedding.embedder.identity.name,
-                "reranker": self._parts.reranker.name,
+                "reranker": self._parts.judging.reranker.name,
                 "rerankers": list(self._parts.rerankers.names),
                 "device": embedding.device,
                 "probes": [
@@ -72,6 +92,16 @@ class Readiness:
                         "separated": each.is_separated,
                     }
                     for each in self._probed
+                ],
+                "servers": [
+                    {
+                        "url": each.url if names_shown else None,
+                        "standing": each.standing.value,
+                        "problem": each.problem if names_shown else None,
+                        "tokens_in_flight": each.tokens_in_flight,
+                    }
+                    for pool in self._parts.pools
+                    for each in pool.report()
                 ],
             },
             "collections": await asyncio.to_thread(self.collections) if names_shown else None,
@@ -109,3 +139,10 @@ class Readiness:
         except RerankUnavailable as error:
             return error.message
         return None
+
+
+def _problem_of(servers: Sequence[ReplicaReport]) -> str | None:
+    """What keeps a model that servers run from answering; None while one of them answers."""
+    if any(each.standing is Standing.PROVEN for each in servers):
+        return None
+    return "; ".join(each.problem or f"{each.url} has not been proven yet" for each in servers)

@@ -54,7 +54,7 @@ class Rerankers:
 def each_alone(settings: Settings) -> tuple[Settings, ...]:
     """For each configured reranker, the default first, the settings that load it and no other."""
     default = replace(settings, rerank_also=())
-    further = [replace(default, rerank_model=each.model, rerank_url=each.url) for each in settings.rerank_also]
+    further = [replace(default, rerank_model=each.model, rerank_url=each.urls) for each in settings.rerank_also]
     return default, *further
 
 

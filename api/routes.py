@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
 from api.assemble import Parts
+from api.leaving import while_connected
 from api.wire import RerankBody, SearchBody, deadline_of
 
 
@@ -72,7 +73,7 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     """
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    answer = await parts.search.answer(body.question(tenant), deadline)
+    answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
     return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
 
 
@@ -84,13 +85,16 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    ranking = await parts.search.rank_texts(
-        body.query,
-        body.texts,
-        model=body.model,
-        instruction=body.instruction or body.instruct,
-        tenant=tenant,
-        deadline=deadline,
-        top_k=body.wanted,
+    ranking = await while_connected(
+        request,
+        parts.search.rank_texts(
+            body.query,
+            body.texts,
+            model=body.model,
+            instruction=body.instruction or body.instruct,
+            tenant=tenant,
+            deadline=deadline,
+            top_k=body.wanted,
+        ),
     )
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

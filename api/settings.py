@@ -77,12 +77,20 @@ def _url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _urls(raw: str) -> tuple[str, ...]:
+    """Several, separated by commas: servers of the same model."""
+    urls = tuple(_url(each.strip()) for each in raw.split(","))
+    if len(set(urls)) < len(urls):
+        raise ValueError("it names a server twice")
+    return urls
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FurtherReranker:
     """A reranker beside the deployment's own, which a collection may choose."""
 
     model: str  # as `rerank_model`
-    url: str | None  # as `rerank_url`
+    urls: tuple[str, ...]  # as `rerank_url`
 
 
 def _further_rerankers(raw: str) -> tuple[FurtherReranker, ...]:
@@ -95,13 +103,13 @@ def _further_rerankers(raw: str) -> tuple[FurtherReranker, ...]:
 
 
 def _further_reranker(raw: str) -> FurtherReranker:
-    model, equals, url = raw.partition("=")
+    model, equals, urls = raw.partition("=")
     if not model:
-        raise ValueError(f"{raw!r} names no model; it is MODEL or MODEL=URL, several separated by spaces")
+        raise ValueError(f"{raw!r} names no model; it is MODEL or MODEL=URL[,URL ...], several separated by spaces")
     try:
-        return FurtherReranker(model=model, url=_url(url) if equals else None)
+        return FurtherReranker(model=model, urls=_urls(urls) if equals else ())
     except ValueError as error:
-        raise ValueError(f"{url!r}, where {model} should run: {error}") from error
+        raise ValueError(f"{urls!r}, where {model} should run: {error}") from error
 
 
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
@@ -125,15 +133,19 @@ class Settings:
     )  # fmt: skip
     rerank_also: tuple[FurtherReranker, ...] = _setting(
         (), _further_rerankers, "Further rerankers that a collection may choose, separated by spaces: MODEL runs in "
-        "this process, MODEL=URL on the vLLM server there."
+        "this process, MODEL=URL on the vLLM server there, or on several with commas between them."
     )  # fmt: skip
-    embed_url: str | None = _setting(
-        None, _url, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001; by default it runs in "
-        "this process."
+    embed_url: tuple[str, ...] = _setting(
+        (), _urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "
+        "between them; by default it runs in this process."
     )  # fmt: skip
-    rerank_url: str | None = _setting(
-        None, _url, "vLLM server that runs the reranker, such as http://127.0.0.1:8002; by default it runs in this "
-        "process."
+    rerank_url: tuple[str, ...] = _setting(
+        (), _urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002, or several with commas between "
+        "them; by default it runs in this process."
+    )  # fmt: skip
+    cache_secret: str | None = _setting(
+        None, _text, "Secret from which the salts are made that keep tenants apart in the servers' prefix caches; by "
+        "default a new one each start. Processes that share servers share prefixes if they share it.", has_flag=False
     )  # fmt: skip
     embed_dimension: int | None = _setting(
         None, _whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."

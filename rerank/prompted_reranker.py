@@ -52,7 +52,14 @@ class PromptedReranker:
         self._tokens_waiting = 0
 
     @classmethod
-    def over(cls, judge: Judge, folder: ModelFolder, *, embedder: str | None) -> Self:
+    def over(
+        cls,
+        judge: Judge,
+        folder: ModelFolder,
+        *,
+        embedder: str | None,
+        tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
+    ) -> Self:
         """With the tokenizer, window and blend of this folder. Raises `ModelUnusable`.
 
         `embedder` names the one that finds the candidates: a declared blend is used with no other.
@@ -64,6 +71,7 @@ class PromptedReranker:
             PromptBuilder.load(folder.path, tokens_max=tokens_max),
             name=folder.name,
             blend=blend if blend is not None and blend.embedder == embedder else None,
+            tokens_waiting_max=tokens_waiting_max,
         )
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.acceptance.conftest import Command
+from tests.acceptance.conftest import Command, command_in
 from tests.acceptance.test_http import Service
 from tests.tiny_models import TinyShape, write_reranker
 
@@ -29,14 +30,22 @@ def other_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def indexed_twice(
+    tmp_path_factory: pytest.TempPathFactory, models: dict[str, str], corpus: Path, other_folder: str
+) -> Path:
+    """A data folder with the corpus in two collections, of which `special` has chosen the other reranker."""
+    command = command_in(tmp_path_factory.mktemp("twice") / "data", models)
+    for arguments in (("plain",), ("special", "--reranker", OTHER, "--rerank-also", other_folder)):
+        done = command.run("index", str(corpus), "--collection", *arguments)
+        assert done.code == 0, done.err
+    return command.data
+
+
 @pytest.fixture
-def without_other(winnow: Command, corpus: Path, other_folder: str) -> Command:
-    """The corpus in two collections, of which `special` has chosen the other reranker; it is configured no longer."""
-    assert winnow.run("index", str(corpus), "--collection", "plain").code == 0
-    made = winnow.run(
-        "index", str(corpus), "--collection", "special", "--reranker", OTHER, "--rerank-also", other_folder
-    )
-    assert made.code == 0, made.err
+def without_other(winnow: Command, indexed_twice: Path) -> Command:
+    """With a copy of it, and the other reranker configured no longer."""
+    shutil.copytree(indexed_twice, winnow.data)
     return winnow
 
 

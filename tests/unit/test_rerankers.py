@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from api.assemble import load_reranker
 from api.rerankers import Rerankers, each_alone, refuse_unknown, settings_by_name, settings_for
 from api.settings import FurtherReranker, Settings
 from retrieval.errors import InvalidRequest, RerankUnavailable, SettingInvalid
 from tests.fakes import PrefersWord
+from tests.tiny_models import write_reranker
 
 SMALL, LARGE = PrefersWord("a", name="small"), PrefersWord("b", name="large")
 
@@ -41,12 +43,12 @@ def test_two_of_one_name_are_refused() -> None:
 def test_the_settings_of_each_load_it_alone(tmp_path: Path) -> None:
     """Its own model at its own place, all else as it was: a server of the default is not another model's."""
     here, there = described(tmp_path / "here", "here"), described(tmp_path / "there", "there")
-    also = (FurtherReranker(model=here, url=None), FurtherReranker(model=there, url="http://t:1"))
-    settings = Settings(rerank_url="http://r:1", device="cpu", rerank_also=also)
+    also = (FurtherReranker(model=here, urls=()), FurtherReranker(model=there, urls=("http://t:1", "http://t:2")))
+    settings = Settings(rerank_url=("http://r:1",), device="cpu", rerank_also=also)
     assert [(each.rerank_model, each.rerank_url, each.rerank_also) for each in each_alone(settings)] == [
-        ("winnow-rerank", "http://r:1", ()),
-        (here, None, ()),
-        (there, "http://t:1", ()),
+        ("winnow-rerank", ("http://r:1",), ()),
+        (here, (), ()),
+        (there, ("http://t:1", "http://t:2"), ()),
     ]
     assert {each.device for each in each_alone(settings)} == {"cpu"}
     assert list(settings_by_name(settings)) == ["winnow-rerank", "here", "there"]
@@ -56,13 +58,23 @@ def test_the_settings_of_each_load_it_alone(tmp_path: Path) -> None:
         settings_for(settings, "large")
 
 
+def test_a_further_reranker_runs_where_its_url_says(tmp_path: Path) -> None:
+    """On servers of its own beside a default in this process; none of them is asked before it has to judge."""
+    folder = write_reranker(tmp_path / "tiny")
+    further = FurtherReranker(model=str(folder), urls=("http://127.0.0.1:9", "http://127.0.0.1:10"))
+    judging = load_reranker(each_alone(Settings(rerank_also=(further,)))[1])
+    assert judging.reranker.name == "tiny-rerank"
+    assert judging.pool is not None
+    assert [server.url for server in judging.pool.report()] == list(further.urls)
+
+
 def test_folders_of_one_name_are_found_out_before_they_are_loaded(tmp_path: Path) -> None:
     """Different paths, and the default's name once more."""
     one, other = described(tmp_path / "one", "mine"), described(tmp_path / "other", "mine")
-    further = tuple(FurtherReranker(model=folder, url=None) for folder in (one, other))
+    further = tuple(FurtherReranker(model=folder, urls=()) for folder in (one, other))
     with pytest.raises(SettingInvalid, match="two rerankers are called mine"):
         settings_by_name(Settings(rerank_also=further))
-    again = FurtherReranker(model="winnow-rerank", url=None)
+    again = FurtherReranker(model="winnow-rerank", urls=())
     with pytest.raises(SettingInvalid, match="two rerankers are called winnow-rerank"):
         settings_by_name(Settings(rerank_also=(again,)))
 

@@ -17,12 +17,18 @@ from api.answers_corpus import CollectionSaid, DocumentSaid, UpsertSaid
 from api.app import create_app
 from api.assemble import Embedding, Judging, Parts, joined
 from api.gate import Gate
+from api.readiness import Readiness
 from api.settings import Settings
 from api.wire import SearchBody
 from rerank.reranker import Reranker
+from rerank.vllm_reranker import RERANKER_FAILURES
+from retrieval.deadline import Deadline
 from retrieval.errors import RerankUnavailable
 from retrieval.limits import DOCUMENTS_PER_REQUEST_MAX, REQUEST_BYTES_MAX
+from retrieval.replica import Patience
 from retrieval.tokens import PlainTokenizer
+from retrieval.vllm_client import VllmClient
+from retrieval.vllm_pool import VllmPool
 from tests.fakes import FailingReranker, HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder
 
@@ -410,6 +416,32 @@ def test_too_many_documents_and_unknown_kinds_of_body_are_refused(client: TestCl
     )
     assert sent.status_code == 422
     assert "text/plain" in sent.json()["detail"]
+
+
+async def test_readiness_follows_the_servers(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
+    """It is asked for as things are, not as they were at the start; and it names addresses to nobody without a key."""
+    problem = "start it with --runner=pooling"
+
+    async def proof(_client: VllmClient, _deadline: Deadline) -> None:
+        if problem:
+            raise RerankUnavailable(problem)
+
+    pool = VllmPool(["http://127.0.0.1:1"], RERANKER_FAILURES, proof=proof, patience=Patience(pause_seconds_max=0.01))
+    parts = parts_over(tmp_path, tokenizer, PrefersWord("a"))
+    embedding, judging = (replace(each, pool=pool) for each in (parts.embedding, parts.judging))
+    readiness = Readiness(replace(parts, embedding=embedding, judging=judging, pools=(pool,)))
+    await readiness.prepare()
+    assert readiness.problems == (problem,)
+    told = await readiness.report(names_shown=False)
+    assert (told["status"], told["problems"]) == ("not ready", None)
+    assert told["models"]["servers"] == [
+        {"url": None, "standing": "left alone", "problem": None, "tokens_in_flight": 0}
+    ]
+    problem = ""
+    async with asyncio.timeout(5):
+        while not readiness.is_ready:
+            await asyncio.sleep(0.01)
+    await pool.close()
 
 
 def test_readiness_tells_what_is_open_and_what_the_models_said(tmp_path: Path, tokenizer: PlainTokenizer) -> None:

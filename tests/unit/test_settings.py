@@ -39,7 +39,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "data": "d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234", "host": "::1",
-        "port": "9", "api_key": "k",
+        "port": "9", "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
@@ -67,8 +67,8 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         (
             "rerank_also",
             "a =http://h:1",
-            "WINNOW_RERANK_ALSO = 'a =http://h:1': '=http://h:1' names no model; it is MODEL or MODEL=URL, several "
-            "separated by spaces",
+            "WINNOW_RERANK_ALSO = 'a =http://h:1': '=http://h:1' names no model; it is MODEL or MODEL=URL[,URL ...], "
+            "several separated by spaces",
         ),
         (
             "rerank_also",
@@ -92,10 +92,11 @@ def test_a_bad_value_is_refused_with_its_origin_and_reason(name: str, value: str
 
 def test_further_rerankers_run_here_or_where_their_url_says() -> None:
     """Any white space separates them, so that a settings file may give each a line of its own."""
-    settings = load({"rerank_also": "./legal\n  Qwen/Qwen3-Reranker-4B=https://gpu:8003/v/ "}, environment={})
+    said = "./legal\n  Qwen/Qwen3-Reranker-4B=https://gpu:8003/v/,http://gpu:8004 "
+    settings = load({"rerank_also": said}, environment={})
     assert settings.rerank_also == (
-        FurtherReranker(model="./legal", url=None),
-        FurtherReranker(model="Qwen/Qwen3-Reranker-4B", url="https://gpu:8003/v"),
+        FurtherReranker(model="./legal", urls=()),
+        FurtherReranker(model="Qwen/Qwen3-Reranker-4B", urls=("https://gpu:8003/v", "http://gpu:8004")),
     )
     assert load({}, environment={}).rerank_also == ()
 
@@ -139,6 +140,6 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
     assert Settings(candidates=5).candidates_on("cuda") == 5
 
 
-def test_the_key_has_no_flag() -> None:
+def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
-    assert [row.name for row in rows() if row.flag is None] == ["api_key"]
+    assert [row.name for row in rows() if row.flag is None] == ["cache_secret", "api_key"]
