@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +12,7 @@ from api.caches import NO_CACHES, Caches
 from api.disk import Disk
 from api.ingest import Ingest
 from api.open_collections import OpenCollections
+from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
 from rerank.judgement_cache import JudgementCache
@@ -60,6 +62,8 @@ class Parts:
     disk: Disk
     embedding: Embedding
     judging: Judging
+    also: tuple[Judging, ...]  # where a collection has chosen them
+    rerankers: Rerankers
     collections: OpenCollections
     search: Search
     ingest: Ingest
@@ -124,15 +128,29 @@ async def _reachable(client: VllmClient, deadline: Deadline) -> None:
 
 def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
+    wanted = settings_by_name(settings).values() if judged else ()  # names first: models take seconds
     embedding = load_embedding(settings)
-    nobody = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
+    if not judged:
+        return joined(settings, embedding, Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device))
     found_by = embedding.embedder.identity.name
-    judging = load_reranker(settings, found_by=found_by, cache=caches.judgements) if judged else nobody
-    return joined(settings, embedding, judging, caches=caches)
+    judging, *also = [load_reranker(each, found_by=found_by, cache=caches.judgements) for each in wanted]
+    return joined(settings, embedding, judging, also=also, caches=caches)
 
 
-def joined(settings: Settings, embedding: Embedding, judging: Judging, *, caches: Caches = NO_CACHES) -> Parts:
-    """The graph over models that are loaded already. Raises what `Disk.open` raises."""
+def joined(
+    settings: Settings,
+    embedding: Embedding,
+    judging: Judging,
+    *,
+    also: Sequence[Judging] = (),
+    caches: Caches = NO_CACHES,
+) -> Parts:
+    """The graph over models that are loaded already; `also` judge where a collection has chosen them.
+
+    Raises what `Disk.open` and `Rerankers` raise.
+    """
+    rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
+    pools = (embedding.pool, judging.pool, *(each.pool for each in also))
     disk = Disk.open(settings.data)
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
@@ -142,11 +160,13 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging, *, caches
         disk=disk,
         embedding=embedding,
         judging=judging,
+        also=tuple(also),
+        rerankers=rerankers,
         collections=collections,
         search=Search(
             catalog=disk.catalog,
             collections=collections,
-            reranker=judging.reranker,
+            rerankers=rerankers,
             candidates_default=candidates,
         ),
         ingest=Ingest(
@@ -158,5 +178,5 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging, *, caches
         ),
         candidates=candidates,
         caches=caches,
-        pools=tuple(each.pool for each in (embedding, judging) if each.pool is not None),
+        pools=tuple(pool for pool in pools if pool is not None),
     )

@@ -22,6 +22,7 @@ from api.flags import (
     JudgementCacheMb,
     Port,
     QueryCacheMb,
+    RerankAlso,
     RerankModel,
     RerankUrl,
     TimeoutMs,
@@ -60,6 +61,7 @@ def serve(
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -86,6 +88,7 @@ def serve(
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
@@ -96,7 +99,8 @@ def serve(
 
     refuse_open_door(settings.host, has_key=settings.api_key is not None)
     bound = _bound(settings)
-    terminal.say(f"Loading {settings.embed_model} and {settings.rerank_model} ...")
+    rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
+    terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
     _run(terminal, settings, bound)
     terminal.say("Stopped.")
 

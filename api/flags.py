@@ -33,6 +33,7 @@ EmbedModel = Annotated[str | None, _option("embed_model", metavar="MODEL", rich_
 EmbedUrl = Annotated[str | None, _option("embed_url", metavar="URL", rich_help_panel="Models")]
 EmbedDimension = Annotated[int | None, _option("embed_dimension", metavar="N", rich_help_panel="Models")]
 RerankModel = Annotated[str | None, _option("rerank_model", metavar="MODEL", rich_help_panel="Models")]
+RerankAlso = Annotated[str | None, _option("rerank_also", metavar="'MODEL[=URL] ...'", rich_help_panel="Models")]
 RerankUrl = Annotated[str | None, _option("rerank_url", metavar="URL", rich_help_panel="Models")]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]

@@ -15,7 +15,7 @@ from typing import Any, Final
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.errors import CollectionNotReady, WinnowError
+from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
 from retrieval.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
@@ -67,8 +67,9 @@ class Readiness:
         parts = self._parts
         if parts.embedding.pool is None:
             yield probe_embedder(parts.embedding.embedder)
-        if parts.judging.pool is None:
-            yield probe_reranker(parts.judging.reranker)
+        for judging in (parts.judging, *parts.also):
+            if judging.pool is None:
+                yield probe_reranker(judging.reranker)
 
     async def report(self, *, names_shown: bool) -> dict[str, Any]:
         """The body of /readyz. One broken collection does not keep the others from being searched."""
@@ -79,6 +80,7 @@ class Readiness:
             "models": {
                 "embedder": embedding.embedder.identity.name,
                 "reranker": self._parts.judging.reranker.name,
+                "rerankers": list(self._parts.rerankers.names),
                 "device": embedding.device,
                 "probes": [
                     {
@@ -110,7 +112,13 @@ class Readiness:
         return [self._collection(each) for each in self._parts.disk.catalog.collections(DEFAULT_TENANT)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
-        said = {"name": collection.name, "open": False, "generation": None, "store_version": None, "problem": None}
+        said = {
+            "name": collection.name,
+            "open": False,
+            "generation": None,
+            "store_version": None,
+            "problem": self._without_reranker(collection),
+        }
         try:
             view = self._parts.collections.get(collection.tenant, collection.name).searchable.view()
         except CollectionNotReady:
@@ -121,8 +129,16 @@ class Readiness:
             "open": True,
             "generation": view.generation,
             "store_version": view.store_version,
-            "problem": view.fallback_from,
+            "problem": view.fallback_from or said["problem"],
         }
+
+    def _without_reranker(self, collection: Collection) -> str | None:
+        """Its searches are answered all the same, in recall's order."""
+        try:
+            self._parts.rerankers.of_collection(collection.reranker)
+        except RerankUnavailable as error:
+            return error.message
+        return None
 
 
 def _problem_of(servers: Sequence[ReplicaReport]) -> str | None:

@@ -100,6 +100,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
         parts.search.rank_texts(
             body.query,
             body.texts,
+            model=body.model,
             instruction=body.instruction or body.instruct,
             tenant=tenant,
             deadline=deadline,

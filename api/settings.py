@@ -87,6 +87,33 @@ def _urls(raw: str) -> tuple[str, ...]:
     return urls
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherReranker:
+    """A reranker beside the deployment's own, which a collection may choose."""
+
+    model: str  # as `rerank_model`
+    urls: tuple[str, ...]  # as `rerank_url`
+
+
+def _further_rerankers(raw: str) -> tuple[FurtherReranker, ...]:
+    further = tuple(_further_reranker(each) for each in _text(raw).split())
+    named = [each.model for each in further]
+    for model in named:
+        if named.count(model) > 1:
+            raise ValueError(f"it names {model} twice")
+    return further
+
+
+def _further_reranker(raw: str) -> FurtherReranker:
+    model, equals, urls = raw.partition("=")
+    if not model:
+        raise ValueError(f"{raw!r} names no model; it is MODEL or MODEL=URL[,URL ...], several separated by spaces")
+    try:
+        return FurtherReranker(model=model, urls=_urls(urls) if equals else ())
+    except ValueError as error:
+        raise ValueError(f"{urls!r}, where {model} should run: {error}") from error
+
+
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
     return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
 
@@ -105,6 +132,10 @@ class Settings:
     rerank_model: str = _setting(
         "winnow-rerank", _text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Reranker-0.6B."
+    )  # fmt: skip
+    rerank_also: tuple[FurtherReranker, ...] = _setting(
+        (), _further_rerankers, "Further rerankers that a collection may choose, separated by spaces: MODEL runs in "
+        "this process, MODEL=URL on the vLLM server there, or on several with commas between them."
     )  # fmt: skip
     embed_url: tuple[str, ...] = _setting(
         (), _urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "

@@ -214,9 +214,8 @@ class ScriptedRecall:
 class PrefersWord:
     """Judges by one word: 0.9 where the passage has it, 0.1 where it has not. Implements `Reranker`."""
 
-    name = "prefers-word"
-
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: str, *, name: str = "prefers-word") -> None:
+        self.name = name
         self._word = word
         self.instructions: list[str] = []  # under which it judged, in order
 

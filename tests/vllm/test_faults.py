@@ -198,4 +198,4 @@ async def test_every_answer_is_whole_or_says_why_not(four: Command, judge_url: s
 
 @pytest.fixture(scope="session")
 def judge_url() -> str:
-    return os.environ["JUDGE_URL"]
+    return os.environ["JUDGE_URL"]  # noqa: TID251
