@@ -54,7 +54,6 @@ BF16: Final = "bf16"
 PATHS: Final = {STOCK: "/v1/rerank", BARE: "/classify", WINNOW: "/v1/rerank"}
 TRIED: Final = "tried"
 MEASURED: Final = "measured"
-WARM_UP: Final = 2  # requests of each length to each way, before anything is timed
 PROCESS_SECONDS: Final = 60  # for winnow's own start
 
 
@@ -177,13 +176,12 @@ class Bench:
         """Warms every way up, then asks all of them the same: scores must agree, and tokens. Who fails is left out."""
         good = []
         theirs: dict[tuple[str, int], list[float]] = {}
-        warm = [self._draw(length) for length in self._lengths() for _ in range(WARM_UP)]
+        warm = self._draw(self._lengths()[0])
         same = [self._draw(length) for length in self._lengths()]
         for way in ways:
             caller = Caller(way.port, PATHS[way.name])
             try:
-                for asked in warm:
-                    caller.ask(way.body(asked))
+                caller.ask(way.body(warm))
                 for length, asked in zip(self._lengths(), same, strict=True):
                     timed = caller.ask(way.body(asked))
                     scores = _scores(way, timed.body)
