@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from bench.gpu_models import SHAPES, WINDOW, append_end, write_config, write_folder
+from bench.gpu_models import SHAPES, WINDOW, as_embedder, write_config, write_folder
 from bench.gpu_report import tflops_of
 from bench.gpu_rows import Rows
 from bench.gpu_servers import HOST, Server, card, free_port, start, vllm_command, wait
@@ -141,7 +141,7 @@ class Bench:
         """The children make the weights, and so come first."""
         for size in self.sizes:
             write_folder(self.folders[size], SHAPES[size], self.arguments.tokenizer)
-            append_end(self.folders[size])
+            as_embedder(self.folders[size])
             self.padded[size] = Padded(self.folders[size], size, self.arguments.device)
         for size in self.sizes:
             self.rows.add("padded", size=size, **self.padded[size].answer())

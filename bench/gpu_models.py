@@ -81,7 +81,7 @@ def write_folder(folder: Path, shape: Shape, tokenizer: Path) -> None:
     write_config(folder, shape)
     definition = _read_definition(tokenizer) | {"truncation": None, "padding": None}
     (folder / "tokenizer.json").write_text(json.dumps(definition | {"post_processor": None}), encoding="utf-8")
-    shutil.copy(tokenizer / "tokenizer_config.json", folder)
+    shutil.copyfile(tokenizer / "tokenizer_config.json", folder / "tokenizer_config.json")
     save_file({"none": np.zeros(1, dtype=np.float32)}, folder / "model.safetensors")
 
 
@@ -89,8 +89,14 @@ def write_config(folder: Path, shape: Shape) -> None:
     (folder / "config.json").write_text(json.dumps(shape.config, indent=1), encoding="utf-8")
 
 
-def append_end(folder: Path) -> None:
-    """Makes whoever uses the folder's tokenizer as it comes append the end mark, as Qwen3-Embedding's does."""
+def as_embedder(folder: Path) -> None:
+    """Makes the folder's tokenizer, for whoever uses it as it comes, that of Qwen3-Embedding.
+
+    It appends the end mark, and has no chat template: sentence-transformers would put every text into it.
+    """
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    config.pop("chat_template", None)
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
     end = ScaffoldTokenizer.load(folder).token_id(END)
     definition = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
     definition["post_processor"] = {
