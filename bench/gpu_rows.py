@@ -12,7 +12,9 @@ class Rows:
     """Written and remembered."""
 
     def __init__(self, file: Path | None) -> None:
-        self._file = None if file is None else file.open("w", encoding="utf-8")
+        self._file = file
+        if file is not None:
+            file.write_text("", encoding="utf-8")
         self._began = time.monotonic()
         self._found: list[dict[str, Any]] = []
 
@@ -26,8 +28,8 @@ class Rows:
         row = {"kind": kind, "at": round(time.monotonic() - self._began, 1), **found}
         self._found.append(row)
         if self._file is not None:
-            self._file.write(json.dumps(row, default=str) + "\n")
-            self._file.flush()
+            with self._file.open("a", encoding="utf-8") as opened:
+                opened.write(json.dumps(row, default=str) + "\n")
 
     def of(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
         """The rows of this kind in which these fields have these values."""
