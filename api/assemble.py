@@ -15,6 +15,7 @@ from api.open_collections import OpenCollections
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
+from rerank.depth import Depth
 from rerank.judgement_cache import JudgementCache
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
@@ -168,6 +169,7 @@ def joined(
             collections=collections,
             rerankers=rerankers,
             candidates_default=candidates,
+            depth_default=Depth(settings.depth),
         ),
         ingest=Ingest(
             disk=disk,

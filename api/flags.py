@@ -38,6 +38,7 @@ RerankUrl = Annotated[str | None, _option("rerank_url", metavar="URL", rich_help
 Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]
+Depth = Annotated[str | None, _option("depth", metavar="full|adaptive")]
 ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
 JudgementCacheMb = Annotated[int | None, _option("judgement_cache_mb", metavar="MB", rich_help_panel="Caches")]

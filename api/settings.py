@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
 
@@ -163,6 +164,12 @@ class Settings:
         _whole(1, CANDIDATES_MAX),
         f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
         f"{CANDIDATES_ON_GPU} on a GPU.",
+    )
+    depth: str = _setting(
+        Depth.FULL.value,
+        _one_of(*Depth),
+        "How many candidates are judged unless a search says so itself: full is all, adaptive stops where the rest can "
+        "hardly change the answer.",
     )
     chunk_tokens: int = _setting(
         256, _whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Most tokens of a chunk in a collection that is newly made."
