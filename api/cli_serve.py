@@ -19,9 +19,12 @@ from api.flags import (
     EmbedUrl,
     Host,
     Port,
+    Quantization,
     RerankModel,
     RerankUrl,
+    SpawnVllm,
     TimeoutMs,
+    VllmPython,
 )
 from api.settings import Settings, load
 from api.terminal import Terminal
@@ -29,6 +32,7 @@ from retrieval.errors import SettingInvalid
 
 if TYPE_CHECKING:
     from api.readiness import Readiness
+    from api.vllm_servers import VllmServers
 
 GRACE_SECONDS: Final = 5  # for the answers under way when the service is stopped
 
@@ -36,7 +40,7 @@ LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+    "handlers": {"stderr": {"class": "api.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {"uvicorn.access": {"level": "INFO"}},
 }
@@ -57,6 +61,9 @@ def serve(
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
+    spawn_vllm: SpawnVllm = None,
+    vllm_python: VllmPython = None,
+    quantization: Quantization = None,
     config: Config = None,
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM.
@@ -80,6 +87,9 @@ def serve(
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
+            "spawn_vllm": spawn_vllm,
+            "vllm_python": vllm_python,
+            "quantization": quantization,
         },
         config=config,
     )
@@ -87,12 +97,31 @@ def serve(
 
     refuse_open_door(settings.host, has_key=settings.api_key is not None)
     bound = _bound(settings)
+    spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
+    settings = spawned.pointed(settings) if spawned else settings
     terminal.say(f"Loading {settings.embed_model} and {settings.rerank_model} ...")
-    _run(terminal, settings, bound)
+    _run(terminal, settings, bound, spawned)
     terminal.say("Stopped.")
 
 
-def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
+def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
+    """The plan for model servers beside this process; nothing is started yet. Raises what `planned` raises."""
+    from functools import partial
+
+    from api.vllm_progress import shown
+    from api.vllm_servers import VllmServers
+
+    terminal.say("Planning vLLM ...")
+    servers = VllmServers.planned(settings, partial(shown, terminal))
+    if servers is None:
+        terminal.warn("No vLLM is started: both models have a URL.")
+        return None
+    runs_on = f"vLLM {servers.found.version} of {servers.found.python}, on {servers.found.machine.said}"
+    terminal.say(f"Will start {' and '.join(server.name for server in servers.servers)} with {runs_on}.")
+    return servers
+
+
+def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
     import uvicorn
 
     from api.app import create_app
@@ -100,7 +129,7 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
 
     parts = assemble(settings)
     url = _url(bound)
-    app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness))
+    app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness), spawned=spawned)
     config = uvicorn.Config(
         app, log_config=LOGGING, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
     )

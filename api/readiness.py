@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
@@ -14,21 +16,37 @@ from retrieval.errors import CollectionNotReady, WinnowError
 log = logging.getLogger(__name__)
 
 
-class Readiness:
-    """Asks once at start, and tells whoever wants to know."""
+class Spawned(Protocol):
+    """Model servers that run beside this process, which started them."""
 
-    def __init__(self, parts: Parts) -> None:
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps them from answering, each in a sentence."""
+
+    def said(self) -> list[dict[str, Any]]:
+        """What /readyz tells about them."""
+
+    def running(self, served: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
+        """Starts them, and ends them; `served` is called whenever all of them have come to answer."""
+
+
+class Readiness:
+    """Asks once at start, and tells whoever wants to know. `spawned` servers may have problems of their own."""
+
+    def __init__(self, parts: Parts, spawned: Spawned | None = None) -> None:
         self._parts = parts
+        self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
         self._problems: list[str] = ["the models have not been asked yet"]
 
     @property
     def is_ready(self) -> bool:
-        return not self._problems
+        return not self.problems
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return tuple(self._problems)
+        """While spawned servers cannot answer, that is the cause of everything else."""
+        return (self._spawned.problems if self._spawned else ()) or tuple(self._problems)
 
     async def prepare(self) -> None:
         """Probes the models and opens every collection."""
@@ -55,7 +73,7 @@ class Readiness:
         embedding = self._parts.embedding
         return {
             "status": "ready" if self.is_ready else "not ready",
-            "problems": list(self._problems),
+            "problems": list(self.problems),
             "models": {
                 "embedder": embedding.embedder.identity.name,
                 "reranker": self._parts.reranker.name,
@@ -72,6 +90,7 @@ class Readiness:
                     for each in self._probed
                 ],
             },
+            "spawned": self._spawned.said() if self._spawned else [],
             "collections": await asyncio.to_thread(self.collections) if names_shown else None,
         }
 

@@ -127,12 +127,14 @@ class Settings:
         None, _one_of(*DTYPES), "Number format of the models; by default float32 on a CPU, bfloat16 on a GPU."
     )
     spawn_vllm: bool = _setting(
-        False, _yes_or_no, "Start and supervise a vLLM server for each model that no URL is given for."
+        False,  # noqa: FBT003  the default's place is first
+        _yes_or_no,
+        "Start and supervise a vLLM server for each model that no URL is given for.",
     )
     vllm_python: str | None = _setting(
         None, _text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
     )
-    quantization: Quantization = _setting(
+    quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
         "none", _one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."
     )
     candidates: int | None = _setting(
