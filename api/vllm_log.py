@@ -16,7 +16,7 @@ from api.vllm_command import SIGNS, Shortage
 READ_BYTES_MAX: Final = 1 << 18  # bytes read at once; a traceback has a tenth of it, and a flood is not worth reading
 SHOWN_CHARACTERS: Final = 240  # of a line, where it stands in a message
 _PREFIX: Final = re.compile(
-    r"^(?:\(\w+(?: pid=\d+)?\)\s*)?(?:(?:INFO|WARNING|ERROR|DEBUG) [\d-]+ [\d:]+ )?(?:\[[^\]]*\] )?"
+    r"^(?:\(\w+(?: pid=\d+)?\)\s*)?(?:(?P<level>INFO|WARNING|ERROR|DEBUG) [\d-]+ [\d:]+ )?(?:\[[^\]]*\] )?"
 )
 _ERROR: Final = re.compile(r"\b[\w.]*(?:Error|Exception)\b: .+|\berror: .+")
 _NO_CAUSE: Final = ("Engine core initialization failed", "EngineDeadError", "Engine core proc")  # they point elsewhere
@@ -53,12 +53,15 @@ class VllmLog:
             self._take(line.decode("utf-8", "replace"))
 
     def _take(self, line: str) -> None:
-        said = snippet(_PREFIX.sub("", line.strip()), characters=SHOWN_CHARACTERS)
+        prefix = _PREFIX.match(line.strip())
+        assert prefix is not None, "all its parts may be missing. This is a bug."
+        said = snippet(line.strip()[prefix.end() :], characters=SHOWN_CHARACTERS)
         if not said:
             return
         self.last_line = said
         found = _ERROR.search(said)
-        if found and not any(text in said for text in _NO_CAUSE):
+        is_grave = prefix["level"] in {None, "ERROR"}  # a warning may name an error that did no harm
+        if found and is_grave and not any(text in said for text in _NO_CAUSE):
             self.error = found[0]
         for sign, shortage in SIGNS:
             if sign in line and self.shortage is None:

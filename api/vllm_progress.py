@@ -41,7 +41,6 @@ class _Shown:
         self._console = terminal.err
         self._status: Status | None = None
         self._told = {server.name: (State.QUEUED, 0) for server in servers}
-        self._noted: set[str] = set()
         self._logged_at = asyncio.get_running_loop().time()
 
     async def watch(self) -> None:
@@ -59,21 +58,13 @@ class _Shown:
         if now == self._told[server.name]:
             return
         self._told[server.name] = now
-        if server.note and server.name not in self._noted:
-            self._noted.add(server.name)
-            self._say(f"NOTE         {server.note}", "yellow")
-        if server.state is State.SERVING:
-            self._say(f"vLLM         {server.name} at {server.url}, log {server.log.path}", "")
-        elif server.state in {State.WAITING, State.GIVEN_UP}:
-            self._say(f"NOT READY    {server.problem}", "yellow")
-
-    def _say(self, text: str, style: str) -> None:
+        if server.state is not State.SERVING:
+            return  # what went wrong is logged where it happens
+        text = f"vLLM         {server.name} at {server.url}, log {server.log.path}"
         if self._status is not None:
-            from rich.text import Text
-
-            self._status.console.print(Text(text, style=style), soft_wrap=True)
+            self._status.console.print(text, soft_wrap=True, markup=False)
         else:
-            self._terminal.say(text, style=style)
+            self._terminal.say(text, style="")
 
     def _move(self) -> None:
         """The line about who is starting: redrawn in a terminal, written again from time to time elsewhere."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 import time
 from enum import StrEnum
 from typing import Any, Final, Protocol
@@ -32,6 +33,7 @@ WAIT_SECONDS_LEAST: Final = 1.0  # before the second try; doubled with each furt
 WAIT_SECONDS_MAX: Final = 60.0
 WELL_SECONDS: Final = 300.0  # seconds of good health after which earlier failures are forgotten
 START_SECONDS_MAX: Final = 1_800.0  # seconds; 16 GB from a slow disk, compiled and captured, take a third of it
+SIGNALLED: Final = 128  # an exit code above it is this plus a signal's number
 SILENT_SECONDS_MAX: Final = 60.0  # seconds without an answer to /health, after which a server hangs
 
 
@@ -143,7 +145,7 @@ class VllmServer:
         after = f", after it ended: {self._cause}" if self._cause else ""
         left = max(0.0, self._wait_seconds - self.seconds)
         said = {
-            State.QUEUED: f"starting vLLM for the {self.name}: it waits for the other one{after}",
+            State.QUEUED: f"starting vLLM for the {self.name} when its turn comes{after}",
             State.STARTING: f"starting vLLM for the {self.name}, {duration(self.seconds)} so far{after}",
             State.WAITING: f"vLLM for the {self.name} ended ({self._cause}); started again in {duration(left)}",
             State.GIVEN_UP: f"vLLM for the {self.name} ran out of memory again with smaller settings and is not "
@@ -239,7 +241,12 @@ class VllmServer:
                 self._failures = 0
 
     def _cause_of(self, process: Process) -> str:
-        return f"exit code {process.code}: {self.log.error or self.log.last_line or 'it said nothing'}"
+        """A signal is a cause by itself; who sent it, the server's log does not know."""
+        code = process.code or 0
+        if code > SIGNALLED:
+            named = f"killed by {signal.Signals(code - SIGNALLED).name}"
+            return f"{named}: {self.log.error}" if self.log.error else named
+        return f"exit code {code}: {self.log.error or self.log.last_line or 'it said nothing'}"
 
     def _ended(self, cause: str) -> None:
         self._cause = cause
@@ -260,4 +267,4 @@ class VllmServer:
         self.state = AFTER[self.state][event]
         self._since = self._clock.now()
         if self.state is State.SERVING:
-            self._cause = ""
+            self._cause = self.log.error = ""
