@@ -87,12 +87,15 @@ class Timings(Said):
 
 
 class Usage(Said):
-    """What was computed for this answer."""
+    """What was computed for this answer, and what was remembered."""
 
     embed_tokens: int
     rerank_tokens: int
     total_tokens: int
     candidates: int
+    judged: int = Field(description="candidates that have a judgement")
+    remembered: int = Field(description="of the judged: how many were not judged again, but remembered")
+    query_remembered: bool = Field(description="The query's vector was remembered.")
 
 
 class ExplainedCandidate(Said):
@@ -156,6 +159,9 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
             "rerank_tokens": ranking.tokens,
             "total_tokens": recalled.tokens + ranking.tokens,
             "candidates": len(recalled.candidates),
+            "judged": ranking.judged,
+            "remembered": ranking.remembered,
+            "query_remembered": recalled.query_remembered,
         },
     }
     return body | {"explain": [_explained(ranked) for ranked in ranking.ranked]} if explain else body
@@ -272,5 +278,6 @@ def rerank_answer(ranking: Ranking, *, wanted: int, with_texts: bool) -> Json:
             "billed_units": {"search_units": 1},
             "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
             "warnings": warnings,
+            "winnow": {"judged": ranking.judged, "remembered": ranking.remembered},
         },
     }

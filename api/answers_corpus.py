@@ -29,6 +29,7 @@ class CollectionSaid(Said):
     embedder: EmbedderSaid
     chunk_tokens: int
     instruction: str | None
+    reranker: str | None = Field(description="null where the service's default judges")
     created_at: str
     documents: int
     chunks: int
@@ -52,6 +53,7 @@ def collection_said(described: Described) -> Json:
         },
         "chunk_tokens": collection.chunk_tokens,
         "instruction": collection.instruction,
+        "reranker": collection.reranker,
         "created_at": collection.created_at.isoformat(),
         "documents": described.documents,
         "chunks": described.chunks,

@@ -9,16 +9,18 @@ from http import HTTPStatus
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from api.assemble import Parts
 from api.docs_page import docs_page
 from api.gate import BodyTooLong, Gate, ProblemResponse
+from api.leaving import CallerLeft
 from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
 from api.readiness import Readiness, Spawned
 from api.routes import router as answers
 from api.routes_corpus import router as corpus
 from api.routes_health import router as health
+from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
 from retrieval.errors import LimitExceeded, WinnowError
 
@@ -44,10 +46,12 @@ def create_app(
     app.state.readiness = Readiness(parts, spawned)
     app.state.spawned = spawned
     app.state.announce = announce
+    app.state.telemetry = Telemetry.over(parts)
     for router in (answers, corpus, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)
+    app.add_middleware(CountedRequests, telemetry=app.state.telemetry)  # the last one added is the outermost
     app.add_exception_handler(WinnowError, _said_by_us)
     app.add_exception_handler(RequestValidationError, _wrong_fields)
     app.add_exception_handler(HTTPException, _said_by_the_framework)
@@ -81,8 +85,10 @@ async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
     return ProblemResponse(problem_of_fields(list(error.errors())))
 
 
-async def _said_by_the_framework(request: Request, error: Exception) -> ProblemResponse:
+async def _said_by_the_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for it. This is a bug."
+    if isinstance(error, CallerLeft):
+        return Response(status_code=error.status_code)
     if isinstance(error, BodyTooLong):
         return ProblemResponse(problem_of(LimitExceeded(error.detail)))
     return ProblemResponse(problem_of_status(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from api.access import Access
+from api.caches import NO_CACHES, Caches
 from api.disk import Disk
 from api.ingest import Ingest
 from api.open_collections import OpenCollections
+from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
+from rerank.judgement_cache import JudgementCache
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from retrieval.deadline import Deadline
 from retrieval.embedder import Embedder
 from retrieval.model_folder import find_model
 from retrieval.qwen_embedder import QwenEmbedder
@@ -21,6 +27,7 @@ from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_client import VllmClient
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
+from retrieval.vllm_pool import VllmPool
 
 QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
 
@@ -33,7 +40,7 @@ class Embedding:
     tokenizer: PlainTokenizer
     runs_on: str  # for the operator: model, device, type of the numbers
     device: str
-    client: VllmClient | None = None  # of the server that computes; None where this process does
+    pool: VllmPool | None = None  # of the servers that compute; None where this process does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +50,7 @@ class Judging:
     reranker: Reranker
     runs_on: str
     device: str
-    client: VllmClient | None = None
+    pool: VllmPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,27 +61,30 @@ class Parts:
     access: Access
     disk: Disk
     embedding: Embedding
-    reranker: Reranker
+    judging: Judging
+    also: tuple[Judging, ...]  # where a collection has chosen them
+    rerankers: Rerankers
     collections: OpenCollections
     search: Search
     ingest: Ingest
     candidates: int  # judged per search, unless it says how many
-    clients: tuple[VllmClient, ...] = ()
+    caches: Caches
+    pools: tuple[VllmPool, ...] = ()
 
     async def close(self) -> None:
         """Ends the connections to model servers."""
-        for client in self.clients:
-            await client.close()
+        for pool in self.pools:
+            await pool.close()
 
 
 def load_embedding(settings: Settings) -> Embedding:
     """Into memory, in seconds, unless a server has it. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
     folder = find_model(settings.embed_model, kind="embedder")
     wanted = settings.embed_dimension
-    client = VllmClient(settings.embed_url, EMBEDDER_FAILURES) if settings.embed_url else None
+    pool = VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=_reachable) if settings.embed_url else None
     embedder: VllmEmbedder | QwenEmbedder | SentenceTransformerEmbedder
-    if client is not None:
-        embedder = VllmEmbedder.load(folder, client, dimension=wanted)
+    if pool is not None:
+        embedder = VllmEmbedder.load(folder, pool, dimension=wanted)
     elif folder.model_type == QWEN:
         embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
     else:
@@ -84,54 +94,79 @@ def load_embedding(settings: Settings) -> Embedding:
         tokenizer=PlainTokenizer.load(folder.path),
         runs_on=f"{folder.name} on {embedder.runs_on}",
         device=embedder.runs_on.partition(" ")[0],
-        client=client,
+        pool=pool,
     )
 
 
-def load_reranker(settings: Settings, *, found_by: str | None = None) -> Judging:
+def load_reranker(settings: Settings, *, found_by: str | None = None, cache: JudgementCache | None = None) -> Judging:
     """As `load_embedding`. `found_by` names the embedder whose similarities may be blended into the score.
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
     folder = find_model(settings.rerank_model, kind="reranker")
-    client = VllmClient(settings.rerank_url, RERANKER_FAILURES) if settings.rerank_url else None
+    pool = VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=_reachable) if settings.rerank_url else None
     reranker: VllmReranker | TorchReranker
-    if client is not None:
-        reranker = VllmReranker.load(folder, client, embedder=found_by)
+    if pool is not None:
+        secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
+        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by, cache=cache)
     else:
-        reranker = TorchReranker.load(folder, device=settings.device, dtype=settings.dtype, embedder=found_by)
+        reranker = TorchReranker.load(
+            folder, device=settings.device, dtype=settings.dtype, embedder=found_by, cache=cache
+        )
     return Judging(
         reranker=reranker,
         runs_on=f"{folder.name} on {reranker.runs_on}",
         device=reranker.runs_on.partition(" ")[0],
-        client=client,
+        pool=pool,
     )
 
 
-def assemble(settings: Settings, *, judged: bool = True) -> Parts:
+async def _reachable(client: VllmClient, deadline: Deadline) -> None:
+    """The least that can be asked of a server."""
+    await client.facts(deadline)
+
+
+def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
+    wanted = settings_by_name(settings).values() if judged else ()  # names first: models take seconds
     embedding = load_embedding(settings)
-    nobody = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
+    if not judged:
+        return joined(settings, embedding, Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device))
     found_by = embedding.embedder.identity.name
-    return joined(settings, embedding, load_reranker(settings, found_by=found_by) if judged else nobody)
+    judging, *also = [load_reranker(each, found_by=found_by, cache=caches.judgements) for each in wanted]
+    return joined(settings, embedding, judging, also=also, caches=caches)
 
 
-def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
-    """The graph over models that are loaded already. Raises what `Disk.open` raises."""
+def joined(
+    settings: Settings,
+    embedding: Embedding,
+    judging: Judging,
+    *,
+    also: Sequence[Judging] = (),
+    caches: Caches = NO_CACHES,
+) -> Parts:
+    """The graph over models that are loaded already; `also` judge where a collection has chosen them.
+
+    Raises what `Disk.open` and `Rerankers` raise.
+    """
+    rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
+    pools = (embedding.pool, judging.pool, *(each.pool for each in also))
     disk = Disk.open(settings.data)
     candidates = settings.candidates_on(judging.device)
-    collections = OpenCollections(disk=disk, embedder=embedding.embedder)
+    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
     return Parts(
         settings=settings,
         access=Access.by_key(settings.api_key),
         disk=disk,
         embedding=embedding,
-        reranker=judging.reranker,
+        judging=judging,
+        also=tuple(also),
+        rerankers=rerankers,
         collections=collections,
         search=Search(
             catalog=disk.catalog,
             collections=collections,
-            reranker=judging.reranker,
+            rerankers=rerankers,
             candidates_default=candidates,
         ),
         ingest=Ingest(
@@ -142,5 +177,6 @@ def joined(settings: Settings, embedding: Embedding, judging: Judging) -> Parts:
             chunk_tokens_default=settings.chunk_tokens,
         ),
         candidates=candidates,
-        clients=tuple(each.client for each in (embedding, judging) if each.client is not None),
+        caches=caches,
+        pools=tuple(pool for pool in pools if pool is not None),
     )

@@ -17,6 +17,7 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RerankAlso,
     RerankModel,
     RerankUrl,
     switch,
@@ -49,6 +50,7 @@ def list_collections(*, data: Data = None, json: Json = False, config: Config = 
             Column(name="chunks", right=True),
             Column(name="model"),
             Column(name="instruction"),
+            Column(name="reranker"),
             Column(name="made", style="dim"),
         ],
         [
@@ -58,6 +60,7 @@ def list_collections(*, data: Data = None, json: Json = False, config: Config = 
                 amount(each.chunks),
                 f"{each.collection.embedder.name} ({each.collection.embedder.dimension})",
                 each.collection.instruction or "",
+                each.collection.reranker or "",
                 f"{each.collection.created_at:%Y-%m-%d %H:%M}",
             )
             for each in described
@@ -128,13 +131,40 @@ def set_instruction(
     from retrieval.catalog import DEFAULT_TENANT
 
     catalog = Disk.existing(load({"data": data}, config=config).data).catalog
-    if instruction is not None:
-        catalog.instruction(DEFAULT_TENANT, instruction)
-    catalog.set_collection_instruction(DEFAULT_TENANT, name, instruction)
+    catalog.change_collection(DEFAULT_TENANT, name, instruction=instruction)
     if json:
         terminal.answer({"collection": name, "instruction": instruction})
     else:
         terminal.say(f"{name} uses {instruction or 'the default instruction'}.")
+
+
+@collections.command("set-reranker")
+def set_reranker(
+    name: NameArgument,
+    reranker: Annotated[
+        str | None, typer.Argument(metavar="[RERANKER]", help="Name of a configured reranker; without it, the default.")
+    ] = None,
+    *,
+    data: Data = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Choose the reranker that judges a collection's searches. A service that runs follows at once."""
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "rerank_model": rerank_model, "rerank_also": rerank_also}, config=config)
+    from api.disk import Disk
+    from api.rerankers import refuse_unknown, settings_by_name
+    from retrieval.catalog import DEFAULT_TENANT
+
+    if reranker is not None:
+        refuse_unknown(reranker, settings_by_name(settings))
+    Disk.existing(settings.data).catalog.change_collection(DEFAULT_TENANT, name, reranker=reranker)
+    if json:
+        terminal.answer({"collection": name, "reranker": reranker})
+    else:
+        terminal.say(f"{name} is judged by {reranker or 'the default reranker'}.")
 
 
 @instructions.command("list")
@@ -215,6 +245,7 @@ def doctor(
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -232,6 +263,7 @@ def doctor(
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,

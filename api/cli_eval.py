@@ -20,6 +20,7 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RerankAlso,
     RerankModel,
     RerankUrl,
 )
@@ -68,6 +69,7 @@ def evaluate(
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -76,7 +78,8 @@ def evaluate(
     """Measure recall alone and both stages on a judged collection.
 
     The folder's corpus is indexed where it is not indexed yet. The reranker judges the first --candidates chunks; those
-    behind them keep recall's order, so that R@100 means the same in every row.
+    behind them keep recall's order, so that R@100 means the same in every row. A collection that has chosen a reranker
+    is judged by it.
     """
     terminal = Terminal(json=json)
     settings = load(
@@ -88,6 +91,7 @@ def evaluate(
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,

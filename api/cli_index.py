@@ -19,6 +19,8 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RerankAlso,
+    RerankModel,
     switch,
 )
 from api.settings import load
@@ -54,6 +56,10 @@ def index(
         bool, switch("--allow-rejects", said="Exit with 0, not 3, when some records were rejected.")
     ] = False,
     chunk_tokens: ChunkTokens = None,
+    reranker: Annotated[
+        str | None,
+        typer.Option("--reranker", metavar="NAME", help="Configured reranker that judges a collection newly made."),
+    ] = None,
     id_field: Annotated[str | None, _field("the id", "id, or _id in a BEIR folder")] = None,
     text_field: Annotated[str | None, _field("the text", "text")] = None,
     title_field: Annotated[str | None, _field("the title", "title")] = None,
@@ -61,6 +67,8 @@ def index(
     embed_model: EmbedModel = None,
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     device: Device = None,
     dtype: Dtype = None,
     config: Config = None,
@@ -79,6 +87,8 @@ def index(
             "embed_model": embed_model,
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "device": device,
             "dtype": dtype,
         },
@@ -90,12 +100,15 @@ def index(
     from api.disk import Disk
     from api.indexing import Indexing
     from api.progress import IndexProgress
+    from api.rerankers import refuse_unknown, settings_by_name
     from indexer.sources import open_corpus
 
+    if reranker is not None:
+        refuse_unknown(reranker, settings_by_name(settings))
     source = open_corpus(corpus, _fields(corpus, id_field, text_field, title_field, url_field))
     embedding = load_embedding(settings)
     indexing = Indexing(settings=settings, disk=Disk.open(settings.data), embedding=embedding)
-    opened = indexing.open(collection, chunk_tokens=chunk_tokens)
+    opened = indexing.open(collection, chunk_tokens=chunk_tokens, reranker=reranker)
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     try:
         with IndexProgress(terminal) as progress:

@@ -18,18 +18,20 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RerankAlso,
     RerankModel,
     RerankUrl,
     TimeoutMs,
     switch,
 )
-from api.settings import load
+from api.settings import Settings, load
 from api.terminal import Column, Terminal, flat, number, snippet
-from retrieval.errors import InvalidRequest
+from retrieval.errors import InvalidRequest, RerankUnavailable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from api.assemble import Parts
     from api.search import Answer, Result
     from rerank.reranker import Ranking
 
@@ -64,6 +66,7 @@ def search(
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -83,6 +86,7 @@ def search(
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
@@ -108,10 +112,10 @@ def search(
             "group_by_document": group_by_document,
         },
     )
-    from api.assemble import assemble
 
-    Disk.existing(settings.data).catalog.collection(DEFAULT_TENANT, body.collection)  # before seconds of loading
-    parts = assemble(settings, judged=not no_rerank)
+    catalog = Disk.existing(settings.data).catalog
+    chosen = catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
+    parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(parts.search.answer(body.question(DEFAULT_TENANT), deadline))
     _show(terminal, answer, explain=explain, grouped=group_by_document)
@@ -130,7 +134,11 @@ def rerank(
     ] = None,
     timeout_ms: TimeoutMs = None,
     json: Json = False,
+    reranker: Annotated[
+        str | None, typer.Option("--reranker", metavar="NAME", help="Which configured one judges; else the default.")
+    ] = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -145,6 +153,7 @@ def rerank(
         {
             "timeout_ms": timeout_ms,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
@@ -155,6 +164,7 @@ def rerank(
 
     from api.answers import rerank_answer
     from api.assemble import load_reranker
+    from api.rerankers import refuse_unknown, settings_by_name, settings_for
     from api.texts import candidates_of
     from api.wire import RerankBody, deadline_of, parsed
     from rerank.instruction import DEFAULT_INSTRUCTION
@@ -162,8 +172,10 @@ def rerank(
 
     texts = documents or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
+    if reranker is not None:
+        refuse_unknown(reranker, settings_by_name(settings))
     ranking = asyncio.run(
-        load_reranker(settings).reranker.rank(
+        load_reranker(settings_for(settings, reranker)).reranker.rank(
             query,
             candidates_of(body.texts),
             instruction=body.instruction or DEFAULT_INSTRUCTION,
@@ -175,6 +187,20 @@ def rerank(
         terminal.answer(rerank_answer(ranking, wanted=body.wanted, with_texts=True))
     else:
         _show_reranked(terminal, ranking, body.wanted)
+
+
+def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Parts:
+    """With the one reranker that the collection has chosen; where there is none such, the answer is recall's order."""
+    from api.assemble import assemble
+    from api.rerankers import settings_for
+
+    if judged:
+        try:
+            settings = settings_for(settings, chosen)
+        except RerankUnavailable as error:
+            terminal.warn(error.message)
+            judged = False
+    return assemble(settings, judged=judged)
 
 
 def _instruction(text: str | None, name: str | None) -> str | dict[str, str | int] | None:

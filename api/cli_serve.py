@@ -8,6 +8,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from api.flags import (
+    CacheSeconds,
     Candidates,
     ChunkTokens,
     Config,
@@ -18,8 +19,11 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Host,
+    JudgementCacheMb,
     Port,
     Quantization,
+    QueryCacheMb,
+    RerankAlso,
     RerankModel,
     RerankUrl,
     SpawnVllm,
@@ -54,10 +58,14 @@ def serve(
     candidates: Candidates = None,
     chunk_tokens: ChunkTokens = None,
     timeout_ms: TimeoutMs = None,
+    judgement_cache_mb: JudgementCacheMb = None,
+    query_cache_mb: QueryCacheMb = None,
+    cache_seconds: CacheSeconds = None,
     embed_model: EmbedModel = None,
     embed_url: EmbedUrl = None,
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
@@ -80,10 +88,14 @@ def serve(
             "candidates": candidates,
             "chunk_tokens": chunk_tokens,
             "timeout_ms": timeout_ms,
+            "judgement_cache_mb": judgement_cache_mb,
+            "query_cache_mb": query_cache_mb,
+            "cache_seconds": cache_seconds,
             "embed_model": embed_model,
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,
             "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
@@ -99,7 +111,8 @@ def serve(
     bound = _bound(settings)
     spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
     settings = spawned.pointed(settings) if spawned else settings
-    terminal.say(f"Loading {settings.embed_model} and {settings.rerank_model} ...")
+    rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
+    terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
     _run(terminal, settings, bound, spawned)
     terminal.say("Stopped.")
 
@@ -126,8 +139,9 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
 
     from api.app import create_app
     from api.assemble import assemble
+    from api.caches import Caches
 
-    parts = assemble(settings)
+    parts = assemble(settings, caches=Caches.of(settings))
     url = _url(bound)
     app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness), spawned=spawned)
     config = uvicorn.Config(

@@ -76,7 +76,7 @@ async def show(terminal: Terminal, settings: Settings) -> None:
         raise CorpusUnreadable(f"{CORPUS} is not there; the demonstration runs in a checkout of the project")
     _headline(console, "winnow: recall proposes, a reranker that reads your instruction orders")
     parts = assemble(settings)
-    console.print(f"Models  {parts.embedding.runs_on}, and {parts.reranker.name} to judge\n", style="dim")
+    console.print(f"Models  {parts.embedding.runs_on}, and {parts.judging.reranker.name} to judge\n", style="dim")
     await _index(terminal, console, settings, parts)
     for ask in QUESTIONS:
         _headline(console, f"{ask.query}", ask.remark)

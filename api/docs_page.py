@@ -48,6 +48,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "/v1/search": {"query": "how do I undo a commit?", "collection": "handbook", "top_k": 3},
     "/v1/rerank": {"query": "Which bird fishes?", "documents": ["A contract.", "The heron strikes at fish."]},
     "/v1/collections": {"name": "handbook"},
+    "/v1/collections/{name}": {"instruction": "chinese-first", "reranker": None},
     "/v1/collections/{name}/documents": {"documents": [{"id": "refunds", "title": "Refunds", "text": "Within ..."}]},
     "/v1/instructions": {"name": "chinese-first", "text": "Prefer documents written in Chinese."},
 }
@@ -88,7 +89,7 @@ def _operation(described: Schema, path: str, method: str, operation: Schema) -> 
 
 
 def _form(path: str, method: str) -> str:
-    example = EXAMPLES.get(path) if method == "post" else None
+    example = EXAMPLES.get(path) if method in {"post", "patch"} else None
     body = "" if example is None else f"<textarea>{_escaped(json.dumps(example, indent=2))}</textarea>"
     return (
         f"<form data-method={method.upper()}><p><input name=path size=60 value='{_escaped(path)}'> "

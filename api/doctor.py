@@ -15,11 +15,12 @@ from api.access import refuse_open_door
 from api.assemble import load_embedding, load_reranker
 from api.disk import Disk
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
+from api.rerankers import each_alone, settings_by_name
 from api.settings import Settings
 from api.terminal import counted
 from api.version import VERSION
 from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import SettingInvalid, WinnowError
+from retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
 
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
@@ -37,14 +38,15 @@ class Finding:
 
 
 async def examined(settings: Settings) -> list[Finding]:
-    """Loads both models, and asks them."""
+    """Loads all models, and asks them."""
     return [
         *_versions(),
         _machine(),
         _data(settings),
         _door(settings),
         *await _embedder(settings),
-        *await _reranker(settings),
+        _names(settings),
+        *[finding for each in each_alone(settings) for finding in await _reranker(each, _called(settings, each))],
     ]
 
 
@@ -107,13 +109,29 @@ async def _embedder(settings: Settings) -> list[Finding]:
     return [Finding(what="embedder", found=found), _probe("embedder's known pair", probed)]
 
 
-async def _reranker(settings: Settings) -> list[Finding]:
+def _names(settings: Settings) -> Finding:
+    configured = ", ".join(each.rerank_model for each in each_alone(settings))
+    try:
+        found = ", ".join(settings_by_name(settings))
+    except SettingInvalid as error:
+        return Finding(what="rerankers", found=configured, problem=error.message)
+    except (ModelNotFound, ModelUnusable):
+        return Finding(what="rerankers", found=configured)  # the one at fault tells by itself
+    return Finding(what="rerankers", found=f"{found}; the first is the default")
+
+
+def _called(settings: Settings, alone: Settings) -> str:
+    is_default = alone.rerank_model == settings.rerank_model
+    return "reranker" if is_default else f"reranker {alone.rerank_model}"
+
+
+async def _reranker(settings: Settings, what: str) -> list[Finding]:
     try:
         judging = load_reranker(settings)
         probed = await probe_reranker(judging.reranker)
     except WinnowError as error:
-        return [Finding(what="reranker", found=settings.rerank_model, problem=error.message)]
-    return [Finding(what="reranker", found=judging.runs_on), _probe("reranker's known pair", probed)]
+        return [Finding(what=what, found=settings.rerank_model, problem=error.message)]
+    return [Finding(what=what, found=judging.runs_on), _probe(f"{what}'s known pair", probed)]
 
 
 def _probe(what: str, probed: tuple[Probed, ...]) -> Finding:

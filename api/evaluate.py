@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from api.assemble import assemble
+from api.disk import Disk
 from api.indexing import Indexing
 from api.progress import CountProgress, IndexProgress
+from api.rerankers import settings_for
 from api.search import FindsCandidates
 from api.settings import Settings
 from api.terminal import Terminal
@@ -102,6 +104,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     cases = judged_cases(read_queries(plan.folder), judgments, sample=plan.sample)
     if not cases:
         raise CorpusUnreadable(f"{plan.folder} has no query with a relevant document")
+    settings = settings_for(settings, _chosen(settings, plan.collection)) if plan.is_judged else settings
     parts = assemble(settings, judged=plan.is_judged)
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
     opened = indexing.open(plan.collection)
@@ -110,7 +113,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     opened.searchable.refresh()
     asking = Asking(
         recall=opened.recall,
-        reranker=parts.reranker if plan.is_judged else None,
+        reranker=parts.judging.reranker if plan.is_judged else None,
         candidates=parts.candidates,
         depth=max(measure.depth for measure in measures.values()),
         is_cut=report.chunks > report.documents,
@@ -130,9 +133,15 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
         chunks=report.chunks,
         candidates=asking.candidates if plan.is_judged else 0,
         embedder=parts.embedding.embedder.identity.name,
-        reranker=parts.reranker.name,
+        reranker=parts.judging.reranker.name,
         seconds=time.monotonic() - started,
     )
+
+
+def _chosen(settings: Settings, collection: str) -> str | None:
+    """The reranker that the collection has chosen, if it is there already; asked before seconds of loading."""
+    there = Disk.open(settings.data).catalog.collections(DEFAULT_TENANT)
+    return next((each.reranker for each in there if each.name == collection), None)
 
 
 def judged_cases(queries: Mapping[str, str], judgments: Judgments, *, sample: int | None) -> list[Case]:

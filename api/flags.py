@@ -27,7 +27,7 @@ def _switch(name: str, **how: Any) -> Any:
 
 
 def _help(row: Row) -> str:
-    default = "" if row.default in (None, False) else f", default {row.default}"
+    default = "" if row.default in (None, False, ()) else f", default {row.default}"
     return f"{row.help} [{row.variable}{default}]"
 
 
@@ -41,6 +41,7 @@ EmbedModel = Annotated[str | None, _option("embed_model", metavar="MODEL", rich_
 EmbedUrl = Annotated[str | None, _option("embed_url", metavar="URL", rich_help_panel="Models")]
 EmbedDimension = Annotated[int | None, _option("embed_dimension", metavar="N", rich_help_panel="Models")]
 RerankModel = Annotated[str | None, _option("rerank_model", metavar="MODEL", rich_help_panel="Models")]
+RerankAlso = Annotated[str | None, _option("rerank_also", metavar="'MODEL[=URL] ...'", rich_help_panel="Models")]
 RerankUrl = Annotated[str | None, _option("rerank_url", metavar="URL", rich_help_panel="Models")]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
@@ -50,6 +51,9 @@ Quantization = Annotated[str | None, _option("quantization", metavar="FORMAT", r
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]
 ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
+JudgementCacheMb = Annotated[int | None, _option("judgement_cache_mb", metavar="MB", rich_help_panel="Caches")]
+QueryCacheMb = Annotated[int | None, _option("query_cache_mb", metavar="MB", rich_help_panel="Caches")]
+CacheSeconds = Annotated[int | None, _option("cache_seconds", metavar="SECONDS", rich_help_panel="Caches")]
 Host = Annotated[str | None, _option("host", metavar="HOST")]
 Port = Annotated[int | None, _option("port", metavar="PORT")]
 

@@ -14,7 +14,8 @@ from api.problems import MEDIA_TYPE, Problem, problem_of
 from retrieval.errors import LimitExceeded, Overloaded
 from retrieval.limits import REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX
 
-ALWAYS_ANSWERED: Final = frozenset({"/healthz", "/readyz"})  # a busy service is alive, and must be able to say so
+# A busy service is alive and must be able to say so, and how busy it is: that is when somebody looks.
+ALWAYS_ANSWERED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class ProblemResponse(Response):

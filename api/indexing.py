@@ -35,19 +35,24 @@ class Indexing:
             chunk_tokens_default=settings.chunk_tokens,
         )
 
-    def open(self, name: str, *, chunk_tokens: int | None = None) -> OpenCollection:
-        """The collection of this name, made if there is none. `chunk_tokens` is what the caller insists on, if so.
+    def open(self, name: str, *, chunk_tokens: int | None = None, reranker: str | None = None) -> OpenCollection:
+        """The collection of this name, made if there is none. The others are what the caller insists on, if so.
 
-        Raises `InvalidRequest` where it was made with another number, and what `OpenCollections.get` raises.
+        Raises `InvalidRequest` where it has another number or reranker, and what `OpenCollections.get` raises.
         """
         try:
             opened = self._collections.get(DEFAULT_TENANT, name)
         except CollectionNotFound:
-            return self._ingest.make(DEFAULT_TENANT, name, chunk_tokens=chunk_tokens)
+            return self._ingest.make(DEFAULT_TENANT, name, chunk_tokens=chunk_tokens, reranker=reranker)
         made_with = opened.collection.chunk_tokens
         if chunk_tokens is not None and chunk_tokens != made_with:
             raise InvalidRequest(
                 f"{name} has chunks of up to {made_with} tokens, not {chunk_tokens}; delete it first, or name another"
+            )
+        if reranker is not None and reranker != opened.collection.reranker:
+            raise InvalidRequest(
+                f"{name} is there already and is judged by {opened.collection.reranker or 'the default reranker'}; "
+                f"`winnow collections set-reranker {name} {reranker}` changes that"
             )
         return opened
 

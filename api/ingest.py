@@ -71,9 +71,18 @@ class Ingest:
         self._delta_chunks_max = delta_chunks_max
 
     def make(
-        self, tenant: str, name: str, *, chunk_tokens: int | None = None, instruction: str | None = None
+        self,
+        tenant: str,
+        name: str,
+        *,
+        chunk_tokens: int | None = None,
+        instruction: str | None = None,
+        reranker: str | None = None,
     ) -> OpenCollection:
-        """An empty collection; blocks. Raises `CollectionExists`, `InstructionNotFound`, `WriteFailed`."""
+        """An empty collection; blocks. That there is such a reranker, the caller has made sure.
+
+        Raises `CollectionExists`, `InstructionNotFound`, `WriteFailed`.
+        """
         if instruction is not None:
             self._disk.catalog.instruction(tenant, instruction)
         collection = Collection(
@@ -83,6 +92,7 @@ class Ingest:
             chunk_tokens=chunk_tokens or self._chunk_tokens_default,
             created_at=datetime.now(UTC),
             instruction=instruction,
+            reranker=reranker,
         )
         self._disk.make(collection)
         return self._collections.get(tenant, name)

@@ -15,6 +15,7 @@ from retrieval.catalog import Collection
 from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.errors import ModelMismatch
 from retrieval.layout import CollectionFolder
+from retrieval.query_cache import CachedQueries, QueryCache
 from retrieval.recall import Recall
 from retrieval.searchable import Searchable
 from retrieval.store import Store
@@ -35,9 +36,11 @@ class OpenCollection:
 class OpenCollections:
     """The collections that this process has open. Its methods block; they may be called from any thread."""
 
-    def __init__(self, *, disk: Disk, embedder: Embedder) -> None:
+    def __init__(self, *, disk: Disk, embedder: Embedder, queries: QueryCache | None = None) -> None:
+        """Without `queries` every query is embedded, however often it is asked."""
         self._disk = disk
         self._embedder = embedder
+        self._queries = queries
         self._open: dict[tuple[str, str], OpenCollection] = {}
         self._lock = threading.Lock()
 
@@ -69,8 +72,11 @@ class OpenCollections:
             folder=folder,
             store=store,
             searchable=searchable,
-            recall=Recall(embedder=self._embedder, searchable=searchable),
+            recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable),
         )
+
+    def _embedder_for(self, tenant: str) -> Embedder:
+        return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)
 
 
 def _named(identity: EmbedderIdentity) -> str:

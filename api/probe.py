@@ -7,6 +7,7 @@ them better is found out. It costs less than a search.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,6 @@ from typing import Final
 from api.texts import candidates_of
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.reranker import Reranker
-from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
 from retrieval.embedder import Embedder
 
@@ -102,9 +102,13 @@ async def _probe_embedder(embedder: Embedder, pair: KnownPair) -> Probed:
 
 
 async def _probe_reranker(reranker: Reranker, pair: KnownPair) -> Probed:
-    candidates = candidates_of([pair.irrelevant, pair.relevant])
+    nobody = f"probe-{uuid.uuid4().hex}"  # a tenant that never asked before, so that no cache answers for the model
     ranking = await reranker.rank(
-        pair.query, candidates, instruction=DEFAULT_INSTRUCTION, tenant=DEFAULT_TENANT, deadline=Deadline.never()
+        pair.query,
+        candidates_of([pair.irrelevant, pair.relevant]),
+        instruction=DEFAULT_INSTRUCTION,
+        tenant=nobody,
+        deadline=Deadline.never(),
     )
     relevance = {each.candidate.chunk.number: each.relevance for each in ranking.ranked}
     return Probed(

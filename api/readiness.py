@@ -1,17 +1,25 @@
-"""Can this process answer, and if not, what is the likely cause?"""
+"""Can this process answer, and if not, what is the likely cause?
+
+Models in this process are asked their known pairs once, at start. Model servers come and go: their pools prove them,
+again and again, and what they find is told as it is when somebody asks.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.errors import CollectionNotReady, WinnowError
+from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
+from retrieval.replica import ReplicaReport, Standing
+
+SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
 
 log = logging.getLogger(__name__)
 
@@ -23,21 +31,21 @@ class Spawned(Protocol):
     def problems(self) -> tuple[str, ...]:
         """What keeps them from answering, each in a sentence."""
 
-    def said(self) -> list[dict[str, Any]]:
-        """What /readyz tells about them."""
+    def said(self, *, names_shown: bool) -> list[dict[str, Any]]:
+        """What /readyz tells about them; their addresses only to who may know them."""
 
     def running(self, served: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
         """Starts them, and ends them; `served` is called whenever all of them have come to answer."""
 
 
 class Readiness:
-    """Asks once at start, and tells whoever wants to know. `spawned` servers may have problems of their own."""
+    """Asks at start, and tells whoever wants to know. `spawned` servers may have problems of their own."""
 
     def __init__(self, parts: Parts, spawned: Spawned | None = None) -> None:
         self._parts = parts
         self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
-        self._problems: list[str] = ["the models have not been asked yet"]
+        self._problems: list[str] = ["the models have not been asked yet"]  # of the models in this process
 
     @property
     def is_ready(self) -> bool:
@@ -46,13 +54,17 @@ class Readiness:
     @property
     def problems(self) -> tuple[str, ...]:
         """While spawned servers cannot answer, that is the cause of everything else."""
-        return (self._spawned.problems if self._spawned else ()) or tuple(self._problems)
+        served = (_problem_of(pool.report()) for pool in self._parts.pools)
+        return (self._spawned.problems if self._spawned else ()) or (
+            *self._problems,
+            *(problem for problem in served if problem),
+        )
 
     async def prepare(self) -> None:
-        """Probes the models and opens every collection."""
+        """Probes the models and opens every collection. Servers that take their time are not waited for."""
         problems: list[str] = []
         probed: list[Probed] = []
-        for asked in (probe_embedder(self._parts.embedding.embedder), probe_reranker(self._parts.reranker)):
+        for asked in self._asked():
             try:
                 answers = await asked
             except WinnowError as error:
@@ -62,21 +74,33 @@ class Readiness:
             if cause := likely_cause(answers):
                 problems.append(cause)
         self._probed, self._problems = tuple(probed), problems
-        for problem in problems:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SERVERS_SECONDS_MAX):
+                await asyncio.gather(*(pool.prepare() for pool in self._parts.pools))
+        for problem in self.problems:
             log.error("not ready: %s", problem)
         for collection in await asyncio.to_thread(self.collections):
             if collection["problem"]:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
+
+    def _asked(self) -> Iterator[Coroutine[Any, Any, tuple[Probed, ...]]]:
+        parts = self._parts
+        if parts.embedding.pool is None:
+            yield probe_embedder(parts.embedding.embedder)
+        for judging in (parts.judging, *parts.also):
+            if judging.pool is None:
+                yield probe_reranker(judging.reranker)
 
     async def report(self, *, names_shown: bool) -> dict[str, Any]:
         """The body of /readyz. One broken collection does not keep the others from being searched."""
         embedding = self._parts.embedding
         return {
             "status": "ready" if self.is_ready else "not ready",
-            "problems": list(self.problems),
+            "problems": list(self.problems) if names_shown else None,  # they name addresses
             "models": {
                 "embedder": embedding.embedder.identity.name,
-                "reranker": self._parts.reranker.name,
+                "reranker": self._parts.judging.reranker.name,
+                "rerankers": list(self._parts.rerankers.names),
                 "device": embedding.device,
                 "probes": [
                     {
@@ -89,8 +113,18 @@ class Readiness:
                     }
                     for each in self._probed
                 ],
+                "servers": [
+                    {
+                        "url": each.url if names_shown else None,
+                        "standing": each.standing.value,
+                        "problem": each.problem if names_shown else None,
+                        "tokens_in_flight": each.tokens_in_flight,
+                    }
+                    for pool in self._parts.pools
+                    for each in pool.report()
+                ],
             },
-            "spawned": self._spawned.said() if self._spawned else [],
+            "spawned": self._spawned.said(names_shown=names_shown) if self._spawned else [],
             "collections": await asyncio.to_thread(self.collections) if names_shown else None,
         }
 
@@ -99,7 +133,13 @@ class Readiness:
         return [self._collection(each) for each in self._parts.disk.catalog.collections(DEFAULT_TENANT)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
-        said = {"name": collection.name, "open": False, "generation": None, "store_version": None, "problem": None}
+        said = {
+            "name": collection.name,
+            "open": False,
+            "generation": None,
+            "store_version": None,
+            "problem": self._without_reranker(collection),
+        }
         try:
             view = self._parts.collections.get(collection.tenant, collection.name).searchable.view()
         except CollectionNotReady:
@@ -110,5 +150,20 @@ class Readiness:
             "open": True,
             "generation": view.generation,
             "store_version": view.store_version,
-            "problem": view.fallback_from,
+            "problem": view.fallback_from or said["problem"],
         }
+
+    def _without_reranker(self, collection: Collection) -> str | None:
+        """Its searches are answered all the same, in recall's order."""
+        try:
+            self._parts.rerankers.of_collection(collection.reranker)
+        except RerankUnavailable as error:
+            return error.message
+        return None
+
+
+def _problem_of(servers: Sequence[ReplicaReport]) -> str | None:
+    """What keeps a model that servers run from answering; None while one of them answers."""
+    if any(each.standing is Standing.PROVEN for each in servers):
+        return None
+    return "; ".join(each.problem or f"{each.url} has not been proven yet" for each in servers)

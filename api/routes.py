@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Final
 
 import orjson
@@ -11,6 +12,8 @@ from starlette.responses import Response
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
 from api.assemble import Parts
+from api.leaving import while_connected
+from api.telemetry import Telemetry
 from api.wire import RerankBody, SearchBody, deadline_of
 
 
@@ -53,6 +56,12 @@ def parts_of(request: Request) -> Parts:
     return parts
 
 
+def telemetry_of(request: Request) -> Telemetry:
+    telemetry = request.app.state.telemetry
+    assert isinstance(telemetry, Telemetry), "create_app sets it. This is a bug."
+    return telemetry
+
+
 async def tenant_of(request: Request) -> str:
     """The tenant whose key came with the request."""
     return parts_of(request).access.tenant_of(
@@ -72,7 +81,8 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     """
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    answer = await parts.search.answer(body.question(tenant), deadline)
+    answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
+    telemetry_of(request).searched(answer)
     return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
 
 
@@ -84,12 +94,18 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    ranking = await parts.search.rank_texts(
-        body.query,
-        body.texts,
-        instruction=body.instruction or body.instruct,
-        tenant=tenant,
-        deadline=deadline,
-        top_k=body.wanted,
+    started = time.perf_counter()
+    ranking = await while_connected(
+        request,
+        parts.search.rank_texts(
+            body.query,
+            body.texts,
+            model=body.model,
+            instruction=body.instruction or body.instruct,
+            tenant=tenant,
+            deadline=deadline,
+            top_k=body.wanted,
+        ),
     )
+    telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

@@ -26,9 +26,11 @@ from api.answers_corpus import (
 )
 from api.assemble import Parts
 from api.ingest import Sent, records_of_lines
+from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
-from api.wire import CollectionBody, DocumentBody, InstructionBody
+from api.wire import CollectionBody, CollectionChange, DocumentBody, InstructionBody
 from rerank.instruction import checked_instruction
+from retrieval.catalog import KEEP
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
 
@@ -69,8 +71,14 @@ async def list_collections(tenant: Tenant, request: Request) -> Response:
 )
 async def make_collection(body: CollectionBody, tenant: Tenant, request: Request) -> Response:
     parts = parts_of(request)
+    refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
-        parts.ingest.make, tenant, body.name, chunk_tokens=body.chunk_tokens, instruction=body.instruction
+        parts.ingest.make,
+        tenant,
+        body.name,
+        chunk_tokens=body.chunk_tokens,
+        instruction=body.instruction,
+        reranker=body.reranker,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, body.name), status=201)
 
@@ -80,6 +88,26 @@ async def make_collection(body: CollectionBody, tenant: Tenant, request: Request
 )
 async def get_collection(name: Name, tenant: Tenant, request: Request) -> Response:
     return JsonResponse(await asyncio.to_thread(_collection, parts_of(request), tenant, name))
+
+
+@router.patch(
+    "/v1/collections/{name}",
+    response_model=CollectionSaid,
+    tags=["collections"],
+    summary="Choose anew for a collection",
+)
+async def change_collection(name: Name, body: CollectionChange, tenant: Tenant, request: Request) -> Response:
+    """Its instruction, its reranker. What the body leaves out stays; null goes back to the default."""
+    parts = parts_of(request)
+    refuse_unknown(body.reranker, parts.rerankers.names)
+    await asyncio.to_thread(
+        parts.disk.catalog.change_collection,
+        tenant,
+        name,
+        instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
+        reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
+    )
+    return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, name))
 
 
 @router.delete(

@@ -1,4 +1,4 @@
-"""GET /healthz: is the process alive? GET /readyz: can it answer, and if not, why?"""
+"""GET /healthz: is the process alive? GET /readyz: can it answer, and if not, why? GET /metrics: what has it done?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.readiness import Readiness
-from api.routes import JsonResponse, tenant_of
+from api.routes import PROBLEMS, JsonResponse, Tenant, telemetry_of, tenant_of
+from api.telemetry import CONTENT_TYPE, METRICS
 from api.version import VERSION
 from retrieval.errors import KeyRefused, NotPermitted
 
@@ -25,6 +26,19 @@ async def readyz(request: Request) -> Response:
     assert isinstance(readiness, Readiness), "create_app sets it. This is a bug."
     body = await readiness.report(names_shown=await _may_see(request))
     return JsonResponse(body, status=200 if readiness.is_ready else 503)
+
+
+@router.get(
+    "/metrics",
+    summary="What has it done, in Prometheus' text format?",
+    description="\n\n".join(
+        ["Asks for a key like any route but the two above: how much a service is used is its owner's affair."]
+        + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
+    ),
+    responses={401: PROBLEMS[401]},
+)
+async def metrics(_: Tenant, request: Request) -> Response:
+    return Response(telemetry_of(request).text(), media_type=CONTENT_TYPE)
 
 
 async def _may_see(request: Request) -> bool:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from api.rerankers import Rerankers
 from api.texts import candidates_of
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
-from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
+from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder
 from retrieval import errors
 from retrieval.catalog import Catalog, Collection
 from retrieval.deadline import Deadline
@@ -151,19 +152,21 @@ class Search:
     """Answers questions over the collections of a deployment."""
 
     def __init__(
-        self, *, catalog: Catalog, collections: OpensCollections, reranker: Reranker, candidates_default: int
+        self, *, catalog: Catalog, collections: OpensCollections, rerankers: Rerankers, candidates_default: int
     ) -> None:
         self._catalog = catalog
         self._collections = collections
-        self._reranker = reranker
+        self._rerankers = rerankers
         self._candidates_default = candidates_default
 
     async def answer(self, question: Question, deadline: Deadline) -> Answer:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
         started = time.perf_counter()
-        recall, instruction = await asyncio.to_thread(self._prepare, question)
+        collection, recall, instruction = await asyncio.to_thread(self._prepare, question)
         recalled = await recall.find(question.query, width=self._width(question), task=DEFAULT_TASK, deadline=deadline)
-        ranking, degraded, rerank_ms = await self._judge(question, recalled.candidates, instruction.text, deadline)
+        ranking, degraded, rerank_ms = await self._judge(
+            question, collection.reranker, recalled.candidates, instruction.text, deadline
+        )
         return Answer(
             id=f"req_{uuid.uuid4().hex}",
             collection=question.collection,
@@ -181,13 +184,17 @@ class Search:
         query: str,
         texts: Sequence[str],
         *,
+        model: str | None = None,
         instruction: str | None,
         tenant: str,
         deadline: Deadline,
         top_k: int | None = None,
     ) -> Ranking:
-        """Judges texts that no recall found; each one's chunk number is its place. Raises `RerankError`."""
-        return await self._reranker.rank(
+        """Judges texts that no recall found; each one's chunk number is its place. Raises `RerankError`.
+
+        `model` is what the caller calls the judge: a reranker of this name if there is one, else the default.
+        """
+        return await self._rerankers.of_caller(model).rank(
             query,
             candidates_of(texts),
             instruction=checked_instruction(instruction or DEFAULT_INSTRUCTION),
@@ -196,10 +203,10 @@ class Search:
             top_k=top_k,
         )
 
-    def _prepare(self, question: Question) -> tuple[FindsCandidates, AppliedInstruction]:
+    def _prepare(self, question: Question) -> tuple[Collection, FindsCandidates, AppliedInstruction]:
         """Reads the catalog and opens the collection; blocks."""
         collection = self._catalog.collection(question.tenant, question.collection)
-        return self._collections.recall_of(collection), self._instruction(question, collection)
+        return collection, self._collections.recall_of(collection), self._instruction(question, collection)
 
     def _instruction(self, question: Question, collection: Collection) -> AppliedInstruction:
         """The request's own, else the collection's, else the model card's."""
@@ -222,13 +229,19 @@ class Search:
         return max(question.top_k, self._candidates_default)
 
     async def _judge(
-        self, question: Question, candidates: Sequence[Candidate], instruction: str, deadline: Deadline
+        self,
+        question: Question,
+        chosen: str | None,
+        candidates: Sequence[Candidate],
+        instruction: str,
+        deadline: Deadline,
     ) -> tuple[Ranking, Degraded | None, float | None]:
+        """By the reranker that the collection has chosen."""
         if not question.rerank or not candidates:
             return await _recall_order(question, candidates, deadline), None, None
         started = time.perf_counter()
         try:
-            ranking = await self._reranker.rank(
+            ranking = await self._rerankers.of_collection(chosen).rank(
                 question.query,
                 candidates,
                 instruction=instruction,

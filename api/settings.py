@@ -30,6 +30,8 @@ CANDIDATES_ON_CPU: Final = 30  # about a second of a small reranker on two cores
 CANDIDATES_ON_GPU: Final = 100  # what the large rerankers are measured with
 CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
+CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
+CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
@@ -90,6 +92,41 @@ def _url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _urls(raw: str) -> tuple[str, ...]:
+    """Several, separated by commas: servers of the same model."""
+    urls = tuple(_url(each.strip()) for each in raw.split(","))
+    if len(set(urls)) < len(urls):
+        raise ValueError("it names a server twice")
+    return urls
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherReranker:
+    """A reranker beside the deployment's own, which a collection may choose."""
+
+    model: str  # as `rerank_model`
+    urls: tuple[str, ...]  # as `rerank_url`
+
+
+def _further_rerankers(raw: str) -> tuple[FurtherReranker, ...]:
+    further = tuple(_further_reranker(each) for each in _text(raw).split())
+    named = [each.model for each in further]
+    for model in named:
+        if named.count(model) > 1:
+            raise ValueError(f"it names {model} twice")
+    return further
+
+
+def _further_reranker(raw: str) -> FurtherReranker:
+    model, equals, urls = raw.partition("=")
+    if not model:
+        raise ValueError(f"{raw!r} names no model; it is MODEL or MODEL=URL[,URL ...], several separated by spaces")
+    try:
+        return FurtherReranker(model=model, urls=_urls(urls) if equals else ())
+    except ValueError as error:
+        raise ValueError(f"{urls!r}, where {model} should run: {error}") from error
+
+
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
     return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
 
@@ -109,13 +146,21 @@ class Settings:
         "winnow-rerank", _text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Reranker-0.6B."
     )  # fmt: skip
-    embed_url: str | None = _setting(
-        None, _url, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001; by default it runs in "
-        "this process."
+    rerank_also: tuple[FurtherReranker, ...] = _setting(
+        (), _further_rerankers, "Further rerankers that a collection may choose, separated by spaces: MODEL runs in "
+        "this process, MODEL=URL on the vLLM server there, or on several with commas between them."
     )  # fmt: skip
-    rerank_url: str | None = _setting(
-        None, _url, "vLLM server that runs the reranker, such as http://127.0.0.1:8002; by default it runs in this "
-        "process."
+    embed_url: tuple[str, ...] = _setting(
+        (), _urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "
+        "between them; by default it runs in this process."
+    )  # fmt: skip
+    rerank_url: tuple[str, ...] = _setting(
+        (), _urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002, or several with commas between "
+        "them; by default it runs in this process."
+    )  # fmt: skip
+    cache_secret: str | None = _setting(
+        None, _text, "Secret from which the salts are made that keep tenants apart in the servers' prefix caches; by "
+        "default a new one each start. Processes that share servers share prefixes if they share it.", has_flag=False
     )  # fmt: skip
     embed_dimension: int | None = _setting(
         None, _whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."
@@ -148,6 +193,15 @@ class Settings:
     )
     timeout_ms: int = _setting(
         30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+    )
+    judgement_cache_mb: int = _setting(
+        64, _whole(0, CACHE_MB_MAX), "Megabytes of the reranker's judgements that the service remembers; 0 is none."
+    )
+    query_cache_mb: int = _setting(
+        16, _whole(0, CACHE_MB_MAX), "Megabytes of query vectors that the service remembers; 0 is none."
+    )
+    cache_seconds: int = _setting(
+        3_600, _whole(1, CACHE_SECONDS_MAX), "Seconds that a judgement or a query vector is remembered."
     )
     host: str = _setting("127.0.0.1", _text, "Address to listen on; another than loopback needs an API key.")
     port: int = _setting(8000, _whole(0, 65_535), "Port to listen on; 0 takes a free one.")

@@ -55,7 +55,7 @@ class VllmServers:
 
     def pointed(self, settings: Settings) -> Settings:
         """The settings of the service in front of them."""
-        urls = {server.command.role: server.url for server in self.servers}
+        urls = {server.command.role: (server.url,) for server in self.servers}
         judged = settings.candidates if self.found.machine.gpus else settings.candidates_on("cpu")
         return replace(
             settings,
@@ -69,9 +69,9 @@ class VllmServers:
         """What keeps them from answering."""
         return tuple(server.problem for server in self.servers if server.problem is not None)
 
-    def said(self) -> list[dict[str, Any]]:
+    def said(self, *, names_shown: bool) -> list[dict[str, Any]]:
         """For /readyz."""
-        return [server.said() for server in self.servers]
+        return [server.said() | {"url": server.url if names_shown else None} for server in self.servers]
 
     @contextlib.asynccontextmanager
     async def running(self, served: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:

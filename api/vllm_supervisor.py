@@ -170,7 +170,6 @@ class VllmServer:
             "role": self.command.role,
             "state": self.state.value,
             "seconds": round(self.seconds, 1),
-            "url": self.url,
             "starts": self.starts,
             "note": self.note,
         }

@@ -49,6 +49,7 @@ NotBlank: Final = AfterValidator(_not_blank)
 CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["handbook"])]
 QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
 InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
+RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
 TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX)]
 
 
@@ -148,7 +149,11 @@ class RerankBody(BaseModel):
 
     query: QueryText
     documents: Annotated[list[EitherDocument], Field(min_length=1, max_length=RERANK_DOCUMENTS_MAX)]
-    model: str | None = Field(default=None, description="Any name is accepted; the answer says which model judged.")
+    model: str | None = Field(
+        default=None,
+        description="A reranker that is configured here judges by its name; under any other name "
+        "the default does. The answer says which judged.",
+    )
     instruction: InstructionText | None = None
     instruct: InstructionText | None = Field(default=None, description="The same, as SGLang spells it.")
     top_n: Annotated[int, Field(ge=0)] | None = Field(default=None, description="0 or null is all (vLLM's meaning).")
@@ -184,6 +189,18 @@ class CollectionBody(Strict):
     instruction: Annotated[str, Field(min_length=1)] | None = Field(
         default=None, description="Published instruction that its searches use unless they bring their own."
     )
+    reranker: RerankerName | None = Field(
+        default=None, description="Configured reranker that judges its searches; the service's default unless given."
+    )
+
+
+class CollectionChange(Strict):
+    """PATCH /v1/collections/{name}: what is left out stays, null goes back to the default."""
+
+    instruction: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Published instruction that its searches use unless they bring their own."
+    )
+    reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
 
 
 class InstructionBody(Strict):

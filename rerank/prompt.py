@@ -25,6 +25,7 @@ PREFIX: Final = (
     'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
 SUFFIX: Final = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+PROMPT_FORMAT: Final = "qwen3-reranker-1"  # change it with anything here that could change an id: it keys judgements
 YES: Final = "yes"
 NO: Final = "no"
 
@@ -51,6 +52,7 @@ class PromptBuilder:
 
     def __init__(self, plain: PlainTokenizer, scaffold: ScaffoldTokenizer, *, tokens_max: int) -> None:
         """`tokens_max` bounds a whole prompt. Raises `ModelUnusable` where not even an empty one fits."""
+        self.tokens_max = tokens_max
         self._plain = plain
         self._prefix = scaffold.ids(PREFIX)
         self._suffix = scaffold.ids(SUFFIX)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 from rerank.judgement import checked_logits
+from rerank.judgement_cache import Judgement, JudgementCache, JudgingModel
 from rerank.prompt import PromptBuilder, Prompts
 from rerank.ranking import ranking_of
 from rerank.reranker import Ranking
@@ -31,8 +33,27 @@ class Judge(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Prepared:
+    """What is known of some passages, and the prompts of the rest."""
+
+    known: Mapping[str, Judgement]
+    missing: Sequence[str]
+    keys: Sequence[bytes]  # of the missing ones; none where nothing is to be remembered
+    prompts: Prompts | None  # of the missing ones; None where none is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Judged:
+    """Every passage's judgement, and what that cost."""
+
+    judgements: Mapping[str, Judgement]
+    remembered: frozenset[str]  # the passages that were not judged again
+    tokens: int
+
+
 class PromptedReranker:
-    """A `Reranker` on a `Judge`: every different passage is judged once."""
+    """A `Reranker` on a `Judge`: every different passage is judged once, and with a cache not again for a while."""
 
     def __init__(
         self,
@@ -40,19 +61,31 @@ class PromptedReranker:
         prompts: PromptBuilder,
         *,
         name: str,
+        revision: str,
         blend: Blend | None = None,
+        cache: JudgementCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
     ) -> None:
-        """`blend` must be of the embedder that finds the candidates."""
+        """`blend` must be of the embedder that finds the candidates. Without a cache nothing is remembered."""
         self._judge = judge
         self._prompts = prompts
         self._name = name
+        self._model = JudgingModel(name=name, revision=revision, tokens_max=prompts.tokens_max)
         self._blend = blend
+        self._cache = cache
         self._tokens_waiting_max = tokens_waiting_max
         self._tokens_waiting = 0
 
     @classmethod
-    def over(cls, judge: Judge, folder: ModelFolder, *, embedder: str | None) -> Self:
+    def over(
+        cls,
+        judge: Judge,
+        folder: ModelFolder,
+        *,
+        embedder: str | None,
+        cache: JudgementCache | None = None,
+        tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
+    ) -> Self:
         """With the tokenizer, window and blend of this folder. Raises `ModelUnusable`.
 
         `embedder` names the one that finds the candidates: a declared blend is used with no other.
@@ -63,7 +96,10 @@ class PromptedReranker:
             judge,
             PromptBuilder.load(folder.path, tokens_max=tokens_max),
             name=folder.name,
+            revision=folder.revision,
             blend=blend if blend is not None and blend.embedder == embedder else None,
+            cache=cache,
+            tokens_waiting_max=tokens_waiting_max,
         )
 
     @property
@@ -97,20 +133,49 @@ class PromptedReranker:
         self, query: str, candidates: Sequence[Candidate], instruction: str, tenant: str, deadline: Deadline
     ) -> Ranking:
         passages = [candidate.chunk.passage for candidate in candidates]
-        different = list(dict.fromkeys(passages))
-        prompts = await asyncio.to_thread(self._prompts.build, query, different, instruction)
-        with self._admitted(prompts):
-            judged = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
-            logits = checked_logits(judged, expected=len(different))
-        place = {passage: position for position, passage in enumerate(different)}
+        judged = await self._judged(query, list(dict.fromkeys(passages)), instruction, tenant, deadline)
+        judgements = [judged.judgements[passage] for passage in passages]
         return ranking_of(
             candidates,
-            [logits[place[passage]] for passage in passages],
+            [judgement.logit for judgement in judgements],
             judged_by=self._name,
-            truncated=[prompts.truncated[place[passage]] for passage in passages],
-            tokens=prompts.tokens if different else 0,
+            truncated=[judgement.truncated for judgement in judgements],
+            tokens=judged.tokens,
+            remembered=sum(passage in judged.remembered for passage in passages),
             blend=self._blend,
         )
+
+    async def _judged(
+        self, query: str, passages: Sequence[str], instruction: str, tenant: str, deadline: Deadline
+    ) -> _Judged:
+        """Different passages; only those that are not known are judged, and remembered once all of them are."""
+        prepared = await asyncio.to_thread(self._prepared, query, passages, instruction, tenant)
+        known, prompts = prepared.known, prepared.prompts
+        if prompts is None:  # the judge is not asked: its queue and its failures are of no concern
+            return _Judged(judgements=known, remembered=frozenset(known), tokens=0)
+        with self._admitted(prompts):
+            said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
+            logits = checked_logits(said, expected=len(prompts.tails))
+        fresh = {
+            passage: Judgement(logit=logit, truncated=was_cut)
+            for passage, logit, was_cut in zip(prepared.missing, logits, prompts.truncated, strict=True)
+        }
+        if self._cache is not None:
+            self._cache.remember(prepared.keys, list(fresh.values()))
+        return _Judged(judgements={**known, **fresh}, remembered=frozenset(known), tokens=prompts.tokens)
+
+    def _prepared(self, query: str, passages: Sequence[str], instruction: str, tenant: str) -> _Prepared:
+        """Reads every passage; in a thread."""
+        found: Sequence[Judgement | None] = [None] * len(passages)
+        keys: Sequence[bytes] = ()
+        if self._cache is not None:
+            every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=self._model)
+            found = self._cache.find(every)
+            keys = [key for key, judgement in zip(every, found, strict=True) if judgement is None]
+        known = {passage: judgement for passage, judgement in zip(passages, found, strict=True) if judgement}
+        missing = [passage for passage in passages if passage not in known]
+        prompts = self._prompts.build(query, missing, instruction) if missing else None
+        return _Prepared(known=known, missing=missing, keys=keys, prompts=prompts)
 
     @contextmanager
     def _admitted(self, prompts: Prompts) -> Iterator[None]:

@@ -19,6 +19,7 @@ def ranking_of(
     judged_by: str,
     truncated: Sequence[bool] | None = None,
     tokens: int = 0,
+    remembered: int = 0,
     blend: Blend | None = None,
 ) -> Ranking:
     """Best first; equal scores stay in recall's order.
@@ -36,7 +37,7 @@ def ranking_of(
         Ranked(candidate=candidate, rank=rank, score=score, relevance=relevance, truncated=was_cut)
         for rank, (candidate, relevance, score, was_cut) in enumerate(rows, start=1)
     )
-    return Ranking(ranked=ranked, judged_by=judged_by, ranked_by=ranked_by, tokens=tokens)
+    return Ranking(ranked=ranked, judged_by=judged_by, ranked_by=ranked_by, tokens=tokens, remembered=remembered)
 
 
 def blended(blend: Blend, logit: float, similarity: float) -> float:

@@ -40,7 +40,7 @@ class Ranking:
     judged_by: str  # the reranker's name, or RECALL_ORDER
     ranked_by: RankedBy
     tokens: int = 0  # tokens computed by the reranker
-    remembered: int = 0  # judgements that were not computed again
+    remembered: int = 0  # candidates whose judgement was not computed again
 
     @property
     def judged(self) -> int:

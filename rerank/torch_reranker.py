@@ -7,6 +7,7 @@ from typing import Self
 
 import numpy as np
 
+from rerank.judgement_cache import JudgementCache
 from rerank.prompt import NO, YES, Prompts
 from rerank.prompted_reranker import PromptedReranker
 from retrieval.deadline import Deadline
@@ -22,13 +23,19 @@ class TorchReranker(PromptedReranker):
 
     @classmethod
     def load(
-        cls, folder: ModelFolder, *, device: str | None = None, dtype: str | None = None, embedder: str | None = None
+        cls,
+        folder: ModelFolder,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        embedder: str | None = None,
+        cache: JudgementCache | None = None,
     ) -> Self:
         """Into memory. `embedder` names the one that finds the candidates: a declared blend is used with no other.
 
         Raises `ModelUnusable`, `SettingInvalid`.
         """
-        return cls.over(TorchJudge.load(folder, device=device, dtype=dtype), folder, embedder=embedder)
+        return cls.over(TorchJudge.load(folder, device=device, dtype=dtype), folder, embedder=embedder, cache=cache)
 
 
 class TorchJudge:

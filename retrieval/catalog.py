@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from enum import Enum
+from typing import Final, Literal, Protocol, TypeAlias
 
 from retrieval.embedder import EmbedderIdentity
 
 DEFAULT_TENANT: Final = "default"
+
+
+class Keep(Enum):
+    """Says that a choice stays what it is; None says already that it goes back to the default."""
+
+    KEEP = "keep"
+
+
+KEEP: Final = Keep.KEEP
+Choice: TypeAlias = str | Literal[Keep.KEEP] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +33,7 @@ class Collection:
     chunk_tokens: int  # the most tokens a chunk may have
     created_at: datetime  # UTC
     instruction: str | None = None  # name of the instruction its searches use unless they bring their own
+    reranker: str | None = None  # name of the reranker that judges its searches; None is the deployment's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +63,14 @@ class Catalog(Protocol):
 
     def remove_collection(self, tenant: str, name: str) -> None: ...
 
-    def set_collection_instruction(self, tenant: str, name: str, instruction: str | None) -> None: ...
+    def change_collection(
+        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+    ) -> Collection:
+        """Chooses anew what is named, all of it or nothing, and returns what the collection is now.
+
+        An instruction has to be published; which rerankers there are, no catalog knows.
+        """
+        ...
 
     def publish_instruction(self, tenant: str, name: str, text: str) -> Instruction:
         """The next version of this name; the same text as the newest version publishes nothing new."""

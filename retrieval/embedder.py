@@ -33,6 +33,7 @@ class Embeddings:
     vectors: Vectors  # (len(texts), dimension)
     tokens: int  # computed, end marks included
     truncated: tuple[int, ...] = ()  # positions of texts that were cut to the model's window
+    remembered: int = 0  # vectors that were not computed again
 
 
 class Embedder(Protocol):

@@ -75,7 +75,7 @@ class ModelFolder:
 
 def find_model(name_or_path: str, *, kind: ModelKind) -> ModelFolder:
     """The model of this name. Raises `ModelNotFound`, `ModelUnusable`."""
-    path = _locate(name_or_path)
+    path = _on_disk(name_or_path) or _fetch(name_or_path)
     config = _read_object(path / "config.json")
     return ModelFolder(
         path=path,
@@ -83,6 +83,15 @@ def find_model(name_or_path: str, *, kind: ModelKind) -> ModelFolder:
         model_type=str(config.get("model_type", "")),
         settings=_settings(path, name_or_path, kind),
     )
+
+
+def name_of(name_or_path: str, *, kind: ModelKind) -> str:
+    """The name that this model's answers carry, told without a download and without reading any weights.
+
+    A hub name whose files are not here is its own. Raises `ModelNotFound`, `ModelUnusable`.
+    """
+    path = _on_disk(name_or_path) or _cached(name_or_path)
+    return name_or_path if path is None else _settings(path, name_or_path, kind).name
 
 
 def revision_of(path: Path) -> str:
@@ -118,7 +127,8 @@ def _hash_file(digest: Any, file: Path, size: int) -> None:
             digest.update(opened.read(_SAMPLE_BYTES))
 
 
-def _locate(name_or_path: str) -> Path:
+def _on_disk(name_or_path: str) -> Path | None:
+    """Bundled, or a folder; None where it can only be a name on the hub."""
     if name_or_path in _BUNDLED:
         for place in _BUNDLED_PLACES:
             if (place / name_or_path / "config.json").is_file():
@@ -129,7 +139,15 @@ def _locate(name_or_path: str) -> Path:
         return folder.resolve()
     if name_or_path.count("/") != 1 or name_or_path.startswith((".", "~", "/")):
         raise ModelNotFound(f"{name_or_path} (bundled are {' and '.join(_BUNDLED)}; a hub name is OWNER/NAME)")
-    return _fetch(name_or_path)
+    return None
+
+
+def _cached(name: str) -> Path | None:
+    """What the hub's local cache has of it."""
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (OSError, HFValidationError):
+        return None
 
 
 def _fetch(name: str) -> Path:
@@ -137,7 +155,10 @@ def _fetch(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=_WANTED_FROM_HUB, ignore_patterns=_UNWANTED_FROM_HUB))
     except (OSError, HFValidationError) as error:  # the library's errors of network, cache and hub are OSErrors
-        raise ModelNotFound(f"{name}: {error}") from error
+        said = " ".join(str(error).split())
+        raise ModelNotFound(
+            f"{name} (the hub did not give it: {said}) Fetch it once where there is a network, or name a folder"
+        ) from error
 
 
 def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:

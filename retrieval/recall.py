@@ -26,6 +26,7 @@ class Recalled:
     recall_ms: float
     fetch_ms: float
     tokens: int  # computed by the embedder
+    query_remembered: bool = False  # the query's vector was not computed again
 
 
 class Recall:
@@ -62,6 +63,7 @@ class Recall:
             recall_ms=1000.0 * (recalled - embedded),
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
+            query_remembered=embeddings.remembered > 0,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:

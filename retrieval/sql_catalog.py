@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any, Final
 import sqlalchemy as sql
 from sqlalchemy.exc import DatabaseError, IntegrityError
 
-from retrieval.catalog import Collection, Instruction
+from retrieval.catalog import KEEP, Choice, Collection, Instruction
 from retrieval.durable import make_folder
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import (
@@ -22,7 +22,10 @@ from retrieval.errors import (
     WriteFailed,
 )
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+UPGRADES: Final[Mapping[int, Sequence[str]]] = {
+    1: ("ALTER TABLE collections ADD COLUMN reranker VARCHAR",),
+}  # version found -> what makes the next one of it; new tables are made wherever they are missing
 _BUSY_MS: Final = 10_000  # milliseconds; how long one writer waits for another's transaction of some milliseconds
 _WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt")  # how SQLite says it
 
@@ -44,6 +47,7 @@ _collections = sql.Table(
     sql.Column("chunk_tokens", sql.Integer, nullable=False),
     sql.Column("created_at", sql.String, nullable=False),  # UTC, ISO 8601
     sql.Column("instruction", sql.String),
+    sql.Column("reranker", sql.String),
 )
 
 _instructions = sql.Table(
@@ -66,7 +70,10 @@ class SqlCatalog:
 
     @classmethod
     def open(cls, path: Path) -> SqlCatalog:
-        """Opens the catalog, and makes it first where there is none. Two processes may do that at once."""
+        """Opens the catalog. One that is missing is made, one of an earlier winnow upgraded; two processes may do so.
+
+        Raises `StoreCorrupt`, also for a catalog of a later winnow, and `WriteFailed`.
+        """
         make_folder(path.parent)
         engine = sql.create_engine(f"sqlite:///{path}")
         sql.event.listen(engine, "connect", _configure)
@@ -83,7 +90,8 @@ class SqlCatalog:
             found = connection.scalar(sql.select(_schema_version.c.version))
             if found is None:
                 connection.execute(sql.insert(_schema_version).values(version=SCHEMA_VERSION))
-            elif found != SCHEMA_VERSION:
+                return
+            if _upgraded(connection, found) != SCHEMA_VERSION:
                 raise StoreCorrupt(f"{self._path}: schema version {found}; this winnow reads {SCHEMA_VERSION}")
 
     def close(self) -> None:
@@ -116,13 +124,21 @@ class SqlCatalog:
             if not removed.rowcount:
                 raise CollectionNotFound(name)
 
-    def set_collection_instruction(self, tenant: str, name: str, instruction: str | None) -> None:
+    def change_collection(
+        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+    ) -> Collection:
+        choices = {"instruction": instruction, "reranker": reranker}
+        changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
+        where = _named(_collections, tenant, name)
         with self._writing() as connection:
-            if instruction is not None:
+            if isinstance(instruction, str):
                 _newest_instruction(connection, tenant, instruction)
-            change = sql.update(_collections).where(_named(_collections, tenant, name)).values(instruction=instruction)
-            if not connection.execute(change).rowcount:
+            if changes:
+                connection.execute(sql.update(_collections).where(where).values(changes))
+            row = connection.execute(sql.select(_collections).where(where)).first()
+            if row is None:
                 raise CollectionNotFound(name)
+            return _collection(row)
 
     def publish_instruction(self, tenant: str, name: str, text: str) -> Instruction:
         with self._writing() as connection:
@@ -189,6 +205,19 @@ def _translated(path: Path) -> Iterator[None]:
         raise WriteFailed(f"{path}: {said}") from error
 
 
+def _upgraded(connection: sql.Connection, version: int) -> int:
+    """One version after the other, inside the transaction that holds the write lock: all of it, or nothing.
+
+    Whoever comes second finds the new version, and has nothing left to do.
+    """
+    while statements := UPGRADES.get(version):
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+        version += 1
+        connection.execute(sql.update(_schema_version).values(version=version))
+    return version
+
+
 def _add_tenant(connection: sql.Connection, tenant: str) -> None:
     known = connection.scalar(sql.select(_tenants.c.name).where(_tenants.c.name == tenant))
     if known is None:
@@ -223,6 +252,7 @@ def _row_of(collection: Collection) -> dict[str, Any]:
         "chunk_tokens": collection.chunk_tokens,
         "created_at": collection.created_at.isoformat(),
         "instruction": collection.instruction,
+        "reranker": collection.reranker,
     }
 
 
@@ -239,6 +269,7 @@ def _collection(row: sql.Row[Any]) -> Collection:
         chunk_tokens=row.chunk_tokens,
         created_at=datetime.fromisoformat(row.created_at),
         instruction=row.instruction,
+        reranker=row.reranker,
     )
 
 

@@ -1,10 +1,10 @@
-"""One vLLM server, asked for scores and vectors of token ids (the only module that names the HTTP client).
+"""What does this vLLM server answer, and is that an answer? (The only module that names the HTTP client.)
 
 Rule 1: ids, never text: the server must render no template and cut nothing (its shipped reranker template ends in the
 wrong token, and its truncation removes the suffix). What is longer than its window it refuses, and so do we.
-Rule 2: a reply is checked before it becomes data: count, order, shape, range, finiteness. Whatever else comes back is
-the server's failure, never a score.
-Rule 3: requests are bounded in tokens and follow each other, so that a deadline that passes leaves little behind.
+Rule 2: a reply is checked before it becomes data: count, order, shape, range, finiteness, and that as many tokens were
+read as were sent. Whatever else comes back is the server's failure, never a score.
+Rule 3: one call is one request. How much goes into one, and to whom, is decided by retrieval/vllm_pool.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 import httpx2
@@ -21,94 +22,152 @@ import numpy as np
 import orjson
 
 from retrieval.deadline import Deadline
-from retrieval.errors import UnavailableError
 from retrieval.records import Vectors
 
 REQUEST_SECONDS_MAX: Final = 120.0  # seconds; a server that is silent for longer is gone
-REQUEST_TOKENS_MAX: Final = 65_536  # tokens of one request; 100 passages of 512 tokens go in one, which vLLM fills best
-REQUEST_INPUTS_MAX: Final = 1_024  # inputs of one request; their vectors are at most 22 MB of reply
-_CONNECT_SECONDS_MAX: Final = 5.0  # seconds; a host that takes longer to say hello is not there
+_CONNECT_SECONDS_MAX: Final = 2.0  # seconds; a host that takes longer to say hello is not there
+_CONNECTIONS_MAX: Final = 256  # to one server; the tokens in flight bound them long before
 _KEPT_ALIVE_SECONDS: Final = 4.0  # vLLM closes a connection that was idle for five
 _TRIES: Final = 2  # it may close one just then, which is worth one more try; nothing else is
 _SAID_CHARACTERS: Final = 300  # of a refusal's body, for the operator
 _JSON: Final = {"Content-Type": "application/json"}
 _BUSY: Final = frozenset({httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE})
+_CLASSIFY: Final = "/classify"
+_POOLING: Final = "/pooling"
+_EMBEDDINGS: Final = "/v1/embeddings"
+
+
+class Fault(StrEnum):
+    """How a call failed, which decides what may follow."""
+
+    GONE = "gone"  # no connection, or it ended before there was an answer
+    BUSY = "busy"  # it said so
+    BROKEN = "broken"  # it answered with something that is no answer
+    SILENT = "silent"  # it said nothing in time
+
+
+class CallFailed(Exception):
+    """A server did not answer a call. `detail` names the address and what was seen, for the operator."""
+
+    def __init__(self, fault: Fault, detail: str) -> None:
+        super().__init__(detail)
+        self.fault = fault
+        self.detail = detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failures:
-    """Which leaves of the error tree a caller wants for what can happen to its call."""
+class ServerFacts:
+    """What a server says about itself."""
 
-    timeout: type[UnavailableError]
-    overloaded: type[UnavailableError]
-    unavailable: type[UnavailableError]
+    model: str  # the name that it wants to hear
+    root: str | None  # where it loaded the model from: a hub name or a folder
+    tokens_max: int | None  # the longest input that it takes
+    paths: frozenset[str]  # the routes that it serves; empty where it does not tell
 
 
 class VllmClient:
     """Talks to `url` (scheme, host, port). Use it from one event loop; `close()` it there.
 
-    Its calls raise the leaves of `failures`.
+    Every call raises `CallFailed`.
     """
 
-    def __init__(self, url: str, failures: Failures) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
-        self._failures = failures
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS_MAX),  # the deadline bounds the rest
-            limits=httpx2.Limits(keepalive_expiry=_KEPT_ALIVE_SECONDS),
+            limits=httpx2.Limits(max_connections=_CONNECTIONS_MAX, keepalive_expiry=_KEPT_ALIVE_SECONDS),
             trust_env=False,  # only api/settings.py reads the environment: no proxy by accident
         )
         self._model: str | None = None
+        self._classify_path = _CLASSIFY
 
     async def close(self) -> None:
         """Ends its connections."""
         await self._http.aclose()
 
-    async def classify(self, inputs: Sequence[Sequence[int]], deadline: Deadline) -> list[float]:
+    async def classify(self, inputs: Sequence[Sequence[int]], *, salt: str, deadline: Deadline) -> list[float]:
         """The one probability that a reranker's head gives each input: sigmoid(logit_yes - logit_no), in [0, 1].
 
-        A head with another number of classes is `unavailable`.
+        Computed prefixes are shared only among calls with the same `salt`. A head with another number of classes is
+        a broken answer.
         """
-        return [
-            self._probability(row)
-            for batch in _batches(inputs)
-            for row in await self._asked("/classify", batch, {}, deadline)
-        ]
+        try:
+            rows = await self._classified(inputs, salt, deadline)
+        except _NoSuchRoute:
+            if self._classify_path == _POOLING:
+                self._classify_path = _CLASSIFY  # it has neither; ask as usual if it ever comes back as another
+                raise
+            self._classify_path = _POOLING
+            rows = await self._classified(inputs, salt, deadline)
+        return [self._probability(row) for row in rows]
 
-    async def embed(self, inputs: Sequence[Sequence[int]], *, width: int, deadline: Deadline) -> Vectors:
+    async def embed(self, inputs: Sequence[Sequence[int]], *, width: int, salt: str, deadline: Deadline) -> Vectors:
         """The pooled vector of each input, (len(inputs), width), as the server has it.
 
-        A model of another width is `unavailable`.
+        A model of another width is a broken answer.
         """
-        wanted = {"encoding_format": "base64"}  # float32 as it is, a quarter of the bytes of decimals
+        wanted = {"encoding_format": "base64", "cache_salt": salt}  # float32 as it is, a quarter of the decimals' bytes
         vectors = np.empty((len(inputs), width), dtype=np.float32)
-        place = 0
-        for batch in _batches(inputs):
-            for row in await self._asked("/v1/embeddings", batch, wanted, deadline):
-                vectors[place] = self._vector(row, width)
-                place += 1
+        for place, row in enumerate(await self._asked(_EMBEDDINGS, inputs, wanted, deadline)):
+            vectors[place] = self._vector(row, width)
         return vectors
 
+    async def facts(self, deadline: Deadline) -> ServerFacts:
+        """Asked anew each time: it may have been started again as another."""
+        served = await self._served(deadline)
+        try:
+            described = await self._request("GET", "/openapi.json", deadline)
+        except _NoSuchRoute:
+            described = {}
+        paths = described.get("paths")
+        root, tokens_max = served.get("root"), served.get("max_model_len")
+        return ServerFacts(
+            model=served["id"],
+            root=root if isinstance(root, str) else None,
+            tokens_max=tokens_max if type(tokens_max) is int else None,
+            paths=frozenset(paths) if isinstance(paths, dict) else frozenset(),
+        )
+
+    async def tokens_of(self, text: str, deadline: Deadline) -> list[int] | None:
+        """What the server's own tokenizer makes of this text; None where it does not tell."""
+        body = {"model": await self._served_model(deadline), "prompt": text, "add_special_tokens": False}
+        try:
+            said = (await self._request("POST", "/tokenize", deadline, body)).get("tokens")
+        except _NoSuchRoute:
+            return None
+        if not isinstance(said, list) or not all(type(token) is int for token in said):
+            raise self._broken("/tokenize", "the reply has no tokens")
+        return said
+
+    async def _classified(self, inputs: Sequence[Sequence[int]], salt: str, deadline: Deadline) -> list[dict[str, Any]]:
+        """Versions that have no route of this name have the general one."""
+        options = {"cache_salt": salt} | ({"task": "classify"} if self._classify_path == _POOLING else {})
+        return await self._asked(self._classify_path, inputs, options, deadline)
+
     async def _asked(
-        self, path: str, batch: Sequence[Sequence[int]], options: dict[str, str], deadline: Deadline
+        self, path: str, inputs: Sequence[Sequence[int]], options: dict[str, str], deadline: Deadline
     ) -> list[dict[str, Any]]:
         """The reply's rows in the order of the inputs, each exactly once."""
-        body = {"model": await self._served_model(deadline), "input": batch, **options}
-        rows = (await self._request("POST", path, deadline, body)).get("data")
+        body = {"model": await self._served_model(deadline), "input": inputs, **options}
+        reply = await self._request("POST", path, deadline, body)
+        rows, usage = reply.get("data"), reply.get("usage")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise self._unavailable(path, "the reply has no rows")
+            raise self._broken(path, "the reply has no rows")
         places = [row.get("index") for row in rows]
-        if not all(type(place) is int for place in places) or sorted(places) != list(range(len(batch))):
-            raise self._unavailable(path, f"{len(rows)} rows for {len(batch)} inputs, or not one for each")
+        if not all(type(place) is int for place in places) or sorted(places) != list(range(len(inputs))):
+            raise self._broken(path, f"{len(rows)} rows for {len(inputs)} inputs, or not one for each")
+        sent = sum(map(len, inputs))
+        if isinstance(usage, dict) and usage.get("prompt_tokens", sent) != sent:
+            raise self._broken(path, f"it read {usage['prompt_tokens']} tokens, and {sent} were sent")
         return sorted(rows, key=lambda row: int(row["index"]))
 
     def _probability(self, row: dict[str, Any]) -> float:
-        found = row.get("probs")
+        found = row.get("data" if self._classify_path == _POOLING else "probs")
         if not isinstance(found, list) or len(found) != 1:
-            raise self._unavailable("/classify", "a row without exactly one score; was it started with the right head?")
+            raise self._broken(self._classify_path, "a row without exactly one score; has it the right head?")
         score = found[0]
         if type(score) not in (float, int) or not 0.0 <= score <= 1.0:
-            raise self._unavailable("/classify", f"the score {score!r} is no probability")
+            raise self._broken(self._classify_path, f"the score {score!r} is no probability")
         return float(score)
 
     def _vector(self, row: dict[str, Any], width: int) -> Vectors:
@@ -116,39 +175,45 @@ class VllmClient:
         try:
             found = np.frombuffer(base64.b64decode(written or "", validate=True), dtype="<f4")
         except (binascii.Error, TypeError, ValueError) as error:  # no text, no base64, or no whole number of float32
-            raise self._unavailable("/v1/embeddings", f"a row without a vector: {error}") from error
+            raise self._broken(_EMBEDDINGS, f"a row without a vector: {error}") from error
         if len(found) != width:
-            raise self._unavailable("/v1/embeddings", f"a vector of {len(found)} numbers; the model here has {width}")
+            raise self._broken(_EMBEDDINGS, f"a vector of {len(found)} numbers; the model here has {width}")
         if not np.isfinite(found).all():
-            raise self._unavailable("/v1/embeddings", "a vector with a number that is not finite")
+            raise self._broken(_EMBEDDINGS, "a vector with a number that is not finite")
         return found
 
     async def _served_model(self, deadline: Deadline) -> str:
         """The name that the server wants to hear; asked once."""
         if self._model is None:
-            served = (await self._request("GET", "/v1/models", deadline)).get("data")
-            first = served[0] if isinstance(served, list) and served else None
-            if not isinstance(first, dict) or not isinstance(first.get("id"), str):
-                raise self._unavailable("/v1/models", "it names no model")
-            self._model = first["id"]
+            self._model = (await self._served(deadline))["id"]
         return self._model
+
+    async def _served(self, deadline: Deadline) -> dict[str, Any]:
+        served = (await self._request("GET", "/v1/models", deadline)).get("data")
+        first = served[0] if isinstance(served, list) and served else None
+        if not isinstance(first, dict) or not isinstance(first.get("id"), str):
+            raise self._broken("/v1/models", "it names no model")
+        return first
 
     async def _request(self, method: str, path: str, deadline: Deadline, body: object = None) -> dict[str, Any]:
         seconds = min(deadline.remaining_seconds, REQUEST_SECONDS_MAX)
         if not seconds:
-            raise self._failures.timeout(f"{self.url}{path}: not asked any more")
+            raise CallFailed(Fault.SILENT, f"{self.url}{path}: not asked any more")
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds):  # ending a call closes its connection, and vLLM then drops its work
                 response = await self._send(method, path, body)
         except TimeoutError as error:
-            raise self._failures.timeout(f"{self.url}{path}: no answer within {seconds:.1f} s") from error
+            raise CallFailed(Fault.SILENT, f"{self.url}{path}: no answer within {seconds:.1f} s") from error
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            raise self._unavailable(path, repr(error)) from error
+            self._model = None  # what comes back may be another
+            raise CallFailed(Fault.GONE, f"{self.url}{path}: {error!r}") from error
         if response.status_code in _BUSY:
-            raise self._failures.overloaded(f"{self.url}{path}: status {response.status_code}")
+            raise CallFailed(Fault.BUSY, f"{self.url}{path}: status {response.status_code}")
         if response.status_code != httpx2.codes.OK:
             self._model = None  # it may have been started again with another one
-            raise self._unavailable(path, f"status {response.status_code}: {response.text[:_SAID_CHARACTERS]}")
+            said = f"{self.url}{path}: status {response.status_code}: {response.text[:_SAID_CHARACTERS]}"
+            is_unknown = response.status_code in _NO_ROUTE and b'"error"' not in response.content
+            raise _NoSuchRoute(said) if is_unknown else CallFailed(Fault.BROKEN, said)
         return self._object(path, response.content)
 
     async def _send(self, method: str, path: str, body: object) -> httpx2.Response:
@@ -165,24 +230,20 @@ class VllmClient:
         try:
             reply = orjson.loads(content)
         except orjson.JSONDecodeError as error:
-            raise self._unavailable(path, "the reply is not JSON") from error
+            raise self._broken(path, "the reply is not JSON") from error
         if not isinstance(reply, dict):
-            raise self._unavailable(path, "the reply is no object")
+            raise self._broken(path, "the reply is no object")
         return reply
 
-    def _unavailable(self, path: str, what: str) -> UnavailableError:
-        return self._failures.unavailable(f"{self.url}{path}: {what}")
+    def _broken(self, path: str, what: str) -> CallFailed:
+        return CallFailed(Fault.BROKEN, f"{self.url}{path}: {what}")
 
 
-def _batches(inputs: Sequence[Sequence[int]]) -> Iterator[list[Sequence[int]]]:
-    """In their order; an input longer than the bound is a batch by itself."""
-    batch: list[Sequence[int]] = []
-    tokens = 0
-    for ids in inputs:
-        if batch and (tokens + len(ids) > REQUEST_TOKENS_MAX or len(batch) == REQUEST_INPUTS_MAX):
-            yield batch
-            batch, tokens = [], 0
-        batch.append(ids)
-        tokens += len(ids)
-    if batch:
-        yield batch
+class _NoSuchRoute(CallFailed):
+    """The server has no such route. (That it has no such model is told with the same status, as an `error`.)"""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Fault.BROKEN, detail)
+
+
+_NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})

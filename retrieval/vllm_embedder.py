@@ -1,7 +1,7 @@
-"""Qwen3-Embedding, on a vLLM server.
+"""Qwen3-Embedding, on one or several vLLM servers.
 
 The folder of the same model lies here too: its tokenizer makes the ids, and its weights' hash is the identity, so that
-an index that was built in process can be searched through the server, and the other way round.
+an index that was built in process can be searched through a server, and the other way round.
 """
 
 from __future__ import annotations
@@ -15,28 +15,33 @@ from retrieval.model_folder import ModelFolder
 from retrieval.pooled_embedder import PooledEmbedder
 from retrieval.qwen_config import QwenConfig
 from retrieval.records import Vectors
-from retrieval.vllm_client import Failures, VllmClient
+from retrieval.vllm_pool import Failures, VllmPool
 
-EMBEDDER_FAILURES: Final = Failures(timeout=EmbedderUnavailable, overloaded=Overloaded, unavailable=EmbedderUnavailable)
+EMBEDDER_FAILURES: Final = Failures(
+    timeout=EmbedderUnavailable,
+    overloaded=Overloaded,
+    unavailable=EmbedderUnavailable,
+    breaker_open=EmbedderUnavailable,
+)
 
 
 class VllmEmbedder(PooledEmbedder):
-    """An `Embedder` on a `VllmClient` with `EMBEDDER_FAILURES`."""
+    """An `Embedder` on a `VllmPool` with `EMBEDDER_FAILURES`."""
 
     @classmethod
-    def load(cls, folder: ModelFolder, client: VllmClient, *, dimension: int | None = None) -> Self:
-        """Asks the server nothing yet. Raises `ModelUnusable`, `SettingInvalid`."""
-        states = _ServedStates(client, width=QwenConfig.read(folder.path).hidden)
+    def load(cls, folder: ModelFolder, pool: VllmPool, *, dimension: int | None = None) -> Self:
+        """Asks the servers nothing yet. Raises `ModelUnusable`, `SettingInvalid`."""
+        states = _ServedStates(pool, width=QwenConfig.read(folder.path).hidden)
         return cls.over(states, folder, dimension=dimension)
 
 
 class _ServedStates:
-    """The server's pooled vectors. It brings them to length one, which cutting and doing so again survives."""
+    """The servers' pooled vectors. They bring them to length one, which cutting and doing so again survives."""
 
-    def __init__(self, client: VllmClient, *, width: int) -> None:
-        self.runs_on = f"vLLM at {client.url}"
-        self._client = client
+    def __init__(self, pool: VllmPool, *, width: int) -> None:
+        self.runs_on = pool.runs_on
+        self._pool = pool
         self._width = width
 
     async def last_states(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        return await self._client.embed(sequences, width=self._width, deadline=Deadline.never())
+        return await self._pool.embed(sequences, width=self._width, deadline=Deadline.never())

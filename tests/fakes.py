@@ -5,6 +5,7 @@ Rule 1: a fake keeps its contract: a test that passes here must mean something. 
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from rerank.prompt import Prompts
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.deadline import Deadline
 from retrieval.durable import write_errors
@@ -212,9 +214,8 @@ class ScriptedRecall:
 class PrefersWord:
     """Judges by one word: 0.9 where the passage has it, 0.1 where it has not. Implements `Reranker`."""
 
-    name = "prefers-word"
-
-    def __init__(self, word: str) -> None:
+    def __init__(self, word: str, *, name: str = "prefers-word") -> None:
+        self.name = name
         self._word = word
         self.instructions: list[str] = []  # under which it judged, in order
 
@@ -238,6 +239,27 @@ class PrefersWord:
             for rank, place in enumerate(order, start=1)
         )
         return Ranking(ranked=ranked, judged_by=self.name, ranked_by=RankedBy.RELEVANCE, tokens=10 * len(candidates))
+
+
+class CountingJudge:
+    """Says of every prompt how long its passage's part is, and remembers what it was asked. Implements `Judge`.
+
+    Given a failure it raises that instead; given `said` it answers with those very numbers.
+    """
+
+    runs_on = "fingers"
+
+    def __init__(self, *, failure: RerankError | None = None, said: Sequence[float] | None = None) -> None:
+        self.failure = failure
+        self.said = said
+        self.asked: list[int] = []  # prompts of each call
+
+    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
+        self.asked.append(len(prompts.tails))
+        await asyncio.sleep(0)  # as a judge that has to wait: others get their turn
+        if self.failure is not None:
+            raise self.failure
+        return [len(tail) / 7 - 3 for tail in prompts.tails] if self.said is None else self.said
 
 
 class FailingReranker:

@@ -82,7 +82,7 @@ def service(winnow: Command) -> Iterator[Service]:
 
 
 def test_servers_come_go_and_come_back(service: Service, winnow: Command, models: dict[str, str]) -> None:
-    """The door is open before they are; a killed one costs the ranking and not the answer; the end is the end of all."""
+    """The door is open before they are; a killed one costs the ranking, not the answer; winnow's end is theirs."""
     logs = {role: winnow.data / "vllm" / f"{role}.log" for role in ("rerank", "embed")}
     with httpx2.Client(base_url=service.url, timeout=60) as client:
 

@@ -14,7 +14,7 @@ import pytest
 from retrieval.catalog import Catalog, Collection
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionExists, CollectionNotFound, InstructionNotFound, StoreCorrupt, WriteFailed
-from retrieval.sql_catalog import SqlCatalog
+from retrieval.sql_catalog import SCHEMA_VERSION, SqlCatalog
 
 
 @pytest.fixture
@@ -29,7 +29,9 @@ def catalog(path: Path) -> Iterator[Catalog]:
     opened.close()
 
 
-def collection(name: str, *, tenant: str = "default", instruction: str | None = None) -> Collection:
+def collection(
+    name: str, *, tenant: str = "default", instruction: str | None = None, reranker: str | None = None
+) -> Collection:
     return Collection(
         tenant=tenant,
         name=name,
@@ -37,13 +39,16 @@ def collection(name: str, *, tenant: str = "default", instruction: str | None = 
         chunk_tokens=256,
         created_at=datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC),
         instruction=instruction,
+        reranker=reranker,
     )
 
 
 def test_a_collection_comes_back_as_it_was_added(catalog: Catalog) -> None:
     """With its embedder's whole identity, and a time that still knows its zone."""
-    catalog.add_collection(collection("laws", instruction=None))
-    assert catalog.collection("default", "laws") == collection("laws")
+    catalog.add_collection(collection("laws", reranker="large"))
+    catalog.add_collection(collection("acts"))
+    assert catalog.collection("default", "laws") == collection("laws", reranker="large")
+    assert catalog.collection("default", "acts") == collection("acts")
     assert catalog.collection("default", "laws").created_at.tzinfo is not None
 
 
@@ -69,8 +74,10 @@ def test_what_is_not_there_is_not_found(catalog: Catalog) -> None:
     for attempt in (
         lambda: catalog.collection("default", "laws"),
         lambda: catalog.remove_collection("default", "laws"),
-        lambda: catalog.set_collection_instruction("default", "laws", "newest first"),
-        lambda: catalog.set_collection_instruction("default", "laws", None),
+        lambda: catalog.change_collection("default", "laws", instruction="newest first"),
+        lambda: catalog.change_collection("default", "laws", instruction=None),
+        lambda: catalog.change_collection("default", "laws", reranker="large"),
+        lambda: catalog.change_collection("default", "laws"),
     ):
         with pytest.raises(CollectionNotFound, match="laws"):
             attempt()
@@ -106,12 +113,29 @@ def test_a_collection_names_an_instruction_that_exists(catalog: Catalog) -> None
     """It can be set, set back, and not be set to something unknown."""
     catalog.add_collection(collection("laws"))
     with pytest.raises(InstructionNotFound, match="recency"):
-        catalog.set_collection_instruction("default", "laws", "recency")
+        catalog.change_collection("default", "laws", instruction="recency")
     catalog.publish_instruction("default", "recency", "Prefer recent documents")
-    catalog.set_collection_instruction("default", "laws", "recency")
+    catalog.change_collection("default", "laws", instruction="recency")
     assert catalog.collection("default", "laws").instruction == "recency"
-    catalog.set_collection_instruction("default", "laws", None)
+    catalog.change_collection("default", "laws", instruction=None)
     assert catalog.collection("default", "laws").instruction is None
+
+
+def test_a_change_touches_what_it_names_and_nothing_else(catalog: Catalog) -> None:
+    """What is kept differs from what goes back to the default; a change that is refused changes nothing."""
+    catalog.add_collection(collection("laws", reranker="large"))
+    catalog.add_collection(collection("acts"))
+    catalog.publish_instruction("default", "recency", "Prefer recent documents")
+    changed = catalog.change_collection("default", "laws", instruction="recency")
+    assert (changed.instruction, changed.reranker) == ("recency", "large")
+    changed = catalog.change_collection("default", "laws", reranker="small")
+    assert (changed.instruction, changed.reranker) == ("recency", "small")
+    with pytest.raises(InstructionNotFound):
+        catalog.change_collection("default", "laws", instruction="none", reranker=None)
+    assert catalog.change_collection("default", "laws") == changed == catalog.collection("default", "laws")
+    changed = catalog.change_collection("default", "laws", instruction=None, reranker=None)
+    assert (changed.instruction, changed.reranker) == (None, None)
+    assert catalog.collection("default", "acts") == collection("acts")
 
 
 @pytest.mark.parametrize("hostile", ["'; DROP TABLE collections; --", '" OR 1=1', "%", "法律", "a\x00b"])
@@ -190,3 +214,115 @@ def test_a_place_that_cannot_be_written_is_a_failed_write(tmp_path: Path) -> Non
     (tmp_path / "catalog.sqlite").mkdir()
     with pytest.raises(WriteFailed, match=r"catalog\.sqlite"):
         SqlCatalog.open(tmp_path / "catalog.sqlite")
+
+
+VERSION_1 = """
+CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));
+CREATE TABLE tenants (name VARCHAR NOT NULL, PRIMARY KEY (name));
+CREATE TABLE collections (
+    tenant VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    embedder_name VARCHAR NOT NULL,
+    embedder_revision VARCHAR NOT NULL,
+    embedder_dimension INTEGER NOT NULL,
+    embedder_prompt_format VARCHAR NOT NULL,
+    chunk_tokens INTEGER NOT NULL,
+    created_at VARCHAR NOT NULL,
+    instruction VARCHAR,
+    PRIMARY KEY (tenant, name),
+    FOREIGN KEY(tenant) REFERENCES tenants (name)
+);
+CREATE TABLE instructions (
+    tenant VARCHAR NOT NULL,
+    name VARCHAR NOT NULL,
+    version INTEGER NOT NULL,
+    text VARCHAR NOT NULL,
+    created_at VARCHAR NOT NULL,
+    PRIMARY KEY (tenant, name, version),
+    FOREIGN KEY(tenant) REFERENCES tenants (name)
+);
+INSERT INTO schema_version VALUES (1);
+INSERT INTO tenants VALUES ('default');
+INSERT INTO collections VALUES
+    ('default', 'laws', 'winnow-embed', 'abc', 384, 'qwen3-1', 256, '2026-02-03T04:05:06.000789+00:00', 'recency');
+INSERT INTO instructions VALUES
+    ('default', 'recency', 1, 'Prefer recent documents', '2026-02-03T04:05:06.000789+00:00');
+"""  # as the first winnow wrote it; never to be changed
+
+
+@pytest.fixture
+def version_1(path: Path) -> Path:
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(VERSION_1)
+    connection.close()
+    return path
+
+
+def schema_of(path: Path) -> tuple[int, list[str]]:
+    """The version it says, and the columns of its collections."""
+    connection = sqlite3.connect(path)
+    version = connection.execute("SELECT version FROM schema_version").fetchall()
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(collections)")]
+    connection.close()
+    assert len(version) == 1
+    return version[0][0], columns
+
+
+def test_a_catalog_of_version_1_is_upgraded_with_all_that_is_in_it(version_1: Path) -> None:
+    """Its collections have chosen no reranker yet, and may now."""
+    catalog = SqlCatalog.open(version_1)
+    laws = catalog.collection("default", "laws")
+    assert (laws.embedder.name, laws.chunk_tokens, laws.instruction, laws.reranker) == (
+        "winnow-embed", 256, "recency", None
+    )  # fmt: skip
+    assert catalog.instruction("default", "recency").text == "Prefer recent documents"
+    assert catalog.change_collection("default", "laws", reranker="large").reranker == "large"
+    catalog.close()
+    version, columns = schema_of(version_1)
+    assert (version, columns[-1]) == (SCHEMA_VERSION, "reranker")
+    again = SqlCatalog.open(version_1)
+    assert again.collection("default", "laws").reranker == "large"
+    again.close()
+
+
+def test_an_upgraded_catalog_has_the_schema_of_a_new_one(version_1: Path, tmp_path: Path) -> None:
+    """So that both are upgraded alike the next time."""
+    SqlCatalog.open(version_1).close()
+    SqlCatalog.open(tmp_path / "new.sqlite").close()
+    assert schema_of(version_1) == schema_of(tmp_path / "new.sqlite")
+
+
+def test_two_processes_upgrade_at_once(version_1: Path) -> None:
+    """One of them does it, the other finds it done; both go on to write."""
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for done in [pool.submit(_publish_some, version_1, worker) for worker in range(2)]:
+            done.result()
+    catalog = SqlCatalog.open(version_1)
+    assert len(catalog.instructions("default")) == 21
+    assert catalog.collection("default", "laws").reranker is None
+    catalog.close()
+
+
+def test_an_upgrade_that_fails_leaves_the_catalog_as_it_was(version_1: Path) -> None:
+    """Here the column is there already, put there by nobody we know."""
+    with sqlite3.connect(version_1) as connection:
+        connection.execute("ALTER TABLE collections ADD COLUMN reranker VARCHAR")
+    connection.close()
+    before = schema_of(version_1)
+    with pytest.raises(WriteFailed, match="duplicate column"):
+        SqlCatalog.open(version_1)
+    assert schema_of(version_1) == before == (1, before[1])
+
+
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
+def test_a_schema_that_no_upgrade_leads_from_is_refused_untouched(version_1: Path, version: int) -> None:
+    """Also by an older winnow that meets a newer one's catalog."""
+    with sqlite3.connect(version_1) as connection:
+        connection.execute("UPDATE schema_version SET version = ?", [version])
+    connection.close()
+    before = schema_of(version_1)
+    with pytest.raises(StoreCorrupt, match=f"schema version {version}; this winnow reads {SCHEMA_VERSION}"):
+        SqlCatalog.open(version_1)
+    assert schema_of(version_1) == before

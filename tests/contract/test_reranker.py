@@ -13,6 +13,7 @@ import torch
 from transformers import Qwen3ForCausalLM
 
 from rerank.instruction import DEFAULT_INSTRUCTION
+from rerank.judgement_cache import JudgementCache
 from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
 from rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
 from rerank.torch_reranker import TorchJudge, TorchReranker
@@ -36,7 +37,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", blend=BLEND)), kind="reranker")
 
 
-@pytest.fixture(params=["recall order", "prefers word", "torch", "torch with blend"])
+@pytest.fixture(params=["recall order", "prefers word", "torch", "torch with blend", "torch that remembers"])
 def reranker(request: pytest.FixtureRequest, tiny: ModelFolder) -> Reranker:
     match request.param:
         case "recall order":
@@ -45,8 +46,14 @@ def reranker(request: pytest.FixtureRequest, tiny: ModelFolder) -> Reranker:
             return PrefersWord("days")
         case "torch":
             return TorchReranker.load(tiny)
+        case "torch that remembers":
+            return TorchReranker.load(tiny, cache=new_cache())
         case _:
             return TorchReranker.load(tiny, embedder="tiny-embed")
+
+
+def new_cache() -> JudgementCache:
+    return JudgementCache(bytes_max=1_000_000, seconds_max=3_600, secret=b"s" * 32)
 
 
 def candidates_of(*passages: str, title: str = "", similarity: float | None = 0.5) -> list[Candidate]:
@@ -189,6 +196,23 @@ def test_repeated_passages_are_judged_once(tiny: ModelFolder) -> None:
     assert len({each.relevance for each in often.ranked}) == 2
 
 
+@pytest.mark.parametrize("embedder", [None, "tiny-embed"])
+def test_a_remembered_ranking_is_the_fresh_one(tiny: ModelFolder, embedder: str | None) -> None:
+    """To the bit: places, scores, relevances, marks. Judged beside others, a passage moves in its last digits only."""
+    given = candidates_of(ENGLISH, CHINESE, ENGLISH * 1_000, CHINESE, "", title="法")
+    reranker = TorchReranker.load(tiny, embedder=embedder, cache=new_cache())
+    fresh, again = rank(reranker, given), rank(reranker, given)
+    assert again.ranked == fresh.ranked
+    assert (again.ranked_by, again.judged_by) == (fresh.ranked_by, fresh.judged_by)
+    assert (fresh.remembered, again.remembered, again.tokens) == (0, len(given), 0)
+    half = TorchReranker.load(tiny, embedder=embedder, cache=new_cache())
+    rank(half, given[:2])
+    mixed = rank(half, given)
+    assert mixed.remembered == 3
+    assert [each.candidate for each in mixed.ranked] == [each.candidate for each in fresh.ranked]
+    assert [each.score for each in mixed.ranked] == pytest.approx([each.score for each in fresh.ranked], abs=1e-6)
+
+
 def test_a_blend_is_used_with_its_embedder_only(tiny: ModelFolder) -> None:
     """Weights fitted to one embedder's similarities mean nothing for another's."""
     given = candidates_of(ENGLISH, CHINESE)
@@ -238,5 +262,9 @@ async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:
 def limited(path: Path, *, tokens_waiting_max: int) -> TorchReranker:
     judge = TorchJudge.load(find_model(str(path), kind="reranker"), device="cpu")
     return TorchReranker(
-        judge, PromptBuilder.load(path, tokens_max=5_000), name="limited", tokens_waiting_max=tokens_waiting_max
+        judge,
+        PromptBuilder.load(path, tokens_max=5_000),
+        name="limited",
+        revision="1",
+        tokens_waiting_max=tokens_waiting_max,
     )

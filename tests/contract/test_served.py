@@ -7,6 +7,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from retrieval.qwen_runtime import QwenRuntime
 from retrieval.tokens import ScaffoldTokenizer
 from retrieval.vllm_client import VllmClient
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
+from retrieval.vllm_pool import Failures, VllmPool
 from tests.contract.test_embedder import TEXTS
 from tests.contract.test_reranker import BLEND, CHINESE, ENGLISH, QUERY, candidates_of
 from tests.loopback import Answer, Asked, Loopback, Said, base64_of, serving
@@ -62,20 +64,33 @@ def server_of(folder: ModelFolder) -> Answer:
     return answer
 
 
-@pytest.fixture
-async def judging(judge: ModelFolder) -> AsyncIterator[tuple[Loopback, VllmClient]]:
-    async with serving(server_of(judge)) as server:
-        client = VllmClient(server.url, RERANKER_FAILURES)
-        yield server, client
-        await client.close()
+async def unquestioned(_client: VllmClient, _deadline: Deadline) -> None:
+    """A `Proof` that any server passes: these models rank by noise."""
+
+
+@asynccontextmanager
+async def pool_of(url: str, failures: Failures) -> AsyncIterator[VllmPool]:
+    pool = VllmPool([url], failures, proof=unquestioned)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def served(folder: ModelFolder, pool: VllmPool, *, embedder: str | None = None) -> VllmReranker:
+    return VllmReranker.load(folder, pool, secret=b"secret", embedder=embedder)
 
 
 @pytest.fixture
-async def embedding(embed: ModelFolder) -> AsyncIterator[VllmClient]:
-    async with serving(server_of(embed)) as server:
-        client = VllmClient(server.url, EMBEDDER_FAILURES)
-        yield client
-        await client.close()
+async def judging(judge: ModelFolder) -> AsyncIterator[tuple[Loopback, VllmPool]]:
+    async with serving(server_of(judge)) as server, pool_of(server.url, RERANKER_FAILURES) as pool:
+        yield server, pool
+
+
+@pytest.fixture
+async def embedding(embed: ModelFolder) -> AsyncIterator[VllmPool]:
+    async with serving(server_of(embed)) as server, pool_of(server.url, EMBEDDER_FAILURES) as pool:
+        yield pool
 
 
 async def ranked(reranker: Reranker, *passages: str, similarity: float | None = 0.5) -> Ranking:
@@ -90,40 +105,40 @@ async def ranked(reranker: Reranker, *passages: str, similarity: float | None = 
 
 @pytest.mark.parametrize("embedder", [None, "tiny-embed"])
 async def test_the_ranking_is_that_of_the_model_in_this_process(
-    judging: tuple[Loopback, VllmClient], judge: ModelFolder, embedder: str | None
+    judging: tuple[Loopback, VllmPool], judge: ModelFolder, embedder: str | None
 ) -> None:
     """Order, scores, relevances, truncation, tokens, judge: nobody can tell which of the two answered."""
     passages = (ENGLISH, CHINESE, "", ENGLISH, "<|im_end|> \ud800", ENGLISH * 1_000)
-    served = await ranked(VllmReranker.load(judge, judging[1], embedder=embedder), *passages)
+    through = await ranked(served(judge, judging[1], embedder=embedder), *passages)
     here = await ranked(TorchReranker.load(judge, device="cpu", embedder=embedder), *passages)
-    assert served.ranked_by is (RankedBy.BLEND if embedder else RankedBy.RELEVANCE)
-    assert (served.ranked_by, served.judged_by, served.tokens) == (here.ranked_by, here.judged_by, here.tokens)
-    for one, other in zip(served.ranked, here.ranked, strict=True):
+    assert through.ranked_by is (RankedBy.BLEND if embedder else RankedBy.RELEVANCE)
+    assert (through.ranked_by, through.judged_by, through.tokens) == (here.ranked_by, here.judged_by, here.tokens)
+    for one, other in zip(through.ranked, here.ranked, strict=True):
         assert (one.candidate, one.truncated) == (other.candidate, other.truncated)
         assert one.relevance == pytest.approx(other.relevance, abs=1e-5)
         assert one.score == pytest.approx(other.score, abs=1e-5)
     assert np.std([each.relevance for each in here.ranked]) > 0.01, "scores that are all alike would prove nothing"
 
 
-async def test_repeated_passages_are_sent_once(judging: tuple[Loopback, VllmClient], judge: ModelFolder) -> None:
+async def test_repeated_passages_are_sent_once(judging: tuple[Loopback, VllmPool], judge: ModelFolder) -> None:
     """A corpus full of copies costs what its different texts cost."""
-    server, client = judging
-    assert len((await ranked(VllmReranker.load(judge, client), *[ENGLISH, CHINESE] * 5)).ranked) == 10
+    server, pool = judging
+    assert len((await ranked(served(judge, pool), *[ENGLISH, CHINESE] * 5)).ranked) == 10
     assert [len(body["input"]) for body in server.bodies("/classify")] == [2]
 
 
-async def test_nothing_to_rank_asks_nobody(judging: tuple[Loopback, VllmClient], judge: ModelFolder) -> None:
+async def test_nothing_to_rank_asks_nobody(judging: tuple[Loopback, VllmPool], judge: ModelFolder) -> None:
     """Recall may find nothing."""
-    server, client = judging
-    assert (await ranked(VllmReranker.load(judge, client))).ranked == ()
+    server, pool = judging
+    assert (await ranked(served(judge, pool))).ranked == ()
     assert server.asked == []
 
 
-async def test_a_passed_deadline_is_a_timeout(judging: tuple[Loopback, VllmClient], judge: ModelFolder) -> None:
+async def test_a_passed_deadline_is_a_timeout(judging: tuple[Loopback, VllmPool], judge: ModelFolder) -> None:
     """And the server does not hear of it."""
-    server, client = judging
+    server, pool = judging
     with pytest.raises(RerankTimeout):
-        await VllmReranker.load(judge, client).rank(
+        await served(judge, pool).rank(
             QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.after_ms(0)
         )
     assert server.asked == []
@@ -133,13 +148,11 @@ async def test_a_server_that_is_not_there_is_said_to_be(judge: ModelFolder, embe
     """Each part by its own name: what answers without a judge does not answer without vectors."""
     async with serving(server_of(judge)) as server:
         url = server.url
-    one, other = VllmClient(url, RERANKER_FAILURES), VllmClient(url, EMBEDDER_FAILURES)
-    with pytest.raises(RerankUnavailable, match=url):
-        await ranked(VllmReranker.load(judge, one), ENGLISH)
-    with pytest.raises(EmbedderUnavailable, match=url):
-        await VllmEmbedder.load(embed, other).embed_passages(["a"])
-    await one.close()
-    await other.close()
+    async with pool_of(url, RERANKER_FAILURES) as one, pool_of(url, EMBEDDER_FAILURES) as other:
+        with pytest.raises(RerankUnavailable, match=url):
+            await ranked(served(judge, one), ENGLISH)
+        with pytest.raises(EmbedderUnavailable, match=url):
+            await VllmEmbedder.load(embed, other).embed_passages(["a"])
 
 
 async def test_a_busy_embedder_is_overload(embed: ModelFolder) -> None:
@@ -148,43 +161,40 @@ async def test_a_busy_embedder_is_overload(embed: ModelFolder) -> None:
     async def answer(_: Asked) -> Said:
         return Said(body={}, status=503)
 
-    async with serving(answer) as server:
-        client = VllmClient(server.url, EMBEDDER_FAILURES)
+    async with serving(answer) as server, pool_of(server.url, EMBEDDER_FAILURES) as pool:
         with pytest.raises(Overloaded):
-            await VllmEmbedder.load(embed, client).embed_queries(["a"])
-        await client.close()
+            await VllmEmbedder.load(embed, pool).embed_queries(["a"])
 
 
 @pytest.mark.parametrize("dimension", [None, 32])
 async def test_the_vectors_are_those_of_the_model_in_this_process(
-    embedding: VllmClient, embed: ModelFolder, dimension: int | None
+    embedding: VllmPool, embed: ModelFolder, dimension: int | None
 ) -> None:
     """Passages and queries, cut and normalised alike, with the same count of tokens: an index serves both."""
-    served = VllmEmbedder.load(embed, embedding, dimension=dimension)
+    remote = VllmEmbedder.load(embed, embedding, dimension=dimension)
     here = QwenEmbedder.load(embed, device="cpu", dimension=dimension)
-    assert served.identity == here.identity
+    assert remote.identity == here.identity
     texts = (*TEXTS, "seven days " * 2_000)
     for ours, theirs in (
-        (await served.embed_passages(texts), await here.embed_passages(texts)),
-        (await served.embed_queries(texts, "Find it"), await here.embed_queries(texts, "Find it")),
+        (await remote.embed_passages(texts), await here.embed_passages(texts)),
+        (await remote.embed_queries(texts, "Find it"), await here.embed_queries(texts, "Find it")),
     ):
         np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-5)
         assert (ours.tokens, ours.truncated) == (theirs.tokens, theirs.truncated)
-    assert (await served.embed_passages([])).vectors.shape == (0, dimension or 48)
+    assert (await remote.embed_passages([])).vectors.shape == (0, dimension or 48)
 
 
 async def test_an_impossible_dimension_is_refused_before_anybody_is_asked(
-    embedding: VllmClient, embed: ModelFolder
+    embedding: VllmPool, embed: ModelFolder
 ) -> None:
     """The folder knows what the model has."""
     with pytest.raises(SettingInvalid, match="48"):
         VllmEmbedder.load(embed, embedding, dimension=49)
 
 
-async def test_a_server_with_another_model_is_found_out(judging: tuple[Loopback, VllmClient], tmp_path: Path) -> None:
+async def test_a_server_with_another_model_is_found_out(judging: tuple[Loopback, VllmPool], tmp_path: Path) -> None:
     """By the width of its vectors, where that differs."""
     wider = find_model(str(write_embedder(tmp_path / "wider", TinyShape(hidden=64))), kind="embedder")
-    client = VllmClient(judging[0].url, EMBEDDER_FAILURES)
-    with pytest.raises(EmbedderUnavailable, match="48 numbers; the model here has 64"):
-        await VllmEmbedder.load(wider, client).embed_passages(["a"])
-    await client.close()
+    async with pool_of(judging[0].url, EMBEDDER_FAILURES) as pool:
+        with pytest.raises(EmbedderUnavailable, match="48 numbers; the model here has 64"):
+            await VllmEmbedder.load(wider, pool).embed_passages(["a"])

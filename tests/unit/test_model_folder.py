@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import ModelNotFound, ModelUnusable
-from retrieval.model_folder import MAX_TOKENS_DEFAULT, Blend, find_model, revision_of
+from retrieval.model_folder import MAX_TOKENS_DEFAULT, Blend, find_model, name_of, revision_of
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
 
 BLEND = {"embedder": "tiny-embed", "relevance_weight": 0.5, "similarity_weight": 8, "bias": -4}
@@ -45,6 +45,21 @@ def test_the_revision_is_of_the_content(tmp_path: Path) -> None:
     assert revision_of(one).startswith("sha256:")
     (same / "tokenizer.json").write_text("{}", "utf-8")
     assert revision_of(one) != revision_of(same)
+
+
+def test_the_name_is_told_without_weights_and_without_the_hub(tmp_path: Path) -> None:
+    """It is the one that the model has once it is loaded; what lies on the hub only is called as it is there."""
+    described, bare = write_reranker(tmp_path / "r"), write_reranker(tmp_path / "bare")
+    (bare / "winnow.json").unlink()
+    for folder in (described, bare):
+        assert name_of(str(folder), kind="reranker") == find_model(str(folder), kind="reranker").name
+        (folder / "model.safetensors").unlink()
+    assert [name_of(str(folder), kind="reranker") for folder in (described, bare)] == ["tiny-rerank", "bare"]
+    assert name_of("nobody/no-such-model", kind="reranker") == "nobody/no-such-model"
+    with pytest.raises(ModelNotFound, match="a/b/c"):
+        name_of("a/b/c", kind="reranker")
+    with pytest.raises(ModelUnusable, match="reranker"):
+        name_of(str(described), kind="embedder")
 
 
 def test_a_large_file_is_sampled_and_says_so(tmp_path: Path) -> None:

@@ -12,9 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from api.rerankers import Rerankers
 from api.search import (
     REASONS,
     Answer,
+    Degraded,
+    DegradeReason,
     FindsCandidates,
     InstructionSource,
     NamedInstruction,
@@ -66,8 +69,15 @@ def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
     catalog.close()
 
 
-def search_over(catalog: SqlCatalog, recall: FindsCandidates, reranker: Reranker) -> Search:
-    return Search(catalog=catalog, collections=OneCollection(recall), reranker=reranker, candidates_default=4)
+def search_over(catalog: SqlCatalog, recall: FindsCandidates, *rerankers: Reranker) -> Search:
+    """The first of them is the default."""
+    default, *also = rerankers
+    return Search(
+        catalog=catalog,
+        collections=OneCollection(recall),
+        rerankers=Rerankers(default=default, also=tuple(also)),
+        candidates_default=4,
+    )
 
 
 def question(**changes: object) -> Question:
@@ -154,7 +164,7 @@ async def test_instructions_come_from_request_then_collection_then_default(catal
     catalog.publish_instruction("default", "house", "first")
     catalog.publish_instruction("default", "house", "second")
     said.append((await search.answer(question(), NEVER)).instruction)
-    catalog.set_collection_instruction("default", "docs", "house")
+    catalog.change_collection("default", "docs", instruction="house")
     said.append((await search.answer(question(), NEVER)).instruction)
     said.append(
         (await search.answer(question(instruction=NamedInstruction(name="house", version=1)), NEVER)).instruction
@@ -167,6 +177,43 @@ async def test_instructions_come_from_request_then_collection_then_default(catal
         (InstructionSource.REQUEST, "house", 1),
         (InstructionSource.REQUEST, None, None),
     ]
+
+
+async def test_the_reranker_that_the_collection_has_chosen_judges(catalog: SqlCatalog) -> None:
+    """From one search to the next, without a restart; nobody else is asked."""
+    small, large = PrefersWord("a", name="small"), PrefersWord("b", name="large")
+    search = search_over(catalog, ScriptedRecall("a", "b"), small, large)
+    said = []
+    for chosen in (None, "large", "small", None):
+        catalog.change_collection("default", "docs", reranker=chosen)
+        answer = await search.answer(question(), NEVER)
+        said.append((answer.ranking.judged_by, texts(answer)))
+    assert said == [("small", ["a", "b"]), ("large", ["b", "a"]), ("small", ["a", "b"]), ("small", ["a", "b"])]
+    assert (len(small.instructions), len(large.instructions)) == (3, 1)
+
+
+async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCatalog) -> None:
+    """Whoever asks did nothing wrong: recall's order and the reason, unless an error was asked for; no other judges."""
+    catalog.change_collection("default", "docs", reranker="large")
+    small = PrefersWord("b", name="small")
+    search = search_over(catalog, ScriptedRecall("a", "b"), small)
+    answer = await search.answer(question(), NEVER)
+    assert (texts(answer), answer.ranking.judged_by) == (["a", "b"], RECALL_ORDER)
+    assert answer.degraded == Degraded(stage="rerank", reason=DegradeReason.UNAVAILABLE)
+    with pytest.raises(RerankUnavailable, match="has chosen large, and configured here: small"):
+        await search.answer(question(on_rerank_failure=OnRerankFailure.ERROR), NEVER)
+    assert (await search.answer(question(rerank=False), NEVER)).degraded is None
+    assert small.instructions == []
+
+
+@pytest.mark.parametrize(("model", "judge"), [("large", "large"), ("rerank-v3.5", "small"), (None, "small")])
+async def test_loose_texts_are_judged_by_the_model_they_name(
+    catalog: SqlCatalog, model: str | None, judge: str
+) -> None:
+    """Any name is accepted, since other people's clients always send one; what is not configured is the default."""
+    search = search_over(catalog, ScriptedRecall(), PrefersWord("a", name="small"), PrefersWord("b", name="large"))
+    ranking = await search.rank_texts("q", ["a"], model=model, instruction=None, tenant="t", deadline=NEVER)
+    assert ranking.judged_by == judge
 
 
 async def test_unknown_names_are_refused(catalog: SqlCatalog) -> None:

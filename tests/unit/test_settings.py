@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, Settings, load, rows
+from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, FurtherReranker, Settings, load, rows
 from retrieval.errors import SettingInvalid
 
 
@@ -36,11 +36,12 @@ def test_the_settings_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
 def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Path) -> None:
     """No row of the table is forgotten by a source."""
     values = {
-        "data": "d", "embed_model": "e", "rerank_model": "r", "embed_dimension": "64",
-        "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
+        "data": "d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
+        "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "quantization": "fp8",
-        "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234", "host": "::1",
-        "port": "9", "api_key": "k",
+        "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234",
+        "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
+        "port": "9", "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
@@ -66,6 +67,23 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         ),
         ("spawn_vllm", "maybe", "WINNOW_SPAWN_VLLM = 'maybe': it is neither true nor false"),
         ("quantization", "gguf", "WINNOW_QUANTIZATION = 'gguf': it is none of none, fp8"),
+        ("rerank_also", "a b a=http://h:1", "WINNOW_RERANK_ALSO = 'a b a=http://h:1': it names a twice"),
+        (
+            "rerank_also",
+            "a =http://h:1",
+            "WINNOW_RERANK_ALSO = 'a =http://h:1': '=http://h:1' names no model; it is MODEL or MODEL=URL[,URL ...], "
+            "several separated by spaces",
+        ),
+        (
+            "rerank_also",
+            "a=h:1",
+            "WINNOW_RERANK_ALSO = 'a=h:1': 'h:1', where a should run: it is not like http://HOST:PORT",
+        ),
+        (
+            "rerank_also",
+            "a=",
+            "WINNOW_RERANK_ALSO = 'a=': '', where a should run: it is not like http://HOST:PORT",
+        ),
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
     ],
 )
@@ -74,6 +92,17 @@ def test_a_bad_value_is_refused_with_its_origin_and_reason(name: str, value: str
     with pytest.raises(SettingInvalid) as refused:
         load({}, environment={f"WINNOW_{name.upper()}": value})
     assert refused.value.detail == said
+
+
+def test_further_rerankers_run_here_or_where_their_url_says() -> None:
+    """Any white space separates them, so that a settings file may give each a line of its own."""
+    said = "./legal\n  Qwen/Qwen3-Reranker-4B=https://gpu:8003/v/,http://gpu:8004 "
+    settings = load({"rerank_also": said}, environment={})
+    assert settings.rerank_also == (
+        FurtherReranker(model="./legal", urls=()),
+        FurtherReranker(model="Qwen/Qwen3-Reranker-4B", urls=("https://gpu:8003/v", "http://gpu:8004")),
+    )
+    assert load({}, environment={}).rerank_also == ()
 
 
 def test_a_refused_key_is_not_repeated() -> None:
@@ -124,6 +153,6 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
     assert Settings(candidates=5).candidates_on("cuda") == 5
 
 
-def test_the_key_has_no_flag() -> None:
+def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
-    assert [row.name for row in rows() if row.flag is None] == ["api_key"]
+    assert [row.name for row in rows() if row.flag is None] == ["cache_secret", "api_key"]

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rerank.vllm_reranker import RERANKER_FAILURES
 from retrieval.deadline import Deadline
-from retrieval.errors import RerankOverloaded, RerankTimeout, RerankUnavailable, UnavailableError
-from retrieval.vllm_client import REQUEST_INPUTS_MAX, REQUEST_TOKENS_MAX, VllmClient
+from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 from tests.loopback import Answer, Asked, HangUp, Said, base64_of, serving
 
 MODELS = {"data": [{"id": "the-model", "max_model_len": 8192}]}
@@ -54,7 +52,7 @@ def saying(said: Said) -> Answer:
 
 async def asked_of(answer: Answer, call: Callable[[VllmClient], Awaitable[Any]]) -> Any:
     async with serving(answer) as server:
-        client = VllmClient(server.url, RERANKER_FAILURES)
+        client = VllmClient(server.url)
         try:
             return await call(client)
         finally:
@@ -62,49 +60,41 @@ async def asked_of(answer: Answer, call: Callable[[VllmClient], Awaitable[Any]])
 
 
 async def classified(answer: Answer, inputs: list[list[int]], milliseconds: float = SOON) -> list[float]:
-    found: list[float] = await asked_of(answer, lambda client: client.classify(inputs, Deadline.after_ms(milliseconds)))
+    found: list[float] = await asked_of(
+        answer, lambda client: client.classify(inputs, salt="s", deadline=Deadline.after_ms(milliseconds))
+    )
     return found
+
+
+async def failure_of(answer: Answer, inputs: list[list[int]], milliseconds: float = SOON) -> CallFailed:
+    with pytest.raises(CallFailed, match=r"/classify|/v1/models") as failed:
+        await classified(answer, inputs, milliseconds)
+    return failed.value
 
 
 async def test_scores_come_in_the_order_of_the_inputs() -> None:
     """Exactly the ids that were given, under the name that the server has for its model, which is asked once."""
     async with serving(properly) as server:
-        client = VllmClient(server.url + "/", RERANKER_FAILURES)
+        client = VllmClient(server.url + "/")
         for _ in range(2):
-            assert await client.classify([[1, 2], [3], [4, 5, 6]], Deadline.never()) == [1 / 4, 1 / 4, 1 / 16]
+            assert await client.classify([[1, 2], [3], [4, 5, 6]], salt="s", deadline=Deadline.never()) == [
+                1 / 4,
+                1 / 4,
+                1 / 16,
+            ]
         await client.close()
     assert [each.path for each in server.asked] == ["/v1/models", "/classify", "/classify"]
-    assert server.bodies("/classify")[0] == {"model": "the-model", "input": [[1, 2], [3], [4, 5, 6]]}
+    assert server.bodies("/classify")[0] == {"model": "the-model", "input": [[1, 2], [3], [4, 5, 6]], "cache_salt": "s"}
     assert server.connections == 1
 
 
 async def test_vectors_come_as_they_are() -> None:
     """Bit for bit, in the order of the inputs."""
-    found = await asked_of(properly, lambda client: client.embed([[2], [1]], width=3, deadline=Deadline.never()))
+    found = await asked_of(
+        properly, lambda client: client.embed([[2], [1]], width=3, salt="s", deadline=Deadline.never())
+    )
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, np.asarray([[1 / 3, 2.0, -3.5], [1 / 2, 2.0, -3.5]], dtype=np.float32))
-
-
-async def test_nothing_is_asked_about_nothing() -> None:
-    """No input, no request, and a matrix that can be joined to others."""
-    async with serving(properly) as server:
-        client = VllmClient(server.url, RERANKER_FAILURES)
-        assert await client.classify([], Deadline.never()) == []
-        assert (await client.embed([], width=3, deadline=Deadline.never())).shape == (0, 3)
-        await client.close()
-    assert server.asked == []
-
-
-async def test_requests_are_bounded() -> None:
-    """In tokens and in inputs, in order; what is longer than the bound goes alone."""
-    half, short = [1] * (REQUEST_TOKENS_MAX // 2), [1]
-    inputs = [half, half, short, [1] * (REQUEST_TOKENS_MAX + 1), *[short] * (REQUEST_INPUTS_MAX + 1)]
-    async with serving(properly) as server:
-        client = VllmClient(server.url, RERANKER_FAILURES)
-        assert await client.classify(inputs, Deadline.never()) == [score(ids) for ids in inputs]
-        await client.close()
-    counts = [len(body["input"]) for body in server.bodies("/classify")]
-    assert counts == [2, 1, 1, REQUEST_INPUTS_MAX, 1]
 
 
 BROKEN_SCORES: dict[str, Any] = {
@@ -131,8 +121,7 @@ BROKEN_SCORES: dict[str, Any] = {
 @pytest.mark.parametrize("said", BROKEN_SCORES.values(), ids=BROKEN_SCORES.keys())
 async def test_a_broken_reply_is_never_a_score(said: Any) -> None:
     """Not the good half of it either."""
-    with pytest.raises(RerankUnavailable, match="/classify"):
-        await classified(saying(Said(body=said)), [[1], [2]])
+    assert (await failure_of(saying(Said(body=said)), [[1], [2]])).fault is Fault.BROKEN
 
 
 BROKEN_VECTORS: dict[str, Any] = {
@@ -149,25 +138,26 @@ BROKEN_VECTORS: dict[str, Any] = {
 async def test_a_broken_vector_is_never_a_vector(said: Any) -> None:
     """Nor one of another width: it would be of another model than the folder's."""
     answer = saying(Said(body={"data": [{"index": 0, "embedding": said}]}))
-    with pytest.raises(RerankUnavailable, match="/v1/embeddings"):
-        await asked_of(answer, lambda client: client.embed([[1]], width=3, deadline=Deadline.never()))
+    with pytest.raises(CallFailed, match="/v1/embeddings"):
+        await asked_of(answer, lambda client: client.embed([[1]], width=3, salt="s", deadline=Deadline.never()))
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"),
+    ("status", "fault"),
     [
-        (429, RerankOverloaded),
-        (503, RerankOverloaded),
-        (500, RerankUnavailable),
-        (400, RerankUnavailable),
-        (404, RerankUnavailable),
-        (302, RerankUnavailable),
+        (429, Fault.BUSY),
+        (503, Fault.BUSY),
+        (500, Fault.BROKEN),
+        (400, Fault.BROKEN),
+        (404, Fault.BROKEN),
+        (302, Fault.BROKEN),
     ],
 )
-async def test_a_refusal_says_which(status: int, kind: type[UnavailableError]) -> None:
+async def test_a_refusal_says_which(status: int, fault: Fault) -> None:
     """Busy is another thing than broken, and the server's own words are passed on to the operator."""
-    with pytest.raises(kind, match=f"status {status}"):
-        await classified(saying(Said(body={"message": "too long"}, status=status)), [[1]])
+    failed = await failure_of(saying(Said(body={"error": {"message": "too long"}}, status=status)), [[1]])
+    assert failed.fault is fault
+    assert f"status {status}" in failed.detail
 
 
 @pytest.mark.parametrize("models", [{"data": []}, {"data": None}, {"data": [{"id": 7}]}, {}])
@@ -177,7 +167,7 @@ async def test_a_server_without_a_model_is_none(models: Any) -> None:
     async def answer(_: Asked) -> Said:
         return Said(body=models)
 
-    with pytest.raises(RerankUnavailable, match="names no model"):
+    with pytest.raises(CallFailed, match="names no model"):
         await classified(answer, [[1]])
 
 
@@ -188,12 +178,16 @@ async def test_a_server_that_came_back_with_another_model_is_asked_for_its_name_
     async def answer(asked: Asked) -> Said:
         if asked.path == "/v1/models":
             return Said(body={"data": [{"id": next(names)}]})
-        return proper(asked) if asked.body["model"] == "new" else Said(body={}, status=404)
+        return (
+            proper(asked)
+            if asked.body["model"] == "new"
+            else Said(body={"error": {"message": "no such model"}}, status=404)
+        )
 
     async def twice(client: VllmClient) -> list[float]:
-        with pytest.raises(RerankUnavailable):
-            await client.classify([[1]], Deadline.never())
-        return await client.classify([[1]], Deadline.never())
+        with pytest.raises(CallFailed):
+            await client.classify([[1]], salt="s", deadline=Deadline.never())
+        return await client.classify([[1]], salt="s", deadline=Deadline.never())
 
     assert await asked_of(answer, twice) == [1 / 2]
 
@@ -220,8 +214,7 @@ async def test_a_server_that_always_hangs_up_is_unavailable() -> None:
         met.append(asked.path)
         raise HangUp
 
-    with pytest.raises(RerankUnavailable):
-        await classified(answer, [[1]])
+    assert (await failure_of(answer, [[1]])).fault is Fault.GONE
     assert len(met) == 2
 
 
@@ -229,9 +222,10 @@ async def test_nobody_there_is_unavailable() -> None:
     """A refused connection is told at once, with the address."""
     async with serving(properly) as server:
         url = server.url
-    client = VllmClient(url, RERANKER_FAILURES)
-    with pytest.raises(RerankUnavailable, match=url):
-        await client.classify([[1]], Deadline.never())
+    client = VllmClient(url)
+    with pytest.raises(CallFailed, match=url) as failed:
+        await client.classify([[1]], salt="s", deadline=Deadline.never())
+    assert failed.value.fault is Fault.GONE
     await client.close()
 
 
@@ -244,16 +238,84 @@ async def test_silence_ends_at_the_deadline() -> None:
         return proper(asked)
 
     began = time.monotonic()
-    with pytest.raises(RerankTimeout, match="no answer within"):
-        await classified(answer, [[1]], milliseconds=300)
+    failed = await failure_of(answer, [[1]], milliseconds=300)
+    assert failed.fault is Fault.SILENT
+    assert "no answer within" in failed.detail
     assert 0.25 < time.monotonic() - began < 3
 
 
 async def test_a_passed_deadline_asks_nothing() -> None:
     """Work past it is not started."""
     async with serving(properly) as server:
-        client = VllmClient(server.url, RERANKER_FAILURES)
-        with pytest.raises(RerankTimeout):
-            await client.classify([[1]], Deadline.after_ms(0))
+        client = VllmClient(server.url)
+        with pytest.raises(CallFailed, match="not asked any more"):
+            await client.classify([[1]], salt="s", deadline=Deadline.after_ms(0))
         await client.close()
     assert server.asked == []
+
+
+async def test_a_server_that_read_other_tokens_than_were_sent_has_not_answered() -> None:
+    """It cut something, or added something: its score is of another prompt."""
+
+    async def answer(asked: Asked) -> Said:
+        said = proper(asked)
+        return said if asked.path == "/v1/models" else Said(body=said.body | {"usage": {"prompt_tokens": 2}})
+
+    assert await classified(answer, [[1, 2]]) == [1 / 4]
+    assert "it read 2 tokens, and 3 were sent" in (await failure_of(answer, [[1, 2, 3]])).detail
+
+
+async def test_a_version_without_classify_is_asked_through_pooling() -> None:
+    """Once it has said so, at once; the numbers are the same."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/v1/models":
+            return proper(asked)
+        if asked.path == "/classify":
+            return Said(body={"detail": "Not Found"}, status=404)
+        rows = [{"index": place, "data": [score(ids)]} for place, ids in enumerate(asked.body["input"])]
+        return Said(body={"data": rows})
+
+    async with serving(answer) as server:
+        client = VllmClient(server.url)
+        for _ in range(2):
+            assert await client.classify([[1], [2]], salt="s", deadline=Deadline.never()) == [1 / 2, 1 / 3]
+        await client.close()
+    asked = [each.path for each in server.asked if each.path != "/v1/models"]
+    assert asked == ["/classify", "/pooling", "/pooling"]
+    assert server.bodies("/pooling")[0] == {
+        "model": "the-model",
+        "input": [[1], [2]],
+        "cache_salt": "s",
+        "task": "classify",
+    }
+
+
+async def test_a_server_tells_about_itself() -> None:
+    """Its model, its window and its routes; and what its tokenizer makes of a text."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/tokenize":
+            return Said(body={"tokens": [len(asked.body["prompt"]), 7]})
+        if asked.path == "/openapi.json":
+            return Said(body={"paths": {"/classify": {}, "/v1/models": {}}})
+        return Said(body={"data": [{"id": "m", "root": "Qwen/Qwen3-Reranker-4B", "max_model_len": 8192}]})
+
+    facts = await asked_of(answer, lambda client: client.facts(Deadline.never()))
+    assert facts == ServerFacts(
+        model="m", root="Qwen/Qwen3-Reranker-4B", tokens_max=8192, paths=frozenset({"/classify", "/v1/models"})
+    )
+    assert await asked_of(answer, lambda client: client.tokens_of("abc", Deadline.never())) == [3, 7]
+
+
+async def test_a_server_that_does_not_tell_is_asked_for_nothing_more() -> None:
+    """Older versions and proxies lack these routes, which is no fault."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/v1/models":
+            return Said(body={"data": [{"id": "m"}]})
+        return Said(body={"detail": "Not Found"}, status=404)
+
+    facts = await asked_of(answer, lambda client: client.facts(Deadline.never()))
+    assert facts == ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset())
+    assert await asked_of(answer, lambda client: client.tokens_of("abc", Deadline.never())) is None

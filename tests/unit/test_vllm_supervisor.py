@@ -113,7 +113,7 @@ async def gone(pid: int) -> None:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(15):
-        while not condition():  # noqa: ASYNC110  (it waits for other processes, which set no event)
+        while not condition():
             await asyncio.sleep(0.02)
 
 

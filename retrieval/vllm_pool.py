@@ -1,0 +1,264 @@
+"""Several vLLM servers of one model, asked as one: which of them, how much at once, and when is one left alone?
+
+Rule 1: work is counted in tokens. A call goes to the server with the fewest in flight, and waits here, in turn, while
+all have enough: what waits here can still be given up for nothing.
+Rule 2: a request is sent in slices, so that a server begins to compute the first while the others still travel, and so
+that a long request is shared among servers.
+Rule 3: a slice moves to another server only where the first cannot have answered it, and within a budget: when
+everything fails, asking twice as much makes it worse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+import numpy as np
+
+from retrieval.deadline import Deadline
+from retrieval.errors import UnavailableError
+from retrieval.records import Vectors
+from retrieval.replica import Patience, Replica, ReplicaReport, Standing
+from retrieval.vllm_client import CallFailed, Fault, VllmClient
+
+SLICE_TOKENS: Final = 8_192  # tokens of one request to a server; about one of its batches
+SLICE_INPUTS_MAX: Final = 1_024  # inputs of one request; their vectors are at most 22 MB of reply
+IN_FLIGHT_TOKENS_MAX: Final = 131_072  # tokens that one server has in hand; seconds of work, so that it never idles
+_RETRIES_SAVED_MAX: Final = 10.0  # slices that may move at once
+_RETRIES_PER_CALL: Final = 0.1  # earned by every slice: in the long run one in ten may move
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """Which leaves of the error tree a caller wants for what can happen to its call."""
+
+    timeout: type[UnavailableError]
+    overloaded: type[UnavailableError]
+    unavailable: type[UnavailableError]
+    breaker_open: type[UnavailableError]
+
+
+class Proof(Protocol):
+    """Asks a server what is known already.
+
+    Returns where it answers rightly. Raises an `UnavailableError` whose detail names the likely cause and the flags to
+    start it with, or `CallFailed`.
+    """
+
+    async def __call__(self, client: VllmClient, deadline: Deadline) -> None: ...
+
+
+class VllmPool:
+    """Servers of one model. Use it from one event loop; `close()` it there. Its calls raise leaves of `failures`."""
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        failures: Failures,
+        *,
+        proof: Proof,
+        patience: Patience | None = None,
+        slice_tokens: int = SLICE_TOKENS,
+        in_flight_tokens_max: int = IN_FLIGHT_TOKENS_MAX,
+    ) -> None:
+        assert urls, "a pool has at least one server. This is a bug."
+        self._replicas = tuple(Replica(VllmClient(url), patience or Patience()) for url in urls)
+        self._failures = failures
+        self._proof = proof
+        self._slice_tokens = slice_tokens
+        self._in_flight_tokens_max = in_flight_tokens_max
+        self._retries_saved = _RETRIES_SAVED_MAX
+        self._turn = asyncio.Lock()  # fair: who came first is served first
+        self._changed = asyncio.Event()
+        self._proving: dict[Replica, asyncio.Task[None]] = {}
+
+    @property
+    def runs_on(self) -> str:
+        """For the operator."""
+        return f"vLLM at {', '.join(replica.client.url for replica in self._replicas)}"
+
+    @property
+    def size(self) -> int:
+        return len(self._replicas)
+
+    def report(self) -> tuple[ReplicaReport, ...]:
+        return tuple(replica.report for replica in self._replicas)
+
+    async def prepare(self) -> None:
+        """Proves every server once, so that no caller waits for it. What it finds is in `report`."""
+        for replica in self._replicas:
+            self._begin_proving(replica)
+        while any(replica.standing is Standing.UNPROVEN for replica in self._replicas):
+            await self._changed.wait()
+
+    async def close(self) -> None:
+        """Ends its connections, and what it does in the background."""
+        for task in self._proving.values():
+            task.cancel()
+        await asyncio.gather(*self._proving.values(), return_exceptions=True)
+        for replica in self._replicas:
+            await replica.client.close()
+
+    async def classify(self, inputs: Sequence[Sequence[int]], *, salt: str, deadline: Deadline) -> list[float]:
+        """As `VllmClient.classify`."""
+
+        async def asked(client: VllmClient, part: Sequence[Sequence[int]]) -> list[float]:
+            return await client.classify(part, salt=salt, deadline=deadline)
+
+        return [score for part in await self._shared_out(inputs, asked) for score in part]
+
+    async def embed(self, inputs: Sequence[Sequence[int]], *, width: int, deadline: Deadline) -> Vectors:
+        """As `VllmClient.embed`. Nobody's prefix is shared with anybody: an embedder's prompts have next to none."""
+
+        async def asked(client: VllmClient, part: Sequence[Sequence[int]]) -> Vectors:
+            return await client.embed(part, width=width, salt=secrets.token_hex(16), deadline=deadline)
+
+        parts = await self._shared_out(inputs, asked)
+        return np.concatenate([np.empty((0, width), dtype=np.float32), *parts])
+
+    async def _shared_out(
+        self,
+        inputs: Sequence[Sequence[int]],
+        ask: Callable[[VllmClient, Sequence[Sequence[int]]], Awaitable[Answer]],
+    ) -> list[Answer]:
+        """The slices' answers in order. The first failure ends the others."""
+
+        async def answer(part: Sequence[Sequence[int]]) -> Answer:
+            return await self._asked_somewhere(sum(map(len, part)), lambda client: ask(client, part))
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(answer(part)) for part in _slices(inputs, self._slice_tokens)]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None  # one caller, one reason: the first
+        return [task.result() for task in tasks]
+
+    async def _asked_somewhere(self, tokens: int, ask: Callable[[VllmClient], Awaitable[Answer]]) -> Answer:
+        self._retries_saved = min(self._retries_saved + _RETRIES_PER_CALL, _RETRIES_SAVED_MAX)
+        tried: list[Replica] = []
+        while True:
+            replica = await self._taken(tokens, tried)
+            try:
+                return await self._asked(replica, tokens, ask)
+            except CallFailed as failed:
+                tried.append(replica)
+                if not self._may_move(failed, tried):
+                    raise self._said(failed) from failed
+
+    def _may_move(self, failed: CallFailed, tried: Sequence[Replica]) -> bool:
+        """A server that is gone or busy has computed nothing. One that was silent or broken may have."""
+        if failed.fault not in {Fault.GONE, Fault.BUSY} or self._retries_saved < 1.0 or not self._proven(tried):
+            return False
+        self._retries_saved -= 1.0
+        return True
+
+    async def _asked(self, replica: Replica, tokens: int, ask: Callable[[VllmClient], Awaitable[Answer]]) -> Answer:
+        """On this server, which has the tokens on its account already."""
+        began = time.monotonic()
+        try:
+            answer = await ask(replica.client)
+        except CallFailed as failed:
+            if failed.fault is Fault.SILENT:
+                self._note_silence(replica, began)
+            elif replica.failed(failed):
+                self._begin_proving(replica)
+            raise
+        except asyncio.CancelledError:  # the caller's deadline passed, or the caller left: the server may be why
+            self._note_silence(replica, began)
+            raise
+        else:
+            replica.answered(time.monotonic())
+            return answer
+        finally:
+            replica.tokens_in_flight -= tokens
+            self._announce()
+
+    def _note_silence(self, replica: Replica, began: float) -> None:
+        now = time.monotonic()
+        detail = f"{replica.client.url}: no answer for {now - began:.1f} s"
+        if replica.stayed_silent(since=began, now=now, detail=detail):
+            self._begin_proving(replica)
+
+    async def _taken(self, tokens: int, tried: Sequence[Replica]) -> Replica:
+        """The server that is asked next, with the tokens put on its account. Waits its turn."""
+        was_unproven = False
+        async with self._turn:
+            while True:
+                proven = self._proven(tried)
+                if proven:
+                    replica = min(proven, key=lambda each: each.tokens_in_flight)
+                    if not replica.tokens_in_flight or replica.tokens_in_flight + tokens <= self._in_flight_tokens_max:
+                        replica.tokens_in_flight += tokens
+                        return replica
+                elif any(replica.standing is Standing.UNPROVEN for replica in self._replicas):
+                    was_unproven = True
+                    for replica in self._replicas:
+                        self._begin_proving(replica)
+                else:
+                    raise self._nobody(was_unproven=was_unproven)
+                await self._changed.wait()
+
+    def _proven(self, tried: Sequence[Replica]) -> list[Replica]:
+        return [each for each in self._replicas if each.standing is Standing.PROVEN and each not in tried]
+
+    def _nobody(self, *, was_unproven: bool) -> UnavailableError:
+        problems = "; ".join(replica.problem for replica in self._replicas if replica.problem)
+        return (self._failures.unavailable if was_unproven else self._failures.breaker_open)(problems)
+
+    def _said(self, failed: CallFailed) -> UnavailableError:
+        kinds = {Fault.SILENT: self._failures.timeout, Fault.BUSY: self._failures.overloaded}
+        return kinds.get(failed.fault, self._failures.unavailable)(failed.detail)
+
+    def _announce(self) -> None:
+        """Wakes whoever waits for room or for a proof."""
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _begin_proving(self, replica: Replica) -> None:
+        """In the background, until it passes."""
+        if replica.standing is not Standing.PROVEN and replica not in self._proving:
+            self._announce()
+            task = asyncio.get_running_loop().create_task(self._until_proven(replica))
+            self._proving[replica] = task
+            task.add_done_callback(lambda _: self._proving.pop(replica, None))
+
+    async def _until_proven(self, replica: Replica) -> None:
+        if replica.standing is Standing.LEFT_ALONE:
+            await asyncio.sleep(replica.pause)
+        while True:
+            await self._prove(replica)
+            self._announce()
+            if replica.standing is Standing.PROVEN:
+                return
+            await asyncio.sleep(replica.pause)
+
+    async def _prove(self, replica: Replica) -> None:
+        began = time.monotonic()
+        try:
+            await self._proof(replica.client, Deadline.after_ms(1_000.0 * replica.proof_seconds))
+        except CallFailed as failed:
+            replica.failed_proof(failed.detail, was_gone=failed.fault is Fault.GONE)
+        except UnavailableError as refused:
+            replica.failed_proof(refused.detail, was_gone=False)
+        else:
+            replica.passed(took=time.monotonic() - began)
+
+
+def _slices(inputs: Sequence[Sequence[int]], tokens_max: int) -> Iterator[list[Sequence[int]]]:
+    """In their order; an input longer than the bound is a slice by itself."""
+    part: list[Sequence[int]] = []
+    tokens = 0
+    for ids in inputs:
+        if part and (tokens + len(ids) > tokens_max or len(part) == SLICE_INPUTS_MAX):
+            yield part
+            part, tokens = [], 0
+        part.append(ids)
+        tokens += len(ids)
+    if part:
+        yield part

@@ -1,0 +1,216 @@
+"""GET /metrics: what it counts, who may read it, and that README.md lists all of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.assemble import Embedding, Judging, Parts, joined
+from api.caches import NO_CACHES, Caches
+from api.gate import Gate
+from api.search import DegradeReason
+from api.settings import Settings
+from api.telemetry import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
+from rerank.prompt import PromptBuilder
+from rerank.prompted_reranker import PromptedReranker
+from rerank.reranker import Reranker
+from retrieval.errors import RerankUnavailable
+from retrieval.tokens import PlainTokenizer
+from tests.fakes import CountingJudge, FailingReranker, HashEmbedder, PrefersWord
+from tests.tiny_models import write_embedder, write_reranker
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+SEARCH = {"query": "refund", "collection": "docs"}
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return write_embedder(folder / "embedder"), write_reranker(folder / "reranker")
+
+
+def parts_over(
+    folder: Path, models: tuple[Path, Path], reranker: Reranker, *, caches: Caches = NO_CACHES, key: str | None = None
+) -> Parts:
+    embedding = Embedding(
+        embedder=HashEmbedder(), tokenizer=PlainTokenizer.load(models[0]), runs_on="hash", device="cpu"
+    )
+    judging = Judging(reranker=reranker, runs_on="words", device="cpu")
+    return joined(replace(Settings(data=folder), api_key=key), embedding, judging, caches=caches)
+
+
+def serving(parts: Parts) -> TestClient:
+    return TestClient(create_app(parts), base_url="http://localhost")
+
+
+def remembering(folder: Path, models: tuple[Path, Path], settings: Settings) -> Parts:
+    caches = Caches.of(settings)
+    prompts = PromptBuilder.load(models[1], tokens_max=500)
+    reranker = PromptedReranker(CountingJudge(), prompts, name="tiny", revision="1", cache=caches.judgements)
+    return parts_over(folder, models, reranker, caches=caches)
+
+
+@pytest.fixture
+def client(tmp_path: Path, models: tuple[Path, Path]) -> Iterator[TestClient]:
+    with serving(remembering(tmp_path, models, Settings())) as client:
+        fill(client)
+        yield client
+
+
+def fill(client: TestClient) -> None:
+    assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
+    documents = [{"id": str(number), "text": f"Text {number} about a refund"} for number in range(3)]
+    assert client.post("/v1/collections/docs/documents", json={"documents": documents}).status_code == 200
+
+
+def read(client: TestClient) -> dict[str, float]:
+    """Every sample, as `name{label=value}`; buckets left out."""
+    answered = client.get("/metrics")
+    assert answered.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    return {
+        sample.name + "".join(f"{{{name}={value}}}" for name, value in sample.labels.items()): sample.value
+        for family in text_string_to_metric_families(answered.text)
+        for sample in family.samples
+        if not sample.name.endswith("_bucket")
+    }
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_is_in_the_readme(metric: Metric) -> None:
+    """With its kind, its labels and what it says."""
+    assert f"| `{metric.shown}` | {metric.kind} | {metric.said} |" in README, f"{metric.name} is not documented"
+
+
+def test_the_readme_lists_no_metric_that_is_gone() -> None:
+    """Somebody would look at an empty graph."""
+    assert set(re.findall(r"`(winnow_\w+)", README)) == {metric.name for metric in METRICS}
+
+
+def test_every_metric_is_on_the_documentations_page(client: TestClient) -> None:
+    """Who looks at /docs need not find the README."""
+    page = client.get("/docs").text
+    assert [metric.name for metric in METRICS if metric.shown not in page] == []
+
+
+def test_what_is_sent_is_what_is_listed(client: TestClient) -> None:
+    """No metric of the library's own, none missing; each of the kind that the table says."""
+    client.post("/v1/search", json=SEARCH)
+    text = client.get("/metrics").text
+    assert dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)) == {
+        metric.name: metric.kind.value for metric in METRICS
+    }
+
+
+def test_a_second_search_is_remembered_and_says_so(client: TestClient) -> None:
+    """In the answer's usage, in the metrics, and nowhere else: the results are the same."""
+    fresh, again = (client.post("/v1/search", json=SEARCH).json() for _ in range(2))
+    assert again["results"] == fresh["results"]
+    names = ("candidates", "judged", "remembered", "query_remembered")
+    assert [fresh["usage"][name] for name in names] == [3, 3, 0, False]
+    assert [again["usage"][name] for name in names] == [3, 3, 3, True]
+    assert (again["usage"]["total_tokens"], fresh["usage"]["embed_tokens"] > 0) == (0, True)
+    found = read(client)
+    assert found["winnow_judgements_total{source=computed}"] == found["winnow_judgements_total{source=remembered}"] == 3
+    assert found["winnow_query_vectors_total{source=remembered}"] == 1
+    assert found["winnow_rerank_tokens_total"] == fresh["usage"]["rerank_tokens"]
+    assert found["winnow_cache_entries{cache=queries}"] == 1
+    assert found["winnow_cache_bytes{cache=judgements}"] > 0
+    assert found["winnow_cache_evictions_total{cache=judgements}"] == 0
+    for stage in ("embed", "recall", "fetch", "rerank", "total"):
+        assert found[f"winnow_stage_seconds_count{{asked=search}}{{stage={stage}}}"] == 2
+
+
+def test_loose_documents_are_remembered_too(client: TestClient) -> None:
+    """Where the clients of others do not look."""
+    body = {"query": "q", "documents": ["a", "b", "a"]}
+    said = [client.post("/v1/rerank", json=body).json() for _ in range(2)]
+    assert [each["meta"]["winnow"] for each in said] == [{"judged": 3, "remembered": 0}, {"judged": 3, "remembered": 3}]
+    assert (said[0]["results"], said[1]["usage"]["total_tokens"]) == (said[1]["results"], 0)
+    assert read(client)["winnow_stage_seconds_count{asked=rerank}{stage=total}"] == 2
+
+
+def test_zero_megabytes_are_no_cache(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """Off is off: nothing is remembered, and no cache shows in the metrics."""
+    with serving(remembering(tmp_path, models, Settings(judgement_cache_mb=0, query_cache_mb=0))) as client:
+        fill(client)
+        said = [client.post("/v1/search", json=SEARCH).json()["usage"] for _ in range(2)]
+        assert said[0] == said[1]
+        assert (said[1]["remembered"], said[1]["query_remembered"]) == (0, False)
+        assert not [name for name in read(client) if name.startswith(CACHE_BYTES.name)]
+
+
+def test_requests_are_counted_by_route_and_status(client: TestClient) -> None:
+    """By the pattern of a path, never by what a caller wrote into it."""
+    for name in ("docs", "none", "none-either"):
+        client.get(f"/v1/collections/{name}")
+    client.get("/nothing/here")
+    client.put("/v1/search", json={})
+    client.post("/v1/search", json={})
+    found = read(client)
+    assert found["winnow_requests_total{route=/v1/collections/{name}}{status=200}"] == 1
+    assert found["winnow_requests_total{route=/v1/collections/{name}}{status=404}"] == 2
+    assert found["winnow_requests_total{route=none}{status=404}"] == 1
+    assert found["winnow_requests_total{route=/v1/search}{status=405}"] == 1
+    assert found["winnow_requests_total{route=/v1/search}{status=422}"] == 1
+
+
+def test_degraded_answers_are_counted_by_their_reason(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """They are HTTP 200: only here does an operator see them."""
+    with serving(parts_over(tmp_path, models, FailingReranker(RerankUnavailable("gone")))) as client:
+        fill(client)
+        client.post("/v1/search", json=SEARCH)
+        client.post("/v1/search", json=SEARCH | {"on_rerank_failure": "error"})
+        found = read(client)
+    assert found[f"winnow_degraded_total{{reason={DegradeReason.UNAVAILABLE}}}"] == 1
+    assert found["winnow_requests_total{route=/v1/search}{status=503}"] == 1
+    assert found["winnow_judgements_total{source=computed}"] == 0
+
+
+def test_metrics_need_the_key_where_there_is_one(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """How much a service is used is its owner's affair; without a key it answers this machine only."""
+    with serving(parts_over(tmp_path, models, PrefersWord("a"), key="secret")) as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"authorization": "Bearer secret"}).status_code == 200
+        read_by_a_stranger = client.get("/metrics", headers={"authorization": "Bearer other"})
+        assert "winnow_" not in read_by_a_stranger.text
+
+
+def test_without_a_key_metrics_stay_on_this_machine(client: TestClient) -> None:
+    """As everything else does."""
+    assert client.get("/metrics", headers={"host": "evil.example.org"}).status_code == 403
+
+
+def test_a_full_service_still_shows_its_metrics_and_what_it_refused(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """That is when somebody looks."""
+    app = create_app(parts_over(tmp_path, models, PrefersWord("a")))
+    (gate,) = [each for each in app.user_middleware if each.cls is Gate]
+    gate.kwargs["in_flight_max"] = 0
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/v1/collections").status_code == 503
+        assert read(client)["winnow_requests_total{route=none}{status=503}"] == 1
+
+
+def test_two_apps_share_no_numbers(tmp_path: Path, models: tuple[Path, Path], client: TestClient) -> None:
+    """Nothing is global."""
+    client.post("/v1/search", json=SEARCH)
+    with serving(parts_over(tmp_path / "other", models, PrefersWord("a"))) as other:
+        assert not [name for name in read(other) if "/v1/search" in name]
+
+
+def test_what_others_know_is_asked_when_the_metrics_are_read() -> None:
+    """The seam for servers: a row of the table, and somebody to ask."""
+    waiting = {"http://one": 3.0, "http://two": 0.0}
+    metric = Metric(name="winnow_example_tokens", kind=Kind.GAUGE, labels=("server",), said="An example.")
+    telemetry = Telemetry()
+    telemetry.watch(metric, lambda: [((url,), tokens) for url, tokens in waiting.items()])
+    waiting["http://two"] = 5.0
+    text = telemetry.text().decode()
+    assert 'winnow_example_tokens{server="http://one"} 3.0' in text
+    assert 'winnow_example_tokens{server="http://two"} 5.0' in text
