@@ -78,6 +78,8 @@ def serve(
 
     Without WINNOW_API_KEY only this machine may ask, and the service refuses to listen anywhere else. Documentation of
     the routes is at /docs; /readyz tells whether collections are open and the models answered a known pair.
+
+    With --spawn-vllm it starts vLLM for the models, and ends it; 'winnow vllm-command' shows how.
     """
     terminal = Terminal()
     settings = load(
