@@ -21,6 +21,7 @@ PORTS: Final[dict[str, int]] = {"embed": 8001, "rerank": 8002}  # as the setting
 NAMED_GPU_GB: Final = 24.0  # GB; the smallest that holds the usual pair, and shares planned for it hold on larger ones
 NAMED_CAPABILITY: Final = "8.9"  # Ada: the oldest that knows every format we print
 GPUS_MAX: Final = 64
+FLAG_CHARACTERS: Final = 48  # of a flag in the table of reasons
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ Gpus = Annotated[
 ]
 GpuMemory = Annotated[
     float | None,
-    _option("--gpu-memory-gb", "GB", f"Plan for GPUs of this size; {NAMED_GPU_GB:.0f} where another is named.", min=1),
+    _option("--gpu-memory-gb", "GB", f"Plan for GPUs of this size, by default {NAMED_GPU_GB:.0f}.", min=1),
 ]
 Capability = Annotated[
     str | None, _option("--gpu-capability", "X.Y", f"Their compute capability, by default {NAMED_CAPABILITY}.")
@@ -165,6 +166,11 @@ def _named(named: NamedGpus) -> Machine:
     )
 
 
+def _short(flag: str) -> str:
+    """A long value stands in the command above."""
+    return flag if len(flag) <= FLAG_CHARACTERS else flag.partition("=")[0] + "=…"
+
+
 def _print(terminal: Terminal, commands: tuple[VllmCommand, ...], form: str, python: str) -> None:
     from api.vllm_print import FORMS, said, written
 
@@ -179,6 +185,6 @@ def _print(terminal: Terminal, commands: tuple[VllmCommand, ...], form: str, pyt
         for command in commands:
             terminal.table(
                 [Column(name="flag", style="bold"), Column(name="why", style="dim")],
-                [(flag.text, flag.reason) for flag in command.flags],
+                [(_short(flag.text), flag.reason) for flag in command.flags],
                 title=f"\n{command.model}",
             )

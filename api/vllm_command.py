@@ -132,6 +132,8 @@ def _places(loads: Sequence[Load], machine: Machine, wanted: Wanted) -> tuple[Pl
         return placed(loads, machine, split=wanted.tensor_parallel)
     if not machine.gpus:
         raise SettingInvalid("a share of GPU memory was given, but there is no GPU")
+    if wanted.share * len(loads) > 1:
+        raise SettingInvalid(f"{len(loads)} servers cannot have {wanted.share} of one GPU each")
     by_hand = Place(gpus=machine.gpus[: wanted.tensor_parallel or 1], share=wanted.share, share_least=wanted.share)
     return tuple(by_hand for _ in loads)
 

@@ -118,6 +118,7 @@ def test_a_named_gpu_needs_neither_vllm_nor_a_model_here() -> None:
         (["--format", "toml", "--gpus", "1"], "it is none of shell, argv, compose, systemd"),
         (["--gpus", "1", "--gpu-capability", "new"], "it is not like 8.9"),
         (["--gpus", "1", "--gpu-capability", "8.0", "--quantization", "fp8"], "8.9 or newer"),
+        (["--gpus", "1", "--gpu-share", "0.6"], "2 servers cannot have 0.6 of one GPU each"),
         (["--vllm-python", "/nowhere/python"], "there is no /nowhere/python"),
     ],
 )
