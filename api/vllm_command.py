@@ -73,7 +73,6 @@ class VllmCommand:
     flags: tuple[Flag, ...]
     environment: tuple[tuple[str, str], ...]
     place: Place
-    window: int  # tokens; what is longer it refuses
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -112,19 +111,23 @@ def vllm_commands(
 
 
 def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
-    """The same server with half the context and half the step, and uncompiled: what to try when memory ran out."""
+    """The same server, uncompiled and with half the step: what to try when memory ran out.
+
+    The context stays: our prompts are cut to it, and the service takes no server that refuses some of them. Inputs may
+    then be longer than a step, which chunked prefill allows; uncompiled, it scores them rightly.
+    """
     flags = []
     for flag in command.flags:
         name, _, value = flag.text.partition("=")
-        if name in {"--max-model-len", "--max-num-batched-tokens"}:
+        if name == "--max-num-batched-tokens":
             flags.append(Flag(text=f"{name}={int(value) // 2}", reason=f"half of {value}: memory ran out with it"))
         elif name == "--gpu-memory-utilization" and shortage is Shortage.TAKEN:
             least = command.place.share_least
             flags.append(Flag(text=f"{name}={least:.2f}", reason="the least that it can start with"))
-        elif name != "--enforce-eager":
+        elif name not in {"--enforce-eager", "--no-enable-chunked-prefill"}:
             flags.append(flag)
     flags.append(Flag(text="--enforce-eager", reason="captured graphs cost a gigabyte or more"))
-    return replace(command, flags=tuple(flags), window=command.window // 2)
+    return replace(command, flags=tuple(flags))
 
 
 def _places(loads: Sequence[Load], machine: Machine, wanted: Wanted) -> tuple[Place, ...] | None:
@@ -177,7 +180,6 @@ def _command(load: Load, place: Place, machine: Machine, wanted: Wanted, port: i
         flags=flags,
         environment=tuple(_environment(place, machine)),
         place=place,
-        window=load.window,
     )
 
 

@@ -159,10 +159,7 @@ class VllmServer:
         """What is not as it was planned, though it may serve."""
         if not self.is_smaller:
             return None
-        return (
-            f"memory ran out for the {self.name}: vLLM runs uncompiled, with a step of half the size, and refuses "
-            f"inputs of more than {self.command.window} tokens"
-        )
+        return f"memory ran out for the {self.name}: vLLM runs uncompiled and with a step of half the size, so slower"
 
     def said(self) -> dict[str, Any]:
         """For /readyz."""

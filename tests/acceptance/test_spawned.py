@@ -74,7 +74,9 @@ def winnow(tmp_path: Path, models: dict[str, str]) -> Command:
 
 @pytest.fixture
 def service(winnow: Command) -> Iterator[Service]:
-    process = winnow.start("serve", "--port", "0", "--spawn-vllm", "--vllm-python", PYTHON)
+    """Without its memory of judgements, which would answer the same question without a server."""
+    spawning = "--spawn-vllm", "--vllm-python", PYTHON
+    process = winnow.start("serve", "--port", "0", "--judgement-cache-mb", "0", *spawning)
     yield Service(process)
     if process.poll() is None:
         process.terminate()

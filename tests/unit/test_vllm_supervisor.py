@@ -187,8 +187,8 @@ async def test_memory_that_runs_out_makes_it_smaller_once(tmp_path: Path, said: 
         await bench.until(State.SERVING, starts=2)
         assert "--enforce-eager" not in bench.starts[0]
         assert "--enforce-eager" in bench.starts[1]
-        assert "--max-model-len=4096" in bench.starts[1]
-        assert "refuses inputs of more than 4096 tokens" in (bench.server.note or "")
+        assert "--max-num-batched-tokens=8192" in bench.starts[1]
+        assert "with a step of half the size" in (bench.server.note or "")
         assert bench.server.said()["note"] == bench.server.note
         await bench.until(State.GIVEN_UP, starts=2)
         assert "ran out of memory again" in (bench.server.problem or "")
