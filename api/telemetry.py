@@ -20,6 +20,7 @@ from api.assemble import Parts
 from api.search import Answer
 from rerank.reranker import Ranking
 from retrieval.bounded_cache import CacheState
+from retrieval.replica import ReplicaReport, Standing
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UNROUTED: Final = "none"  # refused before a route was found, or there is none
@@ -99,9 +100,21 @@ CACHE_EVICTIONS: Final = Metric(
     labels=("cache",),
     said="Entries that a cache dropped for want of room, before they were too old.",
 )
+SERVER_PROVEN: Final = Metric(
+    name="winnow_server_proven",
+    kind=Kind.GAUGE,
+    labels=("model", "url"),
+    said="1 while a model server is asked, 0 while it is left alone or has not answered its known pairs yet.",
+)
+SERVER_TOKENS: Final = Metric(
+    name="winnow_server_tokens_in_flight",
+    kind=Kind.GAUGE,
+    labels=("model", "url"),
+    said="Tokens that a model server has in hand.",
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES, CACHE_ENTRIES,
-    CACHE_EVICTIONS,
+    CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS,
 )  # fmt: skip
 
 
@@ -131,6 +144,16 @@ class Telemetry:
         telemetry.watch(CACHE_BYTES, of_each(lambda state: state.bytes))
         telemetry.watch(CACHE_ENTRIES, of_each(lambda state: state.entries))
         telemetry.watch(CACHE_EVICTIONS, of_each(lambda state: state.evictions))
+        pools = [(parts.embedding.embedder.identity.name, parts.embedding.pool)]
+        pools += [(each.reranker.name, each.pool) for each in (parts.judging, *parts.also)]
+
+        def of_servers(number: Callable[[ReplicaReport], float]) -> Callable[[], list[Reading]]:
+            return lambda: [
+                ((model, each.url), number(each)) for model, pool in pools if pool is not None for each in pool.report()
+            ]
+
+        telemetry.watch(SERVER_PROVEN, of_servers(lambda each: float(each.standing is Standing.PROVEN)))
+        telemetry.watch(SERVER_TOKENS, of_servers(lambda each: float(each.tokens_in_flight)))
         return telemetry
 
     def watch(self, metric: Metric, read: Callable[[], Iterable[Reading]]) -> None:

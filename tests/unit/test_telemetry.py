@@ -21,8 +21,12 @@ from api.telemetry import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
 from rerank.prompt import PromptBuilder
 from rerank.prompted_reranker import PromptedReranker
 from rerank.reranker import Reranker
+from rerank.vllm_reranker import RERANKER_FAILURES
+from retrieval.deadline import Deadline
 from retrieval.errors import RerankUnavailable
 from retrieval.tokens import PlainTokenizer
+from retrieval.vllm_client import VllmClient
+from retrieval.vllm_pool import VllmPool
 from tests.fakes import CountingJudge, FailingReranker, HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder, write_reranker
 
@@ -214,3 +218,18 @@ def test_what_others_know_is_asked_when_the_metrics_are_read() -> None:
     text = telemetry.text().decode()
     assert 'winnow_example_tokens{server="http://one"} 3.0' in text
     assert 'winnow_example_tokens{server="http://two"} 5.0' in text
+
+
+def test_servers_are_shown_by_model_and_address(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """Whether each is asked, and what it has in hand, as it is when somebody reads."""
+
+    async def refused(_client: VllmClient, _deadline: Deadline) -> None:
+        raise RerankUnavailable("not yet")
+
+    parts = parts_over(tmp_path, models, PrefersWord("refund"))
+    pool = VllmPool(["http://127.0.0.1:1", "http://127.0.0.1:2"], RERANKER_FAILURES, proof=refused)
+    text = Telemetry.over(replace(parts, judging=replace(parts.judging, pool=pool))).text().decode()
+    for port in (1, 2):
+        labels = f'{{model="prefers-word",url="http://127.0.0.1:{port}"}}'
+        assert f"winnow_server_proven{labels} 0.0" in text
+        assert f"winnow_server_tokens_in_flight{labels} 0.0" in text
