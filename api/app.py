@@ -37,7 +37,7 @@ def create_app(
 ) -> FastAPI:
     """The service over these parts. The models are probed when it starts; `announce` is called when that is done.
 
-    With `spawned` servers the door opens at once, and the models are probed when the servers answer.
+    With `spawned` servers the door opens at once, and the models are probed, and it is called again, when they answer.
     """
     app = FastAPI(
         title="winnow", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
@@ -66,7 +66,12 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if spawned is None:
         await readiness.prepare()
     app.state.announce(readiness)
-    async with spawned.running(readiness.prepare) if spawned else contextlib.nullcontext():
+
+    async def served() -> None:
+        await readiness.prepare()
+        app.state.announce(readiness)
+
+    async with spawned.running(served) if spawned else contextlib.nullcontext():
         yield
     await app.state.parts.close()
 

@@ -144,8 +144,7 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
     from api.caches import Caches
 
     parts = assemble(settings, caches=Caches.of(settings))
-    url = _url(bound)
-    app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness), spawned=spawned)
+    app = create_app(parts, announce=_Announcement(terminal, _url(bound), settings), spawned=spawned)
     config = uvicorn.Config(
         app, log_config=LOGGING, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
     )
@@ -180,16 +179,29 @@ def _url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announce(terminal: Terminal, url: str, settings: Settings, readiness: Readiness) -> None:
-    """Once, when requests are about to be answered."""
-    names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
-    lines = (
-        f"Listening    {url}",
-        f"Docs         {url}/docs",
-        f"Data         {settings.data}",
-        f"Collections  {names}",
-        f"Access       {'by API key' if settings.api_key else 'this machine only, without a key'}",
-        *(f"NOT READY    {problem}" for problem in readiness.problems),
-    )
-    for line in lines:
-        terminal.say(line, style="yellow" if line.startswith("NOT") else "")
+class _Announcement:
+    """What the operator is told when requests are about to be answered, and when awaited servers have come."""
+
+    def __init__(self, terminal: Terminal, url: str, settings: Settings) -> None:
+        self._terminal, self._url, self._settings = terminal, url, settings
+        self._is_made = False
+
+    def __call__(self, readiness: Readiness) -> None:
+        if not self._is_made:
+            self._is_made = True
+            self._make(readiness)
+        elif readiness.is_ready:
+            self._terminal.say("Ready        the models answer what is known", style="")
+
+    def _make(self, readiness: Readiness) -> None:
+        names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
+        lines = (
+            f"Listening    {self._url}",
+            f"Docs         {self._url}/docs",
+            f"Data         {self._settings.data}",
+            f"Collections  {names}",
+            f"Access       {'by API key' if self._settings.api_key else 'this machine only, without a key'}",
+            *(f"NOT READY    {problem}" for problem in readiness.problems),
+        )
+        for line in lines:
+            self._terminal.say(line, style="yellow" if line.startswith("NOT") else "")
