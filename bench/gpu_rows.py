@@ -1,0 +1,40 @@
+"""What a run has found out so far: one JSON object a line, in the file as soon as it is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Rows:
+    """Written and remembered."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        if file is not None:
+            file.write_text("", encoding="utf-8")
+        self._began = time.monotonic()
+        self._found: list[dict[str, Any]] = []
+
+    @classmethod
+    def read(cls, file: Path) -> Rows:
+        rows = cls(None)
+        rows._found = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line]
+        return rows
+
+    def add(self, kind: str, **found: Any) -> None:
+        row = {"kind": kind, "at": round(time.monotonic() - self._began, 1), **found}
+        self._found.append(row)
+        if self._file is not None:
+            with self._file.open("a", encoding="utf-8") as opened:
+                opened.write(json.dumps(row, default=str) + "\n")
+
+    def of(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
+        """The rows of this kind in which these fields have these values."""
+        return [
+            row
+            for row in self._found
+            if row["kind"] == kind and all(row.get(name) == value for name, value in wanted.items())
+        ]

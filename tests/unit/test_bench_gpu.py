@@ -1,0 +1,67 @@
+"""What the GPU benchmark compares is the same work, and what it reports is what it measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from transformers import AutoTokenizer
+
+from bench.gpu_models import SHAPES, chat_template, write_folder
+from bench.gpu_report import as_text
+from bench.gpu_rows import Rows
+from bench.gpu_texts import Requests
+from rerank.instruction import DEFAULT_INSTRUCTION
+from rerank.prompt import PromptBuilder
+from tests.real_models import qwen_tokenizer
+
+WINDOW = 1_024
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("shape")
+    write_folder(made, SHAPES["tiny"], qwen_tokenizer())
+    return made
+
+
+def test_the_template_given_to_vllm_renders_our_very_prompt(folder: Path) -> None:
+    """Otherwise its /v1/rerank would be measured at other work, and with another last token at no work at all."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    query, documents = "怎样捕鱼？", ["The heron strikes.", " 长喙\n\n", "a"]
+    prompts = PromptBuilder.load(folder, tokens_max=WINDOW).build(query, documents, DEFAULT_INSTRUCTION)
+    for document, tail in zip(documents, prompts.tails, strict=True):
+        said = [{"role": "query", "content": query}, {"role": "document", "content": document}]
+        rendered = tokenizer.apply_chat_template(said, chat_template=chat_template(), tokenize=False)
+        assert tokenizer(rendered)["input_ids"] == [*prompts.shared, *tail]
+
+
+def test_both_bodies_of_a_request_hold_the_same_prompts_and_no_two_requests_a_same_document(folder: Path) -> None:
+    requests = Requests(folder, documents=3, tokens_max=WINDOW)
+    asked, other = (requests.draw(128, seed=seed) for seed in (1, 2))
+    texts, ids = orjson.loads(asked.texts), orjson.loads(asked.ids)
+    prompts = PromptBuilder.load(folder, tokens_max=WINDOW).build(
+        texts["query"], texts["documents"], DEFAULT_INSTRUCTION
+    )
+    assert ids["input"] == [[*prompts.shared, *tail] for tail in prompts.tails]
+    assert {len(tail) for tail in prompts.tails} == {128 + 9}  # the suffix has nine
+    assert asked.prompt_tokens == sum(map(len, ids["input"]))
+    assert asked.tokens == prompts.tokens
+    assert set(texts["documents"]).isdisjoint(orjson.loads(other.texts)["documents"])
+
+
+def test_a_bar_is_computed_against_the_fastest_stock_server(tmp_path: Path) -> None:
+    rows = Rows(tmp_path / "rows.jsonl")
+    rows.add("run", arguments={"layer_weights": 10**9})
+    rows.add("card", bf16_tflops=100.0, fp8_tflops=200.0)
+    for server, way, ms in (
+        ("bf16-1", "stock", 300.0), ("bf16-2", "stock", 260.0), ("bf16-2", "bare", 190.0), ("bf16-2", "winnow", 200.0)
+    ):  # fmt: skip
+        vllm = {"e2e_ms": 0, "queue_ms": 0, "prefill_ms": 0, "tokens_cached": 0, "tokens_looked_up": 1}
+        rows.add(
+            "one", server=server, way=way, slice=None, phase="measured", length=128, ms=ms, documents=100,
+            tokens=1_000, tokens_agree=True, only_shared_was_cached=True, vllm=vllm,
+        )  # fmt: skip
+    said = as_text(Rows.read(tmp_path / "rows.jsonl"))
+    assert "winnow 200.0 ms, 10.0% of the bf16 floor, 1.30x stock bf16 one at a time, +5.3% over bare" in said
