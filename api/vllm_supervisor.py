@@ -33,7 +33,7 @@ WAIT_SECONDS_LEAST: Final = 1.0  # before the second try; doubled with each furt
 WAIT_SECONDS_MAX: Final = 60.0
 WELL_SECONDS: Final = 300.0  # seconds of good health after which earlier failures are forgotten
 START_SECONDS_MAX: Final = 1_800.0  # seconds; 16 GB from a slow disk, compiled and captured, take a third of it
-SIGNALLED: Final = 128  # an exit code above it is this plus a signal's number
+SIGNALLED: Final = 128  # the guard's exit code where a signal ended the server is this plus the signal's number
 SILENT_SECONDS_MAX: Final = 60.0  # seconds without an answer to /health, after which a server hangs
 
 
@@ -238,9 +238,11 @@ class VllmServer:
 
     def _cause_of(self, process: Process) -> str:
         """A signal is a cause by itself; who sent it, the server's log does not know."""
+        self.log.read()  # its last words may have come after the last look
         code = process.code or 0
-        if code > SIGNALLED:
-            named = f"killed by {signal.Signals(code - SIGNALLED).name}"
+        number = -code if code < 0 else code - SIGNALLED
+        if number in set(signal.Signals):
+            named = f"killed by {signal.Signals(number).name}"
             return f"{named}: {self.log.error}" if self.log.error else named
         return f"exit code {code}: {self.log.error or self.log.last_line or 'it said nothing'}"
 

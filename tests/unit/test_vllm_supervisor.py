@@ -158,15 +158,17 @@ async def test_waits_double_and_are_forgotten_after_good_health(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One, two, four seconds; after five minutes of serving it is one again."""
-    bench = Bench(tmp_path, "end:1\nend:1\nend:1\nserve")
+    bench = Bench(tmp_path, "end:1\nsay:last_words end:255\nend:1\nserve")
     async with running(bench):
         await bench.until(State.SERVING, starts=4)
         await asyncio.sleep((vllm_supervisor.WELL_SECONDS + 20) / SPEED)
         os.kill(bench.pid, signal.SIGKILL)
         await bench.until(State.SERVING, starts=5)
-    assert re.findall(r"ended \((exit code 1|killed by SIGKILL).*started again in (\S+) s", caplog.text) == [
+    assert re.findall(
+        r"ended \((exit code \d+(?:: last words)?|killed by SIGKILL).*started again in (\S+) s", caplog.text
+    ) == [
         ("exit code 1", "1.0"),
-        ("exit code 1", "2.0"),
+        ("exit code 255: last words", "2.0"),
         ("exit code 1", "4.0"),
         ("killed by SIGKILL", "1.0"),
     ]
