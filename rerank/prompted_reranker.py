@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from rerank.judgement import checked_logits
 from rerank.judgement_cache import Judgement, JudgementCache, JudgingModel
@@ -20,6 +20,9 @@ from retrieval.limits import RERANK_TOKENS_WAITING_MAX
 from retrieval.model_folder import Blend, ModelFolder
 from retrieval.qwen_config import QwenConfig
 from retrieval.records import Candidate
+from retrieval.together import together
+
+_ASCII_PER_TOKEN: Final = 4
 
 
 class Judge(Protocol):
@@ -28,19 +31,25 @@ class Judge(Protocol):
     @property
     def runs_on(self) -> str: ...
 
+    @property
+    def portion_tokens(self) -> int | None:
+        """None: everything in one call. Else about so many tokens in the first and twice as many in each that follows,
+        several calls at once: it begins while the rest is still being tokenised.
+        """
+        ...
+
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
         """logit_yes - logit_no at the end of each prompt, in their order; on behalf of `tenant`."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Prepared:
-    """What is known of some passages, and the prompts of the rest."""
+class _LookedUp:
+    """What is known of some passages, and which are not known."""
 
     known: Mapping[str, Judgement]
     missing: Sequence[str]
     keys: Sequence[bytes]  # of the missing ones; none where nothing is to be remembered
-    prompts: Prompts | None  # of the missing ones; None where none is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,41 +158,73 @@ class PromptedReranker:
         self, query: str, passages: Sequence[str], instruction: str, tenant: str, deadline: Deadline
     ) -> _Judged:
         """Different passages; only those that are not known are judged, and remembered once all of them are."""
-        prepared = await asyncio.to_thread(self._prepared, query, passages, instruction, tenant)
-        known, prompts = prepared.known, prepared.prompts
-        if prompts is None:  # the judge is not asked: its queue and its failures are of no concern
+        looked_up = await asyncio.to_thread(self._looked_up, query, passages, instruction, tenant)
+        known, missing = looked_up.known, looked_up.missing
+        if not missing:  # the judge is not asked: its queue and its failures are of no concern
             return _Judged(judgements=known, remembered=frozenset(known), tokens=0)
-        with self._admitted(prompts):
-            said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
-            logits = checked_logits(said, expected=len(prompts.tails))
-        fresh = {
-            passage: Judgement(logit=logit, truncated=was_cut)
-            for passage, logit, was_cut in zip(prepared.missing, logits, prompts.truncated, strict=True)
-        }
-        if self._cache is not None:
-            self._cache.remember(prepared.keys, list(fresh.values()))
-        return _Judged(judgements={**known, **fresh}, remembered=frozenset(known), tokens=prompts.tokens)
+        reading = asyncio.Lock()
 
-    def _prepared(self, query: str, passages: Sequence[str], instruction: str, tenant: str) -> _Prepared:
-        """Reads every passage; in a thread."""
-        found: Sequence[Judgement | None] = [None] * len(passages)
-        keys: Sequence[bytes] = ()
+        async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
+            async with reading:  # one after the other, in order: the first is sent before the second is read
+                prompts = await asyncio.to_thread(self._prompts.build, query, part, instruction)
+            said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
+            return prompts, checked_logits(said, expected=len(part))
+
+        with self._admitted(sum(map(_tokens_about, missing))):
+            parts = await together(portion(part) for part in _portions(missing, self._judge.portion_tokens))
+        judged = [
+            Judgement(logit=logit, truncated=was_cut)
+            for prompts, logits in parts
+            for logit, was_cut in zip(logits, prompts.truncated, strict=True)
+        ]
         if self._cache is not None:
-            every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=self._model)
-            found = self._cache.find(every)
-            keys = [key for key, judgement in zip(every, found, strict=True) if judgement is None]
+            self._cache.remember(looked_up.keys, judged)
+        return _Judged(
+            judgements={**known, **dict(zip(missing, judged, strict=True))},
+            remembered=frozenset(known),
+            tokens=sum(prompts.tokens for prompts, _ in parts) - (len(parts) - 1) * len(parts[0][0].shared),
+        )
+
+    def _looked_up(self, query: str, passages: Sequence[str], instruction: str, tenant: str) -> _LookedUp:
+        """Reads every passage; in a thread."""
+        if self._cache is None:
+            return _LookedUp(known={}, missing=passages, keys=())
+        every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=self._model)
+        found = self._cache.find(every)
         known = {passage: judgement for passage, judgement in zip(passages, found, strict=True) if judgement}
-        missing = [passage for passage in passages if passage not in known]
-        prompts = self._prompts.build(query, missing, instruction) if missing else None
-        return _Prepared(known=known, missing=missing, keys=keys, prompts=prompts)
+        return _LookedUp(
+            known=known,
+            missing=[passage for passage in passages if passage not in known],
+            keys=[key for key, judgement in zip(every, found, strict=True) if judgement is None],
+        )
 
     @contextmanager
-    def _admitted(self, prompts: Prompts) -> Iterator[None]:
+    def _admitted(self, tokens: int) -> Iterator[None]:
         """Counts tokens, not requests. A request that finds nothing waiting is never refused."""
-        if self._tokens_waiting and self._tokens_waiting + prompts.tokens > self._tokens_waiting_max:
-            raise RerankOverloaded(f"{self._tokens_waiting} tokens are waiting; {self._tokens_waiting_max} may")
-        self._tokens_waiting += prompts.tokens
+        if self._tokens_waiting and self._tokens_waiting + tokens > self._tokens_waiting_max:
+            raise RerankOverloaded(f"about {self._tokens_waiting} tokens are waiting; {self._tokens_waiting_max} may")
+        self._tokens_waiting += tokens
         try:
             yield
         finally:
-            self._tokens_waiting -= prompts.tokens
+            self._tokens_waiting -= tokens
+
+
+def _tokens_about(text: str) -> int:
+    """Without tokenising, which is work that a full service should not begin: letters of English, or of Chinese."""
+    return 1 + len(text) // (_ASCII_PER_TOKEN if text.isascii() else 1)
+
+
+def _portions(passages: Sequence[str], tokens_first: int | None) -> Iterator[Sequence[str]]:
+    """In their order, each about twice as long as the one before."""
+    if tokens_first is None:
+        yield passages
+        return
+    begin, tokens, tokens_wanted = 0, 0, tokens_first
+    for end, passage in enumerate(passages, start=1):
+        tokens += _tokens_about(passage)
+        if tokens >= tokens_wanted:
+            yield passages[begin:end]
+            begin, tokens, tokens_wanted = end, 0, 2 * tokens_wanted
+    if begin < len(passages):
+        yield passages[begin:]

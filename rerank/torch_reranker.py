@@ -57,6 +57,10 @@ class TorchJudge:
     def runs_on(self) -> str:
         return self._runtime.runs_on
 
+    @property
+    def portion_tokens(self) -> None:
+        """It packs best what it sees whole, and computes the shared part once a call."""
+
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:  # noqa: ARG002
         """Work past the deadline is not started; cancelled, it ends with the pack that is being computed."""
         if deadline.has_passed:

@@ -55,6 +55,9 @@ class VllmReranker(PromptedReranker):
         )
 
 
+FIRST_PORTION_TOKENS: Final = 4_096  # about; what a GPU computes while the rest is read here and parsed there
+
+
 class _ServedJudge:
     """The servers compute the part that prompts share once, if their prefix cache is on, as it is by default.
 
@@ -64,6 +67,7 @@ class _ServedJudge:
 
     def __init__(self, pool: VllmPool, secret: bytes) -> None:
         self.runs_on = pool.runs_on
+        self.portion_tokens = FIRST_PORTION_TOKENS
         self._pool = pool
         self._secret = secret
 

@@ -2,8 +2,7 @@
 
 Rule 1: work is counted in tokens. A call goes to the server with the fewest in flight, and waits here, in turn, while
 all have enough: what waits here can still be given up for nothing.
-Rule 2: a request is sent in slices, so that a server begins to compute the first while the others still travel, and so
-that a long request is shared among servers.
+Rule 2: what is too long for one request is sent in slices, all at once, so that several servers share the work.
 Rule 3: a slice moves to another server only where the first cannot have answered it, and within a budget: when
 everything fails, asking twice as much makes it worse.
 """
@@ -23,9 +22,12 @@ from retrieval.deadline import Deadline
 from retrieval.errors import UnavailableError
 from retrieval.records import Vectors
 from retrieval.replica import Patience, Replica, ReplicaReport, Standing
+from retrieval.together import together
 from retrieval.vllm_client import CallFailed, Fault, VllmClient
 
-SLICE_TOKENS: Final = 8_192  # tokens of one request to a server; about one of its batches
+SLICE_TOKENS: Final = 65_536  # tokens of one request to the only server, which fills its batches best from few of them
+SHARED_SLICE_TOKENS: Final = 16_384  # the same where several servers share the work
+EMBED_SLICE_TOKENS: Final = 8_192  # vLLM's work for the inputs of one request grows with the square of their number
 SLICE_INPUTS_MAX: Final = 1_024  # inputs of one request; their vectors are at most 22 MB of reply
 IN_FLIGHT_TOKENS_MAX: Final = 131_072  # tokens that one server has in hand; seconds of work, so that it never idles
 _RETRIES_SAVED_MAX: Final = 10.0  # slices that may move at once
@@ -64,14 +66,14 @@ class VllmPool:
         *,
         proof: Proof,
         patience: Patience | None = None,
-        slice_tokens: int = SLICE_TOKENS,
+        slice_tokens: int | None = None,
         in_flight_tokens_max: int = IN_FLIGHT_TOKENS_MAX,
     ) -> None:
         assert urls, "a pool has at least one server. This is a bug."
         self._replicas = tuple(Replica(VllmClient(url), patience or Patience()) for url in urls)
         self._failures = failures
         self._proof = proof
-        self._slice_tokens = slice_tokens
+        self._slice_tokens = slice_tokens or (SLICE_TOKENS if len(urls) == 1 else SHARED_SLICE_TOKENS)
         self._in_flight_tokens_max = in_flight_tokens_max
         self._retries_saved = _RETRIES_SAVED_MAX
         self._turn = asyncio.Lock()  # fair: who came first is served first
@@ -111,7 +113,8 @@ class VllmPool:
         async def asked(client: VllmClient, part: Sequence[Sequence[int]]) -> list[float]:
             return await client.classify(part, salt=salt, deadline=deadline)
 
-        return [score for part in await self._shared_out(inputs, asked) for score in part]
+        parts = await self._shared_out(inputs, self._slice_tokens, asked)
+        return [score for part in parts for score in part]
 
     async def embed(self, inputs: Sequence[Sequence[int]], *, width: int, deadline: Deadline) -> Vectors:
         """As `VllmClient.embed`. Nobody's prefix is shared with anybody: an embedder's prompts have next to none."""
@@ -119,12 +122,13 @@ class VllmPool:
         async def asked(client: VllmClient, part: Sequence[Sequence[int]]) -> Vectors:
             return await client.embed(part, width=width, salt=secrets.token_hex(16), deadline=deadline)
 
-        parts = await self._shared_out(inputs, asked)
+        parts = await self._shared_out(inputs, min(self._slice_tokens, EMBED_SLICE_TOKENS), asked)
         return np.concatenate([np.empty((0, width), dtype=np.float32), *parts])
 
     async def _shared_out(
         self,
         inputs: Sequence[Sequence[int]],
+        slice_tokens: int,
         ask: Callable[[VllmClient, Sequence[Sequence[int]]], Awaitable[Answer]],
     ) -> list[Answer]:
         """The slices' answers in order. The first failure ends the others."""
@@ -132,12 +136,7 @@ class VllmPool:
         async def answer(part: Sequence[Sequence[int]]) -> Answer:
             return await self._asked_somewhere(sum(map(len, part)), lambda client: ask(client, part))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(part)) for part in _slices(inputs, self._slice_tokens)]
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None  # one caller, one reason: the first
-        return [task.result() for task in tasks]
+        return await together(answer(part) for part in _slices(inputs, slice_tokens))
 
     async def _asked_somewhere(self, tokens: int, ask: Callable[[VllmClient], Awaitable[Answer]]) -> Answer:
         self._retries_saved = min(self._retries_saved + _RETRIES_PER_CALL, _RETRIES_SAVED_MAX)

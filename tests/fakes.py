@@ -249,7 +249,14 @@ class CountingJudge:
 
     runs_on = "fingers"
 
-    def __init__(self, *, failure: RerankError | None = None, said: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        failure: RerankError | None = None,
+        said: Sequence[float] | None = None,
+        portion_tokens: int | None = None,
+    ) -> None:
+        self.portion_tokens = portion_tokens
         self.failure = failure
         self.said = said
         self.asked: list[int] = []  # prompts of each call

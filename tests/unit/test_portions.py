@@ -1,0 +1,60 @@
+"""rerank/prompted_reranker.py: a judge that begins while the rest is read says the same, and the same fails."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.texts import candidates_of
+from rerank.prompt import PromptBuilder
+from rerank.prompted_reranker import PromptedReranker, _portions, _tokens_about
+from rerank.reranker import Ranking
+from retrieval.deadline import Deadline
+from retrieval.errors import RerankUnavailable
+from tests.fakes import CountingJudge
+from tests.tiny_models import write_reranker
+
+TEXTS = [f"{number}: " + "The heron stands still. " * (number % 9) + "苍鹭" * (number % 4) for number in range(60)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_reranker(tmp_path_factory.mktemp("models") / "tiny")
+
+
+async def ranked(folder: Path, judge: CountingJudge) -> Ranking:
+    reranker = PromptedReranker(judge, PromptBuilder.load(folder, tokens_max=500), name="tiny", revision="1")
+    return await reranker.rank("q", candidates_of(TEXTS), instruction="i", tenant="t", deadline=Deadline.never())
+
+
+async def test_portions_change_nothing_but_the_number_of_calls(folder: Path) -> None:
+    """Order, scores, cuts and tokens: the shared part is counted once, as it is computed once."""
+    whole, parted = CountingJudge(), CountingJudge(portion_tokens=100)
+    assert await ranked(folder, whole) == await ranked(folder, parted)
+    assert whole.asked == [60]
+    assert sum(parted.asked) == 60
+    assert len(parted.asked) > 2
+
+
+async def test_what_fails_in_one_portion_fails_as_it_is(folder: Path) -> None:
+    """Not as a group of failures, and not in part."""
+    with pytest.raises(RerankUnavailable, match="this one"):
+        await ranked(folder, CountingJudge(failure=RerankUnavailable("this one"), portion_tokens=100))
+
+
+@given(st.lists(st.text(max_size=80), max_size=60), st.integers(min_value=1, max_value=200))
+def test_every_passage_is_in_one_portion_and_each_is_longer_than_the_one_before(
+    passages: list[str], tokens_first: int
+) -> None:
+    """In their order; only the last may be short."""
+    portions = list(_portions(passages, tokens_first))
+    assert [passage for portion in portions for passage in portion] == passages
+    assert all(portions)
+    sizes = [sum(map(_tokens_about, portion)) for portion in portions[:-1]]
+    assert all(size >= tokens_first for size in sizes)
+    longest = max(map(_tokens_about, passages), default=0)
+    assert all(later > earlier - longest for earlier, later in pairwise(sizes))
