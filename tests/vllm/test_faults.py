@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -194,8 +193,3 @@ async def test_every_answer_is_whole_or_says_why_not(four: Command, judge_url: s
                 expected = await undisturbed(client)
                 for _ in range(RUNS):
                     print(await one_run(client, proxy, fault, expected))
-
-
-@pytest.fixture(scope="session")
-def judge_url() -> str:
-    return os.environ["JUDGE_URL"]  # noqa: TID251
