@@ -93,7 +93,7 @@ class Usage(Said):
     rerank_tokens: int
     total_tokens: int
     candidates: int
-    judged: int = Field(description="candidates that have a judgement")
+    judged: int = Field(description="candidates that have a judgement; not all of them where depth is adaptive")
     remembered: int = Field(description="of the judged: how many were not judged again, but remembered")
     query_remembered: bool = Field(description="The query's vector was remembered.")
 

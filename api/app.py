@@ -16,7 +16,7 @@ from api.docs_page import docs_page
 from api.gate import BodyTooLong, Gate, ProblemResponse
 from api.leaving import CallerLeft
 from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
-from api.readiness import Readiness
+from api.readiness import Readiness, Spawned
 from api.routes import router as answers
 from api.routes_corpus import router as corpus
 from api.routes_health import router as health
@@ -32,13 +32,19 @@ Send `Authorization: Bearer KEY` where a key is configured. Every error has the 
 """
 
 
-def create_app(parts: Parts, *, announce: Callable[[Readiness], None] = lambda _: None) -> FastAPI:
-    """The service over these parts. The models are probed when it starts; `announce` is called when that is done."""
+def create_app(
+    parts: Parts, *, announce: Callable[[Readiness], None] = lambda _: None, spawned: Spawned | None = None
+) -> FastAPI:
+    """The service over these parts. The models are probed when it starts; `announce` is called when that is done.
+
+    With `spawned` servers the door opens at once, and the models are probed, and it is called again, when they answer.
+    """
     app = FastAPI(
         title="winnow", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
     )
     app.state.parts = parts
-    app.state.readiness = Readiness(parts)
+    app.state.readiness = Readiness(parts, spawned)
+    app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
     for router in (answers, corpus, health):
@@ -56,9 +62,17 @@ def create_app(parts: Parts, *, announce: Callable[[Readiness], None] = lambda _
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Opens what there is and asks the models their known pair, so that the first caller waits for neither."""
-    await app.state.readiness.prepare()
-    app.state.announce(app.state.readiness)
-    yield
+    spawned, readiness = app.state.spawned, app.state.readiness
+    if spawned is None:
+        await readiness.prepare()
+    app.state.announce(readiness)
+
+    async def served() -> None:
+        await readiness.prepare()
+        app.state.announce(readiness)
+
+    async with spawned.running(served) if spawned else contextlib.nullcontext():
+        yield
     await app.state.parts.close()
 
 

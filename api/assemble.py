@@ -15,6 +15,7 @@ from api.open_collections import OpenCollections
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
+from rerank.depth import Depth
 from rerank.judgement_cache import JudgementCache
 from rerank.known_answers import KnownAnswers
 from rerank.reranker import RecallOrder, Reranker
@@ -165,6 +166,7 @@ def joined(
             collections=collections,
             rerankers=rerankers,
             candidates_default=candidates,
+            depth_default=Depth(settings.depth),
         ),
         ingest=Ingest(
             disk=disk,

@@ -15,6 +15,7 @@ from api.cli_eval import demo, evaluate
 from api.cli_index import index
 from api.cli_search import rerank, search
 from api.cli_serve import serve
+from api.cli_vllm import vllm_command
 from api.exits import Exit
 from api.flags import switch
 from api.terminal import Terminal
@@ -59,6 +60,7 @@ for command, name in (
     (search, "search"),
     (rerank, "rerank"),
     (serve, "serve"),
+    (vllm_command, "vllm-command"),
     (evaluate, "eval"),
     (verify, "verify"),
     (doctor, "doctor"),

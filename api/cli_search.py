@@ -12,6 +12,7 @@ from api.flags import (
     CollectionName,
     Config,
     Data,
+    Depth,
     Device,
     Dtype,
     EmbedDimension,
@@ -50,6 +51,7 @@ def search(
     data: Data = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
     candidates: Candidates = None,
+    depth: Depth = None,
     instruction: InstructionText = None,
     instruction_name: Annotated[
         str | None, typer.Option(metavar="NAME[@VERSION]", help="A published instruction instead of a text.")
@@ -81,6 +83,7 @@ def search(
         {
             "data": data,
             "candidates": candidates,
+            "depth": depth,
             "timeout_ms": timeout_ms,
             "embed_model": embed_model,
             "embed_url": embed_url,
@@ -106,6 +109,7 @@ def search(
             "collection": collection,
             "top_k": top_k,
             "candidates": candidates,
+            "depth": depth,
             "rerank": not no_rerank,
             "instruction": _instruction(instruction, instruction_name),
             "min_relevance": min_relevance,
@@ -282,10 +286,11 @@ def _footer(answer: Answer) -> str:
 
     ranking, instruction = answer.ranking, answer.instruction
     named = f"{instruction.name}@{instruction.version}" if instruction.name else "your instruction"
+    some = f", {ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else ""
     judged = (
         f"judged by {ranking.judged_by} under {named}" if ranking.judged_by != RECALL_ORDER else "in recall's order"
     )
-    shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates"
+    shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates{some}"
     return f"{shown} {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
 
 

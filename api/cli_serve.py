@@ -13,6 +13,7 @@ from api.flags import (
     ChunkTokens,
     Config,
     Data,
+    Depth,
     Device,
     Dtype,
     EmbedDimension,
@@ -21,11 +22,14 @@ from api.flags import (
     Host,
     JudgementCacheMb,
     Port,
+    Quantization,
     QueryCacheMb,
     RerankAlso,
     RerankModel,
     RerankUrl,
+    SpawnVllm,
     TimeoutMs,
+    VllmPython,
 )
 from api.settings import Settings, load
 from api.terminal import Terminal
@@ -33,6 +37,7 @@ from retrieval.errors import SettingInvalid
 
 if TYPE_CHECKING:
     from api.readiness import Readiness
+    from api.vllm_servers import VllmServers
 
 GRACE_SECONDS: Final = 5  # for the answers under way when the service is stopped
 
@@ -40,7 +45,7 @@ LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+    "handlers": {"stderr": {"class": "api.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {"uvicorn.access": {"level": "INFO"}},
 }
@@ -52,6 +57,7 @@ def serve(
     host: Host = None,
     port: Port = None,
     candidates: Candidates = None,
+    depth: Depth = None,
     chunk_tokens: ChunkTokens = None,
     timeout_ms: TimeoutMs = None,
     judgement_cache_mb: JudgementCacheMb = None,
@@ -65,12 +71,17 @@ def serve(
     rerank_url: RerankUrl = None,
     device: Device = None,
     dtype: Dtype = None,
+    spawn_vllm: SpawnVllm = None,
+    vllm_python: VllmPython = None,
+    quantization: Quantization = None,
     config: Config = None,
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM.
 
     Without WINNOW_API_KEY only this machine may ask, and the service refuses to listen anywhere else. Documentation of
     the routes is at /docs; /readyz tells whether collections are open and the models answered a known pair.
+
+    With --spawn-vllm it starts vLLM for the models, and ends it; 'winnow vllm-command' shows how.
     """
     terminal = Terminal()
     settings = load(
@@ -79,6 +90,7 @@ def serve(
             "host": host,
             "port": port,
             "candidates": candidates,
+            "depth": depth,
             "chunk_tokens": chunk_tokens,
             "timeout_ms": timeout_ms,
             "judgement_cache_mb": judgement_cache_mb,
@@ -92,6 +104,9 @@ def serve(
             "rerank_url": rerank_url,
             "device": device,
             "dtype": dtype,
+            "spawn_vllm": spawn_vllm,
+            "vllm_python": vllm_python,
+            "quantization": quantization,
         },
         config=config,
     )
@@ -99,13 +114,32 @@ def serve(
 
     refuse_open_door(settings.host, has_key=settings.api_key is not None)
     bound = _bound(settings)
+    spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
+    settings = spawned.pointed(settings) if spawned else settings
     rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
     terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
-    _run(terminal, settings, bound)
+    _run(terminal, settings, bound, spawned)
     terminal.say("Stopped.")
 
 
-def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
+def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
+    """The plan for model servers beside this process; nothing is started yet. Raises what `planned` raises."""
+    from functools import partial
+
+    from api.vllm_progress import shown
+    from api.vllm_servers import VllmServers
+
+    terminal.say("Planning vLLM ...")
+    servers = VllmServers.planned(settings, partial(shown, terminal))
+    if servers is None:
+        terminal.warn("No vLLM is started: both models have a URL.")
+        return None
+    runs_on = f"vLLM {servers.found.version} of {servers.found.python}, on {servers.found.machine.said}"
+    terminal.say(f"Will start {' and '.join(server.name for server in servers.servers)} with {runs_on}.")
+    return servers
+
+
+def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
     import uvicorn
 
     from api.app import create_app
@@ -113,8 +147,7 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket) -> None:
     from api.caches import Caches
 
     parts = assemble(settings, caches=Caches.of(settings))
-    url = _url(bound)
-    app = create_app(parts, announce=lambda readiness: _announce(terminal, url, settings, readiness))
+    app = create_app(parts, announce=_Announcement(terminal, _url(bound), settings), spawned=spawned)
     config = uvicorn.Config(
         app, log_config=LOGGING, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
     )
@@ -149,16 +182,29 @@ def _url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announce(terminal: Terminal, url: str, settings: Settings, readiness: Readiness) -> None:
-    """Once, when requests are about to be answered."""
-    names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
-    lines = (
-        f"Listening    {url}",
-        f"Docs         {url}/docs",
-        f"Data         {settings.data}",
-        f"Collections  {names}",
-        f"Access       {'by API key' if settings.api_key else 'this machine only, without a key'}",
-        *(f"NOT READY    {problem}" for problem in readiness.problems),
-    )
-    for line in lines:
-        terminal.say(line, style="yellow" if line.startswith("NOT") else "")
+class _Announcement:
+    """What the operator is told when requests are about to be answered, and when awaited servers have come."""
+
+    def __init__(self, terminal: Terminal, url: str, settings: Settings) -> None:
+        self._terminal, self._url, self._settings = terminal, url, settings
+        self._is_made = False
+
+    def __call__(self, readiness: Readiness) -> None:
+        if not self._is_made:
+            self._is_made = True
+            self._make(readiness)
+        elif readiness.is_ready:
+            self._terminal.say("Ready        the models answer what is known", style="")
+
+    def _make(self, readiness: Readiness) -> None:
+        names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
+        lines = (
+            f"Listening    {self._url}",
+            f"Docs         {self._url}/docs",
+            f"Data         {self._settings.data}",
+            f"Collections  {names}",
+            f"Access       {'by API key' if self._settings.api_key else 'this machine only, without a key'}",
+            *(f"NOT READY    {problem}" for problem in readiness.problems),
+        )
+        for line in lines:
+            self._terminal.say(line, style="yellow" if line.startswith("NOT") else "")

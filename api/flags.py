@@ -18,8 +18,16 @@ def _option(name: str, **bounds: Any) -> Any:
     return typer.Option(row.flag, help=_help(row), show_default=False, **bounds)
 
 
+def _switch(name: str, **how: Any) -> Any:
+    """A setting that is on or off: its flag, and the one that takes it back."""
+    row = _ROWS[name]
+    assert row.flag is not None, "only settings with a flag have an option. This is a bug."
+    spelling = f"{row.flag}/--no-{row.flag.removeprefix('--')}"
+    return typer.Option(spelling, help=_help(row), show_default=False, metavar="", **how)
+
+
 def _help(row: Row) -> str:
-    default = "" if row.default in (None, ()) else f", default {row.default}"
+    default = "" if row.default in (None, False, ()) else f", default {row.default}"
     return f"{row.help} [{row.variable}{default}]"
 
 
@@ -37,7 +45,11 @@ RerankAlso = Annotated[str | None, _option("rerank_also", metavar="'MODEL[=URL] 
 RerankUrl = Annotated[str | None, _option("rerank_url", metavar="URL", rich_help_panel="Models")]
 Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
+SpawnVllm = Annotated[bool | None, _switch("spawn_vllm", rich_help_panel="Models")]
+VllmPython = Annotated[str | None, _option("vllm_python", metavar="PYTHON", rich_help_panel="Models")]
+Quantization = Annotated[str | None, _option("quantization", metavar="FORMAT", rich_help_panel="Models")]
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]
+Depth = Annotated[str | None, _option("depth", metavar="full|adaptive")]
 ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
 JudgementCacheMb = Annotated[int | None, _option("judgement_cache_mb", metavar="MB", rich_help_panel="Caches")]

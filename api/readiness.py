@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
 
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
@@ -23,11 +24,26 @@ SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without t
 log = logging.getLogger(__name__)
 
 
-class Readiness:
-    """Asks at start, and tells whoever wants to know."""
+class Spawned(Protocol):
+    """Model servers that run beside this process, which started them."""
 
-    def __init__(self, parts: Parts) -> None:
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What keeps them from answering, each in a sentence."""
+
+    def said(self, *, names_shown: bool) -> list[dict[str, Any]]:
+        """What /readyz tells about them; their addresses only to who may know them."""
+
+    def running(self, served: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
+        """Starts them, and ends them; `served` is called whenever all of them have come to answer."""
+
+
+class Readiness:
+    """Asks at start, and tells whoever wants to know. `spawned` servers may have problems of their own."""
+
+    def __init__(self, parts: Parts, spawned: Spawned | None = None) -> None:
         self._parts = parts
+        self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
         self._problems: list[str] = ["the models have not been asked yet"]  # of the models in this process
 
@@ -37,8 +53,12 @@ class Readiness:
 
     @property
     def problems(self) -> tuple[str, ...]:
+        """While spawned servers cannot answer, that is the cause of everything else."""
         served = (_problem_of(pool.report()) for pool in self._parts.pools)
-        return (*self._problems, *(problem for problem in served if problem))
+        return (self._spawned.problems if self._spawned else ()) or (
+            *self._problems,
+            *(problem for problem in served if problem),
+        )
 
     async def prepare(self) -> None:
         """Probes the models and opens every collection. Servers that take their time are not waited for."""
@@ -104,6 +124,7 @@ class Readiness:
                     for each in pool.report()
                 ],
             },
+            "spawned": self._spawned.said(names_shown=names_shown) if self._spawned else [],
             "collections": await asyncio.to_thread(self.collections) if names_shown else None,
         }
 

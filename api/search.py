@@ -19,6 +19,8 @@ from typing import Final, Protocol
 
 from api.rerankers import Rerankers
 from api.texts import candidates_of
+from rerank.adaptive_reranker import AdaptiveDepth
+from rerank.depth import Depth
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
 from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder
 from retrieval import errors
@@ -78,6 +80,7 @@ class Question:
     query: str
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
+    depth: Depth | None = None  # likewise
     rerank: bool = True
     instruction: str | NamedInstruction | None = None
     min_relevance: float | None = None  # only where somebody judged
@@ -152,12 +155,19 @@ class Search:
     """Answers questions over the collections of a deployment."""
 
     def __init__(
-        self, *, catalog: Catalog, collections: OpensCollections, rerankers: Rerankers, candidates_default: int
+        self,
+        *,
+        catalog: Catalog,
+        collections: OpensCollections,
+        rerankers: Rerankers,
+        candidates_default: int,
+        depth_default: Depth = Depth.FULL,
     ) -> None:
         self._catalog = catalog
         self._collections = collections
         self._rerankers = rerankers
         self._candidates_default = candidates_default
+        self._depth_default = depth_default
 
     async def answer(self, question: Question, deadline: Deadline) -> Answer:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
@@ -240,8 +250,10 @@ class Search:
         if not question.rerank or not candidates:
             return await _recall_order(question, candidates, deadline), None, None
         started = time.perf_counter()
+        adaptive = (question.depth or self._depth_default) is Depth.ADAPTIVE
         try:
-            ranking = await self._rerankers.of_collection(chosen).rank(
+            reranker = self._rerankers.of_collection(chosen)
+            ranking = await (AdaptiveDepth(reranker) if adaptive else reranker).rank(
                 question.query,
                 candidates,
                 instruction=instruction,

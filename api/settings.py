@@ -16,11 +16,14 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
+from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
+
+Quantization = Literal["none", "fp8"]
 
 PREFIX: Final = "WINNOW_"
 CONFIG_VARIABLE: Final = "WINNOW_CONFIG"
@@ -32,6 +35,7 @@ CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
 CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
 DTYPES: Final = ("float32", "bfloat16", "float16")
+QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 
 
 def _text(raw: str) -> str:
@@ -64,6 +68,16 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+def _yes_or_no(raw: str) -> bool:
+    """As TOML, shells and people write it."""
+    said = raw.strip().lower()
+    if said in {"true", "yes", "on", "1"}:
+        return True
+    if said in {"false", "no", "off", "0"}:
+        return False
+    raise ValueError("it is neither true nor false")
 
 
 def _url(raw: str) -> str:
@@ -158,11 +172,28 @@ class Settings:
     dtype: str | None = _setting(
         None, _one_of(*DTYPES), "Number format of the models; by default float32 on a CPU, bfloat16 on a GPU."
     )
+    spawn_vllm: bool = _setting(
+        False,  # noqa: FBT003  the default's place is first
+        _yes_or_no,
+        "Start and supervise a vLLM server for each model that no URL is given for.",
+    )
+    vllm_python: str | None = _setting(
+        None, _text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
+    )
+    quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
+        "none", _one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."
+    )
     candidates: int | None = _setting(
         None,
         _whole(1, CANDIDATES_MAX),
         f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
         f"{CANDIDATES_ON_GPU} on a GPU.",
+    )
+    depth: str = _setting(
+        Depth.FULL.value,
+        _one_of(*Depth),
+        "How many candidates are judged unless a search says so itself: full is all, adaptive stops where the rest can "
+        "hardly change the answer.",
     )
     chunk_tokens: int = _setting(
         256, _whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Most tokens of a chunk in a collection that is newly made."
@@ -203,6 +234,11 @@ class Row:
     default: Any
     help: str
     parse: Callable[[str], Any]
+
+    @property
+    def is_switch(self) -> bool:
+        """On or off: a settings file may say true or false, and nothing else may."""
+        return isinstance(self.default, bool)
 
 
 def rows() -> Iterator[Row]:
@@ -257,7 +293,7 @@ def _read_file(path: Path) -> Mapping[str, object]:
 
 def _parsed(row: Row, value: object, *, origin: str) -> Any:
     """All sources go through the same parser, so that all refuse the same values."""
-    if isinstance(value, bool) or not isinstance(value, str | int | Path):
+    if (isinstance(value, bool) and not row.is_switch) or not isinstance(value, str | int | Path):
         raise SettingInvalid(f"{origin} = {value!r}: it is neither a text nor a whole number")
     try:
         return row.parse(str(value))

@@ -6,11 +6,12 @@ In a terminal answers are tables; piped, they are lines of tab-separated fields 
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -26,6 +27,14 @@ class Column:
     name: str
     right: bool = False  # numbers
     style: str = ""
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever stderr is at that moment: while a line moves in the terminal, that is what keeps it whole."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 class Terminal:

@@ -20,6 +20,7 @@ from pydantic import (
 from api.problems import problem_of_fields
 from api.search import NamedInstruction, OnRerankFailure, Question
 from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
+from rerank.depth import Depth
 from retrieval.deadline import Deadline
 from retrieval.errors import InvalidRequest
 from retrieval.limits import (
@@ -92,6 +93,11 @@ class SearchBody(Strict):
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
         default=None, description="How many chunks recall proposes; the service's own number unless given."
     )
+    depth: Depth | None = Field(
+        default=None,
+        description="full judges all candidates, adaptive stops where the rest can hardly change the first top_k; "
+        "the service's own choice unless given. Grouped answers and min_relevance need all.",
+    )
     rerank: bool = Field(default=True, description="Without it the answer is in recall's order.")
     instruction: EitherInstruction | None = Field(
         default=None, description="What counts as relevant: a text, or the name of a published instruction."
@@ -122,6 +128,7 @@ class SearchBody(Strict):
             query=self.query,
             top_k=self.top_k,
             candidates=self.candidates,
+            depth=self.depth,
             rerank=self.rerank,
             instruction=instruction,
             min_relevance=self.min_relevance,

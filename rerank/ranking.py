@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rerank.judgement import relevance_of
 from rerank.reranker import Ranked, RankedBy, Ranking
+from retrieval.errors import RerankUnavailable
 from retrieval.model_folder import Blend
 from retrieval.records import Candidate
 
-__all__ = ["Blend", "blended", "ranking_of"]
+__all__ = ["Blend", "blended", "ranking_of", "ranking_of_waves"]
 
 
 def ranking_of(
@@ -51,3 +54,32 @@ def _scores(candidates: Sequence[Candidate], logits: Sequence[float], blend: Ble
     return [
         blended(blend, logit, candidate.similarity or 0.0) for candidate, logit in zip(candidates, logits, strict=True)
     ]
+
+
+def ranking_of_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) -> Ranking:
+    """One ranking of several parts of one query's candidates, in the order that judging them at once would give.
+
+    `unjudged` come last, in recall's order, with no relevance and no score. Raises `RerankUnavailable` where the parts
+    are ordered by different quantities: such scores compare nothing.
+    """
+    first = waves[0]
+    if any((wave.judged_by, wave.ranked_by) != (first.judged_by, first.ranked_by) for wave in waves):
+        kinds = dict.fromkeys(f"{wave.ranked_by} of {wave.judged_by}" for wave in waves)
+        raise RerankUnavailable(f"the parts of one ranking are ordered by different quantities: {', '.join(kinds)}")
+    judged = sorted(
+        (each for wave in waves for each in wave.ranked),
+        key=lambda each: (-math.inf if each.score is None else each.score, -each.candidate.recall_rank),
+        reverse=True,
+    )
+    behind = sorted(unjudged, key=lambda candidate: candidate.recall_rank)
+    ranked = [
+        *judged,
+        *(Ranked(candidate=candidate, rank=0, score=None, relevance=None) for candidate in behind),
+    ]
+    return Ranking(
+        ranked=tuple(replace(each, rank=rank) for rank, each in enumerate(ranked, start=1)),
+        judged_by=first.judged_by,
+        ranked_by=first.ranked_by,
+        tokens=sum(wave.tokens for wave in waves),
+        remembered=sum(wave.remembered for wave in waves),
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
+from rerank.adaptive_reranker import AdaptiveDepth
+from rerank.depth import StoppingRule
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.judgement_cache import JudgementCache
 from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
@@ -37,23 +40,57 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
     return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", blend=BLEND)), kind="reranker")
 
 
-@pytest.fixture(params=["recall order", "prefers word", "torch", "torch with blend", "torch that remembers"])
+@pytest.fixture(
+    params=[
+        "recall order",
+        "prefers word",
+        "torch",
+        "torch with blend",
+        "torch that remembers",
+        "adaptive torch",
+        "adaptive recall order",
+    ]
+)
 def reranker(request: pytest.FixtureRequest, tiny: ModelFolder) -> Reranker:
-    match request.param:
-        case "recall order":
-            return RecallOrder()
-        case "prefers word":
-            return PrefersWord("days")
-        case "torch":
-            return TorchReranker.load(tiny)
-        case "torch that remembers":
-            return TorchReranker.load(tiny, cache=new_cache())
-        case _:
-            return TorchReranker.load(tiny, embedder="tiny-embed")
+    made: dict[str, Callable[[], Reranker]] = {
+        "recall order": RecallOrder,
+        "prefers word": lambda: PrefersWord("days"),
+        "torch": lambda: TorchReranker.load(tiny),
+        "torch with blend": lambda: TorchReranker.load(tiny, embedder="tiny-embed"),
+        "torch that remembers": lambda: TorchReranker.load(tiny, cache=new_cache()),
+        "adaptive torch": lambda: WithTopK(AdaptiveDepth(TorchReranker.load(tiny), StoppingRule(epsilon=0.0, wave=3))),
+        "adaptive recall order": lambda: WithTopK(AdaptiveDepth(RecallOrder(), StoppingRule(epsilon=1.0, wave=3))),
+    }
+    return made[request.param]()
 
 
 def new_cache() -> JudgementCache:
     return JudgementCache(bytes_max=1_000_000, seconds_max=3_600, secret=b"s" * 32)
+
+
+class WithTopK:
+    """The same reranker, asked for the first place only where nobody says how many: so that it works in waves."""
+
+    def __init__(self, inner: Reranker) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    async def rank(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
+    ) -> Ranking:
+        return await self._inner.rank(
+            query, candidates, instruction=instruction, tenant=tenant, deadline=deadline, top_k=top_k or 1
+        )
 
 
 def candidates_of(*passages: str, title: str = "", similarity: float | None = 0.5) -> list[Candidate]:
@@ -221,6 +258,22 @@ def test_a_blend_is_used_with_its_embedder_only(tiny: ModelFolder) -> None:
     assert rank(TorchReranker.load(tiny), given).ranked_by is RankedBy.RELEVANCE
     unfound = candidates_of(ENGLISH, similarity=None)
     assert rank(TorchReranker.load(tiny, embedder="tiny-embed"), unfound).ranked_by is RankedBy.RELEVANCE
+
+
+@pytest.mark.parametrize("embedder", [None, "tiny-embed"])
+def test_waves_say_what_judging_at_once_says(tiny: ModelFolder, embedder: str | None) -> None:
+    """By relevance and by blend: the same order and the same figures, or the beginning of recall's order judged."""
+    reranker = TorchReranker.load(tiny, embedder=embedder)
+    found = candidates_of(*(f"{number} {CHINESE if number % 3 else ENGLISH}" for number in range(30)))
+    given = [replace(each, similarity=0.9 - 0.02 * place) for place, each in enumerate(found)]
+    full = rank(reranker, given)
+    waves = rank(WithTopK(AdaptiveDepth(reranker, StoppingRule(epsilon=0.0, wave=8))), given)
+    assert [each.candidate for each in waves.ranked] == [each.candidate for each in full.ranked]
+    assert [each.score for each in waves.ranked] == pytest.approx([each.score for each in full.ranked], abs=1e-5)
+    assert waves.tokens > full.tokens, "the shared beginning is computed in each wave, and that is told"
+    some = rank(WithTopK(AdaptiveDepth(reranker, StoppingRule(epsilon=1e9, wave=8))), given)
+    assert (some.judged, some.ranked_by, some.judged_by) == (8, full.ranked_by, full.judged_by)
+    assert [each.candidate.recall_rank for each in some.ranked[8:]] == list(range(9, 31))
 
 
 def test_a_passage_longer_than_the_window_is_cut_and_marked(tiny: ModelFolder) -> None:

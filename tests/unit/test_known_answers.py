@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from api.probe import probe_embedder, probe_reranker
+from api.vllm_command import RERANKER_HEAD
 from rerank.known_answers import RERANKER_FLAGS, KnownAnswers
 from rerank.known_answers import cause_of as cause_of_scores
 from rerank.torch_reranker import TorchReranker
@@ -121,6 +122,11 @@ def test_an_embedders_server_has_pooling_too() -> None:
     facts = ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset({"/pooling", "/v1/embeddings"}))
     said = without_route(facts, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
     assert "the other kind of model" in (said or "")
+
+
+def test_the_flags_in_messages_are_those_that_servers_are_started_with() -> None:
+    """What a message advises is what `winnow vllm-command` prints."""
+    assert f"--runner=pooling --hf-overrides='{RERANKER_HEAD}'" == RERANKER_FLAGS
 
 
 @pytest.mark.parametrize(("served", "place"), [([1, 9, 3], 1), ([1, 2], 2), ([1, 2, 3, 4], 3)])

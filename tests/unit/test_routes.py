@@ -180,6 +180,48 @@ def test_a_wrong_body_is_refused_by_the_name_of_the_field(client: TestClient, bo
     assert isinstance(refused.json()["detail"], str)
 
 
+def many_documents(client: TestClient) -> TestClient:
+    """Sixty of them, of which the judge likes none: nothing is to be found behind the first wave."""
+    client.post("/v1/collections", json={"name": "many"})
+    documents = [{"id": str(number), "text": f"Text number {number} about herons."} for number in range(60)]
+    assert client.post("/v1/collections/many/documents", json={"documents": documents}).status_code == 200
+    return client
+
+
+@pytest.mark.parametrize(
+    ("asked", "judged"),
+    [({}, 60), ({"depth": "full"}, 60), ({"depth": "adaptive"}, 25), ({"depth": "adaptive", "top_k": 20}, 40),
+     ({"depth": "adaptive", "min_relevance": 0.05}, 60), ({"depth": "adaptive", "group_by_document": True}, 60),
+     ({"depth": "adaptive", "rerank": False}, 0)],
+)  # fmt: skip
+def test_an_answer_says_how_many_were_judged(client: TestClient, asked: dict[str, Any], judged: int) -> None:
+    """And explains the others without a figure that nobody found; what is shown was always judged."""
+    body = {"query": "herons", "collection": "many", "candidates": 60, "explain": True} | asked
+    said = many_documents(client).post("/v1/search", json=body).json()
+    SearchAnswer.model_validate(said)
+    assert (said["usage"]["candidates"], said["usage"]["judged"]) == (60, judged)
+    assert [each["relevance"] is not None for each in said["explain"]] == [True] * judged + [False] * (60 - judged)
+    if judged:
+        assert {each["score"] for each in said["explain"][judged:]} <= {None}
+        assert all(each["relevance"] is not None for each in said["results"])
+
+
+def test_a_service_may_judge_adaptively_by_default(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
+    """The setting is the default, the request's own word wins, and texts without a similarity are all judged."""
+    parts = parts_over(tmp_path, tokenizer, PrefersWord("退货"), depth="adaptive")
+    with TestClient(create_app(parts), base_url="http://localhost") as client:
+        body = {"query": "herons", "collection": "many", "candidates": 60}
+        judged = [
+            many_documents(client).post("/v1/search", json=body | own).json()["usage"]["judged"]
+            for own in ({}, {"depth": "full"})
+        ]
+        texts = [f"text {number}" for number in range(60)]
+        reranked = client.post("/v1/rerank", json={"query": "q", "documents": texts, "top_n": 60}).json()
+    assert judged == [25, 60]
+    assert len(reranked["results"]) == 60
+    assert client.post("/v1/search", json=body | {"depth": "deep"}).json()["error"]["param"] == "depth"
+
+
 def test_unknown_collections_and_empty_ones_differ(client: TestClient) -> None:
     """404 asks for another name, 409 for some documents."""
     assert client.post("/v1/search", json={"query": "q", "collection": "none"}).status_code == 404

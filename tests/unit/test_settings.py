@@ -38,7 +38,8 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
     values = {
         "data": "d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
-        "dtype": "float16", "candidates": "7", "chunk_tokens": "99", "timeout_ms": "1234",
+        "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "quantization": "fp8",
+        "candidates": "7", "depth": "adaptive", "chunk_tokens": "99", "timeout_ms": "1234",
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "port": "9", "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
@@ -64,6 +65,8 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
             "http://me:secret@h",
             "WINNOW_EMBED_URL = 'http://me:secret@h': it may have no user, query or fragment",
         ),
+        ("spawn_vllm", "maybe", "WINNOW_SPAWN_VLLM = 'maybe': it is neither true nor false"),
+        ("quantization", "gguf", "WINNOW_QUANTIZATION = 'gguf': it is none of none, fp8"),
         ("rerank_also", "a b a=http://h:1", "WINNOW_RERANK_ALSO = 'a b a=http://h:1': it names a twice"),
         (
             "rerank_also",
@@ -124,6 +127,15 @@ def test_a_file_with_values_of_another_kind_is_refused(tmp_path: Path, content: 
     config.write_text(content, encoding="utf-8")
     with pytest.raises(SettingInvalid):
         load({}, config=config, environment={})
+
+
+@pytest.mark.parametrize(("content", "said"), [("true", True), ("false", False), ('"yes"', True), ("0", False)])
+def test_a_switch_is_written_as_toml_has_it(tmp_path: Path, content: str, said: object) -> None:
+    """A word or a number does as well; and a flag takes back what the file says."""
+    config = tmp_path / "winnow.toml"
+    config.write_text(f"spawn_vllm = {content}", encoding="utf-8")
+    assert load({}, config=config, environment={}).spawn_vllm is said
+    assert load({"spawn_vllm": False}, config=config, environment={}).spawn_vllm is False
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

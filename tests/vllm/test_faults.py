@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -113,14 +115,21 @@ async def loading(client: httpx2.AsyncClient) -> AsyncIterator[Load]:
 
 @contextlib.contextmanager
 def service_before(winnow: Command, url: str) -> Iterator[Service]:
-    """`winnow serve` that is to ask this server, and remembers nothing: every search reaches it."""
+    """`winnow serve` that is to ask this server, and remembers nothing: every search reaches it.
+
+    It writes a line for each, thousands while answers come at once; somebody has to read them, or it stops.
+    """
     variables = {"WINNOW_RERANK_URL": url, "WINNOW_JUDGEMENT_CACHE_MB": "0", "WINNOW_PORT": "0"}
     process = winnow.start("serve", **variables)
     try:
-        yield Service(process)
+        service = Service(process)
+        for pipe in (process.stdout, process.stderr):
+            assert pipe is not None
+            threading.Thread(target=deque, args=(pipe, 0), daemon=True).start()
+        yield service
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.wait(60)
 
 
 def checked(outcome: Outcome, expected: Relevances, allowed: frozenset[str]) -> None:

@@ -1,0 +1,63 @@
+"""Other rules that could say when enough is judged: what the one of rerank/depth.py was chosen over.
+
+Each says what the rest is expected to change, as a share of the first places; judging stops below a threshold of it.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import insort
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+from rerank.depth import WAVE, Foresight, Line, Seen, expected_gain
+from rerank.judgement import logit_of
+
+
+def last_wave(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:  # noqa: ARG001
+    """The share of the first places that the last wave has taken: the next will hardly take more. Knows no scores."""
+    if len(seen) <= WAVE:
+        return math.inf  # the first wave took all of them
+    order = sorted(range(len(seen)), key=lambda place: (-seen[place].score, place))
+    return sum(place >= len(seen) - WAVE for place in order[:top_k]) / top_k
+
+
+def pace(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
+    """Newcomers to the first places in the second half of what was judged, carried on; knows no similarity.
+
+    Were recall's order chance, the n-th candidate would enter with probability top_k / n. How much rarer it was is
+    taken to hold for the rest; half a newcomer is added on both sides, so that none seen does not mean none to come.
+    """
+    half = len(seen) // 2
+    best = sorted(each.score for each in seen[:half])[-top_k:]
+    entered = by_chance = 0.0
+    for number, each in enumerate(seen[half:], start=half + 1):
+        by_chance += min(1.0, top_k / number)
+        if len(best) < top_k or each.score > best[0]:
+            entered += 1
+            insort(best, each.score)
+            best = best[-top_k:]
+    rest = sum(top_k / number for number in range(len(seen) + 1, len(seen) + len(ahead) + 1))
+    return (entered + 0.5) / (by_chance + 0.5) * rest / top_k
+
+
+def expected_newcomers(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
+    """The line of rerank/depth.py with normal scatter; how many will enter, whatever their place and score."""
+    line = Line.through([(each.similarity, logit_of(each.score)) for each in seen])
+    least = logit_of(sorted((each.score for each in seen), reverse=True)[:top_k][-1])
+    chances = (_chance_above(least, *line.foretell(similarity)) for similarity in ahead)
+    return math.fsum(chances) / top_k
+
+
+def _chance_above(least: float, middle: float, spread: float) -> float:
+    if spread <= 0.0:
+        return float(middle > least)
+    return NormalDist().cdf((middle - least) / spread)
+
+
+RULES: Mapping[str, Foresight] = {
+    "expected gain (taken)": expected_gain,
+    "expected newcomers": expected_newcomers,
+    "pace of newcomers": pace,
+    "newcomers of the last wave": last_wave,
+}

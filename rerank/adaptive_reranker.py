@@ -1,0 +1,75 @@
+"""Which of these candidates answer the query, where not all of them need be judged to know?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rerank.depth import Seen, StoppingRule
+from rerank.ranking import ranking_of_waves
+from rerank.reranker import Ranked, Ranking, Reranker
+from retrieval.deadline import Deadline
+from retrieval.records import Candidate
+
+
+class AdaptiveDepth:
+    """A `Reranker` that asks another one in waves, in recall's order, and leaves the rest where the rule says enough.
+
+    What was not judged stands behind all that was, in recall's order, with no relevance and no score. Everything is
+    judged where the rule has nothing to go by: without `top_k`, or where a candidate has no similarity. A wave that
+    fails or meets the deadline fails the whole, like any reranker: how far the judging came before an accident is no
+    reason to stop there.
+    """
+
+    def __init__(self, inner: Reranker, rule: StoppingRule | None = None) -> None:
+        self._inner = inner
+        self._rule = rule or StoppingRule()
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    async def rank(
+        self,
+        query: str,
+        candidates: Sequence[Candidate],
+        *,
+        instruction: str,
+        tenant: str,
+        deadline: Deadline,
+        top_k: int | None = None,
+    ) -> Ranking:
+        """Tokens are those of all waves; a part that their prompts share is counted, and may be computed, in each."""
+
+        async def judged(wave: Sequence[Candidate]) -> Ranking:
+            return await self._inner.rank(
+                query, wave, instruction=instruction, tenant=tenant, deadline=deadline, top_k=top_k
+            )
+
+        similarities = [each.similarity for each in candidates if each.similarity is not None]
+        if top_k is None or len(similarities) < len(candidates):
+            return await judged(candidates)
+        waiting = sorted(candidates, key=lambda candidate: candidate.recall_rank)
+        waves: list[Ranking] = []
+        start = 0
+        for end in self._rule.waves(len(waiting), top_k=top_k):
+            waves.append(await judged(waiting[start:end]))
+            start = end
+            if self._is_enough(waves, waiting[end:], top_k):
+                break
+        return ranking_of_waves(waves, waiting[start:])
+
+    def _is_enough(self, waves: Sequence[Ranking], ahead: Sequence[Candidate], top_k: int) -> bool:
+        """Never where somebody was not judged: nothing follows from that for others."""
+        ranked = sorted((each for wave in waves for each in wave.ranked), key=lambda each: each.candidate.recall_rank)
+        seen = tuple(found for each in ranked if (found := _seen(each)) is not None)
+        if not ahead or len(seen) < len(ranked):
+            return False
+        similarities = tuple(each.similarity for each in ahead if each.similarity is not None)
+        return self._rule.is_enough(seen, similarities, top_k=top_k)
+
+
+def _seen(ranked: Ranked) -> Seen | None:
+    similarity = ranked.candidate.similarity
+    if ranked.relevance is None or ranked.score is None or similarity is None:
+        return None
+    return Seen(similarity=similarity, score=ranked.score)
