@@ -121,15 +121,19 @@ def service_before(winnow: Command, url: str) -> Iterator[Service]:
     """
     variables = {"WINNOW_RERANK_URL": url, "WINNOW_JUDGEMENT_CACHE_MB": "0", "WINNOW_PORT": "0"}
     process = winnow.start("serve", **variables)
+    service = Service(process)
+    pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+    readers = [threading.Thread(target=deque, args=(pipe, 0)) for pipe in pipes]
+    for reader in readers:
+        reader.start()
     try:
-        service = Service(process)
-        for pipe in (process.stdout, process.stderr):
-            assert pipe is not None
-            threading.Thread(target=deque, args=(pipe, 0), daemon=True).start()
         yield service
     finally:
         process.terminate()
         process.wait(60)
+        for reader, pipe in zip(readers, pipes, strict=True):
+            reader.join()
+            pipe.close()
 
 
 def checked(outcome: Outcome, expected: Relevances, allowed: frozenset[str]) -> None:
