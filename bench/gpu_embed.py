@@ -109,7 +109,7 @@ class Bench:
         self.sizes: list[str] = arguments.sizes.split(",")
         self.folders = {size: folder / size for size in self.sizes}
         self.padded: dict[str, Padded] = {}
-        self.servers: dict[str, Server] = {}
+        self.servers: dict[str, list[Server]] = {}  # copies of one another
         self._seed = 0
 
     def left(self) -> float:
@@ -123,18 +123,20 @@ class Bench:
         try:
             self._start()
             mill = WordMill(PlainTokenizer.load(self.folders[self.sizes[0]]))
-            wait(list(self.servers.values()), "/health", until=self.began + self.arguments.start_seconds)
+            every = [server for copies in self.servers.values() for server in copies]
+            wait(every, "/health", until=self.began + self.arguments.start_seconds)
             for number in range(self.arguments.rounds):
-                for size, server in self.servers.items():
-                    if number == 0:
+                for size, copies in self.servers.items():
+                    for server in copies if number == 0 else ():
                         log = None if server.is_up else server.end_of_log
-                        self.rows.add("server", server=size, seconds=server.seconds_to_start, log=log)
-                    if server.is_up and (number == 0 or self.left() > self.arguments.spare_seconds):
+                        self.rows.add("server", server=server.name, seconds=server.seconds_to_start, log=log)
+                    is_up = all(server.is_up for server in copies)
+                    if is_up and (number == 0 or self.left() > self.arguments.spare_seconds):
                         asyncio.run(self._round(size, mill, number))
         finally:
             for padded in self.padded.values():
                 padded.close()
-            for server in self.servers.values():
+            for server in [server for copies in self.servers.values() for server in copies]:
                 server.stop()
 
     def _start(self) -> None:
@@ -145,10 +147,12 @@ class Bench:
             self.padded[size] = Padded(self.folders[size], size, self.arguments.device)
         for size in self.sizes:
             self.rows.add("padded", size=size, **self.padded[size].answer())
-            port = free_port()
-            extra = self.arguments.extra.split()
-            command = vllm_command(self.arguments.vllm_python, self.folders[size], port, is_reranker=False, extra=extra)
-            self.servers[size] = start(f"embed-{size}", command, port, self.arguments.logs)
+            self.servers[size] = [self._started(size, number) for number in range(self.arguments.copies)]
+
+    def _started(self, size: str, number: int) -> Server:
+        port, extra = free_port(), self.arguments.extra.split()
+        command = vllm_command(self.arguments.vllm_python, self.folders[size], port, is_reranker=False, extra=extra)
+        return start(f"embed-{size}-{number}", command, port, self.arguments.logs)
 
     async def _round(self, size: str, mill: WordMill, number: int) -> None:
         lengths = lengths_about(self.arguments.tokens, self.arguments.texts)
@@ -158,7 +162,8 @@ class Bench:
             self.padded[size].embed(texts[:WARM_UP], int(self.arguments.batches.split(",")[0]))
         found: dict[str, Vectors] = {}
         for slice_tokens in map(int, self.arguments.slices.split(",")):
-            found["winnow"] = await self._winnow(size, texts, slice_tokens, warms_up=number == 0)
+            for copies in range(1, self.arguments.copies + 1):
+                found["winnow"] = await self._winnow(size, texts, slice_tokens, copies, warms_up=number == 0)
         for batch in map(int, self.arguments.batches.split(",")):
             if number and self.left() < self.arguments.spare_seconds:
                 return
@@ -167,9 +172,9 @@ class Bench:
             cosine = float((found["winnow"][:COMPARED] * theirs).sum(axis=1).min())
             self._add(size, "padded", batch, answer["seconds"], sum(lengths) + len(lengths), cosine=cosine)
 
-    async def _winnow(self, size: str, texts: list[str], slice_tokens: int, *, warms_up: bool) -> Vectors:
-        url = f"http://{HOST}:{self.servers[size].port}"
-        pool = VllmPool([url], EMBEDDER_FAILURES, proof=taken_at_its_word, slice_tokens=slice_tokens)
+    async def _winnow(self, size: str, texts: list[str], slice_tokens: int, copies: int, *, warms_up: bool) -> Vectors:
+        urls = [f"http://{HOST}:{server.port}" for server in self.servers[size][:copies]]
+        pool = VllmPool(urls, EMBEDDER_FAILURES, proof=taken_at_its_word, slice_tokens=slice_tokens)
         embedder = VllmEmbedder.load(find_model(str(self.folders[size]), kind="embedder"), pool)
         if warms_up:
             await embedder.embed_passages(texts[:WARM_UP])
@@ -177,7 +182,7 @@ class Bench:
         embedded = await embedder.embed_passages(texts)
         seconds = time.perf_counter() - began
         await pool.close()
-        self._add(size, "winnow", slice_tokens, seconds, embedded.tokens)
+        self._add(size, "winnow" if copies == 1 else f"winnow {copies}", slice_tokens, seconds, embedded.tokens)
         return embedded.vectors
 
     def _add(self, size: str, way: str, setting: int, seconds: float, tokens: int, **more: float) -> None:
@@ -199,8 +204,8 @@ def as_text(rows: Rows) -> str:
             share = median(row["tflops"] for row in here) / tflops_of(rows, "bf16")
             cosine = min((row["cosine"] for row in here if "cosine" in row), default=None)
             shown = "" if cosine is None else f" {cosine:.5f}"
-            lines.append(f"{way:7} {setting:6} {rates[way, setting]:10.0f} ({len(here)}) {share:6.1%}{shown}")
-        ours = max(rate for (way, _), rate in rates.items() if way == "winnow")
+            lines.append(f"{way:8} {setting:6} {rates[way, setting]:10.0f} ({len(here)}) {share:6.1%}{shown}")
+        ours = max(rate for (way, _), rate in rates.items() if way.startswith("winnow"))
         for (way, batch), rate in rates.items():
             if way == "padded":
                 lines.append(f"  {ours / rate:.2f} times batches of {batch}")
@@ -215,6 +220,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tokenizer", type=Path, help="folder with Qwen3's tokenizer")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument("--sizes", default="0.6b,4b")
+    parser.add_argument("--copies", type=int, default=1, help="vLLM servers of each size; winnow is given 1 and all")
     parser.add_argument("--slices", default="8192,65536", help="tokens that winnow sends in one request")
     parser.add_argument("--batches", default="32,64,128", help="texts of a padded batch")
     parser.add_argument("--texts", type=int, default=4_096)

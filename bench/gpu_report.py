@@ -66,7 +66,7 @@ def _one(rows: Rows) -> list[str]:
             for server, way, size in _settings(found):
                 here = rows.of("one", phase=phase, length=length, server=server, way=way, slice=size)
                 if here:
-                    lines.append(_one_line(rows, here, f"{server:12} {way:7} {size or '':>6}"))
+                    lines.append(_one_line(rows, here, f"{server:16} {way:8} {size or '':>6}"))
     return lines
 
 
@@ -93,7 +93,7 @@ def _many(rows: Rows) -> list[str]:
             p50 = median(ms for row in here for ms in row["ms"])
             floor = floor_ms(rows, here[0]["tokens"], tflops=tflops_of(rows, "bf16"))
             share = floor / median(1e3 * row["seconds"] for row in here)
-            name = f"{server:12} {way:7} {size or '':>6}"
+            name = f"{server:16} {way:8} {size or '':>6}"
             lines.append(f"{name} {rate:8.0f} ({len(here):2}) {p50:8.1f} {share:6.1%}")
     return lines
 
@@ -110,9 +110,9 @@ def _bars(rows: Rows) -> list[str]:
         stock = min((ms for (server, way), ms in ones.items() if way == "stock" and _is_bf16(server)), default=None)
         stock16 = min((ms for (server, way), ms in many.items() if way == "stock" and _is_bf16(server)), default=None)
         for (server, way), ms in ones.items():
-            if way != "winnow":
+            if not way.startswith("winnow"):
                 continue
-            said = [f"{server} winnow {ms:.1f} ms, {floor / ms:.1%} of the bf16 floor"]
+            said = [f"{server} {way} {ms:.1f} ms, {floor / ms:.1%} of the bf16 floor"]
             said += [f"{stock / ms:.2f}x stock bf16 one at a time"] if stock else []
             bare = ones.get((server, "bare"))
             said += [f"{ms / bare - 1:+.1%} over bare"] if bare else []

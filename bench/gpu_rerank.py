@@ -7,7 +7,8 @@ Three ways to the same judgements, over the same texts and with the same prompts
 
     stock    vLLM's POST /v1/rerank, with a chat template that is right for this model
     bare     vLLM's POST /classify with ids that were made, and a body that was written, beforehand
-    winnow   POST /v1/rerank of a winnow process, texts in and texts out
+    winnow   POST /v1/rerank of a winnow process, texts in and texts out; "winnow 2" has two such vLLM servers, both on
+             this card: while one waits for its host the other computes
 
 Weights are random, texts are new in every request, and every way has its own part of vLLM's prefix cache: nothing is
 found there but the beginning that prompts share. All servers of a run stand on one card and are asked in turn, so that
@@ -51,13 +52,16 @@ STOCK: Final = "stock"
 BARE: Final = "bare"
 WINNOW: Final = "winnow"
 BF16: Final = "bf16"
-PATHS: Final = {STOCK: "/v1/rerank", BARE: "/classify", WINNOW: "/v1/rerank"}
+WINNOW_TWINS: Final = "winnow 2"
+PATHS: Final = {STOCK: "/v1/rerank", BARE: "/classify", WINNOW: "/v1/rerank", WINNOW_TWINS: "/v1/rerank"}
+WHOLE: Final = "whole"  # no prompt is split over two steps
+TWINS: Final = "twins"  # a second server of the same kind
 TRIED: Final = "tried"
 MEASURED: Final = "measured"
 PROCESS_SECONDS: Final = 60  # for winnow's own start
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Way:
     """One way to a vLLM server."""
 
@@ -65,6 +69,10 @@ class Way:
     server: Server  # the vLLM server that computes
     port: int  # of whoever is asked
     slice_tokens: int | None = None
+
+    @property
+    def is_winnow(self) -> bool:
+        return self.name in {WINNOW, WINNOW_TWINS}
 
     @property
     def said(self) -> dict[str, Any]:
@@ -75,9 +83,7 @@ class Way:
 
     def counts_rightly(self, timed: Timed, asked: Asked) -> bool:
         """Both sides must have read the same number of tokens."""
-        return bool(
-            timed.body["usage"]["total_tokens"] == (asked.tokens if self.name == WINNOW else asked.prompt_tokens)
-        )
+        return bool(timed.body["usage"]["total_tokens"] == (asked.tokens if self.is_winnow else asked.prompt_tokens))
 
 
 class Bench:
@@ -89,6 +95,7 @@ class Bench:
         self.folder = folder
         self.began = time.monotonic()
         self.servers: list[Server] = []
+        self.twins: dict[str, Server] = {}  # by the server whose copy they are
         self.services: list[Server] = []
         self._seed = 0
 
@@ -104,8 +111,9 @@ class Bench:
         try:
             model = self._started_models(shape)
             self.requests = Requests(model, documents=self.arguments.documents, tokens_max=WINDOW)
-            wait(self.servers, "/health", until=self.began + self.arguments.start_seconds)
-            self._note(self.servers)
+            every = [*self.servers, *self.twins.values()]
+            wait(every, "/health", until=self.began + self.arguments.start_seconds)
+            self._note(every)
             self.rows.add(
                 "vllm", version=[json.loads(server.get("/version")) for server in self.servers if server.is_up]
             )
@@ -119,7 +127,7 @@ class Bench:
             self._one_at_a_time(best, MEASURED, seconds=self.arguments.one_seconds)
             self._at_once(best, seconds=self.left() - self.arguments.spare_seconds)
         finally:
-            for server in [*self.services, *self.servers]:
+            for server in [*self.services, *self.servers, *self.twins.values()]:
                 server.stop()
 
     def _started_models(self, shape: Shape) -> Path:
@@ -130,35 +138,45 @@ class Bench:
         template = self.folder / "rerank.jinja"
         template.write_text(chat_template(), encoding="utf-8")
         for spec in self.arguments.servers.split(","):
-            number, _, batched = spec.partition(":")
-            port = free_port()
+            number, batched, *more = spec.split(":")
             extra = [*self.arguments.extra.split(), "--max-num-batched-tokens", batched]
             extra += ["--quantization", "fp8"] if number == "fp8" else []
             extra += [] if self.arguments.model else ["--load-format", "dummy"]
-            command = vllm_command(
-                self.arguments.vllm_python, model, port, is_reranker=True, template=template, extra=extra
-            )
-            self.servers.append(start(f"{number}-{batched}", command, port, self.arguments.logs))
+            extra += ["--no-enable-chunked-prefill"] if WHOLE in more else []
+            name = "-".join((number, batched, *(each for each in more if each == WHOLE)))
+            self.servers.append(self._started(name, model, template, extra))
+            if TWINS in more:
+                self.twins[name] = self._started(f"{name}-twin", model, template, extra)
         return Path(model)
+
+    def _started(self, name: str, model: Path, template: Path, extra: Sequence[str]) -> Server:
+        port = free_port()
+        command = vllm_command(
+            self.arguments.vllm_python, model, port, is_reranker=True, template=template, extra=extra
+        )
+        return start(name, command, port, self.arguments.logs)
 
     def _ways(self, model: Path) -> Iterator[Way]:
         """winnow's processes are started together, one for each server and size of slice."""
         up = [server for server in self.servers if server.is_up]
-        begun = []
+        begun: list[tuple[Server, str, int, Server]] = []
         for server in up:
+            twin = self.twins.get(server.name)
             for size in map(int, self.arguments.slices.split(",")):
-                name, port = f"winnow-{server.name}-{size}", free_port()
-                url = f"http://{HOST}:{server.port}"
-                command = winnow_command(url, model, port, self.folder / name, slice_tokens=size)
-                begun.append((server, size, start(name, command, port, self.arguments.logs)))
-        self.services = [service for _, _, service in begun]
+                for way, behind in ((WINNOW, [server]), (WINNOW_TWINS, [server, twin])):
+                    if all(each is not None and each.is_up for each in behind):
+                        name, port = f"{way.replace(' ', '-')}-{server.name}-{size}", free_port()
+                        urls = ",".join(f"http://{HOST}:{each.port}" for each in behind if each is not None)
+                        command = winnow_command(urls, model, port, self.folder / name, slice_tokens=size)
+                        begun.append((server, way, size, start(name, command, port, self.arguments.logs)))
+        self.services = [service for *_, service in begun]
         wait(self.services, "/healthz", until=time.monotonic() + PROCESS_SECONDS)
         for server in up:
             yield Way(name=STOCK, server=server, port=server.port)
             yield Way(name=BARE, server=server, port=server.port)
-            for owner, size, service in begun:
+            for owner, way, size, service in begun:
                 if owner is server and service.is_up:
-                    yield Way(name=WINNOW, server=server, port=service.port, slice_tokens=size)
+                    yield Way(name=way, server=server, port=service.port, slice_tokens=size)
 
     def _note(self, servers: Sequence[Server]) -> None:
         for server in servers:
@@ -229,20 +247,17 @@ class Bench:
         )  # fmt: skip
 
     def _best(self, ways: Sequence[Way]) -> list[Way]:
-        """For each number format winnow's fastest setting and what shares its server; and every stock in bf16."""
-        chosen: list[Way] = []
+        """Every stock in bf16; for each number format winnow's fastest settings, and what shares their servers."""
+        chosen = [way for way in ways if way.name == STOCK and way.server.name.startswith(BF16)]
         for number in dict.fromkeys(way.server.name.partition("-")[0] for way in ways):
-            ours = [way for way in ways if way.name == WINNOW and way.server.name.startswith(number)]
-            if not ours:
-                continue
-            winner = min(ours, key=self._cost)
-            others = [way for way in ways if way.name != WINNOW and way.server is winner.server]
-            stock = [
-                way for way in ways if way.name == STOCK and way.server.name.startswith(BF16) and way not in others
-            ]
-            chosen += [*others, winner, *(stock if number == BF16 else [])]
-            self.rows.add("chosen", **winner.said)
-        return chosen
+            for name in (WINNOW, WINNOW_TWINS):
+                ours = [way for way in ways if way.name == name and way.server.name.startswith(number)]
+                if not ours:
+                    continue
+                winner = min(ours, key=self._cost)
+                self.rows.add("chosen", **winner.said)
+                chosen += [way for way in ways if not way.is_winnow and way.server is winner.server] + [winner]
+        return list(dict.fromkeys(chosen))
 
     def _cost(self, way: Way) -> float:
         """How long it takes, the lengths weighing alike."""
@@ -294,7 +309,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, help="a folder with weights, in place of random ones")
     parser.add_argument("--shape", choices=SHAPES, default="4b")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
-    parser.add_argument("--servers", default="bf16:8192,bf16:16384,fp8:16384", help="format:batched tokens, ...")
+    parser.add_argument(
+        "--servers", default="bf16:8192,bf16:16384,fp8:16384", help="format:batched tokens[:whole][:twins], ..."
+    )
     parser.add_argument("--slices", default="8192,16384,65536", help="tokens that winnow sends in one request")
     parser.add_argument("--extra", default="", help="more flags for every vLLM server")
     parser.add_argument("--lengths", default="128,512", help="of documents, in tokens")

@@ -70,7 +70,9 @@ def main() -> None:
         environment={},
     )
     folder = find_model(settings.rerank_model, kind="reranker")
-    pool = VllmPool([arguments.url], RERANKER_FAILURES, proof=taken_at_its_word, slice_tokens=arguments.slice_tokens)
+    pool = VllmPool(
+        settings.rerank_url, RERANKER_FAILURES, proof=taken_at_its_word, slice_tokens=arguments.slice_tokens
+    )
     reranker = VllmReranker.load(folder, pool, secret=secrets.token_bytes(32))
     embedding = Embedding(
         embedder=EmbedsNothing(), tokenizer=PlainTokenizer.load(folder.path), runs_on="nothing", device="cpu"

@@ -57,7 +57,7 @@ def server_of(folder: ModelFolder) -> Answer:
         found = (
             [{"probs": [relevance_of(float(logit))]} for logit in states @ head]
             if asked.path == "/classify"
-            else [{"embedding": base64_of(state / np.linalg.norm(state))} for state in states]
+            else [{"data": base64_of(state / np.linalg.norm(state))} for state in states]
         )
         return Said(body={"data": [{"index": place, **row} for place, row in enumerate(found)][::-1]})
 

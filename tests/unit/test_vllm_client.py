@@ -33,7 +33,7 @@ def proper(asked: Asked) -> Said:
         if asked.path == "/classify":
             rows.append({"index": place, "label": "LABEL_0", "probs": [score(ids)], "num_classes": 1})
         else:
-            rows.append({"index": place, "embedding": base64_of([score(ids), 2.0, -3.5])})
+            rows.append({"index": place, "data": base64_of([score(ids), 2.0, -3.5])})
     return Said(body={"data": rows[::-1]})
 
 
@@ -137,8 +137,8 @@ BROKEN_VECTORS: dict[str, Any] = {
 @pytest.mark.parametrize("said", BROKEN_VECTORS.values(), ids=BROKEN_VECTORS.keys())
 async def test_a_broken_vector_is_never_a_vector(said: Any) -> None:
     """Nor one of another width: it would be of another model than the folder's."""
-    answer = saying(Said(body={"data": [{"index": 0, "embedding": said}]}))
-    with pytest.raises(CallFailed, match="/v1/embeddings"):
+    answer = saying(Said(body={"data": [{"index": 0, "data": said}]}))
+    with pytest.raises(CallFailed, match="/pooling"):
         await asked_of(answer, lambda client: client.embed([[1]], width=3, salt="s", deadline=Deadline.never()))
 
 

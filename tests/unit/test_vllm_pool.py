@@ -61,7 +61,7 @@ class Server:
         inputs = asked.body["input"]
         if asked.path == "/classify":
             return Said(body={"data": [{"index": place, "probs": [score(ids)]} for place, ids in enumerate(inputs)]})
-        return Said(body={"data": [{"index": place, "embedding": base64_of(ids)} for place, ids in enumerate(inputs)]})
+        return Said(body={"data": [{"index": place, "data": base64_of(ids)} for place, ids in enumerate(inputs)]})
 
 
 async def one_score(client: VllmClient, deadline: Deadline) -> None:
