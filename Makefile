@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+VLLM ?= .vllm
 DATA ?= winnow-data
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
@@ -16,8 +17,9 @@ demo: $(VENV)/.service  ## set up, index a real corpus, search it, show what an 
 serve: $(VENV)/.service  ## start the service on http://127.0.0.1:8000
 	$(BIN)/winnow serve --data $(DATA)
 
-test: $(VENV)/.develop  ## set up and run all tests
-	$(BIN)/python -m pytest
+# An environment of its own, since vLLM has its own mind about versions; where the machine cannot run it, it says so.
+test: $(VENV)/.develop  ## set up and run all tests, those against a real vLLM included
+	vllm="$$($(BIN)/python tests/vllm/environment.py $(VLLM))" && WINNOW_VLLM_PYTHON="$$vllm" $(BIN)/python -m pytest
 
 check: $(VENV)/.develop  ## format, lint, types, layers: under a minute
 	$(BIN)/ruff format --check .
@@ -34,7 +36,7 @@ bench: $(VENV)/.develop  ## measure search and indexing beside the naive way
 	$(BIN)/python bench/index.py
 
 clean:  ## remove what `make` made, the indexed data included
-	rm -rf $(VENV) $(DATA) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) $(DATA) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
 $(VENV)/.service: pyproject.toml constraints.txt

@@ -17,16 +17,16 @@ from api.search import Search
 from api.settings import Settings
 from rerank.depth import Depth
 from rerank.judgement_cache import JudgementCache
+from rerank.known_answers import KnownAnswers
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from retrieval.deadline import Deadline
 from retrieval.embedder import Embedder
+from retrieval.known_vectors import KnownVectors
 from retrieval.model_folder import find_model
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
-from retrieval.vllm_client import VllmClient
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
 from retrieval.vllm_pool import VllmPool
 
@@ -82,7 +82,8 @@ def load_embedding(settings: Settings) -> Embedding:
     """Into memory, in seconds, unless a server has it. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
     folder = find_model(settings.embed_model, kind="embedder")
     wanted = settings.embed_dimension
-    pool = VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=_reachable) if settings.embed_url else None
+    proof = KnownVectors.load(folder) if settings.embed_url else None
+    pool = None if proof is None else VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=proof)
     embedder: VllmEmbedder | QwenEmbedder | SentenceTransformerEmbedder
     if pool is not None:
         embedder = VllmEmbedder.load(folder, pool, dimension=wanted)
@@ -105,7 +106,8 @@ def load_reranker(settings: Settings, *, found_by: str | None = None, cache: Jud
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
     folder = find_model(settings.rerank_model, kind="reranker")
-    pool = VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=_reachable) if settings.rerank_url else None
+    proof = KnownAnswers.load(folder) if settings.rerank_url else None
+    pool = None if proof is None else VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=proof)
     reranker: VllmReranker | TorchReranker
     if pool is not None:
         secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
@@ -120,11 +122,6 @@ def load_reranker(settings: Settings, *, found_by: str | None = None, cache: Jud
         device=reranker.runs_on.partition(" ")[0],
         pool=pool,
     )
-
-
-async def _reachable(client: VllmClient, deadline: Deadline) -> None:
-    """The least that can be asked of a server."""
-    await client.facts(deadline)
 
 
 def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Parts:

@@ -57,6 +57,9 @@ class ModelSettings:
     dimension: int | None = None  # of an embedder's vectors; None is all that the model has
     max_tokens: int = MAX_TOKENS_DEFAULT
     blend: Blend | None = None
+    # of each pair of retrieval/known_pairs.py, for the answer and the unrelated passage: a reranker's relevance under
+    # the default instruction, an embedder's cosine; in float32. Empty where nobody has written them down.
+    known_answers: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,6 +177,7 @@ def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
             dimension=None if said.get("dimension") is None else int(said["dimension"]),
             max_tokens=int(said.get("max_tokens", MAX_TOKENS_DEFAULT)),
             blend=_blend(said["blend"]) if said.get("blend") else None,
+            known_answers=tuple((float(right), float(wrong)) for right, wrong in said.get("known_answers", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"{path / 'winnow.json'}: {error!r}") from error

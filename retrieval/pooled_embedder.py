@@ -20,7 +20,7 @@ from retrieval.qwen_config import QwenConfig
 from retrieval.records import Vectors
 from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 
-_END: Final = "<|endoftext|>"
+END: Final = "<|endoftext|>"
 
 
 class States(Protocol):
@@ -64,7 +64,7 @@ class PooledEmbedder:
         return cls(
             states,
             PlainTokenizer.load(folder.path),
-            end_id=ScaffoldTokenizer.load(folder.path).token_id(_END),
+            end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
             identity=EmbedderIdentity(name=folder.name, revision=folder.revision, dimension=wanted),
             tokens_max=min(folder.settings.max_tokens, config.positions_max),
         )

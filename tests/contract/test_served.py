@@ -1,7 +1,7 @@
 """Through a server or in this process: the same ids, and so the same scores, vectors and identity.
 
-The server here speaks vLLM's protocol over the runtime that the oracles use; tests/acceptance/test_vllm.py asks a real
-one.
+The server here speaks vLLM's protocol over the runtime that the oracles use; tests/vllm/test_same_answers.py asks a
+real one.
 """
 
 from __future__ import annotations

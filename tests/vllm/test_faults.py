@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
+import threading
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -114,14 +115,25 @@ async def loading(client: httpx2.AsyncClient) -> AsyncIterator[Load]:
 
 @contextlib.contextmanager
 def service_before(winnow: Command, url: str) -> Iterator[Service]:
-    """`winnow serve` that is to ask this server, and remembers nothing: every search reaches it."""
+    """`winnow serve` that is to ask this server, and remembers nothing: every search reaches it.
+
+    It writes a line for each, thousands while answers come at once; somebody has to read them, or it stops.
+    """
     variables = {"WINNOW_RERANK_URL": url, "WINNOW_JUDGEMENT_CACHE_MB": "0", "WINNOW_PORT": "0"}
     process = winnow.start("serve", **variables)
+    service = Service(process)
+    pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
+    readers = [threading.Thread(target=deque, args=(pipe, 0)) for pipe in pipes]
+    for reader in readers:
+        reader.start()
     try:
-        yield Service(process)
+        yield service
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.wait(60)
+        for reader, pipe in zip(readers, pipes, strict=True):
+            reader.join()
+            pipe.close()
 
 
 def checked(outcome: Outcome, expected: Relevances, allowed: frozenset[str]) -> None:
@@ -194,8 +206,3 @@ async def test_every_answer_is_whole_or_says_why_not(four: Command, judge_url: s
                 expected = await undisturbed(client)
                 for _ in range(RUNS):
                     print(await one_run(client, proxy, fault, expected))
-
-
-@pytest.fixture(scope="session")
-def judge_url() -> str:
-    return os.environ["JUDGE_URL"]  # noqa: TID251

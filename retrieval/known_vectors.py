@@ -1,0 +1,137 @@
+"""Does this vLLM server embed as the model whose folder lies here does? Asked before its first vector is believed.
+
+Vectors of another model, or pooled in another way, have the right shape and are searched without complaint; what they
+find is noise. So a server is asked first what it is, then what everybody knows (retrieval/known_pairs.py).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Final, Self
+
+import numpy as np
+
+from retrieval.deadline import Deadline
+from retrieval.embedder import DEFAULT_TASK, query_prompt
+from retrieval.errors import EmbedderUnavailable, ModelUnusable
+from retrieval.known_pairs import PAIRS, PairAnswer, departure, unread_languages
+from retrieval.model_folder import ModelFolder
+from retrieval.pooled_embedder import END
+from retrieval.qwen_config import QwenConfig
+from retrieval.records import Vectors
+from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
+from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
+from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
+
+DEPARTURE_MAX: Final = 0.02  # of cosine; bfloat16 moves our own model by a tenth of that, another model by more
+END_COSINE_MAX: Final = 0.995  # of a long text with its end mark and without; 0.1 where the last token is pooled
+EMBEDDER_FLAGS: Final = "--runner=pooling"
+
+
+class KnownVectors:
+    """A `Proof` of one embedder's servers."""
+
+    def __init__(
+        self, folder: ModelFolder, tokenizer: PlainTokenizer, *, end_id: int, width: int, tokens_max: int
+    ) -> None:
+        """`tokens_max` is the longest input that will be sent."""
+        self._folder = folder
+        self._width = width
+        self._tokens_max = tokens_max
+        self._text = " ".join(text for pair in PAIRS for text in (pair.query, pair.relevant))
+        texts = [
+            text for pair in PAIRS for text in (query_prompt(pair.query, DEFAULT_TASK), pair.relevant, pair.irrelevant)
+        ]
+        self._ids = tokenizer.ids(self._text)
+        self._inputs = [*([*tokenizer.ids(text), end_id] for text in texts), [*self._ids, end_id], self._ids]
+
+    @classmethod
+    def load(cls, folder: ModelFolder) -> Self:
+        """Asks no server yet. Raises `ModelUnusable`."""
+        if len(folder.settings.known_answers) not in {0, len(PAIRS)}:
+            raise ModelUnusable(f"{folder.path}: winnow.json has known answers to other pairs than the {len(PAIRS)}")
+        config = QwenConfig.read(folder.path)
+        return cls(
+            folder,
+            PlainTokenizer.load(folder.path),
+            end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
+            width=config.hidden,
+            tokens_max=min(folder.settings.max_tokens, config.positions_max),
+        )
+
+    async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
+        """Raises `EmbedderUnavailable` with the cause, or `CallFailed`."""
+        cause = (
+            self._seen_in(await client.facts(deadline))
+            or await self._seen_in_tokens(client, deadline)
+            or cause_of(await self._vectors(client, deadline), self._folder)
+        )
+        if cause is not None:
+            raise EmbedderUnavailable(f"{client.url} is not used: {cause}")
+
+    def _seen_in(self, facts: ServerFacts) -> str | None:
+        return (
+            without_route(facts, wanted="/v1/embeddings", instead="/classify", flags=EMBEDDER_FLAGS)
+            or another_model(facts, self._folder)
+            or too_short(facts, self._folder, tokens_max=self._tokens_max)
+        )
+
+    async def _seen_in_tokens(self, client: VllmClient, deadline: Deadline) -> str | None:
+        """It reads our ids and not our texts; but whose tokenizer is another, its model is another."""
+        served = await client.tokens_of(self._text, deadline)
+        return another_tokenizer(self._text, served, self._ids, self._folder)
+
+    async def _vectors(self, client: VllmClient, deadline: Deadline) -> Vectors:
+        """With a salt of its own, so that the server computes and does not remember."""
+        salt = secrets.token_hex(16)
+        try:
+            vectors = await client.embed(self._inputs, width=self._width, salt=salt, deadline=deadline)
+        except CallFailed as failed:
+            if failed.fault is not Fault.BROKEN:
+                raise
+            raise EmbedderUnavailable(
+                f"{failed.detail}; so it is not used. Probably it serves another model than {self._folder.name}, or "
+                f"was started as no embedder, or its weights are broken. Start it with {EMBEDDER_FLAGS}"
+            ) from failed
+        return vectors[:, : self._folder.settings.dimension]
+
+
+def cause_of(vectors: Vectors, folder: ModelFolder) -> str | None:
+    """Why a server that gave these vectors cannot be this model, rightly started; None where it can. Pure.
+
+    The rows: question, answer and unrelated passage of each pair; a long text with its end mark, and without.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not lengths.all():
+        return f"it gives vectors of zeros: its weights were not read. Start it again with {EMBEDDER_FLAGS}"
+    units = vectors / lengths
+    without_end = float(units[-1] @ units[-2])
+    if without_end > END_COSINE_MAX:
+        return (
+            f"its vectors hardly depend on the end mark (cosine {without_end:.4f} without it): it pools all "
+            "tokens or the first one, and this model the last. Start it with "
+            f'{EMBEDDER_FLAGS} and without --pooler-config, or with --pooler-config=\'{{"pooling_type":"LAST"}}\''
+        )
+    answers = [
+        PairAnswer(pair=pair, relevant=float(query @ relevant), irrelevant=float(query @ irrelevant))
+        for pair, query, relevant, irrelevant in zip(PAIRS, units[:-2:3], units[1:-2:3], units[2:-2:3], strict=True)
+    ]
+    return _unlike(answers, folder)
+
+
+def _unlike(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
+    first = next((each for each in answers if not each.is_separated), None)
+    if first is not None:
+        unread = " and ".join(unread_languages(answers))
+        said = f"the known pairs{f' in {unread}' * bool(unread)} are not told apart (cosine {first.figures})"
+        trained = ", or one that was not trained on that language" * bool(unread)
+        return f"{said}. Probably it serves another model than {folder.name}{trained}, or its weights are broken"
+    reference = folder.settings.known_answers
+    if not reference or departure(answers, reference) <= DEPARTURE_MAX:
+        return None
+    return (
+        f"it tells the known pairs apart, but with cosines up to {departure(answers, reference):.3f} from those of "
+        f"{folder.name}. Probably it serves another model of the family, or a quantised one. Start it with the folder "
+        "that is set here, or set the model that it serves"
+    )

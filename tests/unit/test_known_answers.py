@@ -1,0 +1,246 @@
+"""A server that answers wrongly is told apart by how: each cause has its own remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from api.probe import probe_embedder, probe_reranker
+from api.vllm_command import RERANKER_HEAD
+from rerank.known_answers import RERANKER_FLAGS, KnownAnswers
+from rerank.known_answers import cause_of as cause_of_scores
+from rerank.torch_reranker import TorchReranker
+from retrieval.deadline import Deadline
+from retrieval.errors import ModelUnusable, RerankUnavailable
+from retrieval.known_pairs import PAIRS, PairAnswer
+from retrieval.known_vectors import KnownVectors
+from retrieval.known_vectors import cause_of as cause_of_vectors
+from retrieval.model_folder import ModelFolder, ModelSettings
+from retrieval.qwen_embedder import QwenEmbedder
+from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
+from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
+from tests.loopback import Answer, Asked, Said, serving
+from tests.real_models import bundled_model
+
+RIGHT = ((0.9, 0.1), (0.8, 0.2), (0.7, 0.1), (0.9, 0.3))
+
+
+def model(name: str = "somebody's", *, known: Sequence[tuple[float, float]] = ()) -> ModelFolder:
+    settings = ModelSettings(name=name, known_answers=tuple(known))
+    return ModelFolder(path=Path("/models/m"), revision="1", model_type="qwen3", settings=settings)
+
+
+def answers(*figures: tuple[float, float]) -> list[PairAnswer]:
+    return [
+        PairAnswer(pair=pair, relevant=relevant, irrelevant=irrelevant)
+        for pair, (relevant, irrelevant) in zip(PAIRS, figures, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("figures", "cause", "remedy"),
+    [
+        ([(wrong, right) for right, wrong in RIGHT], "the wrong way round", '["no","yes"]'),
+        ([(0.0, 0.0)] * 4, "every score is 0.0000", "without --quantization"),
+        ([(0.5, 0.5)] * 4, "every score is 0.5000", RERANKER_FLAGS),
+        ([(0.9, 0.1), (0.1, 0.9), (0.5, 0.5), (0.2, 0.3)], "noise", RERANKER_FLAGS),
+        ([*RIGHT[:2], (0.4, 0.4), (0.3, 0.4)], "in zh are not told apart", "not trained on that language"),
+    ],
+)
+def test_each_way_to_be_wrong_has_a_cause_and_a_remedy(
+    figures: list[tuple[float, float]], cause: str, remedy: str
+) -> None:
+    """They are told apart by the scores alone."""
+    said = cause_of_scores(answers(*figures), model()) or ""
+    assert cause in said
+    assert remedy in said
+
+
+def test_right_answers_have_no_cause() -> None:
+    """With the order alone, and with known scores as far away as rounding takes them."""
+    assert cause_of_scores(answers(*RIGHT), model()) is None
+    known = [(right + 0.03, wrong - 0.03) for right, wrong in RIGHT]
+    assert cause_of_scores(answers(*RIGHT), model(known=known)) is None
+
+
+def test_the_right_order_with_other_scores_is_another_model() -> None:
+    """Where the folder says what its model answers."""
+    known = [(right, wrong - 0.06) for right, wrong in RIGHT]
+    assert "another model of the family" in (cause_of_scores(answers(*RIGHT), model(known=known)) or "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "root", "served", "differs"),
+    [
+        ("Qwen/Qwen3-Reranker-4B", "Qwen/Qwen3-Reranker-0.6B", "reranker", True),
+        ("Qwen/Qwen3-Reranker-4B", "/m/models--Qwen--Qwen3-Reranker-0.6B/snapshots/1f", "reranker", True),
+        ("Qwen/Qwen3-Embedding-4B", "/models/Qwen3-Reranker-4B", "x", True),
+        ("winnow-rerank", "/data/models/winnow-embed", "x", True),
+        ("Qwen/Qwen3-Reranker-4B", None, "qwen3-reranker-8b", True),
+        ("Qwen/Qwen3-Reranker-4B", "/models/Qwen3-Reranker-4B-FP8", "reranker", False),
+        ("Qwen/Qwen3-Reranker-4B", "/srv/Qwen3-Reranker-0.6B/tuned", "mine", False),
+        ("mine", "Qwen/Qwen3-Reranker-0.6B", "x", False),
+    ],
+)
+def test_two_releases_are_told_apart_by_name(ours: str, root: str | None, served: str, *, differs: bool) -> None:
+    """The hub's name, its cache's folder or a folder's last part; a name of one's own is not held against anybody."""
+    facts = ServerFacts(model=served, root=root, tokens_max=8_192, paths=frozenset())
+    said = another_model(facts, model(ours))
+    assert (said is not None) is differs
+    if said is not None:
+        assert f"it serves {root or served}, and {ours} is set here" in said
+
+
+def test_a_window_is_too_short_only_for_what_is_sent() -> None:
+    """Equal is enough, and a server that does not tell is not suspected."""
+    facts = ServerFacts(model="m", root=None, tokens_max=4_096, paths=frozenset())
+    assert too_short(facts, model(), tokens_max=4_096) is None
+    assert too_short(replace(facts, tokens_max=None), model(), tokens_max=8_192) is None
+    assert "--max-model-len=8192" in (too_short(facts, model(), tokens_max=8_192) or "")
+
+
+def test_routes_tell_what_a_server_was_started_as() -> None:
+    """Of one that has the wanted route, or tells none, nothing is said."""
+    facts = ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset())
+
+    def said(*paths: str) -> str | None:
+        told = replace(facts, paths=frozenset(paths))
+        return without_route(told, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
+
+    assert said() is said("/classify") is said("/pooling", "/health") is None
+    assert "started to generate text" in (said("/v1/chat/completions") or "")
+    assert "the other kind of model" in (said("/v1/embeddings") or "")
+    assert said("/health") == "it has no /classify. Start vLLM with --right"
+
+
+def test_an_embedders_server_has_pooling_too() -> None:
+    """Its general route is no sign of a classifier."""
+    facts = ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset({"/pooling", "/v1/embeddings"}))
+    said = without_route(facts, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
+    assert "the other kind of model" in (said or "")
+
+
+def test_the_flags_in_messages_are_those_that_servers_are_started_with() -> None:
+    """What a message advises is what `winnow vllm-command` prints."""
+    assert f"--runner=pooling --hf-overrides='{RERANKER_HEAD}'" == RERANKER_FLAGS
+
+
+@pytest.mark.parametrize(("served", "place"), [([1, 9, 3], 1), ([1, 2], 2), ([1, 2, 3, 4], 3)])
+def test_the_first_token_that_differs_is_named(served: list[int], place: int) -> None:
+    """Also where one side has more of them."""
+    assert f"token {place} of 'yes'" in (another_tokenizer("yes", served, [1, 2, 3], model()) or "")
+    assert another_tokenizer("yes", [1, 2, 3], (1, 2, 3), model()) is None
+    assert another_tokenizer("yes", None, [1, 2, 3], model()) is None
+
+
+def vectors(*figures: tuple[float, float], with_end: float = 0.1) -> np.ndarray:
+    """Unit vectors with these cosines, and two with that one."""
+    rows = [
+        (cosine, np.sqrt(1.0 - cosine**2)) for relevant, irrelevant in figures for cosine in (1.0, relevant, irrelevant)
+    ]
+    return 3.0 * np.asarray([*rows, (1.0, 0.0), (with_end, np.sqrt(1.0 - with_end**2))])  # of whatever length
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        (vectors(*RIGHT, with_end=0.9999), "it pools all tokens or the first one"),
+        (vectors(*((0.5, 0.6),) * 4), "the known pairs are not told apart"),
+        (vectors(*RIGHT[:2], *((0.5, 0.6),) * 2), "the known pairs in zh are not told apart"),
+        (np.zeros((14, 2)), "vectors of zeros"),
+    ],
+)
+def test_wrong_vectors_have_a_cause(given: np.ndarray, cause: str) -> None:
+    """Told apart by the vectors alone."""
+    assert cause in (cause_of_vectors(given, model()) or "")
+
+
+def test_right_vectors_have_no_cause() -> None:
+    """Of any length; other cosines than the known ones are another model's."""
+    assert cause_of_vectors(vectors(*RIGHT), model()) is None
+    assert cause_of_vectors(vectors(*RIGHT), model(known=RIGHT)) is None
+    known = [(right, wrong + 0.05) for right, wrong in RIGHT]
+    assert "another model of the family" in (cause_of_vectors(vectors(*RIGHT), model(known=known)) or "")
+
+
+async def test_what_the_bundled_models_are_known_to_answer_is_what_they_answer() -> None:
+    """winnow.json agrees with the runtime, in float32 on a CPU; `python -m training.known_answers` writes it anew."""
+    reranker, embedder = bundled_model("reranker"), bundled_model("embedder")
+    for folder, probed in (
+        (reranker, await probe_reranker(TorchReranker.load(reranker, device="cpu", dtype="float32"))),
+        (embedder, await probe_embedder(QwenEmbedder.load(embedder, device="cpu", dtype="float32"))),
+    ):
+        for each, (relevant, irrelevant) in zip(probed, folder.settings.known_answers, strict=True):
+            assert (each.relevant, each.irrelevant) == pytest.approx((relevant, irrelevant), abs=2e-4)
+
+
+@pytest.mark.parametrize("proof", [KnownAnswers, KnownVectors])
+def test_answers_to_other_pairs_are_found_at_start(proof: type[KnownAnswers] | type[KnownVectors]) -> None:
+    """Not when the first server is asked."""
+    with pytest.raises(ModelUnusable, match="known answers to other pairs"):
+        proof.load(model(known=RIGHT[:3]))
+
+
+def answering(scores: Sequence[float | None], *, tokens: dict[str, list[int]] | None = None) -> Answer:
+    """A classifier that gives these scores to whatever it is asked."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/v1/models":
+            return Said(body={"data": [{"id": "m", "root": "/m", "max_model_len": 8_192}]})
+        if asked.path == "/openapi.json":
+            return Said(body={"paths": {"/classify": {}}})
+        if asked.path == "/tokenize":
+            return Said(body={"tokens": tokens[asked.body["prompt"]]}) if tokens else Said(body={}, status=404)
+        rows = [{"index": place, "probs": [score]} for place, score in enumerate(scores)]
+        return Said(body={"data": rows})
+
+    return answer
+
+
+async def asked(answer: Answer, folder: ModelFolder) -> str:
+    """What the proof says to this server."""
+    async with serving(answer) as server:
+        client = VllmClient(server.url)
+        try:
+            await KnownAnswers.load(folder)(client, Deadline.after_ms(5_000))
+        except RerankUnavailable as refused:
+            return refused.detail
+        finally:
+            await client.close()
+    return "accepted"
+
+
+async def test_a_server_that_answers_as_the_model_does_is_accepted() -> None:
+    """Also one that has no route to tell its tokens."""
+    folder = bundled_model("reranker")
+    scores = [score for pair in folder.settings.known_answers for score in pair]
+    assert await asked(answering(scores), folder) == "accepted"
+    assert "the wrong way round" in await asked(answering([1.0 - score for score in scores]), folder)
+
+
+async def test_scores_that_are_no_numbers_are_no_answer() -> None:
+    """vLLM writes null for a NaN; the remedy stands beside what was seen."""
+    said = await asked(answering([None] * 8), bundled_model("reranker"))
+    assert "the score None is no probability" in said
+    assert RERANKER_FLAGS in said
+
+
+async def test_the_servers_own_tokenizer_is_asked_for_yes_and_no() -> None:
+    """Its head is made of what it calls by these words."""
+    said = await asked(answering([0.5] * 8, tokens={"yes": [7]}), bundled_model("reranker"))
+    assert "token 0 of 'yes' is 7 there, and 2212 in the tokenizer of winnow-rerank" in said
+
+
+async def test_a_server_that_is_gone_is_not_called_wrong() -> None:
+    """Whoever asked knows what to do with that; no flag would help."""
+    client = VllmClient("http://127.0.0.1:1")
+    try:
+        with pytest.raises(CallFailed) as failed:
+            await KnownAnswers.load(bundled_model("reranker"))(client, Deadline.after_ms(5_000))
+    finally:
+        await client.close()
+    assert failed.value.fault is Fault.GONE

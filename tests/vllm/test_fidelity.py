@@ -1,0 +1,94 @@
+"""Scores over vLLM are those of the model card's recipe; beside them, what the same server's own /v1/rerank says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.fidelity import (
+    APART_MAX,
+    PAIRS,
+    TOKENS_MAX,
+    Pair,
+    fidelity_of,
+    pairs_of,
+    reference_of,
+    served_scores,
+    stock_scores,
+)
+from retrieval.model_folder import ModelFolder
+from retrieval.records import Vectors
+from retrieval.tokens import PlainTokenizer
+from tests.vllm.servers import composed_flags, vllm
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def pairs(reranker: ModelFolder) -> list[Pair]:
+    return pairs_of(PlainTokenizer.load(reranker.path))
+
+
+@pytest.fixture(scope="module")
+def exact(reranker: ModelFolder, pairs: list[Pair]) -> Vectors:
+    """What transformers says in float32."""
+    return reference_of(reranker, pairs, dtype="float32")
+
+
+@pytest.fixture(scope="module")
+def rounding_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[str]:
+    """A server in bfloat16."""
+    flags = (*composed_flags("rerank"), f"--chat-template={template}")
+    with vllm(reranker.path, logs / "rerank-bf16.log", *flags, dtype="bfloat16") as url:
+        yield url
+
+
+def test_the_pairs_are_what_they_are_said_to_be(reranker: ModelFolder, pairs: list[Pair]) -> None:
+    """500, of 1 to 3,000 tokens, in both languages and across them."""
+    tokenizer = PlainTokenizer.load(reranker.path)
+    lengths = [len(ids) for ids in tokenizer.ids_batch([pair.document for pair in pairs])]
+    assert (len(pairs), min(lengths)) == (PAIRS, 1)
+    assert max(lengths) == pytest.approx(TOKENS_MAX, rel=0.01)  # a cut may join two tokens, or part one
+    kinds = [(pair.query.isascii(), pair.document.isascii()) for pair in pairs]
+    assert min(kinds.count((query, document)) for query in (True, False) for document in (True, False)) >= PAIRS // 20
+
+
+async def test_scores_in_float32_are_the_model_cards(
+    reranker: ModelFolder, judge_url: str, pairs: list[Pair], exact: Vectors
+) -> None:
+    """Of every pair, and in the same order; vLLM's own way, with a right template, is shown beside it."""
+    ours = fidelity_of(await served_scores(reranker, pairs, judge_url), exact)
+    stock = fidelity_of(stock_scores(pairs, judge_url), exact)
+    print(f"float32, ids to /classify: {ours}\nfloat32, vLLM's own /v1/rerank: {stock}")
+    assert exact.std() > 0.1, "scores that are all alike would prove nothing"
+    assert ours.apart.max() < APART_MAX
+    assert ours.swapped == 0
+    assert ours.tau >= stock.tau - 1e-3
+
+
+async def test_scores_in_bfloat16_are_as_true_as_the_model_cards(
+    reranker: ModelFolder, rounding_url: str, pairs: list[Pair], exact: Vectors
+) -> None:
+    """Rounding moves this small model more than a large one, in transformers too: its own float32 is the measure.
+
+    Nearly all scores are the recipe's in bfloat16 within the bound, and no score is further from the recipe's than the
+    recipe in bfloat16 is from itself in float32.
+    """
+    rounded = reference_of(reranker, pairs, dtype="bfloat16")
+    scores, stock = await served_scores(reranker, pairs, rounding_url), stock_scores(pairs, rounding_url)
+    ours, theirs = fidelity_of(scores, rounded), fidelity_of(stock, rounded)
+    ours_true, card_true = fidelity_of(scores, exact), fidelity_of(rounded, exact)
+    within = (ours.apart < APART_MAX).mean()
+    print(
+        f"bfloat16, ids to /classify: {ours}; {within:.1%} within {APART_MAX}",
+        f"bfloat16, vLLM's own /v1/rerank: {theirs}",
+        f"beside float32, ids to /classify: {ours_true}",
+        f"beside float32, transformers in bfloat16: {card_true}",
+        sep="\n",
+    )
+    assert within >= 0.9
+    assert ours.apart.max() < card_true.apart.max()
+    assert ours.tau > card_true.tau
+    assert all(ours <= 1.25 * card for ours, card in zip(ours_true.quantiles, card_true.quantiles, strict=True))

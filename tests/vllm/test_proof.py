@@ -1,0 +1,183 @@
+"""Wrongly started servers, every one of which answers with status 200, are refused with the cause and the flags."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from rerank.known_answers import RERANKER_FLAGS, KnownAnswers
+from retrieval.deadline import Deadline
+from retrieval.errors import EmbedderUnavailable, RerankUnavailable
+from retrieval.known_vectors import EMBEDDER_FLAGS, KnownVectors
+from retrieval.model_folder import ModelFolder
+from retrieval.vllm_client import VllmClient
+from retrieval.vllm_pool import Proof
+from tests.vllm.servers import composed_flags, vllm
+
+POOLING = ("--runner=pooling", "--max-model-len=8192")
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
+
+
+async def ask(proof: Proof, url: str) -> None:
+    client = VllmClient(url)
+    try:
+        await proof(client, Deadline.after_ms(60_000))
+    finally:
+        await client.close()
+
+
+async def refusal_by(proof: Proof, url: str) -> str:
+    with pytest.raises((RerankUnavailable, EmbedderUnavailable)) as refused:
+        await ask(proof, url)
+    print(refused.value.detail)
+    assert url in refused.value.detail
+    return refused.value.detail
+
+
+def head(**changed: object) -> str:
+    """The override that makes a classifier of a reranker, changed."""
+    flag = next(flag for flag in composed_flags("rerank") if flag.startswith("--hf-overrides="))
+    said = json.loads(flag.removeprefix("--hf-overrides=")) | changed
+    return "--hf-overrides=" + json.dumps({name: value for name, value in said.items() if value is not None})
+
+
+def copy_of(folder: ModelFolder, to: Path, change: Callable[[Path], None]) -> Path:
+    """The same model under a name that says nothing, changed."""
+    shutil.copytree(folder.path, to)
+    change(to)
+    return to
+
+
+def renumber(folder: Path) -> None:
+    """Every ordinary token gets another id, as in another model's tokenizer."""
+    file = folder / "tokenizer.json"
+    definition = json.loads(file.read_text("utf-8"))
+    vocabulary = definition["model"]["vocab"]
+    definition["model"]["vocab"] = {token: (place + 7) % len(vocabulary) for token, place in vocabulary.items()}
+    file.write_text(json.dumps(definition, ensure_ascii=False), "utf-8")
+
+
+def sharpen(folder: Path) -> None:
+    """The same order with other scores, as from another size of the family."""
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    weights["model.norm.weight"] *= 1.5
+    save_file(weights, file, metadata={"format": "pt"})
+
+
+def keep(folder: Path) -> None:
+    """Nothing is changed but the name."""
+
+
+async def test_the_right_servers_are_accepted(
+    reranker: ModelFolder, embedder: ModelFolder, judge_url: str, embed_url: str
+) -> None:
+    """Else no refusal below would mean anything."""
+    await ask(KnownAnswers.load(reranker), judge_url)
+    await ask(KnownVectors.load(embedder), embed_url)
+
+
+async def test_addresses_that_were_mixed_up(
+    reranker: ModelFolder, embedder: ModelFolder, judge_url: str, embed_url: str
+) -> None:
+    """Both servers are right, each behind the other's setting."""
+    said = await refusal_by(KnownAnswers.load(reranker), embed_url)
+    assert "has no /classify but /v1/embeddings" in said
+    assert RERANKER_FLAGS in said
+    said = await refusal_by(KnownVectors.load(embedder), judge_url)
+    assert "has no /v1/embeddings but /classify" in said
+    assert EMBEDDER_FLAGS in said
+
+
+async def test_no_overrides(reranker: ModelFolder, embedder: ModelFolder, tmp_path: Path) -> None:
+    """vLLM makes an embedder of the reranker then; whoever wanted an embedder does not get this one either."""
+    with vllm(copy_of(reranker, tmp_path / "model", keep), tmp_path / "log", *POOLING) as url:
+        judged = await refusal_by(KnownAnswers.load(reranker), url)
+        embedded = await refusal_by(KnownVectors.load(embedder), url)
+    assert "has no /classify but /v1/embeddings" in judged
+    assert RERANKER_FLAGS in judged
+    assert "a vector of 384 numbers; the model here has 512" in embedded
+    assert f"it serves another model than {embedder.name}" in embedded
+
+
+async def test_generating(reranker: ModelFolder, embedder: ModelFolder, tmp_path: Path) -> None:
+    """What vLLM does with these models when it is told nothing, too."""
+    with vllm(reranker.path, tmp_path / "log", "--runner=generate", "--max-model-len=8192") as url:
+        judged = await refusal_by(KnownAnswers.load(reranker), url)
+        embedded = await refusal_by(KnownVectors.load(embedder), url)
+    for said, flags in ((judged, RERANKER_FLAGS), (embedded, EMBEDDER_FLAGS)):
+        assert "it was started to generate text" in said
+        assert flags in said
+
+
+async def test_yes_and_no_swapped(reranker: ModelFolder, tmp_path: Path) -> None:
+    """Every score is one minus the right one."""
+    flags = (*POOLING, head(classifier_from_token=["yes", "no"]))
+    with vllm(reranker.path, tmp_path / "log", *flags) as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "the wrong way round" in said
+    assert '"classifier_from_token":["no","yes"] in this order' in said
+
+
+async def test_another_tokenizer(reranker: ModelFolder, tmp_path: Path) -> None:
+    """The head is then made of the rows of two other words."""
+    with vllm(copy_of(reranker, tmp_path / "model", renumber), tmp_path / "log", *POOLING, head()) as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "token 0 of 'yes' is 2219 there, and 2212 in the tokenizer of winnow-rerank" in said
+    assert "without --tokenizer" in said
+
+
+async def test_another_model(reranker: ModelFolder, embedder: ModelFolder, tmp_path: Path) -> None:
+    """An embedder, made a classifier, answers with noise."""
+    with vllm(copy_of(embedder, tmp_path / "model", keep), tmp_path / "log", *POOLING, head()) as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "its scores are noise" in said
+    assert f"another model than {reranker.name}" in said
+
+
+async def test_another_model_of_the_family(reranker: ModelFolder, tmp_path: Path) -> None:
+    """It tells the known pairs apart as well; only their scores give it away."""
+    with vllm(copy_of(reranker, tmp_path / "model", sharpen), tmp_path / "log", *POOLING, head()) as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "tells the known pairs apart, but with scores up to" in said
+    assert "another model of the family" in said
+
+
+async def test_a_context_too_short(reranker: ModelFolder, tmp_path: Path) -> None:
+    """The known pairs would fit; what is longer would be refused request by request."""
+    with vllm(reranker.path, tmp_path / "log", "--runner=pooling", "--max-model-len=256", head()) as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "takes at most 256 tokens" in said
+    assert "--max-model-len=8192" in said
+
+
+async def test_a_head_of_two_classes(reranker: ModelFolder, tmp_path: Path) -> None:
+    """vLLM makes one up when it is told to classify and not how."""
+    with vllm(reranker.path, tmp_path / "log", *POOLING, "--convert=classify") as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "without exactly one score" in said
+    assert "a head of other classes" in said
+    assert RERANKER_FLAGS in said
+
+
+async def test_a_head_that_was_not_read(reranker: ModelFolder, tmp_path: Path) -> None:
+    """One class, and no word about which tokens it is made of: every score is a half."""
+    flags = (*POOLING, head(classifier_from_token=None, is_original_qwen3_reranker=None, num_labels=1))
+    with vllm(reranker.path, tmp_path / "log", *flags) as url:
+        said = await refusal_by(KnownAnswers.load(reranker), url)
+    assert "every score is 0.5000, whatever is asked" in said
+    assert RERANKER_FLAGS in said
+
+
+async def test_an_embedder_that_pools_the_mean(embedder: ModelFolder, tmp_path: Path) -> None:
+    """Its vectors have the right width and length, and find something else."""
+    with vllm(embedder.path, tmp_path / "log", *POOLING, '--pooler-config={"pooling_type":"MEAN"}') as url:
+        said = await refusal_by(KnownVectors.load(embedder), url)
+    assert "it pools all tokens or the first one" in said
+    assert "without --pooler-config" in said
