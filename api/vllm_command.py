@@ -114,7 +114,7 @@ def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
     """The same server, uncompiled and with half the step: what to try when memory ran out.
 
     The context stays: our prompts are cut to it, and the service takes no server that refuses some of them. Inputs may
-    then be longer than a step, which chunked prefill allows; uncompiled, it scores them rightly.
+    then be longer than a step, which uncompiled vLLMs score rightly.
     """
     flags = []
     for flag in command.flags:
@@ -124,7 +124,7 @@ def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
         elif name == "--gpu-memory-utilization" and shortage is Shortage.TAKEN:
             least = command.place.share_least
             flags.append(Flag(text=f"{name}={least:.2f}", reason="the least that it can start with"))
-        elif name not in {"--enforce-eager", "--no-enable-chunked-prefill"}:
+        elif name != "--enforce-eager":
             flags.append(flag)
     flags.append(Flag(text="--enforce-eager", reason="captured graphs cost a gigabyte or more"))
     return replace(command, flags=tuple(flags))
@@ -204,15 +204,15 @@ def _model_flags(load: Load, wanted: Wanted) -> Iterator[Flag]:
 def _device_flags(load: Load, place: Place, wanted: Wanted) -> Iterator[Flag]:
     yield Flag(
         text=f"--max-num-batched-tokens={load.batched_tokens}",
-        reason="one step holds a whole request of usual size" if place.gpus else "a step that a CPU ends in seconds",
+        # Older compiled vLLMs score wrongly around a step that ends no input (their issue 48831, mended by a wait for
+        # just such steps). With a step no shorter than the window every step ends at least the first of its inputs.
+        reason="a usual request in a step or few, and no input longer than one"
+        if place.gpus
+        else "a step that a CPU ends in seconds",
     )
     if not place.gpus:
         yield Flag(text="--enforce-eager", reason="compiling takes minutes on a CPU, and saves little")
         return
-    yield Flag(
-        text="--no-enable-chunked-prefill",
-        reason="an input fits in one step; spread over two, older compiled vLLMs score it wrongly (their issue 48831)",
-    )
     planned = "all that may be taken of its GPU" if place.is_alone else "its part of a GPU that two servers share"
     shared = planned if wanted.share is None else "as set"
     yield Flag(text=f"--gpu-memory-utilization={place.share:.2f}", reason=shared)
