@@ -72,7 +72,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await readiness.prepare()
         except WinnowError:  # data that cannot be read just now is no reason to end the model servers
             log.exception("not ready")
-            return
+        await readiness.awaited()
         app.state.announce(readiness)
 
     async with connected(*app.state.parts.pools):

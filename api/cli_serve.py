@@ -197,7 +197,7 @@ class _Announcement:
         if not self._is_made:
             self._is_made = True
             self._make(readiness)
-        elif readiness.is_ready:
+        else:
             self._terminal.say("Ready        the models answer what is known", style="")
 
     def _make(self, readiness: Readiness) -> None:

@@ -20,6 +20,7 @@ from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
 from retrieval.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
+LOOK_SECONDS: Final = 0.5  # seconds between two looks at who is ready
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,11 @@ class Readiness:
         for collection in await asyncio.to_thread(self.collections):
             if collection["problem"]:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
+
+    async def awaited(self) -> None:
+        """Until it is ready, however often servers are proven in vain before."""
+        while not self.is_ready:  # noqa: ASYNC110  (pools and supervisors tell nobody when that changes)
+            await asyncio.sleep(LOOK_SECONDS)
 
     def _asked(self) -> Iterator[Coroutine[Any, Any, tuple[Probed, ...]]]:
         parts = self._parts

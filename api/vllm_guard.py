@@ -22,6 +22,7 @@ import threading
 import time
 
 STDIN = 0
+FIRST_WORDS = "vLLM is process"  # of the log
 
 
 def main(grace_seconds: float, command: list[str]) -> int:
@@ -32,7 +33,7 @@ def main(grace_seconds: float, command: list[str]) -> int:
         left = threading.Event()
         threading.Thread(target=_stop_when_left, args=(server, grace_seconds, left), daemon=True).start()
         with contextlib.suppress(OSError):  # a full disk is no reason not to watch
-            print(f"vLLM is process {server.pid}", flush=True)  # noqa: T201  (its standard output is the log)
+            print(f"{FIRST_WORDS} {server.pid}", flush=True)  # noqa: T201  (its standard output is the log)
         code = server.wait()
     if left.is_set():
         _clear()

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 from api.terminal import snippet
 from api.vllm_command import SIGNS, Shortage
+from api.vllm_guard import FIRST_WORDS
 
 READ_BYTES_MAX: Final = 1 << 18  # bytes read at once; a traceback has a tenth of it, and a flood is not worth reading
 SHOWN_CHARACTERS: Final = 240  # of a line, where it stands in a message
@@ -69,7 +70,7 @@ class VllmLog:
         prefix = _PREFIX.match(line.strip())
         assert prefix is not None, "all its parts may be missing. This is a bug."
         said = snippet(line.strip()[prefix.end() :], characters=SHOWN_CHARACTERS)
-        if not said:
+        if not said or said.startswith(FIRST_WORDS):  # the guard's, not the server's
             return
         self.last_line = said
         found = _ERROR.search(said)

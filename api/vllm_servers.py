@@ -92,8 +92,8 @@ class VllmServers:
         while True:
             starts = sum(server.starts for server in self.servers)
             if starts != told and all(server.state is State.SERVING for server in self.servers):
-                told = starts
                 await served()
+                told = sum(server.starts for server in self.servers)  # those it has waited for among them
             await asyncio.sleep(LOOK_SECONDS)
 
 

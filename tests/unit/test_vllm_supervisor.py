@@ -137,6 +137,13 @@ async def test_a_server_says_what_it_does_until_it_serves(tmp_path: Path) -> Non
     await gone(bench.pid)
 
 
+async def test_a_server_that_ends_without_a_word_says_nothing(tmp_path: Path) -> None:
+    """What its guard wrote into the log is no cause."""
+    bench = Bench(tmp_path, "end:3")
+    async with running(bench):
+        await until(lambda: "exit code 3: it said nothing" in (bench.server.problem or ""))
+
+
 async def test_a_server_that_is_killed_is_started_again(tmp_path: Path) -> None:
     """With the same arguments on the same port; the log of its first life is kept, and what it left behind is not."""
     bench = Bench(tmp_path, "child serve")
