@@ -78,6 +78,7 @@ class Replica:
         self._failures = 0
         self._proofs_failed = 0
         self._answered_at = -1.0
+        self._passed_at = -1.0
         self._proof_took: float | None = None  # seconds; None where it was gone since
         self._was_gone = True
 
@@ -104,11 +105,12 @@ class Replica:
             return patience.proof_seconds_max
         return min(max(10.0 * self._proof_took, patience.proof_seconds_short), patience.proof_seconds_slow)
 
-    def passed(self, *, took: float) -> None:
+    def passed(self, *, took: float, now: float) -> None:
         self._step(Event.PASSED)
         self.problem = None
         self._failures = self._proofs_failed = 0
         self._proof_took, self._was_gone = took, False
+        self._passed_at = now
 
     def failed_proof(self, problem: str, *, was_gone: bool) -> None:
         self._step(Event.FAILED)
@@ -120,21 +122,21 @@ class Replica:
         self._failures = 0
         self._answered_at = now
 
-    def failed(self, failure: CallFailed) -> bool:
+    def failed(self, failure: CallFailed, *, since: float) -> bool:
         """Whether it is lost now."""
         if failure.fault is Fault.BUSY:
             return False
-        return self._counted(failure.detail, at_once=failure.fault is Fault.GONE)
+        return self._counted(failure.detail, since=since, at_once=failure.fault is Fault.GONE)
 
     def stayed_silent(self, *, since: float, now: float, detail: str) -> bool:
         """Whether it is lost now. Answers to others since then, or too little time, speak for it."""
         if now - since < self._patience.silence_seconds or self._answered_at >= since:
             return False
-        return self._counted(detail, at_once=False)
+        return self._counted(detail, since=since, at_once=False)
 
-    def _counted(self, problem: str, *, at_once: bool) -> bool:
-        if self.standing is not Standing.PROVEN:
-            return False  # others, sent with this one, have told already
+    def _counted(self, problem: str, *, since: float, at_once: bool) -> bool:
+        if self.standing is not Standing.PROVEN or since < self._passed_at:
+            return False  # others, sent with this one, have told already, and maybe it has come back meanwhile
         self._failures += 1
         if not at_once and self._failures < self._patience.failures_max:
             return False

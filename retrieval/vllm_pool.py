@@ -165,7 +165,7 @@ class VllmPool:
         except CallFailed as failed:
             if failed.fault is Fault.SILENT:
                 self._note_silence(replica, began)
-            elif replica.failed(failed):
+            elif replica.failed(failed, since=began):
                 self._begin_proving(replica)
             raise
         except asyncio.CancelledError:  # the caller's deadline passed, or the caller left: the server may be why
@@ -225,7 +225,16 @@ class VllmPool:
             self._announce()
             task = asyncio.get_running_loop().create_task(self._until_proven(replica))
             self._proving[replica] = task
-            task.add_done_callback(lambda _: self._proving.pop(replica, None))
+            task.add_done_callback(lambda ended: self._proving_ended(replica, ended))
+
+    def _proving_ended(self, replica: Replica, task: asyncio.Task[None]) -> None:
+        """Nobody may wait for ever for a proof that broke, or for a server that was lost again just then."""
+        del self._proving[replica]
+        if task.cancelled():
+            return
+        if (bug := task.exception()) is not None:
+            replica.failed_proof(f"{replica.client.url}: its proof broke: {bug!r}. This is a bug.", was_gone=False)
+        self._begin_proving(replica)
 
     async def _until_proven(self, replica: Replica) -> None:
         if replica.standing is Standing.LEFT_ALONE:
@@ -246,7 +255,8 @@ class VllmPool:
         except UnavailableError as refused:
             replica.failed_proof(refused.detail, was_gone=False)
         else:
-            replica.passed(took=time.monotonic() - began)
+            now = time.monotonic()
+            replica.passed(took=now - began, now=now)
 
 
 def _slices(inputs: Sequence[Sequence[int]], tokens_max: int) -> Iterator[list[Sequence[int]]]:

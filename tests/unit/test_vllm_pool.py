@@ -304,3 +304,44 @@ async def test_a_caller_that_leaves_frees_what_it_held() -> None:
         server.does = "answer"
         assert [each.tokens_in_flight for each in pool.report()] == [0]
         assert await judged(pool, [[1]]) == [0.5]
+
+
+async def test_a_proof_that_breaks_leaves_nobody_waiting() -> None:
+    """A bug in it is told like a refusal, and it is tried again."""
+    broken = [ZeroDivisionError("oh"), ZeroDivisionError("again")]
+
+    async def breaking(_client: VllmClient, _deadline: Deadline) -> None:
+        if broken:
+            raise broken.pop(0)
+
+    async with pool_of(Server(), proof=breaking) as pool, asyncio.timeout(5):
+        with pytest.raises(RerankUnavailable, match="its proof broke: ZeroDivisionError"):
+            await judged(pool, [[1]])
+        await proven_again(pool)
+        assert await judged(pool, [[1]]) == [0.5]
+
+
+@pytest.mark.parametrize("hops", range(8))
+async def test_a_server_that_is_lost_just_as_it_passes_is_proven_again(hops: int) -> None:
+    """In whatever order the loop hears of the proof's end and of a call that ends badly, it comes back in the end."""
+    leaving: list[asyncio.Task[list[float]]] = []
+
+    async def leaves_at_the_end(_client: VllmClient, _deadline: Deadline) -> None:
+        if leaving:
+            leaving.pop().cancel()
+            for _ in range(hops):
+                await asyncio.sleep(0)
+
+    server = Server(does="be silent")
+    hasty = Patience(failures_max=1, silence_seconds=0.0, pause_seconds=0.0)
+    async with serving(server.answer) as loopback:
+        pool = VllmPool([loopback.url], RERANKER_FAILURES, proof=leaves_at_the_end, patience=hasty)
+        await pool.prepare()
+        calls = [asyncio.create_task(judged(pool, [[1]])) for _ in range(2)]
+        while server.in_hand < 2:
+            await asyncio.sleep(0.001)
+        leaving.append(calls[1])
+        calls[0].cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await proven_again(pool)
+        await pool.close()
