@@ -81,6 +81,7 @@ class Replica:
         self._passed_at = -1.0
         self._proof_took: float | None = None  # seconds; None where it was gone since
         self._was_gone = True
+        self._was_believed = False  # it has passed, and has not been refused since
 
     @property
     def report(self) -> ReplicaReport:
@@ -111,12 +112,19 @@ class Replica:
         self._failures = self._proofs_failed = 0
         self._proof_took, self._was_gone = took, False
         self._passed_at = now
+        self._was_believed = True
 
     def failed_proof(self, problem: str, *, was_gone: bool) -> None:
         self._step(Event.FAILED)
         self.problem = problem
         self._proofs_failed += 1
         self._was_gone |= was_gone
+
+    def refused(self, problem: str) -> bool:
+        """Answered its proof, and wrongly. Whether this casts doubt on what was taken from it before."""
+        self.failed_proof(problem, was_gone=False)
+        was_believed, self._was_believed = self._was_believed, False
+        return was_believed
 
     def answered(self, now: float) -> None:
         self._failures = 0

@@ -75,6 +75,7 @@ class VllmPool:
         self._proof = proof
         self._slice_tokens = slice_tokens or (SLICE_TOKENS if len(urls) == 1 else SHARED_SLICE_TOKENS)
         self._in_flight_tokens_max = in_flight_tokens_max
+        self._doubts = 0
         self._retries_saved = _RETRIES_SAVED_MAX
         self._turn = asyncio.Lock()  # fair: who came first is served first
         self._changed = asyncio.Event()
@@ -88,6 +89,14 @@ class VllmPool:
     @property
     def size(self) -> int:
         return len(self._replicas)
+
+    @property
+    def doubts(self) -> int:
+        """How often a server that had passed its proof was refused at the next one.
+
+        Nobody saw when it became another: what is remembered from before is better computed again.
+        """
+        return self._doubts
 
     def report(self) -> tuple[ReplicaReport, ...]:
         return tuple(replica.report for replica in self._replicas)
@@ -253,7 +262,7 @@ class VllmPool:
         except CallFailed as failed:
             replica.failed_proof(failed.detail, was_gone=failed.fault is Fault.GONE)
         except UnavailableError as refused:
-            replica.failed_proof(refused.detail, was_gone=False)
+            self._doubts += replica.refused(refused.detail)
         else:
             now = time.monotonic()
             replica.passed(took=now - began, now=now)

@@ -338,7 +338,7 @@ async def test_a_server_tells_about_itself() -> None:
 
 @pytest.mark.parametrize("missing", [{"detail": "Not Found"}, {"error": {"message": "Not Found"}}])
 async def test_a_server_that_does_not_tell_is_asked_for_nothing_more(missing: Any) -> None:
-    """Older versions and proxies lack these routes, which is no fault; where no model was named, none can be missing."""
+    """Older versions and proxies lack these routes, which is no fault; nobody missed a model where none was named."""
 
     async def answer(asked: Asked) -> Said:
         if asked.path == "/v1/models":

@@ -190,6 +190,31 @@ async def test_no_score_is_taken_from_a_server_that_fails_its_proof() -> None:
     assert server.sizes == []
 
 
+async def test_a_server_that_was_believed_and_is_refused_casts_one_doubt() -> None:
+    """What it said before may have been the other's. To be gone casts none, nor to be refused again or at first."""
+    refusals = [RerankUnavailable("at first"), None, RerankUnavailable("it is another"), RerankUnavailable("still")]
+
+    async def proof(client: VllmClient, deadline: Deadline) -> None:
+        await client.classify([[1]], salt="proof", deadline=deadline)
+        refusal = refusals.pop(0) if refusals else None
+        if refusal is not None:
+            raise refusal
+
+    server = Server()
+    async with pool_of(server, proof=proof) as pool:
+        await pool.prepare()
+        await proven_again(pool)
+        assert (len(refusals), pool.doubts) == (2, 0)
+        server.does = "hang up"
+        with pytest.raises(RerankUnavailable):
+            await judged(pool, [[1]])
+        await asyncio.sleep(0.05)
+        assert (len(refusals), pool.doubts) == (2, 0)
+        server.does = "answer"
+        await proven_again(pool)
+        assert (len(refusals), pool.doubts) == (0, 1)
+
+
 async def test_a_server_that_is_gone_leaves_its_work_to_the_other() -> None:
     """Nobody notices; and when it is back it is proven before it is asked."""
     one, other = Server(), Server()
