@@ -54,6 +54,7 @@ class Patience:
     proof_seconds_max: float = 60.0  # the first answer after a start may wait for a compiler
     proof_seconds_short: float = 1.0  # for one that was there all the time, or ten times what its last proof took
     proof_seconds_slow: float = 4.0  # but never more
+    watch_seconds: float = 2.0  # between two looks at a server that nobody asks; none is started again in less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,10 @@ class Replica:
         if failure.fault is Fault.BUSY:
             return False
         return self._counted(failure.detail, since=since, at_once=failure.fault is Fault.GONE)
+
+    def was_away(self, failure: CallFailed, *, since: float) -> bool:
+        """Whether it is lost now, where not even its name was to be had: nobody is too busy to say that."""
+        return failure.fault is not Fault.SILENT and self._counted(failure.detail, since=since, at_once=True)
 
     def stayed_silent(self, *, since: float, now: float, detail: str) -> bool:
         """Whether it is lost now. Answers to others since then, or too little time, speak for it."""

@@ -111,6 +111,10 @@ class VllmClient:
             vectors[place] = self._vector(row, width)
         return vectors
 
+    async def greet(self, deadline: Deadline) -> None:
+        """Nothing happens, where it is there."""
+        await self._served(deadline)
+
     async def facts(self, deadline: Deadline) -> ServerFacts:
         """Asked anew each time: it may have been started again as another."""
         served = await self._served(deadline)

@@ -70,7 +70,8 @@ class VllmPool:
         in_flight_tokens_max: int = IN_FLIGHT_TOKENS_MAX,
     ) -> None:
         assert urls, "a pool has at least one server. This is a bug."
-        self._replicas = tuple(Replica(VllmClient(url), patience or Patience()) for url in urls)
+        self._patience = patience or Patience()
+        self._replicas = tuple(Replica(VllmClient(url), self._patience) for url in urls)
         self._failures = failures
         self._proof = proof
         self._slice_tokens = slice_tokens or (SLICE_TOKENS if len(urls) == 1 else SHARED_SLICE_TOKENS)
@@ -80,6 +81,7 @@ class VllmPool:
         self._turn = asyncio.Lock()  # fair: who came first is served first
         self._changed = asyncio.Event()
         self._proving: dict[Replica, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def runs_on(self) -> str:
@@ -110,9 +112,10 @@ class VllmPool:
 
     async def close(self) -> None:
         """Ends its connections, and what it does in the background."""
-        for task in self._proving.values():
+        background = [*self._proving.values(), *([self._watching] if self._watching else [])]
+        for task in background:
             task.cancel()
-        await asyncio.gather(*self._proving.values(), return_exceptions=True)
+        await asyncio.gather(*background, return_exceptions=True)
         for replica in self._replicas:
             await replica.client.close()
 
@@ -232,7 +235,9 @@ class VllmPool:
         """In the background, until it passes."""
         if replica.standing is not Standing.PROVEN and replica not in self._proving:
             self._announce()
-            task = asyncio.get_running_loop().create_task(self._until_proven(replica))
+            loop = asyncio.get_running_loop()
+            self._watching = self._watching or loop.create_task(self._watch())
+            task = loop.create_task(self._until_proven(replica))
             self._proving[replica] = task
             task.add_done_callback(lambda ended: self._proving_ended(replica, ended))
 
@@ -244,6 +249,22 @@ class VllmPool:
         if (bug := task.exception()) is not None:
             replica.failed_proof(f"{replica.client.url}: its proof broke: {bug!r}. This is a bug.", was_gone=False)
         self._begin_proving(replica)
+
+    async def _watch(self) -> None:
+        """Misses a server that is started again while nobody asks it: it would be taken for the one that was proven."""
+        while True:
+            await asyncio.sleep(self._patience.watch_seconds)
+            for replica in self._replicas:
+                if replica.standing is Standing.PROVEN and not replica.tokens_in_flight:
+                    await self._look_at(replica)
+
+    async def _look_at(self, replica: Replica) -> None:
+        began = time.monotonic()
+        try:
+            await replica.client.greet(Deadline.after_ms(1_000.0 * self._patience.proof_seconds_short))
+        except CallFailed as failed:
+            if replica.was_away(failed, since=began):
+                self._begin_proving(replica)
 
     async def _until_proven(self, replica: Replica) -> None:
         if replica.standing is Standing.LEFT_ALONE:

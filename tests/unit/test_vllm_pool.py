@@ -21,7 +21,9 @@ from retrieval.vllm_client import VllmClient
 from retrieval.vllm_pool import SLICE_INPUTS_MAX, VllmPool
 from tests.loopback import Asked, HangUp, Said, base64_of, serving
 
-IMPATIENT = Patience(silence_seconds=0.05, pause_seconds=0.02, pause_seconds_max=0.04, proof_seconds_short=0.1)
+IMPATIENT = Patience(
+    silence_seconds=0.05, pause_seconds=0.02, pause_seconds_max=0.04, proof_seconds_short=0.1, watch_seconds=0.05
+)
 SOON = 10_000  # milliseconds; far more than loopback takes
 
 
@@ -33,7 +35,7 @@ def score(ids: Sequence[int]) -> float:
 class Server:
     """What one server does; a test turns it while it runs."""
 
-    does: str = "answer"  # or: hang up, break, be busy, be silent
+    does: str = "answer"  # or: hang up, break, be busy, be silent, say nothing of itself
     salts: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # inputs of each call that arrived
     in_hand: int = 0
@@ -44,6 +46,8 @@ class Server:
     async def answer(self, asked: Asked) -> Said:
         if self.does == "hang up":
             raise HangUp
+        if self.does == "say nothing of itself":
+            return Said(body=b"<html>", status=503)  # as a proxy says it with nobody behind
         if asked.path == "/v1/models":
             return Said(body={"data": [{"id": "m"}]})
         self.sizes.append(len(asked.body["input"]))
@@ -188,6 +192,29 @@ async def test_no_score_is_taken_from_a_server_that_fails_its_proof() -> None:
         with pytest.raises(RerankBreakerOpen, match="start it with the right flags"):
             await judged(pool, [[1]])
     assert server.sizes == []
+
+
+@pytest.mark.parametrize("missed", ["hang up", "say nothing of itself"])
+async def test_a_server_that_was_away_while_nobody_asked_is_proven_again(missed: str) -> None:
+    """It may have come back as another, and the next caller's scores would be noise."""
+    proofs = 0
+
+    async def counted(_client: VllmClient, _deadline: Deadline) -> None:
+        nonlocal proofs
+        proofs += 1
+
+    server = Server()
+    async with pool_of(server, proof=counted) as pool:
+        await judged(pool, [[1]])
+        await asyncio.sleep(5 * IMPATIENT.watch_seconds)
+        assert proofs == 1, "while it is there it is left in peace"
+        server.does = missed
+        async with asyncio.timeout(5):
+            while proofs < 2:
+                await asyncio.sleep(0.01)
+        server.does = "answer"
+        await proven_again(pool)
+        assert await judged(pool, [[1]]) == [0.5]
 
 
 async def test_a_server_that_was_believed_and_is_refused_casts_one_doubt() -> None:
