@@ -31,7 +31,7 @@ EMBED_SLICE_TOKENS: Final = 8_192  # vLLM's work for the inputs of one request g
 SLICE_INPUTS_MAX: Final = 1_024  # inputs of one request; their vectors are at most 22 MB of reply
 IN_FLIGHT_TOKENS_MAX: Final = 131_072  # tokens that one server has in hand; seconds of work, so that it never idles
 _RETRIES_SAVED_MAX: Final = 10.0  # slices that may move at once
-_RETRIES_PER_CALL: Final = 0.1  # earned by every slice: in the long run one in ten may move
+_RETRIES_PER_CALL: Final = 0.1  # earned by every slice: in the long run one in ten may move in vain
 
 Answer = TypeVar("Answer")
 
@@ -151,16 +151,22 @@ class VllmPool:
         return await together(answer(part) for part in _slices(inputs, slice_tokens))
 
     async def _asked_somewhere(self, tokens: int, ask: Callable[[VllmClient], Awaitable[Answer]]) -> Answer:
-        self._retries_saved = min(self._retries_saved + _RETRIES_PER_CALL, _RETRIES_SAVED_MAX)
+        self._earn(_RETRIES_PER_CALL)
         tried: list[Replica] = []
         while True:
             replica = await self._taken(tokens, tried)
             try:
-                return await self._asked(replica, tokens, ask)
+                answer = await self._asked(replica, tokens, ask)
             except CallFailed as failed:
                 tried.append(replica)
                 if not self._may_move(failed, tried):
                     raise self._said(failed) from failed
+            else:
+                self._earn(len(tried))  # there was room elsewhere: that move made nothing worse
+                return answer
+
+    def _earn(self, retries: float) -> None:
+        self._retries_saved = min(self._retries_saved + retries, _RETRIES_SAVED_MAX)
 
     def _may_move(self, failed: CallFailed, tried: Sequence[Replica]) -> bool:
         """A server that is gone or busy has computed nothing. One that was silent or broken may have."""

@@ -301,6 +301,16 @@ async def test_a_busy_server_is_overload_and_the_other_is_asked() -> None:
         assert [each.standing for each in pool.report()] == [Standing.PROVEN] * 2
 
 
+@pytest.mark.parametrize("does", ["be busy", "hang up"])
+async def test_one_server_that_refuses_everything_costs_nobody_an_answer(does: str) -> None:
+    """It refuses at once, so it always has the least in hand; but there is room elsewhere, for as long as there is."""
+    one, other = Server(), Server()
+    async with pool_of(one, other) as pool:
+        await pool.prepare()
+        one.does = does
+        assert [await judged(pool, [[1]]) for _ in range(60)] == [[0.5]] * 60
+
+
 async def test_moving_has_a_budget() -> None:
     """When everything fails, asking twice as much makes it worse."""
     one, other = Server(), Server()
