@@ -32,6 +32,7 @@ _TRIES: Final = 2  # it may close one just then, which is worth one more try; no
 _SAID_BYTES: Final = 300  # of a refusal's body, for the operator
 _JSON: Final = {"Content-Type": "application/json"}
 _BUSY: Final = frozenset({httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE})
+_NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})
 _CLASSIFY: Final = "/classify"
 _POOLING: Final = "/pooling"
 
@@ -254,6 +255,3 @@ class _NoSuchRoute(CallFailed):
 
     def __init__(self, detail: str) -> None:
         super().__init__(Fault.BROKEN, detail)
-
-
-_NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})
