@@ -48,7 +48,7 @@ REASONS: Final[Mapping[Fault, frozenset[str]]] = {
     Fault.STATUS_500: LOST,
     Fault.GARBAGE: LOST,
     Fault.WRONG_COUNT: LOST,
-    Fault.STATUS_503: frozenset({"overloaded"}),
+    Fault.STATUS_503: frozenset({"overloaded", "breaker_open"}),  # the latter where even a greeting is refused
 }
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
