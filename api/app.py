@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
@@ -11,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
-from api.assemble import Parts
+from api.assemble import Parts, connected
 from api.docs_page import docs_page
 from api.gate import BodyTooLong, Gate, ProblemResponse
 from api.leaving import CallerLeft
@@ -23,6 +24,8 @@ from api.routes_health import router as health
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
 from retrieval.errors import LimitExceeded, WinnowError
+
+log = logging.getLogger(__name__)
 
 DESCRIPTION = """
 Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
@@ -63,17 +66,21 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Opens what there is and asks the models their known pair, so that the first caller waits for neither."""
     spawned, readiness = app.state.spawned, app.state.readiness
-    if spawned is None:
-        await readiness.prepare()
-    app.state.announce(readiness)
 
     async def served() -> None:
-        await readiness.prepare()
+        try:
+            await readiness.prepare()
+        except WinnowError:  # data that cannot be read just now is no reason to end the model servers
+            log.exception("not ready")
+            return
         app.state.announce(readiness)
 
-    async with spawned.running(served) if spawned else contextlib.nullcontext():
-        yield
-    await app.state.parts.close()
+    async with connected(*app.state.parts.pools):
+        if spawned is None:
+            await readiness.prepare()
+        app.state.announce(readiness)
+        async with spawned.running(served) if spawned else contextlib.nullcontext():
+            yield
 
 
 async def _docs(request: Request) -> HTMLResponse:

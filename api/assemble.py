@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from api.access import Access
 from api.caches import NO_CACHES, Caches
@@ -29,6 +30,8 @@ from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
 from retrieval.vllm_pool import VllmPool
+
+Answer = TypeVar("Answer")
 
 QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
 
@@ -72,10 +75,22 @@ class Parts:
     caches: Caches
     pools: tuple[VllmPool, ...] = ()
 
-    async def close(self) -> None:
-        """Ends the connections to model servers."""
-        for pool in self.pools:
-            await pool.close()
+
+@contextlib.asynccontextmanager
+async def connected(*pools: VllmPool | None) -> AsyncIterator[None]:
+    """Ends, with the block, what these pools have open and do in the background: in the event loop that they used."""
+    try:
+        yield
+    finally:
+        for pool in pools:
+            if pool is not None:
+                await pool.close()
+
+
+async def closing(answering: Awaitable[Answer], *pools: VllmPool | None) -> Answer:
+    """What it returns or raises, with the pools closed after it: for a command, which asks once."""
+    async with connected(*pools):
+        return await answering
 
 
 def load_embedding(settings: Settings) -> Embedding:

@@ -6,6 +6,7 @@ Commands import what they need when they run: torch and Lance take seconds, `win
 from __future__ import annotations
 
 import sys
+from inspect import cleandoc
 from typing import Annotated, Final
 
 import typer
@@ -37,6 +38,11 @@ app = typer.Typer(
 )
 
 
+def _reflowed(text: str) -> str:
+    """A line for each paragraph, which the terminal breaks at its own width; typer would keep the source's breaks."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in cleandoc(text).split("\n\n"))
+
+
 def _show_version(value: bool) -> None:  # noqa: FBT001  (typer calls it so)
     if value:
         from api.version import VERSION
@@ -66,7 +72,7 @@ for command, name in (
     (doctor, "doctor"),
     (demo, "demo"),
 ):
-    app.command(name)(command)
+    app.command(name, help=_reflowed(command.__doc__ or ""))(command)
 app.add_typer(collections, name="collections")
 app.add_typer(instructions, name="instructions")
 

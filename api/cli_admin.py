@@ -27,7 +27,7 @@ from api.terminal import Column, Terminal, amount
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
-collections = typer.Typer(help="List, show and delete collections.", no_args_is_help=True)
+collections = typer.Typer(help="List, show, change and delete collections.", no_args_is_help=True)
 instructions = typer.Typer(help="List and publish instructions for the reranker.", no_args_is_help=True)
 
 

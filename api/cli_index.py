@@ -96,7 +96,7 @@ def index(
     )
     import asyncio
 
-    from api.assemble import load_embedding
+    from api.assemble import closing, load_embedding
     from api.disk import Disk
     from api.indexing import Indexing
     from api.progress import IndexProgress
@@ -112,7 +112,8 @@ def index(
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     try:
         with IndexProgress(terminal) as progress:
-            report = asyncio.run(indexing.run(source, opened, progress=progress, prune=prune))
+            running = indexing.run(source, opened, progress=progress, prune=prune)
+            report = asyncio.run(closing(running, embedding.pool))
     except KeyboardInterrupt:
         terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
         raise typer.Exit(Exit.INTERRUPTED) from None

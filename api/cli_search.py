@@ -98,6 +98,7 @@ def search(
     )
     import asyncio
 
+    from api.assemble import closing
     from api.disk import Disk
     from api.wire import SearchBody, deadline_of, parsed
     from retrieval.catalog import DEFAULT_TENANT
@@ -121,7 +122,7 @@ def search(
     chosen = catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
-    answer = asyncio.run(parts.search.answer(body.question(DEFAULT_TENANT), deadline))
+    answer = asyncio.run(closing(parts.search.answer(body.question(DEFAULT_TENANT), deadline), *parts.pools))
     _show(terminal, answer, explain=explain, grouped=group_by_document)
 
 
@@ -167,7 +168,7 @@ def rerank(
     import asyncio
 
     from api.answers import rerank_answer
-    from api.assemble import load_reranker
+    from api.assemble import closing, load_reranker
     from api.rerankers import refuse_unknown, settings_by_name, settings_for
     from api.texts import candidates_of
     from api.wire import RerankBody, deadline_of, parsed
@@ -178,15 +179,15 @@ def rerank(
     body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    ranking = asyncio.run(
-        load_reranker(settings_for(settings, reranker)).reranker.rank(
-            query,
-            candidates_of(body.texts),
-            instruction=body.instruction or DEFAULT_INSTRUCTION,
-            tenant=DEFAULT_TENANT,
-            deadline=deadline_of(timeout_ms, settings.timeout_ms),
-        )
+    judging = load_reranker(settings_for(settings, reranker))
+    ranked = judging.reranker.rank(
+        query,
+        candidates_of(body.texts),
+        instruction=body.instruction or DEFAULT_INSTRUCTION,
+        tenant=DEFAULT_TENANT,
+        deadline=deadline_of(timeout_ms, settings.timeout_ms),
     )
+    ranking = asyncio.run(closing(ranked, judging.pool))
     if json:
         terminal.answer(rerank_answer(ranking, wanted=body.wanted, with_texts=True))
     else:
@@ -267,8 +268,13 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
         )
     terminal.draw(table if answer.results else "Nothing was found.")
     terminal.say(_footer(answer))
+    _warn_degraded(terminal, answer)
+
+
+def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
     if answer.degraded is not None:
-        terminal.warn(f"The reranker did not judge ({answer.degraded.reason}): this is recall's order.")
+        reason = answer.degraded.reason
+        terminal.warn(f"The reranker did not judge ({reason}): this is recall's order. 'winnow doctor' tells why.")
 
 
 def _document(result: Result) -> RenderableType:
@@ -313,5 +319,4 @@ def _print(terminal: Terminal, answer: Answer) -> None:
                 )
             )
         )
-    if answer.degraded is not None:
-        terminal.warn(f"The reranker did not judge ({answer.degraded.reason}): this is recall's order.")
+    _warn_degraded(terminal, answer)

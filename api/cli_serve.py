@@ -7,6 +7,9 @@ import socket
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
+
+from api.exits import Exit
 from api.flags import (
     CacheSeconds,
     Candidates,
@@ -151,12 +154,13 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
     config = uvicorn.Config(
         app, log_config=LOGGING, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            number, _stay
-        )  # uvicorn repeats the signal after it has stopped; being asked to stop is no failure
+    for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn repeats when it has stopped: that is no failure
+        signal.signal(number, _stay)
     bound.listen(config.backlog)  # before anybody is told: who comes between the words and the server waits, unrefused
-    uvicorn.Server(config).run(sockets=[bound])
+    server = uvicorn.Server(config)
+    server.run(sockets=[bound])
+    if not server.started:
+        raise typer.Exit(Exit.FAILED)  # what kept it from starting has been logged
 
 
 def _stay(number: int, frame: FrameType | None) -> None:

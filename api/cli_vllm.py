@@ -15,6 +15,7 @@ from retrieval.errors import SettingInvalid
 if TYPE_CHECKING:
     from api.vllm_command import VllmCommand
     from api.vllm_machine import Machine
+    from api.vllm_print import Form
     from api.vllm_served import Role
 
 PORTS: Final[dict[str, int]] = {"embed": 8001, "rerank": 8002}  # as the settings' help has them
@@ -103,7 +104,8 @@ def vllm_command(
     from api.vllm_print import COMPOSE_HOST, COMPOSE_PORT
     from api.vllm_served import served_by_name
 
-    is_composed = form == "compose"
+    chosen_form = _form(form)  # before the other Python is asked, which takes seconds
+    is_composed = chosen_form == "compose"
     named = NamedGpus(count=gpus, memory_gb=gpu_memory_gb, capability=gpu_capability)
     models = _models(settings, role, model)
     machine, python = _machine(terminal, settings, named, is_composed=is_composed)
@@ -119,7 +121,16 @@ def vllm_command(
         ),
         ports=[COMPOSE_PORT if is_composed else PORTS[each] for each in models],
     )
-    _print(terminal, commands, form, python)
+    _print(terminal, commands, chosen_form, python)
+
+
+def _form(form: str) -> Form:
+    from api.vllm_print import FORMS
+
+    known = next((each for each in FORMS if each == form), None)
+    if known is None:
+        raise SettingInvalid(f"--format = {form!r}: it is none of {', '.join(FORMS)}")
+    return known
 
 
 def _models(settings: Settings, role: str | None, model: str | None) -> dict[Role, str]:
@@ -171,16 +182,13 @@ def _short(flag: str) -> str:
     return flag if len(flag) <= FLAG_CHARACTERS else flag.partition("=")[0] + "=…"
 
 
-def _print(terminal: Terminal, commands: tuple[VllmCommand, ...], form: str, python: str) -> None:
-    from api.vllm_print import FORMS, said, written
+def _print(terminal: Terminal, commands: tuple[VllmCommand, ...], form: Form, python: str) -> None:
+    from api.vllm_print import said, written
 
-    known = next((each for each in FORMS if each == form), None)
-    if known is None:
-        raise SettingInvalid(f"--format = {form!r}: it is none of {', '.join(FORMS)}")
     if terminal.is_json:
         terminal.answer({"commands": [said(command, python=python) for command in commands]})
         return
-    terminal.lines(written(commands, known, python=python))
+    terminal.lines(written(commands, form, python=python))
     if terminal.is_rich:
         for command in commands:
             terminal.table(

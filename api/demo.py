@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from api.assemble import Parts, assemble
+from api.assemble import Parts, assemble, connected
 from api.indexing import Indexing
 from api.progress import IndexProgress
 from api.search import Answer, Question
@@ -77,11 +77,12 @@ async def show(terminal: Terminal, settings: Settings) -> None:
     _headline(console, "winnow: recall proposes, a reranker that reads your instruction orders")
     parts = assemble(settings)
     console.print(f"Models  {parts.embedding.runs_on}, and {parts.judging.reranker.name} to judge\n", style="dim")
-    await _index(terminal, console, settings, parts)
-    for ask in QUESTIONS:
-        _headline(console, f"{ask.query}", ask.remark)
-        console.print(_side_by_side(await _answer(parts, ask)))
-    await _instruct(console, parts)
+    async with connected(*parts.pools):
+        await _index(terminal, console, settings, parts)
+        for ask in QUESTIONS:
+            _headline(console, f"{ask.query}", ask.remark)
+            console.print(_side_by_side(await _answer(parts, ask)))
+        await _instruct(console, parts)
     _farewell(console, settings)
 
 

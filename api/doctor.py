@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from api.access import refuse_open_door
-from api.assemble import load_embedding, load_reranker
+from api.assemble import connected, load_embedding, load_reranker
 from api.disk import Disk
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from api.rerankers import each_alone, settings_by_name
@@ -101,7 +101,8 @@ def _door(settings: Settings) -> Finding:
 async def _embedder(settings: Settings) -> list[Finding]:
     try:
         embedding = load_embedding(settings)
-        probed = await probe_embedder(embedding.embedder)
+        async with connected(embedding.pool):
+            probed = await probe_embedder(embedding.embedder)
     except WinnowError as error:
         return [Finding(what="embedder", found=settings.embed_model, problem=error.message)]
     identity = embedding.embedder.identity
@@ -128,7 +129,8 @@ def _called(settings: Settings, alone: Settings) -> str:
 async def _reranker(settings: Settings, what: str) -> list[Finding]:
     try:
         judging = load_reranker(settings)
-        probed = await probe_reranker(judging.reranker)
+        async with connected(judging.pool):
+            probed = await probe_reranker(judging.reranker)
     except WinnowError as error:
         return [Finding(what=what, found=settings.rerank_model, problem=error.message)]
     return [Finding(what=what, found=judging.runs_on), _probe(f"{what}'s known pair", probed)]

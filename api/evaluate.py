@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from api.assemble import assemble
+from api.assemble import assemble, connected
 from api.disk import Disk
 from api.indexing import Indexing
 from api.progress import CountProgress, IndexProgress
@@ -108,18 +108,19 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     parts = assemble(settings, judged=plan.is_judged)
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
     opened = indexing.open(plan.collection)
-    with IndexProgress(terminal) as progress:
-        report = await indexing.run(open_corpus(str(plan.folder)), opened, progress=progress)
-    opened.searchable.refresh()
-    asking = Asking(
-        recall=opened.recall,
-        reranker=parts.judging.reranker if plan.is_judged else None,
-        candidates=parts.candidates,
-        depth=max(measure.depth for measure in measures.values()),
-        is_cut=report.chunks > report.documents,
-    )
-    started = time.monotonic()
-    orders = await _asked(terminal, asking, cases)
+    async with connected(*parts.pools):
+        with IndexProgress(terminal) as progress:
+            report = await indexing.run(open_corpus(str(plan.folder)), opened, progress=progress)
+        opened.searchable.refresh()
+        asking = Asking(
+            recall=opened.recall,
+            reranker=parts.judging.reranker if plan.is_judged else None,
+            candidates=parts.candidates,
+            depth=max(measure.depth for measure in measures.values()),
+            is_cut=report.chunks > report.documents,
+        )
+        started = time.monotonic()
+        orders = await _asked(terminal, asking, cases)
     wanted = {case.id: judgments[case.id] for case in cases}
     return Evaluated(
         plan=plan,

@@ -13,6 +13,7 @@ Rule 2: it never outlives the server, and the server never outlives it by more t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,11 +27,12 @@ STDIN = 0
 def main(grace_seconds: float, command: list[str]) -> int:
     """Runs the command until it ends or the pipe is closed; its exit code, as shells count them."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL) as server:  # noqa: S603  (winnow's own)
-        print(f"vLLM is process {server.pid}", flush=True)  # noqa: T201  (its standard output is the log)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: server.terminate())
         left = threading.Event()
         threading.Thread(target=_stop_when_left, args=(server, grace_seconds, left), daemon=True).start()
+        with contextlib.suppress(OSError):  # a full disk is no reason not to watch
+            print(f"vLLM is process {server.pid}", flush=True)  # noqa: T201  (its standard output is the log)
         code = server.wait()
     if left.is_set():
         _clear()

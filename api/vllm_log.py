@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from api.terminal import snippet
 from api.vllm_command import SIGNS, Shortage
@@ -34,23 +34,36 @@ class VllmLog:
         self._rest = b""
 
     def renew(self) -> None:
-        """An empty file. What the server said before stays beside it, once: the reason of the new start is in it."""
+        """An empty file. What the server said before stays beside it, once: the reason of the new start is in it.
+
+        It is forgotten here in any case: where no file can be made, the last start's words explain nothing.
+        """
+        self.last_line, self.error, self.shortage = "", "", None
+        self._offset, self._rest = 0, b""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists():
             self.path.replace(self.path.with_suffix(".previous.log"))
         self.path.touch()
-        self.last_line, self.error, self.shortage = "", "", None
-        self._offset, self._rest = 0, b""
 
     def read(self) -> None:
-        """Takes in what has come since."""
-        with self.path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(self._offset, size - READ_BYTES_MAX))
-            *lines, self._rest = (self._rest + file.read(READ_BYTES_MAX)).split(b"\n")
-            self._offset = file.tell()
+        """Takes in what has come since. A log that somebody removed says nothing; the server is none the worse."""
+        try:
+            with self.path.open("rb") as file:
+                said = self._since(file)
+        except OSError:
+            return
+        *lines, self._rest = (self._rest + said).split(b"\n")
         for line in lines:
             self._take(line.decode("utf-8", "replace"))
+
+    def _since(self, file: BinaryIO) -> bytes:
+        size = file.seek(0, 2)
+        if size < self._offset:  # somebody emptied it, as those do who keep logs short
+            self._offset, self._rest = 0, b""
+        file.seek(max(self._offset, size - READ_BYTES_MAX))
+        said = file.read(READ_BYTES_MAX)
+        self._offset = file.tell()
+        return said
 
     def _take(self, line: str) -> None:
         prefix = _PREFIX.match(line.strip())

@@ -85,7 +85,10 @@ def ask_python(python: str) -> VllmPython:
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
         raise SettingInvalid(f"{python} could not say whether it has vllm: {last}")
-    found: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        found: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError) as error:
+        raise SettingInvalid(f"{python} is no Python: asked what it has, it said {done.stdout[-80:]!r}") from error
     if found["vllm"] is None:
         raise SettingInvalid(f"{python} has no vllm; install it there, or name a Python that has it with --vllm-python")
     return VllmPython(python=python, version=str(found["vllm"]), machine=_machine(found["gpus"]))

@@ -113,6 +113,6 @@ async def answers(port: int) -> bool:
                 status = await reader.readline()
             finally:
                 writer.close()
-    except (OSError, TimeoutError):
+    except (OSError, TimeoutError, ValueError):  # the last: somebody else listens there, and sends no lines
         return False
     return status.split(b" ")[1:2] == [_OK]

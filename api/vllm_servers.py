@@ -56,10 +56,10 @@ class VllmServers:
     def pointed(self, settings: Settings) -> Settings:
         """The settings of the service in front of them."""
         urls = {server.command.role: (server.url,) for server in self.servers}
-        judged = settings.candidates if self.found.machine.gpus else settings.candidates_on("cpu")
+        is_slow = "rerank" in urls and not self.found.machine.gpus
         return replace(
             settings,
-            candidates=judged,
+            candidates=settings.candidates_on("cpu") if is_slow else settings.candidates,
             rerank_url=urls.get("rerank", settings.rerank_url),
             embed_url=urls.get("embed", settings.embed_url),
         )

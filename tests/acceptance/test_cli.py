@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from api.answers import RerankAnswer, SearchAnswer
 from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
+from tests.loopback import Asked, Said, serving
 
 pytestmark = pytest.mark.acceptance
 
@@ -144,6 +146,26 @@ def test_mistakes_are_told_in_a_sentence(indexed: Command, arguments: tuple[str,
     assert (done.code, done.out) == (2, ""), done.err
     assert said in done.err
     assert "Traceback" not in done.err
+
+
+async def test_a_command_closes_what_it_opened_to_a_server(winnow: Command) -> None:
+    """One that keeps its connections open, as vLLM does, and is no reranker: a sentence, exit 1, and no warning."""
+
+    async def answer(_: Asked) -> Said:
+        return Said({"object": "error"}, status=404)
+
+    async with serving(answer) as loopback:
+        arguments = ("rerank", "question", "text", "--rerank-url", loopback.url)
+        done = await asyncio.to_thread(winnow.run, *arguments, PYTHONWARNINGS="error")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("winnow: The reranker cannot be reached")
+    assert done.err.count("\n") == 1, done.err
+
+
+def test_help_is_broken_at_the_terminals_width(winnow: Command) -> None:
+    """And not where the source is: each paragraph is one."""
+    shown = winnow.run("serve", "--help", COLUMNS="200").out
+    assert "the service refuses to listen anywhere else. Documentation of the routes is at /docs;" in shown
 
 
 def test_doctor_says_what_runs_where(indexed: Command, models: dict[str, str]) -> None:

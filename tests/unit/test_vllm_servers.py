@@ -84,6 +84,7 @@ def test_a_server_is_planned_for_each_model_without_a_url(settings: Settings) ->
     given = replace(settings, rerank_url=("http://elsewhere:1",))
     (embedder,) = planned(given).servers
     assert (embedder.name, planned(given).pointed(given).rerank_url) == ("embedder", ("http://elsewhere:1",))
+    assert planned(given).pointed(given).candidates is None, "nothing is known of the machine that judges elsewhere"
     assert VllmServers.planned(replace(given, embed_url=("http://elsewhere:2",)), nobody) is None
 
 
@@ -93,6 +94,9 @@ def test_what_cannot_be_started_is_refused_before_anything_starts(settings: Sett
         planned(replace(settings, vllm_python=write_python(tmp_path, vllm=None)))
     with pytest.raises(SettingInvalid, match="could not say whether it has vllm"):
         planned(replace(settings, vllm_python="false"))
+    for stranger in ("true", "echo"):
+        with pytest.raises(SettingInvalid, match=f"{stranger} is no Python"):
+            planned(replace(settings, vllm_python=stranger))
     small = write_python(tmp_path, gpus=(GPU | {"free": 2_000_000_000},))
     with pytest.raises(SettingInvalid, match=r"Tiny \(80 GB\) has 1\.5 GB for it"):
         planned(replace(settings, vllm_python=small))

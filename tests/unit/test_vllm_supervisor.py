@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from api import vllm_supervisor
+from api import vllm_guard, vllm_supervisor
 from api.vllm_command import SERVER, Wanted, vllm_commands
 from api.vllm_log import READ_BYTES_MAX, VllmLog
 from api.vllm_machine import Gpu, Machine
@@ -340,3 +340,50 @@ def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
     assert log.error == "ValueError: No available memory for the cache blocks."
     log.renew()
     assert (log.last_line, log.error, log.shortage) == ("", "", None)
+
+
+def test_a_log_may_be_removed_or_emptied_by_others(tmp_path: Path) -> None:
+    """Who keeps logs short knows nothing of us: that ends no server, and what comes after it is read."""
+    log = VllmLog(tmp_path / "rerank.log")
+    log.renew()
+    log.path.write_text("a long line that somebody will not want to keep\n")
+    log.read()
+    log.path.write_text("ValueError: short\n")
+    log.read()
+    assert log.error == "ValueError: short"
+    log.path.unlink()
+    log.read()
+    assert log.last_line == "ValueError: short"
+
+
+def test_a_log_that_cannot_be_made_anew_forgets_the_last_start(tmp_path: Path) -> None:
+    """Memory that ran out then is not the reason why nothing starts now."""
+    log = VllmLog(tmp_path / "logs" / "rerank.log")
+    log.renew()
+    log.path.write_text("torch.OutOfMemoryError: CUDA out of memory\n")
+    log.read()
+    assert log.shortage is not None
+    log.path.with_suffix(".previous.log").mkdir()  # in the way
+    with pytest.raises(OSError, match="directory"):
+        log.renew()
+    assert (log.shortage, log.error) == (None, "")
+
+
+async def test_a_server_is_watched_though_nothing_can_be_logged(tmp_path: Path) -> None:
+    """On a full disk too its guard hears that winnow is gone."""
+    (tmp_path / "script").write_text("child serve")
+    (port,) = _free_ports(1)
+    server = [sys.executable, str(STAND_IN), str(tmp_path), f"--port={port}"]
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  (it never waits)
+        guard = subprocess.Popen(  # noqa: ASYNC220  (as winnow starts it, but for the log)
+            [sys.executable, "-I", vllm_guard.__file__, "1", *server],
+            stdin=subprocess.PIPE,
+            stdout=full,
+            start_new_session=True,
+        )
+    await until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text() != "")
+    left = int((tmp_path / "child").read_text())
+    assert guard.stdin is not None
+    guard.stdin.close()
+    await gone(left)
+    guard.wait()
