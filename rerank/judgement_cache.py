@@ -36,6 +36,7 @@ class JudgingModel:
     name: str
     revision: str
     tokens_max: int  # of a prompt: where a passage is cut
+    doubts: int = 0  # how often it turned out that what ran under this name had been another
 
 
 class JudgementCache:
@@ -59,9 +60,8 @@ class JudgementCache:
         self, passages: Sequence[str], *, query: str, instruction: str, tenant: str, model: JudgingModel
     ) -> list[bytes]:
         """A key for each passage; what they have in common is digested once. Reads every passage: not for the loop."""
-        common = CommonKey(
-            self._secret, tenant, model.name, model.revision, str(model.tokens_max), PROMPT_FORMAT, instruction, query
-        )
+        judging = (model.name, model.revision, str(model.tokens_max), str(model.doubts))
+        common = CommonKey(self._secret, tenant, *judging, PROMPT_FORMAT, instruction, query)
         return [common.of(passage) for passage in passages]
 
     def find(self, keys: Sequence[bytes]) -> list[Judgement | None]:

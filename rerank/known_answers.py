@@ -15,7 +15,7 @@ from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
 from retrieval.deadline import Deadline
 from retrieval.errors import ModelUnusable, RerankUnavailable
-from retrieval.known_pairs import PAIRS, PairAnswer, departure, unread_languages
+from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, unread_languages
 from retrieval.model_folder import ModelFolder
 from retrieval.qwen_config import QwenConfig
 from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
@@ -103,7 +103,8 @@ def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     """Why a server that gave these answers cannot be this model, rightly started; None where it can. Pure."""
     first = next((each for each in answers if not each.is_separated), None)
     if first is None:
-        return _other_scores(answers, folder)
+        reference = folder.settings.known_answers
+        return other_answers(answers, reference, apart_max=DEPARTURE_MAX, called="scores", model=folder.name)
     scores = [score for each in answers for score in (each.relevant, each.irrelevant)]
     if max(scores) - min(scores) < ALIKE:
         return (
@@ -125,16 +126,4 @@ def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     return (
         f"the known pairs are not told apart ({first.figures}): its scores are noise. Probably it serves another model "
         f"than {folder.name}, or its head or its weights are broken. Start it with {RERANKER_FLAGS}"
-    )
-
-
-def _other_scores(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
-    """A model that reads, but with other scores than this one is known to give."""
-    reference = folder.settings.known_answers
-    if not reference or departure(answers, reference) <= DEPARTURE_MAX:
-        return None
-    return (
-        f"it tells the known pairs apart, but with scores up to {departure(answers, reference):.3f} from those of "
-        f"{folder.name}. Probably it serves another model of the family, or a quantised one. Start it with the folder "
-        "that is set here, or set the model that it serves"
     )

@@ -6,7 +6,7 @@ import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
 from rerank.judgement import checked_logits
@@ -36,6 +36,11 @@ class Judge(Protocol):
         """None: everything in one call. Else about so many tokens in the first and twice as many in each that follows,
         several calls at once: it begins while the rest is still being tokenised.
         """
+        ...
+
+    @property
+    def doubts(self) -> int:
+        """Grows when what it said before may have been said by another model; it is not remembered any longer."""
         ...
 
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
@@ -189,9 +194,12 @@ class PromptedReranker:
         """Reads every passage; in a thread."""
         if self._cache is None:
             return _LookedUp(known={}, missing=passages, keys=())
-        every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=self._model)
+        model = replace(self._model, doubts=self._judge.doubts)
+        every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=model)
         found = self._cache.find(every)
-        known = {passage: judgement for passage, judgement in zip(passages, found, strict=True) if judgement}
+        known = {
+            passage: judgement for passage, judgement in zip(passages, found, strict=True) if judgement is not None
+        }
         return _LookedUp(
             known=known,
             missing=[passage for passage in passages if passage not in known],

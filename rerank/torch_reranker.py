@@ -41,6 +41,8 @@ class TorchReranker(PromptedReranker):
 class TorchJudge:
     """A `Judge` on a `QwenRuntime`: the shared part is computed once, and of the head only what is asked."""
 
+    doubts = 0  # it stays the model that it is
+
     def __init__(self, runtime: QwenRuntime, *, head: Vectors) -> None:
         """`head` is the row of "yes" minus that of "no"."""
         self._runtime = runtime

@@ -71,6 +71,10 @@ class _ServedJudge:
         self._pool = pool
         self._secret = secret
 
+    @property
+    def doubts(self) -> int:
+        return self._pool.doubts
+
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
         whole = [prompts.shared + tail for tail in prompts.tails]
         salt = hmac.new(self._secret, tenant.encode(), hashlib.sha256).hexdigest()

@@ -78,9 +78,28 @@ def unread_languages(answers: Sequence[PairAnswer]) -> tuple[str, ...]:
     return unread if len(unread) < len({each.language for each in answers}) else ()
 
 
-def departure(answers: Sequence[PairAnswer], reference: Sequence[tuple[float, float]]) -> float:
-    """How far the answers are at most from those that a model is known to give."""
-    return max(
+def other_answers(
+    answers: Sequence[PairAnswer],
+    reference: Sequence[tuple[float, float]],
+    *,
+    apart_max: float,
+    called: str,
+    model: str,
+) -> str | None:
+    """Why a model that tells the pairs apart is not the one known to give the reference; None where it may be.
+
+    `called` is what the answers are called; without a reference nothing is known.
+    """
+    if not reference:
+        return None
+    apart = max(
         max(abs(each.relevant - relevant), abs(each.irrelevant - irrelevant))
         for each, (relevant, irrelevant) in zip(answers, reference, strict=True)
+    )
+    if apart <= apart_max:
+        return None
+    return (
+        f"it tells the known pairs apart, but with {called} up to {apart:.3f} from those of {model}. Probably it "
+        "serves another model of the family, or a quantised one. Start it with the folder that is set here, or set "
+        "the model that it serves"
     )

@@ -15,7 +15,7 @@ import numpy as np
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, query_prompt
 from retrieval.errors import EmbedderUnavailable, ModelUnusable
-from retrieval.known_pairs import PAIRS, PairAnswer, departure, unread_languages
+from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, unread_languages
 from retrieval.model_folder import ModelFolder
 from retrieval.pooled_embedder import END
 from retrieval.qwen_config import QwenConfig
@@ -71,6 +71,7 @@ class KnownVectors:
             raise EmbedderUnavailable(f"{client.url} is not used: {cause}")
 
     def _seen_in(self, facts: ServerFacts) -> str | None:
+        """Not the route that is asked for vectors: other kinds of model have that one too."""
         return (
             without_route(facts, wanted="/v1/embeddings", instead="/classify", flags=EMBEDDER_FLAGS)
             or another_model(facts, self._folder)
@@ -128,10 +129,4 @@ def _unlike(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
         trained = ", or one that was not trained on that language" * bool(unread)
         return f"{said}. Probably it serves another model than {folder.name}{trained}, or its weights are broken"
     reference = folder.settings.known_answers
-    if not reference or departure(answers, reference) <= DEPARTURE_MAX:
-        return None
-    return (
-        f"it tells the known pairs apart, but with cosines up to {departure(answers, reference):.3f} from those of "
-        f"{folder.name}. Probably it serves another model of the family, or a quantised one. Start it with the folder "
-        "that is set here, or set the model that it serves"
-    )
+    return other_answers(answers, reference, apart_max=DEPARTURE_MAX, called="cosines", model=folder.name)

@@ -54,6 +54,7 @@ class Patience:
     proof_seconds_max: float = 60.0  # the first answer after a start may wait for a compiler
     proof_seconds_short: float = 1.0  # for one that was there all the time, or ten times what its last proof took
     proof_seconds_slow: float = 4.0  # but never more
+    watch_seconds: float = 2.0  # between two looks at a server that nobody asks; none is started again in less
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,10 @@ class Replica:
         self._failures = 0
         self._proofs_failed = 0
         self._answered_at = -1.0
+        self._passed_at = -1.0
         self._proof_took: float | None = None  # seconds; None where it was gone since
         self._was_gone = True
+        self._was_believed = False  # it has passed, and has not been refused since
 
     @property
     def report(self) -> ReplicaReport:
@@ -104,11 +107,13 @@ class Replica:
             return patience.proof_seconds_max
         return min(max(10.0 * self._proof_took, patience.proof_seconds_short), patience.proof_seconds_slow)
 
-    def passed(self, *, took: float) -> None:
+    def passed(self, *, took: float, now: float) -> None:
         self._step(Event.PASSED)
         self.problem = None
         self._failures = self._proofs_failed = 0
         self._proof_took, self._was_gone = took, False
+        self._passed_at = now
+        self._was_believed = True
 
     def failed_proof(self, problem: str, *, was_gone: bool) -> None:
         self._step(Event.FAILED)
@@ -116,25 +121,35 @@ class Replica:
         self._proofs_failed += 1
         self._was_gone |= was_gone
 
+    def refused(self, problem: str) -> bool:
+        """Answered its proof, and wrongly. Whether this casts doubt on what was taken from it before."""
+        self.failed_proof(problem, was_gone=False)
+        was_believed, self._was_believed = self._was_believed, False
+        return was_believed
+
     def answered(self, now: float) -> None:
         self._failures = 0
         self._answered_at = now
 
-    def failed(self, failure: CallFailed) -> bool:
+    def failed(self, failure: CallFailed, *, since: float) -> bool:
         """Whether it is lost now."""
         if failure.fault is Fault.BUSY:
             return False
-        return self._counted(failure.detail, at_once=failure.fault is Fault.GONE)
+        return self._counted(failure.detail, since=since, at_once=failure.fault is Fault.GONE)
+
+    def was_away(self, failure: CallFailed, *, since: float) -> bool:
+        """Whether it is lost now, where not even its name was to be had: nobody is too busy to say that."""
+        return failure.fault is not Fault.SILENT and self._counted(failure.detail, since=since, at_once=True)
 
     def stayed_silent(self, *, since: float, now: float, detail: str) -> bool:
         """Whether it is lost now. Answers to others since then, or too little time, speak for it."""
         if now - since < self._patience.silence_seconds or self._answered_at >= since:
             return False
-        return self._counted(detail, at_once=False)
+        return self._counted(detail, since=since, at_once=False)
 
-    def _counted(self, problem: str, *, at_once: bool) -> bool:
-        if self.standing is not Standing.PROVEN:
-            return False  # others, sent with this one, have told already
+    def _counted(self, problem: str, *, since: float, at_once: bool) -> bool:
+        if self.standing is not Standing.PROVEN or since < self._passed_at:
+            return False  # others, sent with this one, have told already, and maybe it has come back meanwhile
         self._failures += 1
         if not at_once and self._failures < self._patience.failures_max:
             return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -27,6 +29,7 @@ UPGRADES: Final[Mapping[int, Sequence[str]]] = {
     1: ("ALTER TABLE collections ADD COLUMN reranker VARCHAR",),
 }  # version found -> what makes the next one of it; new tables are made wherever they are missing
 _BUSY_MS: Final = 10_000  # milliseconds; how long one writer waits for another's transaction of some milliseconds
+_WAL_PAUSE_SECONDS: Final = 0.01
 _WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt")  # how SQLite says it
 
 _metadata = sql.MetaData()
@@ -190,8 +193,24 @@ class SqlCatalog:
 def _configure(connection: Any, _: object) -> None:
     """Every new connection: readers beside one writer, every commit synced, references enforced."""
     connection.isolation_level = None  # Python's driver would open transactions by its own rules; `_writing` does
-    for pragma in (f"busy_timeout = {_BUSY_MS}", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+    _write_ahead(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Waits here where another process makes the same file: for this one change SQLite does not wait by itself."""
+    until = time.monotonic() + _BUSY_MS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return
 
 
 @contextmanager

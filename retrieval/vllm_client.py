@@ -29,9 +29,10 @@ _CONNECT_SECONDS_MAX: Final = 2.0  # seconds; a host that takes longer to say he
 _CONNECTIONS_MAX: Final = 256  # to one server; the tokens in flight bound them long before
 _KEPT_ALIVE_SECONDS: Final = 4.0  # vLLM closes a connection that was idle for five
 _TRIES: Final = 2  # it may close one just then, which is worth one more try; nothing else is
-_SAID_CHARACTERS: Final = 300  # of a refusal's body, for the operator
+_SAID_BYTES: Final = 300  # of a refusal's body, for the operator
 _JSON: Final = {"Content-Type": "application/json"}
 _BUSY: Final = frozenset({httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE})
+_NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})
 _CLASSIFY: Final = "/classify"
 _POOLING: Final = "/pooling"
 
@@ -90,15 +91,14 @@ class VllmClient:
         Computed prefixes are shared only among calls with the same `salt`. A head with another number of classes is
         a broken answer.
         """
+        path = self._classify_path
         try:
-            rows = await self._classified(inputs, salt, deadline)
+            rows = await self._classified(path, inputs, salt, deadline)
         except _NoSuchRoute:
-            if self._classify_path == _POOLING:
-                self._classify_path = _CLASSIFY  # it has neither; ask as usual if it ever comes back as another
-                raise
-            self._classify_path = _POOLING
-            rows = await self._classified(inputs, salt, deadline)
-        return [self._probability(row) for row in rows]
+            path = _POOLING if path == _CLASSIFY else _CLASSIFY
+            rows = await self._classified(path, inputs, salt, deadline)
+            self._classify_path = path  # only now: calls at once must not turn it under one another
+        return [self._probability(path, row) for row in rows]
 
     async def embed(self, inputs: Sequence[Sequence[int]], *, width: int, salt: str, deadline: Deadline) -> Vectors:
         """The pooled vector of each input, (len(inputs), width), as the server has it.
@@ -111,6 +111,10 @@ class VllmClient:
         for place, row in enumerate(await self._asked(_POOLING, inputs, wanted, deadline)):
             vectors[place] = self._vector(row, width)
         return vectors
+
+    async def greet(self, deadline: Deadline) -> None:
+        """Nothing happens, where it is there."""
+        await self._served(deadline)
 
     async def facts(self, deadline: Deadline) -> ServerFacts:
         """Asked anew each time: it may have been started again as another."""
@@ -139,10 +143,12 @@ class VllmClient:
             raise self._broken("/tokenize", "the reply has no tokens")
         return said
 
-    async def _classified(self, inputs: Sequence[Sequence[int]], salt: str, deadline: Deadline) -> list[dict[str, Any]]:
+    async def _classified(
+        self, path: str, inputs: Sequence[Sequence[int]], salt: str, deadline: Deadline
+    ) -> list[dict[str, Any]]:
         """Versions that have no route of this name have the general one."""
-        options = {"cache_salt": salt} | ({"task": "classify"} if self._classify_path == _POOLING else {})
-        return await self._asked(self._classify_path, inputs, options, deadline)
+        options = {"cache_salt": salt} | ({"task": "classify"} if path == _POOLING else {})
+        return await self._asked(path, inputs, options, deadline)
 
     async def _asked(
         self, path: str, inputs: Sequence[Sequence[int]], options: dict[str, str], deadline: Deadline
@@ -161,13 +167,13 @@ class VllmClient:
             raise self._broken(path, f"it read {usage['prompt_tokens']} tokens, and {sent} were sent")
         return sorted(rows, key=lambda row: int(row["index"]))
 
-    def _probability(self, row: dict[str, Any]) -> float:
-        found = row.get("data" if self._classify_path == _POOLING else "probs")
+    def _probability(self, path: str, row: dict[str, Any]) -> float:
+        found = row.get("data" if path == _POOLING else "probs")
         if not isinstance(found, list) or len(found) != 1:
-            raise self._broken(self._classify_path, "a row without exactly one score; has it the right head?")
+            raise self._broken(path, "a row without exactly one score; has it the right head?")
         score = found[0]
         if type(score) not in (float, int) or not 0.0 <= score <= 1.0:
-            raise self._broken(self._classify_path, f"the score {score!r} is no probability")
+            raise self._broken(path, f"the score {score!r} is no probability")
         return float(score)
 
     def _vector(self, row: dict[str, Any], width: int) -> Vectors:
@@ -211,8 +217,10 @@ class VllmClient:
             raise CallFailed(Fault.BUSY, f"{self.url}{path}: status {response.status_code}")
         if response.status_code != httpx2.codes.OK:
             self._model = None  # it may have been started again with another one
-            said = f"{self.url}{path}: status {response.status_code}: {response.text[:_SAID_CHARACTERS]}"
-            is_unknown = response.status_code in _NO_ROUTE and b'"error"' not in response.content
+            beginning = response.content[:_SAID_BYTES].decode(errors="replace")  # whatever charset it claims to have
+            said = f"{self.url}{path}: status {response.status_code}: {beginning}"
+            is_of_a_model = body is not None and b'"error"' in response.content
+            is_unknown = response.status_code in _NO_ROUTE and not is_of_a_model
             raise _NoSuchRoute(said) if is_unknown else CallFailed(Fault.BROKEN, said)
         return self._object(path, response.content)
 
@@ -240,10 +248,10 @@ class VllmClient:
 
 
 class _NoSuchRoute(CallFailed):
-    """The server has no such route. (That it has no such model is told with the same status, as an `error`.)"""
+    """The server has no such route.
+
+    That it has no such model is told with the same status, as an `error`, where a body named one.
+    """
 
     def __init__(self, detail: str) -> None:
         super().__init__(Fault.BROKEN, detail)
-
-
-_NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})

@@ -44,4 +44,8 @@ class _ServedStates:
         self._width = width
 
     async def last_states(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        return await self._pool.embed(sequences, width=self._width, deadline=Deadline.never())
+        """Zeros are the server's failure, which may pass; left to `PooledEmbedder` they would be the folder's."""
+        states = await self._pool.embed(sequences, width=self._width, deadline=Deadline.never())
+        if not states.any(axis=1).all():
+            raise EmbedderUnavailable(f"{self.runs_on} returned a vector of zeros")
+        return states

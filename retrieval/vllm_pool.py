@@ -31,7 +31,7 @@ EMBED_SLICE_TOKENS: Final = 8_192  # vLLM's work for the inputs of one request g
 SLICE_INPUTS_MAX: Final = 1_024  # inputs of one request; their vectors are at most 22 MB of reply
 IN_FLIGHT_TOKENS_MAX: Final = 131_072  # tokens that one server has in hand; seconds of work, so that it never idles
 _RETRIES_SAVED_MAX: Final = 10.0  # slices that may move at once
-_RETRIES_PER_CALL: Final = 0.1  # earned by every slice: in the long run one in ten may move
+_RETRIES_PER_CALL: Final = 0.1  # earned by every slice: in the long run one in ten may move in vain
 
 Answer = TypeVar("Answer")
 
@@ -70,15 +70,18 @@ class VllmPool:
         in_flight_tokens_max: int = IN_FLIGHT_TOKENS_MAX,
     ) -> None:
         assert urls, "a pool has at least one server. This is a bug."
-        self._replicas = tuple(Replica(VllmClient(url), patience or Patience()) for url in urls)
+        self._patience = patience or Patience()
+        self._replicas = tuple(Replica(VllmClient(url), self._patience) for url in urls)
         self._failures = failures
         self._proof = proof
         self._slice_tokens = slice_tokens or (SLICE_TOKENS if len(urls) == 1 else SHARED_SLICE_TOKENS)
         self._in_flight_tokens_max = in_flight_tokens_max
+        self._doubts = 0
         self._retries_saved = _RETRIES_SAVED_MAX
         self._turn = asyncio.Lock()  # fair: who came first is served first
         self._changed = asyncio.Event()
         self._proving: dict[Replica, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def runs_on(self) -> str:
@@ -88,6 +91,14 @@ class VllmPool:
     @property
     def size(self) -> int:
         return len(self._replicas)
+
+    @property
+    def doubts(self) -> int:
+        """How often a server that had passed its proof was refused at the next one.
+
+        Nobody saw when it became another: what is remembered from before is better computed again.
+        """
+        return self._doubts
 
     def report(self) -> tuple[ReplicaReport, ...]:
         return tuple(replica.report for replica in self._replicas)
@@ -101,9 +112,10 @@ class VllmPool:
 
     async def close(self) -> None:
         """Ends its connections, and what it does in the background."""
-        for task in self._proving.values():
+        background = [*self._proving.values(), *([self._watching] if self._watching else [])]
+        for task in background:
             task.cancel()
-        await asyncio.gather(*self._proving.values(), return_exceptions=True)
+        await asyncio.gather(*background, return_exceptions=True)
         for replica in self._replicas:
             await replica.client.close()
 
@@ -139,16 +151,22 @@ class VllmPool:
         return await together(answer(part) for part in _slices(inputs, slice_tokens))
 
     async def _asked_somewhere(self, tokens: int, ask: Callable[[VllmClient], Awaitable[Answer]]) -> Answer:
-        self._retries_saved = min(self._retries_saved + _RETRIES_PER_CALL, _RETRIES_SAVED_MAX)
+        self._earn(_RETRIES_PER_CALL)
         tried: list[Replica] = []
         while True:
             replica = await self._taken(tokens, tried)
             try:
-                return await self._asked(replica, tokens, ask)
+                answer = await self._asked(replica, tokens, ask)
             except CallFailed as failed:
                 tried.append(replica)
                 if not self._may_move(failed, tried):
                     raise self._said(failed) from failed
+            else:
+                self._earn(len(tried))  # there was room elsewhere: that move made nothing worse
+                return answer
+
+    def _earn(self, retries: float) -> None:
+        self._retries_saved = min(self._retries_saved + retries, _RETRIES_SAVED_MAX)
 
     def _may_move(self, failed: CallFailed, tried: Sequence[Replica]) -> bool:
         """A server that is gone or busy has computed nothing. One that was silent or broken may have."""
@@ -165,7 +183,7 @@ class VllmPool:
         except CallFailed as failed:
             if failed.fault is Fault.SILENT:
                 self._note_silence(replica, began)
-            elif replica.failed(failed):
+            elif replica.failed(failed, since=began):
                 self._begin_proving(replica)
             raise
         except asyncio.CancelledError:  # the caller's deadline passed, or the caller left: the server may be why
@@ -223,9 +241,36 @@ class VllmPool:
         """In the background, until it passes."""
         if replica.standing is not Standing.PROVEN and replica not in self._proving:
             self._announce()
-            task = asyncio.get_running_loop().create_task(self._until_proven(replica))
+            loop = asyncio.get_running_loop()
+            self._watching = self._watching or loop.create_task(self._watch())
+            task = loop.create_task(self._until_proven(replica))
             self._proving[replica] = task
-            task.add_done_callback(lambda _: self._proving.pop(replica, None))
+            task.add_done_callback(lambda ended: self._proving_ended(replica, ended))
+
+    def _proving_ended(self, replica: Replica, task: asyncio.Task[None]) -> None:
+        """Nobody may wait for ever for a proof that broke, or for a server that was lost again just then."""
+        del self._proving[replica]
+        if task.cancelled():
+            return
+        if (bug := task.exception()) is not None:
+            replica.failed_proof(f"{replica.client.url}: its proof broke: {bug!r}. This is a bug.", was_gone=False)
+        self._begin_proving(replica)
+
+    async def _watch(self) -> None:
+        """Misses a server that is started again while nobody asks it: it would be taken for the one that was proven."""
+        while True:
+            await asyncio.sleep(self._patience.watch_seconds)
+            for replica in self._replicas:
+                if replica.standing is Standing.PROVEN and not replica.tokens_in_flight:
+                    await self._look_at(replica)
+
+    async def _look_at(self, replica: Replica) -> None:
+        began = time.monotonic()
+        try:
+            await replica.client.greet(Deadline.after_ms(1_000.0 * self._patience.proof_seconds_short))
+        except CallFailed as failed:
+            if replica.was_away(failed, since=began):
+                self._begin_proving(replica)
 
     async def _until_proven(self, replica: Replica) -> None:
         if replica.standing is Standing.LEFT_ALONE:
@@ -244,9 +289,10 @@ class VllmPool:
         except CallFailed as failed:
             replica.failed_proof(failed.detail, was_gone=failed.fault is Fault.GONE)
         except UnavailableError as refused:
-            replica.failed_proof(refused.detail, was_gone=False)
+            self._doubts += replica.refused(refused.detail)
         else:
-            replica.passed(took=time.monotonic() - began)
+            now = time.monotonic()
+            replica.passed(took=now - began, now=now)
 
 
 def _slices(inputs: Sequence[Sequence[int]], tokens_max: int) -> Iterator[list[Sequence[int]]]:

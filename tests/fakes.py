@@ -257,6 +257,7 @@ class CountingJudge:
         portion_tokens: int | None = None,
     ) -> None:
         self.portion_tokens = portion_tokens
+        self.doubts = 0
         self.failure = failure
         self.said = said
         self.asked: list[int] = []  # prompts of each call

@@ -27,6 +27,7 @@ class Said:
 
     body: Any
     status: int = 200
+    kind: str = "application/json"  # the content type
     hangs_up: bool = False
 
 
@@ -94,4 +95,5 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 
 def _written(said: Said) -> bytes:
     body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
-    return b"HTTP/1.1 %d said\r\nContent-Length: %d\r\n\r\n%b" % (said.status, len(body), body)
+    head = f"HTTP/1.1 {said.status} said\r\nContent-Type: {said.kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body

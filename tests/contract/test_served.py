@@ -166,6 +166,19 @@ async def test_a_busy_embedder_is_overload(embed: ModelFolder) -> None:
             await VllmEmbedder.load(embed, pool).embed_queries(["a"])
 
 
+async def test_a_vector_of_zeros_is_the_servers_failure(embed: ModelFolder) -> None:
+    """And not the model folder's, which is as good as before: the next answer may be right."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/v1/models":
+            return Said(body={"data": [{"id": "m"}]})
+        return Said(body={"data": [{"index": 0, "data": base64_of([0.0] * 48)}]})
+
+    async with serving(answer) as server, pool_of(server.url, EMBEDDER_FAILURES) as pool:
+        with pytest.raises(EmbedderUnavailable, match="a vector of zeros"):
+            await VllmEmbedder.load(embed, pool).embed_queries(["a"])
+
+
 @pytest.mark.parametrize("dimension", [None, 32])
 async def test_the_vectors_are_those_of_the_model_in_this_process(
     embedding: VllmPool, embed: ModelFolder, dimension: int | None

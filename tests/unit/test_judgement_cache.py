@@ -142,6 +142,20 @@ async def test_nothing_of_a_broken_judgement_is_remembered(
     assert cache.state.entries == 0
 
 
+async def test_what_was_said_before_a_doubt_is_not_used_after_it(folder: Path, cache: JudgementCache) -> None:
+    """Nor is what was asked before and answered after it."""
+    judge = CountingJudge()
+    reranker = reranker_over(judge, folder, cache)
+    await rank(reranker, PASSAGES[:2])
+    under_way = asyncio.create_task(rank(reranker, PASSAGES[2:]))
+    while len(judge.asked) < 2:
+        await asyncio.sleep(0)
+    judge.doubts += 1
+    await under_way
+    assert (await rank(reranker)).remembered == 0
+    assert (await rank(reranker)).remembered == len(PASSAGES)
+
+
 async def test_what_is_known_whole_needs_no_judge(folder: Path, cache: JudgementCache) -> None:
     """A judge that has failed since does not degrade an answer that it has given already."""
     judge = CountingJudge()

@@ -160,6 +160,13 @@ async def test_a_refusal_says_which(status: int, fault: Fault) -> None:
     assert f"status {status}" in failed.detail
 
 
+@pytest.mark.parametrize("charset", ["base64", "idna", "punycode", "no-such", "utf-16"])
+async def test_a_refusal_in_any_script_is_a_refusal(charset: str) -> None:
+    """What a body says of its letters is not believed: a codec that breaks on it would be our failure."""
+    failure = await failure_of(saying(Said(body=b"\xffoh", status=500, kind=f"text/html; charset={charset}")), [[1]])
+    assert (failure.fault, failure.detail[-3:]) == (Fault.BROKEN, "\ufffdoh")
+
+
 @pytest.mark.parametrize("models", [{"data": []}, {"data": None}, {"data": [{"id": 7}]}, {}])
 async def test_a_server_without_a_model_is_none(models: Any) -> None:
     """It was started with something else, or is something else."""
@@ -291,6 +298,27 @@ async def test_a_version_without_classify_is_asked_through_pooling() -> None:
     }
 
 
+async def test_calls_at_once_find_the_other_route_each_for_itself() -> None:
+    """What one of them finds out takes nothing from the others; a server that has neither route fails them all."""
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/classify":
+            await asyncio.sleep(0.02 * len(asked.body["input"]))
+            return Said(body={"detail": "Not Found"}, status=404)
+        if asked.path == "/pooling":
+            await asyncio.sleep(0.05)
+            return Said(body={"data": [{"index": at, "data": [0.5]} for at in range(len(asked.body["input"]))]})
+        return proper(asked)
+
+    async def together(client: VllmClient) -> list[list[float]]:
+        calls = (client.classify([[1]] * inputs, salt="s", deadline=Deadline.never()) for inputs in (1, 2, 3))
+        return await asyncio.gather(*calls)
+
+    assert await asked_of(answer, together) == [[0.5], [0.5, 0.5], [0.5, 0.5, 0.5]]
+    with pytest.raises(CallFailed, match="/pooling: status 404"):
+        await classified(saying(Said(body={"detail": "Not Found"}, status=404)), [[1]])
+
+
 async def test_a_server_tells_about_itself() -> None:
     """Its model, its window and its routes; and what its tokenizer makes of a text."""
 
@@ -308,13 +336,14 @@ async def test_a_server_tells_about_itself() -> None:
     assert await asked_of(answer, lambda client: client.tokens_of("abc", Deadline.never())) == [3, 7]
 
 
-async def test_a_server_that_does_not_tell_is_asked_for_nothing_more() -> None:
-    """Older versions and proxies lack these routes, which is no fault."""
+@pytest.mark.parametrize("missing", [{"detail": "Not Found"}, {"error": {"message": "Not Found"}}])
+async def test_a_server_that_does_not_tell_is_asked_for_nothing_more(missing: Any) -> None:
+    """Older versions and proxies lack these routes, which is no fault; nobody missed a model where none was named."""
 
     async def answer(asked: Asked) -> Said:
         if asked.path == "/v1/models":
             return Said(body={"data": [{"id": "m"}]})
-        return Said(body={"detail": "Not Found"}, status=404)
+        return Said(body=missing if asked.path == "/openapi.json" else {"detail": "Not Found"}, status=404)
 
     facts = await asked_of(answer, lambda client: client.facts(Deadline.never()))
     assert facts == ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset())

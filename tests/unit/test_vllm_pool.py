@@ -21,7 +21,9 @@ from retrieval.vllm_client import VllmClient
 from retrieval.vllm_pool import SLICE_INPUTS_MAX, VllmPool
 from tests.loopback import Asked, HangUp, Said, base64_of, serving
 
-IMPATIENT = Patience(silence_seconds=0.05, pause_seconds=0.02, pause_seconds_max=0.04, proof_seconds_short=0.1)
+IMPATIENT = Patience(
+    silence_seconds=0.05, pause_seconds=0.02, pause_seconds_max=0.04, proof_seconds_short=0.1, watch_seconds=0.05
+)
 SOON = 10_000  # milliseconds; far more than loopback takes
 
 
@@ -33,7 +35,7 @@ def score(ids: Sequence[int]) -> float:
 class Server:
     """What one server does; a test turns it while it runs."""
 
-    does: str = "answer"  # or: hang up, break, be busy, be silent
+    does: str = "answer"  # or: hang up, break, be busy, be silent, say nothing of itself
     salts: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)  # inputs of each call that arrived
     in_hand: int = 0
@@ -44,6 +46,8 @@ class Server:
     async def answer(self, asked: Asked) -> Said:
         if self.does == "hang up":
             raise HangUp
+        if self.does == "say nothing of itself":
+            return Said(body=b"<html>", status=503)  # as a proxy says it with nobody behind
         if asked.path == "/v1/models":
             return Said(body={"data": [{"id": "m"}]})
         self.sizes.append(len(asked.body["input"]))
@@ -190,6 +194,54 @@ async def test_no_score_is_taken_from_a_server_that_fails_its_proof() -> None:
     assert server.sizes == []
 
 
+@pytest.mark.parametrize("missed", ["hang up", "say nothing of itself"])
+async def test_a_server_that_was_away_while_nobody_asked_is_proven_again(missed: str) -> None:
+    """It may have come back as another, and the next caller's scores would be noise."""
+    proofs = 0
+
+    async def counted(_client: VllmClient, _deadline: Deadline) -> None:
+        nonlocal proofs
+        proofs += 1
+
+    server = Server()
+    async with pool_of(server, proof=counted) as pool:
+        await judged(pool, [[1]])
+        await asyncio.sleep(5 * IMPATIENT.watch_seconds)
+        assert proofs == 1, "while it is there it is left in peace"
+        server.does = missed
+        async with asyncio.timeout(5):
+            while proofs < 2:
+                await asyncio.sleep(0.01)
+        server.does = "answer"
+        await proven_again(pool)
+        assert await judged(pool, [[1]]) == [0.5]
+
+
+async def test_a_server_that_was_believed_and_is_refused_casts_one_doubt() -> None:
+    """What it said before may have been the other's. To be gone casts none, nor to be refused again or at first."""
+    refusals = [RerankUnavailable("at first"), None, RerankUnavailable("it is another"), RerankUnavailable("still")]
+
+    async def proof(client: VllmClient, deadline: Deadline) -> None:
+        await client.classify([[1]], salt="proof", deadline=deadline)
+        refusal = refusals.pop(0) if refusals else None
+        if refusal is not None:
+            raise refusal
+
+    server = Server()
+    async with pool_of(server, proof=proof) as pool:
+        await pool.prepare()
+        await proven_again(pool)
+        assert (len(refusals), pool.doubts) == (2, 0)
+        server.does = "hang up"
+        with pytest.raises(RerankUnavailable):
+            await judged(pool, [[1]])
+        await asyncio.sleep(0.05)
+        assert (len(refusals), pool.doubts) == (2, 0)
+        server.does = "answer"
+        await proven_again(pool)
+        assert (len(refusals), pool.doubts) == (0, 1)
+
+
 async def test_a_server_that_is_gone_leaves_its_work_to_the_other() -> None:
     """Nobody notices; and when it is back it is proven before it is asked."""
     one, other = Server(), Server()
@@ -249,6 +301,16 @@ async def test_a_busy_server_is_overload_and_the_other_is_asked() -> None:
         assert [each.standing for each in pool.report()] == [Standing.PROVEN] * 2
 
 
+@pytest.mark.parametrize("does", ["be busy", "hang up"])
+async def test_one_server_that_refuses_everything_costs_nobody_an_answer(does: str) -> None:
+    """It refuses at once, so it always has the least in hand; but there is room elsewhere, for as long as there is."""
+    one, other = Server(), Server()
+    async with pool_of(one, other) as pool:
+        await pool.prepare()
+        one.does = does
+        assert [await judged(pool, [[1]]) for _ in range(60)] == [[0.5]] * 60
+
+
 async def test_moving_has_a_budget() -> None:
     """When everything fails, asking twice as much makes it worse."""
     one, other = Server(), Server()
@@ -304,3 +366,44 @@ async def test_a_caller_that_leaves_frees_what_it_held() -> None:
         server.does = "answer"
         assert [each.tokens_in_flight for each in pool.report()] == [0]
         assert await judged(pool, [[1]]) == [0.5]
+
+
+async def test_a_proof_that_breaks_leaves_nobody_waiting() -> None:
+    """A bug in it is told like a refusal, and it is tried again."""
+    broken = [ZeroDivisionError("oh"), ZeroDivisionError("again")]
+
+    async def breaking(_client: VllmClient, _deadline: Deadline) -> None:
+        if broken:
+            raise broken.pop(0)
+
+    async with pool_of(Server(), proof=breaking) as pool, asyncio.timeout(5):
+        with pytest.raises(RerankUnavailable, match="its proof broke: ZeroDivisionError"):
+            await judged(pool, [[1]])
+        await proven_again(pool)
+        assert await judged(pool, [[1]]) == [0.5]
+
+
+@pytest.mark.parametrize("hops", range(8))
+async def test_a_server_that_is_lost_just_as_it_passes_is_proven_again(hops: int) -> None:
+    """In whatever order the loop hears of the proof's end and of a call that ends badly, it comes back in the end."""
+    leaving: list[asyncio.Task[list[float]]] = []
+
+    async def leaves_at_the_end(_client: VllmClient, _deadline: Deadline) -> None:
+        if leaving:
+            leaving.pop().cancel()
+            for _ in range(hops):
+                await asyncio.sleep(0)
+
+    server = Server(does="be silent")
+    hasty = Patience(failures_max=1, silence_seconds=0.0, pause_seconds=0.0)
+    async with serving(server.answer) as loopback:
+        pool = VllmPool([loopback.url], RERANKER_FAILURES, proof=leaves_at_the_end, patience=hasty)
+        await pool.prepare()
+        calls = [asyncio.create_task(judged(pool, [[1]])) for _ in range(2)]
+        while server.in_hand < 2:
+            await asyncio.sleep(0.001)
+        leaving.append(calls[1])
+        calls[0].cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        await proven_again(pool)
+        await pool.close()

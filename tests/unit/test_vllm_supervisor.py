@@ -112,7 +112,7 @@ async def gone(pid: int) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):  # a guard alone may be patient for ten
         while not condition():
             await asyncio.sleep(0.02)
 
@@ -254,12 +254,16 @@ async def test_no_server_outlives_winnow(tmp_path: Path, number: signal.Signals)
     owner = subprocess.Popen(  # noqa: ASYNC220  (a stranger to this loop, on purpose)
         [sys.executable, "-c", OWNER, str(tmp_path / "log"), *command], cwd=STAND_IN.parents[1]
     )
-    await until(lambda: (tmp_path / "child").exists() and "process" in (tmp_path / "log").read_text())
-    pids = [int((tmp_path / "log").read_text().split()[-1]), int((tmp_path / "child").read_text())]
-    assert all(map(is_alive, pids))
-    owner.send_signal(number)
-    owner.wait()
-    await until(lambda: not any(map(is_alive, pids)))
+    try:
+        await until(lambda: (tmp_path / "child").exists() and "process" in (tmp_path / "log").read_text())
+        pids = [int((tmp_path / "log").read_text().split()[-1]), int((tmp_path / "child").read_text())]
+        assert all(map(is_alive, pids))
+        owner.send_signal(number)
+        owner.wait()
+        await until(lambda: not any(map(is_alive, pids)))
+    finally:
+        owner.kill()
+        owner.wait()
 
 
 OWNER = """

@@ -1,7 +1,7 @@
 """What callers get while the reranker's server fails: everything, or recall's order with the right reason, in time.
 
-A real `winnow serve` in front of a real vLLM, with a way between them on which things go wrong to order. Forty runs:
-ten kinds of fault, four of each, during load.
+A real `winnow serve` in front of a real vLLM, with a way between them on which things go wrong to order. Forty-five
+runs: nine kinds of fault, five of each, during load.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.acceptance.conftest import Command, command_in, write_corpus
 from tests.acceptance.test_http import Service
 from tests.vllm.faulty_proxy import Fault, FaultyProxy, proxy_to
 
-RUNS: Final = 4  # of each fault
+RUNS: Final = 5  # of each fault
 TIMEOUT_MS: Final = 2_500  # of every search; an undisturbed one takes a tenth of that on an idle machine
 GRACE_SECONDS: Final = 0.1  # beyond its deadline, at most
 RECOVERY_SECONDS_MAX: Final = 5.0
@@ -48,7 +48,7 @@ REASONS: Final[Mapping[Fault, frozenset[str]]] = {
     Fault.STATUS_500: LOST,
     Fault.GARBAGE: LOST,
     Fault.WRONG_COUNT: LOST,
-    Fault.STATUS_503: frozenset({"overloaded"}),
+    Fault.STATUS_503: frozenset({"overloaded", "breaker_open"}),  # the latter where even a greeting is refused
 }
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
