@@ -17,31 +17,19 @@ from api.answers_corpus import CollectionSaid, DocumentSaid, UpsertSaid
 from api.app import create_app
 from api.assemble import Embedding, Judging, Parts, joined
 from api.gate import Gate
-from api.readiness import Readiness
 from api.settings import Settings
 from api.wire import SearchBody
 from rerank.reranker import Reranker
-from rerank.vllm_reranker import RERANKER_FAILURES
-from retrieval.deadline import Deadline
 from retrieval.errors import RerankUnavailable
 from retrieval.limits import DOCUMENTS_PER_REQUEST_MAX, REQUEST_BYTES_MAX
-from retrieval.replica import Patience
 from retrieval.tokens import PlainTokenizer
-from retrieval.vllm_client import VllmClient
-from retrieval.vllm_pool import VllmPool
 from tests.fakes import FailingReranker, HashEmbedder, PrefersWord
-from tests.tiny_models import write_embedder
 
 DOCUMENTS = [
     {"id": "refunds", "title": "Refunds", "text": "Within fourteen days you may ask for a refund.", "line": "legal"},
     {"id": "herons", "text": "The heron stands still in shallow water."},
     {"id": "zh/退货", "title": "退货", "text": "消费者自收到商品之日起七日内有权退货。", "metadata": {"lang": "zh"}},
 ]
-
-
-@pytest.fixture(scope="session")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PlainTokenizer:
-    return PlainTokenizer.load(write_embedder(tmp_path_factory.mktemp("models") / "embedder"))
 
 
 def parts_over(folder: Path, tokenizer: PlainTokenizer, *rerankers: Reranker, **settings: Any) -> Parts:
@@ -309,96 +297,6 @@ def test_instructions_are_published_in_versions_and_used_by_name(filled: TestCli
     assert (missing.status_code, missing.json()["error"]["code"]) == (404, "instruction_not_found")
 
 
-@pytest.fixture
-def two_judges(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
-    parts = parts_over(tmp_path, tokenizer, PrefersWord("heron", name="small"), PrefersWord("refund", name="large"))
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
-        yield client
-
-
-def judge_of(client: TestClient, collection: str) -> str:
-    answer = client.post("/v1/search", json={"query": "q", "collection": collection}).json()
-    return str(answer["judged_by"])
-
-
-def test_each_collection_is_judged_by_the_reranker_it_has_chosen(two_judges: TestClient) -> None:
-    """Chosen when it is made or later, shown when it is described, and null is back to the default."""
-    for name, choice in (("one", {}), ("other", {"reranker": "large"})):
-        made = two_judges.post("/v1/collections", json={"name": name} | choice)
-        assert (made.status_code, made.json()["reranker"]) == (201, choice.get("reranker"))
-        two_judges.post(f"/v1/collections/{name}/documents", json={"documents": DOCUMENTS})
-    assert (judge_of(two_judges, "one"), judge_of(two_judges, "other")) == ("small", "large")
-    changed = two_judges.patch("/v1/collections/one", json={"reranker": "large"})
-    assert (changed.status_code, changed.json()) == (200, two_judges.get("/v1/collections/one").json())
-    CollectionSaid.model_validate(changed.json())
-    assert judge_of(two_judges, "one") == changed.json()["reranker"] == "large"
-    assert two_judges.patch("/v1/collections/one", json={"reranker": None}).json()["reranker"] is None
-    assert judge_of(two_judges, "one") == "small"
-
-
-def test_a_change_leaves_what_it_does_not_name(two_judges: TestClient) -> None:
-    """Left out is not null; an instruction is chosen by the same call."""
-    two_judges.post("/v1/instructions", json={"name": "house", "text": "Prefer policies."})
-    two_judges.post("/v1/collections", json={"name": "docs", "reranker": "large"})
-    for body, choices in (
-        ({"instruction": "house"}, ("house", "large")),
-        ({}, ("house", "large")),
-        ({"reranker": "small"}, ("house", "small")),
-        ({"instruction": None}, (None, "small")),
-        ({"instruction": "house", "reranker": None}, ("house", None)),
-    ):
-        said = two_judges.patch("/v1/collections/docs", json=body).json()
-        assert (said["instruction"], said["reranker"]) == choices
-
-
-def test_choices_that_do_not_exist_are_refused(two_judges: TestClient) -> None:
-    """The message names what is configured; nothing is made or changed."""
-    refused = two_judges.post("/v1/collections", json={"name": "docs", "reranker": "huge"})
-    assert refused.status_code == 422
-    assert "there is no reranker 'huge' here; configured: small, large" in refused.json()["detail"]
-    assert two_judges.get("/v1/collections/docs").status_code == 404
-    two_judges.post("/v1/collections", json={"name": "docs"})
-    for body, status in (({"reranker": "huge"}, 422), ({"instruction": "none"}, 404), ({"rerankr": None}, 422)):
-        assert two_judges.patch("/v1/collections/docs", json=body).status_code == status
-    assert two_judges.patch("/v1/collections/none", json={"reranker": None}).status_code == 404
-    assert two_judges.get("/v1/collections/docs").json()["reranker"] is None
-
-
-def test_a_rerank_is_judged_by_the_model_it_names(two_judges: TestClient) -> None:
-    """Where that is one of ours; clients that send a name of their own get the default, and are told."""
-    for model, judge in (("large", "large"), ("rerank-multilingual-v3.0", "small"), (None, "small")):
-        said = two_judges.post("/v1/rerank", json={"model": model, "query": "q", "documents": ["a"]})
-        assert (said.status_code, said.json()["model"]) == (200, judge)
-
-
-def test_a_chosen_reranker_that_is_gone_degrades_and_is_told(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
-    """After a restart without it: recall's order for its collection, whose problem /readyz tells; others are well."""
-    small, large = PrefersWord("heron", name="small"), PrefersWord("refund", name="large")
-    with TestClient(create_app(parts_over(tmp_path, tokenizer, small, large)), base_url="http://localhost") as client:
-        for name, chosen in (("one", None), ("other", "large")):
-            client.post("/v1/collections", json={"name": name, "reranker": chosen})
-            client.post(f"/v1/collections/{name}/documents", json={"documents": DOCUMENTS})
-        assert client.get("/readyz").json()["models"]["rerankers"] == ["small", "large"]
-    with TestClient(create_app(parts_over(tmp_path, tokenizer, small)), base_url="http://localhost") as client:
-        body = {"query": "q", "collection": "other"}
-        degraded = client.post("/v1/search", json=body)
-        assert (degraded.status_code, degraded.json()["judged_by"]) == (200, "recall-order")
-        assert degraded.json()["degraded"] == {"stage": "rerank", "reason": "unavailable"}
-        assert client.post("/v1/search", json=body | {"on_rerank_failure": "error"}).status_code == 503
-        assert judge_of(client, "one") == "small"
-        told = {each["name"]: each["problem"] for each in client.get("/readyz").json()["collections"]}
-        assert told["one"] is None
-        assert "has chosen large, and configured here: small" in told["other"]
-
-
-def test_every_reranker_is_probed(two_judges: TestClient) -> None:
-    """One that does not read is found out before a collection depends on it."""
-    told = two_judges.get("/readyz").json()
-    assert {each["model"] for each in told["models"]["probes"]} >= {"small", "large"}
-    for name in ("small", "large"):
-        assert any(f"{name} did not separate the known pair" in problem for problem in told["problems"])
-
-
 def test_bodies_that_are_too_long_are_refused_unread(client: TestClient) -> None:
     """By what they announce."""
     refused = client.post("/v1/search", content=b"", headers={"content-length": str(REQUEST_BYTES_MAX + 1)})
@@ -458,54 +356,6 @@ def test_too_many_documents_and_unknown_kinds_of_body_are_refused(client: TestCl
     )
     assert sent.status_code == 422
     assert "text/plain" in sent.json()["detail"]
-
-
-async def test_readiness_follows_the_servers(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
-    """It is asked for as things are, not as they were at the start; and it names addresses to nobody without a key."""
-    problem = "start it with --runner=pooling"
-
-    async def proof(_client: VllmClient, _deadline: Deadline) -> None:
-        if problem:
-            raise RerankUnavailable(problem)
-
-    pool = VllmPool(["http://127.0.0.1:1"], RERANKER_FAILURES, proof=proof, patience=Patience(pause_seconds_max=0.01))
-    parts = parts_over(tmp_path, tokenizer, PrefersWord("a"))
-    embedding, judging = (replace(each, pool=pool) for each in (parts.embedding, parts.judging))
-    readiness = Readiness(replace(parts, embedding=embedding, judging=judging, pools=(pool,)))
-    await readiness.prepare()
-    assert readiness.problems == (problem,)
-    told = await readiness.report(names_shown=False)
-    assert (told["status"], told["problems"]) == ("not ready", None)
-    assert told["models"]["servers"] == [
-        {"url": None, "standing": "left alone", "problem": None, "tokens_in_flight": 0}
-    ]
-    problem = ""
-    async with asyncio.timeout(5):
-        while not readiness.is_ready:
-            await asyncio.sleep(0.01)
-    await pool.close()
-
-
-def test_readiness_tells_what_is_open_and_what_the_models_said(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
-    """Collections with their generation and version; each probe with its figures."""
-    with TestClient(
-        create_app(parts_over(tmp_path, tokenizer, PrefersWord("heron"))), base_url="http://localhost"
-    ) as client:
-        client.post("/v1/collections", json={"name": "docs"})
-        client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS})
-        told = client.get("/readyz").json()
-    assert told["status"] == "not ready"
-    assert any("prefers-word did not separate the known pair in en and zh" in problem for problem in told["problems"])
-    probes = [each for each in told["models"]["probes"] if each["model"] == "prefers-word"]
-    assert [(each["language"], each["separated"]) for each in probes] == [
-        ("en", False),  # it likes the heron best, whatever is asked
-        ("en", True),
-        ("zh", False),
-        ("zh", False),
-    ]
-    assert told["collections"] == [
-        {"name": "docs", "open": True, "generation": None, "store_version": 2, "problem": None}
-    ]
 
 
 def test_unknown_routes_answer_with_the_same_body(client: TestClient) -> None:
