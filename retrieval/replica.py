@@ -43,6 +43,9 @@ AFTER: Final[Mapping[Standing, Mapping[Event, Standing]]] = {
 }
 
 
+_DOUBLINGS_MAX: Final = 10  # of a pause, long after it has reached its bound; a day of failures would overflow
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How much is borne, and for how long. The defaults bring a healed server back within three seconds."""
@@ -97,7 +100,8 @@ class Replica:
     def pause(self) -> float:
         """Seconds to wait before it is proven again."""
         patience = self._patience
-        return min(patience.pause_seconds * 2.0**self._proofs_failed, patience.pause_seconds_max)
+        doublings = min(self._proofs_failed, _DOUBLINGS_MAX)
+        return min(patience.pause_seconds * 2.0**doublings, patience.pause_seconds_max)
 
     @property
     def proof_seconds(self) -> float:

@@ -93,6 +93,15 @@ def test_pauses_grow_and_are_bounded() -> None:
     assert (replica.pause, replica.report.problem) == (0.25, None)
 
 
+def test_a_server_may_be_away_for_days() -> None:
+    """It is tried once a second all the while, and no number grows too large for that."""
+    replica = proven()
+    replica.failed(failure(Fault.GONE), since=1.0)
+    for _ in range(5_000):
+        replica.failed_proof("still not", was_gone=True)
+    assert replica.pause == PATIENCE.pause_seconds_max
+
+
 def test_a_proof_may_take_long_after_a_start_only() -> None:
     """A server that was there all the time answers as fast as before, or is still ill."""
     replica = Replica(VllmClient("http://127.0.0.1:1"), PATIENCE)
