@@ -158,10 +158,13 @@ async def test_a_context_too_short(reranker: ModelFolder, tmp_path: Path) -> Non
 
 
 async def test_a_head_of_two_classes(reranker: ModelFolder, tmp_path: Path) -> None:
-    """vLLM makes one up when it is told to classify and not how."""
+    """vLLM makes one up when it is told to classify and not how.
+
+    Of memory as it finds it: where that makes numbers that are none, it cannot write its answer, and refuses.
+    """
     with vllm(reranker.path, tmp_path / "log", *POOLING, "--convert=classify") as url:
         said = await refusal_by(KnownAnswers.load(reranker), url)
-    assert "without exactly one score" in said
+    assert "without exactly one score" in said or "/classify: status 400" in said
     assert "a head of other classes" in said
     assert RERANKER_FLAGS in said
 
