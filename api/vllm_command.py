@@ -10,7 +10,6 @@ computed once through it. Nothing here may name it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -20,6 +19,7 @@ from api.settings import Quantization
 from api.vllm_machine import Machine
 from api.vllm_memory import Load, Place, placed, refusal
 from api.vllm_served import Role, Served
+from rerank.known_answers import RERANKER_HEAD
 from retrieval.errors import SettingInvalid
 
 SERVER: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build has no such command
@@ -28,14 +28,6 @@ BATCHED_TOKENS: Final = 16_384  # tokens of one step on a GPU; one request's 100
 BATCHED_TOKENS_ON_CPU: Final = 2_048  # vLLM's own there; a start runs one full step, which a CPU feels
 FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older ones would only unpack it, slower than before
 BFLOAT16_CAPABILITY: Final = (8, 0)
-RERANKER_HEAD: Final = json.dumps(
-    {
-        "architectures": ["Qwen3ForSequenceClassification"],
-        "classifier_from_token": ["no", "yes"],
-        "is_original_qwen3_reranker": True,
-    },
-    separators=(",", ":"),
-)
 
 
 class Shortage(StrEnum):

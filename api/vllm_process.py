@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from api import vllm_guard
+from api.settings import rows
 from retrieval.errors import SettingInvalid
 
 GRACE_SECONDS: Final = 10.0  # seconds for the answers under way, and for the GPU's memory to be given back in order
 ASK_SECONDS_MAX: Final = 5.0  # seconds; /health computes nothing
 _OK: Final = b"200"
 _GUARD: Final = str(Path(vllm_guard.__file__).absolute())
-_KEPT_FROM_IT: Final = "WINNOW_API_KEY"  # a secret that vLLM has no use for
+_KEPT_FROM_IT: Final = tuple(row.variable for row in rows() if row.flag is None)  # secrets, of no use to vLLM
 
 
 class Process(Protocol):
@@ -62,8 +63,9 @@ def found_python(python: str | None) -> str:
 
 
 def with_environment(environment: Sequence[tuple[str, str]], command: Sequence[str]) -> list[str]:
-    """The command, which inherits our variables but for our key, and gets these."""
-    return ["env", "-u", _KEPT_FROM_IT, *(f"{name}={value}" for name, value in environment), *command]
+    """The command, which inherits our variables but for our secrets, and gets these."""
+    without = [part for name in _KEPT_FROM_IT for part in ("-u", name)]
+    return ["env", *without, *(f"{name}={value}" for name, value in environment), *command]
 
 
 async def spawn(command: Sequence[str], log: Path, *, grace_seconds: float = GRACE_SECONDS) -> Process:

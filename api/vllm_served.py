@@ -75,7 +75,7 @@ def served_from_folder(role: Role, name: str) -> Served:
     """
     folder = find_model(name, kind=KINDS[role])
     shape = QwenConfig.read(folder.path)
-    window = min(folder.settings.max_tokens, shape.positions_max)
+    window = shape.window(folder.settings.max_tokens)
     return Served(role=role, model=str(folder.path), shape=shape, window=window, stored_bytes=_stored_quantized(folder))
 
 
@@ -89,7 +89,7 @@ def served_by_name(role: Role, name: str) -> Served:
         return served_from_folder(role, name)
     if ("Reranker" in name) != (role == "rerank"):
         raise SettingInvalid(f"{name} is not a model for the part of the {KINDS[role]}")
-    return Served(role=role, model=name, shape=shape, window=min(MAX_TOKENS_DEFAULT, shape.positions_max))
+    return Served(role=role, model=name, shape=shape, window=shape.window(MAX_TOKENS_DEFAULT))
 
 
 def _stored_quantized(folder: ModelFolder) -> int | None:

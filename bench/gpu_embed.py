@@ -15,7 +15,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 
 from bench.gpu_models import SHAPES, WINDOW, as_embedder, write_config, write_folder
 from bench.gpu_report import tflops_of
-from bench.gpu_rows import Rows
+from bench.gpu_rows import Rows, run_or_read
 from bench.gpu_servers import HOST, Server, card, free_port, start, vllm_command, wait
 from bench.gpu_texts import WordMill
 from bench.gpu_winnow import taken_at_its_word
@@ -242,16 +241,7 @@ def main() -> None:
     if arguments.padded is not None:
         serve_padded(arguments.padded, arguments.shape, arguments.device)
         return
-    if arguments.read is not None:
-        print(as_text(Rows.read(arguments.read)))
-        return
-    rows = Rows(arguments.out)
-    arguments.logs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            Bench(arguments, rows, Path(folder)).run()
-        finally:
-            print(as_text(rows))
+    run_or_read(arguments, as_text, lambda rows, folder: Bench(arguments, rows, folder).run())
 
 
 if __name__ == "__main__":

@@ -24,11 +24,6 @@ HEAD_DIM: Final = 128
 VOCABULARY: Final = 151_669
 WINDOW: Final = 8_192  # tokens of the longest prompt, on both sides
 END: Final = "<|endoftext|>"
-RERANKER_OVERRIDES: Final = {
-    "architectures": ["Qwen3ForSequenceClassification"],
-    "classifier_from_token": ["no", "yes"],
-    "is_original_qwen3_reranker": True,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from typing import Any, Final
 from bench.gpu_client import Caller, Refused, Timed, burst
 from bench.gpu_models import SHAPES, WINDOW, Shape, chat_template, write_folder
 from bench.gpu_report import as_text
-from bench.gpu_rows import Rows
+from bench.gpu_rows import Rows, run_or_read
 from bench.gpu_servers import (
     HOST,
     Server,
@@ -329,16 +328,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arguments = parse()
-    if arguments.read is not None:
-        print(as_text(Rows.read(arguments.read)))
-        return
-    rows = Rows(arguments.out)
-    arguments.logs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            Bench(arguments, rows, Path(folder)).run()
-        finally:
-            print(as_text(rows))
+    run_or_read(arguments, as_text, lambda rows, folder: Bench(arguments, rows, folder).run())
 
 
 if __name__ == "__main__":

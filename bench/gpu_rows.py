@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,3 +41,22 @@ class Rows:
             for row in self._found
             if row["kind"] == kind and all(row.get(name) == value for name, value in wanted.items())
         ]
+
+
+def run_or_read(
+    arguments: argparse.Namespace, as_text: Callable[[Rows], str], run: Callable[[Rows, Path], None]
+) -> None:
+    """Prints the table of an earlier run where one is named; else runs, and prints what was found, also by half a run.
+
+    `run` is given where its rows go, and a folder that is removed afterwards.
+    """
+    if arguments.read is not None:
+        print(as_text(Rows.read(arguments.read)))
+        return
+    rows = Rows(arguments.out)
+    arguments.logs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            run(rows, Path(folder))
+        finally:
+            print(as_text(rows))

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.gpu_models import RERANKER_OVERRIDES, WINDOW
+from bench.gpu_models import WINDOW
 from bench.gpu_texts import SERVED_NAME
+from rerank.known_answers import RERANKER_HEAD
 
 HOST: Final = "127.0.0.1"
 _STOP_SECONDS: Final = 20
@@ -86,7 +87,7 @@ def vllm_command(
     python: str, model: Path, port: int, *, is_reranker: bool, template: Path | None = None, extra: Sequence[str] = ()
 ) -> list[str]:
     """`python` is how to run a Python that has vLLM, `env NAME=VALUE ... python3` included."""
-    role = ["--hf-overrides", json.dumps(RERANKER_OVERRIDES)] if is_reranker else ["--convert", "embed"]
+    role = ["--hf-overrides", RERANKER_HEAD] if is_reranker else ["--convert", "embed"]
     if template is not None:
         role += ["--chat-template", str(template)]
     place = ["--host", HOST, "--port", str(port), "--served-model-name", SERVED_NAME]

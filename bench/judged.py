@@ -93,7 +93,7 @@ class Judging:
     """Asks the parts, and counts what a reranker would have to read."""
 
     def __init__(self, parts: Parts, reranker: ModelFolder, *, width: int) -> None:
-        tokens_max = min(reranker.settings.max_tokens, QwenConfig.read(reranker.path).positions_max)
+        tokens_max = QwenConfig.read(reranker.path).window(reranker.settings.max_tokens)
         self._parts = parts
         self._prompts = PromptBuilder.load(reranker.path, tokens_max=tokens_max)
         self._width = width

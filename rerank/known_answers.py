@@ -14,8 +14,8 @@ from typing import Final, Self
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
 from retrieval.deadline import Deadline
-from retrieval.errors import ModelUnusable, RerankUnavailable
-from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, unread_languages
+from retrieval.errors import RerankUnavailable
+from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, refuse_other_pairs, unread_languages
 from retrieval.model_folder import ModelFolder
 from retrieval.qwen_config import QwenConfig
 from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
@@ -25,10 +25,10 @@ from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 DEPARTURE_MAX: Final = 0.05  # of probability; bfloat16 moves what ours answers by 0.01, another model by more than this
 ALIKE: Final = 1e-4  # of probability; every model that reads is apart by hundreds of times that
 _CLASSES: Final = '"classifier_from_token":["no","yes"]'
-RERANKER_FLAGS: Final = (
-    '--runner=pooling --hf-overrides=\'{"architectures":["Qwen3ForSequenceClassification"],'
-    f'{_CLASSES},"is_original_qwen3_reranker":true}}\''
+RERANKER_HEAD: Final = (  # as JSON: of the head only the rows yes and no
+    f'{{"architectures":["Qwen3ForSequenceClassification"],{_CLASSES},"is_original_qwen3_reranker":true}}'
 )
+RERANKER_FLAGS: Final = f"--runner=pooling --hf-overrides='{RERANKER_HEAD}'"
 
 
 class KnownAnswers:
@@ -51,9 +51,8 @@ class KnownAnswers:
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
         """Asks no server yet. Raises `ModelUnusable`."""
-        if len(folder.settings.known_answers) not in {0, len(PAIRS)}:
-            raise ModelUnusable(f"{folder.path}: winnow.json has known answers to other pairs than the {len(PAIRS)}")
-        tokens_max = min(folder.settings.max_tokens, QwenConfig.read(folder.path).positions_max)
+        refuse_other_pairs(folder)
+        tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         prompts = PromptBuilder.load(folder.path, tokens_max=tokens_max)
         return cls(folder, prompts, ScaffoldTokenizer.load(folder.path), tokens_max=tokens_max)
 

@@ -67,7 +67,10 @@ class PromptBuilder:
 
     def build(self, query: str, passages: Sequence[str], instruction: str) -> Prompts:
         """The prompts of these passages, in their order."""
-        head = self._head_ids(query, instruction)
+        return self.after(self.head(query, instruction), passages)
+
+    def after(self, head: Sequence[int], passages: Sequence[str]) -> Prompts:
+        """The same after a `head` that was made already: for passages of one request that come in parts."""
         room = self._room - len(head)
         found = self._plain.ids_batch([f" {passage}" for passage in passages])
         return Prompts(
@@ -76,7 +79,7 @@ class PromptBuilder:
             truncated=tuple(len(ids) > room for ids in found),
         )
 
-    def _head_ids(self, query: str, instruction: str) -> list[int]:
+    def head(self, query: str, instruction: str) -> list[int]:
         """Instruction and query, cut only where the passage's share of the room would not be left."""
         room = self._room - self._room // _PASSAGE_SHARE
         ids = self._plain.ids(_head(instruction, query))

@@ -50,11 +50,12 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _LookedUp:
-    """What is known of some passages, and which are not known."""
+    """What is known of some passages, which are not known, and how their prompts begin."""
 
     known: Mapping[str, Judgement]
     missing: Sequence[str]
     keys: Sequence[bytes]  # of the missing ones; none where nothing is to be remembered
+    head: Sequence[int]  # the ids of instruction and query, which the missing ones' prompts share; none without any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ class PromptedReranker:
         `embedder` names the one that finds the candidates: a declared blend is used with no other.
         """
         blend = folder.settings.blend
-        tokens_max = min(folder.settings.max_tokens, QwenConfig.read(folder.path).positions_max)
+        tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(
             judge,
             PromptBuilder.load(folder.path, tokens_max=tokens_max),
@@ -171,7 +172,7 @@ class PromptedReranker:
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
             async with reading:  # one after the other, in order: the first is sent before the second is read
-                prompts = await asyncio.to_thread(self._prompts.build, query, part, instruction)
+                prompts = await asyncio.to_thread(self._prompts.after, looked_up.head, part)
             said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, checked_logits(said, expected=len(part))
 
@@ -193,17 +194,20 @@ class PromptedReranker:
     def _looked_up(self, query: str, passages: Sequence[str], instruction: str, tenant: str) -> _LookedUp:
         """Reads every passage; in a thread."""
         if self._cache is None:
-            return _LookedUp(known={}, missing=passages, keys=())
+            head = self._prompts.head(query, instruction) if passages else ()
+            return _LookedUp(known={}, missing=passages, keys=(), head=head)
         model = replace(self._model, doubts=self._judge.doubts)
         every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=model)
         found = self._cache.find(every)
         known = {
             passage: judgement for passage, judgement in zip(passages, found, strict=True) if judgement is not None
         }
+        missing = [passage for passage in passages if passage not in known]
         return _LookedUp(
             known=known,
-            missing=[passage for passage in passages if passage not in known],
+            missing=missing,
             keys=[key for key, judgement in zip(every, found, strict=True) if judgement is None],
+            head=self._prompts.head(query, instruction) if missing else (),
         )
 
     @contextmanager

@@ -109,13 +109,13 @@ class BoundedCache:
         self._bytes -= _cost(key, self._entries.pop(key))
 
 
-def entry_bytes(value_bytes: int) -> int:
+def entry_bytes(value_bytes: int, *, key_bytes: int = KEY_BYTES) -> int:
     """What a value of so many bytes takes in memory, with its key and its place. 344 for a value of 9 bytes."""
-    return _allocated(KEY_BYTES) + _allocated(_EXPIRY.size + value_bytes) + _PLACE_BYTES
+    return _allocated(key_bytes) + _allocated(_EXPIRY.size + value_bytes) + _PLACE_BYTES
 
 
 def _cost(key: bytes, entry: bytes) -> int:
-    return _allocated(len(key)) + _allocated(len(entry)) + _PLACE_BYTES
+    return entry_bytes(len(entry) - _EXPIRY.size, key_bytes=len(key))
 
 
 def _allocated(content_bytes: int) -> int:

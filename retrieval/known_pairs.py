@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from retrieval.errors import ModelUnusable
+from retrieval.model_folder import ModelFolder
+
 MARGIN: Final = 0.02  # of relevance or cosine; real models are apart by ten times that, noise by nothing
 
 
@@ -70,6 +73,12 @@ PAIRS: Final = (
     KnownPair(language="zh", query="网上购买的商品多久之内可以退货？", relevant=_ZH[0], irrelevant=_ZH[1]),
     KnownPair(language="zh", query="苍鹭怎样捕鱼？", relevant=_ZH[1], irrelevant=_ZH[0]),
 )
+
+
+def refuse_other_pairs(folder: ModelFolder) -> None:
+    """Whether its known answers, if it has any, can be to these pairs. Raises `ModelUnusable`."""
+    if len(folder.settings.known_answers) not in {0, len(PAIRS)}:
+        raise ModelUnusable(f"{folder.path}: winnow.json has known answers to other pairs than the {len(PAIRS)}")
 
 
 def unread_languages(answers: Sequence[PairAnswer]) -> tuple[str, ...]:

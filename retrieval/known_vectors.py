@@ -14,8 +14,8 @@ import numpy as np
 
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, query_prompt
-from retrieval.errors import EmbedderUnavailable, ModelUnusable
-from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, unread_languages
+from retrieval.errors import EmbedderUnavailable
+from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, refuse_other_pairs, unread_languages
 from retrieval.model_folder import ModelFolder
 from retrieval.pooled_embedder import END
 from retrieval.qwen_config import QwenConfig
@@ -49,15 +49,14 @@ class KnownVectors:
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
         """Asks no server yet. Raises `ModelUnusable`."""
-        if len(folder.settings.known_answers) not in {0, len(PAIRS)}:
-            raise ModelUnusable(f"{folder.path}: winnow.json has known answers to other pairs than the {len(PAIRS)}")
+        refuse_other_pairs(folder)
         config = QwenConfig.read(folder.path)
         return cls(
             folder,
             PlainTokenizer.load(folder.path),
             end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
             width=config.hidden,
-            tokens_max=min(folder.settings.max_tokens, config.positions_max),
+            tokens_max=config.window(folder.settings.max_tokens),
         )
 
     async def __call__(self, client: VllmClient, deadline: Deadline) -> None:

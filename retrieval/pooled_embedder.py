@@ -66,7 +66,7 @@ class PooledEmbedder:
             PlainTokenizer.load(folder.path),
             end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
             identity=EmbedderIdentity(name=folder.name, revision=folder.revision, dimension=wanted),
-            tokens_max=min(folder.settings.max_tokens, config.positions_max),
+            tokens_max=config.window(folder.settings.max_tokens),
         )
 
     @property

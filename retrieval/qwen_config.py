@@ -26,6 +26,10 @@ class QwenConfig:
     positions_max: int  # tokens; the window it was made for
     is_tied: bool  # the head's rows are the embedding's
 
+    def window(self, tokens_max: int) -> int:
+        """Tokens of the longest input that is ever sent: as its settings allow, and it has positions for."""
+        return min(tokens_max, self.positions_max)
+
     @classmethod
     def read(cls, folder: Path) -> QwenConfig:
         """From a model folder. Raises `ModelUnusable`, also for a model that our arithmetic does not cover."""

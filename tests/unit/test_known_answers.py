@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from api.probe import probe_embedder, probe_reranker
-from api.vllm_command import RERANKER_HEAD
-from rerank.known_answers import RERANKER_FLAGS, KnownAnswers
+from rerank.known_answers import RERANKER_FLAGS, RERANKER_HEAD, KnownAnswers
 from rerank.known_answers import cause_of as cause_of_scores
 from rerank.torch_reranker import TorchReranker
 from retrieval.deadline import Deadline

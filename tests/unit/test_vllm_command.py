@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from api.settings import Quantization
-from api.vllm_command import RERANKER_HEAD, Shortage, VllmCommand, Wanted, smaller, vllm_commands
+from api.vllm_command import Shortage, VllmCommand, Wanted, smaller, vllm_commands
 from api.vllm_machine import Gpu, Machine
 from api.vllm_memory import GPU_SHARE_MAX, Load, need_of
 from api.vllm_served import PUBLISHED, Role, Served, served_by_name, served_from_folder
+from rerank.known_answers import RERANKER_HEAD
 from retrieval.errors import SettingInvalid
 from tests.tiny_models import write_embedder, write_reranker
 

@@ -12,10 +12,11 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from api.cli import app
-from api.vllm_command import RERANKER_HEAD, VllmCommand, Wanted, vllm_commands
+from api.vllm_command import VllmCommand, Wanted, vllm_commands
 from api.vllm_machine import Gpu, Machine
 from api.vllm_print import written
 from api.vllm_served import Served, served_by_name
+from rerank.known_answers import RERANKER_HEAD
 from retrieval.errors import SettingInvalid
 
 PROJECT = Path(__file__).resolve().parents[2]

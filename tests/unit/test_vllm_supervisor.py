@@ -302,12 +302,17 @@ async def test_a_server_that_cannot_be_started_is_tried_again(tmp_path: Path, ca
         await bench.until(State.SERVING)
 
 
-def test_the_key_stays_with_winnow(tmp_path: Path) -> None:
-    """The server inherits the environment, less the key, plus its own variables."""
+def test_secrets_stay_with_winnow(tmp_path: Path) -> None:
+    """The server inherits the environment, less our secrets, plus its own variables."""
     command = with_environment([("VLLM_NO_USAGE_STATS", "1")], ["env"])
     shown = subprocess.run(
         command,
-        env={"PATH": os.defpath, "WINNOW_API_KEY": "secret", "HF_HUB_OFFLINE": "1"},
+        env={
+            "PATH": os.defpath,
+            "WINNOW_API_KEY": "secret",
+            "WINNOW_CACHE_SECRET": "secret too",
+            "HF_HUB_OFFLINE": "1",
+        },
         capture_output=True,
         text=True,
         check=True,
