@@ -124,9 +124,9 @@ def load_reranker(settings: Settings, *, found_by: str | None = None, cache: Jud
     proof = KnownAnswers.load(folder) if settings.rerank_url else None
     pool = None if proof is None else VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=proof)
     reranker: VllmReranker | TorchReranker
-    if pool is not None:
+    if proof is not None and pool is not None:
         secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
-        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by, cache=cache)
+        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by, prompts=proof.prompts, cache=cache)
     else:
         reranker = TorchReranker.load(
             folder, device=settings.device, dtype=settings.dtype, embedder=found_by, cache=cache

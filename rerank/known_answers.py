@@ -19,7 +19,6 @@ from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, refuse_other
 from retrieval.model_folder import ModelFolder
 from retrieval.qwen_config import QwenConfig
 from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
-from retrieval.tokens import ScaffoldTokenizer
 from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 
 DEPARTURE_MAX: Final = 0.05  # of probability; bfloat16 moves what ours answers by 0.01, another model by more than this
@@ -34,27 +33,24 @@ RERANKER_FLAGS: Final = f"--runner=pooling --hf-overrides='{RERANKER_HEAD}'"
 class KnownAnswers:
     """A `Proof` of one reranker's servers."""
 
-    def __init__(
-        self, folder: ModelFolder, prompts: PromptBuilder, scaffold: ScaffoldTokenizer, *, tokens_max: int
-    ) -> None:
-        """`tokens_max` is the longest prompt that will be sent."""
+    def __init__(self, folder: ModelFolder, prompts: PromptBuilder) -> None:
+        """`prompts` are those of the searches."""
+        self.prompts = prompts
         self._folder = folder
-        self._tokens_max = tokens_max
-        self._prompts = [
+        self._asked = [
             (*prompt.shared, *tail)
             for pair in PAIRS
             for prompt in (prompts.build(pair.query, (pair.relevant, pair.irrelevant), DEFAULT_INSTRUCTION),)
             for tail in prompt.tails
         ]
-        self._scaffold = {text: scaffold.ids(text) for text in (YES, NO, PREFIX + SUFFIX)}
+        self._scaffold = {text: prompts.scaffold.ids(text) for text in (YES, NO, PREFIX + SUFFIX)}
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
         """Asks no server yet. Raises `ModelUnusable`."""
         refuse_other_pairs(folder)
         tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
-        prompts = PromptBuilder.load(folder.path, tokens_max=tokens_max)
-        return cls(folder, prompts, ScaffoldTokenizer.load(folder.path), tokens_max=tokens_max)
+        return cls(folder, PromptBuilder.load(folder.path, tokens_max=tokens_max))
 
     async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
         """Raises `RerankUnavailable` with the cause, or `CallFailed`."""
@@ -70,7 +66,7 @@ class KnownAnswers:
         return (
             without_route(facts, wanted="/classify", instead="/v1/embeddings", flags=RERANKER_FLAGS, general="/pooling")
             or another_model(facts, self._folder)
-            or too_short(facts, self._folder, tokens_max=self._tokens_max)
+            or too_short(facts, self._folder, tokens_max=self.prompts.tokens_max)
         )
 
     async def _seen_in_tokens(self, client: VllmClient, deadline: Deadline) -> str | None:
@@ -84,7 +80,7 @@ class KnownAnswers:
     async def _answers(self, client: VllmClient, deadline: Deadline) -> list[PairAnswer]:
         """With a salt of its own, so that the server computes and does not remember."""
         try:
-            scores = await client.classify(self._prompts, salt=secrets.token_hex(16), deadline=deadline)
+            scores = await client.classify(self._asked, salt=secrets.token_hex(16), deadline=deadline)
         except CallFailed as failed:
             if failed.fault is not Fault.BROKEN:
                 raise

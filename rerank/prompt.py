@@ -53,6 +53,7 @@ class PromptBuilder:
     def __init__(self, plain: PlainTokenizer, scaffold: ScaffoldTokenizer, *, tokens_max: int) -> None:
         """`tokens_max` bounds a whole prompt. Raises `ModelUnusable` where not even an empty one fits."""
         self.tokens_max = tokens_max
+        self.scaffold = scaffold
         self._plain = plain
         self._prefix = scaffold.ids(PREFIX)
         self._suffix = scaffold.ids(SUFFIX)

@@ -98,18 +98,20 @@ class PromptedReranker:
         folder: ModelFolder,
         *,
         embedder: str | None,
+        prompts: PromptBuilder | None = None,
         cache: JudgementCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
     ) -> Self:
         """With the tokenizer, window and blend of this folder. Raises `ModelUnusable`.
 
+        `prompts` are this folder's, where somebody has made them already: reading a tokenizer takes half a second.
         `embedder` names the one that finds the candidates: a declared blend is used with no other.
         """
         blend = folder.settings.blend
         tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(
             judge,
-            PromptBuilder.load(folder.path, tokens_max=tokens_max),
+            prompts or PromptBuilder.load(folder.path, tokens_max=tokens_max),
             name=folder.name,
             revision=folder.revision,
             blend=blend if blend is not None and blend.embedder == embedder else None,

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from rerank.judgement import logit_of
 from rerank.judgement_cache import JudgementCache
-from rerank.prompt import Prompts
+from rerank.prompt import PromptBuilder, Prompts
 from rerank.prompted_reranker import PromptedReranker
 from retrieval.deadline import Deadline
 from retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
@@ -40,9 +40,12 @@ class VllmReranker(PromptedReranker):
         *,
         secret: bytes,
         embedder: str | None = None,
+        prompts: PromptBuilder | None = None,
         cache: JudgementCache | None = None,
     ) -> Self:
-        """Asks the servers nothing yet; `embedder` as for `TorchReranker`. Raises `ModelUnusable`.
+        """Asks the servers nothing yet; `embedder` as for `TorchReranker`, `prompts` as for `over`.
+
+        Raises `ModelUnusable`.
 
         With `secret` the tenants' names are made into salts that nobody else can make.
         """
@@ -50,6 +53,7 @@ class VllmReranker(PromptedReranker):
             _ServedJudge(pool, secret),
             folder,
             embedder=embedder,
+            prompts=prompts,
             cache=cache,
             tokens_waiting_max=RERANK_TOKENS_WAITING_PER_SERVER_MAX * pool.size,
         )
