@@ -1,16 +1,17 @@
-"""What do these token ids score, or embed to? vLLM's engine behind a door of our own. (The only module that names vllm.)
+"""What do these token ids score, or embed to? vLLM's engine behind a door of our own, the only module that names vllm.
 
 Run by the Python that has vllm, by the path of this file: nothing of winnow is installed there, and nothing of winnow
 is imported. It takes vLLM's own flags and speaks the part of vLLM's own HTTP that winnow asks for, to the letter, so
 that nobody who asks has to know which of the two answers.
 
 Why it is here: vLLM's server validates every body with pydantic, makes a task of every input, and sends each through a
-socket to the process that computes, and back. For a request of 100 short passages that is a fifth of the time. Here the
-engine computes in this very process: the main thread adds all inputs of a request at once and steps; a second thread
-does nothing but HTTP.
+socket to the process that computes, and back, while the card waits (bench/RESULTS.md). Here the engine computes in this
+very process: the main thread hands it all inputs of a request at once and steps, and a second thread reads and prepares
+what comes next while the card computes.
 
-Rule 1: one thread touches the engine. Rule 2: what vLLM refuses is refused here, with its words. Rule 3: an engine that
-fails ends the process. Whoever started it starts it again; a server that goes on after that cannot be believed.
+Rule 1: the main thread alone touches what is being computed. Rule 2: what vLLM refuses is refused here, in its words.
+Rule 3: an engine that fails ends the process. Whoever started it starts it again; a server that went on could not be
+believed.
 """
 
 from __future__ import annotations
@@ -22,17 +23,16 @@ import itertools
 import queue
 import signal
 import socket
-import sys
 import threading
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Annotated, Any, Final
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import uvicorn
+import vllm
 from prometheus_client import generate_latest
 from vllm import PoolingParams
-from vllm import __version__ as VLLM_VERSION
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMValidationError
 from vllm.inputs import tokens_input
@@ -78,41 +78,62 @@ class Refused(Exception):
         self.status = status
 
 
+class Prepared(NamedTuple):
+    """An input, ready to be computed."""
+
+    name: str
+    request: Any  # as the front of vLLM knows it
+    hashed: Any  # as its scheduler does
+
+
 class Job:
     """One request on its way through the engine. `done` resolves to one tensor for each input."""
 
-    def __init__(self, ask: Ask, task: str, loop: asyncio.AbstractEventLoop) -> None:
-        self.ask = ask
-        self.task = task
-        self.rows: list[Any] = [None] * len(ask.input)
-        self.left = len(ask.input)
-        self.names: list[str] = []  # in the engine; empty until it was added
+    def __init__(self, prepared: Sequence[Prepared], loop: asyncio.AbstractEventLoop) -> None:
+        self.prepared = prepared
+        self.rows: list[Any] = [None] * len(prepared)
+        self.left = len(prepared)
         self.done: asyncio.Future[list[Any]] = loop.create_future()
         self._loop = loop
 
     def finish(self) -> None:
-        self._loop.call_soon_threadsafe(self._resolve, None)
+        self._loop.call_soon_threadsafe(self._resolve)
 
-    def refuse(self, said: str) -> None:
-        self._loop.call_soon_threadsafe(self._resolve, Refused(400, said))
-
-    def _resolve(self, refusal: Refused | None) -> None:
-        if self.done.done():  # whoever asked has left
-            return
-        if refusal is not None:
-            self.done.set_exception(refusal)
-        else:
+    def _resolve(self) -> None:
+        if not self.done.done():  # it is where whoever asked has left
             self.done.set_result(self.rows)
 
 
 class Turns:
-    """The engine's life: take what has arrived, step, hand out. Everything but `put`, `drop` and `stop` is `run`'s."""
+    """The engine's life: take what has arrived, step, hand out. `run` is the main thread's, the rest is for HTTP's."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
+        self._core = engine.engine_core.engine_core
+        self._tasks = engine.get_supported_tasks()
         self._arrived: queue.SimpleQueue[tuple[Callable[[Job], None], Job] | None] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._waiting: dict[str, tuple[Job, int]] = {}  # by name: whose, and at which place
+
+    def prepared(self, inputs: Sequence[list[int]], task: str, salt: str | None) -> list[Prepared]:
+        """Checked, and hashed for the prefix cache: what would keep the engine waiting, done while it computes.
+
+        Raises `Refused` for an input that is too long, or has ids or a task that the model lacks.
+        """
+        number = next(self._numbers)
+        params = PoolingParams(task=task)
+        checked = self._engine.input_processor
+        found = []
+        try:
+            for place, ids in enumerate(inputs):
+                name = f"{number}-{place}"
+                prompt = tokens_input(ids, cache_salt=salt)
+                request = checked.process_inputs(name, prompt, params, supported_tasks=self._tasks)
+                checked.assign_request_id(request)
+                found.append(Prepared(name=name, request=request, hashed=self._core.preprocess_add_request(request)))
+        except (ValueError, VLLMValidationError) as error:
+            raise Refused(400, str(error)) from error
+        return found
 
     def put(self, job: Job) -> None:
         self._arrived.put((self._add, job))
@@ -149,20 +170,14 @@ class Turns:
             is_idle = not self._waiting
 
     def _add(self, job: Job) -> None:
-        number = next(self._numbers)
-        params = PoolingParams(task=job.task)
-        try:
-            for place, ids in enumerate(job.ask.input):
-                name = f"{number}-{place}"
-                self._engine.add_request(name, tokens_input(ids, cache_salt=job.ask.cache_salt), params)
-                job.names.append(name)
-                self._waiting[name] = job, place
-        except (ValueError, VLLMValidationError) as error:  # too long, or with ids or a task that the model lacks
-            self._abort(job)
-            job.refuse(str(error))
+        """What `LLMEngine.add_request` does with an input that was prepared."""
+        for place, each in enumerate(job.prepared):
+            self._engine.output_processor.add_request(each.request, None)
+            self._core.add_request(*each.hashed)
+            self._waiting[each.name] = job, place
 
     def _abort(self, job: Job) -> None:
-        left = [name for name in job.names if self._waiting.pop(name, None)]
+        left = [each.name for each in job.prepared if self._waiting.pop(each.name, None)]
         if left:
             self._engine.abort_request(left)
 
@@ -227,7 +242,7 @@ class Door:
         return msgspec.json.encode({"object": "list", "data": [self._card]})
 
     async def _version(self, _body: bytes, _receive: Receive) -> bytes:
-        return msgspec.json.encode({"version": VLLM_VERSION})
+        return msgspec.json.encode({"version": vllm.__version__})
 
     async def _tokens(self, body: bytes, _receive: Receive) -> bytes:
         text = _decoded(body, Text)
@@ -252,7 +267,7 @@ class Door:
         self._require_name(ask.model)
         if not ask.input:
             raise Refused(400, "input: at least one list of token ids")
-        job = Job(ask, task, asyncio.get_running_loop())
+        job = Job(self._turns.prepared(ask.input, task, ask.cache_salt), asyncio.get_running_loop())
         self._turns.put(job)
         leaving = asyncio.ensure_future(receive())  # after the body there is only one more thing to hear
         try:
@@ -352,4 +367,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
