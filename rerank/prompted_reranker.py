@@ -91,8 +91,8 @@ class PromptedReranker:
         self._cache = cache
         self._tokens_waiting_max = tokens_waiting_max
         self._tokens_waiting = 0
-        # One after the other, in order, whoever asks: tokenising takes all cores, and the first is to be sent before the
-        # second is read.
+        # One after the other, in order, whoever asks: tokenising takes all cores, and the first is to be sent before
+        # the second is read.
         self._reading = asyncio.Lock()
 
     @classmethod
