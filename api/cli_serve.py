@@ -32,6 +32,7 @@ from api.flags import (
     RerankUrl,
     SpawnVllm,
     TimeoutMs,
+    VllmFront,
     VllmPython,
 )
 from api.settings import Settings, load
@@ -76,6 +77,7 @@ def serve(
     dtype: Dtype = None,
     spawn_vllm: SpawnVllm = None,
     vllm_python: VllmPython = None,
+    vllm_front: VllmFront = None,
     quantization: Quantization = None,
     config: Config = None,
 ) -> None:
@@ -109,6 +111,7 @@ def serve(
             "dtype": dtype,
             "spawn_vllm": spawn_vllm,
             "vllm_python": vllm_python,
+            "vllm_front": vllm_front,
             "quantization": quantization,
         },
         config=config,

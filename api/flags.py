@@ -47,6 +47,7 @@ Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_pan
 Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
 SpawnVllm = Annotated[bool | None, _switch("spawn_vllm", rich_help_panel="Models")]
 VllmPython = Annotated[str | None, _option("vllm_python", metavar="PYTHON", rich_help_panel="Models")]
+VllmFront = Annotated[str | None, _option("vllm_front", metavar="winnow|vllm", rich_help_panel="Models")]
 Quantization = Annotated[str | None, _option("quantization", metavar="FORMAT", rich_help_panel="Models")]
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]
 Depth = Annotated[str | None, _option("depth", metavar="full|adaptive")]

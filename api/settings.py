@@ -24,6 +24,7 @@ from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
 
 Quantization = Literal["none", "fp8"]
+Front = Literal["winnow", "vllm"]
 
 PREFIX: Final = "WINNOW_"
 CONFIG_VARIABLE: Final = "WINNOW_CONFIG"
@@ -36,6 +37,7 @@ CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service run
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
+FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
 
 
 def _text(raw: str) -> str:
@@ -179,6 +181,11 @@ class Settings:
     )
     vllm_python: str | None = _setting(
         None, _text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
+    )
+    vllm_front: Front = _setting(  # noqa: RUF009  it makes a field
+        "winnow",
+        _one_of(*FRONTS),
+        "What listens before vLLM's engine: winnow, a program of ours with less to do for each input, or vLLM's own.",
     )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
         "none", _one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."

@@ -23,7 +23,7 @@ from retrieval.records import Candidate
 from retrieval.together import together
 
 _ASCII_PER_TOKEN: Final = 4
-_GROWTH: Final = 4  # times; few calls, since each ends a batch early
+_GROWTH: Final = 2  # times; larger is fewer calls, and a card that waits for the second (bench/RESULTS.md)
 
 
 class Judge(Protocol):
@@ -34,7 +34,7 @@ class Judge(Protocol):
 
     @property
     def portion_tokens(self) -> int | None:
-        """None: everything in one call. Else about so many tokens in the first and four times as many in each that
+        """None: everything in one call. Else about so many tokens in the first and twice as many in each that
         follows, several calls at once: it begins while the rest is still being tokenised.
         """
         ...
@@ -236,7 +236,7 @@ def _tokens_about(text: str) -> int:
 
 
 def _portions(passages: Sequence[str], tokens_first: int | None) -> Iterator[Sequence[str]]:
-    """In their order, each about four times as long as the one before: reading is faster than computing."""
+    """In their order, each about twice as long as the one before."""
     if tokens_first is None:
         yield passages
         return
