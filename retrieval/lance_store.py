@@ -1,6 +1,7 @@
 """The chunks of one collection, as a Lance dataset. Only this module and its snapshot name lance.
 
 Rule 1: one call, one commit. New rows are written and old rows marked as deleted first; one commit then shows both.
+Columns that they are the first to need were added, empty, by a commit before it.
 Rule 2: what a commit names is on the disk before the commit is, and the commit is on the disk before a caller hears of
 it. Lance itself syncs nothing, so that the kernel may write a manifest before the data that it names.
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -25,8 +26,9 @@ from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
 from retrieval.chunk_numbers import ChunkNumberSequence
-from retrieval.chunk_rows import require_schema, require_text, schema_of, table_of
+from retrieval.chunk_rows import known_attributes, require_schema, require_text, schema_of, table_of
 from retrieval.durable import DISK, SyncedTree, Syncer, make_folder
+from retrieval.lance_attributes import upgrade, widen
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.limits import TIMEOUT_MS_MAX
@@ -98,8 +100,15 @@ class LanceStore:
         with self._writing:
             self._clean_up()
             self._compact()
+            self._alter(upgrade)
+            rows = table_of(
+                documents,
+                first_number=self._numbers.take(count),
+                dimension=self._dimension,
+                known=known_attributes(self.snapshot().dataset.schema),
+            )
+            self._alter(lambda dataset: widen(dataset, rows.schema))
             base = self.snapshot()
-            rows = table_of(documents, first_number=self._numbers.take(count), dimension=self._dimension)
             return self._commit(base, rows, base.rows_of(ids))
 
     def delete(self, document_ids: Sequence[str]) -> int:
@@ -111,6 +120,15 @@ class LanceStore:
                 return 0
             self._commit(base, None, gone)
             return base.counts()[0] - self.snapshot().counts()[0]
+
+    def _alter(self, change: Callable[[lance.LanceDataset], None]) -> None:
+        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+        base = self.snapshot()
+        with committing(self._path):
+            dataset = base.dataset.checkout_version(base.version)  # its own: a change moves the one it is given
+            change(dataset)
+        if dataset.version != base.version:
+            self._tree.sync()
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.int64]]) -> int:
         """One commit: `rows` come in, `gone` go out."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from retrieval.filters import Filter
 from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
 
 
@@ -45,6 +46,21 @@ class StoreSnapshot(Protocol):
 
     def counts(self) -> tuple[int, int]:
         """(documents, chunks)."""
+        ...
+
+    def attributes(self) -> Mapping[str, str]:
+        """What filters may name, by key, with its kinds in words. An attribute that some document had stays known."""
+        ...
+
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        """The numbers of the chunks whose document matches, ascending. The rules are in retrieval/attribute_masks.py.
+
+        Raises `InvalidRequest` for an attribute that is not known, or of another kind than what it is compared with.
+        """
+        ...
+
+    def documents_where(self, where: Filter) -> list[str]:
+        """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
         ...
 
 

@@ -1,0 +1,60 @@
+"""Where are the attributes in a Lance dataset? In columns that are added when a document first has such an attribute.
+
+A column is added empty, by a commit of its own that changes no row, and the write that needed it follows. A dataset of
+the format before had none: until its next write, its attributes are read out of the metadata, which takes a second for
+100,000 documents; that write then makes columns of them. Lance's datasets are handed in, it is not named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Final
+
+import pyarrow as pa
+
+from retrieval.attribute_masks import AttributeColumns
+from retrieval.attributes import attribute_of
+from retrieval.chunk_rows import attribute_table, has_attributes, known_attributes, upgraded
+
+_COLUMNS_KEPT: Final = 4  # columns; of a million rows one takes 1 to 24 MB, and 4 to 40 ms to read again
+
+
+def columns_of(schema: pa.Schema, read: Callable[[str], Any]) -> AttributeColumns:
+    """The attributes of all rows; `read` gives a column of the dataset."""
+    rows = len(read("number"))
+    if has_attributes(schema):
+        known = known_attributes(schema)
+        return AttributeColumns(rows=rows, known=known, read=lru_cache(_COLUMNS_KEPT)(lambda each: read(each.column)))
+    table = attribute_table(read("metadata").to_pylist())
+    attributes = [attribute_of(name) for name in table.column_names]
+    known = frozenset(each for each in attributes if each is not None)
+    return AttributeColumns(rows=rows, known=known, read=lambda each: table[each.column])
+
+
+def upgrade(dataset: Any) -> None:
+    """Makes columns of what the metadata of every row says. Does nothing where that was done.
+
+    Interrupted, it begins again: until the format is changed, which comes last, nobody reads what it has added.
+    """
+    if has_attributes(dataset.schema):
+        return
+    begun = [each.column for each in known_attributes(dataset.schema)]
+    if begun:
+        dataset.drop_columns(begun)
+    metadata = dataset.to_table(columns=["metadata"], scan_in_order=True)["metadata"]
+    table = attribute_table(metadata.to_pylist())
+    if table.num_columns and table.num_rows:
+        dataset.add_columns(table.to_reader())
+    dataset.update_schema_metadata(_text(upgraded(dataset.schema.metadata)), replace=True)
+
+
+def widen(dataset: Any, needed: pa.Schema) -> None:
+    """Adds the columns of `needed` that are not there yet, without a value in any row."""
+    missing = [field for field in needed if field.name not in dataset.schema.names]
+    if missing:
+        dataset.add_columns(pa.schema(missing))
+
+
+def _text(metadata: dict[bytes, bytes]) -> dict[str, str]:
+    return {key.decode(): value.decode() for key, value in metadata.items()}
