@@ -187,6 +187,6 @@ def _require_kind(comparison: Comparison, value: Scalar, kinds: Collection[Kind]
 def _unknown(key: str, known: frozenset[Attribute]) -> InvalidRequest:
     named = [f"{quoted(name)} ({kinds})" for name, kinds in described(known).items()]
     beyond = f" and {len(named) - _ATTRIBUTES_NAMED_MAX} more" if len(named) > _ATTRIBUTES_NAMED_MAX else ""
-    there = f"its attributes are {', '.join(named[:_ATTRIBUTES_NAMED_MAX])}{beyond}" if named else "it has none"
+    there = f"its attributes are {', '.join(named[:_ATTRIBUTES_NAMED_MAX])}{beyond}" if named else "there are none yet"
     full = f"; it can keep no more than {ATTRIBUTE_COLUMNS_MAX}" if len(known) >= ATTRIBUTE_COLUMNS_MAX else ""
     return InvalidRequest(f"no document of the collection has had an attribute {quoted(key)}; {there}{full}")

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from retrieval.attribute_masks import AttributeColumns
 from retrieval.attributes import attribute_of
@@ -30,6 +32,20 @@ def columns_of(schema: pa.Schema, read: Callable[[str], Any]) -> AttributeColumn
     attributes = [attribute_of(name) for name in table.column_names]
     known = frozenset(each for each in attributes if each is not None)
     return AttributeColumns(rows=rows, known=known, read=lambda each: table[each.column])
+
+
+def differing(schema: pa.Schema, read: Callable[[str], Any]) -> NDArray[np.bool_]:
+    """Which rows have other attributes in their columns than in their metadata."""
+    mask = np.zeros(len(read("number")), dtype=np.bool_)
+    if not has_attributes(schema):
+        return mask  # then nobody reads the columns
+    known = known_attributes(schema)
+    expected = attribute_table(read("metadata").to_pylist(), known)
+    for column in sorted(attribute.column for attribute in known):
+        stored = read(column).to_pylist()
+        right = expected[column].to_pylist() if column in expected.column_names else [None] * len(stored)
+        mask |= np.fromiter((one != other for one, other in zip(stored, right, strict=True)), np.bool_, len(stored))
+    return mask
 
 
 def upgrade(dataset: Any) -> None:

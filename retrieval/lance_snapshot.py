@@ -23,7 +23,7 @@ from retrieval.attribute_masks import AttributeColumns, described, mask_of
 from retrieval.chunk_rows import CHUNK_COLUMNS, chunk_of, document_of
 from retrieval.errors import DocumentNotFound, StoreCorrupt
 from retrieval.filters import Filter
-from retrieval.lance_attributes import columns_of
+from retrieval.lance_attributes import columns_of, differing
 from retrieval.lance_errors import reading
 from retrieval.records import Chunk, ChunkNumbers, Document, is_text
 from retrieval.store import VectorBatch
@@ -119,6 +119,11 @@ class LanceSnapshot:
 
     def attributes(self) -> Mapping[str, str]:
         return described(self._attributes.known)
+
+    def misfiled(self) -> list[str]:
+        with reading(self._path):
+            wrong = np.flatnonzero(differing(self.dataset.schema, self._column))
+            return list(dict.fromkeys(self._column("document_id").take(pa.array(wrong)).to_pylist()))
 
     def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.int64]]:
         """The rows of these documents: by fragment, their offsets within it. What a delete is made of."""

@@ -63,6 +63,10 @@ class StoreSnapshot(Protocol):
         """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
         ...
 
+    def misfiled(self) -> list[str]:
+        """The ids of documents that filters see with other attributes than their metadata has. Reads everything."""
+        ...
+
 
 class Store(Protocol):
     """The corpus of one collection on disk.

@@ -72,6 +72,9 @@ class MemorySnapshot:
         in_order = dict.fromkeys(chunk.document_id for chunk, _ in self.stored.values())
         return [name for name in in_order if matches(where, self.documents[name].metadata)]
 
+    def misfiled(self) -> list[str]:
+        return []  # there are no columns that could differ
+
 
 class MemoryStore:
     """The corpus of one collection in memory. Implements `Store`."""
@@ -203,11 +206,15 @@ class ScriptedRecall:
     def __init__(self, *texts: str) -> None:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
+        self.filters: list[Filter | None] = []  # likewise
 
-    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled:
+    async def find(
+        self, query: str, *, width: int, task: str, deadline: Deadline, where: Filter | None = None
+    ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
+        self.filters.append(where)
         return Recalled(
             candidates=tuple(self._candidates())[:width],
             generation="g000001",

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from retrieval.chunk_rows import schema_of
 from retrieval.errors import InvalidRequest
 from retrieval.filters import Filter, parsed_filter
+from retrieval.integrity import faults
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.limits import ATTRIBUTE_COLUMNS_MAX
 from retrieval.records import Document, Metadata
@@ -255,6 +256,19 @@ def test_small_commits_with_ever_new_attributes_are_joined_rightly(tmp_path: Pat
         for asked in (where("lt", "turn", 7), where("ne", "only2", None), where("eq", "tags", "1")):
             expected = [name for name, each in metadata.items() if matches(asked, each)]
             assert opened.snapshot().documents_where(asked) == expected
+
+
+def test_a_document_that_filters_see_wrongly_is_named(tmp_path: Path) -> None:
+    """What goes wrong in a column of attributes changes no text, and is found all the same."""
+    store = lance_store(tmp_path)
+    fill(store, a={"year": 2020, "tags": ["x"]}, b={"year": 2021}, c={})
+    assert store.snapshot().misfiled() == []
+    dataset = lance.dataset(str(tmp_path / "corpus.lance"))
+    dataset.drop_columns(["attribute_integer_79656172"])
+    dataset.add_columns({"attribute_integer_79656172": "cast(2020 as bigint)"})
+    damaged = LanceStore.open(tmp_path / "corpus.lance", dimension=DIMENSION, syncer=WatchedSyncer()).snapshot()
+    assert damaged.misfiled() == ["b", "c"]
+    assert "document 'b' has other attributes than its metadata says" in list(faults(damaged))
 
 
 def of_the_format_before(path: Path, metadata: dict[str, Metadata]) -> None:
