@@ -86,7 +86,7 @@ class LanceStore:
             dataset = self._newest.dataset
             latest = int(dataset.latest_version)
             if latest != self._newest.version:
-                self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path)
+                self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path, held=self._newest.held)
             return self._newest
 
     def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
@@ -112,7 +112,7 @@ class LanceStore:
             self._commit(base, None, gone)
             return base.counts()[0] - self.snapshot().counts()[0]
 
-    def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.int64]]) -> int:
+    def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """One commit: `rows` come in, `gone` go out."""
         with committing(self._path):
             added = [] if rows is None else write_fragments(rows, base.dataset, schema=rows.schema, mode="append")

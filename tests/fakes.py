@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank.prompt import Prompts
 from rerank.reranker import Ranked, RankedBy, Ranking
@@ -36,6 +37,12 @@ class MemorySnapshot:
 
     def chunk_numbers(self) -> ChunkNumbers:
         return np.fromiter(self.stored, dtype=np.int64, count=len(self.stored))
+
+    def alive(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
+        return np.array([int(number) in self.stored for number in numbers], dtype=np.bool_)
+
+    def count(self, *, after: int = -1) -> int:
+        return sum(number > after for number in self.stored)
 
     def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
         newer = [(number, vector) for number, (_, vector) in self.stored.items() if number > after]
