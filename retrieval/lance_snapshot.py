@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from retrieval.chunk_rows import CHUNK_COLUMNS, chunk_of, document_of, is_text
 from retrieval.errors import DocumentNotFound, StoreCorrupt
 from retrieval.lance_errors import reading
+from retrieval.live_numbers import Flags
 from retrieval.records import Chunk, ChunkNumbers, Document
 from retrieval.store import VectorBatch
 from retrieval.stored_rows import (
     Addresses,
-    Flags,
     FragmentFiles,
     FragmentRows,
     StoredRows,
@@ -58,10 +58,10 @@ class LanceSnapshot:
         return read.get("_documents") or read.get("_rows") or self._held
 
     def chunk_numbers(self) -> ChunkNumbers:
-        return self._rows.numbers
+        return self._rows.live.numbers()
 
     def alive(self, numbers: ChunkNumbers) -> Flags:
-        return self._rows.addresses_of(numbers) >= 0
+        return self._rows.live.includes(numbers)
 
     def count(self, *, after: int = -1) -> int:
         return self._rows.count(after=after)
@@ -135,8 +135,7 @@ class LanceSnapshot:
     def _documents(self) -> StoredRows:
         """The same rows, and in which of them each document is."""
         with reading(self._path):
-            fragments = (_with_documents(self.dataset, rows) for rows in self._rows.fragments)
-            return StoredRows(fragments)
+            return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
 
     def _take(self, addresses: Addresses, columns: list[str]) -> Any:
         """In the order of `addresses`."""
@@ -159,7 +158,8 @@ def _rows_of(dataset: lance.LanceDataset, held: StoredRows | None) -> StoredRows
             rows[number] = narrowed
     for number, table in _scanned(dataset, files.keys() - rows.keys(), columns=["number"]):
         rows[number] = FragmentRows.read(files[number], table["number"].to_numpy(), offsets_of(_addresses(table)))
-    return StoredRows(rows[number] for number in files if number in rows)
+    current = [rows[number] for number in files if number in rows]
+    return held.followed_by(current) if held else StoredRows(current)
 
 
 def _with_documents(dataset: lance.LanceDataset, rows: FragmentRows) -> FragmentRows:

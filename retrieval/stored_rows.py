@@ -5,7 +5,7 @@ its own. A fragment whose files have the names that they had is therefore what w
 often, and whatever a compaction did beside it: a new version costs the fragments that are new in it, and not the
 collection. What no longer fits together is read anew.
 
-Of a chunk 13 bytes are held here, and 13 more where documents were looked up by id: a hash of the id, and its place.
+Of a chunk 21 bytes are held here, and 13 more where documents were looked up by id: a hash of the id, and its place.
 Hashes are Python's own, whose key is drawn for each process, so that nobody can choose ids that collide; a row that is
 found by one is still to be compared with the id itself.
 """
@@ -15,18 +15,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import StoreCorrupt
+from retrieval.live_numbers import Flags, LiveNumbers
 from retrieval.records import ChunkNumbers
 
 Addresses = NDArray[np.int64]  # fragment and offset within it, as Lance packs them
 Offsets = NDArray[np.uint32]
-Flags = NDArray[np.bool_]
 
 NOWHERE: Final = -1  # the address of a chunk that is not alive
 
@@ -96,6 +95,10 @@ class FragmentRows:
         alive[places] = True
         return replace(self, files=files, alive=alive, count=len(offsets))
 
+    def is_part_of(self, other: FragmentRows) -> bool:
+        """Whether these came from those by taking some out."""
+        return self is other or (self.numbers is other.numbers and bool((other.alive | ~self.alive).all()))
+
     def with_documents(self, hashes: NDArray[np.int64], begins: Flags) -> FragmentRows:
         """`hashes` and `begins` have one entry for each row that is alive."""
         assert len(hashes) == len(begins) == self.count, "one for each live row. This is a bug."
@@ -104,6 +107,9 @@ class FragmentRows:
         all_begins = np.zeros(len(self.alive), dtype=np.bool_)
         all_begins[places] = begins
         return replace(self, documents=DocumentPlaces(hashes=hashes[order], places=places[order], begins=all_begins))
+
+    def live(self) -> ChunkNumbers:
+        return self.numbers[self.alive]
 
     def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
         """`NOWHERE` for those that are not alive here."""
@@ -139,18 +145,37 @@ class FragmentRows:
 class StoredRows:
     """All rows of one version, fragment by fragment. Chunk numbers ascend in it."""
 
-    def __init__(self, fragments: Iterable[FragmentRows]) -> None:
+    def __init__(self, fragments: Iterable[FragmentRows], live: LiveNumbers | None = None) -> None:
         """Raises `StoreCorrupt` unless each fragment's numbers are greater than those of the one before."""
         self.fragments: Final = tuple(rows for rows in fragments if len(rows.numbers))
         self._firsts = np.array([rows.numbers[0] for rows in self.fragments], dtype=np.int64)
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
         if not bool((self._firsts[1:] > lasts[:-1]).all()):
             raise StoreCorrupt("chunk numbers do not ascend from fragment to fragment")
+        self.live: Final = LiveNumbers.of(_joined(rows.live() for rows in self.fragments)) if live is None else live
 
-    @cached_property
-    def numbers(self) -> ChunkNumbers:
-        """Those alive. Costs the whole collection, once for each version in which it is asked for."""
-        return np.concatenate([np.empty(0, dtype=np.int64), *(rows.numbers[rows.alive] for rows in self.fragments)])
+    def followed_by(self, fragments: Sequence[FragmentRows]) -> StoredRows:
+        """The rows of a later version. The more of its fragments are fragments of this one, the less it costs."""
+        left = {rows.files.number: rows for rows in self.fragments}
+        taken_out, come = [], []
+        for rows in fragments:
+            was = left.get(rows.files.number)
+            if was is None or not rows.is_part_of(was):
+                come.append(rows.live())
+                continue
+            del left[rows.files.number]
+            if was is not rows:
+                taken_out.append(was.numbers[was.alive & ~rows.alive])
+        old, new = _joined(rows.live() for rows in left.values()), _joined(come)
+        gone = np.sort(_joined([*taken_out, _without(old, new)]))
+        new = _without(new, old)
+        if len(new) and new[0] <= self.live.last():  # a number came back: this is no later version of the same
+            return StoredRows(fragments)
+        return StoredRows(fragments, self.live.followed_by(gone=gone, new=new))
+
+    def with_documents(self, fragments: Iterable[FragmentRows]) -> StoredRows:
+        """The same, with fragments that know more."""
+        return StoredRows(fragments, self.live)
 
     def count(self, *, after: int = -1) -> int:
         """How many chunks are alive whose number is greater."""
@@ -183,6 +208,20 @@ class StoredRows:
     def _from(self, number: int) -> tuple[FragmentRows, ...]:
         """The fragments that may hold greater numbers."""
         return self.fragments[max(int(np.searchsorted(self._firsts, number, side="right")) - 1, 0) :]
+
+
+def _joined(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
+    joined: ChunkNumbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    return joined
+
+
+def _without(numbers: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
+    """Those of `numbers` that are not among `others`; both ascend."""
+    if not len(others):
+        return numbers
+    places = np.minimum(np.searchsorted(others, numbers), len(others) - 1)
+    missing: ChunkNumbers = numbers[others[places] != numbers]
+    return missing
 
 
 def runs_of(values: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
