@@ -22,9 +22,8 @@ from retrieval.chunk_rows import attribute_table, has_attributes, known_attribut
 _COLUMNS_KEPT: Final = 4  # columns; of a million rows one takes 1 to 24 MB, and 4 to 40 ms to read again
 
 
-def columns_of(schema: pa.Schema, read: Callable[[str], Any]) -> AttributeColumns:
+def columns_of(schema: pa.Schema, read: Callable[[str], Any], *, rows: int) -> AttributeColumns:
     """The attributes of all rows; `read` gives a column of the dataset."""
-    rows = len(read("number"))
     if has_attributes(schema):
         known = known_attributes(schema)
         return AttributeColumns(rows=rows, known=known, read=lru_cache(_COLUMNS_KEPT)(lambda each: read(each.column)))
