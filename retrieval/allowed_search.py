@@ -22,7 +22,11 @@ import numpy as np
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.vector_index import ExactIndex, Hits, VectorIndex
 
-GATHERED_SHARE_MAX: Final = 0.1  # of an index; beyond it a flat one under a selector is as fast (bench.filtered)
+GATHERED_SHARE_MAX: Final = 0.1  # of an exact index; beyond it a flat one under a selector is as fast (bench.filtered)
+GATHERED_MAX: Final = (
+    32_768  # of one that is not exact; beyond it HNSW under a selector is as fast, where it loses little
+)
+GATHERED_ALWAYS_SHARE: Final = 0.02  # of one that is not exact; below it a selector would have to look at half of it
 GATHERED_AT_ONCE: Final = 16_384  # vectors; 64 MB at 1,024 dimensions, the unit in which memory is bounded
 REFILL_ROUNDS_MAX: Final = 3  # times that more is asked for, before the allowed vectors are compared one by one
 
@@ -48,7 +52,7 @@ def nearest_allowed(index: VectorIndex, vector: Vectors, k: int, allowed: ChunkN
     """The `k` nearest of those chunks of the index that are allowed; fewer only where there are fewer."""
     inside = common(allowed, index.numbers)
     wanted = min(k, len(inside))
-    if len(inside) <= max(k, GATHERED_SHARE_MAX * len(index.numbers)):
+    if len(inside) <= max(k, _few(index)):
         return _gathered(index, vector, k, inside), Way.GATHERED
     hits = only(index.search(vector, k, allowed=inside), inside)
     if len(hits.numbers) >= wanted:
@@ -60,6 +64,13 @@ def nearest_allowed(index: VectorIndex, vector: Vectors, k: int, allowed: ChunkN
         if len(hits.numbers) >= wanted:
             return Hits(numbers=hits.numbers[:k], similarities=hits.similarities[:k]), Way.REFILLED
     return _gathered(index, vector, k, inside), Way.GATHERED
+
+
+def _few(index: VectorIndex) -> float:
+    """So many are compared one by one."""
+    if index.is_exact:
+        return GATHERED_SHARE_MAX * len(index.numbers)
+    return max(GATHERED_MAX, GATHERED_ALWAYS_SHARE * len(index.numbers))
 
 
 def common(some: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:

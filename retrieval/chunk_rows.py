@@ -62,6 +62,12 @@ def has_attributes(schema: pa.Schema) -> bool:
     return bool(schema.metadata[_FORMAT_KEY] == _FORMAT)
 
 
+def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
+    """The columns that rows of the second schema need and the first has not; None where there are none."""
+    missing = [field for field in needed if field.name not in schema.names]
+    return pa.schema(missing) if missing else None
+
+
 def upgraded(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """What stands beside the schema once the columns of attributes are complete."""
     return {**metadata, _FORMAT_KEY: _FORMAT}

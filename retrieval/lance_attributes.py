@@ -48,12 +48,10 @@ def differing(schema: pa.Schema, read: Callable[[str], Any]) -> NDArray[np.bool_
 
 
 def upgrade(dataset: Any) -> None:
-    """Makes columns of what the metadata of every row says. Does nothing where that was done.
+    """Makes columns of what the metadata of every row says, in a dataset of the format before.
 
     Interrupted, it begins again: until the format is changed, which comes last, nobody reads what it has added.
     """
-    if has_attributes(dataset.schema):
-        return
     begun = [each.column for each in known_attributes(dataset.schema)]
     if begun:
         dataset.drop_columns(begun)
@@ -62,13 +60,6 @@ def upgrade(dataset: Any) -> None:
     if table.num_columns and table.num_rows:
         dataset.add_columns(table.to_reader())
     dataset.update_schema_metadata(_text(upgraded(dataset.schema.metadata)), replace=True)
-
-
-def widen(dataset: Any, needed: pa.Schema) -> None:
-    """Adds the columns of `needed` that are not there yet, without a value in any row."""
-    missing = [field for field in needed if field.name not in dataset.schema.names]
-    if missing:
-        dataset.add_columns(pa.schema(missing))
 
 
 def _text(metadata: dict[bytes, bytes]) -> dict[str, str]:

@@ -26,9 +26,17 @@ from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
 from retrieval.chunk_numbers import ChunkNumberSequence
-from retrieval.chunk_rows import known_attributes, require_schema, require_text, schema_of, table_of
+from retrieval.chunk_rows import (
+    has_attributes,
+    known_attributes,
+    missing_columns,
+    require_schema,
+    require_text,
+    schema_of,
+    table_of,
+)
 from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder
-from retrieval.lance_attributes import upgrade, widen
+from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.limits import TIMEOUT_MS_MAX
@@ -104,14 +112,16 @@ class LanceStore:
             self._syncer.require_sound()
             self._clean_up()
             self._compact()
-            self._alter(upgrade)
+            if not has_attributes(self.snapshot().dataset.schema):
+                self._alter(upgrade)
             rows = table_of(
                 documents,
                 first_number=self._numbers.take(count),
                 dimension=self._dimension,
                 known=known_attributes(self.snapshot().dataset.schema),
             )
-            self._alter(lambda dataset: widen(dataset, rows.schema))
+            if missing := missing_columns(self.snapshot().dataset.schema, rows.schema):
+                self._alter(lambda dataset: dataset.add_columns(missing))
             base = self.snapshot()
             return self._commit(base, rows, base.rows_of(ids))
 
@@ -132,8 +142,7 @@ class LanceStore:
         with committing(self._path):
             dataset = base.dataset.checkout_version(base.version)  # its own: a change moves the one it is given
             change(dataset)
-        if dataset.version != base.version:
-            self._tree.sync()
+        self._tree.sync()
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """One commit: `rows` come in, `gone` go out."""

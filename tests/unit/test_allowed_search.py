@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.allowed_search import GATHERED_AT_ONCE, GATHERED_SHARE_MAX, Way, among, common, nearest_allowed
+from retrieval.allowed_search import (
+    GATHERED_AT_ONCE,
+    GATHERED_MAX,
+    GATHERED_SHARE_MAX,
+    Way,
+    among,
+    common,
+    nearest_allowed,
+)
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.vector_index import ExactIndex, Hits, VectorIndex
 from tests.builders import unit_vectors
@@ -20,26 +28,14 @@ VECTORS = unit_vectors(COUNT)
 QUERIES = unit_vectors(5, seed=1)
 
 
-class Approximate(ExactIndex):
-    """An index that is not exact, so that its own search is not simply believed to be the best there is."""
-
-    is_exact = False
-
-
-class Deaf(Approximate):
+class Deaf(ExactIndex):
     """Answers as if nobody had said who may, as FAISS does on a GPU without cuVS."""
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         return super().search(query, k)
 
 
-class DeafAndExact(Deaf):
-    """The same, and it says that it is exact."""
-
-    is_exact = True
-
-
-class Lossy(Approximate):
+class Lossy(ExactIndex):
     """Finds every other one of the allowed, as a graph does under a selector that leaves it few ways."""
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
@@ -47,7 +43,7 @@ class Lossy(Approximate):
         return hits if allowed is not None else super().search(query, k)
 
 
-class Repeating(Approximate):
+class Repeating(ExactIndex):
     """Fills its answers up with one forbidden number, as cuVS IVF does."""
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
@@ -59,7 +55,7 @@ class Repeating(Approximate):
         )
 
 
-class Watched(Approximate):
+class Watched(ExactIndex):
     """Remembers how many vectors were taken out of it at once."""
 
     def __init__(self, numbers: ChunkNumbers, vectors: Vectors) -> None:
@@ -72,7 +68,7 @@ class Watched(Approximate):
 
 
 Build = Callable[[ChunkNumbers, Vectors], VectorIndex]
-KINDS: list[Build] = [ExactIndex, Approximate, Deaf, DeafAndExact, Lossy, Repeating]
+KINDS: list[Build] = [ExactIndex, Deaf, Lossy, Repeating]
 
 
 def expected(query: Vectors, k: int, allowed: ChunkNumbers) -> Hits:
@@ -98,7 +94,7 @@ def test_only_allowed_chunks_and_never_fewer_than_there_are(build: Build, share:
 def test_numbers_that_the_index_does_not_hold_are_passed_over() -> None:
     """An allowed chunk may be newer than the index, or one that it never had."""
     allowed = np.array([-7, 0, 5, 6, 8, 9_999], dtype=np.int64)
-    hits, _ = nearest_allowed(Approximate(NUMBERS, VECTORS), QUERIES[0], 10, allowed)
+    hits, _ = nearest_allowed(ExactIndex(NUMBERS, VECTORS), QUERIES[0], 10, allowed)
     assert sorted(hits.numbers.tolist()) == [5, 8]
 
 
@@ -114,19 +110,36 @@ def test_what_is_gathered_is_gathered_in_bounded_blocks() -> None:
     assert hits.numbers.tolist() == index.search(query, 50, allowed=allowed).numbers.tolist()
 
 
-def test_the_way_is_told() -> None:
+class Approximate(ExactIndex):
+    """Does not claim to be exact."""
+
+    is_exact = False
+
+
+@pytest.mark.parametrize(
+    ("kind", "allowed", "way"),
+    [
+        (ExactIndex, int(GATHERED_SHARE_MAX * COUNT), Way.GATHERED),
+        (ExactIndex, COUNT // 2, Way.SELECTED),
+        (Lossy, COUNT // 2, Way.SELECTED),
+        (Lossy, 70, Way.REFILLED),  # half of them are fewer than were asked for
+        (Deaf, COUNT // 2, Way.REFILLED),
+        (Approximate, COUNT, Way.GATHERED),
+    ],
+)
+def test_the_way_is_told(kind: Build, allowed: int, way: Way) -> None:
     """Few are gathered; many are left to the index; one that did not listen, or lost too many, is asked for more."""
-    few = NUMBERS[: int(GATHERED_SHARE_MAX * COUNT)]
-    many = NUMBERS[: COUNT // 2]
-    ways = {
-        (kind.__name__, name): nearest_allowed(kind(NUMBERS, VECTORS), QUERIES[0], 40, allowed)[1]
-        for kind in (Approximate, Deaf, Lossy)
-        for name, allowed in (("few", few), ("many", many), ("few for so many", NUMBERS[:70]))
-    }
-    assert ways["Approximate", "few"] is ways["Deaf", "few"] is ways["Lossy", "few"] is Way.GATHERED
-    assert ways["Approximate", "many"] is ways["Lossy", "many"] is Way.SELECTED
-    assert ways["Deaf", "many"] is Way.REFILLED
-    assert ways["Lossy", "few for so many"] is Way.REFILLED
+    assert nearest_allowed(kind(NUMBERS, VECTORS), QUERIES[0], 40, NUMBERS[:allowed])[1] is way
+
+
+def test_of_an_index_that_is_not_exact_more_are_gathered() -> None:
+    """A graph under a selector pays for each forbidden vector on its way, and comparing does not."""
+    count = 2 * GATHERED_MAX
+    index = Approximate(np.arange(count, dtype=np.int64), unit_vectors(count, dimension=4))
+    query = unit_vectors(1, dimension=4, seed=1)[0]
+    for allowed, way in ((GATHERED_MAX, Way.GATHERED), (GATHERED_MAX + 1, Way.SELECTED)):
+        hits, taken = nearest_allowed(index, query, 10, np.arange(allowed, dtype=np.int64))
+        assert (len(hits.numbers), taken) == (10, way)
 
 
 @settings(max_examples=200)
