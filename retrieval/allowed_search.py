@@ -23,10 +23,8 @@ from retrieval.records import ChunkNumbers, Vectors
 from retrieval.vector_index import ExactIndex, Hits, VectorIndex
 
 GATHERED_SHARE_MAX: Final = 0.1  # of an exact index; beyond it a flat one under a selector is as fast (bench.filtered)
-GATHERED_MAX: Final = (
-    32_768  # of one that is not exact; beyond it HNSW under a selector is as fast, where it loses little
-)
-GATHERED_ALWAYS_SHARE: Final = 0.02  # of one that is not exact; below it a selector would have to look at half of it
+GATHERED_MAX: Final = 32_768  # chunks, of an index that is not exact; beyond it HNSW that looks far enough is as fast
+GATHERED_ALWAYS_SHARE: Final = 0.02  # of an index that is not exact; below it HNSW would have to look at most of it
 GATHERED_AT_ONCE: Final = 16_384  # vectors; 64 MB at 1,024 dimensions, the unit in which memory is bounded
 REFILL_ROUNDS_MAX: Final = 3  # times that more is asked for, before the allowed vectors are compared one by one
 
