@@ -39,7 +39,7 @@ TEXTS = st.one_of(
 SCALARS = st.one_of(st.booleans(), NUMBERS, TEXTS)
 CARRIED = st.sampled_from([None, {"a": 1}, [], [1, 2], ["a", None], ["a", 1], [["a"]], 2**63, float("nan"), "x" * 513])
 VALUES = st.one_of(SCALARS, SCALARS, st.lists(TEXTS, min_size=1, max_size=3), CARRIED)
-KEYS = st.sampled_from(["k", "K", "year", "a.b", "attribute_text_6b", "vector", "键", "it's"])
+KEYS = st.sampled_from(["k", "K", "a.b", "键"])
 DOCUMENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=4), min_size=1, max_size=6)
 
 
