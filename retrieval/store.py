@@ -6,6 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from retrieval.filters import Filter
 from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
 
 
@@ -24,7 +28,15 @@ class StoreSnapshot(Protocol):
     def version(self) -> int: ...
 
     def chunk_numbers(self) -> ChunkNumbers:
-        """All live chunk numbers, ascending."""
+        """All live chunk numbers, ascending. Costs the whole collection; the two below do not."""
+        ...
+
+    def alive(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
+        """Which of these chunks are live. `numbers` may be any, in any order."""
+        ...
+
+    def count(self, *, after: int = -1) -> int:
+        """How many live chunks have a number greater than `after`."""
         ...
 
     def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
@@ -45,6 +57,25 @@ class StoreSnapshot(Protocol):
 
     def counts(self) -> tuple[int, int]:
         """(documents, chunks)."""
+        ...
+
+    def attributes(self) -> Mapping[str, str]:
+        """What filters may name, by key, with its kinds in words. An attribute that some document had stays known."""
+        ...
+
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        """The numbers of the chunks whose document matches, ascending. The rules are in retrieval/attribute_masks.py.
+
+        Raises `InvalidRequest` for an attribute that is not known, or of another kind than what it is compared with.
+        """
+        ...
+
+    def documents_where(self, where: Filter) -> list[str]:
+        """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
+        ...
+
+    def misfiled(self) -> list[str]:
+        """The ids of documents that filters see with other attributes than their metadata has. Reads everything."""
         ...
 
 

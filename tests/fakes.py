@@ -9,11 +9,12 @@ import asyncio
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank.prompt import Prompts
 from rerank.reranker import Ranked, RankedBy, Ranking
@@ -21,9 +22,11 @@ from retrieval.deadline import Deadline
 from retrieval.durable import write_errors
 from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
+from retrieval.filters import Filter
 from retrieval.recall import Recalled
 from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
 from retrieval.store import VectorBatch
+from tests.filter_oracle import matches, require_known, with_kinds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +36,16 @@ class MemorySnapshot:
     version: int
     documents: Mapping[str, Document]
     stored: Mapping[int, tuple[Chunk, Vectors]]  # by chunk number, ascending
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the kinds of each attribute that ever was
 
     def chunk_numbers(self) -> ChunkNumbers:
         return np.fromiter(self.stored, dtype=np.int64, count=len(self.stored))
+
+    def alive(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
+        return np.array([int(number) in self.stored for number in numbers], dtype=np.bool_)
+
+    def count(self, *, after: int = -1) -> int:
+        return sum(number > after for number in self.stored)
 
     def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
         newer = [(number, vector) for number, (_, vector) in self.stored.items() if number > after]
@@ -56,6 +66,21 @@ class MemorySnapshot:
 
     def counts(self) -> tuple[int, int]:
         return len(self.documents), len(self.stored)
+
+    def attributes(self) -> Mapping[str, str]:
+        return {key: " or ".join(sorted(self.seen[key])) for key in sorted(self.seen)}
+
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        found = set(self.documents_where(where))
+        return np.array([n for n, (chunk, _) in self.stored.items() if chunk.document_id in found], dtype=np.int64)
+
+    def documents_where(self, where: Filter) -> list[str]:
+        require_known(where, self.seen)
+        in_order = dict.fromkeys(chunk.document_id for chunk, _ in self.stored.values())
+        return [name for name in in_order if matches(where, self.documents[name].metadata)]
+
+    def misfiled(self) -> list[str]:
+        return []  # there are no columns that could differ
 
 
 class MemoryStore:
@@ -97,7 +122,10 @@ class MemoryStore:
     def _commit(self, documents: dict[str, Document], stored: dict[int, tuple[Chunk, Vectors]]) -> int:
         version = self._newest.version + 1
         self._newest = MemorySnapshot(
-            version=version, documents=MappingProxyType(documents), stored=MappingProxyType(stored)
+            version=version,
+            documents=MappingProxyType(documents),
+            stored=MappingProxyType(stored),
+            seen=with_kinds_of(self._newest.seen, documents.values()),
         )
         return version
 
@@ -156,14 +184,20 @@ class HashEmbedder:
 class WatchedSyncer:
     """Remembers what was to be synced, without waiting for the disk, and fails where told to. Implements `Syncer`."""
 
-    def __init__(self, *, fail_at: int | None = None) -> None:
-        """`fail_at` counts from 0; that call and all that follow it fail, as on a disk that has died."""
+    def __init__(self, *, fail_at: int | None = None, failures: int | None = None) -> None:
+        """`fail_at` counts from 0; that call and all that follow it fail, as on a disk that has died.
+
+        With `failures` only so many of them fail, as where the kernel has forgotten what it could not write.
+        """
         self.synced: list[Path] = []
+        self._failures_left = failures
         self.state_when_synced: dict[Path, tuple[int, int]] = {}  # size and mtime_ns, when it was last synced
         self._fail_at = fail_at
 
     def sync(self, path: Path) -> None:
-        if self._fail_at is not None and len(self.synced) >= self._fail_at:
+        if self._fail_at is not None and len(self.synced) >= self._fail_at and self._failures_left != 0:
+            if self._failures_left is not None:
+                self._failures_left -= 1
             raise WriteFailed(f"{path}: scripted")
         with write_errors(path):
             self.state_when_synced[path] = state_of(path)
@@ -185,11 +219,15 @@ class ScriptedRecall:
     def __init__(self, *texts: str) -> None:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
+        self.filters: list[Filter | None] = []  # likewise
 
-    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled:
+    async def find(
+        self, query: str, *, width: int, task: str, deadline: Deadline, where: Filter | None = None
+    ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
+        self.filters.append(where)
         return Recalled(
             candidates=tuple(self._candidates())[:width],
             generation="g000001",
