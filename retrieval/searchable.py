@@ -2,7 +2,7 @@
 
     generation   an index of the chunks that were live when it was built
     delta        the chunks that are newer than all of those, compared exactly
-    live         every chunk number of the store's newest version; what is not in it is never answered with
+    live         what the store's newest version holds; what is not in it is never answered with
 
 A view joins the three and never changes. Whoever holds one sees one version of everything, however long it takes.
 A commit is cheap to follow, and searches do it; a new generation has to be read and checked first, which may take
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
+from retrieval.fresh_index import FreshIndex
 from retrieval.generation import Generation, current_name, open_newest
 from retrieval.layout import CollectionFolder
 from retrieval.records import ChunkNumbers, Vectors
-from retrieval.store import Store, StoreSnapshot, VectorBatch
-from retrieval.vector_index import ExactIndex, Hits, VectorIndex
+from retrieval.store import Store, StoreSnapshot
+from retrieval.vector_index import Hits, VectorIndex
 
 REFRESH_SECONDS: Final = 0.5  # between two looks for other processes' commits; looking takes time, and 1 s is promised
 
@@ -39,8 +40,7 @@ class View:
 
     snapshot: StoreSnapshot
     opened: Generation | None
-    delta: ExactIndex
-    live: ChunkNumbers  # ascending
+    delta: FreshIndex
     fallback_from: str | None  # why this is not the generation that should be open; None where it is
 
     @property
@@ -54,14 +54,15 @@ class View:
 
     @property
     def delta_count(self) -> int:
-        """Chunks that are compared outside the generation."""
+        """Chunks that are compared outside the generation, and a few that were removed; many are worth publishing."""
         return len(self.delta.numbers)
 
     @property
     def unfolded(self) -> int:
         """How far the generation is behind: chunks beside it, and removed ones in it that every search passes over."""
+        fresh = self.snapshot.count(after=_covered(self.opened))
         indexed = len(self.opened.index.numbers) if self.opened else 0
-        return self.delta_count + indexed - (len(self.live) - self.delta_count)
+        return fresh + indexed - (self.snapshot.count() - fresh)
 
     def shows(self, snapshot: StoreSnapshot, opened: Generation | None, fallback_from: str | None) -> bool:
         """Whether this is the view of these three."""
@@ -88,11 +89,7 @@ class View:
             asked = min(2 * asked + int((~alive).sum()), len(index.numbers))
 
     def _is_live(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
-        if not len(self.live):
-            return np.zeros(len(numbers), dtype=np.bool_)
-        positions = np.minimum(np.searchsorted(self.live, numbers), len(self.live) - 1)
-        matches: NDArray[np.bool_] = self.live[positions] == numbers
-        return matches
+        return self.snapshot.alive(numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +126,7 @@ class Searchable:
         stale = time.monotonic() - self._checked_at >= REFRESH_SECONDS
         if newest is None or (stale and not self._lock.locked()):  # one looks, the others need not wait for it
             newest = self.follow()
-        if newest.opened is None and not len(newest.live):
+        if newest.opened is None and not newest.snapshot.count():
             raise CollectionNotReady(self._folder.path.name)
         return newest
 
@@ -181,34 +178,19 @@ class Searchable:
                     snapshot=snapshot,
                     opened=served.opened,
                     delta=_delta(snapshot, served.opened, before=before, dimension=self._identity.dimension),
-                    live=snapshot.chunk_numbers(),
                     fallback_from=served.fault,
                 )
             self._checked_at = looked_at
             return before
 
 
-def _delta(snapshot: StoreSnapshot, opened: Generation | None, *, before: View | None, dimension: int) -> ExactIndex:
-    """The chunks that are newer than the generation. Those that the last view had are not read again.
-
-    It has all of them only where its own generation was no newer than this one, which may have been rolled back to.
-    """
-    covered = _covered(opened)
-    batches = []
-    if before is not None and _covered(before.opened) <= covered < _last(before.delta.numbers):
-        known = (before.delta.numbers > covered) & np.isin(before.delta.numbers, snapshot.chunk_numbers())
-        batches.append(VectorBatch(numbers=before.delta.numbers[known], vectors=before.delta.vectors[known]))
-        covered = _last(before.delta.numbers)
-    batches.extend(snapshot.vectors(after=covered))
-    numbers = np.concatenate([np.empty(0, dtype=np.int64), *(batch.numbers for batch in batches)])
-    vectors = np.concatenate([np.empty((0, dimension), dtype=np.float32), *(batch.vectors for batch in batches)])
-    return ExactIndex(numbers, vectors)
+def _delta(snapshot: StoreSnapshot, opened: Generation | None, *, before: View | None, dimension: int) -> FreshIndex:
+    """The chunks that are newer than the generation. Those that the last view had are not read again."""
+    if before is None:
+        return FreshIndex.of(snapshot, after=_covered(opened), dimension=dimension)
+    return before.delta.followed_by(snapshot, after=_covered(opened))
 
 
 def _covered(opened: Generation | None) -> int:
     """The newest chunk that may be in this generation: every later one is beside it."""
-    return _last(opened.index.numbers) if opened else -1
-
-
-def _last(numbers: ChunkNumbers) -> int:
-    return int(numbers[-1]) if len(numbers) else -1
+    return int(opened.index.numbers[-1]) if opened and len(opened.index.numbers) else -1
