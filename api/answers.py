@@ -122,6 +122,17 @@ class FilteredSaid(Said):
     )
 
 
+class IndexSaid(Said):
+    """What was searched."""
+
+    generation: str | None = Field(description="null where everything came from the store")
+    fresh_chunks: int = Field(description="compared one by one, because they are in no generation yet")
+    fallback_from: str | None = Field(
+        description="Why it is not the generation that should serve; null where it is. The answer is complete all the "
+        "same."
+    )
+
+
 class SearchAnswer(Said):
     """POST /v1/search"""
 
@@ -138,6 +149,7 @@ class SearchAnswer(Said):
     usage: Usage
     explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
     filtered: FilteredSaid | None = Field(default=None, description="Only with explain; null without a filter.")
+    index: IndexSaid | None = Field(default=None, description="Only with explain.")
 
 
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
@@ -180,6 +192,11 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     if explain:
         body["explain"] = [_explained(ranked) for ranked in ranking.ranked]
         body["filtered"] = None if recalled.filtered is None else _filtered(recalled.filtered)
+        body["index"] = {
+            "generation": recalled.generation,
+            "fresh_chunks": recalled.fresh_chunks,
+            "fallback_from": recalled.fallback_from,
+        }
     return body
 
 

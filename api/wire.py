@@ -142,7 +142,10 @@ class SearchBody(Strict):
     group_by_document: bool = Field(default=False, description="One result per document, its other chunks beneath.")
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
-    explain: bool = Field(default=False, description="Adds `explain`: every candidate with its place in both orders.")
+    explain: bool = Field(
+        default=False,
+        description="Adds `explain`: every candidate with its place in both orders; and `index`: what was searched.",
+    )
 
     @model_validator(mode="after")
     def _judged_where_cut(self) -> SearchBody:
@@ -250,6 +253,14 @@ class DeleteBody(Strict):
 
     filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
     dry_run: bool = Field(default=False, description="Says how many would go, and removes none.")
+
+
+class RollbackBody(Strict):
+    """POST /v1/collections/{name}/generations/rollback"""
+
+    to: str | None = Field(
+        default=None, description="The generation to make current; the newest whole one before it unless given."
+    )
 
 
 class InstructionBody(Strict):

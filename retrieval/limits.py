@@ -28,3 +28,4 @@ FILTER_VALUES_MAX: Final = 1_000  # values in all lists of one filter; a longer 
 ATTRIBUTE_KEY_CHARACTERS_MAX: Final = 64  # characters; metadata under a longer key is carried, not filterable
 ATTRIBUTE_TEXT_CHARACTERS_MAX: Final = 512  # characters; a longer text is carried, not filterable
 ATTRIBUTE_COLUMNS_MAX: Final = 256  # columns of one collection; every one costs each write a little
+GENERATIONS_KEPT_MIN: Final = 2  # generations; the one that serves, and the one to fall back to

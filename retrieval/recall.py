@@ -30,6 +30,8 @@ class Recalled:
     tokens: int  # computed by the embedder
     query_remembered: bool = False  # the query's vector was not computed again
     filtered: Filtered | None = None  # how the filter was answered; None where there was none
+    fresh_chunks: int = 0  # that were compared beside the generation
+    fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
 
 
 class Recall:
@@ -75,6 +77,8 @@ class Recall:
             tokens=embeddings.tokens,
             query_remembered=embeddings.remembered > 0,
             filtered=filtered,
+            fresh_chunks=view.delta_count,
+            fallback_from=view.fallback_from,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:
