@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
+from retrieval.grouping import nearest_of_documents
 from retrieval.records import Candidate, Vectors
 from retrieval.searchable import Searchable, View
+from retrieval.store import StoreSnapshot
 from retrieval.vector_index import Hits
 
 
@@ -26,6 +28,7 @@ class Recalled:
     recall_ms: float
     fetch_ms: float
     tokens: int  # computed by the embedder
+    snapshot: StoreSnapshot  # of that version; for what else an answer shows of these documents
     query_remembered: bool = False  # the query's vector was not computed again
 
 
@@ -37,9 +40,17 @@ class Recall:
         self._searchable = searchable
 
     async def find(
-        self, query: str, *, width: int, task: str = DEFAULT_TASK, deadline: Deadline | None = None
+        self,
+        query: str,
+        *,
+        width: int,
+        documents: int = 0,
+        task: str = DEFAULT_TASK,
+        deadline: Deadline | None = None,
     ) -> Recalled:
         """The `width` nearest chunks, fewer only where the collection has fewer.
+
+        With `documents` the farthest of them make room, if need be, so that there are as many different documents.
 
         Raises `CollectionNotReady`, `DeadlineExceeded` before a stage that would start too late and while a query is
         embedded, and what the embedder raises. Without a deadline it takes as long as it takes.
@@ -49,8 +60,8 @@ class Recall:
         began = time.perf_counter()
         embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
-        _require_time(until, "recall")
-        view, hits = await asyncio.to_thread(self._search, embeddings.vectors[0], width)
+        view = await asyncio.to_thread(self._searchable.view)
+        hits = await asyncio.to_thread(_search, view, embeddings.vectors[0], width, documents, until)
         recalled = time.perf_counter()
         _require_time(until, "fetching texts")
         candidates = await asyncio.to_thread(_fetch, view, hits)
@@ -63,6 +74,7 @@ class Recall:
             recall_ms=1000.0 * (recalled - embedded),
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
+            snapshot=view.snapshot,
             query_remembered=embeddings.remembered > 0,
         )
 
@@ -74,9 +86,20 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(self, vector: Vectors, width: int) -> tuple[View, Hits]:
-        view = self._searchable.view()
-        return view, view.search(vector, width)
+
+def _search(view: View, vector: Vectors, width: int, documents: int, deadline: Deadline) -> Hits:
+    def nearest(k: int) -> Hits:
+        _require_time(deadline, "recall")
+        return view.search(vector, k)
+
+    if not documents:
+        return nearest(width)
+    return nearest_of_documents(
+        nearest,
+        lambda numbers: view.snapshot.document_ids(numbers.tolist()),
+        width=width,
+        documents=documents,
+    )
 
 
 def _fetch(view: View, hits: Hits) -> tuple[Candidate, ...]:

@@ -21,8 +21,9 @@ from retrieval.deadline import Deadline
 from retrieval.durable import write_errors
 from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
+from retrieval.grouping import spread
 from retrieval.recall import Recalled
-from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
+from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
 from retrieval.store import VectorBatch
 
 
@@ -45,6 +46,15 @@ class MemorySnapshot:
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
+
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        return [
+            Piece(number=each.number, document_id=each.document_id, start=each.start, end=each.end, text=each.text)
+            for each in self.chunks(numbers)
+        ]
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        return [each.document_id for each in self.chunks(numbers)]
 
     def document(self, document_id: str) -> Document:
         if document_id not in self.documents:
@@ -186,12 +196,19 @@ class ScriptedRecall:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
 
-    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled:
+    async def find(self, query: str, *, width: int, documents: int = 0, task: str, deadline: Deadline) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
+        found = list(self._candidates())
+        owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(
-            candidates=tuple(self._candidates())[:width],
+            candidates=tuple(found[place] for place in spread(owners, width=width, documents=documents)),
+            snapshot=MemorySnapshot(
+                version=7,
+                documents=MappingProxyType({}),
+                stored=MappingProxyType({each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}),
+            ),
             generation="g000001",
             store_version=7,
             embed_ms=1.0,
