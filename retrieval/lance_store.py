@@ -38,7 +38,7 @@ DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is wo
 SUPERSEDED_KEPT: Final = timedelta(milliseconds=2 * TIMEOUT_MS_MAX)  # no answer still reads a version as old as that
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
-_NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
+NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
 _LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
 _MANIFEST_END: Final = b"LANC"
@@ -52,7 +52,7 @@ class LanceStore:
     def __init__(self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer) -> None:
         self._path = path
         self._dimension = dimension
-        self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=syncer)
+        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=syncer)
         self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), syncer=syncer)
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
@@ -62,7 +62,7 @@ class LanceStore:
     @classmethod
     def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
         """An empty store. What an interrupted `create` left is completed; a store that is there is opened."""
-        numbers = path / _NEXT_NUMBER
+        numbers = path / NEXT_NUMBER
         if numbers.exists():  # it is written last
             return cls.open(path, dimension=dimension, syncer=syncer)
         make_folder(path, syncer=syncer)
@@ -155,7 +155,7 @@ class LanceStore:
         base = self.snapshot()
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
             with committing(self._path):
-                base.dataset.cleanup_old_versions(older_than=SUPERSEDED_KEPT)
+                base.dataset.cleanup_old_versions(older_than=SUPERSEDED_KEPT, error_if_tagged_old_versions=False)
             self._cleaned_at = base.version
 
 

@@ -8,6 +8,9 @@ ROOT/
     generations/g000001/                  an index of them: a cache, immutable
     current                               the name of the generation to open
     rejects.jsonl                         records of the last run that could not be taken
+    pins                                  held by those who copy a version, so that it stays
+    restoring/                            a collection on its way in: the same files, until they are whole
+    replaced/                             what it took the place of, until that is done
 """
 
 from __future__ import annotations
@@ -44,6 +47,18 @@ class CollectionFolder:
     @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def pins(self) -> Path:
+        return self.path / "pins"
+
+    @property
+    def restoring(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "restoring")
+
+    @property
+    def replaced(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "replaced")
 
     @property
     def rejects(self) -> Path:
