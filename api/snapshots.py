@@ -9,7 +9,7 @@ from typing import Final
 
 from api.disk import Disk
 from retrieval.catalog import Catalog, Collection
-from retrieval.durable import remove
+from retrieval.durable import DISK, Syncer, remove
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
 from retrieval.layout import CollectionFolder
@@ -66,6 +66,7 @@ def restore(
     embedder: EmbedderIdentity,
     replace: bool,
     watcher: Watcher,
+    syncer: Syncer = DISK,
 ) -> Restored:
     """Raises `CollectionExists`, `ModelMismatch`, what `manifest_at` and `bring_back` raise, and `CollectionBusy`."""
     manifest = manifest_at(place)
@@ -75,7 +76,7 @@ def restore(
     def build(beside: CollectionFolder) -> None:
         nonlocal generation
         try:
-            generation = bring_back(manifest, place, beside, watcher=watcher)
+            generation = bring_back(manifest, place, beside, watcher=watcher, syncer=syncer)
         except SnapshotCorrupt:
             remove(beside.path)
             raise
@@ -92,7 +93,7 @@ def restore(
         instruction=manifest.instruction.name if manifest.instruction else None,
         reranker=manifest.reranker,
     )
-    disk.bring_in(restored, build, replace=replace)
+    disk.bring_in(restored, build, replace=replace, syncer=syncer)
     return Restored(manifest=manifest, generation=generation, other_instruction=is_other)
 
 
@@ -118,7 +119,7 @@ def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place)
     if built != mine:
         raise ModelMismatch(
             f"the snapshot at {place.name} was built with {_named(built)}, and {_named(mine)} is configured. Restore "
-            f"it with --embed-model {built.name}, which its searches need as well"
+            f"it with --embed-model {built.name} --embed-dimension {built.dimension}, which its searches need as well"
         )
 
 

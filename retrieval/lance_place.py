@@ -25,7 +25,9 @@ REGION_OF_OTHERS: Final = "us-east-1"  # what stores that know no regions expect
 
 _SAID_BY_S3: Final = re.compile(r"<Code>([^<]*)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 _PLACE_IN_RUST: Final = re.compile(r",? ?/\S+\.rs:\d+:\d+")
-_REFUSALS: Final = ("403", "401", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "credentials")
+_NO_KEY: Final = "Failed to get AWS credentials"  # what follows is the whole search for one
+_REFUSALS: Final = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch",
+                    _NO_KEY)  # fmt: skip
 
 
 class BucketPlace:
@@ -67,6 +69,10 @@ class BucketPlace:
         advanced(facts.bytes)
         return facts
 
+    def remove(self, name: str) -> None:
+        with self._foreign(f"{name} cannot be removed"):
+            self._files.delete_file(name)
+
     @contextmanager
     def _foreign(self, what: str) -> Iterator[None]:
         try:
@@ -101,7 +107,9 @@ def _options(access: S3Access) -> dict[str, str]:
 def _said(message: str, secrets: tuple[str, ...]) -> str:
     """One line, in the store's own words where it answered, without anything that may not be told."""
     answered = _SAID_BY_S3.search(message)
-    if answered:
+    if _NO_KEY in message:
+        said = _NO_KEY
+    elif answered:
         said = ": ".join(part for part in answered.groups() if part)
     else:
         said = _PLACE_IN_RUST.sub("", " ".join(message.split()))

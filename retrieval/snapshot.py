@@ -22,7 +22,7 @@ from retrieval.lance_store import NEXT_NUMBER, LanceStore
 from retrieval.layout import CollectionFolder
 from retrieval.pinned_version import PinnedVersion, pinned
 from retrieval.snapshot_manifest import CORPUS, FORMAT, MANIFEST, InstructionText, SnapshotManifest, read, written
-from retrieval.snapshot_place import Place
+from retrieval.snapshot_place import UNFINISHED, Place
 
 NAMED_MAX: Final = 3  # files or faults named in one message
 
@@ -52,7 +52,7 @@ def take(
 
     Raises `SnapshotExists`, `StoreCorrupt` where what is stored is damaged, and what `place` raises.
     """
-    _require_free(place)
+    _make_free(place)
     with pinned(folder, store) as version, tempfile.TemporaryDirectory() as scratch:
         watcher.started("checking what is stored", None)
         _require_sound(version)
@@ -71,6 +71,8 @@ def take(
             chunks=chunks,
             files=files,
         )
+        if not files.keys() <= set(place.names()):
+            raise SnapshotExists(f"{place.name}: somebody else is taking one there and has removed files of this one")
         last = Path(scratch) / MANIFEST
         last.write_bytes(written(manifest))
         place.put(MANIFEST, last, watcher.advanced)
@@ -110,14 +112,16 @@ def bring_back(
     return publish(folder, snapshot, manifest.embedder, syncer=syncer).name
 
 
-def _require_free(place: Place) -> None:
-    """What an unfinished snapshot has left is written over; anything else is somebody's."""
+def _make_free(place: Place) -> None:
+    """What an unfinished snapshot has left goes; anything else is somebody's."""
     names = place.names()
     if MANIFEST in names:
         raise SnapshotExists(f"{place.name} holds a finished one, which is never changed; name another place")
-    foreign = [name for name in names if not name.startswith(CORPUS)]
+    foreign = [name for name in names if not name.startswith(CORPUS) and name != MANIFEST + UNFINISHED]
     if foreign:
         raise SnapshotExists(f"{place.name} holds {', '.join(foreign[:NAMED_MAX])}; name a place with nothing in it")
+    for name in names:
+        place.remove(name)
 
 
 def _require_sound(version: PinnedVersion) -> None:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeAlias
 
-from retrieval.durable import DISK, FileFacts, Syncer, make_folder, write_errors
+from retrieval.durable import DISK, FileFacts, Syncer, make_folder, remove, write_errors
 from retrieval.errors import SnapshotCorrupt, SnapshotNotFound
 
 BLOCK_BYTES: Final = 1 << 20  # bytes copied at a time
-UNFINISHED: Final = ".tmp"  # ends the name of a file that is not whole yet
+UNFINISHED: Final = ".tmp"  # ends the name of a file in a folder that is not whole yet
 
 Advanced: TypeAlias = Callable[[int], None]  # told how many more bytes have been copied
 
@@ -46,7 +46,7 @@ class Place(Protocol):
         ...
 
     def names(self) -> list[str]:
-        """All files that are there."""
+        """All files that are there, also what an interrupted `put` has left."""
         ...
 
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
@@ -56,6 +56,8 @@ class Place(Protocol):
     def get(self, name: str, target: Path, advanced: Advanced) -> FileFacts:
         """A copy under `target`, and what has arrived there. Raises `SnapshotCorrupt` where there is no such file."""
         ...
+
+    def remove(self, name: str) -> None: ...
 
 
 class FolderPlace:
@@ -93,6 +95,9 @@ class FolderPlace:
             raise SnapshotCorrupt(f"{self.name}: {name} cannot be read ({error.strerror})") from error
         with reading, write_errors(target), target.open("wb") as writing:
             return _copy(reading, writing, advanced)
+
+    def remove(self, name: str) -> None:
+        remove(self._root / name)
 
 
 def _copy(reading: BinaryIO, writing: BinaryIO, advanced: Advanced) -> FileFacts:
