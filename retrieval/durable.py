@@ -55,6 +55,33 @@ def facts_of(path: Path) -> FileFacts:
         return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
 
 
+class StrictSyncer:
+    """Syncs until one sync fails; then nobody knows what the disk holds, and nothing succeeds any more.
+
+    The kernel has thrown away the pages that it could not write, and the next sync of the same file would succeed over
+    nothing. Only who opens the files anew, and so looks at what is there, may write again. Implements `Syncer`.
+    """
+
+    def __init__(self, syncer: Syncer) -> None:
+        self._syncer = syncer
+        self._failure: WriteFailed | None = None
+
+    def require_sound(self) -> None:
+        """Raises `WriteFailed` if a sync has failed, before anything more is written."""
+        if self._failure is not None:
+            raise WriteFailed(
+                f"an earlier sync failed ({self._failure.detail}); nothing is written until the files are opened anew"
+            ) from self._failure
+
+    def sync(self, path: Path) -> None:
+        self.require_sound()
+        try:
+            self._syncer.sync(path)
+        except WriteFailed as failure:
+            self._failure = failure
+            raise
+
+
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
     """A full disk, a dying disk, a forbidden folder: all are `WriteFailed`, with what the system said."""
@@ -110,8 +137,7 @@ class SyncedTree:
     """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
 
     The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
-    rewrites whenever it adds others beside them are named in `rewritten`. After a sync that failed nobody knows what
-    the disk holds: all later ones fail, too, until the tree is opened anew.
+    rewrites whenever it adds others beside them are named in `rewritten`.
     """
 
     def __init__(self, root: Path, *, rewritten: frozenset[str] = frozenset(), syncer: Syncer = DISK) -> None:
@@ -119,17 +145,10 @@ class SyncedTree:
         self._rewritten = rewritten
         self._syncer = syncer
         self._known: dict[Path, _Known] = {}
-        self._failure: WriteFailed | None = None
 
     def sync(self) -> None:
         """All that was written since the last call: files first, then the folders that name them, innermost first."""
-        if self._failure is not None:
-            raise WriteFailed(f"{self._root}: an earlier sync failed ({self._failure.detail})") from self._failure
-        try:
-            self._sync_folder(self._root)
-        except WriteFailed as failure:
-            self._failure = failure
-            raise
+        self._sync_folder(self._root)
 
     def _sync_folder(self, folder: Path) -> None:
         """Asks the disk only for names; with thousands of old versions, anything more would cost more than the sync."""
