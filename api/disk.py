@@ -13,7 +13,7 @@ from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
 from retrieval.sql_catalog import SqlCatalog
-from retrieval.writer_lock import writing
+from retrieval.writer_lock import folding, pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
 
@@ -67,13 +67,18 @@ class Disk:
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
-            for left in (folder.corpus, folder.generations, folder.current):  # by what was killed half-way
+            for left in (
+                folder.corpus,
+                folder.generations,
+                folder.current,
+                folder.rolled_back,
+            ):  # by what was killed half-way
                 remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection)
 
     def remove(self, tenant: str, name: str) -> None:
-        """The catalog's row goes first: from then on nobody finds it.
+        """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
         """
@@ -81,7 +86,11 @@ class Disk:
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.catalog.remove_collection(tenant, name)
-            remove(folder.path)
+            doomed = folder.removed
+            remove(doomed)  # what a removal that was killed has left
+            with pointing(folder), write_errors(folder.path):
+                folder.path.rename(doomed)
+            remove(doomed)
 
     def require_free(self, tenant: str, name: str) -> None:
         """Raises `CollectionExists`."""
@@ -109,7 +118,11 @@ class Disk:
             self.require_free(collection.tenant, collection.name)
         with writing(folder.restoring):
             build(folder.restoring)
-            with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+            with (
+                writing(folder, wait_seconds=BUSY_SECONDS_MAX),
+                folding(folder, wait_seconds=BUSY_SECONDS_MAX),
+                pointing(folder),
+            ):
                 if not replace:
                     self.require_free(collection.tenant, collection.name)
                 elif self._has(collection.tenant, collection.name):
@@ -127,8 +140,12 @@ class Disk:
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
     """What makes a collection, as far as it is there; the corpus last, without which there is none."""
     make_folder(there.path, syncer=syncer)
-    parts = ((here.current, there.current), (here.generations, there.generations), (here.corpus, there.corpus))
-    for source, target in parts:
+    for source, target in (
+        (here.rolled_back, there.rolled_back),
+        (here.current, there.current),
+        (here.generations, there.generations),
+        (here.corpus, there.corpus),
+    ):
         if source.exists():
             remove(target)
             with write_errors(target):

@@ -117,6 +117,12 @@ class LanceSnapshot:
     def counts(self) -> tuple[int, int]:
         return self._documents.document_count(), self._rows.count()
 
+    def files(self) -> list[str]:
+        """All that it is made of, relative to the store's folder; they stay as they are for as long as it is held."""
+        with reading(self._path):
+            tracked = self.dataset.tracked_files(min_version=self.version).read_all().to_pylist()
+        return sorted({row["path"] for row in tracked if row["version"] == self.version})
+
     def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.uint32]]:
         """The rows of these documents: by fragment, their offsets within it. What a delete is made of."""
         wanted = [name for name in document_ids if is_text(name)]

@@ -30,6 +30,8 @@ class Recalled:
     tokens: int  # computed by the embedder
     snapshot: StoreSnapshot  # of that version; for what else an answer shows of these documents
     query_remembered: bool = False  # the query's vector was not computed again
+    fresh_chunks: int = 0  # that were compared beside the generation
+    fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
 
 
 class Recall:
@@ -76,6 +78,8 @@ class Recall:
             tokens=embeddings.tokens,
             snapshot=view.snapshot,
             query_remembered=embeddings.remembered > 0,
+            fresh_chunks=view.delta_count,
+            fallback_from=view.fallback_from,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:

@@ -1,6 +1,6 @@
 """How does a collection get out of its data folder, and back into one?
 
-Out: one version, kept from clean-up while it is copied; its files, then the manifest. Whoever reads a place without a
+Out: one version, held while it is copied; its files, then the manifest. Whoever reads a place without a
 manifest reads no snapshot. Back: into a folder beside, every checksum compared, synced, opened, counted and indexed;
 only then may the caller show it. Both may be interrupted and started again.
 """
@@ -18,9 +18,9 @@ from retrieval.durable import DISK, FileFacts, SyncedTree, Syncer, facts_of, mak
 from retrieval.errors import SnapshotCorrupt, SnapshotExists, SnapshotNotFound, StoreCorrupt
 from retrieval.generation import publish
 from retrieval.integrity import faults
+from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.lance_store import NEXT_NUMBER, LanceStore
 from retrieval.layout import CollectionFolder
-from retrieval.pinned_version import PinnedVersion, pinned
 from retrieval.snapshot_manifest import CORPUS, FORMAT, MANIFEST, InstructionText, SnapshotManifest, read, written
 from retrieval.snapshot_place import UNFINISHED, Place
 
@@ -53,11 +53,12 @@ def take(
     Raises `SnapshotExists`, `StoreCorrupt` where what is stored is damaged, and what `place` raises.
     """
     _make_free(place)
-    with pinned(folder, store) as version, tempfile.TemporaryDirectory() as scratch:
+    with store.holding(), tempfile.TemporaryDirectory() as scratch:
+        version = store.snapshot()
         watcher.started("checking what is stored", None)
         _require_sound(version)
         files = _put_all(version, folder, place, Path(scratch), watcher)
-        documents, chunks = version.snapshot.counts()
+        documents, chunks = version.counts()
         manifest = SnapshotManifest(
             format=FORMAT,
             taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -66,7 +67,7 @@ def take(
             chunk_tokens=collection.chunk_tokens,
             instruction=instruction,
             reranker=collection.reranker,
-            store_version=version.snapshot.version,
+            store_version=version.version,
             documents=documents,
             chunks=chunks,
             files=files,
@@ -124,17 +125,17 @@ def _make_free(place: Place) -> None:
         place.remove(name)
 
 
-def _require_sound(version: PinnedVersion) -> None:
+def _require_sound(version: LanceSnapshot) -> None:
     """A snapshot of something damaged would push out an older one that is whole."""
-    wrong = list(islice(faults(version.snapshot), NAMED_MAX))
+    wrong = list(islice(faults(version), NAMED_MAX))
     if wrong:
         raise StoreCorrupt(f"{'; '.join(wrong)}. No snapshot was taken; an earlier one may be whole")
 
 
 def _put_all(
-    version: PinnedVersion, folder: CollectionFolder, place: Place, scratch: Path, watcher: Watcher
+    version: LanceSnapshot, folder: CollectionFolder, place: Place, scratch: Path, watcher: Watcher
 ) -> dict[str, FileFacts]:
-    sources = {CORPUS + file: folder.corpus / file for file in version.files}
+    sources = {CORPUS + file: folder.corpus / file for file in version.files()}
     numbers = scratch / NEXT_NUMBER  # a copy: the writer replaces the file, with numbers above all of this version
     numbers.write_bytes((folder.corpus / NEXT_NUMBER).read_bytes())
     sources[CORPUS + NEXT_NUMBER] = numbers

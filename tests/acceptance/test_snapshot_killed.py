@@ -13,10 +13,9 @@ from api.disk import Disk
 from api.snapshots import restore, snapshot
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import SnapshotNotFound
-from retrieval.lance_store import LanceStore
+from retrieval.generations import left_over
 from retrieval.snapshot import manifest_at
 from retrieval.snapshot_place import FolderPlace
-from tests.builders import DIMENSION
 from tests.dying import Processes, processes
 from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names
 
@@ -30,7 +29,7 @@ def dying() -> Iterator[Processes]:
 
 
 def test_a_killed_snapshot_is_none_and_can_be_taken_again(dying: Processes, tmp_path: Path) -> None:
-    """At every point: no manifest, the collection unharmed; the next one is whole, and no tag is left behind."""
+    """At every point: no manifest, the collection unharmed; the next one is whole."""
     disk = made(tmp_path / "data")
     expected = contents(disk, "docs")
     for at in count(1):
@@ -46,8 +45,6 @@ def test_a_killed_snapshot_is_none_and_can_be_taken_again(dying: Processes, tmp_
         assert manifest_at(FolderPlace(place)).documents == len(expected["hashes"])
         shutil.rmtree(place)
     assert at > 20
-    store = LanceStore.open(folder_of(disk, "docs").corpus, dimension=DIMENSION)
-    assert list(store.snapshot().dataset.tags.list()) == []
 
 
 @pytest.mark.parametrize("replacing", [False, True], ids=["restore", "replace"])
@@ -78,12 +75,9 @@ def test_a_killed_restore_shows_nothing_and_goes_on(*, dying: Processes, tmp_pat
             break
         restore(disk, DEFAULT_TENANT, "docs", place, embedder=IDENTITY, replace=True, watcher=Watched())
         assert contents(disk, "docs") == new
-        assert sorted(path.name for path in folder_of(disk, "docs").path.iterdir()) == [
-            "corpus.lance", "current", "generations", "lock",
-        ]  # fmt: skip
+        assert left_over(folder_of(disk, "docs")) == []
         shutil.rmtree(data)
     assert at > 30
     assert seen["new"] >= 1
     assert seen["old" if replacing else "none"] > 20
     assert not replacing or seen["none"] < 10  # the moment of the exchange
-    print(seen)

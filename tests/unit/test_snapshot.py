@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from api.disk import Disk
+from api.repair import repaired
 from api.snapshots import place_of, restore, snapshot
-from api.verify import verified
+from api.verify import NOT_IN_CATALOG, verified
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import (
     CollectionExists,
@@ -25,10 +26,10 @@ from retrieval.errors import (
     SnapshotNotFound,
     StoreCorrupt,
 )
-from retrieval.lance_store import LanceStore
-from retrieval.pinned_version import TAG_PREFIX, pinned
 from retrieval.snapshot_place import FolderPlace, S3Access
-from tests.builders import DIMENSION, written
+from retrieval.store import Store
+from retrieval.writer_lock import writing
+from tests.builders import written
 from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
 
 
@@ -48,11 +49,6 @@ def bring(disk: Disk, place: Path, name: str = "docs", *, replacing: bool = Fals
     )
 
 
-def tags_of(disk: Disk, name: str = "docs") -> list[str]:
-    store = LanceStore.open(folder_of(disk, name).corpus, dimension=DIMENSION)
-    return list(store.snapshot().dataset.tags.list())
-
-
 def test_everything_comes_back_by_value(tmp_path: Path) -> None:
     """Documents, chunk numbers, vectors to the bit, search results, facts; and it is sound, and can be written to."""
     disk, other = made(tmp_path / "data"), Disk.open(tmp_path / "other")
@@ -65,7 +61,6 @@ def test_everything_comes_back_by_value(tmp_path: Path) -> None:
         store_of(each, name).replace([written("new", "a new text", pieces=2)])
     assert contents(other, "again") == contents(disk, "docs")
     assert store_of(other, "again").snapshot().chunk_numbers()[-1] == before + 2
-    assert tags_of(disk) == []
 
 
 def test_the_one_who_waits_is_told_every_byte(tmp_path: Path) -> None:
@@ -244,24 +239,48 @@ def test_a_snapshot_beside_a_writer_is_exactly_one_version(tmp_path: Path) -> No
         assert all(check.fault is None for check in verified(disk))
 
 
-def test_a_version_stays_while_it_is_copied_and_no_longer(tmp_path: Path) -> None:
-    """Clean-up passes it over without an error; what somebody who died has left is removed by the next."""
-    disk = made(tmp_path / "data")
-    folder, store = folder_of(disk, "docs"), LanceStore.open(folder_of(disk, "docs").corpus, dimension=DIMENSION)
-    with pinned(folder, store) as version, pinned(folder, store):
-        assert len(tags_of(disk)) == 2
+@dataclass(slots=True)
+class WritesMeanwhile:
+    """Whenever something was copied, the collection is written to and cleaned up, as if hours had passed."""
+
+    store: Store
+    versions: Path
+    freed: list[int] = field(default_factory=list)
+
+    def started(self, doing: str, size: int | None) -> None: ...
+
+    def advanced(self, size: int) -> None:
         for number in range(3):
-            store.replace([written("d0", f"newer {number}")])
-        newest = store.snapshot().dataset
-        newest.cleanup_old_versions(older_than=timedelta(0), error_if_tagged_old_versions=False)
-        assert all((folder.corpus / file).is_file() for file in version.files)
-        assert version.snapshot.document("late").text.startswith("text")
-    assert tags_of(disk) == []
-    store.snapshot().dataset.tags.create(f"{TAG_PREFIX}dead", store.snapshot().version)
-    store.snapshot().dataset.tags.create("mine", store.snapshot().version)
-    with pinned(folder, store):
-        assert len(tags_of(disk)) == 2
-    assert tags_of(disk) == ["mine"]
+            self.store.replace([written("d0", f"newer {number}"), written("late", f"later {number}")])
+        for manifest in self.versions.glob("*.manifest"):
+            os.utime(manifest, (0.0, 0.0))
+        self.freed.append(self.store.clean_up())
+
+
+def test_a_version_stays_while_it_is_copied_and_no_longer(tmp_path: Path) -> None:
+    """Clean-up leaves it alone without an error, and takes it up again as soon as the copy is done."""
+    disk = made(tmp_path / "data")
+    store, expected = store_of(disk, "docs"), contents(disk, "docs")
+    meanwhile = WritesMeanwhile(store, folder_of(disk, "docs").corpus / "_versions")
+    snapshot(disk, DEFAULT_TENANT, "docs", FolderPlace(tmp_path / "place"), watcher=meanwhile)
+    assert len(meanwhile.freed) >= 6
+    assert set(meanwhile.freed) == {0}
+    assert store.clean_up() > 0
+    bring(disk, tmp_path / "place", "b")
+    assert contents(disk, "b") == expected
+
+
+def test_what_a_killed_restore_has_left_is_named_and_removed_but_not_from_one_that_runs(tmp_path: Path) -> None:
+    """In a collection that is there, and where there is none yet."""
+    disk = made(tmp_path / "data")
+    for name in ("docs", "coming"):
+        (folder_of(disk, name).restoring.corpus / "data").mkdir(parents=True)
+    with writing(folder_of(disk, "docs").restoring), writing(folder_of(disk, "coming").restoring):
+        assert repaired(disk, kept=2) == []
+    left = {(each.collection, each.found) for each in verified(disk) if each.part == "left over"}
+    assert left == {("docs", "restoring"), ("coming", NOT_IN_CATALOG)}
+    assert {each.did for each in repaired(disk, kept=2)} == {"removed restoring", "removed coming"}
+    assert [each for each in verified(disk) if each.part == "left over"] == []
 
 
 @pytest.mark.parametrize(
