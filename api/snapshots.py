@@ -45,8 +45,10 @@ def place_of(target: str, access: S3Access) -> Place:
 
 
 def snapshot(disk: Disk, tenant: str, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
-    """Raises `CollectionNotFound`, and what `take` raises."""
+    """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
     collection = disk.catalog.collection(tenant, name)
+    if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
+        raise InvalidRequest(f"{place.name} lies in the data folder, and would be lost with it; name another place")
     return take(
         collection,
         disk.layout.collection(tenant, name),

@@ -71,15 +71,22 @@ def read(content: bytes, *, origin: str) -> SnapshotManifest:
         raise SnapshotCorrupt(f"{origin}: {MANIFEST} is not what was written")
     if fields.get("format") != FORMAT:
         raise SnapshotCorrupt(f"{origin}: format {fields.get('format')} is not known to this version of winnow")
-    chosen = fields.pop("instruction")
-    embedder, files = EmbedderIdentity(**fields.pop("embedder")), fields.pop("files")
-    for name in files:
+    try:
+        manifest = _manifest_of(fields)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SnapshotCorrupt(f"{origin}: {MANIFEST} does not describe a snapshot") from error
+    for name in manifest.files:
         _require_inside(name, origin)
+    return manifest
+
+
+def _manifest_of(fields: dict[str, Any]) -> SnapshotManifest:
+    chosen = fields.pop("instruction")
     return SnapshotManifest(
-        **fields,
-        embedder=embedder,
+        embedder=EmbedderIdentity(**fields.pop("embedder")),
         instruction=InstructionText(**chosen) if chosen else None,
-        files={name: FileFacts(**facts) for name, facts in files.items()},
+        files={name: FileFacts(**facts) for name, facts in fields.pop("files").items()},
+        **fields,
     )
 
 

@@ -64,20 +64,20 @@ class FolderPlace:
     """A folder of this machine. Implements `Place`."""
 
     def __init__(self, root: Path, *, syncer: Syncer = DISK) -> None:
-        self._root = root
+        self.root = root
         self._syncer = syncer
 
     @property
     def name(self) -> str:
-        return str(self._root)
+        return str(self.root)
 
     def names(self) -> list[str]:
-        if self._root.exists() and not self._root.is_dir():
-            raise SnapshotNotFound(f"{self._root} is a file; a snapshot is a folder")
-        return sorted(path.relative_to(self._root).as_posix() for path in self._root.rglob("*") if path.is_file())
+        if self.root.exists() and not self.root.is_dir():
+            raise SnapshotNotFound(f"{self.root} is a file; a snapshot is a folder")
+        return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
 
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
-        target = self._root / name
+        target = self.root / name
         beside = target.with_name(target.name + UNFINISHED)
         make_folder(target.parent, syncer=self._syncer)
         with write_errors(target), source.open("rb") as reading, beside.open("wb") as writing:
@@ -90,14 +90,14 @@ class FolderPlace:
 
     def get(self, name: str, target: Path, advanced: Advanced) -> FileFacts:
         try:
-            reading = (self._root / name).open("rb")
+            reading = (self.root / name).open("rb")
         except OSError as error:
             raise SnapshotCorrupt(f"{self.name}: {name} cannot be read ({error.strerror})") from error
         with reading, write_errors(target), target.open("wb") as writing:
             return _copy(reading, writing, advanced)
 
     def remove(self, name: str) -> None:
-        remove(self._root / name)
+        remove(self.root / name)
 
 
 def _copy(reading: BinaryIO, writing: BinaryIO, advanced: Advanced) -> FileFacts:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
@@ -56,6 +59,18 @@ def test_no_name_leads_out_of_the_folder(name: str) -> None:
     """A snapshot may come from somebody else, checksums and all."""
     with pytest.raises(SnapshotCorrupt, match="no name of a file in a snapshot"):
         read(written(replace(MANIFEST, files={name: FileFacts(bytes=0, sha256="")})), origin="here")
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"format": FORMAT}, asdict(MANIFEST) | {"more": 1}, asdict(MANIFEST) | {"files": []}]
+)
+def test_what_has_the_right_checksum_may_still_be_no_manifest(fields: dict[str, Any]) -> None:
+    """Whoever wrote it: it is refused, and nothing of it is used."""
+    text = (json.dumps(fields, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode()
+    document = {"sha256": hashlib.sha256(text).hexdigest(), "snapshot": fields}
+    content = (json.dumps(document, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode()
+    with pytest.raises(SnapshotCorrupt, match=r"does not describe a snapshot|format None"):
+        read(content, origin="here")
 
 
 def test_a_later_format_is_refused() -> None:
