@@ -66,7 +66,7 @@ def search(
         int | None, typer.Option(metavar="N", help="With --group-by-document: its N best chunks; all candidates else.")
     ] = None,
     neighbours: Annotated[
-        int, typer.Option(metavar="N", help="Show N chunks before and after each result, no text twice.")
+        int, typer.Option(metavar="N", help="Add N chunks before and after each result, in a terminal and with --json.")
     ] = 0,
     explain: Annotated[bool, switch("--explain", said="With --json: every candidate in both orders.")] = False,
     timeout_ms: TimeoutMs = None,
