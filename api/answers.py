@@ -7,15 +7,19 @@ vector search. A test holds the bodies against the models.
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.search import Answer, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
+from retrieval.neighbours import Context
 
 Json = dict[str, Any]
+Contexts: TypeAlias = Mapping[int, Context]  # by chunk number
 
 
 class Said(BaseModel):
@@ -32,6 +36,21 @@ class ChunkPlace(Said):
     end: int
 
 
+class ExtractSaid(Said):
+    """A part of the document's text: characters (code points), half-open."""
+
+    start: int
+    end: int
+    text: str
+
+
+class ContextSaid(Said):
+    """What stands directly around a chunk; null where there is nothing, or nothing that this answer has not shown."""
+
+    before: ExtractSaid | None
+    after: ExtractSaid | None
+
+
 class OtherChunk(Said):
     """A further chunk of a grouped result's document."""
 
@@ -41,6 +60,7 @@ class OtherChunk(Said):
     similarity: float | None
     recall_rank: int
     relevance: float | None
+    context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
 
 
 class SearchResult(Said):
@@ -58,6 +78,7 @@ class SearchResult(Said):
     recall_rank: int
     relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
     truncated: bool = Field(description="The judge read only the beginning.")
+    context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
     other_chunks: list[OtherChunk] | None = Field(default=None, description="Only with group_by_document.")
 
 
@@ -171,7 +192,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "degraded": None
         if answer.degraded is None
         else {"stage": answer.degraded.stage, "reason": answer.degraded.reason.value},
-        "results": [_result(result, grouped=grouped) for result in answer.results],
+        "results": [_result(result, answer.contexts, grouped=grouped) for result in answer.results],
         "timings_ms": {
             "embed": round(recalled.embed_ms, 3),
             "recall": round(recalled.recall_ms, 3),
@@ -204,7 +225,7 @@ def _filtered(filtered: Filtered) -> Json:
     return {"matching": filtered.matching, "of": filtered.of, "way": filtered.way.value}
 
 
-def _result(result: Result, *, grouped: bool) -> Json:
+def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
     ranked, chunk = result.best, result.best.candidate.chunk
     body: Json = {
         "rank": result.rank,
@@ -219,11 +240,12 @@ def _result(result: Result, *, grouped: bool) -> Json:
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
         "truncated": ranked.truncated,
+        **_context(ranked, contexts),
     }
-    return body | {"other_chunks": [_other(other) for other in result.others]} if grouped else body
+    return body | {"other_chunks": [_other(other, contexts) for other in result.others]} if grouped else body
 
 
-def _other(ranked: Ranked) -> Json:
+def _other(ranked: Ranked, contexts: Contexts) -> Json:
     return {
         "chunk": _place(ranked),
         "text": ranked.candidate.chunk.text,
@@ -231,7 +253,14 @@ def _other(ranked: Ranked) -> Json:
         "similarity": ranked.candidate.similarity,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
+        **_context(ranked, contexts),
     }
+
+
+def _context(ranked: Ranked, contexts: Contexts) -> Json:
+    """Nothing where none was asked for."""
+    context = contexts.get(ranked.candidate.chunk.number)
+    return {} if context is None else {"context": asdict(context)}
 
 
 def _place(ranked: Ranked) -> Json:

@@ -23,9 +23,11 @@ from rerank.known_answers import KnownAnswers
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from retrieval.embedder import Embedder
+from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.known_vectors import KnownVectors
 from retrieval.model_folder import find_model
+from retrieval.pooled_embedder import identity_of
+from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
@@ -115,6 +117,14 @@ def load_embedding(settings: Settings) -> Embedding:
         device=embedder.runs_on.partition(" ")[0],
         pool=pool,
     )
+
+
+def embedder_identity(settings: Settings) -> EmbedderIdentity:
+    """What `load_embedding` would load; of a Qwen3 model its weights need not be read for it. Raises the same."""
+    folder = find_model(settings.embed_model, kind="embedder")
+    if folder.model_type == QWEN:
+        return identity_of(folder, QwenConfig.read(folder.path), dimension=settings.embed_dimension)
+    return load_embedding(settings).embedder.identity
 
 
 def load_reranker(settings: Settings, *, found_by: str | None = None, cache: JudgementCache | None = None) -> Judging:

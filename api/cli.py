@@ -17,6 +17,7 @@ from api.cli_generations import generations
 from api.cli_index import index
 from api.cli_search import rerank, search
 from api.cli_serve import serve
+from api.cli_snapshot import restore, snapshot
 from api.cli_vllm import vllm_command
 from api.exits import Exit
 from api.flags import switch
@@ -70,6 +71,8 @@ for command, name in (
     (vllm_command, "vllm-command"),
     (evaluate, "eval"),
     (verify, "verify"),
+    (snapshot, "snapshot"),
+    (restore, "restore"),
     (doctor, "doctor"),
     (demo, "demo"),
 ):

@@ -66,6 +66,7 @@ class Indexing:
     ) -> IndexReport:
         """To the end. Raises what stopped it; the same run again goes on from there. Holds the writer's lock."""
         with writing(opened.folder):
+            self._collections.require_still(opened)
             return await index_corpus(
                 corpus=corpus,
                 store=opened.store,

@@ -183,6 +183,7 @@ class Ingest:
             await asyncio.to_thread(lock.__enter__)
             with contextlib.ExitStack() as held:
                 held.push(lock)
+                await asyncio.to_thread(self._collections.require_still, opened)
                 yield
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from api.disk import Disk
 from retrieval.catalog import Collection
 from retrieval.embedder import Embedder, EmbedderIdentity
-from retrieval.errors import ModelMismatch
+from retrieval.errors import CollectionBusy, ModelMismatch
 from retrieval.layout import CollectionFolder
 from retrieval.query_cache import CachedQueries, QueryCache
 from retrieval.recall import Recall
@@ -57,6 +57,15 @@ class OpenCollections:
     def opened(self) -> tuple[OpenCollection, ...]:
         """Those that somebody has asked for, in that order. Does not block."""
         return tuple(self._open.values())
+
+    def require_still(self, opened: OpenCollection) -> None:
+        """Raises `CollectionBusy` where another one has taken its place, `CollectionNotFound` where it was removed.
+
+        For who has waited for the lock: what was opened before must not write to what is there now.
+        """
+        mine = opened.collection
+        if self._disk.catalog.collection(mine.tenant, mine.name).created_at != mine.created_at:
+            raise CollectionBusy(f"{mine.name} has just been replaced")
 
     def recall_of(self, collection: Collection) -> Recall:
         return self.get(collection.tenant, collection.name).recall

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.disk import BUSY_SECONDS_MAX, Disk, remove_folders
+from api.disk import BUSY_SECONDS_MAX, Disk
 from api.terminal import counted
 from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.durable import remove
 from retrieval.errors import StorageError
 from retrieval.generation import current_name
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
-from retrieval.writer_lock import writing
+from retrieval.writer_lock import is_written, writing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +39,11 @@ def repaired(disk: Disk, *, kept: int) -> list[Repair]:
 
 
 def strangers(disk: Disk) -> list[Path]:
-    """What lies among the collections and is in no catalog: what a removal that was killed has left, or whoever."""
+    """What lies among the collections and is in no catalog: what a removal or a restore that was killed has left."""
     folder = disk.layout.collections(DEFAULT_TENANT)
     known = {each.name for each in disk.catalog.collections(DEFAULT_TENANT)}
-    return sorted(path for path in folder.iterdir() if path.name not in known) if folder.is_dir() else []
+    unknown = [path for path in folder.iterdir() if path.name not in known] if folder.is_dir() else []
+    return sorted(path for path in unknown if not is_written(CollectionFolder(path).restoring))
 
 
 def _collection(disk: Disk, collection: Collection, kept: int) -> Iterator[Repair]:
@@ -79,5 +81,5 @@ def _is_torn(folder: CollectionFolder) -> bool:
 def _removed_strangers(disk: Disk) -> Iterator[Path]:
     for path in strangers(disk):
         if path.is_dir() and (path.name.startswith(".") or not CollectionFolder(path).corpus.exists()):
-            remove_folders(path)
+            remove(path)
             yield path

@@ -28,6 +28,7 @@ from retrieval.catalog import Catalog, Collection
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.filters import Filter
+from retrieval.neighbours import Context, contexts
 from retrieval.recall import Recalled
 from retrieval.records import Candidate
 
@@ -87,6 +88,8 @@ class Question:
     instruction: str | NamedInstruction | None = None
     min_relevance: float | None = None  # only where somebody judged
     group_by_document: bool = False
+    chunks_per_document: int | None = None  # shown of each, the best; only where grouped; None is all candidates
+    neighbours: int = 0  # chunks of context shown on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
 
@@ -137,6 +140,7 @@ class Answer:
     ranking: Ranking  # all candidates, in their final order
     degraded: Degraded | None
     results: tuple[Result, ...]
+    contexts: Mapping[int, Context]  # by chunk number, of everything in `results`; empty where none was asked for
     rerank_ms: float | None  # None where no judge was called
     total_ms: float
 
@@ -145,7 +149,14 @@ class FindsCandidates(Protocol):
     """Stage one of one collection (retrieval.recall.Recall)."""
 
     async def find(
-        self, query: str, *, width: int, task: str, where: Filter | None = None, deadline: Deadline
+        self,
+        query: str,
+        *,
+        width: int,
+        documents: int = 0,
+        task: str,
+        where: Filter | None = None,
+        deadline: Deadline,
     ) -> Recalled: ...
 
 
@@ -180,6 +191,7 @@ class Search:
         recalled = await recall.find(
             question.query,
             width=self._width(question),
+            documents=question.top_k if question.group_by_document else 0,
             task=DEFAULT_TASK,
             where=question.where,
             deadline=deadline,
@@ -187,6 +199,7 @@ class Search:
         ranking, degraded, rerank_ms = await self._judge(
             question, collection.reranker, recalled.candidates, instruction.text, deadline
         )
+        results = _results(question, ranking)
         return Answer(
             id=f"req_{uuid.uuid4().hex}",
             collection=question.collection,
@@ -194,7 +207,8 @@ class Search:
             recalled=recalled,
             ranking=ranking,
             degraded=degraded,
-            results=_results(question, ranking),
+            results=results,
+            contexts=await asyncio.to_thread(_contexts, question, recalled, results) if question.neighbours else {},
             rerank_ms=rerank_ms,
             total_ms=_milliseconds_since(started),
         )
@@ -290,8 +304,17 @@ def _results(question: Question, ranking: Ranking) -> tuple[Result, ...]:
     groups = _by_document(shown) if question.group_by_document else [[ranked] for ranked in shown]
     return tuple(
         Result(rank=rank, best=best, others=tuple(others))
-        for rank, (best, *others) in enumerate(groups[: question.top_k], start=1)
+        for rank, (best, *others) in enumerate(
+            (group[: question.chunks_per_document] for group in groups[: question.top_k]), start=1
+        )
     )
+
+
+def _contexts(question: Question, recalled: Recalled, results: Sequence[Result]) -> Mapping[int, Context]:
+    """From the very version that was searched; blocks."""
+    shown = [each.candidate.chunk for result in results for each in (result.best, *result.others)]
+    found = contexts(recalled.snapshot, shown, reach=question.neighbours)
+    return {chunk.number: context for chunk, context in zip(shown, found, strict=True)}
 
 
 def _relevant_enough(ranking: Ranking, least: float | None) -> Sequence[Ranked]:

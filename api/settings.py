@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from retrieval.snapshot_place import S3Access
 
 Quantization = Literal["none", "fp8"]
 Front = Literal["winnow", "vllm"]
@@ -291,6 +292,34 @@ def load(
         elif row.name in filed:
             chosen[row.name] = _parsed(row, filed[row.name], origin=f"{row.name} in {config}")
     return Settings(**chosen)
+
+
+def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
+    """How S3 is reached: by the variables that AWS's own tools read, so that who has set those has set this.
+
+    What they leave open (no key, say) the object store looks for as those tools do: profiles, roles of the machine.
+    Raises `SettingInvalid`.
+    """
+    environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
+
+    def first(*names: str) -> str | None:
+        return next((environment[name] for name in names if environment.get(name)), None)
+
+    endpoint = first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    try:
+        endpoint = None if endpoint is None else _url(endpoint)
+    except ValueError as error:
+        raise SettingInvalid(f"AWS_ENDPOINT_URL: {error}") from None  # it may hold a password
+    access = S3Access(
+        endpoint=endpoint,
+        region=first("AWS_REGION", "AWS_DEFAULT_REGION"),
+        key_id=first("AWS_ACCESS_KEY_ID"),
+        secret=first("AWS_SECRET_ACCESS_KEY"),
+        session_token=first("AWS_SESSION_TOKEN"),
+    )
+    if (access.key_id is None) != (access.secret is None):
+        raise SettingInvalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set together or not at all")
+    return access
 
 
 def _named_config(environment: Mapping[str, str]) -> Path | None:

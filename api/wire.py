@@ -32,6 +32,7 @@ from retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     DOCUMENT_ID_CHARACTERS_MAX,
     INSTRUCTION_CHARACTERS_MAX,
+    NEIGHBOURS_MAX,
     QUERY_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
     TIMEOUT_MS_MAX,
@@ -139,7 +140,18 @@ class SearchBody(Strict):
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Leaves out what was judged below it; not applied where nobody judged."
     )
-    group_by_document: bool = Field(default=False, description="One result per document, its other chunks beneath.")
+    group_by_document: bool = Field(
+        default=False,
+        description="One result per document, its other chunks beneath. It is looked further than `candidates` chunks, "
+        "though no more are judged, until there are top_k documents.",
+    )
+    chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
+        default=None,
+        description="Only with group_by_document: so many of its chunks, the best; all candidates unless given.",
+    )
+    neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX)] = Field(
+        default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
+    )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
     explain: bool = Field(
@@ -148,9 +160,11 @@ class SearchBody(Strict):
     )
 
     @model_validator(mode="after")
-    def _judged_where_cut(self) -> SearchBody:
+    def _fits_together(self) -> SearchBody:
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it nothing has a relevance")
+        if self.chunks_per_document is not None and not self.group_by_document:
+            raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self
 
     def question(self, tenant: str) -> Question:
@@ -171,6 +185,8 @@ class SearchBody(Strict):
             instruction=instruction,
             min_relevance=self.min_relevance,
             group_by_document=self.group_by_document,
+            chunks_per_document=self.chunks_per_document,
+            neighbours=self.neighbours,
             on_rerank_failure=self.on_rerank_failure,
         )
 

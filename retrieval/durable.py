@@ -7,7 +7,9 @@ second sync would succeed over nothing.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +38,21 @@ class DiskSyncer:
 
 
 DISK = DiskSyncer()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file must be."""
+
+    bytes: int
+    sha256: str
+
+
+def facts_of(path: Path) -> FileFacts:
+    """What lies there. Raises `OSError`."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
 
 
 class StrictSyncer:
@@ -81,6 +98,15 @@ def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
         path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
         syncer.sync(folder.parent)
+
+
+def remove(path: Path) -> None:
+    """The file or the folder with all that is in it; nothing where there is nothing."""
+    with write_errors(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:

@@ -28,7 +28,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from retrieval.durable import DISK, Syncer, make_folder, write_errors, write_file
+from retrieval.durable import DISK, FileFacts, Syncer, facts_of, make_folder, write_errors, write_file
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, GenerationCorrupt, ModelMismatch
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
@@ -46,14 +46,6 @@ _MANIFEST: Final = "manifest.json"
 _MANIFEST_SUM: Final = "manifest.sha256"
 _NAME: Final = re.compile(r"g(\d{6,})")
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileFacts:
-    """What a file of a generation must be."""
-
-    bytes: int
-    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,9 +293,7 @@ def _size(path: Path) -> int:
 
 def _facts(path: Path) -> FileFacts:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-            return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
+        return facts_of(path)
     except OSError as error:
         raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error
 

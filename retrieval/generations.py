@@ -25,7 +25,7 @@ from retrieval.generation import Manifest, current_name, examined, names, ordina
 from retrieval.layout import CollectionFolder
 from retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 from retrieval.store import StoreSnapshot
-from retrieval.writer_lock import folding, pointing
+from retrieval.writer_lock import folding, is_written, pointing
 
 RETIRED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # what a generation may still be read for once it is not current
 
@@ -160,7 +160,8 @@ def left_over(folder: CollectionFolder) -> list[Path]:
     """Files and folders that nothing refers to: a process that was killed left them, or somebody put them there."""
     if not folder.path.is_dir():
         return []
-    ours = [path for path in folder.path.iterdir() if path.name not in _KNOWN]
+    used = {folder.restoring.path.name} if is_written(folder.restoring) else set()
+    ours = [path for path in folder.path.iterdir() if path.name not in _KNOWN | used]
     if not folder.generations.is_dir():
         return sorted(ours)
     known = set(names(folder)) - set(_never_current(folder))

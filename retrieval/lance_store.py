@@ -51,7 +51,7 @@ SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan 
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
-_NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
+NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
 _LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
 _MANIFEST_END: Final = b"LANC"
@@ -68,7 +68,7 @@ class LanceStore:
         self._path = path
         self._dimension = dimension
         self._syncer = StrictSyncer(syncer)
-        self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=self._syncer)
+        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer)
         self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), syncer=self._syncer)
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
@@ -78,7 +78,7 @@ class LanceStore:
     @classmethod
     def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
         """An empty store. What an interrupted `create` left is completed; a store that is there is opened."""
-        numbers = path / _NEXT_NUMBER
+        numbers = path / NEXT_NUMBER
         if numbers.exists():  # it is written last
             return cls.open(path, dimension=dimension, syncer=syncer)
         make_folder(path, syncer=syncer)

@@ -11,6 +11,8 @@ ROOT/
     current.lock                          held for the moment in which `current` moves
     fold.lock                             held by the one process that builds a generation
     rejects.jsonl                         records of the last run that could not be taken
+    restoring/                            a collection on its way in: the same files, until they are whole
+    replaced/                             what it took the place of, until that is done
 """
 
 from __future__ import annotations
@@ -64,6 +66,14 @@ class CollectionFolder:
     def removed(self) -> Path:
         """Where the folder goes while its files are removed; no collection can have such a name."""
         return self.path.with_name(f".{self.path.name}.removed")
+
+    @property
+    def restoring(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "restoring")
+
+    @property
+    def replaced(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "replaced")
 
     @property
     def rejects(self) -> Path:

@@ -7,6 +7,7 @@ from typing import Final
 QUERY_CHARACTERS_MAX: Final = 8_192  # characters; a longer "query" is a document, and would crowd out what is judged
 INSTRUCTION_CHARACTERS_MAX: Final = 4_096  # characters; it is repeated in every prompt
 TOP_K_MAX: Final = 200  # results; more is an export, not an answer
+NEIGHBOURS_MAX: Final = 10  # chunks on either side of a hit; at 256 tokens each, a chapter around it
 CANDIDATES_MAX: Final = 1_000  # candidates; the most that one request may send to stage two
 RERANK_DOCUMENTS_MAX: Final = 1_000  # documents of one POST /v1/rerank; Cohere's clients are advised the same
 RERANK_TOKENS_WAITING_MAX: Final = 250_000  # tokens not yet judged in this process; a minute of two cores

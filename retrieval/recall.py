@@ -12,8 +12,10 @@ from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters import Filter
+from retrieval.grouping import nearest_of_documents
 from retrieval.records import Candidate, Vectors
 from retrieval.searchable import Searchable, View
+from retrieval.store import StoreSnapshot
 from retrieval.vector_index import Hits
 
 
@@ -28,6 +30,7 @@ class Recalled:
     recall_ms: float
     fetch_ms: float
     tokens: int  # computed by the embedder
+    snapshot: StoreSnapshot  # of that version; for what else an answer shows of these documents
     query_remembered: bool = False  # the query's vector was not computed again
     filtered: Filtered | None = None  # how the filter was answered; None where there was none
     fresh_chunks: int = 0  # that were compared beside the generation
@@ -46,11 +49,14 @@ class Recall:
         query: str,
         *,
         width: int,
+        documents: int = 0,
         task: str = DEFAULT_TASK,
         where: Filter | None = None,
         deadline: Deadline | None = None,
     ) -> Recalled:
         """The `width` nearest chunks that match the filter, fewer only where the collection has fewer.
+
+        With `documents` the farthest of them make room, if need be, so that there are as many different documents.
 
         Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `DeadlineExceeded`
         before a stage that would start too late and while a query is embedded, and what the embedder raises. Without a
@@ -61,8 +67,11 @@ class Recall:
         began = time.perf_counter()
         embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
-        _require_time(until, "recall")
-        view, hits, filtered = await asyncio.to_thread(self._search, embeddings.vectors[0], width, where)
+        view = await asyncio.to_thread(self._searchable.view)
+        vector = embeddings.vectors[0]
+        hits, filtered = await asyncio.to_thread(
+            _search, view, vector, width=width, documents=documents, where=where, deadline=until
+        )
         recalled = time.perf_counter()
         _require_time(until, "fetching texts")
         candidates = await asyncio.to_thread(_fetch, view, hits)
@@ -75,6 +84,7 @@ class Recall:
             recall_ms=1000.0 * (recalled - embedded),
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
+            snapshot=view.snapshot,
             query_remembered=embeddings.remembered > 0,
             filtered=filtered,
             fresh_chunks=view.delta_count,
@@ -89,11 +99,30 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(self, vector: Vectors, width: int, where: Filter | None) -> tuple[View, Hits, Filtered | None]:
-        view = self._searchable.view()
+
+def _search(
+    view: View, vector: Vectors, *, width: int, documents: int, where: Filter | None, deadline: Deadline
+) -> tuple[Hits, Filtered | None]:
+    filtered: Filtered | None = None
+
+    def nearest(k: int) -> Hits:
+        nonlocal filtered
+        _require_time(deadline, "recall")
         if where is None:
-            return view, view.search(vector, width), None
-        return view, *view.search_where(vector, width, where)
+            return view.search(vector, k)
+        hits, filtered = view.search_where(vector, k, where)
+        return hits
+
+    if not documents:
+        hits = nearest(width)
+        return hits, filtered
+    hits = nearest_of_documents(
+        nearest,
+        lambda numbers: view.snapshot.document_ids(numbers.tolist()),
+        width=width,
+        documents=documents,
+    )
+    return hits, filtered
 
 
 def _fetch(view: View, hits: Hits) -> tuple[Candidate, ...]:

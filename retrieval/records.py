@@ -91,6 +91,17 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A chunk without what each chunk repeats of its document: enough to read on around it."""
+
+    number: int
+    document_id: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
     """A document on its way into the store: where it is cut, and one vector for each piece."""
 

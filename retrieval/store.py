@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.filters import Filter
-from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
+from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,14 @@ class StoreSnapshot(Protocol):
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         """The chunks of these numbers, in the order asked for; a number that is not live is left out."""
+        ...
+
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        """As `chunks`, without title, URL and metadata, which each chunk repeats."""
+        ...
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        """As `chunks`, but only whose they are: cheap for thousands of them."""
         ...
 
     def document(self, document_id: str) -> Document:

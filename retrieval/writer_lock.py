@@ -52,6 +52,18 @@ def pointing(folder: CollectionFolder) -> Iterator[None]:
         yield
 
 
+def is_written(folder: CollectionFolder) -> bool:
+    """Whether somebody holds the collection's lock just now."""
+    try:
+        handle = os.open(folder.lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _is_locked(handle)
+    finally:
+        os.close(handle)
+
+
 @contextmanager
 def _held(path: Path, *, wait_seconds: float, busy: str) -> Iterator[None]:
     handle = _acquired(path, until=time.monotonic() + wait_seconds, busy=busy)

@@ -24,8 +24,9 @@ from retrieval.durable import write_errors
 from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
 from retrieval.filters import Filter
+from retrieval.grouping import spread
 from retrieval.recall import Recalled
-from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
+from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
 from retrieval.store import VectorBatch
 from tests.filter_oracle import matches, require_known, with_kinds_of
 
@@ -56,6 +57,15 @@ class MemorySnapshot:
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
+
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        return [
+            Piece(number=each.number, document_id=each.document_id, start=each.start, end=each.end, text=each.text)
+            for each in self.chunks(numbers)
+        ]
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        return [each.document_id for each in self.chunks(numbers)]
 
     def document(self, document_id: str) -> Document:
         if document_id not in self.documents:
@@ -229,14 +239,28 @@ class ScriptedRecall:
         self.filters: list[Filter | None] = []  # likewise
 
     async def find(
-        self, query: str, *, width: int, task: str, deadline: Deadline, where: Filter | None = None
+        self,
+        query: str,
+        *,
+        width: int,
+        documents: int = 0,
+        task: str,
+        where: Filter | None = None,
+        deadline: Deadline,
     ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
         self.filters.append(where)
+        found = list(self._candidates())
+        owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(
-            candidates=tuple(self._candidates())[:width],
+            candidates=tuple(found[place] for place in spread(owners, width=width, documents=documents)),
+            snapshot=MemorySnapshot(
+                version=7,
+                documents=MappingProxyType({}),
+                stored=MappingProxyType({each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}),
+            ),
             generation="g000001",
             store_version=7,
             embed_ms=1.0,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, FurtherReranker, Settings, load, rows
+from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, FurtherReranker, Settings, load, rows, s3_access
 from retrieval.errors import SettingInvalid
+from retrieval.snapshot_place import S3Access
 
 
 def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -157,3 +158,41 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
 def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
     assert [row.name for row in rows() if row.flag is None] == ["cache_secret", "api_key"]
+
+
+def test_s3_is_reached_by_the_variables_of_aws() -> None:
+    """The special one before the general one, as AWS's own tools have it; an empty one is none."""
+    assert s3_access({"AWS_PROFILE": "x", "AWS_REGION": ""}) == S3Access()
+    said = s3_access(
+        {
+            "AWS_ACCESS_KEY_ID": "k",
+            "AWS_SECRET_ACCESS_KEY": "s",
+            "AWS_SESSION_TOKEN": "t",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": "http://one:9000",
+            "AWS_ENDPOINT_URL_S3": "https://two/",
+        }
+    )
+    assert said == S3Access(
+        endpoint="https://two",
+        region="eu-west-1",
+        key_id="k",
+        secret="s",  # noqa: S106
+        session_token="t",  # noqa: S106
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "hidden"}, "set together or not at all"),
+        ({"AWS_SECRET_ACCESS_KEY": "hidden"}, "set together or not at all"),
+        ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL: it is not like"),
+        ({"AWS_ENDPOINT_URL": "http://me:hidden@host"}, "AWS_ENDPOINT_URL: it may have no user"),
+    ],
+)
+def test_half_a_key_and_a_wrong_address_are_refused_unrepeated(environment: dict[str, str], said: str) -> None:
+    """A clear word now is better than a refusal of the store's; a secret stays one."""
+    with pytest.raises(SettingInvalid, match=said) as caught:
+        s3_access(environment)
+    assert "hidden" not in str(caught.value)
