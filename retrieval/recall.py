@@ -12,14 +12,15 @@ from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters import Filter
+from retrieval.hybrid_search import Proposal, proposal
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate, Vectors
 from retrieval.searchable import Searchable, View
-from retrieval.vector_index import Hits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """The candidates of one query, nearest first, and what finding them took."""
+    """The candidates of one query, best first, and what finding them took."""
 
     candidates: tuple[Candidate, ...]
     generation: str | None  # None: no generation is open, everything was compared from the store
@@ -30,6 +31,8 @@ class Recalled:
     tokens: int  # computed by the embedder
     query_remembered: bool = False  # the query's vector was not computed again
     filtered: Filtered | None = None  # how the filter was answered; None where there was none
+    mode: RecallMode = RecallMode.DENSE
+    lexical_ms: float | None = None  # of `recall_ms`: the search by words; None where there was none
 
 
 class Recall:
@@ -46,13 +49,14 @@ class Recall:
         width: int,
         task: str = DEFAULT_TASK,
         where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
         deadline: Deadline | None = None,
     ) -> Recalled:
-        """The `width` nearest chunks that match the filter, fewer only where the collection has fewer.
+        """The `width` best chunks that match the filter, fewer only where there are fewer.
 
-        Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `DeadlineExceeded`
-        before a stage that would start too late and while a query is embedded, and what the embedder raises. Without a
-        deadline it takes as long as it takes.
+        Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `WordsNotIndexed`
+        where words are asked for and were never indexed, `DeadlineExceeded` before a stage that would start too late
+        and while a query is embedded, and what the embedder raises. Without a deadline it takes as long as it takes.
         """
         until = deadline or Deadline.never()
         _require_time(until, "embedding")
@@ -60,10 +64,11 @@ class Recall:
         embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
         _require_time(until, "recall")
-        view, hits, filtered = await asyncio.to_thread(self._search, embeddings.vectors[0], width, where)
+        vector = embeddings.vectors[0]
+        view, found = await asyncio.to_thread(self._search, vector, query, mode=mode, width=width, where=where)
         recalled = time.perf_counter()
         _require_time(until, "fetching texts")
-        candidates = await asyncio.to_thread(_fetch, view, hits)
+        candidates = await asyncio.to_thread(_fetch, view, found)
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
@@ -74,7 +79,9 @@ class Recall:
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
             query_remembered=embeddings.remembered > 0,
-            filtered=filtered,
+            filtered=found.filtered,
+            mode=mode,
+            lexical_ms=found.lexical_ms,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:
@@ -85,20 +92,28 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(self, vector: Vectors, width: int, where: Filter | None) -> tuple[View, Hits, Filtered | None]:
+    def _search(
+        self, vector: Vectors, query: str, *, mode: RecallMode, width: int, where: Filter | None
+    ) -> tuple[View, Proposal]:
         view = self._searchable.view()
-        if where is None:
-            return view, view.search(vector, width), None
-        return view, *view.search_where(vector, width, where)
+        return view, proposal(view, vector, query, mode=mode, width=width, where=where)
 
 
-def _fetch(view: View, hits: Hits) -> tuple[Candidate, ...]:
-    """The hits with their texts, from the very version of the store that they were checked against."""
-    chunks = view.snapshot.chunks(hits.numbers.tolist())
-    assert len(chunks) == len(hits.numbers), "a view answers with live chunks only. This is a bug."
+def _fetch(view: View, found: Proposal) -> tuple[Candidate, ...]:
+    """The chunks with their texts, from the very version of the store that they were checked against."""
+    chunks = view.snapshot.chunks(found.numbers.tolist())
+    assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
+    scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()
+    figures = zip(found.similarities.tolist(), found.lexical_scores.tolist(), scores, strict=True)
     return tuple(
-        Candidate(chunk=chunk, recall_rank=rank, similarity=float(similarity))
-        for rank, (chunk, similarity) in enumerate(zip(chunks, hits.similarities, strict=True), start=1)
+        Candidate(
+            chunk=chunk,
+            recall_rank=rank,
+            similarity=similarity,
+            lexical_score=None if math.isnan(lexical_score) else lexical_score,
+            recall_score=score,
+        )
+        for rank, (chunk, (similarity, lexical_score, score)) in enumerate(zip(chunks, figures, strict=True), start=1)
     )
 
 
