@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api.search import Answer, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
+from retrieval.recall_mode import RecallMode
 
 Json = dict[str, Any]
 
@@ -39,6 +40,7 @@ class OtherChunk(Said):
     text: str
     score: float | None
     similarity: float | None
+    lexical_score: float | None
     recall_rank: int
     relevance: float | None
 
@@ -54,7 +56,10 @@ class SearchResult(Said):
     url: str | None
     text: str
     metadata: dict[str, Any]
-    similarity: float | None = Field(description="Stage one: cosine in [-1, 1].")
+    similarity: float | None = Field(description="Stage one: cosine in [-1, 1], whichever way the chunk was found.")
+    lexical_score: float | None = Field(
+        description="Stage one: BM25 of title and text, no similarity; null unless the chunk was found by its words."
+    )
     recall_rank: int
     relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
     truncated: bool = Field(description="The judge read only the beginning.")
@@ -82,6 +87,7 @@ class Timings(Said):
 
     embed: float
     recall: float
+    lexical: float | None = Field(description="The part of recall that searched by words.")
     fetch: float
     rerank: float | None
     total: float
@@ -106,6 +112,7 @@ class ExplainedCandidate(Said):
     ordinal: int
     recall_rank: int
     similarity: float | None
+    lexical_score: float | None
     rank: int
     relevance: float | None
     score: float | None
@@ -129,6 +136,7 @@ class SearchAnswer(Said):
     collection: str
     generation: str | None = Field(description="null where everything came from fresh writes")
     store_version: int
+    recall: RecallMode = Field(description="How candidates were found: dense, lexical or hybrid.")
     instruction: AppliedInstructionSaid
     judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
     ranked_by: RankedBy
@@ -148,6 +156,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "collection": answer.collection,
         "generation": recalled.generation,
         "store_version": recalled.store_version,
+        "recall": recalled.mode.value,
         "instruction": {
             "name": instruction.name,
             "version": instruction.version,
@@ -163,6 +172,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "timings_ms": {
             "embed": round(recalled.embed_ms, 3),
             "recall": round(recalled.recall_ms, 3),
+            "lexical": None if recalled.lexical_ms is None else round(recalled.lexical_ms, 3),
             "fetch": round(recalled.fetch_ms, 3),
             "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
             "total": round(answer.total_ms, 3),
@@ -199,6 +209,7 @@ def _result(result: Result, *, grouped: bool) -> Json:
         "text": chunk.text,
         "metadata": dict(chunk.metadata),
         "similarity": ranked.candidate.similarity,
+        "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
         "truncated": ranked.truncated,
@@ -212,6 +223,7 @@ def _other(ranked: Ranked) -> Json:
         "text": ranked.candidate.chunk.text,
         "score": ranked.score,
         "similarity": ranked.candidate.similarity,
+        "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
     }
@@ -229,6 +241,7 @@ def _explained(ranked: Ranked) -> Json:
         "ordinal": candidate.chunk.ordinal,
         "recall_rank": candidate.recall_rank,
         "similarity": candidate.similarity,
+        "lexical_score": candidate.lexical_score,
         "rank": ranked.rank,
         "relevance": ranked.relevance,
         "score": ranked.score,

@@ -26,6 +26,7 @@ from retrieval.embedder import Embedder
 from retrieval.known_vectors import KnownVectors
 from retrieval.model_folder import find_model
 from retrieval.qwen_embedder import QwenEmbedder
+from retrieval.recall_mode import RecallMode
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
@@ -181,6 +182,7 @@ def joined(
             collections=collections,
             rerankers=rerankers,
             candidates_default=candidates,
+            recall_default=RecallMode(settings.recall),
             depth_default=Depth(settings.depth),
         ),
         ingest=Ingest(

@@ -19,6 +19,7 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RecallBy,
     RerankAlso,
     RerankModel,
     RerankUrl,
@@ -51,6 +52,7 @@ def search(
     data: Data = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
     candidates: Candidates = None,
+    recall: RecallBy = None,
     depth: Depth = None,
     where: Annotated[
         str | None,
@@ -89,6 +91,7 @@ def search(
         {
             "data": data,
             "candidates": candidates,
+            "recall": recall,
             "depth": depth,
             "timeout_ms": timeout_ms,
             "embed_model": embed_model,
@@ -116,6 +119,7 @@ def search(
             "collection": collection,
             "top_k": top_k,
             "candidates": candidates,
+            "recall": recall,
             "depth": depth,
             "filter": _parsed_json(where),
             "rerank": not no_rerank,

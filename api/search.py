@@ -1,7 +1,7 @@
 """What is the answer to this question? Recall, then judgement; knows no HTTP and no command line.
 
 prepare    which collection, which instruction
-recall     the nearest chunks
+recall     the chunks that are nearest, that hold the words, or both
 judge      the reranker's order, or recall's with the reason why
 answer     what of that the caller asked to see
 """
@@ -29,6 +29,7 @@ from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.filters import Filter
 from retrieval.recall import Recalled
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate
 
 
@@ -81,6 +82,7 @@ class Question:
     query: str
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
+    recall: RecallMode | None = None  # likewise
     depth: Depth | None = None  # likewise
     where: Filter | None = None  # which documents may answer; None is all
     rerank: bool = True
@@ -145,7 +147,7 @@ class FindsCandidates(Protocol):
     """Stage one of one collection (retrieval.recall.Recall)."""
 
     async def find(
-        self, query: str, *, width: int, task: str, where: Filter | None = None, deadline: Deadline
+        self, query: str, *, width: int, task: str, where: Filter | None, mode: RecallMode, deadline: Deadline
     ) -> Recalled: ...
 
 
@@ -165,12 +167,14 @@ class Search:
         collections: OpensCollections,
         rerankers: Rerankers,
         candidates_default: int,
+        recall_default: RecallMode = RecallMode.DENSE,
         depth_default: Depth = Depth.FULL,
     ) -> None:
         self._catalog = catalog
         self._collections = collections
         self._rerankers = rerankers
         self._candidates_default = candidates_default
+        self._recall_default = recall_default
         self._depth_default = depth_default
 
     async def answer(self, question: Question, deadline: Deadline) -> Answer:
@@ -182,6 +186,7 @@ class Search:
             width=self._width(question),
             task=DEFAULT_TASK,
             where=question.where,
+            mode=question.recall or self._recall_default,
             deadline=deadline,
         )
         ranking, degraded, rerank_ms = await self._judge(

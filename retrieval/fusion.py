@@ -33,16 +33,21 @@ def fused(near: Hits, worded: LexicalHits, worded_similarities: Vectors, *, aske
     """The best `k` of both searches.
 
     `worded_similarities` are the cosines of the chunks that were found by their words, `asked` is how many of those
-    were asked for: if fewer came, the others hold none of the words; if not, a chunk that did not come scored at most
-    what the last one did. A chunk that is at least as good as another in both is never behind it.
+    were asked for. If fewer came, the others hold none of the words and score 0, and so many of them are counted that
+    both lists are equally long: chunks that hold a rare word stand out then. If all came, a chunk that did not scored
+    at most what the last one did. One that is as good as another in both is never behind it.
     """
     numbers, first = np.unique(np.concatenate([near.numbers, worded.numbers]), return_index=True)
     similarities = np.concatenate([near.similarities, worded_similarities])[first]
     lexical = np.full(len(numbers), np.nan, dtype=np.float32)
     lexical[np.searchsorted(numbers, worded.numbers)] = worded.scores
-    least = float(worded.scores.min()) if len(worded.scores) >= asked else 0.0
+    is_full = len(worded.scores) >= asked
+    least = float(worded.scores.min()) if is_full else 0.0
+    without = np.zeros(0 if is_full else max(0, len(near.numbers) - len(worded.numbers)), dtype=np.float32)
     scores = _deviations(similarities, near.similarities)
-    scores += _deviations(np.where(np.isnan(lexical), np.float32(least), lexical), worded.scores)
+    scores += _deviations(
+        np.where(np.isnan(lexical), np.float32(least), lexical), np.concatenate([worded.scores, without])
+    )
     order = np.lexsort((numbers, -scores))[:k]
     return Fused(
         numbers=numbers[order],

@@ -124,3 +124,10 @@ def test_only_the_best_are_kept() -> None:
     near = dict.fromkeys(range(10), 0.5)
     best = fused(near_of(near), worded_of({}), np.empty(0, dtype=np.float32), asked=10, k=3)
     assert best.numbers.tolist() == [0, 1, 2]
+
+
+def test_a_word_that_one_chunk_holds_leads_to_it() -> None:
+    """However little its meaning has to do with the query: nobody types an error code by chance."""
+    near = {number: 0.5 - 0.001 * number for number in range(300)}
+    found = fused(near_of(near), worded_of({999: 3.0}), np.array([-0.2], dtype=np.float32), asked=300, k=10)
+    assert found.numbers.tolist() == [999, *range(9)]

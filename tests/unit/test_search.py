@@ -37,6 +37,7 @@ from retrieval.errors import (
     RerankError,
     RerankUnavailable,
 )
+from retrieval.recall_mode import RecallMode
 from retrieval.sql_catalog import SqlCatalog
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 
@@ -207,6 +208,24 @@ async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCata
 
 
 @pytest.mark.parametrize(("model", "judge"), [("large", "large"), ("rerank-v3.5", "small"), (None, "small")])
+@pytest.mark.parametrize(("said", "used"), [(None, RecallMode.LEXICAL), (RecallMode.HYBRID, RecallMode.HYBRID)])
+async def test_recall_goes_the_way_that_the_search_names_and_says_which(
+    catalog: SqlCatalog, said: RecallMode | None, used: RecallMode
+) -> None:
+    """Unless it names none: then the service's own."""
+    recall = ScriptedRecall("a")
+    search = Search(
+        catalog=catalog,
+        collections=OneCollection(recall),
+        rerankers=Rerankers(default=RecallOrder()),
+        candidates_default=4,
+        recall_default=RecallMode.LEXICAL,
+    )
+    answer = await search.answer(question(recall=said), NEVER)
+    assert recall.modes == [used]
+    assert search_answer(answer, explain=False, grouped=False)["recall"] == used
+
+
 async def test_loose_texts_are_judged_by_the_model_they_name(
     catalog: SqlCatalog, model: str | None, judge: str
 ) -> None:
@@ -281,7 +300,7 @@ async def test_the_body_is_the_documented_one(
     SearchAnswer.model_validate(body)
     expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain", "filtered"})
     assert set(body) == expected
-    assert body["timings_ms"].keys() == {"embed", "recall", "fetch", "rerank", "total"}
+    assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 
 
 async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> None:
