@@ -208,24 +208,6 @@ async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCata
 
 
 @pytest.mark.parametrize(("model", "judge"), [("large", "large"), ("rerank-v3.5", "small"), (None, "small")])
-@pytest.mark.parametrize(("said", "used"), [(None, RecallMode.LEXICAL), (RecallMode.HYBRID, RecallMode.HYBRID)])
-async def test_recall_goes_the_way_that_the_search_names_and_says_which(
-    catalog: SqlCatalog, said: RecallMode | None, used: RecallMode
-) -> None:
-    """Unless it names none: then the service's own."""
-    recall = ScriptedRecall("a")
-    search = Search(
-        catalog=catalog,
-        collections=OneCollection(recall),
-        rerankers=Rerankers(default=RecallOrder()),
-        candidates_default=4,
-        recall_default=RecallMode.LEXICAL,
-    )
-    answer = await search.answer(question(recall=said), NEVER)
-    assert recall.modes == [used]
-    assert search_answer(answer, explain=False, grouped=False)["recall"] == used
-
-
 async def test_loose_texts_are_judged_by_the_model_they_name(
     catalog: SqlCatalog, model: str | None, judge: str
 ) -> None:
@@ -285,6 +267,24 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     assert shown == sorted(shown)
     assert len(numbers) == len(set(numbers))
     assert len(results) <= top_k
+
+
+@pytest.mark.parametrize(("said", "used"), [(None, RecallMode.LEXICAL), (RecallMode.HYBRID, RecallMode.HYBRID)])
+async def test_recall_goes_the_way_that_the_search_names_and_says_which(
+    catalog: SqlCatalog, said: RecallMode | None, used: RecallMode
+) -> None:
+    """Unless it names none: then the service's own."""
+    recall = ScriptedRecall("a")
+    search = Search(
+        catalog=catalog,
+        collections=OneCollection(recall),
+        rerankers=Rerankers(default=RecallOrder()),
+        candidates_default=4,
+        recall_default=RecallMode.LEXICAL,
+    )
+    answer = await search.answer(question(recall=said), NEVER)
+    assert recall.modes == [used]
+    assert search_answer(answer, explain=False, grouped=False)["recall"] == used
 
 
 @pytest.mark.parametrize("explain", [False, True])
