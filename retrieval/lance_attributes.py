@@ -1,8 +1,8 @@
 """Where are the attributes in a Lance dataset? In columns that are added when a document first has such an attribute.
 
 A column is added empty, by a commit of its own that changes no row, and the write that needed it follows. A dataset of
-the format before had none: until its next write, its attributes are read out of the metadata, which takes a second for
-100,000 documents; that write then makes columns of them. Lance's datasets are handed in, it is not named here.
+the format before had none: until its next write, its attributes are read out of the metadata, which takes two seconds
+for 100,000 documents; that write then makes columns of them. Lance's datasets are handed in, it is not named here.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from retrieval.chunk_rows import schema_of
-from retrieval.errors import InvalidRequest
+from retrieval.errors import InvalidRequest, WriteFailed
 from retrieval.filters import Filter, parsed_filter
 from retrieval.integrity import faults
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
@@ -38,7 +39,7 @@ TEXTS = st.one_of(
 SCALARS = st.one_of(st.booleans(), NUMBERS, TEXTS)
 CARRIED = st.sampled_from([None, {"a": 1}, [], [1, 2], ["a", None], ["a", 1], [["a"]], 2**63, float("nan"), "x" * 513])
 VALUES = st.one_of(SCALARS, SCALARS, st.lists(TEXTS, min_size=1, max_size=3), CARRIED)
-KEYS = st.sampled_from(["k", "K", "year", "a.b", "attribute_text_6b", "vector", "键", "it's"])
+KEYS = st.sampled_from(["k", "K", "a.b", "键"])
 DOCUMENTS = st.lists(st.dictionaries(KEYS, VALUES, max_size=4), min_size=1, max_size=6)
 
 
@@ -242,6 +243,28 @@ def test_columns_are_on_the_disk_before_the_write_that_needs_them(tmp_path: Path
             assert syncer.state_when_synced[path] == state_of(path), path
 
 
+def test_a_disk_that_dies_while_columns_are_added_loses_nothing(tmp_path: Path) -> None:
+    """At any sync of a write that brings new attributes: all of it is there or nothing, and filters see it so."""
+    watched = WatchedSyncer()
+    for fail_at in itertools.count():
+        base = tmp_path / str(fail_at)
+        fill(lance_store(base), a={"year": 2020})
+        path = base / "corpus.lance"
+        if fail_at == 0:
+            fill(LanceStore.open(path, dimension=DIMENSION, syncer=watched), a={"year": 1, "lang": "zh", "tags": ["x"]})
+            continue
+        if fail_at > len(watched.synced):
+            break
+        failing = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer(fail_at=fail_at - 1))
+        with pytest.raises(WriteFailed):
+            fill(failing, a={"year": 1, "lang": "zh", "tags": ["x"]})
+        store = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer())
+        assert store.snapshot().misfiled() == []
+        assert found(store, "eq", "year", store.snapshot().document("a").metadata["year"]) == "a"
+        fill(store, b={"lang": "en", "tags": ["y"]})
+        assert (found(store, "eq", "lang", "en"), found(store, "ne", "tags", "y")) == ("b", "a")
+
+
 def test_small_commits_with_ever_new_attributes_are_joined_rightly(tmp_path: Path) -> None:
     """Fragments of different columns become one, and nothing is lost or moved."""
     store, metadata = lance_store(tmp_path), {}
@@ -279,14 +302,16 @@ def of_the_format_before(path: Path, metadata: dict[str, Metadata]) -> None:
     written = [json.dumps(metadata[name]) for name in table["document_id"].to_pylist()]
     at = table.schema.get_field_index("metadata")
     table = table.set_column(at, table.schema.field(at), pa.array(written, pa.large_string()))
-    lance.write_dataset(table.replace_schema_metadata({b"winnow.format": b"1"}), str(path), mode="overwrite")
+    table = table.replace_schema_metadata({b"winnow.format": b"1"})
+    lance.write_dataset(table, str(path), mode="overwrite", max_rows_per_file=3)
 
 
 def test_a_store_of_the_format_before_is_filtered_at_once_and_upgraded_by_its_next_write(tmp_path: Path) -> None:
     """From the metadata until then, from columns after it; the answers are the same."""
     path = tmp_path / "corpus.lance"
-    of_the_format_before(path, {"a": {"year": 2020}, "b": {"year": "old", "tags": ["x"]}, "c": {}})
+    of_the_format_before(path, {"a": {"year": 2020}, "gone": {"k": 1}, "b": {"year": "old", "tags": ["x"]}, "c": {}})
     store = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer())
+    store.delete(["gone"])
     before = store.snapshot()
     answers = [where("eq", "year", 2020), where("ne", "tags", "x"), where("eq", "year", None)]
     expected = [before.documents_where(asked) for asked in answers]
@@ -295,6 +320,7 @@ def test_a_store_of_the_format_before_is_filtered_at_once_and_upgraded_by_its_ne
     fill(store, d={"lang": "zh"})
     after = store.snapshot()
     assert after.dataset.schema.metadata[b"winnow.format"] == b"2"
+    assert after.misfiled() == []
     assert after.attributes() == {"lang": "text", "tags": "list of texts", "year": "number or text"}
     assert [after.documents_where(asked) for asked in answers] == [["a"], ["a", "c", "d"], ["c", "d"]]
     assert [before.documents_where(asked) for asked in answers] == expected
