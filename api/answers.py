@@ -17,6 +17,7 @@ from api.search import Answer, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
 from retrieval.neighbours import Context
+from retrieval.recall_mode import RecallMode
 
 Json = dict[str, Any]
 Contexts: TypeAlias = Mapping[int, Context]  # by chunk number
@@ -58,6 +59,7 @@ class OtherChunk(Said):
     text: str
     score: float | None
     similarity: float | None
+    lexical_score: float | None
     recall_rank: int
     relevance: float | None
     context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
@@ -74,7 +76,10 @@ class SearchResult(Said):
     url: str | None
     text: str
     metadata: dict[str, Any]
-    similarity: float | None = Field(description="Stage one: cosine in [-1, 1].")
+    similarity: float | None = Field(description="Stage one: cosine in [-1, 1], whichever way the chunk was found.")
+    lexical_score: float | None = Field(
+        description="Stage one: BM25 of title and text, no similarity; null unless the chunk was found by its words."
+    )
     recall_rank: int
     relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
     truncated: bool = Field(description="The judge read only the beginning.")
@@ -103,6 +108,7 @@ class Timings(Said):
 
     embed: float
     recall: float
+    lexical: float | None = Field(description="The part of recall that searched by words.")
     fetch: float
     rerank: float | None
     total: float
@@ -127,6 +133,7 @@ class ExplainedCandidate(Said):
     ordinal: int
     recall_rank: int
     similarity: float | None
+    lexical_score: float | None
     rank: int
     relevance: float | None
     score: float | None
@@ -161,6 +168,7 @@ class SearchAnswer(Said):
     collection: str
     generation: str | None = Field(description="null where everything came from fresh writes")
     store_version: int
+    recall: RecallMode = Field(description="How candidates were found: dense, lexical or hybrid.")
     instruction: AppliedInstructionSaid
     judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
     ranked_by: RankedBy
@@ -181,6 +189,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "collection": answer.collection,
         "generation": recalled.generation,
         "store_version": recalled.store_version,
+        "recall": recalled.mode.value,
         "instruction": {
             "name": instruction.name,
             "version": instruction.version,
@@ -196,6 +205,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "timings_ms": {
             "embed": round(recalled.embed_ms, 3),
             "recall": round(recalled.recall_ms, 3),
+            "lexical": None if recalled.lexical_ms is None else round(recalled.lexical_ms, 3),
             "fetch": round(recalled.fetch_ms, 3),
             "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
             "total": round(answer.total_ms, 3),
@@ -237,6 +247,7 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
         "text": chunk.text,
         "metadata": dict(chunk.metadata),
         "similarity": ranked.candidate.similarity,
+        "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
         "truncated": ranked.truncated,
@@ -251,6 +262,7 @@ def _other(ranked: Ranked, contexts: Contexts) -> Json:
         "text": ranked.candidate.chunk.text,
         "score": ranked.score,
         "similarity": ranked.candidate.similarity,
+        "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
         **_context(ranked, contexts),
@@ -275,6 +287,7 @@ def _explained(ranked: Ranked) -> Json:
         "ordinal": candidate.chunk.ordinal,
         "recall_rank": candidate.recall_rank,
         "similarity": candidate.similarity,
+        "lexical_score": candidate.lexical_score,
         "rank": ranked.rank,
         "relevance": ranked.relevance,
         "score": ranked.score,

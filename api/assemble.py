@@ -29,6 +29,7 @@ from retrieval.model_folder import find_model
 from retrieval.pooled_embedder import identity_of
 from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
+from retrieval.recall_mode import RecallMode
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
@@ -193,6 +194,7 @@ def joined(
             collections=collections,
             rerankers=rerankers,
             candidates_default=candidates,
+            recall_default=RecallMode(settings.recall),
             depth_default=Depth(settings.depth),
         ),
         ingest=Ingest(

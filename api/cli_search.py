@@ -19,6 +19,7 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RecallBy,
     RerankAlso,
     RerankModel,
     RerankUrl,
@@ -52,6 +53,7 @@ def search(
     data: Data = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
     candidates: Candidates = None,
+    recall: RecallBy = None,
     depth: Depth = None,
     where: Annotated[
         str | None,
@@ -96,6 +98,7 @@ def search(
         {
             "data": data,
             "candidates": candidates,
+            "recall": recall,
             "depth": depth,
             "timeout_ms": timeout_ms,
             "embed_model": embed_model,
@@ -123,6 +126,7 @@ def search(
             "collection": collection,
             "top_k": top_k,
             "candidates": candidates,
+            "recall": recall,
             "depth": depth,
             "filter": _parsed_json(where),
             "rerank": not no_rerank,

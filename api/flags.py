@@ -50,6 +50,7 @@ VllmPython = Annotated[str | None, _option("vllm_python", metavar="PYTHON", rich
 VllmFront = Annotated[str | None, _option("vllm_front", metavar="winnow|vllm", rich_help_panel="Models")]
 Quantization = Annotated[str | None, _option("quantization", metavar="FORMAT", rich_help_panel="Models")]
 Candidates = Annotated[int | None, _option("candidates", metavar="N")]
+RecallBy = Annotated[str | None, _option("recall", metavar="dense|lexical|hybrid")]
 Depth = Annotated[str | None, _option("depth", metavar="full|adaptive")]
 ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]

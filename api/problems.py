@@ -23,6 +23,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
     errors.CollectionExists: HTTPStatus.CONFLICT,
     errors.CollectionNotReady: HTTPStatus.CONFLICT,
+    errors.WordsNotIndexed: HTTPStatus.CONFLICT,
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
     errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,

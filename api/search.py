@@ -1,7 +1,7 @@
 """What is the answer to this question? Recall, then judgement; knows no HTTP and no command line.
 
 prepare    which collection, which instruction
-recall     the nearest chunks
+recall     the chunks that are nearest, that hold the words, or both
 judge      the reranker's order, or recall's with the reason why
 answer     what of that the caller asked to see
 """
@@ -30,6 +30,7 @@ from retrieval.embedder import DEFAULT_TASK
 from retrieval.filters import Filter
 from retrieval.neighbours import Context, contexts
 from retrieval.recall import Recalled
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate
 
 
@@ -82,6 +83,7 @@ class Question:
     query: str
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
+    recall: RecallMode | None = None  # likewise
     depth: Depth | None = None  # likewise
     where: Filter | None = None  # which documents may answer; None is all
     rerank: bool = True
@@ -156,6 +158,7 @@ class FindsCandidates(Protocol):
         documents: int = 0,
         task: str,
         where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
         deadline: Deadline,
     ) -> Recalled: ...
 
@@ -176,12 +179,14 @@ class Search:
         collections: OpensCollections,
         rerankers: Rerankers,
         candidates_default: int,
+        recall_default: RecallMode = RecallMode.DENSE,
         depth_default: Depth = Depth.FULL,
     ) -> None:
         self._catalog = catalog
         self._collections = collections
         self._rerankers = rerankers
         self._candidates_default = candidates_default
+        self._recall_default = recall_default
         self._depth_default = depth_default
 
     async def answer(self, question: Question, deadline: Deadline) -> Answer:
@@ -194,6 +199,7 @@ class Search:
             documents=question.top_k if question.group_by_document else 0,
             task=DEFAULT_TASK,
             where=question.where,
+            mode=question.recall or self._recall_default,
             deadline=deadline,
         )
         ranking, degraded, rerank_ms = await self._judge(

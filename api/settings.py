@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from retrieval.recall_mode import RecallMode
 from retrieval.snapshot_place import S3Access
 
 Quantization = Literal["none", "fp8"]
@@ -198,6 +199,11 @@ class Settings:
         _whole(1, CANDIDATES_MAX),
         f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
         f"{CANDIDATES_ON_GPU} on a GPU.",
+    )
+    recall: str = _setting(
+        RecallMode.DENSE.value,
+        _one_of(*RecallMode),
+        "How candidates are found unless a search says so itself: dense by meaning, lexical by words, hybrid by both.",
     )
     depth: str = _setting(
         Depth.FULL.value,

@@ -40,6 +40,7 @@ from retrieval.limits import (
     TOP_K_MAX,
     URL_CHARACTERS_MAX,
 )
+from retrieval.recall_mode import RecallMode
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -125,6 +126,11 @@ class SearchBody(Strict):
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
         default=None, description="How many chunks recall proposes; the service's own number unless given."
     )
+    recall: RecallMode | None = Field(
+        default=None,
+        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both; the "
+        "service's own choice unless given.",
+    )
     depth: Depth | None = Field(
         default=None,
         description="full judges all candidates, adaptive stops where the rest can hardly change the first top_k; "
@@ -179,6 +185,7 @@ class SearchBody(Strict):
             query=self.query,
             top_k=self.top_k,
             candidates=self.candidates,
+            recall=self.recall,
             depth=self.depth,
             where=self.filter,
             rerank=self.rerank,

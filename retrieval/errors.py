@@ -85,6 +85,10 @@ class CollectionNotReady(CallerError):
     """The collection exists, but nothing has been indexed into it yet."""
 
 
+class WordsNotIndexed(CallerError):
+    """The collection was made before there was recall by words; `winnow index` prepares it for that."""
+
+
 class DocumentNotFound(CallerError):
     """There is no document with this id."""
 

@@ -9,32 +9,44 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, Protocol, Self, TypeVar
 
 from retrieval.records import ChunkNumbers
-from retrieval.vector_index import Hits
 
 WIDENED_BY: Final = 4  # times; one more search costs less than the texts of one that asked for far too much
 
 
+class Hits(Protocol):
+    """What a search found, best first."""
+
+    @property
+    def numbers(self) -> ChunkNumbers: ...
+
+    def at(self, places: Sequence[int]) -> Self:
+        """Only these of it, in this order."""
+        ...
+
+
+Found = TypeVar("Found", bound=Hits)
+
+
 def nearest_of_documents(
-    search: Callable[[int], Hits],
+    search: Callable[[int], Found],
     document_ids: Callable[[ChunkNumbers], Sequence[str]],
     *,
     width: int,
     documents: int,
-) -> Hits:
-    """At most `width` hits, nearest first, with as many documents among them as there are, up to `documents`.
+) -> Found:
+    """At most `width` hits, best first, with as many documents among them as there are, up to `documents`.
 
-    `search` gives the `k` nearest, and fewer only where there are no more.
+    `search` gives the `k` best, and fewer only where there are no more.
     """
     asked = width
     while True:
         hits = search(asked)
         owners = document_ids(hits.numbers)
         if len(set(owners)) >= min(documents, width) or len(owners) < asked:
-            chosen = spread(owners, width=width, documents=documents)
-            return Hits(numbers=hits.numbers[chosen], similarities=hits.similarities[chosen])
+            return hits.at(spread(owners, width=width, documents=documents))
         asked *= WIDENED_BY
 
 

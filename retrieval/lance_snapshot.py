@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from retrieval.attribute_masks import AttributeColumns, described, mask_of
 from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of
-from retrieval.errors import DocumentNotFound, StoreCorrupt
+from retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from retrieval.filters import Filter
 from retrieval.lance_attributes import columns_of, differing
 from retrieval.lance_errors import reading
+from retrieval.lance_words import is_indexed, matches
 from retrieval.live_numbers import Flags
 from retrieval.records import Chunk, ChunkNumbers, Document, Piece, is_text
-from retrieval.store import VectorBatch
+from retrieval.store import LexicalHits, VectorBatch
 from retrieval.stored_rows import (
     Addresses,
     FragmentFiles,
@@ -130,6 +131,14 @@ class LanceSnapshot:
 
     def attributes(self) -> Mapping[str, str]:
         return described(self._attributes.known)
+
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        with reading(self._path):
+            if not is_indexed(self.dataset):
+                raise WordsNotIndexed(
+                    f"{self._path.parent.name} has no full-text index; index any corpus into it again"
+                )
+            return matches(self.dataset, text, k, live=self.alive, allowed=allowed)
 
     def misfiled(self) -> list[str]:
         with reading(self._path):

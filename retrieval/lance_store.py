@@ -42,6 +42,7 @@ from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_snapshot import LanceSnapshot
+from retrieval.lance_words import change, empty_segments, is_indexed, segments_covering, segments_of, uncovered
 from retrieval.records import EmbeddedDocument
 
 FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
@@ -49,6 +50,7 @@ TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a fe
 SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
 SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
+UNINDEXED_ROWS_MAX: Final = 4_096  # rows whose words are in no segment; each costs a search by words 30 us
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
 NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
@@ -86,6 +88,7 @@ class LanceStore:
             with committing(path):
                 lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
         SyncedTree(path, syncer=syncer).sync()
+        cls.open(path, dimension=dimension, syncer=syncer).index_words()
         ChunkNumberSequence(numbers, syncer=syncer).start()
         return cls.open(path, dimension=dimension, syncer=syncer)
 
@@ -115,6 +118,7 @@ class LanceStore:
             self._syncer.require_sound()
             self._clean_up()
             self._compact()
+            self._index_words(rows_min=UNINDEXED_ROWS_MAX)
             if not has_attributes(self.snapshot().dataset.schema):
                 self._alter(upgrade)
             rows = table_of(
@@ -139,12 +143,37 @@ class LanceStore:
             self._commit(base, None, gone)
             return base.counts()[0] - self.snapshot().counts()[0]
 
-    def _alter(self, change: Callable[[lance.LanceDataset], None]) -> None:
-        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+    def index_words(self) -> None:
+        with self._writing:
+            self._syncer.require_sound()
+            if not is_indexed(self.snapshot().dataset):
+                self._commit_words(lambda dataset: change(empty_segments(dataset)))
+            self._index_words()
+
+    def _index_words(self, *, rows_min: int = 1) -> None:
+        """Covers what no segment covers, once that is so many rows. A store that was made without words stays so here:
+        making them of all its texts takes a minute for a million, which is no part of a write.
+        """
+        base = self.snapshot()
+        if not is_indexed(base.dataset):
+            return
+        fragments = uncovered(base.dataset)
+        if sum(fragment.physical_rows for fragment in fragments) >= rows_min:
+            self._commit_words(lambda dataset: change(segments_of(dataset, fragments)))
+
+    def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         base = self.snapshot()
         with committing(self._path):
-            dataset = base.dataset.checkout_version(base.version)  # its own: a change moves the one it is given
-            change(dataset)
+            operation = made(base.dataset)
+        self._tree.sync()
+        with committing(self._path):
+            lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
+        self._tree.sync()
+
+    def _alter(self, altered: Callable[[lance.LanceDataset], None]) -> None:
+        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+        with committing(self._path):
+            altered(self._own())
         self._tree.sync()
 
     def holding(self) -> AbstractContextManager[None]:
@@ -193,15 +222,23 @@ class LanceStore:
 
     def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
         """Makes neighbours of fewer rows one. Rows keep their order and their numbers: no index and no view notices."""
-        base = self.snapshot()
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
+        copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
+        dropped = segments_covering(self.snapshot().dataset, copied)
+        if dropped:  # their rows are read by searches until they are indexed where they went
+            self._commit_words(lambda _: change(dropped=dropped))
         with committing(self._path):
-            dataset = base.dataset.checkout_version(base.version)  # its own: a compaction moves the one it is given
+            dataset = self._own()
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
         self._tree.sync()
         with committing(self._path):
             Compaction.commit(dataset, joined)
         self._tree.sync()
+
+    def _own(self) -> lance.LanceDataset:
+        """The newest version, for what moves the dataset that it is given to the version that it makes."""
+        base = self.snapshot()
+        return base.dataset.checkout_version(base.version)
 
     def _clean_up(self) -> None:
         """Removes the files of versions that nobody reads any more, every so often."""

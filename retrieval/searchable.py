@@ -81,9 +81,12 @@ class View:
 
     def search_where(self, vector: Vectors, k: int, where: Filter) -> tuple[Hits, Filtered]:
         """The `k` nearest chunks of documents that match, and how they were found. Raises `InvalidRequest`."""
-        allowed = self.snapshot.numbers_where(where)
-        hits, way = self._search_allowed(vector, k, allowed)
-        return hits, Filtered(matching=len(allowed), of=self.snapshot.count(), way=way)
+        return self.search_matching(vector, k, self.snapshot.numbers_where(where))
+
+    def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
+        """The same where it is known already which chunks match: live ones, ascending."""
+        hits, way = self._search_allowed(vector, k, matching)
+        return hits, Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 
     def _search_allowed(self, vector: Vectors, k: int, allowed: ChunkNumbers) -> tuple[Hits, Way]:
         """The way is the generation's; the delta is small, and compared one by one."""

@@ -22,6 +22,14 @@ class VectorBatch:
     vectors: Vectors
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexicalHits:
+    """The chunks that match the words of one query best, best first; equal scores in order of chunk number."""
+
+    numbers: ChunkNumbers  # no repeats
+    scores: Vectors  # (same,) float32 BM25, above 0: no similarity, no relevance, and of another scale for each query
+
+
 class StoreSnapshot(Protocol):
     """One version of the corpus. It never changes, whatever is written meanwhile."""
 
@@ -83,6 +91,14 @@ class StoreSnapshot(Protocol):
         """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
         ...
 
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        """The `k` chunks whose title and text hold the words of `text` best, by BM25; fewer where fewer hold any.
+
+        `text` is plain text: nothing in it is an operator. Where `allowed` is given, ascending, the best of those.
+        How rare a word is is counted over all chunks, for some time also over removed ones. Raises `WordsNotIndexed`.
+        """
+        ...
+
     def misfiled(self) -> list[str]:
         """The ids of documents that filters see with other attributes than their metadata has. Reads everything."""
         ...
@@ -115,6 +131,13 @@ class Store(Protocol):
         """Removes what old versions and writes that failed have left, and nobody reads; returns how many bytes.
 
         The caller is the one who writes.
+        """
+        ...
+
+    def index_words(self) -> None:
+        """Brings the chunks into the full-text index that are not in it yet; makes it in a store that has none.
+
+        Nothing is committed where nothing is missing. Chunks that are not in it are found as well, by reading them.
         """
         ...
 

@@ -26,8 +26,10 @@ from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, Re
 from retrieval.filters import Filter
 from retrieval.grouping import spread
 from retrieval.recall import Recalled
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
-from retrieval.store import VectorBatch
+from retrieval.store import LexicalHits, VectorBatch
+from tests.bm25_oracle import bm25
 from tests.filter_oracle import matches, require_known, with_kinds_of
 
 
@@ -90,6 +92,15 @@ class MemorySnapshot:
         in_order = dict.fromkeys(chunk.document_id for chunk, _ in self.stored.values())
         return [name for name in in_order if matches(where, self.documents[name].metadata)]
 
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        scores = bm25(text, {number: chunk for number, (chunk, _) in self.stored.items()})
+        may_answer = scores.keys() if allowed is None else scores.keys() & set(allowed.tolist())
+        best = sorted(may_answer, key=lambda number: (-scores[number], number))[: max(0, k)]
+        return LexicalHits(
+            numbers=np.array(best, dtype=np.int64),
+            scores=np.array([scores[number] for number in best], dtype=np.float32),
+        )
+
     def misfiled(self) -> list[str]:
         return []  # there are no columns that could differ
 
@@ -123,6 +134,9 @@ class MemoryStore:
 
     def clean_up(self) -> int:
         return 0
+
+    def index_words(self) -> None:
+        """Every search reads everything."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._lock:
@@ -237,6 +251,7 @@ class ScriptedRecall:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
         self.filters: list[Filter | None] = []  # likewise
+        self.modes: list[RecallMode] = []  # likewise
 
     async def find(
         self,
@@ -246,12 +261,14 @@ class ScriptedRecall:
         documents: int = 0,
         task: str,
         where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
         deadline: Deadline,
     ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
         self.filters.append(where)
+        self.modes.append(mode)
         found = list(self._candidates())
         owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(
@@ -267,6 +284,7 @@ class ScriptedRecall:
             recall_ms=2.0,
             fetch_ms=3.0,
             tokens=len(query),
+            mode=mode,
         )
 
     def _candidates(self) -> Iterator[Candidate]:

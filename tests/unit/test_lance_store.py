@@ -7,12 +7,14 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import lance
 import numpy as np
 import pytest
 
 from retrieval import lance_snapshot
-from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WriteFailed
+from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WordsNotIndexed, WriteFailed
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from retrieval.lance_words import uncovered
 from retrieval.records import Document
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import WatchedSyncer, state_of
@@ -47,8 +49,9 @@ def test_everything_is_on_the_disk_when_a_write_returns(path: Path) -> None:
     store.replace([written("a", "one", pieces=2), written("b", "two")])
     store.replace([written("a", "new")])
     store.delete(["b"])
-    kinds = {file.parent.name for file in files_of(path)}
-    assert kinds == {"data", "_deletions", "_transactions", "_versions", path.name}
+    store.index_words()
+    kinds = {file.relative_to(path.parent).parts[1 if file.parent != path else 0] for file in files_of(path)}
+    assert kinds == {"data", "_deletions", "_indices", "_transactions", "_versions", path.name}
     folders = [path.parent, path, *(entry for entry in path.rglob("*") if entry.is_dir())]
     for entry in [*files_of(path), *folders]:
         if entry.name == "next_chunk_number":  # synced under the name it had before the rename
@@ -344,3 +347,69 @@ def test_vectors_are_stored_as_they_came(path: Path) -> None:
     store.replace([source])
     assert next(iter(store.snapshot().vectors())).vectors.dtype == np.float32
     assert next(iter(store.snapshot().vectors())).vectors[0, 0] == source.vectors[0, 0]
+
+
+def word_files(path: Path) -> set[Path]:
+    return {entry for entry in files_of(path) if "_indices" in entry.parts}
+
+
+def test_the_files_of_words_are_on_the_disk_before_a_commit_names_them(path: Path) -> None:
+    """As with data: a power cut may lose an index that nobody was told of, and leaves none that is half there."""
+    syncer = WatchedSyncer()
+    store = create(path, syncer=syncer)
+    store.replace([written("a", "bravo delta", pieces=2)])
+    known, before = word_files(path), len(syncer.synced)
+    store.index_words()
+    added = word_files(path) - known
+    synced = syncer.synced[before:]
+    manifest = next(at for at, entry in enumerate(synced) if entry.suffix == ".manifest")
+    assert added
+    assert added <= set(synced[:manifest])
+
+
+def test_words_are_indexed_when_many_wait_and_otherwise_cost_a_write_nothing(path: Path) -> None:
+    """And asking for it where nothing waits commits nothing, so that an unchanged collection keeps its generation."""
+    store = create(path)
+    for number in range(3):
+        store.replace([written(f"d{number}", "bravo " * 2_048, pieces=2_048)])
+    assert [fragment.physical_rows for fragment in uncovered(store.snapshot().dataset)] == [2_048]
+    store.index_words()
+    assert uncovered(store.snapshot().dataset) == []
+    version = store.snapshot().version
+    store.index_words()
+    assert store.snapshot().version == version
+
+
+def test_compaction_leaves_no_word_behind(path: Path) -> None:
+    """Segments of what is joined go before, and every chunk is found through all of it, once."""
+    store = create(path)
+    for number in range(80):
+        store.replace([written(f"d{number}", f"bravo{'' if number % 2 else ' delta'}")])
+        if number % 7 == 0:
+            store.index_words()
+        assert len(store.snapshot().lexical("bravo", 1_000).numbers) == number + 1
+    assert len(store.snapshot().dataset.get_fragments()) < 80
+    covered = [
+        fragment
+        for index in store.snapshot().dataset.describe_indices()
+        for segment in index.segments
+        for fragment in segment.fragment_ids
+        if index.name == "text_words"
+    ]
+    assert len(covered) == len(set(covered))
+    assert set(covered) <= {fragment.fragment_id for fragment in store.snapshot().dataset.get_fragments()}
+
+
+def test_a_store_that_was_made_without_words_says_so_until_it_is_indexed(path: Path) -> None:
+    """A write leaves it as it is; what is asked for by words is refused, not answered with nothing."""
+    create(path).replace([written("a", "bravo")])
+    old = lance.dataset(str(path))
+    for index in old.describe_indices():
+        old.drop_index(index.name)
+    store = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer())
+    store.replace([written("b", "bravo delta")])
+    with pytest.raises(WordsNotIndexed):
+        store.snapshot().lexical("bravo", 5)
+    store.index_words()
+    assert store.snapshot().lexical("delta", 5).numbers.tolist() == [1]
+    assert len(store.snapshot().lexical("bravo", 5).numbers) == 2

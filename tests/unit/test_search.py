@@ -37,6 +37,7 @@ from retrieval.errors import (
     RerankError,
     RerankUnavailable,
 )
+from retrieval.recall_mode import RecallMode
 from retrieval.sql_catalog import SqlCatalog
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 
@@ -303,6 +304,24 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     assert len(results) <= top_k
 
 
+@pytest.mark.parametrize(("said", "used"), [(None, RecallMode.LEXICAL), (RecallMode.HYBRID, RecallMode.HYBRID)])
+async def test_recall_goes_the_way_that_the_search_names_and_says_which(
+    catalog: SqlCatalog, said: RecallMode | None, used: RecallMode
+) -> None:
+    """Unless it names none: then the service's own."""
+    recall = ScriptedRecall("a")
+    search = Search(
+        catalog=catalog,
+        collections=OneCollection(recall),
+        rerankers=Rerankers(default=RecallOrder()),
+        candidates_default=4,
+        recall_default=RecallMode.LEXICAL,
+    )
+    answer = await search.answer(question(recall=said), NEVER)
+    assert recall.modes == [used]
+    assert search_answer(answer, explain=False, grouped=False)["recall"] == used
+
+
 @pytest.mark.parametrize("explain", [False, True])
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("neighbours", [0, 1])
@@ -317,7 +336,7 @@ async def test_the_body_is_the_documented_one(
     SearchAnswer.model_validate(body)
     expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain", "filtered", "index"})
     assert set(body) == expected
-    assert body["timings_ms"].keys() == {"embed", "recall", "fetch", "rerank", "total"}
+    assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 
 
 async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> None:
