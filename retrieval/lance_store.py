@@ -1,10 +1,8 @@
-"""The chunks of one collection, as a Lance dataset. The only module that names lance.
+"""The chunks of one collection, as a Lance dataset. Only this module and its snapshot name lance.
 
 Rule 1: one call, one commit. New rows are written and old rows marked as deleted first; one commit then shows both.
 Rule 2: what a commit names is on the disk before the commit is, and the commit is on the disk before a caller hears of
 it. Lance itself syncs nothing, so that the kernel may write a manifest before the data that it names.
-Rule 3: no filter is ever compiled. Rows are found by reading a column and comparing here, so that a value from outside
-stays a value; that reads 100,000 document ids in 4 ms.
 
 Vectors are kept as float32, as they came: what recall finds then agrees with the oracle to the last bits, and a
 rebuilt index is the same index. float16 would halve the file, and the text beside a vector of 384 is as large as it.
@@ -14,40 +12,26 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import lance
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from lance.fragment import write_fragments
 from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
 from retrieval.chunk_numbers import ChunkNumberSequence
-from retrieval.chunk_rows import (
-    CHUNK_COLUMNS,
-    chunk_of,
-    document_of,
-    is_text,
-    require_schema,
-    require_text,
-    schema_of,
-    table_of,
-)
-from retrieval.durable import DISK, SyncedTree, Syncer, make_folder, write_errors
-from retrieval.errors import DocumentNotFound, StoreCorrupt, WriteFailed
+from retrieval.chunk_rows import require_schema, require_text, schema_of, table_of
+from retrieval.durable import DISK, SyncedTree, Syncer, make_folder
+from retrieval.lance_errors import committing, reading
+from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.limits import TIMEOUT_MS_MAX
-from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument
-from retrieval.store import VectorBatch
+from retrieval.records import EmbeddedDocument
 
-VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit in which memory is bounded
 SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; a fragment of fewer is worth joining with its neighbours
 SMALL_FRAGMENTS_MAX: Final = 32  # fragments; every one costs each scan about 0.1 ms, so 32 of them 3 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
@@ -58,120 +42,8 @@ _NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that
 _LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
 _MANIFEST_END: Final = b"LANC"
-_OFFSET_BITS: Final = 32  # the low bits of a row address
-_FOREIGN: Final = (OSError, ValueError, RuntimeError)  # what lance raises; pyarrow's errors are ValueErrors too
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rows:
-    """Where each chunk is."""
-
-    numbers: ChunkNumbers
-    addresses: NDArray[np.int64]  # fragment and offset within it, as Lance packs them
-
-
-class LanceSnapshot:
-    """One version of a LanceStore. Implements `StoreSnapshot`."""
-
-    def __init__(self, dataset: lance.LanceDataset, path: Path) -> None:
-        self.dataset = dataset
-        self._path = path
-
-    @property
-    def version(self) -> int:
-        return int(self.dataset.version)
-
-    def chunk_numbers(self) -> ChunkNumbers:
-        return self._rows.numbers
-
-    def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
-        first = int(np.searchsorted(self._rows.numbers, after, side="right"))
-        if first == len(self._rows.numbers):
-            return
-        fragments = self.dataset.get_fragments()
-        holds_first = int(self._rows.addresses[first]) >> _OFFSET_BITS
-        behind = [fragment.fragment_id for fragment in fragments].index(holds_first)
-        with _reading(self._path):
-            scanner = self.dataset.scanner(
-                columns=["number", "vector"],
-                fragments=fragments[behind:],
-                scan_in_order=True,
-                batch_size=VECTORS_PER_BATCH,
-                batch_readahead=1,  # the vectors are used as fast as they are read: more would only fill memory
-            )
-            for batch in scanner.to_batches():
-                numbers = batch["number"].to_numpy()
-                newer = int(np.searchsorted(numbers, after, side="right"))
-                if newer < len(numbers):
-                    vectors = batch["vector"].flatten().to_numpy().reshape(len(numbers), -1)
-                    yield VectorBatch(numbers=numbers[newer:], vectors=vectors[newer:])
-
-    def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
-        wanted = np.asarray(numbers, dtype=np.int64)
-        positions = np.searchsorted(self._rows.numbers, wanted)
-        inside = positions < len(self._rows.numbers)
-        live = positions[inside][self._rows.numbers[positions[inside]] == wanted[inside]]
-        if not len(live):
-            return []
-        unique, inverse = np.unique(live, return_inverse=True)  # one read for a number that is asked for twice
-        with _reading(self._path):
-            rows = [chunk_of(row) for row in self._take(unique).to_pylist()]
-        return [rows[position] for position in inverse]
-
-    def document(self, document_id: str) -> Document:
-        column = self._column("document_id")
-        if not is_text(document_id):
-            raise DocumentNotFound(repr(document_id))
-        positions = np.flatnonzero(pc.equal(column, document_id).to_numpy())
-        if not len(positions):
-            raise DocumentNotFound(document_id)
-        with _reading(self._path):
-            rows = self._take(positions).sort_by("ordinal").to_pylist()
-            return document_of([chunk_of(row) for row in rows])
-
-    def content_hashes(self) -> Mapping[str, str]:
-        with _reading(self._path):
-            table = self.dataset.to_table(columns=["document_id", "content_hash"])
-        first_chunks = table.filter(pc.is_valid(table["content_hash"]))
-        return dict(zip(*(column.to_pylist() for column in first_chunks.columns), strict=True))
-
-    def counts(self) -> tuple[int, int]:
-        return self._documents, len(self._rows.numbers)
-
-    def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.int64]]:
-        """The rows of these documents: by fragment, their offsets within it. What a delete is made of."""
-        wanted = pa.array([name for name in document_ids if is_text(name)], pa.large_string())
-        addresses = self._rows.addresses[pc.is_in(self._column("document_id"), wanted).to_numpy()]
-        fragments, offsets = addresses >> _OFFSET_BITS, addresses & ((1 << _OFFSET_BITS) - 1)
-        return {int(fragment): offsets[fragments == fragment] for fragment in np.unique(fragments)}
-
-    @cached_property
-    def _rows(self) -> _Rows:
-        """In the order of the dataset, in which numbers ascend: rows are only ever appended or removed."""
-        with _reading(self._path):
-            scanner = self.dataset.scanner(columns=["number"], with_row_address=True, scan_in_order=True)
-            table = scanner.to_table()
-        numbers = table["number"].to_numpy()
-        if not bool((np.diff(numbers) > 0).all()):
-            raise StoreCorrupt(f"{self._path}: chunk numbers do not ascend in version {self.version}")
-        return _Rows(numbers=numbers, addresses=table["_rowaddr"].to_numpy().astype(np.int64))
-
-    @cached_property
-    def _documents(self) -> int:
-        return int(pc.sum(pc.equal(self._column("ordinal"), 0)).as_py() or 0)
-
-    def _column(self, name: str) -> Any:
-        with _reading(self._path):
-            return self.dataset.to_table(columns=[name], scan_in_order=True)[name]
-
-    def _take(self, positions: NDArray[np.int64]) -> Any:
-        addresses = self._rows.addresses[positions].tolist()
-        with _reading(self._path):
-            # The public `take` counts live rows from the first one on, which is slow where rows were deleted (measured:
-            # 7 s instead of 0.1 s for 100,000 rows); this is what it calls once it has counted.
-            return self.dataset._take_rows(addresses, columns=CHUNK_COLUMNS)  # noqa: SLF001
 
 
 class LanceStore:
@@ -195,7 +67,7 @@ class LanceStore:
             return cls.open(path, dimension=dimension, syncer=syncer)
         make_folder(path, syncer=syncer)
         if not _manifests(path):
-            with _committing(path):
+            with committing(path):
                 lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
         SyncedTree(path, syncer=syncer).sync()
         ChunkNumberSequence(numbers, syncer=syncer).start()
@@ -204,13 +76,13 @@ class LanceStore:
     @classmethod
     def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
         _set_torn_commit_aside(path)
-        with _reading(path):
+        with reading(path):
             dataset = lance.dataset(str(path))
             require_schema(dataset.schema, dimension, str(path))
         return cls(dataset, path, dimension=dimension, syncer=syncer)
 
     def snapshot(self) -> LanceSnapshot:
-        with self._refreshing, _reading(self._path):
+        with self._refreshing, reading(self._path):
             dataset = self._newest.dataset
             latest = int(dataset.latest_version)
             if latest != self._newest.version:
@@ -242,7 +114,7 @@ class LanceStore:
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.int64]]) -> int:
         """One commit: `rows` come in, `gone` go out."""
-        with _committing(self._path):
+        with committing(self._path):
             added = [] if rows is None else write_fragments(rows, base.dataset, schema=rows.schema, mode="append")
             left = {number: _fragment(base.dataset, number).delete_rows(offsets) for number, offsets in gone.items()}
         self._tree.sync()
@@ -251,7 +123,7 @@ class LanceStore:
             updated_fragments=[fragment for fragment in left.values() if fragment is not None],
             new_fragments=added,
         )
-        with _committing(self._path):
+        with committing(self._path):
             committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
         self._tree.sync()
         return int(committed.version)
@@ -270,11 +142,11 @@ class LanceStore:
         options = CompactionOptions(
             target_rows_per_fragment=SMALL_FRAGMENT_ROWS, materialize_deletions_threshold=DELETED_SHARE_MAX
         )
-        with _committing(self._path):
+        with committing(self._path):
             dataset = base.dataset.checkout_version(base.version)  # its own: a compaction moves the one it is given
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
         self._tree.sync()
-        with _committing(self._path):
+        with committing(self._path):
             Compaction.commit(dataset, joined)
         self._tree.sync()
 
@@ -282,7 +154,7 @@ class LanceStore:
         """Removes the files of versions that nobody reads any more."""
         base = self.snapshot()
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
-            with _committing(self._path):
+            with committing(self._path):
                 base.dataset.cleanup_old_versions(older_than=SUPERSEDED_KEPT)
             self._cleaned_at = base.version
 
@@ -297,7 +169,7 @@ def _set_torn_commit_aside(path: Path) -> None:
 
     Without this the whole store could not be opened for it. A manifest that has its end is Lance's to judge.
     """
-    with _reading(path):
+    with reading(path):
         for manifest in _manifests(path)[:1]:
             if not manifest.read_bytes().endswith(_MANIFEST_END):
                 _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
@@ -308,35 +180,3 @@ def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:
     fragment = dataset.get_fragment(number)
     assert fragment is not None, "rows lie in fragments of their version. This is a bug."
     return fragment
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """What cannot be read is corrupt."""
-    try:
-        with _panics():
-            yield
-    except _FOREIGN as error:
-        raise StoreCorrupt(f"{path}: {error}") from error
-
-
-@contextmanager
-def _committing(path: Path) -> Iterator[None]:
-    """What cannot be written has failed."""
-    with write_errors(path):
-        try:
-            with _panics():
-                yield
-        except (ValueError, RuntimeError) as error:
-            raise WriteFailed(f"{path}: {error}") from error
-
-
-@contextmanager
-def _panics() -> Iterator[None]:
-    """A panic of the Rust code, which damaged files can cause, is no Exception to Python: it would end the process."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__module__ != "pyo3_runtime":
-            raise
-        raise RuntimeError(f"lance panicked: {error}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval import lance_store
+from retrieval import lance_snapshot
 from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WriteFailed
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.records import Document
@@ -147,10 +147,10 @@ def test_many_small_commits_leave_few_fragments_and_the_same_chunks(path: Path) 
 def test_large_reads_come_in_bounded_batches(path: Path) -> None:
     """No batch is larger than the bound, whatever the size of the commits."""
     store = create(path)
-    many = lance_store.VECTORS_PER_BATCH + 5
+    many = lance_snapshot.VECTORS_PER_BATCH + 5
     store.replace([written("a", "x" * many, pieces=many)])
     sizes = [len(batch.numbers) for batch in store.snapshot().vectors()]
-    assert max(sizes) <= lance_store.VECTORS_PER_BATCH
+    assert max(sizes) <= lance_snapshot.VECTORS_PER_BATCH
     assert sum(sizes) == many
 
 
