@@ -8,7 +8,7 @@ second sync would succeed over nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,13 +84,22 @@ class SyncedTree:
     """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
 
     The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
-    rewrites whenever it adds others beside them are named in `rewritten`. After a sync that failed nobody knows what
-    the disk holds: all later ones fail, too, until the tree is opened anew.
+    rewrites whenever it adds others beside them are named in `rewritten`. Each new file is shown to `arrived`, which
+    may refuse it, before it is synced. After a sync that failed nobody knows what the disk holds: all later ones fail,
+    too, until the tree is opened anew.
     """
 
-    def __init__(self, root: Path, *, rewritten: frozenset[str] = frozenset(), syncer: Syncer = DISK) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        rewritten: frozenset[str] = frozenset(),
+        arrived: Callable[[Path], None] | None = None,
+        syncer: Syncer = DISK,
+    ) -> None:
         self._root = root
         self._rewritten = rewritten
+        self._arrived = arrived
         self._syncer = syncer
         self._known: dict[Path, _Known] = {}
         self._failure: WriteFailed | None = None
@@ -99,11 +108,7 @@ class SyncedTree:
         """All that was written since the last call: files first, then the folders that name them, innermost first."""
         if self._failure is not None:
             raise WriteFailed(f"{self._root}: an earlier sync failed ({self._failure.detail})") from self._failure
-        try:
-            self._sync_folder(self._root)
-        except WriteFailed as failure:
-            self._failure = failure
-            raise
+        self._sync_folder(self._root)
 
     def _sync_folder(self, folder: Path) -> None:
         """Asks the disk only for names; with thousands of old versions, anything more would cost more than the sync."""
@@ -113,12 +118,22 @@ class SyncedTree:
         new = names - known.names if known else names
         folders = frozenset(name for name in new if (folder / name).is_dir())
         folders |= known.folders & names if known else frozenset()
+        for name in sorted(new - folders):
+            if self._arrived is not None:
+                self._arrived(folder / name)
         for name in sorted(new - folders | (names & self._rewritten if new else new)):
-            self._syncer.sync(folder / name)
+            self._sync(folder / name)
         for name in sorted(folders):
             self._sync_folder(folder / name)
         if new or known is None:
-            self._syncer.sync(folder)
+            self._sync(folder)
         if known is None:
-            self._syncer.sync(folder.parent)
+            self._sync(folder.parent)
         self._known[folder] = _Known(names=names, folders=folders)
+
+    def _sync(self, path: Path) -> None:
+        try:
+            self._syncer.sync(path)
+        except WriteFailed as failure:
+            self._failure = failure
+            raise

@@ -309,7 +309,7 @@ def _ordinal(name: str) -> int:
 
 
 def _remove_unfinished(folder: CollectionFolder) -> None:
-    """Folders that a killed `publish` left behind."""
+    """Folders that a killed `publish` left behind: half built, or half removed."""
     with write_errors(folder.generations):
         for path in folder.generations.glob("g*.tmp"):
             shutil.rmtree(path)
@@ -318,4 +318,6 @@ def _remove_unfinished(folder: CollectionFolder) -> None:
 def _remove_old(folder: CollectionFolder) -> None:
     with write_errors(folder.generations):
         for name in _names(folder)[GENERATIONS_KEPT:]:
-            shutil.rmtree(folder.generations / name)
+            beside = folder.generations / f"{name}.tmp"  # what has its name is whole, also while it is removed
+            (folder.generations / name).rename(beside)
+            shutil.rmtree(beside)

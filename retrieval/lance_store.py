@@ -28,9 +28,11 @@ from retrieval.chunk_numbers import ChunkNumberSequence
 from retrieval.chunk_rows import require_schema, require_text, schema_of, table_of
 from retrieval.durable import DISK, SyncedTree, Syncer, make_folder
 from retrieval.lance_errors import committing, reading
+from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.limits import TIMEOUT_MS_MAX
 from retrieval.records import EmbeddedDocument
+from retrieval.store_sums import StoreSums, require_newest
 
 SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; a fragment of fewer is worth joining with its neighbours
 SMALL_FRAGMENTS_MAX: Final = 32  # fragments; every one costs each scan about 0.1 ms, so 32 of them 3 ms
@@ -41,7 +43,6 @@ COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes 
 _NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
 _LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
-_MANIFEST_END: Final = b"LANC"
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ class LanceStore:
         self._path = path
         self._dimension = dimension
         self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=syncer)
-        self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), syncer=syncer)
+        self._sums = StoreSums(path, syncer=syncer)
+        self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), arrived=self._sums.arrived, syncer=syncer)
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
         self._writing = threading.Lock()
@@ -96,6 +98,7 @@ class LanceStore:
             require_text(embedded.document)
         count = sum(len(embedded.spans) for embedded in documents)
         with self._writing:
+            self._sums.begin()
             self._clean_up()
             self._compact()
             base = self.snapshot()
@@ -104,6 +107,7 @@ class LanceStore:
 
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._writing:
+            self._sums.begin()
             self._clean_up()  # but no compaction: it needs room, and a delete may be there to make some
             base = self.snapshot()
             gone = base.rows_of(document_ids)
@@ -126,6 +130,7 @@ class LanceStore:
         with committing(self._path):
             committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
         self._tree.sync()
+        self._sums.write()
         return int(committed.version)
 
     def _compact(self) -> None:
@@ -156,6 +161,7 @@ class LanceStore:
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
             with committing(self._path):
                 base.dataset.cleanup_old_versions(older_than=SUPERSEDED_KEPT)
+            self._sums.prune()
             self._cleaned_at = base.version
 
 
@@ -167,11 +173,13 @@ def _manifests(path: Path) -> list[Path]:
 def _set_torn_commit_aside(path: Path) -> None:
     """A power cut may leave a newest manifest without its end. It was never synced, hence never acknowledged.
 
-    Without this the whole store could not be opened for it. A manifest that has its end is Lance's to judge.
+    Without this the whole store could not be opened for it. A manifest that was acknowledged has a checksum: what is
+    wrong with that one is damage, and reported as such. One that has its end is Lance's to judge.
     """
+    require_newest(path)
     with reading(path):
         for manifest in _manifests(path)[:1]:
-            if not manifest.read_bytes().endswith(_MANIFEST_END):
+            if not manifest.read_bytes().endswith(LANCE_END):
                 _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
                 manifest.replace(manifest.with_suffix(".torn"))
 

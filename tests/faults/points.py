@@ -61,7 +61,8 @@ class Tally:
             outcomes = Counter(f"{each.outcome}, {each.found} is there" for each in of_it if each.call)
             said = "; ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))
             wrong = sum(bool(each.wrong) for each in of_it)
-            yield f"{operation:>12} {fault:>7} {sum(bool(each.call) for each in of_it):>5} hit {wrong:>3} wrong   {said}"
+            hit = sum(bool(each.call) for each in of_it)
+            yield f"{operation:>12} {fault:>7} {hit:>5} hit {wrong:>3} wrong   {said}"
 
 
 class Bench:

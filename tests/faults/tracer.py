@@ -155,7 +155,7 @@ class Tracer:
     def _seize(self, pid: int) -> None:
         """All threads; one that is started meanwhile is found in the next round, or was followed from its parent."""
         seized: set[int] = set()
-        while new := {int(name) for name in os.listdir(f"/proc/{pid}/task")} - seized:
+        while new := {int(task.name) for task in Path(f"/proc/{pid}/task").iterdir()} - seized:
             for tid in new:
                 try:
                     _ptrace(_SEIZE, tid, 0, _OPTIONS)
@@ -273,20 +273,18 @@ def _paths(tid: int, places: str, arguments: tuple[int, ...]) -> Iterator[str | 
             yield _link(f"/proc/{tid}/fd/{argument}")
         else:
             path = _memory(tid, argument, 4096, is_text=True).decode("utf-8", "surrogateescape")
-            yield path if path.startswith("/") else os.path.normpath(
-                os.path.join(below or _link(f"/proc/{tid}/cwd") or "/", path)
-            )
+            yield os.path.normpath(Path(below or _link(f"/proc/{tid}/cwd") or "/") / path)
 
 
 def _link(path: str) -> str | None:
     try:
-        return os.readlink(path)
+        return str(Path(path).readlink())
     except OSError:
         return None
 
 
 def _memory(tid: int, address: int, size: int, *, is_text: bool = False) -> bytes:
-    with open(f"/proc/{tid}/mem", "rb", buffering=0) as memory:
+    with Path(f"/proc/{tid}/mem").open("rb", buffering=0) as memory:
         memory.seek(address)
         if not is_text:
             return memory.read(size)

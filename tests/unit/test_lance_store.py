@@ -12,6 +12,7 @@ from retrieval import lance_snapshot
 from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WriteFailed
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.records import Document
+from retrieval.store_sums import SUMS
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import WatchedSyncer, state_of
 
@@ -203,10 +204,16 @@ def test_missing_data_files_are_reported(path: Path) -> None:
 
 
 def test_a_panic_of_the_library_is_a_corrupt_store(path: Path) -> None:
-    """Damage in a manifest makes lance panic, which is no Exception to Python and would end a server."""
+    """Damage in a manifest makes lance panic, which is no Exception to Python and would end a server.
+
+    With its checksum lance is not even asked.
+    """
     create(path).replace([written("a", "text")])
     newest = min((path / "_versions").glob("*.manifest"))
     newest.write_bytes(newest.read_bytes().replace(b"large_string", b"large_strinG"))
+    with pytest.raises(StoreCorrupt, match=f"{newest.name} is not what was written"):
+        reopened(path)
+    (path / SUMS).unlink()
     with pytest.raises(StoreCorrupt, match="lance panicked"):
         reopened(path)
 
@@ -230,7 +237,9 @@ def test_a_commit_that_a_power_cut_tore_is_passed_over(path: Path, left: int, ca
     """Its manifest was never synced, so nobody was told of it; what was acknowledged before it is all there."""
     store = create(path)
     store.replace([written("a", "acknowledged")])
+    sums = (path / SUMS).read_bytes()
     store.replace([written("a", "cut off"), written("b", "cut off")])
+    (path / SUMS).write_bytes(sums)  # they are written last
     newest = min((path / "_versions").glob("*.manifest"))
     newest.write_bytes(newest.read_bytes()[:left])
     again = reopened(path)
