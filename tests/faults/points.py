@@ -69,10 +69,28 @@ class Bench:
     """One collection for each operation, copied for each disturbance."""
 
     def __init__(self, folder: Path, *, tracer: Worker, checker: Worker) -> None:
+        self.run = folder / "run"
         self._folder = folder
         self._tracer = tracer
         self._checker = checker
-        self._prepared: dict[str, Model] = {}
+        self._models: dict[str, Model] = {}
+
+    def model(self, operation: str) -> Model:
+        """What is there before it."""
+        self.prepared(operation)
+        return self._models[operation]
+
+    def prepared(self, operation: str) -> Path:
+        """The data folder before it; not to be changed."""
+        folder = self._folder / operation
+        if operation not in self._models:
+            self._models[operation] = OPERATIONS[operation].prepare(folder)
+        return folder
+
+    def looked(self, possible: Sequence[Model]) -> tuple[int | None, list[str]]:
+        """Which of the models another process finds in the run's folder, and what is wrong there."""
+        answer = self._checker.ask({"root": str(self.run), "possible": possible})
+        return answer.get("found"), answer.get("wrong", [f"who looked died: {answer.get('died')}"])
 
     def calls(self, operation: str) -> list[dict[str, Any]]:
         """Of the undisturbed operation, up to its acknowledgement."""
@@ -82,7 +100,7 @@ class Bench:
         return calls
 
     def disturbed(self, operation: str, at: int, fault: str) -> Point:
-        before = self._model(operation)
+        before = self.model(operation)
         after = OPERATIONS[operation].after(before)
         traced = self._traced(operation, {"at": at, "fault": fault})
         events = [event["event"] for event in traced["events"]]
@@ -92,12 +110,10 @@ class Bench:
             possible = [{**model, **aftermath("it")} for model in possible]
         elif "acknowledged" in events or "failed" in events:  # the second write was made, and refused or cut off
             possible += [{**model, **aftermath("it")} for model in possible]
-        looked = self._checker.ask({"root": str(self._folder / "run"), "possible": possible})
-        wrong = list(looked.get("wrong", [f"who looked died: {looked.get('died')}"]))
+        found, wrong = self.looked(possible)
         wrong += [f"{event['event']}: {event['detail']}" for event in traced["events"] if _is_fault(event, fault)]
         if call in SYNCS and fault != "KILL" and "acknowledged" in events:
             wrong.append("acknowledged although a sync had failed")
-        found = looked.get("found")
         names = {json.dumps({**before, **more}): "before" for more in ({}, aftermath("it"))}
         names |= {json.dumps({**after, **more}): "after" for more in ({}, aftermath("it"))}
         return Point(
@@ -110,17 +126,10 @@ class Bench:
             wrong=tuple(wrong),
         )
 
-    def _model(self, operation: str) -> Model:
-        if operation not in self._prepared:
-            self._prepared[operation] = OPERATIONS[operation].prepare(self._folder / operation)
-        return self._prepared[operation]
-
     def _traced(self, operation: str, disturbance: dict[str, Any]) -> dict[str, Any]:
-        self._model(operation)
-        run = self._folder / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree(self._folder / operation, run)
-        return self._tracer.ask({"root": str(run), "operation": operation, **disturbance})
+        shutil.rmtree(self.run, ignore_errors=True)
+        shutil.copytree(self.prepared(operation), self.run)
+        return self._tracer.ask({"root": str(self.run), "operation": operation, **disturbance})
 
 
 def _is_fault(event: dict[str, Any], fault: str) -> bool:
