@@ -38,6 +38,33 @@ class DiskSyncer:
 DISK = DiskSyncer()
 
 
+class StrictSyncer:
+    """Syncs until one sync fails; then nobody knows what the disk holds, and nothing succeeds any more.
+
+    The kernel has thrown away the pages that it could not write, and the next sync of the same file would succeed over
+    nothing. Only who opens the files anew, and so looks at what is there, may write again. Implements `Syncer`.
+    """
+
+    def __init__(self, syncer: Syncer) -> None:
+        self._syncer = syncer
+        self._failure: WriteFailed | None = None
+
+    def require_sound(self) -> None:
+        """Raises `WriteFailed` if a sync has failed, before anything more is written."""
+        if self._failure is not None:
+            raise WriteFailed(
+                f"an earlier sync failed ({self._failure.detail}); nothing is written until the files are opened anew"
+            ) from self._failure
+
+    def sync(self, path: Path) -> None:
+        self.require_sound()
+        try:
+            self._syncer.sync(path)
+        except WriteFailed as failure:
+            self._failure = failure
+            raise
+
+
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
     """A full disk, a dying disk, a forbidden folder: all are `WriteFailed`, with what the system said."""
@@ -85,8 +112,7 @@ class SyncedTree:
 
     The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
     rewrites whenever it adds others beside them are named in `rewritten`. Each new file is shown to `arrived`, which
-    may refuse it, before it is synced. After a sync that failed nobody knows what the disk holds: all later ones fail,
-    too, until the tree is opened anew.
+    may refuse it by raising `WriteFailed`, before it is synced.
     """
 
     def __init__(
@@ -102,12 +128,9 @@ class SyncedTree:
         self._arrived = arrived
         self._syncer = syncer
         self._known: dict[Path, _Known] = {}
-        self._failure: WriteFailed | None = None
 
     def sync(self) -> None:
         """All that was written since the last call: files first, then the folders that name them, innermost first."""
-        if self._failure is not None:
-            raise WriteFailed(f"{self._root}: an earlier sync failed ({self._failure.detail})") from self._failure
         self._sync_folder(self._root)
 
     def _sync_folder(self, folder: Path) -> None:
@@ -122,18 +145,11 @@ class SyncedTree:
             if self._arrived is not None:
                 self._arrived(folder / name)
         for name in sorted(new - folders | (names & self._rewritten if new else new)):
-            self._sync(folder / name)
+            self._syncer.sync(folder / name)
         for name in sorted(folders):
             self._sync_folder(folder / name)
         if new or known is None:
-            self._sync(folder)
+            self._syncer.sync(folder)
         if known is None:
-            self._sync(folder.parent)
+            self._syncer.sync(folder.parent)
         self._known[folder] = _Known(names=names, folders=folders)
-
-    def _sync(self, path: Path) -> None:
-        try:
-            self._syncer.sync(path)
-        except WriteFailed as failure:
-            self._failure = failure
-            raise

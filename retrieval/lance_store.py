@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from retrieval.chunk_numbers import ChunkNumberSequence
 from retrieval.chunk_rows import require_schema, require_text, schema_of, table_of
-from retrieval.durable import DISK, SyncedTree, Syncer, make_folder
+from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
@@ -34,8 +34,10 @@ from retrieval.limits import TIMEOUT_MS_MAX
 from retrieval.records import EmbeddedDocument
 from retrieval.store_sums import StoreSums, require_newest
 
-SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; a fragment of fewer is worth joining with its neighbours
-SMALL_FRAGMENTS_MAX: Final = 32  # fragments; every one costs each scan about 0.1 ms, so 32 of them 3 ms
+FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
+TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a few ms
+SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
+SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
 SUPERSEDED_KEPT: Final = timedelta(milliseconds=2 * TIMEOUT_MS_MAX)  # no answer still reads a version as old as that
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
@@ -53,9 +55,12 @@ class LanceStore:
     def __init__(self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer) -> None:
         self._path = path
         self._dimension = dimension
-        self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=syncer)
-        self._sums = StoreSums(path, syncer=syncer)
-        self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), arrived=self._sums.arrived, syncer=syncer)
+        self._syncer = StrictSyncer(syncer)
+        self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=self._syncer)
+        self._sums = StoreSums(path, syncer=self._syncer)
+        self._tree = SyncedTree(
+            path, rewritten=frozenset({_LATEST_HINT}), arrived=self._sums.arrived, syncer=self._syncer
+        )
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
         self._writing = threading.Lock()
@@ -88,7 +93,7 @@ class LanceStore:
             dataset = self._newest.dataset
             latest = int(dataset.latest_version)
             if latest != self._newest.version:
-                self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path)
+                self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path, held=self._newest.held)
             return self._newest
 
     def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
@@ -98,6 +103,7 @@ class LanceStore:
             require_text(embedded.document)
         count = sum(len(embedded.spans) for embedded in documents)
         with self._writing:
+            self._syncer.require_sound()
             self._sums.begin()
             self._clean_up()
             self._compact()
@@ -107,6 +113,7 @@ class LanceStore:
 
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._writing:
+            self._syncer.require_sound()
             self._sums.begin()
             self._clean_up()  # but no compaction: it needs room, and a delete may be there to make some
             base = self.snapshot()
@@ -116,10 +123,10 @@ class LanceStore:
             self._commit(base, None, gone)
             return base.counts()[0] - self.snapshot().counts()[0]
 
-    def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.int64]]) -> int:
+    def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """One commit: `rows` come in, `gone` go out."""
         with committing(self._path):
-            added = [] if rows is None else write_fragments(rows, base.dataset, schema=rows.schema, mode="append")
+            added = [] if rows is None else _written(rows, base.dataset)
             left = {number: _fragment(base.dataset, number).delete_rows(offsets) for number, offsets in gone.items()}
         self._tree.sync()
         operation = lance.LanceOperation.Update(
@@ -134,19 +141,23 @@ class LanceStore:
         return int(committed.version)
 
     def _compact(self) -> None:
-        """Joins small fragments once there are too many of them; each commit leaves one, and each costs every scan.
+        """Joins fragments once there are too many of a size; each commit leaves one, and each costs every scan.
 
-        Rows keep their order and their numbers, so that no index and no view notices. Joining only those below a size
-        bounds the work of a row's life: it is rewritten until its fragment is large, and then only where most of it
-        was deleted. It comes before a commit, so that a disk that is too full for it has taken nothing yet.
+        First tiny ones to one that is less so, and when there are many of those, they to a large one: what a commit has
+        to wait for is then mostly little, and a row is copied about as often as its fragment grows by a factor, and
+        later only where most of its fragment was deleted. It comes before a commit, so that a disk that is too full for
+        it has taken nothing yet.
         """
+        sizes = [fragment.physical_rows for fragment in self.snapshot().dataset.get_fragments()]
+        if sum(TINY_FRAGMENT_ROWS <= size < SMALL_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
+            self._join(SMALL_FRAGMENT_ROWS)
+        elif sum(size < TINY_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
+            self._join(TINY_FRAGMENT_ROWS)
+
+    def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
+        """Makes neighbours of fewer rows one. Rows keep their order and their numbers: no index and no view notices."""
         base = self.snapshot()
-        sizes = [fragment.physical_rows for fragment in base.dataset.get_fragments()]
-        if sum(size < SMALL_FRAGMENT_ROWS for size in sizes) <= SMALL_FRAGMENTS_MAX:
-            return
-        options = CompactionOptions(
-            target_rows_per_fragment=SMALL_FRAGMENT_ROWS, materialize_deletions_threshold=DELETED_SHARE_MAX
-        )
+        options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
         with committing(self._path):
             dataset = base.dataset.checkout_version(base.version)  # its own: a compaction moves the one it is given
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
@@ -182,6 +193,10 @@ def _set_torn_commit_aside(path: Path) -> None:
             if not manifest.read_bytes().endswith(LANCE_END):
                 _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
                 manifest.replace(manifest.with_suffix(".torn"))
+
+
+def _written(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
+    return write_fragments(rows, dataset, schema=rows.schema, mode="append", max_rows_per_file=FRAGMENT_ROWS_MAX)
 
 
 def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:

@@ -2,7 +2,7 @@
 
     generation   an index of the chunks that were live when it was built
     delta        the chunks that are newer than all of those, compared exactly
-    live         every chunk number of the store's newest version; what is not in it is never answered with
+    live         what the store's newest version holds; what is not in it is never answered with
 
 A view joins the three and never changes. Whoever holds one sees one version of everything, however long it takes.
 """
@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt
+from retrieval.fresh_index import FreshIndex
 from retrieval.generation import Generation, current_name, open_newest
 from retrieval.layout import CollectionFolder
 from retrieval.records import ChunkNumbers, Vectors
-from retrieval.store import Store, StoreSnapshot, VectorBatch
-from retrieval.vector_index import ExactIndex, Hits, VectorIndex
+from retrieval.store import Store, StoreSnapshot
+from retrieval.vector_index import Hits, VectorIndex
 
 REFRESH_SECONDS: Final = 1.0  # how old an answer may be that does not know of another process's commit
 
@@ -34,8 +35,7 @@ class View:
 
     snapshot: StoreSnapshot
     opened: Generation | None
-    delta: ExactIndex
-    live: ChunkNumbers  # ascending
+    delta: FreshIndex
     fallback_from: str | None  # why this is not the generation that should be open; None where it is
 
     @property
@@ -49,7 +49,7 @@ class View:
 
     @property
     def delta_count(self) -> int:
-        """Chunks that are compared outside the generation; where there are many, it is time to publish."""
+        """Chunks that are compared outside the generation, and a few that were removed; many are worth publishing."""
         return len(self.delta.numbers)
 
     def search(self, vector: Vectors, k: int) -> Hits:
@@ -73,11 +73,7 @@ class View:
             asked = min(2 * asked + int((~alive).sum()), len(index.numbers))
 
     def _is_live(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
-        if not len(self.live):
-            return np.zeros(len(numbers), dtype=np.bool_)
-        positions = np.minimum(np.searchsorted(self.live, numbers), len(self.live) - 1)
-        matches: NDArray[np.bool_] = self.live[positions] == numbers
-        return matches
+        return self.snapshot.alive(numbers)
 
 
 class Searchable:
@@ -99,7 +95,7 @@ class Searchable:
         stale = time.monotonic() - self._checked_at >= REFRESH_SECONDS
         if newest is None or (stale and not self._lock.locked()):  # one looks, the others need not wait for it
             newest = self.refresh()
-        if newest.opened is None and not len(newest.live):
+        if newest.opened is None and not newest.snapshot.count():
             raise CollectionNotReady(self._folder.path.name)
         return newest
 
@@ -115,7 +111,6 @@ class Searchable:
                     snapshot=snapshot,
                     opened=opened,
                     delta=delta,
-                    live=snapshot.chunk_numbers(),
                     fallback_from=fallback_from,
                 )
             self._checked_at = time.monotonic()
@@ -136,19 +131,9 @@ class Searchable:
         return found
 
 
-def _delta(snapshot: StoreSnapshot, opened: Generation | None, *, before: View | None, dimension: int) -> ExactIndex:
+def _delta(snapshot: StoreSnapshot, opened: Generation | None, *, before: View | None, dimension: int) -> FreshIndex:
     """The chunks that are newer than the generation. Those that the last view had are not read again."""
-    covered = _last(opened.index.numbers) if opened else -1
-    batches = []
-    if before is not None and _last(before.delta.numbers) > covered:
-        known = (before.delta.numbers > covered) & np.isin(before.delta.numbers, snapshot.chunk_numbers())
-        batches.append(VectorBatch(numbers=before.delta.numbers[known], vectors=before.delta.vectors[known]))
-        covered = _last(before.delta.numbers)
-    batches.extend(snapshot.vectors(after=covered))
-    numbers = np.concatenate([np.empty(0, dtype=np.int64), *(batch.numbers for batch in batches)])
-    vectors = np.concatenate([np.empty((0, dimension), dtype=np.float32), *(batch.vectors for batch in batches)])
-    return ExactIndex(numbers, vectors)
-
-
-def _last(numbers: ChunkNumbers) -> int:
-    return int(numbers[-1]) if len(numbers) else -1
+    covered = int(opened.index.numbers[-1]) if opened and len(opened.index.numbers) else -1
+    if before is None:
+        return FreshIndex.of(snapshot, after=covered, dimension=dimension)
+    return before.delta.followed_by(snapshot, after=covered)

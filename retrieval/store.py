@@ -6,6 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
 
 
@@ -24,7 +27,15 @@ class StoreSnapshot(Protocol):
     def version(self) -> int: ...
 
     def chunk_numbers(self) -> ChunkNumbers:
-        """All live chunk numbers, ascending."""
+        """All live chunk numbers, ascending. Costs the whole collection; the two below do not."""
+        ...
+
+    def alive(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
+        """Which of these chunks are live. `numbers` may be any, in any order."""
+        ...
+
+    def count(self, *, after: int = -1) -> int:
+        """How many live chunks have a number greater than `after`."""
         ...
 
     def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rerank.prompt import Prompts
 from rerank.reranker import Ranked, RankedBy, Ranking
@@ -36,6 +37,12 @@ class MemorySnapshot:
 
     def chunk_numbers(self) -> ChunkNumbers:
         return np.fromiter(self.stored, dtype=np.int64, count=len(self.stored))
+
+    def alive(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
+        return np.array([int(number) in self.stored for number in numbers], dtype=np.bool_)
+
+    def count(self, *, after: int = -1) -> int:
+        return sum(number > after for number in self.stored)
 
     def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
         newer = [(number, vector) for number, (_, vector) in self.stored.items() if number > after]
@@ -156,14 +163,20 @@ class HashEmbedder:
 class WatchedSyncer:
     """Remembers what was to be synced, without waiting for the disk, and fails where told to. Implements `Syncer`."""
 
-    def __init__(self, *, fail_at: int | None = None) -> None:
-        """`fail_at` counts from 0; that call and all that follow it fail, as on a disk that has died."""
+    def __init__(self, *, fail_at: int | None = None, failures: int | None = None) -> None:
+        """`fail_at` counts from 0; that call and all that follow it fail, as on a disk that has died.
+
+        With `failures` only so many of them fail, as where the kernel has forgotten what it could not write.
+        """
         self.synced: list[Path] = []
+        self._failures_left = failures
         self.state_when_synced: dict[Path, tuple[int, int]] = {}  # size and mtime_ns, when it was last synced
         self._fail_at = fail_at
 
     def sync(self, path: Path) -> None:
-        if self._fail_at is not None and len(self.synced) >= self._fail_at:
+        if self._fail_at is not None and len(self.synced) >= self._fail_at and self._failures_left != 0:
+            if self._failures_left is not None:
+                self._failures_left -= 1
             raise WriteFailed(f"{path}: scripted")
         with write_errors(path):
             self.state_when_synced[path] = state_of(path)

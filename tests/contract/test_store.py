@@ -110,6 +110,24 @@ def test_vectors_come_back_bit_for_bit(store: Store) -> None:
     assert vectors_by_number(store.snapshot()) == {number: row.tobytes() for number, row in enumerate(expected)}
 
 
+def test_what_is_alive_and_how_much_is_newer_agree_with_the_numbers(store: Store) -> None:
+    """For numbers of any order, repeated, removed, never given out or negative; over commits and removed chunks."""
+    nothing = store.snapshot()
+    assert nothing.alive(np.array([0, -1], dtype=np.int64)).tolist() == [False, False]
+    assert nothing.count() == nothing.count(after=5) == 0
+    for name in "abcdef":
+        store.replace([written(name, name * 4, pieces=2)])
+    store.delete(["a", "c", "f"])
+    store.replace([written("b", "new", pieces=3)])
+    snapshot = store.snapshot()
+    live = set(snapshot.chunk_numbers().tolist())
+    asked = [99, 3, 3, -1, *range(20), 12, 0]
+    assert snapshot.alive(np.array(asked, dtype=np.int64)).tolist() == [number in live for number in asked]
+    assert snapshot.alive(np.empty(0, dtype=np.int64)).tolist() == []
+    for after in range(-2, 20):
+        assert snapshot.count(after=after) == sum(number > after for number in live)
+
+
 def test_vectors_after_a_number_are_those_above_it(store: Store) -> None:
     """The delta of an index is read without the rest, over commits and removed chunks."""
     for name in "abcdef":

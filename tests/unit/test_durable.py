@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.durable import DISK, SyncedTree, make_folder, write_file
+from retrieval.durable import DISK, StrictSyncer, SyncedTree, make_folder, write_file
 from retrieval.errors import CollectionBusy, WriteFailed
 from retrieval.layout import CollectionFolder
 from retrieval.writer_lock import writing
@@ -85,16 +85,20 @@ def test_a_tree_syncs_what_is_new_and_files_before_folders(tmp_path: Path) -> No
     assert syncer.synced == [tmp_path / "data" / "hint", tmp_path / "data" / "two", tmp_path / "data"]
 
 
-def test_a_tree_whose_sync_failed_stays_failed(tmp_path: Path) -> None:
+def test_what_failed_to_sync_once_fails_for_good(tmp_path: Path) -> None:
     """The kernel forgets pages that it could not write: a second sync would succeed over nothing."""
     (tmp_path / "file").write_bytes(b"1")
-    failing_once = WatchedSyncer(fail_at=0)
-    tree = SyncedTree(tmp_path, syncer=failing_once)
+    failing_once = WatchedSyncer(fail_at=0, failures=1)
+    strict = StrictSyncer(failing_once)
+    strict.require_sound()
+    tree = SyncedTree(tmp_path, syncer=strict)
     with pytest.raises(WriteFailed, match="scripted"):
         tree.sync()
-    failing_once._fail_at = None
-    with pytest.raises(WriteFailed, match="an earlier sync failed"):
+    with pytest.raises(WriteFailed, match=r"an earlier sync failed .*scripted"):
         tree.sync()
+    with pytest.raises(WriteFailed, match="opened anew"):
+        strict.require_sound()
+    assert failing_once.synced == []
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:

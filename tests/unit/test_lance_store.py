@@ -95,6 +95,33 @@ def test_a_disk_that_dies_at_any_sync_loses_nothing_acknowledged(tmp_path: Path)
     assert (("a", "old"),) in outcomes
 
 
+def test_a_store_whose_sync_failed_once_writes_nothing_more(tmp_path: Path) -> None:
+    """Wherever it failed, and although the next sync would succeed: over pages that the kernel has thrown away.
+
+    Reading goes on; who opens the store anew, and so looks at what is there, can write again.
+    """
+    watched = WatchedSyncer()
+    create(tmp_path / "count" / "corpus.lance")
+    LanceStore.open(tmp_path / "count" / "corpus.lance", dimension=DIMENSION, syncer=watched).replace(
+        [written("a", "new")]
+    )
+    for fail_at in range(len(watched.synced)):
+        path = tmp_path / str(fail_at) / "corpus.lance"
+        create(path)
+        store = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer(fail_at=fail_at, failures=1))
+        with pytest.raises(WriteFailed, match="scripted"):
+            store.replace([written("a", "new")])
+        then = files_of(path)
+        with pytest.raises(WriteFailed, match="an earlier sync failed"):
+            store.replace([written("b", "more")])
+        with pytest.raises(WriteFailed, match="opened anew"):
+            store.delete(["a"])
+        assert files_of(path) == then
+        assert contents(store) in ({}, {"a": "new"})
+        reopened(path).replace([written("c", "after")])
+        assert contents(store)["c"] == "after"
+
+
 def test_numbers_go_on_after_a_restart(path: Path) -> None:
     """Also where the newest chunks were deleted before it."""
     store = create(path)
