@@ -110,6 +110,17 @@ class ExplainedCandidate(Said):
     score: float | None
 
 
+class IndexSaid(Said):
+    """What was searched."""
+
+    generation: str | None = Field(description="null where everything came from the store")
+    fresh_chunks: int = Field(description="compared one by one, because they are in no generation yet")
+    fallback_from: str | None = Field(
+        description="Why it is not the generation that should serve; null where it is. The answer is complete all the "
+        "same."
+    )
+
+
 class SearchAnswer(Said):
     """POST /v1/search"""
 
@@ -125,6 +136,7 @@ class SearchAnswer(Said):
     timings_ms: Timings
     usage: Usage
     explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
+    index: IndexSaid | None = Field(default=None, description="Only with explain.")
 
 
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
@@ -164,7 +176,14 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
             "query_remembered": recalled.query_remembered,
         },
     }
-    return body | {"explain": [_explained(ranked) for ranked in ranking.ranked]} if explain else body
+    if explain:
+        body["explain"] = [_explained(ranked) for ranked in ranking.ranked]
+        body["index"] = {
+            "generation": recalled.generation,
+            "fresh_chunks": recalled.fresh_chunks,
+            "fallback_from": recalled.fallback_from,
+        }
+    return body
 
 
 def _result(result: Result, *, grouped: bool) -> Json:

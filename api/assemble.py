@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 from api.access import Access
 from api.caches import NO_CACHES, Caches
 from api.disk import Disk
-from api.ingest import Ingest
+from api.folding import Folding
+from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
@@ -71,6 +72,7 @@ class Parts:
     collections: OpenCollections
     search: Search
     ingest: Ingest
+    folding: Folding
     candidates: int  # judged per search, unless it says how many
     caches: Caches
     pools: tuple[VllmPool, ...] = ()
@@ -189,6 +191,14 @@ def joined(
             embedder=embedding.embedder,
             tokenizer=embedding.tokenizer,
             chunk_tokens_default=settings.chunk_tokens,
+            delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
+            generations_kept=settings.generations_kept,
+        ),
+        folding=Folding(
+            collections=collections,
+            chunks_max=settings.fold_chunks,
+            seconds_max=settings.fold_seconds,
+            kept=settings.generations_kept,
         ),
         candidates=candidates,
         caches=caches,

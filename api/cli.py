@@ -13,6 +13,7 @@ import typer
 
 from api.cli_admin import collections, doctor, instructions, verify
 from api.cli_eval import demo, evaluate
+from api.cli_generations import generations
 from api.cli_index import index
 from api.cli_search import rerank, search
 from api.cli_serve import serve
@@ -74,6 +75,7 @@ for command, name in (
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
 app.add_typer(collections, name="collections")
+app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
 
 

@@ -22,6 +22,9 @@ from api.flags import (
     EmbedDimension,
     EmbedModel,
     EmbedUrl,
+    FoldChunks,
+    FoldSeconds,
+    GenerationsKept,
     Host,
     JudgementCacheMb,
     Port,
@@ -50,7 +53,7 @@ LOGGING: Final[dict[str, Any]] = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "api.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"uvicorn.access": {"level": "INFO"}},
+    "loggers": {"uvicorn.access": {"level": "INFO"}, "api.folding": {"level": "INFO"}},
 }
 
 
@@ -63,6 +66,9 @@ def serve(
     depth: Depth = None,
     chunk_tokens: ChunkTokens = None,
     timeout_ms: TimeoutMs = None,
+    fold_chunks: FoldChunks = None,
+    fold_seconds: FoldSeconds = None,
+    generations_kept: GenerationsKept = None,
     judgement_cache_mb: JudgementCacheMb = None,
     query_cache_mb: QueryCacheMb = None,
     cache_seconds: CacheSeconds = None,
@@ -96,6 +102,9 @@ def serve(
             "depth": depth,
             "chunk_tokens": chunk_tokens,
             "timeout_ms": timeout_ms,
+            "fold_chunks": fold_chunks,
+            "fold_seconds": fold_seconds,
+            "generations_kept": generations_kept,
             "judgement_cache_mb": judgement_cache_mb,
             "query_cache_mb": query_cache_mb,
             "cache_seconds": cache_seconds,

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from retrieval.catalog import Catalog, Collection
+from retrieval.durable import write_errors
 from retrieval.errors import CollectionExists, SettingInvalid, WriteFailed
 from retrieval.lance_store import LanceStore
 from retrieval.layout import Layout
 from retrieval.sql_catalog import SqlCatalog
-from retrieval.writer_lock import writing
+from retrieval.writer_lock import pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
 
@@ -69,11 +70,13 @@ class Disk:
             if any(each.name == collection.name for each in self.catalog.collections(collection.tenant)):
                 raise CollectionExists(collection.name)
             _remove(folder.corpus, folder.generations)  # what a deletion that was killed has left
+            for pointer in (folder.current, folder.rolled_back):
+                pointer.unlink(missing_ok=True)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection)
 
     def remove(self, tenant: str, name: str) -> None:
-        """The catalog's row goes first: from then on nobody finds it.
+        """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
         """
@@ -81,7 +84,11 @@ class Disk:
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.catalog.remove_collection(tenant, name)
-            _remove(folder.path)
+            doomed = folder.removed
+            _remove(doomed)  # what a removal that was killed has left
+            with pointing(folder), write_errors(folder.path):
+                folder.path.rename(doomed)
+            _remove(doomed)
 
 
 def _remove(*folders: Path) -> None:

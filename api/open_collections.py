@@ -21,9 +21,9 @@ from retrieval.searchable import Searchable
 from retrieval.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenCollection:
-    """A collection and all that works on it."""
+    """A collection and all that works on it. Opened twice it is two."""
 
     collection: Collection
     folder: CollectionFolder
@@ -53,6 +53,10 @@ class OpenCollections:
                 known = self._opened(collection)
                 self._open[tenant, name] = known
             return known
+
+    def opened(self) -> tuple[OpenCollection, ...]:
+        """Those that somebody has asked for, in that order. Does not block."""
+        return tuple(self._open.values())
 
     def recall_of(self, collection: Collection) -> Recall:
         return self.get(collection.tenant, collection.name).recall

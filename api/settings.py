@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
-from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
+from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 
 Quantization = Literal["none", "fp8"]
 
@@ -33,6 +33,8 @@ CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
 CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
 CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
+CHUNKS_MAX: Final = 1_000_000_000  # chunks; never folds by their number
+KEPT_MAX: Final = 100  # generations; each is as large as the vectors are
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
@@ -200,6 +202,18 @@ class Settings:
     )
     timeout_ms: int = _setting(
         30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+    )
+    fold_chunks: int = _setting(
+        10_000, _whole(0, CHUNKS_MAX), "Chunks written or removed since the index was built that make the service "
+        "build the next one beside it; 0 leaves that to the writes, which then wait for it."
+    )  # fmt: skip
+    fold_seconds: int = _setting(
+        300, _whole(1, CACHE_SECONDS_MAX), "Seconds after which the service does so for fewer chunks, too."
+    )
+    generations_kept: int = _setting(
+        GENERATIONS_KEPT_MIN,
+        _whole(GENERATIONS_KEPT_MIN, KEPT_MAX),
+        "Generations of an index that are kept, the one that serves among them.",
     )
     judgement_cache_mb: int = _setting(
         64, _whole(0, CACHE_MB_MAX), "Megabytes of the reranker's judgements that the service remembers; 0 is none."

@@ -108,7 +108,10 @@ class SearchBody(Strict):
     group_by_document: bool = Field(default=False, description="One result per document, its other chunks beneath.")
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
-    explain: bool = Field(default=False, description="Adds `explain`: every candidate with its place in both orders.")
+    explain: bool = Field(
+        default=False,
+        description="Adds `explain`: every candidate with its place in both orders; and `index`: what was searched.",
+    )
 
     @model_validator(mode="after")
     def _judged_where_cut(self) -> SearchBody:
@@ -208,6 +211,14 @@ class CollectionChange(Strict):
         default=None, description="Published instruction that its searches use unless they bring their own."
     )
     reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
+
+
+class RollbackBody(Strict):
+    """POST /v1/collections/{name}/generations/rollback"""
+
+    to: str | None = Field(
+        default=None, description="The generation to make current; the newest whole one before it unless given."
+    )
 
 
 class InstructionBody(Strict):

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
@@ -27,10 +29,10 @@ from numpy.typing import NDArray
 from retrieval.chunk_numbers import ChunkNumberSequence
 from retrieval.chunk_rows import require_schema, require_text, schema_of, table_of
 from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder
+from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
-from retrieval.limits import TIMEOUT_MS_MAX
 from retrieval.records import EmbeddedDocument
 from retrieval.store_sums import StoreSums, require_newest
 
@@ -39,12 +41,13 @@ TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a fe
 SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
 SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
-SUPERSEDED_KEPT: Final = timedelta(milliseconds=2 * TIMEOUT_MS_MAX)  # no answer still reads a version as old as that
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
 _NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
 _LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
+
+_EVER: Final = timedelta(days=36_500)
 
 _log = logging.getLogger(__name__)
 
@@ -123,6 +126,21 @@ class LanceStore:
             self._commit(base, None, gone)
             return base.counts()[0] - self.snapshot().counts()[0]
 
+    def holding(self) -> AbstractContextManager[None]:
+        return holding(self._path)
+
+    def clean_up(self) -> int:
+        with self._writing:
+            base = self.snapshot()
+            removed = self._remove_old_versions(base)
+            with committing(self._path):  # nothing is that old: what goes are the files that no version ever named
+                stats = base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True)
+            for torn in (self._path / _VERSIONS).glob("*.torn"):
+                removed += torn.stat().st_size
+                torn.unlink()
+            self._sums.prune()
+            return removed + int(stats.bytes_removed)
+
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """One commit: `rows` come in, `gone` go out."""
         with committing(self._path):
@@ -167,13 +185,17 @@ class LanceStore:
         self._tree.sync()
 
     def _clean_up(self) -> None:
-        """Removes the files of versions that nobody reads any more."""
+        """Removes the files of versions that nobody reads any more, every so often."""
         base = self.snapshot()
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
-            with committing(self._path):
-                base.dataset.cleanup_old_versions(older_than=SUPERSEDED_KEPT)
+            self._remove_old_versions(base)
             self._sums.prune()
             self._cleaned_at = base.version
+
+    def _remove_old_versions(self, base: LanceSnapshot) -> int:
+        with nobody_holding(self._path) as may_remove, committing(self._path):
+            old = superseded(_manifests(self._path), now=time.time()) if may_remove else []
+            return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
 
 
 def _manifests(path: Path) -> list[Path]:

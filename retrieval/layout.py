@@ -7,6 +7,9 @@ ROOT/
     corpus.lance/                         the chunks: the truth
     generations/g000001/                  an index of them: a cache, immutable
     current                               the name of the generation to open
+    rolled-back                           whether somebody chose that one over a newer one
+    current.lock                          held for the moment in which `current` moves
+    fold.lock                             held by the one process that builds a generation
     rejects.jsonl                         records of the last run that could not be taken
 """
 
@@ -42,8 +45,25 @@ class CollectionFolder:
         return self.path / "current"
 
     @property
+    def rolled_back(self) -> Path:
+        return self.path / "rolled-back"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def fold_lock(self) -> Path:
+        return self.path / "fold.lock"
+
+    @property
+    def pointer_lock(self) -> Path:
+        return self.path / "current.lock"
+
+    @property
+    def removed(self) -> Path:
+        """Where the folder goes while its files are removed; no collection can have such a name."""
+        return self.path.with_name(f".{self.path.name}.removed")
 
     @property
     def rejects(self) -> Path:

@@ -22,3 +22,4 @@ REQUEST_BYTES_MAX: Final = 64_000_000  # bytes of one HTTP body
 COLLECTION_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # it becomes a folder name and a URL segment
 METADATA_BYTES_MAX: Final = 65_536  # bytes of one document's metadata as JSON; it is repeated in every chunk
 TIMEOUT_MS_MAX: Final = 120_000  # milliseconds; nobody waits longer, and a stuck request must end
+GENERATIONS_KEPT_MIN: Final = 2  # generations; the one that serves, and the one to fall back to

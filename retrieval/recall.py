@@ -27,6 +27,8 @@ class Recalled:
     fetch_ms: float
     tokens: int  # computed by the embedder
     query_remembered: bool = False  # the query's vector was not computed again
+    fresh_chunks: int = 0  # that were compared beside the generation
+    fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
 
 
 class Recall:
@@ -64,6 +66,8 @@ class Recall:
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
             query_remembered=embeddings.remembered > 0,
+            fresh_chunks=view.delta_count,
+            fallback_from=view.fallback_from,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -75,6 +76,17 @@ class Store(Protocol):
         """Insert these documents, or replace those of the same ids whole; returns the new version.
 
         Chunk numbers are assigned here: ascending in the order given, above every number ever used before.
+        """
+        ...
+
+    def holding(self) -> AbstractContextManager[None]:
+        """While the block runs, no version is cleaned up, by whichever process: for readers that take minutes."""
+        ...
+
+    def clean_up(self) -> int:
+        """Removes what old versions and writes that failed have left, and nobody reads; returns how many bytes.
+
+        The caller is the one who writes.
         """
         ...
 

@@ -6,6 +6,7 @@ Rule 1: a fake keeps its contract: a test that passes here must mean something. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -88,6 +89,12 @@ class MemoryStore:
                     stored[self._next_number] = (chunk, np.array(embedded.vectors[ordinal], dtype=np.float32))
                     self._next_number += 1
             return self._commit(kept, stored)
+
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # whoever has a snapshot has all of it
+
+    def clean_up(self) -> int:
+        return 0
 
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._lock:

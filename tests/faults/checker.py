@@ -20,7 +20,7 @@ import numpy as np
 from api.disk import Disk
 from api.verify import verified
 from retrieval.errors import WinnowError
-from retrieval.generation import publish
+from retrieval.generations import fold
 from retrieval.lance_store import LanceStore
 from retrieval.records import Chunk
 from retrieval.searchable import Searchable
@@ -95,7 +95,7 @@ def _recovered(root: Path, model: Model) -> Iterator[str]:
         fresh = np.setdiff1d(store.snapshot().chunk_numbers(), used)
         if len(used) and fresh.min() <= used.max():
             yield f"chunk number {fresh.min()} was used before"
-        publish(folder_of(root), store.snapshot(), IDENTITY)
+    fold(folder_of(root), store.snapshot(), IDENTITY)
     yield from (f"after recovery: {fault}" for fault in _faults(root))
     yield from (f"after recovery: {each}" for each in differences(root, {**model, **aftermath("recovery")}))
     left = [str(path) for path in folder_of(root).generations.glob("*.tmp")]

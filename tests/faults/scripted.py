@@ -6,16 +6,17 @@ says what an undisturbed operation leaves. No model is loaded: a run takes as lo
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from api.disk import Disk
 from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.embedder import EmbedderIdentity
-from retrieval.generation import publish
+from retrieval.generations import fold, roll_back
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.layout import CollectionFolder, Layout
 from retrieval.records import Document, EmbeddedDocument
@@ -77,9 +78,9 @@ def _few_commits(root: Path) -> Model:
     store = _collection(root)
     first: Model = {f"d{at}": (f"text of document {at}", 1 + at % 3) for at in range(6)}
     write(store, first)
-    publish(folder_of(root), store.snapshot(), IDENTITY)
+    fold(folder_of(root), store.snapshot(), IDENTITY)
     write(store, {"d1": ("another text", 2), "d6": ("one more", 1)})
-    publish(folder_of(root), store.snapshot(), IDENTITY)
+    fold(folder_of(root), store.snapshot(), IDENTITY)
     write(store, {"d7": ("fresh", 2)})
     store.delete(["d3"])
     changed: Model = {"d1": ("another text", 2), "d6": ("one more", 1), "d7": ("fresh", 2)}
@@ -95,7 +96,23 @@ def _many_commits(root: Path) -> Model:
         write(store, commit)
         model |= commit
         if at == SMALL_FRAGMENTS_MAX // 2:
-            publish(folder_of(root), store.snapshot(), IDENTITY)
+            fold(folder_of(root), store.snapshot(), IDENTITY)
+    return model
+
+
+def _old_generations(root: Path) -> Model:
+    """The next publication removes the first of them."""
+    model = _few_commits(root)
+    for generation in folder_of(root).generations.iterdir():
+        os.utime(generation, (0, 0))
+    return model
+
+
+def _old_versions(root: Path) -> Model:
+    """The next write removes all but the newest."""
+    model = _many_commits(root)
+    for manifest in (folder_of(root).corpus / "_versions").glob("*.manifest"):
+        os.utime(manifest, (0, 0))
     return model
 
 
@@ -114,14 +131,17 @@ def _delete(root: Path, store: LanceStore) -> None:
 
 
 def _publish(root: Path, store: LanceStore) -> None:
-    with writing(folder_of(root)):
-        publish(folder_of(root), store.snapshot(), IDENTITY)
+    fold(folder_of(root), store.snapshot(), IDENTITY)
 
 
-def _clean_up(root: Path, store: LanceStore) -> None:
-    """What a write does first when the versions before are old enough; here they are all of them."""
+def _roll_back(root: Path, store: LanceStore) -> None:
+    roll_back(folder_of(root), IDENTITY)
+
+
+def _sweep(root: Path, store: LanceStore) -> None:
+    """What an operator's clean-up does to a store."""
     with writing(folder_of(root)):
-        store.snapshot().dataset.cleanup_old_versions(older_than=timedelta(0))
+        store.clean_up()
 
 
 def _with_written(model: Model) -> Model:
@@ -135,7 +155,8 @@ def _without_deleted(model: Model) -> Model:
 OPERATIONS: Final[dict[str, Operation]] = {
     "upsert": Operation(prepare=_few_commits, run=_upsert, after=_with_written),
     "delete": Operation(prepare=_few_commits, run=_delete, after=_without_deleted),
-    "publish": Operation(prepare=_few_commits, run=_publish, after=dict),
-    "compaction": Operation(prepare=_many_commits, run=_upsert, after=_with_written),
-    "clean-up": Operation(prepare=_many_commits, run=_clean_up, after=dict),
+    "publish": Operation(prepare=_old_generations, run=_publish, after=dict),
+    "rollback": Operation(prepare=_few_commits, run=_roll_back, after=dict),
+    "compaction": Operation(prepare=_old_versions, run=_upsert, after=_with_written),
+    "clean-up": Operation(prepare=_old_versions, run=_sweep, after=dict),
 }

@@ -94,7 +94,7 @@ def test_damage_to_a_file_of_the_store_is_found_before_lance_reads_it(
     names = sorted(sums_of(corpus))
     assert {name.partition("/")[0] for name in names} == {"data", "_deletions", "_transactions", "_versions"}
     on_disk = {path.relative_to(corpus).as_posix() for path in corpus.rglob("*") if path.is_file()}
-    assert on_disk - set(names) == {"next_chunk_number", SUMS, "_versions/latest_version_hint.json"}
+    assert on_disk - set(names) == {"held", "next_chunk_number", SUMS, "_versions/latest_version_hint.json"}
     for turn in range(count):
         name = names[turn % len(names)]
         with damaged_by(damage, corpus / name, chance):

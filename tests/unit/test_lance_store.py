@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -289,6 +291,58 @@ def test_letting_old_versions_go_takes_nothing_of_the_newest(path: Path) -> None
     assert contents(reopened(path)) == {"a": "4"}
     store.replace([written("b", "after")])
     assert reopened(path).snapshot().counts() == (2, 2)
+
+
+def age(path: Path, *, seconds: float) -> None:
+    """All that is there was written so long ago."""
+    then = time.time() - seconds
+    for file in path.rglob("*"):
+        os.utime(file, (then, then))
+
+
+def versions(path: Path) -> int:
+    return len(list((path / "_versions").glob("*.manifest")))
+
+
+def test_a_version_goes_when_it_was_replaced_long_ago(path: Path) -> None:
+    """Not when it is old: after an hour without a write, searches still read the version of an hour ago."""
+    store = create(path)
+    for turn in range(3):
+        store.replace([written("a", str(turn))])
+    age(path, seconds=3_600)
+    reading = reopened(path).snapshot()
+    reopened(path).replace([written("b", "0")])  # cleans up first, as the first write of a process does
+    reopened(path).replace([written("b", "1")])
+    assert versions(path) == 3
+    assert {chunk.text for chunk in reading.chunks(reading.chunk_numbers().tolist())} == {"2"}
+
+
+def test_no_version_goes_while_somebody_holds_on_to_one(path: Path) -> None:
+    """A build and a copy read for minutes; whoever writes meanwhile waits for neither, and cleans up later."""
+    store = create(path)
+    for turn in range(4):
+        store.replace([written("a", str(turn))])
+    age(path, seconds=3_600)
+    with reopened(path).holding(), reopened(path).holding():
+        reopened(path).replace([written("b", "0")])
+        assert versions(path) == 6
+    reopened(path).replace([written("b", "1")])
+    assert versions(path) == 3
+
+
+def test_a_clean_up_takes_what_failed_writes_have_left(path: Path) -> None:
+    """Files that no version names, and a manifest that was cut off; it says how many bytes that was."""
+    store = create(path)
+    store.replace([written("a", "0")])
+    orphan = path / "data" / "0123456789.lance"
+    orphan.write_bytes(b"left by a write that failed")
+    torn = path / "_versions" / "18446744073709551000.torn"
+    torn.write_bytes(b"half")
+    assert store.clean_up() == 31
+    assert not orphan.exists()
+    assert not torn.exists()
+    assert contents(reopened(path)) == {"a": "0"}
+    assert store.clean_up() == 0
 
 
 def test_vectors_are_stored_as_they_came(path: Path) -> None:

@@ -40,6 +40,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "quantization": "fp8",
         "candidates": "7", "depth": "adaptive", "chunk_tokens": "99", "timeout_ms": "1234",
+        "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "port": "9", "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
