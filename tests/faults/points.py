@@ -92,6 +92,15 @@ class Bench:
         answer = self._checker.ask({"root": str(self.run), "possible": possible})
         return answer.get("found"), answer.get("wrong", [f"who looked died: {answer.get('died')}"])
 
+    def after(self, operation: str) -> Model:
+        """What is there when it was acknowledged."""
+        return OPERATIONS[operation].after(self.model(operation))
+
+    def undisturbed(self, operation: str) -> list[dict[str, Any]]:
+        """All calls of it, and of the write after it."""
+        calls: list[dict[str, Any]] = self._traced(operation, {})["calls"]
+        return calls
+
     def calls(self, operation: str) -> list[dict[str, Any]]:
         """Of the undisturbed operation, up to its acknowledgement."""
         traced = self._traced(operation, {})
@@ -101,7 +110,7 @@ class Bench:
 
     def disturbed(self, operation: str, at: int, fault: str) -> Point:
         before = self.model(operation)
-        after = OPERATIONS[operation].after(before)
+        after = self.after(operation)
         traced = self._traced(operation, {"at": at, "fault": fault})
         events = [event["event"] for event in traced["events"]]
         hit = traced["calls"][at] if traced["hit"] is not None else {"name": "", "paths": []}

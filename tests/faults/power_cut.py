@@ -116,10 +116,13 @@ class Disk:
             node = node.entries[name]
         return node
 
+    def folder(self, path: str) -> Folder:
+        found = self._at(path)
+        assert isinstance(found, Folder)
+        return found
+
     def _folder(self, path: str) -> Folder:
-        folder = self._at(str(Path(path).parent))
-        assert isinstance(folder, Folder)
-        return folder
+        return self.folder(str(Path(path).parent))
 
     def _open(self, path: str, flags: int) -> None:
         folder, name = self._folder(path), _name(path)
@@ -241,7 +244,7 @@ def cuts(bench: Bench, operation: str, *, every: int = 1) -> Iterator[Cut]:
     """After each so manieth call, and after the last: then everything has to be there."""
     calls = bench.calls(operation)
     before = bench.model(operation)
-    after = OPERATIONS[operation].after(before)
+    after = bench.after(operation)
     disk = Disk(bench.prepared(operation))
     seen: set[str] = set()
     for place in range(len(calls) + 1):

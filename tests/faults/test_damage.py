@@ -18,6 +18,8 @@ from retrieval.store_sums import SUMS, damaged, sums_of
 from tests.faults.checker import differences
 from tests.faults.scripted import IDENTITY, OPERATIONS, Model, folder_of, opened
 
+pytestmark = pytest.mark.faults
+
 FLIPS, TRUNCATIONS, TAILS = 300, 300, 50
 
 Damage = Callable[[bytes, random.Random], bytes]
