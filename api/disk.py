@@ -69,7 +69,7 @@ class Disk:
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             if any(each.name == collection.name for each in self.catalog.collections(collection.tenant)):
                 raise CollectionExists(collection.name)
-            _remove(folder.corpus, folder.generations)  # what a deletion that was killed has left
+            remove_folders(folder.corpus, folder.generations)  # what a deletion that was killed has left
             for pointer in (folder.current, folder.rolled_back):
                 pointer.unlink(missing_ok=True)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
@@ -85,13 +85,14 @@ class Disk:
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.catalog.remove_collection(tenant, name)
             doomed = folder.removed
-            _remove(doomed)  # what a removal that was killed has left
+            remove_folders(doomed)  # what a removal that was killed has left
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
-            _remove(doomed)
+            remove_folders(doomed)
 
 
-def _remove(*folders: Path) -> None:
+def remove_folders(*folders: Path) -> None:
+    """Where they are there. Raises `WriteFailed`."""
     for folder in folders:
         if not folder.exists():
             continue

@@ -149,6 +149,13 @@ def clean(
         return _clean(folder, kept=kept, now=time.time() if now is None else now)
 
 
+def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
+    """Removes generations that no longer are what was published; the current one only somebody else can replace."""
+    with folding(folder, wait_seconds=wait_seconds), pointing(folder):
+        damaged = [each.name for each in listed(folder, thorough=True) if each.fault and not each.is_current]
+        return _removed([folder.generations / name for name in damaged], below=folder.path)
+
+
 def left_over(folder: CollectionFolder) -> list[Path]:
     """Files and folders that nothing refers to: a process that was killed left them, or somebody put them there."""
     if not folder.path.is_dir():

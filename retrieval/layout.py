@@ -80,9 +80,13 @@ class Layout:
     def catalog(self) -> Path:
         return self.root / "catalog.sqlite"
 
+    def collections(self, tenant: str) -> Path:
+        """Where the folders of a tenant's collections lie."""
+        return self.root / "collections" / tenant
+
     def collection(self, tenant: str, name: str) -> CollectionFolder:
         """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""
         for segment in (tenant, name):
             if not _SEGMENT.fullmatch(segment):
                 raise InvalidRequest(f"{segment!r} cannot be a name here; names match {COLLECTION_NAME_PATTERN}")
-        return CollectionFolder(self.root / "collections" / tenant / name)
+        return CollectionFolder(self.collections(tenant) / name)
