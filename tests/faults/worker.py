@@ -23,7 +23,7 @@ class Worker:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
+        self.close()
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """The answer; {"died": exit code} where there was none, because of a crash or because it took too long."""
@@ -37,14 +37,15 @@ class Worker:
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        return {"died": self._end()}
+        return {"died": self.close()}
 
     def _start(self) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", self._module]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         return self._process
 
-    def _end(self) -> int | None:
+    def close(self) -> int | None:
+        """Ends it; its exit code."""
         if self._process is None:
             return None
         process, self._process = self._process, None
