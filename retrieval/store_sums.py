@@ -8,7 +8,8 @@ that brought it is acknowledged, in the format of `sha256sum`, which can check i
 
 Rule 1: a sum is appended after its file is on the disk, so that a file with a sum was whole once. One without, because
 the process died in between or because an earlier winnow wrote it, gets its sum with the next write.
-Rule 2: a file that was cut short while it was written is removed, and the write has failed.
+Rule 2: a file that was cut short while it was written fails that write; no version ever names it, and later writes pass
+it over. What a failed write has left goes with the next clean-up of the store.
 Rule 3: the newest version that has a sum was acknowledged; without its manifest Lance would open the one before.
 """
 
@@ -18,12 +19,11 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from retrieval.durable import DISK, Syncer, write_errors, write_file
-from retrieval.errors import StoreCorrupt, WriteFailed
+from retrieval.errors import StoreCorrupt
 from retrieval.lance_files import require_whole
 
 SUMS: Final = "SHA256SUMS"
@@ -39,27 +39,23 @@ class StoreSums:
     def __init__(self, root: Path, *, syncer: Syncer = DISK) -> None:
         self._root = root
         self._syncer = syncer
-        self._present: set[str] | None = None  # files that are judged already; None before the first write
+        self._present: set[str] = set()  # files that are judged already, or that no later write will name
+        self._is_complete = False  # no write has failed since `_present` was read
         self._pending: dict[str, str] = {}  # sums that are not written yet, by path
         self._size = -1  # of the file, as this process left it
 
     def begin(self) -> None:
         """Before anything is written: what is there now came whole, or is nothing that a commit will name."""
-        if self._present is None:
-            self._present = set(_files(self._root))
+        if not self._is_complete:
+            self._present.update(_files(self._root))
+        self._is_complete = False
 
     def arrived(self, path: Path) -> None:
         """A file is new here. Raises `WriteFailed` where it was cut short."""
         name = path.relative_to(self._root).as_posix()
-        assert self._present is not None, "files arrive after `begin`. This is a bug."
         if name in self._present or not _is_lances(name):
             return
-        try:
-            require_whole(path)
-        except WriteFailed:
-            with suppress(OSError):  # the failure to write is the one to report
-                path.unlink()
-            raise
+        require_whole(path)
         with write_errors(path):
             self._pending[name] = _sum_of(path)
         self._present.add(name)
@@ -79,6 +75,7 @@ class StoreSums:
                 write_file(path, _lines(sums), syncer=self._syncer)
             self._size = _size_of(path)
         self._pending = {}
+        self._is_complete = True
 
     def prune(self) -> None:
         """Forgets files that are no longer there."""

@@ -123,6 +123,8 @@ class Bench:
         wrong += [f"{event['event']}: {event['detail']}" for event in traced["events"] if _is_fault(event, fault)]
         if hit["name"] in SYNCS and fault != "KILL":
             wrong += _despite_a_failed_sync(hit["paths"][0], events)
+        elif "failed" in events and "acknowledged afterwards" not in events:
+            wrong.append("a write that failed stands in the way of the next")
         names = {json.dumps({**before, **more}): "before" for more in ({}, aftermath("it"))}
         names |= {json.dumps({**after, **more}): "after" for more in ({}, aftermath("it"))}
         return Point(

@@ -122,17 +122,23 @@ def test_a_line_that_is_no_sum_is_told_and_stands_in_nobodys_way(path: Path) -> 
     assert sums_of(path) == expected(path)
 
 
-def test_a_file_that_was_cut_short_is_removed_and_the_write_has_failed(path: Path) -> None:
-    """It would only take room: no commit names it. What was there before is not touched, whatever it is."""
+def test_a_file_that_was_cut_short_fails_its_own_write_and_no_later_one(path: Path) -> None:
+    """Two of them, of which the write sees but the first: the next one must not fail over the second."""
     (path / "data").mkdir(parents=True)
     (path / "data" / "before.lance").write_bytes(b"of another time")
     sums = StoreSums(path, syncer=WatchedSyncer())
     sums.begin()
     sums.arrived(path / "data" / "before.lance")
-    (path / "data" / "new.lance").write_bytes(b"without its en")
-    with pytest.raises(WriteFailed, match=r"new\.lance: only a part"):
-        sums.arrived(path / "data" / "new.lance")
-    assert [file.name for file in (path / "data").iterdir()] == ["before.lance"]
+    for name in ("a.lance", "b.lance"):
+        (path / "data" / name).write_bytes(b"without its en")
+    with pytest.raises(WriteFailed, match=r"a\.lance: only a part"):
+        sums.arrived(path / "data" / "a.lance")
+    sums.begin()
+    (path / "data" / "c.lance").write_bytes(b"whole LANC")
+    for name in ("a.lance", "b.lance", "c.lance"):
+        sums.arrived(path / "data" / name)
+    sums.write()
+    assert "data/c.lance" in sums_of(path)
 
 
 def test_a_damaged_newest_manifest_is_not_an_older_version(path: Path) -> None:
