@@ -110,21 +110,18 @@ class _Known:
 class SyncedTree:
     """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
 
-    The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
-    rewrites whenever it adds others beside them are named in `rewritten`. Each new file is shown to `arrived`, which
-    may refuse it by raising `WriteFailed`, before it is synced.
+    The library never changes a file once it is closed, so that a name that was synced stays synced. Each new file is
+    shown to `arrived`, which may refuse it by raising `WriteFailed`, before it is synced.
     """
 
     def __init__(
         self,
         root: Path,
         *,
-        rewritten: frozenset[str] = frozenset(),
         arrived: Callable[[Path], None] | None = None,
         syncer: Syncer = DISK,
     ) -> None:
         self._root = root
-        self._rewritten = rewritten
         self._arrived = arrived
         self._syncer = syncer
         self._known: dict[Path, _Known] = {}
@@ -144,7 +141,6 @@ class SyncedTree:
         for name in sorted(new - folders):
             if self._arrived is not None:
                 self._arrived(folder / name)
-        for name in sorted(new - folders | (names & self._rewritten if new else new)):
             self._syncer.sync(folder / name)
         for name in sorted(folders):
             self._sync_folder(folder / name)

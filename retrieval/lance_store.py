@@ -44,7 +44,6 @@ DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is wo
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
 _NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
-_LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
 
 _EVER: Final = timedelta(days=36_500)
@@ -61,9 +60,7 @@ class LanceStore:
         self._syncer = StrictSyncer(syncer)
         self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=self._syncer)
         self._sums = StoreSums(path, syncer=self._syncer)
-        self._tree = SyncedTree(
-            path, rewritten=frozenset({_LATEST_HINT}), arrived=self._sums.arrived, syncer=self._syncer
-        )
+        self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
         self._writing = threading.Lock()

@@ -30,7 +30,7 @@ SUMS: Final = "SHA256SUMS"
 
 _LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
 _MANIFEST: Final = re.compile(r"_versions/\d+\.manifest")
-_REWRITTEN: Final = frozenset({"_versions/latest_version_hint.json"})  # in place, and only ever a hint
+_REWRITTEN: Final = frozenset({"_versions/latest_version_hint.json"})  # a hint that Lance does without
 
 
 class StoreSums:

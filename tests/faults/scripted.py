@@ -27,6 +27,9 @@ DIMENSION: Final = 16
 NAME: Final = "scripted"
 IDENTITY: Final = EmbedderIdentity(name="scripted", revision="r1", dimension=DIMENSION)
 
+LONG_AGO: Final = 0  # of a clock
+FRESH: Final = 1 << 32
+
 Model = dict[str, tuple[str, int]]  # text and number of chunks, by document id
 
 
@@ -84,6 +87,7 @@ def _few_commits(root: Path) -> Model:
     write(store, {"d7": ("fresh", 2)})
     store.delete(["d3"])
     changed: Model = {"d1": ("another text", 2), "d6": ("one more", 1), "d7": ("fresh", 2)}
+    _date(root, FRESH)
     return {name: stored for name, stored in {**first, **changed}.items() if name != "d3"}
 
 
@@ -103,17 +107,22 @@ def _many_commits(root: Path) -> Model:
 def _old_generations(root: Path) -> Model:
     """The next publication removes the first of them."""
     model = _few_commits(root)
-    for generation in folder_of(root).generations.iterdir():
-        os.utime(generation, (0, 0))
+    _date(root, LONG_AGO)
     return model
 
 
 def _old_versions(root: Path) -> Model:
     """The next write removes all but the newest."""
     model = _many_commits(root)
-    for manifest in (folder_of(root).corpus / "_versions").glob("*.manifest"):
-        os.utime(manifest, (0, 0))
+    _date(root, LONG_AGO)
     return model
+
+
+def _date(root: Path, seconds: int) -> None:
+    """What is old goes with the next write, so that it must not depend on how long the tests take."""
+    folder = folder_of(root)
+    for path in [*(folder.corpus / "_versions").glob("*.manifest"), *folder.generations.iterdir()]:
+        os.utime(path, (seconds, seconds))
 
 
 _WRITTEN: Final[Model] = {"d1": ("a third text", 3), "d8": ("new", 2), "d0": ("replaced as well", 1)}

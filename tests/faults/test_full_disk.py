@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_acknowledged(small_disk: Pa
     store = opened(root)
     refused = 0
     for turn in range(2_000):
-        batch = {f"f{turn}": ("much text " * 600, 4)}
+        batch = {f"f{turn}": ("much text " * 3_000, 4)}
         if _is_taken(lambda batch=batch: write(store, batch)):
             model |= batch
         else:

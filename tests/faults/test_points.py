@@ -17,12 +17,11 @@ import pytest
 
 from tests.faults.points import FAULTS, Bench, enumerated
 from tests.faults.power_cut import Disk, cuts
-from tests.faults.scripted import folder_of
 
 pytestmark = pytest.mark.faults
 
 CALLS = "openat,write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,mkdir"
-EVERY = {"upsert": 12, "delete": 14, "publish": 9, "rollback": 5}
+EVERY = {"upsert": 18, "delete": 21, "publish": 14, "rollback": 6}
 
 
 @pytest.mark.parametrize("operation", EVERY)
@@ -58,16 +57,18 @@ def test_a_power_cut_leaves_the_state_before_or_after(bench: Bench, operation: s
 
 @pytest.mark.parametrize("operation", ["upsert", "delete", "publish", "rollback"])
 def test_all_that_was_written_is_on_the_disk_when_it_is_acknowledged(bench: Bench, operation: str) -> None:
-    """Each file was synced after its last write, each folder after its last new name. Empty lock files may get lost."""
+    """Each file was synced after its last write, each folder after its last new name.
+
+    What may get lost: empty lock files, the end of a removed generation, and the hint that Lance does without.
+    """
     disk = Disk(bench.prepared(operation))
     for call in bench.calls(operation):
         disk.replay(call)
-    collection = folder_of(Path()).path
-    harmless = {".", f"./{collection}", f"./{folder_of(Path()).corpus}", f"./{folder_of(Path()).generations}"}
     for path in disk.unsynced():
-        assert path in harmless, path
+        if path.endswith("/latest_version_hint.json"):
+            continue
         changed = {name for change in disk.folder(path).pending for name in change}
-        assert changed <= {"lock", "fold.lock", "current.lock", "held"} | {"g000001.tmp", "g000001"}, (path, changed)
+        assert changed <= {"lock", "fold.lock", "current.lock", "held", "g000001.tmp"}, (path, changed)
 
 
 def test_the_tracer_sees_what_strace_sees(bench: Bench, strace: str, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from retrieval.store_sums import SUMS
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import WatchedSyncer, state_of
 
+HINT = "latest_version_hint.json"
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -54,8 +56,23 @@ def test_everything_is_on_the_disk_when_a_write_returns(path: Path) -> None:
     for entry in [*files_of(path), *folders]:
         if entry.name == "next_chunk_number":  # synced under the name it had before the rename
             assert entry.with_name("next_chunk_number.tmp") in syncer.synced
+        elif entry.name == HINT:
+            continue
         else:
             assert syncer.state_when_synced[entry] == state_of(entry), entry
+
+
+def test_the_hint_at_the_newest_version_may_say_anything(path: Path) -> None:
+    """It is the one file that Lance writes anew with each commit. It is not synced: a power cut may leave any of it."""
+    create(path).replace([written("a", "text")])
+    newest = reopened(path).snapshot().version
+    whole = (path / "_versions" / HINT).read_bytes()
+    flips = [
+        bytes([*whole[:at], whole[at] ^ 1 << bit, *whole[at + 1 :]]) for at in range(len(whole)) for bit in range(8)
+    ]
+    for hint in (b"", bytes(len(whole)), whole[:5], b'{"version":1}', b'{"version":99}', *flips):
+        (path / "_versions" / HINT).write_bytes(hint)
+        assert reopened(path).snapshot().version == newest
 
 
 def test_what_a_commit_names_is_on_the_disk_before_the_commit(path: Path) -> None:
