@@ -149,3 +149,16 @@ def test_a_damaged_newest_manifest_is_not_an_older_version(path: Path) -> None:
     with pytest.raises(StoreCorrupt, match="is not what was written"):
         reopened(path)
     assert newest.exists()
+
+
+def test_an_operators_clean_up_takes_no_sum_that_is_needed(path: Path) -> None:
+    """It removes files that no version names, and the list is one that Lance does not know."""
+    store = create(path)
+    store.replace([written("a", "one")])
+    store.replace([written("a", "two")])
+    (path / "data" / "of-a-failed-write.lance").write_bytes(b"without its en")
+    for manifest in (path / "_versions").glob("*.manifest"):
+        os.utime(manifest, (0, 0))
+    assert store.clean_up() > 0
+    assert sums_of(path) == expected(path)
+    assert [name.partition("/")[0] for name in sorted(sums_of(path))] == ["_transactions", "_versions", "data"]
