@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from api.search import Answer, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
+from retrieval.allowed_search import Filtered
 
 Json = dict[str, Any]
 
@@ -121,6 +122,17 @@ class IndexSaid(Said):
     )
 
 
+class FilteredSaid(Said):
+    """How a filter was answered."""
+
+    matching: int = Field(description="chunks that may answer")
+    of: int = Field(description="chunks of the collection")
+    way: str = Field(
+        description="gathered: the matching vectors were compared one by one; selected: the index was searched and "
+        "told which may answer; refilled: the index was asked for more until enough matched"
+    )
+
+
 class SearchAnswer(Said):
     """POST /v1/search"""
 
@@ -137,6 +149,7 @@ class SearchAnswer(Said):
     usage: Usage
     explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
     index: IndexSaid | None = Field(default=None, description="Only with explain.")
+    filtered: FilteredSaid | None = Field(default=None, description="Only with explain; null without a filter.")
 
 
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
@@ -183,7 +196,12 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
             "fresh_chunks": recalled.fresh_chunks,
             "fallback_from": recalled.fallback_from,
         }
+        body["filtered"] = None if recalled.filtered is None else _filtered(recalled.filtered)
     return body
+
+
+def _filtered(filtered: Filtered) -> Json:
+    return {"matching": filtered.matching, "of": filtered.of, "way": filtered.way.value}
 
 
 def _result(result: Result, *, grouped: bool) -> Json:

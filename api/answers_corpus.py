@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.answers import Json, Said
 from api.disk import Described
-from api.ingest import Upserted
+from api.ingest import Emptied, Upserted
 from retrieval.catalog import Instruction
 from retrieval.records import Document
 
@@ -145,3 +145,21 @@ class DeletedSaid(Said):
     """What was removed."""
 
     deleted: str
+
+
+class EmptiedSaid(Said):
+    """POST /v1/collections/{name}/delete"""
+
+    collection: str
+    documents: int = Field(description="how many matched; with dry_run they are still there")
+    dry_run: bool
+    store_version: int = Field(description="the first version without them; with dry_run the one that was looked at")
+
+
+def emptied_said(collection: str, emptied: Emptied) -> Json:
+    return {
+        "collection": collection,
+        "documents": emptied.documents,
+        "dry_run": emptied.dry_run,
+        "store_version": emptied.store_version,
+    }

@@ -52,6 +52,12 @@ def search(
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
     candidates: Candidates = None,
     depth: Depth = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="JSON", help='Which may answer: {"type": "eq", "key": "lang", "value": "zh"}.'
+        ),
+    ] = None,
     instruction: InstructionText = None,
     instruction_name: Annotated[
         str | None, typer.Option(metavar="NAME[@VERSION]", help="A published instruction instead of a text.")
@@ -111,6 +117,7 @@ def search(
             "top_k": top_k,
             "candidates": candidates,
             "depth": depth,
+            "filter": _parsed_json(where),
             "rerank": not no_rerank,
             "instruction": _instruction(instruction, instruction_name),
             "min_relevance": min_relevance,
@@ -206,6 +213,15 @@ def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, ju
             terminal.warn(error.message)
             judged = False
     return assemble(settings, judged=judged)
+
+
+def _parsed_json(where: str | None) -> object:
+    import orjson
+
+    try:
+        return None if where is None else orjson.loads(where)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"--filter is not JSON: {error.msg} at column {error.colno}") from error
 
 
 def _instruction(text: str | None, name: str | None) -> str | dict[str, str | int] | None:

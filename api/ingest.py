@@ -25,6 +25,7 @@ from indexer.writer import DocumentWriter
 from retrieval.catalog import Collection
 from retrieval.embedder import Embedder
 from retrieval.errors import CollectionBusy, DocumentNotFound
+from retrieval.filters import Filter
 from retrieval.generations import fold
 from retrieval.limits import GENERATIONS_KEPT_MIN
 from retrieval.records import Document, JsonValue
@@ -49,6 +50,15 @@ class Upserted:
     tokens: int
     rejects: tuple[Reject, ...]
     store_version: int | None  # the version that shows all of it; None where nothing was written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    """What a deletion by filter removed."""
+
+    documents: int
+    dry_run: bool  # then it would have, and removed nothing
+    store_version: int
 
 
 class Ingest:
@@ -137,6 +147,19 @@ class Ingest:
             await to_the_end(self._show, opened)
         if not removed:
             raise DocumentNotFound(document_id)
+
+    async def delete_where(self, tenant: str, name: str, where: Filter, *, dry_run: bool = False) -> Emptied:
+        """All documents that match, in one commit. Raises `CollectionNotFound`, `InvalidRequest`."""
+        opened = await asyncio.to_thread(self._collections.get, tenant, name)
+        if dry_run:
+            snapshot = opened.store.snapshot()
+            matching = await asyncio.to_thread(snapshot.documents_where, where)
+            return Emptied(documents=len(matching), dry_run=True, store_version=snapshot.version)
+        async with self._turn_of(opened):  # what is found is what is removed: nobody writes in between
+            matching = await asyncio.to_thread(opened.store.snapshot().documents_where, where)
+            removed = await to_the_end(opened.store.delete, matching) if matching else 0
+            await to_the_end(self._show, opened)
+            return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
 
     def _show(self, opened: OpenCollection) -> None:
         """Makes what was written searchable, and folds it into the index where nobody else does; blocks."""

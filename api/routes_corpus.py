@@ -15,11 +15,13 @@ from api.answers_corpus import (
     CollectionsSaid,
     DeletedSaid,
     DocumentSaid,
+    EmptiedSaid,
     InstructionSaid,
     InstructionsSaid,
     UpsertSaid,
     collection_said,
     document_said,
+    emptied_said,
     instruction_said,
     instructions_said,
     upsert_said,
@@ -28,7 +30,7 @@ from api.assemble import Parts
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
-from api.wire import CollectionBody, CollectionChange, DocumentBody, InstructionBody
+from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody, InstructionBody
 from rerank.instruction import checked_instruction
 from retrieval.catalog import KEEP
 from retrieval.errors import InvalidRequest, LimitExceeded
@@ -159,6 +161,18 @@ async def get_document(name: Name, document_id: str, tenant: Tenant, request: Re
 async def delete_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
     await parts_of(request).ingest.delete(tenant, name, document_id)
     return JsonResponse({"deleted": document_id})
+
+
+@router.post(
+    "/v1/collections/{name}/delete",
+    response_model=EmptiedSaid,
+    tags=["documents"],
+    summary="Remove documents by a filter",
+)
+async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request: Request) -> Response:
+    """All that match when the call begins, in one commit, for good. `dry_run` only counts them."""
+    emptied = await parts_of(request).ingest.delete_where(tenant, name, body.filter, dry_run=body.dry_run)
+    return JsonResponse(emptied_said(name, emptied))
 
 
 @router.get("/v1/instructions", response_model=InstructionsSaid, tags=["instructions"], summary="List instructions")

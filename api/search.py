@@ -27,6 +27,7 @@ from retrieval import errors
 from retrieval.catalog import Catalog, Collection
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
+from retrieval.filters import Filter
 from retrieval.recall import Recalled
 from retrieval.records import Candidate
 
@@ -81,6 +82,7 @@ class Question:
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
     depth: Depth | None = None  # likewise
+    where: Filter | None = None  # which documents may answer; None is all
     rerank: bool = True
     instruction: str | NamedInstruction | None = None
     min_relevance: float | None = None  # only where somebody judged
@@ -142,7 +144,9 @@ class Answer:
 class FindsCandidates(Protocol):
     """Stage one of one collection (retrieval.recall.Recall)."""
 
-    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled: ...
+    async def find(
+        self, query: str, *, width: int, task: str, where: Filter | None = None, deadline: Deadline
+    ) -> Recalled: ...
 
 
 class OpensCollections(Protocol):
@@ -173,7 +177,13 @@ class Search:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
         started = time.perf_counter()
         collection, recall, instruction = await asyncio.to_thread(self._prepare, question)
-        recalled = await recall.find(question.query, width=self._width(question), task=DEFAULT_TASK, deadline=deadline)
+        recalled = await recall.find(
+            question.query,
+            width=self._width(question),
+            task=DEFAULT_TASK,
+            where=question.where,
+            deadline=deadline,
+        )
         ranking, degraded, rerank_ms = await self._judge(
             question, collection.reranker, recalled.candidates, instruction.text, deadline
         )

@@ -12,8 +12,10 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -23,6 +25,7 @@ from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from rerank.depth import Depth
 from retrieval.deadline import Deadline
 from retrieval.errors import InvalidRequest
+from retrieval.filters import Filter, Joint, Op, parsed_filter
 from retrieval.limits import (
     CANDIDATES_MAX,
     COLLECTION_NAME_PATTERN,
@@ -52,6 +55,34 @@ QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how
 InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
 RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
 TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX)]
+
+
+def _filter(value: Any) -> Filter:
+    try:
+        return parsed_filter(value)
+    except InvalidRequest as refused:
+        raise ValueError(refused.detail) from refused
+
+
+def _filter_if_any(value: Any) -> Filter | None:
+    return None if value is None else _filter(value)
+
+
+FILTER_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "type": {"enum": [*(op.value for op in Op), *(joint.value for joint in Joint)]},
+        "key": {"type": "string", "description": "Attribute of a document's metadata; not with and, or."},
+        "value": {"description": "Boolean, number or text; a list of them for in and nin; null for eq and ne."},
+        "filters": {"type": "array", "items": {"type": "object"}, "description": "Only with and, or."},
+    },
+    "required": ["type"],
+    "examples": [{"type": "gte", "key": "year", "value": 2020}],
+}
+FilterChoice = Annotated[Any, PlainValidator(_filter), WithJsonSchema(FILTER_SCHEMA)]  # a `Filter`
+MaybeFilter = Annotated[  # or None; as a union of the two, each mistake would be told twice
+    Any, PlainValidator(_filter_if_any), WithJsonSchema({"anyOf": [FILTER_SCHEMA, {"type": "null"}]})
+]
 
 
 def _text_or_object(value: object) -> str:
@@ -98,6 +129,9 @@ class SearchBody(Strict):
         description="full judges all candidates, adaptive stops where the rest can hardly change the first top_k; "
         "the service's own choice unless given. Grouped answers and min_relevance need all.",
     )
+    filter: MaybeFilter = Field(
+        default=None, description="Which documents may answer, by their metadata; OpenAI's grammar."
+    )
     rerank: bool = Field(default=True, description="Without it the answer is in recall's order.")
     instruction: EitherInstruction | None = Field(
         default=None, description="What counts as relevant: a text, or the name of a published instruction."
@@ -132,6 +166,7 @@ class SearchBody(Strict):
             top_k=self.top_k,
             candidates=self.candidates,
             depth=self.depth,
+            where=self.filter,
             rerank=self.rerank,
             instruction=instruction,
             min_relevance=self.min_relevance,
@@ -219,6 +254,13 @@ class RollbackBody(Strict):
     to: str | None = Field(
         default=None, description="The generation to make current; the newest whole one before it unless given."
     )
+
+
+class DeleteBody(Strict):
+    """POST /v1/collections/{name}/delete"""
+
+    filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
+    dry_run: bool = Field(default=False, description="Says how many would go, and removes none.")
 
 
 class InstructionBody(Strict):

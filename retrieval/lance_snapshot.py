@@ -1,8 +1,8 @@
 """One version of a collection's chunks, as Lance holds it: where is each chunk, and what is in it?
 
 Rows keep the order in which they were written, whatever is removed or compacted, so that chunk numbers ascend in it.
-No filter is ever compiled. Rows are found by what `StoredRows` holds in memory and compared here, so that a value from
-outside stays a value.
+Lance compiles no filter. Rows are found by what `StoredRows` holds in memory, or by reading a column, and compared
+here, so that a value from outside stays a value.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from retrieval.chunk_rows import CHUNK_COLUMNS, chunk_of, document_of, is_text
+from retrieval.attribute_masks import AttributeColumns, described, mask_of
+from retrieval.chunk_rows import CHUNK_COLUMNS, chunk_of, document_of
 from retrieval.errors import DocumentNotFound, StoreCorrupt
+from retrieval.filters import Filter
+from retrieval.lance_attributes import columns_of, differing
 from retrieval.lance_errors import reading
 from retrieval.live_numbers import Flags
-from retrieval.records import Chunk, ChunkNumbers, Document
+from retrieval.records import Chunk, ChunkNumbers, Document, is_text
 from retrieval.store import VectorBatch
 from retrieval.stored_rows import (
     Addresses,
@@ -116,6 +119,22 @@ class LanceSnapshot:
     def counts(self) -> tuple[int, int]:
         return self._documents.document_count(), self._rows.count()
 
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        return self.chunk_numbers()[self._mask(where)]
+
+    def documents_where(self, where: Filter) -> list[str]:
+        first_chunks = pc.equal(self._column("ordinal"), 0).to_numpy()
+        names: list[str] = self._column("document_id").filter(pa.array(first_chunks & self._mask(where))).to_pylist()
+        return names
+
+    def attributes(self) -> Mapping[str, str]:
+        return described(self._attributes.known)
+
+    def misfiled(self) -> list[str]:
+        with reading(self._path):
+            wrong = np.flatnonzero(differing(self.dataset.schema, self._column))
+            return list(dict.fromkeys(self._column("document_id").take(pa.array(wrong)).to_pylist()))
+
     def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.uint32]]:
         """The rows of these documents: by fragment, their offsets within it. What a delete is made of."""
         wanted = [name for name in document_ids if is_text(name)]
@@ -136,6 +155,20 @@ class LanceSnapshot:
         """The same rows, and in which of them each document is."""
         with reading(self._path):
             return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
+
+    @cached_property
+    def _attributes(self) -> AttributeColumns:
+        with reading(self._path):
+            return columns_of(self.dataset.schema, self._column, rows=self.count())
+
+    def _mask(self, where: Filter) -> NDArray[np.bool_]:
+        with reading(self._path):
+            return mask_of(where, self._attributes)
+
+    def _column(self, name: str) -> Any:
+        """In the order of the numbers."""
+        with reading(self._path):
+            return self.dataset.to_table(columns=[name], scan_in_order=True)[name]
 
     def _take(self, addresses: Addresses, columns: list[str]) -> Any:
         """In the order of `addresses`."""

@@ -1,6 +1,7 @@
 """The chunks of one collection, as a Lance dataset. Only this module and its snapshot name lance.
 
 Rule 1: one call, one commit. New rows are written and old rows marked as deleted first; one commit then shows both.
+Columns that they are the first to need were added, empty, by a commit before it.
 Rule 2: what a commit names is on the disk before the commit is, and the commit is on the disk before a caller hears of
 it. Lance itself syncs nothing, so that the kernel may write a manifest before the data that it names.
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -27,9 +28,18 @@ from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
 from retrieval.chunk_numbers import ChunkNumberSequence
-from retrieval.chunk_rows import require_schema, require_text, schema_of, table_of
+from retrieval.chunk_rows import (
+    has_attributes,
+    known_attributes,
+    missing_columns,
+    require_schema,
+    require_text,
+    schema_of,
+    table_of,
+)
 from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder
 from retrieval.kept_versions import holding, nobody_holding, superseded
+from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
@@ -107,8 +117,17 @@ class LanceStore:
             self._sums.begin()
             self._clean_up()
             self._compact()
+            if not has_attributes(self.snapshot().dataset.schema):
+                self._alter(upgrade)
+            rows = table_of(
+                documents,
+                first_number=self._numbers.take(count),
+                dimension=self._dimension,
+                known=known_attributes(self.snapshot().dataset.schema),
+            )
+            if missing := missing_columns(self.snapshot().dataset.schema, rows.schema):
+                self._alter(lambda dataset: dataset.add_columns(missing))
             base = self.snapshot()
-            rows = table_of(documents, first_number=self._numbers.take(count), dimension=self._dimension)
             return self._commit(base, rows, base.rows_of(ids))
 
     def delete(self, document_ids: Sequence[str]) -> int:
@@ -137,6 +156,14 @@ class LanceStore:
                 torn.unlink()
             self._sums.prune()
             return removed + int(stats.bytes_removed)
+
+    def _alter(self, change: Callable[[lance.LanceDataset], None]) -> None:
+        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+        base = self.snapshot()
+        with committing(self._path):
+            dataset = base.dataset.checkout_version(base.version)  # its own: a change moves the one it is given
+            change(dataset)
+        self._tree.sync()
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """One commit: `rows` come in, `gone` go out."""

@@ -7,9 +7,11 @@ import math
 import time
 from dataclasses import dataclass
 
+from retrieval.allowed_search import Filtered
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
+from retrieval.filters import Filter
 from retrieval.records import Candidate, Vectors
 from retrieval.searchable import Searchable, View
 from retrieval.vector_index import Hits
@@ -29,6 +31,7 @@ class Recalled:
     query_remembered: bool = False  # the query's vector was not computed again
     fresh_chunks: int = 0  # that were compared beside the generation
     fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
+    filtered: Filtered | None = None  # how the filter was answered; None where there was none
 
 
 class Recall:
@@ -39,12 +42,19 @@ class Recall:
         self._searchable = searchable
 
     async def find(
-        self, query: str, *, width: int, task: str = DEFAULT_TASK, deadline: Deadline | None = None
+        self,
+        query: str,
+        *,
+        width: int,
+        task: str = DEFAULT_TASK,
+        where: Filter | None = None,
+        deadline: Deadline | None = None,
     ) -> Recalled:
-        """The `width` nearest chunks, fewer only where the collection has fewer.
+        """The `width` nearest chunks that match the filter, fewer only where the collection has fewer.
 
-        Raises `CollectionNotReady`, `DeadlineExceeded` before a stage that would start too late and while a query is
-        embedded, and what the embedder raises. Without a deadline it takes as long as it takes.
+        Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `DeadlineExceeded`
+        before a stage that would start too late and while a query is embedded, and what the embedder raises. Without a
+        deadline it takes as long as it takes.
         """
         until = deadline or Deadline.never()
         _require_time(until, "embedding")
@@ -52,7 +62,7 @@ class Recall:
         embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
         _require_time(until, "recall")
-        view, hits = await asyncio.to_thread(self._search, embeddings.vectors[0], width)
+        view, hits, filtered = await asyncio.to_thread(self._search, embeddings.vectors[0], width, where)
         recalled = time.perf_counter()
         _require_time(until, "fetching texts")
         candidates = await asyncio.to_thread(_fetch, view, hits)
@@ -68,6 +78,7 @@ class Recall:
             query_remembered=embeddings.remembered > 0,
             fresh_chunks=view.delta_count,
             fallback_from=view.fallback_from,
+            filtered=filtered,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:
@@ -78,9 +89,11 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(self, vector: Vectors, width: int) -> tuple[View, Hits]:
+    def _search(self, vector: Vectors, width: int, where: Filter | None) -> tuple[View, Hits, Filtered | None]:
         view = self._searchable.view()
-        return view, view.search(vector, width)
+        if where is None:
+            return view, view.search(vector, width), None
+        return view, *view.search_where(vector, width, where)
 
 
 def _fetch(view: View, hits: Hits) -> tuple[Candidate, ...]:

@@ -1,8 +1,8 @@
 """What crosses from one folder to the next: documents, chunks, candidates.
 
 Rule 1: frozen, keyword-only, slotted. Rule 2: no dict of strings crosses a seam; `metadata` is the caller's own and
-is carried, never interpreted. Rule 3: similarity (stage one) and relevance (stage two) are different quantities and
-never share a field.
+is carried as it came (what of it can be filtered by, retrieval/attributes.py alone says). Rule 3: similarity (stage
+one) and relevance (stage two) are different quantities and never share a field.
 """
 
 from __future__ import annotations
@@ -25,6 +25,15 @@ ChunkNumbers: TypeAlias = NDArray[np.int64]  # (n,); -1 never names a chunk
 def passage_of(title: str, text: str) -> str:
     """The one string that both stages read: the embedder embeds it, the reranker judges it."""
     return f"{title}\n{text}" if title else text
+
+
+def is_text(value: str) -> bool:
+    """Half of a surrogate pair is a character to Python, but not to UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,11 +17,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from retrieval.allowed_search import Filtered, Way, merged, nearest_allowed
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
+from retrieval.filters import Filter
 from retrieval.fresh_index import FreshIndex
 from retrieval.generation import Generation, current_name, open_newest
 from retrieval.layout import CollectionFolder
@@ -68,28 +67,42 @@ class View:
         """Whether this is the view of these three."""
         return self.snapshot is snapshot and self.opened is opened and self.fallback_from == fallback_from
 
-    def search(self, vector: Vectors, k: int) -> Hits:
-        """The `k` nearest live chunks of the collection, exactly as if all were in one index."""
+    def search(self, vector: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
+        """The `k` nearest live chunks of the collection, as if all were in one index.
+
+        Where `allowed` is given, ascending, the nearest of those; fewer than `k` only where fewer of them live.
+        """
+        if allowed is not None:
+            return self._search_allowed(vector, k, allowed[self.snapshot.alive(allowed)])[0]
         found = [self._nearest_live(self.delta, vector, k)]
         if self.opened:
             found.append(self._nearest_live(self.opened.index, vector, k))
-        numbers = np.concatenate([hits.numbers for hits in found])
-        similarities = np.concatenate([hits.similarities for hits in found])
-        order = np.lexsort((numbers, -similarities))[:k]
-        return Hits(numbers=numbers[order], similarities=similarities[order])
+        return merged(found, k)
+
+    def search_where(self, vector: Vectors, k: int, where: Filter) -> tuple[Hits, Filtered]:
+        """The `k` nearest chunks of documents that match, and how they were found. Raises `InvalidRequest`."""
+        allowed = self.snapshot.numbers_where(where)
+        hits, way = self._search_allowed(vector, k, allowed)
+        return hits, Filtered(matching=len(allowed), of=self.snapshot.count(), way=way)
+
+    def _search_allowed(self, vector: Vectors, k: int, allowed: ChunkNumbers) -> tuple[Hits, Way]:
+        """The way is the generation's; the delta is small, and compared one by one."""
+        fresh, way = nearest_allowed(self.delta, vector, k, allowed)
+        found = [fresh]
+        if self.opened:
+            hits, way = nearest_allowed(self.opened.index, vector, k, allowed)
+            found.append(hits)
+        return merged(found, k), way
 
     def _nearest_live(self, index: VectorIndex, vector: Vectors, k: int) -> Hits:
         """Asks for more while removed chunks take the places; every number is compared with the live ones here."""
         asked = k
         while True:
             hits = index.search(vector, asked)
-            alive = self._is_live(hits.numbers)
+            alive = self.snapshot.alive(hits.numbers)
             if int(alive.sum()) >= k or asked >= len(index.numbers):
                 return Hits(numbers=hits.numbers[alive][:k], similarities=hits.similarities[alive][:k])
             asked = min(2 * asked + int((~alive).sum()), len(index.numbers))
-
-    def _is_live(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
-        return self.snapshot.alive(numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.filters import Filter
 from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
 
 
@@ -57,6 +58,25 @@ class StoreSnapshot(Protocol):
 
     def counts(self) -> tuple[int, int]:
         """(documents, chunks)."""
+        ...
+
+    def attributes(self) -> Mapping[str, str]:
+        """What filters may name, by key, with its kinds in words. An attribute that some document had stays known."""
+        ...
+
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        """The numbers of the chunks whose document matches, ascending. The rules are in retrieval/attribute_masks.py.
+
+        Raises `InvalidRequest` for an attribute that is not known, or of another kind than what it is compared with.
+        """
+        ...
+
+    def documents_where(self, where: Filter) -> list[str]:
+        """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
+        ...
+
+    def misfiled(self) -> list[str]:
+        """The ids of documents that filters see with other attributes than their metadata has. Reads everything."""
         ...
 
 

@@ -10,7 +10,7 @@ import contextlib
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -23,9 +23,11 @@ from retrieval.deadline import Deadline
 from retrieval.durable import write_errors
 from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
+from retrieval.filters import Filter
 from retrieval.recall import Recalled
 from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
 from retrieval.store import VectorBatch
+from tests.filter_oracle import matches, require_known, with_kinds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +37,7 @@ class MemorySnapshot:
     version: int
     documents: Mapping[str, Document]
     stored: Mapping[int, tuple[Chunk, Vectors]]  # by chunk number, ascending
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the kinds of each attribute that ever was
 
     def chunk_numbers(self) -> ChunkNumbers:
         return np.fromiter(self.stored, dtype=np.int64, count=len(self.stored))
@@ -64,6 +67,21 @@ class MemorySnapshot:
 
     def counts(self) -> tuple[int, int]:
         return len(self.documents), len(self.stored)
+
+    def attributes(self) -> Mapping[str, str]:
+        return {key: " or ".join(sorted(self.seen[key])) for key in sorted(self.seen)}
+
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        found = set(self.documents_where(where))
+        return np.array([n for n, (chunk, _) in self.stored.items() if chunk.document_id in found], dtype=np.int64)
+
+    def documents_where(self, where: Filter) -> list[str]:
+        require_known(where, self.seen)
+        in_order = dict.fromkeys(chunk.document_id for chunk, _ in self.stored.values())
+        return [name for name in in_order if matches(where, self.documents[name].metadata)]
+
+    def misfiled(self) -> list[str]:
+        return []  # there are no columns that could differ
 
 
 class MemoryStore:
@@ -111,7 +129,10 @@ class MemoryStore:
     def _commit(self, documents: dict[str, Document], stored: dict[int, tuple[Chunk, Vectors]]) -> int:
         version = self._newest.version + 1
         self._newest = MemorySnapshot(
-            version=version, documents=MappingProxyType(documents), stored=MappingProxyType(stored)
+            version=version,
+            documents=MappingProxyType(documents),
+            stored=MappingProxyType(stored),
+            seen=with_kinds_of(self._newest.seen, documents.values()),
         )
         return version
 
@@ -205,11 +226,15 @@ class ScriptedRecall:
     def __init__(self, *texts: str) -> None:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
+        self.filters: list[Filter | None] = []  # likewise
 
-    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled:
+    async def find(
+        self, query: str, *, width: int, task: str, deadline: Deadline, where: Filter | None = None
+    ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
+        self.filters.append(where)
         return Recalled(
             candidates=tuple(self._candidates())[:width],
             generation="g000001",

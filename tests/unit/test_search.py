@@ -279,7 +279,7 @@ async def test_the_body_is_the_documented_one(
     answer = await search.answer(question(group_by_document=grouped), NEVER)
     body = search_answer(answer, explain=explain, grouped=grouped)
     SearchAnswer.model_validate(body)
-    expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain", "index"})
+    expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain", "filtered", "index"})
     assert set(body) == expected
     assert body["timings_ms"].keys() == {"embed", "recall", "fetch", "rerank", "total"}
 

@@ -10,20 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
+from retrieval.filters import parsed_filter
 from retrieval.generation import publish
 from retrieval.generations import roll_back
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder
-from retrieval.records import Vectors
+from retrieval.records import Document, Vectors
 from retrieval.searchable import Searchable, View
 from retrieval.store import Store
-from tests.builders import DIMENSION, unit_vectors, written
+from tests.builders import DIMENSION, embedded, unit_vectors, written
 from tests.fakes import MemoryStore
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
@@ -251,6 +252,49 @@ def test_searches_during_writes_and_publications_answer_from_one_version(folder:
     for searcher in searchers:
         searcher.join()
     assert wrong == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    years=st.lists(st.sampled_from([1, 2, 3, None]), min_size=1, max_size=40),
+    published=st.integers(0, 40),
+    gone=st.sets(st.integers(0, 39)),
+    k=st.integers(1, 30),
+    data=st.data(),
+)
+def test_a_filtered_search_is_an_exact_one_over_what_matches(
+    years: list[int | None], published: int, gone: set[int], k: int, data: st.DataObject
+) -> None:
+    """Whatever lies in the generation, in the delta, or was removed; and it never finds fewer than there are."""
+    store = MemoryStore()
+    with tempfile.TemporaryDirectory() as base:
+        folder = CollectionFolder(Path(base) / "c")
+        for at, year in enumerate([*years, 0]):  # the last one makes sure that the attribute is known
+            metadata = {} if year is None else {"year": year}
+            store.replace([embedded(Document(id=f"d{at}", text="text", metadata=metadata), pieces=1 + at % 2)])
+            if at + 1 == published:
+                publish(folder, store.snapshot(), IDENTITY)
+        store.delete([f"d{at}" for at in gone])
+        view = searchable(folder, store).refresh()
+        where = parsed_filter(
+            {"type": data.draw(st.sampled_from(["eq", "ne", "gt", "lte"])), "key": "year", "value": 2}
+        )
+        allowed = view.snapshot.numbers_where(where)
+        stored = store.snapshot().stored
+        right = sorted(allowed.tolist(), key=lambda number: -float(stored[number][1] @ QUERIES[0]))[:k]
+        hits, filtered = view.search_where(QUERIES[0], k, where)
+        assert hits.numbers.tolist() == view.search(QUERIES[0], k, allowed=allowed).numbers.tolist() == right
+        assert (filtered.matching, filtered.of) == (len(allowed), len(stored))
+
+
+def test_what_is_allowed_but_not_there_is_not_found(folder: CollectionFolder) -> None:
+    """Chunks that were removed since somebody allowed them, and numbers that never were."""
+    store = MemoryStore()
+    store.replace([written(name, name) for name in "abcd"])
+    publish(folder, store.snapshot(), IDENTITY)
+    store.delete(["b"])
+    view = searchable(folder, store).refresh()
+    assert sorted(view.search(QUERIES[0], 9, allowed=np.array([-1, 0, 1, 3, 77])).numbers.tolist()) == [0, 3]
 
 
 class LifeOfACollection(RuleBasedStateMachine):
