@@ -19,7 +19,7 @@ from retrieval.embedder import EmbedderIdentity
 from retrieval.generations import fold, roll_back
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.layout import CollectionFolder, Layout
-from retrieval.records import Document, EmbeddedDocument
+from retrieval.records import Document, EmbeddedDocument, Metadata
 from retrieval.writer_lock import writing
 from tests.builders import embedded
 
@@ -38,7 +38,8 @@ def folder_of(root: Path) -> CollectionFolder:
 
 
 def document(name: str, text: str, pieces: int) -> EmbeddedDocument:
-    return embedded(Document(id=name, text=text), pieces=pieces, dimension=DIMENSION)
+    metadata: Metadata = {"begins": text[:1], "length": len(text)}
+    return embedded(Document(id=name, text=text, metadata=metadata), pieces=pieces, dimension=DIMENSION)
 
 
 def write(store: LanceStore, model: Model) -> None:
