@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -118,7 +119,7 @@ class LanceStore:
             self._clean_up()
             self._compact()
             if not has_attributes(self.snapshot().dataset.schema):
-                self._alter(upgrade)
+                self._alter(partial(upgrade, written=self._tree.sync))
             rows = table_of(
                 documents,
                 first_number=self._numbers.take(count),

@@ -4,8 +4,8 @@
 
 One process writes: upserts, deletes, publications, rollbacks, clean-ups, openings anew. Two others read, with views
 that live as long as they like. After every step both are asked, and the answer has to be that of an exact index over
-the dictionary: documents, ordinals, texts and similarities. Hypothesis chooses the steps, and shortens the list of
-those that lead to a difference.
+the dictionary: documents, ordinals, texts and similarities. Every other question has a filter. Hypothesis chooses the
+steps, and shortens the list of those that lead to a difference.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -31,6 +31,7 @@ from retrieval.generation import current_name, names
 from retrieval.generations import clean, fold, roll_back
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder
+from retrieval.records import JsonValue
 from retrieval.vector_index import ExactIndex
 from tests.builders import unit_vectors
 from tests.fakes import WatchedSyncer
@@ -40,6 +41,27 @@ from tests.faults.worker import Worker
 READERS: Final = 2
 STEPS_PER_LIFE: Final = 50
 TOLERANCE: Final = 1e-6  # of a similarity
+
+FILTERS: Final[list[tuple[JsonValue, Callable[[str], bool]]]] = [
+    ({"type": "eq", "key": "begins", "value": "文"}, lambda text: text[0] == "文"),
+    ({"type": "gte", "key": "length", "value": 5}, lambda text: len(text) >= 5),
+    (
+        {
+            "type": "or",
+            "filters": [
+                {"type": "in", "key": "begins", "value": ["x", "y"]},
+                {
+                    "type": "and",
+                    "filters": [
+                        {"type": "lt", "key": "length", "value": 3},
+                        {"type": "ne", "key": "begins", "value": "z"},
+                    ],
+                },
+            ],
+        },
+        lambda text: text[0] in "xy" or (len(text) < 3 and text[0] != "z"),
+    ),
+]  # as a caller writes them, and what they mean
 
 document_ids = st.sampled_from([f"d{number}" for number in range(12)])
 documents = st.tuples(st.text("xyz文 ", min_size=1, max_size=12), st.integers(1, 4))
@@ -142,19 +164,23 @@ class LifeOfACollection(RuleBasedStateMachine):
     def _look(self, reader: Worker) -> None:
         self._asked += 1
         k = (1, 3, 100)[self._asked % 3]
-        answer = reader.ask({"root": str(self._root), "seed": self._asked % 17, "k": k})
+        where, matches = FILTERS[self._asked // 2 % 3] if self._asked % 2 else (None, lambda _: True)
+        answer = reader.ask({"root": str(self._root), "seed": self._asked % 17, "k": k, "where": where})
         assert "hits" in answer, answer
         assert answer["counts"] == [len(self._model), sum(pieces for _, pieces in self._model.values())]
         assert answer["fallback_from"] is None
-        expected, similarities = self._nearest(self._asked % 17, k)
+        expected, similarities = self._nearest(self._asked % 17, k, matches)
         assert answer["hits"] == expected
         assert np.allclose(answer["similarities"], similarities, atol=TOLERANCE)
         self.steps["searches compared"] += 1
+        self.steps["of them with a filter"] += where is not None
 
-    def _nearest(self, query_seed: int, k: int) -> tuple[list[list[Any]], list[float]]:
+    def _nearest(self, query_seed: int, k: int, matches: Callable[[str], bool]) -> tuple[list[list[Any]], list[float]]:
         places: list[list[Any]] = []
         vectors = [np.empty((0, DIMENSION), dtype=np.float32)]
         for name, (text, pieces) in self._model.items():
+            if not matches(text):
+                continue
             embedded = document(name, text, pieces)
             vectors.append(embedded.vectors)
             places += [[name, at, text[span.start : span.end]] for at, span in enumerate(embedded.spans)]
@@ -189,7 +215,7 @@ def lived(*, steps: int, first_seed: int) -> Counter[str]:
 
 def taken(steps: Counter[str]) -> int:
     """What happened to the collection; that it was looked at is no step."""
-    return steps.total() - steps["searches compared"]
+    return steps.total() - steps["searches compared"] - steps["of them with a filter"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,9 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     began = time.monotonic()
     steps = lived(steps=options.steps, first_seed=options.seed)
-    print(
-        f"{taken(steps)} steps, {steps['searches compared']} searches, no difference, {time.monotonic() - began:.0f} s"
-    )
+    searches = f"{steps['searches compared']} searches, {steps['of them with a filter']} of them with a filter"
+    print(f"{taken(steps)} steps, {searches}, no difference, {time.monotonic() - began:.0f} s")
     return 0
 
 

@@ -1,6 +1,6 @@
 """What does a process find that only reads, and whose views live on while others write?
 
-    python -m tests.faults.reader     reads lines {"root", "seed", "k"}, answers each with what a search finds
+    python -m tests.faults.reader     reads lines {"root", "seed", "k", "where"}, answers each with what a search finds
 
 It keeps what it has opened, as a service would, until it is told to forget it: {"forget": root}.
 """
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from retrieval.errors import WinnowError
+from retrieval.filters import parsed_filter
 from retrieval.searchable import Searchable
 from tests.builders import unit_vectors
 from tests.faults.scripted import DIMENSION, IDENTITY, folder_of, opened
@@ -23,7 +24,11 @@ def answer(searchables: dict[str, Searchable], job: dict[str, Any]) -> dict[str,
     if root not in searchables:
         searchables[root] = Searchable(folder=folder_of(Path(root)), store=opened(Path(root)), identity=IDENTITY)
     view = searchables[root].refresh()
-    hits = view.search(unit_vectors(1, dimension=DIMENSION, seed=job["seed"])[0], job["k"])
+    vector = unit_vectors(1, dimension=DIMENSION, seed=job["seed"])[0]
+    if job["where"] is None:
+        hits = view.search(vector, job["k"])
+    else:
+        hits, _ = view.search_where(vector, job["k"], parsed_filter(job["where"]))
     chunks = view.snapshot.chunks(hits.numbers.tolist())
     return {
         "hits": [[chunk.document_id, chunk.ordinal, chunk.text] for chunk in chunks],
