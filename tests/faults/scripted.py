@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import lance
+
 from api.disk import Disk
 from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.chunk_rows import schema_of
 from retrieval.embedder import EmbedderIdentity
 from retrieval.generations import fold, roll_back
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
@@ -119,6 +122,17 @@ def _old_versions(root: Path) -> Model:
     return model
 
 
+def _without_attributes(root: Path) -> Model:
+    """As an earlier winnow wrote it. The next write makes columns of what the metadata says."""
+    model = _few_commits(root)
+    corpus = folder_of(root).corpus
+    table = opened(root).snapshot().dataset.to_table(columns=schema_of(DIMENSION).names)
+    table = table.replace_schema_metadata({b"winnow.format": b"1"})
+    lance.write_dataset(table, str(corpus), mode="overwrite", max_rows_per_file=3)
+    _date(root, FRESH)
+    return model
+
+
 def _date(root: Path, seconds: int) -> None:
     """What is old goes with the next write, so that it must not depend on how long the tests take."""
     folder = folder_of(root)
@@ -164,6 +178,7 @@ def _without_deleted(model: Model) -> Model:
 
 OPERATIONS: Final[dict[str, Operation]] = {
     "upsert": Operation(prepare=_few_commits, run=_upsert, after=_with_written),
+    "upgrade": Operation(prepare=_without_attributes, run=_upsert, after=_with_written),
     "delete": Operation(prepare=_few_commits, run=_delete, after=_without_deleted),
     "publish": Operation(prepare=_old_generations, run=_publish, after=dict),
     "rollback": Operation(prepare=_few_commits, run=_roll_back, after=dict),
