@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Final
 
 from api.settings import Quantization
@@ -22,6 +23,7 @@ from api.vllm_served import Role, Served
 from rerank.known_answers import RERANKER_HEAD
 from retrieval.errors import SettingInvalid
 
+FRONT: Final = Path(__file__).with_name("vllm_front") / "front.py"  # run by its path, in a Python without winnow
 SERVER: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build has no such command
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 BATCHED_TOKENS: Final = 16_384  # tokens of one step on a GPU; one request's 100 passages of 128 tokens in one of them
