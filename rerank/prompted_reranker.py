@@ -91,6 +91,9 @@ class PromptedReranker:
         self._cache = cache
         self._tokens_waiting_max = tokens_waiting_max
         self._tokens_waiting = 0
+        # One after the other, in order, whoever asks: tokenising takes all cores, and the first is to be sent before
+        # the second is read.
+        self._reading = asyncio.Lock()
 
     @classmethod
     def over(
@@ -171,10 +174,9 @@ class PromptedReranker:
         known, missing = looked_up.known, looked_up.missing
         if not missing:  # the judge is not asked: its queue and its failures are of no concern
             return _Judged(judgements=known, remembered=frozenset(known), tokens=0)
-        reading = asyncio.Lock()
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
-            async with reading:  # one after the other, in order: the first is sent before the second is read
+            async with self._reading:
                 prompts = await asyncio.to_thread(self._prompts.after, looked_up.head, part)
             said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, checked_logits(said, expected=len(part))

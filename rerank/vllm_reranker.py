@@ -59,7 +59,7 @@ class VllmReranker(PromptedReranker):
         )
 
 
-FIRST_PORTION_TOKENS: Final = 4_096  # about; what a GPU computes while the rest is read here and parsed there
+FIRST_PORTION_TOKENS: Final = 16_384  # about; less than that a GPU computes less well, and reads nearly as soon
 
 
 class _ServedJudge:

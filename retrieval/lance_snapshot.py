@@ -223,6 +223,5 @@ def _addresses(table: pa.Table) -> Addresses:
 
 
 def _files_of(fragment: lance.LanceFragment) -> FragmentFiles:
-    return FragmentFiles(
-        number=fragment.fragment_id, data=fragment.data_files()[0].path, deletions=fragment.deletion_file()
-    )
+    data = fragment.data_files()[0]._path  # noqa: SLF001  (`path` makes a class at every call, most of a look's cost)
+    return FragmentFiles(number=fragment.fragment_id, data=data, deletions=fragment.deletion_file())

@@ -107,6 +107,12 @@ def require_newest(root: Path) -> None:
         raise StoreCorrupt(f"{root / newest} is not what was written, or its line in {SUMS} is not")
 
 
+def require_undamaged(root: Path) -> None:
+    """Raises `StoreCorrupt` with the first file that is not what was written."""
+    for fault in damaged(root):
+        raise StoreCorrupt(f"{root}: {fault}")
+
+
 def damaged(root: Path) -> Iterator[str]:
     """The files that are not what was written, one sentence each. Reads everything, and without Lance.
 

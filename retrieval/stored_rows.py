@@ -30,6 +30,7 @@ Offsets = NDArray[np.uint32]
 NOWHERE: Final = -1  # the address of a chunk that is not alive
 
 _OFFSET_BITS: Final = 32  # the low bits of an address
+_NONE: Final = np.empty(0, dtype=np.int64)
 
 
 def offsets_of(addresses: Addresses) -> Offsets:
@@ -123,15 +124,16 @@ class FragmentRows:
         return int(np.count_nonzero(self.alive[np.searchsorted(self.numbers, number, side="right") :]))
 
     def addresses_by_hash(self, hashes: NDArray[np.int64]) -> Addresses:
-        """`hashes` ascend."""
+        """Ascending. Asked of every fragment, and most have none of them."""
         assert self.documents is not None, "documents are known. This is a bug."
-        starts = np.searchsorted(self.documents.hashes, hashes, side="left")
-        ends = np.searchsorted(self.documents.hashes, hashes, side="right")
-        found = np.flatnonzero(ends > starts)
-        if not len(found):
-            return np.empty(0, dtype=np.int64)
-        places = np.concatenate([self.documents.places[starts[at] : ends[at]] for at in found])
-        return self._addresses(places[self.alive[places]])
+        known = self.documents.hashes
+        starts = known.searchsorted(hashes)
+        found = known.take(starts, mode="clip") == hashes if len(known) else np.zeros(len(hashes), dtype=np.bool_)
+        if not found.any():
+            return _NONE
+        bounds = zip(starts[found], known.searchsorted(hashes[found], side="right"), strict=True)
+        places = np.concatenate([self.documents.places[start:end] for start, end in bounds])
+        return self._addresses(np.sort(places[self.alive[places]]))
 
     def document_count(self) -> int:
         assert self.documents is not None, "documents are known. This is a bug."
@@ -202,8 +204,7 @@ class StoredRows:
     def addresses_by_id(self, document_ids: Sequence[str]) -> Addresses:
         """Where chunks of these documents may be, ascending by number: all that are there, and seldom one too many."""
         hashes = np.unique(hashes_of(document_ids))
-        found = (rows.addresses_by_hash(hashes) for rows in self.fragments)
-        return np.concatenate([np.empty(0, dtype=np.int64), *(np.sort(addresses) for addresses in found)])
+        return _joined(rows.addresses_by_hash(hashes) for rows in self.fragments)
 
     def _from(self, number: int) -> tuple[FragmentRows, ...]:
         """The fragments that may hold greater numbers."""
@@ -211,7 +212,7 @@ class StoredRows:
 
 
 def _joined(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
-    joined: ChunkNumbers = np.concatenate([np.empty(0, dtype=np.int64), *parts])
+    joined: ChunkNumbers = np.concatenate([_NONE, *parts])
     return joined
 
 

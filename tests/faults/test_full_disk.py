@@ -92,16 +92,16 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_acknowledged(small_disk: Pa
     store = opened(root)
     refused = 0
     for turn in range(2_000):
-        batch = {f"f{turn}": ("much text " * 3_000, 4)}
+        batch = {f"f{turn}": ("much text " * 10_000, 4)}
         if _is_taken(lambda batch=batch: write(store, batch)):
             model |= batch
         else:
             refused += 1
         if turn % 20 == 0 and not _is_taken(lambda: fold(folder_of(root), store.snapshot(), IDENTITY)):
             refused += 1
-        if refused == 5:
+        if refused >= 5:
             break
-    assert refused == 5, "the disk was never full"
+    assert refused >= 5, "the disk was never full"
     assert stored_in(store.snapshot()) == model
     assert stored_in(opened(root).snapshot()) == model
     _make_room(root, store)

@@ -21,7 +21,7 @@ from tests.faults.power_cut import Disk, cuts
 pytestmark = pytest.mark.faults
 
 CALLS = "openat,write,fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,mkdir"
-EVERY = {"upsert": 18, "delete": 21, "publish": 14, "rollback": 6}
+EVERY = {"upsert": 25, "delete": 32, "publish": 18, "rollback": 6}
 
 
 @pytest.mark.parametrize("operation", EVERY)
@@ -47,7 +47,7 @@ def test_every_write_that_fails_is_noticed(bench: Bench, operation: str) -> None
         assert point.outcome == "failed" or is_hint or "_transactions" in calls[at]["paths"][0], point
 
 
-@pytest.mark.parametrize(("operation", "every"), [("upsert", 11), ("publish", 8)])
+@pytest.mark.parametrize(("operation", "every"), [("upsert", 15), ("publish", 12)])
 def test_a_power_cut_leaves_the_state_before_or_after(bench: Bench, operation: str, every: int) -> None:
     """Whatever was not synced may be gone, empty, zeros, half, or there; all that was acknowledged is there."""
     states = list(cuts(bench, operation, every=every))
