@@ -19,6 +19,7 @@ from retrieval.errors import StorageError
 from retrieval.generation import current_name
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
+from retrieval.store_sums import require_undamaged
 from retrieval.writer_lock import is_written, writing
 
 
@@ -53,6 +54,9 @@ def _collection(disk: Disk, collection: Collection, kept: int) -> Iterator[Repai
         if gone.removed:
             yield Repair(collection=collection.name, did=f"removed {', '.join(gone.removed)}")
         try:
+            require_undamaged(
+                folder.corpus
+            )  # an index of other vectors would hide it, and an older version may be whole
             store = disk.store(collection)
             if freed := store.clean_up():
                 yield Repair(collection=collection.name, did=f"removed {counted(freed, 'byte')} of old versions")

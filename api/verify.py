@@ -18,6 +18,7 @@ from retrieval.generation import verify as verify_generations
 from retrieval.generations import left_over
 from retrieval.integrity import faults
 from retrieval.layout import CollectionFolder
+from retrieval.store_sums import damaged
 
 FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
 
@@ -61,19 +62,27 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
 
 
 def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+    """Its files first: one that is damaged is named, and not given to Lance, which may crash over it."""
     try:
+        files = list(islice(damaged(folder.corpus), FAULTS_NAMED_MAX + 1))
+        if files:
+            return Check(collection=collection.name, part="store", found="", fault=_joined(files))
         snapshot = disk.store(collection).snapshot()
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
     except StorageError as error:
         return Check(collection=collection.name, part="store", found="", fault=error.message)
-    more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
     return Check(
         collection=collection.name,
         part="store",
         found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
-        fault="; ".join(wrong[:FAULTS_NAMED_MAX] + more) or None,
+        fault=_joined(wrong) or None,
     )
+
+
+def _joined(wrong: list[str]) -> str:
+    more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
+    return "; ".join(wrong[:FAULTS_NAMED_MAX] + more)
 
 
 def _index(folder: CollectionFolder, collection: Collection) -> FaissFlatIndex | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,13 +136,19 @@ class _Known:
 class SyncedTree:
     """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
 
-    The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
-    rewrites whenever it adds others beside them are named in `rewritten`.
+    The library never changes a file once it is closed, so that a name that was synced stays synced. Each new file is
+    shown to `arrived`, which may refuse it by raising `WriteFailed`, before it is synced.
     """
 
-    def __init__(self, root: Path, *, rewritten: frozenset[str] = frozenset(), syncer: Syncer = DISK) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        arrived: Callable[[Path], None] | None = None,
+        syncer: Syncer = DISK,
+    ) -> None:
         self._root = root
-        self._rewritten = rewritten
+        self._arrived = arrived
         self._syncer = syncer
         self._known: dict[Path, _Known] = {}
 
@@ -158,7 +164,9 @@ class SyncedTree:
         new = names - known.names if known else names
         folders = frozenset(name for name in new if (folder / name).is_dir())
         folders |= known.folders & names if known else frozenset()
-        for name in sorted(new - folders | (names & self._rewritten if new else new)):
+        for name in sorted(new - folders):
+            if self._arrived is not None:
+                self._arrived(folder / name)
             self._syncer.sync(folder / name)
         for name in sorted(folders):
             self._sync_folder(folder / name)

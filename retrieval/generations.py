@@ -229,7 +229,7 @@ def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
 
 
 def _removed(paths: Sequence[Path], *, below: Path) -> Cleaned:
-    """Folders lose their name before their files, so that nobody finds half of one under it."""
+    """Folders lose their name before their files, so that nobody finds half of one under it; on the disk, too."""
     sizes = [_bytes_in(path) for path in paths]
     for path in paths:
         with write_errors(path):
@@ -238,6 +238,7 @@ def _removed(paths: Sequence[Path], *, below: Path) -> Cleaned:
                 continue
             doomed = path if path.suffix == ".tmp" else path.with_name(f"{path.name}.tmp")
             path.rename(doomed)
+            DISK.sync(doomed.parent)
             shutil.rmtree(doomed)
     return Cleaned(removed=tuple(str(path.relative_to(below)) for path in paths), bytes=sum(sizes))
 

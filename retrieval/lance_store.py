@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -41,9 +42,11 @@ from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folde
 from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
+from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.lance_words import change, empty_segments, is_indexed, segments_covering, segments_of, uncovered
 from retrieval.records import EmbeddedDocument
+from retrieval.store_sums import StoreSums, require_newest
 
 FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
 TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a few ms
@@ -54,9 +57,7 @@ UNINDEXED_ROWS_MAX: Final = 4_096  # rows whose words are in no segment; each co
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
 NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
-_LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
 _VERSIONS: Final = "_versions"
-_MANIFEST_END: Final = b"LANC"
 
 _EVER: Final = timedelta(days=36_500)
 
@@ -71,7 +72,8 @@ class LanceStore:
         self._dimension = dimension
         self._syncer = StrictSyncer(syncer)
         self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer)
-        self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), syncer=self._syncer)
+        self._sums = StoreSums(path, syncer=self._syncer)
+        self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
         self._writing = threading.Lock()
@@ -116,11 +118,12 @@ class LanceStore:
         count = sum(len(embedded.spans) for embedded in documents)
         with self._writing:
             self._syncer.require_sound()
+            self._sums.begin()
             self._clean_up()
             self._compact()
             self._index_words(rows_min=UNINDEXED_ROWS_MAX)
             if not has_attributes(self.snapshot().dataset.schema):
-                self._alter(upgrade)
+                self._alter(partial(upgrade, written=self._tree.sync))
             rows = table_of(
                 documents,
                 first_number=self._numbers.take(count),
@@ -135,6 +138,7 @@ class LanceStore:
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._writing:
             self._syncer.require_sound()
+            self._sums.begin()
             self._clean_up()  # but no compaction: it needs room, and a delete may be there to make some
             base = self.snapshot()
             gone = base.rows_of(document_ids)
@@ -146,9 +150,11 @@ class LanceStore:
     def index_words(self) -> None:
         with self._writing:
             self._syncer.require_sound()
+            self._sums.begin()
             if not is_indexed(self.snapshot().dataset):
                 self._commit_words(lambda dataset: change(empty_segments(dataset)))
             self._index_words()
+            self._sums.write()
 
     def _index_words(self, *, rows_min: int = 1) -> None:
         """Covers what no segment covers, once that is so many rows. A store that was made without words stays so here:
@@ -188,6 +194,7 @@ class LanceStore:
             for torn in (self._path / _VERSIONS).glob("*.torn"):
                 removed += torn.stat().st_size
                 torn.unlink()
+            self._sums.prune()
             return removed + int(stats.bytes_removed)
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
@@ -204,6 +211,7 @@ class LanceStore:
         with committing(self._path):
             committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
         self._tree.sync()
+        self._sums.write()
         return int(committed.version)
 
     def _compact(self) -> None:
@@ -245,6 +253,7 @@ class LanceStore:
         base = self.snapshot()
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
             self._remove_old_versions(base)
+            self._sums.prune()
             self._cleaned_at = base.version
 
     def _remove_old_versions(self, base: LanceSnapshot) -> int:
@@ -261,11 +270,13 @@ def _manifests(path: Path) -> list[Path]:
 def _set_torn_commit_aside(path: Path) -> None:
     """A power cut may leave a newest manifest without its end. It was never synced, hence never acknowledged.
 
-    Without this the whole store could not be opened for it. A manifest that has its end is Lance's to judge.
+    Without this the whole store could not be opened for it. A manifest that was acknowledged has a checksum: what is
+    wrong with that one is damage, and reported as such. One that has its end is Lance's to judge.
     """
+    require_newest(path)
     with reading(path):
         for manifest in _manifests(path)[:1]:
-            if not manifest.read_bytes().endswith(_MANIFEST_END):
+            if not manifest.read_bytes().endswith(LANCE_END):
                 _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
                 manifest.replace(manifest.with_suffix(".torn"))
 

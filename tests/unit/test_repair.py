@@ -104,6 +104,21 @@ def test_a_damaged_store_is_told_and_left(parts: Parts, folder: CollectionFolder
     assert faults(parts.disk)
 
 
+def test_no_index_is_built_of_a_store_in_which_a_bit_flipped(parts: Parts, folder: CollectionFolder) -> None:
+    """The index before is the only witness of what the vectors were, and older versions may hold what is whole."""
+    file = max((folder.corpus / "data").iterdir())
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    (folder.generations / "g000002" / "vectors.faiss").write_bytes(b"rubbish")
+    before = sorted(folder.corpus.rglob("*"))
+    (said,) = did(parts.disk)
+    assert said.startswith("built nothing: ")
+    assert f"{file.name} is not what was written" in said
+    assert sorted(folder.corpus.rglob("*")) == before
+    assert names(folder) == ["g000002", "g000001"]
+
+
 def test_a_repair_waits_for_nobody_for_long(parts: Parts, folder: CollectionFolder) -> None:
     """Whoever writes is not disturbed."""
     with writing(folder), pytest.raises(CollectionBusy):
