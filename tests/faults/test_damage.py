@@ -94,7 +94,13 @@ def test_damage_to_a_file_of_the_store_is_found_before_lance_reads_it(
     corpus = folder_of(root).corpus
     chance = random.Random(20261126)
     names = sorted(sums_of(corpus))
-    assert {name.partition("/")[0] for name in names} == {"data", "_deletions", "_transactions", "_versions"}
+    assert {name.partition("/")[0] for name in names} == {
+        "data",
+        "_deletions",
+        "_indices",
+        "_transactions",
+        "_versions",
+    }
     on_disk = {path.relative_to(corpus).as_posix() for path in corpus.rglob("*") if path.is_file()}
     assert on_disk - set(names) == {"held", "next_chunk_number", SUMS, "_versions/latest_version_hint.json"}
     for turn in range(count):
@@ -111,7 +117,7 @@ def test_verify_names_the_damaged_file_and_gives_it_to_nobody(collection: tuple[
     root, _ = collection
     corpus = folder_of(root).corpus
     chance = random.Random(20261127)
-    for kind in ("data", "_deletions", "_transactions", "_versions"):
+    for kind in ("data", "_deletions", "_indices", "_transactions", "_versions"):
         name = max(name for name in sums_of(corpus) if name.startswith(kind))
         with damaged_by(flipped, corpus / name, chance):
             checks = {check.part: check.fault for check in verified(Disk.existing(root))}
