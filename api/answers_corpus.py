@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api.answers import Json, Said
 from api.disk import Described
-from api.ingest import Upserted
+from api.ingest import Emptied, Upserted
 from retrieval.catalog import Instruction
 from retrieval.records import Document
 
@@ -122,20 +122,29 @@ def upsert_said(collection: str, upserted: Upserted) -> Json:
 
 
 class DocumentSaid(Said):
-    """A document, put together from its chunks."""
+    """A document, put together from its chunks: its text, or what was asked for of it."""
 
     id: str
     title: str
     text: str
+    start: int = Field(description="of `text` in the document, in characters (code points)")
+    end: int
+    characters: int = Field(description="of the whole text")
     url: str | None
     metadata: dict[str, Any]
 
 
-def document_said(document: Document) -> Json:
+def document_said(document: Document, *, start: int = 0, end: int | None = None) -> Json:
+    """A range that goes beyond the text ends with it."""
+    characters = len(document.text)
+    first, last, _ = slice(start, end).indices(characters)
     return {
         "id": document.id,
         "title": document.title,
-        "text": document.text,
+        "text": document.text[first:last],
+        "start": first,
+        "end": max(first, last),
+        "characters": characters,
         "url": document.url,
         "metadata": dict(document.metadata),
     }
@@ -145,3 +154,21 @@ class DeletedSaid(Said):
     """What was removed."""
 
     deleted: str
+
+
+class EmptiedSaid(Said):
+    """POST /v1/collections/{name}/delete"""
+
+    collection: str
+    documents: int = Field(description="how many matched; with dry_run they are still there")
+    dry_run: bool
+    store_version: int = Field(description="the first version without them; with dry_run the one that was looked at")
+
+
+def emptied_said(collection: str, emptied: Emptied) -> Json:
+    return {
+        "collection": collection,
+        "documents": emptied.documents,
+        "dry_run": emptied.dry_run,
+        "store_version": emptied.store_version,
+    }

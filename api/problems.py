@@ -23,8 +23,11 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
     errors.CollectionExists: HTTPStatus.CONFLICT,
     errors.CollectionNotReady: HTTPStatus.CONFLICT,
+    errors.WordsNotIndexed: HTTPStatus.CONFLICT,
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
+    errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,
+    errors.SnapshotExists: HTTPStatus.CONFLICT,
     errors.KeyRefused: HTTPStatus.UNAUTHORIZED,
     errors.NotPermitted: HTTPStatus.FORBIDDEN,
     errors.CorpusUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -39,9 +42,11 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.EmbedderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SnapshotUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.GenerationCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.StoreCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.SnapshotCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.WriteFailed: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 

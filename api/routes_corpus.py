@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api.answers_corpus import (
@@ -15,11 +15,13 @@ from api.answers_corpus import (
     CollectionsSaid,
     DeletedSaid,
     DocumentSaid,
+    EmptiedSaid,
     InstructionSaid,
     InstructionsSaid,
     UpsertSaid,
     collection_said,
     document_said,
+    emptied_said,
     instruction_said,
     instructions_said,
     upsert_said,
@@ -28,7 +30,7 @@ from api.assemble import Parts
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
-from api.wire import CollectionBody, CollectionChange, DocumentBody, InstructionBody
+from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody, InstructionBody
 from rerank.instruction import checked_instruction
 from retrieval.catalog import KEEP
 from retrieval.errors import InvalidRequest, LimitExceeded
@@ -145,9 +147,18 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
     tags=["documents"],
     summary="Read a document",
 )
-async def get_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
+async def get_document(
+    name: Name,
+    document_id: str,
+    tenant: Tenant,
+    request: Request,
+    *,
+    start: Annotated[int, Query(ge=0, description="First character of the text that is wanted.")] = 0,
+    end: Annotated[int | None, Query(ge=0, description="Where to stop; at the text's end unless given.")] = None,
+) -> Response:
+    """Whole, or the characters from `start` to `end`: what the places in answers count."""
     document = await asyncio.to_thread(parts_of(request).ingest.document, tenant, name, document_id)
-    return JsonResponse(document_said(document))
+    return JsonResponse(document_said(document, start=start, end=end))
 
 
 @router.delete(
@@ -159,6 +170,18 @@ async def get_document(name: Name, document_id: str, tenant: Tenant, request: Re
 async def delete_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
     await parts_of(request).ingest.delete(tenant, name, document_id)
     return JsonResponse({"deleted": document_id})
+
+
+@router.post(
+    "/v1/collections/{name}/delete",
+    response_model=EmptiedSaid,
+    tags=["documents"],
+    summary="Remove documents by a filter",
+)
+async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request: Request) -> Response:
+    """All that match when the call begins, in one commit, for good. `dry_run` only counts them."""
+    emptied = await parts_of(request).ingest.delete_where(tenant, name, body.filter, dry_run=body.dry_run)
+    return JsonResponse(emptied_said(name, emptied))
 
 
 @router.get("/v1/instructions", response_model=InstructionsSaid, tags=["instructions"], summary="List instructions")

@@ -12,8 +12,10 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    PlainValidator,
     Tag,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -23,12 +25,14 @@ from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from rerank.depth import Depth
 from retrieval.deadline import Deadline
 from retrieval.errors import InvalidRequest
+from retrieval.filters import Filter, Joint, Op, parsed_filter
 from retrieval.limits import (
     CANDIDATES_MAX,
     COLLECTION_NAME_PATTERN,
     DOCUMENT_CHARACTERS_MAX,
     DOCUMENT_ID_CHARACTERS_MAX,
     INSTRUCTION_CHARACTERS_MAX,
+    NEIGHBOURS_MAX,
     QUERY_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
     TIMEOUT_MS_MAX,
@@ -36,6 +40,7 @@ from retrieval.limits import (
     TOP_K_MAX,
     URL_CHARACTERS_MAX,
 )
+from retrieval.recall_mode import RecallMode
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -52,6 +57,34 @@ QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how
 InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
 RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
 TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX)]
+
+
+def _filter(value: Any) -> Filter:
+    try:
+        return parsed_filter(value)
+    except InvalidRequest as refused:
+        raise ValueError(refused.detail) from refused
+
+
+def _filter_if_any(value: Any) -> Filter | None:
+    return None if value is None else _filter(value)
+
+
+FILTER_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "type": {"enum": [*(op.value for op in Op), *(joint.value for joint in Joint)]},
+        "key": {"type": "string", "description": "Attribute of a document's metadata; not with and, or."},
+        "value": {"description": "Boolean, number or text; a list of them for in and nin; null for eq and ne."},
+        "filters": {"type": "array", "items": {"type": "object"}, "description": "Only with and, or."},
+    },
+    "required": ["type"],
+    "examples": [{"type": "gte", "key": "year", "value": 2020}],
+}
+FilterChoice = Annotated[Any, PlainValidator(_filter), WithJsonSchema(FILTER_SCHEMA)]  # a `Filter`
+MaybeFilter = Annotated[  # or None; as a union of the two, each mistake would be told twice
+    Any, PlainValidator(_filter_if_any), WithJsonSchema({"anyOf": [FILTER_SCHEMA, {"type": "null"}]})
+]
 
 
 def _text_or_object(value: object) -> str:
@@ -93,10 +126,18 @@ class SearchBody(Strict):
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
         default=None, description="How many chunks recall proposes; the service's own number unless given."
     )
+    recall: RecallMode | None = Field(
+        default=None,
+        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both; the "
+        "service's own choice unless given.",
+    )
     depth: Depth | None = Field(
         default=None,
         description="full judges all candidates, adaptive stops where the rest can hardly change the first top_k; "
         "the service's own choice unless given. Grouped answers and min_relevance need all.",
+    )
+    filter: MaybeFilter = Field(
+        default=None, description="Which documents may answer, by their metadata; OpenAI's grammar."
     )
     rerank: bool = Field(default=True, description="Without it the answer is in recall's order.")
     instruction: EitherInstruction | None = Field(
@@ -105,15 +146,31 @@ class SearchBody(Strict):
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Leaves out what was judged below it; not applied where nobody judged."
     )
-    group_by_document: bool = Field(default=False, description="One result per document, its other chunks beneath.")
+    group_by_document: bool = Field(
+        default=False,
+        description="One result per document, its other chunks beneath. It is looked further than `candidates` chunks, "
+        "though no more are judged, until there are top_k documents.",
+    )
+    chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
+        default=None,
+        description="Only with group_by_document: so many of its chunks, the best; all candidates unless given.",
+    )
+    neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX)] = Field(
+        default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
+    )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
-    explain: bool = Field(default=False, description="Adds `explain`: every candidate with its place in both orders.")
+    explain: bool = Field(
+        default=False,
+        description="Adds `explain`: every candidate with its place in both orders; and `index`: what was searched.",
+    )
 
     @model_validator(mode="after")
-    def _judged_where_cut(self) -> SearchBody:
+    def _fits_together(self) -> SearchBody:
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it nothing has a relevance")
+        if self.chunks_per_document is not None and not self.group_by_document:
+            raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self
 
     def question(self, tenant: str) -> Question:
@@ -128,11 +185,15 @@ class SearchBody(Strict):
             query=self.query,
             top_k=self.top_k,
             candidates=self.candidates,
+            recall=self.recall,
             depth=self.depth,
+            where=self.filter,
             rerank=self.rerank,
             instruction=instruction,
             min_relevance=self.min_relevance,
             group_by_document=self.group_by_document,
+            chunks_per_document=self.chunks_per_document,
+            neighbours=self.neighbours,
             on_rerank_failure=self.on_rerank_failure,
         )
 
@@ -208,6 +269,21 @@ class CollectionChange(Strict):
         default=None, description="Published instruction that its searches use unless they bring their own."
     )
     reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
+
+
+class DeleteBody(Strict):
+    """POST /v1/collections/{name}/delete"""
+
+    filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
+    dry_run: bool = Field(default=False, description="Says how many would go, and removes none.")
+
+
+class RollbackBody(Strict):
+    """POST /v1/collections/{name}/generations/rollback"""
+
+    to: str | None = Field(
+        default=None, description="The generation to make current; the newest whole one before it unless given."
+    )
 
 
 class InstructionBody(Strict):

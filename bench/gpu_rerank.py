@@ -6,7 +6,8 @@
 Three ways to the same judgements, over the same texts and with the same prompts, token for token (checked):
 
     stock    vLLM's POST /v1/rerank, with a chat template that is right for this model
-    bare     vLLM's POST /classify with ids that were made, and a body that was written, beforehand
+    bare     vLLM's POST /classify with ids that were made, and a body that was written, beforehand; of a server with
+             `front` in its name this is api/vllm_front, which has no /v1/rerank
     winnow   POST /v1/rerank of a winnow process, texts in and texts out; "winnow 2" has two such vLLM servers, both on
              this card: while one waits for its host the other computes
 
@@ -55,6 +56,7 @@ WINNOW_TWINS: Final = "winnow 2"
 PATHS: Final = {STOCK: "/v1/rerank", BARE: "/classify", WINNOW: "/v1/rerank", WINNOW_TWINS: "/v1/rerank"}
 WHOLE: Final = "whole"  # no prompt is split over two steps
 TWINS: Final = "twins"  # a second server of the same kind
+FRONT: Final = "front"  # vLLM's engine behind api/vllm_front in place of vLLM's own server
 TRIED: Final = "tried"
 MEASURED: Final = "measured"
 PROCESS_SECONDS: Final = 60  # for winnow's own start
@@ -142,16 +144,24 @@ class Bench:
             extra += ["--quantization", "fp8"] if number == "fp8" else []
             extra += [] if self.arguments.model else ["--load-format", "dummy"]
             extra += ["--no-enable-chunked-prefill"] if WHOLE in more else []
-            name = "-".join((number, batched, *(each for each in more if each == WHOLE)))
-            self.servers.append(self._started(name, model, template, extra))
+            name = "-".join((number, batched, *(each for each in more if each != TWINS)))
+            template_or_none = None if FRONT in more else template
+            self.servers.append(self._started(name, model, template_or_none, extra))
             if TWINS in more:
-                self.twins[name] = self._started(f"{name}-twin", model, template, extra)
+                self.twins[name] = self._started(f"{name}-twin", model, template_or_none, extra)
         return Path(model)
 
-    def _started(self, name: str, model: Path, template: Path, extra: Sequence[str]) -> Server:
+    def _started(self, name: str, model: Path, template: Path | None, extra: Sequence[str]) -> Server:
+        """Our own front renders no template, and needs none."""
         port = free_port()
         command = vllm_command(
-            self.arguments.vllm_python, model, port, is_reranker=True, template=template, extra=extra
+            self.arguments.vllm_python,
+            model,
+            port,
+            is_reranker=True,
+            template=template,
+            extra=extra,
+            by_our_front=template is None,
         )
         return start(name, command, port, self.arguments.logs)
 
@@ -171,7 +181,8 @@ class Bench:
         self.services = [service for *_, service in begun]
         wait(self.services, "/healthz", until=time.monotonic() + PROCESS_SECONDS)
         for server in up:
-            yield Way(name=STOCK, server=server, port=server.port)
+            if not server.name.endswith(FRONT):
+                yield Way(name=STOCK, server=server, port=server.port)
             yield Way(name=BARE, server=server, port=server.port)
             for owner, way, size, service in begun:
                 if owner is server and service.is_up:
@@ -246,7 +257,7 @@ class Bench:
         )  # fmt: skip
 
     def _best(self, ways: Sequence[Way]) -> list[Way]:
-        """Every stock in bf16; for each number format winnow's fastest settings, and what shares their servers."""
+        """Every stock in bf16; for each number format winnow's fastest settings, and every bare server of it."""
         chosen = [way for way in ways if way.name == STOCK and way.server.name.startswith(BF16)]
         for number in dict.fromkeys(way.server.name.partition("-")[0] for way in ways):
             for name in (WINNOW, WINNOW_TWINS):
@@ -255,7 +266,8 @@ class Bench:
                     continue
                 winner = min(ours, key=self._cost)
                 self.rows.add("chosen", **winner.said)
-                chosen += [way for way in ways if not way.is_winnow and way.server is winner.server] + [winner]
+                chosen += [way for way in ways if way.name == BARE and way.server.name.startswith(number)]
+                chosen += [way for way in ways if way.name == STOCK and way.server is winner.server] + [winner]
         return list(dict.fromkeys(chosen))
 
     def _cost(self, way: Way) -> float:
@@ -309,7 +321,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--shape", choices=SHAPES, default="4b")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument(
-        "--servers", default="bf16:8192,bf16:16384,fp8:16384", help="format:batched tokens[:whole][:twins], ..."
+        "--servers", default="bf16:8192,bf16:16384,fp8:16384", help="format:batched tokens[:whole][:twins][:front], ..."
     )
     parser.add_argument("--slices", default="8192,16384,65536", help="tokens that winnow sends in one request")
     parser.add_argument("--extra", default="", help="more flags for every vLLM server")

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from api.vllm_command import FRONT, SERVER
 from bench.gpu_models import WINDOW
 from bench.gpu_texts import SERVED_NAME
 from rerank.known_answers import RERANKER_HEAD
@@ -84,16 +85,23 @@ def free_port() -> int:
 
 
 def vllm_command(
-    python: str, model: Path, port: int, *, is_reranker: bool, template: Path | None = None, extra: Sequence[str] = ()
+    python: str,
+    model: Path,
+    port: int,
+    *,
+    is_reranker: bool,
+    template: Path | None = None,
+    extra: Sequence[str] = (),
+    by_our_front: bool = False,
 ) -> list[str]:
     """`python` is how to run a Python that has vLLM, `env NAME=VALUE ... python3` included."""
     role = ["--hf-overrides", RERANKER_HEAD] if is_reranker else ["--convert", "embed"]
     if template is not None:
         role += ["--chat-template", str(template)]
     place = ["--host", HOST, "--port", str(port), "--served-model-name", SERVED_NAME]
-    module = [*shlex.split(python), "-m", "vllm.entrypoints.openai.api_server"]
+    program = [str(FRONT)] if by_our_front else ["-m", SERVER]
     common = ["--model", str(model), "--runner", "pooling", "--max-model-len", str(WINDOW)]
-    return [*module, *common, *place, *role, *extra]
+    return [*shlex.split(python), *program, *common, *place, *role, *extra]
 
 
 def winnow_command(url: str, model: Path, port: int, data: Path, *, slice_tokens: int) -> list[str]:

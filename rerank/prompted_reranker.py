@@ -23,6 +23,7 @@ from retrieval.records import Candidate
 from retrieval.together import together
 
 _ASCII_PER_TOKEN: Final = 4
+_GROWTH: Final = 2  # times; larger is fewer calls, and a card that waits for the second (bench/RESULTS.md)
 
 
 class Judge(Protocol):
@@ -33,8 +34,8 @@ class Judge(Protocol):
 
     @property
     def portion_tokens(self) -> int | None:
-        """None: everything in one call. Else about so many tokens in the first and twice as many in each that follows,
-        several calls at once: it begins while the rest is still being tokenised.
+        """None: everything in one call. Else about so many tokens in the first and twice as many in each that
+        follows, several calls at once: it begins while the rest is still being tokenised.
         """
         ...
 
@@ -90,6 +91,9 @@ class PromptedReranker:
         self._cache = cache
         self._tokens_waiting_max = tokens_waiting_max
         self._tokens_waiting = 0
+        # One after the other, in order, whoever asks: tokenising takes all cores, and the first is to be sent before
+        # the second is read.
+        self._reading = asyncio.Lock()
 
     @classmethod
     def over(
@@ -170,16 +174,18 @@ class PromptedReranker:
         known, missing = looked_up.known, looked_up.missing
         if not missing:  # the judge is not asked: its queue and its failures are of no concern
             return _Judged(judgements=known, remembered=frozenset(known), tokens=0)
-        reading = asyncio.Lock()
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
-            async with reading:  # one after the other, in order: the first is sent before the second is read
+            async with self._reading:
                 prompts = await asyncio.to_thread(self._prompts.after, looked_up.head, part)
             said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, checked_logits(said, expected=len(part))
 
+        # Where others wait, the judge computes already: an early beginning gains nothing then, and the rest would stand
+        # behind what those others have sent meanwhile.
+        first = None if self._tokens_waiting else self._judge.portion_tokens
         with self._admitted(sum(map(_tokens_about, missing))):
-            parts = await together(portion(part) for part in _portions(missing, self._judge.portion_tokens))
+            parts = await together(portion(part) for part in _portions(missing, first))
         judged = [
             Judgement(logit=logit, truncated=was_cut)
             for prompts, logits in parts
@@ -239,6 +245,6 @@ def _portions(passages: Sequence[str], tokens_first: int | None) -> Iterator[Seq
         tokens += _tokens_about(passage)
         if tokens >= tokens_wanted:
             yield passages[begin:end]
-            begin, tokens, tokens_wanted = end, 0, 2 * tokens_wanted
+            begin, tokens, tokens_wanted = end, 0, _GROWTH * tokens_wanted
     if begin < len(passages):
         yield passages[begin:]

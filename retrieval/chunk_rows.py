@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from retrieval.attributes import (
+    ARROW_TYPES,
+    Attribute,
+    attribute_arrays,
+    attribute_of,
+    attributes_of,
+    kept,
+)
 from retrieval.errors import InvalidRequest, ModelMismatch, StoreCorrupt
-from retrieval.records import Chunk, Document, EmbeddedDocument
+from retrieval.records import Chunk, Document, EmbeddedDocument, is_text
 
 CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata"]
+PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text"]
 
 _FORMAT_KEY: Final = b"winnow.format"
-_FORMAT: Final = b"1"  # of the columns below; a table of another format is refused, not guessed at
+_FORMAT: Final = b"2"  # of the columns below; a table of another format is refused, not guessed at
+_WITHOUT_ATTRIBUTES: Final = b"1"  # the format before: the same, without columns of attributes
 
 
 def schema_of(dimension: int) -> pa.Schema:
@@ -38,17 +48,56 @@ def schema_of(dimension: int) -> pa.Schema:
     )
 
 
+def fields_of(attributes: Iterable[Attribute]) -> list[pa.Field]:
+    """The columns of attributes come after those above, when a document first has them."""
+    return [pa.field(attribute.column, ARROW_TYPES[attribute.kind]) for attribute in attributes]
+
+
+def known_attributes(schema: pa.Schema) -> frozenset[Attribute]:
+    """Those that have a column."""
+    return frozenset(attribute for attribute in map(attribute_of, schema.names) if attribute is not None)
+
+
+def has_attributes(schema: pa.Schema) -> bool:
+    """Whether every row's attributes are in their columns; otherwise only its metadata tells them."""
+    return bool(schema.metadata[_FORMAT_KEY] == _FORMAT)
+
+
+def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
+    """The columns that rows of the second schema need and the first has not; None where there are none."""
+    missing = [field for field in needed if field.name not in schema.names]
+    return pa.schema(missing) if missing else None
+
+
+def upgraded(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What stands beside the schema once the columns of attributes are complete."""
+    return {**metadata, _FORMAT_KEY: _FORMAT}
+
+
+def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) -> pa.Table:
+    """The attributes of rows with this metadata, as it is stored."""
+    parsed = {each: attributes_of(json.loads(each)) for each in dict.fromkeys(metadata)}  # chunks repeat their document
+    rows = [parsed[each] for each in metadata]
+    attributes = kept(known, rows)
+    return pa.table(attribute_arrays(rows, attributes), schema=pa.schema(fields_of(attributes)))
+
+
 def require_schema(found: pa.Schema, dimension: int, origin: str) -> None:
     """Raises `StoreCorrupt` for a table that is not ours, `ModelMismatch` for vectors of another dimension."""
-    if (found.metadata or {}).get(_FORMAT_KEY) != _FORMAT or "vector" not in found.names:
+    if (found.metadata or {}).get(_FORMAT_KEY) not in {_FORMAT, _WITHOUT_ATTRIBUTES} or "vector" not in found.names:
         raise StoreCorrupt(f"{origin}: not a corpus of this version of winnow")
     stored = found.field("vector").type.list_size
     if stored != dimension:
         raise ModelMismatch(f"{origin} holds vectors of {stored} dimensions, the model makes {dimension}")
 
 
-def table_of(documents: Sequence[EmbeddedDocument], *, first_number: int, dimension: int) -> pa.Table:
-    """One row for each chunk, numbered in the order given."""
+def table_of(
+    documents: Sequence[EmbeddedDocument], *, first_number: int, dimension: int, known: Collection[Attribute] = ()
+) -> pa.Table:
+    """One row for each chunk, numbered in the order given; of the attributes, those that occur among them.
+
+    `known` are those that have a column already.
+    """
     schema = schema_of(dimension)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names if name not in {"number", "vector"}}
     for embedded in documents:
@@ -71,7 +120,11 @@ def table_of(documents: Sequence[EmbeddedDocument], *, first_number: int, dimens
         "number": np.arange(first_number, first_number + len(vectors), dtype=np.int64),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimension),
     }
-    return pa.table({name: pa.array(arrays[name], schema.field(name).type) for name in schema.names}, schema=schema)
+    table = pa.table({name: pa.array(arrays[name], schema.field(name).type) for name in schema.names}, schema=schema)
+    attributes = attribute_table(columns["metadata"], known)
+    for field in attributes.schema:
+        table = table.append_column(field, attributes[field.name])
+    return table
 
 
 def chunk_of(row: dict[str, Any]) -> Chunk:
@@ -89,11 +142,6 @@ def document_of(chunks: Sequence[Chunk]) -> Document:
         url=first.url,
         metadata=first.metadata,
     )
-
-
-def is_text(value: str) -> bool:
-    """Half of a surrogate pair is a character to Python, but not to UTF-8."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def require_text(document: Document) -> None:

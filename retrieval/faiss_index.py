@@ -57,18 +57,28 @@ class FaissFlatIndex:
         stored: Vectors = self._index.reconstruct_batch(positions)
         return stored
 
-    def search(self, query: Vectors, k: int) -> Hits:
+    @property
+    def is_exact(self) -> bool:
+        return True
+
+    def vectors_of(self, numbers: ChunkNumbers) -> Vectors:
+        return self.vectors(np.searchsorted(self._numbers, numbers))
+
+    def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        fetched = min(k + _TIES_AHEAD, len(self._numbers))
+        held = np.ones(len(self._numbers), dtype=np.bool_) if allowed is None else np.isin(self._numbers, allowed)
+        count = int(held.sum())
+        told = None if allowed is None else _told(held)
+        fetched = min(k + _TIES_AHEAD, count)
         while True:
             if fetched == 0 or k <= 0:
                 return Hits(numbers=np.empty(0, dtype=np.int64), similarities=np.empty(0, dtype=np.float32))
-            similarities, positions = self._index.search(row, fetched)
+            similarities, positions = self._index.search(row, fetched, params=told)
             similarities, positions = similarities[0], positions[0]
             # FAISS may drop any of several equal hits at the end of its list; then the list must be longer.
-            if fetched == len(self._numbers) or similarities[k - 1] > similarities[-1]:
+            if fetched == count or similarities[k - 1] > similarities[-1]:
                 break
-            fetched = min(2 * fetched, len(self._numbers))
+            fetched = min(2 * fetched, count)
         numbers = self._numbers[positions[positions >= 0]]
         similarities = similarities[positions >= 0]
         order = np.lexsort((numbers, -similarities))[:k]
@@ -92,6 +102,12 @@ class FaissFlatIndex:
         if index.ntotal != len(numbers):
             raise GenerationCorrupt(f"{index.ntotal} vectors for {len(numbers)} chunk numbers")
         return cls(numbers, index)
+
+
+def _told(held: NDArray[np.bool_]) -> Any:
+    """Parameters of a search by which only these positions may answer."""
+    library: Any = faiss  # its stubs know the constructors of C++, not those of Python
+    return library.SearchParameters(sel=library.IDSelectorBitmap(np.packbits(held, bitorder="little")))
 
 
 def probe(index: FaissFlatIndex, *, count: int = 4) -> None:

@@ -1,8 +1,10 @@
 """Is what the store holds what was written? Reads everything.
 
-Lance has no checksums of its own: a bit that flipped on the disk is another letter, or another vector. Texts, titles,
-URLs and metadata are compared with the content hash that was stored beside them; vectors with those of a generation,
-which has checksums. Of a vector that is newer it can only be said that it is still of length 1.
+Lance has no checksums of its own: a bit that flipped on the disk is another letter, or another vector. The sums of
+whole files (retrieval/store_sums.py) tell which file it was; here it is told what a reader would see of it, and what
+was wrong before there were sums. Texts, titles, URLs and metadata are compared with the content hash that was stored
+beside them; attributes with the metadata that they were made of; vectors with those of a generation, which has
+checksums. Of a vector that is newer it can only be said that it is still of length 1.
 """
 
 from __future__ import annotations
@@ -55,6 +57,8 @@ def _document_faults(snapshot: StoreSnapshot) -> Iterator[str]:
             yield f"document {document_id!r} is not what was written"
     for document_id in written:
         yield f"document {document_id!r} has lost its chunks"
+    for document_id in snapshot.misfiled():
+        yield f"document {document_id!r} has other attributes than its metadata says"
 
 
 def _chunks(snapshot: StoreSnapshot) -> Iterator[Chunk]:

@@ -1,8 +1,8 @@
 """What crosses from one folder to the next: documents, chunks, candidates.
 
 Rule 1: frozen, keyword-only, slotted. Rule 2: no dict of strings crosses a seam; `metadata` is the caller's own and
-is carried, never interpreted. Rule 3: similarity (stage one) and relevance (stage two) are different quantities and
-never share a field.
+is carried as it came (what of it can be filtered by, retrieval/attributes.py alone says). Rule 3: similarity (stage
+one) and relevance (stage two) are different quantities and never share a field.
 """
 
 from __future__ import annotations
@@ -25,6 +25,15 @@ ChunkNumbers: TypeAlias = NDArray[np.int64]  # (n,); -1 never names a chunk
 def passage_of(title: str, text: str) -> str:
     """The one string that both stages read: the embedder embeds it, the reranker judges it."""
     return f"{title}\n{text}" if title else text
+
+
+def is_text(value: str) -> bool:
+    """Half of a surrogate pair is a character to Python, but not to UTF-8."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +91,17 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A chunk without what each chunk repeats of its document: enough to read on around it."""
+
+    number: int
+    document_id: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
     """A document on its way into the store: where it is cut, and one vector for each piece."""
 
@@ -101,5 +121,7 @@ class Candidate:
     """A chunk that recall proposes for judgement."""
 
     chunk: Chunk
-    recall_rank: int  # 1 is nearest
+    recall_rank: int  # 1 is recall's first: the nearest, the best match of words, or the best of both
     similarity: float | None  # cosine in [-1, 1]; None where no first stage ran (POST /v1/rerank)
+    lexical_score: float | None = None  # BM25, no similarity; None where the chunk was not found by its words
+    recall_score: float | None = None  # what recall ordered by where that was not the similarity: BM25, or the fusion

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,10 @@ class Hits:
 
     numbers: ChunkNumbers  # (<= k,) no repeats, no -1
     similarities: Vectors  # (same,) float32 cosine
+
+    def at(self, places: Sequence[int]) -> Hits:
+        """Only these of them, in this order."""
+        return Hits(numbers=self.numbers[places], similarities=self.similarities[places])
 
 
 class VectorIndex(Protocol):
@@ -32,8 +37,20 @@ class VectorIndex(Protocol):
         """All chunk numbers, ascending."""
         ...
 
-    def search(self, query: Vectors, k: int) -> Hits:
-        """The `k` nearest of all, fewer only where the index holds fewer. `query` is (dimension,), unit length."""
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search finds the very nearest, and `vectors_of` gives the vectors that came in."""
+        ...
+
+    def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
+        """The `k` nearest of all, fewer only where the index holds fewer. `query` is (dimension,), unit length.
+
+        Where `allowed` is given, ascending, the nearest of those; numbers that the index does not hold are passed over.
+        """
+        ...
+
+    def vectors_of(self, numbers: ChunkNumbers) -> Vectors:
+        """The vectors of these numbers, all of which it holds, as they are stored."""
         ...
 
 
@@ -59,7 +76,17 @@ class ExactIndex:
         """One row for each of `numbers`."""
         return self._vectors
 
-    def search(self, query: Vectors, k: int) -> Hits:
+    @property
+    def is_exact(self) -> bool:
+        return True
+
+    def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
+        if allowed is not None:
+            inside = allowed[np.isin(allowed, self._numbers)]
+            return ExactIndex(inside, self.vectors_of(inside)).search(query, k)
         similarities = self._vectors @ query.astype(np.float32)
         order = np.lexsort((self._numbers, -similarities))[:k]
         return Hits(numbers=self._numbers[order], similarities=similarities[order])
+
+    def vectors_of(self, numbers: ChunkNumbers) -> Vectors:
+        return self._vectors[np.searchsorted(self._numbers, numbers)]

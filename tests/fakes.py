@@ -6,10 +6,11 @@ Rule 1: a fake keeps its contract: a test that passes here must mean something. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -22,9 +23,14 @@ from retrieval.deadline import Deadline
 from retrieval.durable import write_errors
 from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
+from retrieval.filters import Filter
+from retrieval.grouping import spread
 from retrieval.recall import Recalled
-from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
-from retrieval.store import VectorBatch
+from retrieval.recall_mode import RecallMode
+from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
+from retrieval.store import LexicalHits, VectorBatch
+from tests.bm25_oracle import bm25
+from tests.filter_oracle import matches, require_known, with_kinds_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +40,7 @@ class MemorySnapshot:
     version: int
     documents: Mapping[str, Document]
     stored: Mapping[int, tuple[Chunk, Vectors]]  # by chunk number, ascending
+    seen: Mapping[str, frozenset[str]] = field(default_factory=dict)  # the kinds of each attribute that ever was
 
     def chunk_numbers(self) -> ChunkNumbers:
         return np.fromiter(self.stored, dtype=np.int64, count=len(self.stored))
@@ -53,6 +60,15 @@ class MemorySnapshot:
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
 
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        return [
+            Piece(number=each.number, document_id=each.document_id, start=each.start, end=each.end, text=each.text)
+            for each in self.chunks(numbers)
+        ]
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        return [each.document_id for each in self.chunks(numbers)]
+
     def document(self, document_id: str) -> Document:
         if document_id not in self.documents:
             raise DocumentNotFound(document_id)
@@ -63,6 +79,30 @@ class MemorySnapshot:
 
     def counts(self) -> tuple[int, int]:
         return len(self.documents), len(self.stored)
+
+    def attributes(self) -> Mapping[str, str]:
+        return {key: " or ".join(sorted(self.seen[key])) for key in sorted(self.seen)}
+
+    def numbers_where(self, where: Filter) -> ChunkNumbers:
+        found = set(self.documents_where(where))
+        return np.array([n for n, (chunk, _) in self.stored.items() if chunk.document_id in found], dtype=np.int64)
+
+    def documents_where(self, where: Filter) -> list[str]:
+        require_known(where, self.seen)
+        in_order = dict.fromkeys(chunk.document_id for chunk, _ in self.stored.values())
+        return [name for name in in_order if matches(where, self.documents[name].metadata)]
+
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        scores = bm25(text, {number: chunk for number, (chunk, _) in self.stored.items()})
+        may_answer = scores.keys() if allowed is None else scores.keys() & set(allowed.tolist())
+        best = sorted(may_answer, key=lambda number: (-scores[number], number))[: max(0, k)]
+        return LexicalHits(
+            numbers=np.array(best, dtype=np.int64),
+            scores=np.array([scores[number] for number in best], dtype=np.float32),
+        )
+
+    def misfiled(self) -> list[str]:
+        return []  # there are no columns that could differ
 
 
 class MemoryStore:
@@ -89,6 +129,15 @@ class MemoryStore:
                     self._next_number += 1
             return self._commit(kept, stored)
 
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # whoever has a snapshot has all of it
+
+    def clean_up(self) -> int:
+        return 0
+
+    def index_words(self) -> None:
+        """Every search reads everything."""
+
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._lock:
             gone = frozenset(document_ids) & self._newest.documents.keys()
@@ -104,7 +153,10 @@ class MemoryStore:
     def _commit(self, documents: dict[str, Document], stored: dict[int, tuple[Chunk, Vectors]]) -> int:
         version = self._newest.version + 1
         self._newest = MemorySnapshot(
-            version=version, documents=MappingProxyType(documents), stored=MappingProxyType(stored)
+            version=version,
+            documents=MappingProxyType(documents),
+            stored=MappingProxyType(stored),
+            seen=with_kinds_of(self._newest.seen, documents.values()),
         )
         return version
 
@@ -198,19 +250,41 @@ class ScriptedRecall:
     def __init__(self, *texts: str) -> None:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
+        self.filters: list[Filter | None] = []  # likewise
+        self.modes: list[RecallMode] = []  # likewise
 
-    async def find(self, query: str, *, width: int, task: str, deadline: Deadline) -> Recalled:
+    async def find(
+        self,
+        query: str,
+        *,
+        width: int,
+        documents: int = 0,
+        task: str,
+        where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
+        deadline: Deadline,
+    ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
+        self.filters.append(where)
+        self.modes.append(mode)
+        found = list(self._candidates())
+        owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(
-            candidates=tuple(self._candidates())[:width],
+            candidates=tuple(found[place] for place in spread(owners, width=width, documents=documents)),
+            snapshot=MemorySnapshot(
+                version=7,
+                documents=MappingProxyType({}),
+                stored=MappingProxyType({each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}),
+            ),
             generation="g000001",
             store_version=7,
             embed_ms=1.0,
             recall_ms=2.0,
             fetch_ms=3.0,
             tokens=len(query),
+            mode=mode,
         )
 
     def _candidates(self) -> Iterator[Candidate]:

@@ -20,7 +20,12 @@ BUNDLED = PROJECT / "data" / "models"
 DOCUMENTS = (
     {"_id": "refunds", "title": "Refunds", "text": "You may return goods bought online within fourteen days."},
     {"_id": "herons", "title": "Herons", "text": "The heron stands still in shallow water and strikes at fish."},
-    {"_id": "退货", "title": "退货", "text": "消费者通过网络购买商品的，自收到商品之日起七日内有权退货。"},
+    {
+        "_id": "退货",
+        "title": "退货",
+        "text": "消费者通过网络购买商品的，自收到商品之日起七日内有权退货。",
+        "lang": "zh",
+    },
     {"_id": "index", "title": "Index", "text": "An index is rebuilt from the store; search finds the nearest chunks."},
 )
 QUERIES = ({"_id": "q1", "text": "return goods bought online"}, {"_id": "q2", "text": "网上购买的商品可以退货吗"})

@@ -69,6 +69,21 @@ def test_search_without_rerank_is_in_recalls_order(indexed: Command) -> None:
     assert {result["relevance"] for result in done.json["results"]} == {None}
 
 
+def test_search_takes_a_filter(indexed: Command) -> None:
+    """In OpenAI's grammar, over the documents' metadata; what is no filter is the command's fault."""
+    done = indexed.run(
+        "search", "return goods", "--collection", "four", "--no-rerank", "--json", "--explain",
+        "--filter", '{"type": "in", "key": "lang", "value": ["zh", "ja"]}',
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert [result["document_id"] for result in done.json["results"]] == ["退货"]
+    assert done.json["filtered"] == {"matching": 1, "of": 4, "way": "gathered"}
+    for wrong, said in (("{", "--filter is not JSON"), ('{"type": "eq", "key": "k", "value": 1}', "attribute 'k'")):
+        failed = indexed.run("search", "q", "--collection", "four", "--no-rerank", "--filter", wrong)
+        assert failed.code == 2
+        assert said in failed.err
+
+
 def test_piped_results_are_lines_of_fields(indexed: Command) -> None:
     """For cut and awk: a header, then one line per result."""
     done = indexed.run("search", "heron", "--collection", "four")

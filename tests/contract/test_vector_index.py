@@ -68,6 +68,23 @@ def test_hits_and_similarities_agree_with_brute_force(build: Build, count: int, 
         assert (hits.numbers.dtype, hits.similarities.dtype) == (np.int64, np.float32)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.3, 1.0])
+def test_only_allowed_chunks_answer(build: Build, share: float) -> None:
+    """The nearest of those, by value and by order; numbers that the index does not hold are passed over."""
+    numbers = np.arange(300, dtype=np.int64) * 5 + 2
+    vectors = unit_vectors(300, dimension=24)
+    index = build(numbers, vectors)
+    inside = np.random.default_rng(1).random(300) < share
+    allowed = np.sort(np.append(numbers[inside], [0, 3, 9_999]))
+    for query in unit_vectors(3, dimension=24, seed=1):
+        for k in (1, 20, 400):
+            expected = brute_force(numbers[inside], vectors[inside], query, k)
+            hits = index.search(query, k, allowed=allowed)
+            assert hits.numbers.tolist() == [number for number, _ in expected]
+            np.testing.assert_allclose(hits.similarities, [similarity for _, similarity in expected], atol=1e-6)
+    np.testing.assert_array_equal(index.vectors_of(numbers[inside]), vectors[inside])
+
+
 def test_equal_vectors_come_in_order_of_their_numbers(build: Build) -> None:
     """Also when more are equal than are asked for: the lowest numbers are kept."""
     vectors = np.repeat(unit_vectors(3, dimension=16), 40, axis=0)

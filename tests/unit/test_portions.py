@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,6 +39,19 @@ async def test_portions_change_nothing_but_the_number_of_calls(folder: Path) -> 
     assert whole.asked == [60]
     assert sum(parted.asked) == 60
     assert len(parted.asked) > 2
+
+
+async def test_who_finds_others_waiting_sends_everything_at_once(folder: Path) -> None:
+    """The judge computes already: the later portions would only stand behind what others have sent meanwhile."""
+    judge = CountingJudge(portion_tokens=100)
+    reranker = PromptedReranker(judge, PromptBuilder.load(folder, tokens_max=500), name="tiny", revision="1")
+
+    async def rank(query: str) -> None:
+        await reranker.rank(query, candidates_of(TEXTS), instruction="i", tenant="t", deadline=Deadline.never())
+
+    await asyncio.gather(rank("first"), rank("second"), rank("third"))
+    assert judge.asked.count(len(TEXTS)) == 2
+    assert sum(judge.asked) == 3 * len(TEXTS)
 
 
 async def test_what_fails_in_one_portion_fails_as_it_is(folder: Path) -> None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionNotReady, ModelMismatch
+from retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
+from retrieval.filters import parsed_filter
 from retrieval.generation import publish
+from retrieval.generations import roll_back
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder
-from retrieval.records import Vectors
+from retrieval.records import Document, Vectors
 from retrieval.searchable import Searchable, View
 from retrieval.store import Store
-from tests.builders import DIMENSION, unit_vectors, written
+from tests.builders import DIMENSION, embedded, unit_vectors, written
 from tests.fakes import MemoryStore
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
@@ -124,6 +128,62 @@ def test_views_are_shared_while_nothing_changes(folder: CollectionFolder) -> Non
     assert opened.refresh().opened is first.opened
 
 
+def test_an_older_index_answers_with_the_newest_documents(folder: CollectionFolder) -> None:
+    """A rollback goes back to an index, not to documents: what the older one lacks is read from the store again."""
+    store = MemoryStore()
+    documents = {}
+    for at in range(3):
+        for name in (f"a{at}", f"b{at}"):
+            store.replace([written(name, name)])
+            documents[name] = (name, 1)
+        publish(folder, store.snapshot(), IDENTITY)
+    store.replace([written("newest", "newest")])
+    store.delete(["a0"])
+    documents["newest"] = ("newest", 1)
+    del documents["a0"]
+    opened = searchable(folder, store)
+    assert (opened.view().generation, opened.view().delta_count, opened.view().unfolded) == ("g000003", 1, 2)
+    roll_back(folder, IDENTITY, to="g000001")
+    view = opened.refresh()
+    assert (view.generation, view.delta_count, view.unfolded) == ("g000001", 5, 6)
+    assert found(view, QUERIES[0], 9) == nearest(documents, QUERIES[0], 9)
+
+
+def test_a_new_generation_is_opened_beside_the_one_that_serves(folder: CollectionFolder) -> None:
+    """`follow` shows a commit at once, and the publication as soon as it has been read and checked."""
+    store = MemoryStore()
+    store.replace([written("a", "one")])
+    publish(folder, store.snapshot(), IDENTITY)
+    opened = searchable(folder, store)
+    opened.view()
+    store.replace([written("b", "two")])
+    publish(folder, store.snapshot(), IDENTITY)
+    assert {name for name, _ in found(opened.follow(), QUERIES[0], 9)} == {"a", "b"}
+    until = time.monotonic() + 30
+    while opened.follow().generation != "g000002":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert opened.follow().delta_count == 0
+
+
+def test_what_is_in_memory_outlives_its_files(folder: CollectionFolder, caplog: pytest.LogCaptureFixture) -> None:
+    """It was whole when it was read. That it should not be what serves is said, once in the log."""
+    store = MemoryStore()
+    store.replace([written("a", "one")])
+    publish(folder, store.snapshot(), IDENTITY)
+    opened = searchable(folder, store)
+    opened.view()
+    publish(folder, store.snapshot(), IDENTITY)
+    for name in ("g000001", "g000002"):
+        (folder.generations / name / "vectors.faiss").write_bytes(b"damaged")
+    for _ in range(3):
+        view = opened.refresh()
+        assert (view.generation, view.delta_count) == ("g000001", 0)
+        assert "g000002: vectors.faiss is not what was written" in str(view.fallback_from)
+        assert found(view, QUERIES[0], 9) == [("a", 0)]
+    assert len([each for each in caplog.records if "is served by g000001" in each.message]) == 1
+
+
 def test_a_corrupt_newest_generation_falls_back_visibly_and_rightly(folder: CollectionFolder) -> None:
     """What the older generation lacks comes from the store; with no generation left, everything does."""
     store = MemoryStore()
@@ -194,6 +254,49 @@ def test_searches_during_writes_and_publications_answer_from_one_version(folder:
     assert wrong == []
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    years=st.lists(st.sampled_from([1, 2, 3, None]), min_size=1, max_size=40),
+    published=st.integers(0, 40),
+    gone=st.sets(st.integers(0, 39)),
+    k=st.integers(1, 30),
+    data=st.data(),
+)
+def test_a_filtered_search_is_an_exact_one_over_what_matches(
+    years: list[int | None], published: int, gone: set[int], k: int, data: st.DataObject
+) -> None:
+    """Whatever lies in the generation, in the delta, or was removed; and it never finds fewer than there are."""
+    store = MemoryStore()
+    with tempfile.TemporaryDirectory() as base:
+        folder = CollectionFolder(Path(base) / "c")
+        for at, year in enumerate([*years, 0]):  # the last one makes sure that the attribute is known
+            metadata = {} if year is None else {"year": year}
+            store.replace([embedded(Document(id=f"d{at}", text="text", metadata=metadata), pieces=1 + at % 2)])
+            if at + 1 == published:
+                publish(folder, store.snapshot(), IDENTITY)
+        store.delete([f"d{at}" for at in gone])
+        view = searchable(folder, store).refresh()
+        where = parsed_filter(
+            {"type": data.draw(st.sampled_from(["eq", "ne", "gt", "lte"])), "key": "year", "value": 2}
+        )
+        allowed = view.snapshot.numbers_where(where)
+        stored = store.snapshot().stored
+        right = sorted(allowed.tolist(), key=lambda number: -float(stored[number][1] @ QUERIES[0]))[:k]
+        hits, filtered = view.search_where(QUERIES[0], k, where)
+        assert hits.numbers.tolist() == view.search(QUERIES[0], k, allowed=allowed).numbers.tolist() == right
+        assert (filtered.matching, filtered.of) == (len(allowed), len(stored))
+
+
+def test_what_is_allowed_but_not_there_is_not_found(folder: CollectionFolder) -> None:
+    """Chunks that were removed since somebody allowed them, and numbers that never were."""
+    store = MemoryStore()
+    store.replace([written(name, name) for name in "abcd"])
+    publish(folder, store.snapshot(), IDENTITY)
+    store.delete(["b"])
+    view = searchable(folder, store).refresh()
+    assert sorted(view.search(QUERIES[0], 9, allowed=np.array([-1, 0, 1, 3, 77])).numbers.tolist()) == [0, 3]
+
+
 class LifeOfACollection(RuleBasedStateMachine):
     """Any order of writes, deletes, publications, damage and reopenings; a dictionary is the model."""
 
@@ -221,6 +324,11 @@ class LifeOfACollection(RuleBasedStateMachine):
     @rule()
     def publish(self) -> None:
         publish(self.folder, self.store.snapshot(), IDENTITY)
+
+    @rule()
+    def roll_back(self) -> None:
+        with contextlib.suppress(InvalidRequest):  # there may be nothing to go back to
+            roll_back(self.folder, IDENTITY)
 
     @rule()
     def damage_the_newest_generation(self) -> None:

@@ -1,0 +1,378 @@
+"""What do these token ids score, or embed to? vLLM's engine behind a door of our own, the only module that names vllm.
+
+Run by the Python that has vllm, by the path of this file: nothing of winnow is installed there, and nothing of winnow
+is imported. It takes vLLM's own flags and speaks the part of vLLM's own HTTP that winnow asks for, to the letter, so
+that nobody who asks has to know which of the two answers.
+
+Why it is here: vLLM's server validates every body with pydantic, makes a task of every input, and sends each through a
+socket to the process that computes, and back, while the card waits (bench/RESULTS.md). Here the engine computes in this
+very process: the main thread hands it all inputs of a request at once and steps, and a second thread reads and prepares
+what comes next while the card computes.
+
+Rule 1: the main thread alone touches what is being computed. Rule 2: what vLLM refuses is refused here, in its words.
+Rule 3: an engine that fails ends the process. Whoever started it starts it again; a server that went on could not be
+believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import itertools
+import queue
+import signal
+import socket
+import threading
+from argparse import Namespace
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Annotated, Any, Final, NamedTuple
+
+import msgspec
+import uvicorn
+import vllm
+from prometheus_client import generate_latest
+from vllm import PoolingParams
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMValidationError
+from vllm.inputs import tokens_input
+from vllm.usage.usage_lib import UsageContext
+from vllm.utils.argparse_utils import FlexibleArgumentParser
+from vllm.v1.engine.llm_engine import LLMEngine
+from vllm.v1.executor import Executor
+
+CLASSIFY: Final = "/classify"
+POOLING: Final = "/pooling"
+TOKENIZE: Final = "/tokenize"
+_BACKLOG: Final = 1024  # connections that wait to be accepted
+_JSON: Final = (b"content-type", b"application/json")
+
+TokenId = Annotated[int, msgspec.Meta(ge=0)]  # vLLM knows which are too large; a negative one it would look up
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Ask(msgspec.Struct):
+    """The body of `/classify` and `/pooling`, as far as it is taken here: ids only."""
+
+    input: list[list[TokenId]]
+    model: str | None = None
+    task: str | None = None
+    cache_salt: str | None = None
+    encoding_format: str = "float"
+
+
+class Text(msgspec.Struct):
+    """The body of `/tokenize`."""
+
+    prompt: str
+    model: str | None = None
+    add_special_tokens: bool = True
+
+
+class Refused(Exception):
+    """The request is at fault."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(said)
+        self.status = status
+
+
+class Prepared(NamedTuple):
+    """An input, ready to be computed."""
+
+    name: str
+    request: Any  # as the front of vLLM knows it
+    hashed: Any  # as its scheduler does
+
+
+class Job:
+    """One request on its way through the engine. `done` resolves to one tensor for each input."""
+
+    def __init__(self, prepared: Sequence[Prepared], loop: asyncio.AbstractEventLoop) -> None:
+        self.prepared = prepared
+        self.rows: list[Any] = [None] * len(prepared)
+        self.left = len(prepared)
+        self.done: asyncio.Future[list[Any]] = loop.create_future()
+        self._loop = loop
+
+    def finish(self) -> None:
+        self._loop.call_soon_threadsafe(self._resolve)
+
+    def _resolve(self) -> None:
+        if not self.done.done():  # it is where whoever asked has left
+            self.done.set_result(self.rows)
+
+
+class Turns:
+    """The engine's life: take what has arrived, step, hand out. `run` is the main thread's, the rest is for HTTP's."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._core = engine.engine_core.engine_core
+        self._tasks = engine.get_supported_tasks()
+        self._arrived: queue.SimpleQueue[tuple[Callable[[Job], None], Job] | None] = queue.SimpleQueue()
+        self._numbers = itertools.count()
+        self._waiting: dict[str, tuple[Job, int]] = {}  # by name: whose, and at which place
+
+    def prepared(self, inputs: Sequence[list[int]], task: str, salt: str | None) -> list[Prepared]:
+        """Checked, and hashed for the prefix cache: what would keep the engine waiting, done while it computes.
+
+        Raises `Refused` for an input that is too long, or has ids or a task that the model lacks.
+        """
+        number = next(self._numbers)
+        params = PoolingParams(task=task)
+        checked = self._engine.input_processor
+        found = []
+        try:
+            for place, ids in enumerate(inputs):
+                name = f"{number}-{place}"
+                prompt = tokens_input(ids, cache_salt=salt)
+                request = checked.process_inputs(name, prompt, params, supported_tasks=self._tasks)
+                checked.assign_request_id(request)
+                found.append(Prepared(name=name, request=request, hashed=self._core.preprocess_add_request(request)))
+        except (ValueError, VLLMValidationError) as error:
+            raise Refused(400, str(error)) from error
+        return found
+
+    def put(self, job: Job) -> None:
+        self._arrived.put((self._add, job))
+
+    def drop(self, job: Job) -> None:
+        """Nobody waits for it any more."""
+        self._arrived.put((self._abort, job))
+
+    def stop(self) -> None:
+        self._arrived.put(None)
+
+    def run(self) -> None:
+        """Until `stop`. Raises what the engine raises."""
+        while self._take():
+            for output in self._engine.step():
+                job, place = self._waiting.pop(output.request_id)
+                job.rows[place] = output.outputs.data
+                job.left -= 1
+                if not job.left:
+                    job.finish()
+
+    def _take(self) -> bool:
+        """Everything that has arrived; waits for something where the engine has nothing to do. False: stop."""
+        is_idle = not self._waiting
+        while True:
+            try:
+                arrived = self._arrived.get(block=is_idle)
+            except queue.Empty:
+                return True
+            if arrived is None:
+                return False
+            act, job = arrived
+            act(job)
+            is_idle = not self._waiting
+
+    def _add(self, job: Job) -> None:
+        """What `LLMEngine.add_request` does with an input that was prepared."""
+        for place, each in enumerate(job.prepared):
+            self._engine.output_processor.add_request(each.request, None)
+            self._core.add_request(*each.hashed)
+            self._waiting[each.name] = job, place
+
+    def _abort(self, job: Job) -> None:
+        left = [each.name for each in job.prepared if self._waiting.pop(each.name, None)]
+        if left:
+            self._engine.abort_request(left)
+            self._account()
+
+    def _account(self) -> None:
+        """For /metrics, which vLLM brings up to date at the end of a step: there may be none after this."""
+        if self._engine.logger_manager is not None:
+            self._engine.logger_manager.record(
+                scheduler_stats=self._core.scheduler.make_stats(), iteration_stats=None, mm_cache_stats=None
+            )
+
+
+class Door:
+    """The HTTP side, as an ASGI application."""
+
+    def __init__(self, engine: Any, turns: Turns, *, name: str, root: str) -> None:
+        self._turns = turns
+        self._name = name
+        self._card = {
+            "id": name,
+            "object": "model",
+            "owned_by": "vllm",
+            "root": root,
+            "max_model_len": engine.model_config.max_model_len,
+        }
+        self._tokenizer = engine.get_tokenizer()
+        self._tasks = frozenset(engine.get_supported_tasks())
+        self._routes: dict[tuple[str, str], Callable[[bytes, Receive], Awaitable[bytes]]] = {
+            ("GET", "/health"): self._health,
+            ("GET", "/metrics"): self._metrics,
+            ("GET", "/openapi.json"): self._described,
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/version"): self._version,
+            ("POST", TOKENIZE): self._tokens,
+            ("POST", POOLING): self._pooled,
+        }
+        if "classify" in self._tasks:
+            self._routes["POST", CLASSIFY] = self._classified
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http", "there are no websockets and no lifespan here"
+        route = self._routes.get((scope["method"], scope["path"]))
+        try:
+            if route is None:
+                status, content = 404, msgspec.json.encode({"detail": "Not Found"})
+            else:
+                status, content = 200, await route(await _body(receive), receive)
+        except _Left:
+            return
+        except Refused as refused:
+            said = {"message": str(refused), "type": "BadRequestError", "code": refused.status}
+            status, content = refused.status, msgspec.json.encode({"error": said})
+        headers = [_JSON, (b"content-length", str(len(content)).encode("ascii"))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+
+    async def _health(self, _body: bytes, _receive: Receive) -> bytes:
+        return b""
+
+    async def _metrics(self, _body: bytes, _receive: Receive) -> bytes:
+        """vLLM's own; as text, whatever the header says."""
+        exposed: bytes = generate_latest()
+        return exposed
+
+    async def _described(self, _body: bytes, _receive: Receive) -> bytes:
+        paths: dict[str, dict[str, object]] = {path: {} for _, path in self._routes}
+        return msgspec.json.encode({"openapi": "3.1.0", "info": {"title": "vLLM, by winnow"}, "paths": paths})
+
+    async def _models(self, _body: bytes, _receive: Receive) -> bytes:
+        return msgspec.json.encode({"object": "list", "data": [self._card]})
+
+    async def _version(self, _body: bytes, _receive: Receive) -> bytes:
+        return msgspec.json.encode({"version": vllm.__version__})
+
+    async def _tokens(self, body: bytes, _receive: Receive) -> bytes:
+        text = _decoded(body, Text)
+        self._require_name(text.model)
+        tokens = self._tokenizer.encode(text.prompt, add_special_tokens=text.add_special_tokens)
+        return msgspec.json.encode({"tokens": tokens, "count": len(tokens)})
+
+    async def _classified(self, body: bytes, receive: Receive) -> bytes:
+        ask = _decoded(body, Ask)
+        rows = await self._computed(ask, "classify", receive)
+        return _reply(ask, self._name, [{"index": place, "probs": row.tolist()} for place, row in enumerate(rows)])
+
+    async def _pooled(self, body: bytes, receive: Receive) -> bytes:
+        ask = _decoded(body, Ask)
+        task = ask.task or next((task for task in ("classify", "embed") if task in self._tasks), "embed")
+        rows = await self._computed(ask, task, receive)
+        written = _base64 if ask.encoding_format == "base64" else _numbers
+        return _reply(ask, self._name, [{"index": place, "data": written(row)} for place, row in enumerate(rows)])
+
+    async def _computed(self, ask: Ask, task: str, receive: Receive) -> list[Any]:
+        """Raises `Refused`; `_Left` when the caller hangs up, and the engine then drops the work."""
+        self._require_name(ask.model)
+        if not ask.input:
+            raise Refused(400, "input: at least one list of token ids")
+        job = Job(self._turns.prepared(ask.input, task, ask.cache_salt), asyncio.get_running_loop())
+        self._turns.put(job)
+        leaving = asyncio.ensure_future(receive())  # after the body there is only one more thing to hear
+        try:
+            await asyncio.wait((job.done, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if job.done.done():
+                return job.done.result()
+            raise _Left
+        finally:
+            leaving.cancel()
+            if not job.done.done():
+                job.done.cancel()
+                self._turns.drop(job)
+
+    def _require_name(self, name: str | None) -> None:
+        if name not in (None, self._name):
+            raise Refused(404, f"The model `{name}` does not exist.")
+
+
+class _Left(Exception):
+    """The caller hung up."""
+
+
+async def _body(receive: Receive) -> bytes:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _Left
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _decoded(body: bytes, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise Refused(400, str(error)) from error
+
+
+def _reply(ask: Ask, name: str, data: list[dict[str, Any]]) -> bytes:
+    read = sum(map(len, ask.input))
+    usage = {"prompt_tokens": read, "total_tokens": read}
+    return msgspec.json.encode({"object": "list", "model": name, "data": data, "usage": usage})
+
+
+def _numbers(row: Any) -> list[float]:
+    numbers: list[float] = row.float().tolist()
+    return numbers
+
+
+def _base64(row: Any) -> str:
+    return base64.b64encode(row.float().numpy().astype("<f4").tobytes()).decode("ascii")
+
+
+def _engine(args: Namespace) -> Any:
+    config = AsyncEngineArgs.from_cli_args(args).create_engine_config(UsageContext.OPENAI_API_SERVER)
+    return LLMEngine(
+        vllm_config=config,
+        executor_class=Executor.get_class(config),
+        log_stats=not args.disable_log_stats,
+        usage_context=UsageContext.OPENAI_API_SERVER,
+        multiprocess_mode=False,  # the whole point
+    )
+
+
+def _arguments() -> Namespace:
+    """vLLM's flags, and those of its server that `winnow vllm-command` uses."""
+    parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(description="vLLM's engine behind winnow's door."))
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--disable-uvicorn-access-log", action="store_true", help="there is none anyway")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _arguments()
+    family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+    # Before the minutes of loading, so that a port that is taken is known at once.
+    listening = socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG)
+    engine = _engine(args)
+    turns = Turns(engine)
+    name = args.served_model_name[0] if args.served_model_name else args.model
+    door = Door(engine, turns, name=name, root=args.model)
+    config = uvicorn.Config(door, lifespan="off", log_level="warning", access_log=False)
+    server = uvicorn.Server(config)
+    http = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="http", daemon=True)
+    signal.signal(signal.SIGTERM, lambda *_: turns.stop())
+    signal.signal(signal.SIGINT, lambda *_: turns.stop())
+    gc.collect()
+    gc.freeze()  # what is here now stays; walking through it again and again would cost a request 100 ms now and then
+    http.start()
+    turns.run()
+    server.should_exit = True
+    http.join()
+    engine.engine_core.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""retrieval/filters.py: what is a filter, and what is refused with which words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retrieval.attributes import Attribute, Kind, attribute_of
+from retrieval.errors import InvalidRequest
+from retrieval.filters import Combination, Comparison, Joint, Op, parsed_filter
+from retrieval.limits import FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_VALUES_MAX
+
+EQ = {"type": "eq", "key": "k", "value": 1}
+
+
+def nested(levels: int) -> dict[str, Any]:
+    written: dict[str, Any] = EQ
+    for _ in range(levels - 1):
+        written = {"type": "and", "filters": [written]}
+    return written
+
+
+def both(*filters: Any) -> dict[str, Any]:
+    return {"type": "and", "filters": list(filters)}
+
+
+def compared(kind: str, value: Any) -> dict[str, Any]:
+    return {"type": kind, "key": "k", "value": value}
+
+
+def refusal(written: Any) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        parsed_filter(written)
+    orjson.dumps(refused.value.message)  # it can be told, whatever was in the filter
+    return refused.value.detail
+
+
+def test_a_filter_is_read_as_it_is_written() -> None:
+    """All ten types, nested; null stands for no value."""
+    written = {"type": "or", "filters": [both(compared("in", ["a", 1, True]), compared("ne", None)), EQ]}
+    assert parsed_filter(written) == Combination(
+        joint=Joint.OR,
+        filters=(
+            Combination(
+                joint=Joint.AND,
+                filters=(
+                    Comparison(key="k", op=Op.IN, values=("a", 1, True)),
+                    Comparison(key="k", op=Op.NE, values=()),
+                ),
+            ),
+            Comparison(key="k", op=Op.EQ, values=(1,)),
+        ),
+    )
+    for op in ("eq", "ne", "gt", "gte", "lt", "lte"):
+        assert parsed_filter(compared(op, 0.5)) == Comparison(key="k", op=Op(op), values=(0.5,))
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (None, "a filter is an object with a type; null was given"),
+        ([EQ], "a filter is an object with a type; a list of 1 was given"),
+        ("k = 1", "a filter is an object with a type; the text 'k = 1' was given"),
+        ({"key": "k", "value": 1}, "the type is one of eq, ne, gt, gte, lt, lte, in, nin, and, or; null was given"),
+        ({"type": "like", "key": "k", "value": 1}, "the text 'like' was given"),
+        ({"type": ["eq"], "key": "k", "value": 1}, "a list of 1 was given"),
+        ({"type": "eq", "key": "k"}, "a filter of type eq has a field 'value'; it is missing"),
+        ({**EQ, "filters": []}, "a filter of type eq has no field 'filters'"),
+        ({**both(EQ), "\ud800": 1}, r"a filter of type and has no field '\ud800'"),
+        ({**EQ, "key": 3}, "at key: the key is an attribute's name; the number 3 was given"),
+        ({**EQ, "key": ""}, "at key: the key is an attribute's name; the text '' was given"),
+        (both(), "and takes a list of filters, at least one; a list of 0 was given"),
+        ({"type": "or", "filters": EQ}, "or takes a list of filters, at least one; an object was given"),
+        (both(EQ, both(EQ, 3)), "at filters.1.filters.1: a filter is an object with a type; the number 3 was given"),
+        (compared("eq", {"$ne": 1}), "at value: eq compares with a boolean, a number or a text; an object was given"),
+        (compared("eq", [1]), "a list of 1 was given"),
+        (
+            compared("gt", None),
+            "gt compares with a boolean, a number or a text; null was given; only eq and ne take null",
+        ),
+        (compared("gte", True), "at value: gte compares numbers and texts; true was given"),
+        (compared("in", "a"), "at value: in takes a list of values; the text 'a' was given"),
+        (compared("nin", ["a", None]), "at value.1: nin compares with a boolean"),
+        (compared("eq", float("nan")), "the number nan is no number to compare with"),
+        (compared("lt", float("-inf")), "the number -inf is no number to compare with"),
+        (compared("eq", 2**63), "a whole number has up to 64 bits"),
+        (compared("eq", 10**4000), "a whole number has up to 64 bits"),
+        ({**EQ, "key": 10**4000}, "a number of more than 64 bits was given"),
+        (compared("eq", "x" * 513), "a text has up to 512 characters; one of 513 was given"),
+        (compared("eq", "\udc00"), "the text holds half of a surrogate pair"),
+    ],
+)
+def test_what_is_no_filter_is_refused_by_its_place_and_by_what_was_given(written: Any, said: str) -> None:
+    """So that a caller can mend it without guessing."""
+    assert said in refusal(written)
+
+
+def test_depth_conditions_and_values_are_bounded() -> None:
+    """The largest that is allowed is allowed; one more is refused, also where it is a hundred thousand more."""
+    parsed_filter(nested(FILTER_DEPTH_MAX))
+    parsed_filter(both(*[EQ] * FILTER_CONDITIONS_MAX))
+    parsed_filter(compared("in", list(range(FILTER_VALUES_MAX))))
+    for levels in (FILTER_DEPTH_MAX + 1, 100_000):
+        assert refusal(nested(levels)) == "it is nested more deeply than 8 levels"
+    for count in (FILTER_CONDITIONS_MAX + 1, 100_000):
+        assert refusal(both(*[EQ] * count)) == "it has more than 64 comparisons"
+    half = list(range(FILTER_VALUES_MAX // 2 + 1))
+    assert refusal(both(compared("in", half), compared("nin", half))) == "its lists hold more than 1000 values"
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.sampled_from(["eq", "and", "in"])),
+    lambda below: st.one_of(
+        st.lists(below, max_size=3),
+        st.dictionaries(st.one_of(st.sampled_from(["type", "key", "value", "filters"]), st.text()), below, max_size=4),
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        JSON, st.fixed_dictionaries({"type": st.sampled_from(["eq", "in", "or", "gt"]), "key": JSON, "value": JSON})
+    )
+)
+def test_any_json_is_a_filter_or_a_refusal_that_can_be_told(written: Any) -> None:
+    """Never another error, and never a filter that was not written."""
+    try:
+        parsed_filter(written)
+    except InvalidRequest as refused:
+        orjson.dumps(refused.message)
+
+
+@given(st.text(min_size=1, max_size=64).filter(lambda key: key.isprintable()), st.sampled_from(Kind))
+def test_a_column_is_one_attribute_and_no_other(key: str, kind: Kind) -> None:
+    """Its name can be read back, and holds nothing but letters, digits and underscores."""
+    attribute = Attribute(key=key, kind=kind)
+    assert attribute_of(attribute.column) == attribute
+    assert attribute.column.isascii()
+    assert attribute.column.replace("_", "").isalnum()
+    assert attribute_of("document_id") is None
