@@ -14,6 +14,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.ascending import among
 from retrieval.errors import GenerationCorrupt
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
@@ -66,9 +67,10 @@ class FaissFlatIndex:
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        held = np.ones(len(self._numbers), dtype=np.bool_) if allowed is None else np.isin(self._numbers, allowed)
-        count = int(held.sum())
-        told = None if allowed is None else _told(held)
+        told, count = None, len(self._numbers)
+        if allowed is not None:
+            held = among(self._numbers, allowed)
+            told, count = _told(held), int(held.sum())
         fetched = min(k + _TIES_AHEAD, count)
         while True:
             if fetched == 0 or k <= 0:
