@@ -25,7 +25,8 @@
     │   ├── EmbedderUnavailable
     │   ├── DeadlineExceeded
     │   ├── Overloaded
-    │   └── CollectionBusy
+    │   ├── CollectionBusy
+    │   └── MemoryTooSmall
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
         ├── GenerationCorrupt
         ├── StoreCorrupt
@@ -155,6 +156,10 @@ class Overloaded(UnavailableError):
 
 class CollectionBusy(UnavailableError):
     """Another process is writing to the collection."""
+
+
+class MemoryTooSmall(UnavailableError):
+    """There is too little memory for the index."""
 
 
 class StorageError(WinnowError):

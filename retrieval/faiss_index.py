@@ -1,4 +1,4 @@
-"""All vectors, compared one by one, by FAISS. The only module that names faiss.
+"""All vectors, compared one by one, by FAISS; and what every FAISS index shares: how it becomes bytes and back.
 
 The chunk numbers lie beside the FAISS index, not in it: IDMap takes the same number twice without a word, and a number
 that FAISS never sees is a number that it cannot get wrong. FAISS writes in place, without checksum or fsync; here it
@@ -68,12 +68,12 @@ class FaissFlatIndex:
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
         held = np.ones(len(self._numbers), dtype=np.bool_) if allowed is None else np.isin(self._numbers, allowed)
         count = int(held.sum())
-        told = None if allowed is None else _told(held)
+        chosen = None if allowed is None else told(held)
         fetched = min(k + _TIES_AHEAD, count)
         while True:
             if fetched == 0 or k <= 0:
                 return Hits(numbers=np.empty(0, dtype=np.int64), similarities=np.empty(0, dtype=np.float32))
-            similarities, positions = self._index.search(row, fetched, params=told)
+            similarities, positions = self._index.search(row, fetched, params=chosen)
             similarities, positions = similarities[0], positions[0]
             # FAISS may drop any of several equal hits at the end of its list; then the list must be longer.
             if fetched == count or similarities[k - 1] > similarities[-1]:
@@ -86,25 +86,36 @@ class FaissFlatIndex:
 
     def write(self, sink: Callable[[bytes], object]) -> None:
         """The vectors as FAISS keeps them, block by block; the numbers are not among them."""
-        writer = faiss.PyCallbackIOWriter(sink, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
-        faiss.write_index(self._index, writer)
+        bytes_of(self._index, sink)
 
     @classmethod
     def read(cls, source: BinaryIO, numbers: ChunkNumbers) -> FaissFlatIndex:
         """The counterpart of `write`. `source` was checked against its checksum: FAISS accepts damaged input."""
-        reader = faiss.PyCallbackIOReader(source.read, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
-        try:
-            index = faiss.read_index(reader)
-        except RuntimeError as error:
-            raise GenerationCorrupt(f"FAISS {FAISS_VERSION} cannot read the index: {error}") from error
+        index = index_of(source, len(numbers))
         if not isinstance(index, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise GenerationCorrupt("the index is not a flat one over inner products")
-        if index.ntotal != len(numbers):
-            raise GenerationCorrupt(f"{index.ntotal} vectors for {len(numbers)} chunk numbers")
         return cls(numbers, index)
 
 
-def _told(held: NDArray[np.bool_]) -> Any:
+def bytes_of(index: Any, sink: Callable[[bytes], object]) -> None:
+    """The index as FAISS writes it, block by block."""
+    writer = faiss.PyCallbackIOWriter(sink, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
+    faiss.write_index(index, writer)
+
+
+def index_of(source: BinaryIO, count: int) -> Any:
+    """What `bytes_of` wrote, of `count` vectors. Raises `GenerationCorrupt`."""
+    reader = faiss.PyCallbackIOReader(source.read, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
+    try:
+        index = faiss.read_index(reader)
+    except RuntimeError as error:
+        raise GenerationCorrupt(f"FAISS {FAISS_VERSION} cannot read the index: {error}") from error
+    if index.ntotal != count:
+        raise GenerationCorrupt(f"{index.ntotal} vectors for {count} chunk numbers")
+    return index
+
+
+def told(held: NDArray[np.bool_]) -> Any:
     """Parameters of a search by which only these positions may answer."""
     library: Any = faiss  # its stubs know the constructors of C++, not those of Python
     return library.SearchParameters(sel=library.IDSelectorBitmap(np.packbits(held, bitorder="little")))

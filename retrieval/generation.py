@@ -22,19 +22,23 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 
 from retrieval.durable import DISK, Syncer, make_folder, write_errors, write_file
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import GenerationCorrupt, ModelMismatch
+from retrieval.faiss_approximate import FaissApproximateIndex, probe_approximate
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
+from retrieval.index_building import IndexFacts, IndexWish, built_index
 from retrieval.layout import CollectionFolder
+from retrieval.recipes import RECALL_TARGET, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and its manifest did not say so
 GENERATIONS_KEPT: Final = 2  # the one that serves, and the one to fall back to
 METRIC: Final = "inner product"  # of unit vectors, which is their cosine
 
@@ -67,6 +71,7 @@ class Manifest:
     built_at: str  # UTC, ISO 8601
     built_with: str  # "faiss 1.15.1"
     files: dict[str, FileFacts]
+    index: IndexFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,7 @@ class Generation:
     """An open generation."""
 
     manifest: Manifest
-    index: FaissFlatIndex
+    index: FaissFlatIndex | FaissApproximateIndex
     fallback_from: str | None = None  # what should have been opened, and why it was not
 
     @property
@@ -93,9 +98,15 @@ class GenerationCheck:
 
 
 def publish(
-    folder: CollectionFolder, snapshot: StoreSnapshot, identity: EmbedderIdentity, *, syncer: Syncer = DISK
+    folder: CollectionFolder,
+    snapshot: StoreSnapshot,
+    identity: EmbedderIdentity,
+    *,
+    wish: IndexWish = IndexWish(),  # noqa: B008  it never changes
+    syncer: Syncer = DISK,
 ) -> Manifest:
     """Builds an index of the snapshot and makes it the current generation. The caller holds the collection's lock.
+    Raises `MemoryTooSmall` before anything is built.
 
     Killed at any moment it leaves the previous generation current, and at worst a folder that the next call removes.
     """
@@ -104,7 +115,7 @@ def publish(
     name = f"g{max(map(_ordinal, _names(folder)), default=0) + 1:06d}"
     beside = folder.generations / f"{name}.tmp"
     make_folder(beside, syncer=syncer)
-    count, files = _write_index(beside, snapshot, identity.dimension)
+    count, files, facts = _write_index(beside, snapshot, identity.dimension, wish)
     manifest = Manifest(
         name=name,
         format=FORMAT,
@@ -115,6 +126,7 @@ def publish(
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         built_with=f"faiss {FAISS_VERSION}",
         files=files,
+        index=facts,
     )
     _write_manifest(beside, manifest, syncer=syncer)
     _read_back(beside, manifest)
@@ -185,7 +197,7 @@ def verify(folder: CollectionFolder) -> list[GenerationCheck]:
     return checks
 
 
-def _open(path: Path) -> tuple[Manifest, FaissFlatIndex]:
+def _open(path: Path) -> tuple[Manifest, FaissFlatIndex | FaissApproximateIndex]:
     """Raises `GenerationCorrupt` unless everything in the folder is what its manifest says."""
     manifest = _read_manifest(path)
     if manifest.name != path.name.removesuffix(".tmp"):
@@ -196,11 +208,22 @@ def _open(path: Path) -> tuple[Manifest, FaissFlatIndex]:
             raise GenerationCorrupt(f"{file} is not what was written ({found.bytes} bytes, expected {facts.bytes})")
     numbers = _read_numbers(path / _NUMBERS)
     with (path / _VECTORS).open("rb") as source:
-        index = FaissFlatIndex.read(source, numbers)
+        index = _read_index(source, numbers, manifest.index)
     if len(numbers) != manifest.count or index.dimension != manifest.embedder.dimension:
         raise GenerationCorrupt(f"{len(numbers)} vectors of {index.dimension} dimensions are not what was published")
-    probe(index)
+    if isinstance(index, FaissFlatIndex):
+        probe(index)
+    else:
+        probe_approximate(index)
     return manifest, index
+
+
+def _read_index(
+    source: BinaryIO, numbers: ChunkNumbers, facts: IndexFacts
+) -> FaissFlatIndex | FaissApproximateIndex:
+    if facts.recipe is Recipe.EXACT:
+        return FaissFlatIndex.read(source, numbers)
+    return FaissApproximateIndex.read(source, numbers, facts.recipe, facts.parameters)
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:
@@ -219,10 +242,14 @@ def _read_manifest(path: Path) -> Manifest:
     if _hex(content) != expected:
         raise GenerationCorrupt("its manifest is not what was written")
     fields: dict[str, Any] = json.loads(content)
-    if fields.get("format") != FORMAT:
+    if fields.get("format") == FORMAT_WITHOUT_RECIPE:
+        said = "it was built before there were others"
+        fields["index"] = {"recipe": "exact", "reason": said, "recall_target": RECALL_TARGET, "recall": 1.0}
+    elif fields.get("format") != FORMAT:
         raise GenerationCorrupt(f"format {fields.get('format')} is not known to this version of winnow")
     fields["embedder"] = EmbedderIdentity(**fields["embedder"])
     fields["files"] = {file: FileFacts(**facts) for file, facts in fields["files"].items()}
+    fields["index"] = IndexFacts(**{**fields["index"], "recipe": Recipe(fields["index"]["recipe"])})
     return Manifest(**fields)
 
 
@@ -236,15 +263,17 @@ def _hex(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest().encode("ascii")
 
 
-def _write_index(path: Path, snapshot: StoreSnapshot, dimension: int) -> tuple[int, dict[str, FileFacts]]:
-    """How many vectors, and the files that hold them. The index is out of memory again when this returns."""
-    index = FaissFlatIndex.build(snapshot.vectors(), dimension=dimension)
+def _write_index(
+    path: Path, snapshot: StoreSnapshot, dimension: int, wish: IndexWish
+) -> tuple[int, dict[str, FileFacts], IndexFacts]:
+    """How many vectors, the files that hold them, and by which recipe. The index is out of memory again when this returns."""
+    index, facts = built_index(snapshot, dimension, wish)
     numbers = index.numbers.astype("<i8").tobytes()
     files = {
         _VECTORS: _write_hashed(path / _VECTORS, index.write),
         _NUMBERS: _write_hashed(path / _NUMBERS, lambda sink: sink(numbers)),
     }
-    return len(index.numbers), files
+    return len(index.numbers), files, facts
 
 
 def _write_hashed(path: Path, write: Callable[[Callable[[bytes], object]], object]) -> FileFacts:
