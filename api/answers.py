@@ -7,15 +7,20 @@ vector search. A test holds the bodies against the models.
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.search import Answer, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
+from retrieval.neighbours import Context
+from retrieval.recall_mode import RecallMode
 
 Json = dict[str, Any]
+Contexts: TypeAlias = Mapping[int, Context]  # by chunk number
 
 
 class Said(BaseModel):
@@ -32,6 +37,21 @@ class ChunkPlace(Said):
     end: int
 
 
+class ExtractSaid(Said):
+    """A part of the document's text: characters (code points), half-open."""
+
+    start: int
+    end: int
+    text: str
+
+
+class ContextSaid(Said):
+    """What stands directly around a chunk; null where there is nothing, or nothing that this answer has not shown."""
+
+    before: ExtractSaid | None
+    after: ExtractSaid | None
+
+
 class OtherChunk(Said):
     """A further chunk of a grouped result's document."""
 
@@ -39,8 +59,10 @@ class OtherChunk(Said):
     text: str
     score: float | None
     similarity: float | None
+    lexical_score: float | None
     recall_rank: int
     relevance: float | None
+    context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
 
 
 class SearchResult(Said):
@@ -54,10 +76,14 @@ class SearchResult(Said):
     url: str | None
     text: str
     metadata: dict[str, Any]
-    similarity: float | None = Field(description="Stage one: cosine in [-1, 1].")
+    similarity: float | None = Field(description="Stage one: cosine in [-1, 1], whichever way the chunk was found.")
+    lexical_score: float | None = Field(
+        description="Stage one: BM25 of title and text, no similarity; null unless the chunk was found by its words."
+    )
     recall_rank: int
     relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
     truncated: bool = Field(description="The judge read only the beginning.")
+    context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
     other_chunks: list[OtherChunk] | None = Field(default=None, description="Only with group_by_document.")
 
 
@@ -82,6 +108,7 @@ class Timings(Said):
 
     embed: float
     recall: float
+    lexical: float | None = Field(description="The part of recall that searched by words.")
     fetch: float
     rerank: float | None
     total: float
@@ -106,6 +133,7 @@ class ExplainedCandidate(Said):
     ordinal: int
     recall_rank: int
     similarity: float | None
+    lexical_score: float | None
     rank: int
     relevance: float | None
     score: float | None
@@ -122,6 +150,17 @@ class FilteredSaid(Said):
     )
 
 
+class IndexSaid(Said):
+    """What was searched."""
+
+    generation: str | None = Field(description="null where everything came from the store")
+    fresh_chunks: int = Field(description="compared one by one, because they are in no generation yet")
+    fallback_from: str | None = Field(
+        description="Why it is not the generation that should serve; null where it is. The answer is complete all the "
+        "same."
+    )
+
+
 class SearchAnswer(Said):
     """POST /v1/search"""
 
@@ -129,6 +168,7 @@ class SearchAnswer(Said):
     collection: str
     generation: str | None = Field(description="null where everything came from fresh writes")
     store_version: int
+    recall: RecallMode = Field(description="How candidates were found: dense, lexical or hybrid.")
     instruction: AppliedInstructionSaid
     judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
     ranked_by: RankedBy
@@ -138,6 +178,7 @@ class SearchAnswer(Said):
     usage: Usage
     explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
     filtered: FilteredSaid | None = Field(default=None, description="Only with explain; null without a filter.")
+    index: IndexSaid | None = Field(default=None, description="Only with explain.")
 
 
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
@@ -148,6 +189,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "collection": answer.collection,
         "generation": recalled.generation,
         "store_version": recalled.store_version,
+        "recall": recalled.mode.value,
         "instruction": {
             "name": instruction.name,
             "version": instruction.version,
@@ -159,10 +201,11 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "degraded": None
         if answer.degraded is None
         else {"stage": answer.degraded.stage, "reason": answer.degraded.reason.value},
-        "results": [_result(result, grouped=grouped) for result in answer.results],
+        "results": [_result(result, answer.contexts, grouped=grouped) for result in answer.results],
         "timings_ms": {
             "embed": round(recalled.embed_ms, 3),
             "recall": round(recalled.recall_ms, 3),
+            "lexical": None if recalled.lexical_ms is None else round(recalled.lexical_ms, 3),
             "fetch": round(recalled.fetch_ms, 3),
             "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
             "total": round(answer.total_ms, 3),
@@ -180,6 +223,11 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     if explain:
         body["explain"] = [_explained(ranked) for ranked in ranking.ranked]
         body["filtered"] = None if recalled.filtered is None else _filtered(recalled.filtered)
+        body["index"] = {
+            "generation": recalled.generation,
+            "fresh_chunks": recalled.fresh_chunks,
+            "fallback_from": recalled.fallback_from,
+        }
     return body
 
 
@@ -187,7 +235,7 @@ def _filtered(filtered: Filtered) -> Json:
     return {"matching": filtered.matching, "of": filtered.of, "way": filtered.way.value}
 
 
-def _result(result: Result, *, grouped: bool) -> Json:
+def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
     ranked, chunk = result.best, result.best.candidate.chunk
     body: Json = {
         "rank": result.rank,
@@ -199,22 +247,32 @@ def _result(result: Result, *, grouped: bool) -> Json:
         "text": chunk.text,
         "metadata": dict(chunk.metadata),
         "similarity": ranked.candidate.similarity,
+        "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
         "truncated": ranked.truncated,
+        **_context(ranked, contexts),
     }
-    return body | {"other_chunks": [_other(other) for other in result.others]} if grouped else body
+    return body | {"other_chunks": [_other(other, contexts) for other in result.others]} if grouped else body
 
 
-def _other(ranked: Ranked) -> Json:
+def _other(ranked: Ranked, contexts: Contexts) -> Json:
     return {
         "chunk": _place(ranked),
         "text": ranked.candidate.chunk.text,
         "score": ranked.score,
         "similarity": ranked.candidate.similarity,
+        "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
+        **_context(ranked, contexts),
     }
+
+
+def _context(ranked: Ranked, contexts: Contexts) -> Json:
+    """Nothing where none was asked for."""
+    context = contexts.get(ranked.candidate.chunk.number)
+    return {} if context is None else {"context": asdict(context)}
 
 
 def _place(ranked: Ranked) -> Json:
@@ -229,6 +287,7 @@ def _explained(ranked: Ranked) -> Json:
         "ordinal": candidate.chunk.ordinal,
         "recall_rank": candidate.recall_rank,
         "similarity": candidate.similarity,
+        "lexical_score": candidate.lexical_score,
         "rank": ranked.rank,
         "relevance": ranked.relevance,
         "score": ranked.score,

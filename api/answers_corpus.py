@@ -122,20 +122,29 @@ def upsert_said(collection: str, upserted: Upserted) -> Json:
 
 
 class DocumentSaid(Said):
-    """A document, put together from its chunks."""
+    """A document, put together from its chunks: its text, or what was asked for of it."""
 
     id: str
     title: str
     text: str
+    start: int = Field(description="of `text` in the document, in characters (code points)")
+    end: int
+    characters: int = Field(description="of the whole text")
     url: str | None
     metadata: dict[str, Any]
 
 
-def document_said(document: Document) -> Json:
+def document_said(document: Document, *, start: int = 0, end: int | None = None) -> Json:
+    """A range that goes beyond the text ends with it."""
+    characters = len(document.text)
+    first, last, _ = slice(start, end).indices(characters)
     return {
         "id": document.id,
         "title": document.title,
-        "text": document.text,
+        "text": document.text[first:last],
+        "start": first,
+        "end": max(first, last),
+        "characters": characters,
         "url": document.url,
         "metadata": dict(document.metadata),
     }

@@ -20,6 +20,7 @@ from api.problems import Problem, problem_of, problem_of_fields, problem_of_stat
 from api.readiness import Readiness, Spawned
 from api.routes import router as answers
 from api.routes_corpus import router as corpus
+from api.routes_generations import router as generations
 from api.routes_health import router as health
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
@@ -50,7 +51,7 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, health):
+    for router in (answers, corpus, generations, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)
@@ -64,7 +65,10 @@ def create_app(
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Opens what there is and asks the models their known pair, so that the first caller waits for neither."""
+    """Opens what there is and asks the models their known pair, so that the first caller waits for neither.
+
+    Indexes are built anew meanwhile, where that is due.
+    """
     spawned, readiness = app.state.spawned, app.state.readiness
 
     async def served() -> None:
@@ -75,7 +79,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await readiness.awaited()
         app.state.announce(readiness)
 
-    async with connected(*app.state.parts.pools):
+    async with connected(*app.state.parts.pools), app.state.parts.folding.running():
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)

@@ -11,7 +11,8 @@ from typing import Final, TypeVar
 from api.access import Access
 from api.caches import NO_CACHES, Caches
 from api.disk import Disk
-from api.ingest import Ingest
+from api.folding import Folding
+from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
@@ -22,10 +23,13 @@ from rerank.known_answers import KnownAnswers
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from retrieval.embedder import Embedder
+from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.known_vectors import KnownVectors
 from retrieval.model_folder import find_model
+from retrieval.pooled_embedder import identity_of
+from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
+from retrieval.recall_mode import RecallMode
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
@@ -71,6 +75,7 @@ class Parts:
     collections: OpenCollections
     search: Search
     ingest: Ingest
+    folding: Folding
     candidates: int  # judged per search, unless it says how many
     caches: Caches
     pools: tuple[VllmPool, ...] = ()
@@ -113,6 +118,14 @@ def load_embedding(settings: Settings) -> Embedding:
         device=embedder.runs_on.partition(" ")[0],
         pool=pool,
     )
+
+
+def embedder_identity(settings: Settings) -> EmbedderIdentity:
+    """What `load_embedding` would load; of a Qwen3 model its weights need not be read for it. Raises the same."""
+    folder = find_model(settings.embed_model, kind="embedder")
+    if folder.model_type == QWEN:
+        return identity_of(folder, QwenConfig.read(folder.path), dimension=settings.embed_dimension)
+    return load_embedding(settings).embedder.identity
 
 
 def load_reranker(settings: Settings, *, found_by: str | None = None, cache: JudgementCache | None = None) -> Judging:
@@ -181,6 +194,7 @@ def joined(
             collections=collections,
             rerankers=rerankers,
             candidates_default=candidates,
+            recall_default=RecallMode(settings.recall),
             depth_default=Depth(settings.depth),
         ),
         ingest=Ingest(
@@ -189,6 +203,14 @@ def joined(
             embedder=embedding.embedder,
             tokenizer=embedding.tokenizer,
             chunk_tokens_default=settings.chunk_tokens,
+            delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
+            generations_kept=settings.generations_kept,
+        ),
+        folding=Folding(
+            collections=collections,
+            chunks_max=settings.fold_chunks,
+            seconds_max=settings.fold_seconds,
+            kept=settings.generations_kept,
         ),
         candidates=candidates,
         caches=caches,

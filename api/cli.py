@@ -13,9 +13,11 @@ import typer
 
 from api.cli_admin import collections, doctor, instructions, verify
 from api.cli_eval import demo, evaluate
+from api.cli_generations import generations
 from api.cli_index import index
 from api.cli_search import rerank, search
 from api.cli_serve import serve
+from api.cli_snapshot import restore, snapshot
 from api.cli_vllm import vllm_command
 from api.exits import Exit
 from api.flags import switch
@@ -69,11 +71,14 @@ for command, name in (
     (vllm_command, "vllm-command"),
     (evaluate, "eval"),
     (verify, "verify"),
+    (snapshot, "snapshot"),
+    (restore, "restore"),
     (doctor, "doctor"),
     (demo, "demo"),
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
 app.add_typer(collections, name="collections")
+app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
 
 

@@ -16,6 +16,7 @@ from api.flags import (
     EmbedDimension,
     EmbedModel,
     EmbedUrl,
+    GenerationsKept,
     Json,
     RerankAlso,
     RerankModel,
@@ -211,18 +212,37 @@ def publish_instruction(
         terminal.say(f"{published.name}@{published.version} is published.")
 
 
-def verify(*, data: Data = None, json: Json = False, config: Config = None) -> None:
-    """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong."""
+def verify(
+    *,
+    data: Data = None,
+    repair: Annotated[
+        bool, switch("--repair", said="Before that, remove what is left over and build damaged indexes anew.")
+    ] = False,
+    generations_kept: GenerationsKept = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong.
+
+    Names what killed processes have left, which is no fault. A damaged index is built anew from the store by --repair,
+    and by a service that runs; a damaged store is not repaired: there is nothing to build it from.
+    """
     terminal = Terminal(json=json)
-    settings = load({"data": data}, config=config)
+    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
     from api.disk import Disk
+    from api.repair import repaired
     from api.verify import verified
 
-    checks = verified(Disk.existing(settings.data))
+    disk = Disk.existing(settings.data)
+    repairs = repaired(disk, kept=settings.generations_kept) if repair else []
+    checks = verified(disk)
     is_sound = all(check.fault is None for check in checks)
     if json:
-        terminal.answer({"data": str(settings.data), "ok": is_sound, "checks": [asdict(check) for check in checks]})
+        body = {"data": str(settings.data), "ok": is_sound, "checks": [asdict(check) for check in checks]}
+        terminal.answer(body | {"repairs": [asdict(each) for each in repairs]})
     else:
+        for each in repairs:
+            terminal.say(f"{each.collection}: {each.did}")
         terminal.table(
             [Column(name=""), Column(name="collection", style="bold"), Column(name="part"), Column(name="found")],
             [(_mark(check.fault), check.collection, check.part, check.fault or check.found) for check in checks],
@@ -230,7 +250,7 @@ def verify(*, data: Data = None, json: Json = False, config: Config = None) -> N
         terminal.say(
             "Everything is as it was written."
             if is_sound
-            else "Something is wrong. An index is made anew by running `winnow index` again; a damaged store is not.",
+            else "Something is wrong. `winnow verify --repair` builds an index anew; a damaged store it cannot.",
             style="bold",
         )
     if not is_sound:

@@ -27,6 +27,7 @@ from api.flags import (
 from api.settings import load
 from api.terminal import Column, Terminal, amount, duration
 from retrieval.errors import CorpusUnreadable, InvalidRequest
+from retrieval.recall_mode import RecallMode
 
 if TYPE_CHECKING:
     from api.evaluate import Run
@@ -58,6 +59,14 @@ def evaluate(
     run: Annotated[
         WhichRun, typer.Option(help="recall leaves the reranker out; two-stage measures both.")
     ] = WhichRun.TWO_STAGE,
+    ways: Annotated[
+        str | None,
+        typer.Option(
+            "--recall",
+            metavar='"WAY W ..."',
+            help="Compare these ways of recall: dense, lexical, hybrid, separated by spaces.",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Also write the orders as TREC run files FILE.recall, FILE.two-stage."),
@@ -113,6 +122,7 @@ def evaluate(
         sample=queries,
         split=split,
         is_judged=run is WhichRun.TWO_STAGE,
+        recalls=_recalls(ways),
     )
     found = asyncio.run(evaluated(terminal, settings, plan))
     if output is not None:
@@ -151,6 +161,14 @@ def demo(
     from api.demo import show
 
     asyncio.run(show(Terminal(), settings))
+
+
+def _recalls(said: str | None) -> tuple[RecallMode, ...]:
+    words = list(dict.fromkeys((said or "").split()))
+    unknown = [word for word in words if word not in set(RecallMode)]
+    if unknown or said == "":
+        raise InvalidRequest(f"--recall {said!r}: a way of recall is one of {', '.join(RecallMode)}")
+    return tuple(RecallMode(word) for word in words)
 
 
 def _write_runs(terminal: Terminal, output: Path, orders: dict[str, Run]) -> None:

@@ -18,6 +18,7 @@ from api.flags import (
     EmbedDimension,
     EmbedModel,
     EmbedUrl,
+    GenerationsKept,
     Json,
     RerankAlso,
     RerankModel,
@@ -69,6 +70,7 @@ def index(
     embed_dimension: EmbedDimension = None,
     rerank_model: RerankModel = None,
     rerank_also: RerankAlso = None,
+    generations_kept: GenerationsKept = None,
     device: Device = None,
     dtype: Dtype = None,
     config: Config = None,
@@ -84,6 +86,7 @@ def index(
         {
             "data": data,
             "chunk_tokens": chunk_tokens,
+            "generations_kept": generations_kept,
             "embed_model": embed_model,
             "embed_url": embed_url,
             "embed_dimension": embed_dimension,

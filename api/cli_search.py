@@ -19,6 +19,7 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     Json,
+    RecallBy,
     RerankAlso,
     RerankModel,
     RerankUrl,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from api.assemble import Parts
     from api.search import Answer, Result
     from rerank.reranker import Ranking
+    from retrieval.neighbours import Context
 
 TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
 
@@ -51,6 +53,7 @@ def search(
     data: Data = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
     candidates: Candidates = None,
+    recall: RecallBy = None,
     depth: Depth = None,
     where: Annotated[
         str | None,
@@ -67,6 +70,12 @@ def search(
         float | None, typer.Option(metavar="X", help="Leave out what was judged below it.")
     ] = None,
     group_by_document: Annotated[bool, switch("--group-by-document", said="One result per document.")] = False,
+    chunks_per_document: Annotated[
+        int | None, typer.Option(metavar="N", help="With --group-by-document: its N best chunks; all candidates else.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(metavar="N", help="Add N chunks before and after each result, in a terminal and with --json.")
+    ] = 0,
     explain: Annotated[bool, switch("--explain", said="With --json: every candidate in both orders.")] = False,
     timeout_ms: TimeoutMs = None,
     json: Json = False,
@@ -89,6 +98,7 @@ def search(
         {
             "data": data,
             "candidates": candidates,
+            "recall": recall,
             "depth": depth,
             "timeout_ms": timeout_ms,
             "embed_model": embed_model,
@@ -116,12 +126,15 @@ def search(
             "collection": collection,
             "top_k": top_k,
             "candidates": candidates,
+            "recall": recall,
             "depth": depth,
             "filter": _parsed_json(where),
             "rerank": not no_rerank,
             "instruction": _instruction(instruction, instruction_name),
             "min_relevance": min_relevance,
             "group_by_document": group_by_document,
+            "chunks_per_document": chunks_per_document,
+            "neighbours": neighbours,
         },
     )
 
@@ -280,7 +293,7 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
             f"[bold]{number(best.score)}[/]",
             number(best.relevance),
             number(best.candidate.similarity),
-            _document(result),
+            _document(result, answer.contexts.get(best.candidate.chunk.number)),
         )
     terminal.draw(table if answer.results else "Nothing was found.")
     terminal.say(_footer(answer))
@@ -293,14 +306,23 @@ def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
         terminal.warn(f"The reranker did not judge ({reason}): this is recall's order. 'winnow doctor' tells why.")
 
 
-def _document(result: Result) -> RenderableType:
+def _document(result: Result, context: Context | None) -> RenderableType:
     from rich.text import Text
 
     chunk = result.best.candidate.chunk
     head = f"{snippet(chunk.title, characters=TITLE_CHARACTERS)}\n" if chunk.title else ""
     more = f", and {len(result.others)} more" if result.others else ""
     place = f"{flat(chunk.document_id)}, chunk {chunk.ordinal}{more}"
-    return Text.assemble((head, "bold"), (place, "cyan"), "\n", snippet(chunk.text), "\n")
+    before, after = (context.before, context.after) if context else (None, None)
+    return Text.assemble(
+        (head, "bold"),
+        (place, "cyan"),
+        "\n",
+        (f"{flat(before.text)} " if before else "", "dim"),
+        flat(chunk.text) if context else snippet(chunk.text),
+        (f" {flat(after.text)}" if after else "", "dim"),
+        "\n",
+    )
 
 
 def _footer(answer: Answer) -> str:

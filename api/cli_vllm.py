@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.flags import Config, Dtype, EmbedModel, Json, Quantization, RerankModel, VllmPython
+from api.flags import Config, Dtype, EmbedModel, Json, Quantization, RerankModel, VllmFront, VllmPython
 from api.settings import Settings, load
 from api.terminal import Column, Terminal
 from retrieval.errors import SettingInvalid
@@ -82,6 +82,7 @@ def vllm_command(
     dtype: Dtype = None,
     quantization: Quantization = None,
     vllm_python: VllmPython = None,
+    vllm_front: VllmFront = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
@@ -97,6 +98,7 @@ def vllm_command(
             "dtype": dtype,
             "quantization": quantization,
             "vllm_python": vllm_python,
+            "vllm_front": vllm_front,
         },
         config=config,
     )
@@ -118,6 +120,7 @@ def vllm_command(
             tensor_parallel=tensor_parallel,
             share=gpu_share,
             host=listen or (COMPOSE_HOST if is_composed else "127.0.0.1"),
+            front="vllm" if is_composed else settings.vllm_front,  # vLLM's image starts its own, and has no other
         ),
         ports=[COMPOSE_PORT if is_composed else PORTS[each] for each in models],
     )

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from retrieval.catalog import Catalog, Collection
-from retrieval.errors import CollectionExists, SettingInvalid, WriteFailed
+from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
+from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.lance_store import LanceStore
-from retrieval.layout import Layout
+from retrieval.layout import CollectionFolder, Layout
 from retrieval.sql_catalog import SqlCatalog
-from retrieval.writer_lock import writing
+from retrieval.writer_lock import folding, pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
 
@@ -66,14 +66,19 @@ class Disk:
         """The catalog's row, the promise, comes last. Raises `CollectionExists`, `CollectionBusy`, `WriteFailed`."""
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-            if any(each.name == collection.name for each in self.catalog.collections(collection.tenant)):
-                raise CollectionExists(collection.name)
-            _remove(folder.corpus, folder.generations)  # what a deletion that was killed has left
+            self.require_free(collection.tenant, collection.name)
+            for left in (
+                folder.corpus,
+                folder.generations,
+                folder.current,
+                folder.rolled_back,
+            ):  # by what was killed half-way
+                remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection)
 
     def remove(self, tenant: str, name: str) -> None:
-        """The catalog's row goes first: from then on nobody finds it.
+        """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
         """
@@ -81,14 +86,69 @@ class Disk:
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.catalog.remove_collection(tenant, name)
-            _remove(folder.path)
+            doomed = folder.removed
+            remove(doomed)  # what a removal that was killed has left
+            with pointing(folder), write_errors(folder.path):
+                folder.path.rename(doomed)
+            remove(doomed)
+
+    def require_free(self, tenant: str, name: str) -> None:
+        """Raises `CollectionExists`."""
+        if self._has(tenant, name):
+            raise CollectionExists(name)
+
+    def bring_in(
+        self,
+        collection: Collection,
+        build: Callable[[CollectionFolder], None],
+        *,
+        replace: bool,
+        syncer: Syncer = DISK,
+    ) -> None:
+        """A collection whose files `build` puts, whole and synced, into the folder that it is given.
+
+        Nobody waits for `build`, and nobody sees anything of it; then the files are moved into their place, and the
+        catalog's row, the promise, comes last. Where it replaces a collection that one stays until `build` has
+        returned. Killed in the moment of the exchange, there is neither: the same call again goes on.
+
+        Raises `CollectionExists` unless it may `replace`, `CollectionBusy`, `WriteFailed`, and what `build` raises.
+        """
+        folder = self.layout.collection(collection.tenant, collection.name)
+        if not replace:
+            self.require_free(collection.tenant, collection.name)
+        with writing(folder.restoring):
+            build(folder.restoring)
+            with (
+                writing(folder, wait_seconds=BUSY_SECONDS_MAX),
+                folding(folder, wait_seconds=BUSY_SECONDS_MAX),
+                pointing(folder),
+            ):
+                if not replace:
+                    self.require_free(collection.tenant, collection.name)
+                elif self._has(collection.tenant, collection.name):
+                    self.catalog.remove_collection(collection.tenant, collection.name)
+                _move(folder, folder.replaced, syncer=syncer)
+                _move(folder.restoring, folder, syncer=syncer)
+                self.catalog.add_collection(collection)
+            remove(folder.replaced.path)
+            remove(folder.restoring.path)
+
+    def _has(self, tenant: str, name: str) -> bool:
+        return any(each.name == name for each in self.catalog.collections(tenant))
 
 
-def _remove(*folders: Path) -> None:
-    for folder in folders:
-        if not folder.exists():
-            continue
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise WriteFailed(f"{folder} cannot be removed: {error.strerror}") from error
+def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
+    """What makes a collection, as far as it is there; the corpus last, without which there is none."""
+    make_folder(there.path, syncer=syncer)
+    for source, target in (
+        (here.rolled_back, there.rolled_back),
+        (here.current, there.current),
+        (here.generations, there.generations),
+        (here.corpus, there.corpus),
+    ):
+        if source.exists():
+            remove(target)
+            with write_errors(target):
+                source.rename(target)
+    for folder in (here, there):
+        syncer.sync(folder.path)

@@ -4,6 +4,8 @@
     two-stage   as shipped: what the service answers with
     rerank      by relevance alone; only where the shipped order is a blend
 
+Where several ways of recall are compared, each has its runs, with its name behind theirs: recall-hybrid.
+
 The reranker judges the first `candidates` chunks; those behind them keep recall's order, so that Recall@100 means the
 same in every run. A document stands where its best chunk stands.
 """
@@ -35,6 +37,7 @@ from retrieval.embedder import DEFAULT_TASK
 from retrieval.errors import CorpusUnreadable
 from retrieval.limits import CANDIDATES_MAX
 from retrieval.measures import parse
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate
 
 RECALL: Final = "recall"
@@ -64,6 +67,7 @@ class Plan:
     sample: int | None  # queries; None asks all
     split: str  # of the judgments
     is_judged: bool  # or recall alone
+    recalls: tuple[RecallMode, ...] = ()  # ways of recall to compare; none is the service's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +120,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
             recall=opened.recall,
             reranker=parts.judging.reranker if plan.is_judged else None,
             candidates=parts.candidates,
+            modes=named_modes(plan.recalls, RecallMode(settings.recall)),
             depth=max(measure.depth for measure in measures.values()),
             is_cut=report.chunks > report.documents,
         )
@@ -167,12 +172,21 @@ class Asking:
     candidates: int
     depth: int  # documents that the measures look at
     is_cut: bool  # whether some documents have several chunks
+    modes: Mapping[str, RecallMode]  # by what stands behind the names of their runs
 
     async def ask(self, case: Case) -> dict[str, list[str]]:
         """Document ids by name of the run."""
+        orders: dict[str, list[str]] = {}
+        for suffix, mode in self.modes.items():
+            orders |= {name + suffix: order for name, order in (await self._ask(case, mode)).items()}
+        return orders
+
+    async def _ask(self, case: Case, mode: RecallMode) -> dict[str, list[str]]:
         wanted = self.depth * CHUNKS_PER_DOCUMENT_MARGIN if self.is_cut else self.depth
         width = min(CANDIDATES_MAX, max(wanted, self.candidates))
-        recalled = await self.recall.find(case.text, width=width, task=DEFAULT_TASK, deadline=Deadline.never())
+        recalled = await self.recall.find(
+            case.text, width=width, task=DEFAULT_TASK, where=None, mode=mode, deadline=Deadline.never()
+        )
         orders = {RECALL: _documents(recalled.candidates)}
         return orders | await self._judged(case, recalled.candidates, self.reranker) if self.reranker else orders
 
@@ -196,6 +210,11 @@ async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> d
                 orders.setdefault(name, {})[case.id] = documents
             progress.advance()
     return orders
+
+
+def named_modes(recalls: Sequence[RecallMode], default: RecallMode) -> dict[str, RecallMode]:
+    """By what stands behind the names of the runs: nothing, unless it was said which ways are wanted."""
+    return {f"-{mode}": mode for mode in recalls} if recalls else {"": default}
 
 
 def trec_lines(run: Run, name: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from api.assemble import Embedding
 from api.disk import Disk
@@ -15,9 +16,12 @@ from indexer.report import IndexReport
 from indexer.run import index_corpus
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
-from retrieval.generation import open_newest, publish
+from retrieval.generation import open_newest
+from retrieval.generations import fold
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import writing
+
+FOLD_SECONDS_MAX: Final = 60.0  # how long the end of a run waits for a service that is folding; the rest is then found
 
 
 class Indexing:
@@ -26,6 +30,7 @@ class Indexing:
     def __init__(self, *, settings: Settings, disk: Disk, embedding: Embedding) -> None:
         self._disk = disk
         self._chunk_tokens = settings.chunk_tokens
+        self._kept = settings.generations_kept
         self._collections = OpenCollections(disk=disk, embedder=embedding.embedder)
         self._ingest = Ingest(
             disk=disk,
@@ -61,18 +66,19 @@ class Indexing:
     ) -> IndexReport:
         """To the end. Raises what stopped it; the same run again goes on from there. Holds the writer's lock."""
         with writing(opened.folder):
+            self._collections.require_still(opened)
             return await index_corpus(
                 corpus=corpus,
                 store=opened.store,
                 writer=self._ingest.writer(opened),
-                publish=_publishing(opened),
+                publish=_publishing(opened, kept=self._kept),
                 rejects=opened.folder.rejects,
                 progress=progress,
                 prune=prune,
             )
 
 
-def _publishing(opened: OpenCollection) -> Callable[[StoreSnapshot], str]:
+def _publishing(opened: OpenCollection, *, kept: int) -> Callable[[StoreSnapshot], str]:
     """A generation of the snapshot: the one there is, if it is whole and of this very version."""
 
     def published(snapshot: StoreSnapshot) -> str:
@@ -83,6 +89,6 @@ def _publishing(opened: OpenCollection) -> Callable[[StoreSnapshot], str]:
             newest = None  # a run is how one is repaired
         if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
             return newest.name
-        return publish(opened.folder, snapshot, identity).name
+        return fold(opened.folder, snapshot, identity, kept=kept, wait_seconds=FOLD_SECONDS_MAX).name
 
     return published

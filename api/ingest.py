@@ -24,9 +24,10 @@ from indexer.to_the_end import to_the_end
 from indexer.writer import DocumentWriter
 from retrieval.catalog import Collection
 from retrieval.embedder import Embedder
-from retrieval.errors import DocumentNotFound
+from retrieval.errors import CollectionBusy, DocumentNotFound
 from retrieval.filters import Filter
-from retrieval.generation import publish
+from retrieval.generations import fold
+from retrieval.limits import GENERATIONS_KEPT_MIN
 from retrieval.records import Document, JsonValue
 from retrieval.store import StoreSnapshot
 from retrieval.tokens import PlainTokenizer
@@ -71,14 +72,17 @@ class Ingest:
         embedder: Embedder,
         tokenizer: PlainTokenizer,
         chunk_tokens_default: int,
-        delta_chunks_max: int = DELTA_CHUNKS_MAX,
+        delta_chunks_max: int | None = DELTA_CHUNKS_MAX,
+        generations_kept: int = GENERATIONS_KEPT_MIN,
     ) -> None:
+        """`delta_chunks_max` None: somebody else folds what is written into the index (api/folding.py)."""
         self._disk = disk
         self._collections = collections
         self._embedder = embedder
         self._tokenizer = tokenizer
         self._chunk_tokens_default = chunk_tokens_default
         self._delta_chunks_max = delta_chunks_max
+        self._kept = generations_kept
 
     def make(
         self,
@@ -158,10 +162,12 @@ class Ingest:
             return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
 
     def _show(self, opened: OpenCollection) -> None:
-        """Makes what was written searchable, and folds it into the index once there is much of it; blocks."""
-        view = opened.searchable.refresh()
-        if view.delta_count > self._delta_chunks_max:
-            publish(opened.folder, view.snapshot, opened.collection.embedder)
+        """Makes what was written searchable, and folds it into the index where nobody else does; blocks."""
+        view = opened.searchable.follow()
+        if self._delta_chunks_max is None or view.unfolded <= self._delta_chunks_max:
+            return
+        with contextlib.suppress(CollectionBusy):  # then another process is folding it
+            fold(opened.folder, view.snapshot, opened.collection.embedder, kept=self._kept)
             opened.searchable.refresh()
 
     def writer(self, opened: OpenCollection) -> DocumentWriter:
@@ -177,6 +183,7 @@ class Ingest:
             await asyncio.to_thread(lock.__enter__)
             with contextlib.ExitStack() as held:
                 held.push(lock)
+                await asyncio.to_thread(self._collections.require_still, opened)
                 yield
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from api.disk import Disk
 from retrieval.catalog import Collection
 from retrieval.embedder import Embedder, EmbedderIdentity
-from retrieval.errors import ModelMismatch
+from retrieval.errors import CollectionBusy, ModelMismatch
 from retrieval.layout import CollectionFolder
 from retrieval.query_cache import CachedQueries, QueryCache
 from retrieval.recall import Recall
@@ -21,9 +21,9 @@ from retrieval.searchable import Searchable
 from retrieval.store import Store
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenCollection:
-    """A collection and all that works on it."""
+    """A collection and all that works on it. Opened twice it is two."""
 
     collection: Collection
     folder: CollectionFolder
@@ -53,6 +53,19 @@ class OpenCollections:
                 known = self._opened(collection)
                 self._open[tenant, name] = known
             return known
+
+    def opened(self) -> tuple[OpenCollection, ...]:
+        """Those that somebody has asked for, in that order. Does not block."""
+        return tuple(self._open.values())
+
+    def require_still(self, opened: OpenCollection) -> None:
+        """Raises `CollectionBusy` where another one has taken its place, `CollectionNotFound` where it was removed.
+
+        For who has waited for the lock: what was opened before must not write to what is there now.
+        """
+        mine = opened.collection
+        if self._disk.catalog.collection(mine.tenant, mine.name).created_at != mine.created_at:
+            raise CollectionBusy(f"{mine.name} has just been replaced")
 
     def recall_of(self, collection: Collection) -> Recall:
         return self.get(collection.tenant, collection.name).recall

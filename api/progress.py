@@ -117,6 +117,51 @@ class CountProgress:
             self._terminal.say(f"{self._name}: {self._done} of {self._total} · {duration(left)} left")
 
 
+class CopyProgress:
+    """Watches a copy. Implements `retrieval.snapshot.Watcher`; use it in a `with` block."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        self._terminal = terminal
+        self._doing = ""
+        self._size: int | None = None
+        self._done = 0
+        self._logged_at = time.monotonic()
+        self._bar: Bar | None = None
+
+    def __enter__(self) -> Self:
+        console = self._terminal.err
+        if console.is_terminal:
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), DownloadColumn()
+            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4)
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def started(self, doing: str, size: int | None) -> None:
+        self._doing, self._size, self._done = doing, size, 0
+        if self._bar is not None:
+            for task in self._bar.task_ids:
+                self._bar.remove_task(task)
+            self._bar.add_task(doing, total=size)
+        else:
+            self._terminal.say(doing)
+
+    def advanced(self, size: int) -> None:
+        self._done += size
+        if self._bar is not None:
+            self._bar.advance(self._bar.task_ids[0], size)
+        elif self._size and time.monotonic() - self._logged_at >= LOG_EVERY_SECONDS:
+            self._logged_at = time.monotonic()
+            self._terminal.say(f"{self._doing}: {self._done / 1e6:,.0f} of {self._size / 1e6:,.0f} MB")
+
+
 def _said(figures: Figures) -> str:
     parts = [_DOING[figures.state], f"{amount(figures.read)} records"]
     if figures.state is State.WRITING and figures.written:

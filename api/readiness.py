@@ -13,10 +13,12 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+from api.answers_generations import fold_said
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
+from retrieval.generations import rolled_back
 from retrieval.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
@@ -143,19 +145,27 @@ class Readiness:
             "name": collection.name,
             "open": False,
             "generation": None,
+            "rolled_back_from": None,
             "store_version": None,
+            "unfolded_chunks": None,
+            "fold": None,
             "problem": self._without_reranker(collection),
         }
         try:
-            view = self._parts.collections.get(collection.tenant, collection.name).searchable.view()
+            opened = self._parts.collections.get(collection.tenant, collection.name)
+            view = opened.searchable.view()
         except CollectionNotReady:
             return said | {"open": True}
         except WinnowError as error:
             return said | {"problem": error.message}
+        rollback = rolled_back(opened.folder)
         return said | {
             "open": True,
             "generation": view.generation,
+            "rolled_back_from": rollback.newest if rollback else None,
             "store_version": view.store_version,
+            "unfolded_chunks": view.unfolded,
+            "fold": fold_said(self._parts.folding.standing(opened)),
             "problem": view.fallback_from or said["problem"],
         }
 

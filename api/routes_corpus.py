@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 import orjson
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from api.answers_corpus import (
@@ -147,9 +147,18 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
     tags=["documents"],
     summary="Read a document",
 )
-async def get_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
+async def get_document(
+    name: Name,
+    document_id: str,
+    tenant: Tenant,
+    request: Request,
+    *,
+    start: Annotated[int, Query(ge=0, description="First character of the text that is wanted.")] = 0,
+    end: Annotated[int | None, Query(ge=0, description="Where to stop; at the text's end unless given.")] = None,
+) -> Response:
+    """Whole, or the characters from `start` to `end`: what the places in answers count."""
     document = await asyncio.to_thread(parts_of(request).ingest.document, tenant, name, document_id)
-    return JsonResponse(document_said(document))
+    return JsonResponse(document_said(document, start=start, end=end))
 
 
 @router.delete(

@@ -1,7 +1,7 @@
 """What is the answer to this question? Recall, then judgement; knows no HTTP and no command line.
 
 prepare    which collection, which instruction
-recall     the nearest chunks
+recall     the chunks that are nearest, that hold the words, or both
 judge      the reranker's order, or recall's with the reason why
 answer     what of that the caller asked to see
 """
@@ -28,7 +28,9 @@ from retrieval.catalog import Catalog, Collection
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.filters import Filter
+from retrieval.neighbours import Context, contexts
 from retrieval.recall import Recalled
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate
 
 
@@ -81,12 +83,15 @@ class Question:
     query: str
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
+    recall: RecallMode | None = None  # likewise
     depth: Depth | None = None  # likewise
     where: Filter | None = None  # which documents may answer; None is all
     rerank: bool = True
     instruction: str | NamedInstruction | None = None
     min_relevance: float | None = None  # only where somebody judged
     group_by_document: bool = False
+    chunks_per_document: int | None = None  # shown of each, the best; only where grouped; None is all candidates
+    neighbours: int = 0  # chunks of context shown on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
 
@@ -137,6 +142,7 @@ class Answer:
     ranking: Ranking  # all candidates, in their final order
     degraded: Degraded | None
     results: tuple[Result, ...]
+    contexts: Mapping[int, Context]  # by chunk number, of everything in `results`; empty where none was asked for
     rerank_ms: float | None  # None where no judge was called
     total_ms: float
 
@@ -145,7 +151,15 @@ class FindsCandidates(Protocol):
     """Stage one of one collection (retrieval.recall.Recall)."""
 
     async def find(
-        self, query: str, *, width: int, task: str, where: Filter | None = None, deadline: Deadline
+        self,
+        query: str,
+        *,
+        width: int,
+        documents: int = 0,
+        task: str,
+        where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
+        deadline: Deadline,
     ) -> Recalled: ...
 
 
@@ -165,12 +179,14 @@ class Search:
         collections: OpensCollections,
         rerankers: Rerankers,
         candidates_default: int,
+        recall_default: RecallMode = RecallMode.DENSE,
         depth_default: Depth = Depth.FULL,
     ) -> None:
         self._catalog = catalog
         self._collections = collections
         self._rerankers = rerankers
         self._candidates_default = candidates_default
+        self._recall_default = recall_default
         self._depth_default = depth_default
 
     async def answer(self, question: Question, deadline: Deadline) -> Answer:
@@ -180,13 +196,16 @@ class Search:
         recalled = await recall.find(
             question.query,
             width=self._width(question),
+            documents=question.top_k if question.group_by_document else 0,
             task=DEFAULT_TASK,
             where=question.where,
+            mode=question.recall or self._recall_default,
             deadline=deadline,
         )
         ranking, degraded, rerank_ms = await self._judge(
             question, collection.reranker, recalled.candidates, instruction.text, deadline
         )
+        results = _results(question, ranking)
         return Answer(
             id=f"req_{uuid.uuid4().hex}",
             collection=question.collection,
@@ -194,7 +213,8 @@ class Search:
             recalled=recalled,
             ranking=ranking,
             degraded=degraded,
-            results=_results(question, ranking),
+            results=results,
+            contexts=await asyncio.to_thread(_contexts, question, recalled, results) if question.neighbours else {},
             rerank_ms=rerank_ms,
             total_ms=_milliseconds_since(started),
         )
@@ -290,8 +310,17 @@ def _results(question: Question, ranking: Ranking) -> tuple[Result, ...]:
     groups = _by_document(shown) if question.group_by_document else [[ranked] for ranked in shown]
     return tuple(
         Result(rank=rank, best=best, others=tuple(others))
-        for rank, (best, *others) in enumerate(groups[: question.top_k], start=1)
+        for rank, (best, *others) in enumerate(
+            (group[: question.chunks_per_document] for group in groups[: question.top_k]), start=1
+        )
     )
+
+
+def _contexts(question: Question, recalled: Recalled, results: Sequence[Result]) -> Mapping[int, Context]:
+    """From the very version that was searched; blocks."""
+    shown = [each.candidate.chunk for result in results for each in (result.best, *result.others)]
+    found = contexts(recalled.snapshot, shown, reach=question.neighbours)
+    return {chunk.number: context for chunk, context in zip(shown, found, strict=True)}
 
 
 def _relevant_enough(ranking: Ranking, least: float | None) -> Sequence[Ranked]:

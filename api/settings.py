@@ -21,9 +21,12 @@ from urllib.parse import urlsplit
 
 from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
-from retrieval.limits import CANDIDATES_MAX, TIMEOUT_MS_MAX
+from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from retrieval.recall_mode import RecallMode
+from retrieval.snapshot_place import S3Access
 
 Quantization = Literal["none", "fp8"]
+Front = Literal["winnow", "vllm"]
 
 PREFIX: Final = "WINNOW_"
 CONFIG_VARIABLE: Final = "WINNOW_CONFIG"
@@ -33,9 +36,12 @@ CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
 CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
 CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
+CHUNKS_MAX: Final = 1_000_000_000  # chunks; never folds by their number
+KEPT_MAX: Final = 100  # generations; each is as large as the vectors are
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
+FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
 
 
 def _text(raw: str) -> str:
@@ -180,6 +186,11 @@ class Settings:
     vllm_python: str | None = _setting(
         None, _text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
     )
+    vllm_front: Front = _setting(  # noqa: RUF009  it makes a field
+        "winnow",
+        _one_of(*FRONTS),
+        "What listens before vLLM's engine: winnow, a program of ours with less to do for each input, or vLLM's own.",
+    )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
         "none", _one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."
     )
@@ -188,6 +199,11 @@ class Settings:
         _whole(1, CANDIDATES_MAX),
         f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
         f"{CANDIDATES_ON_GPU} on a GPU.",
+    )
+    recall: str = _setting(
+        RecallMode.DENSE.value,
+        _one_of(*RecallMode),
+        "How candidates are found unless a search says so itself: dense by meaning, lexical by words, hybrid by both.",
     )
     depth: str = _setting(
         Depth.FULL.value,
@@ -200,6 +216,18 @@ class Settings:
     )
     timeout_ms: int = _setting(
         30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+    )
+    fold_chunks: int = _setting(
+        10_000, _whole(0, CHUNKS_MAX), "Chunks written or removed since the index was built that make the service "
+        "build the next one beside it; 0 leaves that to the writes, which then wait for it."
+    )  # fmt: skip
+    fold_seconds: int = _setting(
+        300, _whole(1, CACHE_SECONDS_MAX), "Seconds after which the service does so for fewer chunks, too."
+    )
+    generations_kept: int = _setting(
+        GENERATIONS_KEPT_MIN,
+        _whole(GENERATIONS_KEPT_MIN, KEPT_MAX),
+        "Generations of an index that are kept, the one that serves among them.",
     )
     judgement_cache_mb: int = _setting(
         64, _whole(0, CACHE_MB_MAX), "Megabytes of the reranker's judgements that the service remembers; 0 is none."
@@ -270,6 +298,34 @@ def load(
         elif row.name in filed:
             chosen[row.name] = _parsed(row, filed[row.name], origin=f"{row.name} in {config}")
     return Settings(**chosen)
+
+
+def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
+    """How S3 is reached: by the variables that AWS's own tools read, so that who has set those has set this.
+
+    What they leave open (no key, say) the object store looks for as those tools do: profiles, roles of the machine.
+    Raises `SettingInvalid`.
+    """
+    environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
+
+    def first(*names: str) -> str | None:
+        return next((environment[name] for name in names if environment.get(name)), None)
+
+    endpoint = first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    try:
+        endpoint = None if endpoint is None else _url(endpoint)
+    except ValueError as error:
+        raise SettingInvalid(f"AWS_ENDPOINT_URL: {error}") from None  # it may hold a password
+    access = S3Access(
+        endpoint=endpoint,
+        region=first("AWS_REGION", "AWS_DEFAULT_REGION"),
+        key_id=first("AWS_ACCESS_KEY_ID"),
+        secret=first("AWS_SECRET_ACCESS_KEY"),
+        session_token=first("AWS_SESSION_TOKEN"),
+    )
+    if (access.key_id is None) != (access.secret is None):
+        raise SettingInvalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set together or not at all")
+    return access
 
 
 def _named_config(environment: Mapping[str, str]) -> Path | None:

@@ -21,6 +21,7 @@ from api.search import Answer
 from rerank.reranker import Ranking
 from retrieval.bounded_cache import CacheState
 from retrieval.replica import ReplicaReport, Standing
+from retrieval.searchable import View
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 UNROUTED: Final = "none"  # refused before a route was found, or there is none
@@ -112,9 +113,30 @@ SERVER_TOKENS: Final = Metric(
     labels=("model", "url"),
     said="Tokens that a model server has in hand.",
 )
+UNFOLDED: Final = Metric(
+    name="winnow_unfolded_chunks",
+    kind=Kind.GAUGE,
+    said="Chunks of all open collections that were written or removed since their indexes were built.",
+)
+FALLEN_BACK: Final = Metric(
+    name="winnow_collections_fallen_back",
+    kind=Kind.GAUGE,
+    said="Open collections that are not served by the generation that should serve, because it is damaged; /readyz "
+    "names them.",
+)
+FOLDING: Final = Metric(name="winnow_folding", kind=Kind.GAUGE, said="1 while a generation is being built.")
+FOLDS: Final = Metric(
+    name="winnow_folds_total",
+    kind=Kind.COUNTER,
+    labels=("outcome",),
+    said="Generations that this process set out to build. outcome: folded, failed, or elsewhere where another did.",
+)
+FOLD_SECONDS: Final = Metric(
+    name="winnow_fold_seconds_total", kind=Kind.COUNTER, said="Seconds that generations were being built."
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES, CACHE_ENTRIES,
-    CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS,
+    CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
 )  # fmt: skip
 
 
@@ -154,7 +176,25 @@ class Telemetry:
 
         telemetry.watch(SERVER_PROVEN, of_servers(lambda each: float(each.standing is Standing.PROVEN)))
         telemetry.watch(SERVER_TOKENS, of_servers(lambda each: float(each.tokens_in_flight)))
+        telemetry.watch_indexes(parts)
         return telemetry
+
+    def watch_indexes(self, parts: Parts) -> None:
+        """How far they are behind, and what is done about it."""
+
+        def of_views(number: Callable[[View], int]) -> Callable[[], list[Reading]]:
+            def read() -> list[Reading]:
+                views = (each.searchable.newest for each in parts.collections.opened())
+                return [((), float(sum(number(view) for view in views if view is not None)))]
+
+            return read
+
+        folding = parts.folding
+        self.watch(UNFOLDED, of_views(lambda view: view.unfolded))
+        self.watch(FALLEN_BACK, of_views(lambda view: view.fallback_from is not None))
+        self.watch(FOLDING, lambda: [((), float(folding.is_building))])
+        self.watch(FOLDS, lambda: [((outcome.value,), count) for outcome, count in folding.figures.outcomes.items()])
+        self.watch(FOLD_SECONDS, lambda: [((), folding.figures.seconds)])
 
     def watch(self, metric: Metric, read: Callable[[], Iterable[Reading]]) -> None:
         """From now on `read` is asked for this gauge or counter whenever the metrics are, on the event loop."""

@@ -8,31 +8,40 @@ from itertools import islice
 from typing import Final
 
 from api.disk import Disk
+from api.repair import strangers
 from api.terminal import counted
 from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.errors import GenerationCorrupt, StorageError
-from retrieval.faiss_index import FaissFlatIndex
 from retrieval.generation import open_newest
 from retrieval.generation import verify as verify_generations
+from retrieval.generations import left_over
 from retrieval.integrity import faults
 from retrieval.layout import CollectionFolder
+from retrieval.store_sums import damaged
+from retrieval.vector_index import VectorIndex
 
 FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
+
+NOT_IN_CATALOG: Final = "the catalog knows no such collection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One part of one collection."""
+    """One part of one collection, or what a killed process left of one: that is no fault."""
 
     collection: str
-    part: str  # "store", or the name of a generation
+    part: str  # "store", the name of a generation, or "left over"
     found: str
     fault: str | None  # None: it is sound
 
 
 def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
-    return [check for each in disk.catalog.collections(DEFAULT_TENANT) for check in _collection(disk, each)]
+    checks = [check for each in disk.catalog.collections(DEFAULT_TENANT) for check in _collection(disk, each)]
+    unknown = [
+        Check(collection=each.name, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
+    ]
+    return checks + unknown
 
 
 def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
@@ -47,25 +56,36 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
             else f"{counted(check.manifest.count, 'vector')} of store version {check.manifest.store_version}",
             fault=check.fault,
         )
+    if lost := left_over(folder):
+        names = ", ".join(str(path.relative_to(folder.path)) for path in lost)
+        yield Check(collection=collection.name, part="left over", found=names, fault=None)
 
 
 def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+    """Its files first: one that is damaged is named, and not given to Lance, which may crash over it."""
     try:
+        files = list(islice(damaged(folder.corpus), FAULTS_NAMED_MAX + 1))
+        if files:
+            return Check(collection=collection.name, part="store", found="", fault=_joined(files))
         snapshot = disk.store(collection).snapshot()
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
     except StorageError as error:
         return Check(collection=collection.name, part="store", found="", fault=error.message)
-    more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
     return Check(
         collection=collection.name,
         part="store",
         found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
-        fault="; ".join(wrong[:FAULTS_NAMED_MAX] + more) or None,
+        fault=_joined(wrong) or None,
     )
 
 
-def _index(folder: CollectionFolder, collection: Collection) -> FaissFlatIndex | None:
+def _joined(wrong: list[str]) -> str:
+    more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
+    return "; ".join(wrong[:FAULTS_NAMED_MAX] + more)
+
+
+def _index(folder: CollectionFolder, collection: Collection) -> VectorIndex | None:
     """What the store's vectors can be compared with; that it cannot be opened is told by its own check."""
     try:
         newest = open_newest(folder, collection.embedder)

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from api.settings import Quantization
+from api.settings import Front, Quantization
 from api.vllm_machine import Machine
 from api.vllm_memory import Load, Place, placed, refusal
 from api.vllm_served import Role, Served
@@ -27,6 +27,7 @@ FRONT: Final = Path(__file__).with_name("vllm_front") / "front.py"  # run by its
 SERVER: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build has no such command
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
 BATCHED_TOKENS: Final = 16_384  # tokens of one step on a GPU; one request's 100 passages of 128 tokens in one of them
+BATCHED_TOKENS_BY_FRONT: Final = 65_536  # and where memory allows it, behind our own front 100 of 512: 3 to 5 % faster
 BATCHED_TOKENS_ON_CPU: Final = 2_048  # vLLM's own there; a start runs one full step, which a CPU feels
 FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older ones would only unpack it, slower than before
 BFLOAT16_CAPABILITY: Final = (8, 0)
@@ -67,6 +68,7 @@ class VllmCommand:
     flags: tuple[Flag, ...]
     environment: tuple[tuple[str, str], ...]
     place: Place
+    front: Path | None = None  # the program in place of vLLM's own server
 
     @property
     def arguments(self) -> tuple[str, ...]:
@@ -74,8 +76,13 @@ class VllmCommand:
         return tuple(flag.text for flag in self.flags)
 
     @property
+    def program(self) -> tuple[str, ...]:
+        """What that Python runs."""
+        return (str(self.front),) if self.front else ("-m", SERVER)
+
+    @property
     def argv(self) -> tuple[str, ...]:
-        return ("-m", SERVER, f"--model={self.model}", *self.arguments)
+        return (*self.program, f"--model={self.model}", *self.arguments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +94,7 @@ class Wanted:
     tensor_parallel: int | None = None  # as many GPUs as it takes
     share: float | None = None  # of GPU memory; planned by default
     host: str = "127.0.0.1"
+    front: Front = "vllm"
 
 
 def vllm_commands(
@@ -99,9 +107,20 @@ def vllm_commands(
         if places is not None:
             return tuple(
                 _command(load, place, machine, wanted, port)
-                for load, place, port in zip(loads, places, ports, strict=True)
+                for (load, place), port in zip(_with_larger_steps(loads, places, machine, wanted), ports, strict=True)
             )
     raise SettingInvalid(refusal(loads, machine, split=wanted.tensor_parallel))
+
+
+def _with_larger_steps(
+    loads: Sequence[Load], places: tuple[Place, ...], machine: Machine, wanted: Wanted
+) -> Iterator[tuple[Load, Place]]:
+    """Behind our own front, where memory allows it and no model needs another GPU for it."""
+    larger = [replace(load, batched_tokens=max(load.batched_tokens, BATCHED_TOKENS_BY_FRONT)) for load in loads]
+    found = _places(larger, machine, wanted) if wanted.front == "winnow" and machine.gpus else None
+    if found is None or any(len(new.gpus) > len(old.gpus) for new, old in zip(found, places, strict=True)):
+        return zip(loads, places, strict=True)
+    return zip(larger, found, strict=True)
 
 
 def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
@@ -174,6 +193,7 @@ def _command(load: Load, place: Place, machine: Machine, wanted: Wanted, port: i
         flags=flags,
         environment=tuple(_environment(place, machine)),
         place=place,
+        front=FRONT if wanted.front == "winnow" else None,
     )
 
 

@@ -48,10 +48,9 @@ def said(command: VllmCommand, *, python: str) -> dict[str, Any]:
 
 
 def _shell(command: VllmCommand, python: str) -> str:
-    module, server, *arguments = command.argv
-    start = f"{shlex.quote(python)} {module} {server}"
-    words = [*(f"{name}={shlex.quote(value)}" for name, value in command.environment), start]
-    return " \\\n  ".join([" ".join(words), *map(shlex.quote, arguments)])
+    words = [f"{name}={shlex.quote(value)}" for name, value in command.environment]
+    start = " ".join([*words, shlex.join((python, *command.program))])
+    return " \\\n  ".join([start, *map(shlex.quote, command.argv[len(command.program) :])])
 
 
 def _compose(command: VllmCommand) -> list[str]:

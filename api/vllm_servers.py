@@ -48,7 +48,7 @@ class VllmServers:
         models = {"rerank": settings.rerank_model, "embed": settings.embed_model}
         served = [served_from_folder(role, models[role]) for role in roles]
         found = ask_python(found_python(settings.vllm_python))
-        wanted = Wanted(quantization=settings.quantization, dtype=settings.dtype)
+        wanted = Wanted(quantization=settings.quantization, dtype=settings.dtype, front=settings.vllm_front)
         ports = _free_ports(len(roles))
         commands = vllm_commands(served, found.machine, wanted, ports=ports)
         return cls(_servers(commands, ports, settings, found.python), found, shown)

@@ -32,6 +32,7 @@ from retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     DOCUMENT_ID_CHARACTERS_MAX,
     INSTRUCTION_CHARACTERS_MAX,
+    NEIGHBOURS_MAX,
     QUERY_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
     TIMEOUT_MS_MAX,
@@ -39,6 +40,7 @@ from retrieval.limits import (
     TOP_K_MAX,
     URL_CHARACTERS_MAX,
 )
+from retrieval.recall_mode import RecallMode
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -124,6 +126,11 @@ class SearchBody(Strict):
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
         default=None, description="How many chunks recall proposes; the service's own number unless given."
     )
+    recall: RecallMode | None = Field(
+        default=None,
+        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both; the "
+        "service's own choice unless given.",
+    )
     depth: Depth | None = Field(
         default=None,
         description="full judges all candidates, adaptive stops where the rest can hardly change the first top_k; "
@@ -139,15 +146,31 @@ class SearchBody(Strict):
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Leaves out what was judged below it; not applied where nobody judged."
     )
-    group_by_document: bool = Field(default=False, description="One result per document, its other chunks beneath.")
+    group_by_document: bool = Field(
+        default=False,
+        description="One result per document, its other chunks beneath. It is looked further than `candidates` chunks, "
+        "though no more are judged, until there are top_k documents.",
+    )
+    chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
+        default=None,
+        description="Only with group_by_document: so many of its chunks, the best; all candidates unless given.",
+    )
+    neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX)] = Field(
+        default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
+    )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
-    explain: bool = Field(default=False, description="Adds `explain`: every candidate with its place in both orders.")
+    explain: bool = Field(
+        default=False,
+        description="Adds `explain`: every candidate with its place in both orders; and `index`: what was searched.",
+    )
 
     @model_validator(mode="after")
-    def _judged_where_cut(self) -> SearchBody:
+    def _fits_together(self) -> SearchBody:
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it nothing has a relevance")
+        if self.chunks_per_document is not None and not self.group_by_document:
+            raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self
 
     def question(self, tenant: str) -> Question:
@@ -162,12 +185,15 @@ class SearchBody(Strict):
             query=self.query,
             top_k=self.top_k,
             candidates=self.candidates,
+            recall=self.recall,
             depth=self.depth,
             where=self.filter,
             rerank=self.rerank,
             instruction=instruction,
             min_relevance=self.min_relevance,
             group_by_document=self.group_by_document,
+            chunks_per_document=self.chunks_per_document,
+            neighbours=self.neighbours,
             on_rerank_failure=self.on_rerank_failure,
         )
 
@@ -250,6 +276,14 @@ class DeleteBody(Strict):
 
     filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
     dry_run: bool = Field(default=False, description="Says how many would go, and removes none.")
+
+
+class RollbackBody(Strict):
+    """POST /v1/collections/{name}/generations/rollback"""
+
+    to: str | None = Field(
+        default=None, description="The generation to make current; the newest whole one before it unless given."
+    )
 
 
 class InstructionBody(Strict):

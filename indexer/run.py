@@ -137,6 +137,7 @@ class _Run:
         self._advance(Event.REMOVED)
 
     async def _make_searchable(self) -> str | None:
+        await to_the_end(self.store.index_words)  # before the snapshot: it makes a version of its own
         snapshot = self.store.snapshot()
         _, chunks = snapshot.counts()
         generation = await to_the_end(self.publish, snapshot) if chunks else None

@@ -23,7 +23,7 @@ from retrieval.records import Candidate
 from retrieval.together import together
 
 _ASCII_PER_TOKEN: Final = 4
-_GROWTH: Final = 4  # times; few calls, since each ends a batch early
+_GROWTH: Final = 2  # times; larger is fewer calls, and a card that waits for the second (bench/RESULTS.md)
 
 
 class Judge(Protocol):
@@ -34,7 +34,7 @@ class Judge(Protocol):
 
     @property
     def portion_tokens(self) -> int | None:
-        """None: everything in one call. Else about so many tokens in the first and four times as many in each that
+        """None: everything in one call. Else about so many tokens in the first and twice as many in each that
         follows, several calls at once: it begins while the rest is still being tokenised.
         """
         ...
@@ -91,6 +91,9 @@ class PromptedReranker:
         self._cache = cache
         self._tokens_waiting_max = tokens_waiting_max
         self._tokens_waiting = 0
+        # One after the other, in order, whoever asks: tokenising takes all cores, and the first is to be sent before
+        # the second is read.
+        self._reading = asyncio.Lock()
 
     @classmethod
     def over(
@@ -171,10 +174,9 @@ class PromptedReranker:
         known, missing = looked_up.known, looked_up.missing
         if not missing:  # the judge is not asked: its queue and its failures are of no concern
             return _Judged(judgements=known, remembered=frozenset(known), tokens=0)
-        reading = asyncio.Lock()
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
-            async with reading:  # one after the other, in order: the first is sent before the second is read
+            async with self._reading:
                 prompts = await asyncio.to_thread(self._prompts.after, looked_up.head, part)
             said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, checked_logits(said, expected=len(part))
@@ -234,7 +236,7 @@ def _tokens_about(text: str) -> int:
 
 
 def _portions(passages: Sequence[str], tokens_first: int | None) -> Iterator[Sequence[str]]:
-    """In their order, each about four times as long as the one before: reading is faster than computing."""
+    """In their order, each about twice as long as the one before."""
     if tokens_first is None:
         yield passages
         return

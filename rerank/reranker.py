@@ -18,7 +18,7 @@ class RankedBy(StrEnum):
 
     RELEVANCE = "relevance"  # what the reranker said
     BLEND = "blend"  # a fixed, declared function of relevance and similarity
-    RECALL_ORDER = "recall-order"  # similarity, as recall had it
+    RECALL_ORDER = "recall-order"  # what recall ordered by: similarity, unless it went by words too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Ranked:
 
     candidate: Candidate
     rank: int  # 1 is best
-    score: float | None  # the quantity of `ranked_by`; None where there is none (no judge and no similarity)
+    score: float | None  # the quantity of `ranked_by`; None where there is none (no judge and no recall)
     relevance: float | None  # in [0, 1]; None = nobody judged it
     truncated: bool = False  # the judge read only the beginning of the passage
 
@@ -88,7 +88,12 @@ class RecallOrder:
         top_k: int | None = None,  # noqa: ARG002
     ) -> Ranking:
         ranked = tuple(
-            Ranked(candidate=candidate, rank=rank, score=candidate.similarity, relevance=None)
+            Ranked(
+                candidate=candidate,
+                rank=rank,
+                score=candidate.similarity if candidate.recall_score is None else candidate.recall_score,
+                relevance=None,
+            )
             for rank, candidate in enumerate(candidates, start=1)
         )
         return Ranking(ranked=ranked, judged_by=RECALL_ORDER, ranked_by=RankedBy.RECALL_ORDER)

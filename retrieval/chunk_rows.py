@@ -21,6 +21,7 @@ from retrieval.errors import InvalidRequest, ModelMismatch, StoreCorrupt
 from retrieval.records import Chunk, Document, EmbeddedDocument, is_text
 
 CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata"]
+PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text"]
 
 _FORMAT_KEY: Final = b"winnow.format"
 _FORMAT: Final = b"2"  # of the columns below; a table of another format is refused, not guessed at

@@ -7,8 +7,10 @@ second sync would succeed over nothing.
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +38,21 @@ class DiskSyncer:
 
 
 DISK = DiskSyncer()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file must be."""
+
+    bytes: int
+    sha256: str
+
+
+def facts_of(path: Path) -> FileFacts:
+    """What lies there. Raises `OSError`."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
 
 
 class StrictSyncer:
@@ -83,6 +100,15 @@ def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
         syncer.sync(folder.parent)
 
 
+def remove(path: Path) -> None:
+    """The file or the folder with all that is in it; nothing where there is nothing."""
+    with write_errors(path):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
     """A file of this content under this name, or the file that was there before; never a part."""
     beside = path.with_name(f"{path.name}.tmp")
@@ -110,13 +136,19 @@ class _Known:
 class SyncedTree:
     """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
 
-    The library never changes a file once it is closed, so that a name that was synced stays synced. Files that it
-    rewrites whenever it adds others beside them are named in `rewritten`.
+    The library never changes a file once it is closed, so that a name that was synced stays synced. Each new file is
+    shown to `arrived`, which may refuse it by raising `WriteFailed`, before it is synced.
     """
 
-    def __init__(self, root: Path, *, rewritten: frozenset[str] = frozenset(), syncer: Syncer = DISK) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        arrived: Callable[[Path], None] | None = None,
+        syncer: Syncer = DISK,
+    ) -> None:
         self._root = root
-        self._rewritten = rewritten
+        self._arrived = arrived
         self._syncer = syncer
         self._known: dict[Path, _Known] = {}
 
@@ -132,7 +164,9 @@ class SyncedTree:
         new = names - known.names if known else names
         folders = frozenset(name for name in new if (folder / name).is_dir())
         folders |= known.folders & names if known else frozenset()
-        for name in sorted(new - folders | (names & self._rewritten if new else new)):
+        for name in sorted(new - folders):
+            if self._arrived is not None:
+                self._arrived(folder / name)
             self._syncer.sync(folder / name)
         for name in sorted(folders):
             self._sync_folder(folder / name)

@@ -9,6 +9,8 @@
     │   ├── CollectionNotReady
     │   ├── DocumentNotFound
     │   ├── InstructionNotFound
+    │   ├── SnapshotNotFound
+    │   ├── SnapshotExists
     │   ├── KeyRefused
     │   ├── NotPermitted
     │   ├── CorpusUnreadable
@@ -25,11 +27,13 @@
     │   ├── EmbedderUnavailable
     │   ├── DeadlineExceeded
     │   ├── Overloaded
+    │   ├── SnapshotUnreachable
     │   ├── CollectionBusy
     │   └── MemoryTooSmall
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
         ├── GenerationCorrupt
         ├── StoreCorrupt
+        ├── SnapshotCorrupt
         └── WriteFailed
 
 Rule 1: the docstring of a leaf is its message; the detail says which one and, where we know, what to do.
@@ -82,12 +86,24 @@ class CollectionNotReady(CallerError):
     """The collection exists, but nothing has been indexed into it yet."""
 
 
+class WordsNotIndexed(CallerError):
+    """The collection was made before there was recall by words; `winnow index` prepares it for that."""
+
+
 class DocumentNotFound(CallerError):
     """There is no document with this id."""
 
 
 class InstructionNotFound(CallerError):
     """There is no instruction of this name and version."""
+
+
+class SnapshotNotFound(CallerError):
+    """There is no finished snapshot at this place."""
+
+
+class SnapshotExists(CallerError):
+    """A snapshot is not put where something lies already."""
 
 
 class KeyRefused(CallerError):
@@ -154,6 +170,10 @@ class Overloaded(UnavailableError):
     """The service has more work waiting than it may hold."""
 
 
+class SnapshotUnreachable(UnavailableError):
+    """The place of the snapshot cannot be reached, or refuses us."""
+
+
 class CollectionBusy(UnavailableError):
     """Another process is writing to the collection."""
 
@@ -172,6 +192,10 @@ class GenerationCorrupt(StorageError):
 
 class StoreCorrupt(StorageError):
     """The stored corpus cannot be read."""
+
+
+class SnapshotCorrupt(StorageError):
+    """The snapshot is not what was written; nothing was restored."""
 
 
 class WriteFailed(StorageError):

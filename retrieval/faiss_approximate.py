@@ -7,6 +7,7 @@ of the nearest, and never gives fewer than there are.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final
 
@@ -15,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import GenerationCorrupt
-from retrieval.faiss_index import bytes_of, index_of, told
+from retrieval.faiss_index import FAISS_VERSION, bytes_of, index_of, selector_of
+from retrieval.index_probe import Asked, Misdeed, misdeeds
 from retrieval.recipes import Plan, Recipe
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
 from retrieval.vector_index import ExactIndex, Hits
 
 PROBE_FLOOR: Final = 0.75  # of the probed vectors must find themselves; a whole index finds nearly all
+FURTHEST: Final = 64  # times as far as was tuned; beyond it everything is compared
 SCANNED_SHARE: Final = 0.25  # of the index; who wants more of it gets all of it compared
+_FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
 _GRAPH_LINKS: Final = 32
 _SCANNED_AT_ONCE: Final = 16_384  # vectors; 64 MB at 1,024 dimensions
+_TINY_SAMPLE: Final = 1_024  # vectors
 _PROBED: Final = 16  # vectors
 _PROBE_TOLERANCE: Final = 1e-3  # similarity
 
@@ -39,6 +44,10 @@ class FaissApproximateIndex:
         self._index = index
         self._recipe = recipe
         self._parameters = dict(parameters)
+
+    @property
+    def recipe(self) -> Recipe:
+        return self._recipe
 
     @property
     def dimension(self) -> int:
@@ -62,10 +71,11 @@ class FaissApproximateIndex:
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         held = None if allowed is None else np.isin(self._numbers, allowed)
-        wanted = min(k, len(self._numbers) if held is None else int(held.sum()))
-        if wanted > 0 and wanted <= SCANNED_SHARE * len(self._numbers):
-            further = 1
-            while further <= _furthest(self._recipe):
+        inside = len(self._numbers) if held is None else int(held.sum())
+        wanted = min(k, inside)
+        if 0 < wanted <= SCANNED_SHARE * len(self._numbers):
+            further = -(-len(self._numbers) // inside)  # the fewer may answer, the further apart they lie
+            while further <= FURTHEST:
                 hits = self._found(query, wanted, held, further=further)
                 if len(hits.numbers) >= wanted:
                     return hits
@@ -74,25 +84,31 @@ class FaissApproximateIndex:
 
     def _found(self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int) -> Hits:
         """What FAISS finds, each once and allowed, looking `further` times as far as was tuned."""
-        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        similarities, positions = self._index.search(row, k, params=self._told(held, k, further))
-        positions, first = np.unique(positions[0], return_index=True)
-        similarities = similarities[0][first]
-        answers = positions >= 0
+        similarities, positions = self.asked(query, k, held, further=further)
+        positions, first = np.unique(positions, return_index=True)
+        similarities = similarities[first]
+        answers = (positions >= 0) & (positions < len(self._numbers))
         if held is not None:
-            answers &= held[positions]  # -1 is the last position, and refused already
+            answers[answers] = held[positions[answers]]
         numbers, similarities = self._numbers[positions[answers]], similarities[answers]
         order = np.lexsort((numbers, -similarities))[:k]
         return Hits(numbers=numbers[order], similarities=similarities[order])
 
+    def asked(
+        self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int = 1
+    ) -> tuple[Vectors, NDArray[np.int64]]:
+        """Similarities and positions as FAISS gives them, unchecked."""
+        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
+        similarities, positions = self._index.search(row, k, params=self._told(held, k, further))
+        return similarities[0], positions[0]
+
     def _told(self, held: NDArray[np.bool_] | None, k: int, further: int) -> Any:
-        library: Any = faiss  # its stubs know the constructors of C++, not those of Python
-        chosen = {} if held is None else {"sel": told(held).sel}
+        chosen = {} if held is None else {"sel": selector_of(held)}
         if self._recipe is Recipe.HNSW:
-            return library.SearchParametersHNSW(efSearch=max(k, further * self._parameters["ef_search"]), **chosen)
-        lists = faiss.downcast_index(self._index.base_index).nlist
-        probed = library.SearchParametersIVF(nprobe=min(lists, further * self._parameters["nprobe"]), **chosen)
-        return library.IndexRefineSearchParameters(
+            return _FAISS.SearchParametersHNSW(efSearch=max(k, further * self._parameters["ef_search"]), **chosen)
+        lists = _FAISS.downcast_index(self._index.base_index).nlist
+        probed = _FAISS.SearchParametersIVF(nprobe=min(lists, further * self._parameters["nprobe"]), **chosen)
+        return _FAISS.IndexRefineSearchParameters(
             k_factor=float(self._parameters["k_factor"]), base_index_params=probed
         )
 
@@ -151,8 +167,17 @@ def parameter_names(recipe: Recipe) -> set[str]:
     return {"ef_search"} if recipe is Recipe.HNSW else {"nprobe", "k_factor"}
 
 
+@functools.cache
+def misdeeds_of(recipe: Recipe) -> frozenset[Misdeed]:
+    """What this build of FAISS does wrong with an index by this recipe; found out once a process."""
+    return frozenset(misdeeds(lambda rows: _tiny(recipe, rows)))
+
+
 def probe_approximate(index: FaissApproximateIndex) -> None:
-    """Most stored vectors find themselves, or whatever is as near. Raises `GenerationCorrupt`."""
+    """FAISS does what it is told, and most stored vectors find themselves. Raises `GenerationCorrupt`."""
+    wrong = sorted(misdeeds_of(index.recipe))
+    if wrong:
+        raise GenerationCorrupt(f"FAISS {FAISS_VERSION}, as {index.recipe}, {' and '.join(wrong)}")
     step = max(1, len(index.numbers) // _PROBED)
     numbers = index.numbers[::step]
     vectors = index.vectors_of(numbers)
@@ -165,9 +190,15 @@ def probe_approximate(index: FaissApproximateIndex) -> None:
         raise GenerationCorrupt(f"only {share:.0%} of the probed vectors find themselves, {PROBE_FLOOR:.0%} must")
 
 
-def _furthest(recipe: Recipe) -> int:
-    """How many times as far as was tuned it may look before everything is compared."""
-    return 16 if recipe is Recipe.HNSW else 64
+def _tiny(recipe: Recipe, rows: Vectors) -> Asked:
+    """Of a few rows, learned from more than a few."""
+    sample = np.random.default_rng(0).normal(size=(_TINY_SAMPLE, rows.shape[1])).astype(np.float32)
+    sample /= np.linalg.norm(sample, axis=1, keepdims=True)
+    plan = Plan(recipe=recipe, dimension=rows.shape[1], lists=2, index_bytes=0, building_bytes=0, reason="")
+    builder = ApproximateBuilder(plan, sample)
+    builder.add(VectorBatch(numbers=np.arange(len(rows), dtype=np.int64), vectors=rows))
+    every = {"ef_search": _TINY_SAMPLE} if recipe is Recipe.HNSW else {"nprobe": plan.lists, "k_factor": 4}
+    return builder.finished(every).asked
 
 
 def _factory(plan: Plan, dimension: int) -> str:

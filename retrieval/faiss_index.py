@@ -20,6 +20,7 @@ from retrieval.store import VectorBatch
 from retrieval.vector_index import Hits
 
 FAISS_VERSION: Final = str(faiss.__version__)
+_FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
 _BLOCK_BYTES: Final = 1 << 20  # bytes; the unit in which an index is written and read
 _PROBE_TOLERANCE: Final = 1e-3  # similarity; far more than rounding, far less than a wrong vector
 _TIES_AHEAD: Final = 16  # hits; how far beyond k to look for vectors as near as the k-th
@@ -68,12 +69,12 @@ class FaissFlatIndex:
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
         held = np.ones(len(self._numbers), dtype=np.bool_) if allowed is None else np.isin(self._numbers, allowed)
         count = int(held.sum())
-        chosen = None if allowed is None else told(held)
+        told = None if allowed is None else _FAISS.SearchParameters(sel=selector_of(held))
         fetched = min(k + _TIES_AHEAD, count)
         while True:
             if fetched == 0 or k <= 0:
                 return Hits(numbers=np.empty(0, dtype=np.int64), similarities=np.empty(0, dtype=np.float32))
-            similarities, positions = self._index.search(row, fetched, params=chosen)
+            similarities, positions = self._index.search(row, fetched, params=told)
             similarities, positions = similarities[0], positions[0]
             # FAISS may drop any of several equal hits at the end of its list; then the list must be longer.
             if fetched == count or similarities[k - 1] > similarities[-1]:
@@ -115,10 +116,9 @@ def index_of(source: BinaryIO, count: int) -> Any:
     return index
 
 
-def told(held: NDArray[np.bool_]) -> Any:
-    """Parameters of a search by which only these positions may answer."""
-    library: Any = faiss  # its stubs know the constructors of C++, not those of Python
-    return library.SearchParameters(sel=library.IDSelectorBitmap(np.packbits(held, bitorder="little")))
+def selector_of(held: NDArray[np.bool_]) -> Any:
+    """By which only these positions may answer."""
+    return _FAISS.IDSelectorBitmap(np.packbits(held, bitorder="little"))
 
 
 def probe(index: FaissFlatIndex, *, count: int = 4) -> None:

@@ -9,37 +9,39 @@
 
 Rule 1: a generation never changes once its folder has its name. Rule 2: the pointer moves last, to something that was
 read back and found right. Rule 3: whatever fails its checks is passed over, visibly, for the one before; with none
-left the collection is served from the store, because a generation is only a cache of it.
+left the collection is served from the store, because a generation is only a cache of it. Which of them are kept, and
+how one goes back to an older one, is told in retrieval/generations.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 
-from retrieval.durable import DISK, Syncer, make_folder, write_errors, write_file
+from retrieval.durable import DISK, FileFacts, Syncer, facts_of, make_folder, write_errors, write_file
 from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import GenerationCorrupt, ModelMismatch
+from retrieval.errors import CollectionBusy, GenerationCorrupt, ModelMismatch
 from retrieval.faiss_approximate import FaissApproximateIndex, probe_approximate
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
-from retrieval.index_building import IndexFacts, IndexWish, built_index
+from retrieval.index_building import IndexFacts, IndexWish, built_index, planned
 from retrieval.layout import CollectionFolder
-from retrieval.recipes import RECALL_TARGET, Recipe
+from retrieval.recipes import Plan, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
+from retrieval.writer_lock import pointing
 
 FORMAT: Final = 2
 FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and its manifest did not say so
-GENERATIONS_KEPT: Final = 2  # the one that serves, and the one to fall back to
 METRIC: Final = "inner product"  # of unit vectors, which is their cosine
 
 _VECTORS: Final = "vectors.faiss"
@@ -48,14 +50,9 @@ _MANIFEST: Final = "manifest.json"
 _MANIFEST_SUM: Final = "manifest.sha256"
 _NAME: Final = re.compile(r"g(\d{6,})")
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
+_RATE_SECONDS_MIN: Final = 3_600.0
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileFacts:
-    """What a file of a generation must be."""
-
-    bytes: int
-    sha256: str
+PublishedIndex: TypeAlias = FaissFlatIndex | FaissApproximateIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +76,7 @@ class Generation:
     """An open generation."""
 
     manifest: Manifest
-    index: FaissFlatIndex | FaissApproximateIndex
+    index: PublishedIndex
     fallback_from: str | None = None  # what should have been opened, and why it was not
 
     @property
@@ -105,17 +102,21 @@ def publish(
     wish: IndexWish = IndexWish(),  # noqa: B008  it never changes
     syncer: Syncer = DISK,
 ) -> Manifest:
-    """Builds an index of the snapshot and makes it the current generation. The caller holds the collection's lock.
-    Raises `MemoryTooSmall` before anything is built.
+    """Builds an index of the snapshot and makes it the current generation. One caller at a time builds.
 
-    Killed at any moment it leaves the previous generation current, and at worst a folder that the next call removes.
+    Writers go on meanwhile: what is newer than the snapshot is found beside its generation, and what was removed is
+    passed over there. Killed at any moment it leaves the previous generation current, and at worst a folder that the
+    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; and
+    `MemoryTooSmall`, before anything is built.
     """
+    plan = planned(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
     _remove_unfinished(folder)
-    name = f"g{max(map(_ordinal, _names(folder)), default=0) + 1:06d}"
+    before = current_name(folder)
+    name = f"g{max(map(ordinal, names(folder)), default=0) + 1:06d}"
     beside = folder.generations / f"{name}.tmp"
     make_folder(beside, syncer=syncer)
-    count, files, facts = _write_index(beside, snapshot, identity.dimension, wish)
+    count, files, facts = _write_index(beside, snapshot, plan, wish)
     manifest = Manifest(
         name=name,
         format=FORMAT,
@@ -136,9 +137,20 @@ def publish(
     with write_errors(folder.generations):
         beside.rename(folder.generations / name)
     syncer.sync(folder.generations)
-    write_file(folder.current, f"{name}\n".encode("ascii"), syncer=syncer)
-    _remove_old(folder)
+    with pointing(folder):
+        if current_name(folder) != before or not (folder.generations / name).is_dir():
+            raise CollectionBusy(f"{folder.path.name} was rolled back or removed while {name} was built")
+        point(folder, name, syncer=syncer)
     return manifest
+
+
+def point(folder: CollectionFolder, name: str, *, syncer: Syncer = DISK) -> None:
+    """Makes this generation the current one; the caller holds the pointer. The one before is marked as retired now."""
+    retired = current_name(folder)
+    if retired is not None and (folder.generations / retired).is_dir():
+        with write_errors(folder.generations):
+            os.utime(folder.generations / retired)  # first, so that nobody counts its rest from an earlier moment
+    write_file(folder.current, f"{name}\n".encode("ascii"), syncer=syncer)
 
 
 def current_name(folder: CollectionFolder) -> str | None:
@@ -170,7 +182,7 @@ def open_newest(folder: CollectionFolder, identity: EmbedderIdentity) -> Generat
 
 def _newest_whole(folder: CollectionFolder, wanted: str | None) -> tuple[Generation | None, list[str]]:
     """The first generation that passes its checks, and what was wrong with those before it."""
-    faults = [] if wanted or not _names(folder) else ["the pointer to the current generation is damaged"]
+    faults = [] if wanted or not names(folder) else ["the pointer to the current generation is damaged"]
     for name in _names_to_try(folder, wanted):
         try:
             manifest, index = _open(folder.generations / name)
@@ -185,19 +197,31 @@ def verify(folder: CollectionFolder) -> list[GenerationCheck]:
     """Every generation that is there, newest first, with every checksum and count compared."""
     current = current_name(folder)
     checks = []
-    for name in _names(folder):
-        manifest, fault = None, None
-        try:
-            manifest, _ = _open(folder.generations / name)
-        except GenerationCorrupt as corrupt:
-            fault = corrupt.detail
+    for name in names(folder):
+        manifest, fault = examined(folder, name)
         checks.append(GenerationCheck(name=name, current=name == current, manifest=manifest, fault=fault))
     if current is not None and current not in {check.name for check in checks}:
         checks.insert(0, GenerationCheck(name=current, current=True, manifest=None, fault="its folder is missing"))
     return checks
 
 
-def _open(path: Path) -> tuple[Manifest, FaissFlatIndex | FaissApproximateIndex]:
+def examined(folder: CollectionFolder, name: str, *, thorough: bool = True) -> tuple[Manifest | None, str | None]:
+    """What a generation says it is, and what is wrong with it. Unless `thorough`, files are counted but not read."""
+    path = folder.generations / name
+    try:
+        if thorough:
+            return _open(path)[0], None
+        manifest = _read_manifest(path)
+        for file, facts in manifest.files.items():
+            found = _size(path / file)
+            if found != facts.bytes:
+                return manifest, f"{file} has {found} bytes, expected {facts.bytes}"
+    except GenerationCorrupt as corrupt:
+        return None, corrupt.detail
+    return manifest, None
+
+
+def _open(path: Path) -> tuple[Manifest, PublishedIndex]:
     """Raises `GenerationCorrupt` unless everything in the folder is what its manifest says."""
     manifest = _read_manifest(path)
     if manifest.name != path.name.removesuffix(".tmp"):
@@ -211,19 +235,34 @@ def _open(path: Path) -> tuple[Manifest, FaissFlatIndex | FaissApproximateIndex]
         index = _read_index(source, numbers, manifest.index)
     if len(numbers) != manifest.count or index.dimension != manifest.embedder.dimension:
         raise GenerationCorrupt(f"{len(numbers)} vectors of {index.dimension} dimensions are not what was published")
-    if isinstance(index, FaissFlatIndex):
-        probe(index)
-    else:
-        probe_approximate(index)
     return manifest, index
 
 
-def _read_index(
-    source: BinaryIO, numbers: ChunkNumbers, facts: IndexFacts
-) -> FaissFlatIndex | FaissApproximateIndex:
+def _read_index(source: BinaryIO, numbers: ChunkNumbers, facts: IndexFacts) -> PublishedIndex:
     if facts.recipe is Recipe.EXACT:
-        return FaissFlatIndex.read(source, numbers)
-    return FaissApproximateIndex.read(source, numbers, facts.recipe, facts.parameters)
+        flat = FaissFlatIndex.read(source, numbers)
+        probe(flat)
+        return flat
+    approximate = FaissApproximateIndex.read(source, numbers, facts.recipe, facts.parameters)
+    probe_approximate(approximate)
+    return approximate
+
+
+def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> float:
+    """New chunks since the current generation was built; 0 where there is none to count from.
+
+    Over an hour at least: a corpus that is loaded at one go is written fast once, not all the time.
+    """
+    name = current_name(folder)
+    try:
+        manifest = _read_manifest(folder.generations / name) if name else None
+        numbers = np.fromfile(folder.generations / name / _NUMBERS, dtype="<i8") if name else np.empty(0)
+    except (GenerationCorrupt, OSError):
+        return 0.0
+    if manifest is None or not len(numbers):
+        return 0.0
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(manifest.built_at)).total_seconds()
+    return snapshot.count(after=int(numbers[-1])) / max(_RATE_SECONDS_MIN, seconds)
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:
@@ -244,7 +283,7 @@ def _read_manifest(path: Path) -> Manifest:
     fields: dict[str, Any] = json.loads(content)
     if fields.get("format") == FORMAT_WITHOUT_RECIPE:
         said = "it was built before there were others"
-        fields["index"] = {"recipe": "exact", "reason": said, "recall_target": RECALL_TARGET, "recall": 1.0}
+        fields["index"] = {"recipe": "exact", "reason": said, "recall_target": 1.0, "recall": 1.0}
     elif fields.get("format") != FORMAT:
         raise GenerationCorrupt(f"format {fields.get('format')} is not known to this version of winnow")
     fields["embedder"] = EmbedderIdentity(**fields["embedder"])
@@ -264,10 +303,10 @@ def _hex(content: bytes) -> bytes:
 
 
 def _write_index(
-    path: Path, snapshot: StoreSnapshot, dimension: int, wish: IndexWish
+    path: Path, snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
 ) -> tuple[int, dict[str, FileFacts], IndexFacts]:
-    """How many vectors, the files that hold them, and by which recipe. The index is out of memory again when this returns."""
-    index, facts = built_index(snapshot, dimension, wish)
+    """How many vectors, their files, and what they were built by. The index is out of memory when this returns."""
+    index, facts = built_index(snapshot, plan, wish)
     numbers = index.numbers.astype("<i8").tobytes()
     files = {
         _VECTORS: _write_hashed(path / _VECTORS, index.write),
@@ -293,11 +332,16 @@ def _write_hashed(path: Path, write: Callable[[Callable[[bytes], object]], objec
     return FileFacts(bytes=size, sha256=digest.hexdigest())
 
 
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error
+
+
 def _facts(path: Path) -> FileFacts:
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256")
-            return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
+        return facts_of(path)
     except OSError as error:
         raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error
 
@@ -319,21 +363,22 @@ def _require_identity(manifest: Manifest, identity: EmbedderIdentity) -> None:
         )
 
 
-def _names(folder: CollectionFolder) -> list[str]:
+def names(folder: CollectionFolder) -> list[str]:
     """Generations that have their final name, newest first."""
     if not folder.generations.is_dir():
         return []
-    names = [path.name for path in folder.generations.iterdir() if _NAME.fullmatch(path.name)]
-    return sorted(names, key=_ordinal, reverse=True)
+    found = [path.name for path in folder.generations.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(found, key=ordinal, reverse=True)
 
 
 def _names_to_try(folder: CollectionFolder, wanted: str | None) -> list[str]:
     """The current one, then those before it. One that is newer than the pointer was never acknowledged."""
-    older = [name for name in _names(folder) if wanted is None or _ordinal(name) < _ordinal(wanted)]
+    older = [name for name in names(folder) if wanted is None or ordinal(name) < ordinal(wanted)]
     return older if wanted is None else [wanted, *older]
 
 
-def _ordinal(name: str) -> int:
+def ordinal(name: str) -> int:
+    """Names count up, and none is used twice."""
     return int(name[1:])
 
 
@@ -342,9 +387,3 @@ def _remove_unfinished(folder: CollectionFolder) -> None:
     with write_errors(folder.generations):
         for path in folder.generations.glob("g*.tmp"):
             shutil.rmtree(path)
-
-
-def _remove_old(folder: CollectionFolder) -> None:
-    with write_errors(folder.generations):
-        for name in _names(folder)[GENERATIONS_KEPT:]:
-            shutil.rmtree(folder.generations / name)

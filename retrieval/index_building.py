@@ -10,12 +10,12 @@ nothing. The truth is an exact search over the snapshot's own vectors, batch by 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 
-from retrieval.errors import InvalidRequest
+from retrieval.errors import InvalidRequest, MemoryTooSmall
 from retrieval.faiss_approximate import ApproximateBuilder, FaissApproximateIndex
 from retrieval.faiss_index import FaissFlatIndex
 from retrieval.machine_memory import available_bytes
@@ -28,6 +28,7 @@ RECALL_AT: Final = 100  # candidates; what the large rerankers are given
 BUILDABLE: Final = (Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ)
 _QUERIES: Final = 256  # half of them choose, half of them measure
 _TURN: Final = 0.8  # cosine between a query and the stored vector that it was made of
+_RECALL_SLACK: Final = 0.005  # by which the two halves of the queries may differ
 _SEED: Final = 20261125
 _EF_SEARCH: Final = (100, 128, 160, 200, 256, 320, 400, 512, 768, 1_024, 2_048, 4_096)
 _NPROBE: Final = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1_024, 2_048, 4_096)
@@ -57,22 +58,36 @@ class IndexFacts:
     parameters: dict[str, int] = field(default_factory=dict)  # of a search
 
 
-def built_index(
-    snapshot: StoreSnapshot, dimension: int, wish: IndexWish
-) -> tuple[FaissFlatIndex | FaissApproximateIndex, IndexFacts]:
-    """Memory is planned before anything is built. Raises `MemoryTooSmall`."""
+def planned(snapshot: StoreSnapshot, dimension: int, wish: IndexWish, *, writes_per_second: float = 0.0) -> Plan:
+    """What would be built of the snapshot on this machine now. Raises `MemoryTooSmall`."""
     conditions = Conditions(
         count=snapshot.count(),
         dimension=dimension,
         memory_bytes=available_bytes(),
         recall_target=wish.recall_target,
+        writes_per_second=writes_per_second,
     )
-    plan = chosen(conditions, wanted=wish.recipe)
+    return chosen(conditions, wanted=wish.recipe)
+
+
+def built_index(
+    snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
+) -> tuple[FaissFlatIndex | FaissApproximateIndex, IndexFacts]:
+    """What was planned of this snapshot; exact after all where nothing was set, and the target is out of reach."""
     if plan.recipe is Recipe.EXACT:
-        index = FaissFlatIndex.build(snapshot.vectors(), dimension=dimension)
-        facts = IndexFacts(recipe=plan.recipe, reason=plan.reason, recall_target=wish.recall_target, recall=1.0)
+        return _exact(snapshot, plan, wish)
+    index, facts = _approximate(snapshot, plan, wish)
+    if wish.recipe is not None or facts.recall >= wish.recall_target - _RECALL_SLACK:
         return index, facts
-    return _approximate(snapshot, plan, wish)
+    try:
+        exact = planned(snapshot, plan.dimension, replace(wish, recipe=Recipe.EXACT))
+    except MemoryTooSmall:
+        return index, facts
+    del index
+    why = (
+        f"{plan.reason}; but {plan.recipe} finds {facts.recall:.3f} of the nearest, and {wish.recall_target} is wanted"
+    )
+    return _exact(snapshot, replace(exact, reason=why), wish)
 
 
 def recall_of(index: VectorIndex, queries: Vectors, truth: list[ChunkNumbers]) -> float:
@@ -118,6 +133,11 @@ def sample_of(snapshot: StoreSnapshot) -> Vectors:
     return np.concatenate(kept)
 
 
+def _exact(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissFlatIndex, IndexFacts]:
+    index = FaissFlatIndex.build(snapshot.vectors(), dimension=plan.dimension)
+    return index, IndexFacts(recipe=plan.recipe, reason=plan.reason, recall_target=wish.recall_target, recall=1.0)
+
+
 def _approximate(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissApproximateIndex, IndexFacts]:
     sample = sample_of(snapshot)
     builder = ApproximateBuilder(plan, sample)
@@ -127,13 +147,7 @@ def _approximate(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[
         builder.add(batch)
     truth = nearest_of(snapshot, queries, min(RECALL_AT, snapshot.count()))
     half = _QUERIES // 2
-    parameters = {}
-    index = builder.finished(parameters)
-    for parameters in _ladder(plan):
-        index = index.with_parameters(parameters)
-        if recall_of(index, queries[:half], truth[:half]) >= wish.recall_target:
-            break
-    index, parameters = _less_refined(index, parameters, queries[:half], truth[:half], wish.recall_target)
+    index, parameters = _tuned(builder, plan, queries[:half], truth[:half], wish.recall_target)
     facts = IndexFacts(
         recipe=plan.recipe,
         reason=plan.reason,
@@ -142,6 +156,19 @@ def _approximate(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[
         parameters=parameters,
     )
     return index, facts
+
+
+def _tuned(
+    builder: ApproximateBuilder, plan: Plan, queries: Vectors, truth: list[ChunkNumbers], target: float
+) -> tuple[FaissApproximateIndex, dict[str, int]]:
+    """With the cheapest parameters that reach the target, or with the most thorough."""
+    first, *further = _ladder(plan)
+    index, parameters = builder.finished(first), first
+    for each in further:
+        if recall_of(index, queries, truth) >= target:
+            break
+        index, parameters = index.with_parameters(each), each
+    return _less_refined(index, parameters, queries, truth, target)
 
 
 def _ladder(plan: Plan) -> Iterator[dict[str, int]]:

@@ -1,9 +1,10 @@
 """Is what the store holds what was written? Reads everything.
 
-Lance has no checksums of its own: a bit that flipped on the disk is another letter, or another vector. Texts, titles,
-URLs and metadata are compared with the content hash that was stored beside them; attributes with the metadata that they
-were made of; vectors with those of a generation,
-which has checksums. Of a vector that is newer it can only be said that it is still of length 1.
+Lance has no checksums of its own: a bit that flipped on the disk is another letter, or another vector. The sums of
+whole files (retrieval/store_sums.py) tell which file it was; here it is told what a reader would see of it, and what
+was wrong before there were sums. Texts, titles, URLs and metadata are compared with the content hash that was stored
+beside them; attributes with the metadata that they were made of; vectors with those of a generation, which has
+checksums. Of a vector that is newer it can only be said that it is still of length 1.
 """
 
 from __future__ import annotations
@@ -47,10 +48,8 @@ def _differences(batch: VectorBatch, generation: VectorIndex) -> Iterator[str]:
     """An approximate index keeps vectors in one byte for each number, and can only tell that one is another's."""
     _, here, _ = np.intersect1d(batch.numbers, generation.numbers, assume_unique=True, return_indices=True)
     mine, kept = batch.vectors[here], generation.vectors_of(batch.numbers[here])
-    if generation.is_exact:
-        equal = (mine == kept).all(axis=1)
-    else:
-        equal = np.einsum("ij,ij->i", mine, kept) >= 1.0 - _ROUNDED
+    near = np.einsum("ij,ij->i", mine, kept) >= 1.0 - _ROUNDED
+    equal = (mine == kept).all(axis=1) if generation.is_exact else near
     for number in batch.numbers[here][~equal]:
         yield f"the vector of chunk {number} is not the one that its generation was built from"
 

@@ -70,9 +70,12 @@ class KnownVectors:
             raise EmbedderUnavailable(f"{client.url} is not used: {cause}")
 
     def _seen_in(self, facts: ServerFacts) -> str | None:
-        """Not the route that is asked for vectors: other kinds of model have that one too."""
+        """Not the route that is asked for vectors: other kinds of model have that one too.
+
+        Our own front has that one only.
+        """
         return (
-            without_route(facts, wanted="/v1/embeddings", instead="/classify", flags=EMBEDDER_FLAGS)
+            without_route(facts, wanted="/v1/embeddings", instead="/classify", flags=EMBEDDER_FLAGS, general="/pooling")
             or another_model(facts, self._folder)
             or too_short(facts, self._folder, tokens_max=self._tokens_max)
         )

@@ -47,10 +47,11 @@ def differing(schema: pa.Schema, read: Callable[[str], Any]) -> NDArray[np.bool_
     return mask
 
 
-def upgrade(dataset: Any) -> None:
+def upgrade(dataset: Any, *, written: Callable[[], None]) -> None:
     """Makes columns of what the metadata of every row says, in a dataset of the format before.
 
-    Interrupted, it begins again: until the format is changed, which comes last, nobody reads what it has added.
+    Interrupted, it begins again: until the format is changed, which comes last, nobody reads what it has added. Before
+    that `written` brings it to the disk, and refuses what Lance has cut short.
     """
     begun = [each.column for each in known_attributes(dataset.schema)]
     if begun:
@@ -59,6 +60,7 @@ def upgrade(dataset: Any) -> None:
     table = attribute_table(metadata.to_pylist())
     if table.num_columns and table.num_rows:
         dataset.add_columns(table.to_reader())
+        written()
     dataset.update_schema_metadata(_text(upgraded(dataset.schema.metadata)), replace=True)
 
 

@@ -10,16 +10,16 @@ from typing import Final
 from retrieval.durable import write_errors
 from retrieval.errors import StoreCorrupt, WriteFailed
 
-_FOREIGN: Final = (OSError, ValueError, RuntimeError)  # what lance raises; pyarrow's errors are ValueErrors too
+FOREIGN: Final = (OSError, ValueError, RuntimeError)  # what lance raises; pyarrow's errors are ValueErrors too
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """What cannot be read is corrupt."""
     try:
-        with _panics():
+        with panics():
             yield
-    except _FOREIGN as error:
+    except FOREIGN as error:
         raise StoreCorrupt(f"{path}: {error}") from error
 
 
@@ -28,14 +28,14 @@ def committing(path: Path) -> Iterator[None]:
     """What cannot be written has failed."""
     with write_errors(path):
         try:
-            with _panics():
+            with panics():
                 yield
         except (ValueError, RuntimeError) as error:
             raise WriteFailed(f"{path}: {error}") from error
 
 
 @contextmanager
-def _panics() -> Iterator[None]:
+def panics() -> Iterator[None]:
     """A panic of the Rust code, which damaged files can cause, is no Exception to Python: it would end the process."""
     try:
         yield

@@ -7,10 +7,10 @@ here, so that a value from outside stays a value.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import lance
 import numpy as np
@@ -19,14 +19,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.attribute_masks import AttributeColumns, described, mask_of
-from retrieval.chunk_rows import CHUNK_COLUMNS, chunk_of, document_of
-from retrieval.errors import DocumentNotFound, StoreCorrupt
+from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of
+from retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from retrieval.filters import Filter
 from retrieval.lance_attributes import columns_of, differing
 from retrieval.lance_errors import reading
+from retrieval.lance_words import is_indexed, matches
 from retrieval.live_numbers import Flags
-from retrieval.records import Chunk, ChunkNumbers, Document, is_text
-from retrieval.store import VectorBatch
+from retrieval.records import Chunk, ChunkNumbers, Document, Piece, is_text
+from retrieval.store import LexicalHits, VectorBatch
 from retrieval.stored_rows import (
     Addresses,
     FragmentFiles,
@@ -37,6 +38,8 @@ from retrieval.stored_rows import (
     offsets_of,
     runs_of,
 )
+
+Made = TypeVar("Made")
 
 VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit in which memory is bounded
 
@@ -89,14 +92,13 @@ class LanceSnapshot:
                     yield VectorBatch(numbers=numbers[newer:], vectors=vectors[newer:])
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
-        addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
-        live = addresses[addresses >= 0]
-        if not len(live):
-            return []
-        unique, inverse = np.unique(live, return_inverse=True)  # one read for a number that is asked for twice
-        with reading(self._path):
-            rows = [chunk_of(row) for row in self._take(unique, CHUNK_COLUMNS).to_pylist()]
-        return [rows[position] for position in inverse]
+        return self._each(numbers, CHUNK_COLUMNS, chunk_of)
+
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        return self._each(numbers, PIECE_COLUMNS, lambda row: Piece(**row))
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        return self._each(numbers, ["document_id"], lambda row: str(row["document_id"]))
 
     def document(self, document_id: str) -> Document:
         if not is_text(document_id):
@@ -130,10 +132,24 @@ class LanceSnapshot:
     def attributes(self) -> Mapping[str, str]:
         return described(self._attributes.known)
 
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        with reading(self._path):
+            if not is_indexed(self.dataset):
+                raise WordsNotIndexed(
+                    f"{self._path.parent.name} has no full-text index; index any corpus into it again"
+                )
+            return matches(self.dataset, text, k, live=self.alive, allowed=allowed)
+
     def misfiled(self) -> list[str]:
         with reading(self._path):
             wrong = np.flatnonzero(differing(self.dataset.schema, self._column))
             return list(dict.fromkeys(self._column("document_id").take(pa.array(wrong)).to_pylist()))
+
+    def files(self) -> list[str]:
+        """All that it is made of, relative to the store's folder; they stay as they are for as long as it is held."""
+        with reading(self._path):
+            tracked = self.dataset.tracked_files(min_version=self.version).read_all().to_pylist()
+        return sorted({row["path"] for row in tracked if row["version"] == self.version})
 
     def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.uint32]]:
         """The rows of these documents: by fragment, their offsets within it. What a delete is made of."""
@@ -169,6 +185,17 @@ class LanceSnapshot:
         """In the order of the numbers."""
         with reading(self._path):
             return self.dataset.to_table(columns=[name], scan_in_order=True)[name]
+
+    def _each(self, numbers: Sequence[int], columns: list[str], made: Callable[[dict[str, Any]], Made]) -> list[Made]:
+        """What is `made` of the rows of these numbers, in the order asked for; what is not live is left out."""
+        addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
+        live = addresses[addresses >= 0]
+        if not len(live):
+            return []
+        unique, inverse = np.unique(live, return_inverse=True)  # one read for a number that is asked for twice
+        with reading(self._path):
+            rows = [made(row) for row in self._take(unique, columns).to_pylist()]
+        return [rows[position] for position in inverse]
 
     def _take(self, addresses: Addresses, columns: list[str]) -> Any:
         """In the order of `addresses`."""

@@ -13,8 +13,11 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -36,24 +39,27 @@ from retrieval.chunk_rows import (
     table_of,
 )
 from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder
+from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
+from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
-from retrieval.limits import TIMEOUT_MS_MAX
+from retrieval.lance_words import change, empty_segments, is_indexed, segments_covering, segments_of, uncovered
 from retrieval.records import EmbeddedDocument
+from retrieval.store_sums import StoreSums, require_newest
 
 FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
 TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a few ms
 SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
 SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
-SUPERSEDED_KEPT: Final = timedelta(milliseconds=2 * TIMEOUT_MS_MAX)  # no answer still reads a version as old as that
+UNINDEXED_ROWS_MAX: Final = 4_096  # rows whose words are in no segment; each costs a search by words 30 us
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 
-_NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
-_LATEST_HINT: Final = "latest_version_hint.json"  # the one file that Lance rewrites in place
+NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
 _VERSIONS: Final = "_versions"
-_MANIFEST_END: Final = b"LANC"
+
+_EVER: Final = timedelta(days=36_500)
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +71,9 @@ class LanceStore:
         self._path = path
         self._dimension = dimension
         self._syncer = StrictSyncer(syncer)
-        self._numbers = ChunkNumberSequence(path / _NEXT_NUMBER, syncer=self._syncer)
-        self._tree = SyncedTree(path, rewritten=frozenset({_LATEST_HINT}), syncer=self._syncer)
+        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer)
+        self._sums = StoreSums(path, syncer=self._syncer)
+        self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
         self._newest = LanceSnapshot(dataset, path)
         self._cleaned_at: int | None = None  # the version at which it was last cleaned up
         self._writing = threading.Lock()
@@ -75,7 +82,7 @@ class LanceStore:
     @classmethod
     def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
         """An empty store. What an interrupted `create` left is completed; a store that is there is opened."""
-        numbers = path / _NEXT_NUMBER
+        numbers = path / NEXT_NUMBER
         if numbers.exists():  # it is written last
             return cls.open(path, dimension=dimension, syncer=syncer)
         make_folder(path, syncer=syncer)
@@ -83,6 +90,7 @@ class LanceStore:
             with committing(path):
                 lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
         SyncedTree(path, syncer=syncer).sync()
+        cls.open(path, dimension=dimension, syncer=syncer).index_words()
         ChunkNumberSequence(numbers, syncer=syncer).start()
         return cls.open(path, dimension=dimension, syncer=syncer)
 
@@ -110,10 +118,12 @@ class LanceStore:
         count = sum(len(embedded.spans) for embedded in documents)
         with self._writing:
             self._syncer.require_sound()
+            self._sums.begin()
             self._clean_up()
             self._compact()
+            self._index_words(rows_min=UNINDEXED_ROWS_MAX)
             if not has_attributes(self.snapshot().dataset.schema):
-                self._alter(upgrade)
+                self._alter(partial(upgrade, written=self._tree.sync))
             rows = table_of(
                 documents,
                 first_number=self._numbers.take(count),
@@ -128,6 +138,7 @@ class LanceStore:
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._writing:
             self._syncer.require_sound()
+            self._sums.begin()
             self._clean_up()  # but no compaction: it needs room, and a delete may be there to make some
             base = self.snapshot()
             gone = base.rows_of(document_ids)
@@ -136,13 +147,55 @@ class LanceStore:
             self._commit(base, None, gone)
             return base.counts()[0] - self.snapshot().counts()[0]
 
-    def _alter(self, change: Callable[[lance.LanceDataset], None]) -> None:
-        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+    def index_words(self) -> None:
+        with self._writing:
+            self._syncer.require_sound()
+            self._sums.begin()
+            if not is_indexed(self.snapshot().dataset):
+                self._commit_words(lambda dataset: change(empty_segments(dataset)))
+            self._index_words()
+            self._sums.write()
+
+    def _index_words(self, *, rows_min: int = 1) -> None:
+        """Covers what no segment covers, once that is so many rows. A store that was made without words stays so here:
+        making them of all its texts takes a minute for a million, which is no part of a write.
+        """
+        base = self.snapshot()
+        if not is_indexed(base.dataset):
+            return
+        fragments = uncovered(base.dataset)
+        if sum(fragment.physical_rows for fragment in fragments) >= rows_min:
+            self._commit_words(lambda dataset: change(segments_of(dataset, fragments)))
+
+    def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         base = self.snapshot()
         with committing(self._path):
-            dataset = base.dataset.checkout_version(base.version)  # its own: a change moves the one it is given
-            change(dataset)
+            operation = made(base.dataset)
         self._tree.sync()
+        with committing(self._path):
+            lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
+        self._tree.sync()
+
+    def _alter(self, altered: Callable[[lance.LanceDataset], None]) -> None:
+        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+        with committing(self._path):
+            altered(self._own())
+        self._tree.sync()
+
+    def holding(self) -> AbstractContextManager[None]:
+        return holding(self._path)
+
+    def clean_up(self) -> int:
+        with self._writing:
+            base = self.snapshot()
+            removed = self._remove_old_versions(base)
+            with committing(self._path):  # nothing is that old: what goes are the files that no version ever named
+                stats = base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True)
+            for torn in (self._path / _VERSIONS).glob("*.torn"):
+                removed += torn.stat().st_size
+                torn.unlink()
+            self._sums.prune()
+            return removed + int(stats.bytes_removed)
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """One commit: `rows` come in, `gone` go out."""
@@ -158,6 +211,7 @@ class LanceStore:
         with committing(self._path):
             committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
         self._tree.sync()
+        self._sums.write()
         return int(committed.version)
 
     def _compact(self) -> None:
@@ -176,23 +230,36 @@ class LanceStore:
 
     def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
         """Makes neighbours of fewer rows one. Rows keep their order and their numbers: no index and no view notices."""
-        base = self.snapshot()
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
+        copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
+        dropped = segments_covering(self.snapshot().dataset, copied)
+        if dropped:  # their rows are read by searches until they are indexed where they went
+            self._commit_words(lambda _: change(dropped=dropped))
         with committing(self._path):
-            dataset = base.dataset.checkout_version(base.version)  # its own: a compaction moves the one it is given
+            dataset = self._own()
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
         self._tree.sync()
         with committing(self._path):
             Compaction.commit(dataset, joined)
         self._tree.sync()
 
+    def _own(self) -> lance.LanceDataset:
+        """The newest version, for what moves the dataset that it is given to the version that it makes."""
+        base = self.snapshot()
+        return base.dataset.checkout_version(base.version)
+
     def _clean_up(self) -> None:
-        """Removes the files of versions that nobody reads any more."""
+        """Removes the files of versions that nobody reads any more, every so often."""
         base = self.snapshot()
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
-            with committing(self._path):
-                base.dataset.cleanup_old_versions(older_than=SUPERSEDED_KEPT)
+            self._remove_old_versions(base)
+            self._sums.prune()
             self._cleaned_at = base.version
+
+    def _remove_old_versions(self, base: LanceSnapshot) -> int:
+        with nobody_holding(self._path) as may_remove, committing(self._path):
+            old = superseded(_manifests(self._path), now=time.time()) if may_remove else []
+            return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
 
 
 def _manifests(path: Path) -> list[Path]:
@@ -203,11 +270,13 @@ def _manifests(path: Path) -> list[Path]:
 def _set_torn_commit_aside(path: Path) -> None:
     """A power cut may leave a newest manifest without its end. It was never synced, hence never acknowledged.
 
-    Without this the whole store could not be opened for it. A manifest that has its end is Lance's to judge.
+    Without this the whole store could not be opened for it. A manifest that was acknowledged has a checksum: what is
+    wrong with that one is damage, and reported as such. One that has its end is Lance's to judge.
     """
+    require_newest(path)
     with reading(path):
         for manifest in _manifests(path)[:1]:
-            if not manifest.read_bytes().endswith(_MANIFEST_END):
+            if not manifest.read_bytes().endswith(LANCE_END):
                 _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
                 manifest.replace(manifest.with_suffix(".torn"))
 

@@ -7,7 +7,12 @@ ROOT/
     corpus.lance/                         the chunks: the truth
     generations/g000001/                  an index of them: a cache, immutable
     current                               the name of the generation to open
+    rolled-back                           whether somebody chose that one over a newer one
+    current.lock                          held for the moment in which `current` moves
+    fold.lock                             held by the one process that builds a generation
     rejects.jsonl                         records of the last run that could not be taken
+    restoring/                            a collection on its way in: the same files, until they are whole
+    replaced/                             what it took the place of, until that is done
 """
 
 from __future__ import annotations
@@ -42,8 +47,33 @@ class CollectionFolder:
         return self.path / "current"
 
     @property
+    def rolled_back(self) -> Path:
+        return self.path / "rolled-back"
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
+
+    @property
+    def fold_lock(self) -> Path:
+        return self.path / "fold.lock"
+
+    @property
+    def pointer_lock(self) -> Path:
+        return self.path / "current.lock"
+
+    @property
+    def removed(self) -> Path:
+        """Where the folder goes while its files are removed; no collection can have such a name."""
+        return self.path.with_name(f".{self.path.name}.removed")
+
+    @property
+    def restoring(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "restoring")
+
+    @property
+    def replaced(self) -> CollectionFolder:
+        return CollectionFolder(self.path / "replaced")
 
     @property
     def rejects(self) -> Path:
@@ -60,9 +90,13 @@ class Layout:
     def catalog(self) -> Path:
         return self.root / "catalog.sqlite"
 
+    def collections(self, tenant: str) -> Path:
+        """Where the folders of a tenant's collections lie."""
+        return self.root / "collections" / tenant
+
     def collection(self, tenant: str, name: str) -> CollectionFolder:
         """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""
         for segment in (tenant, name):
             if not _SEGMENT.fullmatch(segment):
                 raise InvalidRequest(f"{segment!r} cannot be a name here; names match {COLLECTION_NAME_PATTERN}")
-        return CollectionFolder(self.root / "collections" / tenant / name)
+        return CollectionFolder(self.collections(tenant) / name)

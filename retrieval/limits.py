@@ -7,6 +7,7 @@ from typing import Final
 QUERY_CHARACTERS_MAX: Final = 8_192  # characters; a longer "query" is a document, and would crowd out what is judged
 INSTRUCTION_CHARACTERS_MAX: Final = 4_096  # characters; it is repeated in every prompt
 TOP_K_MAX: Final = 200  # results; more is an export, not an answer
+NEIGHBOURS_MAX: Final = 10  # chunks on either side of a hit; at 256 tokens each, a chapter around it
 CANDIDATES_MAX: Final = 1_000  # candidates; the most that one request may send to stage two
 RERANK_DOCUMENTS_MAX: Final = 1_000  # documents of one POST /v1/rerank; Cohere's clients are advised the same
 RERANK_TOKENS_WAITING_MAX: Final = 250_000  # tokens not yet judged in this process; a minute of two cores
@@ -28,3 +29,4 @@ FILTER_VALUES_MAX: Final = 1_000  # values in all lists of one filter; a longer 
 ATTRIBUTE_KEY_CHARACTERS_MAX: Final = 64  # characters; metadata under a longer key is carried, not filterable
 ATTRIBUTE_TEXT_CHARACTERS_MAX: Final = 512  # characters; a longer text is carried, not filterable
 ATTRIBUTE_COLUMNS_MAX: Final = 256  # columns of one collection; every one costs each write a little
+GENERATIONS_KEPT_MIN: Final = 2  # generations; the one that serves, and the one to fall back to

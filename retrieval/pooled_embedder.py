@@ -58,14 +58,11 @@ class PooledEmbedder:
     def over(cls, states: States, folder: ModelFolder, *, dimension: int | None) -> Self:
         """With the tokenizer and the identity of this folder. Raises `ModelUnusable`, `SettingInvalid`."""
         config = QwenConfig.read(folder.path)
-        wanted = dimension or folder.settings.dimension or config.hidden
-        if not 0 < wanted <= config.hidden:
-            raise SettingInvalid(f"dimension {wanted}; {folder.name} has {config.hidden}")
         return cls(
             states,
             PlainTokenizer.load(folder.path),
             end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
-            identity=EmbedderIdentity(name=folder.name, revision=folder.revision, dimension=wanted),
+            identity=identity_of(folder, config, dimension=dimension),
             tokens_max=config.window(folder.settings.max_tokens),
         )
 
@@ -102,3 +99,11 @@ class PooledEmbedder:
         if not np.isfinite(lengths).all() or (lengths == 0.0).any():
             raise ModelUnusable(f"{self._identity.name} returned a vector that is zero or not finite")
         return np.asarray(kept / lengths, dtype=np.float32)
+
+
+def identity_of(folder: ModelFolder, config: QwenConfig, *, dimension: int | None) -> EmbedderIdentity:
+    """Who embeds, known before the weights are read. Raises `SettingInvalid`."""
+    wanted = dimension or folder.settings.dimension or config.hidden
+    if not 0 < wanted <= config.hidden:
+        raise SettingInvalid(f"dimension {wanted}; {folder.name} has {config.hidden}")
+    return EmbedderIdentity(name=folder.name, revision=folder.revision, dimension=wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from retrieval.allowed_search import Filtered
@@ -12,14 +13,17 @@ from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters import Filter
-from retrieval.records import Candidate, Vectors
+from retrieval.grouping import nearest_of_documents
+from retrieval.hybrid_search import Proposal, proposal
+from retrieval.recall_mode import RecallMode
+from retrieval.records import Candidate
 from retrieval.searchable import Searchable, View
-from retrieval.vector_index import Hits
+from retrieval.store import StoreSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recalled:
-    """The candidates of one query, nearest first, and what finding them took."""
+    """The candidates of one query, best first, and what finding them took."""
 
     candidates: tuple[Candidate, ...]
     generation: str | None  # None: no generation is open, everything was compared from the store
@@ -28,8 +32,13 @@ class Recalled:
     recall_ms: float
     fetch_ms: float
     tokens: int  # computed by the embedder
+    snapshot: StoreSnapshot  # of that version; for what else an answer shows of these documents
     query_remembered: bool = False  # the query's vector was not computed again
     filtered: Filtered | None = None  # how the filter was answered; None where there was none
+    fresh_chunks: int = 0  # that were compared beside the generation
+    fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
+    mode: RecallMode = RecallMode.DENSE
+    lexical_ms: float | None = None  # of `recall_ms`: the search by words; None where there was none
 
 
 class Recall:
@@ -44,26 +53,36 @@ class Recall:
         query: str,
         *,
         width: int,
+        documents: int = 0,
         task: str = DEFAULT_TASK,
         where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
         deadline: Deadline | None = None,
     ) -> Recalled:
-        """The `width` nearest chunks that match the filter, fewer only where the collection has fewer.
+        """The `width` best chunks that match the filter, fewer only where there are fewer.
 
-        Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `DeadlineExceeded`
-        before a stage that would start too late and while a query is embedded, and what the embedder raises. Without a
-        deadline it takes as long as it takes.
+        With `documents` the last of them make room, if need be, so that there are as many different documents.
+
+        Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `WordsNotIndexed`
+        where words are asked for and were never indexed, `DeadlineExceeded` before a stage that would start too late
+        and while a query is embedded, and what the embedder raises. Without a deadline it takes as long as it takes.
         """
         until = deadline or Deadline.never()
         _require_time(until, "embedding")
         began = time.perf_counter()
         embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
-        _require_time(until, "recall")
-        view, hits, filtered = await asyncio.to_thread(self._search, embeddings.vectors[0], width, where)
+        view = await asyncio.to_thread(self._searchable.view)
+        vector = embeddings.vectors[0]
+
+        def nearest(k: int) -> Proposal:
+            _require_time(until, "recall")
+            return proposal(view, vector, query, mode=mode, width=k, where=where)
+
+        found = await asyncio.to_thread(_proposed, nearest, view, width=width, documents=documents)
         recalled = time.perf_counter()
         _require_time(until, "fetching texts")
-        candidates = await asyncio.to_thread(_fetch, view, hits)
+        candidates = await asyncio.to_thread(_fetch, view, found)
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
@@ -73,8 +92,13 @@ class Recall:
             recall_ms=1000.0 * (recalled - embedded),
             fetch_ms=1000.0 * (fetched - recalled),
             tokens=embeddings.tokens,
+            snapshot=view.snapshot,
             query_remembered=embeddings.remembered > 0,
-            filtered=filtered,
+            filtered=found.filtered,
+            fresh_chunks=view.delta_count,
+            fallback_from=view.fallback_from,
+            mode=mode,
+            lexical_ms=found.lexical_ms,
         )
 
     async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:
@@ -85,20 +109,33 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(self, vector: Vectors, width: int, where: Filter | None) -> tuple[View, Hits, Filtered | None]:
-        view = self._searchable.view()
-        if where is None:
-            return view, view.search(vector, width), None
-        return view, *view.search_where(vector, width, where)
+
+def _proposed(nearest: Callable[[int], Proposal], view: View, *, width: int, documents: int) -> Proposal:
+    if not documents:
+        return nearest(width)
+    return nearest_of_documents(
+        nearest,
+        lambda numbers: view.snapshot.document_ids(numbers.tolist()),
+        width=width,
+        documents=documents,
+    )
 
 
-def _fetch(view: View, hits: Hits) -> tuple[Candidate, ...]:
-    """The hits with their texts, from the very version of the store that they were checked against."""
-    chunks = view.snapshot.chunks(hits.numbers.tolist())
-    assert len(chunks) == len(hits.numbers), "a view answers with live chunks only. This is a bug."
+def _fetch(view: View, found: Proposal) -> tuple[Candidate, ...]:
+    """The chunks with their texts, from the very version of the store that they were checked against."""
+    chunks = view.snapshot.chunks(found.numbers.tolist())
+    assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
+    scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()
+    figures = zip(found.similarities.tolist(), found.lexical_scores.tolist(), scores, strict=True)
     return tuple(
-        Candidate(chunk=chunk, recall_rank=rank, similarity=float(similarity))
-        for rank, (chunk, similarity) in enumerate(zip(chunks, hits.similarities, strict=True), start=1)
+        Candidate(
+            chunk=chunk,
+            recall_rank=rank,
+            similarity=similarity,
+            lexical_score=None if math.isnan(lexical_score) else lexical_score,
+            recall_score=score,
+        )
+        for rank, (chunk, (similarity, lexical_score, score)) in enumerate(zip(chunks, figures, strict=True), start=1)
     )
 
 

@@ -5,14 +5,15 @@
     ivf-rabitq   lists of four-bit codes, the best of which are compared again by vectors of one byte for each number
     ivf-pq       the same with codes half as large: the smallest
     gpu-flat     every vector in half precision on a GPU
-    gpu-cagra    a graph on a GPU
+    gpu-cagra    a graph on a GPU, over vectors in half precision
+    gpu-ivf-pq   lists of codes of half a byte for each number on a GPU, refined on the host
 
-A recipe of the last two can be chosen, and cannot be built yet: no GPU index has passed `retrieval.index_probe` here.
+The last three can be chosen, and cannot be built yet: none has been through `retrieval.index_probe` on a GPU.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import isqrt
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 from retrieval.errors import MemoryTooSmall
 
 EXACT_COUNT_MAX: Final = 100_000  # vectors; up to here comparing all of them takes some milliseconds
+GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; of 1,024 dimensions 20 GB, by calculation a few milliseconds
 APPROXIMATE_COUNT_MIN: Final = 1_000  # vectors; below it there is nothing to learn from, and nothing to gain
 EXACT_RECALL: Final = 0.99  # a target above it is not promised by vectors of one byte for each number
 GRAPH_WRITES_MAX: Final = 60  # chunks per second; above it the index is built anew so often that a graph costs too much
@@ -38,6 +40,7 @@ class Recipe(StrEnum):
     IVF_PQ = "ivf-pq"
     GPU_FLAT = "gpu-flat"
     GPU_CAGRA = "gpu-cagra"
+    GPU_IVF_PQ = "gpu-ivf-pq"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Plan:
     """A recipe, and why it was chosen."""
 
     recipe: Recipe
+    dimension: int
     lists: int  # of an inverted file; 0 where there is none
     index_bytes: int
     building_bytes: int
@@ -68,7 +72,7 @@ def chosen(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan:
     if wanted is not None:
         return _wanted(conditions, wanted)
     if conditions.device != "cpu":
-        return _first_that_fits(conditions, [Recipe.GPU_FLAT, Recipe.GPU_CAGRA], "there is a GPU")
+        return _first_that_fits(conditions, _on_gpu(conditions), "there is a GPU")
     if conditions.count <= EXACT_COUNT_MAX:
         return _first_that_fits(
             conditions,
@@ -96,6 +100,7 @@ def index_bytes(recipe: Recipe, *, count: int, dimension: int, lists: int = 0) -
         Recipe.IVF_PQ: dimension + _pq_bytes(dimension) + 12,
         Recipe.GPU_FLAT: 2 * dimension,
         Recipe.GPU_CAGRA: 2 * dimension + 64 * 4,
+        Recipe.GPU_IVF_PQ: dimension // 2 + 8,
     }[recipe]
     return count * (each + 8) + 4 * dimension * lists
 
@@ -103,6 +108,13 @@ def index_bytes(recipe: Recipe, *, count: int, dimension: int, lists: int = 0) -
 def lists_for(count: int) -> int:
     """Four times the square root, as long as each is learned from enough vectors."""
     return max(1, min(4 * isqrt(count), min(count, SAMPLE_MAX) // SAMPLE_PER_LIST))
+
+
+def _on_gpu(conditions: Conditions) -> list[Recipe]:
+    """A GPU reads terabytes in a second: comparing all is quick for far longer than on a CPU."""
+    if conditions.recall_target > EXACT_RECALL or conditions.count < APPROXIMATE_COUNT_MIN:
+        return [Recipe.GPU_FLAT]
+    return [Recipe.GPU_FLAT if conditions.count <= GPU_EXACT_COUNT_MAX else Recipe.GPU_CAGRA, Recipe.GPU_IVF_PQ]
 
 
 def _wanted(conditions: Conditions, wanted: Recipe) -> Plan:
@@ -118,13 +130,7 @@ def _first_that_fits(conditions: Conditions, recipes: list[Recipe], why: str) ->
         if conditions.memory_bytes is None or plan.building_bytes <= conditions.memory_bytes:
             passed = [f"{each.recipe} needs {_megabytes(each.building_bytes)}" for each in plans[: plans.index(plan)]]
             room = [f"{' and '.join(passed)}, {_megabytes(conditions.memory_bytes or 0)} are free"] if passed else []
-            return Plan(
-                recipe=plan.recipe,
-                lists=plan.lists,
-                index_bytes=plan.index_bytes,
-                building_bytes=plan.building_bytes,
-                reason="; ".join([why, *room]),
-            )
+            return replace(plan, reason="; ".join([why, *room]))
     needs = ", ".join(f"{each.recipe} needs {_megabytes(each.building_bytes)}" for each in plans)
     raise MemoryTooSmall(
         f"an index of {conditions.count:,} vectors of {conditions.dimension} dimensions cannot be built in the "
@@ -134,11 +140,12 @@ def _first_that_fits(conditions: Conditions, recipes: list[Recipe], why: str) ->
 
 def _plan(conditions: Conditions, recipe: Recipe) -> Plan:
     count, dimension = conditions.count, conditions.dimension
-    lists = lists_for(count) if recipe in {Recipe.IVF_RABITQ, Recipe.IVF_PQ} else 0
+    lists = lists_for(count) if recipe in {Recipe.IVF_RABITQ, Recipe.IVF_PQ, Recipe.GPU_IVF_PQ} else 0
     size = index_bytes(recipe, count=count, dimension=dimension, lists=lists)
     learned = 0 if recipe is Recipe.EXACT else 2 * 4 * dimension * min(count, SAMPLE_MAX)
     return Plan(
         recipe=recipe,
+        dimension=dimension,
         lists=lists,
         index_bytes=size,
         building_bytes=int(BUILDING_FACTOR * size) + learned,

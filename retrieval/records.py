@@ -91,6 +91,17 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """A chunk without what each chunk repeats of its document: enough to read on around it."""
+
+    number: int
+    document_id: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
     """A document on its way into the store: where it is cut, and one vector for each piece."""
 
@@ -110,5 +121,7 @@ class Candidate:
     """A chunk that recall proposes for judgement."""
 
     chunk: Chunk
-    recall_rank: int  # 1 is nearest
+    recall_rank: int  # 1 is recall's first: the nearest, the best match of words, or the best of both
     similarity: float | None  # cosine in [-1, 1]; None where no first stage ran (POST /v1/rerank)
+    lexical_score: float | None = None  # BM25, no similarity; None where the chunk was not found by its words
+    recall_score: float | None = None  # what recall ordered by where that was not the similarity: BM25, or the fusion

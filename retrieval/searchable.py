@@ -5,18 +5,21 @@
     live         what the store's newest version holds; what is not in it is never answered with
 
 A view joins the three and never changes. Whoever holds one sees one version of everything, however long it takes.
+A commit is cheap to follow, and searches do it; a new generation has to be read and checked first, which may take
+seconds, so that it is opened beside, and the one that serves goes on serving until then.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from retrieval.allowed_search import Filtered, Way, merged, nearest_allowed
 from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionNotReady, GenerationCorrupt
+from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
 from retrieval.filters import Filter
 from retrieval.fresh_index import FreshIndex
 from retrieval.generation import Generation, current_name, open_newest
@@ -25,7 +28,9 @@ from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import Store, StoreSnapshot
 from retrieval.vector_index import Hits, VectorIndex
 
-REFRESH_SECONDS: Final = 1.0  # how old an answer may be that does not know of another process's commit
+REFRESH_SECONDS: Final = 0.5  # between two looks for other processes' commits; looking takes time, and 1 s is promised
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,17 @@ class View:
         """Chunks that are compared outside the generation, and a few that were removed; many are worth publishing."""
         return len(self.delta.numbers)
 
+    @property
+    def unfolded(self) -> int:
+        """How far the generation is behind: chunks beside it, and removed ones in it that every search passes over."""
+        fresh = self.snapshot.count(after=_covered(self.opened))
+        indexed = len(self.opened.index.numbers) if self.opened else 0
+        return fresh + indexed - (self.snapshot.count() - fresh)
+
+    def shows(self, snapshot: StoreSnapshot, opened: Generation | None, fallback_from: str | None) -> bool:
+        """Whether this is the view of these three."""
+        return self.snapshot is snapshot and self.opened is opened and self.fallback_from == fallback_from
+
     def search(self, vector: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         """The `k` nearest live chunks of the collection, as if all were in one index.
 
@@ -65,9 +81,12 @@ class View:
 
     def search_where(self, vector: Vectors, k: int, where: Filter) -> tuple[Hits, Filtered]:
         """The `k` nearest chunks of documents that match, and how they were found. Raises `InvalidRequest`."""
-        allowed = self.snapshot.numbers_where(where)
-        hits, way = self._search_allowed(vector, k, allowed)
-        return hits, Filtered(matching=len(allowed), of=self.snapshot.count(), way=way)
+        return self.search_matching(vector, k, self.snapshot.numbers_where(where))
+
+    def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
+        """The same where it is known already which chunks match: live ones, ascending."""
+        hits, way = self._search_allowed(vector, k, matching)
+        return hits, Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 
     def _search_allowed(self, vector: Vectors, k: int, allowed: ChunkNumbers) -> tuple[Hits, Way]:
         """The way is the generation's; the delta is small, and compared one by one."""
@@ -89,6 +108,15 @@ class View:
             asked = min(2 * asked + int((~alive).sum()), len(index.numbers))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Served:
+    """What is open."""
+
+    opened: Generation | None
+    fault: str | None  # why it is not what should be open
+    pointer: str | None  # what `current` named when it was opened
+
+
 class Searchable:
     """An open collection. Its views follow the store and the published generations. Safe to share between threads."""
 
@@ -97,56 +125,88 @@ class Searchable:
         self._folder = folder
         self._store = store
         self._identity = identity
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # held while a view is made
+        self._opening = threading.Lock()  # held while a generation is opened
         self._newest: View | None = None
-        self._pointer: str | None = None  # what `current` named when the generation was opened
+        self._served = _Served(opened=None, fault=None, pointer=None)
         self._checked_at = 0.0  # time.monotonic()
+
+    @property
+    def newest(self) -> View | None:
+        """The last view that was made, without a look at the disk; None before the first."""
+        return self._newest
 
     def view(self) -> View:
         """The newest state, at most a second old. Raises `CollectionNotReady` where there is nothing to search."""
         newest = self._newest
         stale = time.monotonic() - self._checked_at >= REFRESH_SECONDS
         if newest is None or (stale and not self._lock.locked()):  # one looks, the others need not wait for it
-            newest = self.refresh()
+            newest = self.follow()
         if newest.opened is None and not newest.snapshot.count():
             raise CollectionNotReady(self._folder.path.name)
         return newest
 
+    def follow(self) -> View:
+        """The state that includes every commit acknowledged before this call. Publications come when they are open."""
+        newest = self._newest
+        if newest is None:
+            return self.refresh()
+        if current_name(self._folder) != self._served.pointer and not self._opening.locked():
+            threading.Thread(target=self._open_beside, name="open-generation", daemon=True).start()
+        return self._viewed()
+
     def refresh(self) -> View:
         """The state that includes every commit and publication that was acknowledged before this call."""
-        with self._lock:
-            before = self._newest
-            opened, fallback_from = self._open(before)
-            snapshot = self._store.snapshot()  # after the generation, so that it is never older than it
-            if before is None or before.opened is not opened or before.snapshot is not snapshot:
-                delta = _delta(snapshot, opened, before=before, dimension=self._identity.dimension)
-                self._newest = before = View(
-                    snapshot=snapshot,
-                    opened=opened,
-                    delta=delta,
-                    fallback_from=fallback_from,
-                )
-            self._checked_at = time.monotonic()
-            return before
+        with self._opening:
+            pointer = current_name(self._folder)
+            if self._newest is None or pointer != self._served.pointer:
+                self._served = self._opened(pointer)
+            return self._viewed()
 
-    def _open(self, before: View | None) -> tuple[Generation | None, str | None]:
-        """The generation to serve, and why it is not the one that should be. Opened again only when `current` moved."""
-        pointer = current_name(self._folder)
-        if before is not None and pointer == self._pointer:
-            return before.opened, before.fallback_from
-        found: tuple[Generation | None, str | None]
+    def _open_beside(self) -> None:
+        """What cannot be opened is told like any fault; what is open goes on serving."""
+        try:
+            self.refresh()
+        except WinnowError as error:
+            _log.error("collection %s: %s", self._folder.path.name, error.message)
+            self._served = replace(self._served, fault=error.message, pointer=current_name(self._folder))
+            self._viewed()
+
+    def _opened(self, pointer: str | None) -> _Served:
+        """What serves from now on, and why it is not what should."""
         try:
             opened = open_newest(self._folder, self._identity)
-            found = opened, opened.fallback_from if opened else None
-        except GenerationCorrupt as corrupt:  # the store has everything: slower to search, and right
-            found = None, corrupt.detail
-        self._pointer = pointer
-        return found
+            fault = opened.fallback_from if opened else None
+        except GenerationCorrupt as corrupt:  # what is in memory was whole when it was read; the store has the rest
+            opened, fault = self._served.opened, corrupt.detail
+        if fault is not None:
+            serving = opened.name if opened else "the store alone"
+            _log.warning("collection %s is served by %s, because of %s", self._folder.path.name, serving, fault)
+        return _Served(opened=opened, fault=fault, pointer=pointer)
+
+    def _viewed(self) -> View:
+        """The newest commit, over what is open."""
+        with self._lock:
+            looked_at, before, served = time.monotonic(), self._newest, self._served
+            snapshot = self._store.snapshot()  # after the generation, so that it is never older than it
+            if before is None or not before.shows(snapshot, served.opened, served.fault):
+                self._newest = before = View(
+                    snapshot=snapshot,
+                    opened=served.opened,
+                    delta=_delta(snapshot, served.opened, before=before, dimension=self._identity.dimension),
+                    fallback_from=served.fault,
+                )
+            self._checked_at = looked_at
+            return before
 
 
 def _delta(snapshot: StoreSnapshot, opened: Generation | None, *, before: View | None, dimension: int) -> FreshIndex:
     """The chunks that are newer than the generation. Those that the last view had are not read again."""
-    covered = int(opened.index.numbers[-1]) if opened and len(opened.index.numbers) else -1
     if before is None:
-        return FreshIndex.of(snapshot, after=covered, dimension=dimension)
-    return before.delta.followed_by(snapshot, after=covered)
+        return FreshIndex.of(snapshot, after=_covered(opened), dimension=dimension)
+    return before.delta.followed_by(snapshot, after=_covered(opened))
+
+
+def _covered(opened: Generation | None) -> int:
+    """The newest chunk that may be in this generation: every later one is beside it."""
+    return int(opened.index.numbers[-1]) if opened and len(opened.index.numbers) else -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.filters import Filter
-from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
+from retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,14 @@ class VectorBatch:
 
     numbers: ChunkNumbers
     vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LexicalHits:
+    """The chunks that match the words of one query best, best first; equal scores in order of chunk number."""
+
+    numbers: ChunkNumbers  # no repeats
+    scores: Vectors  # (same,) float32 BM25, above 0: no similarity, no relevance, and of another scale for each query
 
 
 class StoreSnapshot(Protocol):
@@ -45,6 +54,14 @@ class StoreSnapshot(Protocol):
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         """The chunks of these numbers, in the order asked for; a number that is not live is left out."""
+        ...
+
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        """As `chunks`, without title, URL and metadata, which each chunk repeats."""
+        ...
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        """As `chunks`, but only whose they are: cheap for thousands of them."""
         ...
 
     def document(self, document_id: str) -> Document:
@@ -74,6 +91,14 @@ class StoreSnapshot(Protocol):
         """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
         ...
 
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        """The `k` chunks whose title and text hold the words of `text` best, by BM25; fewer where fewer hold any.
+
+        `text` is plain text: nothing in it is an operator. Where `allowed` is given, ascending, the best of those.
+        How rare a word is is counted over all chunks, for some time also over removed ones. Raises `WordsNotIndexed`.
+        """
+        ...
+
     def misfiled(self) -> list[str]:
         """The ids of documents that filters see with other attributes than their metadata has. Reads everything."""
         ...
@@ -95,6 +120,24 @@ class Store(Protocol):
         """Insert these documents, or replace those of the same ids whole; returns the new version.
 
         Chunk numbers are assigned here: ascending in the order given, above every number ever used before.
+        """
+        ...
+
+    def holding(self) -> AbstractContextManager[None]:
+        """While the block runs, no version is cleaned up, by whichever process: for readers that take minutes."""
+        ...
+
+    def clean_up(self) -> int:
+        """Removes what old versions and writes that failed have left, and nobody reads; returns how many bytes.
+
+        The caller is the one who writes.
+        """
+        ...
+
+    def index_words(self) -> None:
+        """Brings the chunks into the full-text index that are not in it yet; makes it in a store that has none.
+
+        Nothing is committed where nothing is missing. Chunks that are not in it are found as well, by reading them.
         """
         ...
 

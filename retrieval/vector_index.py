@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,10 @@ class Hits:
 
     numbers: ChunkNumbers  # (<= k,) no repeats, no -1
     similarities: Vectors  # (same,) float32 cosine
+
+    def at(self, places: Sequence[int]) -> Hits:
+        """Only these of them, in this order."""
+        return Hits(numbers=self.numbers[places], similarities=self.similarities[places])
 
 
 class VectorIndex(Protocol):

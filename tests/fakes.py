@@ -6,6 +6,7 @@ Rule 1: a fake keeps its contract: a test that passes here must mean something. 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +24,12 @@ from retrieval.durable import write_errors
 from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
 from retrieval.filters import Filter
+from retrieval.grouping import spread
 from retrieval.recall import Recalled
-from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Vectors
-from retrieval.store import VectorBatch
+from retrieval.recall_mode import RecallMode
+from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
+from retrieval.store import LexicalHits, VectorBatch
+from tests.bm25_oracle import bm25
 from tests.filter_oracle import matches, require_known, with_kinds_of
 
 
@@ -56,6 +60,15 @@ class MemorySnapshot:
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
 
+    def pieces(self, numbers: Sequence[int]) -> list[Piece]:
+        return [
+            Piece(number=each.number, document_id=each.document_id, start=each.start, end=each.end, text=each.text)
+            for each in self.chunks(numbers)
+        ]
+
+    def document_ids(self, numbers: Sequence[int]) -> list[str]:
+        return [each.document_id for each in self.chunks(numbers)]
+
     def document(self, document_id: str) -> Document:
         if document_id not in self.documents:
             raise DocumentNotFound(document_id)
@@ -78,6 +91,15 @@ class MemorySnapshot:
         require_known(where, self.seen)
         in_order = dict.fromkeys(chunk.document_id for chunk, _ in self.stored.values())
         return [name for name in in_order if matches(where, self.documents[name].metadata)]
+
+    def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
+        scores = bm25(text, {number: chunk for number, (chunk, _) in self.stored.items()})
+        may_answer = scores.keys() if allowed is None else scores.keys() & set(allowed.tolist())
+        best = sorted(may_answer, key=lambda number: (-scores[number], number))[: max(0, k)]
+        return LexicalHits(
+            numbers=np.array(best, dtype=np.int64),
+            scores=np.array([scores[number] for number in best], dtype=np.float32),
+        )
 
     def misfiled(self) -> list[str]:
         return []  # there are no columns that could differ
@@ -106,6 +128,15 @@ class MemoryStore:
                     stored[self._next_number] = (chunk, np.array(embedded.vectors[ordinal], dtype=np.float32))
                     self._next_number += 1
             return self._commit(kept, stored)
+
+    def holding(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()  # whoever has a snapshot has all of it
+
+    def clean_up(self) -> int:
+        return 0
+
+    def index_words(self) -> None:
+        """Every search reads everything."""
 
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._lock:
@@ -220,22 +251,40 @@ class ScriptedRecall:
         self._texts = texts
         self.widths: list[int] = []  # asked for, in order
         self.filters: list[Filter | None] = []  # likewise
+        self.modes: list[RecallMode] = []  # likewise
 
     async def find(
-        self, query: str, *, width: int, task: str, deadline: Deadline, where: Filter | None = None
+        self,
+        query: str,
+        *,
+        width: int,
+        documents: int = 0,
+        task: str,
+        where: Filter | None = None,
+        mode: RecallMode = RecallMode.DENSE,
+        deadline: Deadline,
     ) -> Recalled:
         if deadline.has_passed:
             raise DeadlineExceeded("before embedding")
         self.widths.append(width)
         self.filters.append(where)
+        self.modes.append(mode)
+        found = list(self._candidates())
+        owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(
-            candidates=tuple(self._candidates())[:width],
+            candidates=tuple(found[place] for place in spread(owners, width=width, documents=documents)),
+            snapshot=MemorySnapshot(
+                version=7,
+                documents=MappingProxyType({}),
+                stored=MappingProxyType({each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}),
+            ),
             generation="g000001",
             store_version=7,
             embed_ms=1.0,
             recall_ms=2.0,
             fetch_ms=3.0,
             tokens=len(query),
+            mode=mode,
         )
 
     def _candidates(self) -> Iterator[Candidate]:

@@ -180,6 +180,14 @@ class Turns:
         left = [each.name for each in job.prepared if self._waiting.pop(each.name, None)]
         if left:
             self._engine.abort_request(left)
+            self._account()
+
+    def _account(self) -> None:
+        """For /metrics, which vLLM brings up to date at the end of a step: there may be none after this."""
+        if self._engine.logger_manager is not None:
+            self._engine.logger_manager.record(
+                scheduler_stats=self._core.scheduler.make_stats(), iteration_stats=None, mm_cache_stats=None
+            )
 
 
 class Door:

@@ -196,6 +196,19 @@ def test_chunks_come_in_the_order_asked_for(store: Store) -> None:
     assert [chunk.text for chunk in store.snapshot().chunks(asked)] == ["7", "x", "3", "3", "0"]
 
 
+def test_pieces_and_document_ids_are_those_of_the_chunks(store: Store) -> None:
+    """In the same order, with the same numbers left out: less is read, and nothing else."""
+    store.replace([embedded(RICH, pieces=3), written("b", "another text", pieces=2)])
+    snapshot = store.snapshot()
+    wanted = [4, 0, 99, 2, 0, -1]
+    chunks = snapshot.chunks(wanted)
+    assert [(each.number, each.document_id, each.start, each.end, each.text) for each in snapshot.pieces(wanted)] == [
+        (each.number, each.document_id, each.start, each.end, each.text) for each in chunks
+    ]
+    assert snapshot.document_ids(wanted) == [each.document_id for each in chunks]
+    assert snapshot.pieces([99]) == snapshot.document_ids([99]) == []
+
+
 def test_delete_says_how_many_documents_it_removed(store: Store) -> None:
     """Ids that are not there are passed over, and repeated ids count once."""
     store.replace([written("a", "aa", pieces=2), written("b", "b"), written("c", "c")])

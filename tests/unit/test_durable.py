@@ -67,22 +67,18 @@ def test_new_folders_are_known_to_their_parents(tmp_path: Path) -> None:
 
 
 def test_a_tree_syncs_what_is_new_and_files_before_folders(tmp_path: Path) -> None:
-    """A file whose name was synced is not synced again, unless it is one that is rewritten."""
+    """A file whose name was synced is not synced again."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "one").write_bytes(b"1")
-    (tmp_path / "data" / "hint").write_bytes(b"1")
     syncer = WatchedSyncer()
-    tree = SyncedTree(tmp_path, rewritten=frozenset({"hint"}), syncer=syncer)
+    tree = SyncedTree(tmp_path, syncer=syncer)
     tree.sync()
     assert syncer.synced.index(tmp_path / "data" / "one") < syncer.synced.index(tmp_path / "data")
-    assert set(syncer.synced) == {
-        tmp_path.parent, tmp_path, tmp_path / "data", tmp_path / "data" / "one", tmp_path / "data" / "hint"
-    }  # fmt: skip
+    assert set(syncer.synced) == {tmp_path.parent, tmp_path, tmp_path / "data", tmp_path / "data" / "one"}
     syncer.synced.clear()
     (tmp_path / "data" / "two").write_bytes(b"2")
-    (tmp_path / "data" / "hint").write_bytes(b"2")
     tree.sync()
-    assert syncer.synced == [tmp_path / "data" / "hint", tmp_path / "data" / "two", tmp_path / "data"]
+    assert syncer.synced == [tmp_path / "data" / "two", tmp_path / "data"]
 
 
 def test_what_failed_to_sync_once_fails_for_good(tmp_path: Path) -> None:

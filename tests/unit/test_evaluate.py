@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from api.evaluate import RECALL, RERANK, TWO_STAGE, Asking, Case, judged_cases, trec_lines
+from api.evaluate import RECALL, RERANK, TWO_STAGE, Asking, Case, judged_cases, named_modes, trec_lines
 from rerank.ranking import ranking_of
 from rerank.reranker import Ranking
 from retrieval.deadline import Deadline
 from retrieval.model_folder import Blend
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate
 from tests.fakes import PrefersWord, ScriptedRecall
 
 CASE = Case(id="q1", text="question")
+DENSE = named_modes((), RecallMode.DENSE)
 
 
 class Blending:
@@ -36,7 +38,7 @@ class Blending:
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
     """Three are judged, the fourth is not, although it has the word."""
     recall = ScriptedRecall("a", "b", "c refund", "d refund")
-    asking = Asking(recall=recall, reranker=PrefersWord("refund"), candidates=3, depth=100, is_cut=False)
+    asking = Asking(recall=recall, reranker=PrefersWord("refund"), candidates=3, depth=100, is_cut=False, modes=DENSE)
     orders = await asking.ask(CASE)
     assert orders == {
         RECALL: ["doc-0", "doc-1", "doc-2", "doc-3"],
@@ -48,7 +50,7 @@ async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
 async def test_a_document_stands_where_its_best_chunk_stands() -> None:
     """Chunks of one document are one document; more chunks are recalled, so that enough documents are left."""
     recall = ScriptedRecall("x|a", "y|b", "x|c refund", "z|d")
-    asking = Asking(recall=recall, reranker=PrefersWord("refund"), candidates=4, depth=2, is_cut=True)
+    asking = Asking(recall=recall, reranker=PrefersWord("refund"), candidates=4, depth=2, is_cut=True, modes=DENSE)
     orders = await asking.ask(CASE)
     assert orders == {RECALL: ["x", "y", "z"], TWO_STAGE: ["x", "y", "z"]}
     assert recall.widths == [6]
@@ -56,7 +58,9 @@ async def test_a_document_stands_where_its_best_chunk_stands() -> None:
 
 async def test_a_blend_is_measured_beside_relevance_alone() -> None:
     """The shipped order is the blend's; the third run shows what the judge alone would have made of it."""
-    asking = Asking(recall=ScriptedRecall("a", "bbb", "cc"), reranker=Blending(), candidates=3, depth=3, is_cut=False)
+    asking = Asking(
+        recall=ScriptedRecall("a", "bbb", "cc"), reranker=Blending(), candidates=3, depth=3, is_cut=False, modes=DENSE
+    )
     orders = await asking.ask(CASE)
     assert orders[TWO_STAGE] == orders[RECALL] == ["doc-0", "doc-1", "doc-2"]
     assert orders[RERANK] == ["doc-1", "doc-2", "doc-0"]
@@ -64,8 +68,20 @@ async def test_a_blend_is_measured_beside_relevance_alone() -> None:
 
 async def test_recall_alone_needs_no_reranker() -> None:
     """One run, and nobody judges."""
-    asking = Asking(recall=ScriptedRecall("a"), reranker=None, candidates=3, depth=3, is_cut=False)
+    asking = Asking(recall=ScriptedRecall("a"), reranker=None, candidates=3, depth=3, is_cut=False, modes=DENSE)
     assert await asking.ask(CASE) == {RECALL: ["doc-0"]}
+
+
+async def test_ways_of_recall_are_compared_side_by_side() -> None:
+    """Each is asked for each query, and its runs bear its name; without a wish it is the service's own, unnamed."""
+    recall = ScriptedRecall("a", "b refund")
+    modes = named_modes([RecallMode.LEXICAL, RecallMode.HYBRID], RecallMode.DENSE)
+    reranker = PrefersWord("refund")
+    asking = Asking(recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=modes)
+    orders = await asking.ask(CASE)
+    assert list(orders) == ["recall-lexical", "two-stage-lexical", "recall-hybrid", "two-stage-hybrid"]
+    assert recall.modes == [RecallMode.LEXICAL, RecallMode.HYBRID]
+    assert named_modes((), RecallMode.HYBRID) == {"": RecallMode.HYBRID}
 
 
 def test_only_queries_with_a_relevant_document_are_asked_and_a_sample_is_always_the_same() -> None:

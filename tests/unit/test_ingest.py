@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,16 @@ def test_lines_keep_their_numbers() -> None:
     assert records[0] == (2, {"id": 1})
     assert records[1][0] == 4
     assert isinstance(records[1][1], Refused)
+
+
+async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(parts: Parts) -> None:
+    """A collection that was replaced meanwhile is another one: the caller is told to ask again, and then it works."""
+    opened = parts.ingest.make("default", "docs")
+    with writing(opened.folder):
+        waiting = asyncio.create_task(parts.ingest.upsert("default", "docs", sent(a="one")))
+        await asyncio.sleep(0.2)
+        parts.disk.catalog.remove_collection("default", "docs")
+        parts.disk.catalog.add_collection(replace(opened.collection, created_at=datetime.now(UTC)))
+    with pytest.raises(CollectionBusy, match="has just been replaced"):
+        await waiting
+    assert (await parts.ingest.upsert("default", "docs", sent(a="one"))).accepted == 1

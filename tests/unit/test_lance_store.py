@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import timedelta
 from pathlib import Path
 
+import lance
 import numpy as np
 import pytest
 
 from retrieval import lance_snapshot
-from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WriteFailed
+from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WordsNotIndexed, WriteFailed
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from retrieval.lance_words import uncovered
 from retrieval.records import Document
+from retrieval.store_sums import SUMS
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import WatchedSyncer, state_of
+
+HINT = "latest_version_hint.json"
 
 
 @pytest.fixture
@@ -45,14 +52,30 @@ def test_everything_is_on_the_disk_when_a_write_returns(path: Path) -> None:
     store.replace([written("a", "one", pieces=2), written("b", "two")])
     store.replace([written("a", "new")])
     store.delete(["b"])
-    kinds = {file.parent.name for file in files_of(path)}
-    assert kinds == {"data", "_deletions", "_transactions", "_versions", path.name}
+    store.index_words()
+    kinds = {file.relative_to(path.parent).parts[1 if file.parent != path else 0] for file in files_of(path)}
+    assert kinds == {"data", "_deletions", "_indices", "_transactions", "_versions", path.name}
     folders = [path.parent, path, *(entry for entry in path.rglob("*") if entry.is_dir())]
     for entry in [*files_of(path), *folders]:
         if entry.name == "next_chunk_number":  # synced under the name it had before the rename
             assert entry.with_name("next_chunk_number.tmp") in syncer.synced
+        elif entry.name == HINT:
+            continue
         else:
             assert syncer.state_when_synced[entry] == state_of(entry), entry
+
+
+def test_the_hint_at_the_newest_version_may_say_anything(path: Path) -> None:
+    """It is the one file that Lance writes anew with each commit. It is not synced: a power cut may leave any of it."""
+    create(path).replace([written("a", "text")])
+    newest = reopened(path).snapshot().version
+    whole = (path / "_versions" / HINT).read_bytes()
+    flips = [
+        bytes([*whole[:at], whole[at] ^ 1 << bit, *whole[at + 1 :]]) for at in range(len(whole)) for bit in range(8)
+    ]
+    for hint in (b"", bytes(len(whole)), whole[:5], b'{"version":1}', b'{"version":99}', *flips):
+        (path / "_versions" / HINT).write_bytes(hint)
+        assert reopened(path).snapshot().version == newest
 
 
 def test_what_a_commit_names_is_on_the_disk_before_the_commit(path: Path) -> None:
@@ -230,10 +253,16 @@ def test_missing_data_files_are_reported(path: Path) -> None:
 
 
 def test_a_panic_of_the_library_is_a_corrupt_store(path: Path) -> None:
-    """Damage in a manifest makes lance panic, which is no Exception to Python and would end a server."""
+    """Damage in a manifest makes lance panic, which is no Exception to Python and would end a server.
+
+    With its checksum lance is not even asked.
+    """
     create(path).replace([written("a", "text")])
     newest = min((path / "_versions").glob("*.manifest"))
     newest.write_bytes(newest.read_bytes().replace(b"large_string", b"large_strinG"))
+    with pytest.raises(StoreCorrupt, match=f"{newest.name} is not what was written"):
+        reopened(path)
+    (path / SUMS).unlink()
     with pytest.raises(StoreCorrupt, match="lance panicked"):
         reopened(path)
 
@@ -257,7 +286,9 @@ def test_a_commit_that_a_power_cut_tore_is_passed_over(path: Path, left: int, ca
     """Its manifest was never synced, so nobody was told of it; what was acknowledged before it is all there."""
     store = create(path)
     store.replace([written("a", "acknowledged")])
+    sums = (path / SUMS).read_bytes()
     store.replace([written("a", "cut off"), written("b", "cut off")])
+    (path / SUMS).write_bytes(sums)  # they are written last
     newest = min((path / "_versions").glob("*.manifest"))
     newest.write_bytes(newest.read_bytes()[:left])
     again = reopened(path)
@@ -282,6 +313,59 @@ def test_letting_old_versions_go_takes_nothing_of_the_newest(path: Path) -> None
     assert reopened(path).snapshot().counts() == (2, 2)
 
 
+def age(path: Path, *, seconds: float) -> None:
+    """All that is there was written so long ago."""
+    then = time.time() - seconds
+    for file in path.rglob("*"):
+        os.utime(file, (then, then))
+
+
+def versions(path: Path) -> int:
+    return len(list((path / "_versions").glob("*.manifest")))
+
+
+def test_a_version_goes_when_it_was_replaced_long_ago(path: Path) -> None:
+    """Not when it is old: after an hour without a write, searches still read the version of an hour ago."""
+    store = create(path)
+    for turn in range(3):
+        store.replace([written("a", str(turn))])
+    age(path, seconds=3_600)
+    reading = reopened(path).snapshot()
+    reopened(path).replace([written("b", "0")])  # cleans up first, as the first write of a process does
+    reopened(path).replace([written("b", "1")])
+    assert versions(path) == 3
+    assert {chunk.text for chunk in reading.chunks(reading.chunk_numbers().tolist())} == {"2"}
+
+
+def test_no_version_goes_while_somebody_holds_on_to_one(path: Path) -> None:
+    """A build and a copy read for minutes; whoever writes meanwhile waits for neither, and cleans up later."""
+    store = create(path)
+    for turn in range(4):
+        store.replace([written("a", str(turn))])
+    age(path, seconds=3_600)
+    held = versions(path)
+    with reopened(path).holding(), reopened(path).holding():
+        reopened(path).replace([written("b", "0")])
+        assert versions(path) == held + 1
+    reopened(path).replace([written("b", "1")])
+    assert versions(path) == 3
+
+
+def test_a_clean_up_takes_what_failed_writes_have_left(path: Path) -> None:
+    """Files that no version names, and a manifest that was cut off; it says how many bytes that was."""
+    store = create(path)
+    store.replace([written("a", "0")])
+    orphan = path / "data" / "0123456789.lance"
+    orphan.write_bytes(b"left by a write that failed")
+    torn = path / "_versions" / "18446744073709551000.torn"
+    torn.write_bytes(b"half")
+    assert store.clean_up() == 31
+    assert not orphan.exists()
+    assert not torn.exists()
+    assert contents(reopened(path)) == {"a": "0"}
+    assert store.clean_up() == 0
+
+
 def test_vectors_are_stored_as_they_came(path: Path) -> None:
     """Not through float16: the last bits are there."""
     source = written("a", "text")
@@ -290,3 +374,69 @@ def test_vectors_are_stored_as_they_came(path: Path) -> None:
     store.replace([source])
     assert next(iter(store.snapshot().vectors())).vectors.dtype == np.float32
     assert next(iter(store.snapshot().vectors())).vectors[0, 0] == source.vectors[0, 0]
+
+
+def word_files(path: Path) -> set[Path]:
+    return {entry for entry in files_of(path) if "_indices" in entry.parts}
+
+
+def test_the_files_of_words_are_on_the_disk_before_a_commit_names_them(path: Path) -> None:
+    """As with data: a power cut may lose an index that nobody was told of, and leaves none that is half there."""
+    syncer = WatchedSyncer()
+    store = create(path, syncer=syncer)
+    store.replace([written("a", "bravo delta", pieces=2)])
+    known, before = word_files(path), len(syncer.synced)
+    store.index_words()
+    added = word_files(path) - known
+    synced = syncer.synced[before:]
+    manifest = next(at for at, entry in enumerate(synced) if entry.suffix == ".manifest")
+    assert added
+    assert added <= set(synced[:manifest])
+
+
+def test_words_are_indexed_when_many_wait_and_otherwise_cost_a_write_nothing(path: Path) -> None:
+    """And asking for it where nothing waits commits nothing, so that an unchanged collection keeps its generation."""
+    store = create(path)
+    for number in range(3):
+        store.replace([written(f"d{number}", "bravo " * 2_048, pieces=2_048)])
+    assert [fragment.physical_rows for fragment in uncovered(store.snapshot().dataset)] == [2_048]
+    store.index_words()
+    assert uncovered(store.snapshot().dataset) == []
+    version = store.snapshot().version
+    store.index_words()
+    assert store.snapshot().version == version
+
+
+def test_compaction_leaves_no_word_behind(path: Path) -> None:
+    """Segments of what is joined go before, and every chunk is found through all of it, once."""
+    store = create(path)
+    for number in range(80):
+        store.replace([written(f"d{number}", f"bravo{'' if number % 2 else ' delta'}")])
+        if number % 7 == 0:
+            store.index_words()
+        assert len(store.snapshot().lexical("bravo", 1_000).numbers) == number + 1
+    assert len(store.snapshot().dataset.get_fragments()) < 80
+    covered = [
+        fragment
+        for index in store.snapshot().dataset.describe_indices()
+        for segment in index.segments
+        for fragment in segment.fragment_ids
+        if index.name == "text_words"
+    ]
+    assert len(covered) == len(set(covered))
+    assert set(covered) <= {fragment.fragment_id for fragment in store.snapshot().dataset.get_fragments()}
+
+
+def test_a_store_that_was_made_without_words_says_so_until_it_is_indexed(path: Path) -> None:
+    """A write leaves it as it is; what is asked for by words is refused, not answered with nothing."""
+    create(path).replace([written("a", "bravo")])
+    old = lance.dataset(str(path))
+    for index in old.describe_indices():
+        old.drop_index(index.name)
+    store = LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer())
+    store.replace([written("b", "bravo delta")])
+    with pytest.raises(WordsNotIndexed):
+        store.snapshot().lexical("bravo", 5)
+    store.index_words()
+    assert store.snapshot().lexical("delta", 5).numbers.tolist() == [1]
+    assert len(store.snapshot().lexical("bravo", 5).numbers) == 2

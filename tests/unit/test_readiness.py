@@ -63,6 +63,15 @@ def test_readiness_tells_what_is_open_and_what_the_models_said(tmp_path: Path, t
         ("zh", False),
         ("zh", False),
     ]
-    assert told["collections"] == [  # 1 is empty, 2 has the columns of the attributes, 3 the documents
-        {"name": "docs", "open": True, "generation": None, "store_version": 3, "problem": None}
+    assert told["collections"] == [  # 1 is empty, 2 has words, 3 the columns of the attributes, 4 the documents
+        {
+            "name": "docs",
+            "open": True,
+            "generation": None,
+            "rolled_back_from": None,
+            "store_version": 4,
+            "unfolded_chunks": 3,
+            "fold": {"building": None, "failures": 0, "problem": None},
+            "problem": None,
+        }
     ]

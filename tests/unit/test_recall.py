@@ -133,3 +133,26 @@ async def test_a_silent_embedder_is_left_at_the_deadline(folder: CollectionFolde
     recall = recall_over(await filled(HashEmbedder()), SilentEmbedder(), folder)
     with pytest.raises(DeadlineExceeded, match="while embedding"):
         await recall.find("refund", width=3, deadline=Deadline.after_ms(50))
+
+
+async def test_one_long_document_leaves_room_for_others(folder: CollectionFolder) -> None:
+    """With `documents`, of as many as there are the best chunk is a candidate; the number of candidates holds."""
+    embedder = HashEmbedder(dimension=256)
+    store = await filled(embedder)
+    text = "refund of a parcel. " * 40
+    spans = tuple(Span(start=start, end=start + 20) for start in range(0, len(text), 20))
+    vectors = (await embedder.embed_passages([text[span.start : span.end] for span in spans])).vectors
+    store.replace([EmbeddedDocument(document=Document(id="long", text=text), spans=spans, vectors=vectors)])
+    publish(folder, store.snapshot(), embedder.identity)
+    recall = recall_over(store, embedder, folder)
+    alone = await recall.find("refund of a parcel", width=6)
+    spread = await recall.find("refund of a parcel", width=6, documents=4)
+    every = await recall.find("refund of a parcel", width=6, documents=9)
+    assert [each.chunk.document_id for each in alone.candidates] == ["long"] * 6
+    assert [each.chunk.document_id for each in spread.candidates[:3]] == ["long"] * 3
+    assert len({each.chunk.document_id for each in spread.candidates}) == 4
+    assert {each.chunk.document_id for each in every.candidates} == {"long", *TEXTS}
+    for recalled in (spread, every):
+        assert [each.recall_rank for each in recalled.candidates] == [1, 2, 3, 4, 5, 6]
+        similarities = [each.similarity for each in recalled.candidates]
+        assert similarities == sorted(similarities, reverse=True)

@@ -97,6 +97,9 @@ def test_a_document_comes_back_as_it_was_sent(filled: TestClient) -> None:
         "id": "refunds",
         "title": "Refunds",
         "text": DOCUMENTS[0]["text"],
+        "start": 0,
+        "end": len(DOCUMENTS[0]["text"]),
+        "characters": len(DOCUMENTS[0]["text"]),
         "url": None,
         "metadata": {"line": "legal"},
     }
@@ -156,6 +159,8 @@ def test_where_nothing_can_be_taken_the_status_says_so(client: TestClient) -> No
             "'instruction': the instruction declares no variables; today cannot be set",
         ),
         ({"query": "q", "collection": "docs", "rerank": False, "min_relevance": 0.5}, "min_relevance needs rerank"),
+        ({"query": "q", "collection": "docs", "chunks_per_document": 2}, "chunks_per_document needs group_by_document"),
+        ({"query": "q", "collection": "docs", "neighbours": 11}, "'neighbours': Input should be less than or equal"),
         ({"query": "q", "collection": "docs", "instruction": "  "}, "'instruction': it is blank"),
         ({"query": "q" * 8193, "collection": "docs"}, "'query': String should have at most 8192 characters"),
     ],

@@ -37,6 +37,7 @@ from retrieval.errors import (
     RerankError,
     RerankUnavailable,
 )
+from retrieval.recall_mode import RecallMode
 from retrieval.sql_catalog import SqlCatalog
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 
@@ -245,6 +246,41 @@ async def test_grouping_shows_each_document_once_with_its_other_chunks(catalog: 
     assert [result.rank for result in answer.results] == [1, 2]
 
 
+async def test_a_grouped_answer_shows_the_best_chunks_of_each_document(catalog: SqlCatalog) -> None:
+    """As many as asked for, the best of them first; every candidate was judged all the same."""
+    recall = ScriptedRecall("x|one", "y|two", "x|three refund", "x|four")
+    search = search_over(catalog, recall, PrefersWord("refund"))
+    answer = await search.answer(question(group_by_document=True, chunks_per_document=2), NEVER)
+    assert texts(answer) == ["three refund", "two"]
+    assert [[other.candidate.chunk.text for other in result.others] for result in answer.results] == [["one"], []]
+    assert answer.ranking.judged == 4
+
+
+async def test_one_long_document_does_not_take_the_places_of_others(catalog: SqlCatalog) -> None:
+    """There are three other documents, however many nearer chunks the first has; no more are judged for it."""
+    recall = ScriptedRecall(*(f"long|part {number}" for number in range(50)), "b|one", "c|two", "c|three", "d|four")
+    search = search_over(catalog, recall, PrefersWord("one"))
+    grouped = await search.answer(question(group_by_document=True, top_k=4), NEVER)
+    assert [result.best.candidate.chunk.document_id for result in grouped.results] == ["b", "long", "c", "d"]
+    assert len(grouped.ranking.ranked) == 4
+    alone = await search.answer(question(top_k=4), NEVER)
+    assert {result.best.candidate.chunk.document_id for result in alone.results} == {"long"}
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_neighbours_come_with_every_chunk_that_is_shown(*, catalog: SqlCatalog, grouped: bool) -> None:
+    """Of its own document only, and never what is shown already; without the wish nothing is read."""
+    recall = ScriptedRecall("x|a", "x|b", "x|c", "x|d", "y|e", "y|f")
+    search = search_over(catalog, recall, PrefersWord("b"))
+    wanted = question(
+        candidates=6, top_k=1, neighbours=2, group_by_document=grouped, chunks_per_document=grouped or None
+    )
+    answer = await search.answer(wanted, NEVER)
+    (context,) = (search_answer(answer, explain=False, grouped=grouped)["results"][0]["context"].items(),)
+    assert [(side, part["text"]) for side, part in context] == [("before", "a"), ("after", "cd")]
+    assert (await search.answer(question(), NEVER)).contexts == {}
+
+
 @given(
     words=st.lists(st.sampled_from(["a|x", "a|y refund", "b|z", "c|refund", "c|w"]), max_size=12),
     top_k=st.integers(1, 5),
@@ -268,20 +304,39 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     assert len(results) <= top_k
 
 
+@pytest.mark.parametrize(("said", "used"), [(None, RecallMode.LEXICAL), (RecallMode.HYBRID, RecallMode.HYBRID)])
+async def test_recall_goes_the_way_that_the_search_names_and_says_which(
+    catalog: SqlCatalog, said: RecallMode | None, used: RecallMode
+) -> None:
+    """Unless it names none: then the service's own."""
+    recall = ScriptedRecall("a")
+    search = Search(
+        catalog=catalog,
+        collections=OneCollection(recall),
+        rerankers=Rerankers(default=RecallOrder()),
+        candidates_default=4,
+        recall_default=RecallMode.LEXICAL,
+    )
+    answer = await search.answer(question(recall=said), NEVER)
+    assert recall.modes == [used]
+    assert search_answer(answer, explain=False, grouped=False)["recall"] == used
+
+
 @pytest.mark.parametrize("explain", [False, True])
 @pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("neighbours", [0, 1])
 @pytest.mark.parametrize("reranker", [PrefersWord("b"), RecallOrder(), FailingReranker(RerankUnavailable())])
 async def test_the_body_is_the_documented_one(
-    *, catalog: SqlCatalog, explain: bool, grouped: bool, reranker: Reranker
+    *, catalog: SqlCatalog, explain: bool, grouped: bool, neighbours: int, reranker: Reranker
 ) -> None:
     """The dictionaries that are sent hold exactly the fields that the documentation promises."""
     search = search_over(catalog, ScriptedRecall("x|a", "x|b", "c"), reranker)
-    answer = await search.answer(question(group_by_document=grouped), NEVER)
+    answer = await search.answer(question(group_by_document=grouped, neighbours=neighbours), NEVER)
     body = search_answer(answer, explain=explain, grouped=grouped)
     SearchAnswer.model_validate(body)
-    expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain", "filtered"})
+    expected = set(SearchAnswer.model_fields) - (set() if explain else {"explain", "filtered", "index"})
     assert set(body) == expected
-    assert body["timings_ms"].keys() == {"embed", "recall", "fetch", "rerank", "total"}
+    assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 
 
 async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> None:

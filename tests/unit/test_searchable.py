@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionNotReady, ModelMismatch
+from retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
 from retrieval.filters import parsed_filter
 from retrieval.generation import publish
+from retrieval.generations import roll_back
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder
 from retrieval.records import Document, Vectors
@@ -123,6 +126,62 @@ def test_views_are_shared_while_nothing_changes(folder: CollectionFolder) -> Non
     first = opened.view()
     store.replace([written("b", "two")])
     assert opened.refresh().opened is first.opened
+
+
+def test_an_older_index_answers_with_the_newest_documents(folder: CollectionFolder) -> None:
+    """A rollback goes back to an index, not to documents: what the older one lacks is read from the store again."""
+    store = MemoryStore()
+    documents = {}
+    for at in range(3):
+        for name in (f"a{at}", f"b{at}"):
+            store.replace([written(name, name)])
+            documents[name] = (name, 1)
+        publish(folder, store.snapshot(), IDENTITY)
+    store.replace([written("newest", "newest")])
+    store.delete(["a0"])
+    documents["newest"] = ("newest", 1)
+    del documents["a0"]
+    opened = searchable(folder, store)
+    assert (opened.view().generation, opened.view().delta_count, opened.view().unfolded) == ("g000003", 1, 2)
+    roll_back(folder, IDENTITY, to="g000001")
+    view = opened.refresh()
+    assert (view.generation, view.delta_count, view.unfolded) == ("g000001", 5, 6)
+    assert found(view, QUERIES[0], 9) == nearest(documents, QUERIES[0], 9)
+
+
+def test_a_new_generation_is_opened_beside_the_one_that_serves(folder: CollectionFolder) -> None:
+    """`follow` shows a commit at once, and the publication as soon as it has been read and checked."""
+    store = MemoryStore()
+    store.replace([written("a", "one")])
+    publish(folder, store.snapshot(), IDENTITY)
+    opened = searchable(folder, store)
+    opened.view()
+    store.replace([written("b", "two")])
+    publish(folder, store.snapshot(), IDENTITY)
+    assert {name for name, _ in found(opened.follow(), QUERIES[0], 9)} == {"a", "b"}
+    until = time.monotonic() + 30
+    while opened.follow().generation != "g000002":
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert opened.follow().delta_count == 0
+
+
+def test_what_is_in_memory_outlives_its_files(folder: CollectionFolder, caplog: pytest.LogCaptureFixture) -> None:
+    """It was whole when it was read. That it should not be what serves is said, once in the log."""
+    store = MemoryStore()
+    store.replace([written("a", "one")])
+    publish(folder, store.snapshot(), IDENTITY)
+    opened = searchable(folder, store)
+    opened.view()
+    publish(folder, store.snapshot(), IDENTITY)
+    for name in ("g000001", "g000002"):
+        (folder.generations / name / "vectors.faiss").write_bytes(b"damaged")
+    for _ in range(3):
+        view = opened.refresh()
+        assert (view.generation, view.delta_count) == ("g000001", 0)
+        assert "g000002: vectors.faiss is not what was written" in str(view.fallback_from)
+        assert found(view, QUERIES[0], 9) == [("a", 0)]
+    assert len([each for each in caplog.records if "is served by g000001" in each.message]) == 1
 
 
 def test_a_corrupt_newest_generation_falls_back_visibly_and_rightly(folder: CollectionFolder) -> None:
@@ -265,6 +324,11 @@ class LifeOfACollection(RuleBasedStateMachine):
     @rule()
     def publish(self) -> None:
         publish(self.folder, self.store.snapshot(), IDENTITY)
+
+    @rule()
+    def roll_back(self) -> None:
+        with contextlib.suppress(InvalidRequest):  # there may be nothing to go back to
+            roll_back(self.folder, IDENTITY)
 
     @rule()
     def damage_the_newest_generation(self) -> None:

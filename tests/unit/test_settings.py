@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, FurtherReranker, Settings, load, rows
+from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, FurtherReranker, Settings, load, rows, s3_access
 from retrieval.errors import SettingInvalid
+from retrieval.snapshot_place import S3Access
 
 
 def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> None:
@@ -38,8 +39,9 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
     values = {
         "data": "d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
-        "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "quantization": "fp8",
-        "candidates": "7", "depth": "adaptive", "chunk_tokens": "99", "timeout_ms": "1234",
+        "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "vllm_front": "vllm",
+        "quantization": "fp8", "candidates": "7", "recall": "hybrid", "depth": "adaptive", "chunk_tokens": "99",
+        "timeout_ms": "1234", "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "port": "9", "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
@@ -156,3 +158,41 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
 def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
     assert [row.name for row in rows() if row.flag is None] == ["cache_secret", "api_key"]
+
+
+def test_s3_is_reached_by_the_variables_of_aws() -> None:
+    """The special one before the general one, as AWS's own tools have it; an empty one is none."""
+    assert s3_access({"AWS_PROFILE": "x", "AWS_REGION": ""}) == S3Access()
+    said = s3_access(
+        {
+            "AWS_ACCESS_KEY_ID": "k",
+            "AWS_SECRET_ACCESS_KEY": "s",
+            "AWS_SESSION_TOKEN": "t",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+            "AWS_ENDPOINT_URL": "http://one:9000",
+            "AWS_ENDPOINT_URL_S3": "https://two/",
+        }
+    )
+    assert said == S3Access(
+        endpoint="https://two",
+        region="eu-west-1",
+        key_id="k",
+        secret="s",  # noqa: S106
+        session_token="t",  # noqa: S106
+    )
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": "hidden"}, "set together or not at all"),
+        ({"AWS_SECRET_ACCESS_KEY": "hidden"}, "set together or not at all"),
+        ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL: it is not like"),
+        ({"AWS_ENDPOINT_URL": "http://me:hidden@host"}, "AWS_ENDPOINT_URL: it may have no user"),
+    ],
+)
+def test_half_a_key_and_a_wrong_address_are_refused_unrepeated(environment: dict[str, str], said: str) -> None:
+    """A clear word now is better than a refusal of the store's; a secret stays one."""
+    with pytest.raises(SettingInvalid, match=said) as caught:
+        s3_access(environment)
+    assert "hidden" not in str(caught.value)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from api.settings import Quantization
-from api.vllm_command import Shortage, VllmCommand, Wanted, smaller, vllm_commands
+from api.vllm_command import FRONT, Shortage, VllmCommand, Wanted, smaller, vllm_commands
 from api.vllm_machine import Gpu, Machine
 from api.vllm_memory import GPU_SHARE_MAX, Load, need_of
 from api.vllm_served import PUBLISHED, Role, Served, served_by_name, served_from_folder
@@ -219,3 +219,30 @@ def test_a_folder_that_is_quantised_weighs_what_its_files_weigh(tmp_path: Path) 
     served = served_from_folder("rerank", str(folder))
     assert served.stored_bytes == (folder / "model.safetensors").stat().st_size
     assert need_of(load_of(served)).weights == served.stored_bytes
+
+
+def test_our_own_front_takes_the_same_flags() -> None:
+    """Only the program differs, and the step where memory allows a larger one."""
+    (theirs,) = commands(gpus(1, 80), RERANKER)
+    (ours,) = commands(gpus(1, 80), RERANKER, wanted=Wanted(front="winnow"))
+    assert ours.argv[:2] == (str(FRONT), "--model=Qwen/Qwen3-Reranker-4B")
+    assert FRONT.is_file()
+    assert value_of(ours, "--max-num-batched-tokens") == "65536"
+    steps = "--max-num-batched-tokens"
+    assert [text for text in ours.arguments if not text.startswith(steps)] == [
+        text for text in theirs.arguments if not text.startswith(steps)
+    ]
+
+
+@pytest.mark.parametrize("gigabytes", [16, 24, 40])
+def test_a_larger_step_costs_no_model_another_gpu(gigabytes: float) -> None:
+    """Speed of a few per cent is not worth a card: the step stays as it is behind vLLM's own server."""
+    theirs = commands(gpus(2, gigabytes), RERANKER)
+    ours = commands(gpus(2, gigabytes), RERANKER, wanted=Wanted(front="winnow"))
+    assert [len(each.place.gpus) for each in ours] == [len(each.place.gpus) for each in theirs]
+
+
+def test_on_a_cpu_the_front_changes_nothing_but_the_program() -> None:
+    """A step of a CPU stays short."""
+    (theirs,), (ours,) = commands(CPU, RERANKER), commands(CPU, RERANKER, wanted=Wanted(front="winnow"))
+    assert ours.arguments == theirs.arguments

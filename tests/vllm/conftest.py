@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from api.vllm_command import FRONT
 from bench.fidelity import chat_template
 from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, ModelFolder, find_model
 from tests.vllm.servers import PYTHON, composed_flags, vllm
@@ -55,4 +56,19 @@ def judge_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[str
 def embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
     """winnow-embed in float32."""
     with vllm(embedder.path, logs / "embed.log", *composed_flags("embed")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def front_judge_url(reranker: ModelFolder, logs: Path) -> Iterator[str]:
+    """The same as `judge_url`, behind our own front."""
+    flags = composed_flags("rerank")
+    with vllm(reranker.path, logs / "rerank-front.log", *flags, program=(str(FRONT),)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def front_embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
+    """The same as `embed_url`, behind our own front."""
+    with vllm(embedder.path, logs / "embed-front.log", *composed_flags("embed"), program=(str(FRONT),)) as url:
         yield url

@@ -12,7 +12,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,11 +20,11 @@ from typing import Final
 import pytest
 import yaml
 
+from api.vllm_command import SERVER
 from tests.acceptance.conftest import PROJECT
 
 PYTHON: Final = os.environ.get("WINNOW_VLLM_PYTHON", "")  # noqa: TID251  where, not how: no setting of ours
 START_SECONDS: Final = 540  # half a minute on two cores that nobody else uses
-MODULE: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build has no such command
 VARIABLES: Final = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB
     "VLLM_NO_USAGE_STATS": "1",
@@ -42,15 +42,17 @@ def composed_flags(service: str) -> list[str]:
 
 
 @contextmanager
-def vllm(model: Path, log: Path, *flags: str, dtype: str = "float32") -> Iterator[str]:
-    """A server of this model, started with these flags; gives its URL."""
+def vllm(
+    model: Path, log: Path, *flags: str, dtype: str = "float32", program: Sequence[str] = ("-m", SERVER)
+) -> Iterator[str]:
+    """A server of this model, started with these flags; gives its URL. When asked to, it ends in order."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = ("--host=127.0.0.1", f"--port={port}")
     with log.open("wb") as written:
         server = subprocess.Popen(
-            [PYTHON, "-m", MODULE, f"--model={model}", *flags, f"--dtype={dtype}", *ALWAYS, *address],
+            [PYTHON, *program, f"--model={model}", *flags, f"--dtype={dtype}", *ALWAYS, *address],
             stdout=written,
             stderr=subprocess.STDOUT,
             env=os.environ | VARIABLES,  # noqa: TID251

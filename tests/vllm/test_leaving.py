@@ -39,8 +39,12 @@ async def seconds_until(vllm: httpx2.AsyncClient, *, is_busy: bool) -> float:
 
 
 @pytest.mark.parametrize("leaves", ["the caller", "the deadline"])
-async def test_what_nobody_waits_for_is_dropped(judge_url: str, tmp_path: Path, leaves: str) -> None:
+@pytest.mark.parametrize("server", ["judge_url", "front_judge_url"])
+async def test_what_nobody_waits_for_is_dropped(
+    request: pytest.FixtureRequest, tmp_path: Path, leaves: str, server: str
+) -> None:
     """Long before it would have been done: the connections are closed, here and there."""
+    judge_url: str = request.getfixturevalue(server)
     documents = [f"{number}. " + PASSAGE * 20 for number in range(DOCUMENTS)]
     with service_before(command_in(tmp_path / "data", {}), judge_url) as service:
         async with (

@@ -1,0 +1,166 @@
+"""`winnow generations`: the generations of a collection's index, beside a service that runs or without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.flags import CollectionName, Config, Data, GenerationsKept, Json, switch
+from api.settings import Settings, load
+from api.terminal import Column, Terminal, amount, counted
+
+if TYPE_CHECKING:
+    from api.disk import Disk
+    from retrieval.catalog import Collection
+    from retrieval.layout import CollectionFolder
+
+generations = typer.Typer(help="List, roll back, fold and clean up the generations of an index.", no_args_is_help=True)
+
+
+@generations.command("list")
+def list_generations(
+    *,
+    collection: CollectionName,
+    data: Data = None,
+    quick: Annotated[bool, switch("--quick", said="Compare sizes only; read no checksums.")] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List the generations of an index: which is current, which are damaged, which were rolled back.
+
+    Whichever is current, a search answers with the newest documents.
+    """
+    terminal = Terminal(json=json)
+    _, found, folder = _found(load({"data": data}, config=config), collection)
+    _show(terminal, found, folder, thorough=not quick)
+
+
+@generations.command("rollback")
+def rollback(
+    *,
+    collection: CollectionName,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="GENERATION", help="Which one; by default the newest whole one before it."),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Go back to an older index. Documents do not go back: searches answer with the newest ones all the same.
+
+    A service that runs follows within a second and the time it takes to read the index. It stays so until the next
+    generation is published, by 'winnow index' or 'winnow generations fold'; a service builds none by itself until then.
+    """
+    terminal = Terminal(json=json)
+    _, found, folder = _found(load({"data": data}, config=config), collection)
+    from retrieval.generations import roll_back
+
+    name = roll_back(folder, found.embedder, to=to)
+    if not json:
+        terminal.say(f"{collection} is served by {name} now.")
+    _show(terminal, found, folder, thorough=False)
+
+
+@generations.command("fold")
+def fold(
+    *,
+    collection: CollectionName,
+    data: Data = None,
+    generations_kept: GenerationsKept = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Build the next generation now, of all documents. Needs no model; writers and searches go on meanwhile."""
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
+    disk, found, folder = _found(settings, collection)
+    from retrieval.generations import fold as built
+
+    store = disk.store(found)
+    with store.holding():
+        manifest = built(folder, store.snapshot(), found.embedder, kept=settings.generations_kept)
+    if not json:
+        terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
+    _show(terminal, found, folder, thorough=False)
+
+
+@generations.command("clean")
+def clean(
+    *,
+    collection: CollectionName,
+    data: Data = None,
+    generations_kept: GenerationsKept = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Remove old generations, old versions of the store, and what killed processes left.
+
+    Nothing goes that a reader may still use: what stopped being current stays for four minutes, and as many generations
+    are kept as is set. Publishing and writing clean up by themselves; this is for those who need the room now.
+    """
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
+    disk, found, folder = _found(settings, collection)
+    from api.disk import BUSY_SECONDS_MAX
+    from retrieval.generations import clean as cleaned
+    from retrieval.writer_lock import writing
+
+    gone = cleaned(folder, kept=settings.generations_kept, wait_seconds=BUSY_SECONDS_MAX)
+    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        of_store = disk.store(found).clean_up()
+    if json:
+        body = {"collection": collection, "removed": list(gone.removed), "bytes": gone.bytes, "store_bytes": of_store}
+        terminal.answer(body)
+        return
+    terminal.lines(*gone.removed)
+    terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store are free again.")
+
+
+def _found(settings: Settings, name: str) -> tuple[Disk, Collection, CollectionFolder]:
+    """Raises `SettingInvalid`, `CollectionNotFound`."""
+    from api.disk import Disk
+    from retrieval.catalog import DEFAULT_TENANT
+
+    disk = Disk.existing(settings.data)
+    found = disk.catalog.collection(DEFAULT_TENANT, name)
+    return disk, found, disk.layout.collection(found.tenant, found.name)
+
+
+def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, *, thorough: bool) -> None:
+    from api.answers_generations import generations_said
+    from retrieval.generations import listed, rolled_back
+
+    said = generations_said(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
+    if terminal.is_json:
+        terminal.answer(said)
+        return
+    terminal.table(
+        [
+            Column(name="generation", style="bold"),
+            Column(name="chunks", right=True),
+            Column(name="store version", right=True),
+            Column(name="built"),
+            Column(name="with"),
+            Column(name="bytes", right=True),
+            Column(name="state"),
+        ],
+        [
+            (
+                each["name"],
+                "–" if each["chunks"] is None else amount(each["chunks"]),
+                "–" if each["store_version"] is None else str(each["store_version"]),
+                each["built_at"] or "–",
+                each["built_with"] or "–",
+                amount(each["bytes"]),
+                _state(each),
+            )
+            for each in said["generations"]
+        ],
+    )
+
+
+def _state(said: dict[str, Any]) -> str:
+    place = "current" if said["current"] else "rolled back from" if said["rolled_back"] else "kept"
+    return f"{place}, damaged: {said['fault']}" if said["fault"] else place

@@ -1,0 +1,123 @@
+"""How is an index built without anybody who searches noticing? In a process of its own, at a low priority.
+
+A thread would hold the interpreter's lock at the moments when searches need it, and the kernel would take the processor
+from it just then. What a process of its own does wrong, or is killed for, harms no answer; its memory is given back. It
+is spawned and not forked, because Lance and the model runtime have threads. When the service is gone, it ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Final
+
+from retrieval.embedder import EmbedderIdentity
+from retrieval.errors import CollectionBusy, WinnowError
+
+NICENESS: Final = 10  # the kernel gives a search about nine times as much of a processor that both want
+_KILL_SECONDS: Final = 2.0  # how long a process that was told to end may take; what it has written harms nobody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """One build."""
+
+    folder: Path  # of the collection
+    identity: EmbedderIdentity
+    kept: int  # generations
+    seen: str | None  # the generation that was current when this was thought necessary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folded:
+    """What was built."""
+
+    generation: str
+    count: int  # vectors
+    store_version: int
+
+
+class FoldEnded(Exception):
+    """The process that built it ended before it said anything."""
+
+
+async def fold_beside(fold: Fold) -> Folded:
+    """Raises what building raises, `CollectionBusy` where another process does it, and `FoldEnded`."""
+    spawning = multiprocessing.get_context("spawn")
+    receiver, sender = spawning.Pipe(duplex=False)
+    process = spawning.Process(target=_work, args=(sender, fold), name=f"fold {fold.folder.name}", daemon=True)
+    process.start()
+    sender.close()
+    said = None
+    try:
+        said = await asyncio.to_thread(_said, receiver)
+    finally:
+        await asyncio.shield(asyncio.to_thread(_end, process, has_said=said is not None))
+    if said is None:
+        raise FoldEnded(f"the process that built it ended with exit code {process.exitcode}")
+    if isinstance(said, WinnowError):
+        raise said
+    return said
+
+
+def _said(receiver: Connection) -> Folded | WinnowError | None:
+    """None where it ended without a word."""
+    with receiver:
+        try:
+            said: Folded | WinnowError = receiver.recv()
+        except EOFError:
+            return None
+        return said
+
+
+def _end(process: BaseProcess, *, has_said: bool) -> None:
+    """It has said what it had to say, or is not wanted any more."""
+    if has_said:
+        process.join(_KILL_SECONDS)
+    if process.exitcode is None:
+        process.terminate()
+        process.join(_KILL_SECONDS)
+    if process.exitcode is None:
+        process.kill()
+        process.join()
+
+
+def _work(sender: Connection, fold: Fold) -> None:
+    """In the process of its own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the service's, which ends this one
+    os.nice(NICENESS)
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
+    with sender:
+        try:
+            sender.send(_built(fold))
+        except WinnowError as error:
+            sender.send(error)
+
+
+def _end_with_the_service() -> None:
+    service = multiprocessing.parent_process()
+    assert service is not None, "somebody started this. This is a bug."
+    wait([service.sentinel])
+    os._exit(1)
+
+
+def _built(fold: Fold) -> Folded:
+    from retrieval.generation import current_name
+    from retrieval.generations import fold as published
+    from retrieval.lance_store import LanceStore
+    from retrieval.layout import CollectionFolder
+
+    folder = CollectionFolder(fold.folder)
+    if current_name(folder) != fold.seen:
+        raise CollectionBusy(f"{fold.folder.name} has just been folded")
+    store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension)
+    with store.holding():
+        manifest = published(folder, store.snapshot(), fold.identity, kept=fold.kept)
+    return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)

@@ -1,0 +1,89 @@
+"""What can be put right in a data folder, and was? For `winnow verify --repair`.
+
+An index is a cache of the store and is built anew from it; what killed processes left is removed. A damaged store is
+not: there is nothing to build it from. Nor is a folder with documents that the catalog does not know: it may be the
+catalog that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.disk import BUSY_SECONDS_MAX, Disk
+from api.terminal import counted
+from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.durable import remove
+from retrieval.errors import StorageError
+from retrieval.generation import current_name
+from retrieval.generations import clean_damaged, fold, listed, remove_left_over
+from retrieval.layout import CollectionFolder
+from retrieval.store_sums import require_undamaged
+from retrieval.writer_lock import is_written, writing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One thing that was done, or could not be."""
+
+    collection: str
+    did: str
+
+
+def repaired(disk: Disk, *, kept: int) -> list[Repair]:
+    """Waits for whoever writes or builds. Raises `CollectionBusy`, `WriteFailed`."""
+    done = [
+        each for collection in disk.catalog.collections(DEFAULT_TENANT) for each in _collection(disk, collection, kept)
+    ]
+    return done + [Repair(collection=path.name, did=f"removed {path.name}") for path in _removed_strangers(disk)]
+
+
+def strangers(disk: Disk) -> list[Path]:
+    """What lies among the collections and is in no catalog: what a removal or a restore that was killed has left."""
+    folder = disk.layout.collections(DEFAULT_TENANT)
+    known = {each.name for each in disk.catalog.collections(DEFAULT_TENANT)}
+    unknown = [path for path in folder.iterdir() if path.name not in known] if folder.is_dir() else []
+    return sorted(path for path in unknown if not is_written(CollectionFolder(path).restoring))
+
+
+def _collection(disk: Disk, collection: Collection, kept: int) -> Iterator[Repair]:
+    folder = disk.layout.collection(collection.tenant, collection.name)
+    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
+        if gone.removed:
+            yield Repair(collection=collection.name, did=f"removed {', '.join(gone.removed)}")
+        try:
+            require_undamaged(
+                folder.corpus
+            )  # an index of other vectors would hide it, and an older version may be whole
+            store = disk.store(collection)
+            if freed := store.clean_up():
+                yield Repair(collection=collection.name, did=f"removed {counted(freed, 'byte')} of old versions")
+            if _needs_index(folder):
+                built = fold(folder, store.snapshot(), collection.embedder, kept=kept, wait_seconds=BUSY_SECONDS_MAX)
+                yield Repair(collection=collection.name, did=f"built {built.name} from the store")
+        except StorageError as error:
+            yield Repair(collection=collection.name, did=f"built nothing: {error.message}")
+            return
+        damaged = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX)
+        if damaged.removed:
+            yield Repair(collection=collection.name, did=f"removed {', '.join(damaged.removed)}, which was damaged")
+
+
+def _needs_index(folder: CollectionFolder) -> bool:
+    """Something was published once, and what should serve cannot."""
+    generations = listed(folder, thorough=True)
+    current = [each for each in generations if each.is_current]
+    return (bool(generations) and not current) or any(each.fault for each in current) or _is_torn(folder)
+
+
+def _is_torn(folder: CollectionFolder) -> bool:
+    return folder.current.exists() and current_name(folder) is None
+
+
+def _removed_strangers(disk: Disk) -> Iterator[Path]:
+    for path in strangers(disk):
+        if path.is_dir() and (path.name.startswith(".") or not CollectionFolder(path).corpus.exists()):
+            remove(path)
+            yield path

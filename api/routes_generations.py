@@ -1,0 +1,78 @@
+"""The generations of a collection's index over HTTP: list them, go back to one, build the next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from api.answers_generations import FoldedSaid, GenerationsSaid, generations_said
+from api.assemble import Parts
+from api.fold_process import FoldEnded
+from api.open_collections import OpenCollection
+from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
+from api.routes_corpus import Name
+from api.wire import RollbackBody
+from retrieval.errors import WriteFailed
+from retrieval.generations import listed, roll_back, rolled_back
+
+router = APIRouter(responses=PROBLEMS, tags=["generations"])
+
+
+@router.get("/v1/collections/{name}/generations", response_model=GenerationsSaid, summary="List generations")
+async def list_generations(name: Name, tenant: Tenant, request: Request) -> Response:
+    """An index is built in generations, each of which never changes; any of them answers with the newest documents."""
+    return JsonResponse(await asyncio.to_thread(_listed, await _opened(request, tenant, name)))
+
+
+@router.post(
+    "/v1/collections/{name}/generations/rollback", response_model=GenerationsSaid, summary="Go back to an older index"
+)
+async def roll_back_generation(
+    name: Name, tenant: Tenant, request: Request, body: RollbackBody | None = None
+) -> Response:
+    """To an older *index*, never to older documents: what was written since then is searched beside it.
+
+    It stays until the next generation is published, and none is built by itself until somebody asks for one.
+    """
+    opened = await _opened(request, tenant, name)
+
+    def gone_back() -> dict[str, Any]:
+        roll_back(opened.folder, opened.collection.embedder, to=body.to if body else None)
+        opened.searchable.refresh()
+        return _listed(opened)
+
+    return JsonResponse(await asyncio.to_thread(gone_back))
+
+
+@router.post(
+    "/v1/collections/{name}/fold",
+    response_model=FoldedSaid,
+    responses={202: {"model": FoldedSaid, "description": "It is being built still, and goes on"}},
+    summary="Build the next generation now",
+)
+async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+    """The service does so by itself, by size and age; this ends a rollback, or comes before a time of many searches."""
+    parts = parts_of(request)
+    building = parts.folding.ask(await _opened(request, tenant, name))
+    await asyncio.wait({building}, timeout=parts.settings.timeout_ms / 1000)
+    if not building.done():
+        return JsonResponse({"collection": name, "generation": None}, status=202)
+    try:
+        return JsonResponse({"collection": name, "generation": building.result()})
+    except (FoldEnded, OSError) as error:
+        raise WriteFailed(str(error)) from error
+
+
+async def _opened(request: Request, tenant: str, name: str) -> OpenCollection:
+    parts: Parts = parts_of(request)
+    return await asyncio.to_thread(parts.collections.get, tenant, name)
+
+
+def _listed(opened: OpenCollection) -> dict[str, Any]:
+    """Blocks."""
+    return generations_said(
+        opened.collection.name, listed(opened.folder), rolled_back(opened.folder), opened.searchable.newest
+    )

@@ -1,0 +1,129 @@
+"""A collection to a place outside and back: which place, under whose key, and what does the catalog say of it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from api.disk import Disk
+from retrieval.catalog import Catalog, Collection
+from retrieval.durable import DISK, Syncer, remove
+from retrieval.embedder import EmbedderIdentity
+from retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
+from retrieval.layout import CollectionFolder
+from retrieval.snapshot import Watcher, bring_back, manifest_at, take
+from retrieval.snapshot_manifest import InstructionText, SnapshotManifest
+from retrieval.snapshot_place import FolderPlace, Place, S3Access
+
+S3: Final = "s3://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What came of a snapshot."""
+
+    manifest: SnapshotManifest
+    generation: str
+    other_instruction: bool  # one of its name is published here with another text, which was left as it is
+
+
+def place_of(target: str, access: S3Access) -> Place:
+    """A folder, or `s3://BUCKET/PATH`. Raises `InvalidRequest`, `SnapshotUnreachable`."""
+    scheme, separator, rest = target.partition("://")
+    if not separator:
+        return FolderPlace(Path(target).expanduser())
+    bucket, _, path = rest.partition("/")
+    if f"{scheme}{separator}" != S3 or not bucket or any(mark in bucket for mark in "@?#:"):
+        raise InvalidRequest("a snapshot goes to a folder or to s3://BUCKET/PATH; keys belong into AWS_ variables")
+    if not path.strip("/"):
+        raise InvalidRequest(f"{target}: name a path in the bucket, such as {S3}{bucket}/docs")
+    from retrieval.lance_place import BucketPlace
+
+    return BucketPlace(target, access)
+
+
+def snapshot(disk: Disk, tenant: str, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
+    """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
+    collection = disk.catalog.collection(tenant, name)
+    if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
+        raise InvalidRequest(f"{place.name} lies in the data folder, and would be lost with it; name another place")
+    return take(
+        collection,
+        disk.layout.collection(tenant, name),
+        disk.store(collection),
+        place,
+        instruction=_instruction_of(collection, disk.catalog),
+        watcher=watcher,
+    )
+
+
+def restore(
+    disk: Disk,
+    tenant: str,
+    name: str,
+    place: Place,
+    *,
+    embedder: EmbedderIdentity,
+    replace: bool,
+    watcher: Watcher,
+    syncer: Syncer = DISK,
+) -> Restored:
+    """Raises `CollectionExists`, `ModelMismatch`, what `manifest_at` and `bring_back` raise, and `CollectionBusy`."""
+    manifest = manifest_at(place)
+    _require_same(manifest.embedder, embedder, place)
+    generation = ""
+
+    def build(beside: CollectionFolder) -> None:
+        nonlocal generation
+        try:
+            generation = bring_back(manifest, place, beside, watcher=watcher, syncer=syncer)
+        except SnapshotCorrupt:
+            remove(beside.path)
+            raise
+
+    if not replace:
+        disk.require_free(tenant, name)
+    is_other = _publish(manifest.instruction, disk.catalog, tenant)
+    restored = Collection(
+        tenant=tenant,
+        name=name,
+        embedder=manifest.embedder,
+        chunk_tokens=manifest.chunk_tokens,
+        created_at=datetime.now(UTC),  # by which those who had another one of this name open know that it is gone
+        instruction=manifest.instruction.name if manifest.instruction else None,
+        reranker=manifest.reranker,
+    )
+    disk.bring_in(restored, build, replace=replace, syncer=syncer)
+    return Restored(manifest=manifest, generation=generation, other_instruction=is_other)
+
+
+def _instruction_of(collection: Collection, catalog: Catalog) -> InstructionText | None:
+    if collection.instruction is None:
+        return None
+    newest = catalog.instruction(collection.tenant, collection.instruction)
+    return InstructionText(name=newest.name, text=newest.text)
+
+
+def _publish(wanted: InstructionText | None, catalog: Catalog, tenant: str) -> bool:
+    """Where there is none of its name. One that is there is what this deployment means by the name, and stays."""
+    if wanted is None:
+        return False
+    try:
+        return catalog.instruction(tenant, wanted.name).text != wanted.text
+    except InstructionNotFound:
+        catalog.publish_instruction(tenant, wanted.name, wanted.text)
+        return False
+
+
+def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place) -> None:
+    if built != mine:
+        raise ModelMismatch(
+            f"the snapshot at {place.name} was built with {_named(built)}, and {_named(mine)} is configured. Restore "
+            f"it with --embed-model {built.name} --embed-dimension {built.dimension}, which its searches need as well"
+        )
+
+
+def _named(identity: EmbedderIdentity) -> str:
+    return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"

@@ -1,0 +1,42 @@
+"""BM25, written down once more and without any index: what the full-text search is compared with.
+
+Title and text are one field. Words are runs of letters and digits, whatever their case; a Chinese character is a word.
+There is no stemming and there are no stop words here, so that tests compare with words that have neither. How many
+chunks hold a word is counted in titles and in texts, and the larger number holds, as Lucene does for combined fields.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from retrieval.records import Chunk
+
+K1: Final = 1.2
+B: Final = 0.75
+_WORD: Final = re.compile(r"[\u4e00-\u9fff]|[^\W_\u4e00-\u9fff]+")
+
+
+def words(text: str) -> list[str]:
+    return _WORD.findall(text.lower())
+
+
+def bm25(query: str, chunks: Mapping[int, Chunk]) -> dict[int, float]:
+    """The score of each chunk that holds a word of the query, by number; a word that is asked for twice counts once."""
+    titles = {number: Counter(words(chunk.title)) for number, chunk in chunks.items()}
+    texts = {number: Counter(words(chunk.text)) for number, chunk in chunks.items()}
+    fields = {number: titles[number] + texts[number] for number in chunks}
+    usual = sum(field.total() for field in fields.values()) / max(1, len(fields))
+    scores: dict[int, float] = {}
+    for word in dict.fromkeys(words(query)):
+        holding = max(sum(word in field for field in each.values()) for each in (titles, texts))
+        rarity = math.log(1.0 + (len(fields) - holding + 0.5) / (holding + 0.5))
+        for number, field in fields.items():
+            if field[word]:
+                length = K1 * (1.0 - B + B * field.total() / usual)
+                gain = rarity * field[word] * (K1 + 1.0) / (field[word] + length)
+                scores[number] = scores.get(number, 0.0) + gain
+    return scores

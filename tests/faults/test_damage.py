@@ -1,0 +1,138 @@
+"""Whatever is changed in a file of an index or of a store is found, and never served."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from api.disk import Disk
+from api.verify import verified
+from retrieval.errors import StoreCorrupt
+from retrieval.generation import current_name, verify
+from retrieval.searchable import Searchable
+from retrieval.store_sums import SUMS, damaged, sums_of
+from tests.faults.checker import differences
+from tests.faults.scripted import IDENTITY, OPERATIONS, Model, folder_of, opened
+
+pytestmark = pytest.mark.faults
+
+FLIPS, TRUNCATIONS, TAILS = 300, 300, 50
+
+Damage = Callable[[bytes, random.Random], bytes]
+
+
+def flipped(whole: bytes, chance: random.Random) -> bytes:
+    at = chance.randrange(len(whole))
+    return whole[:at] + bytes([whole[at] ^ 1 << chance.randrange(8)]) + whole[at + 1 :]
+
+
+def cut(whole: bytes, chance: random.Random) -> bytes:
+    return whole[: chance.randrange(len(whole))]
+
+
+def lengthened(whole: bytes, chance: random.Random) -> bytes:
+    return whole + chance.choice([b"\0", b"\n", whole, chance.randbytes(chance.randint(1, 4096))])
+
+
+DAMAGES = [
+    pytest.param(flipped, FLIPS, id="300 flipped bits"),
+    pytest.param(cut, TRUNCATIONS, id="300 truncations"),
+    pytest.param(lengthened, TAILS, id="50 appended tails"),
+]
+
+
+@contextmanager
+def damaged_by(damage: Damage, path: Path, chance: random.Random) -> Iterator[None]:
+    whole = path.read_bytes()
+    path.write_bytes(damage(whole, chance))
+    try:
+        yield
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Model]:
+    root = tmp_path_factory.mktemp("damaged")
+    return root, OPERATIONS["upsert"].prepare(root)
+
+
+@pytest.mark.parametrize(("damage", "count"), DAMAGES)
+def test_damage_to_a_generation_is_found_and_the_one_before_serves(
+    collection: tuple[Path, Model], damage: Damage, count: int
+) -> None:
+    """In turn in each file of the current generation. The answers stay right, and say that they are a fallback's."""
+    root, model = collection
+    folder = folder_of(root)
+    chance = random.Random(20261125)
+    store = opened(root)
+    current = current_name(folder)
+    assert current is not None
+    files = sorted((folder.generations / current).iterdir())
+    assert len(files) == 4
+    for turn in range(count):
+        with damaged_by(damage, files[turn % len(files)], chance):
+            checks = {check.name: check.fault for check in verify(folder)}
+            assert [name for name, fault in checks.items() if fault] == [current]
+            searchable = Searchable(folder=folder, store=store, identity=IDENTITY)
+            wrong = list(differences(root, model, searchable=searchable))
+            assert [fault.partition(":")[0] for fault in wrong] == ["served is an older generation"], wrong
+            assert searchable.view().generation == "g000001"
+    assert list(differences(root, model)) == []
+
+
+@pytest.mark.parametrize(("damage", "count"), DAMAGES)
+def test_damage_to_a_file_of_the_store_is_found_before_lance_reads_it(
+    collection: tuple[Path, Model], damage: Damage, count: int
+) -> None:
+    """In turn in each file that Lance wrote: data, deletions, transactions, manifests. The file is named."""
+    root, _ = collection
+    corpus = folder_of(root).corpus
+    chance = random.Random(20261126)
+    names = sorted(sums_of(corpus))
+    assert {name.partition("/")[0] for name in names} == {
+        "data",
+        "_deletions",
+        "_indices",
+        "_transactions",
+        "_versions",
+    }
+    on_disk = {path.relative_to(corpus).as_posix() for path in corpus.rglob("*") if path.is_file()}
+    assert on_disk - set(names) == {"held", "next_chunk_number", SUMS, "_versions/latest_version_hint.json"}
+    for turn in range(count):
+        name = names[turn % len(names)]
+        with damaged_by(damage, corpus / name, chance):
+            faults = list(damaged(corpus))
+            assert len(faults) == 1, faults
+            assert name in faults[0]
+    assert list(damaged(corpus)) == []
+
+
+def test_verify_names_the_damaged_file_and_gives_it_to_nobody(collection: tuple[Path, Model]) -> None:
+    """One of each kind. Lance may crash over some of them, so that a search process must not be the one to find out."""
+    root, _ = collection
+    corpus = folder_of(root).corpus
+    chance = random.Random(20261127)
+    for kind in ("data", "_deletions", "_indices", "_transactions", "_versions"):
+        name = max(name for name in sums_of(corpus) if name.startswith(kind))
+        with damaged_by(flipped, corpus / name, chance):
+            checks = {check.part: check.fault for check in verified(Disk.existing(root))}
+            assert name in (checks["store"] or "")
+    assert all(check.fault is None for check in verified(Disk.existing(root)))
+
+
+def test_the_newest_manifest_cannot_go_missing(collection: tuple[Path, Model]) -> None:
+    """Lance would open the version before, as if what was acknowledged since had never been."""
+    root, _ = collection
+    corpus = folder_of(root).corpus
+    newest = min((corpus / "_versions").glob("*.manifest"))
+    kept = newest.read_bytes()
+    newest.unlink()
+    with pytest.raises(StoreCorrupt, match=newest.name):
+        opened(root)
+    newest.write_bytes(kept)
+    opened(root)

@@ -1,0 +1,78 @@
+"""Collections to take snapshots of, and what makes two of them the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from api.disk import Disk
+from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.embedder import EmbedderIdentity
+from retrieval.generation import publish
+from retrieval.layout import CollectionFolder
+from retrieval.searchable import Searchable
+from retrieval.store import Store
+from tests.builders import DIMENSION, unit_vectors, written
+
+IDENTITY = EmbedderIdentity(name="hash-embedder", revision="1", dimension=DIMENSION)
+
+
+@dataclass(slots=True)
+class Watched:
+    """Remembers what it was told. Implements `Watcher`."""
+
+    doings: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+    def started(self, doing: str, size: int | None) -> None:
+        self.doings.append(doing)
+
+    def advanced(self, size: int) -> None:
+        self.bytes += size
+
+
+def made(data: Path, name: str = "docs", *, documents: int = 6, word: str = "text") -> Disk:
+    """A collection with a history: written, replaced, deleted, published, and written to once more."""
+    disk = Disk.open(data)
+    disk.make(
+        Collection(tenant=DEFAULT_TENANT, name=name, embedder=IDENTITY, chunk_tokens=77, created_at=datetime.now(UTC))
+    )
+    store = store_of(disk, name)
+    store.replace([written(f"d{number}", f"{word} {number} 退货 " * 4, pieces=3) for number in range(documents)])
+    store.replace([written("d1", f"{word}, written again", pieces=2)])
+    publish(folder_of(disk, name), store.snapshot(), IDENTITY)
+    store.delete(["d2"])
+    store.replace([written("late", f"{word} that no index has", pieces=1)])
+    return disk
+
+
+def folder_of(disk: Disk, name: str) -> CollectionFolder:
+    return disk.layout.collection(DEFAULT_TENANT, name)
+
+
+def store_of(disk: Disk, name: str) -> Store:
+    return disk.store(disk.catalog.collection(DEFAULT_TENANT, name))
+
+
+def contents(disk: Disk, name: str) -> dict[str, Any]:
+    """Everything that can be read of a collection and searched in it, by value."""
+    snapshot = store_of(disk, name).snapshot()
+    searchable = Searchable(folder=folder_of(disk, name), store=store_of(disk, name), identity=IDENTITY)
+    view = searchable.refresh()
+    hits = [view.search(query, 5) for query in unit_vectors(4, seed=9)]
+    facts = disk.catalog.collection(DEFAULT_TENANT, name)
+    return {
+        "version": snapshot.version,
+        "chunks": snapshot.chunks(snapshot.chunk_numbers().tolist()),
+        "hashes": snapshot.content_hashes(),
+        "vectors": b"".join(batch.vectors.tobytes() for batch in snapshot.vectors()),
+        # An index of FAISS and the fresh rows beside it add up in another order: the last bit of a float32 may differ.
+        "hits": [(each.numbers.tolist(), each.similarities.round(6).tolist()) for each in hits],
+        "facts": (facts.embedder, facts.chunk_tokens, facts.instruction, facts.reranker),
+    }
+
+
+def names(disk: Disk) -> list[str]:
+    return [each.name for each in disk.catalog.collections(DEFAULT_TENANT)]

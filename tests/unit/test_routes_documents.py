@@ -1,0 +1,58 @@
+"""Long documents over HTTP: a part of one, and what stands around a hit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.answers import SearchAnswer
+from api.answers_corpus import DocumentSaid
+from api.app import create_app
+from retrieval.tokens import PlainTokenizer
+from tests.fakes import PrefersWord
+from tests.unit.test_routes import DOCUMENTS, parts_over
+
+
+@pytest.fixture
+def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
+    with TestClient(
+        create_app(parts_over(tmp_path, tokenizer, PrefersWord("1"))), base_url="http://localhost"
+    ) as client:
+        assert client.post("/v1/collections", json={"name": "docs", "chunk_tokens": 16}).status_code == 201
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("asked", "span"), [("start=4&end=9", (4, 9)), ("end=3", (0, 3)), ("start=5&end=2", (5, 5)), ("start=9999", None)]
+)
+def test_a_part_of_a_document_is_told_by_its_span(client: TestClient, asked: str, span: tuple[int, int] | None) -> None:
+    """The characters that places in answers count; what lies beyond the text is empty and no error."""
+    client.post("/v1/collections/docs/documents", json=DOCUMENTS[0])
+    text = DOCUMENTS[0]["text"]
+    start, end = span or (len(text), len(text))
+    said = client.get(f"/v1/collections/docs/documents/refunds?{asked}").json()
+    DocumentSaid.model_validate(said)
+    assert (said["start"], said["end"], said["text"], said["characters"]) == (start, end, text[start:end], len(text))
+    assert client.get("/v1/collections/docs/documents/refunds?start=-1").status_code == 422
+
+
+def test_neighbours_are_told_with_their_spans(client: TestClient) -> None:
+    """What stands around a hit is a part of the document by its own offsets; without the wish there is none."""
+    text = " ".join(f"Sentence number {number} tells of herons and their rivers." for number in range(40))
+    client.post("/v1/collections/docs/documents", json={"id": "long", "text": text})
+    body = {"query": "herons", "collection": "docs", "top_k": 3}
+    assert "context" not in client.post("/v1/search", json=body).json()["results"][0]
+    said = client.post("/v1/search", json=body | {"neighbours": 2}).json()
+    SearchAnswer.model_validate(said)
+    spans = []
+    for each in said["results"]:
+        extracts = [extract for extract in each["context"].values() if extract]
+        assert all(text[part["start"] : part["end"]] == part["text"] for part in extracts)
+        spans += [(part["start"], part["end"]) for part in (*extracts, each["chunk"])]
+    spans.sort()
+    assert len(spans) > 3
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))

@@ -1,0 +1,164 @@
+"""retrieval/store_sums.py: every file of a store has its checksum, whoever wrote it, and whatever died meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from retrieval.errors import StoreCorrupt, WriteFailed
+from retrieval.lance_store import COMMITS_BETWEEN_CLEANUPS, LanceStore
+from retrieval.store_sums import SUMS, StoreSums, damaged, sums_of
+from tests.builders import DIMENSION, written
+from tests.fakes import WatchedSyncer
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "corpus.lance"
+
+
+def create(path: Path) -> LanceStore:
+    return LanceStore.create(path, dimension=DIMENSION, syncer=WatchedSyncer())
+
+
+def reopened(path: Path) -> LanceStore:
+    return LanceStore.open(path, dimension=DIMENSION, syncer=WatchedSyncer())
+
+
+def expected(path: Path) -> dict[str, str]:
+    """What `sha256sum` says of Lance's files."""
+    files = [file for file in path.rglob("*") if file.is_file() and file.parent != path]
+    return {
+        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.name != "latest_version_hint.json"
+    }
+
+
+def test_every_file_has_its_sum_when_a_write_returns(path: Path) -> None:
+    """Of inserts, replacements, deletes and joined fragments; in the format of sha256sum."""
+    store = create(path)
+    store.replace([written("a", "one", pieces=2), written("b", "two")])
+    assert sums_of(path) == expected(path)
+    store.replace([written("a", "changed")])
+    store.delete(["b"])
+    assert sums_of(path) == expected(path)
+    for turn in range(40):
+        store.replace([written(f"d{turn}", "text")])
+    assert sums_of(path) == expected(path)
+    assert list(damaged(path)) == []
+    lines = (path / SUMS).read_text().splitlines()
+    assert all(line[64:66] == "  " and (path / line[66:]).is_file() for line in lines)
+
+
+def test_the_sums_are_on_the_disk_when_a_write_returns(path: Path) -> None:
+    """They are synced last: what has a sum is there."""
+    create(path).replace([written("a", "one")])
+    syncer = WatchedSyncer()
+    store = LanceStore.open(path, dimension=DIMENSION, syncer=syncer)
+    store.replace([written("b", "first of this opening")])
+    assert syncer.synced[-2:] == [path / f"{SUMS}.tmp", path]
+    store.replace([written("c", "second")])
+    assert syncer.synced[-1] == path / SUMS
+
+
+def test_files_without_a_sum_get_one_with_the_next_write(path: Path) -> None:
+    """A store of an earlier winnow has none at all; a process that died before it wrote them leaves a few."""
+    store = create(path)
+    store.replace([written("a", "one")])
+    (path / SUMS).unlink()
+    assert list(damaged(path)) == []
+    reopened(path).replace([written("b", "two")])
+    assert sums_of(path) == expected(path)
+
+
+def test_a_line_that_was_cut_off_is_none_and_is_written_again(path: Path) -> None:
+    """A process may die while it appends."""
+    store = create(path)
+    store.replace([written("a", "one")])
+    whole = (path / SUMS).read_bytes()
+    (path / SUMS).write_bytes(whole[:-30])
+    assert len(sums_of(path)) == whole.count(b"\n") - 1
+    assert list(damaged(path)) == []
+    reopened(path).replace([written("b", "two")])
+    assert sums_of(path) == expected(path)
+
+
+def test_two_processes_that_write_in_turn_keep_all_sums(path: Path) -> None:
+    """Here: two openings of one path."""
+    first = create(path)
+    second = reopened(path)
+    for turn in range(3):
+        first.replace([written(f"a{turn}", "one")])
+        second.replace([written(f"b{turn}", "two")])
+        assert sums_of(path) == expected(path)
+
+
+def test_sums_go_with_their_files(path: Path) -> None:
+    """Otherwise the list would grow for ever."""
+    store = create(path)
+    store.replace([written("a", "one")])
+    for manifest in (path / "_versions").glob("*.manifest"):
+        os.utime(manifest, (0, 0))
+    for turn in range(COMMITS_BETWEEN_CLEANUPS + 1):
+        store.replace([written("a", str(turn))])
+        if turn == 2:
+            for manifest in (path / "_versions").glob("*.manifest"):
+                os.utime(manifest, (0, 0))
+    assert sums_of(path) == expected(path)
+    assert list(damaged(path)) == []
+
+
+def test_a_line_that_is_no_sum_is_told_and_stands_in_nobodys_way(path: Path) -> None:
+    """The list may be what is damaged; the store can still be read and written."""
+    create(path).replace([written("a", "one")])
+    lines = (path / SUMS).read_bytes().splitlines(keepends=True)
+    (path / SUMS).write_bytes(b"".join([b"Z" + lines[0][1:], *lines[1:]]))
+    assert list(damaged(path)) == [f"{SUMS} has lines that are no checksums"]
+    reopened(path).replace([written("b", "two")])
+    assert sums_of(path) == expected(path)
+
+
+def test_a_file_that_was_cut_short_fails_its_own_write_and_no_later_one(path: Path) -> None:
+    """Two of them, of which the write sees but the first: the next one must not fail over the second."""
+    (path / "data").mkdir(parents=True)
+    (path / "data" / "before.lance").write_bytes(b"of another time")
+    sums = StoreSums(path, syncer=WatchedSyncer())
+    sums.begin()
+    sums.arrived(path / "data" / "before.lance")
+    for name in ("a.lance", "b.lance"):
+        (path / "data" / name).write_bytes(b"without its en")
+    with pytest.raises(WriteFailed, match=r"a\.lance: only a part"):
+        sums.arrived(path / "data" / "a.lance")
+    sums.begin()
+    (path / "data" / "c.lance").write_bytes(b"whole LANC")
+    for name in ("a.lance", "b.lance", "c.lance"):
+        sums.arrived(path / "data" / name)
+    sums.write()
+    assert "data/c.lance" in sums_of(path)
+
+
+def test_a_damaged_newest_manifest_is_not_an_older_version(path: Path) -> None:
+    """Without its sum it would pass for one that a power cut tore, and what it acknowledged would be gone."""
+    create(path).replace([written("a", "acknowledged")])
+    newest = min((path / "_versions").glob("*.manifest"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    with pytest.raises(StoreCorrupt, match="is not what was written"):
+        reopened(path)
+    assert newest.exists()
+
+
+def test_an_operators_clean_up_takes_no_sum_that_is_needed(path: Path) -> None:
+    """It removes files that no version names, and the list is one that Lance does not know."""
+    store = create(path)
+    store.replace([written("a", "one")])
+    store.replace([written("a", "two")])
+    (path / "data" / "of-a-failed-write.lance").write_bytes(b"without its en")
+    for manifest in (path / "_versions").glob("*.manifest"):
+        os.utime(manifest, (0, 0))
+    assert store.clean_up() > 0
+    assert sums_of(path) == expected(path)
+    assert [name.partition("/")[0] for name in sorted(sums_of(path))] == ["_transactions", "_versions", "data"]
