@@ -33,9 +33,9 @@ from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, GenerationCorrupt, ModelMismatch
 from retrieval.faiss_approximate import FaissApproximateIndex, probe_approximate
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
-from retrieval.index_building import IndexFacts, IndexWish, built_index, planned
+from retrieval.index_building import IndexFacts, built_index, planned
 from retrieval.layout import CollectionFolder
-from retrieval.recipes import Plan, Recipe
+from retrieval.recipes import ANY_INDEX, IndexWish, Plan, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import pointing
@@ -99,7 +99,7 @@ def publish(
     snapshot: StoreSnapshot,
     identity: EmbedderIdentity,
     *,
-    wish: IndexWish = IndexWish(),  # noqa: B008  it never changes
+    wish: IndexWish = ANY_INDEX,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Builds an index of the snapshot and makes it the current generation. One caller at a time builds.

@@ -15,17 +15,16 @@ from typing import Final
 
 import numpy as np
 
-from retrieval.errors import InvalidRequest, MemoryTooSmall
+from retrieval.errors import MemoryTooSmall
 from retrieval.faiss_approximate import ApproximateBuilder, FaissApproximateIndex
 from retrieval.faiss_index import FaissFlatIndex
 from retrieval.machine_memory import available_bytes
-from retrieval.recipes import RECALL_TARGET, SAMPLE_MAX, Conditions, Plan, Recipe, chosen
+from retrieval.recipes import SAMPLE_MAX, Conditions, IndexWish, Plan, Recipe, chosen
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import StoreSnapshot
 from retrieval.vector_index import VectorIndex
 
 RECALL_AT: Final = 100  # candidates; what the large rerankers are given
-BUILDABLE: Final = (Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ)
 _QUERIES: Final = 256  # half of them choose, half of them measure
 _TURN: Final = 0.8  # cosine between a query and the stored vector that it was made of
 _RECALL_SLACK: Final = 0.005  # by which the two halves of the queries may differ
@@ -33,18 +32,6 @@ _SEED: Final = 20261125
 _EF_SEARCH: Final = (100, 128, 160, 200, 256, 320, 400, 512, 768, 1_024, 2_048, 4_096)
 _NPROBE: Final = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1_024, 2_048, 4_096)
 _K_FACTOR: Final = (1, 2, 3, 4, 6, 8, 12, 16)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexWish:
-    """What a deployment asks of its indexes."""
-
-    recipe: Recipe | None = None  # None: whichever suits
-    recall_target: float = RECALL_TARGET
-
-    def __post_init__(self) -> None:
-        if self.recipe is not None and self.recipe not in BUILDABLE:
-            raise InvalidRequest(f"{self.recipe} cannot be built; {', '.join(BUILDABLE)} can")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

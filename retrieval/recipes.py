@@ -18,7 +18,7 @@ from enum import StrEnum
 from math import isqrt
 from typing import Final
 
-from retrieval.errors import MemoryTooSmall
+from retrieval.errors import InvalidRequest, MemoryTooSmall
 
 EXACT_COUNT_MAX: Final = 100_000  # vectors; up to here comparing all of them takes some milliseconds
 GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; of 1,024 dimensions 20 GB, by calculation a few milliseconds
@@ -41,6 +41,24 @@ class Recipe(StrEnum):
     GPU_FLAT = "gpu-flat"
     GPU_CAGRA = "gpu-cagra"
     GPU_IVF_PQ = "gpu-ivf-pq"
+
+
+BUILDABLE: Final = (Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexWish:
+    """What a deployment asks of its indexes."""
+
+    recipe: Recipe | None = None  # None: whichever suits
+    recall_target: float = RECALL_TARGET
+
+    def __post_init__(self) -> None:
+        if self.recipe is not None and self.recipe not in BUILDABLE:
+            raise InvalidRequest(f"{self.recipe} cannot be built; {', '.join(BUILDABLE)} can")
+
+
+ANY_INDEX: Final = IndexWish()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,7 @@ from retrieval.faiss_approximate import FaissApproximateIndex, misdeeds_of, prob
 from retrieval.faiss_index import FaissFlatIndex
 from retrieval.generation import open_newest, publish, verify
 from retrieval.index_building import (
-    BUILDABLE,
     IndexFacts,
-    IndexWish,
     built_index,
     nearest_of,
     planned,
@@ -33,7 +31,7 @@ from retrieval.index_building import (
 from retrieval.index_probe import Asked, Misdeed, misdeeds
 from retrieval.integrity import faults
 from retrieval.layout import CollectionFolder
-from retrieval.recipes import Conditions, Plan, Recipe, chosen, index_bytes
+from retrieval.recipes import BUILDABLE, Conditions, IndexWish, Plan, Recipe, chosen, index_bytes
 from retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
 from retrieval.searchable import Searchable
 from retrieval.store import StoreSnapshot
