@@ -44,6 +44,7 @@ class FaissApproximateIndex:
         self._index = index
         self._recipe = recipe
         self._parameters = dict(parameters)
+        self._told_usually = self._told(None, 0, 1)  # made once: making it takes as long as a part of the search
 
     @property
     def recipe(self) -> Recipe:
@@ -85,12 +86,13 @@ class FaissApproximateIndex:
     def _found(self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int) -> Hits:
         """What FAISS finds, each once and allowed, looking `further` times as far as was tuned."""
         similarities, positions = self.asked(query, k, held, further=further)
-        positions, first = np.unique(positions, return_index=True)
-        similarities = similarities[first]
         answers = (positions >= 0) & (positions < len(self._numbers))
         if held is not None:
             answers[answers] = held[positions[answers]]
         numbers, similarities = self._numbers[positions[answers]], similarities[answers]
+        if len(set(numbers.tolist())) < len(numbers):
+            numbers, first = np.unique(numbers, return_index=True)
+            similarities = similarities[first]
         order = np.lexsort((numbers, -similarities))[:k]
         return Hits(numbers=numbers[order], similarities=similarities[order])
 
@@ -99,7 +101,9 @@ class FaissApproximateIndex:
     ) -> tuple[Vectors, NDArray[np.int64]]:
         """Similarities and positions as FAISS gives them, unchecked."""
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        similarities, positions = self._index.search(row, k, params=self._told(held, k, further))
+        is_usual = held is None and further == 1 and k <= self._parameters.get("ef_search", k)
+        told = self._told_usually if is_usual else self._told(held, k, further)
+        similarities, positions = self._index.search(row, k, params=told)
         return similarities[0], positions[0]
 
     def _told(self, held: NDArray[np.bool_] | None, k: int, further: int) -> Any:
