@@ -161,4 +161,10 @@ def test_an_operators_clean_up_takes_no_sum_that_is_needed(path: Path) -> None:
         os.utime(manifest, (0, 0))
     assert store.clean_up() > 0
     assert sums_of(path) == expected(path)
-    assert [name.partition("/")[0] for name in sorted(sums_of(path))] == ["_transactions", "_versions", "data"]
+    assert [name.partition("/")[0] for name in sorted(sums_of(path))] == [
+        "_indices",
+        "_indices",
+        "_transactions",
+        "_versions",
+        "data",
+    ]

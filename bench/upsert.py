@@ -1,0 +1,213 @@
+"""What does one more document cost in a small collection, and in a large one? And an index, a chunk at a time?
+
+    python -m bench.upsert --sizes 10000,100000,1000000 --rounds 60
+
+Builds a store of each size out of short texts and random vectors, publishes it, and then replaces one document at a
+time, in one size after the other, so that whatever else the machine does meets them all. An upsert is `Store.replace`,
+synced to the disk, and `Searchable.refresh`, after which the document is found; embedding is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from retrieval.embedder import EmbedderIdentity
+from retrieval.generation import publish
+from retrieval.lance_store import LanceStore
+from retrieval.layout import CollectionFolder
+from retrieval.records import Document, EmbeddedDocument, Span
+from retrieval.searchable import Searchable
+
+DIMENSION: Final = 384
+CHUNKS: Final = 4  # of a document
+DOCUMENTS_AT_ONCE: Final = 1_000  # in one commit, while the store is built
+PUBLICATIONS: Final = 3
+WARM_UP: Final = 5  # rounds; the first upsert reads the ids of all documents once
+IDENTITY: Final = EmbedderIdentity(name="random", revision="1", dimension=DIMENSION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a store and its index cost."""
+
+    write_seconds: float
+    publish_seconds: float  # the shortest of several
+    publish_cpu_seconds: float  # the same, which other work on the machine disturbs less
+    publish_bytes: int  # the most that was held at once above what was held before
+    open_seconds: float  # of the store, to the first document looked up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upsert:
+    """Seconds of one."""
+
+    replace: float
+    refresh: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="10000,100000,1000000", help="chunks, with commas between")
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--folder", type=Path, default=None, help="where to build; a temporary one by default")
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.sizes.split(",")]
+    base = Path(tempfile.mkdtemp(prefix="upsert-", dir=options.folder))
+    try:
+        print(f"{'chunks':>10} {'write s':>8} {'publish s':>10} {'CPU µs/chunk':>13} {'bytes/chunk':>12}", end=" ")
+        print(f"{'open s':>7}")
+        for size in sizes:
+            show_built(size, in_another_process(base / str(size), size, options.seed))
+        upserts = measured(base, sizes, rounds=options.rounds, seed=options.seed)
+        print(f"\n{'chunks':>10} {'replace p50 ms':>15} {'refresh p50 ms':>15} {'both p50':>9} {'mean':>7} {'p95':>7}")
+        for size in sizes:
+            show_upserts(size, upserts[size])
+        show_growth(upserts[sizes[0]], upserts[sizes[-1]], seed=options.seed)
+    finally:
+        shutil.rmtree(base)
+
+
+def in_another_process(path: Path, size: int, seed: int) -> Built:
+    """So that its memory is its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(build, (path, size, seed))
+
+
+def build(path: Path, size: int, seed: int) -> Built:
+    folder = CollectionFolder(path)
+    started = time.perf_counter()
+    write(folder, size, seed)
+    written = time.perf_counter()
+    opened = LanceStore.open(folder.corpus, dimension=DIMENSION)
+    opened.snapshot().document(name_of(0))
+    looked_up = time.perf_counter()
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the most that was held is counted from here on
+    publications = [published(folder, opened) for _ in range(PUBLICATIONS)]
+    return Built(
+        write_seconds=written - started,
+        open_seconds=looked_up - written,
+        publish_seconds=min(seconds for seconds, _ in publications),
+        publish_cpu_seconds=min(cpu_seconds for _, cpu_seconds in publications),
+        publish_bytes=resident("VmHWM") - before,
+    )
+
+
+def published(folder: CollectionFolder, opened: LanceStore) -> tuple[float, float]:
+    """How long it took, and what of that was spent on computing."""
+    started, cpu = time.perf_counter(), time.process_time()
+    publish(folder, opened.snapshot(), IDENTITY)
+    return time.perf_counter() - started, time.process_time() - cpu
+
+
+def write(folder: CollectionFolder, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    store = LanceStore.create(folder.corpus, dimension=DIMENSION)
+    names = range(size // CHUNKS)
+    for start in range(0, len(names), DOCUMENTS_AT_ONCE):
+        store.replace([embedded(at, CHUNKS, "first", rng) for at in names[start : start + DOCUMENTS_AT_ONCE]])
+
+
+def measured(base: Path, sizes: list[int], *, rounds: int, seed: int) -> dict[int, list[Upsert]]:
+    rng = np.random.default_rng(seed + 1)
+    opened = {size: open_collection(CollectionFolder(base / str(size))) for size in sizes}
+    upserts: dict[int, list[Upsert]] = {size: [] for size in sizes}
+    for turn in range(WARM_UP + rounds):
+        for size in rng.permutation(sizes).tolist():
+            one = upsert(*opened[size], embedded(int(rng.integers(size // CHUNKS)), CHUNKS - 1, f"turn {turn}", rng))
+            if turn >= WARM_UP:
+                upserts[size].append(one)
+    return upserts
+
+
+def open_collection(folder: CollectionFolder) -> tuple[LanceStore, Searchable]:
+    store = LanceStore.open(folder.corpus, dimension=DIMENSION)
+    return store, Searchable(folder=folder, store=store, identity=IDENTITY)
+
+
+def upsert(store: LanceStore, searchable: Searchable, document: EmbeddedDocument) -> Upsert:
+    started = time.perf_counter()
+    store.replace([document])
+    written = time.perf_counter()
+    view = searchable.refresh()
+    done = time.perf_counter()
+    best = view.search(document.vectors[0], 1)
+    assert view.snapshot.chunks(best.numbers.tolist())[0].document_id == document.document.id, "found at once"
+    return Upsert(replace=written - started, refresh=done - written)
+
+
+def embedded(at: int, pieces: int, word: str, rng: np.random.Generator) -> EmbeddedDocument:
+    text = " ".join(f"{word} {(at * 7 + place) % 997}" for place in range(16 * pieces))
+    cuts = np.linspace(0, len(text), pieces + 1).astype(int).tolist()
+    vectors = rng.standard_normal((pieces, DIMENSION), dtype=np.float32)
+    return EmbeddedDocument(
+        document=Document(id=name_of(at), text=text),
+        spans=tuple(Span(start=start, end=end) for start, end in pairwise(cuts)),
+        vectors=vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+    )
+
+
+def name_of(at: int) -> str:
+    return f"document-{at:08d}"
+
+
+def resident(line: str) -> int:
+    """Bytes of this process: `VmRSS` now, `VmHWM` the most there were."""
+    for found in Path("/proc/self/status").read_text("ascii").splitlines():
+        if found.startswith(f"{line}:"):
+            return int(found.split()[1]) * 1024
+    raise LookupError(line)
+
+
+def milliseconds(upserts: list[Upsert]) -> tuple[list[float], list[float], list[float]]:
+    replaced, refreshed = [1e3 * one.replace for one in upserts], [1e3 * one.refresh for one in upserts]
+    return replaced, refreshed, [first + second for first, second in zip(replaced, refreshed, strict=True)]
+
+
+def show_built(size: int, built: Built) -> None:
+    print(
+        f"{size:>10} {built.write_seconds:>8.2f} {built.publish_seconds:>10.2f} "
+        f"{1e6 * built.publish_cpu_seconds / size:>13.2f} {built.publish_bytes / size:>12.0f} "
+        f"{built.open_seconds:>7.2f}",
+        flush=True,
+    )
+
+
+def show_upserts(size: int, upserts: list[Upsert]) -> None:
+    replaced, refreshed, both = milliseconds(upserts)
+    print(
+        f"{size:>10} {np.median(replaced):>15.2f} {np.median(refreshed):>15.2f} {np.median(both):>9.2f} "
+        f"{np.mean(both):>7.2f} {np.percentile(both, 95):>7.2f}"
+    )
+
+
+def show_growth(small: list[Upsert], large: list[Upsert], *, seed: int) -> None:
+    first, last = (np.array(milliseconds(upserts)[2]) for upserts in (small, large))
+    ratios = list(ratios_drawn_again(first, last, np.random.default_rng(seed)))
+    low, high = np.percentile(ratios, [2.5, 97.5])
+    print(f"\nlargest over smallest, p50: {np.median(last) / np.median(first):.2f} [{low:.2f}, {high:.2f}]")
+
+
+def ratios_drawn_again(
+    first: np.ndarray, last: np.ndarray, rng: np.random.Generator, *, draws: int = 1_000
+) -> Iterator[float]:
+    """Rounds are drawn again, both sizes of a round together, as they ran."""
+    for _ in range(draws):
+        rounds = rng.integers(len(first), size=len(first))
+        yield float(np.median(last[rounds]) / np.median(first[rounds]))
+
+
+if __name__ == "__main__":
+    main()
