@@ -116,7 +116,7 @@ def qps_of(asks: dict[str, Ask], queries: Vectors) -> dict[str, float]:
 def qps_all_of(asks: dict[str, Ask], queries: Vectors) -> dict[str, float]:
     """The median of several rounds, in turn, in which all threads take queries until there are none left."""
     speeds: dict[str, list[float]] = {name: [] for name in asks}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(os.cpu_count(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
         for _ in range(ROUNDS):
             for name, ask in asks.items():
                 began = time.perf_counter()
@@ -210,17 +210,17 @@ def main() -> None:
     given = parser.parse_args()
     vectors, queries = made(given.count, given.dimension, given.queries, given.seed)
     truth = truth_of(vectors, queries)
-    print(
-        f"faiss {faiss.__version__}, {given.count:,} x {given.dimension}, recall of the {K} nearest; one thread / {os.cpu_count()}"
-    )
+    size = f"{given.count:,} x {given.dimension}, {given.queries} queries"
+    print(f"faiss {faiss.__version__}, {size}, recall of the {K} nearest; one thread / {os.cpu_count()} threads")
     print("| recipe | tuned to | stated | recall | QPS | plain FAISS | recall | QPS | ratio | bytes each | built in |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for recipe in map(Recipe, given.recipes):
         row = measured(recipe, vectors, queries, truth, given.target)
         parameters = ", ".join(f"{name} {value}" for name, value in row.facts.parameters.items())
         print(
-            f"| {recipe} | {parameters} | {row.facts.recall:.4f} | {row.recall:.4f} | {row.qps:,.0f} / {row.qps_all:,.0f} | "
-            f"{row.plain} | {row.plain_recall:.4f} | {row.plain_qps:,.0f} / {row.plain_qps_all:,.0f} | "
+            f"| {recipe} | {parameters} | {row.facts.recall:.4f} | {row.recall:.4f} | "
+            f"{row.qps:,.0f} / {row.qps_all:,.0f} | {row.plain} | {row.plain_recall:.4f} | "
+            f"{row.plain_qps:,.0f} / {row.plain_qps_all:,.0f} | "
             f"{row.qps / row.plain_qps:.2f} / {row.qps_all / row.plain_qps_all:.2f} | {row.bytes_each:,.0f} | "
             f"{row.build_s:,.1f} s |",
             flush=True,

@@ -7,6 +7,7 @@ only turns an index into bytes and back, and what becomes of the bytes is decide
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO, Final
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.errors import GenerationCorrupt
+from retrieval.index_probe import Asked, Misdeed, misdeeds
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
 from retrieval.vector_index import Hits
@@ -66,16 +68,13 @@ class FaissFlatIndex:
         return self.vectors(np.searchsorted(self._numbers, numbers))
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        held = np.ones(len(self._numbers), dtype=np.bool_) if allowed is None else np.isin(self._numbers, allowed)
-        count = int(held.sum())
-        told = None if allowed is None else _FAISS.SearchParameters(sel=selector_of(held))
+        held = None if allowed is None else np.isin(self._numbers, allowed)
+        count = len(self._numbers) if held is None else int(held.sum())
         fetched = min(k + _TIES_AHEAD, count)
         while True:
             if fetched == 0 or k <= 0:
                 return Hits(numbers=np.empty(0, dtype=np.int64), similarities=np.empty(0, dtype=np.float32))
-            similarities, positions = self._index.search(row, fetched, params=told)
-            similarities, positions = similarities[0], positions[0]
+            similarities, positions = self.asked(query, fetched, held)
             # FAISS may drop any of several equal hits at the end of its list; then the list must be longer.
             if fetched == count or similarities[k - 1] > similarities[-1]:
                 break
@@ -84,6 +83,13 @@ class FaissFlatIndex:
         similarities = similarities[positions >= 0]
         order = np.lexsort((numbers, -similarities))[:k]
         return Hits(numbers=numbers[order], similarities=similarities[order])
+
+    def asked(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
+        """Similarities and positions as FAISS gives them, unchecked."""
+        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
+        told = None if held is None else _FAISS.SearchParameters(sel=selector_of(held))
+        similarities, positions = self._index.search(row, k, params=told)
+        return similarities[0], positions[0]
 
     def write(self, sink: Callable[[bytes], object]) -> None:
         """The vectors as FAISS keeps them, block by block; the numbers are not among them."""
@@ -121,11 +127,25 @@ def selector_of(held: NDArray[np.bool_]) -> Any:
     return _FAISS.IDSelectorBitmap(np.packbits(held, bitorder="little"))
 
 
+@functools.cache
+def misdeeds_when_flat() -> frozenset[Misdeed]:
+    """What this build of FAISS does wrong with a flat index; found out once a process."""
+
+    def tiny(rows: Vectors) -> Asked:
+        batch = VectorBatch(numbers=np.arange(len(rows), dtype=np.int64), vectors=rows)
+        return FaissFlatIndex.build([batch], dimension=rows.shape[1]).asked
+
+    return frozenset(misdeeds(tiny))
+
+
 def probe(index: FaissFlatIndex, *, count: int = 4) -> None:
-    """Stored vectors find themselves, or whatever is as near. Raises `GenerationCorrupt`.
+    """FAISS does as told, and stored vectors find themselves, or whatever is as near. Raises `GenerationCorrupt`.
 
     Checksums say that the bytes are the right ones; this says that this build of FAISS answers properly from them.
     """
+    wrong = sorted(misdeeds_when_flat())
+    if wrong:
+        raise GenerationCorrupt(f"FAISS {FAISS_VERSION} {' and '.join(wrong)}")
     positions = np.arange(0, len(index.numbers), max(1, len(index.numbers) // count), dtype=np.int64)
     for number, vector in zip(index.numbers[positions], index.vectors(positions), strict=True):
         hits = index.search(vector, 1)

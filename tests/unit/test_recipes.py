@@ -118,18 +118,35 @@ def test_what_does_not_fit_is_refused_with_what_each_recipe_needs() -> None:
 
 def test_memory_is_what_the_machine_and_the_control_group_leave(tmp_path: Path) -> None:
     """Whichever is less; files that the kernel has cached do not count; where nobody says anything, nobody knows."""
-    machine, group = tmp_path / "meminfo", tmp_path / "group"
-    group.mkdir()
-    assert available_bytes(machine=machine, group=group) is None
+    machine, membership, groups = tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "groups"
+    group = groups / "a" / "b"
+    group.mkdir(parents=True)
+
+    def available() -> int | None:
+        return available_bytes(machine=machine, membership=membership, groups=groups)
+
+    assert available() is None
     machine.write_text("MemTotal: 9999 kB\nMemAvailable:    2000 kB\n")
-    assert available_bytes(machine=machine, group=group) == 2_048_000
+    membership.write_text("0::/a/b\n")
+    assert available() == 2_048_000
     (group / "memory.current").write_text("900000\n")
     (group / "memory.max").write_text("max\n")
-    assert available_bytes(machine=machine, group=group) == 2_048_000
+    assert available() == 2_048_000
     (group / "memory.max").write_text("1000000\n")
-    assert available_bytes(machine=machine, group=group) == 100_000
+    assert available() == 100_000
     (group / "memory.stat").write_text("anon 1\ninactive_file 50000\n")
-    assert available_bytes(machine=machine, group=group) == 150_000
+    assert available() == 150_000
+
+
+@pytest.mark.parametrize("path", ["/../../host/path", "/", "/not/to/be/seen"])
+def test_a_container_that_sees_its_group_as_the_root_is_bounded_by_it(tmp_path: Path, path: str) -> None:
+    """Also by one of the first version, and by the groups around its own."""
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "cgroup").write_text(f"3:cpu:/x\n4:memory:{path}\n0::/\n")
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("700\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("100\n")
+    nothing = tmp_path / "nothing"
+    assert available_bytes(machine=nothing, membership=tmp_path / "cgroup", groups=tmp_path) == 600
 
 
 def test_this_machine_says_what_it_has() -> None:
