@@ -28,6 +28,7 @@ GRAPH_WRITES_MAX: Final = 60  # chunks per second; above it the index is built a
 SAMPLE_MAX: Final = 131_072  # vectors that lists are learned from
 SAMPLE_PER_LIST: Final = 40  # vectors; FAISS complains below 39
 BUILDING_FACTOR: Final = 2.5  # FAISS doubles its arrays as they fill: the old one and the new one stand side by side
+TUNING_BYTES: Final = 64_000_000  # what it takes to compare a batch with all queries of the tuning
 RECALL_TARGET: Final = 0.98  # of the 100 nearest, unless a deployment sets another
 
 
@@ -160,7 +161,7 @@ def _plan(conditions: Conditions, recipe: Recipe) -> Plan:
     count, dimension = conditions.count, conditions.dimension
     lists = lists_for(count) if recipe in {Recipe.IVF_RABITQ, Recipe.IVF_PQ, Recipe.GPU_IVF_PQ} else 0
     size = index_bytes(recipe, count=count, dimension=dimension, lists=lists)
-    learned = 0 if recipe is Recipe.EXACT else 2 * 4 * dimension * min(count, SAMPLE_MAX)
+    learned = 0 if recipe is Recipe.EXACT else 2 * 4 * dimension * min(count, SAMPLE_MAX) + TUNING_BYTES
     return Plan(
         recipe=recipe,
         dimension=dimension,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,7 @@ from retrieval.layout import CollectionFolder
 from retrieval.recipes import BUILDABLE, Conditions, IndexWish, Plan, Recipe, chosen, index_bytes
 from retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
 from retrieval.searchable import Searchable
-from retrieval.store import StoreSnapshot
+from retrieval.store import StoreSnapshot, VectorBatch
 from retrieval.vector_index import ExactIndex, Hits
 from tests.builders import unit_vectors
 from tests.fakes import MemoryStore
@@ -175,6 +177,30 @@ def test_the_planned_size_is_the_size(built: Built) -> None:
     built.index.write(file.write)
     real = len(file.getvalue()) + built.index.numbers.nbytes
     assert real == pytest.approx(built.plan.index_bytes, rel=0.2)
+
+
+@pytest.mark.parametrize("recipe", BUILDABLE)
+def test_a_build_takes_no_more_memory_than_was_planned_and_a_third_of_it_at_least(recipe: Recipe) -> None:
+    """The growth of a process of its own, at its peak, beyond what a tiny build of the same kind has left."""
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from retrieval.index_building import built_index, planned\n"
+        "from retrieval.recipes import IndexWish, Recipe\n"
+        "from tests.unit.test_index_building import Drawn\n"
+        "def peak():\n"
+        "    status = Path('/proc/self/status').read_text()\n"
+        "    return 1024 * int(status.partition('VmHWM:')[2].split()[0])\n"
+        "wish = IndexWish(recipe=Recipe(sys.argv[1]), recall_target=0.5)\n"
+        "built_index(Drawn(2_000), planned(Drawn(2_000), 256, wish), wish)\n"
+        "next(Drawn(20_000).vectors())\n"
+        "before, plan = peak(), planned(Drawn(20_000), 256, wish)\n"
+        "index, _ = built_index(Drawn(20_000), plan, wish)\n"
+        "print(plan.building_bytes, peak() - before)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program, recipe], capture_output=True, text=True, check=True)
+    building, grown = map(int, ran.stdout.split())
+    assert grown <= building <= 3 * grown
 
 
 def test_an_odd_dimension_has_codes_too() -> None:
@@ -413,6 +439,21 @@ def test_an_index_that_does_not_fit_is_refused_before_anything_is_written(tmp_pa
     with pytest.raises(MemoryTooSmall, match=r"cannot be built in the .* MB that are free: hnsw needs"):
         publish(folder, Endless(), IDENTITY)
     assert not folder.generations.exists()
+
+
+class Drawn:
+    """As much of a snapshot as a build reads. Draws vectors when they are asked for, so that they take no memory."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def count(self, *, after: int = -1) -> int:
+        return self._count - after - 1
+
+    def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
+        for start in range(after + 1, self._count, 8_192):
+            numbers = np.arange(start, min(start + 8_192, self._count), dtype=np.int64)
+            yield VectorBatch(numbers=numbers, vectors=unit_vectors(len(numbers), dimension=256, seed=start))
 
 
 class Endless(type(MemoryStore().snapshot())):  # type: ignore[misc]  # whatever the store's snapshot is

@@ -90,8 +90,8 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
         (Conditions(count=EXACT_COUNT_MAX + 1, dimension=384), Recipe.HNSW, "too many to compare"),
         (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "0.999 is wanted"),
         (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
-        (Conditions(count=10**6, dimension=384, memory_bytes=2_000_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,0"),
-        (Conditions(count=10**6, dimension=384, memory_bytes=1_750_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
+        (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),
+        (Conditions(count=10**6, dimension=384, memory_bytes=1_800_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
         (Conditions(count=10**6, dimension=1_024, device="cuda", memory_bytes=80 * 10**9), Recipe.GPU_FLAT, "GPU"),
         (
             Conditions(count=2 * 10**7, dimension=1_024, device="cuda", memory_bytes=140 * 10**9),
