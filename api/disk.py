@@ -67,12 +67,7 @@ class Disk:
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
-            for left in (
-                folder.corpus,
-                folder.generations,
-                folder.current,
-                folder.rolled_back,
-            ):  # by what was killed half-way
+            for left in reversed(folder.contents):  # by what was killed half-way
                 remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection)
@@ -138,14 +133,9 @@ class Disk:
 
 
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
-    """What makes a collection, as far as it is there; the corpus last, without which there is none."""
+    """As much of its contents as is there, in their order."""
     make_folder(there.path, syncer=syncer)
-    for source, target in (
-        (here.rolled_back, there.rolled_back),
-        (here.current, there.current),
-        (here.generations, there.generations),
-        (here.corpus, there.corpus),
-    ):
+    for source, target in zip(here.contents, there.contents, strict=True):
         if source.exists():
             remove(target)
             with write_errors(target):

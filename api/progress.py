@@ -13,7 +13,7 @@ from indexer.report import IndexReport
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
-    from rich.progress import TaskID
+    from rich.progress import ProgressColumn, TaskID
 
 LOG_EVERY_SECONDS: Final = 10.0  # often enough to see that it lives, seldom enough for a log file
 
@@ -29,29 +29,21 @@ _DOING: Final = {
 }
 
 
-class IndexProgress:
-    """Watches a run. Implements `indexer.progress.Progress`; use it in a `with` block."""
+class _Watching:
+    """What all of these do: a bar where there is a terminal, for as long as a `with` block runs."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
-        self._name = ""
-        self._bar: Bar | None = None
-        self._task: TaskID | None = None
         self._logged_at = time.monotonic()
+        self._bar: Bar | None = None
 
     def __enter__(self) -> Self:
         console = self._terminal.err
         if console.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn
+            from rich.progress import Progress
 
-            self._bar = Progress(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(bar_width=28),
-                TextColumn("{task.fields[figures]}"),
-                console=console,
-                transient=True,
-                refresh_per_second=4,
-            )
+            self._bar = Progress(*self._columns(), console=console, transient=True, refresh_per_second=4)
+            self._begun(self._bar)
             self._bar.start()
         return self
 
@@ -60,6 +52,29 @@ class IndexProgress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        raise NotImplementedError
+
+    def _begun(self, bar: Bar) -> None:
+        """What stands in it from the start: nothing, unless somebody knows already."""
+
+    def _is_due(self) -> bool:
+        """Whether another line belongs into the log, which is one then."""
+        now = time.monotonic()
+        is_due = now - self._logged_at >= LOG_EVERY_SECONDS
+        if is_due:
+            self._logged_at = now
+        return is_due
+
+
+class IndexProgress(_Watching):
+    """Watches a run. Implements `indexer.progress.Progress`; use it in a `with` block."""
+
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(terminal)
+        self._name = ""
+        self._task: TaskID | None = None
 
     def started(self, name: str, size: int | None) -> None:
         self._name = name
@@ -70,79 +85,55 @@ class IndexProgress:
         said = _said(figures)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=figures.position, figures=said)
-        elif time.monotonic() - self._logged_at >= LOG_EVERY_SECONDS:
-            self._logged_at = time.monotonic()
+        elif self._is_due():
             self._terminal.say(f"{self._name}: {said}")
 
     def finished(self, report: IndexReport) -> None:
         """The report is the command's to show."""
 
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        from rich.progress import BarColumn, TextColumn
 
-class CountProgress:
+        said = TextColumn("{task.fields[figures]}")
+        return TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), said
+
+
+class CountProgress(_Watching):
     """Watches a loop of known length. Use it in a `with` block."""
 
     def __init__(self, terminal: Terminal, name: str, *, total: int) -> None:
-        self._terminal = terminal
+        super().__init__(terminal)
         self._name = name
         self._total = total
         self._done = 0
-        self._began = self._logged_at = time.monotonic()
-        self._bar: Bar | None = None
-
-    def __enter__(self) -> Self:
-        console = self._terminal.err
-        if console.is_terminal:
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn()
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4)
-            self._bar.add_task(self._name, total=self._total)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._began = time.monotonic()
 
     def advance(self) -> None:
         self._done += 1
-        now = time.monotonic()
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0])
-        elif now - self._logged_at >= LOG_EVERY_SECONDS:
-            self._logged_at = now
-            left = (now - self._began) / self._done * (self._total - self._done)
+        elif self._is_due():
+            left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
             self._terminal.say(f"{self._name}: {self._done} of {self._total} · {duration(left)} left")
 
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
-class CopyProgress:
+        done = MofNCompleteColumn()
+        return TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), done, TimeRemainingColumn()
+
+    def _begun(self, bar: Bar) -> None:
+        bar.add_task(self._name, total=self._total)
+
+
+class CopyProgress(_Watching):
     """Watches a copy. Implements `retrieval.snapshot.Watcher`; use it in a `with` block."""
 
     def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+        super().__init__(terminal)
         self._doing = ""
         self._size: int | None = None
         self._done = 0
-        self._logged_at = time.monotonic()
-        self._bar: Bar | None = None
-
-    def __enter__(self) -> Self:
-        console = self._terminal.err
-        if console.is_terminal:
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), DownloadColumn()
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True, refresh_per_second=4)
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
 
     def started(self, doing: str, size: int | None) -> None:
         self._doing, self._size, self._done = doing, size, 0
@@ -157,9 +148,14 @@ class CopyProgress:
         self._done += size
         if self._bar is not None:
             self._bar.advance(self._bar.task_ids[0], size)
-        elif self._size and time.monotonic() - self._logged_at >= LOG_EVERY_SECONDS:
-            self._logged_at = time.monotonic()
+        elif self._size and self._is_due():
             self._terminal.say(f"{self._doing}: {self._done / 1e6:,.0f} of {self._size / 1e6:,.0f} MB")
+
+    def _columns(self) -> tuple[ProgressColumn, ...]:
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+
+        done = DownloadColumn()
+        return TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), done, TimeRemainingColumn()
 
 
 def _said(figures: Figures) -> str:

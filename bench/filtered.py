@@ -114,7 +114,7 @@ def ways(view: View, indexes: dict[str, Any], where: Filter, allowed: ChunkNumbe
     """winnow's own way, and each index under each selector."""
 
     def ours(query: Vectors) -> tuple[ChunkNumbers, str]:
-        hits, filtered = view.search_where(query, k, where)
+        hits, filtered = view.search_matching(query, k, view.snapshot.numbers_where(where))
         return hits.numbers, filtered.way.value
 
     def filtering(_: Vectors) -> tuple[ChunkNumbers, str]:

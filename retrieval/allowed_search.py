@@ -19,6 +19,7 @@ from typing import Final
 
 import numpy as np
 
+from retrieval.ascending import among, common
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.vector_index import ExactIndex, Hits, VectorIndex
 
@@ -69,23 +70,6 @@ def _few(index: VectorIndex) -> float:
     if index.is_exact:
         return GATHERED_SHARE_MAX * len(index.numbers)
     return max(GATHERED_MAX, GATHERED_ALWAYS_SHARE * len(index.numbers))
-
-
-def common(some: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
-    """Those of `some` that are among the others; both ascend."""
-    if not len(some) or not len(others):
-        return some[:0]
-    some = some[np.searchsorted(some, others[0]) : np.searchsorted(some, others[-1], side="right")]
-    return some[among(some, others)]
-
-
-def among(numbers: ChunkNumbers, others: ChunkNumbers) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """Which of the numbers are among the others, which ascend."""
-    if not len(others):
-        return np.zeros(len(numbers), dtype=np.bool_)
-    positions = np.minimum(np.searchsorted(others, numbers), len(others) - 1)
-    matches: np.ndarray[tuple[int], np.dtype[np.bool_]] = others[positions] == numbers
-    return matches
 
 
 def only(hits: Hits, allowed: ChunkNumbers) -> Hits:

@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.ascending import among
 from retrieval.errors import GenerationCorrupt
 from retrieval.faiss_index import FAISS_VERSION, bytes_of, index_of, selector_of
 from retrieval.index_probe import Asked, Misdeed, misdeeds
@@ -71,7 +72,7 @@ class FaissApproximateIndex:
         return stored
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        held = None if allowed is None else np.isin(self._numbers, allowed)
+        held = None if allowed is None else among(self._numbers, allowed)
         inside = len(self._numbers) if held is None else int(held.sum())
         wanted = min(k, inside)
         if 0 < wanted <= SCANNED_SHARE * len(self._numbers):

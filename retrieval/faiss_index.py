@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.ascending import among
 from retrieval.errors import GenerationCorrupt
 from retrieval.index_probe import Asked, Misdeed, misdeeds
 from retrieval.records import ChunkNumbers, Vectors
@@ -68,7 +69,7 @@ class FaissFlatIndex:
         return self.vectors(np.searchsorted(self._numbers, numbers))
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        held = None if allowed is None else np.isin(self._numbers, allowed)
+        held = None if allowed is None else among(self._numbers, allowed)
         count = len(self._numbers) if held is None else int(held.sum())
         fetched = min(k + _TIES_AHEAD, count)
         while True:

@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.allowed_search import Filtered
-from retrieval.filters import Filter
 from retrieval.fusion import fused
 from retrieval.recall_mode import RecallMode
 from retrieval.records import ChunkNumbers, Vectors
@@ -49,10 +48,12 @@ class Proposal:
 
 
 def proposal(
-    view: View, vector: Vectors, query: str, *, mode: RecallMode, width: int, where: Filter | None
+    view: View, vector: Vectors, query: str, *, mode: RecallMode, width: int, matching: ChunkNumbers | None
 ) -> Proposal:
-    """The best `width` chunks that match the filter. Raises `InvalidRequest`, `WordsNotIndexed`."""
-    matching = None if where is None else view.snapshot.numbers_where(where)
+    """The best `width` chunks, of those that match a filter where there is one: live ones, ascending.
+
+    Raises `WordsNotIndexed`.
+    """
     if mode is RecallMode.DENSE:
         return _by_meaning(*_nearest(view, vector, width, matching))
     asked = width if mode is RecallMode.LEXICAL else max(POOL_MIN, POOL_PER_CANDIDATE * width)

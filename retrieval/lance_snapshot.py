@@ -134,7 +134,7 @@ class LanceSnapshot:
 
     def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
         with reading(self._path):
-            if not is_indexed(self.dataset):
+            if not self._has_words:
                 raise WordsNotIndexed(
                     f"{self._path.parent.name} has no full-text index; index any corpus into it again"
                 )
@@ -171,6 +171,10 @@ class LanceSnapshot:
         """The same rows, and in which of them each document is."""
         with reading(self._path):
             return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
+
+    @cached_property
+    def _has_words(self) -> bool:
+        return is_indexed(self.dataset)
 
     @cached_property
     def _attributes(self) -> AttributeColumns:

@@ -24,7 +24,7 @@ from lance.dataset import Index
 from lance.query import CombinedFieldsQuery
 from numpy.typing import NDArray
 
-from retrieval.allowed_search import among
+from retrieval.ascending import among
 from retrieval.records import ChunkNumbers
 from retrieval.store import LexicalHits
 

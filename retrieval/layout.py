@@ -51,6 +51,11 @@ class CollectionFolder:
         return self.path / "rolled-back"
 
     @property
+    def contents(self) -> tuple[Path, ...]:
+        """What makes a collection; the corpus last, without which there is none."""
+        return (self.rolled_back, self.current, self.generations, self.corpus)
+
+    @property
     def lock(self) -> Path:
         return self.path / "lock"
 

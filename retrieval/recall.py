@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from retrieval.allowed_search import Filtered
@@ -16,7 +15,7 @@ from retrieval.filters import Filter
 from retrieval.grouping import nearest_of_documents
 from retrieval.hybrid_search import Proposal, proposal
 from retrieval.recall_mode import RecallMode
-from retrieval.records import Candidate
+from retrieval.records import Candidate, Vectors
 from retrieval.searchable import Searchable, View
 from retrieval.store import StoreSnapshot
 
@@ -72,14 +71,11 @@ class Recall:
         began = time.perf_counter()
         embeddings = await self._embed(query, task, until)
         embedded = time.perf_counter()
-        view = await asyncio.to_thread(self._searchable.view)
+        _require_time(until, "recall")
         vector = embeddings.vectors[0]
-
-        def nearest(k: int) -> Proposal:
-            _require_time(until, "recall")
-            return proposal(view, vector, query, mode=mode, width=k, where=where)
-
-        found = await asyncio.to_thread(_proposed, nearest, view, width=width, documents=documents)
+        view, found = await asyncio.to_thread(
+            self._search, vector, query, mode=mode, width=width, documents=documents, where=where, deadline=until
+        )
         recalled = time.perf_counter()
         _require_time(until, "fetching texts")
         candidates = await asyncio.to_thread(_fetch, view, found)
@@ -109,16 +105,31 @@ class Recall:
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
+    def _search(
+        self,
+        vector: Vectors,
+        query: str,
+        *,
+        mode: RecallMode,
+        width: int,
+        documents: int,
+        where: Filter | None,
+        deadline: Deadline,
+    ) -> tuple[View, Proposal]:
+        """Blocks. The filter is answered once, however often it is looked further for more documents."""
+        view = self._searchable.view()
+        matching = None if where is None else view.snapshot.numbers_where(where)
 
-def _proposed(nearest: Callable[[int], Proposal], view: View, *, width: int, documents: int) -> Proposal:
-    if not documents:
-        return nearest(width)
-    return nearest_of_documents(
-        nearest,
-        lambda numbers: view.snapshot.document_ids(numbers.tolist()),
-        width=width,
-        documents=documents,
-    )
+        def best(k: int) -> Proposal:
+            _require_time(deadline, "recall")
+            return proposal(view, vector, query, mode=mode, width=k, matching=matching)
+
+        if not documents:
+            return view, best(width)
+        owners = view.snapshot.document_ids
+        return view, nearest_of_documents(
+            best, lambda numbers: owners(numbers.tolist()), width=width, documents=documents
+        )
 
 
 def _fetch(view: View, found: Proposal) -> tuple[Candidate, ...]:

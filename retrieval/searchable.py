@@ -20,7 +20,6 @@ from typing import Final
 from retrieval.allowed_search import Filtered, Way, merged, nearest_allowed
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
-from retrieval.filters import Filter
 from retrieval.fresh_index import FreshIndex
 from retrieval.generation import Generation, current_name, open_newest
 from retrieval.layout import CollectionFolder
@@ -79,12 +78,8 @@ class View:
             found.append(self._nearest_live(self.opened.index, vector, k))
         return merged(found, k)
 
-    def search_where(self, vector: Vectors, k: int, where: Filter) -> tuple[Hits, Filtered]:
-        """The `k` nearest chunks of documents that match, and how they were found. Raises `InvalidRequest`."""
-        return self.search_matching(vector, k, self.snapshot.numbers_where(where))
-
     def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
-        """The same where it is known already which chunks match: live ones, ascending."""
+        """The `k` nearest of the chunks that match a filter, live ones, ascending; and how they were found."""
         hits, way = self._search_allowed(vector, k, matching)
         return hits, Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 

@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.ascending import without
 from retrieval.errors import StoreCorrupt
 from retrieval.live_numbers import Flags, LiveNumbers
 from retrieval.records import ChunkNumbers
@@ -169,8 +170,8 @@ class StoredRows:
             if was is not rows:
                 taken_out.append(was.numbers[was.alive & ~rows.alive])
         old, new = _joined(rows.live() for rows in left.values()), _joined(come)
-        gone = np.sort(_joined([*taken_out, _without(old, new)]))
-        new = _without(new, old)
+        gone = np.sort(_joined([*taken_out, without(old, new)]))
+        new = without(new, old)
         if len(new) and new[0] <= self.live.last():  # a number came back: this is no later version of the same
             return StoredRows(fragments)
         return StoredRows(fragments, self.live.followed_by(gone=gone, new=new))
@@ -214,15 +215,6 @@ class StoredRows:
 def _joined(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
     joined: ChunkNumbers = np.concatenate([_NONE, *parts])
     return joined
-
-
-def _without(numbers: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
-    """Those of `numbers` that are not among `others`; both ascend."""
-    if not len(others):
-        return numbers
-    places = np.minimum(np.searchsorted(others, numbers), len(others) - 1)
-    missing: ChunkNumbers = numbers[others[places] != numbers]
-    return missing
 
 
 def runs_of(values: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from retrieval.ascending import common
 from retrieval.records import ChunkNumbers, Vectors
 
 
@@ -82,7 +83,7 @@ class ExactIndex:
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         if allowed is not None:
-            inside = allowed[np.isin(allowed, self._numbers)]
+            inside = common(allowed, self._numbers)
             return ExactIndex(inside, self.vectors_of(inside)).search(query, k)
         similarities = self._vectors @ query.astype(np.float32)
         order = np.lexsort((self._numbers, -similarities))[:k]

@@ -28,7 +28,7 @@ def answer(searchables: dict[str, Searchable], job: dict[str, Any]) -> dict[str,
     if job["where"] is None:
         hits = view.search(vector, job["k"])
     else:
-        hits, _ = view.search_where(vector, job["k"], parsed_filter(job["where"]))
+        hits, _ = view.search_matching(vector, job["k"], view.snapshot.numbers_where(parsed_filter(job["where"])))
     chunks = view.snapshot.chunks(hits.numbers.tolist())
     return {
         "hits": [[chunk.document_id, chunk.ordinal, chunk.text] for chunk in chunks],

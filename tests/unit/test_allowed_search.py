@@ -14,10 +14,9 @@ from retrieval.allowed_search import (
     GATHERED_MAX,
     GATHERED_SHARE_MAX,
     Way,
-    among,
-    common,
     nearest_allowed,
 )
+from retrieval.ascending import among, common
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.vector_index import ExactIndex, Hits, VectorIndex
 from tests.builders import unit_vectors

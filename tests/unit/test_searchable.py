@@ -282,7 +282,7 @@ def test_a_filtered_search_is_an_exact_one_over_what_matches(
         allowed = view.snapshot.numbers_where(where)
         stored = store.snapshot().stored
         right = sorted(allowed.tolist(), key=lambda number: -float(stored[number][1] @ QUERIES[0]))[:k]
-        hits, filtered = view.search_where(QUERIES[0], k, where)
+        hits, filtered = view.search_matching(QUERIES[0], k, view.snapshot.numbers_where(where))
         assert hits.numbers.tolist() == view.search(QUERIES[0], k, allowed=allowed).numbers.tolist() == right
         assert (filtered.matching, filtered.of) == (len(allowed), len(stored))
 
