@@ -2,31 +2,39 @@
 
     python -m bench.recipes                    # 100,000 x 384, every recipe, k 100, about ten minutes
     python -m bench.recipes --count 1000000    # about 6 GB
+    python -m bench.recipes --collections SCIFACT STARD COSQA    # real texts and real questions, BEIR folders
 
 winnow's index is built and tuned by retrieval/index_building.py, which never sees the queries of this file: they are
-fresh vectors of the same kind. Plain FAISS is the same kind of index, built by FAISS alone; its parameters are tried on
-these very queries, finely, and the fastest that reach at least winnow's recall are taken: the best a person could do
-who knew the questions. Both then answer each query in turn, so that whatever else the machine does meets both; first
-in one thread, then in as many as there are cores, each with queries of its own, as a service searches. FAISS itself
-uses one thread for a search, and all to build. Recall is against all similarities in numpy.
+fresh vectors of the same kind, or people's questions where collections are given. Plain FAISS is the same kind of
+index, built by FAISS alone; its parameters are tried on these very queries, finely, and the fastest that reach at least
+winnow's recall are taken: the best a person could do who knew the questions. Both then answer each query in turn, so
+that whatever else the machine does meets both; first in one thread, then in as many as there are cores, each with
+queries of its own, as a service searches. FAISS itself uses one thread for a search, and all to build. Recall is
+against all similarities, computed by numpy.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import gzip
 import itertools
+import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import faiss
 import numpy as np
 
 from retrieval.index_building import IndexFacts, built_index, planned
+from retrieval.model_folder import BUNDLED_EMBEDDER, find_model
+from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.recipes import RECALL_TARGET, IndexWish, Plan, Recipe
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
@@ -36,6 +44,7 @@ LATENT: Final = 96  # dimensions in which the vectors really differ; embeddings 
 CLUSTER_SIZE: Final = 100  # vectors about one thing
 SPREAD: Final = 0.7  # of a thing, beside the distance between things
 BATCH: Final = 8_192
+TEXT_CHARACTERS: Final = 1_200  # about a chunk
 ROUNDS: Final = 3
 EF_SEARCH: Final = (100, 110, 120, 130, 140, 160, 180, 200, 225, 250, 300, 350, 400, 500, 600, 800, 1_000, 1_500, 2_000)
 NPROBE: Final = (4, 8, 12, 16, 20, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512, 768)
@@ -90,6 +99,26 @@ def made(count: int, dimension: int, queries: int, seed: int) -> tuple[Vectors, 
         block = near @ basis
         rows[start : start + size] = block / np.linalg.norm(block, axis=1, keepdims=True)
     return rows[:count], rows[count:]
+
+
+def embedded(folders: list[Path], queries: int) -> tuple[Vectors, Vectors]:
+    """The passages of all, and as many questions of each as make `queries`, by the bundled embedder."""
+    embedder = QwenEmbedder.load(find_model(BUNDLED_EMBEDDER, kind="embedder"), device="cpu")
+    passages, questions = [], []
+    for folder in folders:
+        passages += [
+            f"{each['title']}\n{each['text']}"[:TEXT_CHARACTERS] for each in _lines(folder / "corpus.jsonl.gz")
+        ]
+        questions += [each["text"] for each in _lines(folder / "queries.jsonl.gz")][: queries // len(folders)]
+    with asyncio.Runner() as runner:
+        vectors = runner.run(embedder.embed_passages(passages)).vectors
+        asked = runner.run(embedder.embed_queries(questions)).vectors
+    return vectors.astype(np.float32), asked.astype(np.float32)
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
 
 
 def truth_of(vectors: Vectors, queries: Vectors) -> list[set[int]]:
@@ -207,10 +236,16 @@ def main() -> None:
     parser.add_argument("--target", type=float, default=RECALL_TARGET)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--recipes", nargs="+", default=["exact", "hnsw", "ivf-rabitq", "ivf-pq"])
+    parser.add_argument(
+        "--collections", nargs="+", type=Path, metavar="FOLDER", help="BEIR folders, in place of --count"
+    )
     given = parser.parse_args()
-    vectors, queries = made(given.count, given.dimension, given.queries, given.seed)
+    if given.collections:
+        vectors, queries = embedded(given.collections, given.queries)
+    else:
+        vectors, queries = made(given.count, given.dimension, given.queries, given.seed)
     truth = truth_of(vectors, queries)
-    size = f"{given.count:,} x {given.dimension}, {given.queries} queries"
+    size = f"{len(vectors):,} x {vectors.shape[1]}, {len(queries)} queries"
     print(f"faiss {faiss.__version__}, {size}, recall of the {K} nearest; one thread / {os.cpu_count()} threads")
     print("| recipe | tuned to | stated | recall | QPS | plain FAISS | recall | QPS | ratio | bytes each | built in |")
     print("|---|---|---|---|---|---|---|---|---|---|---|")
