@@ -22,6 +22,10 @@ class GenerationSaid(Said):
     store_version: int | None
     built_at: str | None
     built_with: str | None
+    recipe: str | None = Field(description="How its vectors are kept: exact, hnsw, ivf-rabitq or ivf-pq.")
+    recall: float | None = Field(
+        description="Of the 100 nearest, measured when it was built; 1 where all are compared."
+    )
     bytes: int
     fault: str | None = Field(description="What is wrong with it; null where nothing was found.")
 
@@ -80,6 +84,8 @@ def _generation(each: Listed) -> Json:
         "store_version": manifest.store_version if manifest else None,
         "built_at": manifest.built_at if manifest else None,
         "built_with": manifest.built_with if manifest else None,
+        "recipe": manifest.index.recipe.value if manifest else None,
+        "recall": manifest.index.recall if manifest else None,
         "bytes": each.bytes,
         "fault": each.fault,
     }

@@ -234,7 +234,7 @@ def verify(
     from api.verify import verified
 
     disk = Disk.existing(settings.data)
-    repairs = repaired(disk, kept=settings.generations_kept) if repair else []
+    repairs = repaired(disk, kept=settings.generations_kept, wish=settings.index_wish) if repair else []
     checks = verified(disk)
     is_sound = all(check.fault is None for check in checks)
     if json:

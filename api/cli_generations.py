@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.flags import CollectionName, Config, Data, GenerationsKept, Json, switch
+from api.flags import CollectionName, Config, Data, GenerationsKept, IndexRecall, IndexRecipe, Json, switch
 from api.settings import Settings, load
 from api.terminal import Column, Terminal, amount, counted
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from retrieval.catalog import Collection
     from retrieval.layout import CollectionFolder
 
-generations = typer.Typer(help="List, roll back, fold and clean up the generations of an index.", no_args_is_help=True)
+generations = typer.Typer(
+    help="List, explain, roll back, fold and clean up the generations of an index.", no_args_is_help=True
+)
 
 
 @generations.command("list")
@@ -69,21 +71,55 @@ def fold(
     collection: CollectionName,
     data: Data = None,
     generations_kept: GenerationsKept = None,
+    index_recipe: IndexRecipe = None,
+    index_recall: IndexRecall = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Build the next generation now, of all documents. Needs no model; writers and searches go on meanwhile."""
     terminal = Terminal(json=json)
-    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
+    chosen = {"generations_kept": generations_kept, "index_recipe": index_recipe, "index_recall": index_recall}
+    settings = load({"data": data, **chosen}, config=config)
     disk, found, folder = _found(settings, collection)
     from retrieval.generations import fold as built
 
     store = disk.store(found)
     with store.holding():
-        manifest = built(folder, store.snapshot(), found.embedder, kept=settings.generations_kept)
+        snapshot, kept = store.snapshot(), settings.generations_kept
+        manifest = built(folder, snapshot, found.embedder, wish=settings.index_wish, kept=kept)
     if not json:
         terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
     _show(terminal, found, folder, thorough=False)
+
+
+@generations.command("explain")
+def explain(
+    *,
+    collection: CollectionName,
+    data: Data = None,
+    index_recipe: IndexRecipe = None,
+    index_recall: IndexRecall = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Say by which recipe the index was built, why, and what recall it reaches; and what would be built now.
+
+    The recall is that of the 100 nearest, measured when it was built on queries that did not choose its parameters.
+    Builds nothing.
+    """
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "index_recipe": index_recipe, "index_recall": index_recall}, config=config)
+    disk, found, folder = _found(settings, collection)
+    from api.explain import explained, explained_said
+
+    said = explained_said(
+        collection,
+        explained(folder, disk.store(found).snapshot(), found.embedder.dimension, settings.index_wish),
+    )
+    if json:
+        terminal.answer(said)
+        return
+    terminal.table([Column(name="", style="dim"), Column(name="")], _explanation(said))
 
 
 @generations.command("clean")
@@ -143,6 +179,8 @@ def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, 
             Column(name="store version", right=True),
             Column(name="built"),
             Column(name="with"),
+            Column(name="recipe"),
+            Column(name="recall", right=True),
             Column(name="bytes", right=True),
             Column(name="state"),
         ],
@@ -153,12 +191,36 @@ def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, 
                 "–" if each["store_version"] is None else str(each["store_version"]),
                 each["built_at"] or "–",
                 each["built_with"] or "–",
+                each["recipe"] or "–",
+                "–" if each["recall"] is None else f"{each['recall']:.3f}",
                 amount(each["bytes"]),
                 _state(each),
             )
             for each in said["generations"]
         ],
     )
+
+
+def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
+    """One line for each thing to know."""
+    current, plan = said["current"], said["next"]
+    lines = [("current", "nothing has been published")]
+    if current:
+        tuned = ", ".join(f"{name} {value}" for name, value in current["parameters"].items())
+        lines = [
+            ("current", f"{current['generation']}: {current['recipe']}, {counted(current['chunks'], 'chunk')}"),
+            ("because", current["reason"]),
+            ("recall", f"{current['recall']:.4f} of the 100 nearest; {current['recall_target']} was wanted"),
+            ("searched with", tuned or "no parameters"),
+        ]
+    if plan:
+        sizes = f"{plan['index_bytes'] / 1e6:,.1f} MB, {plan['building_bytes'] / 1e6:,.1f} MB while it is built"
+        lines += [("next", f"{plan['recipe']}: {sizes}"), ("because", plan["reason"])]
+    else:
+        lines.append(("next", said["refused"]))
+    free = "unknown" if said["memory_bytes"] is None else f"{said['memory_bytes'] / 1e6:,.0f} MB"
+    lines += [("memory free", free), ("written", f"{said['writes_per_second']:,.2f} chunks a second")]
+    return lines
 
 
 def _state(said: dict[str, Any]) -> str:

@@ -100,7 +100,16 @@ def restore(
     embedder = embedder_identity(settings)
     disk = Disk.open(settings.data)
     with CopyProgress(terminal) as watcher:
-        done = restored(disk, DEFAULT_TENANT, collection, place, embedder=embedder, replace=replace, watcher=watcher)
+        done = restored(
+            disk,
+            DEFAULT_TENANT,
+            collection,
+            place,
+            embedder=embedder,
+            replace=replace,
+            watcher=watcher,
+            wish=settings.index_wish,
+        )
     manifest, seconds = done.manifest, time.monotonic() - began
     if done.other_instruction and manifest.instruction:
         terminal.warn(f"The instruction {manifest.instruction.name} has another text here than in the snapshot.")

@@ -53,6 +53,10 @@ Candidates = Annotated[int | None, _option("candidates", metavar="N")]
 RecallBy = Annotated[str | None, _option("recall", metavar="dense|lexical|hybrid")]
 Depth = Annotated[str | None, _option("depth", metavar="full|adaptive")]
 ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
+IndexRecipe = Annotated[
+    str | None, _option("index_recipe", metavar="auto|exact|hnsw|ivf-rabitq|ivf-pq", rich_help_panel="Index")
+]
+IndexRecall = Annotated[float | None, _option("index_recall", metavar="SHARE", rich_help_panel="Index")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
 FoldChunks = Annotated[int | None, _option("fold_chunks", metavar="N", rich_help_panel="Index")]
 FoldSeconds = Annotated[int | None, _option("fold_seconds", metavar="SECONDS", rich_help_panel="Index")]

@@ -20,6 +20,7 @@ from typing import Final
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, WinnowError
+from retrieval.recipes import ANY_INDEX, IndexWish
 
 NICENESS: Final = 10  # the kernel gives a search about nine times as much of a processor that both want
 _KILL_SECONDS: Final = 2.0  # how long a process that was told to end may take; what it has written harms nobody
@@ -33,6 +34,7 @@ class Fold:
     identity: EmbedderIdentity
     kept: int  # generations
     seen: str | None  # the generation that was current when this was thought necessary
+    wish: IndexWish = ANY_INDEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,5 +121,5 @@ def _built(fold: Fold) -> Folded:
         raise CollectionBusy(f"{fold.folder.name} has just been folded")
     store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension)
     with store.holding():
-        manifest = published(folder, store.snapshot(), fold.identity, kept=fold.kept)
+        manifest = published(folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept)
     return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)

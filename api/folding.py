@@ -27,6 +27,7 @@ from api.open_collections import OpenCollection, OpenCollections
 from retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
 from retrieval.generation import current_name
 from retrieval.generations import rolled_back
+from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.searchable import View
 
 LOOK_SECONDS: Final = 1.0  # between two looks at all collections
@@ -86,6 +87,7 @@ class Folding:
         chunks_max: int,
         seconds_max: float,
         kept: int,
+        wish: IndexWish = ANY_INDEX,
         build: Build = fold_beside,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -94,6 +96,7 @@ class Folding:
         self._chunks_max = chunks_max
         self._seconds_max = seconds_max
         self._kept = kept
+        self._wish = wish
         self._build = build
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -185,6 +188,7 @@ class Folding:
                 Fold(
                     folder=opened.folder.path,
                     identity=opened.collection.embedder,
+                    wish=self._wish,
                     kept=self._kept,
                     seen=await asyncio.to_thread(current_name, opened.folder),
                 )

@@ -18,6 +18,7 @@ from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
 from retrieval.generation import open_newest
 from retrieval.generations import fold
+from retrieval.recipes import IndexWish
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import writing
 
@@ -31,6 +32,7 @@ class Indexing:
         self._disk = disk
         self._chunk_tokens = settings.chunk_tokens
         self._kept = settings.generations_kept
+        self._wish = settings.index_wish
         self._collections = OpenCollections(disk=disk, embedder=embedding.embedder)
         self._ingest = Ingest(
             disk=disk,
@@ -71,14 +73,14 @@ class Indexing:
                 corpus=corpus,
                 store=opened.store,
                 writer=self._ingest.writer(opened),
-                publish=_publishing(opened, kept=self._kept),
+                publish=_publishing(opened, wish=self._wish, kept=self._kept),
                 rejects=opened.folder.rejects,
                 progress=progress,
                 prune=prune,
             )
 
 
-def _publishing(opened: OpenCollection, *, kept: int) -> Callable[[StoreSnapshot], str]:
+def _publishing(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callable[[StoreSnapshot], str]:
     """A generation of the snapshot: the one there is, if it is whole and of this very version."""
 
     def published(snapshot: StoreSnapshot) -> str:
@@ -89,6 +91,6 @@ def _publishing(opened: OpenCollection, *, kept: int) -> Callable[[StoreSnapshot
             newest = None  # a run is how one is repaired
         if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
             return newest.name
-        return fold(opened.folder, snapshot, identity, kept=kept, wait_seconds=FOLD_SECONDS_MAX).name
+        return fold(opened.folder, snapshot, identity, wish=wish, kept=kept, wait_seconds=FOLD_SECONDS_MAX).name
 
     return published

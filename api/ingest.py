@@ -28,6 +28,7 @@ from retrieval.errors import CollectionBusy, DocumentNotFound
 from retrieval.filters import Filter
 from retrieval.generations import fold
 from retrieval.limits import GENERATIONS_KEPT_MIN
+from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.records import Document, JsonValue
 from retrieval.store import StoreSnapshot
 from retrieval.tokens import PlainTokenizer
@@ -74,6 +75,7 @@ class Ingest:
         chunk_tokens_default: int,
         delta_chunks_max: int | None = DELTA_CHUNKS_MAX,
         generations_kept: int = GENERATIONS_KEPT_MIN,
+        index_wish: IndexWish = ANY_INDEX,
     ) -> None:
         """`delta_chunks_max` None: somebody else folds what is written into the index (api/folding.py)."""
         self._disk = disk
@@ -83,6 +85,7 @@ class Ingest:
         self._chunk_tokens_default = chunk_tokens_default
         self._delta_chunks_max = delta_chunks_max
         self._kept = generations_kept
+        self._wish = index_wish
 
     def make(
         self,
@@ -167,7 +170,7 @@ class Ingest:
         if self._delta_chunks_max is None or view.unfolded <= self._delta_chunks_max:
             return
         with contextlib.suppress(CollectionBusy):  # then another process is folding it
-            fold(opened.folder, view.snapshot, opened.collection.embedder, kept=self._kept)
+            fold(opened.folder, view.snapshot, opened.collection.embedder, wish=self._wish, kept=self._kept)
             opened.searchable.refresh()
 
     def writer(self, opened: OpenCollection) -> DocumentWriter:

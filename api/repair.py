@@ -19,6 +19,7 @@ from retrieval.errors import StorageError
 from retrieval.generation import current_name
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
+from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store_sums import require_undamaged
 from retrieval.writer_lock import is_written, writing
 
@@ -31,10 +32,12 @@ class Repair:
     did: str
 
 
-def repaired(disk: Disk, *, kept: int) -> list[Repair]:
-    """Waits for whoever writes or builds. Raises `CollectionBusy`, `WriteFailed`."""
+def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
+    """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
     done = [
-        each for collection in disk.catalog.collections(DEFAULT_TENANT) for each in _collection(disk, collection, kept)
+        each
+        for collection in disk.catalog.collections(DEFAULT_TENANT)
+        for each in _collection(disk, collection, kept, wish)
     ]
     return done + [Repair(collection=path.name, did=f"removed {path.name}") for path in _removed_strangers(disk)]
 
@@ -47,7 +50,7 @@ def strangers(disk: Disk) -> list[Path]:
     return sorted(path for path in unknown if not is_written(CollectionFolder(path).restoring))
 
 
-def _collection(disk: Disk, collection: Collection, kept: int) -> Iterator[Repair]:
+def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
     folder = disk.layout.collection(collection.tenant, collection.name)
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
@@ -61,7 +64,8 @@ def _collection(disk: Disk, collection: Collection, kept: int) -> Iterator[Repai
             if freed := store.clean_up():
                 yield Repair(collection=collection.name, did=f"removed {counted(freed, 'byte')} of old versions")
             if _needs_index(folder):
-                built = fold(folder, store.snapshot(), collection.embedder, kept=kept, wait_seconds=BUSY_SECONDS_MAX)
+                snapshot = store.snapshot()
+                built = fold(folder, snapshot, collection.embedder, wish=wish, kept=kept, wait_seconds=BUSY_SECONDS_MAX)
                 yield Repair(collection=collection.name, did=f"built {built.name} from the store")
         except StorageError as error:
             yield Repair(collection=collection.name, did=f"built nothing: {error.message}")

@@ -23,6 +23,7 @@ from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 from retrieval.recall_mode import RecallMode
+from retrieval.recipes import BUILDABLE, RECALL_TARGET, IndexWish, Recipe
 from retrieval.snapshot_place import S3Access
 
 Quantization = Literal["none", "fp8"]
@@ -39,6 +40,8 @@ CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service run
 CHUNKS_MAX: Final = 1_000_000_000  # chunks; never folds by their number
 KEPT_MAX: Final = 100  # generations; each is as large as the vectors are
 DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
+AUTO: Final = "auto"  # the recipe that suits
+RECALL_TARGET_MIN: Final = 0.5  # below it a search would rather miss than find
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
@@ -61,6 +64,19 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         except ValueError:
             raise ValueError("it is not a whole number") from None
         if not least <= number <= most:
+            raise ValueError(f"it is not between {least} and {most}")
+        return number
+
+    return parse
+
+
+def _share(least: float, most: float) -> Callable[[str], float]:
+    def parse(raw: str) -> float:
+        try:
+            number = float(raw)
+        except ValueError:
+            raise ValueError("it is not a number") from None
+        if not least <= number <= most:  # also where it is not a number after all
             raise ValueError(f"it is not between {least} and {most}")
         return number
 
@@ -214,6 +230,17 @@ class Settings:
     chunk_tokens: int = _setting(
         256, _whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Most tokens of a chunk in a collection that is newly made."
     )
+    index_recipe: str = _setting(
+        AUTO,
+        _one_of(AUTO, *BUILDABLE),
+        "Kind of the indexes that are built: auto compares all vectors up to about a hundred thousand, and takes what "
+        "suits beyond; exact, hnsw, ivf-rabitq and ivf-pq insist.",
+    )
+    index_recall: float = _setting(
+        RECALL_TARGET,
+        _share(RECALL_TARGET_MIN, 1.0),
+        "Share of the 100 nearest chunks that an index which does not compare all is tuned to find.",
+    )
     timeout_ms: int = _setting(
         30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
     )
@@ -244,6 +271,12 @@ class Settings:
         None, _text, "Key that callers send as 'Authorization: Bearer KEY'; not a flag, since flags show in process "
         "lists.", has_flag=False
     )  # fmt: skip
+
+    @property
+    def index_wish(self) -> IndexWish:
+        """What is asked of the indexes that are built."""
+        recipe = None if self.index_recipe == AUTO else Recipe(self.index_recipe)
+        return IndexWish(recipe=recipe, recall_target=self.index_recall)
 
     def candidates_on(self, device: str) -> int:
         """How many candidates a search judges when it does not say."""
@@ -349,8 +382,8 @@ def _read_file(path: Path) -> Mapping[str, object]:
 
 def _parsed(row: Row, value: object, *, origin: str) -> Any:
     """All sources go through the same parser, so that all refuse the same values."""
-    if (isinstance(value, bool) and not row.is_switch) or not isinstance(value, str | int | Path):
-        raise SettingInvalid(f"{origin} = {value!r}: it is neither a text nor a whole number")
+    if (isinstance(value, bool) and not row.is_switch) or not isinstance(value, str | int | float | Path):
+        raise SettingInvalid(f"{origin} = {value!r}: it is neither a text nor a number")
     try:
         return row.parse(str(value))
     except ValueError as error:

@@ -13,6 +13,7 @@ from retrieval.durable import DISK, Syncer, remove
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
 from retrieval.layout import CollectionFolder
+from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.snapshot import Watcher, bring_back, manifest_at, take
 from retrieval.snapshot_manifest import InstructionText, SnapshotManifest
 from retrieval.snapshot_place import FolderPlace, Place, S3Access
@@ -68,6 +69,7 @@ def restore(
     embedder: EmbedderIdentity,
     replace: bool,
     watcher: Watcher,
+    wish: IndexWish = ANY_INDEX,
     syncer: Syncer = DISK,
 ) -> Restored:
     """Raises `CollectionExists`, `ModelMismatch`, what `manifest_at` and `bring_back` raise, and `CollectionBusy`."""
@@ -78,7 +80,7 @@ def restore(
     def build(beside: CollectionFolder) -> None:
         nonlocal generation
         try:
-            generation = bring_back(manifest, place, beside, watcher=watcher, syncer=syncer)
+            generation = bring_back(manifest, place, beside, watcher=watcher, wish=wish, syncer=syncer)
         except SnapshotCorrupt:
             remove(beside.path)
             raise

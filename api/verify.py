@@ -12,13 +12,13 @@ from api.repair import strangers
 from api.terminal import counted
 from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.errors import GenerationCorrupt, StorageError
-from retrieval.faiss_index import FaissFlatIndex
 from retrieval.generation import open_newest
 from retrieval.generation import verify as verify_generations
 from retrieval.generations import left_over
 from retrieval.integrity import faults
 from retrieval.layout import CollectionFolder
 from retrieval.store_sums import damaged
+from retrieval.vector_index import VectorIndex
 
 FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
 
@@ -85,7 +85,7 @@ def _joined(wrong: list[str]) -> str:
     return "; ".join(wrong[:FAULTS_NAMED_MAX] + more)
 
 
-def _index(folder: CollectionFolder, collection: Collection) -> FaissFlatIndex | None:
+def _index(folder: CollectionFolder, collection: Collection) -> VectorIndex | None:
     """What the store's vectors can be compared with; that it cannot be opened is told by its own check."""
     try:
         newest = open_newest(folder, collection.embedder)

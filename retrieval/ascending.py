@@ -17,6 +17,15 @@ def among(numbers: ChunkNumbers, others: ChunkNumbers) -> NDArray[np.bool_]:
     return matches
 
 
+def marked(numbers: ChunkNumbers, chosen: ChunkNumbers) -> NDArray[np.bool_]:
+    """The same where both ascend, and the chosen are looked up instead: far fewer, of a large index and a filter."""
+    marks = np.zeros(len(numbers), dtype=np.bool_)
+    if len(numbers):
+        positions = np.minimum(np.searchsorted(numbers, chosen), len(numbers) - 1)
+        marks[positions[numbers[positions] == chosen]] = True
+    return marks
+
+
 def common(some: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
     """Those of `some` that are among the others; both ascend."""
     if not len(some) or not len(others):

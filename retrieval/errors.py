@@ -28,7 +28,8 @@
     │   ├── DeadlineExceeded
     │   ├── Overloaded
     │   ├── SnapshotUnreachable
-    │   └── CollectionBusy
+    │   ├── CollectionBusy
+    │   └── MemoryTooSmall
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
         ├── GenerationCorrupt
         ├── StoreCorrupt
@@ -175,6 +176,10 @@ class SnapshotUnreachable(UnavailableError):
 
 class CollectionBusy(UnavailableError):
     """Another process is writing to the collection."""
+
+
+class MemoryTooSmall(UnavailableError):
+    """There is too little memory for the index."""
 
 
 class StorageError(WinnowError):

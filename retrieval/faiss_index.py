@@ -1,4 +1,4 @@
-"""All vectors, compared one by one, by FAISS. The only module that names faiss.
+"""All vectors, compared one by one, by FAISS; and what every FAISS index shares: how it becomes bytes and back.
 
 The chunk numbers lie beside the FAISS index, not in it: IDMap takes the same number twice without a word, and a number
 that FAISS never sees is a number that it cannot get wrong. FAISS writes in place, without checksum or fsync; here it
@@ -7,6 +7,7 @@ only turns an index into bytes and back, and what becomes of the bytes is decide
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO, Final
 
@@ -14,13 +15,15 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.ascending import among
+from retrieval.ascending import marked
 from retrieval.errors import GenerationCorrupt
+from retrieval.index_probe import Asked, Misdeed, misdeeds
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
 from retrieval.vector_index import Hits
 
 FAISS_VERSION: Final = str(faiss.__version__)
+_FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
 _BLOCK_BYTES: Final = 1 << 20  # bytes; the unit in which an index is written and read
 _PROBE_TOLERANCE: Final = 1e-3  # similarity; far more than rounding, far less than a wrong vector
 _TIES_AHEAD: Final = 16  # hits; how far beyond k to look for vectors as near as the k-th
@@ -66,17 +69,13 @@ class FaissFlatIndex:
         return self.vectors(np.searchsorted(self._numbers, numbers))
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        told, count = None, len(self._numbers)
-        if allowed is not None:
-            held = among(self._numbers, allowed)
-            told, count = _told(held), int(held.sum())
+        held = None if allowed is None else marked(self._numbers, allowed)
+        count = len(self._numbers) if held is None else int(held.sum())
         fetched = min(k + _TIES_AHEAD, count)
         while True:
             if fetched == 0 or k <= 0:
                 return Hits(numbers=np.empty(0, dtype=np.int64), similarities=np.empty(0, dtype=np.float32))
-            similarities, positions = self._index.search(row, fetched, params=told)
-            similarities, positions = similarities[0], positions[0]
+            similarities, positions = self.asked(query, fetched, held)
             # FAISS may drop any of several equal hits at the end of its list; then the list must be longer.
             if fetched == count or similarities[k - 1] > similarities[-1]:
                 break
@@ -86,37 +85,68 @@ class FaissFlatIndex:
         order = np.lexsort((numbers, -similarities))[:k]
         return Hits(numbers=numbers[order], similarities=similarities[order])
 
+    def asked(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
+        """Similarities and positions as FAISS gives them, unchecked."""
+        row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
+        told = None if held is None else _FAISS.SearchParameters(sel=selector_of(held))
+        similarities, positions = self._index.search(row, k, params=told)
+        return similarities[0], positions[0]
+
     def write(self, sink: Callable[[bytes], object]) -> None:
         """The vectors as FAISS keeps them, block by block; the numbers are not among them."""
-        writer = faiss.PyCallbackIOWriter(sink, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
-        faiss.write_index(self._index, writer)
+        bytes_of(self._index, sink)
 
     @classmethod
     def read(cls, source: BinaryIO, numbers: ChunkNumbers) -> FaissFlatIndex:
         """The counterpart of `write`. `source` was checked against its checksum: FAISS accepts damaged input."""
-        reader = faiss.PyCallbackIOReader(source.read, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
-        try:
-            index = faiss.read_index(reader)
-        except RuntimeError as error:
-            raise GenerationCorrupt(f"FAISS {FAISS_VERSION} cannot read the index: {error}") from error
+        index = index_of(source, len(numbers))
         if not isinstance(index, faiss.IndexFlat) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise GenerationCorrupt("the index is not a flat one over inner products")
-        if index.ntotal != len(numbers):
-            raise GenerationCorrupt(f"{index.ntotal} vectors for {len(numbers)} chunk numbers")
         return cls(numbers, index)
 
 
-def _told(held: NDArray[np.bool_]) -> Any:
-    """Parameters of a search by which only these positions may answer."""
-    library: Any = faiss  # its stubs know the constructors of C++, not those of Python
-    return library.SearchParameters(sel=library.IDSelectorBitmap(np.packbits(held, bitorder="little")))
+def bytes_of(index: Any, sink: Callable[[bytes], object]) -> None:
+    """The index as FAISS writes it, block by block."""
+    writer = faiss.PyCallbackIOWriter(sink, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
+    faiss.write_index(index, writer)
+
+
+def index_of(source: BinaryIO, count: int) -> Any:
+    """What `bytes_of` wrote, of `count` vectors. Raises `GenerationCorrupt`."""
+    reader = faiss.PyCallbackIOReader(source.read, _BLOCK_BYTES)  # type: ignore[attr-defined]  # not in its stubs
+    try:
+        index = faiss.read_index(reader)
+    except RuntimeError as error:
+        raise GenerationCorrupt(f"FAISS {FAISS_VERSION} cannot read the index: {error}") from error
+    if index.ntotal != count:
+        raise GenerationCorrupt(f"{index.ntotal} vectors for {count} chunk numbers")
+    return index
+
+
+def selector_of(held: NDArray[np.bool_]) -> Any:
+    """By which only these positions may answer."""
+    return _FAISS.IDSelectorBitmap(np.packbits(held, bitorder="little"))
+
+
+@functools.cache
+def misdeeds_when_flat() -> frozenset[Misdeed]:
+    """What this build of FAISS does wrong with a flat index; found out once a process."""
+
+    def tiny(rows: Vectors) -> Asked:
+        batch = VectorBatch(numbers=np.arange(len(rows), dtype=np.int64), vectors=rows)
+        return FaissFlatIndex.build([batch], dimension=rows.shape[1]).asked
+
+    return frozenset(misdeeds(tiny))
 
 
 def probe(index: FaissFlatIndex, *, count: int = 4) -> None:
-    """Stored vectors find themselves, or whatever is as near. Raises `GenerationCorrupt`.
+    """FAISS does as told, and stored vectors find themselves, or whatever is as near. Raises `GenerationCorrupt`.
 
     Checksums say that the bytes are the right ones; this says that this build of FAISS answers properly from them.
     """
+    wrong = sorted(misdeeds_when_flat())
+    if wrong:
+        raise GenerationCorrupt(f"FAISS {FAISS_VERSION} {' and '.join(wrong)}")
     positions = np.arange(0, len(index.numbers), max(1, len(index.numbers) // count), dtype=np.int64)
     for number, vector in zip(index.numbers[positions], index.vectors(positions), strict=True):
         hits = index.search(vector, 1)

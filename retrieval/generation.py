@@ -24,20 +24,24 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 
 from retrieval.durable import DISK, FileFacts, Syncer, facts_of, make_folder, write_errors, write_file
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, GenerationCorrupt, ModelMismatch
+from retrieval.faiss_approximate import FaissApproximateIndex, probe_approximate
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
+from retrieval.index_building import IndexFacts, built_index, planned
 from retrieval.layout import CollectionFolder
+from retrieval.recipes import ANY_INDEX, IndexWish, Plan, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import pointing
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and its manifest did not say so
 METRIC: Final = "inner product"  # of unit vectors, which is their cosine
 
 _VECTORS: Final = "vectors.faiss"
@@ -46,6 +50,9 @@ _MANIFEST: Final = "manifest.json"
 _MANIFEST_SUM: Final = "manifest.sha256"
 _NAME: Final = re.compile(r"g(\d{6,})")
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
+_RATE_SECONDS_MIN: Final = 3_600.0
+
+PublishedIndex: TypeAlias = FaissFlatIndex | FaissApproximateIndex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +68,7 @@ class Manifest:
     built_at: str  # UTC, ISO 8601
     built_with: str  # "faiss 1.15.1"
     files: dict[str, FileFacts]
+    index: IndexFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +76,7 @@ class Generation:
     """An open generation."""
 
     manifest: Manifest
-    index: FaissFlatIndex
+    index: PublishedIndex
     fallback_from: str | None = None  # what should have been opened, and why it was not
 
     @property
@@ -87,21 +95,28 @@ class GenerationCheck:
 
 
 def publish(
-    folder: CollectionFolder, snapshot: StoreSnapshot, identity: EmbedderIdentity, *, syncer: Syncer = DISK
+    folder: CollectionFolder,
+    snapshot: StoreSnapshot,
+    identity: EmbedderIdentity,
+    *,
+    wish: IndexWish = ANY_INDEX,
+    syncer: Syncer = DISK,
 ) -> Manifest:
     """Builds an index of the snapshot and makes it the current generation. One caller at a time builds.
 
     Writers go on meanwhile: what is newer than the snapshot is found beside its generation, and what was removed is
     passed over there. Killed at any moment it leaves the previous generation current, and at worst a folder that the
-    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it.
+    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; and
+    `MemoryTooSmall`, before anything is built.
     """
+    plan = planned(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
     _remove_unfinished(folder)
     before = current_name(folder)
     name = f"g{max(map(ordinal, names(folder)), default=0) + 1:06d}"
     beside = folder.generations / f"{name}.tmp"
     make_folder(beside, syncer=syncer)
-    count, files = _write_index(beside, snapshot, identity.dimension)
+    count, files, facts = _write_index(beside, snapshot, plan, wish)
     manifest = Manifest(
         name=name,
         format=FORMAT,
@@ -112,6 +127,7 @@ def publish(
         built_at=datetime.now(UTC).isoformat(timespec="seconds"),
         built_with=f"faiss {FAISS_VERSION}",
         files=files,
+        index=facts,
     )
     _write_manifest(beside, manifest, syncer=syncer)
     _read_back(beside, manifest)
@@ -205,7 +221,7 @@ def examined(folder: CollectionFolder, name: str, *, thorough: bool = True) -> t
     return manifest, None
 
 
-def _open(path: Path) -> tuple[Manifest, FaissFlatIndex]:
+def _open(path: Path) -> tuple[Manifest, PublishedIndex]:
     """Raises `GenerationCorrupt` unless everything in the folder is what its manifest says."""
     manifest = _read_manifest(path)
     if manifest.name != path.name.removesuffix(".tmp"):
@@ -216,11 +232,37 @@ def _open(path: Path) -> tuple[Manifest, FaissFlatIndex]:
             raise GenerationCorrupt(f"{file} is not what was written ({found.bytes} bytes, expected {facts.bytes})")
     numbers = _read_numbers(path / _NUMBERS)
     with (path / _VECTORS).open("rb") as source:
-        index = FaissFlatIndex.read(source, numbers)
+        index = _read_index(source, numbers, manifest.index)
     if len(numbers) != manifest.count or index.dimension != manifest.embedder.dimension:
         raise GenerationCorrupt(f"{len(numbers)} vectors of {index.dimension} dimensions are not what was published")
-    probe(index)
     return manifest, index
+
+
+def _read_index(source: BinaryIO, numbers: ChunkNumbers, facts: IndexFacts) -> PublishedIndex:
+    if facts.recipe is Recipe.EXACT:
+        flat = FaissFlatIndex.read(source, numbers)
+        probe(flat)
+        return flat
+    approximate = FaissApproximateIndex.read(source, numbers, facts.recipe, facts.parameters)
+    probe_approximate(approximate)
+    return approximate
+
+
+def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> float:
+    """New chunks since the current generation was built; 0 where there is none to count from.
+
+    Over an hour at least: a corpus that is loaded at one go is written fast once, not all the time.
+    """
+    name = current_name(folder)
+    try:
+        manifest = _read_manifest(folder.generations / name) if name else None
+        numbers = np.fromfile(folder.generations / name / _NUMBERS, dtype="<i8") if name else np.empty(0)
+    except (GenerationCorrupt, OSError):
+        return 0.0
+    if manifest is None or not len(numbers):
+        return 0.0
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(manifest.built_at)).total_seconds()
+    return snapshot.count(after=int(numbers[-1])) / max(_RATE_SECONDS_MIN, seconds)
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:
@@ -239,10 +281,14 @@ def _read_manifest(path: Path) -> Manifest:
     if _hex(content) != expected:
         raise GenerationCorrupt("its manifest is not what was written")
     fields: dict[str, Any] = json.loads(content)
-    if fields.get("format") != FORMAT:
+    if fields.get("format") == FORMAT_WITHOUT_RECIPE:
+        said = "it was built before there were others"
+        fields["index"] = {"recipe": "exact", "reason": said, "recall_target": 1.0, "recall": 1.0}
+    elif fields.get("format") != FORMAT:
         raise GenerationCorrupt(f"format {fields.get('format')} is not known to this version of winnow")
     fields["embedder"] = EmbedderIdentity(**fields["embedder"])
     fields["files"] = {file: FileFacts(**facts) for file, facts in fields["files"].items()}
+    fields["index"] = IndexFacts(**{**fields["index"], "recipe": Recipe(fields["index"]["recipe"])})
     return Manifest(**fields)
 
 
@@ -256,15 +302,17 @@ def _hex(content: bytes) -> bytes:
     return hashlib.sha256(content).hexdigest().encode("ascii")
 
 
-def _write_index(path: Path, snapshot: StoreSnapshot, dimension: int) -> tuple[int, dict[str, FileFacts]]:
-    """How many vectors, and the files that hold them. The index is out of memory again when this returns."""
-    index = FaissFlatIndex.build(snapshot.vectors(), dimension=dimension)
+def _write_index(
+    path: Path, snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
+) -> tuple[int, dict[str, FileFacts], IndexFacts]:
+    """How many vectors, their files, and what they were built by. The index is out of memory when this returns."""
+    index, facts = built_index(snapshot, plan, wish)
     numbers = index.numbers.astype("<i8").tobytes()
     files = {
         _VECTORS: _write_hashed(path / _VECTORS, index.write),
         _NUMBERS: _write_hashed(path / _NUMBERS, lambda sink: sink(numbers)),
     }
-    return len(index.numbers), files
+    return len(index.numbers), files, facts
 
 
 def _write_hashed(path: Path, write: Callable[[Callable[[bytes], object]], object]) -> FileFacts:

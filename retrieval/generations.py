@@ -24,6 +24,7 @@ from retrieval.errors import CollectionBusy, InvalidRequest
 from retrieval.generation import Manifest, current_name, examined, names, ordinal, point, publish
 from retrieval.layout import CollectionFolder
 from retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import folding, is_written, pointing
 
@@ -126,6 +127,7 @@ def fold(
     snapshot: StoreSnapshot,
     identity: EmbedderIdentity,
     *,
+    wish: IndexWish = ANY_INDEX,
     kept: int = GENERATIONS_KEPT_MIN,
     wait_seconds: float = 0.0,
     syncer: Syncer = DISK,
@@ -133,10 +135,10 @@ def fold(
     """Publishes a generation of the snapshot, and removes what is too old then. Writers are not kept waiting.
 
     Raises `CollectionBusy` where another process builds one for longer than `wait_seconds`, or the pointer was moved
-    meanwhile; `WriteFailed`, `GenerationCorrupt`, `StoreCorrupt`.
+    meanwhile; `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`, `StoreCorrupt`.
     """
     with folding(folder, wait_seconds=wait_seconds):
-        manifest = publish(folder, snapshot, identity, syncer=syncer)
+        manifest = publish(folder, snapshot, identity, wish=wish, syncer=syncer)
         _clean(folder, kept=kept, now=time.time())
         return manifest
 

@@ -16,21 +16,22 @@ from typing import Final
 import numpy as np
 
 from retrieval.chunk_rows import document_of
-from retrieval.faiss_index import FaissFlatIndex
 from retrieval.records import Chunk
 from retrieval.store import StoreSnapshot, VectorBatch
+from retrieval.vector_index import VectorIndex
 
 UNIT_TOLERANCE: Final = 1e-2  # how far from 1 the length of a stored vector may be; bf16 models leave some thousandths
+_ROUNDED: Final = 0.02  # similarity; what one byte for each number may take from a vector's likeness to itself
 _CHUNKS_AT_ONCE: Final = 1_024  # chunks; what is held in memory
 
 
-def faults(snapshot: StoreSnapshot, *, generation: FaissFlatIndex | None = None) -> Iterator[str]:
+def faults(snapshot: StoreSnapshot, *, generation: VectorIndex | None = None) -> Iterator[str]:
     """Everything that is wrong, one sentence each. `generation` was opened, and so checked, before."""
     yield from _vector_faults(snapshot, generation)
     yield from _document_faults(snapshot)
 
 
-def _vector_faults(snapshot: StoreSnapshot, generation: FaissFlatIndex | None) -> Iterator[str]:
+def _vector_faults(snapshot: StoreSnapshot, generation: VectorIndex | None) -> Iterator[str]:
     read = 0
     for batch in snapshot.vectors():
         lengths = np.linalg.norm(batch.vectors, axis=1)
@@ -43,9 +44,12 @@ def _vector_faults(snapshot: StoreSnapshot, generation: FaissFlatIndex | None) -
         yield f"{read} vectors can be read, {len(snapshot.chunk_numbers())} chunks are counted"
 
 
-def _differences(batch: VectorBatch, generation: FaissFlatIndex) -> Iterator[str]:
-    _, here, there = np.intersect1d(batch.numbers, generation.numbers, assume_unique=True, return_indices=True)
-    equal = (batch.vectors[here] == generation.vectors(there)).all(axis=1)
+def _differences(batch: VectorBatch, generation: VectorIndex) -> Iterator[str]:
+    """An approximate index keeps vectors in one byte for each number, and can only tell that one is another's."""
+    _, here, _ = np.intersect1d(batch.numbers, generation.numbers, assume_unique=True, return_indices=True)
+    mine, kept = batch.vectors[here], generation.vectors_of(batch.numbers[here])
+    near = np.einsum("ij,ij->i", mine, kept) >= 1.0 - _ROUNDED
+    equal = (mine == kept).all(axis=1) if generation.is_exact else near
     for number in batch.numbers[here][~equal]:
         yield f"the vector of chunk {number} is not the one that its generation was built from"
 

@@ -21,6 +21,7 @@ from retrieval.integrity import faults
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.lance_store import NEXT_NUMBER, LanceStore
 from retrieval.layout import CollectionFolder
+from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.snapshot_manifest import CORPUS, FORMAT, MANIFEST, InstructionText, SnapshotManifest, read, written
 from retrieval.snapshot_place import UNFINISHED, Place
 
@@ -93,11 +94,18 @@ def manifest_at(place: Place) -> SnapshotManifest:
 
 
 def bring_back(
-    manifest: SnapshotManifest, place: Place, folder: CollectionFolder, *, watcher: Watcher, syncer: Syncer = DISK
+    manifest: SnapshotManifest,
+    place: Place,
+    folder: CollectionFolder,
+    *,
+    watcher: Watcher,
+    wish: IndexWish = ANY_INDEX,
+    syncer: Syncer = DISK,
 ) -> str:
     """The collection of this snapshot in `folder`, which nobody looks into yet; the name of its generation.
 
-    What an interrupted call has brought and is right stays. Raises `SnapshotCorrupt`, and what `place` raises.
+    What an interrupted call has brought and is right stays. Raises `SnapshotCorrupt`, `MemoryTooSmall`, and what
+    `place` raises.
     """
     _keep_only(folder, manifest)
     watcher.started("reading the snapshot", manifest.bytes)
@@ -110,7 +118,7 @@ def bring_back(
     found = (snapshot.version, *snapshot.counts())
     if found != (manifest.store_version, manifest.documents, manifest.chunks):
         raise SnapshotCorrupt(f"{place.name}: version, documents and chunks are {found}, not as its manifest says")
-    return publish(folder, snapshot, manifest.embedder, syncer=syncer).name
+    return publish(folder, snapshot, manifest.embedder, wish=wish, syncer=syncer).name
 
 
 def _make_free(place: Place) -> None:

@@ -35,6 +35,26 @@ def test_an_index_run_reports_as_json_and_a_second_one_writes_nothing(winnow: Co
     assert second.json["generation"] == first.json["generation"] == "g000001"
 
 
+def test_the_kind_of_an_index_is_set_and_explained(winnow: Command, corpus: Path) -> None:
+    """By a flag when it is built; with what was built, why, what it reaches, and what would be built now."""
+    assert winnow.run("generations", "explain", "--collection", "docs").code == 2
+    built = winnow.run("index", str(corpus), "--collection", "docs", "--index-recipe", "ivf-pq", "--json")
+    assert built.code == 0, built.err
+    told = winnow.run("generations", "explain", "--collection", "docs", "--index-recall", "0.7", "--json")
+    assert told.code == 0, told.err
+    current, then = told.json["current"], told.json["next"]
+    assert (current["generation"], current["recipe"], current["recall"]) == ("g000001", "exact", 1.0)
+    assert current["reason"] == f"ivf-pq is set, but {current['chunks']} vectors are too few for it"
+    assert (current["parameters"], current["recall_target"]) == ({}, 0.98)
+    assert (then["recipe"], told.json["refused"]) == ("exact", None)
+    assert then["building_bytes"] > then["index_bytes"] > 0
+    folded = winnow.run("generations", "fold", "--collection", "docs", "--index-recipe", "hnsw", "--json")
+    assert (folded.json["generations"][0]["recipe"], folded.json["generations"][0]["recall"]) == ("exact", 1.0)
+    shown = winnow.run("generations", "explain", "--collection", "docs")
+    assert "g000002: exact" in shown.out
+    assert "hnsw is set, but" in shown.out
+
+
 def test_rejected_records_are_named_and_tell_by_the_exit_code(winnow: Command, tmp_path: Path) -> None:
     """The good go in; 3 says that some did not, unless they are allowed."""
     lines = [json.dumps({"id": "a", "text": "good"}), "{broken", json.dumps({"text": "no id"})]

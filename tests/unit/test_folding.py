@@ -17,6 +17,7 @@ from retrieval.errors import CollectionBusy, WinnowError, WriteFailed
 from retrieval.generation import current_name
 from retrieval.generations import fold as fold_here
 from retrieval.generations import roll_back
+from retrieval.recipes import IndexWish, Recipe
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import folding as held_for_folding
 from tests.fakes import PrefersWord
@@ -201,6 +202,16 @@ async def test_a_damaged_index_is_built_anew(builder: Builder, folding: Folding,
     await folding.look()
     view = builder.opened().searchable.view()
     assert (view.generation, view.fallback_from) == ("g000002", None)
+
+
+async def test_the_kind_of_index_that_is_set_is_the_one_that_is_asked_for(builder: Builder) -> None:
+    """In the process that builds, where nobody reads the settings."""
+    wish = IndexWish(recipe=Recipe.HNSW, recall_target=0.9)
+    folding = Folding(
+        collections=builder.parts.collections, chunks_max=9, seconds_max=60, kept=2, wish=wish, build=builder
+    )
+    await folding.ask(builder.opened())
+    assert [fold.wish for fold in builder.asked] == [wish]
 
 
 async def test_a_collection_that_is_gone_is_nobodys_business(builder: Builder, folding: Folding) -> None:

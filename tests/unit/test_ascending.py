@@ -1,0 +1,26 @@
+"""What two ascending lists of chunk numbers have in common, beside what numpy says by sorting."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as some
+
+from retrieval.ascending import among, common, marked, without
+from retrieval.records import ChunkNumbers
+
+ASCENDING = some.sets(some.integers(0, 60), max_size=30).map(lambda chosen: np.array(sorted(chosen), dtype=np.int64))
+
+
+@given(ASCENDING, ASCENDING)
+def test_which_are_among_the_others(numbers: ChunkNumbers, others: ChunkNumbers) -> None:
+    expected = np.isin(numbers, others).tolist()
+    assert among(numbers, others).tolist() == expected
+    assert marked(numbers, others).tolist() == expected
+    assert among(numbers[::-1], others).tolist() == expected[::-1]
+
+
+@given(ASCENDING, ASCENDING)
+def test_what_both_hold_and_what_only_one_holds(numbers: ChunkNumbers, others: ChunkNumbers) -> None:
+    assert common(numbers, others).tolist() == np.intersect1d(numbers, others).tolist()
+    assert without(numbers, others).tolist() == np.setdiff1d(numbers, others).tolist()

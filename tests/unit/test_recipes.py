@@ -1,0 +1,154 @@
+"""retrieval/recipes.py: the choice is a function, it fits into memory, and it says why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrieval.errors import MemoryTooSmall
+from retrieval.machine_memory import available_bytes
+from retrieval.recipes import (
+    APPROXIMATE_COUNT_MIN,
+    EXACT_COUNT_MAX,
+    EXACT_RECALL,
+    SAMPLE_MAX,
+    SAMPLE_PER_LIST,
+    Conditions,
+    Plan,
+    Recipe,
+    chosen,
+    lists_for,
+)
+
+CPU = {Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ}
+
+anything = st.builds(
+    Conditions,
+    count=st.integers(0, 200_000_000),
+    dimension=st.integers(8, 8_192),
+    memory_bytes=st.none() | st.integers(0, 2**42),
+    device=st.sampled_from(["cpu", "cuda", "cuda:1"]),
+    recall_target=st.floats(0.5, 1.0),
+    writes_per_second=st.floats(0, 10_000),
+)
+
+
+def chosen_or_refused(conditions: Conditions, wanted: Recipe | None = None) -> Plan | MemoryTooSmall:
+    try:
+        return chosen(conditions, wanted=wanted)
+    except MemoryTooSmall as refused:
+        return refused
+
+
+@given(conditions=anything, wanted=st.none() | st.sampled_from(Recipe))
+def test_what_is_chosen_fits_or_is_refused_with_figures(conditions: Conditions, wanted: Recipe | None) -> None:
+    """Whatever the conditions are; and the same conditions give the same plan."""
+    plan = chosen_or_refused(conditions, wanted)
+    if isinstance(plan, MemoryTooSmall):
+        assert f"{conditions.count:,} vectors of {conditions.dimension} dimensions" in plan.detail
+        assert " needs " in plan.detail
+        assert conditions.memory_bytes is not None
+        return
+    assert plan == chosen(conditions, wanted=wanted)
+    assert conditions.memory_bytes is None or plan.building_bytes <= conditions.memory_bytes
+    assert plan.building_bytes >= plan.index_bytes
+    assert plan.reason
+    if wanted is not None and (wanted is Recipe.EXACT or conditions.count >= APPROXIMATE_COUNT_MIN):
+        assert plan.recipe is wanted
+    if wanted is None:
+        assert (plan.recipe in CPU) == (conditions.device == "cpu")
+        if conditions.recall_target > EXACT_RECALL and (conditions.device != "cpu" or conditions.count > 100_000):
+            assert plan.recipe in {Recipe.EXACT, Recipe.GPU_FLAT}
+
+
+@given(conditions=anything, more=st.integers(0, 2**42))
+def test_more_memory_never_refuses_what_less_could_hold(conditions: Conditions, more: int) -> None:
+    """And the plan it gives is at least as large: small indexes are for small machines."""
+    memory, small = conditions.memory_bytes, chosen_or_refused(conditions)
+    if memory is None or isinstance(small, MemoryTooSmall):
+        return
+    parts = {name: getattr(conditions, name) for name in Conditions.__dataclass_fields__}
+    large = chosen(Conditions(**{**parts, "memory_bytes": memory + more}))
+    assert large.building_bytes >= small.building_bytes or large.recipe is Recipe.HNSW
+
+
+@given(count=st.integers(0, 2**31))
+def test_lists_are_learned_from_enough_vectors(count: int) -> None:
+    """At least as many for each list as FAISS asks for, unless there is one list only."""
+    lists = lists_for(count)
+    assert lists == 1 or min(count, SAMPLE_MAX) >= SAMPLE_PER_LIST * lists
+
+
+@pytest.mark.parametrize(
+    ("conditions", "recipe", "reason"),
+    [
+        (Conditions(count=0, dimension=384), Recipe.EXACT, "few enough"),
+        (Conditions(count=EXACT_COUNT_MAX, dimension=384), Recipe.EXACT, "few enough"),
+        (Conditions(count=EXACT_COUNT_MAX + 1, dimension=384), Recipe.HNSW, "too many to compare"),
+        (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "0.999 is wanted"),
+        (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
+        (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),
+        (Conditions(count=10**6, dimension=384, memory_bytes=1_800_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
+        (Conditions(count=10**6, dimension=1_024, device="cuda", memory_bytes=80 * 10**9), Recipe.GPU_FLAT, "GPU"),
+        (
+            Conditions(count=2 * 10**7, dimension=1_024, device="cuda", memory_bytes=140 * 10**9),
+            Recipe.GPU_CAGRA,
+            "GPU",
+        ),
+        (Conditions(count=10**8, dimension=1_024, device="cuda", memory_bytes=140 * 10**9), Recipe.GPU_IVF_PQ, "GPU"),
+    ],
+)
+def test_the_choice_and_its_reason(conditions: Conditions, recipe: Recipe, reason: str) -> None:
+    """The cases that people will meet."""
+    plan = chosen(conditions)
+    assert plan.recipe is recipe
+    assert reason in plan.reason
+
+
+def test_what_does_not_fit_is_refused_with_what_each_recipe_needs() -> None:
+    """So that the reader can buy the memory, or choose."""
+    with pytest.raises(
+        MemoryTooSmall, match=r"10 MB that are free: hnsw needs .* MB, ivf-rabitq needs .* ivf-pq needs"
+    ):
+        chosen(Conditions(count=10**6, dimension=384, memory_bytes=10_000_000))
+
+
+def test_memory_is_what_the_machine_and_the_control_group_leave(tmp_path: Path) -> None:
+    """Whichever is less; files that the kernel has cached do not count; where nobody says anything, nobody knows."""
+    machine, membership, groups = tmp_path / "meminfo", tmp_path / "cgroup", tmp_path / "groups"
+    group = groups / "a" / "b"
+    group.mkdir(parents=True)
+
+    def available() -> int | None:
+        return available_bytes(machine=machine, membership=membership, groups=groups)
+
+    assert available() is None
+    machine.write_text("MemTotal: 9999 kB\nMemAvailable:    2000 kB\n")
+    membership.write_text("0::/a/b\n")
+    assert available() == 2_048_000
+    (group / "memory.current").write_text("900000\n")
+    (group / "memory.max").write_text("max\n")
+    assert available() == 2_048_000
+    (group / "memory.max").write_text("1000000\n")
+    assert available() == 100_000
+    (group / "memory.stat").write_text("anon 1\ninactive_file 50000\n")
+    assert available() == 150_000
+
+
+@pytest.mark.parametrize("path", ["/../../host/path", "/", "/not/to/be/seen"])
+def test_a_container_that_sees_its_group_as_the_root_is_bounded_by_it(tmp_path: Path, path: str) -> None:
+    """Also by one of the first version, and by the groups around its own."""
+    (tmp_path / "memory").mkdir()
+    (tmp_path / "cgroup").write_text(f"3:cpu:/x\n4:memory:{path}\n0::/\n")
+    (tmp_path / "memory" / "memory.limit_in_bytes").write_text("700\n")
+    (tmp_path / "memory" / "memory.usage_in_bytes").write_text("100\n")
+    nothing = tmp_path / "nothing"
+    assert available_bytes(machine=nothing, membership=tmp_path / "cgroup", groups=tmp_path) == 600
+
+
+def test_this_machine_says_what_it_has() -> None:
+    """Linux does."""
+    assert (available_bytes() or 0) > 10_000_000
