@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.records import ChunkNumbers
+
+_SPAN_MAX: Final = 8  # numbers from first to last for each that is there; a table of more would be mostly empty
+_FEW: Final = 0.02  # chosen ones of each number; fewer are looked up one by one
 
 
 def among(numbers: ChunkNumbers, others: ChunkNumbers) -> NDArray[np.bool_]:
@@ -18,11 +23,24 @@ def among(numbers: ChunkNumbers, others: ChunkNumbers) -> NDArray[np.bool_]:
 
 
 def marked(numbers: ChunkNumbers, chosen: ChunkNumbers) -> NDArray[np.bool_]:
-    """The same where both ascend, and the chosen are looked up instead: far fewer, of a large index and a filter."""
+    """Which of the numbers are among the chosen; both ascend, and the numbers are usually far more.
+
+    A few are looked up one by one. Many are struck in a table of all numbers between the first and the last, which takes
+    a sixth of the time where half of a large index is chosen.
+    """
+    if not len(numbers):
+        return np.zeros(0, dtype=np.bool_)
+    first, last = int(numbers[0]), int(numbers[-1])
+    is_dense = last - first < _SPAN_MAX * len(numbers)
+    if is_dense and len(chosen) > _FEW * len(numbers):
+        inside = chosen[np.searchsorted(chosen, first) : np.searchsorted(chosen, last, side="right")]
+        table = np.zeros(last - first + 1, dtype=np.bool_)
+        table[inside - first] = True
+        struck: NDArray[np.bool_] = table[numbers - first]
+        return struck
+    positions = np.minimum(np.searchsorted(numbers, chosen), len(numbers) - 1)
     marks = np.zeros(len(numbers), dtype=np.bool_)
-    if len(numbers):
-        positions = np.minimum(np.searchsorted(numbers, chosen), len(numbers) - 1)
-        marks[positions[numbers[positions] == chosen]] = True
+    marks[positions[numbers[positions] == chosen]] = True
     return marks
 
 
