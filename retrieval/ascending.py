@@ -25,7 +25,7 @@ def among(numbers: ChunkNumbers, others: ChunkNumbers) -> NDArray[np.bool_]:
 def marked(numbers: ChunkNumbers, chosen: ChunkNumbers) -> NDArray[np.bool_]:
     """Which of the numbers are among the chosen; both ascend, and the numbers are usually far more.
 
-    A few are looked up one by one. Many are struck in a table of all numbers between the first and the last, which takes
+    A few are looked up one by one. Many are struck in a table of all numbers from the first to the last, which takes
     a sixth of the time where half of a large index is chosen.
     """
     if not len(numbers):
