@@ -23,7 +23,7 @@ from retrieval.records import Candidate
 from retrieval.together import together
 
 _ASCII_PER_TOKEN: Final = 4
-_GROWTH: Final = 2  # times; larger is fewer calls, and a card that waits for the second (bench/RESULTS.md)
+_GROWTH: Final = 2  # times; 3 or 4 are within 2 % of it on an H200 (bench/RESULTS.md)
 
 
 class Judge(Protocol):
