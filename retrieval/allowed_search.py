@@ -52,7 +52,7 @@ def nearest_allowed(index: VectorIndex, vector: Vectors, k: int, allowed: ChunkN
     inside = common(allowed, index.numbers)
     wanted = min(k, len(inside))
     if len(inside) <= max(k, _few(index)):
-        return _gathered(index, vector, k, inside), Way.GATHERED
+        return gathered(index, vector, k, inside), Way.GATHERED
     hits = only(index.search(vector, k, allowed=inside), inside)
     if len(hits.numbers) >= wanted:
         return hits, Way.SELECTED
@@ -62,7 +62,7 @@ def nearest_allowed(index: VectorIndex, vector: Vectors, k: int, allowed: ChunkN
         hits = only(index.search(vector, asked), inside)
         if len(hits.numbers) >= wanted:
             return Hits(numbers=hits.numbers[:k], similarities=hits.similarities[:k]), Way.REFILLED
-    return _gathered(index, vector, k, inside), Way.GATHERED
+    return gathered(index, vector, k, inside), Way.GATHERED
 
 
 def _few(index: VectorIndex) -> float:
@@ -88,6 +88,7 @@ def merged(found: Sequence[Hits], k: int) -> Hits:
     return Hits(numbers=numbers[order], similarities=similarities[order])
 
 
-def _gathered(index: VectorIndex, vector: Vectors, k: int, inside: ChunkNumbers) -> Hits:
+def gathered(index: VectorIndex, vector: Vectors, k: int, inside: ChunkNumbers) -> Hits:
+    """The `k` nearest of these chunks, all of which the index holds, compared one by one."""
     blocks = [inside[start : start + GATHERED_AT_ONCE] for start in range(0, max(1, len(inside)), GATHERED_AT_ONCE)]
     return merged([ExactIndex(block, index.vectors_of(block)).search(vector, k) for block in blocks], k)

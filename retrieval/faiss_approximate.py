@@ -15,6 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from retrieval.allowed_search import gathered
 from retrieval.ascending import marked
 from retrieval.errors import GenerationCorrupt
 from retrieval.faiss_index import FAISS_VERSION, bytes_of, index_of, selector_of
@@ -22,14 +23,13 @@ from retrieval.index_probe import Asked, Misdeed, misdeeds
 from retrieval.recipes import Plan, Recipe
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
-from retrieval.vector_index import ExactIndex, Hits
+from retrieval.vector_index import Hits
 
 PROBE_FLOOR: Final = 0.75  # of the probed vectors must find themselves; a whole index finds nearly all
 FURTHEST: Final = 64  # times as far as was tuned; beyond it everything is compared
 SCANNED_SHARE: Final = 0.25  # of the index; who wants more of it gets all of it compared
 _FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
 _GRAPH_LINKS: Final = 32
-_SCANNED_AT_ONCE: Final = 16_384  # vectors; 64 MB at 1,024 dimensions
 _TINY_SAMPLE: Final = 1_024  # vectors
 _PROBED: Final = 16  # vectors
 _PROBE_TOLERANCE: Final = 1e-3  # similarity
@@ -82,7 +82,7 @@ class FaissApproximateIndex:
                 if len(hits.numbers) >= wanted:
                     return hits
                 further *= 4
-        return self._scanned(query, k, held)
+        return gathered(self, query, max(k, 0), self._numbers if held is None else self._numbers[held])
 
     def _found(self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int) -> Hits:
         """What FAISS finds, each once and allowed, looking `further` times as far as was tuned."""
@@ -116,19 +116,6 @@ class FaissApproximateIndex:
         return _FAISS.IndexRefineSearchParameters(
             k_factor=float(self._parameters["k_factor"]), base_index_params=probed
         )
-
-    def _scanned(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> Hits:
-        """All that may answer, compared one by one."""
-        inside = self._numbers if held is None else self._numbers[held]
-        best = Hits(numbers=inside[:0], similarities=np.empty(0, dtype=np.float32))
-        for start in range(0, len(inside) if k > 0 else 0, _SCANNED_AT_ONCE):
-            block = inside[start : start + _SCANNED_AT_ONCE]
-            hits = ExactIndex(block, self.vectors_of(block)).search(query, k)
-            numbers = np.concatenate([best.numbers, hits.numbers])
-            similarities = np.concatenate([best.similarities, hits.similarities])
-            order = np.lexsort((numbers, -similarities))[:k]
-            best = Hits(numbers=numbers[order], similarities=similarities[order])
-        return best
 
     def write(self, sink: Callable[[bytes], object]) -> None:
         """The index as FAISS keeps it, block by block; numbers and parameters are not in it."""
