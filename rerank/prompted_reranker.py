@@ -27,7 +27,10 @@ _GROWTH: Final = 2  # times; 3 or 4 are within 2 % of it on an H200 (bench/RESUL
 
 
 class Judge(Protocol):
-    """Reads prompts and says yes or no, by how much. Raises the `RerankError` leaves."""
+    """Reads prompts and says yes or no, by how much.
+
+    Raises the `RerankError` leaves, or a bare `TimeoutError` past the deadline: the reranker says whose.
+    """
 
     @property
     def runs_on(self) -> str: ...

@@ -11,7 +11,7 @@ from rerank.judgement_cache import JudgementCache
 from rerank.prompt import NO, YES, Prompts
 from rerank.prompted_reranker import PromptedReranker
 from retrieval.deadline import Deadline
-from retrieval.errors import Overloaded, RerankOverloaded, RerankTimeout
+from retrieval.errors import Overloaded, RerankOverloaded
 from retrieval.model_folder import ModelFolder
 from retrieval.qwen_runtime import QwenRuntime
 from retrieval.records import Vectors
@@ -66,7 +66,7 @@ class TorchJudge:
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:  # noqa: ARG002
         """Work past the deadline is not started; cancelled, it ends with the pack that is being computed."""
         if deadline.has_passed:
-            raise RerankTimeout(f"{len(prompts.tails)} passages on {self.runs_on}")
+            raise TimeoutError
         try:
             states = await self._runtime.last_states(prompts.tails, prefix=prompts.shared)
         except Overloaded as error:

@@ -17,7 +17,7 @@ from rerank.adaptive_reranker import AdaptiveDepth
 from rerank.depth import StoppingRule
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.judgement_cache import JudgementCache
-from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
+from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder, Prompts
 from rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
 from rerank.torch_reranker import TorchJudge, TorchReranker
 from retrieval.deadline import Deadline
@@ -295,6 +295,23 @@ async def test_a_deadline_ends_a_long_judgement(tiny: ModelFolder) -> None:
         QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.after_ms(20_000)
     )
     assert len(ranking.ranked) == 1
+
+
+async def test_a_judge_that_begins_too_late_is_named(tiny: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reading the passages took all the time, the judge says so, and the reranker whose judge it is."""
+    judge = TorchJudge.load(tiny, device="cpu")
+    late = Deadline.after_ms(0)
+    with pytest.raises(TimeoutError):
+        await judge.logits(Prompts(shared=(), tails=((1,),), truncated=(False,)), tenant="t", deadline=late)
+
+    async def begins_late(*_: object, **__: object) -> list[float]:
+        raise TimeoutError
+
+    monkeypatch.setattr(TorchJudge, "logits", begins_late)
+    with pytest.raises(RerankTimeout, match="1 candidates for tiny-rerank on cpu"):
+        await TorchReranker.load(tiny).rank(
+            QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.never()
+        )
 
 
 async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:
