@@ -14,6 +14,7 @@ from typing import Final
 from api.access import refuse_open_door
 from api.assemble import connected, load_embedding, load_reranker
 from api.disk import Disk
+from api.index_device import index_device
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from api.rerankers import each_alone, settings_by_name
 from api.settings import Settings
@@ -21,6 +22,7 @@ from api.terminal import counted
 from api.version import VERSION
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
+from retrieval.recipes import megabytes
 
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
@@ -44,6 +46,7 @@ async def examined(settings: Settings) -> list[Finding]:
         _machine(),
         _data(settings),
         _door(settings),
+        _index_device(settings),
         *await _embedder(settings),
         _names(settings),
         *[finding for each in each_alone(settings) for finding in await _reranker(each, _called(settings, each))],
@@ -96,6 +99,19 @@ def _door(settings: Settings) -> Finding:
     except SettingInvalid as error:
         return Finding(what="access", found=found, problem=error.message)
     return Finding(what="access", found=found)
+
+
+def _index_device(settings: Settings) -> Finding:
+    try:
+        device = index_device(settings)
+        if device is None:
+            return Finding(what="index device", found=settings.index_device)
+        device.require_believed()
+    except WinnowError as error:
+        return Finding(what="index device", found=settings.index_device, problem=error.message)
+    memory = device.memory()
+    free = f"{megabytes(memory.free_bytes)} of {megabytes(memory.total_bytes)} free" if memory else "memory unknown"
+    return Finding(what="index device", found=f"{device.name}, {free}")
 
 
 async def _embedder(settings: Settings) -> list[Finding]:

@@ -29,7 +29,8 @@
     │   ├── Overloaded
     │   ├── SnapshotUnreachable
     │   ├── CollectionBusy
-    │   └── MemoryTooSmall
+    │   ├── MemoryTooSmall
+    │   └── DeviceUnusable
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
         ├── GenerationCorrupt
         ├── StoreCorrupt
@@ -180,6 +181,10 @@ class CollectionBusy(UnavailableError):
 
 class MemoryTooSmall(UnavailableError):
     """There is too little memory for the index."""
+
+
+class DeviceUnusable(UnavailableError):
+    """The device cannot search the index."""
 
 
 class StorageError(WinnowError):
