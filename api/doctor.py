@@ -46,7 +46,7 @@ async def examined(settings: Settings) -> list[Finding]:
         _machine(),
         _data(settings),
         _door(settings),
-        _index_device(settings),
+        index_device_found(settings),
         *await _embedder(settings),
         _names(settings),
         *[finding for each in each_alone(settings) for finding in await _reranker(each, _called(settings, each))],
@@ -101,7 +101,8 @@ def _door(settings: Settings) -> Finding:
     return Finding(what="access", found=found)
 
 
-def _index_device(settings: Settings) -> Finding:
+def index_device_found(settings: Settings) -> Finding:
+    """Where indexes are searched, and whether FAISS may be believed there."""
     try:
         device = index_device(settings)
         if device is None:
