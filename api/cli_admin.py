@@ -237,8 +237,10 @@ def verify(
     from api.verify import verified
 
     disk = Disk.existing(settings.data, settings.catalog_url)
-    wish = index_wish(settings, index_device(settings))
-    repairs = repaired(disk, kept=settings.generations_kept, wish=wish) if repair else []
+    repairs = []
+    if repair:
+        wish = index_wish(settings, index_device(settings))
+        repairs = repaired(disk, kept=settings.generations_kept, wish=wish)
     checks = verified(disk)
     is_sound = all(check.fault is None for check in checks)
     if json:

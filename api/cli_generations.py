@@ -9,6 +9,7 @@ import typer
 from api.flags import CollectionName, Config, Data, GenerationsKept, IndexDevice, IndexRecall, IndexRecipe, Json, switch
 from api.settings import Settings, load
 from api.terminal import Column, Terminal, amount, counted
+from retrieval.recipes import megabytes
 
 if TYPE_CHECKING:
     from api.disk import Disk
@@ -231,17 +232,17 @@ def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
     lines += [("memory free", free), ("written", f"{said['writes_per_second']:,.2f} chunks a second")]
     if device:
         unknown = device["free_bytes"] is None
-        figures = "memory unknown" if unknown else f"{_mb(device['free_bytes'])} of {_mb(device['total_bytes'])} free"
+        figures = (
+            "memory unknown"
+            if unknown
+            else f"{megabytes(device['free_bytes'])} of {megabytes(device['total_bytes'])} free"
+        )
         lines.append(("index device", f"{device['name']}: {device['fault'] or figures}"))
     return lines
 
 
 def _searched_on(said: dict[str, Any]) -> str:
     return f"{said['device']}: {said['fault'] or said['reason']}"
-
-
-def _mb(count: int) -> str:
-    return f"{count / 1e6:,.0f} MB"
 
 
 def _state(said: dict[str, Any]) -> str:

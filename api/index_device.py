@@ -5,12 +5,16 @@ Settings name the device; whether FAISS can use it is found out when a command s
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 from api.settings import Settings
 from retrieval.device_index import IndexDevice
+from retrieval.errors import DeviceUnusable
 from retrieval.faiss_gpu import FaissGpu
 from retrieval.recipes import CPU, IndexWish
+
+_log = logging.getLogger(__name__)
 
 
 def index_device(settings: Settings) -> IndexDevice | None:
@@ -19,10 +23,17 @@ def index_device(settings: Settings) -> IndexDevice | None:
 
 
 def index_wish(settings: Settings, device: IndexDevice | None) -> IndexWish:
-    """What is asked of the indexes that are built; all the device's memory counts, as what is there now will leave."""
-    memory = None if device is None else device.memory()
-    return replace(
-        settings.index_wish,
-        device=CPU if device is None else device.name,
-        device_memory_bytes=None if memory is None else memory.total_bytes,
-    )
+    """What is asked of the indexes that are built: for the device where it can be believed, else for the CPU.
+
+    All its memory counts: what is there now leaves when the next one comes.
+    """
+    if device is None:
+        return settings.index_wish
+    try:
+        device.require_believed()
+    except DeviceUnusable as unusable:
+        _log.warning("indexes are built for the CPU: %s", unusable.message)
+        return settings.index_wish
+    memory = device.memory()
+    total = None if memory is None else memory.total_bytes
+    return replace(settings.index_wish, device=device.name, device_memory_bytes=total)

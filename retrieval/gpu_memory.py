@@ -19,5 +19,8 @@ def gpu_memory(ordinal: int) -> GpuMemory | None:
 
     if not torch.cuda.is_available() or ordinal >= torch.cuda.device_count():
         return None
-    free, total = torch.cuda.mem_get_info(ordinal)
+    try:
+        free, total = torch.cuda.mem_get_info(ordinal)
+    except RuntimeError:  # the driver does not say
+        return None
     return GpuMemory(free_bytes=int(free), total_bytes=int(total))

@@ -53,6 +53,7 @@ def test_a_build_is_planned_with_all_the_memory_of_the_device() -> None:
     wish = index_wish(Settings(), IndexDevice(card))
     assert (wish.device, wish.device_memory_bytes, wish.recipe) == ("cuda:0", card.total, None)
     assert index_wish(Settings(), None) == Settings().index_wish
+    assert index_wish(Settings(), IndexDevice(FakeCard(deaf=True))) == Settings().index_wish
 
 
 def parts_on(card: FakeCard, folder: Path, tokenizer: PlainTokenizer) -> Parts:
