@@ -115,6 +115,7 @@ class DeviceFlatIndex:
         """`index` is the copy of `host` on the device; `needed` are the bytes that were planned for it there."""
         self._host = host
         self._card = _OnCard(host.numbers, index)
+        self._device = device
         self._needed = needed
         self._seat = Seat(
             device=device, reason=f"{len(host.numbers):,} vectors in half precision, {megabytes(needed)} there"
@@ -156,8 +157,8 @@ class DeviceFlatIndex:
         except _AskTheHost:
             return self._host.search(query, k, allowed=allowed)
         except DeviceUnusable as unusable:
-            self.leave(reason="it failed on the device", fault=unusable.message)
-            _log.error("an index has left %s: %s", self._seat.device, unusable.message)
+            self.leave(reason=f"it failed on {self._device}", fault=unusable.message)
+            _log.error("an index has left %s: %s", self._device, unusable.message)
             return self._host.search(query, k, allowed=allowed)
         similarities = self._host.vectors_of(found.numbers) @ np.asarray(query, dtype=np.float32)
         order = np.lexsort((found.numbers, -similarities))[: max(k, 0)]

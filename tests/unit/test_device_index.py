@@ -157,6 +157,7 @@ def test_a_device_that_fails_later_is_left_for_good_and_the_answer_is_the_hosts(
     assert there.seat.device == "cpu"
     assert "CUDA error 700" in str(there.seat.fault) if fault == "fails" else "twice with the same" in str(there.seat)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert "an index has left cuda:0" in caplog.text
     gc.collect()
     assert card.taken == 0
     before = card.searches
