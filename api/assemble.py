@@ -182,7 +182,7 @@ def joined(
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
     return Parts(
         settings=settings,
-        access=Access.by_key(settings.api_key),
+        access=Access(disk.keys, deployment_key=settings.api_key),
         disk=disk,
         embedding=embedding,
         judging=judging,

@@ -54,10 +54,13 @@ GRACE_SECONDS: Final = 5  # for the answers under way when the service is stoppe
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"()": "api.redaction.RedactedFormatter", "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    },
+    "filters": {"path": {"()": "api.redaction.WithoutQuery"}},
     "handlers": {"stderr": {"class": "api.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"uvicorn.access": {"level": "INFO"}, "api.folding": {"level": "INFO"}},
+    "loggers": {"uvicorn.access": {"level": "INFO", "filters": ["path"]}, "api.folding": {"level": "INFO"}},
 }
 
 

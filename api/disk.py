@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retrieval.catalog import Catalog, Collection
+from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
 from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.lance_store import LanceStore
@@ -58,7 +58,7 @@ class Disk:
         documents, chunks = snapshot.counts()
         return Described(collection=collection, documents=documents, chunks=chunks, store_version=snapshot.version)
 
-    def described(self, tenant: str) -> Sequence[Described]:
+    def described(self, tenant: TenantName) -> Sequence[Described]:
         """By name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
@@ -72,7 +72,7 @@ class Disk:
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection)
 
-    def remove(self, tenant: str, name: str) -> None:
+    def remove(self, tenant: TenantName, name: str) -> None:
         """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
@@ -87,7 +87,7 @@ class Disk:
                 folder.path.rename(doomed)
             remove(doomed)
 
-    def require_free(self, tenant: str, name: str) -> None:
+    def require_free(self, tenant: TenantName, name: str) -> None:
         """Raises `CollectionExists`."""
         if self._has(tenant, name):
             raise CollectionExists(name)
@@ -128,7 +128,7 @@ class Disk:
             remove(folder.replaced.path)
             remove(folder.restoring.path)
 
-    def _has(self, tenant: str, name: str) -> bool:
+    def _has(self, tenant: TenantName, name: str) -> bool:
         return any(each.name == name for each in self.catalog.collections(tenant))
 
 

@@ -29,10 +29,11 @@ from api.answers_corpus import (
 from api.assemble import Parts
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
-from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
+from api.guard import GuardedRoute, Tenant, parts_of
+from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody, InstructionBody
 from rerank.instruction import checked_instruction
-from retrieval.catalog import KEEP
+from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
 
@@ -58,7 +59,7 @@ UPSERT_BODY: Final[dict[str, Any]] = {
 }
 
 Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
-router = APIRouter(responses=PROBLEMS)
+router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
 
 
 @router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
@@ -205,7 +206,7 @@ async def publish_instruction(body: InstructionBody, tenant: Tenant, request: Re
     return JsonResponse(instruction_said(published), status=201)
 
 
-def _collection(parts: Parts, tenant: str, name: str) -> dict[str, Any]:
+def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
     return collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
 
 

@@ -1,4 +1,9 @@
-"""Who owns what: tenants, collections and instructions. The contract."""
+"""Who owns what: collections and instructions, each a tenant's. The contract.
+
+A `TenantName` is made where it is known to be one: from a key, from the catalog, by whoever may write the data folder;
+never from what a request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked
+up the type checker refuses a mere text, so that no caller can widen what he reaches.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NewType, Protocol, TypeAlias
 
 from retrieval.embedder import EmbedderIdentity
 
-DEFAULT_TENANT: Final = "default"
+TenantName = NewType("TenantName", str)
+DEFAULT_TENANT: Final = TenantName("default")  # whose everything is where nobody has made tenants
 
 
 class Keep(Enum):
@@ -27,7 +33,7 @@ Choice: TypeAlias = str | Literal[Keep.KEEP] | None
 class Collection:
     """A corpus that can be searched, and what it was built with."""
 
-    tenant: str
+    tenant: TenantName
     name: str
     embedder: EmbedderIdentity
     chunk_tokens: int  # the most tokens a chunk may have
@@ -40,7 +46,7 @@ class Collection:
 class Instruction:
     """One published version of a reranking instruction. It never changes."""
 
-    tenant: str
+    tenant: TenantName
     name: str
     version: int  # counts up from 1
     text: str
@@ -55,16 +61,23 @@ class Catalog(Protocol):
 
     def add_collection(self, collection: Collection) -> None: ...
 
-    def collection(self, tenant: str, name: str) -> Collection: ...
+    def collection(self, tenant: TenantName, name: str) -> Collection: ...
 
-    def collections(self, tenant: str) -> Sequence[Collection]:
+    def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+        """One that its owner lets this tenant search, named as the reader names it: `owner/name` where it is not found.
+
+        That there is one which was not granted, nobody is told.
+        """
+        ...
+
+    def collections(self, tenant: TenantName) -> Sequence[Collection]:
         """By name."""
         ...
 
-    def remove_collection(self, tenant: str, name: str) -> None: ...
+    def remove_collection(self, tenant: TenantName, name: str) -> None: ...
 
     def change_collection(
-        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+        self, tenant: TenantName, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
     ) -> Collection:
         """Chooses anew what is named, all of it or nothing, and returns what the collection is now.
 
@@ -72,14 +85,14 @@ class Catalog(Protocol):
         """
         ...
 
-    def publish_instruction(self, tenant: str, name: str, text: str) -> Instruction:
+    def publish_instruction(self, tenant: TenantName, name: str, text: str) -> Instruction:
         """The next version of this name; the same text as the newest version publishes nothing new."""
         ...
 
-    def instruction(self, tenant: str, name: str, version: int | None = None) -> Instruction:
+    def instruction(self, tenant: TenantName, name: str, version: int | None = None) -> Instruction:
         """This version, or the newest."""
         ...
 
-    def instructions(self, tenant: str) -> Sequence[Instruction]:
+    def instructions(self, tenant: TenantName) -> Sequence[Instruction]:
         """All versions, by name and version."""
         ...
