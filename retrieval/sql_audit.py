@@ -27,6 +27,7 @@ AUDIT = sql.Table(
     sql.Column("subject", Words, nullable=False),
     sql.Column("before", Words),  # JSON
     sql.Column("after", Words),  # JSON
+    sql.Index(None, "tenant", "number"),
 )
 
 
