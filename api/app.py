@@ -32,9 +32,9 @@ log = logging.getLogger(__name__)
 DESCRIPTION = """
 Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
 
-Send `Authorization: Bearer KEY`; what a key may do is in its scopes: search, write, admin, operator. Without any key the
-service answers this machine only. Every error has the same body: `detail` is a sentence,
-`error.code` is for programs, `error.param` names the field at fault.
+Send `Authorization: Bearer KEY`; what a key may do is in its scopes: search, write, admin, operator. While there is no
+key the service answers this machine only. Every error has the same body: `detail` is a sentence, `error.code` is for
+programs, `error.param` names the field at fault.
 """
 
 

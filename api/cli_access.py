@@ -175,14 +175,14 @@ def list_tenants(*, data: Data = None, json: Json = False, config: Config = None
 def disable_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
     """Accept no key of a tenant any longer, and let its grants rest; nothing of it is removed."""
     terminal, disk = _opened(data, config, json=json)
-    _show_tenant(terminal, disk.tenants.set_disabled(name, True, by=COMMAND_LINE))
+    _show_tenant(terminal, disk.tenants.disable(name, by=COMMAND_LINE))
 
 
 @tenants.command("enable")
 def enable_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
     """Let a disabled tenant go on as before."""
     terminal, disk = _opened(data, config, json=json)
-    _show_tenant(terminal, disk.tenants.set_disabled(name, False, by=COMMAND_LINE))
+    _show_tenant(terminal, disk.tenants.enable(name, by=COMMAND_LINE))
 
 
 @grants.command("list")

@@ -8,7 +8,7 @@ forget to depend on anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -28,7 +28,7 @@ class GuardedRoute(APIRoute):
     """A route that asks for the scope that api/scopes.py names for it; without a line there it cannot be made."""
 
     def get_route_handler(self) -> Handler:
-        needed = _needed(self.path, self.methods)
+        needed = _needed(self.path, self.methods or ())
         handle = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
@@ -72,7 +72,7 @@ Tenant = Annotated[TenantName, Depends(tenant_of)]
 Anybody = Annotated[Principal | None, Depends(anybody_of)]
 
 
-def _needed(path: str, methods: set[str]) -> Needed:
+def _needed(path: str, methods: Iterable[str]) -> Needed:
     found = {NEEDED.get((method, path)) for method in methods}
     needed = found.pop() if len(found) == 1 else None
     assert needed is not None, f"{sorted(methods)} {path} has no line in api/scopes.py. This is a bug."

@@ -148,9 +148,8 @@ async def change_tenant(name: TenantInPath, body: TenantChange, caller: Caller, 
     """None of the keys of a disabled tenant is accepted, and its grants rest; nothing of it is removed."""
     if body.disabled and name == caller.tenant:
         raise NotPermitted("nobody disables the tenant of the key that asks for it")
-    changed = await asyncio.to_thread(
-        parts_of(request).disk.tenants.set_disabled, name, body.disabled, by=caller.actor
-    )
+    tenants = parts_of(request).disk.tenants
+    changed = await asyncio.to_thread(tenants.disable if body.disabled else tenants.enable, name, by=caller.actor)
     return JsonResponse(tenant_said(changed))
 
 

@@ -59,7 +59,13 @@ class SqlTenants:
             record(connection, Change(actor=by, action="tenant.create", tenant=made.name, subject=name, after={}))
         return made
 
-    def set_disabled(self, name: str, disabled: bool, *, by: Actor) -> Tenant:  # noqa: FBT001
+    def disable(self, name: str, *, by: Actor) -> Tenant:
+        return self._changed(name, disabled=True, by=by)
+
+    def enable(self, name: str, *, by: Actor) -> Tenant:
+        return self._changed(name, disabled=False, by=by)
+
+    def _changed(self, name: str, *, disabled: bool, by: Actor) -> Tenant:
         with self._database.writing() as connection:
             found = _found(connection, name)
             if (found.disabled_at is not None) == disabled:

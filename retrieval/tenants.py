@@ -52,8 +52,12 @@ class Tenants(Protocol):
         """Raises `InvalidRequest` where this cannot be a tenant's name."""
         ...
 
-    def set_disabled(self, name: str, disabled: bool, *, by: Actor) -> Tenant:  # noqa: FBT001
-        """Nothing of a disabled tenant is removed; enabled again it goes on as before."""
+    def disable(self, name: str, *, by: Actor) -> Tenant:
+        """Nothing of it is removed."""
+        ...
+
+    def enable(self, name: str, *, by: Actor) -> Tenant:
+        """It goes on as before."""
         ...
 
 
