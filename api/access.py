@@ -4,8 +4,8 @@ Rule 1: the tenant comes from the key and from nowhere else: only `Access` makes
 Rule 2: keys are compared in constant time, also where there is none of that id.
 Rule 3: what is remembered of a key is looked up anew after half a second, so that a revocation holds within one, in
 every process.
-Rule 4: while no key was ever made nobody but this machine gets in: the service binds to loopback, and a browser that was
-led here by somebody else's name for 127.0.0.1 (DNS rebinding) is turned away by its Host header. The first key ends
+Rule 4: while no key was ever made nobody but this machine gets in: the service binds to loopback, and a browser that
+was led here by somebody else's name for 127.0.0.1 (DNS rebinding) is turned away by its Host header. The first key ends
 that, for good.
 """
 

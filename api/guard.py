@@ -2,8 +2,8 @@
 
     router = APIRouter(route_class=GuardedRoute)
 
-A route class, not a dependency: the framework reads and parses a body before it asks its dependencies, and a route could
-forget to depend on anything.
+A route class, not a dependency: the framework reads and parses a body before it asks its dependencies, and a route
+could forget to depend on anything.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class OpenCollections:
             raise CollectionBusy(f"{mine.name} has just been replaced")
 
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
-        """For somebody else than its owner: what the one asked lately, the other cannot find out by the time it takes."""
+        """What its owner asked lately, no other asker finds out by the time that an answer takes."""
         opened = self.get(collection.tenant, collection.name)
         if asker == collection.tenant:
             return opened.recall

@@ -38,8 +38,6 @@ class AuditEntry:
 class AuditLog(Protocol):
     """Tells what has been done. There is no way to write here: whoever changes something writes its entry."""
 
-    def entries(
-        self, *, tenant: TenantName | None, limit: int, before: int | None = None
-    ) -> Sequence[AuditEntry]:
+    def entries(self, *, tenant: TenantName | None, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
         """Newest first, of this tenant or of all; those with a number below `before`."""
         ...

@@ -64,9 +64,7 @@ class SqlAuditLog:
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
-    def entries(
-        self, *, tenant: TenantName | None, limit: int, before: int | None = None
-    ) -> Sequence[AuditEntry]:
+    def entries(self, *, tenant: TenantName | None, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
         wanted = sql.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)
         if tenant is not None:
             wanted = wanted.where(AUDIT.c.tenant == tenant)

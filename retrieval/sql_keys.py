@@ -48,8 +48,10 @@ API_KEYS = sql.Table(
 class SqlKeys:
     """Implements `Keys`."""
 
-    def __init__(self, database: SqlDatabase) -> None:
+    def __init__(self, database: SqlDatabase, *, keys_max: int = KEYS_PER_TENANT_MAX) -> None:
+        """`keys_max`: how many keys of one tenant are accepted at once."""
         self._database = database
+        self._keys_max = keys_max
 
     def find(self, key_id: str) -> StoredKey | None:
         wanted = (
@@ -77,6 +79,7 @@ class SqlKeys:
         issued = _issued(tenant, wish)
         with self._database.writing() as connection:
             _require_tenant(connection, tenant)
+            self._require_room(connection, tenant)
             _add(connection, issued)
             _record(connection, "key.create", by, after=issued.key)
         return issued
@@ -88,6 +91,7 @@ class SqlKeys:
             if old.standing(now) is not KeyStanding.ACTIVE:
                 raise KeyNotFound(f"{key_id} is {old.standing(now)}")
             lifetime = None if old.expires_at is None else old.expires_at - old.created_at
+            self._require_room(connection, tenant)
             issued = _issued(tenant, KeyWish(scopes=old.scopes, lifetime=lifetime, note=old.note))
             _add(connection, issued)
             ends = min(now + overlap, old.expires_at or now + overlap)
@@ -112,6 +116,14 @@ class SqlKeys:
         with self._database.writing() as connection:
             connection.execute(_update(key_id).where(is_due).values(last_used_at=_said(at)))
 
+    def _require_room(self, connection: sql.Connection, tenant: TenantName) -> None:
+        columns = API_KEYS.c
+        lives = sql.or_(columns.expires_at.is_(None), columns.expires_at > _said(datetime.now(UTC)))
+        accepted = sql.and_(columns.tenant == tenant, columns.revoked_at.is_(None), lives)
+        count = connection.scalar(sql.select(sql.func.count()).select_from(API_KEYS).where(accepted)) or 0
+        if count >= self._keys_max:
+            raise LimitExceeded(f"{tenant} has {count} keys that are accepted; revoke one first")
+
 
 def _issued(tenant: TenantName, wish: KeyWish) -> IssuedKey:
     text, now = new_key_text(), datetime.now(UTC)
@@ -134,12 +146,7 @@ def _require_tenant(connection: sql.Connection, tenant: TenantName) -> None:
 
 
 def _add(connection: sql.Connection, issued: IssuedKey) -> None:
-    key, columns = issued.key, API_KEYS.c
-    lives = sql.or_(columns.expires_at.is_(None), columns.expires_at > _said(key.created_at))
-    accepted = sql.and_(columns.tenant == key.tenant, columns.revoked_at.is_(None), lives)
-    count = connection.scalar(sql.select(sql.func.count()).select_from(API_KEYS).where(accepted)) or 0
-    if count >= KEYS_PER_TENANT_MAX:
-        raise LimitExceeded(f"{key.tenant} has {count} keys that are accepted; revoke one first")
+    key = issued.key
     connection.execute(
         sql.insert(API_KEYS).values(
             id=key.id,
@@ -165,9 +172,7 @@ def _update(key_id: str) -> sql.Update:
     return sql.update(API_KEYS).where(API_KEYS.c.id == key_id)
 
 
-def _record(
-    connection: sql.Connection, action: str, by: Actor, *, after: ApiKey, before: ApiKey | None = None
-) -> None:
+def _record(connection: sql.Connection, action: str, by: Actor, *, after: ApiKey, before: ApiKey | None = None) -> None:
     change = Change(
         actor=by,
         action=action,

@@ -93,9 +93,7 @@ class SqlGrants:
         self._database = database
 
     def give(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> Grant:
-        grant = Grant(
-            owner=owner, collection=collection, reader=checked_tenant(reader), created_at=datetime.now(UTC)
-        )
+        grant = Grant(owner=owner, collection=collection, reader=checked_tenant(reader), created_at=datetime.now(UTC))
         if grant.reader == owner:
             raise InvalidRequest(f"{collection} is {owner}'s own")
         with self._database.writing() as connection:
