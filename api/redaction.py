@@ -1,8 +1,9 @@
 """What may stand in a log? No key, no query, no text: a log is read by more people than the data is.
 
-Rule 1: whatever looks like a key of ours keeps its id and loses its secret. Rule 2: of a URL the path is logged, never what
-follows a question mark. Rule 3: of an error that nobody foresaw the log has its type and where it happened; its words
-only where they are a machine's (no memory, no file), not where they repeat a value that somebody sent.
+Rule 1: whatever looks like a key of ours keeps its id and loses its secret.
+Rule 2: of a URL the path is logged, never what follows a question mark.
+Rule 3: of an error that nobody foresaw the log has its type and where it happened; its words only where they are a
+machine's (no memory, no file), not where they may repeat a value that somebody sent.
 """
 
 from __future__ import annotations

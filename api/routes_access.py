@@ -96,7 +96,7 @@ async def list_grants(caller: Caller, request: Request) -> Response:
     summary="Let another tenant search a collection",
 )
 async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
-    """It is searched there as OWNER/NAME. Whether there is such a tenant is not said; given again it stays as it was."""
+    """It is searched there as OWNER/NAME. Whether there is such a tenant is not said."""
     grants = parts_of(request).disk.grants
     return JsonResponse(given_said(await asyncio.to_thread(grants.give, caller.tenant, name, reader, by=caller.actor)))
 

@@ -27,9 +27,9 @@ from api.answers_corpus import (
     upsert_said,
 )
 from api.assemble import Parts
+from api.guard import GuardedRoute, Tenant, parts_of
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
-from api.guard import GuardedRoute, Tenant, parts_of
 from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody, InstructionBody
 from rerank.instruction import checked_instruction

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from api.answers_generations import FoldedSaid, GenerationsSaid, generations_said
 from api.assemble import Parts
 from api.fold_process import FoldEnded
-from api.open_collections import OpenCollection
 from api.guard import GuardedRoute, Tenant, parts_of
+from api.open_collections import OpenCollection
 from api.routes import PROBLEMS, JsonResponse
 from api.routes_corpus import Name
 from api.wire import RollbackBody

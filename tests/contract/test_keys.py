@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sql
+from retrieval.sql_database import SqlDatabase
 
 from retrieval.audit import COMMAND_LINE, Actor
 from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
@@ -16,6 +17,7 @@ from retrieval.errors import (
     InvalidRequest,
     KeyNotFound,
     LimitExceeded,
+    StorageError,
     TenantExists,
     TenantNotFound,
     WriteFailed,
@@ -23,7 +25,6 @@ from retrieval.errors import (
 from retrieval.keys import ALL_SCOPES, KeyScope, KeyStanding, KeyWish, digest_of, id_of
 from retrieval.sql_audit import AUDIT, SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
 from retrieval.sql_keys import API_KEYS, SqlKeys
 from retrieval.sql_tenants import GRANTS, SqlGrants, SqlTenants
 
@@ -325,8 +326,8 @@ def test_nothing_is_changed_without_its_entry(keys: SqlKeys, database: SqlDataba
     key = keys.make(DEFAULT_TENANT, SEARCH, by=ADMIN).key
     with database.writing() as connection:
         connection.exec_driver_sql("DROP TABLE audit")
-    with pytest.raises(WriteFailed):
+    with pytest.raises(StorageError):
         keys.make(DEFAULT_TENANT, SEARCH, by=ADMIN)
-    with pytest.raises(WriteFailed):
+    with pytest.raises(StorageError):
         keys.revoke(DEFAULT_TENANT, key.id, by=ADMIN)
     assert keys.keys(DEFAULT_TENANT) == [key]
