@@ -1,8 +1,8 @@
 """Who owns what: collections and instructions, each a tenant's. The contract.
 
-A `TenantName` is made where it is known to be one: from a key, from the catalog, by whoever may write the data folder;
-never from what a request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked
-up the type checker refuses a mere text, so that no caller can widen what he reaches.
+A `TenantName` is made where it is known to be one: from a row of the catalog, and so from a key; never from what a
+request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked up the type
+checker refuses a mere text, so that no caller can widen what he reaches.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ AUDIT = sql.Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be remembered of a change. Its properties are names, numbers and times: never a secret, never a text."""
+    """What is to be remembered of a change. Properties are names, numbers and times: never a secret, never a text."""
 
     actor: Actor
     action: str  # noun, then verb: `key.create`

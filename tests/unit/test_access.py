@@ -292,11 +292,9 @@ class OneKey:
 
     def __init__(self) -> None:
         self.text = new_key_text()
-        self.stored = StoredKey(
-            key=ApiKey(id=self.text.split("_")[1], tenant=DEFAULT_TENANT, scopes=ALL_SCOPES, created_at=datetime.now(UTC)),
-            digest=digest_of(self.text),
-            tenant_disabled=False,
-        )  # fmt: skip
+        key_id = self.text.split("_")[1]
+        key = ApiKey(id=key_id, tenant=DEFAULT_TENANT, scopes=ALL_SCOPES, created_at=datetime.now(UTC))
+        self.stored = StoredKey(key=key, digest=digest_of(self.text), tenant_disabled=False)
 
     def find(self, key_id: str) -> StoredKey | None:
         return self.stored if key_id == self.stored.key.id else None

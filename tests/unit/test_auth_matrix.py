@@ -57,9 +57,9 @@ class World:
 
     def ask(self, operation: Operation, key: str | None, *, name: str = "docs") -> Any:
         method, path = operation
-        url = path.format_map({
+        url = path.replace(":path", "").format_map({
             "name": "default" if path.startswith("/v1/tenants") else name,
-            "document_id:path": "refunds", "key_id": self.key_id, "reader": "reader",
+            "document_id": "refunds", "key_id": self.key_id, "reader": "reader",
         })  # fmt: skip
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.client.request(method, url, json=BODIES.get(operation, {}), headers=headers)
@@ -238,7 +238,7 @@ def test_what_is_listed_is_the_tenants_own(world: World) -> None:
     assert (listed["/readyz"]["collections"], listed["/readyz"]["problems"]) == ([], None)
     assert world.client.get("/readyz").json()["collections"] is None
     of_operator = world.client.get("/readyz", headers={"authorization": f"Bearer {world.whole}"}).json()
-    assert [each["name"] for each in of_operator["collections"]] == ["docs"]
+    assert "docs" in {each["name"] for each in of_operator["collections"]}
     assert of_operator["problems"] is not None
 
 
