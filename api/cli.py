@@ -13,6 +13,7 @@ import typer
 
 from api.cli_access import audit, grants, keys, tenants
 from api.cli_admin import collections, doctor, instructions, verify
+from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
@@ -79,6 +80,7 @@ for command, name in (
     (demo, "demo"),
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
+app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
