@@ -288,8 +288,9 @@ def _opened(data: Any, config: Any, *, json: bool, made: bool = False) -> tuple[
     """`made`: where the data folder is missing it is made, since there is something to put into it."""
     from api.disk import Disk
 
-    folder = load({"data": data}, config=config).data
-    return Terminal(json=json), Disk.open(folder) if made else Disk.existing(folder)
+    settings = load({"data": data}, config=config)
+    opened = Disk.open if made else Disk.existing
+    return Terminal(json=json), opened(settings.data, settings.catalog_url)
 
 
 def _tenant(disk: Disk, name: str) -> TenantName:

@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from retrieval.audit import AuditLog
 from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
 from retrieval.errors import CollectionExists, SettingInvalid
+from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
+from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_keys import SqlKeys
+from retrieval.sql_tenants import SqlGrants, SqlTenants
+from retrieval.tenants import Grants, Tenants
 from retrieval.writer_lock import folding, pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
@@ -53,6 +59,22 @@ class Disk:
         """For commands that only look: a misspelt folder is an error, not an empty one. Raises as `open` does."""
         require_existing(root, catalog_url)
         return cls.open(root, catalog_url)
+
+    @property
+    def tenants(self) -> Tenants:
+        return SqlTenants(self.database)
+
+    @property
+    def keys(self) -> Keys:
+        return SqlKeys(self.database)
+
+    @property
+    def grants(self) -> Grants:
+        return SqlGrants(self.database)
+
+    @property
+    def audit(self) -> AuditLog:
+        return SqlAuditLog(self.database)
 
     def store(self, collection: Collection) -> LanceStore:
         """Raises `StoreCorrupt`."""

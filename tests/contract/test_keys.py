@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sql
-from retrieval.sql_database import SqlDatabase
 
 from retrieval.audit import COMMAND_LINE, Actor
 from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
@@ -25,6 +24,7 @@ from retrieval.errors import (
 from retrieval.keys import ALL_SCOPES, KeyScope, KeyStanding, KeyWish, digest_of, id_of
 from retrieval.sql_audit import AUDIT, SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
+from retrieval.sql_database import SqlDatabase
 from retrieval.sql_keys import API_KEYS, SqlKeys
 from retrieval.sql_tenants import GRANTS, SqlGrants, SqlTenants
 

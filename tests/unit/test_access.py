@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retrieval.sql_database import SqlDatabase
 
 from api.access import REMEMBERED_SECONDS, Access, Principal, is_loopback, refuse_open_door
 from retrieval.audit import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
 from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
 from retrieval.keys import ALL_SCOPES, ApiKey, IssuedKey, KeyScope, KeyWish, StoredKey, digest_of, new_key_text
+from retrieval.sql_database import SqlDatabase
 from retrieval.sql_keys import SqlKeys
 from retrieval.sql_tenants import SqlTenants
 
