@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from retrieval.audit import DEPLOYMENT_KEY, LOOPBACK, Actor
+from retrieval.actors import DEPLOYMENT_KEY, LOOPBACK, Actor
 from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
 from retrieval.keys import ALL_SCOPES, Keys, KeyScope, KeyStanding, StoredKey, digest_of, id_of

@@ -14,7 +14,7 @@ import typer
 from api.flags import Config, Data, Json
 from api.settings import load
 from api.terminal import Column, Terminal
-from retrieval.audit import COMMAND_LINE
+from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.keys import ALL_SCOPES, TENANT_SCOPES, KeyScope, KeyWish
 from retrieval.limits import AUDIT_ENTRIES_MAX, KEY_DAYS_MAX

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from api.readiness import Readiness
     from api.vllm_servers import VllmServers
 
+OPEN_DOOR: Final = "Access       NO KEY: this machine only, and everybody on it ('winnow keys bootstrap' makes one)"
 GRACE_SECONDS: Final = 5  # for the answers under way when the service is stopped
 
 LOGGING: Final[dict[str, Any]] = {
@@ -239,8 +240,8 @@ class _Announcement:
             f"Docs         {self._url}/docs",
             f"Data         {self._settings.data}",
             f"Collections  {names}",
-            f"Access       {'by API key' if _has_key(self._settings) else 'this machine only, without a key'}",
+            "Access       by API key" if _has_key(self._settings) else OPEN_DOOR,
             *(f"NOT READY    {problem}" for problem in readiness.problems),
         )
         for line in lines:
-            self._terminal.say(line, style="yellow" if line.startswith("NOT") else "")
+            self._terminal.say(line, style="yellow" if line.startswith("NOT") or line == OPEN_DOOR else "")

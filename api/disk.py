@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
 from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
@@ -76,6 +77,10 @@ class Disk:
     def audit(self) -> AuditLog:
         return SqlAuditLog(self.database)
 
+    def collections(self) -> Sequence[Collection]:
+        """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""
+        return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
+
     def store(self, collection: Collection) -> LanceStore:
         """Raises `StoreCorrupt`."""
         folder = self.layout.collection(collection.tenant, collection.name)
@@ -90,7 +95,7 @@ class Disk:
         """By name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
-    def make(self, collection: Collection) -> None:
+    def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row, the promise, comes last. Raises `CollectionExists`, `CollectionBusy`, `WriteFailed`."""
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
@@ -98,9 +103,9 @@ class Disk:
             for left in reversed(folder.contents):  # by what was killed half-way
                 remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
-            self.catalog.add_collection(collection)
+            self.catalog.add_collection(collection, by=by)
 
-    def remove(self, tenant: TenantName, name: str) -> None:
+    def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
@@ -108,7 +113,7 @@ class Disk:
         self.catalog.collection(tenant, name)
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-            self.catalog.remove_collection(tenant, name)
+            self.catalog.remove_collection(tenant, name, by=by)
             doomed = folder.removed
             remove(doomed)  # what a removal that was killed has left
             with pointing(folder), write_errors(folder.path):

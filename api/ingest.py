@@ -22,6 +22,7 @@ from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry
 from indexer.fields import Fields, document_of
 from indexer.to_the_end import to_the_end
 from indexer.writer import DocumentWriter
+from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.catalog import Collection, TenantName
 from retrieval.embedder import Embedder
 from retrieval.errors import CollectionBusy, DocumentNotFound
@@ -95,6 +96,7 @@ class Ingest:
         chunk_tokens: int | None = None,
         instruction: str | None = None,
         reranker: str | None = None,
+        by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
         """An empty collection; blocks. That there is such a reranker, the caller has made sure.
 
@@ -111,7 +113,7 @@ class Ingest:
             instruction=instruction,
             reranker=reranker,
         )
-        self._disk.make(collection)
+        self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)
 
     def document(self, tenant: TenantName, name: str, document_id: str) -> Document:

@@ -83,9 +83,13 @@ class Readiness:
                 await asyncio.gather(*(pool.prepare() for pool in self._parts.pools))
         for problem in self.problems:
             log.error("not ready: %s", problem)
-        for collection in await asyncio.to_thread(self.collections):
+        for collection in await asyncio.to_thread(self._of_all_tenants):
             if collection["problem"]:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
+
+    def _of_all_tenants(self) -> list[dict[str, Any]]:
+        """Opens them, so that nobody who asks first waits for it; blocks."""
+        return [self._collection(each) | {"name": each.shown} for each in self._parts.disk.collections()]
 
     async def awaited(self) -> None:
         """Until it is ready, however often servers are proven in vain before."""

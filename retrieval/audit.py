@@ -10,15 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NewType, Protocol
+from typing import Protocol
 
+from retrieval.actors import Actor
 from retrieval.catalog import TenantName
 from retrieval.records import JsonValue
-
-Actor = NewType("Actor", str)  # `key:ID`, or one of those below
-COMMAND_LINE: Final = Actor("command-line")  # somebody who may write the data folder
-DEPLOYMENT_KEY: Final = Actor("deployment-key")  # WINNOW_API_KEY
-LOOPBACK: Final = Actor("loopback")  # this machine, while there is no key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Final, Literal, NewType, Protocol, TypeAlias
 
+from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.embedder import EmbedderIdentity
 
 TenantName = NewType("TenantName", str)
@@ -41,6 +42,11 @@ class Collection:
     instruction: str | None = None  # name of the instruction its searches use unless they bring their own
     reranker: str | None = None  # name of the reranker that judges its searches; None is the deployment's own
 
+    @property
+    def shown(self) -> str:
+        """For who looks after all tenants: `name`, and `tenant/name` where it is not the default tenant's."""
+        return self.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.name}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
@@ -56,10 +62,12 @@ class Instruction:
 class Catalog(Protocol):
     """Everything about a deployment that is not text or vectors. Every name is looked up within a tenant.
 
+    What is done to a collection as a whole is in the audit log, as `by` did it.
+
     Raises `CollectionNotFound`, `CollectionExists`, `InstructionNotFound`.
     """
 
-    def add_collection(self, collection: Collection) -> None: ...
+    def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None: ...
 
     def collection(self, tenant: TenantName, name: str) -> Collection: ...
 
@@ -74,10 +82,16 @@ class Catalog(Protocol):
         """By name."""
         ...
 
-    def remove_collection(self, tenant: TenantName, name: str) -> None: ...
+    def remove_collection(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None: ...
 
     def change_collection(
-        self, tenant: TenantName, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Chooses anew what is named, all of it or nothing, and returns what the collection is now.
 

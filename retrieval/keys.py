@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
-from retrieval.audit import Actor
+from retrieval.actors import Actor
 from retrieval.catalog import TenantName
 
 ID_BYTES: Final = 6

@@ -10,7 +10,8 @@ from typing import Any
 import orjson
 import sqlalchemy as sql
 
-from retrieval.audit import Actor, AuditEntry
+from retrieval.actors import Actor
+from retrieval.audit import AuditEntry
 from retrieval.catalog import TenantName
 from retrieval.records import JsonValue
 from retrieval.sql_database import SqlDatabase

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from retrieval.audit import Actor
+from retrieval.actors import Actor
 from retrieval.catalog import TenantName
 from retrieval.errors import KeyNotFound, LimitExceeded, TenantNotFound
 from retrieval.keys import (

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
-from retrieval.audit import Actor
+from retrieval.actors import Actor
 from retrieval.catalog import TenantName
 from retrieval.errors import CollectionNotFound, GrantNotFound, InvalidRequest, TenantExists, TenantNotFound
 from retrieval.sql_audit import Change, record

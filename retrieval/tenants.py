@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from retrieval.audit import Actor
+from retrieval.actors import Actor
 from retrieval.catalog import TenantName
 from retrieval.errors import InvalidRequest
 from retrieval.limits import TENANT_NAME_PATTERN

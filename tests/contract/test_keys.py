@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sql
 
-from retrieval.audit import COMMAND_LINE, Actor
+from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import (
@@ -266,7 +266,7 @@ def test_every_change_is_told_once_with_before_and_after(
     keys: SqlKeys, grants: SqlGrants, tenants: SqlTenants, catalog: SqlCatalog, audit: SqlAuditLog
 ) -> None:
     """And what was refused, or changed nothing, not at all."""
-    catalog.add_collection(collection("laws"))
+    catalog.add_collection(collection("laws"), by=ADMIN)
     key = keys.make(DEFAULT_TENANT, SEARCH, by=ADMIN).key
     new = keys.rotate(DEFAULT_TENANT, key.id, overlap=MINUTE, by=ADMIN).key
     for _ in range(2):
@@ -281,6 +281,7 @@ def test_every_change_is_told_once_with_before_and_after(
     entries = list(reversed(audit.entries(tenant=None, limit=100)))
     assert [(each.actor, each.action, each.tenant, each.subject) for each in entries] == [
         (COMMAND_LINE, "tenant.create", "other", "other"),
+        (ADMIN, "collection.create", "default", "laws"),
         (ADMIN, "key.create", "default", key.id),
         (ADMIN, "key.create", "default", new.id),
         (ADMIN, "key.expire", "default", key.id),
@@ -289,12 +290,12 @@ def test_every_change_is_told_once_with_before_and_after(
         (ADMIN, "tenant.disable", "other", "other"),
         (ADMIN, "grant.revoke", "default", "laws"),
     ]
-    revoked = entries[4]
+    revoked = entries[5]
     assert revoked.before == {"scopes": ["search"], "expires_at": None, "revoked_at": None, "note": ""}
     assert revoked.after is not None
     assert datetime.fromisoformat(str(revoked.after["revoked_at"])) <= revoked.at
-    assert (entries[5].before, entries[5].after) == (None, {"reader": "reader"})
-    assert (entries[6].before, entries[6].after) == ({"disabled": False}, {"disabled": True})
+    assert (entries[6].before, entries[6].after) == (None, {"reader": "reader"})
+    assert (entries[7].before, entries[7].after) == ({"disabled": False}, {"disabled": True})
     assert [each.number for each in entries] == sorted({each.number for each in entries})
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.access import REMEMBERED_SECONDS, Access, Principal, is_loopback, refuse_open_door
-from retrieval.audit import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
+from retrieval.actors import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
 from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
 from retrieval.keys import ALL_SCOPES, ApiKey, IssuedKey, KeyScope, KeyWish, StoredKey, digest_of, new_key_text

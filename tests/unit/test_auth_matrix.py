@@ -20,7 +20,7 @@ from api.disk import Disk
 from api.guard import GuardedRoute
 from api.routes_access import FIRST_KEY
 from api.scopes import NEEDED, OPEN
-from retrieval.audit import COMMAND_LINE
+from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.keys import ALL_SCOPES, KeyScope, KeyWish, new_key_text
 from retrieval.tokens import PlainTokenizer

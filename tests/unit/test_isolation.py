@@ -16,7 +16,7 @@ from api.assemble import Embedding, Judging, joined
 from api.caches import Caches
 from api.routes_access import FIRST_KEY
 from api.settings import Settings
-from retrieval.audit import COMMAND_LINE
+from retrieval.actors import COMMAND_LINE
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
 
@@ -107,7 +107,7 @@ def test_no_request_says_whose_it_is(deployment: Deployment) -> None:
     assert deployment.ask("alice", "POST", "/v1/keys", {"scopes": ["search"], "tenant": "bob"}).status_code == 422
     said = deployment.ask("alice", "GET", "/v1/collections/docs/documents/of-bob?tenant=bob")
     assert said.status_code == 404
-    told = {"x-tenant": "bob", "tenant": "bob", "host": "bob"}
+    told = {"x-tenant": "bob", "winnow-tenant": "bob", "host": "bob"}
     wrong = deployment.ask("alice", "POST", "/v1/search?tenant=bob", body, **told)
     assert [each["document_id"] for each in wrong.json()["results"]] == ["of-alice"]
 
@@ -183,3 +183,19 @@ def test_an_admin_does_not_become_an_operator(deployment: Deployment) -> None:
         assert (made.status_code, made.json()["error"]["code"]) == (403, "not_permitted")
     assert deployment.ask("alice", "GET", "/metrics").status_code == 403
     assert deployment.ask("alice", "GET", "/v1/tenants").status_code == 403
+
+
+def test_the_audit_log_names_the_key_that_changed_a_collection(deployment: Deployment) -> None:
+    """What was made, changed and removed over HTTP; what changed nothing is not told."""
+    deployment.ask("alice", "POST", "/v1/collections", {"name": "more"})
+    deployment.ask("alice", "POST", "/v1/instructions", {"name": "house", "text": "As alice likes it"})
+    for _ in range(2):
+        deployment.ask("alice", "PATCH", "/v1/collections/more", {"instruction": "house"})
+    deployment.ask("alice", "DELETE", "/v1/collections/more")
+    entries = deployment.ask("alice", "GET", "/v1/audit?limit=3").json()["entries"]
+    assert [(each["action"], each["subject"]) for each in entries] == [
+        ("collection.remove", "more"), ("collection.change", "more"), ("collection.create", "more"),
+    ]  # fmt: skip
+    assert {each["actor"] for each in entries} == {f"key:{deployment.keys['alice'].split('_')[1]}"}
+    assert (entries[1]["before"]["instruction"], entries[1]["after"]["instruction"]) == (None, "house")
+    assert "As alice likes it" not in str(entries)

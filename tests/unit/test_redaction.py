@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.cli_serve import LOGGING
 from api.redaction import RedactedFormatter, WithoutQuery, without_secrets
-from retrieval.audit import COMMAND_LINE
+from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest, RerankUnavailable, StoreCorrupt
 from retrieval.keys import ALL_SCOPES, KeyWish, id_of, new_key_text
