@@ -185,11 +185,11 @@ def _record(connection: sql.Connection, action: str, by: Actor, *, after: ApiKey
 
 
 def _properties(key: ApiKey) -> Mapping[str, JsonValue]:
+    """Without its note: whatever somebody wrote there could not be taken back."""
     return {
         "scopes": list[JsonValue](sorted(key.scopes)),
         "expires_at": _said(key.expires_at),
         "revoked_at": _said(key.revoked_at),
-        "note": key.note,
     }
 
 

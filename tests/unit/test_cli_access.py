@@ -73,6 +73,17 @@ def test_tenants_and_grants(tmp_path: Path) -> None:
     assert Disk.open(tmp_path).grants.given(DEFAULT_TENANT) == []
 
 
+def test_whoever_looks_after_the_folder_sees_all_tenants(tmp_path: Path) -> None:
+    """`winnow verify` reads the collections of each, and says whose they are."""
+    typed(tmp_path, "tenants", "create", "library")
+    disk = Disk.open(tmp_path)
+    for tenant in (DEFAULT_TENANT, disk.tenants.tenant("library").name):
+        disk.make(collection("laws", tenant))
+    checked = typed(tmp_path, "verify", "--json")
+    assert checked.exit_code == 0
+    assert {each["collection"] for each in orjson.loads(checked.stdout)["checks"]} == {"laws", "library/laws"}
+
+
 def test_the_audit_log_is_shown_newest_first(tmp_path: Path) -> None:
     """By pages; in a table only what has changed."""
     made = said(tmp_path, "tenants", "create", "library")
