@@ -245,16 +245,9 @@ class Search:
 
     def _prepare(self, question: Question) -> tuple[Collection, FindsCandidates, AppliedInstruction]:
         """Reads the catalog and opens the collection; blocks."""
-        collection = self._collection(question)
+        collection = searched(self._catalog, question.collection, asker=question.tenant)
         recall = self._collections.recall_of(collection, asker=question.tenant)
         return collection, recall, self._instruction(question, collection)
-
-    def _collection(self, question: Question) -> Collection:
-        """The tenant's own, or one that it was granted; every other one is as one that is not there."""
-        owner, separator, name = question.collection.rpartition("/")
-        if not separator or owner == question.tenant:
-            return self._catalog.collection(question.tenant, name)
-        return self._catalog.granted_collection(owner, name, reader=question.tenant)
 
     def _instruction(self, question: Question, collection: Collection) -> AppliedInstruction:
         """The request's own, else the collection's, else the model card's."""
@@ -306,6 +299,17 @@ class Search:
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+
+def searched(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:
+    """The asker's own, or `owner/name` of one that it was granted; every other one is as one that is not there.
+
+    Raises `CollectionNotFound`.
+    """
+    owner, separator, name = named.rpartition("/")
+    if not separator or owner == asker:
+        return catalog.collection(asker, name)
+    return catalog.granted_collection(owner, name, reader=asker)
 
 
 async def _recall_order(question: Question, candidates: Sequence[Candidate], deadline: Deadline) -> Ranking:
