@@ -26,6 +26,8 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.WordsNotIndexed: HTTPStatus.CONFLICT,
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
+    errors.InstructionConflict: HTTPStatus.CONFLICT,
+    errors.VariableRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,
     errors.SnapshotExists: HTTPStatus.CONFLICT,
     errors.KeyRefused: HTTPStatus.UNAUTHORIZED,
