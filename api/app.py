@@ -22,6 +22,7 @@ from api.routes import router as answers
 from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
 from api.routes_health import router as health
+from api.routes_instructions import router as instructions
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
 from retrieval.errors import LimitExceeded, WinnowError
@@ -51,7 +52,7 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, generations, health):
+    for router in (answers, corpus, instructions, generations, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)

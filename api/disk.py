@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retrieval.catalog import Catalog, Collection
+from api.instructions import Instructions
+from retrieval.catalog import KEEP, Catalog, Choice, Collection
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
 from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.lance_store import LanceStore
@@ -34,6 +35,7 @@ class Disk:
 
     layout: Layout
     catalog: Catalog
+    instructions: Instructions
 
     @classmethod
     def open(cls, root: Path) -> Disk:
@@ -86,6 +88,14 @@ class Disk:
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
             remove(doomed)
+
+    def change(
+        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+    ) -> Collection:
+        """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
+        if isinstance(instruction, str):
+            self.instructions.check_default(tenant, instruction, collection=name)
+        return self.catalog.change_collection(tenant, name, instruction=instruction, reranker=reranker)
 
     def require_free(self, tenant: str, name: str) -> None:
         """Raises `CollectionExists`."""

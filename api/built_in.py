@@ -1,0 +1,26 @@
+"""Which instructions come with winnow? Those of data/instructions, for every tenant and below `builtin/`."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from api.instruction_file import imported
+from retrieval.instruction_library import InstructionVersion
+
+EVERYBODY: Final = ""  # no tenant: no name of one is empty
+_PLACES: Final = (
+    Path(__file__).parent / "builtin_instructions",  # installed from a wheel
+    Path(__file__).parent.parent / "data" / "instructions",  # a checkout
+)
+
+
+@cache
+def built_in_instructions() -> tuple[InstructionVersion, ...]:
+    """By name and version. Their dates are those of this reading and mean nothing."""
+    folder = next(place for place in _PLACES if place.is_dir())
+    found = [
+        version for file in sorted(folder.glob("*.yaml")) for version in imported(file.read_bytes(), tenant=EVERYBODY)
+    ]
+    return tuple(sorted(found, key=lambda each: (each.name, each.version)))
