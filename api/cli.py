@@ -11,10 +11,12 @@ from typing import Annotated, Final
 
 import typer
 
-from api.cli_admin import collections, doctor, instructions, verify
+from api.cli_admin import collections, doctor, verify
+from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
+from api.cli_instructions_try import instructions
 from api.cli_search import rerank, search
 from api.cli_serve import serve
 from api.cli_snapshot import restore, snapshot
@@ -77,6 +79,7 @@ for command, name in (
     (demo, "demo"),
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
+app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")

@@ -1,9 +1,9 @@
-"""`winnow collections`, `instructions`, `verify` and `doctor`: what is there, and is it well?"""
+"""`winnow collections`, `verify` and `doctor`: what is there, and is it well?"""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,10 +26,12 @@ from api.flags import (
 from api.settings import load
 from api.terminal import Column, Terminal, amount
 
+if TYPE_CHECKING:
+    from api.disk import Disk
+
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
 collections = typer.Typer(help="List, show, change and delete collections.", no_args_is_help=True)
-instructions = typer.Typer(help="List and publish instructions for the reranker.", no_args_is_help=True)
 
 
 @collections.command("list")
@@ -37,10 +39,9 @@ def list_collections(*, data: Data = None, json: Json = False, config: Config = 
     """List the collections of a data folder."""
     terminal = Terminal(json=json)
     from api.answers_corpus import collection_said
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    described = Disk.existing(load({"data": data}, config=config).data).described(DEFAULT_TENANT)
+    described = _existing(data, config).described(DEFAULT_TENANT)
     if json:
         terminal.answer({"collections": [collection_said(each) for each in described]})
         return
@@ -74,10 +75,9 @@ def show_collection(name: NameArgument, *, data: Data = None, json: Json = False
     """Show one collection: what is in it, and what it was built with."""
     terminal = Terminal(json=json)
     from api.answers_corpus import collection_said
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    disk = Disk.existing(load({"data": data}, config=config).data)
+    disk = _existing(data, config)
     said = collection_said(disk.describe(disk.catalog.collection(DEFAULT_TENANT, name)))
     if json:
         terminal.answer(said)
@@ -101,10 +101,9 @@ def delete_collection(
 ) -> None:
     """Delete a collection with all its documents, for good."""
     terminal = Terminal(json=json)
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    disk = Disk.existing(load({"data": data}, config=config).data)
+    disk = _existing(data, config)
     described = disk.describe(disk.catalog.collection(DEFAULT_TENANT, name))
     if not yes:
         typer.confirm(f"Delete {name} with {amount(described.documents)} documents?", abort=True, err=True)
@@ -119,7 +118,10 @@ def delete_collection(
 def set_instruction(
     name: NameArgument,
     instruction: Annotated[
-        str | None, typer.Argument(metavar="[INSTRUCTION]", help="Name of a published instruction; without it, none.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]", help="A published instruction, or one that comes with winnow; without it, none."
+        ),
     ] = None,
     *,
     data: Data = None,
@@ -128,11 +130,9 @@ def set_instruction(
 ) -> None:
     """Choose the instruction that a collection's searches use unless they bring their own."""
     terminal = Terminal(json=json)
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    catalog = Disk.existing(load({"data": data}, config=config).data).catalog
-    catalog.change_collection(DEFAULT_TENANT, name, instruction=instruction)
+    _existing(data, config).change(DEFAULT_TENANT, name, instruction=instruction)
     if json:
         terminal.answer({"collection": name, "instruction": instruction})
     else:
@@ -161,55 +161,13 @@ def set_reranker(
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    Disk.existing(settings.data).catalog.change_collection(DEFAULT_TENANT, name, reranker=reranker)
+    Disk.existing(settings.data, settings.catalog_url).catalog.change_collection(
+        DEFAULT_TENANT, name, reranker=reranker
+    )
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
     else:
         terminal.say(f"{name} is judged by {reranker or 'the default reranker'}.")
-
-
-@instructions.command("list")
-def list_instructions(*, data: Data = None, json: Json = False, config: Config = None) -> None:
-    """List all versions of all published instructions."""
-    terminal = Terminal(json=json)
-    from api.answers_corpus import instructions_said
-    from api.disk import Disk
-    from retrieval.catalog import DEFAULT_TENANT
-
-    published = Disk.existing(load({"data": data}, config=config).data).catalog.instructions(DEFAULT_TENANT)
-    if json:
-        terminal.answer(instructions_said(published))
-        return
-    terminal.table(
-        [Column(name="name", style="bold"), Column(name="version", right=True), Column(name="text")],
-        [(each.name, str(each.version), each.text) for each in published],
-    )
-
-
-@instructions.command("publish")
-def publish_instruction(
-    name: NameArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What counts as relevant, in a sentence or a few.")],
-    *,
-    data: Data = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Publish the next version of an instruction. Published versions never change."""
-    terminal = Terminal(json=json)
-    from api.answers_corpus import instruction_said
-    from api.disk import Disk
-    from api.wire import InstructionBody, parsed
-    from rerank.instruction import checked_instruction
-    from retrieval.catalog import DEFAULT_TENANT
-
-    body = parsed(InstructionBody, {"name": name, "text": text})
-    catalog = Disk.open(load({"data": data}, config=config).data).catalog
-    published = catalog.publish_instruction(DEFAULT_TENANT, body.name, checked_instruction(body.text))
-    if json:
-        terminal.answer(instruction_said(published))
-    else:
-        terminal.say(f"{published.name}@{published.version} is published.")
 
 
 def verify(
@@ -233,7 +191,7 @@ def verify(
     from api.repair import repaired
     from api.verify import verified
 
-    disk = Disk.existing(settings.data)
+    disk = Disk.existing(settings.data, settings.catalog_url)
     repairs = repaired(disk, kept=settings.generations_kept, wish=settings.index_wish) if repair else []
     checks = verified(disk)
     is_sound = all(check.fault is None for check in checks)
@@ -306,6 +264,14 @@ def doctor(
         terminal.say("All is well." if is_well else "Something is missing or wrong.", style="bold")
     if not is_well:
         raise typer.Exit(Exit.FAILED)
+
+
+def _existing(data: Data, config: Config) -> Disk:
+    """Raises `SettingInvalid`, and what opening a catalog raises."""
+    from api.disk import Disk
+
+    settings = load({"data": data}, config=config)
+    return Disk.existing(settings.data, settings.catalog_url)
 
 
 def _mark(problem: str | None) -> str:

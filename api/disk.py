@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from api.built_in import built_in_instructions
 from api.instructions import Instructions
 from retrieval.catalog import KEEP, Catalog, Choice, Collection
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
@@ -14,6 +15,8 @@ from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
 from retrieval.sql_catalog import SqlCatalog
+from retrieval.sql_database import SqlDatabase
+from retrieval.sql_instructions import SqlInstructions
 from retrieval.writer_lock import folding, pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
@@ -34,21 +37,31 @@ class Disk:
     """A data folder. Every method blocks."""
 
     layout: Layout
+    database: SqlDatabase  # the catalog's
     catalog: Catalog
     instructions: Instructions
 
     @classmethod
-    def open(cls, root: Path) -> Disk:
-        """Makes the folder where it is missing. Raises `WriteFailed`, `StoreCorrupt`."""
+    def open(cls, root: Path, catalog_url: str | None = None) -> Disk:
+        """Makes the folder where it is missing; the catalog is a file in it unless there is a URL of PostgreSQL.
+
+        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`.
+        """
         layout = Layout(root)
-        return cls(layout=layout, catalog=SqlCatalog.open(layout.catalog))
+        make_folder(root)
+        database = SqlDatabase.open(catalog_url or layout.catalog)
+        return cls(
+            layout=layout,
+            database=database,
+            catalog=SqlCatalog(database),
+            instructions=Instructions(SqlInstructions(database), built_in=built_in_instructions()),
+        )
 
     @classmethod
-    def existing(cls, root: Path) -> Disk:
-        """For commands that only look: a misspelt folder is an error, not an empty one. Raises `SettingInvalid`."""
-        if not Layout(root).catalog.is_file():
-            raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
-        return cls.open(root)
+    def existing(cls, root: Path, catalog_url: str | None = None) -> Disk:
+        """For commands that only look: a misspelt folder is an error, not an empty one. Raises as `open` does."""
+        require_existing(root, catalog_url)
+        return cls.open(root, catalog_url)
 
     def store(self, collection: Collection) -> LanceStore:
         """Raises `StoreCorrupt`."""
@@ -89,9 +102,7 @@ class Disk:
                 folder.path.rename(doomed)
             remove(doomed)
 
-    def change(
-        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
-    ) -> Collection:
+    def change(self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP) -> Collection:
         """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
         if isinstance(instruction, str):
             self.instructions.check_default(tenant, instruction, collection=name)
@@ -140,6 +151,13 @@ class Disk:
 
     def _has(self, tenant: str, name: str) -> bool:
         return any(each.name == name for each in self.catalog.collections(tenant))
+
+
+def require_existing(root: Path, catalog_url: str | None) -> None:
+    """Raises `SettingInvalid`."""
+    is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
+    if not is_there:
+        raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
 
 
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:

@@ -72,9 +72,7 @@ def previewed(
     return written_preview(prompts, instruction, model=name, query=query, document=document)
 
 
-def to_preview(
-    instructions: Instructions, tenant: str, wanted: str | NamedInstruction
-) -> AppliedInstruction:
+def to_preview(instructions: Instructions, tenant: str, wanted: str | NamedInstruction) -> AppliedInstruction:
     """A text, or a version in whatever state. Raises `InstructionNotFound`, `VariableRefused` and what texts raise."""
     if isinstance(wanted, str):
         return applied_text(wanted)

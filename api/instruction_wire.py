@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field, model_validator
 
 from api.instructions import NamedInstruction
+from api.trial import TrialQuestion
 from api.wire import (
     VERSION_MAX,
     CollectionName,
@@ -159,6 +160,18 @@ class TrialBody(Strict):
     recall: RecallMode | None = None
     filter: MaybeFilter = None
     timeout_ms: TimeoutMs | None = None
+
+    def question(self, tenant: str) -> TrialQuestion:
+        return TrialQuestion(
+            tenant=tenant,
+            collection=self.collection,
+            query=self.query,
+            wanted=self.wanted,
+            top_k=self.top_k,
+            candidates=self.candidates,
+            recall=self.recall,
+            where=self.filter,
+        )
 
     @property
     def wanted(self) -> tuple[NamedInstruction | None, ...]:

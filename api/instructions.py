@@ -125,12 +125,12 @@ class Instructions:
             if not version.content.applies_to(collection.name):
                 raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
             return applied_version(version, wanted.variables, InstructionSource.REQUEST)
-        for source, name in (
-            (InstructionSource.COLLECTION, collection.instruction),
-            (InstructionSource.TENANT, self._library.default(tenant)),
+        for source, owner, name in (
+            (InstructionSource.COLLECTION, collection.tenant, collection.instruction),  # its owner's, whoever asks
+            (InstructionSource.TENANT, tenant, self._library.default(tenant)),
         ):
             if name is not None:
-                version = self.version(tenant, Reference.of(name))
+                version = self.version(owner, Reference.of(name))
                 if version.content.applies_to(collection.name):
                     return applied_version(version, {}, source)
         return BUILT_IN

@@ -32,7 +32,6 @@ from api.instruction_wire import ContentBody, DefaultBody, PreviewBody, PublishB
 from api.instructions import Instructions
 from api.leaving import while_connected
 from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
-from api.trial import TrialQuestion
 from api.wire import InstructionChoice, deadline_of
 from retrieval.instruction_library import BUILT_IN_PREFIX, Reference
 
@@ -134,9 +133,7 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
             assert chosen is not None, "the body has one of both. This is a bug."
             wanted = chosen.named if isinstance(chosen, InstructionChoice) else chosen
             instruction = to_preview(parts.disk.instructions, tenant, wanted)
-        return previewed(
-            parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document
-        )
+        return previewed(parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document)
 
     return JsonResponse(preview_said(await asyncio.to_thread(made), ids=body.ids))
 
@@ -145,18 +142,8 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
 async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) -> Response:
     """One recall, under the first one's embedding task, and a judgement of its candidates under each of them."""
     parts = parts_of(request)
-    question = TrialQuestion(
-        tenant=tenant,
-        collection=body.collection,
-        query=body.query,
-        wanted=body.wanted,
-        top_k=body.top_k,
-        candidates=body.candidates,
-        recall=body.recall,
-        where=body.filter,
-    )
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    return JsonResponse(trial_said(await while_connected(request, parts.trials.run(question, deadline))))
+    return JsonResponse(trial_said(await while_connected(request, parts.trials.run(body.question(tenant), deadline))))
 
 
 @router.get("/v1/instructions/builtin/{name}", response_model=InstructionVersionsSaid, summary="Read a built-in one")
@@ -172,9 +159,7 @@ async def get_instruction(name: Name, tenant: Tenant, request: Request) -> Respo
     return JsonResponse(versions_said(name, await asyncio.to_thread(library_of(request).versions, tenant, name)))
 
 
-@router.get(
-    "/v1/instructions/{name}/versions/{version}", response_model=InstructionSaid, summary="Read one version"
-)
+@router.get("/v1/instructions/{name}/versions/{version}", response_model=InstructionSaid, summary="Read one version")
 async def get_version(name: Name, version: Version, tenant: Tenant, request: Request) -> Response:
     reference = Reference(name=name, version=version)
     return JsonResponse(instruction_said(await asyncio.to_thread(library_of(request).version, tenant, reference)))

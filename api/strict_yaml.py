@@ -40,10 +40,11 @@ def read_yaml(content: bytes, *, bytes_max: int) -> Node:
 
 def written_yaml(value: dict[str, Any]) -> str:
     """In the order of its keys; texts of several lines as blocks where that loses nothing."""
-    return yaml.dump(value, Dumper=_Writer, allow_unicode=True, sort_keys=False, width=100)
+    written: str = yaml.dump(value, Dumper=_Writer, allow_unicode=True, sort_keys=False, width=100)
+    return written
 
 
-class _Writer(yaml.SafeDumper):
+class _Writer(yaml.SafeDumper):  # type: ignore[misc]  # the library has no types
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  equal values are written out, each
         return True
 

@@ -120,9 +120,7 @@ class Trials:
             query=question.query,
             recalled=recalled,
             columns=tuple(
-                TrialColumn(
-                    instruction=instruction, ranking=ranking, places=_places(ranking, first, question.top_k)
-                )
+                TrialColumn(instruction=instruction, ranking=ranking, places=_places(ranking, first, question.top_k))
                 for instruction, ranking in zip(tried, rankings, strict=True)
             ),
         )

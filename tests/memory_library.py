@@ -81,9 +81,7 @@ class MemoryLibrary:
         raise InstructionNotFound(name if version is None else f"{name}, version {version}")
 
     def versions(self, tenant: str, name: str | None = None) -> Sequence[InstructionVersion]:
-        return [
-            self._held[key] for key in sorted(self._held) if key[0] == tenant and (name is None or key[1] == name)
-        ]
+        return [self._held[key] for key in sorted(self._held) if key[0] == tenant and (name is None or key[1] == name)]
 
     def bring_in(self, versions: Sequence[InstructionVersion]) -> Sequence[InstructionVersion]:
         before, new = dict(self._held), []
