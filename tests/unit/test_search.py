@@ -185,12 +185,12 @@ async def test_instructions_come_from_request_then_collection_then_tenant_then_d
     said.append((await search.answer(question(), NEVER)).instruction)
     catalog.change_collection("default", "docs", instruction="house")
     said.append((await search.answer(question(), NEVER)).instruction)
-    for mine in (
+    mine = [
         NamedInstruction(name="house", version=1),
         NamedInstruction(name="everywhere", variables={"topic": "wool"}),
         "mine {topic}",
-    ):
-        said.append((await search.answer(question(instruction=mine), NEVER)).instruction)
+    ]
+    said += [(await search.answer(question(instruction=each), NEVER)).instruction for each in mine]
     assert reranker.instructions == [DEFAULT_INSTRUCTION, "herons", "second", "first", "wool", "mine {topic}"]
     assert [each.text for each in said] == reranker.instructions
     assert [(each.source, each.name, each.version, each.state) for each in said] == [
