@@ -107,7 +107,7 @@ def show_instruction(
     else:
         said = instruction_said(found)
         variables = said.pop("variables")
-        rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value not in (None, "")]
+        rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value]
         rows += [(f"variable {each.pop('name')}", _described(each)) for each in variables]
         terminal.table([Column(name="field", style="dim"), Column(name="value")], rows)
 

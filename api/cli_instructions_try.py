@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 
 __all__ = ["instructions"]  # the group, with these commands in it
 
-TITLE_CHARACTERS: Final = 44  # characters; two of them and the numbers beside each other in a usual terminal
+TITLE_CHARACTERS: Final = 120  # characters; the terminal cuts them to its own width
+COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower one says nothing
 
 VariableOption = Annotated[
     list[str] | None,
@@ -187,14 +189,19 @@ def preview_instruction(
 @instructions.command("try")
 def try_instructions(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
-    versions: Annotated[
-        list[str],
+    names: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="NAME[@VERSION]...",
-            help="Which, drafts too; `default` is what is used now. The first is compared with.",
+            metavar="[NAME[@VERSION]]...",
+            help="Which, drafts too; `default` is what is used now. The others are compared with the first.",
         ),
-    ],
+    ] = None,
     *,
+    versions: Annotated[
+        list[str] | None,
+        typer.Option("--versions", metavar="NAME[@VERSION]...", help="The same; these come before those without it."),
+    ] = None,
+    variable: VariableOption = None,
     collection: CollectionName,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Places shown.")] = 10,
     candidates: Candidates = None,
@@ -242,15 +249,17 @@ def try_instructions(
     from api.disk import Disk
     from api.instruction_wire import TrialBody
     from api.rerankers import settings_for
+    from api.typed_values import named_instructions
     from api.wire import deadline_of, parsed
     from retrieval.catalog import DEFAULT_TENANT
 
+    said = [*(versions or []), *(names or [])]
     body = parsed(
         TrialBody,
         {
             "query": query,
             "collection": collection,
-            "versions": versions,
+            "versions": said,
             "top_k": top_k,
             "candidates": candidates,
             "recall": recall,
@@ -258,11 +267,12 @@ def try_instructions(
     )
     disk = Disk.existing(settings.data, settings.catalog_url)
     chosen = disk.catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
-    for wanted in body.wanted:
-        if wanted is not None:
-            disk.instructions.tried(DEFAULT_TENANT, wanted)
+    wanted = named_instructions(disk.instructions, DEFAULT_TENANT, said, variable or [])
+    for each in filter(None, wanted):
+        disk.instructions.tried(DEFAULT_TENANT, each)
     parts = assemble(settings_for(settings, chosen))
-    running = parts.trials.run(body.question(DEFAULT_TENANT), deadline_of(timeout_ms, settings.timeout_ms))
+    question = replace(body.question(DEFAULT_TENANT), wanted=tuple(wanted))
+    running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))
     trial = asyncio.run(closing(running, *parts.pools))
     if json:
         terminal.answer(trial_said(trial))
@@ -297,11 +307,12 @@ def _draw_trial(terminal: Terminal, trial: Trial) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("", justify="right", style="dim")
+    table.add_column("", justify="right", style="dim", width=3)
+    width = max(COLUMN_CHARACTERS_MIN, (terminal.out.width - 5) // len(trial.columns) - 2)  # 3 and the space after it
     for column in trial.columns:
         state = column.instruction.state
         odd = f" ({state})" if state is not None and state.value != "published" else ""
-        table.add_column(Text(f"{column.instruction.said}{odd}"), overflow="fold")
+        table.add_column(Text(f"{column.instruction.said}{odd}"), width=width, no_wrap=True, overflow="ellipsis")
     for place in range(max(len(each.places) for each in trial.columns)):
         table.add_row(
             str(place + 1),
@@ -321,10 +332,11 @@ def _cell(place: TrialPlace, *, is_first: bool) -> Text:
     ranked, chunk = place.ranked, place.ranked.candidate.chunk
     score = (f"{number(ranked.score)} ", "dim")
     name = snippet(chunk.title or chunk.text, characters=TITLE_CHARACTERS)
+    which = (f" {chunk.ordinal}" if chunk.ordinal else "", "dim")  # of the document's chunks; the first goes without
     if is_first:
-        return Text.assemble(score, name)
+        return Text.assemble(score, name, which)
     mark, style = ("▲", "green") if place.moved > 0 else ("▼", "red") if place.moved < 0 else ("=", "dim")
-    return Text.assemble(score, (f"{mark}{abs(place.moved) or '':<3}", style), name)
+    return Text.assemble(score, (f"{mark}{abs(place.moved) or '':<3}", style), name, which)
 
 
 def _print_trial(terminal: Terminal, trial: Trial) -> None:

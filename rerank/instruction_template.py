@@ -169,7 +169,9 @@ def _check_places(content: InstructionContent) -> None:
         names = [name for _, name in pieces if name]
         for name in names:
             if name not in longest:
-                raise InvalidRequest(f"{where}: the variable {name!r} is not declared")
+                raise InvalidRequest(
+                    f"{where}: the variable {name!r} is not declared; write a brace that is meant twice"
+                )
         used.update(names)
         length = sum(len(plain) for plain, _ in pieces) + sum(longest[name] for name in names)
         if length > room:

@@ -37,7 +37,8 @@ WORDS = st.text(
 )
 ODD = st.sampled_from(
     ["no", "yes", "null", "~", "1", "1.5", "0x1f", "2026-01-01", "true", "", " ", "- a", "a: b", "\n", "a\n\nb\n",
-     "  a\nb", "a \nb", "#", "<<", "=", "!!python/object:os.system", "&a", "*a", "---", "...", "\ufeff", "\t", "a\tb\nc", "\r\n"]
+     "  a\nb", "a \nb", "#", "<<", "=", "!!python/object:os.system", "&a", "*a", "---", "...", "\ufeff", "\t",
+     "a\tb\nc", "\r\n"]
 )  # fmt: skip
 
 
