@@ -125,18 +125,28 @@ def _published(wanted: InstructionText | None, instructions: Instructions, tenan
         return None, False
     content = _of_text(wanted.text) if wanted.document is None else read_content(wanted.document.encode())
     reference = Reference.of(wanted.name)
+    if reference.is_built_in:
+        return _built_in(reference, content, instructions, tenant)
     try:
         newest = instructions.version(tenant, Reference(name=reference.name))
     except InstructionNotFound:
-        if reference.is_built_in:  # of a later winnow
-            return None, True
         newest = instructions.publish(tenant, reference.name, content)
-    if reference.is_built_in or reference.version is None:
+    if reference.version is None:
         return reference.name, newest.content != content
     for each in reversed(instructions.versions(tenant, reference.name)):
         if each.state is not State.DRAFT and each.content == content:
             return each.reference, False
     return instructions.publish(tenant, reference.name, content).reference, False
+
+
+def _built_in(
+    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: str
+) -> tuple[str | None, bool]:
+    """It is named and never published; one of a later winnow is not there to be named."""
+    try:
+        return str(reference), instructions.version(tenant, reference).content != content
+    except InstructionNotFound:
+        return None, True
 
 
 def _of_text(text: str) -> InstructionContent:
