@@ -44,6 +44,7 @@ from retrieval.limits import (
 )
 from retrieval.recall_mode import RecallMode
 
+REFERENCE_CHARACTERS_MAX: Final = 128  # NAME@VERSION of an instruction; a name has at most 63, or 71 with builtin/
 VERSION_MAX: Final = 10**9 - 1  # of an instruction; what both databases keep
 
 Body = TypeVar("Body", bound=BaseModel)
@@ -110,7 +111,11 @@ def _reference(said: str) -> str:
         raise ValueError(refused.detail) from refused
 
 
-InstructionReference = Annotated[str, AfterValidator(_reference), Field(examples=["chinese-first", "legal@2"])]
+InstructionReference = Annotated[
+    str,
+    Field(max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "legal@2"]),
+    AfterValidator(_reference),
+]
 
 
 def _text_or_object(value: object) -> str:
@@ -127,7 +132,10 @@ class Strict(BaseModel):
 class InstructionChoice(Strict):
     """An instruction of the library."""
 
-    name: Annotated[str, Field(min_length=1, examples=["chinese-first", "builtin/legal-statutes"])]
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "builtin/legal-statutes"]),
+    ]
     version: Annotated[int, Field(ge=1, le=VERSION_MAX)] | None = Field(
         default=None, description="The newest published one unless given."
     )

@@ -95,6 +95,11 @@ class InstructionContent:
     author: str = ""
     note: str = ""
 
+    @property
+    def asks_for(self) -> tuple[str, ...]:
+        """The variables that somebody has to give a value: what asks for any is no default, since nobody is asked."""
+        return tuple(each.name for each in self.variables if each.default is None)
+
     def applies_to(self, collection: str) -> bool:
         return not self.collections or collection in self.collections
 
@@ -147,6 +152,9 @@ class Reference:
 class InstructionLibrary(Protocol):
     """The instructions of all tenants; every name is looked up within a tenant, and no call sees another's.
 
+    A default (of the tenant, or of a collection in the same database) always has a published version to mean, and one
+    that asks for no value: what would leave it without raises `InstructionConflict`, whatever call that is.
+
     It keeps what it is given: whether a text is fit to be used is checked before (rerank/instruction_template.py).
     What a call has returned is on the disk. Raises `InstructionNotFound`, `InstructionConflict`.
     """
@@ -171,7 +179,7 @@ class InstructionLibrary(Protocol):
         ...
 
     def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
-        """Raises `InstructionConflict` too where a default would be left without any published version to mean."""
+        """The name means the published version before it."""
         ...
 
     def version(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:

@@ -91,7 +91,9 @@ class SqlInstructions:
         with self._database.writing() as connection:
             found = _that_draft(connection, tenant, name, version)
             state_after(found.state, Act.PUBLISH, named=found.reference)
-            return _moved(connection, replace(found, state=State.PUBLISHED, published_at=datetime.now(UTC)))
+            published = _moved(connection, replace(found, state=State.PUBLISHED, published_at=datetime.now(UTC)))
+            _check_defaults(connection, tenant, name)
+            return published
 
     def publish(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
         with self._database.writing() as connection:
@@ -102,26 +104,25 @@ class SqlInstructions:
             if newest is not None and newest.content == content:
                 return newest
             now = datetime.now(UTC)
-            return _put(
-                connection,
-                InstructionVersion(
-                    tenant=tenant,
-                    name=name,
-                    version=_next(connection, tenant, name),
-                    state=State.PUBLISHED,
-                    content=content,
-                    created_at=now,
-                    published_at=now,
-                ),
+            published = InstructionVersion(
+                tenant=tenant,
+                name=name,
+                version=_next(connection, tenant, name),
+                state=State.PUBLISHED,
+                content=content,
+                created_at=now,
+                published_at=now,
             )
+            _put(connection, published)
+            _check_defaults(connection, tenant, name)
+            return published
 
     def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
         with self._database.writing() as connection:
             found = _version(connection, tenant, name, version)
             state_after(found.state, Act.RETIRE, named=found.reference)
             retired = _moved(connection, replace(found, state=State.RETIRED, retired_at=datetime.now(UTC)))
-            if _newest(connection, tenant, name) is None and (user := _user(connection, tenant, name)):
-                raise InstructionConflict(f"{found.reference} is the last published version of a name that is {user}")
+            _check_defaults(connection, tenant, name)
             return retired
 
     def version(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
@@ -151,6 +152,8 @@ class SqlInstructions:
                 if each.version < _next(connection, each.tenant, each.name):
                     raise InstructionConflict(f"{each.reference} would come before a version that is here")
                 new.append(_put(connection, each))
+            for tenant, name in sorted({(each.tenant, each.name) for each in new}):
+                _check_defaults(connection, tenant, name)
         return new
 
     def default(self, tenant: str) -> str | None:
@@ -175,6 +178,24 @@ def require_published(connection: sql.Connection, tenant: str, reference: Refere
     found = _version(connection, tenant, reference.name, reference.version)
     if found.state is not State.PUBLISHED:
         raise InstructionConflict(f"{found.reference} is {found.state}; a default has to be published")
+    _refuse_asking(found, "a default")
+
+
+def _check_defaults(connection: sql.Connection, tenant: str, name: str) -> None:
+    """After a change, and before it is committed: can whoever has chosen this name still be served?"""
+    user = _user(connection, tenant, name)
+    if user is None:
+        return
+    newest = _newest(connection, tenant, name)
+    if newest is None:
+        raise InstructionConflict(f"{name} is {user}, and this is its last published version")
+    _refuse_asking(newest, user)
+
+
+def _refuse_asking(version: InstructionVersion, user: str) -> None:
+    if version.content.asks_for:
+        asked = ", ".join(version.content.asks_for)
+        raise InstructionConflict(f"{version.reference} is {user}, used without values; it asks for {asked}")
 
 
 def _user(connection: sql.Connection, tenant: str, name: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -18,12 +18,11 @@ from retrieval.instruction_library import (
 
 
 class MemoryLibrary:
-    """Implements `InstructionLibrary`. `named` says which instructions a tenant's collections have chosen."""
+    """Implements `InstructionLibrary`, in whose database there are no collections."""
 
-    def __init__(self, *, named: Callable[[str], Sequence[str]] = lambda _: ()) -> None:
+    def __init__(self) -> None:
         self._held: dict[tuple[str, str, int], InstructionVersion] = {}
         self._defaults: dict[str, str] = {}
-        self._named = named
 
     def write_draft(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
         draft = self._draft(tenant, name)
@@ -42,7 +41,7 @@ class MemoryLibrary:
     def publish_draft(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
         found = self._that_draft(tenant, name, version)
         state_after(found.state, Act.PUBLISH, named=found.reference)
-        return self._put(replace(found, state=State.PUBLISHED, published_at=_now()))
+        return self._checked(found, replace(found, state=State.PUBLISHED, published_at=_now()))
 
     def publish(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
         if self._draft(tenant, name):
@@ -51,7 +50,8 @@ class MemoryLibrary:
         if published and published[-1].content == content:
             return published[-1]
         now = _now()
-        return self._put(
+        return self._checked(
+            None,
             InstructionVersion(
                 tenant=tenant,
                 name=name,
@@ -60,19 +60,13 @@ class MemoryLibrary:
                 content=content,
                 created_at=now,
                 published_at=now,
-            )
+            ),
         )
 
     def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
         found = self.version(tenant, name, version)
         state_after(found.state, Act.RETIRE, named=found.reference)
-        others = [
-            each for each in self.versions(tenant, name) if each.state is State.PUBLISHED and each.version != version
-        ]
-        defaults = [*self._named(tenant), *(self._defaults[tenant] for _ in [0] if tenant in self._defaults)]
-        if not others and any(Reference.of(each) == Reference(name=name) for each in defaults):
-            raise InstructionConflict(f"{name} is a default, and {found.reference} its last published version")
-        return self._put(replace(found, state=State.RETIRED, retired_at=_now()))
+        return self._checked(found, replace(found, state=State.RETIRED, retired_at=_now()))
 
     def version(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
         for each in reversed(self.versions(tenant, name)):
@@ -93,6 +87,12 @@ class MemoryLibrary:
                 self._held = before
                 raise InstructionConflict(f"{each.reference} says something else here, or comes too late")
             new.append(self._put(each))
+        try:
+            for each in new:
+                self._check_defaults(each.tenant, each.name)
+        except InstructionConflict:
+            self._held = before
+            raise
         return sorted(new, key=lambda each: (each.name, each.version))
 
     def default(self, tenant: str) -> str | None:
@@ -107,11 +107,32 @@ class MemoryLibrary:
             found = self.version(tenant, wanted.name, wanted.version)
             if found.state is not State.PUBLISHED:
                 raise InstructionConflict(f"{found.reference} is {found.state}")
+            if found.content.asks_for:
+                raise InstructionConflict(f"{found.reference} asks for {found.content.asks_for}")
         self._defaults[tenant] = reference
 
     def _put(self, version: InstructionVersion) -> InstructionVersion:
         self._held[version.tenant, version.name, version.version] = version
         return version
+
+    def _checked(self, before: InstructionVersion | None, after: InstructionVersion) -> InstructionVersion:
+        """Taken back where a default could not be served any more."""
+        self._put(after)
+        try:
+            self._check_defaults(after.tenant, after.name)
+        except InstructionConflict:
+            del self._held[after.tenant, after.name, after.version]
+            if before is not None:
+                self._put(before)
+            raise
+        return after
+
+    def _check_defaults(self, tenant: str, name: str) -> None:
+        if self._defaults.get(tenant) != name:
+            return
+        published = [each for each in self.versions(tenant, name) if each.state is State.PUBLISHED]
+        if not published or published[-1].content.asks_for:
+            raise InstructionConflict(f"{name} is the tenant's default")
 
     def _next(self, tenant: str, name: str) -> int:
         return max((each.version for each in self.versions(tenant, name)), default=0) + 1

@@ -225,6 +225,33 @@ def test_the_last_version_that_a_default_means_is_not_retired(library: Instructi
     assert library.version("default", "recency", 2).state is State.RETIRED
 
 
+ASKS = InstructionContent(text="on {topic}", variables=(Variable(name="topic"),))
+
+
+def test_what_asks_for_values_does_not_become_what_a_default_means(library: InstructionLibrary) -> None:
+    """Neither by choice, nor by publishing or retiring beneath it; nobody could give any."""
+    library.publish("default", "recency", ASKS)
+    library.publish("default", "recency", FIRST)
+    library.set_default("default", "recency")
+    library.write_draft("default", "recency", ASKS)
+    before = library.versions("default")
+    for attempt in (
+        lambda: library.publish_draft("default", "recency"),
+        lambda: library.retire("default", "recency", 2),
+        lambda: library.set_default("default", "recency@1"),
+    ):
+        with pytest.raises(InstructionConflict, match="recency"):
+            attempt()
+        assert (library.versions("default"), library.default("default")) == (before, "recency")
+    library.delete_draft("default", "recency")
+    for refused in (lambda: library.publish("default", "recency", ASKS), lambda: library.bring_in([version(7, ASKS)])):
+        with pytest.raises(InstructionConflict, match="recency"):
+            refused()
+    assert states(library) == ["recency@1 published", "recency@2 published"]
+    library.set_default("default", "recency@2")
+    assert library.publish("default", "recency", ASKS).version == 3
+
+
 def test_nor_the_last_one_that_a_collection_means(database: SqlDatabase) -> None:
     """Of the same tenant."""
     library, catalog = SqlInstructions(database), SqlCatalog(database)
