@@ -10,6 +10,7 @@ COPY api api
 COPY indexer indexer
 COPY rerank rerank
 COPY retrieval retrieval
+COPY data/instructions data/instructions
 COPY data/models data/models
 RUN python -m venv /opt/winnow \
  && /opt/winnow/bin/pip install --constraint constraints.txt ".[${EXTRA}]"

@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.instructions import AppliedInstruction
 from api.search import Answer, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
+from retrieval.instruction_library import State
 from retrieval.neighbours import Context
 from retrieval.recall_mode import RecallMode
 
@@ -92,8 +94,9 @@ class AppliedInstructionSaid(Said):
 
     name: str | None
     version: int | None
-    source: str = Field(description="request, collection or built-in")
-    sha256: str = Field(description="of the instruction's text in UTF-8")
+    source: str = Field(description="request, collection, tenant or built-in")
+    sha256: str = Field(description="of the instruction's text in UTF-8, with the values of its variables")
+    state: State | None = Field(description="published, retired or (only in trials) draft; null for a text")
 
 
 class DegradedSaid(Said):
@@ -187,19 +190,14 @@ class SearchAnswer(Said):
 
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     """The body of POST /v1/search, and what `winnow search --json` prints."""
-    recalled, ranking, instruction = answer.recalled, answer.ranking, answer.instruction
+    recalled, ranking = answer.recalled, answer.ranking
     body: Json = {
         "id": answer.id,
         "collection": answer.collection,
         "generation": recalled.generation,
         "store_version": recalled.store_version,
         "recall": recalled.mode.value,
-        "instruction": {
-            "name": instruction.name,
-            "version": instruction.version,
-            "source": instruction.source.value,
-            "sha256": instruction.sha256,
-        },
+        "instruction": applied_said(answer.instruction),
         "judged_by": ranking.judged_by,
         "ranked_by": ranking.ranked_by.value,
         "degraded": None
@@ -237,6 +235,16 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     return body
 
 
+def applied_said(instruction: AppliedInstruction) -> Json:
+    return {
+        "name": instruction.name,
+        "version": instruction.version,
+        "source": instruction.source.value,
+        "sha256": instruction.sha256,
+        "state": None if instruction.state is None else instruction.state.value,
+    }
+
+
 def _filtered(filtered: Filtered) -> Json:
     return {"matching": filtered.matching, "of": filtered.of, "way": filtered.way.value}
 
@@ -247,7 +255,7 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
         "rank": result.rank,
         "score": ranked.score,
         "document_id": chunk.document_id,
-        "chunk": _place(ranked),
+        "chunk": place_said(ranked),
         "title": chunk.title,
         "url": chunk.url,
         "text": chunk.text,
@@ -264,7 +272,7 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
 
 def _other(ranked: Ranked, contexts: Contexts) -> Json:
     return {
-        "chunk": _place(ranked),
+        "chunk": place_said(ranked),
         "text": ranked.candidate.chunk.text,
         "score": ranked.score,
         "similarity": ranked.candidate.similarity,
@@ -281,7 +289,7 @@ def _context(ranked: Ranked, contexts: Contexts) -> Json:
     return {} if context is None else {"context": asdict(context)}
 
 
-def _place(ranked: Ranked) -> Json:
+def place_said(ranked: Ranked) -> Json:
     chunk = ranked.candidate.chunk
     return {"ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
 

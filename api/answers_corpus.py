@@ -1,8 +1,7 @@
-"""What does a caller get back about collections, documents and instructions? Built as in api/answers.py."""
+"""What does a caller get back about collections, and documents? Built as in api/answers.py."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -10,7 +9,6 @@ from pydantic import Field
 from api.answers import Json, Said
 from api.disk import Described
 from api.ingest import Emptied, Upserted
-from retrieval.catalog import Instruction
 from retrieval.records import Document
 
 
@@ -59,34 +57,6 @@ def collection_said(described: Described) -> Json:
         "chunks": described.chunks,
         "store_version": described.store_version,
     }
-
-
-class InstructionSaid(Said):
-    """A published instruction."""
-
-    name: str
-    version: int
-    text: str
-    created_at: str
-
-
-class InstructionsSaid(Said):
-    """GET /v1/instructions"""
-
-    instructions: list[InstructionSaid]
-
-
-def instruction_said(instruction: Instruction) -> Json:
-    return {
-        "name": instruction.name,
-        "version": instruction.version,
-        "text": instruction.text,
-        "created_at": instruction.created_at.isoformat(),
-    }
-
-
-def instructions_said(instructions: Sequence[Instruction]) -> Json:
-    return {"instructions": [instruction_said(each) for each in instructions]}
 
 
 class RejectedSaid(Said):

@@ -23,6 +23,7 @@ from api.routes_access import router as access
 from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
 from api.routes_health import router as health
+from api.routes_instructions import router as instructions
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
 from retrieval.errors import LimitExceeded, WinnowError
@@ -53,7 +54,7 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, generations, access, health):
+    for router in (answers, corpus, instructions, generations, access, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)

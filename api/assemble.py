@@ -18,6 +18,7 @@ from api.open_collections import OpenCollections
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
+from api.trial import Trials
 from rerank.depth import Depth
 from rerank.judgement_cache import JudgementCache
 from rerank.known_answers import KnownAnswers
@@ -76,6 +77,7 @@ class Parts:
     rerankers: Rerankers
     collections: OpenCollections
     search: Search
+    trials: Trials
     ingest: Ingest
     folding: Folding
     candidates: int  # judged per search, unless it says how many
@@ -199,11 +201,20 @@ def joined(
         collections=collections,
         search=Search(
             catalog=disk.catalog,
+            instructions=disk.instructions,
             collections=collections,
             rerankers=rerankers,
             candidates_default=candidates,
             recall_default=RecallMode(settings.recall),
             depth_default=Depth(settings.depth),
+        ),
+        trials=Trials(
+            catalog=disk.catalog,
+            instructions=disk.instructions,
+            collections=collections,
+            rerankers=rerankers,
+            candidates_default=candidates,
+            recall_default=RecallMode(settings.recall),
         ),
         ingest=Ingest(
             disk=disk,

@@ -12,11 +12,12 @@ from typing import Annotated, Final
 import typer
 
 from api.cli_access import audit, grants, keys, tenants
-from api.cli_admin import collections, doctor, instructions, verify
+from api.cli_admin import collections, doctor, verify
 from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
+from api.cli_instructions_try import instructions
 from api.cli_search import rerank, search
 from api.cli_serve import serve
 from api.cli_snapshot import restore, snapshot

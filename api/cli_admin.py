@@ -1,4 +1,4 @@
-"""`winnow collections`, `instructions`, `verify` and `doctor`: what is there, and is it well?"""
+"""`winnow collections`, `verify` and `doctor`: what is there, and is it well?"""
 
 from __future__ import annotations
 
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
 collections = typer.Typer(help="List, show, change and delete collections.", no_args_is_help=True)
-instructions = typer.Typer(help="List and publish instructions for the reranker.", no_args_is_help=True)
 
 
 @collections.command("list")
@@ -120,7 +119,10 @@ def delete_collection(
 def set_instruction(
     name: NameArgument,
     instruction: Annotated[
-        str | None, typer.Argument(metavar="[INSTRUCTION]", help="Name of a published instruction; without it, none.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]", help="A published instruction, or one that comes with winnow; without it, none."
+        ),
     ] = None,
     *,
     data: Data = None,
@@ -131,8 +133,7 @@ def set_instruction(
     terminal = Terminal(json=json)
     from retrieval.catalog import DEFAULT_TENANT
 
-    catalog = _existing(data, config).catalog
-    catalog.change_collection(DEFAULT_TENANT, name, instruction=instruction)
+    _existing(data, config).change(DEFAULT_TENANT, name, instruction=instruction)
     if json:
         terminal.answer({"collection": name, "instruction": instruction})
     else:
@@ -168,50 +169,6 @@ def set_reranker(
         terminal.answer({"collection": name, "reranker": reranker})
     else:
         terminal.say(f"{name} is judged by {reranker or 'the default reranker'}.")
-
-
-@instructions.command("list")
-def list_instructions(*, data: Data = None, json: Json = False, config: Config = None) -> None:
-    """List all versions of all published instructions."""
-    terminal = Terminal(json=json)
-    from api.answers_corpus import instructions_said
-    from retrieval.catalog import DEFAULT_TENANT
-
-    published = _existing(data, config).catalog.instructions(DEFAULT_TENANT)
-    if json:
-        terminal.answer(instructions_said(published))
-        return
-    terminal.table(
-        [Column(name="name", style="bold"), Column(name="version", right=True), Column(name="text")],
-        [(each.name, str(each.version), each.text) for each in published],
-    )
-
-
-@instructions.command("publish")
-def publish_instruction(
-    name: NameArgument,
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="What counts as relevant, in a sentence or a few.")],
-    *,
-    data: Data = None,
-    json: Json = False,
-    config: Config = None,
-) -> None:
-    """Publish the next version of an instruction. Published versions never change."""
-    terminal = Terminal(json=json)
-    from api.answers_corpus import instruction_said
-    from api.disk import Disk
-    from api.wire import InstructionBody, parsed
-    from rerank.instruction import checked_instruction
-    from retrieval.catalog import DEFAULT_TENANT
-
-    body = parsed(InstructionBody, {"name": name, "text": text})
-    settings = load({"data": data}, config=config)
-    catalog = Disk.open(settings.data, settings.catalog_url).catalog
-    published = catalog.publish_instruction(DEFAULT_TENANT, body.name, checked_instruction(body.text))
-    if json:
-        terminal.answer(instruction_said(published))
-    else:
-        terminal.say(f"{published.name}@{published.version} is published.")
 
 
 def verify(

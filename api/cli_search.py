@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from api.assemble import Parts
+    from api.disk import Disk
     from api.search import Answer, Result
     from rerank.reranker import Ranking
     from retrieval.neighbours import Context
@@ -63,7 +65,13 @@ def search(
     ] = None,
     instruction: InstructionText = None,
     instruction_name: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="A published instruction instead of a text.")
+        str | None, typer.Option(metavar="NAME[@VERSION]", help="An instruction of the library instead of a text.")
+    ] = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variable", metavar="NAME=VALUE", help="Value of a variable of that; may be given several times."
+        ),
     ] = None,
     no_rerank: Annotated[bool, switch("--no-rerank", said="Recall's order; no reranker is loaded.")] = False,
     min_relevance: Annotated[
@@ -120,6 +128,7 @@ def search(
     from api.wire import SearchBody, deadline_of, parsed
     from retrieval.catalog import DEFAULT_TENANT
 
+    disk = Disk.existing(settings.data, settings.catalog_url)
     body = parsed(
         SearchBody,
         {
@@ -131,7 +140,7 @@ def search(
             "depth": depth,
             "filter": _parsed_json(where),
             "rerank": not no_rerank,
-            "instruction": _instruction(instruction, instruction_name),
+            "instruction": _instruction(disk, instruction, instruction_name, variable or []),
             "min_relevance": min_relevance,
             "group_by_document": group_by_document,
             "chunks_per_document": chunks_per_document,
@@ -139,8 +148,7 @@ def search(
         },
     )
 
-    catalog = Disk.existing(settings.data, settings.catalog_url).catalog
-    chosen = searched(catalog, body.collection, asker=DEFAULT_TENANT).reranker  # asked before seconds of loading
+    chosen = searched(disk.catalog, body.collection, asker=DEFAULT_TENANT).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(DEFAULT_TENANT), deadline), *parts.pools))
@@ -238,14 +246,21 @@ def _parsed_json(where: str | None) -> object:
         raise InvalidRequest(f"--filter is not JSON: {error.msg} at column {error.colno}") from error
 
 
-def _instruction(text: str | None, name: str | None) -> str | dict[str, str | int] | None:
-    """`chinese-first@2` is version 2 of that name, `chinese-first` its newest."""
+def _instruction(
+    disk: Disk, text: str | None, name: str | None, variables: Sequence[str]
+) -> str | dict[str, object] | None:
+    """As a body has it: `chinese-first@2` is version 2 of that name, `chinese-first` its newest."""
     if text is not None and name is not None:
         raise InvalidRequest("--instruction and --instruction-name are two ways to say one thing")
     if name is None:
+        if variables:
+            raise InvalidRequest("--variable needs --instruction-name: a text has no variables")
         return text
-    bare, at, version = name.rpartition("@")
-    return {"name": bare, "version": int(version)} if at and version.isdigit() else {"name": name}
+    from api.typed_values import named_instruction
+    from retrieval.catalog import DEFAULT_TENANT
+
+    named = named_instruction(disk.instructions, DEFAULT_TENANT, name, variables)
+    return {"name": named.name, "version": named.version, "variables": dict(named.variables)}
 
 
 def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -> None:
@@ -330,10 +345,12 @@ def _footer(answer: Answer) -> str:
     from rerank.reranker import RECALL_ORDER
 
     ranking, instruction = answer.ranking, answer.instruction
-    named = f"{instruction.name}@{instruction.version}" if instruction.name else "your instruction"
+    retired = " (retired)" if instruction.state == "retired" else ""
     some = f", {ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else ""
     judged = (
-        f"judged by {ranking.judged_by} under {named}" if ranking.judged_by != RECALL_ORDER else "in recall's order"
+        f"judged by {ranking.judged_by} under {instruction.said}{retired}"
+        if ranking.judged_by != RECALL_ORDER
+        else "in recall's order"
     )
     shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates{some}"
     return f"{shown} {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from api.built_in import built_in_instructions
+from api.instructions import Instructions
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
-from retrieval.catalog import Catalog, Collection, TenantName
+from retrieval.catalog import KEEP, Catalog, Choice, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
 from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.keys import Keys
@@ -18,6 +20,7 @@ from retrieval.layout import CollectionFolder, Layout
 from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_instructions import SqlInstructions
 from retrieval.sql_keys import SqlKeys
 from retrieval.sql_tenants import SqlGrants, SqlTenants
 from retrieval.tenants import Grants, Tenants
@@ -43,6 +46,7 @@ class Disk:
     layout: Layout
     database: SqlDatabase  # the catalog's
     catalog: Catalog
+    instructions: Instructions
 
     @classmethod
     def open(cls, root: Path, catalog_url: str | None = None) -> Disk:
@@ -53,7 +57,12 @@ class Disk:
         layout = Layout(root)
         make_folder(root)
         database = SqlDatabase.open(catalog_url or layout.catalog)
-        return cls(layout=layout, database=database, catalog=SqlCatalog(database))
+        return cls(
+            layout=layout,
+            database=database,
+            catalog=SqlCatalog(database),
+            instructions=Instructions(SqlInstructions(database), built_in=built_in_instructions()),
+        )
 
     @classmethod
     def existing(cls, root: Path, catalog_url: str | None = None) -> Disk:
@@ -119,6 +128,20 @@ class Disk:
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
             remove(doomed)
+
+    def change(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        by: Actor = COMMAND_LINE,
+    ) -> Collection:
+        """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
+        if isinstance(instruction, str):
+            self.instructions.check_default(tenant, instruction, collection=name)
+        return self.catalog.change_collection(tenant, name, instruction=instruction, reranker=reranker, by=by)
 
     def require_free(self, tenant: TenantName, name: str) -> None:
         """Raises `CollectionExists`."""

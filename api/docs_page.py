@@ -50,6 +50,10 @@ EXAMPLES: Final[Mapping[str, Any]] = {
     "/v1/collections": {"name": "handbook"},
     "/v1/collections/{name}": {"instruction": "chinese-first", "reranker": None},
     "/v1/collections/{name}/documents": {"documents": [{"id": "refunds", "title": "Refunds", "text": "Within ..."}]},
+    "/v1/instructions/default": {"instruction": "builtin/legal-statutes"},
+    "/v1/instructions/preview": {"instruction": {"name": "builtin/paper-recommendation", "variables": {"since": 2024}}},
+    "/v1/instructions/try": {"query": "...", "collection": "handbook", "versions": ["default", "chinese-first@1"]},
+    "/v1/instructions/{name}/draft": {"text": "Prefer documents written in Chinese."},
     "/v1/instructions": {"name": "chinese-first", "text": "Prefer documents written in Chinese."},
 }
 

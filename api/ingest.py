@@ -100,10 +100,10 @@ class Ingest:
     ) -> OpenCollection:
         """An empty collection; blocks. That there is such a reranker, the caller has made sure.
 
-        Raises `CollectionExists`, `InstructionNotFound`, `WriteFailed`.
+        Raises `CollectionExists`, `WriteFailed`, and what `Instructions.check_default` raises.
         """
         if instruction is not None:
-            self._disk.catalog.instruction(tenant, instruction)
+            self._disk.instructions.check_default(tenant, instruction, collection=name)
         collection = Collection(
             tenant=tenant,
             name=name,

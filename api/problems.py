@@ -26,6 +26,8 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.WordsNotIndexed: HTTPStatus.CONFLICT,
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
+    errors.InstructionConflict: HTTPStatus.CONFLICT,
+    errors.VariableRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,
     errors.SnapshotExists: HTTPStatus.CONFLICT,
     errors.TenantNotFound: HTTPStatus.NOT_FOUND,
@@ -102,15 +104,19 @@ def problem_of_status(status: int, detail: str) -> Problem:
 
 def problem_of_fields(refused: list[Mapping[str, Any]]) -> Problem:
     """The answer to a body whose fields are wrong, each named (pydantic's list of errors)."""
-    named = [(_path(each["loc"]), each["type"], each["msg"]) for each in refused]
-    said = "; ".join(_sentence(path, kind, message) for path, kind, message in named[:FIELDS_NAMED_MAX])
-    beyond = f"; and {len(named) - FIELDS_NAMED_MAX} more" if len(named) > FIELDS_NAMED_MAX else ""
     return Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         code=code_of(errors.InvalidRequest),
-        message=errors.InvalidRequest(said + beyond).message,
-        param=named[0][0] or None,
+        message=errors.InvalidRequest(fields_said(refused)).message,
+        param=_path(refused[0]["loc"]) or None,
     )
+
+
+def fields_said(refused: list[Mapping[str, Any]]) -> str:
+    """What is wrong with each of the first fields."""
+    named = [(_path(each["loc"]), each["type"], each["msg"]) for each in refused]
+    said = "; ".join(_sentence(path, kind, message) for path, kind, message in named[:FIELDS_NAMED_MAX])
+    return said + (f"; and {len(named) - FIELDS_NAMED_MAX} more" if len(named) > FIELDS_NAMED_MAX else "")
 
 
 FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would answer with a megabyte

@@ -1,4 +1,4 @@
-"""Collections, their documents, and instructions over HTTP: parse, call, render."""
+"""Collections and their documents over HTTP: parse, call, render."""
 
 from __future__ import annotations
 
@@ -16,14 +16,10 @@ from api.answers_corpus import (
     DeletedSaid,
     DocumentSaid,
     EmptiedSaid,
-    InstructionSaid,
-    InstructionsSaid,
     UpsertSaid,
     collection_said,
     document_said,
     emptied_said,
-    instruction_said,
-    instructions_said,
     upsert_said,
 )
 from api.assemble import Parts
@@ -31,8 +27,7 @@ from api.guard import Caller, GuardedRoute, Tenant, parts_of
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse
-from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody, InstructionBody
-from rerank.instruction import checked_instruction
+from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody
 from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
@@ -105,7 +100,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
-        parts.disk.catalog.change_collection,
+        parts.disk.change,
         caller.tenant,
         name,
         instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
@@ -185,27 +180,6 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
     """All that match when the call begins, in one commit, for good. `dry_run` only counts them."""
     emptied = await parts_of(request).ingest.delete_where(tenant, name, body.filter, dry_run=body.dry_run)
     return JsonResponse(emptied_said(name, emptied))
-
-
-@router.get("/v1/instructions", response_model=InstructionsSaid, tags=["instructions"], summary="List instructions")
-async def list_instructions(tenant: Tenant, request: Request) -> Response:
-    """All versions, by name and version."""
-    catalog = parts_of(request).disk.catalog
-    return JsonResponse(instructions_said(await asyncio.to_thread(catalog.instructions, tenant)))
-
-
-@router.post(
-    "/v1/instructions",
-    response_model=InstructionSaid,
-    status_code=201,
-    tags=["instructions"],
-    summary="Publish an instruction",
-)
-async def publish_instruction(body: InstructionBody, tenant: Tenant, request: Request) -> Response:
-    """The next version of this name. Published versions never change; the newest text again publishes nothing new."""
-    catalog = parts_of(request).disk.catalog
-    published = await asyncio.to_thread(catalog.publish_instruction, tenant, body.name, checked_instruction(body.text))
-    return JsonResponse(instruction_said(published), status=201)
 
 
 def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:

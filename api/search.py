@@ -9,7 +9,6 @@ answer     what of that the caller asked to see
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from api.instructions import AppliedInstruction, Instructions, NamedInstruction
 from api.rerankers import Rerankers
 from api.texts import candidates_of
 from rerank.adaptive_reranker import AdaptiveDepth
@@ -26,7 +26,6 @@ from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder
 from retrieval import errors
 from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.deadline import Deadline
-from retrieval.embedder import DEFAULT_TASK
 from retrieval.filters import Filter
 from retrieval.neighbours import Context, contexts
 from retrieval.recall import Recalled
@@ -58,22 +57,6 @@ REASONS: Final[Mapping[type[errors.WinnowError], DegradeReason]] = {
 }
 
 
-class InstructionSource(StrEnum):
-    """Whose instruction an answer was ranked under."""
-
-    REQUEST = "request"
-    COLLECTION = "collection"
-    BUILT_IN = "built-in"  # the model card's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedInstruction:
-    """A published instruction, by name."""
-
-    name: str
-    version: int | None = None  # None is the newest
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One search, as the caller means it."""
@@ -93,25 +76,6 @@ class Question:
     chunks_per_document: int | None = None  # shown of each, the best; only where grouped; None is all candidates
     neighbours: int = 0  # chunks of context shown on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedInstruction:
-    """The very text that the reranker was given, and where it came from."""
-
-    text: str
-    source: InstructionSource
-    name: str | None = None
-    version: int | None = None
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()
-
-
-BUILT_IN: Final = AppliedInstruction(
-    text=DEFAULT_INSTRUCTION, source=InstructionSource.BUILT_IN, name="default", version=1
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +140,7 @@ class Search:
         self,
         *,
         catalog: Catalog,
+        instructions: Instructions,
         collections: OpensCollections,
         rerankers: Rerankers,
         candidates_default: int,
@@ -183,6 +148,7 @@ class Search:
         depth_default: Depth = Depth.FULL,
     ) -> None:
         self._catalog = catalog
+        self._instructions = instructions
         self._collections = collections
         self._rerankers = rerankers
         self._candidates_default = candidates_default
@@ -197,7 +163,7 @@ class Search:
             question.query,
             width=self._width(question),
             documents=question.top_k if question.group_by_document else 0,
-            task=DEFAULT_TASK,
+            task=instruction.embedding_task,
             where=question.where,
             mode=question.recall or self._recall_default,
             deadline=deadline,
@@ -246,21 +212,8 @@ class Search:
     def _prepare(self, question: Question) -> tuple[Collection, FindsCandidates, AppliedInstruction]:
         """Reads the catalog and opens the collection; blocks."""
         collection = searched(self._catalog, question.collection, asker=question.tenant)
-        recall = self._collections.recall_of(collection, asker=question.tenant)
-        return collection, recall, self._instruction(question, collection)
-
-    def _instruction(self, question: Question, collection: Collection) -> AppliedInstruction:
-        """The request's own, else the collection's, else the model card's."""
-        if isinstance(question.instruction, str):
-            return AppliedInstruction(text=checked_instruction(question.instruction), source=InstructionSource.REQUEST)
-        named, source, tenant = question.instruction, InstructionSource.REQUEST, question.tenant
-        if named is None and collection.instruction is not None:
-            named, source = NamedInstruction(name=collection.instruction), InstructionSource.COLLECTION
-            tenant = collection.tenant  # whoever owns a collection says how it is ranked
-        if named is None:
-            return BUILT_IN
-        published = self._catalog.instruction(tenant, named.name, named.version)
-        return AppliedInstruction(text=published.text, source=source, name=published.name, version=published.version)
+        instruction = self._instructions.applied(question.tenant, question.instruction, collection)
+        return collection, self._collections.recall_of(collection, asker=question.tenant), instruction
 
     def _width(self, question: Question) -> int:
         """How many candidates recall proposes. What the caller says holds; the default never starves `top_k`."""

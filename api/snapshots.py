@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Final
 
 from api.disk import Disk
-from retrieval.catalog import Catalog, Collection, TenantName
+from api.instruction_file import read_content, written_content
+from api.instructions import Instructions
+from retrieval.catalog import Collection, TenantName
 from retrieval.durable import DISK, Syncer, remove
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
+from retrieval.instruction_library import InstructionContent, Reference, State
 from retrieval.layout import CollectionFolder
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.snapshot import Watcher, bring_back, manifest_at, take
@@ -55,7 +58,7 @@ def snapshot(disk: Disk, tenant: TenantName, name: str, place: Place, *, watcher
         disk.layout.collection(tenant, name),
         disk.store(collection),
         place,
-        instruction=_instruction_of(collection, disk.catalog),
+        instruction=_instruction_of(collection, disk.instructions),
         watcher=watcher,
     )
 
@@ -87,36 +90,68 @@ def restore(
 
     if not replace:
         disk.require_free(tenant, name)
-    is_other = _publish(manifest.instruction, disk.catalog, tenant)
+    chosen, is_other = _published(manifest.instruction, disk.instructions, tenant)
     restored = Collection(
         tenant=tenant,
         name=name,
         embedder=manifest.embedder,
         chunk_tokens=manifest.chunk_tokens,
         created_at=datetime.now(UTC),  # by which those who had another one of this name open know that it is gone
-        instruction=manifest.instruction.name if manifest.instruction else None,
+        instruction=chosen,
         reranker=manifest.reranker,
     )
     disk.bring_in(restored, build, replace=replace, syncer=syncer)
     return Restored(manifest=manifest, generation=generation, other_instruction=is_other)
 
 
-def _instruction_of(collection: Collection, catalog: Catalog) -> InstructionText | None:
+def _instruction_of(collection: Collection, instructions: Instructions) -> InstructionText | None:
     if collection.instruction is None:
         return None
-    newest = catalog.instruction(collection.tenant, collection.instruction)
-    return InstructionText(name=newest.name, text=newest.text)
+    content = instructions.version(collection.tenant, Reference.of(collection.instruction)).content
+    return InstructionText(
+        name=collection.instruction,
+        text=content.text,
+        document=None if content == _of_text(content.text) else written_content(content),
+    )
 
 
-def _publish(wanted: InstructionText | None, catalog: Catalog, tenant: TenantName) -> bool:
-    """Where there is none of its name. One that is there is what this deployment means by the name, and stays."""
+def _published(wanted: InstructionText | None, instructions: Instructions, tenant: str) -> tuple[str | None, bool]:
+    """How the collection names it here, and whether that says something else.
+
+    It is published where there is none of its name. One that is there is what this deployment means by the name, and
+    stays; where a version was named, the one that says the same is meant, whatever its number here.
+    """
     if wanted is None:
-        return False
+        return None, False
+    content = _of_text(wanted.text) if wanted.document is None else read_content(wanted.document.encode())
+    reference = Reference.of(wanted.name)
+    if reference.is_built_in:
+        return _built_in(reference, content, instructions, tenant)
     try:
-        return catalog.instruction(tenant, wanted.name).text != wanted.text
+        newest = instructions.version(tenant, Reference(name=reference.name))
     except InstructionNotFound:
-        catalog.publish_instruction(tenant, wanted.name, wanted.text)
-        return False
+        newest = instructions.publish(tenant, reference.name, content)
+    if reference.version is None:
+        return reference.name, newest.content != content
+    for each in reversed(instructions.versions(tenant, reference.name)):
+        if each.state is not State.DRAFT and each.content == content:
+            return each.reference, False
+    return instructions.publish(tenant, reference.name, content).reference, False
+
+
+def _built_in(
+    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: str
+) -> tuple[str | None, bool]:
+    """It is named and never published; one of a later winnow is not there to be named."""
+    try:
+        return str(reference), instructions.version(tenant, reference).content != content
+    except InstructionNotFound:
+        return None, True
+
+
+def _of_text(text: str) -> InstructionContent:
+    """What a version says that has nothing but a text."""
+    return InstructionContent(text=text, literal="{" in text or "}" in text)
 
 
 def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place) -> None:

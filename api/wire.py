@@ -19,14 +19,16 @@ from pydantic import (
     model_validator,
 )
 
-from api.problems import problem_of_fields
-from api.search import NamedInstruction, OnRerankFailure, Question
+from api.instructions import NamedInstruction
+from api.problems import fields_said
+from api.search import OnRerankFailure, Question
 from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from rerank.depth import Depth
 from retrieval.catalog import TenantName
 from retrieval.deadline import Deadline
 from retrieval.errors import InvalidRequest
 from retrieval.filters import Filter, Joint, Op, parsed_filter
+from retrieval.instruction_library import Reference, Value
 from retrieval.limits import (
     CANDIDATES_MAX,
     COLLECTION_NAME_PATTERN,
@@ -43,6 +45,9 @@ from retrieval.limits import (
     URL_CHARACTERS_MAX,
 )
 from retrieval.recall_mode import RecallMode
+
+REFERENCE_CHARACTERS_MAX: Final = 128  # NAME@VERSION of an instruction; a name has at most 63, or 71 with builtin/
+VERSION_MAX: Final = 10**9 - 1  # of an instruction; what both databases keep
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -91,6 +96,32 @@ MaybeFilter = Annotated[  # or None; as a union of the two, each mistake would b
 ]
 
 
+def _variable_value(value: Any) -> Value:
+    """What fits the variable is decided where it is known; here only what could fit none is refused."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("a value is a string or an integer")  # noqa: TRY004  what pydantic takes for a refusal
+    return value
+
+
+VariableValue = Annotated[  # a `Value`; as a union of the two, each mistake would be told twice
+    Any, PlainValidator(_variable_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+]
+
+
+def _reference(said: str) -> str:
+    try:
+        return str(Reference.of(said))
+    except InvalidRequest as refused:
+        raise ValueError(refused.detail) from refused
+
+
+InstructionReference = Annotated[
+    str,
+    Field(max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "legal@2"]),
+    AfterValidator(_reference),
+]
+
+
 def _text_or_object(value: object) -> str:
     """Which member of a union is meant: only its errors are told. Tags begin with a capital; field names never do."""
     return "Text" if isinstance(value, str) else "Named"
@@ -103,17 +134,22 @@ class Strict(BaseModel):
 
 
 class InstructionChoice(Strict):
-    """A published instruction."""
+    """An instruction of the library."""
 
-    name: Annotated[str, Field(min_length=1)]
-    version: Annotated[int, Field(ge=1)] | None = Field(default=None, description="The newest unless given.")
-    variables: dict[str, str] | None = Field(default=None, description="Values of the variables that it declares.")
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "builtin/legal-statutes"]),
+    ]
+    version: Annotated[int, Field(ge=1, le=VERSION_MAX)] | None = Field(
+        default=None, description="The newest published one unless given."
+    )
+    variables: dict[str, VariableValue] | None = Field(
+        default=None, description="Values of the variables that it declares."
+    )
 
-    @model_validator(mode="after")
-    def _declared(self) -> InstructionChoice:
-        if self.variables:
-            raise ValueError(f"the instruction declares no variables; {', '.join(self.variables)} cannot be set")
-        return self
+    @property
+    def named(self) -> NamedInstruction:
+        return NamedInstruction(name=self.name, version=self.version, variables=self.variables or {})
 
 
 EitherInstruction = Annotated[
@@ -179,10 +215,6 @@ class SearchBody(Strict):
 
     def question(self, tenant: TenantName) -> Question:
         named = self.instruction
-        if isinstance(named, InstructionChoice):
-            instruction: str | NamedInstruction | None = NamedInstruction(name=named.name, version=named.version)
-        else:
-            instruction = named
         return Question(
             tenant=tenant,
             collection=self.collection,
@@ -193,7 +225,7 @@ class SearchBody(Strict):
             depth=self.depth,
             where=self.filter,
             rerank=self.rerank,
-            instruction=instruction,
+            instruction=named.named if isinstance(named, InstructionChoice) else named,
             min_relevance=self.min_relevance,
             group_by_document=self.group_by_document,
             chunks_per_document=self.chunks_per_document,
@@ -258,8 +290,9 @@ class CollectionBody(Strict):
     chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX)] | None = Field(
         default=None, description="Most tokens of a chunk; the service's own number unless given."
     )
-    instruction: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Published instruction that its searches use unless they bring their own."
+    instruction: InstructionReference | None = Field(
+        default=None,
+        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
     )
     reranker: RerankerName | None = Field(
         default=None, description="Configured reranker that judges its searches; the service's default unless given."
@@ -269,8 +302,9 @@ class CollectionBody(Strict):
 class CollectionChange(Strict):
     """PATCH /v1/collections/{name}: what is left out stays, null goes back to the default."""
 
-    instruction: Annotated[str, Field(min_length=1)] | None = Field(
-        default=None, description="Published instruction that its searches use unless they bring their own."
+    instruction: InstructionReference | None = Field(
+        default=None,
+        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
     )
     reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
 
@@ -290,13 +324,6 @@ class RollbackBody(Strict):
     )
 
 
-class InstructionBody(Strict):
-    """POST /v1/instructions"""
-
-    name: Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["chinese-first"])]
-    text: InstructionText
-
-
 class DocumentBody(BaseModel):
     """POST /v1/collections/{name}/documents: one document; fields beside these become its metadata."""
 
@@ -314,7 +341,7 @@ def parsed(model: type[Body], value: object) -> Body:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise InvalidRequest(problem_of_fields(list(error.errors())).message) from error
+        raise InvalidRequest(fields_said(list(error.errors()))) from error
 
 
 def deadline_of(timeout_ms: int | None, default_ms: int) -> Deadline:

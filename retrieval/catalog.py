@@ -1,4 +1,4 @@
-"""Who owns what: collections and instructions, each a tenant's. The contract.
+"""Which collections does a tenant have? The contract.
 
 A `TenantName` is made where it is known to be one: from a row of the catalog, and so from a key; never from what a
 request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked up the type
@@ -39,7 +39,7 @@ class Collection:
     embedder: EmbedderIdentity
     chunk_tokens: int  # the most tokens a chunk may have
     created_at: datetime  # UTC
-    instruction: str | None = None  # name of the instruction its searches use unless they bring their own
+    instruction: str | None = None  # NAME or NAME@VERSION that its searches use unless they bring their own
     reranker: str | None = None  # name of the reranker that judges its searches; None is the deployment's own
 
     @property
@@ -48,23 +48,12 @@ class Collection:
         return self.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
-    """One published version of a reranking instruction. It never changes."""
-
-    tenant: TenantName
-    name: str
-    version: int  # counts up from 1
-    text: str
-    created_at: datetime  # UTC
-
-
 class Catalog(Protocol):
     """Everything about a deployment that is not text or vectors. Every name is looked up within a tenant.
 
     What is done to a collection as a whole is in the audit log, as `by` did it.
 
-    Raises `CollectionNotFound`, `CollectionExists`, `InstructionNotFound`.
+    Raises `CollectionNotFound`, `CollectionExists`, and of `InstructionLibrary` what a default raises.
     """
 
     def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None: ...
@@ -95,18 +84,7 @@ class Catalog(Protocol):
     ) -> Collection:
         """Chooses anew what is named, all of it or nothing, and returns what the collection is now.
 
-        An instruction has to be published; which rerankers there are, no catalog knows.
+        An instruction has to be published, unless it comes with winnow: which of those there are, and which rerankers,
+        no catalog knows.
         """
-        ...
-
-    def publish_instruction(self, tenant: TenantName, name: str, text: str) -> Instruction:
-        """The next version of this name; the same text as the newest version publishes nothing new."""
-        ...
-
-    def instruction(self, tenant: TenantName, name: str, version: int | None = None) -> Instruction:
-        """This version, or the newest."""
-        ...
-
-    def instructions(self, tenant: TenantName) -> Sequence[Instruction]:
-        """All versions, by name and version."""
         ...

@@ -9,6 +9,8 @@
     │   ├── CollectionNotReady
     │   ├── DocumentNotFound
     │   ├── InstructionNotFound
+    │   ├── InstructionConflict
+    │   ├── VariableRefused
     │   ├── SnapshotNotFound
     │   ├── SnapshotExists
     │   ├── TenantNotFound
@@ -102,6 +104,14 @@ class DocumentNotFound(CallerError):
 
 class InstructionNotFound(CallerError):
     """There is no instruction of this name and version."""
+
+
+class InstructionConflict(CallerError):
+    """The instruction is in a state that does not allow this."""
+
+
+class VariableRefused(CallerError):
+    """A value does not fit the instruction's variable."""
 
 
 class SnapshotNotFound(CallerError):

@@ -6,6 +6,14 @@ from typing import Final
 
 QUERY_CHARACTERS_MAX: Final = 8_192  # characters; a longer "query" is a document, and would crowd out what is judged
 INSTRUCTION_CHARACTERS_MAX: Final = 4_096  # characters; it is repeated in every prompt
+EMBEDDING_TASK_CHARACTERS_MAX: Final = 1_024  # characters; it stands before every query that is embedded
+INSTRUCTION_VARIABLES_MAX: Final = 16  # variables of one instruction; more is a form, not a sentence
+VARIABLE_CHARACTERS_MAX: Final = 256  # characters of one value; longer belongs into the text, or into the query
+VARIABLE_VALUES_MAX: Final = 64  # values that a variable may list as allowed
+INSTRUCTION_NOTE_CHARACTERS_MAX: Final = 2_048  # characters of purpose, author, note and the like, each
+INSTRUCTION_COLLECTIONS_MAX: Final = 64  # collections that one instruction may be meant for by name
+LIBRARY_BYTES_MAX: Final = 1_000_000  # bytes of a YAML file of instructions; some hundreds of the longest
+TRIAL_VERSIONS_MAX: Final = 8  # instructions tried side by side; each judges all candidates
 TOP_K_MAX: Final = 200  # results; more is an export, not an answer
 NEIGHBOURS_MAX: Final = 10  # chunks on either side of a hit; at 256 tokens each, a chapter around it
 CANDIDATES_MAX: Final = 1_000  # candidates; the most that one request may send to stage two

@@ -28,8 +28,9 @@ FORMAT: Final = 1
 class InstructionText:
     """The published instruction that the collection had chosen; elsewhere there may be none of its name."""
 
-    name: str
-    text: str  # of its newest version
+    name: str  # as the collection names it, with a version where it does
+    text: str
+    document: str | None = None  # all that the version says, in words of api's; None where that is its text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,10 @@ class SnapshotManifest:
 
 def written(manifest: SnapshotManifest) -> bytes:
     """The manifest and, behind it, the checksum of its own text."""
-    content = _canonical(asdict(manifest))
+    fields = asdict(manifest)
+    if manifest.instruction is not None and manifest.instruction.document is None:
+        del fields["instruction"]["document"]  # which earlier winnows do not know
+    content = _canonical(fields)
     return _canonical({"sha256": hashlib.sha256(content).hexdigest(), "snapshot": json.loads(content)})
 
 

@@ -1,21 +1,23 @@
-"""The catalog in SQL: collections and instructions, and which of them may be searched by others."""
+"""The collections of the catalog in SQL, and which of them may be searched by others."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
 from retrieval.actors import COMMAND_LINE, Actor
-from retrieval.catalog import KEEP, Choice, Collection, Instruction, TenantName
+from retrieval.catalog import KEEP, Choice, Collection, TenantName
 from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionExists, CollectionNotFound, InstructionNotFound
+from retrieval.errors import CollectionExists, CollectionNotFound
+from retrieval.instruction_library import Reference
 from retrieval.records import JsonValue
 from retrieval.sql_audit import Change, record
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_instructions import require_published
 from retrieval.sql_tables import Words, metadata
 from retrieval.sql_tenants import GRANTS, TENANTS, add_tenant
 
@@ -34,17 +36,7 @@ _collections = sql.Table(
     sql.Column("reranker", Words),
 )
 
-_instructions = sql.Table(
-    "instructions",
-    metadata,
-    sql.Column("tenant", Words, sql.ForeignKey("tenants.name"), primary_key=True),
-    sql.Column("name", Words, primary_key=True),
-    sql.Column("version", sql.Integer, primary_key=True),
-    sql.Column("text", Words, nullable=False),
-    sql.Column("created_at", Words, nullable=False),  # UTC, ISO 8601
-)
-
-TABLES: Final = frozenset({_collections, _instructions})
+TABLES: Final = frozenset({_collections})
 
 
 class SqlCatalog:
@@ -110,7 +102,7 @@ class SqlCatalog:
         where = _named(_collections, tenant, name)
         with self._database.writing() as connection:
             if isinstance(instruction, str):
-                _newest_instruction(connection, tenant, instruction)
+                require_published(connection, tenant, Reference.of(instruction))
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
                 raise CollectionNotFound(name)
@@ -121,39 +113,6 @@ class SqlCatalog:
             if changed != found:
                 _record(connection, "collection.change", by, before=found, after=changed)
             return changed
-
-    def publish_instruction(self, tenant: TenantName, name: str, text: str) -> Instruction:
-        with self._database.writing() as connection:
-            add_tenant(connection, tenant)
-            try:
-                newest = _newest_instruction(connection, tenant, name)
-            except InstructionNotFound:
-                version = 1
-            else:
-                if newest.text == text:
-                    return newest
-                version = newest.version + 1
-            published = Instruction(tenant=tenant, name=name, version=version, text=text, created_at=datetime.now(UTC))
-            connection.execute(
-                sql.insert(_instructions).values(
-                    tenant=tenant,
-                    name=name,
-                    version=version,
-                    text=text,
-                    created_at=published.created_at.isoformat(),
-                )
-            )
-            return published
-
-    def instruction(self, tenant: TenantName, name: str, version: int | None = None) -> Instruction:
-        with self._database.reading() as connection:
-            return _newest_instruction(connection, tenant, name, version=version)
-
-    def instructions(self, tenant: TenantName) -> Sequence[Instruction]:
-        columns = _instructions.c
-        wanted = sql.select(_instructions).where(columns.tenant == tenant).order_by(columns.name, columns.version)
-        with self._database.reading() as connection:
-            return [_instruction(row) for row in connection.execute(wanted)]
 
 
 def _record(
@@ -190,19 +149,6 @@ def _named(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:
     return sql.and_(table.c.tenant == tenant, table.c.name == name)
 
 
-def _newest_instruction(
-    connection: sql.Connection, tenant: TenantName, name: str, *, version: int | None = None
-) -> Instruction:
-    """This version, or the newest."""
-    wanted = sql.select(_instructions).where(_named(_instructions, tenant, name))
-    if version is not None:
-        wanted = wanted.where(_instructions.c.version == version)
-    row = connection.execute(wanted.order_by(_instructions.c.version.desc()).limit(1)).first()
-    if row is None:
-        raise InstructionNotFound(name if version is None else f"{name}, version {version}")
-    return _instruction(row)
-
-
 def _row_of(collection: Collection) -> dict[str, Any]:
     return {
         "tenant": collection.tenant,
@@ -232,14 +178,4 @@ def _collection(row: sql.Row[Any]) -> Collection:
         created_at=datetime.fromisoformat(row.created_at),
         instruction=row.instruction,
         reranker=row.reranker,
-    )
-
-
-def _instruction(row: sql.Row[Any]) -> Instruction:
-    return Instruction(
-        tenant=row.tenant,
-        name=row.name,
-        version=row.version,
-        text=row.text,
-        created_at=datetime.fromisoformat(row.created_at),
     )

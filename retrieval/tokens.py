@@ -77,6 +77,10 @@ class ScaffoldTokenizer:
     def ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def text(self, ids: Sequence[int]) -> str:
+        """What these ids say, control tokens by their names. For people: no ids come back from it."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
+
     def token_id(self, token: str) -> int:
         """The id of exactly this token. Raises `ModelUnusable` where the vocabulary has no such token."""
         found = self._tokenizer.token_to_id(token)

@@ -252,6 +252,7 @@ class ScriptedRecall:
         self.widths: list[int] = []  # asked for, in order
         self.filters: list[Filter | None] = []  # likewise
         self.modes: list[RecallMode] = []  # likewise
+        self.tasks: list[str] = []  # likewise
 
     async def find(
         self,
@@ -269,6 +270,7 @@ class ScriptedRecall:
         self.widths.append(width)
         self.filters.append(where)
         self.modes.append(mode)
+        self.tasks.append(task)
         found = list(self._candidates())
         owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(

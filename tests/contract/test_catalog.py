@@ -12,13 +12,20 @@ import pytest
 from retrieval.catalog import Catalog, Collection
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionExists, CollectionNotFound, InstructionNotFound, InvalidRequest
+from retrieval.instruction_library import InstructionContent
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_instructions import SqlInstructions
 
 
 @pytest.fixture
 def catalog(database: SqlDatabase) -> Catalog:
     return SqlCatalog(database)
+
+
+@pytest.fixture
+def library(database: SqlDatabase) -> SqlInstructions:
+    return SqlInstructions(database)
 
 
 def collection(
@@ -58,11 +65,11 @@ def test_a_name_is_taken_once_in_a_tenant(catalog: Catalog) -> None:
     assert catalog.collection("default", "laws").tenant == "default"
 
 
-def test_what_is_not_there_is_not_found(catalog: Catalog) -> None:
+def test_what_is_not_there_is_not_found(catalog: Catalog, library: SqlInstructions) -> None:
     """Every call that names a collection says so, also right after its removal."""
     catalog.add_collection(collection("laws"))
     catalog.remove_collection("default", "laws")
-    catalog.publish_instruction("default", "newest first", "Prefer recent documents")
+    library.publish("default", "newest first", InstructionContent(text="Prefer recent documents"))
     for attempt in (
         lambda: catalog.collection("default", "laws"),
         lambda: catalog.remove_collection("default", "laws"),
@@ -75,49 +82,27 @@ def test_what_is_not_there_is_not_found(catalog: Catalog) -> None:
             attempt()
 
 
-def test_versions_of_an_instruction_count_up_and_never_change(catalog: Catalog) -> None:
-    """The same text again publishes nothing; an older text after a newer one is a new version."""
-    first = catalog.publish_instruction("default", "recency", "Prefer recent documents")
-    assert (first.version, catalog.publish_instruction("default", "recency", first.text)) == (1, first)
-    second = catalog.publish_instruction("default", "recency", "优先近三年的文献")
-    third = catalog.publish_instruction("default", "recency", first.text)
-    assert [second.version, third.version] == [2, 3]
-    assert catalog.instruction("default", "recency") == third
-    assert catalog.instruction("default", "recency", 1) == first
-    assert catalog.instruction("default", "recency", 2).text == "优先近三年的文献"
-    catalog.publish_instruction("default", "a", "x")
-    assert [(found.name, found.version) for found in catalog.instructions("default")] == [
-        ("a", 1), ("recency", 1), ("recency", 2), ("recency", 3)
-    ]  # fmt: skip
-
-
-def test_an_instruction_belongs_to_its_tenant(catalog: Catalog) -> None:
-    """Looked up by another tenant it is not there, and neither is a version that was never published."""
-    catalog.publish_instruction("default", "recency", "Prefer recent documents")
-    with pytest.raises(InstructionNotFound, match="recency"):
-        catalog.instruction("other", "recency")
-    with pytest.raises(InstructionNotFound, match="recency, version 2"):
-        catalog.instruction("default", "recency", 2)
-    assert catalog.publish_instruction("other", "recency", "Something else").version == 1
-
-
-def test_a_collection_names_an_instruction_that_exists(catalog: Catalog) -> None:
-    """It can be set, set back, and not be set to something unknown."""
+def test_a_collection_names_an_instruction_that_exists(catalog: Catalog, library: SqlInstructions) -> None:
+    """It can be set, set back, and not be set to something unknown; a version of it, and one that comes with winnow."""
     catalog.add_collection(collection("laws"))
     with pytest.raises(InstructionNotFound, match="recency"):
         catalog.change_collection("default", "laws", instruction="recency")
-    catalog.publish_instruction("default", "recency", "Prefer recent documents")
+    library.publish("default", "recency", InstructionContent(text="Prefer recent documents"))
     catalog.change_collection("default", "laws", instruction="recency")
     assert catalog.collection("default", "laws").instruction == "recency"
+    for reference in ("recency@1", "builtin/legal-statutes"):
+        assert catalog.change_collection("default", "laws", instruction=reference).instruction == reference
+    with pytest.raises(InstructionNotFound, match="recency, version 2"):
+        catalog.change_collection("default", "laws", instruction="recency@2")
     catalog.change_collection("default", "laws", instruction=None)
     assert catalog.collection("default", "laws").instruction is None
 
 
-def test_a_change_touches_what_it_names_and_nothing_else(catalog: Catalog) -> None:
+def test_a_change_touches_what_it_names_and_nothing_else(catalog: Catalog, library: SqlInstructions) -> None:
     """What is kept differs from what goes back to the default; a change that is refused changes nothing."""
     catalog.add_collection(collection("laws", reranker="large"))
     catalog.add_collection(collection("acts"))
-    catalog.publish_instruction("default", "recency", "Prefer recent documents")
+    library.publish("default", "recency", InstructionContent(text="Prefer recent documents"))
     changed = catalog.change_collection("default", "laws", instruction="recency")
     assert (changed.instruction, changed.reranker) == ("recency", "large")
     changed = catalog.change_collection("default", "laws", reranker="small")
@@ -146,11 +131,10 @@ def test_what_no_text_holds_is_refused(catalog: Catalog, impossible: str) -> Non
     for attempt in (
         lambda: catalog.add_collection(collection(impossible)),
         lambda: catalog.collection("default", impossible),
-        lambda: catalog.publish_instruction("default", "recency", impossible),
     ):
         with pytest.raises(InvalidRequest, match="NUL or half a character"):
             attempt()
-    assert (catalog.collections("default"), catalog.instructions("default")) == ([], [])
+    assert catalog.collections("default") == []
 
 
 def test_names_stand_in_the_order_of_their_code_points(catalog: Catalog) -> None:
@@ -171,31 +155,22 @@ def test_what_was_added_is_there_after_reopening(place: Path | str) -> None:
     second.close()
 
 
-def _publish_some(place: Path | str, worker: int) -> None:
+def _add_some(place: Path | str, worker: int) -> None:
     database = SqlDatabase.open(place)
     for turn in range(10):
-        SqlCatalog(database).publish_instruction("default", "shared", f"text {worker} {turn}")
+        SqlCatalog(database).add_collection(collection(f"worker-{worker}-{turn}"))
     database.close()
 
 
 def test_two_processes_create_and_write_at_once(place: Path | str) -> None:
-    """Neither fails, and no version is given twice."""
+    """Neither fails, and nothing is lost."""
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_publish_some, place, worker) for worker in range(2)]:
+        for done in [pool.submit(_add_some, place, worker) for worker in range(2)]:
             done.result()
     database = SqlDatabase.open(place)
-    versions = [instruction.version for instruction in SqlCatalog(database).instructions("default")]
+    found = len(SqlCatalog(database).collections("default"))
     database.close()
-    assert versions == list(range(1, 21))
-
-
-def test_threads_publish_consecutive_versions(catalog: Catalog) -> None:
-    """What a writer has read is still so when it writes."""
-    with ThreadPoolExecutor(8) as pool:
-        published = pool.map(lambda turn: catalog.publish_instruction("default", "recency", f"text {turn}"), range(40))
-        by_version = {each.version: each.text for each in published}
-    assert sorted(by_version) == list(range(1, 41))
-    assert {each.version: each.text for each in catalog.instructions("default")} == by_version
+    assert found == 20
 
 
 def test_many_threads_share_one_catalog(catalog: Catalog) -> None:

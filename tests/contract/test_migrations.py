@@ -18,8 +18,10 @@ from alembic.script import ScriptDirectory
 from retrieval.catalog import Collection
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InvalidRequest, StoreCorrupt, WriteFailed
+from retrieval.instruction_library import InstructionContent
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_instructions import SqlInstructions
 from retrieval.sql_migrations import NEWEST, REVISIONS, _config
 from retrieval.sql_schema import metadata
 
@@ -53,7 +55,7 @@ INSERT INTO tenants VALUES ('default');
 INSERT INTO collections VALUES
     ('default', 'laws', 'winnow-embed', 'abc', 384, 'qwen3-1', 256, '2026-02-03T04:05:06.000789+00:00', 'recency');
 INSERT INTO instructions VALUES
-    ('default', 'recency', 1, 'Prefer recent documents', '2026-02-03T04:05:06.000789+00:00');
+    ('default', 'recency', 1, 'Prefer {recent} documents', '2026-02-03T04:05:06.000789+00:00');
 """  # as the first winnow wrote it; never to be changed
 
 
@@ -134,7 +136,9 @@ def test_a_step_back_keeps_the_rows(place: Path | str) -> None:
     """All but what the earlier schema has no place for; foreign keys hold afterwards as before."""
     database = SqlDatabase.open(place)
     catalog = SqlCatalog(database)
-    published = catalog.publish_instruction("default", "recency", "Prefer recent documents")
+    library = SqlInstructions(database)
+    published = library.publish("default", "recency", InstructionContent(text="Prefer recent documents", literal=True))
+    library.write_draft("default", "recency", InstructionContent(text="Prefer old documents"))
     laws = Collection(
         tenant="default",
         name="laws",
@@ -149,7 +153,7 @@ def test_a_step_back_keeps_the_rows(place: Path | str) -> None:
     assert "reranker" not in columns(database)["collections"]
     database.upgrade()
     assert catalog.collections("default") == [replace(laws, reranker=None)]
-    assert catalog.instructions("default") == [published]
+    assert library.versions("default") == [published]
     with pytest.raises(WriteFailed, match=r"(?i)foreign key"), database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM tenants")
     database.close()
@@ -171,7 +175,9 @@ def test_a_catalog_from_before_alembic_is_upgraded_with_all_that_is_in_it(old: P
     assert (laws.embedder.name, laws.chunk_tokens, laws.instruction, laws.reranker) == (
         "winnow-embed", 256, "recency", RERANKER[version]
     )  # fmt: skip
-    assert catalog.instruction("default", "recency").text == "Prefer recent documents"
+    (recency,) = SqlInstructions(database).versions("default")
+    assert (recency.reference, recency.state, recency.published_at) == ("recency@1", "published", recency.created_at)
+    assert recency.content == InstructionContent(text="Prefer {recent} documents", literal=True)
     assert catalog.change_collection("default", "laws", reranker="other").reranker == "other"
     assert differences(database) == []
     database.close()

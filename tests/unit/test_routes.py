@@ -153,10 +153,14 @@ def test_where_nothing_can_be_taken_the_status_says_so(client: TestClient) -> No
         ({"query": "q", "collection": "docs", "filters": {}}, "the field 'filters' is not known here"),
         ({"query": "q", "collection": "docs", "top_k": 0}, "'top_k': Input should be greater than or equal to 1"),
         ({"query": "q", "collection": "../etc"}, "'collection': String should match pattern"),
+        (
+            {"query": "q", "collection": "docs", "instruction": {"name": "x" * 129}},
+            "'instruction.name': String should have at most 128 characters",
+        ),
         ({"query": "q", "collection": "docs", "instruction": {"nme": "x"}}, "the field 'instruction.name' is missing"),
         (
-            {"query": "q", "collection": "docs", "instruction": {"name": "x", "variables": {"today": "1"}}},
-            "'instruction': the instruction declares no variables; today cannot be set",
+            {"query": "q", "collection": "docs", "instruction": {"name": "x", "variables": {"today": [1]}}},
+            "'instruction.variables.today': a value is a string or an integer",
         ),
         ({"query": "q", "collection": "docs", "rerank": False, "min_relevance": 0.5}, "min_relevance needs rerank"),
         ({"query": "q", "collection": "docs", "chunks_per_document": 2}, "chunks_per_document needs group_by_document"),

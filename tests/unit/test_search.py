@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from api.built_in import built_in_instructions
+from api.instructions import Instructions, InstructionSource, NamedInstruction
 from api.rerankers import Rerankers
 from api.search import (
     REASONS,
@@ -19,8 +21,6 @@ from api.search import (
     Degraded,
     DegradeReason,
     FindsCandidates,
-    InstructionSource,
-    NamedInstruction,
     OnRerankFailure,
     Question,
     Search,
@@ -29,17 +29,22 @@ from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
 from retrieval.catalog import Collection
 from retrieval.deadline import Deadline
-from retrieval.embedder import EmbedderIdentity
+from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity
 from retrieval.errors import (
     CollectionNotFound,
     DeadlineExceeded,
+    InstructionConflict,
     InstructionNotFound,
+    InvalidRequest,
     RerankError,
     RerankUnavailable,
+    VariableRefused,
 )
+from retrieval.instruction_library import InstructionContent, Variable
 from retrieval.recall_mode import RecallMode
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_instructions import SqlInstructions
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 
 NEVER = Deadline.never()
@@ -72,11 +77,19 @@ def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
     database.close()
 
 
+TOPIC = Variable(name="topic", default="herons")
+
+
+def instructions_of(catalog: SqlCatalog) -> Instructions:
+    return Instructions(SqlInstructions(catalog._database), built_in=built_in_instructions())
+
+
 def search_over(catalog: SqlCatalog, recall: FindsCandidates, *rerankers: Reranker) -> Search:
     """The first of them is the default."""
     default, *also = rerankers
     return Search(
         catalog=catalog,
+        instructions=instructions_of(catalog),
         collections=OneCollection(recall),
         rerankers=Rerankers(default=default, also=tuple(also)),
         candidates_default=4,
@@ -159,27 +172,114 @@ async def test_recall_is_asked_for_as_much_as_is_needed(
     assert recall.widths == [width]
 
 
-async def test_instructions_come_from_request_then_collection_then_default(catalog: SqlCatalog) -> None:
+async def test_instructions_come_from_request_then_collection_then_tenant_then_default(catalog: SqlCatalog) -> None:
     """The nearest wins, and the answer names which it was, down to the version."""
     reranker = PrefersWord("a")
     search = search_over(catalog, ScriptedRecall("a"), reranker)
-    said = []
-    catalog.publish_instruction("default", "house", "first")
-    catalog.publish_instruction("default", "house", "second")
+    instructions = instructions_of(catalog)
+    for text in ("first", "second"):
+        instructions.publish("default", "house", InstructionContent(text=text))
+    instructions.publish("default", "everywhere", InstructionContent(text="{topic}", variables=(TOPIC,)))
+    said = [(await search.answer(question(), NEVER)).instruction]
+    instructions.set_default("default", "everywhere")
     said.append((await search.answer(question(), NEVER)).instruction)
     catalog.change_collection("default", "docs", instruction="house")
     said.append((await search.answer(question(), NEVER)).instruction)
-    said.append(
-        (await search.answer(question(instruction=NamedInstruction(name="house", version=1)), NEVER)).instruction
-    )
-    said.append((await search.answer(question(instruction="mine"), NEVER)).instruction)
-    assert reranker.instructions == [DEFAULT_INSTRUCTION, "second", "first", "mine"]
-    assert [(each.source, each.name, each.version) for each in said] == [
-        (InstructionSource.BUILT_IN, "default", 1),
-        (InstructionSource.COLLECTION, "house", 2),
-        (InstructionSource.REQUEST, "house", 1),
-        (InstructionSource.REQUEST, None, None),
+    mine = [
+        NamedInstruction(name="house", version=1),
+        NamedInstruction(name="everywhere", variables={"topic": "wool"}),
+        "mine {topic}",
     ]
+    said += [(await search.answer(question(instruction=each), NEVER)).instruction for each in mine]
+    assert reranker.instructions == [DEFAULT_INSTRUCTION, "herons", "second", "first", "wool", "mine {topic}"]
+    assert [each.text for each in said] == reranker.instructions
+    assert [(each.source, each.name, each.version, each.state) for each in said] == [
+        (InstructionSource.BUILT_IN, "default", 1, "published"),
+        (InstructionSource.TENANT, "everywhere", 1, "published"),
+        (InstructionSource.COLLECTION, "house", 2, "published"),
+        (InstructionSource.REQUEST, "house", 1, "published"),
+        (InstructionSource.REQUEST, "everywhere", 1, "published"),
+        (InstructionSource.REQUEST, None, None, None),
+    ]
+
+
+async def test_a_query_is_embedded_under_the_instructions_task(catalog: SqlCatalog) -> None:
+    """With the same values; under the default task where there is none, also without a judge."""
+    recall = ScriptedRecall("a")
+    search = search_over(catalog, recall, PrefersWord("a"))
+    content = InstructionContent(text="x", embedding_task="on {topic}", variables=(TOPIC,))
+    instructions_of(catalog).publish("default", "house", content)
+    for mine in (None, "text", NamedInstruction(name="house", variables={"topic": "wool"})):
+        await search.answer(question(instruction=mine), NEVER)
+    await search.answer(question(instruction=NamedInstruction(name="house"), rerank=False), NEVER)
+    assert recall.tasks == [DEFAULT_TASK, DEFAULT_TASK, "on wool", "on herons"]
+
+
+async def test_an_instruction_is_used_where_it_is_meant_for(catalog: SqlCatalog) -> None:
+    """A default that is meant for other collections is passed over, a request that names it is refused."""
+    search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
+    instructions = instructions_of(catalog)
+    instructions.publish("default", "laws", InstructionContent(text="x", collections=("laws", "acts")))
+    instructions.set_default("default", "laws")
+    assert (await search.answer(question(), NEVER)).instruction.source is InstructionSource.BUILT_IN
+    with pytest.raises(InvalidRequest, match="laws@1 is meant for laws, acts only"):
+        await search.answer(question(instruction=NamedInstruction(name="laws")), NEVER)
+    with pytest.raises(InvalidRequest, match="meant for"):
+        instructions.check_default("default", "laws", collection="docs")
+
+
+async def test_a_retired_version_is_used_and_said_to_be_and_a_draft_is_not_used(catalog: SqlCatalog) -> None:
+    """By whoever names it."""
+    search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
+    instructions = instructions_of(catalog)
+    instructions.publish("default", "house", InstructionContent(text="first"))
+    instructions.retire("default", "house", 1)
+    instructions.write_draft("default", "house", InstructionContent(text="second"))
+    answer = await search.answer(question(instruction=NamedInstruction(name="house", version=1)), NEVER)
+    assert (answer.instruction.text, answer.instruction.state) == ("first", "retired")
+    with pytest.raises(InstructionNotFound, match="house"):
+        await search.answer(question(instruction=NamedInstruction(name="house")), NEVER)
+    with pytest.raises(InstructionConflict, match="house@2 is a draft"):
+        await search.answer(question(instruction=NamedInstruction(name="house", version=2)), NEVER)
+
+
+async def test_what_comes_with_winnow_is_there_for_every_tenant(catalog: SqlCatalog) -> None:
+    """As a default, or by name with values; nobody can write there."""
+    reranker = PrefersWord("a")
+    search = search_over(catalog, ScriptedRecall("a"), reranker)
+    instructions = instructions_of(catalog)
+    instructions.set_default("default", "builtin/legal-statutes")
+    named = NamedInstruction(name="builtin/support-language-first", variables={"language": "Chinese"})
+    applied = [(await search.answer(question(instruction=mine), NEVER)).instruction for mine in (None, named)]
+    assert [(each.name, each.source) for each in applied] == [
+        ("builtin/legal-statutes", InstructionSource.TENANT),
+        ("builtin/support-language-first", InstructionSource.REQUEST),
+    ]
+    assert "the civil code" in reranker.instructions[0]
+    assert "written in Chinese" in reranker.instructions[1]
+    for attempt in (
+        lambda: instructions.publish("default", "builtin/x", InstructionContent(text="x")),
+        lambda: instructions.write_draft("default", "builtin/legal-statutes", InstructionContent(text="x")),
+        lambda: instructions.retire("default", "builtin/legal-statutes", 1),
+        lambda: instructions.delete_draft("default", "builtin/legal-statutes", 1),
+    ):
+        with pytest.raises(InstructionConflict, match="read-only"):
+            attempt()
+
+
+@pytest.mark.parametrize("name", ["default", "try", "Builtin", "a b", "../x", "x" * 64, ""])
+def test_reserved_and_impossible_names_are_refused(catalog: SqlCatalog, name: str) -> None:
+    with pytest.raises(InvalidRequest, match="name"):
+        instructions_of(catalog).publish("default", name, InstructionContent(text="x"))
+
+
+def test_a_default_needs_no_values(catalog: SqlCatalog) -> None:
+    """Nobody could give any."""
+    instructions = instructions_of(catalog)
+    content = InstructionContent(text="{topic}", variables=(replace(TOPIC, default=None),))
+    instructions.publish("default", "needs", content)
+    with pytest.raises(VariableRefused, match="topic is missing, and has no default; a default is used without values"):
+        instructions.set_default("default", "needs")
 
 
 async def test_the_reranker_that_the_collection_has_chosen_judges(catalog: SqlCatalog) -> None:
@@ -314,6 +414,7 @@ async def test_recall_goes_the_way_that_the_search_names_and_says_which(
     recall = ScriptedRecall("a")
     search = Search(
         catalog=catalog,
+        instructions=instructions_of(catalog),
         collections=OneCollection(recall),
         rerankers=Rerankers(default=RecallOrder()),
         candidates_default=4,

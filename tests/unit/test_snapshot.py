@@ -26,6 +26,7 @@ from retrieval.errors import (
     SnapshotNotFound,
     StoreCorrupt,
 )
+from retrieval.instruction_library import InstructionContent, Variable
 from retrieval.snapshot_place import FolderPlace, S3Access
 from retrieval.store import Store
 from retrieval.writer_lock import writing
@@ -148,14 +149,14 @@ def test_another_embedder_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_instruction_goes_with_its_collection(tmp_path: Path) -> None:
     """Its text is published where there is none of its name; where there is, that one stays, and it is told."""
     disk = made(tmp_path / "data")
-    disk.catalog.publish_instruction(DEFAULT_TENANT, "house", "first")
-    disk.catalog.publish_instruction(DEFAULT_TENANT, "house", "newest")
+    disk.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text="first"))
+    disk.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text="newest"))
     disk.catalog.change_collection(DEFAULT_TENANT, "docs", instruction="house", reranker="large")
     take(disk, tmp_path / "place")
     for existing, text, is_other in ((None, "newest", False), ("newest", "newest", False), ("mine", "mine", True)):
         other = Disk.open(tmp_path / f"other-{existing}")
         if existing:
-            other.catalog.publish_instruction(DEFAULT_TENANT, "house", existing)
+            other.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text=existing))
         done = restore(
             other,
             DEFAULT_TENANT,
@@ -166,9 +167,35 @@ def test_an_instruction_goes_with_its_collection(tmp_path: Path) -> None:
             watcher=Watched(),
         )
         assert done.other_instruction is is_other
-        assert [each.text for each in other.catalog.instructions(DEFAULT_TENANT)] == [text]
+        assert [each.text for each in other.instructions.versions(DEFAULT_TENANT)] == [text]
         restored = other.catalog.collection(DEFAULT_TENANT, "docs")
         assert (restored.instruction, restored.reranker, restored.chunk_tokens) == ("house", "large", 77)
+
+
+@pytest.mark.parametrize("named", ["house", "house@2"])
+def test_all_that_an_instruction_says_goes_with_it(tmp_path: Path, named: str) -> None:
+    """Variables too; and where the collection named a version it names the one that says the same."""
+    disk, other = made(tmp_path / "data"), Disk.open(tmp_path / "other")
+    content = InstructionContent(text="{topic}: {{a}}", note="n", variables=(Variable(name="topic", default="x"),))
+    for each in (InstructionContent(text="first"), content):
+        disk.instructions.publish(DEFAULT_TENANT, "house", each)
+    disk.change(DEFAULT_TENANT, "docs", instruction=named)
+    take(disk, tmp_path / "place")
+    for name in ("docs", "again"):
+        bring(other, tmp_path / "place", name)
+        expected = "house" if named == "house" else "house@1"
+        assert other.catalog.collection(DEFAULT_TENANT, name).instruction == expected
+    assert [each.content for each in other.instructions.versions(DEFAULT_TENANT)] == [content]
+
+
+def test_an_instruction_that_comes_with_winnow_is_named_only(tmp_path: Path) -> None:
+    """It is there already."""
+    disk, other = made(tmp_path / "data"), Disk.open(tmp_path / "other")
+    disk.change(DEFAULT_TENANT, "docs", instruction="builtin/legal-statutes")
+    take(disk, tmp_path / "place")
+    bring(other, tmp_path / "place")
+    assert other.catalog.collection(DEFAULT_TENANT, "docs").instruction == "builtin/legal-statutes"
+    assert other.instructions.versions(DEFAULT_TENANT) == []
 
 
 def test_a_snapshot_is_never_put_where_something_lies(tmp_path: Path) -> None:

@@ -1,0 +1,268 @@
+"""`winnow instructions`: write the library, and choose from it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from api.flags import Config, Data, Json, switch
+from api.settings import load
+from api.terminal import Column, Terminal, flat, snippet
+from retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from api.instructions import Instructions
+    from retrieval.instruction_library import InstructionContent, InstructionVersion
+
+TEXT_CHARACTERS: Final = 100  # characters of a text in a list
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")]
+VersionArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="Which instruction, and version.")]
+TextArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[TEXT]", help="What counts as relevant, in a sentence or a few. English works best."),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("--file", metavar="FILE", help="Instead of TEXT: all that it says, as YAML; - is standard input."),
+]
+EmbeddingTask = Annotated[
+    str | None, typer.Option("--embedding-task", metavar="TEXT", help="What queries are embedded under, in a line.")
+]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="A note for those who read the library.")]
+
+instructions = typer.Typer(
+    help="The instruction library: write, publish, compare and try what the reranker is told.", no_args_is_help=True
+)
+
+
+@instructions.command("list")
+def list_instructions(
+    *,
+    built_in: Annotated[bool, switch("--built-in", said="Those that come with winnow instead.")] = False,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List all versions of all instructions, in every state.
+
+    With --json those that come with winnow and the default are in it, too.
+    """
+    terminal = Terminal(json=json)
+    from api.answers_instructions import instructions_said
+    from retrieval.catalog import DEFAULT_TENANT
+
+    library = library_of(data, config)
+    own, default = library.versions(DEFAULT_TENANT), library.default(DEFAULT_TENANT)
+    if json:
+        terminal.answer(instructions_said(own, library.built_in, default))
+        return
+    terminal.table(
+        [
+            Column(name="name", style="bold"),
+            Column(name="version", right=True),
+            Column(name="state"),
+            Column(name="text"),
+        ],
+        [
+            (
+                each.name,
+                str(each.version),
+                each.state.value,
+                snippet(each.text, characters=TEXT_CHARACTERS) if terminal.is_rich else each.text,
+            )
+            for each in (library.built_in if built_in else own)
+        ],
+    )
+    if default is not None:
+        terminal.say(f"The default is {default}.")
+    if not own and not built_in:
+        terminal.say("There are none of your own yet. --built-in lists those that come with winnow.")
+
+
+@instructions.command("show")
+def show_instruction(
+    name: VersionArgument,
+    *,
+    yaml: Annotated[bool, switch("--yaml", said="Print it as YAML, as --file reads it.")] = False,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show one version: this one, or the newest that is published."""
+    terminal = Terminal(json=json)
+    from api.answers_instructions import instruction_said
+    from api.instruction_file import written_content
+    from retrieval.catalog import DEFAULT_TENANT
+    from retrieval.instruction_library import Reference
+
+    found = library_of(data, config).version(DEFAULT_TENANT, Reference.of(name))
+    if json:
+        terminal.answer(instruction_said(found))
+    elif yaml:
+        sys.stdout.write(written_content(found.content))
+    else:
+        said = instruction_said(found)
+        variables = said.pop("variables")
+        rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value]
+        rows += [(f"variable {each.pop('name')}", _described(each)) for each in variables]
+        terminal.table([Column(name="field", style="dim"), Column(name="value")], rows)
+
+
+@instructions.command("draft")
+def draft_instruction(
+    name: NameArgument,
+    text: TextArgument = None,
+    *,
+    file: File = None,
+    embedding_task: EmbeddingTask = None,
+    note: Note = "",
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Write the draft of an instruction, or replace what it says. No search uses it until it is published."""
+    from retrieval.catalog import DEFAULT_TENANT
+
+    content = _content(text, file, embedding_task, note)
+    _say(Terminal(json=json), library_of(data, config, make=True).write_draft(DEFAULT_TENANT, name, content))
+
+
+@instructions.command("publish")
+def publish_instruction(
+    name: VersionArgument,
+    text: TextArgument = None,
+    *,
+    file: File = None,
+    embedding_task: EmbeddingTask = None,
+    note: Note = "",
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Publish the draft of an instruction; with TEXT or --file, that at once as its next version.
+
+    Published versions never change.
+    """
+    from retrieval.catalog import DEFAULT_TENANT
+    from retrieval.instruction_library import Reference
+
+    library = library_of(data, config, make=True)
+    if text is None and file is None:
+        reference = Reference.of(name)
+        published = library.publish_draft(DEFAULT_TENANT, reference.name, reference.version)
+    else:
+        published = library.publish(DEFAULT_TENANT, name, _content(text, file, embedding_task, note))
+    _say(Terminal(json=json), published)
+
+
+@instructions.command("retire")
+def retire_instruction(
+    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")],
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Retire a version: the name means the published one before it from now on. Who names its number still gets it."""
+    from retrieval.catalog import DEFAULT_TENANT
+    from retrieval.instruction_library import Reference
+
+    reference = Reference.of(version)
+    if reference.version is None:
+        raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
+    _say(Terminal(json=json), library_of(data, config).retire(DEFAULT_TENANT, reference.name, reference.version))
+
+
+@instructions.command("delete")
+def delete_instruction(name: VersionArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Delete the draft of an instruction. What is published stays."""
+    terminal = Terminal(json=json)
+    from retrieval.catalog import DEFAULT_TENANT
+    from retrieval.instruction_library import Reference
+
+    reference = Reference.of(name)
+    library_of(data, config).delete_draft(DEFAULT_TENANT, reference.name, reference.version)
+    if json:
+        terminal.answer({"deleted": name})
+    else:
+        terminal.say(f"The draft of {reference.name} is deleted.")
+
+
+@instructions.command("default")
+def default_instruction(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME[@VERSION]]", help="The new default; without it, the present one is shown."),
+    ] = None,
+    *,
+    clear: Annotated[bool, switch("--clear", said="The model card's again.")] = False,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show or choose the instruction of searches that name none, in collections that have chosen none."""
+    terminal = Terminal(json=json)
+    from retrieval.catalog import DEFAULT_TENANT
+
+    library = library_of(data, config)
+    if clear and name is not None:
+        raise InvalidRequest("--clear goes without a name")
+    if clear or name is not None:
+        library.set_default(DEFAULT_TENANT, name)
+    default = library.default(DEFAULT_TENANT)
+    if json:
+        terminal.answer({"instruction": default})
+    else:
+        terminal.say(f"The default is {default or 'the model card’s'}.")
+
+
+def library_of(data: Path | None, config: Path | None, *, make: bool = False) -> Instructions:
+    """Of the data folder, which is made only where something is to be written to it."""
+    from api.disk import Disk
+
+    settings = load({"data": data}, config=config)
+    opened = Disk.open if make else Disk.existing
+    return opened(settings.data, settings.catalog_url).instructions
+
+
+def bytes_of(file: Path) -> bytes:
+    """`-` is standard input. Raises `InvalidRequest`."""
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{file}: {error.strerror}") from error
+
+
+def _content(text: str | None, file: Path | None, task: str | None, note: str) -> InstructionContent:
+    from api.instruction_file import read_content
+    from api.instruction_wire import ContentBody
+    from api.wire import parsed
+
+    if (text is None) == (file is None):
+        raise InvalidRequest("give either TEXT or --file")
+    if file is not None:
+        if task is not None or note:
+            raise InvalidRequest("with --file the embedding task and the note stand in the file")
+        return read_content(bytes_of(file))
+    return parsed(ContentBody, {"text": text, "embedding_task": task, "note": note}).content
+
+
+def _say(terminal: Terminal, version: InstructionVersion) -> None:
+    from api.answers_instructions import instruction_said
+
+    if terminal.is_json:
+        terminal.answer(instruction_said(version))
+    else:
+        terminal.say(f"{version.reference} is {version.state}.")
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _described(variable: dict[str, object]) -> str:
+    return flat("; ".join(f"{field.replace('_', ' ')}: {_words(value)}" for field, value in variable.items()))

@@ -1,0 +1,359 @@
+"""`winnow instructions preview, try, diff, export, import`: look at what the library says, and carry it elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from api.cli_instructions import bytes_of, instructions, library_of
+from api.flags import (
+    Candidates,
+    CollectionName,
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    Json,
+    RecallBy,
+    RerankAlso,
+    RerankModel,
+    RerankUrl,
+    TimeoutMs,
+    switch,
+)
+from api.settings import load
+from api.terminal import Column, Terminal, counted, flat, number, plain, snippet
+from retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from api.instruction_preview import Preview
+    from api.trial import Trial, TrialPlace
+
+__all__ = ["instructions"]  # the group, with these commands in it
+
+TITLE_CHARACTERS: Final = 120  # characters; the terminal cuts them to its own width
+COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower one says nothing
+
+VariableOption = Annotated[
+    list[str] | None,
+    typer.Option("--variable", metavar="NAME=VALUE", help="Value of a variable; may be given several times."),
+]
+
+
+@instructions.command("diff")
+def diff_instruction(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")],
+    before: Annotated[int, typer.Argument(metavar="VERSION", help="One version.")],
+    after: Annotated[int, typer.Argument(metavar="VERSION", help="The other.")],
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what differs between two versions, line by line."""
+    terminal = Terminal(json=json)
+    from api.answers_instructions import diff_said
+    from api.instruction_diff import unified
+    from retrieval.catalog import DEFAULT_TENANT
+    from retrieval.instruction_library import Reference
+
+    library = library_of(data, config)
+    was, now = (library.version(DEFAULT_TENANT, Reference(name=name, version=each)) for each in (before, after))
+    if json:
+        terminal.answer(diff_said(was, now))
+        return
+    lines = unified(was, now).splitlines()
+    if not lines:
+        terminal.say("Both say the same.")
+    elif terminal.is_rich:
+        from rich.text import Text
+
+        for line in lines:
+            terminal.draw(Text(plain(line), style=_LINE_STYLES.get(line[0], "")))
+    else:
+        terminal.lines(*map(plain, lines))
+
+
+_LINE_STYLES: Final = {"+": "green", "-": "red", "@": "dim"}
+
+
+@instructions.command("export")
+def export_instructions(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all of your own unless given.")
+    ] = None,
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Write instructions as YAML to standard output: all versions, with numbers, states and dates.
+
+    With --json the YAML stands in a JSON object.
+    """
+    terminal = Terminal(json=json)
+    from api.instruction_file import exported
+    from retrieval.catalog import DEFAULT_TENANT
+
+    library = library_of(data, config)
+    wanted: list[str | None] = list(dict.fromkeys(names)) if names else [None]
+    versions = [each for name in wanted for each in library.versions(DEFAULT_TENANT, name)]
+    if json:
+        terminal.answer({"yaml": exported(versions), "versions": len(versions)})
+    else:
+        sys.stdout.write(exported(versions))
+
+
+@instructions.command("import")
+def import_instructions(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML that an export wrote; - is standard input.")],
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Read instructions from YAML: all of the file, or nothing. What is there already, word for word, is skipped."""
+    terminal = Terminal(json=json)
+    from api.answers_instructions import imported_said
+    from api.instruction_file import imported
+    from retrieval.catalog import DEFAULT_TENANT
+
+    versions = imported(bytes_of(file), tenant=DEFAULT_TENANT)
+    added = library_of(data, config, make=True).bring_in(versions)
+    if json:
+        terminal.answer(imported_said(added, of=len(versions)))
+    else:
+        terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} there already.")
+
+
+@instructions.command("preview")
+def preview_instruction(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="Which instruction; drafts too.")
+    ] = None,
+    *,
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Instead of NAME: a text.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Instead of NAME: what a version would say, as YAML.")
+    ] = None,
+    variable: VariableOption = None,
+    query: Annotated[str | None, typer.Option("--query", metavar="TEXT", help="The query of the prompt.")] = None,
+    document: Annotated[
+        str | None, typer.Option("--document", metavar="TEXT", help="The document of the prompt.")
+    ] = None,
+    ids: Annotated[bool, switch("--ids", said="Every token's id, too.")] = False,
+    data: Data = None,
+    json: Json = False,
+    rerank_model: RerankModel = None,
+    config: Config = None,
+) -> None:
+    """Show the very prompt that an instruction makes: its text, its tokens. Nothing is judged and nothing written."""
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "rerank_model": rerank_model}, config=config)
+    from api.answers_instructions import preview_said
+    from api.instruction_file import read_content
+    from api.instruction_preview import content_to_preview, previewed, to_preview
+    from api.instruction_wire import SAMPLE_DOCUMENT, SAMPLE_QUERY
+    from api.typed_values import named_instruction, typed_values
+    from rerank.instruction_template import checked_content
+    from retrieval.catalog import DEFAULT_TENANT
+
+    if [name, text, file].count(None) != 2:
+        raise InvalidRequest("give one of NAME, --text and --file")
+    if file is not None:
+        content = checked_content(read_content(bytes_of(file)))
+        instruction = content_to_preview(content, typed_values(content, variable or []))
+    else:
+        library = library_of(data, config, make=text is not None)
+        wanted = text if name is None else named_instruction(library, DEFAULT_TENANT, name, variable or [])
+        assert wanted is not None, "one of three was given. This is a bug."
+        instruction = to_preview(library, DEFAULT_TENANT, wanted)
+    preview = previewed(
+        settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
+    )
+    if json:
+        terminal.answer(preview_said(preview, ids=ids))
+    else:
+        _show_preview(terminal, preview, ids=ids)
+
+
+@instructions.command("try")
+def try_instructions(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]...",
+            help="Which, drafts too; `default` is what is used now. The others are compared with the first.",
+        ),
+    ] = None,
+    *,
+    versions: Annotated[
+        list[str] | None,
+        typer.Option("--versions", metavar="NAME[@VERSION]...", help="The same; these come before those without it."),
+    ] = None,
+    variable: VariableOption = None,
+    collection: CollectionName,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Places shown.")] = 10,
+    candidates: Candidates = None,
+    recall: RecallBy = None,
+    timeout_ms: TimeoutMs = None,
+    data: Data = None,
+    json: Json = False,
+    embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    rerank_url: RerankUrl = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Rank the candidates of one query under several instructions, side by side. Nothing is kept of it.
+
+    Candidates are recalled once, under the embedding task of the first. With --json the output is the body of POST
+    /v1/instructions/try.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "candidates": candidates,
+            "recall": recall,
+            "timeout_ms": timeout_ms,
+            "embed_model": embed_model,
+            "embed_url": embed_url,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
+            "rerank_url": rerank_url,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from api.answers_instructions import trial_said
+    from api.assemble import assemble, closing
+    from api.disk import Disk
+    from api.instruction_wire import TrialBody
+    from api.rerankers import settings_for
+    from api.typed_values import named_instructions
+    from api.wire import deadline_of, parsed
+    from retrieval.catalog import DEFAULT_TENANT
+
+    said = [*(versions or []), *(names or [])]
+    body = parsed(
+        TrialBody,
+        {
+            "query": query,
+            "collection": collection,
+            "versions": said,
+            "top_k": top_k,
+            "candidates": candidates,
+            "recall": recall,
+        },
+    )
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    chosen = disk.catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
+    wanted = named_instructions(disk.instructions, DEFAULT_TENANT, said, variable or [])
+    for each in filter(None, wanted):
+        disk.instructions.tried(DEFAULT_TENANT, each)
+    parts = assemble(settings_for(settings, chosen))
+    question = replace(body.question(DEFAULT_TENANT), wanted=tuple(wanted))
+    running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))
+    trial = asyncio.run(closing(running, *parts.pools))
+    if json:
+        terminal.answer(trial_said(trial))
+    elif terminal.is_rich:
+        _draw_trial(terminal, trial)
+    else:
+        _print_trial(terminal, trial)
+
+
+def _show_preview(terminal: Terminal, preview: Preview, *, ids: bool) -> None:
+    terminal.lines(*(plain(line) for line in preview.text.split("\n")))
+    if ids:
+        terminal.lines("", " ".join(map(str, preview.ids)))
+    parts = (
+        ("prefix", preview.prefix_tokens),
+        ("instruction and query", preview.question_tokens),
+        ("document", preview.document_tokens),
+        ("suffix", preview.suffix_tokens),
+    )
+    said = ", ".join(f"{count} {part}" for part, count in parts)
+    terminal.say(f"{len(preview.ids)} tokens of at most {preview.tokens_max} for {preview.model}: {said}")
+    terminal.say(f"{preview.control_tokens} control tokens, all of them the scaffold's")
+    terminal.say(f"The query is embedded as: {flat(preview.embedding_prompt)}")
+    if preview.is_cut:
+        terminal.warn("The prompt holds only the beginning of the document.")
+
+
+def _draw_trial(terminal: Terminal, trial: Trial) -> None:
+    """For a person: a line for each place, a column for each instruction, and how far each document has moved."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", justify="right", style="dim", width=3)
+    width = max(COLUMN_CHARACTERS_MIN, (terminal.out.width - 5) // len(trial.columns) - 2)  # 3 and the space after it
+    for column in trial.columns:
+        state = column.instruction.state
+        odd = f" ({state})" if state is not None and state.value != "published" else ""
+        table.add_column(Text(f"{column.instruction.said}{odd}"), width=width, no_wrap=True, overflow="ellipsis")
+    for place in range(max(len(each.places) for each in trial.columns)):
+        table.add_row(
+            str(place + 1),
+            *(_cell(column.places[place], is_first=column is trial.columns[0]) for column in trial.columns),
+        )
+    terminal.draw(table if trial.recalled.candidates else "Nothing was found.")
+    judged = trial.columns[0].ranking
+    terminal.say(
+        f"{len(trial.recalled.candidates)} candidates judged by {judged.judged_by} · score is {judged.ranked_by} · "
+        f"▲▼ places against {trial.columns[0].instruction.said}"
+    )
+
+
+def _cell(place: TrialPlace, *, is_first: bool) -> Text:
+    from rich.text import Text
+
+    ranked, chunk = place.ranked, place.ranked.candidate.chunk
+    score = (f"{number(ranked.score)} ", "dim")
+    name = snippet(chunk.title or chunk.text, characters=TITLE_CHARACTERS)
+    which = (f" {chunk.ordinal}" if chunk.ordinal else "", "dim")  # of the document's chunks; the first goes without
+    if is_first:
+        return Text.assemble(score, name, which)
+    mark, style = ("▲", "green") if place.moved > 0 else ("▼", "red") if place.moved < 0 else ("=", "dim")
+    return Text.assemble(score, (f"{mark}{abs(place.moved) or '':<3}", style), name, which)
+
+
+def _print_trial(terminal: Terminal, trial: Trial) -> None:
+    """For a program: a line for each place of each instruction."""
+    terminal.table(
+        [Column(name=each) for each in ("instruction", "rank", "moved", "score", "document_id", "ordinal", "title")],
+        [
+            (
+                column.instruction.said,
+                str(place.ranked.rank),
+                str(place.moved),
+                number(place.ranked.score, digits=6),
+                place.ranked.candidate.chunk.document_id,
+                str(place.ranked.candidate.chunk.ordinal),
+                place.ranked.candidate.chunk.title,
+            )
+            for column in trial.columns
+            for place in column.places
+        ],
+    )

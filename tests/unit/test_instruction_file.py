@@ -1,0 +1,192 @@
+"""Instructions in YAML come back as they went out, and nothing else is read."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from api.built_in import EVERYBODY, built_in_instructions
+from api.instruction_diff import changes, unified
+from api.instruction_file import exported, imported, read_content, written_content
+from api.strict_yaml import read_yaml, written_yaml
+from rerank.instruction_template import checked_content, rendered
+from retrieval.errors import CallerError, InvalidRequest, LimitExceeded
+from retrieval.instruction_library import (
+    BUILT_IN_PREFIX,
+    InstructionContent,
+    InstructionVersion,
+    State,
+    Variable,
+    VariableType,
+)
+from retrieval.limits import LIBRARY_BYTES_MAX
+
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+DATE = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
+WORDS = st.text(
+    st.sampled_from("ab \n:#-'\"{}[]|>&*!%@`,?~\\退é\u200f\U0001f600\u0085")
+    | st.characters(exclude_categories=["Cs", "Cc"]),
+    max_size=30,
+)
+ODD = st.sampled_from(
+    ["no", "yes", "null", "~", "1", "1.5", "0x1f", "2026-01-01", "true", "", " ", "- a", "a: b", "\n", "a\n\nb\n",
+     "  a\nb", "a \nb", "#", "<<", "=", "!!python/object:os.system", "&a", "*a", "---", "...", "\ufeff", "\t",
+     "a\tb\nc", "\r\n"]
+)  # fmt: skip
+
+
+@UNHURRIED
+@given(
+    st.recursive(
+        WORDS | ODD | st.integers(-(10**17), 10**17) | st.booleans(), lambda inner: st.lists(inner, max_size=3)
+    ),
+    ODD | WORDS,
+)
+def test_whatever_is_written_is_read(value: Any, key: str) -> None:
+    """Texts stay texts, whatever they look like; and other readers of YAML read the same."""
+    written = written_yaml({key: value})
+    assert read_yaml(written.encode(), bytes_max=LIBRARY_BYTES_MAX) == {key: value}
+    assert yaml.safe_load(written) == {key: value}
+
+
+VARIABLES = st.builds(
+    Variable,
+    name=st.just("topic"),
+    default=st.none() | ODD.filter(lambda word: word.isprintable() and word.strip()),
+    allowed=st.just(()),
+    max_length=st.integers(100, 256),
+    description=WORDS,
+) | st.just(Variable(name="topic", type=VariableType.INTEGER, default=7, allowed=(7, -1)))  # fmt: skip
+
+
+@UNHURRIED
+@given(st.lists(st.tuples(WORDS | ODD, VARIABLES, WORDS, ODD, st.sampled_from(State)), min_size=1, max_size=4))
+def test_what_was_exported_is_imported_to_the_letter(said: list[tuple[Any, ...]]) -> None:
+    """Content, numbers, states and dates; and exported again it is the same file."""
+    versions = []
+    for number, (words, variable, note, author, state) in enumerate(said, start=1):
+        content = InstructionContent(
+            text=words.replace("{", "{{").replace("}", "}}") + "{topic}",
+            variables=(variable,),
+            note=note,
+            author=author,
+            collections=("no", "docs"),
+        )
+        try:
+            checked_content(content)
+        except CallerError:
+            continue
+        later = DATE + timedelta(microseconds=number)
+        versions.append(
+            InstructionVersion(
+                tenant="t",
+                name="on" if number < 3 else "1",
+                version=number,
+                state=state,
+                content=content,
+                created_at=DATE,
+                published_at=None if state is State.DRAFT else later,
+                retired_at=later if state is State.RETIRED else None,
+            )
+        )
+    file = exported(versions)
+    assert imported(file.encode(), tenant="t") == versions
+    assert exported(imported(file.encode(), tenant="t")) == file
+    for each in versions:
+        assert read_content(written_content(each.content).encode()) == each.content
+
+
+HEAD = "winnow_instructions: 1\ninstructions:\n- name: a\n  versions:\n  - version: 1\n    text: x\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("a: !!python/object/apply:os.system [id]", "line 1: tags are not read"),
+        (HEAD + "    note: !!str x", "line 7: tags are not read"),
+        ("a: &x [1]\nb: *x", "line 1: anchors are not read"),
+        ("a: *x", "aliases are not read"),
+        (HEAD + "    text: y", "line 7: the key 'text' stands twice"),
+        (HEAD + "---\na: 1", "line 7: more than one document"),
+        ("? [a]\n: 1", "line 1: a key is a text"),
+        ("1: 2", "line 1: a key is a text"),
+        ("a: [1, 2", "not YAML, line"),
+        ("a: \x00", "a character that YAML does not allow"),
+        ("[" * 100_000, "line 1: too deep"),
+        ("- " * 10_000, "line 1: too deep"),
+        ("", "Input should be"),
+        ("[]", "Input should be"),
+        (HEAD.replace(": 1\n", ": 2\n", 1), "'winnow_instructions': Input should be 1"),
+        (HEAD.replace("winnow_instructions: 1\n", ""), "the field 'winnow_instructions' is missing"),
+        (HEAD + "    txt: y", "the field 'instructions.0.versions.0.txt' is not known here"),
+        (HEAD + "    note: 5", "'instructions.0.versions.0.note': Input should be a valid string"),
+        (HEAD + "    note: true", "'instructions.0.versions.0.note': Input should be a valid string"),
+        (HEAD + "    state: gone", "'instructions.0.versions.0.state'"),
+        (HEAD + "    created_at: yesterday", "'yesterday' is no date"),
+        (HEAD + "  - version: 1\n    text: y", "a@1 stands twice"),
+        (HEAD.replace("version: 1", "version: 0"), "instructions.0.versions.0.version"),
+        (HEAD + "    variables: {a: b}", "'instructions.0.versions.0.variables'"),
+    ],
+)
+def test_what_is_no_library_is_refused(file: str, said: str) -> None:
+    """With the line or the field; nothing is built, run or multiplied."""
+    with pytest.raises(InvalidRequest, match=re.escape(said)):
+        imported(file.encode(), tenant="t")
+
+
+def test_bytes_that_are_no_text_and_too_many_of_them_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="not UTF-8: byte 3"):
+        imported(b"a: \xff", tenant="t")
+    with pytest.raises(LimitExceeded, match="are allowed"):
+        imported(b"#" * (LIBRARY_BYTES_MAX + 1), tenant="t")
+
+
+def test_bare_words_are_texts() -> None:
+    """`no` is a language and a date is its text; only whole numbers and five words are anything else."""
+    said = read_yaml(b"[no, on, 2026-01-01, 1.5, 0o7, 1_000, 0x1f, 12:30, '5', 5, -3, ~, true]", bytes_max=100)
+    assert said == ["no", "on", "2026-01-01", "1.5", "0o7", "1_000", "0x1f", "12:30", "5", 5, -3, None, True]
+
+
+def test_every_built_in_instruction_can_be_used_as_it_is() -> None:
+    """Published, for nobody's tenant, with a purpose, a note, an embedding task, and values for all it asks."""
+    found = built_in_instructions()
+    assert [each.name for each in found] == sorted(each.name for each in found)
+    names = {each.name for each in found}
+    assert {name for name in names if name + "-zh" not in names} == {name for name in names if name.endswith("-zh")}
+    for each in found:
+        content = checked_content(each.content)
+        made = rendered(content, {})
+        assert each.name.startswith(BUILT_IN_PREFIX)
+        assert (each.tenant, each.state, each.version) == (EVERYBODY, State.PUBLISHED, 1)
+        assert content.purpose
+        assert content.note
+        assert content.language == ("zh" if each.name.endswith("-zh") else "en")
+        assert made.embedding_task
+        assert "{" not in made.text + made.embedding_task
+
+
+def test_a_diff_names_what_differs_and_nothing_else() -> None:
+    """Applied to the one it gives the other."""
+    before = InstructionContent(text="a\nb\nc", purpose="p")
+    after = replace(before, text="a\nB\nc", variables=(Variable(name="x", default=1),), literal=False)
+    assert [(each.field, each.before, each.after) for each in changes(before, after)] == [
+        ("text", "a\nb\nc", "a\nB\nc"),
+        ("variables", [], [{"name": "x", "type": "string", "default": 1}]),
+    ]
+    assert changes(before, before) == []
+    was, now = (
+        InstructionVersion(tenant="t", name="n", version=number, state=State.DRAFT, content=each, created_at=DATE)
+        for number, each in ((1, before), (2, after))
+    )
+    lines = unified(was, now).splitlines()
+    assert lines[:2] == ["--- n@1", "+++ n@2"]
+    assert "-  b" in lines
+    assert "+  B" in lines
+    assert unified(was, was) == ""
