@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from retrieval import sql_catalog
+from retrieval import sql_catalog, sql_quotas
 from retrieval.sql_tables import metadata
 
 __all__ = ["metadata"]
 
-assert set(metadata.tables.values()) >= sql_catalog.TABLES
+assert set(metadata.tables.values()) >= sql_catalog.TABLES | sql_quotas.TABLES
