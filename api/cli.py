@@ -16,6 +16,7 @@ from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
+from api.cli_quotas import limits, usage
 from api.cli_search import rerank, search
 from api.cli_serve import serve
 from api.cli_snapshot import restore, snapshot
@@ -74,6 +75,7 @@ for command, name in (
     (verify, "verify"),
     (snapshot, "snapshot"),
     (restore, "restore"),
+    (usage, "usage"),
     (doctor, "doctor"),
     (demo, "demo"),
 ):
@@ -82,6 +84,7 @@ app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
+app.add_typer(limits, name="limits")
 
 
 def main() -> None:

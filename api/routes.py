@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 import orjson
@@ -27,6 +28,7 @@ class ProblemBody(BaseModel):
     message: str
     error: dict[str, str | None]
     id: str
+    limit: str | None = None
 
 
 class JsonResponse(Response):
@@ -42,8 +44,10 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ProblemBody, "description": said}
     for status, said in (
         (401, "No key, or one that is not accepted"),
+        (403, "Not permitted, or the tenant may not store so much; then `limit` names what there would be too much of"),
         (404, "No such collection, document or instruction"),
         (422, "The body is wrong; `error.param` names the field"),
+        (429, "The tenant has used up what it may use; `limit` names it, Retry-After says when there is more"),
         (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
         (504, "The deadline passed before there was anything to answer with"),
     )
@@ -70,6 +74,16 @@ async def tenant_of(request: Request) -> str:
 
 
 Tenant = Annotated[str, Depends(tenant_of)]
+
+
+async def within_limits(tenant: Tenant, request: Request) -> AsyncIterator[None]:
+    """A dependency of every route that is a tenant's: counts the request, for as long as it is answered."""
+    parts = parts_of(request)
+    async with parts.quotas.admitted(tenant):
+        parts.usage.requested(tenant)
+        yield
+
+
 router = APIRouter(responses=PROBLEMS)
 
 
@@ -81,8 +95,12 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     """
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    if body.rerank:
+        await parts.quotas.require_tokens(tenant)
     answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
     telemetry_of(request).searched(answer)
+    parts.usage.searched(tenant, answer)
+    await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)
     return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
 
 
@@ -94,6 +112,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    await parts.quotas.require_tokens(tenant)
     started = time.perf_counter()
     ranking = await while_connected(
         request,
@@ -108,4 +127,6 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
         ),
     )
     telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
+    parts.usage.reranked(tenant, ranking)
+    await parts.quotas.spend_tokens(tenant, ranking.tokens)
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

@@ -73,7 +73,7 @@ class SqlUsageBook:
                     connection.execute(sql.insert(_usage).values(row))
 
     def usage(self, *, since: date, until: date, tenant: str | None = None) -> Sequence[Usage]:
-        wanted = sql.select(_usage).where(_usage.c.day.between(since.isoformat(), until.isoformat()))
+        wanted = sql.select(_usage).where(_usage.c.day >= since.isoformat(), _usage.c.day <= until.isoformat())
         if tenant is not None:
             wanted = wanted.where(_usage.c.tenant == tenant)
         with self._database.reading() as connection:
