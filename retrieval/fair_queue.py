@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import Final
+
+PRESENCE_TIMES: Final = 64  # what a tenant was served; at a 64th of all or more it is always present
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -32,14 +35,16 @@ class _Account:
     start: float  # virtual time at which its next item starts
     waiting: OrderedDict[int, Waiting] = field(default_factory=OrderedDict)
     in_hand: int = 0  # items that were taken and are not done
+    served: int = 0  # tokens
     seen_at: int = 0  # tokens that all tenants together had been served when it last was
 
 
 class FairQueue:
     """What waits, in the order in which it is fair to serve it.
 
-    `credit` is in tokens of a tenant of weight 1. A tenant counts as present until `presence` tokens of others have
-    been served since it had anything here.
+    `credit` is in tokens of a tenant of weight 1. A tenant counts as present until, since it had anything here, others
+    have been served `presence` tokens, or `PRESENCE_TIMES` as much as itself: who asks for next to nothing (a probe) is
+    not reckoned with for long.
     """
 
     def __init__(self, *, credit: int = 0, presence: int = 0) -> None:
@@ -97,6 +102,7 @@ class FairQueue:
         self._waiting -= 1
         self._in_hand += 1
         self._served += item.tokens
+        account.served += item.tokens
         self._front = max(self._front, account.start)
         account.start += item.tokens / account.weight
         self._furthest = max(self._furthest, account.start)
@@ -135,6 +141,7 @@ class FairQueue:
             tenant, account = next(iter(self._accounts.items()))
             is_busy = account.waiting or account.in_hand
             is_ahead = account.start > self._front - self._credit  # forgotten, it would be further back
-            if is_busy or is_ahead or self._served - account.seen_at < self._presence:
+            presence = min(self._presence, PRESENCE_TIMES * account.served)
+            if is_busy or is_ahead or self._served - account.seen_at < presence:
                 return
             del self._accounts[tenant]

@@ -178,3 +178,8 @@ def test_a_tenant_is_present_until_others_were_served_so_much() -> None:
         queue.put("ant", 100)
         queue.done(queue.take())
         assert queue.is_shared_with("ant") is expected
+    queue.put("probe", 1)
+    queue.done(queue.take())
+    queue.put("ant", 100)
+    queue.done(queue.take())
+    assert not queue.is_shared_with("ant"), "next to nothing is not waited for long"
