@@ -12,6 +12,7 @@ from api.access import Access
 from api.caches import NO_CACHES, Caches
 from api.disk import Disk
 from api.folding import Folding
+from api.index_device import index_device, index_wish
 from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
 from api.quotas import Quotas
@@ -25,6 +26,7 @@ from rerank.known_answers import KnownAnswers
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from retrieval.device_index import IndexDevice
 from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.known_vectors import KnownVectors
 from retrieval.model_folder import find_model
@@ -195,16 +197,18 @@ def load_reranker(
 def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
     wanted = settings_by_name(settings).values() if judged else ()  # names first: models take seconds
+    device = index_device(settings)
     embedding = load_embedding(settings)
     if not judged:
-        return joined(settings, embedding, Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device))
+        unjudged = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
+        return joined(settings, embedding, unjudged, device=device)
     found_by = embedding.embedder.identity.name
     ground = Ground.of(settings)
     judging, *also = [
         load_reranker(each, found_by=found_by, cache=caches.judgements, weight_of=ground.quotas.weight_of)
         for each in wanted
     ]
-    return joined(settings, embedding, judging, also=also, caches=caches, ground=ground)
+    return joined(settings, embedding, judging, also=also, caches=caches, device=device, ground=ground)
 
 
 def joined(
@@ -214,9 +218,12 @@ def joined(
     *,
     also: Sequence[Judging] = (),
     caches: Caches = NO_CACHES,
+    device: IndexDevice | None = None,
     ground: Ground | None = None,
 ) -> Parts:
     """The graph over models that are loaded already; `also` judge where a collection has chosen them.
+
+    On the `device` exact indexes are searched; without one, all are on the CPU.
 
     Raises what `Rerankers` raises, and without `ground` what `Ground.of` raises.
     """
@@ -225,7 +232,8 @@ def joined(
     ground = ground or Ground.of(settings)
     disk = ground.disk
     candidates = settings.candidates_on(judging.device)
-    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
+    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
+    wish = index_wish(settings, device)
     return Parts(
         settings=settings,
         access=Access.by_key(settings.api_key),
@@ -251,7 +259,7 @@ def joined(
             chunk_tokens_default=settings.chunk_tokens,
             delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
             generations_kept=settings.generations_kept,
-            index_wish=settings.index_wish,
+            index_wish=wish,
             quotas=ground.quotas,
         ),
         folding=Folding(
@@ -259,7 +267,7 @@ def joined(
             chunks_max=settings.fold_chunks,
             seconds_max=settings.fold_seconds,
             kept=settings.generations_kept,
-            wish=settings.index_wish,
+            wish=wish,
         ),
         candidates=candidates,
         caches=caches,
