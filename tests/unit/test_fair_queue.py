@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.fair_queue import FairQueue, Waiting
@@ -16,6 +16,7 @@ weights = st.dictionaries(st.sampled_from(TENANTS), st.sampled_from([0.5, 1.0, 2
 sizes = st.integers(min_value=1, max_value=50)
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(sizes, min_size=1, max_size=30), min_size=2, max_size=4), weights)
 def test_tenants_that_always_wait_are_served_as_a_fluid_would_serve_them(
     lines: Sequence[Sequence[int]], weight_of: dict[str, float]
@@ -88,6 +89,7 @@ steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(steps, weights, st.integers(0, 60))
 def test_two_that_wait_all_the_while_are_served_alike(
     taken: Sequence[tuple[str, str, int]], weight_of: dict[str, float], credit: int
@@ -121,6 +123,7 @@ def test_two_that_wait_all_the_while_are_served_alike(
             assert apart <= one_item_each + credit + 1e-6
 
 
+@settings(deadline=None)
 @given(steps, weights, st.integers(0, 60))
 def test_everything_that_is_not_given_up_is_served_in_the_end(
     taken: Sequence[tuple[str, str, int]], weight_of: dict[str, float], credit: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.spending import Spending
@@ -13,6 +13,7 @@ from retrieval.spending import Spending
 gaps = st.lists(st.floats(min_value=0.0, max_value=40.0), min_size=1, max_size=80)
 
 
+@settings(deadline=None)
 @given(gaps, st.integers(1, 20))
 def test_in_no_stretch_is_more_let_through_than_a_minute_s_worth_and_what_it_earns(
     pauses: Sequence[float], per_minute: int
@@ -31,6 +32,7 @@ def test_in_no_stretch_is_more_let_through_than_a_minute_s_worth_and_what_it_ear
             assert last - first + 1 <= per_minute + earned + 1e-6
 
 
+@settings(deadline=None)
 @given(gaps, st.integers(1, 20), st.integers(1, 60))
 def test_who_waits_as_long_as_was_said_is_let_through_and_not_sooner(
     pauses: Sequence[float], per_minute: int, amount: int

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.turns import Turns
@@ -130,6 +130,7 @@ async def test_the_weight_is_that_of_the_tenant() -> None:
     assert (order[:45].count("ant"), order[:45].count("bee")) in {(14, 31), (15, 30), (16, 29)}
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["ant", "bee", "crow"]), st.integers(0, 30), st.integers(0, 3), st.booleans()),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.waiting_room import WaitingRoom
@@ -42,6 +42,7 @@ def test_a_weight_makes_the_share_larger() -> None:
             waiting.enter_context(room.admitted("large", 1))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 400), st.booleans()), max_size=60))
 def test_who_has_nothing_waiting_is_refused_only_where_there_is_no_room(
     taken: Sequence[tuple[str, int, bool]],
