@@ -56,6 +56,7 @@ NEEDED: Final[Mapping[tuple[str, str], Needed]] = {
     ("PUT", "/v1/collections/{name}/grants/{reader}"): ADMIN,
     ("DELETE", "/v1/collections/{name}/grants/{reader}"): ADMIN,
     ("GET", "/v1/audit"): ADMIN,
+    ("GET", "/v1/usage"): ADMIN,
     ("GET", "/v1/tenants"): OPERATOR,
     ("POST", "/v1/tenants"): OPERATOR,
     ("PATCH", "/v1/tenants/{name}"): OPERATOR,
