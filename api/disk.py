@@ -12,6 +12,7 @@ from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
 from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
+from retrieval.made import write_made
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.writer_lock import folding, pointing, writing
 
@@ -70,6 +71,7 @@ class Disk:
             for left in reversed(folder.contents):  # by what was killed half-way
                 remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
+            write_made(folder, collection.created_at)
             self.catalog.add_collection(collection)
 
     def remove(self, tenant: str, name: str) -> None:
@@ -122,6 +124,7 @@ class Disk:
                     self.require_free(collection.tenant, collection.name)
                 elif self._has(collection.tenant, collection.name):
                     self.catalog.remove_collection(collection.tenant, collection.name)
+                write_made(folder.restoring, collection.created_at, syncer=syncer)
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
                 self.catalog.add_collection(collection)

@@ -188,6 +188,7 @@ class Folding:
                 Fold(
                     folder=opened.folder.path,
                     identity=opened.collection.embedder,
+                    made_at=opened.collection.created_at,
                     wish=self._wish,
                     kept=self._kept,
                     seen=await asyncio.to_thread(current_name, opened.folder),

@@ -65,7 +65,15 @@ def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) 
                 yield Repair(collection=collection.name, did=f"removed {counted(freed, 'byte')} of old versions")
             if _needs_index(folder):
                 snapshot = store.snapshot()
-                built = fold(folder, snapshot, collection.embedder, wish=wish, kept=kept, wait_seconds=BUSY_SECONDS_MAX)
+                built = fold(
+                    folder,
+                    snapshot,
+                    collection.embedder,
+                    wish=wish,
+                    kept=kept,
+                    made_at=collection.created_at,
+                    wait_seconds=BUSY_SECONDS_MAX,
+                )
                 yield Repair(collection=collection.name, did=f"built {built.name} from the store")
         except StorageError as error:
             yield Repair(collection=collection.name, did=f"built nothing: {error.message}")

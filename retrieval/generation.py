@@ -35,6 +35,7 @@ from retrieval.faiss_approximate import FaissApproximateIndex, probe_approximate
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
 from retrieval.index_building import IndexFacts, built_index, planned
 from retrieval.layout import CollectionFolder
+from retrieval.made import require_made
 from retrieval.recipes import ANY_INDEX, IndexWish, Plan, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
@@ -100,14 +101,16 @@ def publish(
     identity: EmbedderIdentity,
     *,
     wish: IndexWish = ANY_INDEX,
+    made_at: datetime | None = None,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Builds an index of the snapshot and makes it the current generation. One caller at a time builds.
 
     Writers go on meanwhile: what is newer than the snapshot is found beside its generation, and what was removed is
     passed over there. Killed at any moment it leaves the previous generation current, and at worst a folder that the
-    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; and
-    `MemoryTooSmall`, before anything is built.
+    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; or
+    where another collection lies there than the one that was made at `made_at`; and `MemoryTooSmall`, before anything
+    is built.
     """
     plan = planned(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
@@ -138,6 +141,7 @@ def publish(
         beside.rename(folder.generations / name)
     syncer.sync(folder.generations)
     with pointing(folder):
+        require_made(folder, made_at)
         if current_name(folder) != before or not (folder.generations / name).is_dir():
             raise CollectionBusy(f"{folder.path.name} was rolled back or removed while {name} was built")
         point(folder, name, syncer=syncer)

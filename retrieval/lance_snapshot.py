@@ -42,6 +42,7 @@ from retrieval.stored_rows import (
 Made = TypeVar("Made")
 
 VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit in which memory is bounded
+READ_AHEAD_BYTES: Final = 64_000_000  # of files, by Lance, whose own bound is 2 GB
 
 
 class LanceSnapshot:
@@ -83,6 +84,8 @@ class LanceSnapshot:
                 scan_in_order=True,
                 batch_size=VECTORS_PER_BATCH,
                 batch_readahead=1,  # the vectors are used as fast as they are read: more would only fill memory
+                fragment_readahead=1,
+                io_buffer_size=READ_AHEAD_BYTES,
             )
             for batch in scanner.to_batches():
                 numbers = batch["number"].to_numpy()
