@@ -224,8 +224,9 @@ def verify(
 ) -> None:
     """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong.
 
-    Names what killed processes have left, which is no fault. A damaged index is built anew from the store by --repair,
-    and by a service that runs; a damaged store is not repaired: there is nothing to build it from.
+    Names what killed processes have left, which is no fault. A damaged index, of vectors or of words, is built anew
+    from the store by --repair, the first also by a service that runs; a damaged store is not repaired: there is nothing
+    to build it from.
     """
     terminal = Terminal(json=json)
     settings = load({"data": data, "generations_kept": generations_kept}, config=config)

@@ -24,10 +24,11 @@ from retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from retrieval.filters import Filter
 from retrieval.lance_attributes import columns_of, differing
 from retrieval.lance_errors import reading
-from retrieval.lance_words import is_indexed, matches
+from retrieval.lance_words import is_indexed, matches, segments
 from retrieval.live_numbers import Flags
 from retrieval.records import Chunk, ChunkNumbers, Document, Piece, is_text
 from retrieval.store import LexicalHits, VectorBatch
+from retrieval.store_sums import is_of_words, sums_of
 from retrieval.stored_rows import (
     Addresses,
     FragmentFiles,
@@ -42,6 +43,7 @@ from retrieval.stored_rows import (
 Made = TypeVar("Made")
 
 VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit in which memory is bounded
+_ANY_WORD: Final = "word"
 READ_AHEAD_BYTES: Final = 64_000_000  # of files, by Lance, whose own bound is 2 GB
 
 
@@ -142,6 +144,21 @@ class LanceSnapshot:
                     f"{self._path.parent.name} has no full-text index; index any corpus into it again"
                 )
             return matches(self.dataset, text, k, live=self.alive, allowed=allowed)
+
+    def words_fault(self) -> str | None:
+        """Why words cannot be searched; None where they can, or where this store has no full-text index."""
+        try:
+            with reading(self._path):
+                if not self._has_words:
+                    return None
+                used = {str(segment.uuid) for segment in segments(self.dataset)}
+            for name in sums_of(self._path):  # Lance lists only what is there
+                if is_of_words(name) and Path(name).parts[1] in used and not (self._path / name).exists():
+                    return f"{name} is missing"
+            self.lexical(_ANY_WORD, 1)
+        except StoreCorrupt as corrupt:
+            return corrupt.detail
+        return None
 
     def misfiled(self) -> list[str]:
         with reading(self._path):
