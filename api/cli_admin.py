@@ -82,11 +82,12 @@ def show_collection(name: NameArgument, *, data: Data = None, json: Json = False
     if json:
         terminal.answer(said)
         return
-    flattened = {**said, **{f"embedder {field}": value for field, value in said.pop("embedder").items()}}
-    flattened.pop("embedder", None)
+    parts = {f"embedder {name}": value for name, value in said.pop("embedder").items()}
+    attributes = {f"attribute {name}": kinds for name, kinds in (said.pop("attributes") or {}).items()}
+    named = {field.replace("_", " "): value for field, value in said.items()} | parts | attributes
     terminal.table(
         [Column(name="field", style="dim"), Column(name="value")],
-        [(field.replace("_", " "), "–" if value is None else str(value)) for field, value in flattened.items()],
+        [(field, "–" if value is None else str(value)) for field, value in named.items()],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,6 +26,7 @@ class Described:
     collection: Collection
     documents: int
     chunks: int
+    attributes: Mapping[str, str] | None  # what filters may name, with its types; None: only reading everything tells
     store_version: int
 
 
@@ -57,7 +58,13 @@ class Disk:
     def describe(self, collection: Collection) -> Described:
         snapshot = self.store(collection).snapshot()
         documents, chunks = snapshot.counts()
-        return Described(collection=collection, documents=documents, chunks=chunks, store_version=snapshot.version)
+        return Described(
+            collection=collection,
+            documents=documents,
+            chunks=chunks,
+            attributes=snapshot.attributes() if snapshot.has_attribute_columns else None,
+            store_version=snapshot.version,
+        )
 
     def described(self, tenant: str) -> Sequence[Described]:
         """By name."""

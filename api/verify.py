@@ -1,4 +1,4 @@
-"""Is what lies on the disk what was written? Every collection: its store, the words in it, then each generation of its index."""
+"""Is what lies on the disk what was written? Every collection: its store, its words, each generation of its index."""
 
 from __future__ import annotations
 

@@ -50,6 +50,7 @@ _NUMBERS: Final = "numbers.i64"
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_SUM: Final = "manifest.sha256"
 _NAME: Final = re.compile(r"g(\d{6,})")
+_NUMBER_BYTES: Final = 8
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
 _RATE_SECONDS_MIN: Final = 3_600.0
 
@@ -258,15 +259,18 @@ def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> floa
     Over an hour at least: a corpus that is loaded at one go is written fast once, not all the time.
     """
     name = current_name(folder)
+    if name is None:
+        return 0.0
+    numbers = folder.generations / name / _NUMBERS
     try:
-        manifest = _read_manifest(folder.generations / name) if name else None
-        numbers = np.fromfile(folder.generations / name / _NUMBERS, dtype="<i8") if name else np.empty(0)
+        manifest = _read_manifest(folder.generations / name)
+        newest = np.fromfile(numbers, dtype="<i8", offset=max(0, numbers.stat().st_size - _NUMBER_BYTES))
     except (GenerationCorrupt, OSError):
         return 0.0
-    if manifest is None or not len(numbers):
+    if not len(newest):
         return 0.0
     seconds = (datetime.now(UTC) - datetime.fromisoformat(manifest.built_at)).total_seconds()
-    return snapshot.count(after=int(numbers[-1])) / max(_RATE_SECONDS_MIN, seconds)
+    return snapshot.count(after=int(newest[0])) / max(_RATE_SECONDS_MIN, seconds)
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.attribute_masks import AttributeColumns, described, mask_of
-from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of
+from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of, has_attributes
 from retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from retrieval.filters import Filter
 from retrieval.lance_attributes import columns_of, differing
@@ -133,6 +133,11 @@ class LanceSnapshot:
         first_chunks = pc.equal(self._column("ordinal"), 0).to_numpy()
         names: list[str] = self._column("document_id").filter(pa.array(first_chunks & self._mask(where))).to_pylist()
         return names
+
+    @property
+    def has_attribute_columns(self) -> bool:
+        """Whether `attributes` costs nothing; in a store of the format before it reads all metadata."""
+        return has_attributes(self.dataset.schema)
 
     def attributes(self) -> Mapping[str, str]:
         return described(self._attributes.known)
