@@ -2,7 +2,7 @@
 # PyTorch's default Linux wheels carry CUDA; pass its CPU index as PIP_EXTRA_INDEX_URL for an image of a tenth the size.
 FROM python:3.12-slim AS build
 ARG PIP_EXTRA_INDEX_URL=""
-ARG EXTRA=cpu
+ARG EXTRA=cpu,postgres
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

@@ -177,7 +177,7 @@ def joined(
     """
     rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
     pools = (embedding.pool, judging.pool, *(each.pool for each in also))
-    disk = Disk.open(settings.data)
+    disk = Disk.open(settings.data, settings.catalog_url)
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
     return Parts(

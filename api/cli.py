@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from api.cli_admin import collections, doctor, instructions, verify
+from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
@@ -77,6 +78,7 @@ for command, name in (
     (demo, "demo"),
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
+app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +26,9 @@ from api.flags import (
 from api.settings import load
 from api.terminal import Column, Terminal, amount
 
+if TYPE_CHECKING:
+    from api.disk import Disk
+
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
 collections = typer.Typer(help="List, show, change and delete collections.", no_args_is_help=True)
@@ -37,10 +40,9 @@ def list_collections(*, data: Data = None, json: Json = False, config: Config = 
     """List the collections of a data folder."""
     terminal = Terminal(json=json)
     from api.answers_corpus import collection_said
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    described = Disk.existing(load({"data": data}, config=config).data).described(DEFAULT_TENANT)
+    described = _existing(data, config).described(DEFAULT_TENANT)
     if json:
         terminal.answer({"collections": [collection_said(each) for each in described]})
         return
@@ -74,10 +76,9 @@ def show_collection(name: NameArgument, *, data: Data = None, json: Json = False
     """Show one collection: what is in it, and what it was built with."""
     terminal = Terminal(json=json)
     from api.answers_corpus import collection_said
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    disk = Disk.existing(load({"data": data}, config=config).data)
+    disk = _existing(data, config)
     said = collection_said(disk.describe(disk.catalog.collection(DEFAULT_TENANT, name)))
     if json:
         terminal.answer(said)
@@ -102,10 +103,9 @@ def delete_collection(
 ) -> None:
     """Delete a collection with all its documents, for good."""
     terminal = Terminal(json=json)
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    disk = Disk.existing(load({"data": data}, config=config).data)
+    disk = _existing(data, config)
     described = disk.describe(disk.catalog.collection(DEFAULT_TENANT, name))
     if not yes:
         typer.confirm(f"Delete {name} with {amount(described.documents)} documents?", abort=True, err=True)
@@ -129,10 +129,9 @@ def set_instruction(
 ) -> None:
     """Choose the instruction that a collection's searches use unless they bring their own."""
     terminal = Terminal(json=json)
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    catalog = Disk.existing(load({"data": data}, config=config).data).catalog
+    catalog = _existing(data, config).catalog
     catalog.change_collection(DEFAULT_TENANT, name, instruction=instruction)
     if json:
         terminal.answer({"collection": name, "instruction": instruction})
@@ -162,7 +161,9 @@ def set_reranker(
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    Disk.existing(settings.data).catalog.change_collection(DEFAULT_TENANT, name, reranker=reranker)
+    Disk.existing(settings.data, settings.catalog_url).catalog.change_collection(
+        DEFAULT_TENANT, name, reranker=reranker
+    )
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
     else:
@@ -174,10 +175,9 @@ def list_instructions(*, data: Data = None, json: Json = False, config: Config =
     """List all versions of all published instructions."""
     terminal = Terminal(json=json)
     from api.answers_corpus import instructions_said
-    from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    published = Disk.existing(load({"data": data}, config=config).data).catalog.instructions(DEFAULT_TENANT)
+    published = _existing(data, config).catalog.instructions(DEFAULT_TENANT)
     if json:
         terminal.answer(instructions_said(published))
         return
@@ -205,7 +205,8 @@ def publish_instruction(
     from retrieval.catalog import DEFAULT_TENANT
 
     body = parsed(InstructionBody, {"name": name, "text": text})
-    catalog = Disk.open(load({"data": data}, config=config).data).catalog
+    settings = load({"data": data}, config=config)
+    catalog = Disk.open(settings.data, settings.catalog_url).catalog
     published = catalog.publish_instruction(DEFAULT_TENANT, body.name, checked_instruction(body.text))
     if json:
         terminal.answer(instruction_said(published))
@@ -235,7 +236,7 @@ def verify(
     from api.repair import repaired
     from api.verify import verified
 
-    disk = Disk.existing(settings.data)
+    disk = Disk.existing(settings.data, settings.catalog_url)
     repairs = repaired(disk, kept=settings.generations_kept, wish=settings.index_wish) if repair else []
     checks = verified(disk)
     is_sound = all(check.fault is None for check in checks)
@@ -308,6 +309,14 @@ def doctor(
         terminal.say("All is well." if is_well else "Something is missing or wrong.", style="bold")
     if not is_well:
         raise typer.Exit(Exit.FAILED)
+
+
+def _existing(data: Data, config: Config) -> Disk:
+    """Raises `SettingInvalid`, and what opening a catalog raises."""
+    from api.disk import Disk
+
+    settings = load({"data": data}, config=config)
+    return Disk.existing(settings.data, settings.catalog_url)
 
 
 def _mark(problem: str | None) -> str:

@@ -161,7 +161,7 @@ def _found(settings: Settings, name: str) -> tuple[Disk, Collection, CollectionF
     from api.disk import Disk
     from retrieval.catalog import DEFAULT_TENANT
 
-    disk = Disk.existing(settings.data)
+    disk = Disk.existing(settings.data, settings.catalog_url)
     found = disk.catalog.collection(DEFAULT_TENANT, name)
     return disk, found, disk.layout.collection(found.tenant, found.name)
 

@@ -116,7 +116,7 @@ def index(
         refuse_unknown(reranker, settings_by_name(settings))
     source = open_corpus(corpus, _fields(corpus, id_field, text_field, title_field, url_field))
     embedding = load_embedding(settings)
-    indexing = Indexing(settings=settings, disk=Disk.open(settings.data), embedding=embedding)
+    indexing = Indexing(settings=settings, disk=Disk.open(settings.data, settings.catalog_url), embedding=embedding)
     opened = indexing.open(collection, chunk_tokens=chunk_tokens, reranker=reranker)
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     try:

@@ -138,7 +138,7 @@ def search(
         },
     )
 
-    catalog = Disk.existing(settings.data).catalog
+    catalog = Disk.existing(settings.data, settings.catalog_url).catalog
     chosen = catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)

@@ -46,7 +46,7 @@ def snapshot(
     from retrieval.catalog import DEFAULT_TENANT
 
     began = time.monotonic()
-    disk = Disk.existing(settings.data)
+    disk = Disk.existing(settings.data, settings.catalog_url)
     place = place_of(target, s3_access())
     with CopyProgress(terminal) as watcher:
         manifest = taken(disk, DEFAULT_TENANT, collection, place, watcher=watcher)
@@ -98,7 +98,7 @@ def restore(
     began = time.monotonic()
     place = place_of(target, s3_access())
     embedder = embedder_identity(settings)
-    disk = Disk.open(settings.data)
+    disk = Disk.open(settings.data, settings.catalog_url)
     with CopyProgress(terminal) as watcher:
         done = restored(
             disk,

@@ -14,6 +14,7 @@ from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
 from retrieval.made import write_made
 from retrieval.sql_catalog import SqlCatalog
+from retrieval.sql_database import SqlDatabase
 from retrieval.writer_lock import folding, pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
@@ -35,20 +36,25 @@ class Disk:
     """A data folder. Every method blocks."""
 
     layout: Layout
+    database: SqlDatabase  # the catalog's
     catalog: Catalog
 
     @classmethod
-    def open(cls, root: Path) -> Disk:
-        """Makes the folder where it is missing. Raises `WriteFailed`, `StoreCorrupt`."""
+    def open(cls, root: Path, catalog_url: str | None = None) -> Disk:
+        """Makes the folder where it is missing; the catalog is a file in it unless there is a URL of PostgreSQL.
+
+        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`.
+        """
         layout = Layout(root)
-        return cls(layout=layout, catalog=SqlCatalog.open(layout.catalog))
+        make_folder(root)
+        database = SqlDatabase.open(catalog_url or layout.catalog)
+        return cls(layout=layout, database=database, catalog=SqlCatalog(database))
 
     @classmethod
-    def existing(cls, root: Path) -> Disk:
-        """For commands that only look: a misspelt folder is an error, not an empty one. Raises `SettingInvalid`."""
-        if not Layout(root).catalog.is_file():
-            raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
-        return cls.open(root)
+    def existing(cls, root: Path, catalog_url: str | None = None) -> Disk:
+        """For commands that only look: a misspelt folder is an error, not an empty one. Raises as `open` does."""
+        require_existing(root, catalog_url)
+        return cls.open(root, catalog_url)
 
     def store(self, collection: Collection) -> LanceStore:
         """Raises `StoreCorrupt`."""
@@ -140,6 +146,13 @@ class Disk:
 
     def _has(self, tenant: str, name: str) -> bool:
         return any(each.name == name for each in self.catalog.collections(tenant))
+
+
+def require_existing(root: Path, catalog_url: str | None) -> None:
+    """Raises `SettingInvalid`."""
+    is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
+    if not is_there:
+        raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
 
 
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:

@@ -21,6 +21,7 @@ from api.terminal import counted
 from api.version import VERSION
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
+from retrieval.layout import Layout
 
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
@@ -42,6 +43,7 @@ async def examined(settings: Settings) -> list[Finding]:
     return [
         *_versions(),
         _machine(),
+        _catalog(settings),
         _data(settings),
         _door(settings),
         *await _embedder(settings),
@@ -74,9 +76,19 @@ def _machine() -> Finding:
     return Finding(what="machine", found=f"{platform.machine()}, {os.cpu_count()} CPU cores")
 
 
+def _catalog(settings: Settings) -> Finding:
+    place = str(Layout(settings.data).catalog) if settings.catalog_url is None else "PostgreSQL"
+    try:
+        database = Disk.open(settings.data, settings.catalog_url).database
+        found = f"{database.place}, schema {database.schema().said}"
+    except WinnowError as error:
+        return Finding(what="catalog", found=place, problem=error.message)
+    return Finding(what="catalog", found=found)
+
+
 def _data(settings: Settings) -> Finding:
     try:
-        disk = Disk.open(settings.data)
+        disk = Disk.open(settings.data, settings.catalog_url)
         described = disk.described(DEFAULT_TENANT)
         free = shutil.disk_usage(settings.data).free
     except WinnowError as error:

@@ -146,7 +146,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
 
 def _chosen(settings: Settings, collection: str) -> str | None:
     """The reranker that the collection has chosen, if it is there already; asked before seconds of loading."""
-    there = Disk.open(settings.data).catalog.collections(DEFAULT_TENANT)
+    there = Disk.open(settings.data, settings.catalog_url).catalog.collections(DEFAULT_TENANT)
     return next((each.reranker for each in there if each.name == collection), None)
 
 

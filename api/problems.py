@@ -44,6 +44,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.SnapshotUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MemoryTooSmall: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.GenerationCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.StoreCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -115,6 +115,13 @@ def _url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def _catalog_url(raw: str) -> str:
+    """What exactly is in it, the database's driver reads."""
+    if urlsplit(raw).scheme not in {"postgresql", "postgresql+psycopg", "postgres"}:
+        raise ValueError("it is not like postgresql://USER@HOST/DATABASE")
+    return raw
+
+
 def _urls(raw: str) -> tuple[str, ...]:
     """Several, separated by commas: servers of the same model."""
     urls = tuple(_url(each.strip()) for each in raw.split(","))
@@ -161,6 +168,10 @@ class Settings:
     data: Path = _setting(  # noqa: RUF009  it makes a field
         DATA_DEFAULT, _folder, "Folder that holds collections and catalog; made when missing."
     )
+    catalog_url: str | None = _setting(
+        None, _catalog_url, "Database that holds the catalog, such as postgresql://winnow@db/winnow; by default a file "
+        "in the data folder. Not a flag, since it may hold a password.", has_flag=False
+    )  # fmt: skip
     embed_model: str = _setting(
         "winnow-embed", _text, "Embedding model: winnow-embed (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Embedding-0.6B."

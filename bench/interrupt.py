@@ -33,6 +33,7 @@ from retrieval.generation import open_newest
 from retrieval.lance_store import LanceStore
 from retrieval.layout import Layout
 from retrieval.sql_catalog import SqlCatalog
+from retrieval.sql_database import SqlDatabase
 
 COLLECTION: Final = "interrupted"
 SECONDS_MAX: Final = 600  # of one run; a run that takes longer hangs
@@ -117,7 +118,7 @@ class Bench:
 def outcome(data: Path) -> Outcome:
     """Everything of the collection that must not depend on a kill. Chunk numbers may: none is ever used again."""
     folder = Layout(data).collection(DEFAULT_TENANT, COLLECTION)
-    identity = SqlCatalog.open(Layout(data).catalog).collection(DEFAULT_TENANT, COLLECTION).embedder
+    identity = SqlCatalog(SqlDatabase.open(Layout(data).catalog)).collection(DEFAULT_TENANT, COLLECTION).embedder
     snapshot = LanceStore.open(folder.corpus, dimension=identity.dimension).snapshot()
     numbers = snapshot.chunk_numbers()
     vectors = np.concatenate([batch.vectors for batch in snapshot.vectors()])
@@ -174,7 +175,7 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def _documents_in(data: Path) -> int:
     layout = Layout(data)
     try:
-        identity = SqlCatalog.open(layout.catalog).collection(DEFAULT_TENANT, COLLECTION).embedder
+        identity = SqlCatalog(SqlDatabase.open(layout.catalog)).collection(DEFAULT_TENANT, COLLECTION).embedder
         store = LanceStore.open(layout.collection(DEFAULT_TENANT, COLLECTION).corpus, dimension=identity.dimension)
     except (CollectionNotFound, StoreCorrupt):  # killed before there was one
         return 0

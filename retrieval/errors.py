@@ -29,6 +29,7 @@
     │   ├── Overloaded
     │   ├── SnapshotUnreachable
     │   ├── CollectionBusy
+    │   ├── CatalogUnavailable
     │   └── MemoryTooSmall
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
         ├── GenerationCorrupt
@@ -176,6 +177,10 @@ class SnapshotUnreachable(UnavailableError):
 
 class CollectionBusy(UnavailableError):
     """Another process is writing to the collection."""
+
+
+class CatalogUnavailable(UnavailableError):
+    """The catalog's database cannot be reached, or does not answer in time."""
 
 
 class MemoryTooSmall(UnavailableError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+pytest_plugins = ["tests.postgres"]
+
 
 def pytest_configure() -> None:
     """A shell that starts something in the background lets it ignore Ctrl-C, and so all that it starts in turn.

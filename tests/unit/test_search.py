@@ -39,6 +39,7 @@ from retrieval.errors import (
 )
 from retrieval.recall_mode import RecallMode
 from retrieval.sql_catalog import SqlCatalog
+from retrieval.sql_database import SqlDatabase
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 
 NEVER = Deadline.never()
@@ -56,7 +57,8 @@ class OneCollection:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
-    catalog = SqlCatalog.open(tmp_path / "catalog.sqlite")
+    database = SqlDatabase.open(tmp_path / "catalog.sqlite")
+    catalog = SqlCatalog(database)
     catalog.add_collection(
         Collection(
             tenant="default",
@@ -67,7 +69,7 @@ def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
         )
     )
     yield catalog
-    catalog.close()
+    database.close()
 
 
 def search_over(catalog: SqlCatalog, recall: FindsCandidates, *rerankers: Reranker) -> Search:

@@ -37,7 +37,7 @@ def test_the_settings_file_may_be_named_by_a_variable(tmp_path: Path) -> None:
 def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Path) -> None:
     """No row of the table is forgotten by a source."""
     values = {
-        "data": "d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
+        "data": "d", "catalog_url": "postgresql://h/d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "vllm_front": "vllm",
         "quantization": "fp8", "candidates": "7", "recall": "hybrid", "depth": "adaptive", "chunk_tokens": "99",
@@ -127,7 +127,7 @@ def test_a_misspelt_key_in_the_file_is_refused(tmp_path: Path) -> None:
     """Otherwise a typing error would silently leave the default."""
     config = tmp_path / "winnow.toml"
     config.write_text("prot = 80", encoding="utf-8")
-    with pytest.raises(SettingInvalid, match="sets prot; it may set data, embed_model"):
+    with pytest.raises(SettingInvalid, match="sets prot; it may set data, catalog_url"):
         load({}, config=config, environment={})
 
 
@@ -166,7 +166,7 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
 
 def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
-    assert [row.name for row in rows() if row.flag is None] == ["cache_secret", "api_key"]
+    assert [row.name for row in rows() if row.flag is None] == ["catalog_url", "cache_secret", "api_key"]
 
 
 def test_s3_is_reached_by_the_variables_of_aws() -> None:

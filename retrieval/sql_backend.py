@@ -1,0 +1,39 @@
+"""What differs between SQLite and PostgreSQL, as far as the catalog is concerned. The contract."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import sqlalchemy as sql
+from sqlalchemy.exc import DBAPIError
+
+from retrieval.errors import WinnowError
+
+
+class Backend(Protocol):
+    """One database. What a transaction means is the same on both: one writer at a time, durable when it returns."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: never a password."""
+        ...
+
+    def engine(self) -> sql.Engine:
+        """Connections are made when they are needed. Raises `SettingInvalid` and `WriteFailed`."""
+        ...
+
+    def begin_writing(self, connection: sql.Connection) -> None:
+        """Waits for its turn among the writers, before anything is read."""
+        ...
+
+    def begin_migrating(self, connection: sql.Connection) -> None:
+        """As `begin_writing`, for a transaction that changes tables."""
+        ...
+
+    def check_migrated(self, connection: sql.Connection) -> None:
+        """Before the commit: is what the migration left sound? Raises `StoreCorrupt`."""
+        ...
+
+    def translated(self, error: DBAPIError) -> WinnowError:
+        """One of ours for one of the driver's."""
+        ...

@@ -1,0 +1,123 @@
+"""The SQL database of a deployment: reading and writing in transactions, errors as our own.
+
+Everything that is kept in SQL shares one: `SqlCatalog(database)`, and its siblings in other `retrieval.sql_*` modules.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import sqlalchemy as sql
+from sqlalchemy.exc import DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from retrieval.errors import CatalogUnavailable, WinnowError
+from retrieval.sql_backend import Backend
+from retrieval.sql_migrations import Schema, is_newest, migrate, migrate_down, schema_of
+from retrieval.sql_postgres import Postgres
+from retrieval.sql_sqlite import Sqlite
+
+
+class SqlDatabase:
+    """Safe to share between threads and processes; what a transaction has written is on the disk when it ends.
+
+    Every transaction raises `CatalogUnavailable`, `StoreCorrupt` and `WriteFailed`, and `InvalidRequest` for a text
+    that no database keeps.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._engine = backend.engine()
+        weakref.finalize(self, self._engine.dispose)  # a command that ends says goodbye to the server
+
+    @classmethod
+    def open(cls, place: Path | str) -> SqlDatabase:
+        """A path is SQLite's file, a text PostgreSQL's URL. The schema is the newest when this returns.
+
+        A database that is empty gets its tables, one of an earlier winnow is upgraded; several processes may do so at
+        once. Raises `StoreCorrupt`, also for a schema of a later winnow, `SettingInvalid`, `CatalogUnavailable` and
+        `WriteFailed`.
+        """
+        database = cls.at(place)
+        with ExitStack() as on_failure:
+            on_failure.callback(database.close)
+            database.upgrade()
+            on_failure.pop_all()
+        return database
+
+    @classmethod
+    def at(cls, place: Path | str) -> SqlDatabase:
+        """As `open`, with whatever schema is there: for who wants to look at it, or to change it."""
+        return cls(Sqlite(place) if isinstance(place, Path) else Postgres(place))
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: never a password."""
+        return self._backend.place
+
+    def close(self) -> None:
+        """Lets go of the connections, which otherwise happens when nobody holds this any more."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[sql.Connection]:
+        """Each statement sees what was committed before it."""
+        with self._translated(), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sql.Connection]:
+        """All of it, or nothing. There is one writer at a time: what was read in it is still so at its end.
+
+        Keep it short, and wait for nothing else in it: all other writers wait for this one.
+        """
+        with self.reading() as connection:
+            self._backend.begin_writing(connection)
+            yield connection
+            connection.commit()
+
+    def schema(self) -> Schema:
+        """What is there, and nothing is changed."""
+        with self.reading() as connection:
+            return schema_of(connection)
+
+    def upgrade(self) -> None:
+        """To the newest schema. Asks first, since to ask takes a moment and Alembic takes a tenth of a second."""
+        with self.reading() as connection:
+            if is_newest(connection):
+                return
+        with self._migrating() as connection:
+            migrate(connection, place=self.place)
+
+    def downgrade(self, revision: str) -> None:
+        """To an earlier schema, for an earlier winnow; what only the later one can hold is lost.
+
+        Nobody else may have the database open. Raises `InvalidRequest` for a revision that is not an earlier one.
+        """
+        with self._migrating() as connection:
+            migrate_down(connection, revision, place=self.place)
+
+    @contextmanager
+    def _migrating(self) -> Iterator[sql.Connection]:
+        """All of it, or nothing; whoever comes second finds it done."""
+        with self.reading() as connection:
+            self._backend.begin_migrating(connection)
+            yield connection
+            self._backend.check_migrated(connection)
+            connection.commit()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._backend.translated(error) from error
+        except PoolTimeoutError as error:
+            raise CatalogUnavailable(f"{self.place}: all connections of this process are in use") from error
+        except StatementError as error:
+            if isinstance(error.orig, WinnowError):  # by `Words`, of a value
+                raise error.orig from None
+            raise

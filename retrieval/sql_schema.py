@@ -1,0 +1,10 @@
+"""All tables of the catalog. Importing this module is what makes `metadata` whole; a new module is added here."""
+
+from __future__ import annotations
+
+from retrieval import sql_catalog
+from retrieval.sql_tables import metadata
+
+__all__ = ["metadata"]
+
+assert set(metadata.tables.values()) >= sql_catalog.TABLES

@@ -1,0 +1,81 @@
+"""The catalog's database in one file: SQLite, write-ahead logged."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sql
+from sqlalchemy.exc import DBAPIError
+
+from retrieval.durable import make_folder
+from retrieval.errors import CatalogUnavailable, StoreCorrupt, WinnowError, WriteFailed
+
+BUSY_MS: Final = 10_000  # milliseconds; how long one writer waits for another's transaction of some milliseconds
+_WAL_PAUSE_SECONDS: Final = 0.01
+_WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt")  # how SQLite says it
+
+
+class Sqlite:
+    """Implements `Backend`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def place(self) -> str:
+        return str(self._path)
+
+    def engine(self) -> sql.Engine:
+        make_folder(self._path.parent)
+        url = sql.URL.create("sqlite", database=str(self._path))
+        engine = sql.create_engine(url, hide_parameters=True)
+        sql.event.listen(engine, "connect", _configure)
+        return engine
+
+    def begin_writing(self, connection: sql.Connection) -> None:
+        """The write lock comes first: of two that read first and write then, one would fail."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    def begin_migrating(self, connection: sql.Connection) -> None:
+        """A table that is made anew is dropped first; references to it would go with it. Not in a transaction."""
+        connection.detach()  # it is closed afterwards, not given to the next who would trust its settings
+        connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
+        self.begin_writing(connection)
+
+    def check_migrated(self, connection: sql.Connection) -> None:
+        if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
+            raise StoreCorrupt(f"{self._path}: a row of {broken[0]} names a row of {broken[2]} that is not there")
+
+    def translated(self, error: DBAPIError) -> WinnowError:
+        said = f"{self._path}: {error.orig}"
+        if any(word in said for word in _WORDS_OF_DAMAGE):
+            return StoreCorrupt(said)
+        if "database is locked" in said:
+            return CatalogUnavailable(f"{said} by another process for {BUSY_MS // 1_000} s")
+        return WriteFailed(said)
+
+
+def _configure(connection: Any, _: object) -> None:
+    """Every new connection: readers beside one writer, every commit synced, references enforced."""
+    connection.isolation_level = None  # Python's driver would open transactions by its own rules; `Sqlite` does
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    _write_ahead(connection)
+    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Waits here where another process makes the same file: for this one change SQLite does not wait by itself."""
+    until = time.monotonic() + BUSY_MS / 1_000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+        else:
+            return

@@ -1,0 +1,89 @@
+"""A data folder whose catalog is in PostgreSQL, and the commands for the schema of either."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from api.cli import app
+from api.disk import Disk
+from api.settings import load
+from retrieval.errors import CollectionExists, SettingInvalid
+from retrieval.sql_database import SqlDatabase
+from retrieval.sql_migrations import NEWEST
+from tests.postgres import TEMPLATE, PostgresServer
+
+
+def run(*words: object, url: str | None) -> dict[str, object]:
+    """What the command says as JSON."""
+    environment = {} if url is None else {"WINNOW_CATALOG_URL": url}
+    done = CliRunner().invoke(app, [*map(str, words), "--json"], env=environment, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest) -> str | None:
+    return None if request.param == "sqlite" else request.getfixturevalue("postgres").new()
+
+
+def test_instructions_are_published_into_the_database_that_is_set(tmp_path: Path, url: str | None) -> None:
+    """By one command, and listed by another; no file is made where there is a URL."""
+    data = tmp_path / "data"
+    run("instructions", "publish", "recency", "Prefer recent documents", "--data", data, url=url)
+    listed = run("instructions", "list", "--data", data, url=url)
+    assert [each["name"] for each in listed["instructions"]] == ["recency"]
+    assert (data / "catalog.sqlite").exists() == (url is None)
+    assert run("collections", "list", "--data", data, url=url) == {"collections": []}
+
+
+def test_the_schema_is_shown_taken_back_and_upgraded(tmp_path: Path, url: str | None) -> None:
+    """Showing changes nothing: what was taken back stays so until something opens it."""
+    Disk.open(tmp_path, url).database.close()
+    shown = run("catalog", "show", "--data", tmp_path, url=url)
+    assert (shown["revision"], shown["newest"], shown["before_alembic"]) == (NEWEST, NEWEST, None)
+    assert run("catalog", "downgrade", "0001", "--yes", "--data", tmp_path, url=url)["revision"] == "0001"
+    assert run("catalog", "show", "--data", tmp_path, url=url)["revision"] == "0001"
+    assert run("catalog", "upgrade", "--data", tmp_path, url=url)["revision"] == NEWEST
+
+
+def test_a_folder_that_is_not_there_is_misspelt(tmp_path: Path, url: str | None) -> None:
+    """And is not made by looking at it."""
+    for words in (["catalog", "show"], ["collections", "list"]):
+        with pytest.raises(SettingInvalid, match="nothing there yet"):
+            run(*words, "--data", tmp_path / "missing", url=url)
+    assert not (tmp_path / "missing").exists()
+
+
+def test_the_password_is_not_shown(tmp_path: Path, postgres: PostgresServer) -> None:
+    """Neither by a command nor by the setting that is refused."""
+    postgres.execute("CREATE ROLE guarded LOGIN SUPERUSER PASSWORD 'swordfish'")
+    url = postgres.url(TEMPLATE, user="guarded", password="swordfish")  # noqa: S106
+    shown = run("catalog", "show", "--data", tmp_path, url=url)
+    assert "guarded" in str(shown["database"])
+    assert "swordfish" not in str(shown)
+    with pytest.raises(SettingInvalid, match="WINNOW_CATALOG_URL") as caught:
+        load({}, environment={"WINNOW_CATALOG_URL": "mysql://guarded:swordfish@h/d"})
+    assert "swordfish" not in str(caught.value)
+
+
+def test_the_catalog_decides_who_was_first(tmp_path: Path, postgres: PostgresServer) -> None:
+    """Two folders that share a database share its names."""
+    from tests.contract.test_catalog import collection
+
+    url = postgres.new()
+    one, other = Disk.open(tmp_path / "one", url), Disk.open(tmp_path / "other", url)
+    one.make(collection("laws"))
+    with pytest.raises(CollectionExists):
+        other.make(collection("laws"))
+    for disk in (one, other):
+        disk.database.close()
+
+
+def test_looking_at_a_schema_needs_none(tmp_path: Path) -> None:
+    database = SqlDatabase.at(tmp_path / "empty.sqlite")
+    assert database.schema().said == "none"
+    database.close()
