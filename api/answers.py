@@ -159,6 +159,10 @@ class IndexSaid(Said):
         description="Why it is not the generation that should serve; null where it is. The answer is complete all the "
         "same."
     )
+    device: str = Field(description="where the generation was searched: cpu, or a GPU such as cuda:0")
+    device_fault: str | None = Field(
+        description="Why that is not the device that is set; null where it is. The answer is complete all the same."
+    )
 
 
 class SearchAnswer(Said):
@@ -227,6 +231,8 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
             "generation": recalled.generation,
             "fresh_chunks": recalled.fresh_chunks,
             "fallback_from": recalled.fallback_from,
+            "device": recalled.seat.device,
+            "device_fault": recalled.seat.fault,
         }
     return body
 

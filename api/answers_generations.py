@@ -61,6 +61,8 @@ def generations_said(
             "generation": view.generation,
             "fresh_chunks": view.delta_count,
             "fallback_from": view.fallback_from,
+            "device": view.seat.device,
+            "device_fault": view.seat.fault,
         },
     }
 

@@ -12,6 +12,7 @@ from api.access import Access
 from api.caches import NO_CACHES, Caches
 from api.disk import Disk
 from api.folding import Folding
+from api.index_device import index_device, index_wish
 from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
 from api.rerankers import Rerankers, settings_by_name
@@ -23,6 +24,7 @@ from rerank.known_answers import KnownAnswers
 from rerank.reranker import RecallOrder, Reranker
 from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from retrieval.device_index import IndexDevice
 from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.known_vectors import KnownVectors
 from retrieval.model_folder import find_model
@@ -155,12 +157,14 @@ def load_reranker(settings: Settings, *, found_by: str | None = None, cache: Jud
 def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Parts:
     """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
     wanted = settings_by_name(settings).values() if judged else ()  # names first: models take seconds
+    device = index_device(settings)
     embedding = load_embedding(settings)
     if not judged:
-        return joined(settings, embedding, Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device))
+        unjudged = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
+        return joined(settings, embedding, unjudged, device=device)
     found_by = embedding.embedder.identity.name
     judging, *also = [load_reranker(each, found_by=found_by, cache=caches.judgements) for each in wanted]
-    return joined(settings, embedding, judging, also=also, caches=caches)
+    return joined(settings, embedding, judging, also=also, caches=caches, device=device)
 
 
 def joined(
@@ -170,8 +174,11 @@ def joined(
     *,
     also: Sequence[Judging] = (),
     caches: Caches = NO_CACHES,
+    device: IndexDevice | None = None,
 ) -> Parts:
     """The graph over models that are loaded already; `also` judge where a collection has chosen them.
+
+    On the `device` exact indexes are searched; without one, all are on the CPU.
 
     Raises what `Disk.open` and `Rerankers` raise.
     """
@@ -179,7 +186,8 @@ def joined(
     pools = (embedding.pool, judging.pool, *(each.pool for each in also))
     disk = Disk.open(settings.data, settings.catalog_url)
     candidates = settings.candidates_on(judging.device)
-    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries)
+    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
+    wish = index_wish(settings, device)
     return Parts(
         settings=settings,
         access=Access.by_key(settings.api_key),
@@ -205,14 +213,14 @@ def joined(
             chunk_tokens_default=settings.chunk_tokens,
             delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
             generations_kept=settings.generations_kept,
-            index_wish=settings.index_wish,
+            index_wish=wish,
         ),
         folding=Folding(
             collections=collections,
             chunks_max=settings.fold_chunks,
             seconds_max=settings.fold_seconds,
             kept=settings.generations_kept,
-            wish=settings.index_wish,
+            wish=wish,
         ),
         candidates=candidates,
         caches=caches,

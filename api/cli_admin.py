@@ -17,6 +17,7 @@ from api.flags import (
     EmbedModel,
     EmbedUrl,
     GenerationsKept,
+    IndexDevice,
     Json,
     RerankAlso,
     RerankModel,
@@ -233,11 +234,15 @@ def verify(
     terminal = Terminal(json=json)
     settings = load({"data": data, "generations_kept": generations_kept}, config=config)
     from api.disk import Disk
+    from api.index_device import index_device, index_wish
     from api.repair import repaired
     from api.verify import verified
 
     disk = Disk.existing(settings.data, settings.catalog_url)
-    repairs = repaired(disk, kept=settings.generations_kept, wish=settings.index_wish) if repair else []
+    repairs = []
+    if repair:
+        wish = index_wish(settings, index_device(settings))
+        repairs = repaired(disk, kept=settings.generations_kept, wish=wish)
     checks = verified(disk)
     is_sound = all(check.fault is None for check in checks)
     if json:
@@ -270,6 +275,7 @@ def doctor(
     rerank_model: RerankModel = None,
     rerank_also: RerankAlso = None,
     rerank_url: RerankUrl = None,
+    index_device: IndexDevice = None,
     device: Device = None,
     dtype: Dtype = None,
     config: Config = None,
@@ -288,6 +294,7 @@ def doctor(
             "rerank_model": rerank_model,
             "rerank_also": rerank_also,
             "rerank_url": rerank_url,
+            "index_device": index_device,
             "device": device,
             "dtype": dtype,
         },

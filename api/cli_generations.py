@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.flags import CollectionName, Config, Data, GenerationsKept, IndexRecall, IndexRecipe, Json, switch
+from api.flags import CollectionName, Config, Data, GenerationsKept, IndexDevice, IndexRecall, IndexRecipe, Json, switch
 from api.settings import Settings, load
 from api.terminal import Column, Terminal, amount, counted
+from retrieval.recipes import megabytes
 
 if TYPE_CHECKING:
     from api.disk import Disk
@@ -73,22 +74,24 @@ def fold(
     generations_kept: GenerationsKept = None,
     index_recipe: IndexRecipe = None,
     index_recall: IndexRecall = None,
+    index_device: IndexDevice = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Build the next generation now, of all documents. Needs no model; writers and searches go on meanwhile."""
     terminal = Terminal(json=json)
-    chosen = {"generations_kept": generations_kept, "index_recipe": index_recipe, "index_recall": index_recall}
-    settings = load({"data": data, **chosen}, config=config)
+    chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
+    settings = load({"data": data, "generations_kept": generations_kept, **chosen}, config=config)
     disk, found, folder = _found(settings, collection)
+    from api.index_device import index_device as device_of
+    from api.index_device import index_wish
     from retrieval.generations import fold as built
 
+    wish = index_wish(settings, device_of(settings))
     store = disk.store(found)
     with store.holding():
         snapshot, kept = store.snapshot(), settings.generations_kept
-        manifest = built(
-            folder, snapshot, found.embedder, wish=settings.index_wish, kept=kept, made_at=found.created_at
-        )
+        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at)
     if not json:
         terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
     _show(terminal, found, folder, thorough=False)
@@ -101,6 +104,7 @@ def explain(
     data: Data = None,
     index_recipe: IndexRecipe = None,
     index_recall: IndexRecall = None,
+    index_device: IndexDevice = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
@@ -110,14 +114,16 @@ def explain(
     Builds nothing.
     """
     terminal = Terminal(json=json)
-    settings = load({"data": data, "index_recipe": index_recipe, "index_recall": index_recall}, config=config)
+    chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
+    settings = load({"data": data, **chosen}, config=config)
     disk, found, folder = _found(settings, collection)
     from api.explain import explained, explained_said
+    from api.index_device import index_device as device_of
+    from api.index_device import index_wish
 
-    said = explained_said(
-        collection,
-        explained(folder, disk.store(found).snapshot(), found.embedder.dimension, settings.index_wish),
-    )
+    device, snapshot = device_of(settings), disk.store(found).snapshot()
+    wish = index_wish(settings, device)
+    said = explained_said(collection, explained(folder, snapshot, found.embedder.dimension, wish, device=device))
     if json:
         terminal.answer(said)
         return
@@ -205,7 +211,7 @@ def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, 
 
 def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
     """One line for each thing to know."""
-    current, plan = said["current"], said["next"]
+    current, plan, device = said["current"], said["next"], said["device"]
     lines = [("current", "nothing has been published")]
     if current:
         tuned = ", ".join(f"{name} {value}" for name, value in current["parameters"].items())
@@ -214,15 +220,29 @@ def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
             ("because", current["reason"]),
             ("recall", f"{current['recall']:.4f} of the 100 nearest; {current['recall_target']} was wanted"),
             ("searched with", tuned or "no parameters"),
+            ("searched on", _searched_on(current["searched_on"])),
         ]
     if plan:
         sizes = f"{plan['index_bytes'] / 1e6:,.1f} MB, {plan['building_bytes'] / 1e6:,.1f} MB while it is built"
-        lines += [("next", f"{plan['recipe']}: {sizes}"), ("because", plan["reason"])]
+        there = f", {plan['device_bytes'] / 1e6:,.0f} MB on {device['name']}" if device and plan["device_bytes"] else ""
+        lines += [("next", f"{plan['recipe']}: {sizes}{there}"), ("because", plan["reason"])]
     else:
         lines.append(("next", said["refused"]))
     free = "unknown" if said["memory_bytes"] is None else f"{said['memory_bytes'] / 1e6:,.0f} MB"
     lines += [("memory free", free), ("written", f"{said['writes_per_second']:,.2f} chunks a second")]
+    if device:
+        unknown = device["free_bytes"] is None
+        figures = (
+            "memory unknown"
+            if unknown
+            else f"{megabytes(device['free_bytes'])} of {megabytes(device['total_bytes'])} free"
+        )
+        lines.append(("index device", f"{device['name']}: {device['fault'] or figures}"))
     return lines
+
+
+def _searched_on(said: dict[str, Any]) -> str:
+    return f"{said['device']}: {said['fault'] or said['reason']}"
 
 
 def _state(said: dict[str, Any]) -> str:

@@ -89,6 +89,7 @@ def restore(
     )
     from api.assemble import embedder_identity
     from api.disk import Disk
+    from api.index_device import index_device, index_wish
     from api.progress import CopyProgress
     from api.rerankers import settings_by_name
     from api.snapshots import place_of
@@ -108,7 +109,7 @@ def restore(
             embedder=embedder,
             replace=replace,
             watcher=watcher,
-            wish=settings.index_wish,
+            wish=index_wish(settings, index_device(settings)),
         )
     manifest, seconds = done.manifest, time.monotonic() - began
     if done.other_instruction and manifest.instruction:

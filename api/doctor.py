@@ -14,6 +14,7 @@ from typing import Final
 from api.access import refuse_open_door
 from api.assemble import connected, load_embedding, load_reranker
 from api.disk import Disk
+from api.index_device import index_device
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from api.rerankers import each_alone, settings_by_name
 from api.settings import Settings
@@ -22,6 +23,7 @@ from api.version import VERSION
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
 from retrieval.layout import Layout
+from retrieval.recipes import megabytes
 
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
@@ -46,6 +48,7 @@ async def examined(settings: Settings) -> list[Finding]:
         _catalog(settings),
         _data(settings),
         _door(settings),
+        index_device_found(settings),
         *await _embedder(settings),
         _names(settings),
         *[finding for each in each_alone(settings) for finding in await _reranker(each, _called(settings, each))],
@@ -108,6 +111,20 @@ def _door(settings: Settings) -> Finding:
     except SettingInvalid as error:
         return Finding(what="access", found=found, problem=error.message)
     return Finding(what="access", found=found)
+
+
+def index_device_found(settings: Settings) -> Finding:
+    """Where indexes are searched, and whether FAISS may be believed there."""
+    try:
+        device = index_device(settings)
+        if device is None:
+            return Finding(what="index device", found=settings.index_device)
+        device.require_believed()
+    except WinnowError as error:
+        return Finding(what="index device", found=settings.index_device, problem=error.message)
+    memory = device.memory()
+    free = f"{megabytes(memory.free_bytes)} of {megabytes(memory.total_bytes)} free" if memory else "memory unknown"
+    return Finding(what="index device", found=f"{device.name}, {free}")
 
 
 async def _embedder(settings: Settings) -> list[Finding]:

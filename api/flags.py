@@ -57,6 +57,7 @@ IndexRecipe = Annotated[
     str | None, _option("index_recipe", metavar="auto|exact|hnsw|ivf-rabitq|ivf-pq", rich_help_panel="Index")
 ]
 IndexRecall = Annotated[float | None, _option("index_recall", metavar="SHARE", rich_help_panel="Index")]
+IndexDevice = Annotated[str | None, _option("index_device", metavar="cpu|cuda|cuda:N", rich_help_panel="Index")]
 TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
 FoldChunks = Annotated[int | None, _option("fold_chunks", metavar="N", rich_help_panel="Index")]
 FoldSeconds = Annotated[int | None, _option("fold_seconds", metavar="SECONDS", rich_help_panel="Index")]

@@ -7,6 +7,7 @@ from typing import Final
 
 from api.assemble import Embedding
 from api.disk import Disk
+from api.index_device import index_device, index_wish
 from api.ingest import Ingest
 from api.open_collections import OpenCollection, OpenCollections
 from api.settings import Settings
@@ -32,7 +33,7 @@ class Indexing:
         self._disk = disk
         self._chunk_tokens = settings.chunk_tokens
         self._kept = settings.generations_kept
-        self._wish = settings.index_wish
+        self._wish = index_wish(settings, index_device(settings))
         self._collections = OpenCollections(disk=disk, embedder=embedding.embedder)
         self._ingest = Ingest(
             disk=disk,

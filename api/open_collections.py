@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from api.disk import Disk
 from retrieval.catalog import Collection
+from retrieval.device_index import IndexDevice
 from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.errors import CollectionBusy, ModelMismatch
 from retrieval.layout import CollectionFolder
@@ -36,11 +37,19 @@ class OpenCollection:
 class OpenCollections:
     """The collections that this process has open. Its methods block; they may be called from any thread."""
 
-    def __init__(self, *, disk: Disk, embedder: Embedder, queries: QueryCache | None = None) -> None:
-        """Without `queries` every query is embedded, however often it is asked."""
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        embedder: Embedder,
+        queries: QueryCache | None = None,
+        device: IndexDevice | None = None,
+    ) -> None:
+        """Without `queries` every query is embedded, however often it is asked; without `device` no GPU searches."""
         self._disk = disk
         self._embedder = embedder
         self._queries = queries
+        self._device = device
         self._open: dict[tuple[str, str], OpenCollection] = {}
         self._lock = threading.Lock()
 
@@ -79,7 +88,7 @@ class OpenCollections:
             )
         folder = self._disk.layout.collection(collection.tenant, collection.name)
         store = self._disk.store(collection)
-        searchable = Searchable(folder=folder, store=store, identity=mine)
+        searchable = Searchable(folder=folder, store=store, identity=mine, device=self._device)
         return OpenCollection(
             collection=collection,
             folder=folder,

@@ -46,6 +46,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MemoryTooSmall: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeviceUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.GenerationCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.StoreCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.SnapshotCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,

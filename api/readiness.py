@@ -149,6 +149,7 @@ class Readiness:
             "store_version": None,
             "unfolded_chunks": None,
             "fold": None,
+            "index_device": None,
             "problem": self._without_reranker(collection),
         }
         try:
@@ -166,7 +167,8 @@ class Readiness:
             "store_version": view.store_version,
             "unfolded_chunks": view.unfolded,
             "fold": fold_said(self._parts.folding.standing(opened)),
-            "problem": view.fallback_from or said["problem"],
+            "index_device": view.seat.device,
+            "problem": view.fallback_from or view.seat.fault or said["problem"],
         }
 
     def _without_reranker(self, collection: Collection) -> str | None:

@@ -12,6 +12,7 @@ Rule 3: a default that depends on the device is decided here, by the methods tha
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -23,7 +24,7 @@ from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 from retrieval.recall_mode import RecallMode
-from retrieval.recipes import BUILDABLE, RECALL_TARGET, IndexWish, Recipe
+from retrieval.recipes import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
 from retrieval.snapshot_place import S3Access
 
 Quantization = Literal["none", "fp8"]
@@ -90,6 +91,12 @@ def _one_of(*choices: str) -> Callable[[str], str]:
         return raw
 
     return parse
+
+
+def _gpu_or_cpu(raw: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", raw):
+        raise ValueError("it is none of cpu, cuda, cuda:N")
+    return raw
 
 
 def _yes_or_no(raw: str) -> bool:
@@ -242,15 +249,16 @@ class Settings:
         256, _whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Most tokens of a chunk in a collection that is newly made."
     )
     index_recipe: str = _setting(
-        AUTO,
-        _one_of(AUTO, *BUILDABLE),
-        "Kind of the indexes that are built: auto compares all vectors up to about a hundred thousand, and takes what "
-        "suits beyond; exact, hnsw, ivf-rabitq and ivf-pq insist.",
-    )
+        AUTO, _one_of(AUTO, *BUILDABLE), "Kind of the indexes that are built: auto compares all vectors up to about a "
+        "hundred thousand, and takes what suits beyond; exact, hnsw, ivf-rabitq and ivf-pq insist."
+    )  # fmt: skip
     index_recall: float = _setting(
         RECALL_TARGET,
         _share(RECALL_TARGET_MIN, 1.0),
         "Share of the 100 nearest chunks that an index which does not compare all is tuned to find.",
+    )
+    index_device: str = _setting(
+        CPU, _gpu_or_cpu, "Where indexes that compare all are searched: cpu, or by FAISS with cuVS on cuda, cuda:1."
     )
     timeout_ms: int = _setting(
         30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
@@ -285,7 +293,7 @@ class Settings:
 
     @property
     def index_wish(self) -> IndexWish:
-        """What is asked of the indexes that are built."""
+        """What is asked of the indexes that are built, wherever they are searched."""
         recipe = None if self.index_recipe == AUTO else Recipe(self.index_recipe)
         return IndexWish(recipe=recipe, recall_target=self.index_recall)
 

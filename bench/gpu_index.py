@@ -1,13 +1,14 @@
 """Which indexes of FAISS on a GPU may be believed, and what does winnow's own search path add to the fastest of them?
 
     python -m bench.gpu_index --out FILE.jsonl                  # needs faiss-gpu-cuvs, torch and a GPU; a few minutes
-    python -m bench.gpu_index --sizes 1000000 --only exact
+    python -m bench.gpu_index --sizes 1000000 --only generation exact
 
-Three parts, each row written as soon as it is known:
+Four parts, each row written as soon as it is known:
 
     probe    retrieval/index_probe.py asks a tiny index of every kind for what it must not give; in a process of its
              own, because some kinds end the process
-    exact    all vectors in half precision: FAISS alone beside retrieval/faiss_index.py over the same index, query by
+    generation  200,000 vectors, published and opened with a device, beside the same on the CPU; and the next one
+    exact    all vectors in half precision: FAISS alone beside retrieval/device_index.py over the same index, query by
              query in turn, and how many of the 100 nearest it finds
     lists    IVF-PQ, and CAGRA: the cheapest setting that finds enough after what it found is compared again in full
 
@@ -20,8 +21,12 @@ import argparse
 import json
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, Final, TypeAlias
@@ -31,66 +36,33 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from bench.gpu_made import DIMENSION, K, Made
+from retrieval.device_index import DeviceFlatIndex, IndexDevice
+from retrieval.embedder import EmbedderIdentity
+from retrieval.errors import DeviceUnusable
+from retrieval.faiss_gpu import FaissGpu
 from retrieval.faiss_index import FaissFlatIndex, selector_of
+from retrieval.generation import publish
 from retrieval.index_probe import Asked, misdeeds
+from retrieval.layout import CollectionFolder
+from retrieval.recipes import IndexWish, Recipe
 from retrieval.records import Vectors
+from retrieval.searchable import Searchable
+from retrieval.store import VectorBatch
 
-K: Final = 100
-DIMENSION: Final = 1_024
-LATENT: Final = 96  # dimensions in which the vectors really differ
-CLUSTER_SIZE: Final = 100
-SPREAD: Final = 0.7
-BLOCK: Final = 500_000  # vectors; 2 GB
-QUERIES: Final = 200
 WANTED: Final = 0.98
 REFINED: Final = (1, 2, 4, 8)  # times K that are compared again
 NPROBE: Final = (8, 16, 32, 64, 128, 256, 512, 1_024)
 ITOPK: Final = (128, 192, 256, 384, 512)
 SHARES: Final = (0.5, 0.01)  # of the vectors that may answer
-PROBED: Final = ("flat classic", "flat cuvs", "ivf-pq classic", "ivf-pq cuvs", "cagra")
+BATCH: Final = 16_384  # vectors; as a store gives them
+PUBLISHED: Final = 200_000  # vectors of the generation
+AS_ASKED: Final = "flat as winnow asks"
+PARTS: Final = ("probe", "lists", "generation", "exact")
+PROBED: Final = (AS_ASKED, "flat classic", "flat cuvs", "ivf-pq classic", "ivf-pq cuvs", "cagra")
 _FAISS: Final[Any] = faiss  # the stubs do not know the GPU
 
 Say: TypeAlias = Callable[..., None]
-
-
-class Made:
-    """Vectors about many things, in blocks; queries about the same, and the truth once all are read."""
-
-    def __init__(self, count: int, *, seed: int = 1) -> None:
-        self.count = count
-        self._chance = torch.Generator(device="cuda").manual_seed(seed)
-        self._basis = self._normal(LATENT, DIMENSION)
-        self._things = self._normal(max(1, count // CLUSTER_SIZE), LATENT)
-        self._asked = self._some(QUERIES)
-        self._best = torch.empty(QUERIES, 0, device="cuda")
-        self._nearest = torch.empty(QUERIES, 0, dtype=torch.int64, device="cuda")
-
-    @property
-    def queries(self) -> Vectors:
-        asked: Vectors = self._asked.cpu().numpy()
-        return asked
-
-    @property
-    def truth(self) -> list[set[int]]:
-        return [set(row) for row in self._nearest.cpu().tolist()]
-
-    def blocks(self) -> Iterator[Vectors]:
-        """Once only."""
-        for start in range(0, self.count, BLOCK):
-            block = self._some(min(BLOCK, self.count - start))
-            best = torch.cat([self._best, self._asked @ block.T], dim=1)
-            numbers = torch.arange(start, start + len(block), device="cuda").expand(QUERIES, -1)
-            self._best, at = best.topk(min(K, best.shape[1]), dim=1)
-            self._nearest = torch.cat([self._nearest, numbers], dim=1).gather(1, at)
-            yield block.cpu().numpy()
-
-    def _some(self, count: int) -> torch.Tensor:
-        about = torch.randint(len(self._things), (count,), generator=self._chance, device="cuda")
-        near = self._things[about] + SPREAD * self._normal(count, LATENT)
-        return torch.nn.functional.normalize(near @ self._basis, dim=1)
-
-    def _normal(self, *shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=self._chance, device="cuda")
 
 
 def flat(resources: Any, dimension: int, *, cuvs: bool) -> Any:
@@ -126,6 +98,12 @@ def asked_of(index: Any, told: Callable[[Any], Any]) -> Asked:
 
 def probed(kind: str) -> list[str]:
     """What this kind does wrong."""
+    if kind == AS_ASKED:
+        try:
+            IndexDevice(FaissGpu(0)).require_believed()
+        except DeviceUnusable as unusable:
+            return [unusable.message]
+        return []
     resources = _FAISS.StandardGpuResources()
 
     def tiny(rows: Vectors) -> Asked:
@@ -179,39 +157,132 @@ def probes(say: Say) -> None:
         )
 
 
+class Watched(FaissGpu):
+    """The product's GPU; and what FAISS made there last, to be asked without the product."""
+
+    last: Any = None
+
+    def flat(self, vectors: Vectors) -> Any:
+        self.last = super().flat(vectors)
+        return self.last
+
+
 def exact(count: int, say: Say) -> None:
-    resources = _FAISS.StandardGpuResources()
-    made = Made(count)
-    index = flat(resources, DIMENSION, cuvs=True)
+    """Through `IndexDevice.placed`, as a generation that is opened."""
+    made, card = Made(count), Watched(0)
     began = time.perf_counter()
-    for block in made.blocks():
-        index.add(block)
+    host = FaissFlatIndex.build(_batches(made), dimension=DIMENSION)
     torch.cuda.empty_cache()
     built, queries, truth = time.perf_counter() - began, made.queries, made.truth
-    ours = FaissFlatIndex(np.arange(count, dtype=np.int64), index)
-    bare = lambda query: index.search(query.reshape(1, -1), K)[1][0]  # noqa: E731
-    mine = lambda query: ours.search(query, K).numbers  # noqa: E731
+    began = time.perf_counter()
+    ours, seat = IndexDevice(card).placed(host, Recipe.EXACT)
+    placed = time.perf_counter() - began
+    say(part="placed", count=count, built_s=round(built, 1), placed_s=round(placed, 1), searched_on=asdict(seat))
+    if not isinstance(ours, DeviceFlatIndex):
+        return
+    bare, mine = partial(_bare, card.last), lambda query: ours.search(query, K).numbers
     first, second, found = _in_turn(queries, bare, mine)
+    rate, others = _threads(mine, queries, found)
     say(
         part="exact", count=count, bare_ms=first, ours_ms=second, ratio=round(second / first, 3),
-        recall=_recall(found, truth), many_ms=_many(index, queries), built_s=round(built, 1),
+        recall=_recall(found, truth), many_ms=_many(card.last, queries), threads_per_s=rate, answered_otherwise=others,
     )  # fmt: skip
     for share in SHARES:
         held = np.random.default_rng(3).random(count) < share
-        told, allowed = _told_flat(selector_of(held)), np.flatnonzero(held).astype(np.int64)
-        bare = lambda query, told=told: index.search(query.reshape(1, -1), K, params=told)[1][0]  # noqa: E731
+        allowed = np.flatnonzero(held).astype(np.int64)
+        bare = partial(_bare, card.last, told=_told_flat(selector_of(held)))
         mine = lambda query, allowed=allowed: ours.search(query, K, allowed=allowed).numbers  # noqa: E731
         first, second, found = _in_turn(queries[:50], bare, mine)
-        outside = sum(not held[list(each)].all() for each in found)
         say(
-            part="exact",
-            count=count,
-            share=share,
-            bare_ms=first,
-            ours_ms=second,
-            ratio=round(second / first, 3),
-            outside=outside,
+            part="exact", count=count, share=share, bare_ms=first, ours_ms=second, ratio=round(second / first, 3),
+            outside=sum(not held[list(each)].all() for each in found),
+        )  # fmt: skip
+    say(part="left", count=count, searched_on=asdict(ours.seat))
+
+
+def generation(count: int, say: Say) -> None:
+    """Published, and opened twice: on the device and on the host. Then the next one, beside it."""
+    made = Made(count)
+    store = _Stored(np.concatenate(list(made.blocks())))
+    torch.cuda.empty_cache()
+    identity = EmbedderIdentity(name="made", revision="1", dimension=DIMENSION)
+    device = IndexDevice(FaissGpu.named("cuda"))
+    wish = IndexWish(device=device.name, device_memory_bytes=_free(device))
+    with tempfile.TemporaryDirectory() as place:
+        folder = CollectionFolder(Path(place) / "made")
+        manifest = publish(folder, store.snapshot(), identity, wish=wish)
+        host = Searchable(folder=folder, store=store, identity=identity).view()
+        searchable = Searchable(folder=folder, store=store, identity=identity, device=device)
+        before, began = _free(device), time.perf_counter()
+        there = searchable.view()
+        opened = time.perf_counter() - began
+        first, second, found = _in_turn(
+            made.queries[:50], lambda query: host.search(query, K).numbers, lambda query: there.search(query, K).numbers
         )
+        right = [set(host.search(query, K).numbers.tolist()) for query in made.queries[:50]]
+        say(
+            part="generation", count=count, recipe=manifest.index.recipe, reason=manifest.index.reason,
+            opened_s=round(opened, 1), host_ms=first, device_ms=second, recall=_recall(found, right),
+            memory=before - _free(device), searched_on=asdict(there.seat),
+        )  # fmt: skip
+        publish(folder, store.snapshot(), identity, wish=wish)
+        name, seat = there.generation, there.seat
+        there = searchable.refresh()
+        say(
+            part="generation", count=count, first=name, first_on=seat.device, then=there.generation,
+            then_on=there.seat.device, fault=there.seat.fault, memory=before - _free(device),
+        )  # fmt: skip
+
+
+class _Stored:
+    """Vectors of chunks that nobody writes to: as much of a store and of its snapshot as an index needs."""
+
+    version = 1
+
+    def __init__(self, vectors: Vectors) -> None:
+        self._vectors = vectors
+
+    def snapshot(self) -> Any:
+        return self
+
+    def count(self, *, after: int = -1) -> int:
+        return max(0, len(self._vectors) - 1 - after)
+
+    def alive(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return (numbers >= 0) & (numbers < len(self._vectors))
+
+    def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
+        for start in range(after + 1, len(self._vectors), BATCH):
+            rows = self._vectors[start : start + BATCH]
+            yield VectorBatch(numbers=np.arange(start, start + len(rows), dtype=np.int64), vectors=rows)
+
+
+def _batches(made: Made) -> Iterator[VectorBatch]:
+    start = 0
+    for block in made.blocks():
+        yield VectorBatch(numbers=np.arange(start, start + len(block), dtype=np.int64), vectors=block)
+        start += len(block)
+
+
+def _bare(index: Any, query: Vectors, k: int = K, told: Any = None) -> NDArray[np.int64]:
+    """FAISS alone."""
+    positions: NDArray[np.int64] = index.search(query.reshape(1, -1), k, params=told)[1][0]
+    return positions
+
+
+def _threads(mine: Callable[[Vectors], Any], queries: Vectors, right: list[set[int]]) -> tuple[float, int]:
+    """Queries a second of eight threads, and how many of them were answered otherwise than alone."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(8) as threads:
+        found = [set(each.tolist()) for each in threads.map(mine, queries)]
+    rate = len(queries) / (time.perf_counter() - began)
+    return round(rate, 1), sum(some != other for some, other in zip(found, right, strict=True))
+
+
+def _free(device: IndexDevice) -> int:
+    memory = device.memory()
+    assert memory is not None, "torch sees the GPU"
+    return memory.free_bytes
 
 
 def approximate(count: int, say: Say) -> None:
@@ -250,18 +321,20 @@ def _tried(
             if isinstance(told(setting), _FAISS.SearchParametersCagra) and factor * K > setting:
                 continue
 
-            def search(query: Vectors, setting: int = setting, factor: int = factor) -> NDArray[np.int64]:
-                _, positions = index.search(query.reshape(1, -1), factor * K, params=told(setting))
-                kept = np.unique(positions[0][positions[0] >= 0])
-                nearest: NDArray[np.int64] = kept[np.argsort(-(rows[kept] @ query))[:K]]
-                return nearest
-
-            bare = lambda query, s=setting, f=factor: index.search(query.reshape(1, -1), f * K, params=told(s))[1][0]  # noqa: E731
-            first, second, found = _in_turn(queries, bare, search)
+            bare = partial(_bare, index, k=factor * K, told=told(setting))
+            first, second, found = _in_turn(queries, bare, partial(_compared, rows, bare))
             recall = _recall(found, truth)
             yield {"setting": setting, "refined": factor * K, "recall": recall, "bare_ms": first, "ours_ms": second}
             if recall >= WANTED:
                 return
+
+
+def _compared(rows: Vectors, found: Callable[[Vectors], NDArray[np.int64]], query: Vectors) -> NDArray[np.int64]:
+    """The nearest of what was found, by the vectors as they came in."""
+    positions = found(query)
+    kept = np.unique(positions[positions >= 0])
+    nearest: NDArray[np.int64] = kept[np.argsort(-(rows[kept] @ query))[:K]]
+    return nearest
 
 
 def _in_turn(
@@ -284,7 +357,7 @@ def _many(index: Any, queries: Vectors) -> float:
     spent = []
     for _ in range(5):
         began = time.perf_counter()
-        index.search(queries, K)
+        index.search(queries, K, params=None)
         spent.append(1e3 * (time.perf_counter() - began))
     return round(median(spent), 2)
 
@@ -297,7 +370,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("gpu-index.jsonl"))
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000, 10_000_000])
-    parser.add_argument("--only", choices=["probe", "exact", "lists"])
+    parser.add_argument("--only", choices=PARTS, nargs="+", default=PARTS)
     parser.add_argument("--probe", choices=PROBED, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.probe:
@@ -311,11 +384,13 @@ def main() -> None:
             print(line, flush=True)
 
         say(part="run", faiss=faiss.__version__, torch=torch.__version__, card=torch.cuda.get_device_name())
-        if given.only in {None, "probe"}:
+        if "probe" in given.only:
             probes(say)
-        if given.only in {None, "lists"}:
+        if "lists" in given.only:
             approximate(given.sizes[0], say)
-        for count in given.sizes if given.only in {None, "exact"} else ():
+        if "generation" in given.only:
+            generation(PUBLISHED, say)
+        for count in given.sizes if "exact" in given.only else ():
             exact(count, say)
 
 

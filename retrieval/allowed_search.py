@@ -25,6 +25,7 @@ from retrieval.vector_index import ExactIndex, Hits, VectorIndex
 
 GATHERED_SHARE_MAX: Final = 0.1  # of an exact index; beyond it a flat one under a selector is as fast (bench.filtered)
 GATHERED_MAX: Final = 32_768  # chunks, of an index that is not exact; beyond it HNSW that looks far enough is as fast
+GATHERED_BESIDE_DEVICE_MAX: Final = 2_048  # chunks; a device compares more than that sooner than they are gathered
 GATHERED_ALWAYS_SHARE: Final = 0.02  # of an index that is not exact; below it HNSW would have to look at most of it
 GATHERED_AT_ONCE: Final = 16_384  # vectors; 64 MB at 1,024 dimensions, the unit in which memory is bounded
 REFILL_ROUNDS_MAX: Final = 3  # times that more is asked for, before the allowed vectors are compared one by one
@@ -69,6 +70,8 @@ def _few(index: VectorIndex) -> float:
     """So many are compared one by one."""
     if index.is_exact:
         return GATHERED_SHARE_MAX * len(index.numbers)
+    if index.selects:
+        return GATHERED_BESIDE_DEVICE_MAX
     return max(GATHERED_MAX, GATHERED_ALWAYS_SHARE * len(index.numbers))
 
 

@@ -30,7 +30,8 @@
     │   ├── SnapshotUnreachable
     │   ├── CollectionBusy
     │   ├── CatalogUnavailable
-    │   └── MemoryTooSmall
+    │   ├── MemoryTooSmall
+    │   └── DeviceUnusable
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
         ├── GenerationCorrupt
         ├── StoreCorrupt
@@ -185,6 +186,10 @@ class CatalogUnavailable(UnavailableError):
 
 class MemoryTooSmall(UnavailableError):
     """There is too little memory for the index."""
+
+
+class DeviceUnusable(UnavailableError):
+    """The device cannot search the index."""
 
 
 class StorageError(WinnowError):

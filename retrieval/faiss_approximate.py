@@ -63,6 +63,10 @@ class FaissApproximateIndex:
     def is_exact(self) -> bool:
         return False
 
+    @property
+    def selects(self) -> bool:
+        return False
+
     def with_parameters(self, parameters: Mapping[str, int]) -> FaissApproximateIndex:
         """The same vectors, searched in another way."""
         return FaissApproximateIndex(self._numbers, self._index, self._recipe, parameters)

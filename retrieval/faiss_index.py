@@ -67,8 +67,17 @@ class FaissFlatIndex:
         stored: Vectors = self._index.reconstruct_batch(positions)
         return stored
 
+    def every_vector(self) -> Vectors:
+        """One row for each of `numbers`, in FAISS's own memory: to be read, and only while this index lives."""
+        rows: Vectors = _FAISS.rev_swig_ptr(self._index.get_xb(), len(self._numbers) * self.dimension)
+        return rows.reshape(len(self._numbers), self.dimension)
+
     @property
     def is_exact(self) -> bool:
+        return True
+
+    @property
+    def selects(self) -> bool:
         return True
 
     def vectors_of(self, numbers: ChunkNumbers) -> Vectors:
@@ -94,8 +103,7 @@ class FaissFlatIndex:
     def asked(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
         """Similarities and positions as FAISS gives them, unchecked."""
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        told = None if held is None else _FAISS.SearchParameters(sel=selector_of(held))
-        similarities, positions = self._index.search(row, k, params=told)
+        similarities, positions = self._index.search(row, k, params=told_of(held))
         return similarities[0], positions[0]
 
     def write(self, sink: Callable[[bytes], object]) -> None:
@@ -132,6 +140,11 @@ def index_of(source: BinaryIO, count: int) -> Any:
 def selector_of(held: NDArray[np.bool_]) -> Any:
     """By which only these positions may answer."""
     return _FAISS.IDSelectorBitmap(np.packbits(held, bitorder="little"))
+
+
+def told_of(held: NDArray[np.bool_] | None) -> Any:
+    """What a search of a flat index is told; None where everything may answer."""
+    return None if held is None else _FAISS.SearchParameters(sel=selector_of(held))
 
 
 @functools.cache

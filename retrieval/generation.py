@@ -28,6 +28,7 @@ from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
 
+from retrieval.device_index import ON_CPU, DeviceFlatIndex, Seat
 from retrieval.durable import DISK, FileFacts, Syncer, facts_of, make_folder, write_errors, write_file
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, GenerationCorrupt, ModelMismatch
@@ -78,7 +79,8 @@ class Generation:
     """An open generation."""
 
     manifest: Manifest
-    index: PublishedIndex
+    index: PublishedIndex | DeviceFlatIndex
+    seat: Seat = ON_CPU  # where the index was put when it was opened
     fallback_from: str | None = None  # what should have been opened, and why it was not
 
     @property

@@ -53,6 +53,8 @@ def planned(snapshot: StoreSnapshot, dimension: int, wish: IndexWish, *, writes_
         memory_bytes=available_bytes(),
         recall_target=wish.recall_target,
         writes_per_second=writes_per_second,
+        device=wish.device,
+        device_memory_bytes=wish.device_memory_bytes,
     )
     return chosen(conditions, wanted=wish.recipe)
 
@@ -61,7 +63,7 @@ def built_index(
     snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
 ) -> tuple[FaissFlatIndex | FaissApproximateIndex, IndexFacts]:
     """What was planned of this snapshot; exact after all where nothing was set, and the target is out of reach."""
-    if plan.recipe is Recipe.EXACT:
+    if plan.recipe.stored is Recipe.EXACT:
         return _exact(snapshot, plan, wish)
     index, facts = _approximate(snapshot, plan, wish)
     if wish.recipe is not None or facts.recall >= wish.recall_target - _RECALL_SLACK:
@@ -122,7 +124,9 @@ def sample_of(snapshot: StoreSnapshot) -> Vectors:
 
 def _exact(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissFlatIndex, IndexFacts]:
     index = FaissFlatIndex.build(snapshot.vectors(), dimension=plan.dimension, count=snapshot.count())
-    return index, IndexFacts(recipe=plan.recipe, reason=plan.reason, recall_target=wish.recall_target, recall=1.0)
+    return index, IndexFacts(
+        recipe=plan.recipe.stored, reason=plan.reason, recall_target=wish.recall_target, recall=1.0
+    )
 
 
 def _approximate(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissApproximateIndex, IndexFacts]:

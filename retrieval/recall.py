@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from retrieval.allowed_search import Filtered
 from retrieval.deadline import Deadline
+from retrieval.device_index import ON_CPU, Seat
 from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
 from retrieval.errors import DeadlineExceeded
 from retrieval.filters import Filter
@@ -36,6 +37,7 @@ class Recalled:
     filtered: Filtered | None = None  # how the filter was answered; None where there was none
     fresh_chunks: int = 0  # that were compared beside the generation
     fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
+    seat: Seat = ON_CPU  # where the generation was searched
     mode: RecallMode = RecallMode.DENSE
     lexical_ms: float | None = None  # of `recall_ms`: the search by words; None where there was none
 
@@ -93,6 +95,7 @@ class Recall:
             filtered=found.filtered,
             fresh_chunks=view.delta_count,
             fallback_from=view.fallback_from,
+            seat=view.seat,
             mode=mode,
             lexical_ms=found.lexical_ms,
         )

@@ -4,11 +4,11 @@
     hnsw         a graph over vectors of one byte for each number: the fastest, and the slowest to build
     ivf-rabitq   lists of four-bit codes, the best of which are compared again by vectors of one byte for each number
     ivf-pq       the same with codes half as large: the smallest
-    gpu-flat     every vector in half precision on a GPU
-    gpu-cagra    a graph on a GPU, over vectors in half precision
-    gpu-ivf-pq   lists of codes of half a byte for each number on a GPU, refined on the host
+    gpu-flat     exact on the disk, and searched on a GPU, over a copy in half precision
 
-The last three can be chosen, and cannot be built yet: none has been through `retrieval.index_probe` on a GPU.
+The last is not built but opened (retrieval/device_index.py): what is published can be opened on any machine. Graphs and
+lists on a GPU are not among them: at a million vectors they were no faster by enough to matter (bench/RESULTS.md), and
+would have to be built and tuned anew at every opening.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ from typing import Final
 from retrieval.errors import InvalidRequest, MemoryTooSmall
 
 EXACT_COUNT_MAX: Final = 100_000  # vectors; up to here comparing all of them takes some milliseconds
-GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; of 1,024 dimensions 20 GB, by calculation a few milliseconds
+CPU: Final = "cpu"
+GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; as many of 1,024 dimensions take an H200 five milliseconds
+DEVICE_COUNT_MIN: Final = 10_000  # vectors; fewer are compared on the CPU in the time that it takes to ask a GPU
+DEVICE_SCRATCH_BYTES: Final = 268_435_456  # that FAISS takes beside an index there, for what is on its way
+DEVICE_WORK_BYTES: Final = 1_000_000_000  # scratch, and the pages in which vectors are copied, before they are rounded
+DEVICE_WORK_EACH: Final = 24  # bytes for each vector: its length, twice, its similarity, and who may answer
 APPROXIMATE_COUNT_MIN: Final = 1_000  # vectors; below it there is nothing to learn from, and nothing to gain
 EXACT_RECALL: Final = 0.99  # a target above it is not promised by vectors of one byte for each number
 GRAPH_WRITES_MAX: Final = 60  # chunks per second; above it the index is built anew so often that a graph costs too much
@@ -42,8 +47,11 @@ class Recipe(StrEnum):
     IVF_RABITQ = "ivf-rabitq"
     IVF_PQ = "ivf-pq"
     GPU_FLAT = "gpu-flat"
-    GPU_CAGRA = "gpu-cagra"
-    GPU_IVF_PQ = "gpu-ivf-pq"
+
+    @property
+    def stored(self) -> Recipe:
+        """How it lies on the disk, which is the same with and without a GPU."""
+        return Recipe.EXACT if self is Recipe.GPU_FLAT else self
 
 
 BUILDABLE: Final = (Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ)
@@ -55,6 +63,8 @@ class IndexWish:
 
     recipe: Recipe | None = None  # None: whichever suits
     recall_target: float = RECALL_TARGET
+    device: str = CPU  # where they will be searched
+    device_memory_bytes: int | None = None  # of that device, in all; None where nobody knows
 
     def __post_init__(self) -> None:
         if self.recipe is not None and self.recipe not in BUILDABLE:
@@ -70,8 +80,9 @@ class Conditions:
 
     count: int
     dimension: int
-    memory_bytes: int | None = None  # that may be used on the device; None where nobody knows
-    device: str = "cpu"
+    memory_bytes: int | None = None  # that may be used while it is built; None where nobody knows
+    device: str = CPU
+    device_memory_bytes: int | None = None  # that may be used on the device; None where nobody knows
     recall_target: float = RECALL_TARGET
     writes_per_second: float = 0.0  # chunks
 
@@ -86,14 +97,24 @@ class Plan:
     index_bytes: int
     building_bytes: int
     reason: str
+    device_bytes: int = 0  # that it takes on a GPU
 
 
 def chosen(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan:
     """What to build. `wanted` is built unless it cannot be. Raises `MemoryTooSmall`, with figures."""
+    if conditions.device == CPU or wanted not in {None, Recipe.EXACT}:
+        return _on_cpu(conditions, wanted)
+    why_not = _unfit_for_device(conditions)
+    if why_not is None:
+        why = f"{conditions.device} compares {conditions.count:,} vectors in a few milliseconds"
+        return _first_that_fits(conditions, _with_device(conditions, wanted), why)
+    plan = _on_cpu(conditions, wanted)
+    return replace(plan, reason=f"{why_not}; {plan.reason}")
+
+
+def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
     if wanted is not None:
         return _wanted(conditions, wanted)
-    if conditions.device != "cpu":
-        return _first_that_fits(conditions, _on_gpu(conditions), "there is a GPU")
     if conditions.count <= EXACT_COUNT_MAX:
         return _first_that_fits(
             conditions,
@@ -119,10 +140,7 @@ def index_bytes(recipe: Recipe, *, count: int, dimension: int, lists: int = 0) -
         Recipe.HNSW: dimension + links,
         Recipe.IVF_RABITQ: dimension + dimension // 2 + 40,
         Recipe.IVF_PQ: dimension + _pq_bytes(dimension) + 12,
-        Recipe.GPU_FLAT: 2 * dimension,
-        Recipe.GPU_CAGRA: 2 * dimension + 64 * 4,
-        Recipe.GPU_IVF_PQ: dimension // 2 + 8,
-    }[recipe]
+    }[recipe.stored]
     return count * (each + 8) + 4 * dimension * lists
 
 
@@ -131,11 +149,29 @@ def lists_for(count: int) -> int:
     return max(1, min(4 * isqrt(count), min(count, SAMPLE_MAX) // SAMPLE_PER_LIST))
 
 
-def _on_gpu(conditions: Conditions) -> list[Recipe]:
-    """A GPU reads terabytes in a second: comparing all is quick for far longer than on a CPU."""
-    if conditions.recall_target > EXACT_RECALL or conditions.count < APPROXIMATE_COUNT_MIN:
+def device_bytes(*, count: int, dimension: int) -> int:
+    """On a GPU, of an exact index in half precision while it is copied and searched there."""
+    return count * (2 * dimension + DEVICE_WORK_EACH) + DEVICE_WORK_BYTES
+
+
+def _unfit_for_device(conditions: Conditions) -> str | None:
+    """Why the device will not search all vectors; None where it will: it compares far more of them than a CPU can."""
+    count, device, memory = conditions.count, conditions.device, conditions.device_memory_bytes
+    if count < DEVICE_COUNT_MIN:
+        return f"{count:,} vectors are too few for {device} to gain by"
+    if count > GPU_EXACT_COUNT_MAX:
+        return f"{count:,} vectors are more than {device} is known to compare in time"
+    needed = device_bytes(count=count, dimension=conditions.dimension)
+    if memory is not None and needed > memory:
+        return f"{Recipe.GPU_FLAT} needs {megabytes(needed)} on {device}, which has {megabytes(memory)}"
+    return None
+
+
+def _with_device(conditions: Conditions, wanted: Recipe | None) -> list[Recipe]:
+    """What is built lies in the memory of the host, too; where that is too small, smaller ones are left."""
+    if wanted is not None or conditions.recall_target > EXACT_RECALL:
         return [Recipe.GPU_FLAT]
-    return [Recipe.GPU_FLAT if conditions.count <= GPU_EXACT_COUNT_MAX else Recipe.GPU_CAGRA, Recipe.GPU_IVF_PQ]
+    return [Recipe.GPU_FLAT, Recipe.IVF_RABITQ, Recipe.IVF_PQ]
 
 
 def _wanted(conditions: Conditions, wanted: Recipe) -> Plan:
@@ -149,21 +185,21 @@ def _first_that_fits(conditions: Conditions, recipes: list[Recipe], why: str) ->
     plans = [_plan(conditions, recipe) for recipe in recipes]
     for plan in plans:
         if conditions.memory_bytes is None or plan.building_bytes <= conditions.memory_bytes:
-            passed = [f"{each.recipe} needs {_megabytes(each.building_bytes)}" for each in plans[: plans.index(plan)]]
-            room = [f"{' and '.join(passed)}, {_megabytes(conditions.memory_bytes or 0)} are free"] if passed else []
+            passed = [f"{each.recipe} needs {megabytes(each.building_bytes)}" for each in plans[: plans.index(plan)]]
+            room = [f"{' and '.join(passed)}, {megabytes(conditions.memory_bytes or 0)} are free"] if passed else []
             return replace(plan, reason="; ".join([why, *room]))
-    needs = ", ".join(f"{each.recipe} needs {_megabytes(each.building_bytes)}" for each in plans)
+    needs = ", ".join(f"{each.recipe} needs {megabytes(each.building_bytes)}" for each in plans)
     raise MemoryTooSmall(
         f"an index of {conditions.count:,} vectors of {conditions.dimension} dimensions cannot be built in the "
-        f"{_megabytes(conditions.memory_bytes or 0)} that are free: {needs}"
+        f"{megabytes(conditions.memory_bytes or 0)} that are free: {needs}"
     )
 
 
 def _plan(conditions: Conditions, recipe: Recipe) -> Plan:
     count, dimension = conditions.count, conditions.dimension
-    lists = lists_for(count) if recipe in {Recipe.IVF_RABITQ, Recipe.IVF_PQ, Recipe.GPU_IVF_PQ} else 0
+    lists = lists_for(count) if recipe in {Recipe.IVF_RABITQ, Recipe.IVF_PQ} else 0
     size = index_bytes(recipe, count=count, dimension=dimension, lists=lists)
-    if recipe is Recipe.EXACT:
+    if recipe.stored is Recipe.EXACT:
         building = int(EXACT_BUILDING_FACTOR * size) + READING_BYTES
     else:
         building = int(BUILDING_FACTOR * size) + 2 * 4 * dimension * min(count, SAMPLE_MAX) + TUNING_BYTES
@@ -174,6 +210,7 @@ def _plan(conditions: Conditions, recipe: Recipe) -> Plan:
         index_bytes=size,
         building_bytes=building,
         reason="",
+        device_bytes=device_bytes(count=count, dimension=dimension) if recipe is Recipe.GPU_FLAT else 0,
     )
 
 
@@ -182,5 +219,6 @@ def _pq_bytes(dimension: int) -> int:
     return dimension // 4 if dimension % 2 == 0 else dimension // 2 + 1
 
 
-def _megabytes(count: int) -> str:
+def megabytes(count: int) -> str:
+    """For people: they compare it with what is free."""
     return f"{count / 1e6:,.0f} MB"

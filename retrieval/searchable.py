@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from retrieval.allowed_search import Filtered, merged, nearest_allowed
+from retrieval.device_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
 from retrieval.fresh_index import FreshIndex
@@ -45,6 +46,14 @@ class View:
     def generation(self) -> str | None:
         """None: everything is served from the delta."""
         return self.opened.name if self.opened else None
+
+    @property
+    def seat(self) -> Seat:
+        """Where its index is searched at this moment."""
+        if self.opened is None:
+            return ON_CPU
+        index = self.opened.index
+        return index.seat if isinstance(index, DeviceFlatIndex) else self.opened.seat
 
     @property
     def store_version(self) -> int:
@@ -108,9 +117,20 @@ class _Served:
 class Searchable:
     """An open collection. Its views follow the store and the published generations. Safe to share between threads."""
 
-    def __init__(self, *, folder: CollectionFolder, store: Store, identity: EmbedderIdentity) -> None:
-        """`identity` is the loaded embedder's; a generation of another raises `ModelMismatch` when it is opened."""
+    def __init__(
+        self,
+        *,
+        folder: CollectionFolder,
+        store: Store,
+        identity: EmbedderIdentity,
+        device: IndexDevice | None = None,
+    ) -> None:
+        """`identity` is the loaded embedder's; a generation of another raises `ModelMismatch` when it is opened.
+
+        On the `device` exact indexes are searched; without one, all are on the CPU.
+        """
         self._folder = folder
+        self._device = device
         self._store = store
         self._identity = identity
         self._lock = threading.Lock()  # held while a view is made
@@ -170,7 +190,25 @@ class Searchable:
         if fault is not None:
             serving = opened.name if opened else "the store alone"
             _log.warning("collection %s is served by %s, because of %s", self._folder.path.name, serving, fault)
-        return _Served(opened=opened, fault=fault, pointer=pointer)
+        return _Served(opened=self._placed(opened), fault=fault, pointer=pointer)
+
+    def _placed(self, opened: Generation | None) -> Generation | None:
+        """On the device where one is set, beside what is there until this one serves."""
+        before = self._served.opened
+        if opened is None or self._device is None or opened is before:
+            return opened
+        index, seat = self._device.placed(
+            opened.index, opened.manifest.index.recipe, before=before.index if before else None
+        )
+        if seat.fault is not None:
+            _log.warning(
+                "collection %s: %s is searched on the %s: %s",
+                self._folder.path.name,
+                opened.name,
+                seat.device,
+                seat.fault,
+            )
+        return replace(opened, index=index, seat=seat)
 
     def _viewed(self) -> View:
         """The newest commit, over what is open."""

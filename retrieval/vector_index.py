@@ -43,6 +43,11 @@ class VectorIndex(Protocol):
         """Whether a search finds the very nearest, and `vectors_of` gives the vectors that came in."""
         ...
 
+    @property
+    def selects(self) -> bool:
+        """Whether a search among `allowed` is as good and as quick however few those are."""
+        ...
+
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         """The `k` nearest of all, fewer only where the index holds fewer. `query` is (dimension,), unit length.
 
@@ -79,6 +84,10 @@ class ExactIndex:
 
     @property
     def is_exact(self) -> bool:
+        return True
+
+    @property
+    def selects(self) -> bool:
         return True
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:

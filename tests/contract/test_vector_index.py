@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from retrieval.device_index import DeviceFlatIndex
 from retrieval.errors import GenerationCorrupt
 from retrieval.faiss_index import FaissFlatIndex, probe
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import VectorBatch
 from retrieval.vector_index import ExactIndex, VectorIndex
 from tests.builders import unit_vectors
+from tests.fake_device import FakeCard
 
 Build = Callable[[ChunkNumbers, Vectors], VectorIndex]
 
@@ -39,7 +41,14 @@ def faiss_flat_reopened(numbers: ChunkNumbers, vectors: Vectors) -> VectorIndex:
     return FaissFlatIndex.read(file, numbers)
 
 
-@pytest.fixture(params=[ExactIndex, faiss_flat, faiss_flat_reopened], ids=lambda build: build.__name__)
+def on_a_device(numbers: ChunkNumbers, vectors: Vectors) -> VectorIndex:
+    """A copy in half precision finds, and the vectors of the host are compared."""
+    built = faiss_flat(numbers, vectors)
+    assert isinstance(built, FaissFlatIndex)
+    return DeviceFlatIndex(built, FakeCard().flat(vectors), device="cuda:0", needed=0)
+
+
+@pytest.fixture(params=[ExactIndex, faiss_flat, faiss_flat_reopened, on_a_device], ids=lambda build: build.__name__)
 def build(request: pytest.FixtureRequest) -> Build:
     return request.param
 

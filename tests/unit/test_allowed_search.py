@@ -113,6 +113,7 @@ class Approximate(ExactIndex):
     """Does not claim to be exact."""
 
     is_exact = False
+    selects = False
 
 
 @pytest.mark.parametrize(

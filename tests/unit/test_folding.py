@@ -24,6 +24,7 @@ from tests.fakes import PrefersWord
 from tests.unit.test_ingest import sent
 from tests.unit.test_routes import DOCUMENTS, parts_over
 
+ON_CPU = {"device": "cpu", "device_fault": None}
 CHUNKS_MAX = 2
 SECONDS_MAX = 60.0
 
@@ -308,14 +309,19 @@ def test_generations_over_http(tmp_path: Path, tokenizer: PlainTokenizer) -> Non
             ("g000002", True, 2),
             ("g000001", False, 1),
         ]
-        assert body["serving"] == {"generation": "g000002", "fresh_chunks": 1, "fallback_from": None}
+        assert body["serving"] == {"generation": "g000002", "fresh_chunks": 1, "fallback_from": None, **ON_CPU}
         back = client.post("/v1/collections/docs/generations/rollback")
         assert (back.status_code, back.json()["rolled_back_from"]) == (200, "g000002")
-        assert back.json()["serving"] == {"generation": "g000001", "fresh_chunks": 2, "fallback_from": None}
+        assert back.json()["serving"] == {
+            "generation": "g000001",
+            "fresh_chunks": 2,
+            "fallback_from": None,
+            **ON_CPU,
+        }
         search = {"query": "退货", "collection": "docs", "explain": True}
         found = client.post("/v1/search", json=search).json()
         assert {each["document_id"] for each in found["results"]} == {"refunds", "herons", "zh/退货"}
-        assert found["index"] == {"generation": "g000001", "fresh_chunks": 2, "fallback_from": None}
+        assert found["index"] == {"generation": "g000001", "fresh_chunks": 2, "fallback_from": None, **ON_CPU}
         refused = client.post("/v1/collections/docs/generations/rollback", json={"to": "g000007"})
         assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_request")
         assert client.get("/v1/collections/none/generations").status_code == 404

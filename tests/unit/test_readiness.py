@@ -72,6 +72,7 @@ def test_readiness_tells_what_is_open_and_what_the_models_said(tmp_path: Path, t
             "store_version": 4,
             "unfolded_chunks": 3,
             "fold": {"building": None, "failures": 0, "problem": None},
+            "index_device": "cpu",
             "problem": None,
         }
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,25 +13,29 @@ from retrieval.errors import MemoryTooSmall
 from retrieval.machine_memory import available_bytes
 from retrieval.recipes import (
     APPROXIMATE_COUNT_MIN,
+    BUILDABLE,
+    CPU,
+    DEVICE_COUNT_MIN,
     EXACT_COUNT_MAX,
     EXACT_RECALL,
+    GPU_EXACT_COUNT_MAX,
     SAMPLE_MAX,
     SAMPLE_PER_LIST,
     Conditions,
     Plan,
     Recipe,
     chosen,
+    device_bytes,
     lists_for,
 )
-
-CPU = {Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ}
 
 anything = st.builds(
     Conditions,
     count=st.integers(0, 200_000_000),
     dimension=st.integers(8, 8_192),
     memory_bytes=st.none() | st.integers(0, 2**42),
-    device=st.sampled_from(["cpu", "cuda", "cuda:1"]),
+    device=st.sampled_from(["cpu", "cuda:0", "cuda:1"]),
+    device_memory_bytes=st.none() | st.integers(0, 2**38),
     recall_target=st.floats(0.5, 1.0),
     writes_per_second=st.floats(0, 10_000),
 )
@@ -43,7 +48,7 @@ def chosen_or_refused(conditions: Conditions, wanted: Recipe | None = None) -> P
         return refused
 
 
-@given(conditions=anything, wanted=st.none() | st.sampled_from(Recipe))
+@given(conditions=anything, wanted=st.none() | st.sampled_from(BUILDABLE))
 def test_what_is_chosen_fits_or_is_refused_with_figures(conditions: Conditions, wanted: Recipe | None) -> None:
     """Whatever the conditions are; and the same conditions give the same plan."""
     plan = chosen_or_refused(conditions, wanted)
@@ -57,11 +62,33 @@ def test_what_is_chosen_fits_or_is_refused_with_figures(conditions: Conditions, 
     assert plan.building_bytes >= plan.index_bytes
     assert plan.reason
     if wanted is not None and (wanted is Recipe.EXACT or conditions.count >= APPROXIMATE_COUNT_MIN):
-        assert plan.recipe is wanted
-    if wanted is None:
-        assert (plan.recipe in CPU) == (conditions.device == "cpu")
-        if conditions.recall_target > EXACT_RECALL and (conditions.device != "cpu" or conditions.count > 100_000):
-            assert plan.recipe in {Recipe.EXACT, Recipe.GPU_FLAT}
+        assert plan.recipe.stored is wanted
+    if wanted is None and conditions.recall_target > EXACT_RECALL and conditions.count > EXACT_COUNT_MAX:
+        assert plan.recipe.stored is Recipe.EXACT
+
+
+@given(conditions=anything, wanted=st.none() | st.sampled_from(BUILDABLE))
+def test_a_device_is_used_where_it_gains_and_holds_it_and_else_it_is_said_why_not(
+    conditions: Conditions, wanted: Recipe | None
+) -> None:
+    """And then the plan is that of a machine without one, but for the reason."""
+    plan = chosen_or_refused(conditions, wanted)
+    without = chosen_or_refused(replace(conditions, device=CPU), wanted)
+    if isinstance(plan, MemoryTooSmall) or isinstance(without, MemoryTooSmall):
+        return
+    needed = device_bytes(count=conditions.count, dimension=conditions.dimension)
+    gains = DEVICE_COUNT_MIN <= conditions.count <= GPU_EXACT_COUNT_MAX and wanted in {None, Recipe.EXACT}
+    holds = conditions.device_memory_bytes is None or needed <= conditions.device_memory_bytes
+    if conditions.device == CPU or not (gains and holds):
+        assert replace(plan, reason="") == replace(without, reason="")
+        assert plan.reason.endswith(without.reason)
+        assert (conditions.device in plan.reason) == (conditions.device != CPU and wanted in {None, Recipe.EXACT})
+        assert plan.device_bytes == 0
+    elif plan.recipe is Recipe.GPU_FLAT:
+        assert (plan.device_bytes, plan.recipe.stored) == (needed, Recipe.EXACT)
+        assert conditions.device in plan.reason
+    else:
+        assert f"{Recipe.GPU_FLAT} needs" in plan.reason  # of the host's memory, in which it lies as well
 
 
 @given(conditions=anything, more=st.integers(0, 2**42))
@@ -92,13 +119,18 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
         (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
         (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),
         (Conditions(count=10**6, dimension=384, memory_bytes=1_800_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
-        (Conditions(count=10**6, dimension=1_024, device="cuda", memory_bytes=80 * 10**9), Recipe.GPU_FLAT, "GPU"),
+        (Conditions(count=10**6, dimension=1_024, device="cuda:0"), Recipe.GPU_FLAT, "cuda:0 compares 1,000,000 vec"),
         (
-            Conditions(count=2 * 10**7, dimension=1_024, device="cuda", memory_bytes=140 * 10**9),
-            Recipe.GPU_CAGRA,
-            "GPU",
+            Conditions(count=10**6, dimension=1_024, device="cuda:0", device_memory_bytes=3 * 10**9),
+            Recipe.HNSW,
+            "gpu-flat needs 3,072 MB on cuda:0, which has 3,000 MB; 1,000,000 vectors are too many",
         ),
-        (Conditions(count=10**8, dimension=1_024, device="cuda", memory_bytes=140 * 10**9), Recipe.GPU_IVF_PQ, "GPU"),
+        (
+            Conditions(count=10**8, dimension=1_024, device="cuda:0"),
+            Recipe.HNSW,
+            "more than cuda:0 is known to",
+        ),
+        (Conditions(count=5_000, dimension=384, device="cuda:1"), Recipe.EXACT, "too few for cuda:1 to gain by"),
     ],
 )
 def test_the_choice_and_its_reason(conditions: Conditions, recipe: Recipe, reason: str) -> None:
