@@ -81,10 +81,11 @@ class Disk:
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
-            for left in reversed(folder.contents):  # by what was killed half-way
-                remove(left)
+            with pointing(folder):  # from here on a fold that was meant for an earlier one publishes nothing here
+                write_made(folder, collection.created_at)
+                for left in reversed(folder.contents[1:]):  # by what was killed half-way, or by such a fold
+                    remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
-            write_made(folder, collection.created_at)
             self.catalog.add_collection(collection)
 
     def remove(self, tenant: str, name: str) -> None:

@@ -57,7 +57,7 @@ class CollectionFolder:
 
     @property
     def contents(self) -> tuple[Path, ...]:
-        """What makes a collection; the corpus last, without which there is none."""
+        """What makes a collection; first what says which one it is, the corpus last, without which there is none."""
         return (self.made, self.rolled_back, self.current, self.generations, self.corpus)
 
     @property

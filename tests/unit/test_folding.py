@@ -17,6 +17,7 @@ from retrieval.errors import CollectionBusy, WinnowError, WriteFailed
 from retrieval.generation import current_name, names
 from retrieval.generations import fold as fold_here
 from retrieval.generations import roll_back
+from retrieval.lance_store import LanceStore
 from retrieval.recipes import IndexWish, Recipe
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import folding as held_for_folding
@@ -278,6 +279,23 @@ async def test_what_was_read_before_a_collection_was_made_anew_is_never_publishe
     builder.parts.ingest.make("default", "docs")
     with pytest.raises(CollectionBusy, match="docs has just been replaced"):
         fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
+    assert (names(before.folder), current_name(before.folder)) == ([], None)
+
+
+async def test_nor_while_it_is_being_made(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is there, and no corpus yet."""
+    await write(builder, a="one")
+    before = builder.opened()
+    snapshot, create = before.store.snapshot(), LanceStore.create
+    builder.parts.disk.remove("default", "docs")
+
+    def interrupted(path: Path, *, dimension: int) -> LanceStore:
+        with pytest.raises(CollectionBusy, match="docs has just been replaced"):
+            fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
+        return create(path, dimension=dimension)
+
+    monkeypatch.setattr(LanceStore, "create", interrupted)
+    builder.parts.ingest.make("default", "docs")
     assert (names(before.folder), current_name(before.folder)) == ([], None)
 
 
