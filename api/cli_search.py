@@ -116,6 +116,7 @@ def search(
 
     from api.assemble import closing
     from api.disk import Disk
+    from api.search import searched
     from api.wire import SearchBody, deadline_of, parsed
     from retrieval.catalog import DEFAULT_TENANT
 
@@ -139,7 +140,7 @@ def search(
     )
 
     catalog = Disk.existing(settings.data, settings.catalog_url).catalog
-    chosen = catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
+    chosen = searched(catalog, body.collection, asker=DEFAULT_TENANT).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(DEFAULT_TENANT), deadline), *parts.pools))

@@ -27,12 +27,13 @@ from api.answers_corpus import (
     upsert_said,
 )
 from api.assemble import Parts
+from api.guard import Caller, GuardedRoute, Tenant, parts_of
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
-from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
+from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody, InstructionBody
 from rerank.instruction import checked_instruction
-from retrieval.catalog import KEEP
+from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
 
@@ -58,7 +59,7 @@ UPSERT_BODY: Final[dict[str, Any]] = {
 }
 
 Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
-router = APIRouter(responses=PROBLEMS)
+router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
 
 
 @router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
@@ -71,18 +72,19 @@ async def list_collections(tenant: Tenant, request: Request) -> Response:
 @router.post(
     "/v1/collections", response_model=CollectionSaid, status_code=201, tags=["collections"], summary="Make a collection"
 )
-async def make_collection(body: CollectionBody, tenant: Tenant, request: Request) -> Response:
+async def make_collection(body: CollectionBody, caller: Caller, request: Request) -> Response:
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
         parts.ingest.make,
-        tenant,
+        caller.tenant,
         body.name,
         chunk_tokens=body.chunk_tokens,
         instruction=body.instruction,
         reranker=body.reranker,
+        by=caller.actor,
     )
-    return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, body.name), status=201)
+    return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
 
 
 @router.get(
@@ -98,26 +100,27 @@ async def get_collection(name: Name, tenant: Tenant, request: Request) -> Respon
     tags=["collections"],
     summary="Choose anew for a collection",
 )
-async def change_collection(name: Name, body: CollectionChange, tenant: Tenant, request: Request) -> Response:
+async def change_collection(name: Name, body: CollectionChange, caller: Caller, request: Request) -> Response:
     """Its instruction, its reranker. What the body leaves out stays; null goes back to the default."""
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
         parts.disk.catalog.change_collection,
-        tenant,
+        caller.tenant,
         name,
         instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
         reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
+        by=caller.actor,
     )
-    return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, name))
+    return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))
 
 
 @router.delete(
     "/v1/collections/{name}", response_model=DeletedSaid, tags=["collections"], summary="Remove a collection"
 )
-async def remove_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+async def remove_collection(name: Name, caller: Caller, request: Request) -> Response:
     """With all its documents, for good."""
-    await asyncio.to_thread(parts_of(request).disk.remove, tenant, name)
+    await asyncio.to_thread(parts_of(request).disk.remove, caller.tenant, name, by=caller.actor)
     return JsonResponse({"deleted": name})
 
 
@@ -205,7 +208,7 @@ async def publish_instruction(body: InstructionBody, tenant: Tenant, request: Re
     return JsonResponse(instruction_said(published), status=201)
 
 
-def _collection(parts: Parts, tenant: str, name: str) -> dict[str, Any]:
+def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
     return collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
 
 

@@ -24,7 +24,7 @@ from rerank.depth import Depth
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
 from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder
 from retrieval import errors
-from retrieval.catalog import Catalog, Collection
+from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.filters import Filter
@@ -78,8 +78,8 @@ class NamedInstruction:
 class Question:
     """One search, as the caller means it."""
 
-    tenant: str
-    collection: str
+    tenant: TenantName
+    collection: str  # one of the tenant's own, or `owner/name` of one that it was granted
     query: str
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
@@ -166,7 +166,7 @@ class FindsCandidates(Protocol):
 class OpensCollections(Protocol):
     """Where collections are opened (api.open_collections)."""
 
-    def recall_of(self, collection: Collection) -> FindsCandidates: ...
+    def recall_of(self, collection: Collection, *, asker: TenantName) -> FindsCandidates: ...
 
 
 class Search:
@@ -226,7 +226,7 @@ class Search:
         *,
         model: str | None = None,
         instruction: str | None,
-        tenant: str,
+        tenant: TenantName,
         deadline: Deadline,
         top_k: int | None = None,
     ) -> Ranking:
@@ -245,19 +245,21 @@ class Search:
 
     def _prepare(self, question: Question) -> tuple[Collection, FindsCandidates, AppliedInstruction]:
         """Reads the catalog and opens the collection; blocks."""
-        collection = self._catalog.collection(question.tenant, question.collection)
-        return collection, self._collections.recall_of(collection), self._instruction(question, collection)
+        collection = searched(self._catalog, question.collection, asker=question.tenant)
+        recall = self._collections.recall_of(collection, asker=question.tenant)
+        return collection, recall, self._instruction(question, collection)
 
     def _instruction(self, question: Question, collection: Collection) -> AppliedInstruction:
         """The request's own, else the collection's, else the model card's."""
         if isinstance(question.instruction, str):
             return AppliedInstruction(text=checked_instruction(question.instruction), source=InstructionSource.REQUEST)
-        named, source = question.instruction, InstructionSource.REQUEST
+        named, source, tenant = question.instruction, InstructionSource.REQUEST, question.tenant
         if named is None and collection.instruction is not None:
             named, source = NamedInstruction(name=collection.instruction), InstructionSource.COLLECTION
+            tenant = collection.tenant  # whoever owns a collection says how it is ranked
         if named is None:
             return BUILT_IN
-        published = self._catalog.instruction(question.tenant, named.name, named.version)
+        published = self._catalog.instruction(tenant, named.name, named.version)
         return AppliedInstruction(text=published.text, source=source, name=published.name, version=published.version)
 
     def _width(self, question: Question) -> int:
@@ -297,6 +299,17 @@ class Search:
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+
+def searched(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:
+    """The asker's own, or `owner/name` of one that it was granted; every other one is as one that is not there.
+
+    Raises `CollectionNotFound`.
+    """
+    owner, separator, name = named.rpartition("/")
+    if not separator or owner == asker:
+        return catalog.collection(asker, name)
+    return catalog.granted_collection(owner, name, reader=asker)
 
 
 async def _recall_order(question: Question, candidates: Sequence[Candidate], deadline: Deadline) -> Ranking:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from api.disk import Disk
-from retrieval.catalog import Catalog, Collection
+from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.durable import DISK, Syncer, remove
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
@@ -45,7 +45,7 @@ def place_of(target: str, access: S3Access) -> Place:
     return BucketPlace(target, access)
 
 
-def snapshot(disk: Disk, tenant: str, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
+def snapshot(disk: Disk, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
     """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
     collection = disk.catalog.collection(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
@@ -62,7 +62,7 @@ def snapshot(disk: Disk, tenant: str, name: str, place: Place, *, watcher: Watch
 
 def restore(
     disk: Disk,
-    tenant: str,
+    tenant: TenantName,
     name: str,
     place: Place,
     *,
@@ -108,7 +108,7 @@ def _instruction_of(collection: Collection, catalog: Catalog) -> InstructionText
     return InstructionText(name=newest.name, text=newest.text)
 
 
-def _publish(wanted: InstructionText | None, catalog: Catalog, tenant: str) -> bool:
+def _publish(wanted: InstructionText | None, catalog: Catalog, tenant: TenantName) -> bool:
     """Where there is none of its name. One that is there is what this deployment means by the name, and stays."""
     if wanted is None:
         return False

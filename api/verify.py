@@ -10,7 +10,7 @@ from typing import Final
 from api.disk import Disk
 from api.repair import strangers
 from api.terminal import counted
-from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.catalog import Collection
 from retrieval.errors import GenerationCorrupt, StorageError
 from retrieval.generation import open_newest
 from retrieval.generation import verify as verify_generations
@@ -39,7 +39,7 @@ class Check:
 
 def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
-    checks = [check for each in disk.catalog.collections(DEFAULT_TENANT) for check in _collection(disk, each)]
+    checks = [check for each in disk.collections() for check in _collection(disk, each)]
     unknown = [
         Check(collection=each.name, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
     ]
@@ -51,7 +51,7 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
     yield from _corpus(disk, collection, folder)
     for check in verify_generations(folder):
         yield Check(
-            collection=collection.name,
+            collection=collection.shown,
             part=f"{check.name}, current" if check.current else check.name,
             found=""
             if check.manifest is None
@@ -60,7 +60,7 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
         )
     if lost := left_over(folder):
         names = ", ".join(str(path.relative_to(folder.path)) for path in lost)
-        yield Check(collection=collection.name, part="left over", found=names, fault=None)
+        yield Check(collection=collection.shown, part="left over", found=names, fault=None)
 
 
 def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
@@ -68,16 +68,16 @@ def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Ite
     try:
         harmed = list(damaged(folder.corpus))
     except StorageError as error:
-        yield Check(collection=collection.name, part=STORE, found="", fault=error.message)
+        yield Check(collection=collection.shown, part=STORE, found="", fault=error.message)
         return
     if files := [each.said for each in harmed if not each.is_of_words]:
-        yield Check(collection=collection.name, part=STORE, found="", fault=_joined(files))
+        yield Check(collection=collection.shown, part=STORE, found="", fault=_joined(files))
         return
     store = _store(disk, collection, folder)
     yield store
     if store.fault is None:
         words = _joined([each.said for each in harmed]) or disk.store(collection).snapshot().words_fault()
-        yield Check(collection=collection.name, part=WORDS, found="", fault=words)
+        yield Check(collection=collection.shown, part=WORDS, found="", fault=words)
 
 
 def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
@@ -87,9 +87,9 @@ def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Chec
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
     except StorageError as error:
-        return Check(collection=collection.name, part=STORE, found="", fault=error.message)
+        return Check(collection=collection.shown, part=STORE, found="", fault=error.message)
     return Check(
-        collection=collection.name,
+        collection=collection.shown,
         part=STORE,
         found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
         fault=_joined(wrong) or None,
