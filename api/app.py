@@ -19,6 +19,7 @@ from api.leaving import CallerLeft
 from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
 from api.readiness import Readiness, Spawned
 from api.routes import router as answers
+from api.routes_access import router as access
 from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
 from api.routes_health import router as health
@@ -32,8 +33,9 @@ log = logging.getLogger(__name__)
 DESCRIPTION = """
 Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
 
-Send `Authorization: Bearer KEY` where a key is configured. Every error has the same body: `detail` is a sentence,
-`error.code` is for programs, `error.param` names the field at fault.
+Send `Authorization: Bearer KEY`; what a key may do is in its scopes: search, write, admin, operator. While there is no
+key the service answers this machine only. Every error has the same body: `detail` is a sentence, `error.code` is for
+programs, `error.param` names the field at fault.
 """
 
 
@@ -52,7 +54,7 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, instructions, generations, health):
+    for router in (answers, corpus, instructions, generations, access, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)
@@ -84,8 +86,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)
-        async with spawned.running(served) if spawned else contextlib.nullcontext():
-            yield
+        try:
+            async with spawned.running(served) if spawned else contextlib.nullcontext():
+                yield
+        finally:
+            await app.state.parts.access.settle()
 
 
 async def _docs(request: Request) -> HTMLResponse:

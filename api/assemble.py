@@ -192,7 +192,7 @@ def joined(
     wish = index_wish(settings, device)
     return Parts(
         settings=settings,
-        access=Access.by_key(settings.api_key),
+        access=Access(disk.keys, deployment_key=settings.api_key),
         disk=disk,
         embedding=embedding,
         judging=judging,

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from api.cli_access import audit, grants, keys, tenants
 from api.cli_admin import collections, doctor, verify
 from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
@@ -75,6 +76,7 @@ for command, name in (
     (verify, "verify"),
     (snapshot, "snapshot"),
     (restore, "restore"),
+    (audit, "audit"),
     (doctor, "doctor"),
     (demo, "demo"),
 ):
@@ -83,6 +85,9 @@ app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
+app.add_typer(tenants, name="tenants")
+app.add_typer(keys, name="keys")
+app.add_typer(grants, name="grants")
 
 
 def main() -> None:

@@ -124,6 +124,7 @@ def search(
 
     from api.assemble import closing
     from api.disk import Disk
+    from api.search import searched
     from api.wire import SearchBody, deadline_of, parsed
     from retrieval.catalog import DEFAULT_TENANT
 
@@ -147,7 +148,7 @@ def search(
         },
     )
 
-    chosen = disk.catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
+    chosen = searched(disk.catalog, body.collection, asker=DEFAULT_TENANT).reranker  # before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(DEFAULT_TENANT), deadline), *parts.pools))

@@ -50,15 +50,19 @@ if TYPE_CHECKING:
     from api.readiness import Readiness
     from api.vllm_servers import VllmServers
 
+OPEN_DOOR: Final = "Access       NO KEY: this machine only, and everybody on it ('winnow keys bootstrap' makes one)"
 GRACE_SECONDS: Final = 5  # for the answers under way when the service is stopped
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "formatters": {
+        "line": {"()": "api.redaction.RedactedFormatter", "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    },
+    "filters": {"path": {"()": "api.redaction.WithoutQuery"}},
     "handlers": {"stderr": {"class": "api.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"uvicorn.access": {"level": "INFO"}, "api.folding": {"level": "INFO"}},
+    "loggers": {"uvicorn.access": {"level": "INFO", "filters": ["path"]}, "api.folding": {"level": "INFO"}},
 }
 
 
@@ -97,7 +101,8 @@ def serve(
 ) -> None:
     """Answer over HTTP until Ctrl-C or SIGTERM.
 
-    Without WINNOW_API_KEY only this machine may ask, and the service refuses to listen anywhere else. Documentation of
+    Without a key, neither WINNOW_API_KEY nor one that 'winnow keys bootstrap' has made, only this machine may ask, and
+    the service refuses to listen anywhere else. Documentation of
     the routes is at /docs; /readyz tells whether collections are open and the models answered a known pair.
 
     With --spawn-vllm it starts vLLM for the models, and ends it; 'winnow vllm-command' shows how.
@@ -139,7 +144,7 @@ def serve(
     )
     from api.access import refuse_open_door
 
-    refuse_open_door(settings.host, has_key=settings.api_key is not None)
+    refuse_open_door(settings.host, has_key=_has_key(settings))
     bound = _bound(settings)
     spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
     settings = spawned.pointed(settings) if spawned else settings
@@ -147,6 +152,13 @@ def serve(
     terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
     _run(terminal, settings, bound, spawned)
     terminal.say("Stopped.")
+
+
+def _has_key(settings: Settings) -> bool:
+    """Set, or made in this catalog."""
+    from api.disk import Disk
+
+    return settings.api_key is not None or Disk.open(settings.data, settings.catalog_url).keys.has_any()
 
 
 def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
@@ -231,8 +243,8 @@ class _Announcement:
             f"Docs         {self._url}/docs",
             f"Data         {self._settings.data}",
             f"Collections  {names}",
-            f"Access       {'by API key' if self._settings.api_key else 'this machine only, without a key'}",
+            "Access       by API key" if _has_key(self._settings) else OPEN_DOOR,
             *(f"NOT READY    {problem}" for problem in readiness.problems),
         )
         for line in lines:
-            self._terminal.say(line, style="yellow" if line.startswith("NOT") else "")
+            self._terminal.say(line, style="yellow" if line.startswith("NOT") or line == OPEN_DOOR else "")

@@ -9,14 +9,21 @@ from typing import Final
 
 from api.built_in import built_in_instructions
 from api.instructions import Instructions
-from retrieval.catalog import KEEP, Catalog, Choice, Collection
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.audit import AuditLog
+from retrieval.catalog import KEEP, Catalog, Choice, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
 from retrieval.errors import CollectionExists, SettingInvalid
+from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
+from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_instructions import SqlInstructions
+from retrieval.sql_keys import SqlKeys
+from retrieval.sql_tenants import SqlGrants, SqlTenants
+from retrieval.tenants import Grants, Tenants
 from retrieval.writer_lock import folding, pointing, writing
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
@@ -63,6 +70,26 @@ class Disk:
         require_existing(root, catalog_url)
         return cls.open(root, catalog_url)
 
+    @property
+    def tenants(self) -> Tenants:
+        return SqlTenants(self.database)
+
+    @property
+    def keys(self) -> Keys:
+        return SqlKeys(self.database)
+
+    @property
+    def grants(self) -> Grants:
+        return SqlGrants(self.database)
+
+    @property
+    def audit(self) -> AuditLog:
+        return SqlAuditLog(self.database)
+
+    def collections(self) -> Sequence[Collection]:
+        """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""
+        return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
+
     def store(self, collection: Collection) -> LanceStore:
         """Raises `StoreCorrupt`."""
         folder = self.layout.collection(collection.tenant, collection.name)
@@ -73,11 +100,11 @@ class Disk:
         documents, chunks = snapshot.counts()
         return Described(collection=collection, documents=documents, chunks=chunks, store_version=snapshot.version)
 
-    def described(self, tenant: str) -> Sequence[Described]:
+    def described(self, tenant: TenantName) -> Sequence[Described]:
         """By name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
-    def make(self, collection: Collection) -> None:
+    def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row, the promise, comes last. Raises `CollectionExists`, `CollectionBusy`, `WriteFailed`."""
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
@@ -85,9 +112,9 @@ class Disk:
             for left in reversed(folder.contents):  # by what was killed half-way
                 remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
-            self.catalog.add_collection(collection)
+            self.catalog.add_collection(collection, by=by)
 
-    def remove(self, tenant: str, name: str) -> None:
+    def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
@@ -95,20 +122,28 @@ class Disk:
         self.catalog.collection(tenant, name)
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-            self.catalog.remove_collection(tenant, name)
+            self.catalog.remove_collection(tenant, name, by=by)
             doomed = folder.removed
             remove(doomed)  # what a removal that was killed has left
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
             remove(doomed)
 
-    def change(self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP) -> Collection:
+    def change(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        by: Actor = COMMAND_LINE,
+    ) -> Collection:
         """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
         if isinstance(instruction, str):
             self.instructions.check_default(tenant, instruction, collection=name)
-        return self.catalog.change_collection(tenant, name, instruction=instruction, reranker=reranker)
+        return self.catalog.change_collection(tenant, name, instruction=instruction, reranker=reranker, by=by)
 
-    def require_free(self, tenant: str, name: str) -> None:
+    def require_free(self, tenant: TenantName, name: str) -> None:
         """Raises `CollectionExists`."""
         if self._has(tenant, name):
             raise CollectionExists(name)
@@ -149,7 +184,7 @@ class Disk:
             remove(folder.replaced.path)
             remove(folder.restoring.path)
 
-    def _has(self, tenant: str, name: str) -> bool:
+    def _has(self, tenant: TenantName, name: str) -> bool:
         return any(each.name == name for each in self.catalog.collections(tenant))
 
 

@@ -105,10 +105,12 @@ def _data(settings: Settings) -> Finding:
 
 
 def _door(settings: Settings) -> Finding:
-    found = f"{settings.host}:{settings.port}, {'with' if settings.api_key else 'without'} an API key"
+    found = f"{settings.host}:{settings.port}"
     try:
-        refuse_open_door(settings.host, has_key=settings.api_key is not None)
-    except SettingInvalid as error:
+        has_key = settings.api_key is not None or Disk.open(settings.data, settings.catalog_url).keys.has_any()
+        found = f"{found}, {'with' if has_key else 'without'} an API key"
+        refuse_open_door(settings.host, has_key=has_key)
+    except WinnowError as error:
         return Finding(what="access", found=found, problem=error.message)
     return Finding(what="access", found=found)
 

@@ -22,7 +22,8 @@ from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry
 from indexer.fields import Fields, document_of
 from indexer.to_the_end import to_the_end
 from indexer.writer import DocumentWriter
-from retrieval.catalog import Collection
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import Collection, TenantName
 from retrieval.embedder import Embedder
 from retrieval.errors import CollectionBusy, DocumentNotFound
 from retrieval.filters import Filter
@@ -89,12 +90,13 @@ class Ingest:
 
     def make(
         self,
-        tenant: str,
+        tenant: TenantName,
         name: str,
         *,
         chunk_tokens: int | None = None,
         instruction: str | None = None,
         reranker: str | None = None,
+        by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
         """An empty collection; blocks. That there is such a reranker, the caller has made sure.
 
@@ -111,14 +113,14 @@ class Ingest:
             instruction=instruction,
             reranker=reranker,
         )
-        self._disk.make(collection)
+        self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)
 
-    def document(self, tenant: str, name: str, document_id: str) -> Document:
+    def document(self, tenant: TenantName, name: str, document_id: str) -> Document:
         """Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
         return self._collections.get(tenant, name).store.snapshot().document(document_id)
 
-    async def upsert(self, tenant: str, name: str, records: Iterator[Sent]) -> Upserted:
+    async def upsert(self, tenant: TenantName, name: str, records: Iterator[Sent]) -> Upserted:
         """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once. Raises what a write raises.
 
         After an error the commits before it stay: the same call again finds them unchanged.
@@ -142,7 +144,7 @@ class Ingest:
             store_version=reports[-1].store_version if reports else None,
         )
 
-    async def delete(self, tenant: str, name: str, document_id: str) -> None:
+    async def delete(self, tenant: TenantName, name: str, document_id: str) -> None:
         """Raises `CollectionNotFound`, `DocumentNotFound`."""
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         async with self._turn_of(opened):
@@ -151,7 +153,7 @@ class Ingest:
         if not removed:
             raise DocumentNotFound(document_id)
 
-    async def delete_where(self, tenant: str, name: str, where: Filter, *, dry_run: bool = False) -> Emptied:
+    async def delete_where(self, tenant: TenantName, name: str, where: Filter, *, dry_run: bool = False) -> Emptied:
         """All documents that match, in one commit. Raises `CollectionNotFound`, `InvalidRequest`."""
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         if dry_run:

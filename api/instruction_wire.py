@@ -24,6 +24,7 @@ from api.wire import (
     VariableValue,
 )
 from rerank.instruction_template import checked_content
+from retrieval.catalog import TenantName
 from retrieval.instruction_library import InstructionContent, Reference, Variable, VariableType
 from retrieval.limits import (
     CANDIDATES_MAX,
@@ -161,7 +162,7 @@ class TrialBody(Strict):
     filter: MaybeFilter = None
     timeout_ms: TimeoutMs | None = None
 
-    def question(self, tenant: str) -> TrialQuestion:
+    def question(self, tenant: TenantName) -> TrialQuestion:
         return TrialQuestion(
             tenant=tenant,
             collection=self.collection,

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass, field
 
 from api.disk import Disk
-from retrieval.catalog import Collection
+from retrieval.catalog import Collection, TenantName
 from retrieval.device_index import IndexDevice
 from retrieval.embedder import Embedder, EmbedderIdentity
 from retrieval.errors import CollectionBusy, ModelMismatch
@@ -53,7 +53,7 @@ class OpenCollections:
         self._open: dict[tuple[str, str], OpenCollection] = {}
         self._lock = threading.Lock()
 
-    def get(self, tenant: str, name: str) -> OpenCollection:
+    def get(self, tenant: TenantName, name: str) -> OpenCollection:
         """Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
         collection = self._disk.catalog.collection(tenant, name)
         with self._lock:
@@ -76,8 +76,12 @@ class OpenCollections:
         if self._disk.catalog.collection(mine.tenant, mine.name).created_at != mine.created_at:
             raise CollectionBusy(f"{mine.name} has just been replaced")
 
-    def recall_of(self, collection: Collection) -> Recall:
-        return self.get(collection.tenant, collection.name).recall
+    def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
+        """What its owner asked lately, no other asker finds out by the time that an answer takes."""
+        opened = self.get(collection.tenant, collection.name)
+        if asker == collection.tenant:
+            return opened.recall
+        return Recall(embedder=self._embedder_for(asker), searchable=opened.searchable)
 
     def _opened(self, collection: Collection) -> OpenCollection:
         mine, built = self._embedder.identity, collection.embedder
@@ -97,7 +101,7 @@ class OpenCollections:
             recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable),
         )
 
-    def _embedder_for(self, tenant: str) -> Embedder:
+    def _embedder_for(self, tenant: TenantName) -> Embedder:
         return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)
 
 

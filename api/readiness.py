@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
+from api.access import Principal
 from api.answers_generations import fold_said
 from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
-from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
 from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
 from retrieval.generations import rolled_back
 from retrieval.replica import ReplicaReport, Standing
@@ -82,9 +83,13 @@ class Readiness:
                 await asyncio.gather(*(pool.prepare() for pool in self._parts.pools))
         for problem in self.problems:
             log.error("not ready: %s", problem)
-        for collection in await asyncio.to_thread(self.collections):
+        for collection in await asyncio.to_thread(self._of_all_tenants):
             if collection["problem"]:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
+
+    def _of_all_tenants(self) -> list[dict[str, Any]]:
+        """Opens them, so that nobody who asks first waits for it; blocks."""
+        return [self._collection(each) | {"name": each.shown} for each in self._parts.disk.collections()]
 
     async def awaited(self) -> None:
         """Until it is ready, however often servers are proven in vain before."""
@@ -99,9 +104,13 @@ class Readiness:
             if judging.pool is None:
                 yield probe_reranker(judging.reranker)
 
-    async def report(self, *, names_shown: bool) -> dict[str, Any]:
-        """The body of /readyz. One broken collection does not keep the others from being searched."""
+    async def report(self, caller: Principal | None) -> dict[str, Any]:
+        """The body of /readyz. One broken collection does not keep the others from being searched.
+
+        Collections are named to their tenant, addresses to an operator; a load balancer without a key needs neither.
+        """
         embedding = self._parts.embedding
+        names_shown = caller is not None and caller.is_operator
         return {
             "status": "ready" if self.is_ready else "not ready",
             "problems": list(self.problems) if names_shown else None,  # they name addresses
@@ -133,12 +142,12 @@ class Readiness:
                 ],
             },
             "spawned": self._spawned.said(names_shown=names_shown) if self._spawned else [],
-            "collections": await asyncio.to_thread(self.collections) if names_shown else None,
+            "collections": await asyncio.to_thread(self.collections, caller.tenant) if caller else None,
         }
 
-    def collections(self) -> list[dict[str, Any]]:
-        """Which are open, and what keeps the others closed; blocks."""
-        return [self._collection(each) for each in self._parts.disk.catalog.collections(DEFAULT_TENANT)]
+    def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[dict[str, Any]]:
+        """Which of a tenant's are open, and what keeps the others closed; blocks."""
+        return [self._collection(each) for each in self._parts.disk.catalog.collections(tenant)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
         said = {

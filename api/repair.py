@@ -34,11 +34,7 @@ class Repair:
 
 def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
     """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
-    done = [
-        each
-        for collection in disk.catalog.collections(DEFAULT_TENANT)
-        for each in _collection(disk, collection, kept, wish)
-    ]
+    done = [each for collection in disk.collections() for each in _collection(disk, collection, kept, wish)]
     return done + [Repair(collection=path.name, did=f"removed {path.name}") for path in _removed_strangers(disk)]
 
 
@@ -55,24 +51,24 @@ def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) 
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
         if gone.removed:
-            yield Repair(collection=collection.name, did=f"removed {', '.join(gone.removed)}")
+            yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
         try:
             require_undamaged(
                 folder.corpus
             )  # an index of other vectors would hide it, and an older version may be whole
             store = disk.store(collection)
             if freed := store.clean_up():
-                yield Repair(collection=collection.name, did=f"removed {counted(freed, 'byte')} of old versions")
+                yield Repair(collection=collection.shown, did=f"removed {counted(freed, 'byte')} of old versions")
             if _needs_index(folder):
                 snapshot = store.snapshot()
                 built = fold(folder, snapshot, collection.embedder, wish=wish, kept=kept, wait_seconds=BUSY_SECONDS_MAX)
-                yield Repair(collection=collection.name, did=f"built {built.name} from the store")
+                yield Repair(collection=collection.shown, did=f"built {built.name} from the store")
         except StorageError as error:
-            yield Repair(collection=collection.name, did=f"built nothing: {error.message}")
+            yield Repair(collection=collection.shown, did=f"built nothing: {error.message}")
             return
         damaged = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX)
         if damaged.removed:
-            yield Repair(collection=collection.name, did=f"removed {', '.join(damaged.removed)}, which was damaged")
+            yield Repair(collection=collection.shown, did=f"removed {', '.join(damaged.removed)}, which was damaged")
 
 
 def _needs_index(folder: CollectionFolder) -> bool:

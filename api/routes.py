@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import orjson
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
-from api.assemble import Parts
+from api.guard import GuardedRoute, Tenant, parts_of
 from api.leaving import while_connected
 from api.telemetry import Telemetry
 from api.wire import RerankBody, SearchBody, deadline_of
@@ -42,6 +42,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ProblemBody, "description": said}
     for status, said in (
         (401, "No key, or one that is not accepted"),
+        (403, "The key has not the scope that this needs"),
         (404, "No such collection, document or instruction"),
         (422, "The body is wrong; `error.param` names the field"),
         (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
@@ -50,27 +51,13 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def parts_of(request: Request) -> Parts:
-    parts = request.app.state.parts
-    assert isinstance(parts, Parts), "create_app sets it. This is a bug."
-    return parts
-
-
 def telemetry_of(request: Request) -> Telemetry:
     telemetry = request.app.state.telemetry
     assert isinstance(telemetry, Telemetry), "create_app sets it. This is a bug."
     return telemetry
 
 
-async def tenant_of(request: Request) -> str:
-    """The tenant whose key came with the request."""
-    return parts_of(request).access.tenant_of(
-        authorization=request.headers.get("authorization"), host=request.headers.get("host")
-    )
-
-
-Tenant = Annotated[str, Depends(tenant_of)]
-router = APIRouter(responses=PROBLEMS)
+router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
 
 
 @router.post("/v1/search", response_model=SearchAnswer, tags=["search"], summary="Search a collection")

@@ -23,11 +23,12 @@ from api.answers_corpus import (
     upsert_said,
 )
 from api.assemble import Parts
+from api.guard import Caller, GuardedRoute, Tenant, parts_of
 from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
-from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
+from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody
-from retrieval.catalog import KEEP
+from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
 
@@ -53,7 +54,7 @@ UPSERT_BODY: Final[dict[str, Any]] = {
 }
 
 Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
-router = APIRouter(responses=PROBLEMS)
+router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
 
 
 @router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
@@ -66,18 +67,19 @@ async def list_collections(tenant: Tenant, request: Request) -> Response:
 @router.post(
     "/v1/collections", response_model=CollectionSaid, status_code=201, tags=["collections"], summary="Make a collection"
 )
-async def make_collection(body: CollectionBody, tenant: Tenant, request: Request) -> Response:
+async def make_collection(body: CollectionBody, caller: Caller, request: Request) -> Response:
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
         parts.ingest.make,
-        tenant,
+        caller.tenant,
         body.name,
         chunk_tokens=body.chunk_tokens,
         instruction=body.instruction,
         reranker=body.reranker,
+        by=caller.actor,
     )
-    return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, body.name), status=201)
+    return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
 
 
 @router.get(
@@ -93,26 +95,27 @@ async def get_collection(name: Name, tenant: Tenant, request: Request) -> Respon
     tags=["collections"],
     summary="Choose anew for a collection",
 )
-async def change_collection(name: Name, body: CollectionChange, tenant: Tenant, request: Request) -> Response:
+async def change_collection(name: Name, body: CollectionChange, caller: Caller, request: Request) -> Response:
     """Its instruction, its reranker. What the body leaves out stays; null goes back to the default."""
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
         parts.disk.change,
-        tenant,
+        caller.tenant,
         name,
         instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
         reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
+        by=caller.actor,
     )
-    return JsonResponse(await asyncio.to_thread(_collection, parts, tenant, name))
+    return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))
 
 
 @router.delete(
     "/v1/collections/{name}", response_model=DeletedSaid, tags=["collections"], summary="Remove a collection"
 )
-async def remove_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+async def remove_collection(name: Name, caller: Caller, request: Request) -> Response:
     """With all its documents, for good."""
-    await asyncio.to_thread(parts_of(request).disk.remove, tenant, name)
+    await asyncio.to_thread(parts_of(request).disk.remove, caller.tenant, name, by=caller.actor)
     return JsonResponse({"deleted": name})
 
 
@@ -179,7 +182,7 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
     return JsonResponse(emptied_said(name, emptied))
 
 
-def _collection(parts: Parts, tenant: str, name: str) -> dict[str, Any]:
+def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
     return collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
 
 

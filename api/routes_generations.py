@@ -11,14 +11,16 @@ from starlette.responses import Response
 from api.answers_generations import FoldedSaid, GenerationsSaid, generations_said
 from api.assemble import Parts
 from api.fold_process import FoldEnded
+from api.guard import GuardedRoute, Tenant, parts_of
 from api.open_collections import OpenCollection
-from api.routes import PROBLEMS, JsonResponse, Tenant, parts_of
+from api.routes import PROBLEMS, JsonResponse
 from api.routes_corpus import Name
 from api.wire import RollbackBody
+from retrieval.catalog import TenantName
 from retrieval.errors import WriteFailed
 from retrieval.generations import listed, roll_back, rolled_back
 
-router = APIRouter(responses=PROBLEMS, tags=["generations"])
+router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=GuardedRoute)
 
 
 @router.get("/v1/collections/{name}/generations", response_model=GenerationsSaid, summary="List generations")
@@ -66,7 +68,7 @@ async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Respo
         raise WriteFailed(str(error)) from error
 
 
-async def _opened(request: Request, tenant: str, name: str) -> OpenCollection:
+async def _opened(request: Request, tenant: TenantName, name: str) -> OpenCollection:
     parts: Parts = parts_of(request)
     return await asyncio.to_thread(parts.collections.get, tenant, name)
 

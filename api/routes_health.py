@@ -5,13 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from api.guard import Anybody, GuardedRoute
 from api.readiness import Readiness
-from api.routes import PROBLEMS, JsonResponse, Tenant, telemetry_of, tenant_of
+from api.routes import PROBLEMS, JsonResponse, telemetry_of
 from api.telemetry import CONTENT_TYPE, METRICS
 from api.version import VERSION
-from retrieval.errors import KeyRefused, NotPermitted
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -20,11 +20,14 @@ async def healthz() -> Response:
 
 
 @router.get("/readyz", summary="Are collections open, and did the models answer a known pair?")
-async def readyz(request: Request) -> Response:
-    """503 until the models have separated a relevant from an irrelevant passage, in English and in Chinese."""
+async def readyz(caller: Anybody, request: Request) -> Response:
+    """503 until the models have separated a relevant from an irrelevant passage, in English and in Chinese.
+
+    Needs no key; with one it names the tenant's collections, and to an operator also addresses and what ails them.
+    """
     readiness = request.app.state.readiness
     assert isinstance(readiness, Readiness), "create_app sets it. This is a bug."
-    body = await readiness.report(names_shown=await _may_see(request))
+    body = await readiness.report(caller)
     return JsonResponse(body, status=200 if readiness.is_ready else 503)
 
 
@@ -32,19 +35,10 @@ async def readyz(request: Request) -> Response:
     "/metrics",
     summary="What has it done, in Prometheus' text format?",
     description="\n\n".join(
-        ["Asks for a key like any route but the two above: how much a service is used is its owner's affair."]
+        ["Asks for the scope operator: how much a service is used, and by whom, is no tenant's affair."]
         + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
     ),
-    responses={401: PROBLEMS[401]},
+    responses={status: PROBLEMS[status] for status in (401, 403)},
 )
-async def metrics(_: Tenant, request: Request) -> Response:
+async def metrics(request: Request) -> Response:
     return Response(telemetry_of(request).text(), media_type=CONTENT_TYPE)
-
-
-async def _may_see(request: Request) -> bool:
-    """The names of collections are the tenant's; a load balancer that has no key needs none of them."""
-    try:
-        await tenant_of(request)
-    except (KeyRefused, NotPermitted):
-        return False
-    return True

@@ -24,7 +24,7 @@ from rerank.depth import Depth
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
 from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder
 from retrieval import errors
-from retrieval.catalog import Catalog, Collection
+from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.deadline import Deadline
 from retrieval.filters import Filter
 from retrieval.neighbours import Context, contexts
@@ -61,8 +61,8 @@ REASONS: Final[Mapping[type[errors.WinnowError], DegradeReason]] = {
 class Question:
     """One search, as the caller means it."""
 
-    tenant: str
-    collection: str
+    tenant: TenantName
+    collection: str  # one of the tenant's own, or `owner/name` of one that it was granted
     query: str
     top_k: int
     candidates: int | None = None  # None leaves the number to the service
@@ -130,7 +130,7 @@ class FindsCandidates(Protocol):
 class OpensCollections(Protocol):
     """Where collections are opened (api.open_collections)."""
 
-    def recall_of(self, collection: Collection) -> FindsCandidates: ...
+    def recall_of(self, collection: Collection, *, asker: TenantName) -> FindsCandidates: ...
 
 
 class Search:
@@ -192,7 +192,7 @@ class Search:
         *,
         model: str | None = None,
         instruction: str | None,
-        tenant: str,
+        tenant: TenantName,
         deadline: Deadline,
         top_k: int | None = None,
     ) -> Ranking:
@@ -211,9 +211,9 @@ class Search:
 
     def _prepare(self, question: Question) -> tuple[Collection, FindsCandidates, AppliedInstruction]:
         """Reads the catalog and opens the collection; blocks."""
-        collection = self._catalog.collection(question.tenant, question.collection)
+        collection = searched(self._catalog, question.collection, asker=question.tenant)
         instruction = self._instructions.applied(question.tenant, question.instruction, collection)
-        return collection, self._collections.recall_of(collection), instruction
+        return collection, self._collections.recall_of(collection, asker=question.tenant), instruction
 
     def _width(self, question: Question) -> int:
         """How many candidates recall proposes. What the caller says holds; the default never starves `top_k`."""
@@ -252,6 +252,17 @@ class Search:
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+
+def searched(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:
+    """The asker's own, or `owner/name` of one that it was granted; every other one is as one that is not there.
+
+    Raises `CollectionNotFound`.
+    """
+    owner, separator, name = named.rpartition("/")
+    if not separator or owner == asker:
+        return catalog.collection(asker, name)
+    return catalog.granted_collection(owner, name, reader=asker)
 
 
 async def _recall_order(question: Question, candidates: Sequence[Candidate], deadline: Deadline) -> Ranking:

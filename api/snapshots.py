@@ -10,7 +10,7 @@ from typing import Final
 from api.disk import Disk
 from api.instruction_file import read_content, written_content
 from api.instructions import Instructions
-from retrieval.catalog import Collection
+from retrieval.catalog import Collection, TenantName
 from retrieval.durable import DISK, Syncer, remove
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
@@ -48,7 +48,7 @@ def place_of(target: str, access: S3Access) -> Place:
     return BucketPlace(target, access)
 
 
-def snapshot(disk: Disk, tenant: str, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
+def snapshot(disk: Disk, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
     """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
     collection = disk.catalog.collection(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
@@ -65,7 +65,7 @@ def snapshot(disk: Disk, tenant: str, name: str, place: Place, *, watcher: Watch
 
 def restore(
     disk: Disk,
-    tenant: str,
+    tenant: TenantName,
     name: str,
     place: Place,
     *,
@@ -115,7 +115,9 @@ def _instruction_of(collection: Collection, instructions: Instructions) -> Instr
     )
 
 
-def _published(wanted: InstructionText | None, instructions: Instructions, tenant: str) -> tuple[str | None, bool]:
+def _published(
+    wanted: InstructionText | None, instructions: Instructions, tenant: TenantName
+) -> tuple[str | None, bool]:
     """How the collection names it here, and whether that says something else.
 
     It is published where there is none of its name. One that is there is what this deployment means by the name, and
@@ -140,7 +142,7 @@ def _published(wanted: InstructionText | None, instructions: Instructions, tenan
 
 
 def _built_in(
-    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: str
+    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: TenantName
 ) -> tuple[str | None, bool]:
     """It is named and never published; one of a later winnow is not there to be named."""
     try:

@@ -10,7 +10,7 @@ from api.instructions import AppliedInstruction, Instructions, NamedInstruction
 from api.rerankers import Rerankers
 from api.search import OpensCollections
 from rerank.reranker import Ranked, Ranking
-from retrieval.catalog import Catalog
+from retrieval.catalog import Catalog, TenantName
 from retrieval.deadline import Deadline
 from retrieval.filters import Filter
 from retrieval.recall import Recalled
@@ -19,9 +19,12 @@ from retrieval.recall_mode import RecallMode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialQuestion:
-    """One question, and what to rank its candidates under."""
+    """One question, and what to rank its candidates under.
 
-    tenant: str
+    Of a collection of the tenant's own: under which instruction another one's is ranked is not for its readers to see.
+    """
+
+    tenant: TenantName
     collection: str
     query: str
     wanted: tuple[NamedInstruction | None, ...]  # None: what the collection's searches use now
@@ -94,7 +97,7 @@ class Trials:
                 for wanted in question.wanted
             ]
         )
-        recall = await asyncio.to_thread(self._collections.recall_of, collection)
+        recall = await asyncio.to_thread(self._collections.recall_of, collection, asker=question.tenant)
         recalled = await recall.find(
             question.query,
             width=question.candidates or max(question.top_k, self._candidates_default),

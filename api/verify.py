@@ -10,7 +10,7 @@ from typing import Final
 from api.disk import Disk
 from api.repair import strangers
 from api.terminal import counted
-from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.catalog import Collection
 from retrieval.errors import GenerationCorrupt, StorageError
 from retrieval.generation import open_newest
 from retrieval.generation import verify as verify_generations
@@ -37,7 +37,7 @@ class Check:
 
 def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
-    checks = [check for each in disk.catalog.collections(DEFAULT_TENANT) for check in _collection(disk, each)]
+    checks = [check for each in disk.collections() for check in _collection(disk, each)]
     unknown = [
         Check(collection=each.name, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
     ]
@@ -49,7 +49,7 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
     yield _store(disk, collection, folder)
     for check in verify_generations(folder):
         yield Check(
-            collection=collection.name,
+            collection=collection.shown,
             part=f"{check.name}, current" if check.current else check.name,
             found=""
             if check.manifest is None
@@ -58,7 +58,7 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
         )
     if lost := left_over(folder):
         names = ", ".join(str(path.relative_to(folder.path)) for path in lost)
-        yield Check(collection=collection.name, part="left over", found=names, fault=None)
+        yield Check(collection=collection.shown, part="left over", found=names, fault=None)
 
 
 def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
@@ -66,14 +66,14 @@ def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Chec
     try:
         files = list(islice(damaged(folder.corpus), FAULTS_NAMED_MAX + 1))
         if files:
-            return Check(collection=collection.name, part="store", found="", fault=_joined(files))
+            return Check(collection=collection.shown, part="store", found="", fault=_joined(files))
         snapshot = disk.store(collection).snapshot()
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
     except StorageError as error:
-        return Check(collection=collection.name, part="store", found="", fault=error.message)
+        return Check(collection=collection.shown, part="store", found="", fault=error.message)
     return Check(
-        collection=collection.name,
+        collection=collection.shown,
         part="store",
         found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
         fault=_joined(wrong) or None,

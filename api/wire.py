@@ -24,6 +24,7 @@ from api.problems import fields_said
 from api.search import OnRerankFailure, Question
 from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from rerank.depth import Depth
+from retrieval.catalog import TenantName
 from retrieval.deadline import Deadline
 from retrieval.errors import InvalidRequest
 from retrieval.filters import Filter, Joint, Op, parsed_filter
@@ -37,6 +38,7 @@ from retrieval.limits import (
     NEIGHBOURS_MAX,
     QUERY_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
+    TENANT_NAME_PATTERN,
     TIMEOUT_MS_MAX,
     TITLE_CHARACTERS_MAX,
     TOP_K_MAX,
@@ -58,6 +60,8 @@ def _not_blank(value: str) -> str:
 
 NotBlank: Final = AfterValidator(_not_blank)
 CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["handbook"])]
+SEARCHED_PATTERN: Final = f"^({TENANT_NAME_PATTERN.strip('^$')}/)?{COLLECTION_NAME_PATTERN.strip('^$')}$"
+SearchedName = Annotated[str, Field(pattern=SEARCHED_PATTERN, examples=["handbook", "library/handbook"])]
 QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
 InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
 RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
@@ -157,7 +161,7 @@ class SearchBody(Strict):
     """POST /v1/search"""
 
     query: QueryText
-    collection: CollectionName
+    collection: SearchedName = Field(description="One of the tenant's own, or OWNER/NAME of one that it was granted.")
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX)] = 10
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
         default=None, description="How many chunks recall proposes; the service's own number unless given."
@@ -209,7 +213,7 @@ class SearchBody(Strict):
             raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self
 
-    def question(self, tenant: str) -> Question:
+    def question(self, tenant: TenantName) -> Question:
         named = self.instruction
         return Question(
             tenant=tenant,

@@ -1,4 +1,9 @@
-"""Which collections does a tenant have? The contract."""
+"""Which collections are there, each a tenant's? The contract.
+
+A `TenantName` is made where it is known to be one: from a row of the catalog, and so from a key; never from what a
+request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked up the type
+checker refuses a mere text, so that no caller can widen what he reaches.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, Protocol, TypeAlias
+from typing import Final, Literal, NewType, Protocol, TypeAlias
 
+from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.embedder import EmbedderIdentity
 
-DEFAULT_TENANT: Final = "default"
+TenantName = NewType("TenantName", str)
+DEFAULT_TENANT: Final = TenantName("default")  # whose everything is where nobody has made tenants
 
 
 class Keep(Enum):
@@ -27,7 +34,7 @@ Choice: TypeAlias = str | Literal[Keep.KEEP] | None
 class Collection:
     """A corpus that can be searched, and what it was built with."""
 
-    tenant: str
+    tenant: TenantName
     name: str
     embedder: EmbedderIdentity
     chunk_tokens: int  # the most tokens a chunk may have
@@ -35,25 +42,45 @@ class Collection:
     instruction: str | None = None  # NAME or NAME@VERSION that its searches use unless they bring their own
     reranker: str | None = None  # name of the reranker that judges its searches; None is the deployment's own
 
+    @property
+    def shown(self) -> str:
+        """For who looks after all tenants: `name`, and `tenant/name` where it is not the default tenant's."""
+        return self.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.name}"
+
 
 class Catalog(Protocol):
     """Everything about a deployment that is not text or vectors. Every name is looked up within a tenant.
 
+    What is done to a collection as a whole is in the audit log, as `by` did it.
+
     Raises `CollectionNotFound`, `CollectionExists`, and of `InstructionLibrary` what a default raises.
     """
 
-    def add_collection(self, collection: Collection) -> None: ...
+    def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None: ...
 
-    def collection(self, tenant: str, name: str) -> Collection: ...
+    def collection(self, tenant: TenantName, name: str) -> Collection: ...
 
-    def collections(self, tenant: str) -> Sequence[Collection]:
+    def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+        """One that its owner lets this tenant search, named as the reader names it: `owner/name` where it is not found.
+
+        That there is one which was not granted, nobody is told.
+        """
+        ...
+
+    def collections(self, tenant: TenantName) -> Sequence[Collection]:
         """By name."""
         ...
 
-    def remove_collection(self, tenant: str, name: str) -> None: ...
+    def remove_collection(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None: ...
 
     def change_collection(
-        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Chooses anew what is named, all of it or nothing, and returns what the collection is now.
 

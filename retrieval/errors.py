@@ -13,6 +13,10 @@
     │   ├── VariableRefused
     │   ├── SnapshotNotFound
     │   ├── SnapshotExists
+    │   ├── TenantNotFound
+    │   ├── TenantExists
+    │   ├── KeyNotFound
+    │   ├── GrantNotFound
     │   ├── KeyRefused
     │   ├── NotPermitted
     │   ├── CorpusUnreadable
@@ -116,6 +120,22 @@ class SnapshotNotFound(CallerError):
 
 class SnapshotExists(CallerError):
     """A snapshot is not put where something lies already."""
+
+
+class TenantNotFound(CallerError):
+    """There is no tenant of this name."""
+
+
+class TenantExists(CallerError):
+    """A tenant of this name exists already."""
+
+
+class KeyNotFound(CallerError):
+    """There is no key with this id that could be changed."""
+
+
+class GrantNotFound(CallerError):
+    """There is no such grant."""
 
 
 class KeyRefused(CallerError):

@@ -30,7 +30,10 @@ _TURN: Final = 0.8  # cosine between a query and the stored vector that it was m
 _RECALL_SLACK: Final = 0.005  # by which the two halves of the queries may differ
 _SEED: Final = 20261125
 _EF_SEARCH: Final = (100, 128, 160, 200, 256, 320, 400, 512, 768, 1_024, 2_048, 4_096)
-_NPROBE: Final = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1_024, 2_048, 4_096)
+_NPROBE: Final = (
+    *(1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256),
+    *(320, 384, 448, 512, 640, 768, 1_024, 2_048, 4_096),
+)
 _K_FACTOR: Final = (1, 2, 3, 4, 6, 8, 12, 16)
 
 

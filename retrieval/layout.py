@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from retrieval.catalog import TenantName
 from retrieval.errors import InvalidRequest
 from retrieval.limits import COLLECTION_NAME_PATTERN
 
@@ -95,11 +96,11 @@ class Layout:
     def catalog(self) -> Path:
         return self.root / "catalog.sqlite"
 
-    def collections(self, tenant: str) -> Path:
+    def collections(self, tenant: TenantName) -> Path:
         """Where the folders of a tenant's collections lie."""
         return self.root / "collections" / tenant
 
-    def collection(self, tenant: str, name: str) -> CollectionFolder:
+    def collection(self, tenant: TenantName, name: str) -> CollectionFolder:
         """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""
         for segment in (tenant, name):
             if not _SEGMENT.fullmatch(segment):

@@ -1,4 +1,4 @@
-"""The collections of the catalog in SQL."""
+"""The catalog in SQL: collections, and which of them may be searched by others."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from typing import Any, Final
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
-from retrieval.catalog import KEEP, Choice, Collection
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import KEEP, Choice, Collection, TenantName
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionExists, CollectionNotFound
 from retrieval.instruction_library import Reference
+from retrieval.records import JsonValue
+from retrieval.sql_audit import Change, record
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_instructions import require_published
 from retrieval.sql_tables import Words, metadata
-from retrieval.sql_tenants import add_tenant
+from retrieval.sql_tenants import GRANTS, TENANTS, add_tenant
 
 _collections = sql.Table(
     "collections",
@@ -42,34 +45,57 @@ class SqlCatalog:
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
-    def add_collection(self, collection: Collection) -> None:
+    def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         with self._database.writing() as connection:
             add_tenant(connection, collection.tenant)
             try:
                 connection.execute(sql.insert(_collections).values(_row_of(collection)))
             except IntegrityError as error:
                 raise CollectionExists(collection.name) from error
+            _record(connection, "collection.create", by, after=collection)
 
-    def collection(self, tenant: str, name: str) -> Collection:
+    def collection(self, tenant: TenantName, name: str) -> Collection:
         with self._database.reading() as connection:
             row = connection.execute(sql.select(_collections).where(_named(_collections, tenant, name))).first()
         if row is None:
             raise CollectionNotFound(name)
         return _collection(row)
 
-    def collections(self, tenant: str) -> Sequence[Collection]:
+    def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+        wanted = (
+            sql.select(_collections)
+            .join(GRANTS, sql.and_(GRANTS.c.owner == _collections.c.tenant, GRANTS.c.collection == _collections.c.name))
+            .join(TENANTS, TENANTS.c.name == _collections.c.tenant)
+            .where(_named(_collections, owner, name), GRANTS.c.reader == reader, TENANTS.c.disabled_at.is_(None))
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            raise CollectionNotFound(f"{owner}/{name}")
+        return _collection(row)
+
+    def collections(self, tenant: TenantName) -> Sequence[Collection]:
         wanted = sql.select(_collections).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
         with self._database.reading() as connection:
             return [_collection(row) for row in connection.execute(wanted)]
 
-    def remove_collection(self, tenant: str, name: str) -> None:
+    def remove_collection(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
+        where = _named(_collections, tenant, name)
         with self._database.writing() as connection:
-            removed = connection.execute(sql.delete(_collections).where(_named(_collections, tenant, name)))
-            if not removed.rowcount:
+            row = connection.execute(sql.select(_collections).where(where)).first()
+            if row is None:
                 raise CollectionNotFound(name)
+            connection.execute(sql.delete(_collections).where(where))
+            _record(connection, "collection.remove", by, before=_collection(row))
 
     def change_collection(
-        self, tenant: str, name: str, *, instruction: Choice = KEEP, reranker: Choice = KEEP
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        by: Actor = COMMAND_LINE,
     ) -> Collection:
         choices = {"instruction": instruction, "reranker": reranker}
         changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
@@ -77,12 +103,46 @@ class SqlCatalog:
         with self._database.writing() as connection:
             if isinstance(instruction, str):
                 require_published(connection, tenant, Reference.of(instruction))
-            if changes:
-                connection.execute(sql.update(_collections).where(where).values(changes))
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
                 raise CollectionNotFound(name)
-            return _collection(row)
+            found = _collection(row)
+            if changes:
+                connection.execute(sql.update(_collections).where(where).values(changes))
+            changed = _collection(connection.execute(sql.select(_collections).where(where)).one())
+            if changed != found:
+                _record(connection, "collection.change", by, before=found, after=changed)
+            return changed
+
+
+def _record(
+    connection: sql.Connection,
+    action: str,
+    by: Actor,
+    *,
+    before: Collection | None = None,
+    after: Collection | None = None,
+) -> None:
+    whose = after or before
+    assert whose is not None, "it was or it is. This is a bug."
+    change = Change(
+        actor=by,
+        action=action,
+        tenant=whose.tenant,
+        subject=whose.name,
+        before=None if before is None else _properties(before),
+        after=None if after is None else _properties(after),
+    )
+    record(connection, change)
+
+
+def _properties(collection: Collection) -> dict[str, JsonValue]:
+    return {
+        "embedder": collection.embedder.name,
+        "chunk_tokens": collection.chunk_tokens,
+        "instruction": collection.instruction,
+        "reranker": collection.reranker,
+    }
 
 
 def _named(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:

@@ -35,7 +35,7 @@ async def test_readiness_follows_the_servers(tmp_path: Path, tokenizer: PlainTok
     readiness = Readiness(replace(parts, embedding=embedding, judging=judging, pools=(pool,)))
     await readiness.prepare()
     assert readiness.problems == (problem,)
-    told = await readiness.report(names_shown=False)
+    told = await readiness.report(None)
     assert (told["status"], told["problems"]) == ("not ready", None)
     assert told["models"]["servers"] == [
         {"url": None, "standing": "left alone", "problem": None, "tokens_in_flight": 0}

@@ -56,7 +56,7 @@ class OneCollection:
 
     recall: FindsCandidates
 
-    def recall_of(self, collection: Collection) -> FindsCandidates:
+    def recall_of(self, collection: Collection, *, asker: str) -> FindsCandidates:
         return self.recall
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sql
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 words = sql.String().with_variant(sql.String(collation="C"), "postgresql")
 

@@ -1,0 +1,98 @@
+"""`winnow keys`, `tenants`, `grants` and `audit`, as somebody types them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from api.cli import app
+from api.disk import Disk
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.errors import InvalidRequest, KeyNotFound, TenantNotFound
+from retrieval.keys import ALL_SCOPES, digest_of, id_of
+from tests.contract.test_keys import collection
+
+
+def typed(data: Path, *words: str) -> Result:
+    return CliRunner().invoke(app, [*words, "--data", str(data)], catch_exceptions=False)
+
+
+def said(data: Path, *words: str) -> Any:
+    return orjson.loads(typed(data, *words, "--json").stdout)
+
+
+def test_the_first_key_is_all_that_goes_to_standard_output(tmp_path: Path) -> None:
+    """So that a shell can keep it; it is accepted, and may do everything."""
+    printed = typed(tmp_path, "keys", "bootstrap")
+    assert printed.exit_code == 0
+    text = printed.stdout.strip()
+    stored = Disk.open(tmp_path).keys.find(str(id_of(text)))
+    assert stored is not None
+    assert (stored.digest, stored.key.scopes, stored.key.tenant) == (digest_of(text), ALL_SCOPES, "default")
+    assert "only time" in printed.stderr
+    assert text not in printed.stderr
+
+
+def test_keys_live_from_their_making_to_their_end(tmp_path: Path) -> None:
+    """Made with scopes, note and lifetime; replaced; revoked; listed throughout, and never again with their secret."""
+    typed(tmp_path, "keys", "bootstrap")
+    made = said(tmp_path, "keys", "create", "-s", "search", "-s", "write", "--note", "shop", "--expires-in-days", "9")
+    assert (made["scopes"], made["note"], made["tenant"]) == (["search", "write"], "shop", "default")
+    new = said(tmp_path, "keys", "rotate", made["id"], "--overlap-seconds", "0")
+    assert (new["scopes"], new["note"]) == (made["scopes"], "shop")
+    assert said(tmp_path, "keys", "revoke", new["id"])["standing"] == "revoked"
+    listed = {each["id"]: each["standing"] for each in said(tmp_path, "keys", "list")["keys"]}
+    assert (listed[made["id"]], listed[new["id"]], len(listed)) == ("expired", "revoked", 3)
+    table = typed(tmp_path, "keys", "list").stdout
+    assert new["key"].rpartition("_")[2][:16] not in table
+    assert "search write" in table
+    with pytest.raises(KeyNotFound):
+        typed(tmp_path, "keys", "revoke", "0" * 12)
+    with pytest.raises(TenantNotFound):
+        typed(tmp_path, "keys", "list", "--tenant", "nobody")
+
+
+def test_tenants_and_grants(tmp_path: Path) -> None:
+    """A tenant comes with its first key; a grant is on both sides."""
+    made = said(tmp_path, "tenants", "create", "library")
+    assert (made["name"], made["key"]["scopes"]) == ("library", ["admin", "search", "write"])
+    with pytest.raises(InvalidRequest):
+        typed(tmp_path, "tenants", "create", "../library")
+    assert said(tmp_path, "tenants", "disable", "library")["disabled_at"] is not None
+    assert "library" in typed(tmp_path, "tenants", "list").stdout
+    assert said(tmp_path, "tenants", "enable", "library")["disabled_at"] is None
+    Disk.open(tmp_path).catalog.add_collection(collection("laws"))
+    assert said(tmp_path, "grants", "give", "laws", "library")["tenant"] == "library"
+    assert said(tmp_path, "grants", "list")["given"][0]["collection"] == "laws"
+    assert said(tmp_path, "grants", "list", "--tenant", "library")["received"][0]["collection"] == "default/laws"
+    assert typed(tmp_path, "grants", "revoke", "laws", "library").exit_code == 0
+    assert Disk.open(tmp_path).grants.given(DEFAULT_TENANT) == []
+
+
+def test_whoever_looks_after_the_folder_sees_all_tenants(tmp_path: Path) -> None:
+    """`winnow verify` reads the collections of each, and says whose they are."""
+    typed(tmp_path, "tenants", "create", "library")
+    disk = Disk.open(tmp_path)
+    for tenant in (DEFAULT_TENANT, disk.tenants.tenant("library").name):
+        disk.make(collection("laws", tenant))
+    checked = typed(tmp_path, "verify", "--json")
+    assert checked.exit_code == 0
+    assert {each["collection"] for each in orjson.loads(checked.stdout)["checks"]} == {"laws", "library/laws"}
+
+
+def test_the_audit_log_is_shown_newest_first(tmp_path: Path) -> None:
+    """By pages; in a table only what has changed."""
+    made = said(tmp_path, "tenants", "create", "library")
+    typed(tmp_path, "keys", "revoke", made["key"]["id"], "--tenant", "library")
+    first = said(tmp_path, "audit", "--limit", "2")
+    assert [each["action"] for each in first["entries"]] == ["key.revoke", "key.create"]
+    rest = said(tmp_path, "audit", "--limit", "2", "--before", str(first["next_before"]))
+    assert ([each["action"] for each in rest["entries"]], rest["next_before"]) == (["tenant.create"], None)
+    assert {each["actor"] for each in first["entries"]} == {"command-line"}
+    shown = typed(tmp_path, "audit", "--tenant", "library").stdout.splitlines()[1]
+    assert "revoked_at: – → " in shown
+    assert "scopes" not in shown
