@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
@@ -19,11 +19,13 @@ from api.leaving import CallerLeft
 from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
 from api.readiness import Readiness, Spawned
 from api.routes import router as answers
+from api.routes import within_limits
 from api.routes_access import router as access
 from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
 from api.routes_health import router as health
 from api.routes_instructions import router as instructions
+from api.routes_usage import router as usage
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
 from retrieval.errors import LimitExceeded, WinnowError
@@ -54,7 +56,9 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, instructions, generations, access, health):
+    for router in (answers, corpus, instructions, generations, usage):
+        app.include_router(router, dependencies=[Depends(within_limits)])
+    for router in (access, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)
@@ -82,7 +86,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await readiness.awaited()
         app.state.announce(readiness)
 
-    async with connected(*app.state.parts.pools), app.state.parts.folding.running():
+    parts = app.state.parts
+    async with connected(*parts.pools), parts.folding.running(), parts.usage.running():
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -15,10 +15,12 @@ from api.folding import Folding
 from api.index_device import index_device, index_wish
 from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
+from api.quotas import Quotas
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
 from api.trial import Trials
+from api.usage_meter import UsageMeter
 from rerank.depth import Depth
 from rerank.judgement_cache import JudgementCache
 from rerank.known_answers import KnownAnswers
@@ -34,7 +36,9 @@ from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.recall_mode import RecallMode
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
+from retrieval.sql_quotas import SqlLimitBook, SqlUsageBook
 from retrieval.tokens import PlainTokenizer
+from retrieval.turns import equal
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
 from retrieval.vllm_pool import VllmPool
 
@@ -82,7 +86,23 @@ class Parts:
     folding: Folding
     candidates: int  # judged per search, unless it says how many
     caches: Caches
+    quotas: Quotas
+    usage: UsageMeter
     pools: tuple[VllmPool, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What there is before any model is loaded."""
+
+    disk: Disk
+    quotas: Quotas
+
+    @classmethod
+    def of(cls, settings: Settings) -> Ground:
+        """Raises what `Disk.open` raises."""
+        disk = Disk.open(settings.data, settings.catalog_url)
+        return cls(disk=disk, quotas=Quotas(SqlLimitBook(disk.database), settings.limits))
 
 
 @contextlib.asynccontextmanager
@@ -132,8 +152,15 @@ def embedder_identity(settings: Settings) -> EmbedderIdentity:
     return load_embedding(settings).embedder.identity
 
 
-def load_reranker(settings: Settings, *, found_by: str | None = None, cache: JudgementCache | None = None) -> Judging:
-    """As `load_embedding`. `found_by` names the embedder whose similarities may be blended into the score.
+def load_reranker(
+    settings: Settings,
+    *,
+    found_by: str | None = None,
+    cache: JudgementCache | None = None,
+    weight_of: Callable[[str], float] = equal,
+) -> Judging:
+    """As `load_embedding`. `found_by` names the embedder whose similarities may be blended into the score, and
+    `weight_of` says how large a tenant's share is.
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
@@ -143,10 +170,23 @@ def load_reranker(settings: Settings, *, found_by: str | None = None, cache: Jud
     reranker: VllmReranker | TorchReranker
     if proof is not None and pool is not None:
         secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
-        reranker = VllmReranker.load(folder, pool, secret=secret, embedder=found_by, prompts=proof.prompts, cache=cache)
+        reranker = VllmReranker.load(
+            folder,
+            pool,
+            secret=secret,
+            embedder=found_by,
+            prompts=proof.prompts,
+            cache=cache,
+            weight_of=weight_of,
+        )
     else:
         reranker = TorchReranker.load(
-            folder, device=settings.device, dtype=settings.dtype, embedder=found_by, cache=cache
+            folder,
+            device=settings.device,
+            dtype=settings.dtype,
+            embedder=found_by,
+            cache=cache,
+            weight_of=weight_of,
         )
     return Judging(
         reranker=reranker,
@@ -165,8 +205,12 @@ def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CAC
         unjudged = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
         return joined(settings, embedding, unjudged, device=device)
     found_by = embedding.embedder.identity.name
-    judging, *also = [load_reranker(each, found_by=found_by, cache=caches.judgements) for each in wanted]
-    return joined(settings, embedding, judging, also=also, caches=caches, device=device)
+    ground = Ground.of(settings)
+    judging, *also = [
+        load_reranker(each, found_by=found_by, cache=caches.judgements, weight_of=ground.quotas.weight_of)
+        for each in wanted
+    ]
+    return joined(settings, embedding, judging, also=also, caches=caches, device=device, ground=ground)
 
 
 def joined(
@@ -177,16 +221,18 @@ def joined(
     also: Sequence[Judging] = (),
     caches: Caches = NO_CACHES,
     device: IndexDevice | None = None,
+    ground: Ground | None = None,
 ) -> Parts:
     """The graph over models that are loaded already; `also` judge where a collection has chosen them.
 
     On the `device` exact indexes are searched; without one, all are on the CPU.
 
-    Raises what `Disk.open` and `Rerankers` raise.
+    Raises what `Rerankers` raises, and without `ground` what `Ground.of` raises.
     """
     rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
     pools = (embedding.pool, judging.pool, *(each.pool for each in also))
-    disk = Disk.open(settings.data, settings.catalog_url)
+    ground = ground or Ground.of(settings)
+    disk = ground.disk
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
     wish = index_wish(settings, device)
@@ -225,6 +271,7 @@ def joined(
             delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
             generations_kept=settings.generations_kept,
             index_wish=wish,
+            quotas=ground.quotas,
         ),
         folding=Folding(
             collections=collections,
@@ -235,5 +282,7 @@ def joined(
         ),
         candidates=candidates,
         caches=caches,
+        quotas=ground.quotas,
+        usage=UsageMeter(SqlUsageBook(disk.database)),
         pools=tuple(pool for pool in pools if pool is not None),
     )

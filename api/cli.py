@@ -18,6 +18,7 @@ from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
 from api.cli_instructions_try import instructions
+from api.cli_quotas import limits, usage
 from api.cli_search import rerank, search
 from api.cli_serve import serve
 from api.cli_snapshot import restore, snapshot
@@ -76,6 +77,7 @@ for command, name in (
     (verify, "verify"),
     (snapshot, "snapshot"),
     (restore, "restore"),
+    (usage, "usage"),
     (audit, "audit"),
     (doctor, "doctor"),
     (demo, "demo"),
@@ -88,6 +90,7 @@ app.add_typer(instructions, name="instructions")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(grants, name="grants")
+app.add_typer(limits, name="limits")
 
 
 def main() -> None:

@@ -148,7 +148,7 @@ def search(
         },
     )
 
-    chosen = searched(disk.catalog, body.collection, asker=DEFAULT_TENANT).reranker  # before seconds of loading
+    chosen = searched(disk.catalog, body.collection, asker=DEFAULT_TENANT).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(DEFAULT_TENANT), deadline), *parts.pools))

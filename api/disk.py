@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,6 +105,14 @@ class Disk:
         """By name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
+    def documents_of(self, tenant: TenantName) -> int:
+        """In all of a tenant's collections."""
+        return sum(each.documents for each in self.described(tenant))
+
+    def bytes_of(self, tenant: TenantName) -> int:
+        """That the files of a tenant's collections take: all versions and generations that are kept."""
+        return sum(map(_size_of, self.layout.collections(tenant).rglob("*")))
+
     def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row, the promise, comes last. Raises `CollectionExists`, `CollectionBusy`, `WriteFailed`."""
         folder = self.layout.collection(collection.tenant, collection.name)
@@ -193,6 +202,15 @@ def require_existing(root: Path, catalog_url: str | None) -> None:
     is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
     if not is_there:
         raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
+
+
+def _size_of(path: Path) -> int:
+    """Of a file; of one that was removed just now, and of a folder, nothing."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:

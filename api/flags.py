@@ -65,6 +65,17 @@ GenerationsKept = Annotated[int | None, _option("generations_kept", metavar="N",
 JudgementCacheMb = Annotated[int | None, _option("judgement_cache_mb", metavar="MB", rich_help_panel="Caches")]
 QueryCacheMb = Annotated[int | None, _option("query_cache_mb", metavar="MB", rich_help_panel="Caches")]
 CacheSeconds = Annotated[int | None, _option("cache_seconds", metavar="SECONDS", rich_help_panel="Caches")]
+LimitRequestsPerMinute = Annotated[
+    int | None, _option("limit_requests_per_minute", metavar="N", rich_help_panel="Limits of each tenant")
+]
+LimitRerankTokensPerMinute = Annotated[
+    int | None, _option("limit_rerank_tokens_per_minute", metavar="N", rich_help_panel="Limits of each tenant")
+]
+LimitConcurrentRequests = Annotated[
+    int | None, _option("limit_concurrent_requests", metavar="N", rich_help_panel="Limits of each tenant")
+]
+LimitDocuments = Annotated[int | None, _option("limit_documents", metavar="N", rich_help_panel="Limits of each tenant")]
+LimitBytes = Annotated[int | None, _option("limit_bytes", metavar="N", rich_help_panel="Limits of each tenant")]
 Host = Annotated[str | None, _option("host", metavar="HOST")]
 Port = Annotated[int | None, _option("port", metavar="PORT")]
 

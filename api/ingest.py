@@ -17,6 +17,7 @@ import orjson
 
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.open_collections import OpenCollection, OpenCollections
+from api.quotas import Quotas
 from indexer.chunking import Chunker
 from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
 from indexer.fields import Fields, document_of
@@ -50,6 +51,7 @@ class Upserted:
     unchanged: int  # of those accepted
     chunks: int
     tokens: int
+    bytes: int  # UTF-8, of the titles and texts that were written
     rejects: tuple[Reject, ...]
     store_version: int | None  # the version that shows all of it; None where nothing was written
 
@@ -77,8 +79,12 @@ class Ingest:
         delta_chunks_max: int | None = DELTA_CHUNKS_MAX,
         generations_kept: int = GENERATIONS_KEPT_MIN,
         index_wish: IndexWish = ANY_INDEX,
+        quotas: Quotas | None = None,
     ) -> None:
-        """`delta_chunks_max` None: somebody else folds what is written into the index (api/folding.py)."""
+        """`delta_chunks_max` None: somebody else folds what is written into the index (api/folding.py).
+
+        Without `quotas` every tenant may store what fits on the disk.
+        """
         self._disk = disk
         self._collections = collections
         self._embedder = embedder
@@ -87,6 +93,7 @@ class Ingest:
         self._delta_chunks_max = delta_chunks_max
         self._kept = generations_kept
         self._wish = index_wish
+        self._quotas = quotas
 
     def make(
         self,
@@ -121,7 +128,9 @@ class Ingest:
         return self._collections.get(tenant, name).store.snapshot().document(document_id)
 
     async def upsert(self, tenant: TenantName, name: str, records: Iterator[Sent]) -> Upserted:
-        """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once. Raises what a write raises.
+        """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once.
+
+        Raises what a write raises, and `StorageQuotaExceeded` before anything is written.
 
         After an error the commits before it stay: the same call again finds them unchanged.
         """
@@ -129,7 +138,9 @@ class Ingest:
         entries = list(checked(_entries(records)))
         documents = [entry.document for entry in entries if isinstance(entry, Record)]
         async with self._turn_of(opened):
-            fresh = await asyncio.to_thread(_fresh, opened.store.snapshot(), documents)
+            snapshot = opened.store.snapshot()
+            fresh = await asyncio.to_thread(_fresh, snapshot, documents)
+            await self._require_room(tenant, snapshot, fresh)
             reports = [
                 await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
                 for start in range(0, len(fresh), COMMIT_DOCUMENTS)
@@ -140,6 +151,7 @@ class Ingest:
             unchanged=len(documents) - len(fresh),
             chunks=sum(report.chunks for report in reports),
             tokens=sum(report.tokens for report in reports),
+            bytes=sum(map(_bytes_of, fresh)),
             rejects=tuple(entry for entry in entries if isinstance(entry, Reject)),
             store_version=reports[-1].store_version if reports else None,
         )
@@ -165,6 +177,15 @@ class Ingest:
             removed = await to_the_end(opened.store.delete, matching) if matching else 0
             await to_the_end(self._show, opened)
             return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
+
+    async def _require_room(self, tenant: TenantName, snapshot: StoreSnapshot, fresh: Sequence[Document]) -> None:
+        """For what is new. Two processes that write at once may each find the last room."""
+        if self._quotas is not None and fresh:
+            await self._quotas.require_room(
+                tenant,
+                documents=lambda: self._disk.documents_of(tenant) + _new(snapshot, fresh),
+                size=lambda: self._disk.bytes_of(tenant) + sum(map(_bytes_of, fresh)),
+            )
 
     def _show(self, opened: OpenCollection) -> None:
         """Makes what was written searchable, and folds it into the index where nobody else does; blocks."""
@@ -218,6 +239,16 @@ def _fresh(snapshot: StoreSnapshot, documents: Sequence[Document]) -> list[Docum
         return [document for document in documents if not _is_stored(snapshot, document)]
     known = snapshot.content_hashes()
     return [document for document in documents if known.get(document.id) != document.content_hash]
+
+
+def _new(snapshot: StoreSnapshot, documents: Sequence[Document]) -> int:
+    """How many of them replace nothing."""
+    known = snapshot.content_hashes()
+    return sum(document.id not in known for document in documents)
+
+
+def _bytes_of(document: Document) -> int:
+    return len(document.title.encode()) + len(document.text.encode())
 
 
 def _is_stored(snapshot: StoreSnapshot, document: Document) -> bool:

@@ -19,6 +19,7 @@ from api.wire import (
     NotBlank,
     QueryText,
     RerankerName,
+    SearchedName,
     Strict,
     TimeoutMs,
     VariableValue,
@@ -149,7 +150,7 @@ class TrialBody(Strict):
     """POST /v1/instructions/try"""
 
     query: QueryText
-    collection: CollectionName
+    collection: SearchedName
     versions: Annotated[
         list[InstructionReference | InstructionChoice], Field(min_length=1, max_length=TRIAL_VERSIONS_MAX)
     ] = Field(

@@ -15,11 +15,14 @@ from typing import Any, Final
 from retrieval import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
+LIMIT_HEADER: Final = "X-Winnow-Limit"
 RETRY_AFTER_SECONDS: Final = 1  # a search takes about that long; waiting longer would leave the service idle
 
 STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.LimitExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.StorageQuotaExceeded: HTTPStatus.FORBIDDEN,
     errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
     errors.CollectionExists: HTTPStatus.CONFLICT,
     errors.CollectionNotReady: HTTPStatus.CONFLICT,
@@ -67,10 +70,17 @@ class Problem:
     status: HTTPStatus
     code: str  # snake case, stable: programs branch on it
     message: str
-    param: str | None = None  # the field that is at fault, with dots
+    param: str | None = None  # the field that is at fault, with dots, or the limit
+    limit: str | None = None  # the tenant's limit that was met, by its name
+    retry_after_seconds: int | None = None  # where it is known
 
     @property
     def headers(self) -> dict[str, str]:
+        named = {} if self.limit is None else {LIMIT_HEADER: self.limit}
+        if self.retry_after_seconds is not None:
+            return {"Retry-After": str(self.retry_after_seconds), **named}
+        if named:
+            return named
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             return {"Retry-After": str(RETRY_AFTER_SECONDS)}
         if self.status == HTTPStatus.UNAUTHORIZED:
@@ -79,7 +89,8 @@ class Problem:
 
     def body(self, request_id: str) -> dict[str, Any]:
         kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
-        return {
+        named = {} if self.limit is None else {"limit": self.limit}
+        return named | {
             "type": f"urn:winnow:problem:{self.code}",
             "title": self.status.phrase,
             "status": int(self.status),
@@ -93,7 +104,15 @@ class Problem:
 def problem_of(error: errors.WinnowError, *, param: str | None = None) -> Problem:
     """The answer to one of our own errors."""
     kind = type(error)
-    return Problem(status=STATUS[kind], code=code_of(kind), message=error.message, param=param)
+    limit = error.limit if isinstance(error, errors.QuotaExceeded | errors.StorageQuotaExceeded) else None
+    return Problem(
+        status=STATUS[kind],
+        code=code_of(kind),
+        message=error.message,
+        param=param or limit,
+        limit=limit,
+        retry_after_seconds=error.retry_after_seconds if isinstance(error, errors.QuotaExceeded) else None,
+    )
 
 
 def problem_of_status(status: int, detail: str) -> Problem:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import orjson
@@ -27,6 +28,7 @@ class ProblemBody(BaseModel):
     message: str
     error: dict[str, str | None]
     id: str
+    limit: str | None = None
 
 
 class JsonResponse(Response):
@@ -42,9 +44,13 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ProblemBody, "description": said}
     for status, said in (
         (401, "No key, or one that is not accepted"),
-        (403, "The key has not the scope that this needs"),
+        (
+            403,
+            "The key has not the scope, or the tenant may not store so much; then `limit` names what would be too much",
+        ),
         (404, "No such collection, document or instruction"),
         (422, "The body is wrong; `error.param` names the field"),
+        (429, "The tenant has used up what it may use; `limit` names it, Retry-After says when there is more"),
         (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
         (504, "The deadline passed before there was anything to answer with"),
     )
@@ -55,6 +61,14 @@ def telemetry_of(request: Request) -> Telemetry:
     telemetry = request.app.state.telemetry
     assert isinstance(telemetry, Telemetry), "create_app sets it. This is a bug."
     return telemetry
+
+
+async def within_limits(tenant: Tenant, request: Request) -> AsyncIterator[None]:
+    """A dependency of every route that uses what is limited: counts the request, for as long as it is answered."""
+    parts = parts_of(request)
+    async with parts.quotas.admitted(tenant):
+        parts.usage.requested(tenant)
+        yield
 
 
 router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
@@ -68,8 +82,12 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     """
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    if body.rerank:
+        await parts.quotas.require_tokens(tenant)
     answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
     telemetry_of(request).searched(answer)
+    parts.usage.searched(tenant, answer)
+    await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)
     return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
 
 
@@ -81,6 +99,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    await parts.quotas.require_tokens(tenant)
     started = time.perf_counter()
     ranking = await while_connected(
         request,
@@ -95,4 +114,6 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
         ),
     )
     telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
+    parts.usage.reranked(tenant, ranking)
+    await parts.quotas.spend_tokens(tenant, ranking.tokens)
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

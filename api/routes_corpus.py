@@ -134,7 +134,9 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await request.body()
     sent = records_of_lines(body) if kind in NDJSON_TYPES else _records_of_json(body, kind)
-    upserted = await parts_of(request).ingest.upsert(tenant, name, sent)
+    parts = parts_of(request)
+    upserted = await parts.ingest.upsert(tenant, name, sent)
+    parts.usage.wrote(tenant, upserted)
     status = 422 if upserted.rejects and not upserted.accepted else 200
     return JsonResponse(upsert_said(name, upserted), status=status)
 

@@ -145,8 +145,13 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
 async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) -> Response:
     """One recall, under the first one's embedding task, and a judgement of its candidates under each of them."""
     parts = parts_of(request)
+    await parts.quotas.require_tokens(tenant)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    return JsonResponse(trial_said(await while_connected(request, parts.trials.run(body.question(tenant), deadline))))
+    trial = await while_connected(request, parts.trials.run(body.question(tenant), deadline))
+    for column in trial.columns:
+        parts.usage.reranked(tenant, column.ranking)
+        await parts.quotas.spend_tokens(tenant, column.ranking.tokens)
+    return JsonResponse(trial_said(trial))
 
 
 @router.get("/v1/instructions/builtin/{name}", response_model=InstructionVersionsSaid, summary="Read a built-in one")

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from retrieval.quotas import LIMIT_MAX, TenantLimits
 from retrieval.recall_mode import RecallMode
 from retrieval.recipes import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
 from retrieval.snapshot_place import S3Access
@@ -284,6 +285,23 @@ class Settings:
     cache_seconds: int = _setting(
         3_600, _whole(1, CACHE_SECONDS_MAX), "Seconds that a judgement or a query vector is remembered."
     )
+    limit_requests_per_minute: int = _setting(
+        0, _whole(0, LIMIT_MAX), "Requests that each tenant may make in a minute unless it has a limit of its own; 0 "
+        "is no limit."
+    )  # fmt: skip
+    limit_rerank_tokens_per_minute: int = _setting(
+        0, _whole(0, LIMIT_MAX), "Tokens that rerankers may compute for each tenant in a minute; 0 is no limit."
+    )
+    limit_concurrent_requests: int = _setting(
+        0, _whole(0, LIMIT_MAX), "Requests of each tenant that are answered at once; 0 is no limit."
+    )
+    limit_documents: int = _setting(
+        0, _whole(0, LIMIT_MAX), "Documents that each tenant may store, in all its collections; 0 is no limit."
+    )
+    limit_bytes: int = _setting(
+        0, _whole(0, LIMIT_MAX), "Bytes that each tenant's collections may take on the disk, indexes included; 0 is no "
+        "limit."
+    )  # fmt: skip
     host: str = _setting("127.0.0.1", _text, "Address to listen on; another than loopback needs an API key.")
     port: int = _setting(8000, _whole(0, 65_535), "Port to listen on; 0 takes a free one.")
     api_key: str | None = _setting(
@@ -296,6 +314,17 @@ class Settings:
         """What is asked of the indexes that are built, wherever they are searched."""
         recipe = None if self.index_recipe == AUTO else Recipe(self.index_recipe)
         return IndexWish(recipe=recipe, recall_target=self.index_recall)
+
+    @property
+    def limits(self) -> TenantLimits:
+        """What holds for tenants that have no limits of their own."""
+        return TenantLimits(
+            requests_per_minute=self.limit_requests_per_minute,
+            rerank_tokens_per_minute=self.limit_rerank_tokens_per_minute,
+            concurrent_requests=self.limit_concurrent_requests,
+            documents=self.limit_documents,
+            bytes=self.limit_bytes,
+        )
 
     def candidates_on(self, device: str) -> int:
         """How many candidates a search judges when it does not say."""

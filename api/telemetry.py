@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.assemble import Parts
 from api.search import Answer
+from rerank.prompted_reranker import PromptedReranker, WaitingReport
 from rerank.reranker import Ranking
 from retrieval.bounded_cache import CacheState
 from retrieval.replica import ReplicaReport, Standing
@@ -134,9 +135,35 @@ FOLDS: Final = Metric(
 FOLD_SECONDS: Final = Metric(
     name="winnow_fold_seconds_total", kind=Kind.COUNTER, said="Seconds that generations were being built."
 )
+RERANK_WAITING: Final = Metric(
+    name="winnow_rerank_waiting_tokens",
+    kind=Kind.GAUGE,
+    labels=("model",),
+    said="Tokens, about, of requests that a reranker has not finished, of all tenants.",
+)
+RERANK_TURNS: Final = Metric(
+    name="winnow_rerank_turns_total",
+    kind=Kind.COUNTER,
+    labels=("model",),
+    said="Turns that tenants were given at a reranker, one for each pack or slice.",
+)
+RERANK_TURN_SECONDS: Final = Metric(
+    name="winnow_rerank_turn_wait_seconds_total",
+    kind=Kind.COUNTER,
+    labels=("model",),
+    said="Seconds that those turns were waited for, all together.",
+)
+REFUSED: Final = Metric(
+    name="winnow_refused_total",
+    kind=Kind.COUNTER,
+    labels=("limit",),
+    said="What was refused. limit: the name of a tenant's limit, rerank_tokens_waiting where there was no room for "
+    "anybody, or rerank_tokens_waiting_of_tenant where the same tenant had too much waiting.",
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES, CACHE_ENTRIES,
-    CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
+    CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS, RERANK_WAITING,
+    RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED,
 )  # fmt: skip
 
 
@@ -177,7 +204,28 @@ class Telemetry:
         telemetry.watch(SERVER_PROVEN, of_servers(lambda each: float(each.standing is Standing.PROVEN)))
         telemetry.watch(SERVER_TOKENS, of_servers(lambda each: float(each.tokens_in_flight)))
         telemetry.watch_indexes(parts)
+        telemetry.watch_queues(parts)
         return telemetry
+
+    def watch_queues(self, parts: Parts) -> None:
+        """What waits for the rerankers, and what was refused. Never by tenant: there may be any number of them."""
+        queues = [each.reranker for each in (parts.judging, *parts.also) if isinstance(each.reranker, PromptedReranker)]
+
+        def of_queues(number: Callable[[WaitingReport], float]) -> Callable[[], list[Reading]]:
+            return lambda: [((each.name,), number(each.waiting)) for each in queues]
+
+        def refused() -> list[Reading]:
+            reports = [each.waiting for each in queues]
+            return [
+                *(((limit.value,), float(count)) for limit, count in parts.quotas.refused.items()),
+                (("rerank_tokens_waiting",), float(sum(each.refused for each in reports))),
+                (("rerank_tokens_waiting_of_tenant",), float(sum(each.refused_own for each in reports))),
+            ]
+
+        self.watch(RERANK_WAITING, of_queues(lambda report: report.tokens))
+        self.watch(RERANK_TURNS, of_queues(lambda report: report.turns))
+        self.watch(RERANK_TURN_SECONDS, of_queues(lambda report: report.wait_seconds))
+        self.watch(REFUSED, refused)
 
     def watch_indexes(self, parts: Parts) -> None:
         """How far they are behind, and what is done about it."""

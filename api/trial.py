@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from api.instructions import AppliedInstruction, Instructions, NamedInstruction
 from api.rerankers import Rerankers
-from api.search import OpensCollections
+from api.search import OpensCollections, searched
 from rerank.reranker import Ranked, Ranking
 from retrieval.catalog import Catalog, TenantName
 from retrieval.deadline import Deadline
@@ -88,7 +88,7 @@ class Trials:
 
     async def run(self, question: TrialQuestion, deadline: Deadline) -> Trial:
         """Raises as a search does that wants no degraded answer: without a judge there is nothing to compare."""
-        collection = await asyncio.to_thread(self._catalog.collection, question.tenant, question.collection)
+        collection = await asyncio.to_thread(searched, self._catalog, question.collection, asker=question.tenant)
         tried = await asyncio.to_thread(
             lambda: [
                 self._instructions.applied(question.tenant, None, collection)

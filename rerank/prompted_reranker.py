@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
@@ -14,15 +13,18 @@ from rerank.judgement_cache import Judgement, JudgementCache, JudgingModel
 from rerank.prompt import PromptBuilder, Prompts
 from rerank.ranking import ranking_of
 from rerank.reranker import Ranking
+from rerank.waiting_room import WaitingRoom
 from retrieval.deadline import Deadline
-from retrieval.errors import RerankOverloaded, RerankTimeout
+from retrieval.errors import RerankTimeout
 from retrieval.limits import RERANK_TOKENS_WAITING_MAX
 from retrieval.model_folder import Blend, ModelFolder
 from retrieval.qwen_config import QwenConfig
 from retrieval.records import Candidate
 from retrieval.together import together
+from retrieval.turns import Turns, TurnsReport, equal
 
 _ASCII_PER_TOKEN: Final = 4
+_READ_TOKENS: Final = 16_384  # tokens read at once where others want to be read too; some hundredths of a second
 _GROWTH: Final = 2  # times; 3 or 4 are within 2 % of it on an H200 (bench/RESULTS.md)
 
 
@@ -47,9 +49,28 @@ class Judge(Protocol):
         """Grows when what it said before may have been said by another model; it is not remembered any longer."""
         ...
 
-    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
-        """logit_yes - logit_no at the end of each prompt, in their order; on behalf of `tenant`."""
+    @property
+    def turns(self) -> TurnsReport:
+        """Of the turns that tenants take with it."""
         ...
+
+    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
+        """logit_yes - logit_no at the end of each prompt, in their order.
+
+        On behalf of `tenant`, and in turn with others, so that none of them can keep it busy alone.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingReport:
+    """What waits for a reranker at this moment; everything else only grows."""
+
+    tokens: int  # of requests that are not answered yet, about
+    turns: int  # that tenants were given
+    wait_seconds: float  # until they had them, of all together
+    refused: int  # requests, for want of room
+    refused_own: int  # requests, for what the same tenant had waiting already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,19 +105,22 @@ class PromptedReranker:
         blend: Blend | None = None,
         cache: JudgementCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
+        weight_of: Callable[[str], float] = equal,
     ) -> None:
-        """`blend` must be of the embedder that finds the candidates. Without a cache nothing is remembered."""
+        """`blend` must be of the embedder that finds the candidates. Without a cache nothing is remembered.
+
+        `weight_of` says how large a tenant's share of the waiting room is, and of the reading.
+        """
         self._judge = judge
         self._prompts = prompts
         self._name = name
         self._model = JudgingModel(name=name, revision=revision, tokens_max=prompts.tokens_max)
         self._blend = blend
         self._cache = cache
-        self._tokens_waiting_max = tokens_waiting_max
-        self._tokens_waiting = 0
-        # One after the other, in order, whoever asks: tokenising takes all cores, and the first is to be sent before
-        # the second is read.
-        self._reading = asyncio.Lock()
+        self._room = WaitingRoom(tokens_waiting_max, weight_of=weight_of)
+        # One after the other, the tenants in turn: tokenising takes all cores, and the first is to be sent before the
+        # second is read.
+        self._reading = Turns(alone=0, shared=0, weight_of=weight_of)
 
     @classmethod
     def over(
@@ -108,6 +132,7 @@ class PromptedReranker:
         prompts: PromptBuilder | None = None,
         cache: JudgementCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
+        weight_of: Callable[[str], float] = equal,
     ) -> Self:
         """With the tokenizer, window and blend of this folder. Raises `ModelUnusable`.
 
@@ -124,6 +149,7 @@ class PromptedReranker:
             blend=blend if blend is not None and blend.embedder == embedder else None,
             cache=cache,
             tokens_waiting_max=tokens_waiting_max,
+            weight_of=weight_of,
         )
 
     @property
@@ -134,6 +160,18 @@ class PromptedReranker:
     def runs_on(self) -> str:
         """For the operator: where, and in which type of numbers or by what."""
         return self._judge.runs_on
+
+    @property
+    def waiting(self) -> WaitingReport:
+        """For the operator: how much waits, how long, and what was refused."""
+        turns = self._judge.turns
+        return WaitingReport(
+            tokens=self._room.tokens,
+            turns=turns.turns,
+            wait_seconds=turns.wait_seconds,
+            refused=self._room.refused,
+            refused_own=self._room.refused_own,
+        )
 
     async def rank(
         self,
@@ -179,15 +217,14 @@ class PromptedReranker:
             return _Judged(judgements=known, remembered=frozenset(known), tokens=0)
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
-            async with self._reading:
-                prompts = await asyncio.to_thread(self._prompts.after, looked_up.head, part)
+            prompts = await self._read(looked_up.head, part, tenant)
             said = await self._judge.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, checked_logits(said, expected=len(part))
 
-        # Where others wait, the judge computes already: an early beginning gains nothing then, and the rest would stand
-        # behind what those others have sent meanwhile.
-        first = None if self._tokens_waiting else self._judge.portion_tokens
-        with self._admitted(sum(map(_tokens_about, missing))):
+        # Where more of the same tenant waits, the judge computes already: an early beginning gains nothing then, and
+        # the rest would stand behind what the tenant's other requests have sent meanwhile.
+        first = None if self._room.tokens_of(tenant) else self._judge.portion_tokens
+        with self._room.admitted(tenant, sum(map(_tokens_about, missing))):
             parts = await together(portion(part) for part in _portions(missing, first))
         judged = [
             Judgement(logit=logit, truncated=was_cut)
@@ -221,16 +258,18 @@ class PromptedReranker:
             head=self._prompts.head(query, instruction) if missing else (),
         )
 
-    @contextmanager
-    def _admitted(self, tokens: int) -> Iterator[None]:
-        """Counts tokens, not requests. A request that finds nothing waiting is never refused."""
-        if self._tokens_waiting and self._tokens_waiting + tokens > self._tokens_waiting_max:
-            raise RerankOverloaded(f"about {self._tokens_waiting} tokens are waiting; {self._tokens_waiting_max} may")
-        self._tokens_waiting += tokens
-        try:
-            yield
-        finally:
-            self._tokens_waiting -= tokens
+    async def _read(self, head: Sequence[int], passages: Sequence[str], tenant: str) -> Prompts:
+        """Tokenised in a thread, in turn with others; in pieces where there are any."""
+        piece_tokens = _READ_TOKENS if self._reading.is_shared_with(tenant) else None
+        pieces = []
+        for piece in _portions(passages, piece_tokens, growth=1):
+            async with self._reading.turn(tenant, sum(map(_tokens_about, piece))):
+                pieces.append(await asyncio.to_thread(self._prompts.after, head, piece))
+        return Prompts(
+            shared=pieces[0].shared,
+            tails=tuple(tail for each in pieces for tail in each.tails),
+            truncated=tuple(was_cut for each in pieces for was_cut in each.truncated),
+        )
 
 
 def _tokens_about(text: str) -> int:
@@ -238,8 +277,8 @@ def _tokens_about(text: str) -> int:
     return 1 + len(text) // (_ASCII_PER_TOKEN if text.isascii() else 1)
 
 
-def _portions(passages: Sequence[str], tokens_first: int | None) -> Iterator[Sequence[str]]:
-    """In their order, each about twice as long as the one before."""
+def _portions(passages: Sequence[str], tokens_first: int | None, *, growth: int = _GROWTH) -> Iterator[Sequence[str]]:
+    """In their order, each about `growth` times as long as the one before; None is all at once."""
     if tokens_first is None:
         yield passages
         return
@@ -248,6 +287,6 @@ def _portions(passages: Sequence[str], tokens_first: int | None) -> Iterator[Seq
         tokens += _tokens_about(passage)
         if tokens >= tokens_wanted:
             yield passages[begin:end]
-            begin, tokens, tokens_wanted = end, 0, _GROWTH * tokens_wanted
+            begin, tokens, tokens_wanted = end, 0, growth * tokens_wanted
     if begin < len(passages):
         yield passages[begin:]

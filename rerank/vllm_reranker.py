@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Self
 
 from rerank.judgement import logit_of
@@ -19,7 +20,8 @@ from retrieval.deadline import Deadline
 from retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
 from retrieval.limits import RERANK_TOKENS_WAITING_PER_SERVER_MAX
 from retrieval.model_folder import ModelFolder
-from retrieval.vllm_pool import Failures, VllmPool
+from retrieval.turns import Turns, TurnsReport, equal
+from retrieval.vllm_pool import IN_FLIGHT_TOKENS_MAX, Failures, VllmPool
 
 RERANKER_FAILURES: Final = Failures(
     timeout=RerankTimeout,
@@ -42,24 +44,29 @@ class VllmReranker(PromptedReranker):
         embedder: str | None = None,
         prompts: PromptBuilder | None = None,
         cache: JudgementCache | None = None,
+        weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Asks the servers nothing yet; `embedder` as for `TorchReranker`, `prompts` as for `over`.
+        """Asks the servers nothing yet; `embedder` and `weight_of` as for `TorchReranker`, `prompts` as for `over`.
 
         Raises `ModelUnusable`.
 
         With `secret` the tenants' names are made into salts that nobody else can make.
         """
         return cls.over(
-            _ServedJudge(pool, secret),
+            _ServedJudge(pool, secret, weight_of),
             folder,
             embedder=embedder,
             prompts=prompts,
             cache=cache,
             tokens_waiting_max=RERANK_TOKENS_WAITING_PER_SERVER_MAX * pool.size,
+            weight_of=weight_of,
         )
 
 
 FIRST_PORTION_TOKENS: Final = 4_096  # about; what a GPU computes while the rest is read here and parsed there
+
+SHARED_SLICE_TOKENS: Final = 8_192  # tokens of one request where tenants take turns; one step of vLLM
+SHARED_IN_FLIGHT_TOKENS: Final = 2 * SHARED_SLICE_TOKENS  # of each server: one that is computed, one behind it
 
 
 class _ServedJudge:
@@ -67,13 +74,23 @@ class _ServedJudge:
 
     What one tenant's prompts left in that cache is of use to no other: the time that an answer takes would tell what
     others had asked.
+
+    Tenants take turns slice by slice. While one is alone as much is sent as the pool takes; while others are present,
+    shorter slices and fewer: what a server has in hand it computes in its own order.
     """
 
-    def __init__(self, pool: VllmPool, secret: bytes) -> None:
+    def __init__(self, pool: VllmPool, secret: bytes, weight_of: Callable[[str], float]) -> None:
         self.runs_on = pool.runs_on
         self.portion_tokens = FIRST_PORTION_TOKENS
         self._pool = pool
         self._secret = secret
+        self._turns = Turns(
+            alone=IN_FLIGHT_TOKENS_MAX * pool.size, shared=SHARED_IN_FLIGHT_TOKENS * pool.size, weight_of=weight_of
+        )
+
+    @property
+    def turns(self) -> TurnsReport:
+        return self._turns.report
 
     @property
     def doubts(self) -> int:
@@ -82,5 +99,11 @@ class _ServedJudge:
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
         whole = [prompts.shared + tail for tail in prompts.tails]
         salt = hmac.new(self._secret, tenant.encode(), hashlib.sha256).hexdigest()
-        probabilities = await self._pool.classify(whole, salt=salt, deadline=deadline)
+        probabilities = await self._pool.classify(
+            whole,
+            salt=salt,
+            deadline=deadline,
+            slice_tokens=SHARED_SLICE_TOKENS if self._turns.is_shared_with(tenant) else None,
+            turn=partial(self._turns.turn, tenant),
+        )
         return [logit_of(probability) for probability in probabilities]

@@ -1,4 +1,4 @@
-"""Which collections are there, each a tenant's? The contract.
+"""Which collections does a tenant have? The contract.
 
 A `TenantName` is made where it is known to be one: from a row of the catalog, and so from a key; never from what a
 request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked up the type

@@ -4,6 +4,8 @@
     ├── CallerError                    the request or the command is at fault; the same call fails again
     │   ├── InvalidRequest
     │   ├── LimitExceeded
+    │   ├── QuotaExceeded
+    │   ├── StorageQuotaExceeded
     │   ├── CollectionNotFound
     │   ├── CollectionExists
     │   ├── CollectionNotReady
@@ -80,6 +82,25 @@ class InvalidRequest(CallerError):
 
 class LimitExceeded(CallerError):
     """The request is larger than a limit allows."""
+
+
+class QuotaExceeded(CallerError):
+    """The tenant has used up what it may use at a time."""
+
+    def __init__(self, detail: str = "", *, limit: str | None = None, retry_after_seconds: int = 1) -> None:
+        """`limit` is the name of what is used up; so many seconds later there is some of it again."""
+        super().__init__(detail)
+        self.limit = limit
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StorageQuotaExceeded(CallerError):
+    """The tenant may not store so much."""
+
+    def __init__(self, detail: str = "", *, limit: str | None = None) -> None:
+        """`limit` is the name of what there would be too much of."""
+        super().__init__(detail)
+        self.limit = limit
 
 
 class CollectionNotFound(CallerError):

@@ -9,11 +9,11 @@ being computed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import chain
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from retrieval.qwen_attention import Past
 from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_decoder import QwenDecoder
 from retrieval.records import Vectors
+from retrieval.together import together
+from retrieval.turns import Turn
 
 _PACK_TOKENS_CPU: Final = 2_048  # tokens; more no longer makes a product faster, and leaves the cache
 _PACK_TOKENS_CUDA: Final = 16_384  # tokens; enough to be compute bound, 1 GB of activations for the 8B
@@ -54,7 +56,7 @@ class QwenRuntime:
         self.config = config
         self.runs_on = f"{device} {str(dtype).removeprefix('torch.')}"
         self._checkpoint = checkpoint
-        self._pack_tokens = pack_tokens or (_PACK_TOKENS_CUDA if is_cuda else _PACK_TOKENS_CPU)
+        self.pack_tokens = pack_tokens or (_PACK_TOKENS_CUDA if is_cuda else _PACK_TOKENS_CPU)
         self._stretch_max = stretch_max or (_STRETCH_CUDA if is_cuda else _STRETCH_CPU)
         self._worker = _worker(str(device))
         try:
@@ -79,18 +81,27 @@ class QwenRuntime:
             dtype=_DTYPES[dtype] if dtype else natural,
         )
 
-    async def last_states(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int] = ()) -> Vectors:
+    async def last_states(
+        self, sequences: Sequence[Sequence[int]], prefix: Sequence[int] = (), *, turn: Turn | None = None
+    ) -> Vectors:
         """(len(sequences), hidden): the normed state at the end of `prefix` + each sequence. None may be empty.
 
+        With `turn` every pack waits for one of its own, and all of them at once; else one follows the other.
         Raises `Overloaded` when the device's memory does not suffice.
         """
         states = np.empty((len(sequences), self.config.hidden), dtype=np.float32)
-        if not sequences:
-            return states
-        past = await self._in_turn(lambda: self._decoder.remember(prefix))
+        one_by_one = asyncio.Lock()
+        past = _Once(lambda: self._in_turn(lambda: self._decoder.remember(prefix)))
+
+        async def compute(pack: Pack, tokens: int) -> None:
+            async with turn(tokens) if turn else one_by_one:
+                states[list(pack.members)] = await self._in_turn(self._work_on(pack, sequences, await past.made()))
+
         lengths = [len(sequence) for sequence in sequences]
-        for pack in packs(lengths, tokens_max=self._pack_tokens, stretch_max=self._stretch_max):
-            states[list(pack.members)] = await self._in_turn(self._work_on(pack, sequences, past))
+        found = packs(lengths, tokens_max=self.pack_tokens, stretch_max=self._stretch_max)
+        await together(  # the first pack computes the prefix as well
+            compute(pack, sum(pack.lengths) + (0 if place else len(prefix))) for place, pack in enumerate(found)
+        )
         return states
 
     def head_difference(self, yes: int, no: int) -> Vectors:
@@ -111,7 +122,20 @@ class QwenRuntime:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, compute)
         except torch.OutOfMemoryError as error:
-            raise Overloaded(f"too little memory on {self.runs_on} for a pack of {self._pack_tokens} tokens") from error
+            raise Overloaded(f"too little memory on {self.runs_on} for a pack of {self.pack_tokens} tokens") from error
+
+
+class _Once(Generic[_Found]):
+    """What several wait for and one makes. It is made where the first asks; a failure is everybody's."""
+
+    def __init__(self, make: Callable[[], Awaitable[_Found]]) -> None:
+        self._make = make
+        self._making: asyncio.Future[_Found] | None = None
+
+    async def made(self) -> _Found:
+        if self._making is None:
+            self._making = asyncio.ensure_future(self._make())
+        return await self._making
 
 
 @lru_cache

@@ -1,4 +1,4 @@
-"""The catalog in SQL: collections, and which of them may be searched by others."""
+"""The collections of the catalog in SQL, and which of them may be searched by others."""
 
 from __future__ import annotations
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from retrieval import sql_audit, sql_catalog, sql_instructions, sql_keys, sql_tenants
+from retrieval import sql_audit, sql_catalog, sql_instructions, sql_keys, sql_quotas, sql_tenants
 from retrieval.sql_tables import metadata
 
 __all__ = ["metadata"]
 
-assert set(metadata.tables.values()) >= sql_catalog.TABLES | sql_instructions.TABLES | {
+assert set(metadata.tables.values()) >= sql_catalog.TABLES | sql_instructions.TABLES | sql_quotas.TABLES | {
     sql_audit.AUDIT,
     sql_keys.API_KEYS,
     sql_tenants.GRANTS,

@@ -13,6 +13,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from retrieval.errors import UnavailableError
 from retrieval.records import Vectors
 from retrieval.replica import Patience, Replica, ReplicaReport, Standing
 from retrieval.together import together
+from retrieval.turns import Turn
 from retrieval.vllm_client import CallFailed, Fault, VllmClient
 
 SLICE_TOKENS: Final = 65_536  # tokens of one request to the only server, which fills its batches best from few of them
@@ -34,6 +36,10 @@ _RETRIES_SAVED_MAX: Final = 10.0  # slices that may move at once
 _RETRIES_PER_CALL: Final = 0.1  # earned by every slice: in the long run one in ten may move in vain
 
 Answer = TypeVar("Answer")
+
+
+def _at_once(_: int) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,13 +125,21 @@ class VllmPool:
         for replica in self._replicas:
             await replica.client.close()
 
-    async def classify(self, inputs: Sequence[Sequence[int]], *, salt: str, deadline: Deadline) -> list[float]:
-        """As `VllmClient.classify`."""
+    async def classify(
+        self,
+        inputs: Sequence[Sequence[int]],
+        *,
+        salt: str,
+        deadline: Deadline,
+        slice_tokens: int | None = None,
+        turn: Turn = _at_once,
+    ) -> list[float]:
+        """As `VllmClient.classify`. Every slice waits for its `turn`; `slice_tokens` makes them shorter than usual."""
 
         async def asked(client: VllmClient, part: Sequence[Sequence[int]]) -> list[float]:
             return await client.classify(part, salt=salt, deadline=deadline)
 
-        parts = await self._shared_out(inputs, self._slice_tokens, asked)
+        parts = await self._shared_out(inputs, slice_tokens or self._slice_tokens, asked, turn)
         return [score for part in parts for score in part]
 
     async def embed(self, inputs: Sequence[Sequence[int]], *, width: int, deadline: Deadline) -> Vectors:
@@ -142,11 +156,14 @@ class VllmPool:
         inputs: Sequence[Sequence[int]],
         slice_tokens: int,
         ask: Callable[[VllmClient, Sequence[Sequence[int]]], Awaitable[Answer]],
+        turn: Turn = _at_once,
     ) -> list[Answer]:
         """The slices' answers in order. The first failure ends the others."""
 
         async def answer(part: Sequence[Sequence[int]]) -> Answer:
-            return await self._asked_somewhere(sum(map(len, part)), lambda client: ask(client, part))
+            tokens = sum(map(len, part))
+            async with turn(tokens):
+                return await self._asked_somewhere(tokens, lambda client: ask(client, part))
 
         return await together(answer(part) for part in _slices(inputs, slice_tokens))
 

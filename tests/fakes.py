@@ -29,6 +29,7 @@ from retrieval.recall import Recalled
 from retrieval.recall_mode import RecallMode
 from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
 from retrieval.store import LexicalHits, VectorBatch
+from retrieval.turns import TurnsReport
 from tests.bm25_oracle import bm25
 from tests.filter_oracle import matches, require_known, with_kinds_of
 
@@ -350,6 +351,7 @@ class CountingJudge:
         self.failure = failure
         self.said = said
         self.asked: list[int] = []  # prompts of each call
+        self.turns = TurnsReport(turns=0, wait_seconds=0.0)
 
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
         self.asked.append(len(prompts.tails))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -23,6 +24,8 @@ from rerank.torch_reranker import TorchJudge, TorchReranker
 from retrieval.deadline import Deadline
 from retrieval.errors import RerankOverloaded, RerankTimeout
 from retrieval.model_folder import ModelFolder, find_model
+from retrieval.packing import packs
+from retrieval.qwen_runtime import _worker
 from retrieval.records import Candidate, Chunk
 from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from tests.fakes import PrefersWord
@@ -312,6 +315,44 @@ async def test_a_judge_that_begins_too_late_is_named(tiny: ModelFolder, monkeypa
         await TorchReranker.load(tiny).rank(
             QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.never()
         )
+
+
+async def test_a_small_request_does_not_wait_for_another_tenants_flood(tiny: ModelFolder) -> None:
+    """Counted in packs: what is in hand is finished, then the small one is served as a whole.
+
+    Sent by the tenant that floods, the very same request stands at the end of its line.
+    """
+    long = candidates_of(*(f"{number} {ENGLISH * 9}" for number in range(60)))
+    short = candidates_of(*(f"{number} {CHINESE * 9}" for number in range(40)))
+    waited = {}
+    for tenant in ("small", "flood"):
+        judge = TorchJudge.load(tiny, device="cpu")
+        reranker = TorchReranker(judge, PromptBuilder.load(tiny.path, tokens_max=5_000), name="tiny", revision="1")
+
+        async def ask(candidates: Sequence[Candidate], tenant: str, reranker: TorchReranker = reranker) -> None:
+            await reranker.rank(QUERY, candidates, instruction="x", tenant=tenant, deadline=Deadline.never())
+
+        may_compute = threading.Event()
+        _worker("cpu").submit(may_compute.wait)
+        flood = [asyncio.create_task(ask(long, "flood")) for _ in range(6)]
+        await read(reranker, 6)
+        small = asyncio.create_task(ask(short, tenant))
+        await read(reranker, 7)
+        may_compute.set()
+        await small
+        waited[tenant] = judge.turns.turns
+        await asyncio.gather(*flood)
+    own = len(packs([len(CHINESE) * 9] * 40, tokens_max=2_048, stretch_max=1.0))
+    assert waited["small"] <= own + 3, "its own, what was in hand, and what is in hand when it ends"
+    assert waited["flood"] > 2 * waited["small"]
+
+
+async def read(reranker: TorchReranker, requests: int) -> None:
+    """Until so many are read and in line; nothing is computed meanwhile."""
+    while reranker._reading.report.turns < requests or reranker._reading._in_hand:
+        await asyncio.sleep(0.001)
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:

@@ -6,6 +6,7 @@ real one.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -125,6 +126,65 @@ async def test_repeated_passages_are_sent_once(judging: tuple[Loopback, VllmPool
     server, pool = judging
     assert len((await ranked(served(judge, pool), *[ENGLISH, CHINESE] * 5)).ranked) == 10
     assert [len(body["input"]) for body in server.bodies("/classify")] == [2]
+
+
+async def test_a_small_request_stands_behind_two_slices_of_another_tenants_flood(judge: ModelFolder) -> None:
+    """A server computes in the order in which it is asked: little may be there before others want something.
+
+    Beside a tenant that asked a short while ago; one that is alone has as much in flight as the pool takes.
+    """
+    arrived: list[tuple[str, int]] = []
+    answers = asyncio.Semaphore(0)
+
+    async def answer(asked: Asked) -> Said:
+        if asked.path == "/v1/models":
+            return Said(body={"data": [{"id": judge.name}]})
+        inputs = asked.body["input"]
+        arrived.append((asked.body["cache_salt"], sum(map(len, inputs))))
+        await answers.acquire()
+        return Said(body={"data": [{"index": place, "probs": [0.5]} for place in range(len(inputs))]})
+
+    async def ask(reranker: VllmReranker, tenant: str, passages: int) -> None:
+        given = candidates_of(*(f"{number} {ENGLISH * 10}" for number in range(passages)))
+        await reranker.rank(QUERY, given, instruction="x", tenant=tenant, deadline=Deadline.never())
+
+    async def settled() -> None:
+        seen = -1
+        while seen < len(arrived):
+            seen = len(arrived)
+            await asyncio.sleep(0.3)
+
+    async with serving(answer) as server, pool_of(server.url, RERANKER_FAILURES) as pool:
+        reranker = served(judge, pool)
+        alone = [asyncio.create_task(ask(reranker, "flood", 60)) for _ in range(8)]
+        await settled()
+        assert 65_536 < sum(tokens for _, tokens in arrived) <= 131_072
+        for _ in range(len(arrived) + 9):
+            answers.release()
+        await asyncio.gather(*alone)
+        arrived.clear()
+        await ask(reranker, "small", 1)
+        ((small_salt, _),) = arrived
+        flood = [asyncio.create_task(ask(reranker, "flood", 60)) for _ in range(8)]
+        while sum(tokens for _, tokens in arrived) < 65_536:
+            answers.release()
+            await settled()
+        arrived.clear()
+        small = asyncio.create_task(ask(reranker, "small", 60))
+        await settled()
+        for _ in range(100):
+            answers.release()
+        await small
+        own = [tokens for salt, tokens in arrived if salt == small_salt]
+        before = [tokens for salt, tokens in arrived[: _last(arrived, small_salt)] if salt != small_salt]
+        await asyncio.gather(*flood)
+    assert sum(own) > 16_384
+    assert max(own) <= 8_192
+    assert before == [], "what was there when it came is computed first, and nothing that came later"
+
+
+def _last(arrived: list[tuple[str, int]], salt: str) -> int:
+    return max(place for place, (each, _) in enumerate(arrived) if each == salt)
 
 
 async def test_nothing_to_rank_asks_nobody(judging: tuple[Loopback, VllmPool], judge: ModelFolder) -> None:

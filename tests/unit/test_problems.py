@@ -47,6 +47,17 @@ def test_who_should_come_back_is_told_when() -> None:
     assert problem_of(errors.DocumentNotFound()).headers == {}
 
 
+def test_whose_limit_is_met_is_told_which_and_until_when() -> None:
+    """In the body for programs, and in headers for those that read no body; what is stored has no until."""
+    used_up = problem_of(errors.QuotaExceeded("600 a minute", limit="requests_per_minute", retry_after_seconds=7))
+    assert used_up.headers == {"Retry-After": "7", "X-Winnow-Limit": "requests_per_minute"}
+    body = used_up.body("req_1")
+    assert (body["status"], body["limit"], body["error"]["param"]) == (429, *["requests_per_minute"] * 2)
+    full = problem_of(errors.StorageQuotaExceeded("11 documents; 10 may be", limit="documents"))
+    assert (full.status, full.headers) == (403, {"X-Winnow-Limit": "documents"})
+    assert "limit" not in problem_of(errors.Overloaded()).body("req_1")
+
+
 def test_wrong_fields_are_named_and_counted() -> None:
     """A body with a thousand faults is answered with a sentence, not with a megabyte."""
     problem = problem_of_fields(

@@ -21,9 +21,11 @@ from api.telemetry import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
 from rerank.prompt import PromptBuilder
 from rerank.prompted_reranker import PromptedReranker
 from rerank.reranker import Reranker
+from rerank.torch_reranker import TorchReranker
 from rerank.vllm_reranker import RERANKER_FAILURES
 from retrieval.deadline import Deadline
 from retrieval.errors import RerankUnavailable
+from retrieval.model_folder import find_model
 from retrieval.tokens import PlainTokenizer
 from retrieval.vllm_client import VllmClient
 from retrieval.vllm_pool import VllmPool
@@ -138,6 +140,27 @@ def test_loose_documents_are_remembered_too(client: TestClient) -> None:
     assert [each["meta"]["winnow"] for each in said] == [{"judged": 3, "remembered": 0}, {"judged": 3, "remembered": 3}]
     assert (said[0]["results"], said[1]["usage"]["total_tokens"]) == (said[1]["results"], 0)
     assert read(client)["winnow_stage_seconds_count{asked=rerank}{stage=total}"] == 2
+
+
+def test_turns_at_the_reranker_are_counted_and_nobody_waits_when_all_is_done(
+    tmp_path: Path, models: tuple[Path, Path]
+) -> None:
+    """By the reranker's name; and by no tenant's."""
+    reranker = TorchReranker.load(find_model(str(models[1]), kind="reranker"), device="cpu")
+    with serving(parts_over(tmp_path, models, reranker)) as client:
+        fill(client)
+        before = read(client)
+        assert client.post("/v1/search", json=SEARCH).json()["degraded"] is None
+        after = read(client)
+    name = reranker.name
+    assert (
+        after[f"winnow_rerank_turns_total{{model={name}}}"] == before[f"winnow_rerank_turns_total{{model={name}}}"] + 1
+    )
+    assert after[f"winnow_rerank_turn_wait_seconds_total{{model={name}}}"] >= 0
+    assert after[f"winnow_rerank_waiting_tokens{{model={name}}}"] == 0
+    refusals = {key: value for key, value in after.items() if key.startswith("winnow_refused_total")}
+    assert len(refusals) == 7
+    assert set(refusals.values()) == {0}
 
 
 def test_zero_megabytes_are_no_cache(tmp_path: Path, models: tuple[Path, Path]) -> None:

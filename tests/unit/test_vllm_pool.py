@@ -131,6 +131,28 @@ async def test_nothing_is_asked_about_nothing() -> None:
     assert server.sizes == []
 
 
+async def test_every_slice_waits_for_its_turn_and_holds_it() -> None:
+    """With its tokens; and where they are wanted shorter than usual they are."""
+    server = Server()
+    held: list[int] = []
+    turns: list[int] = []
+
+    @asynccontextmanager
+    async def turn(tokens: int) -> AsyncIterator[None]:
+        held.append(tokens)
+        before = len(server.sizes)
+        yield
+        assert len(server.sizes) > before, "asked within its turn"
+        turns.append(tokens)
+
+    async with pool_of(server, slices=100) as pool:
+        await pool.prepare()
+        inputs = [[1] * 10] * 7
+        found = await pool.classify(inputs, salt="s", deadline=Deadline.after_ms(SOON), slice_tokens=30, turn=turn)
+    assert found == [score(ids) for ids in inputs]
+    assert (held, sorted(turns)) == ([30, 30, 10], [10, 30, 30])
+
+
 async def test_slices_are_bounded() -> None:
     """In tokens and in inputs; what is longer than the bound goes alone."""
     server = Server()

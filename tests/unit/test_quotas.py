@@ -1,0 +1,156 @@
+"""api/quotas.py: who is let in, who is refused by which limit, and how soon a change is known."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+
+import pytest
+
+from api.quotas import Quotas
+from retrieval.errors import CatalogUnavailable, QuotaExceeded, StorageQuotaExceeded
+from retrieval.quotas import Limit, TenantLimits
+
+NONE = TenantLimits()
+
+
+class Book:
+    """Implements `LimitBook` in memory; given a failure it raises that."""
+
+    def __init__(self, **limits: TenantLimits) -> None:
+        self.own: dict[str, TenantLimits] = limits
+        self.reads = 0
+        self.failure: CatalogUnavailable | None = None
+
+    def limits(self) -> Mapping[str, TenantLimits]:
+        self.reads += 1
+        if self.failure is not None:
+            raise self.failure
+        return dict(self.own)
+
+    def set_limits(self, tenant: str, limits: TenantLimits) -> None:
+        self.own[tenant] = limits
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def ask(quotas: Quotas, tenant: str) -> None:
+    async with quotas.admitted(tenant):
+        pass
+
+
+async def refused(quotas: Quotas, tenant: str) -> QuotaExceeded:
+    with pytest.raises(QuotaExceeded) as caught:
+        await ask(quotas, tenant)
+    return caught.value
+
+
+async def test_requests_are_let_in_by_the_minute_and_the_wait_is_told() -> None:
+    """A minute's worth at once, then one every ten seconds; another tenant has a minute of its own."""
+    clock = Clock()
+    quotas = Quotas(Book(), TenantLimits(requests_per_minute=6), clock=clock)
+    for _ in range(6):
+        await ask(quotas, "ant")
+    failure = await refused(quotas, "ant")
+    assert (failure.limit, failure.retry_after_seconds) == ("requests_per_minute", 10)
+    assert "6 a minute" in failure.message
+    await ask(quotas, "bee")
+    clock.now += 9
+    assert (await refused(quotas, "ant")).retry_after_seconds == 1
+    clock.now += 1
+    await ask(quotas, "ant")
+    assert quotas.refused[Limit.REQUESTS] == 2
+    assert sum(quotas.refused.values()) == 2
+
+
+async def test_what_is_refused_costs_nothing() -> None:
+    """However often somebody is refused, the next request comes when it was said."""
+    clock = Clock()
+    quotas = Quotas(Book(), TenantLimits(requests_per_minute=1), clock=clock)
+    await ask(quotas, "ant")
+    for _ in range(50):
+        await refused(quotas, "ant")
+    clock.now += 60
+    await ask(quotas, "ant")
+
+
+async def test_so_many_at_once_and_no_more() -> None:
+    """Whoever ends makes room, in whatever way it ends."""
+    quotas = Quotas(Book(bee=TenantLimits(concurrent_requests=0)), TenantLimits(concurrent_requests=2), clock=Clock())
+    async with AsyncExitStack() as running:
+        for _ in range(2):
+            await running.enter_async_context(quotas.admitted("ant"))
+        failure = await refused(quotas, "ant")
+        assert (failure.limit, failure.retry_after_seconds) == ("concurrent_requests", 1)
+        for _ in range(3):
+            await running.enter_async_context(quotas.admitted("bee"))
+    with pytest.raises(ZeroDivisionError):
+        async with quotas.admitted("ant"):
+            raise ZeroDivisionError
+    for _ in range(3):
+        await ask(quotas, "ant")
+
+
+async def test_tokens_are_paid_afterwards() -> None:
+    """The last one may overdraw; then nothing is judged until that is earned again."""
+    clock = Clock()
+    quotas = Quotas(Book(), TenantLimits(rerank_tokens_per_minute=600), clock=clock)
+    for tokens in (599, 301):
+        await quotas.require_tokens("ant")
+        await quotas.spend_tokens("ant", tokens)
+    with pytest.raises(QuotaExceeded) as caught:
+        await quotas.require_tokens("ant")
+    assert (caught.value.limit, caught.value.retry_after_seconds) == ("rerank_tokens_per_minute", 31)
+    await ask(quotas, "ant")
+    clock.now += 30.2
+    await quotas.require_tokens("ant")
+
+
+async def test_what_is_stored_is_asked_for_only_where_there_is_a_limit() -> None:
+    """To count costs reads; and exactly as much as may be is not too much."""
+
+    def never() -> int:
+        raise AssertionError("nobody wanted to know")
+
+    quotas = Quotas(Book(ant=TenantLimits(documents=10)), NONE, clock=Clock())
+    await quotas.require_room("bee", documents=never, size=never)
+    await quotas.require_room("ant", documents=lambda: 10, size=never)
+    with pytest.raises(StorageQuotaExceeded, match="11 documents; 10 may be") as caught:
+        await quotas.require_room("ant", documents=lambda: 11, size=never)
+    assert caught.value.limit == "documents"
+    bytes_only = Quotas(Book(), TenantLimits(bytes=5), clock=Clock())
+    with pytest.raises(StorageQuotaExceeded, match="6 bytes; 5 may be"):
+        await bytes_only.require_room("ant", documents=never, size=lambda: 6)
+
+
+async def test_a_change_is_known_after_a_second_and_read_once() -> None:
+    """By everybody, weight included, with one read for all who ask at once."""
+    clock, book = Clock(), Book()
+    quotas = Quotas(book, TenantLimits(requests_per_minute=5, weight=3.0), clock=clock)
+    assert (await quotas.limits_of("ant")).requests_per_minute == 5
+    book.set_limits("ant", TenantLimits(requests_per_minute=9, weight=2.0))
+    await ask(quotas, "ant")
+    assert book.reads == 1
+    clock.now += 1.1
+    found = await asyncio.gather(*(quotas.limits_of(tenant) for tenant in ("ant", "bee", "ant")))
+    assert [each.requests_per_minute for each in found] == [9, 5, 9]
+    assert (quotas.weight_of("ant"), quotas.weight_of("bee"), book.reads) == (2.0, 3.0, 2)
+
+
+async def test_where_the_catalog_is_away_what_was_known_holds_on(caplog: pytest.LogCaptureFixture) -> None:
+    """And is told in the log; a search does not fail for it."""
+    clock, book = Clock(), Book(ant=TenantLimits(requests_per_minute=1))
+    quotas = Quotas(book, NONE, clock=clock)
+    await ask(quotas, "ant")
+    book.failure = CatalogUnavailable("away")
+    clock.now += 2
+    assert (await refused(quotas, "ant")).limit == "requests_per_minute"
+    assert "those known before hold on" in caplog.text

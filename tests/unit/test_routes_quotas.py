@@ -1,0 +1,199 @@
+"""Limits and usage over HTTP and by the commands: what is refused and how, and what was counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+from api.app import create_app
+from api.assemble import Embedding, Judging, joined
+from api.cli import app
+from api.quotas import REFRESH_SECONDS
+from api.settings import Settings
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.errors import InvalidRequest
+from retrieval.quotas import TenantLimits
+from retrieval.sql_quotas import SqlLimitBook
+from retrieval.tokens import PlainTokenizer
+from tests.fakes import HashEmbedder, PrefersWord
+
+DOCUMENTS = [{"id": str(number), "title": "Birds", "text": f"The heron 鹭 stands {number}."} for number in range(3)]
+SEARCH = {"query": "heron", "collection": "docs"}
+
+
+@pytest.fixture
+def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
+    with serving(tmp_path, tokenizer) as client:
+        assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
+        yield client
+
+
+def serving(folder: Path, tokenizer: PlainTokenizer, **settings: Any) -> TestClient:
+    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = Judging(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
+    parts = joined(replace(Settings(data=folder), **settings), embedding, judging)
+    return TestClient(create_app(parts), base_url="http://localhost")
+
+
+def limit(client: TestClient, **limits: int) -> None:
+    """At once: as if the second had passed after which limits are read again."""
+    parts = client.app.state.parts
+    SqlLimitBook(parts.disk.database).set_limits(DEFAULT_TENANT, TenantLimits(**limits))
+    parts.quotas._read_at -= 2 * REFRESH_SECONDS
+
+
+def add(client: TestClient, documents: list[dict[str, Any]]) -> Any:
+    return client.post("/v1/collections/docs/documents", json={"documents": documents})
+
+
+def run(folder: Path, *words: str) -> Any:
+    done = CliRunner().invoke(app, [*words, "--data", str(folder), "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_too_many_requests_are_told_by_which_limit_and_until_when(client: TestClient) -> None:
+    """On every route that is a tenant's; the process's own routes are nobody's."""
+    limit(client, requests_per_minute=2)
+    assert [client.get("/v1/collections").status_code for _ in range(2)] == [200, 200]
+    for refused in (client.get("/v1/collections"), client.post("/v1/search", json=SEARCH), client.get("/v1/usage")):
+        assert (refused.status_code, refused.json()["error"]["code"]) == (429, "quota_exceeded")
+        assert refused.json()["limit"] == refused.headers["X-Winnow-Limit"] == "requests_per_minute"
+        assert 1 <= int(refused.headers["Retry-After"]) <= 30
+    assert 429 not in {client.get(path).status_code for path in ("/healthz", "/readyz", "/metrics")}
+    assert 'winnow_refused_total{limit="requests_per_minute"} 3.0' in client.get("/metrics").text
+    limit(client)
+    assert client.get("/v1/collections").status_code == 200
+
+
+def test_without_tokens_nothing_is_judged_but_recall_goes_on(client: TestClient) -> None:
+    """The first search overdraws: three passages are 30 tokens to this reranker."""
+    assert add(client, DOCUMENTS).status_code == 200
+    limit(client, rerank_tokens_per_minute=20)
+    assert client.post("/v1/search", json=SEARCH).status_code == 200
+    refused = client.post("/v1/search", json=SEARCH)
+    assert (refused.status_code, refused.json()["limit"]) == (429, "rerank_tokens_per_minute")
+    assert 25 < int(refused.headers["Retry-After"]) <= 33
+    assert client.post("/v1/rerank", json={"query": "q", "documents": ["a"]}).status_code == 429
+    assert client.post("/v1/search", json={**SEARCH, "rerank": False}).status_code == 200
+
+
+def test_documents_beyond_the_limit_are_refused_before_any_is_written(client: TestClient) -> None:
+    """What replaces a document needs no room; what is removed makes some."""
+    limit(client, documents=4)
+    assert add(client, DOCUMENTS).status_code == 200
+    refused = add(client, [{"id": "new", "text": "a"}, {"id": "newer", "text": "b"}])
+    assert (refused.status_code, refused.json()["limit"]) == (403, "documents")
+    assert "with this there would be 5 documents; 4 may be" in refused.json()["detail"]
+    assert client.get("/v1/collections/docs").json()["documents"] == 3
+    assert add(client, [{"id": "new", "text": "a"}, {"id": "0", "text": "other"}]).status_code == 200
+    assert add(client, [{"id": "new", "text": "changed"}]).status_code == 200
+    assert add(client, [{"id": "newer", "text": "b"}]).status_code == 403
+    assert client.delete("/v1/collections/docs/documents/1").status_code == 200
+    assert add(client, [{"id": "newer", "text": "b"}]).status_code == 200
+
+
+def test_bytes_are_those_that_lie_on_the_disk(client: TestClient, tmp_path: Path) -> None:
+    """And those of the text that is to come."""
+    assert add(client, DOCUMENTS).status_code == 200
+    stored = client.app.state.parts.disk.bytes_of(DEFAULT_TENANT)
+    folder = tmp_path / "collections" / DEFAULT_TENANT
+    assert stored == sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) > 0
+    limit(client, bytes=stored + 100)
+    refused = add(client, [{"id": "long", "text": "x" * 101}])
+    assert (refused.status_code, refused.json()["limit"]) == (403, "bytes")
+    assert f"{stored + 101} bytes" in refused.json()["detail"]
+    assert add(client, [{"id": "short", "text": "x" * 99}]).status_code == 200
+
+
+def test_what_is_started_with_holds_for_everybody(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
+    """Unless a tenant has a limit of its own, or none at all."""
+    with serving(tmp_path, tokenizer, limit_requests_per_minute=1) as client:
+        assert [client.get("/v1/collections").status_code for _ in range(2)] == [200, 429]
+        limit(client, requests_per_minute=0)
+        assert {client.get("/v1/collections").status_code for _ in range(5)} == {200}
+
+
+def test_usage_is_counted_and_told(client: TestClient) -> None:
+    """As JSON and as CSV."""
+    add(client, DOCUMENTS)
+    add(client, DOCUMENTS)
+    client.post("/v1/search", json=SEARCH)
+    client.post("/v1/search", json={**SEARCH, "rerank": False})
+    client.post("/v1/rerank", json={"query": "q", "documents": ["a", "b"]})
+    day = datetime.now(UTC).date().isoformat()
+    written = sum(len((each["title"] + each["text"]).encode()) for each in DOCUMENTS)
+    expected = {
+        "tenant": DEFAULT_TENANT,
+        "day": day,
+        "requests": 7,  # the making of the collection and this very request included
+        "searches": 2,
+        "rerank_documents": 5,
+        "rerank_remembered": 0,
+        "rerank_tokens": 50,
+        "documents_written": 3,
+        "bytes_written": written,
+    }
+    told = client.get("/v1/usage").json()["usage"]
+    embedded = told[0].pop("embedded_tokens")
+    assert told == [expected]
+    assert embedded > written / 3
+    lines = client.get("/v1/usage", params={"from": day, "to": day, "format": "csv"}).text.splitlines()
+    assert lines[0].startswith("tenant,day,requests,searches,")
+    assert lines[1].startswith(f"default,{day},8,2,5,0,50,")
+    assert len(lines) == 2
+    assert client.get("/v1/usage", params={"to": "2020-01-01"}).status_code == 422
+
+
+def test_what_a_service_counted_is_there_when_it_has_stopped(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
+    """Of one after the other, added up; the command reads it."""
+    for _ in range(2):
+        with serving(tmp_path, tokenizer) as client:
+            client.get("/v1/collections")
+    (row,) = run(tmp_path, "usage")["usage"]
+    assert (row["tenant"], row["requests"], row["searches"]) == (DEFAULT_TENANT, 2, 0)
+    assert run(tmp_path, "usage", "--tenant", "another")["usage"] == []
+
+
+def test_limits_are_set_and_shown_by_commands(tmp_path: Path, client: TestClient) -> None:
+    """What is not named stays; `none` takes a limit away and `default` leaves it to the service."""
+    run(tmp_path, "limits", "set", "acme", "--documents", "10", "--requests-per-minute", "5", "--weight", "2.5")
+    changed = run(tmp_path, "limits", "set", "acme", "--requests-per-minute", "none", "--weight", "default")
+    assert changed["tenants"]["acme"] == {
+        "requests_per_minute": 0,
+        "rerank_tokens_per_minute": None,
+        "concurrent_requests": None,
+        "documents": 10,
+        "bytes": None,
+        "weight": None,
+    }
+    assert run(tmp_path, "limits", "show")["tenants"] == changed["tenants"]
+    assert run(tmp_path, "limits", "show", "nobody")["tenants"] == {}
+    assert run(tmp_path, "limits", "set", "acme", "--documents", "default", "--requests-per-minute", "default")
+    assert run(tmp_path, "limits", "show")["tenants"] == {}
+    for wrong in (["--documents", "0"], ["--bytes", "many"], ["--weight", "much"], ["--weight", "0"]):
+        with pytest.raises(InvalidRequest, match=wrong[0].removeprefix("--")):
+            run(tmp_path, "limits", "set", "acme", *wrong)
+    with pytest.raises(InvalidRequest, match="2026-02-30"):
+        run(tmp_path, "usage", "--from", "2026-02-30")
+
+
+def test_tables_and_comma_separated_values_are_for_eyes_and_programs(tmp_path: Path, client: TestClient) -> None:
+    """The same figures without --json."""
+    client.get("/v1/usage")
+    csv = CliRunner().invoke(app, ["usage", "--csv", "--data", str(tmp_path)], catch_exceptions=False).stdout
+    assert csv.splitlines()[1].startswith(f"default,{datetime.now(UTC).date().isoformat()},2,0,")
+    run(tmp_path, "limits", "set", "acme", "--documents", "1500", "--bytes", "none")
+    shown = CliRunner().invoke(app, ["limits", "show", "--data", str(tmp_path)], catch_exceptions=False).stdout
+    assert [line.split("\t") for line in shown.splitlines()[1:]] == [
+        ["(default)", *["none"] * 5, "1"],
+        ["acme", "default", "default", "default", "1,500", "none", "default"],
+    ]
