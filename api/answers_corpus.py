@@ -31,6 +31,10 @@ class CollectionSaid(Said):
     created_at: str
     documents: int
     chunks: int
+    attributes: dict[str, str] | None = Field(
+        description="what filters may name, and what it holds: boolean, number, text, list of texts, or several of "
+        "these with ` or ` between; null for a collection of an earlier winnow, until its next write"
+    )
     store_version: int
 
 
@@ -55,6 +59,7 @@ def collection_said(described: Described) -> Json:
         "created_at": collection.created_at.isoformat(),
         "documents": described.documents,
         "chunks": described.chunks,
+        "attributes": None if described.attributes is None else dict(described.attributes),
         "store_version": described.store_version,
     }
 

@@ -83,11 +83,12 @@ def show_collection(name: NameArgument, *, data: Data = None, json: Json = False
     if json:
         terminal.answer(said)
         return
-    flattened = {**said, **{f"embedder {field}": value for field, value in said.pop("embedder").items()}}
-    flattened.pop("embedder", None)
+    parts = {f"embedder {name}": value for name, value in said.pop("embedder").items()}
+    attributes = {f"attribute {name}": kinds for name, kinds in (said.pop("attributes") or {}).items()}
+    named = {field.replace("_", " "): value for field, value in said.items()} | parts | attributes
     terminal.table(
         [Column(name="field", style="dim"), Column(name="value")],
-        [(field.replace("_", " "), "–" if value is None else str(value)) for field, value in flattened.items()],
+        [(field, "–" if value is None else str(value)) for field, value in named.items()],
     )
 
 
@@ -183,8 +184,9 @@ def verify(
 ) -> None:
     """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong.
 
-    Names what killed processes have left, which is no fault. A damaged index is built anew from the store by --repair,
-    and by a service that runs; a damaged store is not repaired: there is nothing to build it from.
+    Names what killed processes have left, which is no fault. A damaged index, of vectors or of words, is built anew
+    from the store by --repair, the first also by a service that runs; a damaged store is not repaired: there is nothing
+    to build it from.
     """
     terminal = Terminal(json=json)
     settings = load({"data": data, "generations_kept": generations_kept}, config=config)

@@ -91,7 +91,7 @@ def fold(
     store = disk.store(found)
     with store.holding():
         snapshot, kept = store.snapshot(), settings.generations_kept
-        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept)
+        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at)
     if not json:
         terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
     _show(terminal, found, folder, thorough=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from retrieval.errors import CollectionExists, SettingInvalid
 from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
+from retrieval.made import write_made
 from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
@@ -37,6 +38,7 @@ class Described:
     collection: Collection
     documents: int
     chunks: int
+    attributes: Mapping[str, str] | None  # what filters may name, with its types; None: only reading everything tells
     store_version: int
 
 
@@ -99,7 +101,13 @@ class Disk:
     def describe(self, collection: Collection) -> Described:
         snapshot = self.store(collection).snapshot()
         documents, chunks = snapshot.counts()
-        return Described(collection=collection, documents=documents, chunks=chunks, store_version=snapshot.version)
+        return Described(
+            collection=collection,
+            documents=documents,
+            chunks=chunks,
+            attributes=snapshot.attributes() if snapshot.has_attribute_columns else None,
+            store_version=snapshot.version,
+        )
 
     def described(self, tenant: TenantName) -> Sequence[Described]:
         """By name."""
@@ -118,8 +126,10 @@ class Disk:
         folder = self.layout.collection(collection.tenant, collection.name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
-            for left in reversed(folder.contents):  # by what was killed half-way
-                remove(left)
+            with pointing(folder):  # from here on a fold that was meant for an earlier one publishes nothing here
+                write_made(folder, collection.created_at)
+                for left in reversed(folder.contents[1:]):  # by what was killed half-way, or by such a fold
+                    remove(left)
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection, by=by)
 
@@ -187,6 +197,7 @@ class Disk:
                     self.require_free(collection.tenant, collection.name)
                 elif self._has(collection.tenant, collection.name):
                     self.catalog.remove_collection(collection.tenant, collection.name)
+                write_made(folder.restoring, collection.created_at, syncer=syncer)
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
                 self.catalog.add_collection(collection)

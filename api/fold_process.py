@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from dataclasses import dataclass
+from datetime import datetime
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -32,6 +33,7 @@ class Fold:
 
     folder: Path  # of the collection
     identity: EmbedderIdentity
+    made_at: datetime  # when the collection was made: another one may have taken its place before this begins
     kept: int  # generations
     seen: str | None  # the generation that was current when this was thought necessary
     wish: IndexWish = ANY_INDEX
@@ -121,5 +123,7 @@ def _built(fold: Fold) -> Folded:
         raise CollectionBusy(f"{fold.folder.name} has just been folded")
     store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension)
     with store.holding():
-        manifest = published(folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept)
+        manifest = published(
+            folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept, made_at=fold.made_at
+        )
     return Folded(generation=manifest.name, count=manifest.count, store_version=manifest.store_version)

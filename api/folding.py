@@ -153,7 +153,10 @@ class Folding:
         while True:
             try:
                 await self.look()
-            except Exception:  # the outermost loop: what nobody foresaw may not end the folding for good
+            except Exception:
+                # As broad as can be, because nobody waits for this task: what nobody foresaw, a bug for one, would end
+                # it unseen, and no index would be built until the next start. It is told with its trace, and looked
+                # again; being cancelled is no Exception, and ends it.
                 log.exception("looking after the indexes failed")
             await asyncio.sleep(LOOK_SECONDS)
 
@@ -188,6 +191,7 @@ class Folding:
                 Fold(
                     folder=opened.folder.path,
                     identity=opened.collection.embedder,
+                    made_at=opened.collection.created_at,
                     wish=self._wish,
                     kept=self._kept,
                     seen=await asyncio.to_thread(current_name, opened.folder),

@@ -92,6 +92,10 @@ def _publishing(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callab
             newest = None  # a run is how one is repaired
         if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
             return newest.name
-        return fold(opened.folder, snapshot, identity, wish=wish, kept=kept, wait_seconds=FOLD_SECONDS_MAX).name
+        made_at = opened.collection.created_at
+        manifest = fold(
+            opened.folder, snapshot, identity, wish=wish, kept=kept, made_at=made_at, wait_seconds=FOLD_SECONDS_MAX
+        )
+        return manifest.name
 
     return published

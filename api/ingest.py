@@ -193,7 +193,14 @@ class Ingest:
         if self._delta_chunks_max is None or view.unfolded <= self._delta_chunks_max:
             return
         with contextlib.suppress(CollectionBusy):  # then another process is folding it
-            fold(opened.folder, view.snapshot, opened.collection.embedder, wish=self._wish, kept=self._kept)
+            fold(
+                opened.folder,
+                view.snapshot,
+                opened.collection.embedder,
+                wish=self._wish,
+                kept=self._kept,
+                made_at=opened.collection.created_at,
+            )
             opened.searchable.refresh()
 
     def writer(self, opened: OpenCollection) -> DocumentWriter:

@@ -1,8 +1,8 @@
 """What can be put right in a data folder, and was? For `winnow verify --repair`.
 
-An index is a cache of the store and is built anew from it; what killed processes left is removed. A damaged store is
-not: there is nothing to build it from. Nor is a folder with documents that the catalog does not know: it may be the
-catalog that is wrong.
+An index, of vectors or of words, is a cache of the store and is built anew from it; what killed processes left is
+removed. A damaged store is not repaired: there is nothing to build it from. Nor is a folder with documents that the
+catalog does not know: it may be the catalog that is wrong.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from api.disk import BUSY_SECONDS_MAX, Disk
 from api.terminal import counted
 from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.durable import remove
-from retrieval.errors import StorageError
+from retrieval.errors import StorageError, StoreCorrupt
 from retrieval.generation import current_name
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
 from retrieval.recipes import ANY_INDEX, IndexWish
-from retrieval.store_sums import require_undamaged
+from retrieval.store_sums import damaged
 from retrieval.writer_lock import is_written, writing
 
 
@@ -53,22 +53,44 @@ def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) 
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
         try:
-            require_undamaged(
-                folder.corpus
-            )  # an index of other vectors would hide it, and an older version may be whole
+            harmed_words = _damaged_words(folder)
             store = disk.store(collection)
+            if harmed_words or store.snapshot().words_fault() is not None:
+                store.renew_words(harmed_words)
+                yield Repair(collection=collection.shown, did="built the full-text index from the store")
             if freed := store.clean_up():
                 yield Repair(collection=collection.shown, did=f"removed {counted(freed, 'byte')} of old versions")
             if _needs_index(folder):
                 snapshot = store.snapshot()
-                built = fold(folder, snapshot, collection.embedder, wish=wish, kept=kept, wait_seconds=BUSY_SECONDS_MAX)
+                built = fold(
+                    folder,
+                    snapshot,
+                    collection.embedder,
+                    wish=wish,
+                    kept=kept,
+                    made_at=collection.created_at,
+                    wait_seconds=BUSY_SECONDS_MAX,
+                )
                 yield Repair(collection=collection.shown, did=f"built {built.name} from the store")
         except StorageError as error:
             yield Repair(collection=collection.shown, did=f"built nothing: {error.message}")
             return
-        damaged = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX)
-        if damaged.removed:
-            yield Repair(collection=collection.shown, did=f"removed {', '.join(damaged.removed)}, which was damaged")
+        unfit = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX)
+        if unfit.removed:
+            yield Repair(collection=collection.shown, did=f"removed {', '.join(unfit.removed)}, which was damaged")
+
+
+def _damaged_words(folder: CollectionFolder) -> list[str]:
+    """Of what can be made anew. Raises `StoreCorrupt` where anything else is damaged.
+
+    An index of other vectors would hide that, and an older version may be whole.
+    """
+    words = []
+    for damage in damaged(folder.corpus):
+        if not damage.is_of_words:
+            raise StoreCorrupt(f"{folder.corpus}: {damage.said}")
+        words.append(damage.file)
+    return words
 
 
 def _needs_index(folder: CollectionFolder) -> bool:

@@ -1,4 +1,4 @@
-"""Is what lies on the disk what was written? Every collection: its store, then each generation of its index."""
+"""Is what lies on the disk what was written? Every collection: its store, its words, each generation of its index."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from retrieval.vector_index import VectorIndex
 
 FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
 
+STORE: Final = "store"
+WORDS: Final = "words"  # the full-text index in it
 NOT_IN_CATALOG: Final = "the catalog knows no such collection"
 
 
@@ -30,7 +32,7 @@ class Check:
     """One part of one collection, or what a killed process left of one: that is no fault."""
 
     collection: str
-    part: str  # "store", the name of a generation, or "left over"
+    part: str  # "store", "words", the name of a generation, or "left over"
     found: str
     fault: str | None  # None: it is sound
 
@@ -46,7 +48,7 @@ def verified(disk: Disk) -> list[Check]:
 
 def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
     folder = disk.layout.collection(collection.tenant, collection.name)
-    yield _store(disk, collection, folder)
+    yield from _corpus(disk, collection, folder)
     for check in verify_generations(folder):
         yield Check(
             collection=collection.shown,
@@ -61,20 +63,34 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
         yield Check(collection=collection.shown, part="left over", found=names, fault=None)
 
 
-def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
     """Its files first: one that is damaged is named, and not given to Lance, which may crash over it."""
     try:
-        files = list(islice(damaged(folder.corpus), FAULTS_NAMED_MAX + 1))
-        if files:
-            return Check(collection=collection.shown, part="store", found="", fault=_joined(files))
+        harmed = list(damaged(folder.corpus))
+    except StorageError as error:
+        yield Check(collection=collection.shown, part=STORE, found="", fault=error.message)
+        return
+    if files := [each.said for each in harmed if not each.is_of_words]:
+        yield Check(collection=collection.shown, part=STORE, found="", fault=_joined(files))
+        return
+    store = _store(disk, collection, folder)
+    yield store
+    if store.fault is None:
+        words = _joined([each.said for each in harmed]) or disk.store(collection).snapshot().words_fault()
+        yield Check(collection=collection.shown, part=WORDS, found="", fault=words)
+
+
+def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+    """What is in its files, which are as they were written."""
+    try:
         snapshot = disk.store(collection).snapshot()
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
     except StorageError as error:
-        return Check(collection=collection.shown, part="store", found="", fault=error.message)
+        return Check(collection=collection.shown, part=STORE, found="", fault=error.message)
     return Check(
         collection=collection.shown,
-        part="store",
+        part=STORE,
         found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
         fault=_joined(wrong) or None,
     )

@@ -1,10 +1,11 @@
-"""What does one more document cost in a small collection, and in a large one? And an index, a chunk at a time?
+"""What does one more document cost in a small collection, and in a large one?
 
     python -m bench.upsert --sizes 10000,100000,1000000 --rounds 60
 
 Builds a store of each size out of short texts and random vectors, publishes it, and then replaces one document at a
 time, in one size after the other, so that whatever else the machine does meets them all. An upsert is `Store.replace`,
-synced to the disk, and `Searchable.refresh`, after which the document is found; embedding is left out.
+synced to the disk, and `Searchable.refresh`, after which the document is found; embedding is left out. What the index
+itself costs is measured by bench/growth.py.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import multiprocessing
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -32,20 +33,10 @@ from retrieval.searchable import Searchable
 DIMENSION: Final = 384
 CHUNKS: Final = 4  # of a document
 DOCUMENTS_AT_ONCE: Final = 1_000  # in one commit, while the store is built
-PUBLICATIONS: Final = 3
 WARM_UP: Final = 5  # rounds; the first upsert reads the ids of all documents once
 IDENTITY: Final = EmbedderIdentity(name="random", revision="1", dimension=DIMENSION)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """What a store and its index cost."""
-
-    write_seconds: float
-    publish_seconds: float  # the shortest of several
-    publish_cpu_seconds: float  # the same, which other work on the machine disturbs less
-    publish_bytes: int  # the most that was held at once above what was held before
-    open_seconds: float  # of the store, to the first document looked up
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +57,9 @@ def main() -> None:
     sizes = [int(size) for size in options.sizes.split(",")]
     base = Path(tempfile.mkdtemp(prefix="upsert-", dir=options.folder))
     try:
-        print(f"{'chunks':>10} {'write s':>8} {'publish s':>10} {'CPU µs/chunk':>13} {'bytes/chunk':>12}", end=" ")
-        print(f"{'open s':>7}")
+        print(f"{'chunks':>10} {'write s':>8} {'publish s':>10} {'open s':>7}")
         for size in sizes:
-            show_built(size, in_another_process(base / str(size), size, options.seed))
+            in_another_process(build, base / str(size), size, options.seed)
         upserts = measured(base, sizes, rounds=options.rounds, seed=options.seed)
         print(f"\n{'chunks':>10} {'replace p50 ms':>15} {'refresh p50 ms':>15} {'both p50':>9} {'mean':>7} {'p95':>7}")
         for size in sizes:
@@ -79,13 +69,14 @@ def main() -> None:
         shutil.rmtree(base)
 
 
-def in_another_process(path: Path, size: int, seed: int) -> Built:
+def in_another_process(work: Callable[..., Result], *arguments: object) -> Result:
     """So that its memory is its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(build, (path, size, seed))
+        return pool.apply(work, arguments)
 
 
-def build(path: Path, size: int, seed: int) -> Built:
+def build(path: Path, size: int, seed: int) -> None:
+    """Says how long it took, and how long opening the store takes, to the first document looked up."""
     folder = CollectionFolder(path)
     started = time.perf_counter()
     write(folder, size, seed)
@@ -93,23 +84,9 @@ def build(path: Path, size: int, seed: int) -> Built:
     opened = LanceStore.open(folder.corpus, dimension=DIMENSION)
     opened.snapshot().document(name_of(0))
     looked_up = time.perf_counter()
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the most that was held is counted from here on
-    publications = [published(folder, opened) for _ in range(PUBLICATIONS)]
-    return Built(
-        write_seconds=written - started,
-        open_seconds=looked_up - written,
-        publish_seconds=min(seconds for seconds, _ in publications),
-        publish_cpu_seconds=min(cpu_seconds for _, cpu_seconds in publications),
-        publish_bytes=resident("VmHWM") - before,
-    )
-
-
-def published(folder: CollectionFolder, opened: LanceStore) -> tuple[float, float]:
-    """How long it took, and what of that was spent on computing."""
-    started, cpu = time.perf_counter(), time.process_time()
     publish(folder, opened.snapshot(), IDENTITY)
-    return time.perf_counter() - started, time.process_time() - cpu
+    done = time.perf_counter()
+    print(f"{size:>10} {written - started:>8.2f} {done - looked_up:>10.2f} {looked_up - written:>7.2f}", flush=True)
 
 
 def write(folder: CollectionFolder, size: int, seed: int) -> None:
@@ -163,26 +140,9 @@ def name_of(at: int) -> str:
     return f"document-{at:08d}"
 
 
-def resident(line: str) -> int:
-    """Bytes of this process: `VmRSS` now, `VmHWM` the most there were."""
-    for found in Path("/proc/self/status").read_text("ascii").splitlines():
-        if found.startswith(f"{line}:"):
-            return int(found.split()[1]) * 1024
-    raise LookupError(line)
-
-
 def milliseconds(upserts: list[Upsert]) -> tuple[list[float], list[float], list[float]]:
     replaced, refreshed = [1e3 * one.replace for one in upserts], [1e3 * one.refresh for one in upserts]
     return replaced, refreshed, [first + second for first, second in zip(replaced, refreshed, strict=True)]
-
-
-def show_built(size: int, built: Built) -> None:
-    print(
-        f"{size:>10} {built.write_seconds:>8.2f} {built.publish_seconds:>10.2f} "
-        f"{1e6 * built.publish_cpu_seconds / size:>13.2f} {built.publish_bytes / size:>12.0f} "
-        f"{built.open_seconds:>7.2f}",
-        flush=True,
-    )
 
 
 def show_upserts(size: int, upserts: list[Upsert]) -> None:

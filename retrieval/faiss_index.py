@@ -39,13 +39,19 @@ class FaissFlatIndex:
         self._index = index
 
     @classmethod
-    def build(cls, batches: Iterable[VectorBatch], *, dimension: int) -> FaissFlatIndex:
-        """Holds one batch beside the index at any time."""
+    def build(cls, batches: Iterable[VectorBatch], *, dimension: int, count: int = 0) -> FaissFlatIndex:
+        """Holds one batch beside the index at any time.
+
+        Room is made for `count` vectors at once. Where more come, or nobody said how many would, FAISS moves to a
+        larger array as it fills, with the old one and the new one side by side: twice what the vectors take.
+        """
         index = faiss.IndexFlatIP(dimension)
+        index.codes.resize(count * index.code_size)
+        index.codes.resize(0)  # the room stays
         numbers = [np.empty(0, dtype=np.int64)]
         for batch in batches:
             index.add(np.ascontiguousarray(batch.vectors, dtype=np.float32))
-            numbers.append(batch.numbers)
+            numbers.append(batch.numbers.copy())  # what the store gave is a window on all that it read
         return cls(np.concatenate(numbers), index)
 
     @property

@@ -36,6 +36,7 @@ from retrieval.faiss_approximate import FaissApproximateIndex, probe_approximate
 from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
 from retrieval.index_building import IndexFacts, built_index, planned
 from retrieval.layout import CollectionFolder
+from retrieval.made import require_made
 from retrieval.recipes import ANY_INDEX, IndexWish, Plan, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
@@ -50,6 +51,7 @@ _NUMBERS: Final = "numbers.i64"
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_SUM: Final = "manifest.sha256"
 _NAME: Final = re.compile(r"g(\d{6,})")
+_NUMBER_BYTES: Final = 8
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
 _RATE_SECONDS_MIN: Final = 3_600.0
 
@@ -102,14 +104,16 @@ def publish(
     identity: EmbedderIdentity,
     *,
     wish: IndexWish = ANY_INDEX,
+    made_at: datetime | None = None,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Builds an index of the snapshot and makes it the current generation. One caller at a time builds.
 
     Writers go on meanwhile: what is newer than the snapshot is found beside its generation, and what was removed is
     passed over there. Killed at any moment it leaves the previous generation current, and at worst a folder that the
-    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; and
-    `MemoryTooSmall`, before anything is built.
+    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; or
+    where another collection lies there than the one that was made at `made_at`; and `MemoryTooSmall`, before anything
+    is built.
     """
     plan = planned(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
@@ -140,6 +144,7 @@ def publish(
         beside.rename(folder.generations / name)
     syncer.sync(folder.generations)
     with pointing(folder):
+        require_made(folder, made_at)
         if current_name(folder) != before or not (folder.generations / name).is_dir():
             raise CollectionBusy(f"{folder.path.name} was rolled back or removed while {name} was built")
         point(folder, name, syncer=syncer)
@@ -256,15 +261,18 @@ def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> floa
     Over an hour at least: a corpus that is loaded at one go is written fast once, not all the time.
     """
     name = current_name(folder)
+    if name is None:
+        return 0.0
+    numbers = folder.generations / name / _NUMBERS
     try:
-        manifest = _read_manifest(folder.generations / name) if name else None
-        numbers = np.fromfile(folder.generations / name / _NUMBERS, dtype="<i8") if name else np.empty(0)
+        manifest = _read_manifest(folder.generations / name)
+        newest = np.fromfile(numbers, dtype="<i8", offset=max(0, numbers.stat().st_size - _NUMBER_BYTES))
     except (GenerationCorrupt, OSError):
         return 0.0
-    if manifest is None or not len(numbers):
+    if not len(newest):
         return 0.0
     seconds = (datetime.now(UTC) - datetime.fromisoformat(manifest.built_at)).total_seconds()
-    return snapshot.count(after=int(numbers[-1])) / max(_RATE_SECONDS_MIN, seconds)
+    return snapshot.count(after=int(newest[0])) / max(_RATE_SECONDS_MIN, seconds)
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:

@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from retrieval.errors import CollectionBusy, InvalidRequest
 from retrieval.generation import Manifest, current_name, examined, names, ordinal, point, publish
 from retrieval.layout import CollectionFolder
 from retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from retrieval.made import require_made
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import folding, is_written, pointing
@@ -31,7 +33,17 @@ from retrieval.writer_lock import folding, is_written, pointing
 RETIRED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # what a generation may still be read for once it is not current
 
 _KNOWN: Final = frozenset(
-    {"lock", "fold.lock", "current.lock", "corpus.lance", "generations", "current", "rolled-back", "rejects.jsonl"}
+    {
+        "lock",
+        "fold.lock",
+        "current.lock",
+        "made",
+        "corpus.lance",
+        "generations",
+        "current",
+        "rolled-back",
+        "rejects.jsonl",
+    }
 )
 
 
@@ -129,16 +141,20 @@ def fold(
     *,
     wish: IndexWish = ANY_INDEX,
     kept: int = GENERATIONS_KEPT_MIN,
+    made_at: datetime | None = None,
     wait_seconds: float = 0.0,
     syncer: Syncer = DISK,
 ) -> Manifest:
     """Publishes a generation of the snapshot, and removes what is too old then. Writers are not kept waiting.
 
-    Raises `CollectionBusy` where another process builds one for longer than `wait_seconds`, or the pointer was moved
-    meanwhile; `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`, `StoreCorrupt`.
+    `made_at` is when the collection was made that this is meant for; None compares nothing. Raises `CollectionBusy`
+    where another one lies there, before anything is built and before anything is published; where another process
+    builds for longer than `wait_seconds`; or where the pointer was moved meanwhile; `MemoryTooSmall`, `WriteFailed`,
+    `GenerationCorrupt`, `StoreCorrupt`.
     """
     with folding(folder, wait_seconds=wait_seconds):
-        manifest = publish(folder, snapshot, identity, wish=wish, syncer=syncer)
+        require_made(folder, made_at)
+        manifest = publish(folder, snapshot, identity, wish=wish, made_at=made_at, syncer=syncer)
         _clean(folder, kept=kept, now=time.time())
         return manifest
 

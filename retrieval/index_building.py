@@ -126,7 +126,7 @@ def sample_of(snapshot: StoreSnapshot) -> Vectors:
 
 
 def _exact(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissFlatIndex, IndexFacts]:
-    index = FaissFlatIndex.build(snapshot.vectors(), dimension=plan.dimension)
+    index = FaissFlatIndex.build(snapshot.vectors(), dimension=plan.dimension, count=snapshot.count())
     return index, IndexFacts(
         recipe=plan.recipe.stored, reason=plan.reason, recall_target=wish.recall_target, recall=1.0
     )

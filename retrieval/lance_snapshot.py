@@ -19,15 +19,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.attribute_masks import AttributeColumns, described, mask_of
-from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of
+from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of, has_attributes
 from retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from retrieval.filters import Filter
 from retrieval.lance_attributes import columns_of, differing
 from retrieval.lance_errors import reading
-from retrieval.lance_words import is_indexed, matches
+from retrieval.lance_words import is_indexed, matches, segments
 from retrieval.live_numbers import Flags
 from retrieval.records import Chunk, ChunkNumbers, Document, Piece, is_text
 from retrieval.store import LexicalHits, VectorBatch
+from retrieval.store_sums import is_of_words, sums_of
 from retrieval.stored_rows import (
     Addresses,
     FragmentFiles,
@@ -42,6 +43,8 @@ from retrieval.stored_rows import (
 Made = TypeVar("Made")
 
 VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit in which memory is bounded
+_ANY_WORD: Final = "word"
+READ_AHEAD_BYTES: Final = 64_000_000  # of files, by Lance, whose own bound is 2 GB
 
 
 class LanceSnapshot:
@@ -83,6 +86,8 @@ class LanceSnapshot:
                 scan_in_order=True,
                 batch_size=VECTORS_PER_BATCH,
                 batch_readahead=1,  # the vectors are used as fast as they are read: more would only fill memory
+                fragment_readahead=1,
+                io_buffer_size=READ_AHEAD_BYTES,
             )
             for batch in scanner.to_batches():
                 numbers = batch["number"].to_numpy()
@@ -129,6 +134,11 @@ class LanceSnapshot:
         names: list[str] = self._column("document_id").filter(pa.array(first_chunks & self._mask(where))).to_pylist()
         return names
 
+    @property
+    def has_attribute_columns(self) -> bool:
+        """Whether `attributes` costs nothing; in a store of the format before it reads all metadata."""
+        return has_attributes(self.dataset.schema)
+
     def attributes(self) -> Mapping[str, str]:
         return described(self._attributes.known)
 
@@ -139,6 +149,21 @@ class LanceSnapshot:
                     f"{self._path.parent.name} has no full-text index; index any corpus into it again"
                 )
             return matches(self.dataset, text, k, live=self.alive, allowed=allowed)
+
+    def words_fault(self) -> str | None:
+        """Why words cannot be searched; None where they can, or where this store has no full-text index."""
+        try:
+            with reading(self._path):
+                if not self._has_words:
+                    return None
+                used = {str(segment.uuid) for segment in segments(self.dataset)}
+            for name in sums_of(self._path):  # Lance lists only what is there
+                if is_of_words(name) and Path(name).parts[1] in used and not (self._path / name).exists():
+                    return f"{name} is missing"
+            self.lexical(_ANY_WORD, 1)
+        except StoreCorrupt as corrupt:
+            return corrupt.detail
+        return None
 
     def misfiled(self) -> list[str]:
         with reading(self._path):

@@ -38,13 +38,21 @@ from retrieval.chunk_rows import (
     schema_of,
     table_of,
 )
-from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder
+from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove
 from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
 from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
-from retrieval.lance_words import change, empty_segments, is_indexed, segments_covering, segments_of, uncovered
+from retrieval.lance_words import (
+    change,
+    empty_segments,
+    is_indexed,
+    segments,
+    segments_covering,
+    segments_of,
+    uncovered,
+)
 from retrieval.records import EmbeddedDocument
 from retrieval.store_sums import StoreSums, require_newest
 
@@ -155,6 +163,24 @@ class LanceStore:
                 self._commit_words(lambda dataset: change(empty_segments(dataset)))
             self._index_words()
             self._sums.write()
+
+    def renew_words(self, damaged: Sequence[str]) -> None:
+        """Makes the full-text index anew of all texts, and removes the damaged files of the one there was.
+
+        `damaged` are relative to the store's folder. Where older versions named them they are broken there, too.
+        """
+        with self._writing:
+            self._syncer.require_sound()
+            self._sums.begin()
+            self._commit_words(
+                lambda dataset: change(
+                    segments_of(dataset, dataset.get_fragments()) or empty_segments(dataset), dropped=segments(dataset)
+                )
+            )
+            self._sums.write()
+            for name in damaged:
+                remove(self._path / name)
+            self._sums.prune()
 
     def _index_words(self, *, rows_min: int = 1) -> None:
         """Covers what no segment covers, once that is so many rows. A store that was made without words stays so here:

@@ -73,6 +73,11 @@ def segments_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFrag
 
 def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -> list[Index]:
     """The segments that cover any of these fragments, for a commit to drop."""
+    return [each for each in segments(dataset) if not set(fragments).isdisjoint(each.fragment_ids)]
+
+
+def segments(dataset: lance.LanceDataset) -> list[Index]:
+    """All of them, as a commit names them; none of their files is read."""
     return [
         Index(
             uuid=segment.uuid,
@@ -84,7 +89,6 @@ def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -
         )
         for index in dataset.describe_indices()
         for segment in index.segments
-        if not set(fragments).isdisjoint(segment.fragment_ids)
     ]
 
 

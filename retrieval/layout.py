@@ -4,6 +4,7 @@ ROOT/
   catalog.sqlite                          who owns what
   collections/TENANT/NAME/
     lock                                  held by the one process that writes
+    made                                  when the collection was made, as the catalog has it
     corpus.lance/                         the chunks: the truth
     generations/g000001/                  an index of them: a cache, immutable
     current                               the name of the generation to open
@@ -36,6 +37,10 @@ class CollectionFolder:
     path: Path
 
     @property
+    def made(self) -> Path:
+        return self.path / "made"
+
+    @property
     def corpus(self) -> Path:
         return self.path / "corpus.lance"
 
@@ -53,8 +58,8 @@ class CollectionFolder:
 
     @property
     def contents(self) -> tuple[Path, ...]:
-        """What makes a collection; the corpus last, without which there is none."""
-        return (self.rolled_back, self.current, self.generations, self.corpus)
+        """What makes a collection; first what says which one it is, the corpus last, without which there is none."""
+        return (self.made, self.rolled_back, self.current, self.generations, self.corpus)
 
     @property
     def lock(self) -> Path:

@@ -17,7 +17,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Final
 
-from retrieval.allowed_search import Filtered, Way, merged, nearest_allowed
+from retrieval.allowed_search import Filtered, merged, nearest_allowed
 from retrieval.device_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
@@ -75,31 +75,24 @@ class View:
         """Whether this is the view of these three."""
         return self.snapshot is snapshot and self.opened is opened and self.fallback_from == fallback_from
 
-    def search(self, vector: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        """The `k` nearest live chunks of the collection, as if all were in one index.
-
-        Where `allowed` is given, ascending, the nearest of those; fewer than `k` only where fewer of them live.
-        """
-        if allowed is not None:
-            return self._search_allowed(vector, k, allowed[self.snapshot.alive(allowed)])[0]
+    def search(self, vector: Vectors, k: int) -> Hits:
+        """The `k` nearest live chunks of the collection, as if all were in one index."""
         found = [self._nearest_live(self.delta, vector, k)]
         if self.opened:
             found.append(self._nearest_live(self.opened.index, vector, k))
         return merged(found, k)
 
     def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
-        """The `k` nearest of the chunks that match a filter, live ones, ascending; and how they were found."""
-        hits, way = self._search_allowed(vector, k, matching)
-        return hits, Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
+        """The `k` nearest of the chunks that match a filter, live ones, ascending; and how they were found.
 
-    def _search_allowed(self, vector: Vectors, k: int, allowed: ChunkNumbers) -> tuple[Hits, Way]:
-        """The way is the generation's; the delta is small, and compared one by one."""
-        fresh, way = nearest_allowed(self.delta, vector, k, allowed)
+        The way is the generation's; the delta is small, and compared one by one.
+        """
+        fresh, way = nearest_allowed(self.delta, vector, k, matching)
         found = [fresh]
         if self.opened:
-            hits, way = nearest_allowed(self.opened.index, vector, k, allowed)
+            hits, way = nearest_allowed(self.opened.index, vector, k, matching)
             found.append(hits)
-        return merged(found, k), way
+        return merged(found, k), Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 
     def _nearest_live(self, index: VectorIndex, vector: Vectors, k: int) -> Hits:
         """Asks for more while removed chunks take the places; every number is compared with the live ones here."""

@@ -19,6 +19,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,19 @@ SUMS: Final = "SHA256SUMS"
 _LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
 _MANIFEST: Final = re.compile(r"_versions/\d+\.manifest")
 _REWRITTEN: Final = frozenset({"_versions/latest_version_hint.json"})  # a hint that Lance does without
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A file that is not what was written."""
+
+    file: str  # relative to the store
+    said: str  # one sentence
+
+    @property
+    def is_of_words(self) -> bool:
+        """Whether the file is a part of the full-text index, which can be made anew of the texts."""
+        return is_of_words(self.file)
 
 
 class StoreSums:
@@ -107,35 +121,34 @@ def require_newest(root: Path) -> None:
         raise StoreCorrupt(f"{root / newest} is not what was written, or its line in {SUMS} is not")
 
 
-def require_undamaged(root: Path) -> None:
-    """Raises `StoreCorrupt` with the first file that is not what was written."""
-    for fault in damaged(root):
-        raise StoreCorrupt(f"{root}: {fault}")
-
-
-def damaged(root: Path) -> Iterator[str]:
-    """The files that are not what was written, one sentence each. Reads everything, and without Lance.
+def damaged(root: Path) -> Iterator[Damage]:
+    """The files that are not what was written. Reads everything, and without Lance.
 
     A file that is missing was removed with its version, or Lance will miss it, except for the newest manifest.
     """
     try:
         require_newest(root)
     except StoreCorrupt as corrupt:
-        yield corrupt.detail
+        yield Damage(file=SUMS, said=corrupt.detail)
         return
     known = sums_of(root)
     if len(known) < len(_lines_of(root)):
-        yield f"{SUMS} has lines that are no checksums"
+        yield Damage(file=SUMS, said=f"{SUMS} has lines that are no checksums")
     for name, digest in known.items():
         try:
             found = _sum_of(root / name)
         except FileNotFoundError:
             continue
         except OSError as error:
-            yield f"{name} cannot be read: {error.strerror}"
+            yield Damage(file=name, said=f"{name} cannot be read: {error.strerror}")
             continue
         if found != digest:
-            yield f"{name} is not what was written"
+            yield Damage(file=name, said=f"{name} is not what was written")
+
+
+def is_of_words(name: str) -> bool:
+    """Whether a file of a store belongs to its full-text index: Lance keeps indexes there, and we have no others."""
+    return name.startswith("_indices/")
 
 
 def _lines(sums: Mapping[str, str]) -> bytes:

@@ -143,6 +143,8 @@ def test_instructions_and_collections_are_kept(winnow: Command, corpus: Path) ->
     assert winnow.run("collections", "set-instruction", "docs", "house").code == 0
     shown = winnow.run("collections", "show", "docs", "--json").json
     assert (shown["documents"], shown["instruction"]) == (4, "house")
+    assert shown["attributes"] == {"lang": "text"}
+    assert "attribute lang\ttext" in winnow.run("collections", "show", "docs").out.splitlines()
     used = winnow.run("search", "q", "--collection", "docs", "--json").json["instruction"]
     assert (used["name"], used["version"], used["source"]) == ("house", 1, "collection")
     assert winnow.run("collections", "delete", "docs", "--yes").code == 0

@@ -317,10 +317,11 @@ def test_a_store_of_the_format_before_is_filtered_at_once_and_upgraded_by_its_ne
     expected = [before.documents_where(asked) for asked in answers]
     assert expected == [["a"], ["a", "c"], ["c"]]
     assert "attribute_integer_79656172" not in before.dataset.schema.names
+    assert not before.has_attribute_columns
     fill(store, d={"lang": "zh"})
     after = store.snapshot()
     assert after.dataset.schema.metadata[b"winnow.format"] == b"2"
-    assert after.misfiled() == []
+    assert (after.misfiled(), after.has_attribute_columns) == ([], True)
     assert after.attributes() == {"lang": "text", "tags": "list of texts", "year": "number or text"}
     assert [after.documents_where(asked) for asked in answers] == [["a"], ["a", "c", "d"], ["c", "d"]]
     assert [before.documents_where(asked) for asked in answers] == expected

@@ -14,9 +14,10 @@ from api.fold_process import Fold, Folded, FoldEnded, fold_beside
 from api.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
 from api.open_collections import OpenCollection
 from retrieval.errors import CollectionBusy, WinnowError, WriteFailed
-from retrieval.generation import current_name
+from retrieval.generation import current_name, names
 from retrieval.generations import fold as fold_here
 from retrieval.generations import roll_back
+from retrieval.lance_store import LanceStore
 from retrieval.recipes import IndexWish, Recipe
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import folding as held_for_folding
@@ -74,6 +75,16 @@ def folding(builder: Builder) -> Folding:
         kept=2,
         build=builder,
         clock=builder.clock,
+    )
+
+
+def fold_of(opened: OpenCollection) -> Fold:
+    return Fold(
+        folder=opened.folder.path,
+        identity=opened.collection.embedder,
+        made_at=opened.collection.created_at,
+        kept=2,
+        seen=None,
     )
 
 
@@ -238,12 +249,54 @@ async def test_a_process_of_its_own_builds_what_this_one_would(builder: Builder)
     """The real one; what goes wrong there comes back as it was raised, and what kills it is told."""
     await write(builder, a="one", b="two")
     opened = builder.opened()
-    fold = Fold(folder=opened.folder.path, identity=opened.collection.embedder, kept=2, seen=None)
+    fold = fold_of(opened)
     version = opened.store.snapshot().version
     assert await fold_beside(fold) == Folded(generation="g000001", count=2, store_version=version)
     with pytest.raises(CollectionBusy, match="docs has just been folded"):
         await fold_beside(fold)
     assert current_name(opened.folder) == "g000001"
+
+
+async def test_a_fold_that_was_meant_for_another_collection_of_that_name_builds_nothing(builder: Builder) -> None:
+    """It was thought necessary, then the collection was deleted and made anew, then its process began."""
+    await write(builder, a="one", b="two")
+    meant = fold_of(builder.opened())
+    builder.parts.disk.remove("default", "docs")
+    builder.parts.ingest.make("default", "docs")
+    await write(builder, c="three")
+    with pytest.raises(CollectionBusy, match="docs has just been replaced"):
+        await fold_beside(meant)
+    assert (names(builder.opened().folder), current_name(builder.opened().folder)) == ([], None)
+    assert (await fold_beside(fold_of(builder.opened()))).count == 1
+
+
+async def test_what_was_read_before_a_collection_was_made_anew_is_never_published_into_it(builder: Builder) -> None:
+    """The moment in which nothing but the time when it was made tells the two apart: neither has an index yet."""
+    await write(builder, a="one", b="two")
+    before = builder.opened()
+    snapshot = before.store.snapshot()
+    builder.parts.disk.remove("default", "docs")
+    builder.parts.ingest.make("default", "docs")
+    with pytest.raises(CollectionBusy, match="docs has just been replaced"):
+        fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
+    assert (names(before.folder), current_name(before.folder)) == ([], None)
+
+
+async def test_nor_while_it_is_being_made(builder: Builder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is there, and no corpus yet."""
+    await write(builder, a="one")
+    before = builder.opened()
+    snapshot, create = before.store.snapshot(), LanceStore.create
+    builder.parts.disk.remove("default", "docs")
+
+    def interrupted(path: Path, *, dimension: int) -> LanceStore:
+        with pytest.raises(CollectionBusy, match="docs has just been replaced"):
+            fold_here(before.folder, snapshot, before.collection.embedder, made_at=before.collection.created_at)
+        return create(path, dimension=dimension)
+
+    monkeypatch.setattr(LanceStore, "create", interrupted)
+    builder.parts.ingest.make("default", "docs")
+    assert (names(before.folder), current_name(before.folder)) == ([], None)
 
 
 async def test_a_fold_is_given_up_when_the_service_stops(builder: Builder) -> None:

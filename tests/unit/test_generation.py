@@ -11,7 +11,7 @@ import pytest
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import GenerationCorrupt, ModelMismatch, WriteFailed
-from retrieval.generation import Manifest, current_name, open_newest, publish, verify
+from retrieval.generation import Manifest, current_name, open_newest, publish, verify, writes_per_second
 from retrieval.layout import CollectionFolder
 from retrieval.vector_index import ExactIndex
 from tests.builders import DIMENSION, unit_vectors, written
@@ -56,6 +56,23 @@ def test_nothing_published_is_nothing_to_open(folder: CollectionFolder) -> None:
     """That is no error: the store can serve alone."""
     assert open_newest(folder, IDENTITY) is None
     assert (current_name(folder), verify(folder)) == (None, [])
+
+
+def test_the_rate_of_writes_is_counted_from_the_newest_chunk_of_the_current_generation(
+    folder: CollectionFolder, store: MemoryStore
+) -> None:
+    """Over an hour at least; 0 where there is nothing to count from, or nothing that can be read."""
+    assert writes_per_second(folder, store.snapshot()) == 0.0
+    publish(folder, store.snapshot(), IDENTITY)
+    assert writes_per_second(folder, store.snapshot()) == 0.0
+    store.replace([written(f"new{at}", f"new text {at}", pieces=3) for at in range(12)])
+    assert writes_per_second(folder, store.snapshot()) == 36 / 3_600
+    numbers = folder.generations / "g000001" / "numbers.i64"
+    for rubbish in (b"", b"1234567"):
+        numbers.write_bytes(rubbish)
+        assert writes_per_second(folder, store.snapshot()) == 0.0
+    numbers.unlink()
+    assert writes_per_second(folder, store.snapshot()) == 0.0
 
 
 def test_an_empty_collection_can_be_published(folder: CollectionFolder) -> None:

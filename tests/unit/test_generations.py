@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ from retrieval.generations import (
     rolled_back,
 )
 from retrieval.layout import CollectionFolder
+from retrieval.made import write_made
 from retrieval.searchable import Searchable
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import folding, pointing, writing
@@ -159,6 +161,28 @@ def test_a_collection_that_is_made_anew_during_a_fold_gets_none_of_it(
     with pytest.raises(WriteFailed):
         fold(folder, snapshot_with(store, remake), IDENTITY)
     assert (current_name(folder), names(folder)) == (None, [])
+
+
+def test_a_collection_that_took_the_place_of_another_during_a_fold_gets_none_of_it(
+    folder: CollectionFolder, store: MemoryStore
+) -> None:
+    """Also where its folder looks just as the other one's did, down to the unfinished generation."""
+    earlier, later = datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC)
+    write_made(folder, earlier)
+    with pytest.raises(CollectionBusy, match="has just been replaced"):
+        fold(folder, snapshot_with(store, lambda: write_made(folder, later)), IDENTITY, made_at=earlier)
+    assert current_name(folder) is None
+    assert fold(folder, store.snapshot(), IDENTITY, made_at=later).name == current_name(folder)
+
+
+def test_a_collection_that_does_not_say_when_it_was_made_is_folded(
+    folder: CollectionFolder, store: MemoryStore
+) -> None:
+    """An earlier winnow made it, or something has damaged the file."""
+    moment = datetime(2026, 11, 25, tzinfo=UTC)
+    assert fold(folder, store.snapshot(), IDENTITY, made_at=moment).name == "g000001"
+    folder.made.write_bytes(b"\xff")
+    assert fold(folder, store.snapshot(), IDENTITY, made_at=moment).name == "g000002"
 
 
 def test_nobody_who_writes_waits_for_a_fold(folder: CollectionFolder, store: MemoryStore) -> None:

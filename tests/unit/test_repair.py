@@ -119,6 +119,53 @@ def test_no_index_is_built_of_a_store_in_which_a_bit_flipped(parts: Parts, folde
     assert names(folder) == ["g000002", "g000001"]
 
 
+def damage_words(file: Path, how: str) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.unlink()  # snapshots and older versions may share it
+    if how != "gone":
+        file.write_bytes(content if how == "flipped" else content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("how", ["flipped", "cut short", "gone"])
+def test_a_damaged_full_text_index_is_named_and_built_anew(parts: Parts, folder: CollectionFolder, how: str) -> None:
+    """Whichever of its files it is; then words find again what they found before, and the rest was left alone."""
+    store = parts.collections.get("default", "docs").store
+    store.index_words()
+    before = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+    found = before.lexical("one", 9).numbers.tolist()
+    assert (faults(parts.disk), len(found)) == ([], 1)
+    for file in ("metadata", "part_0_docs", "part_0_invert", "part_0_tokens"):
+        snapshot = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+        damaged = next(name for name in snapshot.files() if name.endswith(f"{file}.lance"))
+        damage_words(folder.corpus / damaged, how)
+        (fault,) = faults(parts.disk)
+        assert fault.startswith("words: ")
+        assert damaged in fault
+        assert did(parts.disk)[0] == "built the full-text index from the store"
+        assert (faults(parts.disk), did(parts.disk)) == ([], [])
+        repaired_one = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+        assert repaired_one.lexical("one", 9).numbers.tolist() == found
+        assert repaired_one.chunk_numbers().tolist() == before.chunk_numbers().tolist()
+    assert names(folder) == ["g000002", "g000001"]
+
+
+async def test_a_full_text_index_is_built_anew_in_a_store_without_chunks(
+    parts: Parts, folder: CollectionFolder
+) -> None:
+    """Afterwards words are searched as in any other."""
+    for name in "ab":
+        await parts.ingest.delete("default", "docs", name)
+    for file in (folder.corpus / "_indices").rglob("*.lance"):
+        file.write_bytes(b"rubbish")
+    assert faults(parts.disk)[0].startswith("words: ")
+    assert "built the full-text index from the store" in did(parts.disk)
+    assert faults(parts.disk) == []
+    await parts.ingest.upsert("default", "docs", sent(c="three"))
+    snapshot = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+    assert len(snapshot.lexical("three", 9).numbers) == 1
+
+
 def test_a_repair_waits_for_nobody_for_long(parts: Parts, folder: CollectionFolder) -> None:
     """Whoever writes is not disturbed."""
     with writing(folder), pytest.raises(CollectionBusy):

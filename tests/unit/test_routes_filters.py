@@ -10,7 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.answers import SearchAnswer
-from api.answers_corpus import EmptiedSaid
+from api.answers_corpus import CollectionSaid, CollectionsSaid, EmptiedSaid
 from api.app import create_app
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
@@ -57,6 +57,28 @@ def test_explain_tells_how_a_filter_was_answered(client: TestClient) -> None:
     assert explained["filtered"] == {"matching": 10, "of": 30, "way": "gathered"}
     assert "filtered" not in searched(client, MINE).json()
     assert searched(client, None, explain=True).json()["filtered"] is None
+
+
+def test_a_collection_tells_what_its_filters_may_name(client: TestClient) -> None:
+    """With the types of all that documents had so far, a document that is gone included; in both places."""
+    assert client.post("/v1/collections", json={"name": "empty"}).json()["attributes"] == {}
+    mixed = {"id": "x", "text": "note", "metadata": {"year": "MMXX", "tags": ["a", "b"], "seen": True, "odd": {"a": 1}}}
+    assert client.post("/v1/collections/notes/documents", json=mixed).status_code == 200
+    assert client.delete("/v1/collections/notes/documents/x").status_code == 200
+    notes = client.get("/v1/collections/notes").json()
+    CollectionSaid.model_validate(notes)
+    assert notes["attributes"] == {
+        "owner": "text",
+        "seen": "boolean",
+        "tags": "list of texts",
+        "year": "number or text",
+    }
+    listed = client.get("/v1/collections").json()
+    CollectionsSaid.model_validate(listed)
+    assert {each["name"]: each["attributes"] for each in listed["collections"]} == {
+        "empty": {},
+        "notes": notes["attributes"],
+    }
 
 
 @pytest.mark.parametrize(

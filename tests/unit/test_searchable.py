@@ -282,19 +282,9 @@ def test_a_filtered_search_is_an_exact_one_over_what_matches(
         allowed = view.snapshot.numbers_where(where)
         stored = store.snapshot().stored
         right = sorted(allowed.tolist(), key=lambda number: -float(stored[number][1] @ QUERIES[0]))[:k]
-        hits, filtered = view.search_matching(QUERIES[0], k, view.snapshot.numbers_where(where))
-        assert hits.numbers.tolist() == view.search(QUERIES[0], k, allowed=allowed).numbers.tolist() == right
+        hits, filtered = view.search_matching(QUERIES[0], k, allowed)
+        assert hits.numbers.tolist() == right
         assert (filtered.matching, filtered.of) == (len(allowed), len(stored))
-
-
-def test_what_is_allowed_but_not_there_is_not_found(folder: CollectionFolder) -> None:
-    """Chunks that were removed since somebody allowed them, and numbers that never were."""
-    store = MemoryStore()
-    store.replace([written(name, name) for name in "abcd"])
-    publish(folder, store.snapshot(), IDENTITY)
-    store.delete(["b"])
-    view = searchable(folder, store).refresh()
-    assert sorted(view.search(QUERIES[0], 9, allowed=np.array([-1, 0, 1, 3, 77])).numbers.tolist()) == [0, 3]
 
 
 class LifeOfACollection(RuleBasedStateMachine):

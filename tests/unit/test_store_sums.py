@@ -117,7 +117,7 @@ def test_a_line_that_is_no_sum_is_told_and_stands_in_nobodys_way(path: Path) -> 
     create(path).replace([written("a", "one")])
     lines = (path / SUMS).read_bytes().splitlines(keepends=True)
     (path / SUMS).write_bytes(b"".join([b"Z" + lines[0][1:], *lines[1:]]))
-    assert list(damaged(path)) == [f"{SUMS} has lines that are no checksums"]
+    assert [each.said for each in damaged(path)] == [f"{SUMS} has lines that are no checksums"]
     reopened(path).replace([written("b", "two")])
     assert sums_of(path) == expected(path)
 
