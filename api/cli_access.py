@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from retrieval.keys import IssuedKey
     from retrieval.tenants import Tenant
 
+TYPED_AGAIN: Final = frozenset({"id", "name", "number", "subject", "collection"})  # columns
 SHOWN_ONCE: Final = "This is the only time that the key is shown; winnow keeps nothing that it could be made from."
 
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `winnow keys list` shows it.")]
@@ -298,7 +299,8 @@ def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:
 
         terminal.answer(issued_said(issued))
         return
-    terminal.say(f"{issued.key.id} of {issued.key.tenant} may {' '.join(sorted(issued.key.scopes))}. {SHOWN_ONCE}")
+    key = issued.key
+    terminal.say(f"Key {key.id} of tenant {key.tenant}, with the scopes {', '.join(sorted(key.scopes))}. {SHOWN_ONCE}")
     terminal.lines(issued.text)
 
 
@@ -313,7 +315,8 @@ def _show_tenant(terminal: Terminal, tenant: Tenant) -> None:
 
 def _table(terminal: Terminal, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The first column is what the others are about."""
-    terminal.table([Column(name=name, style="bold" if name == names[0] else "") for name in names], rows)
+    columns = [Column(name=name, style="bold" if name == names[0] else "", whole=name in TYPED_AGAIN) for name in names]
+    terminal.table(columns, rows)
 
 
 def _day(moment: datetime | None) -> str:

@@ -64,7 +64,7 @@ def list_instructions(
         return
     terminal.table(
         [
-            Column(name="name", style="bold"),
+            Column(name="name", style="bold", whole=True),
             Column(name="version", right=True),
             Column(name="state"),
             Column(name="text"),

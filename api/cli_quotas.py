@@ -119,11 +119,17 @@ def usage(
         terminal.answer(usage_said(found))
     elif as_csv:
         terminal.lines(*usage_csv(found).splitlines())
+    elif not found and terminal.is_rich:
+        terminal.say(
+            "Nothing was used." if since or until or tenant else "Nothing was used today; --from says since when."
+        )
     else:
+        # A person reads what was used; a program finds all columns, always in the same places.
+        names = [name for name in AMOUNTS if not terminal.is_rich or any(getattr(each, name) for each in found)]
         terminal.table(
-            [Column(name="day"), Column(name="tenant", style="bold")]
-            + [Column(name=name.replace("_", " "), right=True) for name in AMOUNTS],
-            [(each.day.isoformat(), each.tenant, *(amount(getattr(each, name)) for name in AMOUNTS)) for each in found],
+            [Column(name="day", whole=True), Column(name="tenant", style="bold", whole=True)]
+            + [Column(name=name.replace("_", " "), right=True) for name in names],
+            [(each.day.isoformat(), each.tenant, *(amount(getattr(each, name)) for name in names)) for each in found],
         )
 
 
