@@ -206,7 +206,7 @@ def test_an_operator_sets_limits_over_http_and_the_tenant_reads_them(client: Tes
     made = client.post("/v1/tenants", json={"name": "acme"})
     of_acme = {"authorization": f"Bearer {made.json()['key']['key']}"}
     operator = {"authorization": f"Bearer {run(tmp_path, 'keys', 'bootstrap')['key']}"}
-    wished = {"requests_per_minute": 7, "documents": 0, "weight": 2.5}
+    wished = {"requests_per_minute": 1, "documents": 0, "weight": 2.5}
     changed = client.put("/v1/tenants/acme/limits", json=wished, headers=operator)
     assert (changed.status_code, changed.json()["own"]) == (200, nothing | wished)
     assert changed.json()["holds"] == dict.fromkeys(Limit, 0) | wished
@@ -215,8 +215,8 @@ def test_an_operator_sets_limits_over_http_and_the_tenant_reads_them(client: Tes
     assert run(tmp_path, "limits", "show", "acme")["tenants"] == {"acme": nothing | wished}
     assert client.get("/v1/limits", headers=operator).json()["own"] == nothing
     client.app.state.parts.quotas._read_at -= 2 * REFRESH_SECONDS
-    statuses = [client.get("/v1/collections", headers=of_acme).status_code for _ in range(8)]
-    assert statuses == [200] * 7 + [429]
+    statuses = [client.get("/v1/collections", headers=of_acme).status_code for _ in range(2)]
+    assert statuses == [200, 429]
     assert client.get("/v1/limits", headers=of_acme).status_code == 200
     assert client.put("/v1/tenants/acme/limits", json={"bytes": 9}, headers=operator).json()["own"] == nothing | {
         "bytes": 9
