@@ -25,6 +25,7 @@ from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
 from api.routes_health import router as health
 from api.routes_instructions import router as instructions
+from api.routes_limits import router as limits
 from api.routes_usage import router as usage
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
@@ -58,7 +59,7 @@ def create_app(
     app.state.telemetry = Telemetry.over(parts)
     for router in (answers, corpus, instructions, generations, usage):
         app.include_router(router, dependencies=[Depends(within_limits)])
-    for router in (access, health):
+    for router in (access, limits, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)

@@ -36,7 +36,7 @@ from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.recall_mode import RecallMode
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
-from retrieval.sql_quotas import SqlLimitBook, SqlUsageBook
+from retrieval.sql_quotas import SqlUsageBook
 from retrieval.tokens import PlainTokenizer
 from retrieval.turns import equal
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
@@ -102,7 +102,7 @@ class Ground:
     def of(cls, settings: Settings) -> Ground:
         """Raises what `Disk.open` raises."""
         disk = Disk.open(settings.data, settings.catalog_url)
-        return cls(disk=disk, quotas=Quotas(SqlLimitBook(disk.database), settings.limits))
+        return cls(disk=disk, quotas=Quotas(disk.limits, settings.limits))
 
 
 @contextlib.asynccontextmanager
