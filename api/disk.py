@@ -10,6 +10,7 @@ from typing import Final
 
 from api.built_in import built_in_instructions
 from api.instructions import Instructions
+from api.shadows import Shadows
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
 from retrieval.catalog import KEEP, Catalog, Choice, Collection, TenantName
@@ -24,6 +25,7 @@ from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_instructions import SqlInstructions
 from retrieval.sql_keys import SqlKeys
+from retrieval.sql_shadows import SqlShadowBook
 from retrieval.sql_tenants import SqlGrants, SqlTenants
 from retrieval.tenants import Grants, Tenants
 from retrieval.writer_lock import folding, pointing, writing
@@ -84,6 +86,10 @@ class Disk:
     @property
     def grants(self) -> Grants:
         return SqlGrants(self.database)
+
+    @property
+    def shadows(self) -> Shadows:
+        return Shadows(self.instructions, SqlShadowBook(self.database))
 
     @property
     def audit(self) -> AuditLog:

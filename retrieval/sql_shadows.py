@@ -141,11 +141,9 @@ class SqlShadowBook:
                     connection.execute(sql.delete(_comparisons).where(of_pair, columns.number <= last))
 
     def outcomes(self, tenant: TenantName, name: str) -> Sequence[Outcome]:
-        columns = _comparisons.c
-        wanted = sql.select(
-            columns.number, columns.live, columns.shadow, columns.text_sha256,
-            columns.overlap, columns.tau, columns.rbo, columns.top_changed,
-        ).where(_is(_comparisons, tenant, name)).order_by(columns.number)  # fmt: skip
+        names = ("number", "live", "shadow", "text_sha256", "overlap", "tau", "rbo", "top_changed")
+        columns = [_comparisons.c[each] for each in names]
+        wanted = sql.select(*columns).where(_is(_comparisons, tenant, name)).order_by(_comparisons.c.number)
         with self._database.reading() as connection:
             return [
                 Outcome(number=row.number, pair=_pair(row), agreement=_agreement(row))

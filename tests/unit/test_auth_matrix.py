@@ -59,7 +59,7 @@ class World:
         method, path = operation
         url = path.replace(":path", "").format_map({
             "name": "default" if path.startswith("/v1/tenants") else name,
-            "document_id": "refunds", "key_id": self.key_id, "reader": "reader",
+            "document_id": "refunds", "version": 1, "key_id": self.key_id, "reader": "reader",
         })  # fmt: skip
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.client.request(method, url, json=BODIES.get(operation, {}), headers=headers)
