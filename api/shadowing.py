@@ -119,6 +119,7 @@ class Shadowing:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Until the block is left; what waits then is dropped, and what was judged is written."""
+        self._queue, self._candidates_waiting = asyncio.Queue(WAITING_MAX), 0  # of this loop, and nothing of an earlier
         stopping = asyncio.Event()
         judging = asyncio.create_task(self._judge_forever())
         keeping = asyncio.create_task(self._keep_until(stopping))

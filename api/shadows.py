@@ -86,7 +86,7 @@ class Shadows:
             raise InvalidRequest(f"which version of {reference}? Write {reference}@NUMBER")
         found = self._instructions.version(tenant, reference)
         if found.state is State.DRAFT:
-            found = self._instructions.publish_draft(tenant, reference.name, reference.version)
+            found = self._instructions.publish_draft(tenant, reference.name, reference.version, by=by)
         elif self._instructions.version(tenant, Reference(name=reference.name)).version != found.version:
             raise InstructionConflict(f"{found.reference} is {found.state}, and {reference.name} means a later version")
         self.book.promoted(tenant, reference.name, reference.version, by=by)
