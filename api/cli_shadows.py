@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["instructions"]  # the group, with these commands in it
 
-SHA_CHARACTERS: Final = 12  # of a digest in a table; --json has all
+SHA_CHARACTERS: Final = 8  # of a digest in a table; --json has all
 ID_CHARACTERS: Final = 40  # of a document's id
 
 FullVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")]
@@ -128,7 +128,7 @@ def report_shadow(name: NameArgument, *, data: Data = None, json: Json = False, 
     """Show how much the orders of a shadow differ from those that callers saw, by pair of versions.
 
     overlap is of the first ten places, tau of all candidates, rbo of all places, the first ones counting most; 1 is the
-    same order. p10 is what a tenth of the searches are below.
+    same order. p10 is what a tenth of the searches are below; --json has p50 and p90, too.
     """
     terminal = Terminal(json=json)
     from api.shadow_wire import report_said
@@ -211,11 +211,7 @@ _PAIR_COLUMNS: Final = [
     Column(name="shadow", style="bold"),
     Column(name="text", style="dim"),
     Column(name="searches", right=True),
-    *(
-        Column(name=f"{measure}{of}", right=True)
-        for measure in ("overlap", "tau", "rbo")
-        for of in ("", " p10", " p50")
-    ),
+    *(Column(name=f"{measure}{of}", right=True) for measure in ("overlap", "tau", "rbo") for of in ("", " p10")),
     Column(name="top changed", right=True),
 ]
 
@@ -234,10 +230,10 @@ def _pair_row(report: PairReport) -> tuple[str, ...]:
     )
 
 
-def _spread_cells(spread: Spread | None) -> tuple[str, str, str]:
+def _spread_cells(spread: Spread | None) -> tuple[str, str]:
     if spread is None:
-        return number(None), number(None), number(None)
-    return number(spread.mean), number(spread.p10), number(spread.p50)
+        return number(None), number(None)
+    return number(spread.mean), number(spread.p10)
 
 
 def _example_row(comparison: Comparison) -> tuple[str, ...]:

@@ -150,7 +150,7 @@ def test_both_orders_are_kept_and_told(client: TestClient, parts: Parts) -> None
     assert (pair["live"], pair["shadow"], pair["searches"], pair["top_changed"]) == ("house@1", "house@2", 1, 1.0)
     assert pair["overlap"]["mean"] == 1.0
     assert pair["rbo"]["mean"] == rank_biased_overlap(first, second) < 1.0
-    # heron (.9, .1), stork (.1, .9), crane and gull (.1, .1): each order has three untied pairs, and the only one that is
+    # heron (.9, .1), stork (.1, .9), crane and gull (.1, .1): each order has three untied pairs; the only one that is
     # untied in both, heron and stork, stands the other way round.
     assert pair["tau"]["mean"] == pytest.approx(-1 / 3)
     assert (example["candidates"], example["query"]) == (4, None)
