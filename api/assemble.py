@@ -19,6 +19,7 @@ from api.quotas import Quotas
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
+from api.shadowing import Shadowing
 from api.trial import Trials
 from api.usage_meter import UsageMeter
 from rerank.depth import Depth
@@ -88,6 +89,7 @@ class Parts:
     caches: Caches
     quotas: Quotas
     usage: UsageMeter
+    shadowing: Shadowing
     pools: tuple[VllmPool, ...] = ()
 
 
@@ -284,5 +286,6 @@ def joined(
         caches=caches,
         quotas=ground.quotas,
         usage=UsageMeter(SqlUsageBook(disk.database)),
+        shadowing=Shadowing(book=disk.shadows.book, instructions=disk.instructions, rerankers=rerankers),
         pools=tuple(pool for pool in pools if pool is not None),
     )

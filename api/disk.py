@@ -10,6 +10,7 @@ from typing import Final
 
 from api.built_in import built_in_instructions
 from api.instructions import Instructions
+from api.shadows import Shadows
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
 from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, TenantName
@@ -26,6 +27,7 @@ from retrieval.sql_database import SqlDatabase
 from retrieval.sql_instructions import SqlInstructions
 from retrieval.sql_keys import SqlKeys
 from retrieval.sql_quotas import SqlLimitBook
+from retrieval.sql_shadows import SqlShadowBook
 from retrieval.sql_tenants import SqlGrants, SqlTenants
 from retrieval.tenants import Grants, Tenants
 from retrieval.writer_lock import folding, pointing, writing
@@ -86,6 +88,10 @@ class Disk:
     @property
     def grants(self) -> Grants:
         return SqlGrants(self.database)
+
+    @property
+    def shadows(self) -> Shadows:
+        return Shadows(self.instructions, SqlShadowBook(self.database))
 
     @property
     def audit(self) -> AuditLog:
