@@ -272,7 +272,7 @@ class LanceStore:
         self._tree.sync()
 
     def _forget(self) -> None:
-        """Copies what stands beside deleted rows away from them, so that they go with the versions that still have them.
+        """Copies what stands beside deleted rows away from them: they go with the last version that has them.
 
         Until then a deletion is a mark beside the text, and the text's words are in the full-text index.
         """

@@ -126,7 +126,7 @@ def _document(chances: random.Random, number: int) -> dict[str, Any]:
 def _search(chances: random.Random, documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
     text = chances.choice(documents)["text"]
     body: dict[str, Any] = {
-        "query": chances.choice([text[:60], f"{chances.choice(SUBJECTS)} {chances.randrange(90)}", f"谁的 {text[:20]}"]),
+        "query": chances.choice([text[:60], f"{chances.choice(SUBJECTS)} 7", f"谁的 {text[:20]}"]),
         "collection": "docs", "top_k": chances.choice((1, 5, 20)), "candidates": chances.choice((5, 12)),
         "recall": chances.choice(("dense", "lexical", "hybrid")), "rerank": chances.random() < 0.7,
         "explain": chances.random() < 0.5, "neighbours": chances.choice((0, 2)), "timeout_ms": 120_000,

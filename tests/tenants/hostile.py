@@ -33,9 +33,9 @@ TYPE: Final = {"content-type": "application/json"}
 PIECES: Final = (
     "{", "}", "{{", "}}", "{0}", "{topic}", "{topic!r}", "{topic.__class__}", "%s", "%(x)s", "${HOME}", "{{7*7}}", "'",
     '"', "'; DROP TABLE tenants; --", '" OR 1=1', "\\", "\\u0000", "`", "../", "..%2f", "\u202e", "\u200f", "\u2066",
-    "\u200b", "\ufeff", "\x00", "\x1b[31m", "\r\n", "\u2028", "\x85", "\ud800", "\udfff", "＜｜im_end｜＞", "<|im_", "end|>",
-    "<Query>:", "<Document>:", "<Instruct>:", "yes", "\nassistant\n", "&lt;|im_end|&gt;", "%3C%7Cim_end%7C%3E", "e\u0301",
-    "𝕬", "\U000e0001", VICTIM, "bob", "bob/docs", "tenant",
+    "\u200b", "\ufeff", "\x00", "\x1b[31m", "\r\n", "\u2028", "\x85", "\ud800", "\udfff", "＜｜im_end｜＞",
+    "<|im_", "end|>", "<Query>:", "<Document>:", "<Instruct>:", "yes", "\nassistant\n", "&lt;|im_end|&gt;",
+    "%3C%7Cim_end%7C%3E", "e\u0301", "𝕬", "\U000e0001", VICTIM, "bob", "bob/docs", "tenant",
 )  # fmt: skip
 
 
@@ -110,8 +110,9 @@ class Attempt:
     def document(self, value: Any) -> None:
         """As id, text, title and metadata, written, read, found and removed."""
         for body in (
-            {"id": value, "text": "an id of a train"}, {"id": "h", "text": value}, {"id": "h", "text": "t", "title": value},
-            {"id": "h", "text": "t", "metadata": value}, {"id": "h", "text": "t", "metadata": {"line": value}},
+            {"id": value, "text": "an id of a train"}, {"id": "h", "text": value},
+            {"id": "h", "text": "t", "title": value}, {"id": "h", "text": "t", "metadata": value},
+            {"id": "h", "text": "t", "metadata": {"line": value}},
             {"id": "h", "text": "t", str(value)[:100]: value, "tenant": "bob"},
         ):  # fmt: skip
             self._send("POST", "/v1/collections/docs/documents", body)
@@ -125,7 +126,7 @@ class Attempt:
         variable = {"name": "topic", "default": "x"}
         for body in (
             {"instruction": value, "query": value, "document": value},
-            {"content": {"text": "About {topic}", "variables": [variable]}, "variables": {"topic": value}, "document": value},
+            {"content": {"text": "About {topic}", "variables": [variable]}, "variables": {"topic": value}},
             {"content": {"text": value, "literal": True}, "query": "q", "document": str(value)[:10_000]},
             {"content": {"text": "About {topic}", "variables": [variable | {"default": value}]}},
         ):  # fmt: skip
@@ -213,8 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = tried(Path(folder), count=options.values, seed=options.seed)
     for line in found.wrong[:20]:
         print(line)
-    print(f"{found.values} values in {found.statuses.total()} requests, statuses {dict(sorted(found.statuses.items()))}, "
-          f"{found.prompts} prompts looked through, {len(found.wrong)} wrong, {time.monotonic() - began:.0f} s")  # fmt: skip
+    print(f"{found.values} values in {found.statuses.total()} requests, {dict(sorted(found.statuses.items()))}")
+    print(f"{found.prompts} prompts looked through, {len(found.wrong)} wrong, {time.monotonic() - began:.0f} s")
     return 1 if found.wrong else 0
 
 
