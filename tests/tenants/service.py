@@ -27,6 +27,7 @@ from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.embedder import Embedder
 from retrieval.keys import ALL_SCOPES, KeyWish
+from retrieval.limits import TIMEOUT_MS_MAX
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder
@@ -66,7 +67,10 @@ class Service:
             device="cpu",
         )
         self._judging = Judging(reranker=reranker or PrefersWord("zq"), runs_on="words", device="cpu")
-        self._settings = replace(Settings(data=root / "data"), **({"fold_chunks": FOLD_CHUNKS} | settings))
+        self._settings = replace(
+            Settings(data=root / "data"),
+            **({"fold_chunks": FOLD_CHUNKS, "timeout_ms": TIMEOUT_MS_MAX} | settings),
+        )
         self._open = contextlib.ExitStack()
         self.log = Log()
         keys = Disk.open(self._settings.data).keys
