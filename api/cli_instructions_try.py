@@ -128,7 +128,7 @@ def import_instructions(
     from retrieval.catalog import DEFAULT_TENANT
 
     versions = imported(bytes_of(file), tenant=DEFAULT_TENANT)
-    added = library_of(data, config, make=True).bring_in(versions)
+    added = library_of(data, config, make=True).bring_in(DEFAULT_TENANT, versions)
     if json:
         terminal.answer(imported_said(added, of=len(versions)))
     else:

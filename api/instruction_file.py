@@ -13,6 +13,7 @@ from pydantic import Field
 from api.instruction_wire import ContentBody, VersionNumber, content_fields
 from api.strict_yaml import read_yaml, written_yaml
 from api.wire import Strict, parsed
+from retrieval.catalog import TenantName
 from retrieval.errors import InvalidRequest
 from retrieval.instruction_library import InstructionContent, InstructionVersion, State
 from retrieval.limits import LIBRARY_BYTES_MAX
@@ -57,7 +58,7 @@ def exported(versions: Sequence[InstructionVersion]) -> str:
     )
 
 
-def imported(content: bytes, *, tenant: str) -> list[InstructionVersion]:
+def imported(content: bytes, *, tenant: TenantName | None) -> list[InstructionVersion]:
     """In the file's order. Raises `InvalidRequest`, which names line or field, and `LimitExceeded`."""
     file = parsed(LibraryFile, read_yaml(content, bytes_max=LIBRARY_BYTES_MAX))
     now = datetime.now(UTC)
@@ -98,7 +99,7 @@ def _dates(version: InstructionVersion) -> Iterator[tuple[str, str]]:
             yield name, date.isoformat()
 
 
-def _version(said: VersionInFile, *, tenant: str, name: str, now: datetime) -> InstructionVersion:
+def _version(said: VersionInFile, *, tenant: TenantName | None, name: str, now: datetime) -> InstructionVersion:
     created_at = _date(said.created_at) or now
     published_at = (_date(said.published_at) or created_at) if said.state is not State.DRAFT else None
     retired_at = (_date(said.retired_at) or now) if said.state is State.RETIRED else None

@@ -11,6 +11,7 @@ from api.rerankers import refuse_unknown, settings_by_name, settings_for
 from api.settings import Settings
 from rerank.instruction_template import rendered
 from rerank.prompt import PREFIX, SUFFIX, PromptBuilder
+from retrieval.catalog import TenantName
 from retrieval.embedder import DEFAULT_TASK, query_prompt
 from retrieval.instruction_library import InstructionContent, Value
 from retrieval.model_folder import find_model
@@ -72,7 +73,7 @@ def previewed(
     return written_preview(prompts, instruction, model=name, query=query, document=document)
 
 
-def to_preview(instructions: Instructions, tenant: str, wanted: str | NamedInstruction) -> AppliedInstruction:
+def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:
     """A text, or a version in whatever state. Raises `InstructionNotFound`, `VariableRefused` and what texts raise."""
     if isinstance(wanted, str):
         return applied_text(wanted)

@@ -15,7 +15,8 @@ from typing import Final
 
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
 from rerank.instruction_template import checked_content, rendered
-from retrieval.catalog import Collection
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import Collection, TenantName
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, VariableRefused
 from retrieval.instruction_library import (
@@ -110,7 +111,9 @@ class Instructions:
         self._library = library
         self.built_in = tuple(built_in)
 
-    def applied(self, tenant: str, wanted: str | NamedInstruction | None, collection: Collection) -> AppliedInstruction:
+    def applied(
+        self, tenant: TenantName, wanted: str | NamedInstruction | None, collection: Collection
+    ) -> AppliedInstruction:
         """What a search of this collection is ranked under.
 
         A default that is not meant for the collection is passed over; a request that names such an instruction, or a
@@ -122,7 +125,7 @@ class Instructions:
             version = self.version(tenant, wanted.reference)
             if version.state is State.DRAFT:
                 raise InstructionConflict(f"{version.reference} is a draft; publish it, or try it")
-            if not version.content.applies_to(collection.name):
+            if not version.content.applies_to(_seen_by(tenant, collection)):
                 raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
             return applied_version(version, wanted.variables, InstructionSource.REQUEST)
         for source, owner, name in (
@@ -131,15 +134,15 @@ class Instructions:
         ):
             if name is not None:
                 version = self.version(owner, Reference.of(name))
-                if version.content.applies_to(collection.name):
+                if version.content.applies_to(_seen_by(owner, collection)):
                     return applied_version(version, {}, source)
         return BUILT_IN
 
-    def tried(self, tenant: str, wanted: NamedInstruction) -> AppliedInstruction:
+    def tried(self, tenant: TenantName, wanted: NamedInstruction) -> AppliedInstruction:
         """The same for a trial or a preview: a draft, too, and whatever it is meant for. Raises `VariableRefused`."""
         return applied_version(self.version(tenant, wanted.reference), wanted.variables, InstructionSource.REQUEST)
 
-    def version(self, tenant: str, reference: Reference) -> InstructionVersion:
+    def version(self, tenant: TenantName, reference: Reference) -> InstructionVersion:
         """This version, in whatever state, or the newest published one."""
         if not reference.is_built_in:
             return self._library.version(tenant, reference.name, reference.version)
@@ -148,7 +151,7 @@ class Instructions:
                 return each
         raise InstructionNotFound(f"{str(reference)[:80]}; see `winnow instructions list --built-in`")
 
-    def versions(self, tenant: str, name: str | None = None) -> Sequence[InstructionVersion]:
+    def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
         """Without a name all of the tenant's own; with one all of that, which must exist."""
         if name is None:
             return self._library.versions(tenant)
@@ -159,48 +162,58 @@ class Instructions:
             raise InstructionNotFound(name[:80])
         return found
 
-    def write_draft(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def write_draft(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         """Raises `InvalidRequest`, `LimitExceeded`, `VariableRefused` too."""
         _require_writable(name)
         self._refuse_reserved(tenant, name)
-        return self._library.write_draft(tenant, name, checked_content(content))
+        return self._library.write_draft(tenant, name, checked_content(content), by=by)
 
-    def publish(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def publish(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         """The next version at once. Raises as `write_draft` does."""
         _require_writable(name)
         self._refuse_reserved(tenant, name)
-        return self._library.publish(tenant, name, checked_content(content))
+        return self._library.publish(tenant, name, checked_content(content), by=by)
 
-    def publish_draft(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def publish_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         _require_writable(name)
-        return self._library.publish_draft(tenant, name, version)
+        return self._library.publish_draft(tenant, name, version, by=by)
 
-    def delete_draft(self, tenant: str, name: str, version: int | None = None) -> None:
+    def delete_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> None:
         _require_writable(name)
-        self._library.delete_draft(tenant, name, version)
+        self._library.delete_draft(tenant, name, version, by=by)
 
-    def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
+    def retire(self, tenant: TenantName, name: str, version: int, *, by: Actor = COMMAND_LINE) -> InstructionVersion:
         _require_writable(name)
-        return self._library.retire(tenant, name, version)
+        return self._library.retire(tenant, name, version, by=by)
 
-    def bring_in(self, versions: Sequence[InstructionVersion]) -> Sequence[InstructionVersion]:
+    def bring_in(
+        self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
+    ) -> Sequence[InstructionVersion]:
         """Of a file. Raises as `write_draft` does, before anything is written."""
         for each in versions:
             _require_writable(each.name)
-            self._refuse_reserved(each.tenant, each.name)
+            self._refuse_reserved(tenant, each.name)
             checked_content(each.content)
-        return self._library.bring_in(versions)
+        return self._library.bring_in(tenant, versions, by=by)
 
-    def default(self, tenant: str) -> str | None:
+    def default(self, tenant: TenantName) -> str | None:
         return self._library.default(tenant)
 
-    def set_default(self, tenant: str, reference: str | None) -> None:
+    def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
         """Of the tenant's searches. Raises as `check_default` does."""
         if reference is not None:
             self.check_default(tenant, reference)
-        self._library.set_default(tenant, reference)
+        self._library.set_default(tenant, reference, by=by)
 
-    def check_default(self, tenant: str, reference: str, *, collection: str | None = None) -> None:
+    def check_default(self, tenant: TenantName, reference: str, *, collection: str | None = None) -> None:
         """May it be named where nobody gives values, of this collection or of all that it is meant for?
 
         Raises `InstructionConflict` for a draft or a retired version, `InvalidRequest`, `VariableRefused`.
@@ -215,10 +228,15 @@ class Instructions:
         except VariableRefused as refused:
             raise VariableRefused(f"{refused.detail}; a default is used without values") from refused
 
-    def _refuse_reserved(self, tenant: str, name: str) -> None:
+    def _refuse_reserved(self, tenant: TenantName, name: str) -> None:
         """Unless it was there before the word was reserved."""
         if name in RESERVED_NAMES and not self._library.versions(tenant, name):
             raise InvalidRequest(f"{name!r} is reserved; choose another name")
+
+
+def _seen_by(tenant: TenantName, collection: Collection) -> str:
+    """What an instruction of this tenant calls the collection: `owner/name` where it is another one's."""
+    return collection.name if collection.tenant == tenant else f"{collection.tenant}/{collection.name}"
 
 
 def _require_writable(name: str) -> None:

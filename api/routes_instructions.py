@@ -26,7 +26,7 @@ from api.answers_instructions import (
     trial_said,
     versions_said,
 )
-from api.guard import GuardedRoute, Tenant, parts_of
+from api.guard import Caller, GuardedRoute, Tenant, parts_of
 from api.instruction_file import exported, imported
 from api.instruction_preview import Preview, content_to_preview, previewed, to_preview
 from api.instruction_wire import ContentBody, DefaultBody, PreviewBody, PublishBody, TrialBody, VersionNumber
@@ -39,7 +39,7 @@ from retrieval.instruction_library import BUILT_IN_PREFIX, Reference
 Name = Annotated[str, Path(max_length=64)]
 Version = Annotated[VersionNumber, Path()]
 YAML = "application/yaml"
-router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute, tags=["instructions"])
 
 
 def library_of(request: Request) -> Instructions:
@@ -57,13 +57,14 @@ async def list_instructions(tenant: Tenant, request: Request) -> Response:
 @router.post(
     "/v1/instructions", response_model=InstructionSaid, status_code=201, summary="Publish an instruction, or draft it"
 )
-async def publish_instruction(body: PublishBody, tenant: Tenant, request: Request) -> Response:
+async def publish_instruction(body: PublishBody, caller: Caller, request: Request) -> Response:
     """The next version of this name. Published versions never change; the newest content again publishes nothing new.
 
     With `draft` it is written as the name's draft instead, which may be edited until it is published.
     """
     write = library_of(request).write_draft if body.draft else library_of(request).publish
-    return JsonResponse(instruction_said(await asyncio.to_thread(write, tenant, body.name, body.content)), status=201)
+    written = await asyncio.to_thread(write, caller.tenant, body.name, body.content, by=caller.actor)
+    return JsonResponse(instruction_said(written), status=201)
 
 
 @router.get("/v1/instructions/default", response_model=DefaultSaid, summary="Read the tenant's default instruction")
@@ -72,9 +73,9 @@ async def get_default(tenant: Tenant, request: Request) -> Response:
 
 
 @router.put("/v1/instructions/default", response_model=DefaultSaid, summary="Choose the tenant's default instruction")
-async def set_default(body: DefaultBody, tenant: Tenant, request: Request) -> Response:
+async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Response:
     """For searches that name none, of collections that have chosen none."""
-    await asyncio.to_thread(library_of(request).set_default, tenant, body.instruction)
+    await asyncio.to_thread(library_of(request).set_default, caller.tenant, body.instruction, by=caller.actor)
     return JsonResponse({"instruction": body.instruction})
 
 
@@ -105,15 +106,16 @@ async def export_instructions(
     summary="Import instructions from YAML",
     openapi_extra={"requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}}},
 )
-async def import_instructions(tenant: Tenant, request: Request) -> Response:
+async def import_instructions(caller: Caller, request: Request) -> Response:
     """All of the file, or nothing. What is there already, word for word, is passed over; 409 where a number says
     something else here.
     """
     content, library = await request.body(), library_of(request)
 
     def bring_in() -> dict[str, object]:
-        versions = imported(content, tenant=tenant)
-        return imported_said(library.bring_in(versions), of=len(versions))
+        versions = imported(content, tenant=caller.tenant)
+        added = library.bring_in(caller.tenant, versions, by=caller.actor)
+        return imported_said(added, of=len(versions))
 
     return JsonResponse(await asyncio.to_thread(bring_in))
 
@@ -190,32 +192,40 @@ async def diff_versions(
 
 
 @router.put("/v1/instructions/{name}/draft", response_model=InstructionSaid, summary="Write an instruction's draft")
-async def write_draft(name: Name, body: ContentBody, tenant: Tenant, request: Request) -> Response:
+async def write_draft(name: Name, body: ContentBody, caller: Caller, request: Request) -> Response:
     """Makes it, or replaces what it says. A name has at most one, which has the number of the next version."""
-    written = await asyncio.to_thread(library_of(request).write_draft, tenant, name, body.content)
+    written = await asyncio.to_thread(
+        library_of(request).write_draft, caller.tenant, name, body.content, by=caller.actor
+    )
     return JsonResponse(instruction_said(written))
 
 
 @router.post(
     "/v1/instructions/{name}/versions/{version}/publish", response_model=InstructionSaid, summary="Publish a draft"
 )
-async def publish_draft(name: Name, version: Version, tenant: Tenant, request: Request) -> Response:
+async def publish_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """From now on it is the newest version, and never changes."""
     return JsonResponse(
-        instruction_said(await asyncio.to_thread(library_of(request).publish_draft, tenant, name, version))
+        instruction_said(
+            await asyncio.to_thread(library_of(request).publish_draft, caller.tenant, name, version, by=caller.actor)
+        )
     )
 
 
 @router.post(
     "/v1/instructions/{name}/versions/{version}/retire", response_model=InstructionSaid, summary="Retire a version"
 )
-async def retire_version(name: Name, version: Version, tenant: Tenant, request: Request) -> Response:
+async def retire_version(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """The name means the published version before it; who names this one's number still gets it."""
-    return JsonResponse(instruction_said(await asyncio.to_thread(library_of(request).retire, tenant, name, version)))
+    return JsonResponse(
+        instruction_said(
+            await asyncio.to_thread(library_of(request).retire, caller.tenant, name, version, by=caller.actor)
+        )
+    )
 
 
 @router.delete("/v1/instructions/{name}/versions/{version}", response_model=DeletedSaid, summary="Delete a draft")
-async def delete_draft(name: Name, version: Version, tenant: Tenant, request: Request) -> Response:
+async def delete_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """A published version stays."""
-    await asyncio.to_thread(library_of(request).delete_draft, tenant, name, version)
+    await asyncio.to_thread(library_of(request).delete_draft, caller.tenant, name, version, by=caller.actor)
     return JsonResponse({"deleted": f"{name}@{version}"})

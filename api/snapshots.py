@@ -115,7 +115,9 @@ def _instruction_of(collection: Collection, instructions: Instructions) -> Instr
     )
 
 
-def _published(wanted: InstructionText | None, instructions: Instructions, tenant: str) -> tuple[str | None, bool]:
+def _published(
+    wanted: InstructionText | None, instructions: Instructions, tenant: TenantName
+) -> tuple[str | None, bool]:
     """How the collection names it here, and whether that says something else.
 
     It is published where there is none of its name. One that is there is what this deployment means by the name, and
@@ -140,7 +142,7 @@ def _published(wanted: InstructionText | None, instructions: Instructions, tenan
 
 
 def _built_in(
-    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: str
+    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: TenantName
 ) -> tuple[str | None, bool]:
     """It is named and never published; one of a later winnow is not there to be named."""
     try:

@@ -19,6 +19,7 @@ Node: TypeAlias = "str | int | bool | list[Node] | dict[str, Node] | None"
 DEPTH_MAX: Final = 12  # mappings and lists within each other
 _PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is twenty times as fast
 _WHOLE: Final = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
+_OTHER_LINE_ENDS: Final = frozenset("\x85\u2028\u2029")
 _WORDS: Final = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -50,7 +51,11 @@ class _Writer(yaml.SafeDumper):  # type: ignore[misc]  # the library has no type
 
 
 def _written_text(writer: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return writer.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text.strip("\n") else None)
+    """What YAML takes for the end of a line, and would fold, is written as an escape."""
+    style = "|" if "\n" in text.strip("\n") else None
+    if not _OTHER_LINE_ENDS.isdisjoint(text):
+        style = '"'
+    return writer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Writer.add_representer(str, _written_text)

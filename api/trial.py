@@ -19,7 +19,10 @@ from retrieval.recall_mode import RecallMode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialQuestion:
-    """One question, and what to rank its candidates under."""
+    """One question, and what to rank its candidates under.
+
+    Of a collection of the tenant's own: under which instruction another one's is ranked is not for its readers to see.
+    """
 
     tenant: TenantName
     collection: str

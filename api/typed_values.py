@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from api.instruction_wire import IN_USE
 from api.instructions import Instructions, NamedInstruction
 from rerank.instruction_template import value_of_words
+from retrieval.catalog import TenantName
 from retrieval.errors import InvalidRequest
 from retrieval.instruction_library import InstructionContent, Reference, Value
 
@@ -24,7 +25,9 @@ def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str,
     return values
 
 
-def named_instruction(instructions: Instructions, tenant: str, said: str, words: Sequence[str]) -> NamedInstruction:
+def named_instruction(
+    instructions: Instructions, tenant: TenantName, said: str, words: Sequence[str]
+) -> NamedInstruction:
     """`NAME[@VERSION]` with values. Raises `InvalidRequest`, `InstructionNotFound`."""
     reference = Reference.of(said)
     content = instructions.version(tenant, reference).content
@@ -32,7 +35,7 @@ def named_instruction(instructions: Instructions, tenant: str, said: str, words:
 
 
 def named_instructions(
-    instructions: Instructions, tenant: str, said: Sequence[str], words: Sequence[str]
+    instructions: Instructions, tenant: TenantName, said: Sequence[str], words: Sequence[str]
 ) -> list[NamedInstruction | None]:
     """Several, each with the values of those variables that it declares; `IN_USE` is None.
 

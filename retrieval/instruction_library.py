@@ -16,6 +16,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol, Self, TypeAlias
 
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import TenantName
 from retrieval.errors import InstructionConflict, InvalidRequest
 from retrieval.limits import VARIABLE_CHARACTERS_MAX
 
@@ -108,7 +110,7 @@ class InstructionContent:
 class InstructionVersion:
     """One version of an instruction, and where it is on its way."""
 
-    tenant: str
+    tenant: TenantName | None  # None: everybody's, it comes with winnow
     name: str
     version: int  # counts up from 1
     state: State
@@ -156,52 +158,64 @@ class InstructionLibrary(Protocol):
     that asks for no value: what would leave it without raises `InstructionConflict`, whatever call that is.
 
     It keeps what it is given: whether a text is fit to be used is checked before (rerank/instruction_template.py).
-    What a call has returned is on the disk. Raises `InstructionNotFound`, `InstructionConflict`.
+    What a call has returned is on the disk, and in the audit log every change, as `by` made it.
+
+    Raises `InstructionNotFound`, `InstructionConflict`.
     """
 
-    def write_draft(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def write_draft(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         """The draft of this name says this from now on; it is made where there is none."""
         ...
 
-    def delete_draft(self, tenant: str, name: str, version: int | None = None) -> None:
+    def delete_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> None:
         """For good; its number is given again. None is the draft of the name, whatever its number."""
         ...
 
-    def publish_draft(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def publish_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         """From now on the newest version."""
         ...
 
-    def publish(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def publish(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         """The next version at once; what the newest published version says already publishes nothing new.
 
         Raises `InstructionConflict` where there is a draft: which of the two should come first, nobody has said.
         """
         ...
 
-    def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
+    def retire(self, tenant: TenantName, name: str, version: int, *, by: Actor = COMMAND_LINE) -> InstructionVersion:
         """The name means the published version before it."""
         ...
 
-    def version(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def version(self, tenant: TenantName, name: str, version: int | None = None) -> InstructionVersion:
         """This version, in whatever state, or the newest published one."""
         ...
 
-    def versions(self, tenant: str, name: str | None = None) -> Sequence[InstructionVersion]:
+    def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
         """All of them, or all of a name, by name and version, in every state. Empty where there are none."""
         ...
 
-    def bring_in(self, versions: Sequence[InstructionVersion]) -> Sequence[InstructionVersion]:
-        """Takes versions as they are, numbers, states and dates; all of it or nothing. Returns those that were new.
+    def bring_in(
+        self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
+    ) -> Sequence[InstructionVersion]:
+        """Takes versions of this tenant as they are, numbers, states and dates; returns those that were new.
 
-        One that is there already, word for word, is passed over. Raises `InstructionConflict` where a number says
-        something else here, or would come before one that is here.
+        All of it or nothing. One that is there already, word for word, is passed over. Raises `InstructionConflict`
+        where a number says something else here, or would come before one that is here.
         """
         ...
 
-    def default(self, tenant: str) -> str | None:
+    def default(self, tenant: TenantName) -> str | None:
         """The instruction of the tenant's searches where neither they nor their collection name one."""
         ...
 
-    def set_default(self, tenant: str, reference: str | None) -> None:
+    def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
         """None is the model card's again. One of the tenant's own must have a published version to mean."""
         ...

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import sqlalchemy as sql
 
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import TenantName
 from retrieval.errors import InstructionConflict, InstructionNotFound
 from retrieval.instruction_library import (
     Act,
@@ -21,6 +23,8 @@ from retrieval.instruction_library import (
     VariableType,
     state_after,
 )
+from retrieval.records import JsonValue
+from retrieval.sql_audit import Change, record
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_tables import Words, metadata
 from retrieval.sql_tenants import add_tenant
@@ -64,7 +68,9 @@ class SqlInstructions:
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
-    def write_draft(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def write_draft(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         with self._database.writing() as connection:
             add_tenant(connection, tenant)
             draft = _draft(connection, tenant, name)
@@ -79,23 +85,32 @@ class SqlInstructions:
             if draft is not None:
                 state_after(draft.state, Act.EDIT, named=draft.reference)
                 connection.execute(sql.delete(_instructions).where(_is(draft)))
+            _record(connection, "instruction.draft", tenant, by, before=draft, after=written)
             return _put(connection, written)
 
-    def delete_draft(self, tenant: str, name: str, version: int | None = None) -> None:
+    def delete_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> None:
         with self._database.writing() as connection:
             found = _that_draft(connection, tenant, name, version)
             state_after(found.state, Act.DELETE, named=found.reference)
             connection.execute(sql.delete(_instructions).where(_is(found)))
+            _record(connection, "instruction.delete", tenant, by, before=found)
 
-    def publish_draft(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def publish_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         with self._database.writing() as connection:
             found = _that_draft(connection, tenant, name, version)
             state_after(found.state, Act.PUBLISH, named=found.reference)
             published = _moved(connection, replace(found, state=State.PUBLISHED, published_at=datetime.now(UTC)))
             _check_defaults(connection, tenant, name)
+            _record(connection, "instruction.publish", tenant, by, before=found, after=published)
             return published
 
-    def publish(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def publish(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         with self._database.writing() as connection:
             add_tenant(connection, tenant)
             if draft := _draft(connection, tenant, name):
@@ -115,21 +130,23 @@ class SqlInstructions:
             )
             _put(connection, published)
             _check_defaults(connection, tenant, name)
+            _record(connection, "instruction.publish", tenant, by, after=published)
             return published
 
-    def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
+    def retire(self, tenant: TenantName, name: str, version: int, *, by: Actor = COMMAND_LINE) -> InstructionVersion:
         with self._database.writing() as connection:
             found = _version(connection, tenant, name, version)
             state_after(found.state, Act.RETIRE, named=found.reference)
             retired = _moved(connection, replace(found, state=State.RETIRED, retired_at=datetime.now(UTC)))
             _check_defaults(connection, tenant, name)
+            _record(connection, "instruction.retire", tenant, by, before=found, after=retired)
             return retired
 
-    def version(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def version(self, tenant: TenantName, name: str, version: int | None = None) -> InstructionVersion:
         with self._database.reading() as connection:
             return _version(connection, tenant, name, version)
 
-    def versions(self, tenant: str, name: str | None = None) -> Sequence[InstructionVersion]:
+    def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
         columns = _instructions.c
         wanted = sql.select(_instructions).where(columns.tenant == tenant).order_by(columns.name, columns.version)
         if name is not None:
@@ -137,41 +154,58 @@ class SqlInstructions:
         with self._database.reading() as connection:
             return [_read(row) for row in connection.execute(wanted)]
 
-    def bring_in(self, versions: Sequence[InstructionVersion]) -> Sequence[InstructionVersion]:
+    def bring_in(
+        self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
+    ) -> Sequence[InstructionVersion]:
         new: list[InstructionVersion] = []
         with self._database.writing() as connection:
+            add_tenant(connection, tenant)
             for each in sorted(versions, key=lambda each: (each.name, each.version)):
-                add_tenant(connection, each.tenant)
+                assert each.tenant == tenant, "read for another tenant. This is a bug."
                 row = connection.execute(sql.select(_instructions).where(_is(each))).first()
                 if row is not None and _read(row).content == each.content:
                     continue
                 if row is not None:
                     raise InstructionConflict(f"{each.reference} says something else here")
-                if _draft(connection, each.tenant, each.name) is not None:
+                if _draft(connection, tenant, each.name) is not None:
                     raise InstructionConflict(f"{each.name} has a draft here; publish or delete it first")
-                if each.version < _next(connection, each.tenant, each.name):
+                if each.version < _next(connection, tenant, each.name):
                     raise InstructionConflict(f"{each.reference} would come before a version that is here")
                 new.append(_put(connection, each))
-            for tenant, name in sorted({(each.tenant, each.name) for each in new}):
+                _record(connection, "instruction.import", tenant, by, after=each)
+            for name in sorted({each.name for each in new}):
                 _check_defaults(connection, tenant, name)
         return new
 
-    def default(self, tenant: str) -> str | None:
+    def default(self, tenant: TenantName) -> str | None:
         wanted = sql.select(_defaults.c.instruction).where(_defaults.c.tenant == tenant)
         with self._database.reading() as connection:
             found: str | None = connection.scalar(wanted)
             return found
 
-    def set_default(self, tenant: str, reference: str | None) -> None:
+    def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
         with self._database.writing() as connection:
+            wanted = sql.select(_defaults.c.instruction).where(_defaults.c.tenant == tenant)
+            before: str | None = connection.scalar(wanted)
+            if before == reference:
+                return
             connection.execute(sql.delete(_defaults).where(_defaults.c.tenant == tenant))
             if reference is not None:
                 require_published(connection, tenant, Reference.of(reference))
                 add_tenant(connection, tenant)
                 connection.execute(sql.insert(_defaults).values(tenant=tenant, instruction=reference))
+            change = Change(
+                actor=by,
+                action="instruction.default",
+                tenant=tenant,
+                subject=reference or before or "",
+                before={"instruction": before},
+                after={"instruction": reference},
+            )
+            record(connection, change)
 
 
-def require_published(connection: sql.Connection, tenant: str, reference: Reference) -> None:
+def require_published(connection: sql.Connection, tenant: TenantName, reference: Reference) -> None:
     """May it be a default? Built-in ones are not known here. Raises `InstructionNotFound`, `InstructionConflict`."""
     if reference.is_built_in:
         return
@@ -181,7 +215,7 @@ def require_published(connection: sql.Connection, tenant: str, reference: Refere
     _refuse_asking(found, "a default")
 
 
-def _check_defaults(connection: sql.Connection, tenant: str, name: str) -> None:
+def _check_defaults(connection: sql.Connection, tenant: TenantName, name: str) -> None:
     """After a change, and before it is committed: can whoever has chosen this name still be served?"""
     user = _user(connection, tenant, name)
     if user is None:
@@ -198,7 +232,7 @@ def _refuse_asking(version: InstructionVersion, user: str) -> None:
         raise InstructionConflict(f"{version.reference} is {user}, used without values; it asks for {asked}")
 
 
-def _user(connection: sql.Connection, tenant: str, name: str) -> str | None:
+def _user(connection: sql.Connection, tenant: TenantName, name: str) -> str | None:
     """Who has chosen the name without a version, in words."""
     choices = _choices.c
     if connection.execute(
@@ -212,7 +246,7 @@ def _user(connection: sql.Connection, tenant: str, name: str) -> str | None:
     return None
 
 
-def _version(connection: sql.Connection, tenant: str, name: str, version: int | None) -> InstructionVersion:
+def _version(connection: sql.Connection, tenant: TenantName, name: str, version: int | None) -> InstructionVersion:
     if version is None:
         found = _newest(connection, tenant, name)
     else:
@@ -224,22 +258,22 @@ def _version(connection: sql.Connection, tenant: str, name: str, version: int | 
     return found
 
 
-def _newest(connection: sql.Connection, tenant: str, name: str) -> InstructionVersion | None:
+def _newest(connection: sql.Connection, tenant: TenantName, name: str) -> InstructionVersion | None:
     """The newest published one."""
     return _last(connection, tenant, name, State.PUBLISHED)
 
 
-def _draft(connection: sql.Connection, tenant: str, name: str) -> InstructionVersion | None:
+def _draft(connection: sql.Connection, tenant: TenantName, name: str) -> InstructionVersion | None:
     return _last(connection, tenant, name, State.DRAFT)
 
 
-def _last(connection: sql.Connection, tenant: str, name: str, state: State) -> InstructionVersion | None:
+def _last(connection: sql.Connection, tenant: TenantName, name: str, state: State) -> InstructionVersion | None:
     wanted = sql.select(_instructions).where(_named(tenant, name), _instructions.c.state == state.value)
     row = connection.execute(wanted.order_by(_instructions.c.version.desc()).limit(1)).first()
     return None if row is None else _read(row)
 
 
-def _that_draft(connection: sql.Connection, tenant: str, name: str, version: int | None) -> InstructionVersion:
+def _that_draft(connection: sql.Connection, tenant: TenantName, name: str, version: int | None) -> InstructionVersion:
     if version is not None:
         return _version(connection, tenant, name, version)
     found = _draft(connection, tenant, name)
@@ -248,7 +282,7 @@ def _that_draft(connection: sql.Connection, tenant: str, name: str, version: int
     return found
 
 
-def _next(connection: sql.Connection, tenant: str, name: str) -> int:
+def _next(connection: sql.Connection, tenant: TenantName, name: str) -> int:
     highest = connection.scalar(sql.select(sql.func.max(_instructions.c.version)).where(_named(tenant, name)))
     return 1 if highest is None else int(highest) + 1
 
@@ -265,11 +299,39 @@ def _put(connection: sql.Connection, version: InstructionVersion) -> Instruction
     return version
 
 
-def _named(tenant: str, name: str) -> sql.ColumnElement[bool]:
+def _record(
+    connection: sql.Connection,
+    action: str,
+    tenant: TenantName,
+    by: Actor,
+    *,
+    before: InstructionVersion | None = None,
+    after: InstructionVersion | None = None,
+) -> None:
+    whose = after or before
+    assert whose is not None, "it was or it is. This is a bug."
+    change = Change(
+        actor=by,
+        action=action,
+        tenant=tenant,
+        subject=whose.reference,
+        before=None if before is None else _properties(before),
+        after=None if after is None else _properties(after),
+    )
+    record(connection, change)
+
+
+def _properties(version: InstructionVersion) -> dict[str, JsonValue]:
+    """Never its text: that stands in the library, under this number."""
+    return {"version": version.version, "state": version.state.value}
+
+
+def _named(tenant: TenantName, name: str) -> sql.ColumnElement[bool]:
     return sql.and_(_instructions.c.tenant == tenant, _instructions.c.name == name)
 
 
 def _is(version: InstructionVersion) -> sql.ColumnElement[bool]:
+    assert version.tenant is not None, "what comes with winnow is in no table. This is a bug."
     return sql.and_(_named(version.tenant, version.name), _instructions.c.version == version.version)
 
 

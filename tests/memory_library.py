@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import TenantName
 from retrieval.errors import InstructionConflict, InstructionNotFound
 from retrieval.instruction_library import (
     Act,
@@ -24,7 +26,9 @@ class MemoryLibrary:
         self._held: dict[tuple[str, str, int], InstructionVersion] = {}
         self._defaults: dict[str, str] = {}
 
-    def write_draft(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def write_draft(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         draft = self._draft(tenant, name)
         number = self._next(tenant, name) if draft is None else draft.version
         return self._put(
@@ -33,17 +37,23 @@ class MemoryLibrary:
             )
         )
 
-    def delete_draft(self, tenant: str, name: str, version: int | None = None) -> None:
+    def delete_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> None:
         found = self._that_draft(tenant, name, version)
         state_after(found.state, Act.DELETE, named=found.reference)
         del self._held[tenant, name, found.version]
 
-    def publish_draft(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def publish_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         found = self._that_draft(tenant, name, version)
         state_after(found.state, Act.PUBLISH, named=found.reference)
         return self._checked(found, replace(found, state=State.PUBLISHED, published_at=_now()))
 
-    def publish(self, tenant: str, name: str, content: InstructionContent) -> InstructionVersion:
+    def publish(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
         if self._draft(tenant, name):
             raise InstructionConflict(f"{name} has a draft; publish or delete it")
         published = [each for each in self.versions(tenant, name) if each.state is State.PUBLISHED]
@@ -63,42 +73,44 @@ class MemoryLibrary:
             ),
         )
 
-    def retire(self, tenant: str, name: str, version: int) -> InstructionVersion:
+    def retire(self, tenant: TenantName, name: str, version: int, *, by: Actor = COMMAND_LINE) -> InstructionVersion:
         found = self.version(tenant, name, version)
         state_after(found.state, Act.RETIRE, named=found.reference)
         return self._checked(found, replace(found, state=State.RETIRED, retired_at=_now()))
 
-    def version(self, tenant: str, name: str, version: int | None = None) -> InstructionVersion:
+    def version(self, tenant: TenantName, name: str, version: int | None = None) -> InstructionVersion:
         for each in reversed(self.versions(tenant, name)):
             if each.version == version or (version is None and each.state is State.PUBLISHED):
                 return each
         raise InstructionNotFound(name if version is None else f"{name}, version {version}")
 
-    def versions(self, tenant: str, name: str | None = None) -> Sequence[InstructionVersion]:
+    def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
         return [self._held[key] for key in sorted(self._held) if key[0] == tenant and (name is None or key[1] == name)]
 
-    def bring_in(self, versions: Sequence[InstructionVersion]) -> Sequence[InstructionVersion]:
+    def bring_in(
+        self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
+    ) -> Sequence[InstructionVersion]:
         before, new = dict(self._held), []
         for each in sorted(versions, key=lambda each: each.version):
-            here = self._held.get((each.tenant, each.name, each.version))
+            here = self._held.get((tenant, each.name, each.version))
             if here is not None and here.content == each.content:
                 continue
-            if here is not None or each.version < self._next(each.tenant, each.name) or self._draft(*_name(each)):
+            if here is not None or each.version < self._next(tenant, each.name) or self._draft(tenant, each.name):
                 self._held = before
                 raise InstructionConflict(f"{each.reference} says something else here, or comes too late")
             new.append(self._put(each))
         try:
             for each in new:
-                self._check_defaults(each.tenant, each.name)
+                self._check_defaults(tenant, each.name)
         except InstructionConflict:
             self._held = before
             raise
         return sorted(new, key=lambda each: (each.name, each.version))
 
-    def default(self, tenant: str) -> str | None:
+    def default(self, tenant: TenantName) -> str | None:
         return self._defaults.get(tenant)
 
-    def set_default(self, tenant: str, reference: str | None) -> None:
+    def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
         if reference is None:
             self._defaults.pop(tenant, None)
             return
@@ -127,28 +139,24 @@ class MemoryLibrary:
             raise
         return after
 
-    def _check_defaults(self, tenant: str, name: str) -> None:
+    def _check_defaults(self, tenant: TenantName, name: str) -> None:
         if self._defaults.get(tenant) != name:
             return
         published = [each for each in self.versions(tenant, name) if each.state is State.PUBLISHED]
         if not published or published[-1].content.asks_for:
             raise InstructionConflict(f"{name} is the tenant's default")
 
-    def _next(self, tenant: str, name: str) -> int:
+    def _next(self, tenant: TenantName, name: str) -> int:
         return max((each.version for each in self.versions(tenant, name)), default=0) + 1
 
-    def _draft(self, tenant: str, name: str) -> InstructionVersion | None:
+    def _draft(self, tenant: TenantName, name: str) -> InstructionVersion | None:
         return next((each for each in self.versions(tenant, name) if each.state is State.DRAFT), None)
 
-    def _that_draft(self, tenant: str, name: str, version: int | None) -> InstructionVersion:
+    def _that_draft(self, tenant: TenantName, name: str, version: int | None) -> InstructionVersion:
         found = self._draft(tenant, name) if version is None else self.version(tenant, name, version)
         if found is None:
             raise InstructionNotFound(f"{name} has no draft")
         return found
-
-
-def _name(version: InstructionVersion) -> tuple[str, str]:
-    return version.tenant, version.name
 
 
 def _now() -> datetime:

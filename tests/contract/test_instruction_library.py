@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from retrieval.actors import Actor
 from retrieval.catalog import Collection
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, WriteFailed
@@ -24,6 +25,7 @@ from retrieval.instruction_library import (
     VariableType,
     state_after,
 )
+from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_instructions import SqlInstructions
@@ -244,7 +246,10 @@ def test_what_asks_for_values_does_not_become_what_a_default_means(library: Inst
             attempt()
         assert (library.versions("default"), library.default("default")) == (before, "recency")
     library.delete_draft("default", "recency")
-    for refused in (lambda: library.publish("default", "recency", ASKS), lambda: library.bring_in([version(7, ASKS)])):
+    for refused in (
+        lambda: library.publish("default", "recency", ASKS),
+        lambda: library.bring_in("default", [version(7, ASKS)]),
+    ):
         with pytest.raises(InstructionConflict, match="recency"):
             refused()
     assert states(library) == ["recency@1 published", "recency@2 published"]
@@ -319,13 +324,13 @@ def test_what_is_brought_in_stays_what_it_is(library: InstructionLibrary) -> Non
         version(1, FIRST, name="a"), version(2, FIRST, state=State.RETIRED), version(4, SECOND),
         version(5, WHOLE, state=State.DRAFT),
     ]  # fmt: skip
-    assert library.bring_in(brought) == brought
+    assert library.bring_in("default", brought) == brought
     assert library.versions("default") == brought
     library.retire("default", "recency", 4)
-    assert library.bring_in(brought) == []
+    assert library.bring_in("default", brought) == []
     library.delete_draft("default", "recency")
     later = version(7, FIRST)
-    assert library.bring_in([later, *brought[:3]]) == [later]
+    assert library.bring_in("default", [later, *brought[:3]]) == [later]
 
 
 @pytest.mark.parametrize("refused", [version(1, SECOND), version(2, FIRST), version(9, FIRST)])
@@ -333,11 +338,44 @@ def test_what_contradicts_is_not_brought_in_nor_anything_beside_it(
     library: InstructionLibrary, refused: InstructionVersion
 ) -> None:
     """A number that says something else, one before the newest, one after a draft."""
-    library.bring_in([version(1, FIRST), version(3, FIRST), version(4, SECOND, state=State.DRAFT)])
+    library.bring_in("default", [version(1, FIRST), version(3, FIRST), version(4, SECOND, state=State.DRAFT)])
     before = library.versions("default")
     with pytest.raises(InstructionConflict, match="recency"):
-        library.bring_in([version(1, FIRST, name="a"), refused])
+        library.bring_in("default", [version(1, FIRST, name="a"), refused])
     assert library.versions("default") == before
+
+
+def test_every_change_is_in_the_audit_log(database: SqlDatabase) -> None:
+    """As whoever made it, with the version and its state, never its text; what changed nothing is not."""
+    library, key = SqlInstructions(database), Actor("key:k1")
+    library.write_draft("default", "recency", FIRST, by=key)
+    library.publish_draft("default", "recency", by=key)
+    library.publish("default", "recency", FIRST, by=key)
+    library.publish("default", "recency", SECOND)
+    library.retire("default", "recency", 1, by=key)
+    library.set_default("default", "recency", by=key)
+    library.set_default("default", "recency", by=key)
+    library.write_draft("default", "recency", FIRST, by=key)
+    library.delete_draft("default", "recency", by=key)
+    library.bring_in("default", [version(9, FIRST)], by=key)
+    entries = list(reversed(SqlAuditLog(database).entries(tenant="default", limit=100)))
+    assert [(each.action, each.subject) for each in entries] == [
+        ("instruction.draft", "recency@1"),
+        ("instruction.publish", "recency@1"),
+        ("instruction.publish", "recency@2"),
+        ("instruction.retire", "recency@1"),
+        ("instruction.default", "recency"),
+        ("instruction.draft", "recency@3"),
+        ("instruction.delete", "recency@3"),
+        ("instruction.import", "recency@9"),
+    ]
+    assert [each.actor for each in entries].count("key:k1") == 7
+    assert (entries[3].before, entries[3].after) == (
+        {"version": 1, "state": "published"},
+        {"version": 1, "state": "retired"},
+    )
+    assert (entries[4].before, entries[4].after) == ({"instruction": None}, {"instruction": "recency"})
+    assert FIRST.text not in repr(entries)
 
 
 def test_threads_publish_consecutive_versions(database: SqlDatabase) -> None:

@@ -22,6 +22,7 @@ from api.routes_access import FIRST_KEY
 from api.scopes import NEEDED, OPEN
 from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT, TenantName
+from retrieval.instruction_library import InstructionContent
 from retrieval.keys import ALL_SCOPES, KeyScope, KeyWish, new_key_text
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
@@ -38,6 +39,10 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/collections/{name}/documents"): {"id": "a", "text": "b"},
     ("POST", "/v1/collections/{name}/delete"): {"filter": FILTER, "dry_run": True},
     ("POST", "/v1/instructions"): {"name": "house", "text": "Prefer"},
+    ("PUT", "/v1/instructions/default"): {"instruction": None},
+    ("PUT", "/v1/instructions/{name}/draft"): {"text": "Prefer"},
+    ("POST", "/v1/instructions/preview"): {"content": {"text": "{x}"}},
+    ("POST", "/v1/instructions/try"): {"query": "q", "collection": "docs", "versions": ["none"]},
     ("POST", "/v1/tenants"): {"name": "fresh"},
     ("PATCH", "/v1/tenants/{name}"): {"disabled": False},
 }  # what is sent where a body is wanted; {} elsewhere
@@ -59,7 +64,7 @@ class World:
         method, path = operation
         url = path.replace(":path", "").format_map({
             "name": "default" if path.startswith("/v1/tenants") else name,
-            "document_id": "refunds", "key_id": self.key_id, "reader": "reader",
+            "document_id": "refunds", "key_id": self.key_id, "reader": "reader", "version": "1",
         })  # fmt: skip
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.client.request(method, url, json=BODIES.get(operation, {}), headers=headers)
@@ -208,6 +213,28 @@ def test_another_tenants_collection_is_as_one_that_is_not_there(world: World, op
     assert missing == (404, there[1], there[2].replace(b"docs", b"nope"))
 
 
+OF_INSTRUCTION = [operation for operation in GUARDED if "/instructions/{name}" in operation[1]]
+
+
+@pytest.mark.parametrize("operation", OF_INSTRUCTION, ids=" ".join)
+def test_another_tenants_instruction_is_as_one_that_is_not_there(world: World, operation: Operation) -> None:
+    """Read, published, retired, deleted; a draft of that name is the asker's own. The owner's stays as it is."""
+    world.disk.instructions.publish(DEFAULT_TENANT, "laws", InstructionContent(text="Prefer laws"))
+    before = world.disk.instructions.versions(DEFAULT_TENANT, "laws")
+    if operation[0] == "PUT":
+        key = {"authorization": f"Bearer {world.others}"}
+        world.client.put("/v1/instructions/laws/draft", json={"text": "mine"}, headers=key)
+        assert world.disk.instructions.versions(OTHER, "laws")[0].text == "mine"
+        world.disk.instructions.delete_draft(OTHER, "laws")
+    else:
+        query = "?before=1&after=1" if operation[1].endswith("/diff") else ""
+        asked = (operation[0], operation[1] + query)
+        there, missing = (without_id(world.ask(asked, world.others, name=name)) for name in ("laws", "nope"))
+        assert there[0] == 404
+        assert missing == (404, there[1], there[2].replace(b"laws", b"nope"))
+    assert world.disk.instructions.versions(DEFAULT_TENANT, "laws") == before
+
+
 @pytest.mark.parametrize(
     "operation", [("POST", "/v1/keys/{key_id}/rotate"), ("DELETE", "/v1/keys/{key_id}")], ids=" ".join
 )
@@ -231,7 +258,7 @@ def test_what_is_listed_is_the_tenants_own(world: World) -> None:
         for path in ("/v1/collections", "/v1/instructions", "/v1/keys", "/v1/grants", "/v1/audit", "/readyz")
     }
     assert listed["/v1/collections"] == {"collections": []}
-    assert listed["/v1/instructions"] == {"instructions": []}
+    assert (listed["/v1/instructions"]["instructions"], listed["/v1/instructions"]["default"]) == ([], None)
     assert listed["/v1/grants"] == {"given": [], "received": []}
     assert {each["tenant"] for each in listed["/v1/keys"]["keys"]} == {"other"}
     assert {each["tenant"] for each in listed["/v1/audit"]["entries"]} == {"other"}

@@ -192,9 +192,10 @@ def test_the_audit_log_names_the_key_that_changed_a_collection(deployment: Deplo
     for _ in range(2):
         deployment.ask("alice", "PATCH", "/v1/collections/more", {"instruction": "house"})
     deployment.ask("alice", "DELETE", "/v1/collections/more")
-    entries = deployment.ask("alice", "GET", "/v1/audit?limit=3").json()["entries"]
+    entries = deployment.ask("alice", "GET", "/v1/audit?limit=4").json()["entries"]
     assert [(each["action"], each["subject"]) for each in entries] == [
-        ("collection.remove", "more"), ("collection.change", "more"), ("collection.create", "more"),
+        ("collection.remove", "more"), ("collection.change", "more"),
+        ("instruction.publish", "house@1"), ("collection.create", "more"),
     ]  # fmt: skip
     assert {each["actor"] for each in entries} == {f"key:{deployment.keys['alice'].split('_')[1]}"}
     assert (entries[1]["before"]["instruction"], entries[1]["after"]["instruction"]) == (None, "house")
