@@ -221,6 +221,7 @@ class LanceStore:
                 removed += torn.stat().st_size
                 torn.unlink()
             self._sums.prune()
+            self._forget()  # last: it needs room, and a clean-up may be there to make some
             return removed + int(stats.bytes_removed)
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
@@ -260,7 +261,8 @@ class LanceStore:
         copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
         dropped = segments_covering(self.snapshot().dataset, copied)
         if dropped:  # their rows are read by searches until they are indexed where they went
-            self._commit_words(lambda _: change(dropped=dropped))
+            is_all = len(dropped) == len(segments(self.snapshot().dataset))  # of none it would be a store without words
+            self._commit_words(lambda dataset: change(empty_segments(dataset) if is_all else (), dropped=dropped))
         with committing(self._path):
             dataset = self._own()
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
@@ -268,6 +270,19 @@ class LanceStore:
         with committing(self._path):
             Compaction.commit(dataset, joined)
         self._tree.sync()
+
+    def _forget(self) -> None:
+        """Copies what stands beside deleted rows away from them: they go with the last version that has them.
+
+        Until then a deletion is a mark beside the text, and the text's words are in the full-text index.
+        """
+        if not any(fragment.num_deletions for fragment in self.snapshot().dataset.get_fragments()):
+            return
+        self._syncer.require_sound()
+        self._sums.begin()
+        self._join(TINY_FRAGMENT_ROWS, deleted_share_max=0.0)
+        self._index_words()
+        self._sums.write()
 
     def _own(self) -> lance.LanceDataset:
         """The newest version, for what moves the dataset that it is given to the version that it makes."""

@@ -130,7 +130,8 @@ class Store(Protocol):
     def clean_up(self) -> int:
         """Removes what old versions and writes that failed have left, and nobody reads; returns how many bytes.
 
-        The caller is the one who writes.
+        What was deleted is gone, to the last byte, with the first call that comes when nobody may read any more
+        the versions that were there at this one. The caller is the one who writes.
         """
         ...
 

@@ -1,0 +1,159 @@
+"""Does anybody ever see what is another tenant's? Random requests of many tenants, each compared with a plain model.
+
+    python -m tests.tenants.life --steps 10000 --tenants 50 --seed 1
+
+Every route of the app's own table has a generator here, or the run does not begin. Names, ids and words are a tenant's
+own or somebody else's, bodies and headers now and then claim to be another tenant. The service is a whole one over a
+folder (only its models are fakes): it folds meanwhile, is rolled back, and is ended and started again every so often.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.tenants import of_access, of_corpus, of_library
+from tests.tenants.asking import Asking
+from tests.tenants.service import Operation, operations_of, serving
+from tests.tenants.world import SHARED_COLLECTION, SHARED_INSTRUCTION, Tenant, World
+
+Generator = Callable[[Asking, Tenant, Operation], None]
+LIVES: Final = 4  # how often the service is started anew within a run, and looked through
+
+ONE = "/v1/collections/{name}"
+LIBRARY = "/v1/instructions"
+GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
+    ("POST", "/v1/search"): (14, of_corpus.search),
+    ("POST", "/v1/rerank"): (2, of_corpus.rerank),
+    ("POST", "/v2/rerank"): (1, of_corpus.rerank),
+    ("GET", "/v1/collections"): (3, of_corpus.list_collections),
+    ("POST", "/v1/collections"): (3, of_corpus.make_collection),
+    ("GET", ONE): (4, of_corpus.get_collection),
+    ("PATCH", ONE): (3, of_corpus.change_collection),
+    ("DELETE", ONE): (2, of_corpus.remove_collection),
+    ("POST", f"{ONE}/documents"): (9, of_corpus.upsert),
+    ("GET", f"{ONE}/documents/{{document_id:path}}"): (6, of_corpus.get_document),
+    ("DELETE", f"{ONE}/documents/{{document_id:path}}"): (4, of_corpus.delete_document),
+    ("POST", f"{ONE}/delete"): (4, of_corpus.delete_matching),
+    ("GET", f"{ONE}/generations"): (2, of_corpus.list_generations),
+    ("POST", f"{ONE}/generations/rollback"): (2, of_corpus.roll_back),
+    ("POST", f"{ONE}/fold"): (2, of_corpus.fold),
+    ("GET", LIBRARY): (2, of_library.list_instructions),
+    ("POST", LIBRARY): (4, of_library.publish),
+    ("GET", f"{LIBRARY}/default"): (1, of_library.get_default),
+    ("PUT", f"{LIBRARY}/default"): (2, of_library.set_default),
+    ("GET", f"{LIBRARY}/export"): (1, of_library.export),
+    ("POST", f"{LIBRARY}/import"): (1, of_library.bring_in),
+    ("POST", f"{LIBRARY}/preview"): (2, of_library.preview),
+    ("POST", f"{LIBRARY}/try"): (3, of_library.try_several),
+    ("GET", f"{LIBRARY}/builtin/{{name}}"): (1, of_library.get_built_in),
+    ("GET", f"{LIBRARY}/{{name}}"): (2, of_library.get_instruction),
+    ("GET", f"{LIBRARY}/{{name}}/versions/{{version}}"): (2, of_library.get_version),
+    ("GET", f"{LIBRARY}/{{name}}/diff"): (1, of_library.diff),
+    ("PUT", f"{LIBRARY}/{{name}}/draft"): (2, of_library.write_draft),
+    ("POST", f"{LIBRARY}/{{name}}/versions/{{version}}/publish"): (2, of_library.publish_draft),
+    ("POST", f"{LIBRARY}/{{name}}/versions/{{version}}/retire"): (2, of_library.retire),
+    ("DELETE", f"{LIBRARY}/{{name}}/versions/{{version}}"): (2, of_library.delete_draft),
+    ("GET", "/v1/keys"): (2, of_access.list_keys),
+    ("POST", "/v1/keys"): (1, of_access.make_key),
+    ("POST", "/v1/keys/{key_id}/rotate"): (2, of_access.rotate_key),
+    ("DELETE", "/v1/keys/{key_id}"): (2, of_access.revoke_key),
+    ("GET", "/v1/grants"): (2, of_access.list_grants),
+    ("PUT", f"{ONE}/grants/{{reader}}"): (6, of_access.give_grant),
+    ("DELETE", f"{ONE}/grants/{{reader}}"): (4, of_access.take_grant_back),
+    ("GET", "/v1/audit"): (2, of_access.list_audit),
+    ("GET", "/v1/usage"): (3, of_access.get_usage),
+    ("GET", "/v1/tenants"): (1, of_access.list_tenants),
+    ("POST", "/v1/tenants"): (1, of_access.make_tenant),
+    ("PATCH", "/v1/tenants/{name}"): (1, of_access.change_tenant),
+    ("POST", "/v1/tenants/{name}/keys"): (1, of_access.make_key_of_tenant),
+    ("GET", "/metrics"): (1, of_access.metrics),
+    ("GET", "/healthz"): (1, of_access.open_to_all),
+    ("GET", "/readyz"): (1, of_access.readyz),
+    ("GET", "/docs"): (1, of_access.open_to_all),
+    ("GET", "/openapi.json"): (1, of_access.open_to_all),
+}  # how often it is chosen, against the others
+
+
+def lived(root: Path, *, steps: int, tenants: int, seed: int) -> Asking:
+    """As many requests as that, at least one on every route. Raises `AssertionError` where a route has no generator."""
+    world = World(random.Random(seed))
+    with serving(root) as service:
+        unasked = operations_of(service.app) ^ set(GENERATORS)
+        assert not unasked, f"routes without a generator, or generators without a route: {sorted(unasked)}"
+        life = Asking(service, world)
+        for number in range(tenants):
+            _settle(life, number)
+        chosen = world.chances.choices(
+            list(GENERATORS), weights=[often for often, _ in GENERATORS.values()], k=max(0, steps - len(GENERATORS))
+        )
+        chosen += world.chances.sample(list(GENERATORS), len(GENERATORS))
+        for step, operation in enumerate(chosen, start=1):
+            GENERATORS[operation][1](life, world.chances.choice(world.tenants), operation)
+            if step % max(1, len(chosen) // LIVES) == 0:
+                _look_through(life)
+                service.restart()
+        for tenant in world.tenants:  # at the end everybody has what the model has, and nothing else
+            for operation in (("GET", "/v1/collections"), ("GET", LIBRARY), ("GET", "/v1/keys"), ("GET", "/v1/grants"),
+                              ("GET", "/v1/usage")):  # fmt: skip
+                GENERATORS[operation][1](life, tenant, operation)
+        _look_through(life)
+    return life
+
+
+def _settle(life: Asking, number: int) -> None:
+    """A tenant with a collection, documents and an instruction under the names that all use."""
+    world = life.world
+    name = world.canary(number, "tenant")
+    said = life.ask(None, ("POST", "/v1/tenants"), {"name": name}, expect=201).json()
+    tenant = Tenant(number=number, name=name, key=said["key"]["key"])
+    tenant.keys[tenant.key_id] = "active"
+    world.issued.append(tenant.key)
+    world.tenants.append(tenant)
+    if number == 0:
+        return  # it has nothing to begin with, and nobody to compare itself with yet
+    for each in (SHARED_COLLECTION, world.canary(number, "coll")):
+        life.ask(tenant, ("POST", "/v1/collections"), {"name": each}, expect=201)
+        tenant.collections[each] = of_corpus.Collection(canary_key=world.canary(number, "key"), words={each})
+    of_corpus.upsert(life, tenant, ("POST", f"{ONE}/documents"))
+    body = {"name": SHARED_INSTRUCTION, "text": f"Prefer {world.canary(number, 'itx')}"}
+    life.ask(tenant, ("POST", LIBRARY), body, expect=201)
+    tenant.instructions[SHARED_INSTRUCTION] = {1: ("published", body["text"])}
+
+
+def _look_through(life: Asking) -> None:
+    """What the service told its operator, who may know names, and nobody's texts, keys or questions."""
+    of_access.metrics(life, life.world.tenants[0], ("GET", "/metrics"))
+    lines = "\n".join(life.service.log.lines)
+    life.leaks += [f"{word} in the log" for word in life.world.betrayed(lines)]
+    life.leaks += [f"key {text[:16]} in the log" for text in life.world.issued if text.split("_")[2] in lines]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=10_000, help="steps; each is a request or a few (10000)")
+    parser.add_argument("--tenants", type=int, default=50, help="so many (50)")
+    parser.add_argument("--seed", type=int, default=1, help="of what is chosen (1)")
+    options = parser.parse_args(arguments)
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="winnow-tenants-") as folder:
+        life = lived(Path(folder), steps=options.steps, tenants=options.tenants, seed=options.seed)
+    for line in (*life.leaks[:20], *life.differences[:20]):
+        print(line)
+    folds = Counter(line.split(": ")[-1].split()[1] for line in life.service.log.lines if " was built in " in line)
+    print(f"{sum(life.asked.values())} operations on {len(life.asked)} routes of {options.tenants} tenants, statuses "
+          f"{dict(sorted(life.statuses.items()))}, {folds.total()} indexes built, {LIVES} restarts")  # fmt: skip
+    print(f"{life.foreign} foreign ids and words tried, {len(life.leaks)} leaks, {len(life.differences)} differences "
+          f"from the model, {time.monotonic() - began:.0f} s")  # fmt: skip
+    return 1 if life.leaks or life.differences else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
