@@ -111,17 +111,17 @@ class Access:
 
     async def principal(self, *, authorization: str | None, host: str | None) -> Principal:
         """Raises `KeyRefused`, `NotPermitted`, and what reading the catalog raises."""
-        if not await self._is_key_needed():
-            _refuse_foreign_name(host)
-            return _principal(DEFAULT_TENANT, ALL_SCOPES, LOOPBACK)
         scheme, _, sent = (authorization or "").partition(" ")
         text = sent.strip()
+        key_id = id_of(text)
+        if not await self._is_key_needed(anew=key_id is not None):
+            _refuse_foreign_name(host)
+            return _principal(DEFAULT_TENANT, ALL_SCOPES, LOOPBACK)
         digest = digest_of(text)
         if scheme.lower() != "bearer":
             raise KeyRefused(SEND_IT)
         if self._deployment_digest is not None and hmac.compare_digest(digest, self._deployment_digest):
             return _principal(DEFAULT_TENANT, ALL_SCOPES, DEPLOYMENT_KEY)
-        key_id = id_of(text)
         stored = None if key_id is None else await self._stored(key_id)
         if not hmac.compare_digest(digest, _NOBODYS if stored is None else stored.digest) or stored is None:
             raise KeyRefused(SEND_IT)
@@ -134,9 +134,9 @@ class Access:
         while self._writing:
             await asyncio.gather(*self._writing)
 
-    async def _is_key_needed(self) -> bool:
-        """Once it is, it stays so."""
-        if self._needs_key or self._monotonic() < self._open_until:
+    async def _is_key_needed(self, *, anew: bool) -> bool:
+        """Once it is, it stays so. Who sends a key is not let in as nobody for a moment after it was made."""
+        if self._needs_key or (not anew and self._monotonic() < self._open_until):
             return self._needs_key
         asked_at = self._monotonic()
         if await asyncio.to_thread(self._keys.has_any):

@@ -167,6 +167,13 @@ async def test_the_first_key_closes_the_door_for_good(
     assert counted.asked == 2
 
 
+async def test_the_first_key_is_known_by_who_sends_it_at_once(access: Access, keys: SqlKeys) -> None:
+    """Though a moment ago there was none: it would act as tenant default, with every scope."""
+    assert (await asked(access, None, host="localhost")).scopes == ALL_SCOPES
+    issued = made(keys)
+    assert (await asked(access, issued.text, host="localhost")).scopes == SEARCH.scopes
+
+
 async def test_a_key_is_its_tenant_its_scopes_and_a_name_in_the_audit_log(
     access: Access, database: SqlDatabase
 ) -> None:
