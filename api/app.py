@@ -25,6 +25,8 @@ from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
 from api.routes_health import router as health
 from api.routes_instructions import router as instructions
+from api.routes_limits import router as limits
+from api.routes_shadows import router as shadows
 from api.routes_usage import router as usage
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
@@ -56,9 +58,9 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, instructions, generations, usage):
+    for router in (answers, corpus, shadows, instructions, generations, usage):
         app.include_router(router, dependencies=[Depends(within_limits)])
-    for router in (access, health):
+    for router in (access, limits, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(Gate)
@@ -87,7 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.announce(readiness)
 
     parts = app.state.parts
-    async with connected(*parts.pools), parts.folding.running(), parts.usage.running():
+    async with connected(*parts.pools), parts.folding.running(), parts.usage.running(), parts.shadowing.running():
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)

@@ -19,6 +19,7 @@ from api.quotas import Quotas
 from api.rerankers import Rerankers, settings_by_name
 from api.search import Search
 from api.settings import Settings
+from api.shadowing import Shadowing
 from api.trial import Trials
 from api.usage_meter import UsageMeter
 from rerank.depth import Depth
@@ -36,7 +37,7 @@ from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.recall_mode import RecallMode
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
-from retrieval.sql_quotas import SqlLimitBook, SqlUsageBook
+from retrieval.sql_quotas import SqlUsageBook
 from retrieval.tokens import PlainTokenizer
 from retrieval.turns import equal
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
@@ -88,6 +89,7 @@ class Parts:
     caches: Caches
     quotas: Quotas
     usage: UsageMeter
+    shadowing: Shadowing
     pools: tuple[VllmPool, ...] = ()
 
 
@@ -102,7 +104,7 @@ class Ground:
     def of(cls, settings: Settings) -> Ground:
         """Raises what `Disk.open` raises."""
         disk = Disk.open(settings.data, settings.catalog_url)
-        return cls(disk=disk, quotas=Quotas(SqlLimitBook(disk.database), settings.limits))
+        return cls(disk=disk, quotas=Quotas(disk.limits, settings.limits))
 
 
 @contextlib.asynccontextmanager
@@ -284,5 +286,6 @@ def joined(
         caches=caches,
         quotas=ground.quotas,
         usage=UsageMeter(SqlUsageBook(disk.database)),
+        shadowing=Shadowing(book=disk.shadows.book, instructions=disk.instructions, rerankers=rerankers),
         pools=tuple(pool for pool in pools if pool is not None),
     )

@@ -17,10 +17,10 @@ from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
 from api.cli_index import index
-from api.cli_instructions_try import instructions
 from api.cli_quotas import limits, usage
 from api.cli_search import rerank, search
 from api.cli_serve import serve
+from api.cli_shadows import instructions
 from api.cli_snapshot import restore, snapshot
 from api.cli_vllm import vllm_command
 from api.exits import Exit

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.flags import Config, Data, Json
+from api.flags import Config, Data, Json, Whose
 from api.settings import load
 from api.terminal import Column, Terminal
 from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT, TenantName
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.keys import ALL_SCOPES, TENANT_SCOPES, KeyScope, KeyWish
 from retrieval.limits import AUDIT_ENTRIES_MAX, KEY_DAYS_MAX
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from retrieval.keys import IssuedKey
     from retrieval.tenants import Tenant
 
+TYPED_AGAIN: Final = frozenset({"id", "name", "number", "subject", "collection"})  # columns
 SHOWN_ONCE: Final = "This is the only time that the key is shown; winnow keeps nothing that it could be made from."
 
-Whose = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose.", show_default=True)]
 KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `winnow keys list` shows it.")]
 TenantArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant.")]
 CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="A collection of the owner.")]
@@ -76,7 +76,7 @@ def create_key(
 
     sent = {"scopes": [each.value for each in scope], "note": note, "expires_in_days": expires_in_days}
     wish = parsed(KeyBody, sent).wish()
-    _show_issued(terminal, disk.keys.make(_tenant(disk, tenant), wish, by=COMMAND_LINE))
+    _show_issued(terminal, disk.keys.make(disk.tenant_named(tenant), wish, by=COMMAND_LINE))
 
 
 @keys.command("list")
@@ -85,7 +85,7 @@ def list_keys(*, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json =
     terminal, disk = _opened(data, config, json=json)
     from api.answers_access import keys_said
 
-    found, now = disk.keys.keys(_tenant(disk, tenant)), datetime.now(UTC)
+    found, now = disk.keys.keys(disk.tenant_named(tenant)), datetime.now(UTC)
     if json:
         terminal.answer(keys_said(found, now))
         return
@@ -125,7 +125,7 @@ def rotate_key(
     from api.wire_access import RotateBody
 
     overlap = timedelta(seconds=parsed(RotateBody, {"overlap_seconds": overlap_seconds}).overlap_seconds)
-    _show_issued(terminal, disk.keys.rotate(_tenant(disk, tenant), key_id, overlap=overlap, by=COMMAND_LINE))
+    _show_issued(terminal, disk.keys.rotate(disk.tenant_named(tenant), key_id, overlap=overlap, by=COMMAND_LINE))
 
 
 @keys.command("revoke")
@@ -136,7 +136,7 @@ def revoke_key(
     terminal, disk = _opened(data, config, json=json)
     from api.answers_access import key_said
 
-    revoked = disk.keys.revoke(_tenant(disk, tenant), key_id, by=COMMAND_LINE)
+    revoked = disk.keys.revoke(disk.tenant_named(tenant), key_id, by=COMMAND_LINE)
     if json:
         terminal.answer(key_said(revoked, datetime.now(UTC)))
     else:
@@ -193,7 +193,7 @@ def list_grants(
     terminal, disk = _opened(data, config, json=json)
     from api.answers_access import grants_said
 
-    whose = _tenant(disk, tenant)
+    whose = disk.tenant_named(tenant)
     given, received = disk.grants.given(whose), disk.grants.received(whose)
     if json:
         terminal.answer(grants_said(given, received))
@@ -217,7 +217,7 @@ def give_grant(
     terminal, disk = _opened(data, config, json=json)
     from api.answers_access import given_said
 
-    owner, name = _tenant(disk, tenant), _tenant(disk, reader)
+    owner, name = disk.tenant_named(tenant), disk.tenant_named(reader)
     grant = disk.grants.give(owner, collection, name, by=COMMAND_LINE)
     if json:
         terminal.answer(given_said(grant))
@@ -237,7 +237,7 @@ def revoke_grant(
 ) -> None:
     """Take it back."""
     terminal, disk = _opened(data, config, json=json)
-    disk.grants.take_back(_tenant(disk, tenant), collection, reader, by=COMMAND_LINE)
+    disk.grants.take_back(disk.tenant_named(tenant), collection, reader, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": reader})
     else:
@@ -259,11 +259,11 @@ def audit(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Show who changed keys, tenants, grants and collections: newest first."""
+    """Show who changed keys, tenants, limits, grants, collections and instructions: newest first."""
     terminal, disk = _opened(data, config, json=json)
     from api.answers_access import audit_said
 
-    whose = None if tenant is None else _tenant(disk, tenant)
+    whose = None if tenant is None else disk.tenant_named(tenant)
     entries = disk.audit.entries(tenant=whose, limit=limit, before=before)
     said = audit_said(entries, limit=limit)
     if json:
@@ -293,18 +293,14 @@ def _opened(data: Any, config: Any, *, json: bool, made: bool = False) -> tuple[
     return Terminal(json=json), opened(settings.data, settings.catalog_url)
 
 
-def _tenant(disk: Disk, name: str) -> TenantName:
-    """Raises `TenantNotFound`."""
-    return disk.tenants.tenant(name).name
-
-
 def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:
     if terminal.is_json:
         from api.answers_access import issued_said
 
         terminal.answer(issued_said(issued))
         return
-    terminal.say(f"{issued.key.id} of {issued.key.tenant} may {' '.join(sorted(issued.key.scopes))}. {SHOWN_ONCE}")
+    key = issued.key
+    terminal.say(f"Key {key.id} of tenant {key.tenant}, with the scopes {', '.join(sorted(key.scopes))}. {SHOWN_ONCE}")
     terminal.lines(issued.text)
 
 
@@ -319,7 +315,8 @@ def _show_tenant(terminal: Terminal, tenant: Tenant) -> None:
 
 def _table(terminal: Terminal, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The first column is what the others are about."""
-    terminal.table([Column(name=name, style="bold" if name == names[0] else "") for name in names], rows)
+    columns = [Column(name=name, style="bold" if name == names[0] else "", whole=name in TYPED_AGAIN) for name in names]
+    terminal.table(columns, rows)
 
 
 def _day(moment: datetime | None) -> str:

@@ -22,13 +22,16 @@ from api.flags import (
     RerankAlso,
     RerankModel,
     RerankUrl,
+    Whose,
     switch,
 )
 from api.settings import load
 from api.terminal import Column, Terminal, amount
+from retrieval.catalog import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from api.disk import Disk
+    from retrieval.catalog import TenantName
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
@@ -36,13 +39,15 @@ collections = typer.Typer(help="List, show, change and delete collections.", no_
 
 
 @collections.command("list")
-def list_collections(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+def list_collections(
+    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
     """List the collections of a data folder."""
     terminal = Terminal(json=json)
     from api.answers_corpus import collection_said
-    from retrieval.catalog import DEFAULT_TENANT
 
-    described = _existing(data, config).described(DEFAULT_TENANT)
+    disk, whose = _existing(data, config, tenant)
+    described = disk.described(whose)
     if json:
         terminal.answer({"collections": [collection_said(each) for each in described]})
         return
@@ -72,14 +77,15 @@ def list_collections(*, data: Data = None, json: Json = False, config: Config = 
 
 
 @collections.command("show")
-def show_collection(name: NameArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+def show_collection(
+    name: NameArgument, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
     """Show one collection: what is in it, and what it was built with."""
     terminal = Terminal(json=json)
     from api.answers_corpus import collection_said
-    from retrieval.catalog import DEFAULT_TENANT
 
-    disk = _existing(data, config)
-    said = collection_said(disk.describe(disk.catalog.collection(DEFAULT_TENANT, name)))
+    disk, whose = _existing(data, config, tenant)
+    said = collection_said(disk.describe(disk.catalog.collection(whose, name)))
     if json:
         terminal.answer(said)
         return
@@ -96,6 +102,7 @@ def show_collection(name: NameArgument, *, data: Data = None, json: Json = False
 def delete_collection(
     name: NameArgument,
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     yes: Annotated[bool, switch("--yes", "-y", said="Do not ask.")] = False,
     json: Json = False,
@@ -103,13 +110,12 @@ def delete_collection(
 ) -> None:
     """Delete a collection with all its documents, for good."""
     terminal = Terminal(json=json)
-    from retrieval.catalog import DEFAULT_TENANT
 
-    disk = _existing(data, config)
-    described = disk.describe(disk.catalog.collection(DEFAULT_TENANT, name))
+    disk, whose = _existing(data, config, tenant)
+    described = disk.describe(disk.catalog.collection(whose, name))
     if not yes:
         typer.confirm(f"Delete {name} with {amount(described.documents)} documents?", abort=True, err=True)
-    disk.remove(DEFAULT_TENANT, name)
+    disk.remove(whose, name)
     if json:
         terminal.answer({"deleted": name, "documents": described.documents})
     else:
@@ -126,15 +132,16 @@ def set_instruction(
         ),
     ] = None,
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Choose the instruction that a collection's searches use unless they bring their own."""
     terminal = Terminal(json=json)
-    from retrieval.catalog import DEFAULT_TENANT
 
-    _existing(data, config).change(DEFAULT_TENANT, name, instruction=instruction)
+    disk, whose = _existing(data, config, tenant)
+    disk.change(whose, name, instruction=instruction)
     if json:
         terminal.answer({"collection": name, "instruction": instruction})
     else:
@@ -148,6 +155,7 @@ def set_reranker(
         str | None, typer.Argument(metavar="[RERANKER]", help="Name of a configured reranker; without it, the default.")
     ] = None,
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     rerank_model: RerankModel = None,
     rerank_also: RerankAlso = None,
@@ -159,13 +167,11 @@ def set_reranker(
     settings = load({"data": data, "rerank_model": rerank_model, "rerank_also": rerank_also}, config=config)
     from api.disk import Disk
     from api.rerankers import refuse_unknown, settings_by_name
-    from retrieval.catalog import DEFAULT_TENANT
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    Disk.existing(settings.data, settings.catalog_url).catalog.change_collection(
-        DEFAULT_TENANT, name, reranker=reranker
-    )
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk.change(disk.tenant_named(tenant), name, reranker=reranker)
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
     else:
@@ -275,12 +281,13 @@ def doctor(
         raise typer.Exit(Exit.FAILED)
 
 
-def _existing(data: Data, config: Config) -> Disk:
-    """Raises `SettingInvalid`, and what opening a catalog raises."""
+def _existing(data: Data, config: Config, tenant: str) -> tuple[Disk, TenantName]:
+    """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
     from api.disk import Disk
 
     settings = load({"data": data}, config=config)
-    return Disk.existing(settings.data, settings.catalog_url)
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    return disk, disk.tenant_named(tenant)
 
 
 def _mark(problem: str | None) -> str:

@@ -6,9 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.flags import CollectionName, Config, Data, GenerationsKept, IndexDevice, IndexRecall, IndexRecipe, Json, switch
+from api.flags import (
+    CollectionName,
+    Config,
+    Data,
+    GenerationsKept,
+    IndexDevice,
+    IndexRecall,
+    IndexRecipe,
+    Json,
+    Whose,
+    switch,
+)
 from api.settings import Settings, load
 from api.terminal import Column, Terminal, amount, counted
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.recipes import megabytes
 
 if TYPE_CHECKING:
@@ -25,6 +37,7 @@ generations = typer.Typer(
 def list_generations(
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     quick: Annotated[bool, switch("--quick", said="Compare sizes only; read no checksums.")] = False,
     json: Json = False,
@@ -35,7 +48,7 @@ def list_generations(
     Whichever is current, a search answers with the newest documents.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _found(load({"data": data}, config=config), collection)
+    _, found, folder = _found(load({"data": data}, config=config), collection, tenant)
     _show(terminal, found, folder, thorough=not quick)
 
 
@@ -47,6 +60,7 @@ def rollback(
         str | None,
         typer.Option("--to", metavar="GENERATION", help="Which one; by default the newest whole one before it."),
     ] = None,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -57,7 +71,7 @@ def rollback(
     generation is published, by 'winnow index' or 'winnow generations fold'; a service builds none by itself until then.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _found(load({"data": data}, config=config), collection)
+    _, found, folder = _found(load({"data": data}, config=config), collection, tenant)
     from retrieval.generations import roll_back
 
     name = roll_back(folder, found.embedder, to=to)
@@ -70,6 +84,7 @@ def rollback(
 def fold(
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     generations_kept: GenerationsKept = None,
     index_recipe: IndexRecipe = None,
@@ -82,7 +97,7 @@ def fold(
     terminal = Terminal(json=json)
     chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
     settings = load({"data": data, "generations_kept": generations_kept, **chosen}, config=config)
-    disk, found, folder = _found(settings, collection)
+    disk, found, folder = _found(settings, collection, tenant)
     from api.index_device import index_device as device_of
     from api.index_device import index_wish
     from retrieval.generations import fold as built
@@ -101,6 +116,7 @@ def fold(
 def explain(
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     index_recipe: IndexRecipe = None,
     index_recall: IndexRecall = None,
@@ -116,7 +132,7 @@ def explain(
     terminal = Terminal(json=json)
     chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
     settings = load({"data": data, **chosen}, config=config)
-    disk, found, folder = _found(settings, collection)
+    disk, found, folder = _found(settings, collection, tenant)
     from api.explain import explained, explained_said
     from api.index_device import index_device as device_of
     from api.index_device import index_wish
@@ -134,6 +150,7 @@ def explain(
 def clean(
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     generations_kept: GenerationsKept = None,
     json: Json = False,
@@ -147,7 +164,7 @@ def clean(
     """
     terminal = Terminal(json=json)
     settings = load({"data": data, "generations_kept": generations_kept}, config=config)
-    disk, found, folder = _found(settings, collection)
+    disk, found, folder = _found(settings, collection, tenant)
     from api.disk import BUSY_SECONDS_MAX
     from retrieval.generations import clean as cleaned
     from retrieval.writer_lock import writing
@@ -163,13 +180,12 @@ def clean(
     terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store are free again.")
 
 
-def _found(settings: Settings, name: str) -> tuple[Disk, Collection, CollectionFolder]:
-    """Raises `SettingInvalid`, `CollectionNotFound`."""
+def _found(settings: Settings, name: str, tenant: str) -> tuple[Disk, Collection, CollectionFolder]:
+    """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`."""
     from api.disk import Disk
-    from retrieval.catalog import DEFAULT_TENANT
 
     disk = Disk.existing(settings.data, settings.catalog_url)
-    found = disk.catalog.collection(DEFAULT_TENANT, name)
+    found = disk.catalog.collection(disk.tenant_named(tenant), name)
     return disk, found, disk.layout.collection(found.tenant, found.name)
 
 

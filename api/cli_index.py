@@ -25,10 +25,12 @@ from api.flags import (
     Json,
     RerankAlso,
     RerankModel,
+    Whose,
     switch,
 )
 from api.settings import load
 from api.terminal import Terminal, amount, duration
+from retrieval.catalog import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from indexer.fields import Fields
@@ -53,6 +55,7 @@ def index(
     ],
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     prune: Annotated[bool, switch("--prune", said="Remove documents that the corpus no longer has.")] = False,
@@ -118,9 +121,11 @@ def index(
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     source = open_corpus(corpus, _fields(corpus, id_field, text_field, title_field, url_field))
+    disk = Disk.open(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)  # asked before seconds of loading
     embedding = load_embedding(settings)
-    indexing = Indexing(settings=settings, disk=Disk.open(settings.data, settings.catalog_url), embedding=embedding)
-    opened = indexing.open(collection, chunk_tokens=chunk_tokens, reranker=reranker)
+    indexing = Indexing(settings=settings, disk=disk, embedding=embedding)
+    opened = indexing.open(collection, tenant=whose, chunk_tokens=chunk_tokens, reranker=reranker)
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     try:
         with IndexProgress(terminal) as progress:

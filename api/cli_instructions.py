@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from api.flags import Config, Data, Json, switch
+from api.flags import Config, Data, Json, Whose, switch
 from api.settings import load
 from api.terminal import Column, Terminal, flat, snippet
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from api.instructions import Instructions
+    from retrieval.catalog import TenantName
     from retrieval.instruction_library import InstructionContent, InstructionVersion
 
 TEXT_CHARACTERS: Final = 100  # characters of a text in a list
@@ -43,6 +45,7 @@ instructions = typer.Typer(
 def list_instructions(
     *,
     built_in: Annotated[bool, switch("--built-in", said="Those that come with winnow instead.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -53,16 +56,15 @@ def list_instructions(
     """
     terminal = Terminal(json=json)
     from api.answers_instructions import instructions_said
-    from retrieval.catalog import DEFAULT_TENANT
 
-    library = library_of(data, config)
-    own, default = library.versions(DEFAULT_TENANT), library.default(DEFAULT_TENANT)
+    library, whose = library_of(data, config, tenant)
+    own, default = library.versions(whose), library.default(whose)
     if json:
         terminal.answer(instructions_said(own, library.built_in, default))
         return
     terminal.table(
         [
-            Column(name="name", style="bold"),
+            Column(name="name", style="bold", whole=True),
             Column(name="version", right=True),
             Column(name="state"),
             Column(name="text"),
@@ -88,6 +90,7 @@ def show_instruction(
     name: VersionArgument,
     *,
     yaml: Annotated[bool, switch("--yaml", said="Print it as YAML, as --file reads it.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -96,10 +99,10 @@ def show_instruction(
     terminal = Terminal(json=json)
     from api.answers_instructions import instruction_said
     from api.instruction_file import written_content
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
-    found = library_of(data, config).version(DEFAULT_TENANT, Reference.of(name))
+    library, whose = library_of(data, config, tenant)
+    found = library.version(whose, Reference.of(name))
     if json:
         terminal.answer(instruction_said(found))
     elif yaml:
@@ -120,15 +123,16 @@ def draft_instruction(
     file: File = None,
     embedding_task: EmbeddingTask = None,
     note: Note = "",
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Write the draft of an instruction, or replace what it says. No search uses it until it is published."""
-    from retrieval.catalog import DEFAULT_TENANT
 
     content = _content(text, file, embedding_task, note)
-    _say(Terminal(json=json), library_of(data, config, make=True).write_draft(DEFAULT_TENANT, name, content))
+    library, whose = library_of(data, config, tenant, make=True)
+    _say(Terminal(json=json), library.write_draft(whose, name, content))
 
 
 @instructions.command("publish")
@@ -139,6 +143,7 @@ def publish_instruction(
     file: File = None,
     embedding_task: EmbeddingTask = None,
     note: Note = "",
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -147,15 +152,14 @@ def publish_instruction(
 
     Published versions never change.
     """
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
-    library = library_of(data, config, make=True)
+    library, whose = library_of(data, config, tenant, make=True)
     if text is None and file is None:
         reference = Reference.of(name)
-        published = library.publish_draft(DEFAULT_TENANT, reference.name, reference.version)
+        published = library.publish_draft(whose, reference.name, reference.version)
     else:
-        published = library.publish(DEFAULT_TENANT, name, _content(text, file, embedding_task, note))
+        published = library.publish(whose, name, _content(text, file, embedding_task, note))
     _say(Terminal(json=json), published)
 
 
@@ -163,29 +167,37 @@ def publish_instruction(
 def retire_instruction(
     version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")],
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Retire a version: the name means the published one before it from now on. Who names its number still gets it."""
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
     reference = Reference.of(version)
     if reference.version is None:
         raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
-    _say(Terminal(json=json), library_of(data, config).retire(DEFAULT_TENANT, reference.name, reference.version))
+    library, whose = library_of(data, config, tenant)
+    _say(Terminal(json=json), library.retire(whose, reference.name, reference.version))
 
 
 @instructions.command("delete")
-def delete_instruction(name: VersionArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+def delete_instruction(
+    name: VersionArgument,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
     """Delete the draft of an instruction. What is published stays."""
     terminal = Terminal(json=json)
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
     reference = Reference.of(name)
-    library_of(data, config).delete_draft(DEFAULT_TENANT, reference.name, reference.version)
+    library, whose = library_of(data, config, tenant)
+    library.delete_draft(whose, reference.name, reference.version)
     if json:
         terminal.answer({"deleted": name})
     else:
@@ -200,33 +212,36 @@ def default_instruction(
     ] = None,
     *,
     clear: Annotated[bool, switch("--clear", said="The model card's again.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Show or choose the instruction of searches that name none, in collections that have chosen none."""
     terminal = Terminal(json=json)
-    from retrieval.catalog import DEFAULT_TENANT
 
-    library = library_of(data, config)
+    library, whose = library_of(data, config, tenant)
     if clear and name is not None:
         raise InvalidRequest("--clear goes without a name")
     if clear or name is not None:
-        library.set_default(DEFAULT_TENANT, name)
-    default = library.default(DEFAULT_TENANT)
+        library.set_default(whose, name)
+    default = library.default(whose)
     if json:
         terminal.answer({"instruction": default})
     else:
         terminal.say(f"The default is {default or 'the model card’s'}.")
 
 
-def library_of(data: Path | None, config: Path | None, *, make: bool = False) -> Instructions:
-    """Of the data folder, which is made only where something is to be written to it."""
+def library_of(
+    data: Path | None, config: Path | None, tenant: str, *, make: bool = False
+) -> tuple[Instructions, TenantName]:
+    """Of the data folder, which is made only where something is to be written to it. Raises `TenantNotFound`."""
     from api.disk import Disk
 
     settings = load({"data": data}, config=config)
     opened = Disk.open if make else Disk.existing
-    return opened(settings.data, settings.catalog_url).instructions
+    disk = opened(settings.data, settings.catalog_url)
+    return disk.instructions, disk.tenant_named(tenant)
 
 
 def bytes_of(file: Path) -> bytes:

@@ -26,10 +26,12 @@ from api.flags import (
     RerankModel,
     RerankUrl,
     TimeoutMs,
+    Whose,
     switch,
 )
 from api.settings import load
 from api.terminal import Column, Terminal, counted, flat, number, plain, snippet
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def diff_instruction(
     before: Annotated[int, typer.Argument(metavar="VERSION", help="One version.")],
     after: Annotated[int, typer.Argument(metavar="VERSION", help="The other.")],
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -63,11 +66,10 @@ def diff_instruction(
     terminal = Terminal(json=json)
     from api.answers_instructions import diff_said
     from api.instruction_diff import unified
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
-    library = library_of(data, config)
-    was, now = (library.version(DEFAULT_TENANT, Reference(name=name, version=each)) for each in (before, after))
+    library, whose = library_of(data, config, tenant)
+    was, now = (library.version(whose, Reference(name=name, version=each)) for each in (before, after))
     if json:
         terminal.answer(diff_said(was, now))
         return
@@ -92,6 +94,7 @@ def export_instructions(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all of your own unless given.")
     ] = None,
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -102,11 +105,10 @@ def export_instructions(
     """
     terminal = Terminal(json=json)
     from api.instruction_file import exported
-    from retrieval.catalog import DEFAULT_TENANT
 
-    library = library_of(data, config)
+    library, whose = library_of(data, config, tenant)
     wanted: list[str | None] = list(dict.fromkeys(names)) if names else [None]
-    versions = [each for name in wanted for each in library.versions(DEFAULT_TENANT, name)]
+    versions = [each for name in wanted for each in library.versions(whose, name)]
     if json:
         terminal.answer({"yaml": exported(versions), "versions": len(versions)})
     else:
@@ -117,6 +119,7 @@ def export_instructions(
 def import_instructions(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML that an export wrote; - is standard input.")],
     *,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -125,10 +128,11 @@ def import_instructions(
     terminal = Terminal(json=json)
     from api.answers_instructions import imported_said
     from api.instruction_file import imported
-    from retrieval.catalog import DEFAULT_TENANT
 
-    versions = imported(bytes_of(file), tenant=DEFAULT_TENANT)
-    added = library_of(data, config, make=True).bring_in(DEFAULT_TENANT, versions)
+    content = bytes_of(file)
+    library, whose = library_of(data, config, tenant, make=True)
+    versions = imported(content, tenant=whose)
+    added = library.bring_in(whose, versions)
     if json:
         terminal.answer(imported_said(added, of=len(versions)))
     else:
@@ -151,6 +155,7 @@ def preview_instruction(
         str | None, typer.Option("--document", metavar="TEXT", help="The document of the prompt.")
     ] = None,
     ids: Annotated[bool, switch("--ids", said="Every token's id, too.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     rerank_model: RerankModel = None,
@@ -165,7 +170,6 @@ def preview_instruction(
     from api.instruction_wire import SAMPLE_DOCUMENT, SAMPLE_QUERY
     from api.typed_values import named_instruction, typed_values
     from rerank.instruction_template import checked_content
-    from retrieval.catalog import DEFAULT_TENANT
 
     if [name, text, file].count(None) != 2:
         raise InvalidRequest("give one of NAME, --text and --file")
@@ -173,10 +177,10 @@ def preview_instruction(
         content = checked_content(read_content(bytes_of(file)))
         instruction = content_to_preview(content, typed_values(content, variable or []))
     else:
-        library = library_of(data, config, make=text is not None)
-        wanted = text if name is None else named_instruction(library, DEFAULT_TENANT, name, variable or [])
+        library, whose = library_of(data, config, tenant, make=text is not None)
+        wanted = text if name is None else named_instruction(library, whose, name, variable or [])
         assert wanted is not None, "one of three was given. This is a bug."
-        instruction = to_preview(library, DEFAULT_TENANT, wanted)
+        instruction = to_preview(library, whose, wanted)
     preview = previewed(
         settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
     )
@@ -207,6 +211,7 @@ def try_instructions(
     candidates: Candidates = None,
     recall: RecallBy = None,
     timeout_ms: TimeoutMs = None,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     embed_model: EmbedModel = None,
@@ -251,7 +256,6 @@ def try_instructions(
     from api.rerankers import settings_for
     from api.typed_values import named_instructions
     from api.wire import deadline_of, parsed
-    from retrieval.catalog import DEFAULT_TENANT
 
     said = [*(versions or []), *(names or [])]
     body = parsed(
@@ -266,12 +270,13 @@ def try_instructions(
         },
     )
     disk = Disk.existing(settings.data, settings.catalog_url)
-    chosen = disk.catalog.collection(DEFAULT_TENANT, body.collection).reranker  # asked before seconds of loading
-    wanted = named_instructions(disk.instructions, DEFAULT_TENANT, said, variable or [])
+    whose = disk.tenant_named(tenant)
+    chosen = disk.catalog.collection(whose, body.collection).reranker  # asked before seconds of loading
+    wanted = named_instructions(disk.instructions, whose, said, variable or [])
     for each in filter(None, wanted):
-        disk.instructions.tried(DEFAULT_TENANT, each)
+        disk.instructions.tried(whose, each)
     parts = assemble(settings_for(settings, chosen))
-    question = replace(body.question(DEFAULT_TENANT), wanted=tuple(wanted))
+    question = replace(body.question(whose), wanted=tuple(wanted))
     running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))
     trial = asyncio.run(closing(running, *parts.pools))
     if json:

@@ -37,12 +37,11 @@ def show_limits(
 ) -> None:
     """Show which tenants have limits of their own, and what holds for the others under these settings."""
     terminal = Terminal(json=json)
-    from retrieval.sql_quotas import SqlLimitBook
-
     settings, disk = _opened(data, config)
-    own = SqlLimitBook(disk.database).limits()
+    own = disk.limits.limits()
     if tenant is not None:
-        own = {name: each for name, each in own.items() if name == tenant}
+        named = disk.tenant_named(tenant)
+        own = {name: each for name, each in own.items() if name == named}
     _say(terminal, {"(default)": settings.limits, **own}, json=json)
 
 
@@ -72,10 +71,9 @@ def set_limits(
     """Change some limits of a tenant, and leave the others. Services that run follow within two seconds."""
     terminal = Terminal(json=json)
     from retrieval.quotas import TenantLimits
-    from retrieval.sql_quotas import SqlLimitBook
 
     settings, disk = _opened(data, config)
-    book = SqlLimitBook(disk.database)
+    named = disk.tenant_named(tenant)
     said = {
         "requests_per_minute": requests_per_minute,
         "rerank_tokens_per_minute": rerank_tokens_per_minute,
@@ -86,9 +84,9 @@ def set_limits(
     changes: dict[str, Any] = {name: _number(name, raw) for name, raw in said.items() if raw is not None}
     if weight is not None:
         changes["weight"] = _weight(weight)
-    changed = replace(book.limits().get(tenant, TenantLimits()), **changes)
-    book.set_limits(tenant, changed)
-    _say(terminal, {"(default)": settings.limits, tenant: changed}, json=json)
+    changed = replace(disk.limits.limits().get(named, TenantLimits()), **changes)
+    disk.limits.set_limits(named, changed)
+    _say(terminal, {"(default)": settings.limits, named: changed}, json=json)
 
 
 def usage(
@@ -121,11 +119,17 @@ def usage(
         terminal.answer(usage_said(found))
     elif as_csv:
         terminal.lines(*usage_csv(found).splitlines())
+    elif not found and terminal.is_rich:
+        terminal.say(
+            "Nothing was used." if since or until or tenant else "Nothing was used today; --from says since when."
+        )
     else:
+        # A person reads what was used; a program finds all columns, always in the same places.
+        names = [name for name in AMOUNTS if not terminal.is_rich or any(getattr(each, name) for each in found)]
         terminal.table(
-            [Column(name="day"), Column(name="tenant", style="bold")]
-            + [Column(name=name.replace("_", " "), right=True) for name in AMOUNTS],
-            [(each.day.isoformat(), each.tenant, *(amount(getattr(each, name)) for name in AMOUNTS)) for each in found],
+            [Column(name="day", whole=True), Column(name="tenant", style="bold", whole=True)]
+            + [Column(name=name.replace("_", " "), right=True) for name in names],
+            [(each.day.isoformat(), each.tenant, *(amount(getattr(each, name)) for name in names)) for each in found],
         )
 
 

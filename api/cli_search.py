@@ -25,10 +25,12 @@ from api.flags import (
     RerankModel,
     RerankUrl,
     TimeoutMs,
+    Whose,
     switch,
 )
 from api.settings import Settings, load
 from api.terminal import Column, Terminal, flat, number, snippet
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest, RerankUnavailable
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from api.disk import Disk
     from api.search import Answer, Result
     from rerank.reranker import Ranking
+    from retrieval.catalog import TenantName
     from retrieval.neighbours import Context
 
 TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
@@ -52,6 +55,7 @@ def search(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
     candidates: Candidates = None,
@@ -126,9 +130,9 @@ def search(
     from api.disk import Disk
     from api.search import searched
     from api.wire import SearchBody, deadline_of, parsed
-    from retrieval.catalog import DEFAULT_TENANT
 
     disk = Disk.existing(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)
     body = parsed(
         SearchBody,
         {
@@ -140,7 +144,7 @@ def search(
             "depth": depth,
             "filter": _parsed_json(where),
             "rerank": not no_rerank,
-            "instruction": _instruction(disk, instruction, instruction_name, variable or []),
+            "instruction": _instruction(disk, whose, instruction, instruction_name, variable or []),
             "min_relevance": min_relevance,
             "group_by_document": group_by_document,
             "chunks_per_document": chunks_per_document,
@@ -148,10 +152,10 @@ def search(
         },
     )
 
-    chosen = searched(disk.catalog, body.collection, asker=DEFAULT_TENANT).reranker  # asked before seconds of loading
+    chosen = searched(disk.catalog, body.collection, asker=whose).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
-    answer = asyncio.run(closing(parts.search.answer(body.question(DEFAULT_TENANT), deadline), *parts.pools))
+    answer = asyncio.run(closing(parts.search.answer(body.question(whose), deadline), *parts.pools))
     _show(terminal, answer, explain=explain, grouped=group_by_document)
 
 
@@ -202,7 +206,6 @@ def rerank(
     from api.texts import candidates_of
     from api.wire import RerankBody, deadline_of, parsed
     from rerank.instruction import DEFAULT_INSTRUCTION
-    from retrieval.catalog import DEFAULT_TENANT
 
     texts = documents or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
@@ -247,7 +250,7 @@ def _parsed_json(where: str | None) -> object:
 
 
 def _instruction(
-    disk: Disk, text: str | None, name: str | None, variables: Sequence[str]
+    disk: Disk, tenant: TenantName, text: str | None, name: str | None, variables: Sequence[str]
 ) -> str | dict[str, object] | None:
     """As a body has it: `chinese-first@2` is version 2 of that name, `chinese-first` its newest."""
     if text is not None and name is not None:
@@ -257,9 +260,8 @@ def _instruction(
             raise InvalidRequest("--variable needs --instruction-name: a text has no variables")
         return text
     from api.typed_values import named_instruction
-    from retrieval.catalog import DEFAULT_TENANT
 
-    named = named_instruction(disk.instructions, DEFAULT_TENANT, name, variables)
+    named = named_instruction(disk.instructions, tenant, name, variables)
     return {"name": named.name, "version": named.version, "variables": dict(named.variables)}
 
 

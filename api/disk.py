@@ -10,20 +10,24 @@ from typing import Final
 
 from api.built_in import built_in_instructions
 from api.instructions import Instructions
+from api.shadows import Shadows
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
-from retrieval.catalog import KEEP, Catalog, Choice, Collection, TenantName
+from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
-from retrieval.errors import CollectionExists, SettingInvalid
+from retrieval.errors import CollectionExists, SettingInvalid, TenantNotFound
 from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
 from retrieval.made import write_made
+from retrieval.quotas import LimitBook
 from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_instructions import SqlInstructions
 from retrieval.sql_keys import SqlKeys
+from retrieval.sql_quotas import SqlLimitBook
+from retrieval.sql_shadows import SqlShadowBook
 from retrieval.sql_tenants import SqlGrants, SqlTenants
 from retrieval.tenants import Grants, Tenants
 from retrieval.writer_lock import folding, pointing, writing
@@ -86,8 +90,25 @@ class Disk:
         return SqlGrants(self.database)
 
     @property
+    def shadows(self) -> Shadows:
+        return Shadows(self.instructions, SqlShadowBook(self.database))
+
+    @property
     def audit(self) -> AuditLog:
         return SqlAuditLog(self.database)
+
+    @property
+    def limits(self) -> LimitBook:
+        return SqlLimitBook(self.database)
+
+    def tenant_named(self, name: str) -> TenantName:
+        """For whoever looks after the folder. The default tenant need not be there yet. Raises `TenantNotFound`."""
+        if name == DEFAULT_TENANT:
+            return DEFAULT_TENANT
+        try:
+            return self.tenants.tenant(name).name
+        except TenantNotFound:
+            raise TenantNotFound(f"{name}; `winnow tenants create {name}` makes it") from None
 
     def collections(self) -> Sequence[Collection]:
         """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""

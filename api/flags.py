@@ -83,5 +83,8 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help=f"Settings file in TOML. [{CONFIG_VARIABLE}]", show_default=False),
 ]
+Whose = Annotated[
+    str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; `winnow tenants create` makes more.")
+]
 Json = Annotated[bool, switch("--json", said="Print one JSON object to stdout and nothing else there.")]
 CollectionName = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.")]

@@ -15,7 +15,7 @@ from indexer.corpus import Corpus
 from indexer.progress import Progress
 from indexer.report import IndexReport
 from indexer.run import index_corpus
-from retrieval.catalog import DEFAULT_TENANT
+from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
 from retrieval.generation import open_newest
 from retrieval.generations import fold
@@ -43,15 +43,22 @@ class Indexing:
             chunk_tokens_default=settings.chunk_tokens,
         )
 
-    def open(self, name: str, *, chunk_tokens: int | None = None, reranker: str | None = None) -> OpenCollection:
+    def open(
+        self,
+        name: str,
+        *,
+        tenant: TenantName = DEFAULT_TENANT,
+        chunk_tokens: int | None = None,
+        reranker: str | None = None,
+    ) -> OpenCollection:
         """The collection of this name, made if there is none. The others are what the caller insists on, if so.
 
         Raises `InvalidRequest` where it has another number or reranker, and what `OpenCollections.get` raises.
         """
         try:
-            opened = self._collections.get(DEFAULT_TENANT, name)
+            opened = self._collections.get(tenant, name)
         except CollectionNotFound:
-            return self._ingest.make(DEFAULT_TENANT, name, chunk_tokens=chunk_tokens, reranker=reranker)
+            return self._ingest.make(tenant, name, chunk_tokens=chunk_tokens, reranker=reranker)
         made_with = opened.collection.chunk_tokens
         if chunk_tokens is not None and chunk_tokens != made_with:
             raise InvalidRequest(

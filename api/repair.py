@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.terminal import counted
-from retrieval.catalog import DEFAULT_TENANT, Collection
+from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
 from retrieval.durable import remove
 from retrieval.errors import StorageError, StoreCorrupt
 from retrieval.generation import current_name
@@ -35,15 +35,35 @@ class Repair:
 def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
     """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
     done = [each for collection in disk.collections() for each in _collection(disk, collection, kept, wish)]
-    return done + [Repair(collection=path.name, did=f"removed {path.name}") for path in _removed_strangers(disk)]
+    return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
 
 
-def strangers(disk: Disk) -> list[Path]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """A folder among a tenant's collections that is none of them."""
+
+    tenant: TenantName
+    path: Path
+
+    @property
+    def shown(self) -> str:
+        """As `Collection.shown`."""
+        return self.path.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.path.name}"
+
+
+def strangers(disk: Disk) -> list[Stranger]:
     """What lies among the collections and is in no catalog: what a removal or a restore that was killed has left."""
-    folder = disk.layout.collections(DEFAULT_TENANT)
-    known = {each.name for each in disk.catalog.collections(DEFAULT_TENANT)}
-    unknown = [path for path in folder.iterdir() if path.name not in known] if folder.is_dir() else []
-    return sorted(path for path in unknown if not is_written(CollectionFolder(path).restoring))
+    # The default tenant is in no table before it has something; what a first restore left is there all the same.
+    tenants = sorted({DEFAULT_TENANT, *(each.name for each in disk.tenants.tenants())})
+    return [each for tenant in tenants for each in _strangers_of(disk, tenant)]
+
+
+def _strangers_of(disk: Disk, tenant: TenantName) -> Iterator[Stranger]:
+    folder = disk.layout.collections(tenant)
+    known = {each.name for each in disk.catalog.collections(tenant)}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name not in known and not is_written(CollectionFolder(path).restoring):
+            yield Stranger(tenant=tenant, path=path)
 
 
 def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
@@ -104,8 +124,9 @@ def _is_torn(folder: CollectionFolder) -> bool:
     return folder.current.exists() and current_name(folder) is None
 
 
-def _removed_strangers(disk: Disk) -> Iterator[Path]:
-    for path in strangers(disk):
+def _removed_strangers(disk: Disk) -> Iterator[Stranger]:
+    for each in strangers(disk):
+        path = each.path
         if path.is_dir() and (path.name.startswith(".") or not CollectionFolder(path).corpus.exists()):
             remove(path)
-            yield path
+            yield each

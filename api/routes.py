@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
@@ -64,11 +65,15 @@ def telemetry_of(request: Request) -> Telemetry:
 
 
 async def within_limits(tenant: Tenant, request: Request) -> AsyncIterator[None]:
-    """A dependency of every route that uses what is limited: counts the request, for as long as it is answered."""
+    """A dependency of every route that uses what is limited: counts the request, for as long as it is answered.
+
+    No shadow is judged meanwhile.
+    """
     parts = parts_of(request)
     async with parts.quotas.admitted(tenant):
         parts.usage.requested(tenant)
-        yield
+        with parts.shadowing.held():
+            yield
 
 
 router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
@@ -84,11 +89,14 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     if body.rerank:
         await parts.quotas.require_tokens(tenant)
-    answer = await while_connected(request, parts.search.answer(body.question(tenant), deadline))
+    question = body.question(tenant)
+    answer = await while_connected(request, parts.search.answer(question, deadline))
     telemetry_of(request).searched(answer)
     parts.usage.searched(tenant, answer)
     await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)
-    return JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
+    said = JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
+    said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # when it has been sent
+    return said
 
 
 @router.post("/v1/rerank", response_model=RerankAnswer, tags=["search"], summary="Rerank documents of your own")

@@ -12,14 +12,26 @@ Rule 3: a default that depends on the device is decided here, by the methods tha
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import urlsplit
 
+from api.setting_values import (
+    FurtherReranker,
+    database_url,
+    folder,
+    further_rerankers,
+    gpu_or_cpu,
+    one_of,
+    share,
+    text,
+    url,
+    urls,
+    whole,
+    yes_or_no,
+)
 from rerank.depth import Depth
 from retrieval.errors import SettingInvalid
 from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
@@ -49,122 +61,6 @@ QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
 
 
-def _text(raw: str) -> str:
-    if not raw.strip():
-        raise ValueError("it is empty")
-    return raw
-
-
-def _folder(raw: str) -> Path:
-    return Path(_text(raw)).expanduser()
-
-
-def _whole(least: int, most: int) -> Callable[[str], int]:
-    def parse(raw: str) -> int:
-        try:
-            number = int(raw)
-        except ValueError:
-            raise ValueError("it is not a whole number") from None
-        if not least <= number <= most:
-            raise ValueError(f"it is not between {least} and {most}")
-        return number
-
-    return parse
-
-
-def _share(least: float, most: float) -> Callable[[str], float]:
-    def parse(raw: str) -> float:
-        try:
-            number = float(raw)
-        except ValueError:
-            raise ValueError("it is not a number") from None
-        if not least <= number <= most:  # also where it is not a number after all
-            raise ValueError(f"it is not between {least} and {most}")
-        return number
-
-    return parse
-
-
-def _one_of(*choices: str) -> Callable[[str], str]:
-    def parse(raw: str) -> str:
-        if raw not in choices:
-            raise ValueError(f"it is none of {', '.join(choices)}")
-        return raw
-
-    return parse
-
-
-def _gpu_or_cpu(raw: str) -> str:
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", raw):
-        raise ValueError("it is none of cpu, cuda, cuda:N")
-    return raw
-
-
-def _yes_or_no(raw: str) -> bool:
-    """As TOML, shells and people write it."""
-    said = raw.strip().lower()
-    if said in {"true", "yes", "on", "1"}:
-        return True
-    if said in {"false", "no", "off", "0"}:
-        return False
-    raise ValueError("it is neither true nor false")
-
-
-def _url(raw: str) -> str:
-    try:
-        parts = urlsplit(raw)
-        host, _ = parts.hostname, parts.port  # a port that is no number is found out here
-    except ValueError:
-        raise ValueError("it is no URL") from None
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("it is not like http://HOST:PORT")
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it may have no user, query or fragment")
-    return raw.rstrip("/")
-
-
-def _catalog_url(raw: str) -> str:
-    """What exactly is in it, the database's driver reads."""
-    if urlsplit(raw).scheme not in {"postgresql", "postgresql+psycopg", "postgres"}:
-        raise ValueError("it is not like postgresql://USER@HOST/DATABASE")
-    return raw
-
-
-def _urls(raw: str) -> tuple[str, ...]:
-    """Several, separated by commas: servers of the same model."""
-    urls = tuple(_url(each.strip()) for each in raw.split(","))
-    if len(set(urls)) < len(urls):
-        raise ValueError("it names a server twice")
-    return urls
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FurtherReranker:
-    """A reranker beside the deployment's own, which a collection may choose."""
-
-    model: str  # as `rerank_model`
-    urls: tuple[str, ...]  # as `rerank_url`
-
-
-def _further_rerankers(raw: str) -> tuple[FurtherReranker, ...]:
-    further = tuple(_further_reranker(each) for each in _text(raw).split())
-    named = [each.model for each in further]
-    for model in named:
-        if named.count(model) > 1:
-            raise ValueError(f"it names {model} twice")
-    return further
-
-
-def _further_reranker(raw: str) -> FurtherReranker:
-    model, equals, urls = raw.partition("=")
-    if not model:
-        raise ValueError(f"{raw!r} names no model; it is MODEL or MODEL=URL[,URL ...], several separated by spaces")
-    try:
-        return FurtherReranker(model=model, urls=_urls(urls) if equals else ())
-    except ValueError as error:
-        raise ValueError(f"{urls!r}, where {model} should run: {error}") from error
-
-
 def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
     return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
 
@@ -174,138 +70,142 @@ class Settings:
     """Everything that can be set, with its default."""
 
     data: Path = _setting(  # noqa: RUF009  it makes a field
-        DATA_DEFAULT, _folder, "Folder that holds collections and catalog; made when missing."
+        DATA_DEFAULT, folder, "Folder that holds collections and catalog; made when missing."
     )
     catalog_url: str | None = _setting(
-        None, _catalog_url, "Database that holds the catalog, such as postgresql://winnow@db/winnow; by default a file "
+        None, database_url, "Database that holds the catalog, such as postgresql://winnow@db/winnow; by default a file "
         "in the data folder. Not a flag, since it may hold a password.", has_flag=False
     )  # fmt: skip
     embed_model: str = _setting(
-        "winnow-embed", _text, "Embedding model: winnow-embed (bundled), a folder, or a hub name such as "
+        "winnow-embed", text, "Embedding model: winnow-embed (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Embedding-0.6B."
     )  # fmt: skip
     rerank_model: str = _setting(
-        "winnow-rerank", _text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
+        "winnow-rerank", text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Reranker-0.6B."
     )  # fmt: skip
     rerank_also: tuple[FurtherReranker, ...] = _setting(
-        (), _further_rerankers, "Further rerankers that a collection may choose, separated by spaces: MODEL runs in "
+        (), further_rerankers, "Further rerankers that a collection may choose, separated by spaces: MODEL runs in "
         "this process, MODEL=URL on the vLLM server there, or on several with commas between them."
     )  # fmt: skip
     embed_url: tuple[str, ...] = _setting(
-        (), _urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "
+        (), urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "
         "between them; by default it runs in this process."
     )  # fmt: skip
     rerank_url: tuple[str, ...] = _setting(
-        (), _urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002, or several with commas between "
+        (), urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002, or several with commas between "
         "them; by default it runs in this process."
     )  # fmt: skip
     cache_secret: str | None = _setting(
-        None, _text, "Secret from which the salts are made that keep tenants apart in the servers' prefix caches; by "
+        None, text, "Secret from which the salts are made that keep tenants apart in the servers' prefix caches; by "
         "default a new one each start. Processes that share servers share prefixes if they share it.", has_flag=False
     )  # fmt: skip
     embed_dimension: int | None = _setting(
-        None, _whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."
+        None, whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."
     )
     device: str | None = _setting(
-        None, _text, "Where the models run: cpu, cuda, cuda:1; by default a GPU if there is one."
+        None, text, "Where the models run: cpu, cuda, cuda:1; by default a GPU if there is one."
     )
     dtype: str | None = _setting(
-        None, _one_of(*DTYPES), "Number format of the models; by default float32 on a CPU, bfloat16 on a GPU."
+        None, one_of(*DTYPES), "Number format of the models; by default float32 on a CPU, bfloat16 on a GPU."
     )
     spawn_vllm: bool = _setting(
         False,  # noqa: FBT003  the default's place is first
-        _yes_or_no,
+        yes_or_no,
         "Start and supervise a vLLM server for each model that no URL is given for.",
     )
     vllm_python: str | None = _setting(
-        None, _text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
+        None, text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
     )
     vllm_front: Front = _setting(  # noqa: RUF009  it makes a field
         "winnow",
-        _one_of(*FRONTS),
+        one_of(*FRONTS),
         "What listens before vLLM's engine: winnow, a program of ours with less to do for each input, or vLLM's own.",
     )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
-        "none", _one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."
+        "none", one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."
     )
     candidates: int | None = _setting(
         None,
-        _whole(1, CANDIDATES_MAX),
+        whole(1, CANDIDATES_MAX),
         f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
         f"{CANDIDATES_ON_GPU} on a GPU.",
     )
     recall: str = _setting(
         RecallMode.DENSE.value,
-        _one_of(*RecallMode),
+        one_of(*RecallMode),
         "How candidates are found unless a search says so itself: dense by meaning, lexical by words, hybrid by both.",
     )
     depth: str = _setting(
         Depth.FULL.value,
-        _one_of(*Depth),
+        one_of(*Depth),
         "How many candidates are judged unless a search says so itself: full is all, adaptive stops where the rest can "
         "hardly change the answer.",
     )
     chunk_tokens: int = _setting(
-        256, _whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Most tokens of a chunk in a collection that is newly made."
+        256,
+        whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX),
+        "Most tokens of a chunk in a collection that is newly made.",
     )
     index_recipe: str = _setting(
-        AUTO, _one_of(AUTO, *BUILDABLE), "Kind of the indexes that are built: auto compares all vectors up to about a "
+        AUTO, one_of(AUTO, *BUILDABLE), "Kind of the indexes that are built: auto compares all vectors up to about a "
         "hundred thousand, and takes what suits beyond; exact, hnsw, ivf-rabitq and ivf-pq insist."
     )  # fmt: skip
     index_recall: float = _setting(
         RECALL_TARGET,
-        _share(RECALL_TARGET_MIN, 1.0),
+        share(RECALL_TARGET_MIN, 1.0),
         "Share of the 100 nearest chunks that an index which does not compare all is tuned to find.",
     )
     index_device: str = _setting(
-        CPU, _gpu_or_cpu, "Where indexes that compare all are searched: cpu, or by FAISS with cuVS on cuda, cuda:1."
+        CPU, gpu_or_cpu, "Where indexes that compare all are searched: cpu, or by FAISS with cuVS on cuda, cuda:1."
     )
     timeout_ms: int = _setting(
-        30_000, _whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+        30_000, whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
     )
     fold_chunks: int = _setting(
-        10_000, _whole(0, CHUNKS_MAX), "Chunks written or removed since the index was built that make the service "
+        10_000, whole(0, CHUNKS_MAX), "Chunks written or removed since the index was built that make the service "
         "build the next one beside it; 0 leaves that to the writes, which then wait for it."
     )  # fmt: skip
     fold_seconds: int = _setting(
-        300, _whole(1, CACHE_SECONDS_MAX), "Seconds after which the service does so for fewer chunks, too."
+        300, whole(1, CACHE_SECONDS_MAX), "Seconds after which the service does so for fewer chunks, too."
     )
     generations_kept: int = _setting(
         GENERATIONS_KEPT_MIN,
-        _whole(GENERATIONS_KEPT_MIN, KEPT_MAX),
+        whole(GENERATIONS_KEPT_MIN, KEPT_MAX),
         "Generations of an index that are kept, the one that serves among them.",
     )
     judgement_cache_mb: int = _setting(
-        64, _whole(0, CACHE_MB_MAX), "Megabytes of the reranker's judgements that the service remembers; 0 is none."
+        64,
+        whole(0, CACHE_MB_MAX),
+        "Megabytes of the reranker's judgements that the service remembers; 0 is none.",
     )
     query_cache_mb: int = _setting(
-        16, _whole(0, CACHE_MB_MAX), "Megabytes of query vectors that the service remembers; 0 is none."
+        16, whole(0, CACHE_MB_MAX), "Megabytes of query vectors that the service remembers; 0 is none."
     )
     cache_seconds: int = _setting(
-        3_600, _whole(1, CACHE_SECONDS_MAX), "Seconds that a judgement or a query vector is remembered."
+        3_600, whole(1, CACHE_SECONDS_MAX), "Seconds that a judgement or a query vector is remembered."
     )
     limit_requests_per_minute: int = _setting(
-        0, _whole(0, LIMIT_MAX), "Requests that each tenant may make in a minute unless it has a limit of its own; 0 "
+        0, whole(0, LIMIT_MAX), "Requests that each tenant may make in a minute unless it has a limit of its own; 0 "
         "is no limit."
     )  # fmt: skip
     limit_rerank_tokens_per_minute: int = _setting(
-        0, _whole(0, LIMIT_MAX), "Tokens that rerankers may compute for each tenant in a minute; 0 is no limit."
+        0, whole(0, LIMIT_MAX), "Tokens that rerankers may compute for each tenant in a minute; 0 is no limit."
     )
     limit_concurrent_requests: int = _setting(
-        0, _whole(0, LIMIT_MAX), "Requests of each tenant that are answered at once; 0 is no limit."
+        0, whole(0, LIMIT_MAX), "Requests of each tenant that are answered at once; 0 is no limit."
     )
     limit_documents: int = _setting(
-        0, _whole(0, LIMIT_MAX), "Documents that each tenant may store, in all its collections; 0 is no limit."
+        0, whole(0, LIMIT_MAX), "Documents that each tenant may store, in all its collections; 0 is no limit."
     )
     limit_bytes: int = _setting(
-        0, _whole(0, LIMIT_MAX), "Bytes that each tenant's collections may take on the disk, indexes included; 0 is no "
+        0, whole(0, LIMIT_MAX), "Bytes that each tenant's collections may take on the disk, indexes included; 0 is no "
         "limit."
     )  # fmt: skip
-    host: str = _setting("127.0.0.1", _text, "Address to listen on; another than loopback needs an API key.")
-    port: int = _setting(8000, _whole(0, 65_535), "Port to listen on; 0 takes a free one.")
+    host: str = _setting("127.0.0.1", text, "Address to listen on; another than loopback needs an API key.")
+    port: int = _setting(8000, whole(0, 65_535), "Port to listen on; 0 takes a free one.")
     api_key: str | None = _setting(
-        None, _text, "Key that callers send as 'Authorization: Bearer KEY'; not a flag, since flags show in process "
+        None, text, "Key that callers send as 'Authorization: Bearer KEY'; not a flag, since flags show in process "
         "lists.", has_flag=False
     )  # fmt: skip
 
@@ -394,7 +294,7 @@ def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
 
     endpoint = first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     try:
-        endpoint = None if endpoint is None else _url(endpoint)
+        endpoint = None if endpoint is None else url(endpoint)
     except ValueError as error:
         raise SettingInvalid(f"AWS_ENDPOINT_URL: {error}") from None  # it may hold a password
     access = S3Access(

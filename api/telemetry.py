@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.assemble import Parts
 from api.search import Answer
+from api.shadowing import Shadowing
 from rerank.prompted_reranker import PromptedReranker, WaitingReport
 from rerank.reranker import Ranking
 from retrieval.bounded_cache import CacheState
@@ -160,10 +161,23 @@ REFUSED: Final = Metric(
     said="What was refused. limit: the name of a tenant's limit, rerank_tokens_waiting where there was no room for "
     "anybody, or rerank_tokens_waiting_of_tenant where the same tenant had too much waiting.",
 )
+SHADOWS: Final = Metric(
+    name="winnow_shadows_total",
+    kind=Kind.COUNTER,
+    labels=("outcome",),
+    said="Searches chosen to be judged under a shadow, too. outcome: judged, failed, or dropped where too many waited "
+    "or the shadow had ended.",
+)
+SHADOWS_WAITING: Final = Metric(
+    name="winnow_shadows_waiting", kind=Kind.GAUGE, said="Answered searches that wait to be judged under a shadow."
+)
+SHADOW_TOKENS: Final = Metric(
+    name="winnow_shadow_tokens_total", kind=Kind.COUNTER, said="Tokens that the reranker computed for shadows."
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES, CACHE_ENTRIES,
     CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS, RERANK_WAITING,
-    RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED,
+    RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS,
 )  # fmt: skip
 
 
@@ -205,6 +219,7 @@ class Telemetry:
         telemetry.watch(SERVER_TOKENS, of_servers(lambda each: float(each.tokens_in_flight)))
         telemetry.watch_indexes(parts)
         telemetry.watch_queues(parts)
+        telemetry.watch_shadows(parts.shadowing)
         return telemetry
 
     def watch_queues(self, parts: Parts) -> None:
@@ -226,6 +241,13 @@ class Telemetry:
         self.watch(RERANK_TURNS, of_queues(lambda report: report.turns))
         self.watch(RERANK_TURN_SECONDS, of_queues(lambda report: report.wait_seconds))
         self.watch(REFUSED, refused)
+
+    def watch_shadows(self, shadowing: Shadowing) -> None:
+        """What is judged when everybody has been answered."""
+        figures = shadowing.figures
+        self.watch(SHADOWS, lambda: [((outcome.value,), count) for outcome, count in figures.outcomes.items()])
+        self.watch(SHADOWS_WAITING, lambda: [((), float(shadowing.waiting))])
+        self.watch(SHADOW_TOKENS, lambda: [((), float(figures.tokens))])
 
     def watch_indexes(self, parts: Parts) -> None:
         """How far they are behind, and what is done about it."""

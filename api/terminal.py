@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -27,6 +27,7 @@ class Column:
     name: str
     right: bool = False  # numbers
     style: str = ""
+    whole: bool = False  # on one line while there is room: what is typed again, such as an id
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -89,7 +90,8 @@ class Terminal:
 
         table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
         for column in columns:
-            table.add_column(column.name, justify="right" if column.right else "left", style=column.style)
+            justify: Literal["left", "right"] = "right" if column.right else "left"  # cells are broken, never cut
+            table.add_column(column.name, justify=justify, style=column.style, no_wrap=column.whole, overflow="fold")
         for row in rows:
             table.add_row(*(plain(cell) for cell in row))
         self.draw(table)

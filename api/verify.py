@@ -41,7 +41,7 @@ def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
     checks = [check for each in disk.collections() for check in _collection(disk, each)]
     unknown = [
-        Check(collection=each.name, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
+        Check(collection=each.shown, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
     ]
     return checks + unknown
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from api.wire import Strict
 from retrieval.keys import KeyScope, KeyWish
 from retrieval.limits import KEY_DAYS_MAX, KEY_NOTE_CHARACTERS_MAX, TENANT_NAME_PATTERN
+from retrieval.quotas import LIMIT_MAX, WEIGHT_MAX, WEIGHT_MIN, TenantLimits
 
 OVERLAP_SECONDS_DEFAULT = 3_600  # a deployment of whoever uses the key takes less
 SECONDS_A_DAY = 86_400
@@ -23,6 +24,8 @@ Lifetime = Annotated[
     float | None,
     Field(gt=0, le=KEY_DAYS_MAX, description="Days until it expires; never unless given."),
 ]
+
+Most = Annotated[int | None, Field(strict=True, ge=0, le=LIMIT_MAX)]
 
 
 class KeyBody(Strict):
@@ -43,6 +46,22 @@ class RotateBody(Strict):
     overlap_seconds: Annotated[
         int, Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="How long the old key is accepted still.")
     ] = OVERLAP_SECONDS_DEFAULT
+
+
+class LimitsBody(Strict):
+    """PUT /v1/tenants/NAME/limits. Left out or null is as the deployment has it, 0 is no limit."""
+
+    requests_per_minute: Most = None
+    rerank_tokens_per_minute: Most = None
+    concurrent_requests: Most = None
+    documents: Most = None
+    bytes: Most = None
+    weight: Annotated[
+        float | None, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Of its share of the reranker beside others.")
+    ] = None
+
+    def limits(self) -> TenantLimits:
+        return TenantLimits(**self.model_dump())
 
 
 class TenantBody(Strict):

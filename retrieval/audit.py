@@ -24,8 +24,8 @@ class AuditEntry:
     number: int  # counts up; with gaps where a change failed
     at: datetime  # UTC
     actor: Actor
-    action: str  # `key.create`, `tenant.disable`, `grant.give`: noun, then verb
-    tenant: TenantName  # whose key, collection, grant it is
+    action: str  # `key.create`, `tenant.disable`, `instruction.publish`: noun, then verb
+    tenant: TenantName  # whose key, collection, grant, instruction it is
     subject: str  # the key's id, the collection's name, ...
     before: Mapping[str, JsonValue] | None  # None where there was nothing
     after: Mapping[str, JsonValue] | None  # None where nothing is left

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import Final, Literal, NewType, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, TypeAlias
 
 from retrieval.actors import COMMAND_LINE, Actor
-from retrieval.embedder import EmbedderIdentity
+
+if TYPE_CHECKING:
+    from retrieval.embedder import EmbedderIdentity  # the command line starts without numpy
 
 TenantName = NewType("TenantName", str)
 DEFAULT_TENANT: Final = TenantName("default")  # whose everything is where nobody has made tenants

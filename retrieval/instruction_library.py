@@ -24,7 +24,7 @@ from retrieval.limits import VARIABLE_CHARACTERS_MAX
 BUILT_IN_PREFIX: Final = "builtin/"  # reserved: what stands below it comes with winnow, for every tenant, read-only
 VARIABLE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
 # What routes and answers mean by these words; a version that was published before they were reserved stays usable.
-RESERVED_NAMES: Final = frozenset({"builtin", "default", "diff", "export", "import", "preview", "try"})
+RESERVED_NAMES: Final = frozenset({"builtin", "default", "diff", "export", "import", "preview", "shadows", "try"})
 
 Value: TypeAlias = str | int
 

@@ -12,6 +12,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Final, Protocol
 
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import TenantName
 from retrieval.errors import InvalidRequest
 
 LIMIT_MAX: Final = 2**53  # beyond it JSON's readers round
@@ -66,8 +68,8 @@ class LimitBook(Protocol):
         """Of every tenant that has any."""
         ...
 
-    def set_limits(self, tenant: str, limits: TenantLimits) -> None:
-        """In place of what it had."""
+    def set_limits(self, tenant: TenantName, limits: TenantLimits, *, by: Actor = COMMAND_LINE) -> None:
+        """In place of what it had. The change is in the audit log."""
         ...
 
 

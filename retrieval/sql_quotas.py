@@ -9,11 +9,14 @@ from typing import Final
 
 import sqlalchemy as sql
 
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import TenantName
 from retrieval.quotas import AMOUNTS, TenantLimits, Usage
+from retrieval.sql_audit import Change, record
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_tables import Words, metadata
 
-# No reference to tenants: what a tenant used stays on record, and its limits may be set before it comes.
+# No reference to tenants: what a tenant used stays on record, and the default one has limits before it has anything.
 _limits = sql.Table(
     "tenant_limits",
     metadata,
@@ -44,16 +47,24 @@ class SqlLimitBook:
         self._database = database
 
     def limits(self) -> Mapping[str, TenantLimits]:
-        names = [each.name for each in fields(TenantLimits)]
         with self._database.reading() as connection:
             rows = connection.execute(sql.select(_limits).order_by(_limits.c.tenant)).mappings()
-            return {row["tenant"]: TenantLimits(**{name: row[name] for name in names}) for row in rows}
+            return {row["tenant"]: _read(row) for row in rows}
 
-    def set_limits(self, tenant: str, limits: TenantLimits) -> None:
+    def set_limits(self, tenant: TenantName, limits: TenantLimits, *, by: Actor = COMMAND_LINE) -> None:
         with self._database.writing() as connection:
+            row = connection.execute(sql.select(_limits).where(_limits.c.tenant == tenant)).mappings().first()
+            before = TenantLimits() if row is None else _read(row)
+            if limits == before:
+                return
             connection.execute(sql.delete(_limits).where(_limits.c.tenant == tenant))
             if limits != TenantLimits():
                 connection.execute(sql.insert(_limits).values(tenant=tenant, **asdict(limits)))
+            was, is_now = asdict(before), asdict(limits)
+            record(
+                connection,
+                Change(actor=by, action="tenant.limits", tenant=tenant, subject=tenant, before=was, after=is_now),
+            )
 
 
 class SqlUsageBook:
@@ -86,3 +97,7 @@ class SqlUsageBook:
                 )
                 for row in rows
             ]
+
+
+def _read(row: sql.RowMapping) -> TenantLimits:
+    return TenantLimits(**{each.name: row[each.name] for each in fields(TenantLimits)})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from retrieval import sql_audit, sql_catalog, sql_instructions, sql_keys, sql_quotas, sql_tenants
+from retrieval import sql_audit, sql_catalog, sql_instructions, sql_keys, sql_quotas, sql_shadows, sql_tenants
 from retrieval.sql_tables import metadata
 
 __all__ = ["metadata"]
 
-assert set(metadata.tables.values()) >= sql_catalog.TABLES | sql_instructions.TABLES | sql_quotas.TABLES | {
+_OF_MODULES = sql_catalog.TABLES | sql_instructions.TABLES | sql_quotas.TABLES | sql_shadows.TABLES
+
+assert set(metadata.tables.values()) >= _OF_MODULES | {
     sql_audit.AUDIT,
     sql_keys.API_KEYS,
     sql_tenants.GRANTS,

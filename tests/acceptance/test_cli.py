@@ -173,7 +173,7 @@ def test_verify_finds_a_flipped_bit(winnow: Command, corpus: Path) -> None:
         (("search", "q", "--collection", "four", "--embed-model", "no/such"), "The model is neither bundled"),
         (("index", "no-such-file", "--collection", "x"), "The corpus cannot be read"),
         (("eval", "no-such-folder"), "is not a BEIR folder"),
-        (("serve", "--host", "0.0.0.0"), "no API key is set"),  # noqa: S104
+        (("serve", "--host", "0.0.0.0"), "there is no API key"),  # noqa: S104
         (("serve", "--port", "70000"), "--port = '70000': it is not between 0 and 65535"),
     ],
 )
@@ -202,7 +202,7 @@ async def test_a_command_closes_what_it_opened_to_a_server(winnow: Command) -> N
 def test_help_is_broken_at_the_terminals_width(winnow: Command) -> None:
     """And not where the source is: each paragraph is one."""
     shown = winnow.run("serve", "--help", COLUMNS="200").out
-    assert "the service refuses to listen anywhere else. Documentation of the routes is at /docs;" in shown
+    assert "nor one that 'winnow keys bootstrap' has made, only this machine may ask, and the service refuses" in shown
 
 
 def test_doctor_says_what_runs_where(indexed: Command, models: dict[str, str]) -> None:

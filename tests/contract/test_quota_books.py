@@ -6,14 +6,19 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from itertools import pairwise
 
 import pytest
 
-from retrieval.errors import InvalidRequest
+from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.catalog import TenantName
+from retrieval.errors import InvalidRequest, StorageError
 from retrieval.quotas import AMOUNTS, LIMIT_MAX, Limit, TenantLimits, Usage
+from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_quotas import SqlLimitBook, SqlUsageBook
 
+ACME, ZETA, ADMIN = TenantName("acme"), TenantName("zeta"), Actor("key:0123456789ab")
 FIRST, SECOND, THIRD = (date(2026, 2, day) for day in (27, 28, 1))
 
 
@@ -27,12 +32,42 @@ def test_limits_come_back_as_they_were_set(database: SqlDatabase) -> None:
     book = SqlLimitBook(database)
     assert dict(book.limits()) == {}
     large = TenantLimits(requests_per_minute=LIMIT_MAX, bytes=0, weight=0.3)
-    book.set_limits("acme", large)
-    book.set_limits("other", TenantLimits(documents=7))
+    book.set_limits(ACME, large)
+    book.set_limits(TenantName("other"), TenantLimits(documents=7))
     assert dict(book.limits()) == {"acme": large, "other": TenantLimits(documents=7)}
-    book.set_limits("acme", TenantLimits(documents=5))
-    book.set_limits("other", TenantLimits())
+    book.set_limits(ACME, TenantLimits(documents=5))
+    book.set_limits(TenantName("other"), TenantLimits())
     assert dict(SqlLimitBook(database).limits()) == {"acme": TenantLimits(documents=5)}
+
+
+def test_a_change_of_limits_is_told_with_those_before(database: SqlDatabase) -> None:
+    """And what changed nothing is not; None is "as the deployment has it"."""
+    book, audit = SqlLimitBook(database), SqlAuditLog(database)
+    for limits in (TenantLimits(documents=5, weight=0.5), TenantLimits(documents=0), TenantLimits(documents=0)):
+        book.set_limits(ACME, limits, by=ADMIN)
+    book.set_limits(ACME, TenantLimits())
+    book.set_limits(ZETA, TenantLimits(), by=ADMIN)
+    entries = list(reversed(audit.entries(tenant=None, limit=100)))
+    assert [(each.actor, each.action, each.tenant, each.subject) for each in entries] == [
+        (ADMIN, "tenant.limits", "acme", "acme"),
+        (ADMIN, "tenant.limits", "acme", "acme"),
+        (COMMAND_LINE, "tenant.limits", "acme", "acme"),
+    ]
+    nothing = dict.fromkeys([*Limit, "weight"])
+    steps = [nothing, nothing | {"documents": 5, "weight": 0.5}, nothing | {"documents": 0}, nothing]
+    assert [(each.before, each.after) for each in entries] == list(pairwise(steps))
+
+
+def test_limits_do_not_change_without_their_entry(database: SqlDatabase) -> None:
+    """Both are one transaction: where the entry cannot be written the change is taken back."""
+    book = SqlLimitBook(database)
+    book.set_limits(ACME, TenantLimits(documents=5))
+    with database.writing() as connection:
+        connection.exec_driver_sql("DROP TABLE audit")
+    for limits in (TenantLimits(documents=7), TenantLimits()):
+        with pytest.raises(StorageError):
+            book.set_limits(ACME, limits)
+    assert dict(book.limits()) == {"acme": TenantLimits(documents=5)}
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from api.disk import Disk
 from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import InvalidRequest, KeyNotFound, TenantNotFound
+from retrieval.errors import CollectionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
 from retrieval.keys import ALL_SCOPES, digest_of, id_of
 from tests.contract.test_keys import collection
 
@@ -71,6 +71,49 @@ def test_tenants_and_grants(tmp_path: Path) -> None:
     assert said(tmp_path, "grants", "list", "--tenant", "library")["received"][0]["collection"] == "default/laws"
     assert typed(tmp_path, "grants", "revoke", "laws", "library").exit_code == 0
     assert Disk.open(tmp_path).grants.given(DEFAULT_TENANT) == []
+
+
+def test_everything_of_a_tenant_is_reached_by_its_name(tmp_path: Path) -> None:
+    """Corpora, collections, generations, instructions and searches: each tenant's own under the same names."""
+    typed(tmp_path, "tenants", "create", "library")
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text('{"id": "heron", "text": "The heron stands in the reeds."}\n', encoding="utf-8")
+    of_docs, of_library = ("--collection", "docs"), ("--tenant", "library")
+    assert said(tmp_path, "index", str(corpus), *of_docs, *of_library)["added"] == 1
+    found = said(tmp_path, "search", "heron", *of_docs, "--no-rerank", *of_library)
+    assert [each["document_id"] for each in found["results"]] == ["heron"]
+    assert len(said(tmp_path, "generations", "list", *of_docs, *of_library)["generations"]) == 1
+    said(tmp_path, "instructions", "publish", "house", "Prefer birds", *of_library)
+    said(tmp_path, "collections", "set-instruction", "docs", "house", *of_library)
+    assert said(tmp_path, "collections", "show", "docs", *of_library)["instruction"] == "house"
+    assert said(tmp_path, "collections", "list") == {"collections": []}
+    assert said(tmp_path, "instructions", "list")["instructions"] == []
+    for command in (("search", "heron", *of_docs), ("generations", "list", *of_docs), ("collections", "show", "docs")):
+        with pytest.raises(CollectionNotFound):
+            typed(tmp_path, *command)
+    assert said(tmp_path, "collections", "delete", "docs", "--yes", *of_library)["documents"] == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("index", "corpus.jsonl", "-c", "docs"), ("search", "q", "-c", "docs"), ("collections", "list"),
+        ("collections", "delete", "docs", "-y"), ("generations", "fold", "-c", "docs"), ("limits", "show", "nobody"),
+        ("instructions", "publish", "house", "text"), ("instructions", "export"), ("keys", "list"), ("audit",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_tenant_that_is_not_there_is_not_made_by_its_name(
+    tmp_path: Path, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But the default one need not be made; the message says how others are."""
+    monkeypatch.chdir(tmp_path)
+    Path("corpus.jsonl").write_text("", encoding="utf-8")
+    typed(tmp_path, "keys", "bootstrap")
+    of_nobody = () if "nobody" in command else ("--tenant", "nobody")
+    with pytest.raises(TenantNotFound, match="winnow tenants create nobody"):
+        typed(tmp_path, *command, *of_nobody)
+    assert [each["name"] for each in said(tmp_path, "tenants", "list")["tenants"]] == ["default"]
 
 
 def test_whoever_looks_after_the_folder_sees_all_tenants(tmp_path: Path) -> None:

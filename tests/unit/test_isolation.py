@@ -26,6 +26,7 @@ MAY_NAME_TENANTS = {
     "retrieval/catalog.py",  # the default one
     "retrieval/tenants.py",  # one that is being made
     "retrieval/sql_audit.py", "retrieval/sql_keys.py", "retrieval/sql_tenants.py",  # from rows
+    "retrieval/sql_shadows.py",  # likewise
 }  # fmt: skip
 
 

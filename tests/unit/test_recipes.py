@@ -117,8 +117,8 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
         (Conditions(count=EXACT_COUNT_MAX + 1, dimension=384), Recipe.HNSW, "too many to compare"),
         (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "0.999 is wanted"),
         (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
-        (Conditions(count=10**6, dimension=384, memory_bytes=2_500_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,549"),
-        (Conditions(count=10**6, dimension=384, memory_bytes=2_200_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
+        (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),
+        (Conditions(count=10**6, dimension=384, memory_bytes=1_800_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
         (Conditions(count=10**6, dimension=1_024, device="cuda:0"), Recipe.GPU_FLAT, "cuda:0 compares 1,000,000 vec"),
         (
             Conditions(count=10**6, dimension=1_024, device="cuda:0", device_memory_bytes=3 * 10**9),

@@ -10,6 +10,7 @@ from api.assemble import Parts
 from api.disk import Disk
 from api.repair import repaired
 from api.verify import verified
+from retrieval.actors import COMMAND_LINE
 from retrieval.errors import CollectionBusy
 from retrieval.generation import current_name, names
 from retrieval.generations import fold
@@ -63,6 +64,20 @@ def test_what_is_left_over_is_named_and_no_fault(parts: Parts, folder: Collectio
     assert faults(parts.disk) == []
     assert did(parts.disk) == ["removed current.tmp, generations/g000003.tmp", "removed .gone.removed"]
     assert [check for check in verified(parts.disk) if check.part == "left over"] == []
+
+
+def test_what_is_left_over_of_other_tenants_is_named_with_them(parts: Parts) -> None:
+    """The folder of each is looked through, and its collections are not taken for the default one's."""
+    disk = parts.disk
+    other = disk.tenants.make("library", by=COMMAND_LINE).name
+    parts.ingest.make(other, "laws")
+    (disk.layout.collections(other) / ".laws.removed").mkdir()
+    left = [check.collection for check in verified(disk) if check.part == "left over"]
+    assert left == ["library/.laws.removed"]
+    assert [(each.collection, each.did) for each in repaired(disk, kept=2)] == [
+        ("library/.laws.removed", "removed .laws.removed")
+    ]
+    assert [each.name for each in disk.layout.collections(other).iterdir()] == ["laws"]
 
 
 def test_documents_that_the_catalog_does_not_know_are_never_removed(parts: Parts, folder: CollectionFolder) -> None:

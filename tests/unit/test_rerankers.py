@@ -9,7 +9,8 @@ import pytest
 
 from api.assemble import load_reranker
 from api.rerankers import Rerankers, each_alone, refuse_unknown, settings_by_name, settings_for
-from api.settings import FurtherReranker, Settings
+from api.setting_values import FurtherReranker
+from api.settings import Settings
 from retrieval.errors import InvalidRequest, RerankUnavailable, SettingInvalid
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_reranker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,8 +20,8 @@ from api.cli import app
 from api.quotas import REFRESH_SECONDS
 from api.settings import Settings
 from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import InvalidRequest
-from retrieval.quotas import TenantLimits
+from retrieval.errors import InvalidRequest, TenantNotFound
+from retrieval.quotas import LIMIT_MAX, Limit, TenantLimits
 from retrieval.sql_quotas import SqlLimitBook
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
@@ -165,6 +166,7 @@ def test_what_a_service_counted_is_there_when_it_has_stopped(tmp_path: Path, tok
 
 def test_limits_are_set_and_shown_by_commands(tmp_path: Path, client: TestClient) -> None:
     """What is not named stays; `none` takes a limit away and `default` leaves it to the service."""
+    run(tmp_path, "tenants", "create", "acme")
     run(tmp_path, "limits", "set", "acme", "--documents", "10", "--requests-per-minute", "5", "--weight", "2.5")
     changed = run(tmp_path, "limits", "set", "acme", "--requests-per-minute", "none", "--weight", "default")
     assert changed["tenants"]["acme"] == {
@@ -176,7 +178,6 @@ def test_limits_are_set_and_shown_by_commands(tmp_path: Path, client: TestClient
         "weight": None,
     }
     assert run(tmp_path, "limits", "show")["tenants"] == changed["tenants"]
-    assert run(tmp_path, "limits", "show", "nobody")["tenants"] == {}
     assert run(tmp_path, "limits", "set", "acme", "--documents", "default", "--requests-per-minute", "default")
     assert run(tmp_path, "limits", "show")["tenants"] == {}
     for wrong in (["--documents", "0"], ["--bytes", "many"], ["--weight", "much"], ["--weight", "0"]):
@@ -191,9 +192,57 @@ def test_tables_and_comma_separated_values_are_for_eyes_and_programs(tmp_path: P
     client.get("/v1/usage")
     csv = CliRunner().invoke(app, ["usage", "--csv", "--data", str(tmp_path)], catch_exceptions=False).stdout
     assert csv.splitlines()[1].startswith(f"default,{datetime.now(UTC).date().isoformat()},2,0,")
+    run(tmp_path, "tenants", "create", "acme")
     run(tmp_path, "limits", "set", "acme", "--documents", "1500", "--bytes", "none")
     shown = CliRunner().invoke(app, ["limits", "show", "--data", str(tmp_path)], catch_exceptions=False).stdout
     assert [line.split("\t") for line in shown.splitlines()[1:]] == [
         ["(default)", *["none"] * 5, "1"],
         ["acme", "default", "default", "default", "1,500", "none", "default"],
     ]
+
+
+def test_an_operator_sets_limits_over_http_and_the_tenant_reads_them(client: TestClient, tmp_path: Path) -> None:
+    """As `winnow limits` says them; all at once, from the next second on, and in the audit log."""
+    nothing = dict.fromkeys([*Limit, "weight"])
+    made = client.post("/v1/tenants", json={"name": "acme"})
+    of_acme = {"authorization": f"Bearer {made.json()['key']['key']}"}
+    operator = {"authorization": f"Bearer {run(tmp_path, 'keys', 'bootstrap')['key']}"}
+    deadline = time.monotonic() + 10  # of a machine that is very busy
+    while client.get("/v1/collections").status_code != 401:  # that there was no key is remembered for a second
+        assert time.monotonic() < deadline
+    wished = {"requests_per_minute": 1, "documents": 0, "weight": 2.5}
+    changed = client.put("/v1/tenants/acme/limits", json=wished, headers=operator)
+    assert (changed.status_code, changed.json()["own"]) == (200, nothing | wished)
+    assert changed.json()["holds"] == dict.fromkeys(Limit, 0) | wished
+    for path, headers in (("/v1/limits", of_acme), ("/v1/tenants/acme/limits", operator)):
+        assert client.get(path, headers=headers).json() == changed.json()
+    assert run(tmp_path, "limits", "show", "acme")["tenants"] == {"acme": nothing | wished}
+    assert client.get("/v1/limits", headers=operator).json()["own"] == nothing
+    client.app.state.parts.quotas._read_at -= 2 * REFRESH_SECONDS
+    statuses = [client.get("/v1/collections", headers=of_acme).status_code for _ in range(2)]
+    assert statuses == [200, 429]
+    assert client.get("/v1/limits", headers=of_acme).status_code == 200
+    assert client.put("/v1/tenants/acme/limits", json={"bytes": 9}, headers=operator).json()["own"] == nothing | {
+        "bytes": 9
+    }
+    told = client.get("/v1/audit?limit=1", headers=operator).json()["entries"][0]
+    assert (told["action"], told["actor"]) == ("tenant.limits", f"key:{operator['authorization'].split('_')[1]}")
+    assert (told["before"], told["after"]) == (nothing | wished, nothing | {"bytes": 9})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"documents": -1}, {"documents": "5"}, {"documents": True}, {"bytes": LIMIT_MAX + 1}, {"weight": 0},
+              {"tenant": "acme"}, {"concurrent": 1}]
+)  # fmt: skip
+def test_limits_that_mean_nothing_are_refused_by_name(client: TestClient, wrong: dict[str, Any]) -> None:
+    refused = client.put("/v1/tenants/default/limits", json=wrong)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, next(iter(wrong)))
+    assert set(client.get("/v1/limits").json()["own"].values()) == {None}
+
+
+def test_limits_of_nobody_are_not_there(client: TestClient, tmp_path: Path) -> None:
+    """A misspelt name would limit nobody, without a word."""
+    for asked in (client.get("/v1/tenants/acne/limits"), client.put("/v1/tenants/acne/limits", json={})):
+        assert (asked.status_code, asked.json()["error"]["code"]) == (404, "tenant_not_found")
+    with pytest.raises(TenantNotFound, match="winnow tenants create acne"):
+        run(tmp_path, "limits", "set", "acne", "--documents", "5")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, FurtherReranker, Settings, load, rows, s3_access
+from api.setting_values import FurtherReranker
+from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, Settings, load, rows, s3_access
 from retrieval.errors import SettingInvalid
 from retrieval.snapshot_place import S3Access
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.terminal import duration, flat, number, plain, snippet
+from api.terminal import Column, Terminal, duration, flat, number, plain, snippet
 
 
 @given(st.text())
@@ -40,3 +40,17 @@ def test_durations_read_as_people_say_them(seconds: float, said: str) -> None:
 def test_an_absent_score_is_a_dash() -> None:
     """Not a zero: nobody said that."""
     assert (number(None), number(0.0), number(0.12345)) == ("–", "0.000", "0.123")
+
+
+def test_a_narrow_table_breaks_cells_and_cuts_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is typed again stays on one line; of the rest every character is there."""
+    monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))
+    monkeypatch.setenv("COLUMNS", "40")
+    ids, rest = ("acf3331d038c", "7611aa5f93d5"), "command-line-and-more-of-it-than-fits"
+    Terminal().table([Column(name="id", whole=True), Column(name="actor")], [(each, rest) for each in ids])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert [line.split()[0] for line in lines if any(each in line for each in ids)] == list(ids)
+    assert "".join(line[len(ids[0]) + 1 :].strip() for line in lines).count(rest) == 2
