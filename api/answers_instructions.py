@@ -195,7 +195,7 @@ class TrialColumnSaid(Said):
     """The ranking under one instruction."""
 
     instruction: AppliedInstructionSaid
-    text: str
+    text: str | None = Field(description="null where it is what the owner of a granted collection chose")
     results: list[TrialResult]
 
 
@@ -231,7 +231,7 @@ def trial_said(trial: Trial) -> Json:
 def _column_said(column: TrialColumn) -> Json:
     return {
         "instruction": applied_said(column.instruction),
-        "text": column.instruction.text,
+        "text": column.instruction.text if column.is_readable else None,
         "results": [_trial_result(each) for each in column.places],
     }
 

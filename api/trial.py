@@ -54,6 +54,7 @@ class TrialColumn:
     instruction: AppliedInstruction
     ranking: Ranking
     places: tuple[TrialPlace, ...]  # the first of them
+    is_readable: bool  # whether whoever asks may read its text: not what the owner of a granted collection chose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +124,13 @@ class Trials:
             query=question.query,
             recalled=recalled,
             columns=tuple(
-                TrialColumn(instruction=instruction, ranking=ranking, places=_places(ranking, first, question.top_k))
-                for instruction, ranking in zip(tried, rankings, strict=True)
+                TrialColumn(
+                    instruction=instruction,
+                    ranking=ranking,
+                    places=_places(ranking, first, question.top_k),
+                    is_readable=wanted is not None or collection.tenant == question.tenant,
+                )
+                for wanted, instruction, ranking in zip(question.wanted, tried, rankings, strict=True)
             ),
         )
 

@@ -39,6 +39,7 @@ from retrieval.chunk_rows import (
     table_of,
 )
 from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove
+from retrieval.errors import WriteFailed
 from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
@@ -221,7 +222,10 @@ class LanceStore:
                 removed += torn.stat().st_size
                 torn.unlink()
             self._sums.prune()
-            self._forget()  # last: it needs room, and a clean-up may be there to make some
+            try:
+                self._forget()  # last: it needs room, and a clean-up may be there to make some
+            except WriteFailed as failed:
+                _log.warning("%s: what was deleted stays on the disk until a later clean-up: %s", self._path, failed)
             return removed + int(stats.bytes_removed)
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:

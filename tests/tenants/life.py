@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.tenants import of_access, of_corpus, of_library
+from tests.tenants import of_access, of_corpus, of_later, of_library
 from tests.tenants.asking import Asking
 from tests.tenants.service import Operation, operations_of, serving
 from tests.tenants.world import SHARED_COLLECTION, SHARED_INSTRUCTION, Tenant, World
@@ -61,6 +61,14 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("POST", f"{LIBRARY}/{{name}}/versions/{{version}}/publish"): (2, of_library.publish_draft),
     ("POST", f"{LIBRARY}/{{name}}/versions/{{version}}/retire"): (2, of_library.retire),
     ("DELETE", f"{LIBRARY}/{{name}}/versions/{{version}}"): (2, of_library.delete_draft),
+    ("GET", f"{LIBRARY}/shadows"): (1, of_later.read),
+    ("GET", f"{LIBRARY}/{{name}}/shadow"): (2, of_later.of_name),
+    ("PUT", f"{LIBRARY}/{{name}}/shadow"): (2, of_later.of_name),
+    ("DELETE", f"{LIBRARY}/{{name}}/shadow"): (2, of_later.of_name),
+    ("POST", f"{LIBRARY}/{{name}}/versions/{{version}}/promote"): (2, of_later.promote),
+    ("GET", "/v1/limits"): (1, of_later.read),
+    ("GET", "/v1/tenants/{name}/limits"): (1, of_later.of_tenant),
+    ("PUT", "/v1/tenants/{name}/limits"): (1, of_later.of_tenant),
     ("GET", "/v1/keys"): (2, of_access.list_keys),
     ("POST", "/v1/keys"): (1, of_access.make_key),
     ("POST", "/v1/keys/{key_id}/rotate"): (2, of_access.rotate_key),

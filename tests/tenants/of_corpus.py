@@ -207,8 +207,8 @@ def searched_name(life: Asking, tenant: Tenant) -> str:
 
 
 def ready(known: Collection, expected: int) -> tuple[int, ...]:
-    """A collection into which nothing was ever written says so, unless an index of nothing was built."""
-    return (expected,) if known.ever else (expected, 409)
+    """A collection in which nothing is says so, unless an index of it was built."""
+    return (expected,) if known.documents else (expected, 409)
 
 
 def shown_of(known: Collection | None) -> set[str]:

@@ -169,6 +169,22 @@ def test_a_granted_collection_is_ranked_as_its_owner_says(deployment: Deployment
     assert of_reader["sha256"] != of_owner["sha256"]
 
 
+def test_a_trial_tells_no_reader_the_text_of_the_owners_instruction(deployment: Deployment) -> None:
+    """A grant lets search, under it, and nothing else; the owner reads its own."""
+    deployment.ask("alice", "POST", "/v1/instructions", {"name": "house", "text": "As alice likes it"})
+    deployment.ask("alice", "PATCH", "/v1/collections/docs", {"instruction": "house"})
+    deployment.ask("alice", "PUT", "/v1/collections/docs/grants/bob")
+    said = {
+        tenant: deployment.ask(
+            tenant, "POST", "/v1/instructions/try", {"query": "q", "collection": name, "versions": ["default"]}
+        )
+        for tenant, name in (("alice", "docs"), ("bob", "alice/docs"))
+    }
+    assert said["alice"].json()["columns"][0]["text"] == "As alice likes it"
+    assert said["bob"].json()["columns"][0]["text"] is None
+    assert "likes" not in said["bob"].text
+
+
 def test_what_one_tenant_asked_no_other_can_find_out(deployment: Deployment) -> None:
     """A cache that both ask would tell by the time that an answer takes, also of the same collection."""
     deployment.ask("alice", "PUT", "/v1/collections/docs/grants/bob")
