@@ -49,6 +49,7 @@ class Turns:
         self._queue = FairQueue(credit=CREDIT_TOKENS, presence=PRESENCE_TOKENS)
         self._granted: dict[Waiting, asyncio.Future[None]] = {}
         self._in_hand = 0  # tokens
+        self._held = 0  # turns, of which some may be for no token at all
         self._turns = 0
         self._wait_seconds = 0.0
 
@@ -83,10 +84,11 @@ class Turns:
         """To as many as there is room for."""
         while (item := self._queue.first()) is not None:
             room = self._shared if self._queue.is_shared_with(item.tenant) else self._alone
-            if self._in_hand and self._in_hand + item.tokens > room:
+            if self._held and self._in_hand + item.tokens > room:
                 return
             self._queue.take()
             self._in_hand += item.tokens
+            self._held += 1
             granted = self._granted.pop(item)
             if not granted.done():  # else its caller was cancelled just now, and is about to give it up
                 granted.set_result(None)
@@ -101,5 +103,6 @@ class Turns:
 
     def _end(self, item: Waiting) -> None:
         self._in_hand -= item.tokens
+        self._held -= 1
         self._queue.done(item)
         self._grant()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retrieval.turns import Turns
@@ -138,6 +138,7 @@ async def test_the_weight_is_that_of_the_tenant() -> None:
     ),
     st.integers(0, 40),
 )
+@example([("ant", 1, 2, False), ("ant", 0, 0, False), ("ant", 1, 1, False)], 0)
 def test_no_more_is_in_hand_than_may_be_and_everybody_gets_a_turn(
     asked: Sequence[tuple[str, int, int, bool]], room: int
 ) -> None:
