@@ -36,6 +36,7 @@ from retrieval.pooled_embedder import identity_of
 from retrieval.qwen_config import QwenConfig
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.recall_mode import RecallMode
+from retrieval.recipes import IndexWish
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.sql_quotas import SqlUsageBook
 from retrieval.tokens import PlainTokenizer
@@ -264,17 +265,7 @@ def joined(
             candidates_default=candidates,
             recall_default=RecallMode(settings.recall),
         ),
-        ingest=Ingest(
-            disk=disk,
-            collections=collections,
-            embedder=embedding.embedder,
-            tokenizer=embedding.tokenizer,
-            chunk_tokens_default=settings.chunk_tokens,
-            delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
-            generations_kept=settings.generations_kept,
-            index_wish=wish,
-            quotas=ground.quotas,
-        ),
+        ingest=_ingest(settings, embedding, collections, ground, wish),
         folding=Folding(
             collections=collections,
             chunks_max=settings.fold_chunks,
@@ -288,4 +279,21 @@ def joined(
         usage=UsageMeter(SqlUsageBook(disk.database)),
         shadowing=Shadowing(book=disk.shadows.book, instructions=disk.instructions, rerankers=rerankers),
         pools=tuple(pool for pool in pools if pool is not None),
+    )
+
+
+def _ingest(
+    settings: Settings, embedding: Embedding, collections: OpenCollections, ground: Ground, wish: IndexWish
+) -> Ingest:
+    """Folds itself only where nobody does so beside the service."""
+    return Ingest(
+        disk=ground.disk,
+        collections=collections,
+        embedder=embedding.embedder,
+        tokenizer=embedding.tokenizer,
+        chunk_tokens_default=settings.chunk_tokens,
+        delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
+        generations_kept=settings.generations_kept,
+        index_wish=wish,
+        quotas=ground.quotas,
     )
