@@ -52,7 +52,7 @@ class FairQueue:
         self._credit = credit
         self._presence = presence
         self._accounts: OrderedDict[str, _Account] = OrderedDict()  # the least recently seen first
-        self._front = 0.0  # virtual time: the latest start that was served
+        self._back = 0.0  # virtual time: `credit` behind the latest start that was served; who comes starts here
         self._furthest = 0.0  # the latest end that was served
         self._served = 0  # tokens
         self._numbers = 0
@@ -72,9 +72,9 @@ class FairQueue:
         assert weight > 0, "a tenant of no weight would wait for ever. This is a bug."
         account = self._accounts.get(tenant)
         if account is None:
-            account = self._accounts[tenant] = _Account(weight=weight, start=self._front - self._credit)
+            account = self._accounts[tenant] = _Account(weight=weight, start=self._back)
         if not account.waiting:
-            account.start = max(account.start, self._front - self._credit)
+            account.start = max(account.start, self._back)
         account.weight = weight
         self._numbers += 1
         item = Waiting(tenant=tenant, tokens=tokens, number=self._numbers)
@@ -85,7 +85,7 @@ class FairQueue:
 
     def first(self) -> Waiting | None:
         """What is to be served next; None where nothing waits."""
-        far_behind = self._front - self._credit * 3 / 4
+        far_behind = self._back + self._credit / 4
         heads = (
             (max(account.start, far_behind), next(iter(account.waiting.values())))
             for account in self._accounts.values()
@@ -105,7 +105,7 @@ class FairQueue:
         self._in_hand += 1
         self._served += item.tokens
         account.served += item.tokens
-        self._front = max(self._front, account.start)
+        self._back = max(self._back, account.start - self._credit)
         account.start += item.tokens / account.weight
         self._furthest = max(self._furthest, account.start)
         self._see(item.tenant, account)
@@ -130,7 +130,7 @@ class FairQueue:
     def _settle(self) -> None:
         """When nothing is left all are equal again: who was served last owes nobody anything."""
         if not self._waiting and not self._in_hand:
-            self._front = self._furthest + self._credit
+            self._back = self._furthest
         self._forget()
 
     def _see(self, tenant: str, account: _Account) -> None:
@@ -142,7 +142,7 @@ class FairQueue:
         while self._accounts:
             tenant, account = next(iter(self._accounts.items()))
             is_busy = account.waiting or account.in_hand
-            is_ahead = account.start > self._front - self._credit  # forgotten, it would be further back
+            is_ahead = account.start > self._back  # forgotten, it would be further back
             presence = min(self._presence, PRESENCE_TIMES * account.served)
             if is_busy or is_ahead or self._served - account.seen_at < presence:
                 return

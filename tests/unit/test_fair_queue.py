@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from retrieval.fair_queue import FairQueue, Waiting
@@ -125,6 +125,9 @@ def test_two_that_wait_all_the_while_are_served_alike(
 
 @settings(deadline=None)
 @given(steps, weights, st.integers(0, 60))
+@example(
+    [("put", "deer", 1), ("drop", "deer", 0), ("put", "deer", 1), ("put", "deer", 2)], {"deer": 5.0}, 4
+)  # rounding
 def test_everything_that_is_not_given_up_is_served_in_the_end(
     taken: Sequence[tuple[str, str, int]], weight_of: dict[str, float], credit: int
 ) -> None:
