@@ -108,10 +108,10 @@ class CountProgress(_Watching):
         self._done = 0
         self._began = time.monotonic()
 
-    def advance(self) -> None:
-        self._done += 1
+    def advance(self, count: int = 1) -> None:
+        self._done += count
         if self._bar is not None:
-            self._bar.advance(self._bar.task_ids[0])
+            self._bar.advance(self._bar.task_ids[0], count)
         elif self._is_due():
             left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
             self._terminal.say(f"{self._name}: {self._done} of {self._total} · {duration(left)} left")
@@ -124,6 +124,21 @@ class CountProgress(_Watching):
 
     def _begun(self, bar: Bar) -> None:
         bar.add_task(self._name, total=self._total)
+
+
+class RowProgress(CountProgress):
+    """Watches rows that are copied. Implements `retrieval.sql_copy.Watcher`; use it in a `with` block."""
+
+    def __init__(self, terminal: Terminal, name: str) -> None:
+        super().__init__(terminal, name, total=0)
+
+    def started(self, rows: int) -> None:
+        self._total = rows
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=rows)
+
+    def advanced(self, rows: int) -> None:
+        self.advance(rows)
 
 
 class CopyProgress(_Watching):
