@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from api.cli import app
 from api.disk import Disk
 from api.doctor import data_found
 from api.settings import Settings
+from api.terminal import Terminal
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CollectionNotFound, InstructionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
 from retrieval.keys import ALL_SCOPES, digest_of, id_of
@@ -190,3 +193,34 @@ def test_the_audit_log_is_shown_newest_first(tmp_path: Path) -> None:
     shown = typed(tmp_path, "audit", "--tenant", "library").stdout.splitlines()[1]
     assert "revoked_at: – → " in shown
     assert "scopes" not in shown
+
+
+def test_the_audit_log_is_read_in_eighty_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time, action and subject of an entry in a line, below them number, actor and what changed: no word is broken."""
+    of_library = ("--tenant", "library")
+    made = said(tmp_path, "tenants", "create", "library")["key"]["id"]
+    new = said(tmp_path, "keys", "rotate", made, *of_library)["id"]
+    said(tmp_path, "limits", "set", "library", "--rerank-tokens-per-minute", "250000000", "--bytes", "none")
+    said(tmp_path, "instructions", "publish", "legal-statutes", "Prefer the code", *of_library)
+    said(tmp_path, "instructions", "draft", "legal-statutes", "Prefer the articles", *of_library)
+    said(tmp_path, "instructions", "promote", "legal-statutes@2", *of_library)
+    Disk.open(tmp_path).catalog.add_collection(collection("laws"))
+    said(tmp_path, "grants", "give", "laws", "library")
+    entries = said(tmp_path, "audit")["entries"]
+    monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.rstrip() for line in typed(tmp_path, "audit").stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    beginnings = [place for place, line in enumerate(lines) if re.match(r" *\d{4}-\d\d-\d\d", line)]
+    shown = [" ".join(lines[first:last]).split() for first, last in pairwise([*beginnings, len(lines)])]
+    assert len(shown) == len(entries) == 11
+    for words, entry in zip(shown, entries, strict=True):
+        owned = entry["tenant"] == "default" or entry["action"].startswith("tenant.")
+        subject = entry["subject"] if owned else f"library/{entry['subject']}"
+        assert words[:4] == [entry["at"][:10], entry["at"][11:16], entry["action"], subject]
+        assert words[4:6] == [str(entry["number"]), entry["actor"]]
+    told = {words[2]: " ".join(words[6:]) for words in shown}
+    assert re.fullmatch(r"expires_at: – → \d{4}-\d\d-\d\d \d\d:\d\d", told["key.expire"])
+    assert told["tenant.limits"] == "bytes: – → 0 rerank_tokens_per_minute: – → 250000000"
+    assert told["grant.give"] == "reader: – → library"
+    assert {made, new} == {words[3].removeprefix("library/") for words in shown if words[2] == "key.create"}
