@@ -8,12 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from api.flags import Config, Data, Json, Whose
-from api.settings import load
+from api.flags import Config, Data, Json, Whose, opened
 from api.terminal import Column, Terminal, flat
 from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT
@@ -291,13 +290,9 @@ def audit(
     _table(terminal, ["number", "at (UTC)", "actor", "action", "tenant", "subject", "change"], rows)
 
 
-def _opened(data: Any, config: Any, *, json: bool, made: bool = False) -> tuple[Terminal, Disk]:
-    """`made`: where the data folder is missing it is made, since there is something to put into it."""
-    from api.disk import Disk
-
-    settings = load({"data": data}, config=config)
-    opened = Disk.open if made else Disk.existing
-    return Terminal(json=json), opened(settings.data, settings.catalog_url)
+def _opened(data: Data, config: Config, *, json: bool, made: bool = False) -> tuple[Terminal, Disk]:
+    _, disk = opened(data, config, made=made)
+    return Terminal(json=json), disk
 
 
 def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:

@@ -9,8 +9,7 @@ import typer
 
 from api.cli_instructions import NameArgument
 from api.cli_instructions_try import instructions
-from api.flags import Config, Data, Json, Whose, switch
-from api.settings import load
+from api.flags import Config, Data, Json, Whose, opened, switch
 from api.terminal import Column, Terminal, amount, number, snippet
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
@@ -216,10 +215,7 @@ def promote_instruction(
 
 def _shadows_of(data: Path | None, config: Path | None, tenant: str) -> tuple[Shadows, TenantName]:
     """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
-    from api.disk import Disk
-
-    settings = load({"data": data}, config=config)
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    _, disk = opened(data, config)
     return disk.shadows, disk.tenant_named(tenant)
 
 
