@@ -23,6 +23,7 @@ from api.flags import (
     RerankModel,
     RerankUrl,
     Whose,
+    opened,
     switch,
 )
 from api.settings import load
@@ -283,10 +284,7 @@ def doctor(
 
 def _existing(data: Data, config: Config, tenant: str) -> tuple[Disk, TenantName]:
     """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
-    from api.disk import Disk
-
-    settings = load({"data": data}, config=config)
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    _, disk = opened(data, config)
     return disk, disk.tenant_named(tenant)
 
 

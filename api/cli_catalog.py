@@ -1,19 +1,28 @@
-"""`winnow catalog`: which schema has the catalog's database, and how does it get another?"""
+"""`winnow catalog`: where is the catalog, which schema has its database, and how does it get another of either?"""
 
 from __future__ import annotations
 
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
 from api.flags import Config, Data, Json, switch
+from api.setting_values import database_url
 from api.settings import load
-from api.terminal import Column, Terminal
+from api.terminal import Column, Terminal, amount, duration
+from retrieval.errors import SettingInvalid
 
 if TYPE_CHECKING:
     from retrieval.sql_database import SqlDatabase
 
-catalog = typer.Typer(help="Show, upgrade and downgrade the schema of the catalog's database.", no_args_is_help=True)
+catalog = typer.Typer(
+    help="Show, upgrade and downgrade the schema of the catalog's database; copy it into another.", no_args_is_help=True
+)
 
 
 @catalog.command("show")
@@ -45,6 +54,77 @@ def downgrade_catalog(
         typer.confirm(f"Take {database.place} back to schema {revision}?", abort=True, err=True)
     database.downgrade(revision)
     _say(Terminal(json=json), database, json=json)
+
+
+@catalog.command("copy")
+def copy_catalog(
+    *,
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            metavar="URL|DIR",
+            help="An empty database of PostgreSQL, such as postgresql://winnow@db/winnow, or the data folder that gets "
+            "the catalog as a file. - reads it from standard input: an option with a password shows in process lists.",
+        ),
+    ],
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Copy the catalog into another database, all of it or nothing. Stop all services first.
+
+    Tenants, keys, grants, collections, instructions, shadows, limits, usage and the audit log are copied row by row,
+    read back and compared. What services write meanwhile is not in the copy. The catalog that is there stays as it is.
+    """
+    terminal = Terminal(json=json)
+    source, where = _database(data, config), _where(terminal, to)
+    from api.progress import RowProgress
+    from retrieval.sql_copy import copy_catalog as copied
+    from retrieval.sql_database import SqlDatabase
+    from retrieval.sql_migrations import NEWEST
+
+    began, target = time.monotonic(), SqlDatabase.at(where)
+    with RowProgress(terminal, "copying the catalog") as watcher:
+        tables = copied(source, target, watcher=watcher)
+    seconds, rows = time.monotonic() - began, sum(each.rows for each in tables)
+    if json:
+        body = {"from": source.place, "to": target.place, "revision": NEWEST, "rows": rows}
+        terminal.answer(body | {"tables": [asdict(each) for each in tables], "seconds": round(seconds, 3)})
+        return
+    terminal.table(
+        [Column(name="table", style="bold"), Column(name="rows", right=True)],
+        [(each.name, amount(each.rows)) for each in tables],
+    )
+    terminal.say(
+        f"{source.place} → {target.place}: {amount(rows)} rows, compared, in {duration(seconds)}.", style="bold"
+    )
+    terminal.say(f"{_next(where)} The catalog in {source.place} is as it was, and is not used from then on.")
+
+
+def _where(terminal: Terminal, said: str) -> Path | str:
+    """Raises `SettingInvalid`, without what was said: it may hold a password."""
+    from retrieval.layout import Layout
+
+    where = sys.stdin.readline().strip() if said == "-" else said
+    if where and "://" not in where and Path(where).expanduser().is_dir():
+        return Layout(Path(where).expanduser()).catalog
+    try:
+        url = database_url(where)
+    except ValueError:
+        raise SettingInvalid(
+            "--to is neither like postgresql://USER@HOST/DATABASE nor a folder that is there"
+        ) from None
+    if said != "-" and urlsplit(url).password:
+        terminal.warn("Process lists show the password in --to. With --to - the URL is read from standard input.")
+    return url
+
+
+def _next(where: Path | str) -> str:
+    """What whoever has copied it does now."""
+    if isinstance(where, Path):
+        return f"Take WINNOW_CATALOG_URL away, and start the services with --data {where.parent}."
+    return "Set WINNOW_CATALOG_URL to this database for all services and commands, and start them."
 
 
 def _database(data: Data, config: Config) -> SqlDatabase:

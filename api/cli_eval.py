@@ -23,9 +23,11 @@ from api.flags import (
     RerankAlso,
     RerankModel,
     RerankUrl,
+    Whose,
 )
 from api.settings import load
 from api.terminal import Column, Terminal, amount, duration
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CorpusUnreadable, InvalidRequest
 from retrieval.recall_mode import RecallMode
 
@@ -46,6 +48,7 @@ def evaluate(
     ],
     *,
     data: Data = None,
+    tenant: Whose = DEFAULT_TENANT,
     collection: Annotated[
         str | None, typer.Option("--collection", "-c", metavar="NAME", help="By default eval- and the folder's name.")
     ] = None,
@@ -113,10 +116,12 @@ def evaluate(
         raise CorpusUnreadable(f"{folder} is not a BEIR folder: there is no corpus.jsonl in it")
     import asyncio
 
+    from api.disk import Disk
     from api.evaluate import Plan, evaluated
 
     plan = Plan(
         folder=folder,
+        tenant=Disk.open(settings.data, settings.catalog_url).tenant_named(tenant),
         collection=collection or _collection_name(folder),
         metrics=tuple(metrics.split()),
         sample=queries,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from api.flags import Config, Data, Json, Whose, switch
-from api.settings import load
+from api.flags import Config, Data, Json, Whose, opened, switch
 from api.terminal import Column, Terminal, flat, snippet
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
@@ -236,11 +235,7 @@ def library_of(
     data: Path | None, config: Path | None, tenant: str, *, make: bool = False
 ) -> tuple[Instructions, TenantName]:
     """Of the data folder, which is made only where something is to be written to it. Raises `TenantNotFound`."""
-    from api.disk import Disk
-
-    settings = load({"data": data}, config=config)
-    opened = Disk.open if make else Disk.existing
-    disk = opened(settings.data, settings.catalog_url)
+    _, disk = opened(data, config, made=make)
     return disk.instructions, disk.tenant_named(tenant)
 
 

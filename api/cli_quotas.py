@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.flags import Config, Data, Json, switch
-from api.settings import load
+from api.flags import Config, Data, Json, opened, switch
 from api.terminal import Column, Terminal, amount
 from retrieval.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from api.disk import Disk
-    from api.settings import Settings
     from retrieval.quotas import TenantLimits
 
 limits = typer.Typer(help="Show and change the limits of tenants.", no_args_is_help=True)
@@ -37,7 +34,7 @@ def show_limits(
 ) -> None:
     """Show which tenants have limits of their own, and what holds for the others under these settings."""
     terminal = Terminal(json=json)
-    settings, disk = _opened(data, config)
+    settings, disk = opened(data, config)
     own = disk.limits.limits()
     if tenant is not None:
         named = disk.tenant_named(tenant)
@@ -72,7 +69,7 @@ def set_limits(
     terminal = Terminal(json=json)
     from retrieval.quotas import TenantLimits
 
-    settings, disk = _opened(data, config)
+    settings, disk = opened(data, config)
     named = disk.tenant_named(tenant)
     said = {
         "requests_per_minute": requests_per_minute,
@@ -110,7 +107,7 @@ def usage(
     from retrieval.quotas import AMOUNTS
     from retrieval.sql_quotas import SqlUsageBook
 
-    _, disk = _opened(data, config)
+    _, disk = opened(data, config)
     first, last = _day(since), _day(until)
     if last < first:
         raise InvalidRequest(f"{last} is before {first}")
@@ -131,13 +128,6 @@ def usage(
             + [Column(name=name.replace("_", " "), right=True) for name in names],
             [(each.day.isoformat(), each.tenant, *(amount(getattr(each, name)) for name in names)) for each in found],
         )
-
-
-def _opened(data: Data, config: Config) -> tuple[Settings, Disk]:
-    from api.disk import Disk
-
-    settings = load({"data": data}, config=config)
-    return settings, Disk.existing(settings.data, settings.catalog_url)
 
 
 def _number(name: str, raw: str) -> int | None:

@@ -9,14 +9,15 @@ import typer
 
 from api.cli_instructions import NameArgument
 from api.cli_instructions_try import instructions
-from api.flags import Config, Data, Json, switch
-from api.settings import load
+from api.flags import Config, Data, Json, Whose, opened, switch
 from api.terminal import Column, Terminal, amount, number, snippet
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from api.shadow_report import PairReport, Spread
     from api.shadows import Shadows
+    from retrieval.catalog import TenantName
     from retrieval.shadows import Comparison, Place
 
 __all__ = ["instructions"]  # the group, with these commands in it
@@ -53,6 +54,7 @@ def start_shadow(
     keep_queries: Annotated[
         bool, switch("--keep-queries", said="Keep the texts of queries, not only the SHA-256 of them.")
     ] = False,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -65,7 +67,6 @@ def start_shadow(
     from api.shadow_wire import ShadowBody, shadow_said
     from api.wire import parsed
     from retrieval.actors import COMMAND_LINE
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
     reference = Reference.of(version)
@@ -79,7 +80,8 @@ def start_shadow(
         "keep_queries": keep_queries,
     }
     wish = parsed(ShadowBody, said).wish
-    started = _shadows_of(data, config).start(DEFAULT_TENANT, reference.name, wish, by=COMMAND_LINE)
+    shadows, whose = _shadows_of(data, config, tenant)
+    started = shadows.start(whose, reference.name, wish, by=COMMAND_LINE)
     if json:
         terminal.answer(shadow_said(started))
     else:
@@ -90,13 +92,15 @@ def start_shadow(
 
 
 @shadow.command("list")
-def list_shadows(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+def list_shadows(
+    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
     """List the shadows that run."""
     terminal = Terminal(json=json)
     from api.shadow_wire import shadow_said
-    from retrieval.catalog import DEFAULT_TENANT
 
-    found = _shadows_of(data, config).of(DEFAULT_TENANT)
+    shadows, whose = _shadows_of(data, config, tenant)
+    found = shadows.of(whose)
     if json:
         terminal.answer({"shadows": [shadow_said(each) for each in found]})
         return
@@ -124,7 +128,9 @@ def list_shadows(*, data: Data = None, json: Json = False, config: Config = None
 
 
 @shadow.command("report")
-def report_shadow(name: NameArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+def report_shadow(
+    name: NameArgument, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
     """Show how much the orders of a shadow differ from those that callers saw, by pair of versions.
 
     overlap is of the first ten places, tau of all candidates, rbo of all places, the first ones counting most; 1 is the
@@ -132,9 +138,9 @@ def report_shadow(name: NameArgument, *, data: Data = None, json: Json = False, 
     """
     terminal = Terminal(json=json)
     from api.shadow_wire import report_said
-    from retrieval.catalog import DEFAULT_TENANT
 
-    report = _shadows_of(data, config).report(DEFAULT_TENANT, name)
+    shadows, whose = _shadows_of(data, config, tenant)
+    report = shadows.report(whose, name)
     if json:
         terminal.answer(report_said(report))
         return
@@ -164,6 +170,7 @@ def stop_shadow(
     name: NameArgument,
     *,
     forget: Annotated[bool, switch("--forget", said="Remove what came of it, too.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -171,9 +178,9 @@ def stop_shadow(
     """End the shadow of an instruction. What came of it can still be read."""
     terminal = Terminal(json=json)
     from retrieval.actors import COMMAND_LINE
-    from retrieval.catalog import DEFAULT_TENANT
 
-    _shadows_of(data, config).stop(DEFAULT_TENANT, name, forget=forget, by=COMMAND_LINE)
+    shadows, whose = _shadows_of(data, config, tenant)
+    shadows.stop(whose, name, forget=forget, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": name})
     else:
@@ -181,7 +188,14 @@ def stop_shadow(
 
 
 @instructions.command("promote")
-def promote_instruction(version: FullVersion, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+def promote_instruction(
+    version: FullVersion,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
     """Publish a draft, so that it is what its name means, and end its shadow.
 
     Whoever names another version, or has it for a default, still gets that.
@@ -189,21 +203,20 @@ def promote_instruction(version: FullVersion, *, data: Data = None, json: Json =
     terminal = Terminal(json=json)
     from api.answers_instructions import instruction_said
     from retrieval.actors import COMMAND_LINE
-    from retrieval.catalog import DEFAULT_TENANT
     from retrieval.instruction_library import Reference
 
-    promoted = _shadows_of(data, config).promote(DEFAULT_TENANT, Reference.of(version), by=COMMAND_LINE)
+    shadows, whose = _shadows_of(data, config, tenant)
+    promoted = shadows.promote(whose, Reference.of(version), by=COMMAND_LINE)
     if json:
         terminal.answer(instruction_said(promoted))
     else:
         terminal.say(f"{promoted.name} means {promoted.reference} from now on.")
 
 
-def _shadows_of(data: Path | None, config: Path | None) -> Shadows:
-    from api.disk import Disk
-
-    settings = load({"data": data}, config=config)
-    return Disk.existing(settings.data, settings.catalog_url).shadows
+def _shadows_of(data: Path | None, config: Path | None, tenant: str) -> tuple[Shadows, TenantName]:
+    """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
+    _, disk = opened(data, config)
+    return disk.shadows, disk.tenant_named(tenant)
 
 
 _PAIR_COLUMNS: Final = [

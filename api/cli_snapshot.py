@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.flags import CollectionName, Config, Data, EmbedDimension, EmbedModel, Json, RerankAlso, RerankModel, switch
+from api.flags import (
+    CollectionName,
+    Config,
+    Data,
+    EmbedDimension,
+    EmbedModel,
+    Json,
+    RerankAlso,
+    RerankModel,
+    Whose,
+    switch,
+)
 from api.settings import load, s3_access
 from api.terminal import Terminal, amount, duration
+from retrieval.catalog import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from retrieval.snapshot_manifest import SnapshotManifest
@@ -27,6 +39,7 @@ def snapshot(
     target: Target,
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
     config: Config = None,
@@ -43,13 +56,13 @@ def snapshot(
     from api.progress import CopyProgress
     from api.snapshots import place_of
     from api.snapshots import snapshot as taken
-    from retrieval.catalog import DEFAULT_TENANT
 
     began = time.monotonic()
     disk = Disk.existing(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)
     place = place_of(target, s3_access())
     with CopyProgress(terminal) as watcher:
-        manifest = taken(disk, DEFAULT_TENANT, collection, place, watcher=watcher)
+        manifest = taken(disk, whose, collection, place, watcher=watcher)
     seconds = time.monotonic() - began
     if json:
         terminal.answer(_said(manifest, target, seconds))
@@ -61,6 +74,7 @@ def restore(
     target: Target,
     *,
     collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     replace: Annotated[bool, switch("--replace", said="Take the place of a collection of this name.")] = False,
     json: Json = False,
@@ -94,16 +108,16 @@ def restore(
     from api.rerankers import settings_by_name
     from api.snapshots import place_of
     from api.snapshots import restore as restored
-    from retrieval.catalog import DEFAULT_TENANT
 
     began = time.monotonic()
     place = place_of(target, s3_access())
     embedder = embedder_identity(settings)
     disk = Disk.open(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)
     with CopyProgress(terminal) as watcher:
         done = restored(
             disk,
-            DEFAULT_TENANT,
+            whose,
             collection,
             place,
             embedder=embedder,

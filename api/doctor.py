@@ -20,7 +20,6 @@ from api.rerankers import each_alone, settings_by_name
 from api.settings import Settings
 from api.terminal import counted
 from api.version import VERSION
-from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
 from retrieval.layout import Layout
 from retrieval.recipes import megabytes
@@ -46,7 +45,7 @@ async def examined(settings: Settings) -> list[Finding]:
         *_versions(),
         _machine(),
         _catalog(settings),
-        _data(settings),
+        data_found(settings),
         _door(settings),
         index_device_found(settings),
         *await _embedder(settings),
@@ -89,15 +88,18 @@ def _catalog(settings: Settings) -> Finding:
     return Finding(what="catalog", found=found)
 
 
-def _data(settings: Settings) -> Finding:
+def data_found(settings: Settings) -> Finding:
+    """What the folder holds of all tenants, and how much more it takes."""
     try:
         disk = Disk.open(settings.data, settings.catalog_url)
-        described = disk.described(DEFAULT_TENANT)
+        described = [disk.describe(each) for each in disk.collections()]
         free = shutil.disk_usage(settings.data).free
     except WinnowError as error:
         return Finding(what="data", found=str(settings.data), problem=error.message)
     documents = sum(each.documents for each in described)
-    held = f"{counted(len(described), 'collection')}, {counted(documents, 'document')}"
+    owners = len({each.collection.tenant for each in described})
+    whose = f" of {counted(owners, 'tenant')}" if owners > 1 else ""
+    held = f"{counted(len(described), 'collection')}{whose}, {counted(documents, 'document')}"
     found = f"{settings.data.resolve()}: {held}, {free / 1e9:,.1f} GB free"
     return Finding(
         what="data", found=found, problem=f"{found}; the disk is almost full" if free < FREE_BYTES_LOW else None

@@ -31,7 +31,7 @@ from indexer.beir import Judgments, read_qrels, read_queries
 from indexer.sources import open_corpus
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.reranker import RankedBy, Reranker
-from retrieval.catalog import DEFAULT_TENANT
+from retrieval.catalog import TenantName
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK
 from retrieval.errors import CorpusUnreadable
@@ -62,7 +62,8 @@ class Plan:
     """What is to be measured."""
 
     folder: Path
-    collection: str
+    tenant: TenantName
+    collection: str  # of this tenant
     metrics: tuple[str, ...]
     sample: int | None  # queries; None asks all
     split: str  # of the judgments
@@ -108,15 +109,16 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     cases = judged_cases(read_queries(plan.folder), judgments, sample=plan.sample)
     if not cases:
         raise CorpusUnreadable(f"{plan.folder} has no query with a relevant document")
-    settings = settings_for(settings, _chosen(settings, plan.collection)) if plan.is_judged else settings
+    settings = settings_for(settings, _chosen(settings, plan)) if plan.is_judged else settings
     parts = assemble(settings, judged=plan.is_judged)
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
-    opened = indexing.open(plan.collection)
+    opened = indexing.open(plan.collection, tenant=plan.tenant)
     async with connected(*parts.pools):
         with IndexProgress(terminal) as progress:
             report = await indexing.run(open_corpus(str(plan.folder)), opened, progress=progress)
         opened.searchable.refresh()
         asking = Asking(
+            tenant=plan.tenant,
             recall=opened.recall,
             reranker=parts.judging.reranker if plan.is_judged else None,
             candidates=parts.candidates,
@@ -144,10 +146,10 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     )
 
 
-def _chosen(settings: Settings, collection: str) -> str | None:
+def _chosen(settings: Settings, plan: Plan) -> str | None:
     """The reranker that the collection has chosen, if it is there already; asked before seconds of loading."""
-    there = Disk.open(settings.data, settings.catalog_url).catalog.collections(DEFAULT_TENANT)
-    return next((each.reranker for each in there if each.name == collection), None)
+    there = Disk.open(settings.data, settings.catalog_url).catalog.collections(plan.tenant)
+    return next((each.reranker for each in there if each.name == plan.collection), None)
 
 
 def judged_cases(queries: Mapping[str, str], judgments: Judgments, *, sample: int | None) -> list[Case]:
@@ -167,6 +169,7 @@ def judged_cases(queries: Mapping[str, str], judgments: Judgments, *, sample: in
 class Asking:
     """Asks one collection."""
 
+    tenant: TenantName  # whose collection it is
     recall: FindsCandidates
     reranker: Reranker | None  # None measures recall alone
     candidates: int
@@ -193,7 +196,7 @@ class Asking:
     async def _judged(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, list[str]]:
         judged, behind = found[: self.candidates], found[self.candidates :]
         ranking = await reranker.rank(
-            case.text, judged, instruction=DEFAULT_INSTRUCTION, tenant=DEFAULT_TENANT, deadline=Deadline.never()
+            case.text, judged, instruction=DEFAULT_INSTRUCTION, tenant=self.tenant, deadline=Deadline.never()
         )
         orders = {TWO_STAGE: _documents([*(each.candidate for each in ranking.ranked), *behind])}
         if ranking.ranked_by is RankedBy.BLEND:

@@ -1,13 +1,19 @@
-"""How is each setting spelt on the command line? One alias for each row of the settings, so that all commands agree."""
+"""How is each setting spelt on the command line? One alias for each row of the settings, so that all commands agree.
+
+And which data folder do they name: `opened`.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from api.settings import CONFIG_VARIABLE, Row, rows
+from api.settings import CONFIG_VARIABLE, Row, Settings, load, rows
+
+if TYPE_CHECKING:
+    from api.disk import Disk
 
 _ROWS: Final = {row.name: row for row in rows()}
 
@@ -88,3 +94,15 @@ Whose = Annotated[
 ]
 Json = Annotated[bool, switch("--json", said="Print one JSON object to stdout and nothing else there.")]
 CollectionName = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.")]
+
+
+def opened(data: Path | None, config: Path | None, *, made: bool = False) -> tuple[Settings, Disk]:
+    """The data folder that these options name, under all settings that hold.
+
+    One that is missing is an error, unless it is to be made, since there is something to put into it. Raises
+    `SettingInvalid`, and what opening a catalog raises.
+    """
+    from api.disk import Disk
+
+    settings = load({"data": data}, config=config)
+    return settings, (Disk.open if made else Disk.existing)(settings.data, settings.catalog_url)

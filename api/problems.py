@@ -37,6 +37,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.TenantExists: HTTPStatus.CONFLICT,
     errors.KeyNotFound: HTTPStatus.NOT_FOUND,
     errors.GrantNotFound: HTTPStatus.NOT_FOUND,
+    errors.CatalogExists: HTTPStatus.CONFLICT,
     errors.KeyRefused: HTTPStatus.UNAUTHORIZED,
     errors.NotPermitted: HTTPStatus.FORBIDDEN,
     errors.CorpusUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -95,7 +95,7 @@ class IndexProgress(_Watching):
         from rich.progress import BarColumn, TextColumn
 
         said = TextColumn("{task.fields[figures]}")
-        return TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), said
+        return _description(), BarColumn(bar_width=28), said
 
 
 class CountProgress(_Watching):
@@ -108,22 +108,37 @@ class CountProgress(_Watching):
         self._done = 0
         self._began = time.monotonic()
 
-    def advance(self) -> None:
-        self._done += 1
+    def advance(self, count: int = 1) -> None:
+        self._done += count
         if self._bar is not None:
-            self._bar.advance(self._bar.task_ids[0])
+            self._bar.advance(self._bar.task_ids[0], count)
         elif self._is_due():
             left = (time.monotonic() - self._began) / self._done * (self._total - self._done)
             self._terminal.say(f"{self._name}: {self._done} of {self._total} · {duration(left)} left")
 
     def _columns(self) -> tuple[ProgressColumn, ...]:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TimeRemainingColumn
 
         done = MofNCompleteColumn()
-        return TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), done, TimeRemainingColumn()
+        return _description(), BarColumn(bar_width=28), done, TimeRemainingColumn()
 
     def _begun(self, bar: Bar) -> None:
         bar.add_task(self._name, total=self._total)
+
+
+class RowProgress(CountProgress):
+    """Watches rows that are copied. Implements `retrieval.sql_copy.Watcher`; use it in a `with` block."""
+
+    def __init__(self, terminal: Terminal, name: str) -> None:
+        super().__init__(terminal, name, total=0)
+
+    def started(self, rows: int) -> None:
+        self._total = rows
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], total=rows)
+
+    def advanced(self, rows: int) -> None:
+        self.advance(rows)
 
 
 class CopyProgress(_Watching):
@@ -152,10 +167,17 @@ class CopyProgress(_Watching):
             self._terminal.say(f"{self._doing}: {self._done / 1e6:,.0f} of {self._size / 1e6:,.0f} MB")
 
     def _columns(self) -> tuple[ProgressColumn, ...]:
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, DownloadColumn, TimeRemainingColumn
 
         done = DownloadColumn()
-        return TextColumn("[bold]{task.description}"), BarColumn(bar_width=28), done, TimeRemainingColumn()
+        return _description(), BarColumn(bar_width=28), done, TimeRemainingColumn()
+
+
+def _description() -> ProgressColumn:
+    """What is being done; a path in it is no markup."""
+    from rich.progress import TextColumn
+
+    return TextColumn("{task.description}", style="bold", markup=False)
 
 
 def _said(figures: Figures) -> str:

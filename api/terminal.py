@@ -87,13 +87,14 @@ class Terminal:
             return
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
+        table = Table(title=Text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
         for column in columns:
             justify: Literal["left", "right"] = "right" if column.right else "left"  # cells are broken, never cut
             table.add_column(column.name, justify=justify, style=column.style, no_wrap=column.whole, overflow="fold")
         for row in rows:
-            table.add_row(*(plain(cell) for cell in row))
+            table.add_row(*(Text(plain(cell)) for cell in row))  # a mere text would be read for rich's own markup
         self.draw(table)
 
     def say(self, text: str, *, style: str = "dim") -> None:

@@ -19,6 +19,7 @@
     │   ├── TenantExists
     │   ├── KeyNotFound
     │   ├── GrantNotFound
+    │   ├── CatalogExists
     │   ├── KeyRefused
     │   ├── NotPermitted
     │   ├── CorpusUnreadable
@@ -157,6 +158,10 @@ class KeyNotFound(CallerError):
 
 class GrantNotFound(CallerError):
     """There is no such grant."""
+
+
+class CatalogExists(CallerError):
+    """A catalog is not copied to where something is already."""
 
 
 class KeyRefused(CallerError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError
@@ -22,6 +22,10 @@ class Backend(Protocol):
         """Connections are made when they are needed. Raises `SettingInvalid` and `WriteFailed`."""
         ...
 
+    def begin_snapshot(self, connection: sql.Connection) -> None:
+        """Every statement from here on sees what was committed before the first of them."""
+        ...
+
     def begin_writing(self, connection: sql.Connection) -> None:
         """Waits for its turn among the writers, before anything is read."""
         ...
@@ -32,6 +36,10 @@ class Backend(Protocol):
 
     def check_migrated(self, connection: sql.Connection) -> None:
         """Before the commit: is what the migration left sound? Raises `StoreCorrupt`."""
+        ...
+
+    def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
+        """The next row that the database numbers gets a number above all that are there."""
         ...
 
     def translated(self, error: DBAPIError) -> WinnowError:

@@ -6,9 +6,10 @@ Everything that is kept in SQL shares one: `SqlCatalog(database)`, and its sibli
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, StatementError
@@ -69,6 +70,23 @@ class SqlDatabase:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[sql.Connection]:
+        """For reading only: every statement sees what was committed before the first of them."""
+        with self.reading() as connection:
+            self._backend.begin_snapshot(connection)
+            yield connection
+
+    def batches(
+        self, connection: sql.Connection, wanted: sql.Select[Any], *, rows: int
+    ) -> Iterator[Sequence[sql.Row[Any]]]:
+        """What is asked for, so many rows at a time.
+
+        Its errors are told as this database's, also amid a transaction of another one.
+        """
+        with self._translated(), connection.execute(wanted, execution_options={"yield_per": rows}) as found:
+            yield from found.partitions()
+
+    @contextmanager
     def writing(self) -> Iterator[sql.Connection]:
         """All of it, or nothing. There is one writer at a time: what was read in it is still so at its end.
 
@@ -89,7 +107,7 @@ class SqlDatabase:
         with self.reading() as connection:
             if is_newest(connection):
                 return
-        with self._migrating() as connection:
+        with self.migrating() as connection:
             migrate(connection, place=self.place)
 
     def downgrade(self, revision: str) -> None:
@@ -97,12 +115,16 @@ class SqlDatabase:
 
         Nobody else may have the database open. Raises `InvalidRequest` for a revision that is not an earlier one.
         """
-        with self._migrating() as connection:
+        with self.migrating() as connection:
             migrate_down(connection, revision, place=self.place)
 
+    def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
+        """After rows that brought their numbers with them: the next one numbered here gets one above theirs."""
+        self._backend.count_on(connection, column)
+
     @contextmanager
-    def _migrating(self) -> Iterator[sql.Connection]:
-        """All of it, or nothing; whoever comes second finds it done."""
+    def migrating(self) -> Iterator[sql.Connection]:
+        """As `writing`, for a transaction that changes tables; whoever comes second finds it done."""
         with self.reading() as connection:
             self._backend.begin_migrating(connection)
             yield connection

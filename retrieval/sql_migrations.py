@@ -56,6 +56,13 @@ def is_newest(connection: sql.Connection) -> bool:
     return schema_of(connection).revision == NEWEST
 
 
+def require_newest(connection: sql.Connection, *, place: str) -> None:
+    """Raises `InvalidRequest` for an earlier schema, and `StoreCorrupt` for one of a later winnow."""
+    found = _known(connection, place=place)
+    if found.revision != NEWEST:
+        raise InvalidRequest(f"{place} is at schema {found.said}, not {NEWEST}; `winnow catalog upgrade` changes that")
+
+
 def migrate(connection: sql.Connection, *, place: str) -> None:
     """To the newest schema, in the transaction of `connection`. Raises `StoreCorrupt` for a schema of a later winnow.
 

@@ -62,6 +62,9 @@ class Postgres:
                 "a catalog on PostgreSQL needs psycopg: pip install 'winnow-search[postgres]'"
             ) from error
 
+    def begin_snapshot(self, connection: sql.Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
     def begin_writing(self, connection: sql.Connection) -> None:
         """One writer at a time, as on SQLite: what a writer has read is still so when it writes.
 
@@ -76,6 +79,12 @@ class Postgres:
 
     def check_migrated(self, connection: sql.Connection) -> None:
         """References are checked by the server, always."""
+
+    def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
+        sequence = sql.func.pg_get_serial_sequence(column.table.name, column.name)
+        highest = sql.func.max(column)
+        is_any = highest.is_not(None)  # where there is none, the next one is the first
+        connection.execute(sql.select(sql.func.setval(sequence, sql.func.coalesce(highest, 1), is_any)))
 
     def translated(self, error: DBAPIError) -> WinnowError:
         state = getattr(error.orig, "sqlstate", None)

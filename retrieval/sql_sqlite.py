@@ -35,6 +35,9 @@ class Sqlite:
         sql.event.listen(engine, "connect", _configure)
         return engine
 
+    def begin_snapshot(self, connection: sql.Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
     def begin_writing(self, connection: sql.Connection) -> None:
         """The write lock comes first: of two that read first and write then, one would fail."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -48,6 +51,9 @@ class Sqlite:
     def check_migrated(self, connection: sql.Connection) -> None:
         if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise StoreCorrupt(f"{self._path}: a row of {broken[0]} names a row of {broken[2]} that is not there")
+
+    def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
+        """It looks for the highest number by itself."""
 
     def translated(self, error: DBAPIError) -> WinnowError:
         said = f"{self._path}: {error.orig}"

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from api.cli import app
 from api.disk import Disk
 from api.settings import load
-from retrieval.errors import CollectionExists, SettingInvalid
+from retrieval.errors import CatalogExists, CollectionExists, SettingInvalid
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_migrations import NEWEST
 from tests.postgres import TEMPLATE, PostgresServer
 
 
-def run(*words: object, url: str | None) -> dict[str, object]:
-    """What the command says as JSON."""
+def typed(*words: object, url: str | None, given: str = "") -> Result:
     environment = {} if url is None else {"WINNOW_CATALOG_URL": url}
-    done = CliRunner().invoke(app, [*map(str, words), "--json"], env=environment, catch_exceptions=False)
+    done = CliRunner().invoke(app, list(map(str, words)), env=environment, input=given, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    return done
+
+
+def run(*words: object, url: str | None) -> Any:
+    """What the command says as JSON."""
+    return json.loads(typed(*words, "--json", url=url).stdout)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -87,3 +92,50 @@ def test_looking_at_a_schema_needs_none(tmp_path: Path) -> None:
     database = SqlDatabase.at(tmp_path / "empty.sqlite")
     assert database.schema().said == "none"
     database.close()
+
+
+def test_a_catalog_moves_to_a_server_and_back(tmp_path: Path, postgres: PostgresServer) -> None:
+    """What was written before is there under the new setting; each time it is said what was copied, and what to do."""
+    data, other, url = tmp_path / "data", tmp_path / "other", postgres.new()
+    other.mkdir()
+    run("instructions", "publish", "recency", "Prefer recent documents", "--data", data, url=None)
+    copied = run("catalog", "copy", "--to", url, "--data", data, url=None)
+    rows = {each["name"]: each["rows"] for each in copied["tables"]}
+    assert (rows["instructions"], rows["audit"], copied["revision"]) == (1, 1, NEWEST)
+    assert copied["rows"] == sum(rows.values())
+    listed = run("instructions", "list", "--data", data, url=url)
+    assert [each["name"] for each in listed["instructions"]] == ["recency"]
+    run("instructions", "publish", "house", "Prefer birds", "--data", data, url=url)
+    back = typed("catalog", "copy", "--to", other, "--data", data, url=url)
+    assert "instructions\t2" in back.stdout.splitlines()
+    assert f"Take WINNOW_CATALOG_URL away, and start the services with --data {other}." in back.stderr
+    assert len(run("instructions", "list", "--data", other, url=None)["instructions"]) == 2
+    again = typed("catalog", "copy", "--to", postgres.new(), "--data", other, url=None)
+    assert "Set WINNOW_CATALOG_URL" in again.stderr
+
+
+def test_a_copy_shows_no_password(tmp_path: Path, postgres: PostgresServer) -> None:
+    """Neither where it is done nor where it is refused; one that shows in process lists is warned of."""
+    postgres.execute("CREATE ROLE mover LOGIN SUPERUSER PASSWORD 'swordfish'")
+    run("instructions", "publish", "recency", "Prefer recent documents", "--data", tmp_path, url=None)
+
+    def guarded() -> str:
+        """The URL of a database that nobody has, with a password."""
+        name = postgres.new().partition("?")[0].rpartition("/")[2]
+        return postgres.url(name, user="mover", password="swordfish")  # noqa: S106
+
+    url = guarded()
+    read = typed("catalog", "copy", "--to", "-", "--data", tmp_path, url=None, given=f"{url}\n")
+    assert "mover@/" in read.stderr
+    assert "Process lists" not in read.stderr
+    for words in (["--to", url, "--json"], ["--to", url]):
+        with pytest.raises(CatalogExists) as caught:
+            typed("catalog", "copy", *words, "--data", tmp_path, url=url)
+        assert "swordfish" not in str(caught.value)
+    shown = typed("catalog", "copy", "--to", guarded(), "--data", tmp_path, url=url)
+    assert "Process lists" in shown.stderr
+    assert "swordfish" not in read.output + shown.output
+    for wrong in ("mysql://mover:swordfish@h/d", "postgres//mover:swordfish@h/d", "mover:swordfish@h", ""):
+        with pytest.raises(SettingInvalid, match="--to is neither") as caught:
+            typed("catalog", "copy", "--to", wrong, "--data", tmp_path, url=None)
+        assert "swordfish" not in str(caught.value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,11 @@ from typer.testing import CliRunner, Result
 
 from api.cli import app
 from api.disk import Disk
+from api.doctor import data_found
+from api.settings import Settings
+from api.terminal import Terminal
 from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import CollectionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
+from retrieval.errors import CollectionNotFound, InstructionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
 from retrieval.keys import ALL_SCOPES, digest_of, id_of
 from tests.contract.test_keys import collection
 
@@ -94,12 +99,61 @@ def test_everything_of_a_tenant_is_reached_by_its_name(tmp_path: Path) -> None:
     assert said(tmp_path, "collections", "delete", "docs", "--yes", *of_library)["documents"] == 1
 
 
+def test_a_tenants_collection_is_measured_copied_out_and_brought_back(tmp_path: Path) -> None:
+    """Under the tenant that is named, to the end: the default one has nothing of it afterwards, another one a copy."""
+    data, folder, place = tmp_path / "data", tmp_path / "birds", str(tmp_path / "place")
+    for name in ("library", "archive"):
+        typed(data, "tenants", "create", name)
+    (folder / "qrels").mkdir(parents=True)
+    texts = {
+        "corpus": {"_id": "heron", "text": "The heron stands in the reeds."},
+        "queries": {"_id": "q", "text": "heron"},
+    }
+    for file, record in texts.items():
+        (folder / f"{file}.jsonl").write_bytes(orjson.dumps(record))
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq\theron\t1\n", encoding="utf-8")
+    measure = ("eval", str(folder), "--run", "recall", "--metrics", "R@1")
+    found = said(data, *measure, "--tenant", "library")
+    assert (found["collection"], found["runs"][0]["metrics"]) == ("eval-birds", {"R@1": 1.0})
+    taken = said(data, "snapshot", place, "-c", "eval-birds", "--tenant", "library")
+    back = said(data, "restore", place, "-c", "herons", "--tenant", "archive")
+    assert (taken["documents"], back["documents"]) == (1, 1)
+    with pytest.raises(CollectionNotFound):
+        typed(data, "snapshot", str(tmp_path / "other"), "-c", "eval-birds")
+    disk = Disk.open(data)
+    assert [each.shown for each in disk.collections()] == ["archive/herons", "library/eval-birds"]
+    assert "2 collections of 2 tenants, 2 documents" in data_found(Settings(data=data)).found
+
+
+def test_a_tenants_shadow_is_its_own(tmp_path: Path) -> None:
+    """Started, listed, reported, ended and promoted under the tenant; the default one's stays out of it."""
+    of_library, shadow = ("--tenant", "library"), ("instructions", "shadow")
+    typed(tmp_path, "tenants", "create", "library")
+    for whose in (of_library, ()):
+        said(tmp_path, "instructions", "publish", "house", "Prefer birds", *whose)
+        said(tmp_path, "instructions", "draft", "house", "Prefer herons", *whose)
+    assert said(tmp_path, *shadow, "start", "house@2", *of_library)["version"] == 2
+    assert len(said(tmp_path, *shadow, "list", *of_library)["shadows"]) == 1
+    assert said(tmp_path, *shadow, "list")["shadows"] == []
+    assert said(tmp_path, *shadow, "report", "house", *of_library)["shadow"]["version"] == 2
+    assert said(tmp_path, "instructions", "promote", "house@2", *of_library)["state"] == "published"
+    assert said(tmp_path, *shadow, "list", *of_library)["shadows"] == []
+    states = {each["state"] for each in said(tmp_path, "instructions", "list")["instructions"]}
+    assert states == {"published", "draft"}
+    said(tmp_path, *shadow, "start", "house@2")
+    with pytest.raises(InstructionNotFound):
+        typed(tmp_path, *shadow, "stop", "house", *of_library)
+    assert said(tmp_path, *shadow, "stop", "house") == {"deleted": "house"}
+
+
 @pytest.mark.parametrize(
     "command",
     [
         ("index", "corpus.jsonl", "-c", "docs"), ("search", "q", "-c", "docs"), ("collections", "list"),
         ("collections", "delete", "docs", "-y"), ("generations", "fold", "-c", "docs"), ("limits", "show", "nobody"),
         ("instructions", "publish", "house", "text"), ("instructions", "export"), ("keys", "list"), ("audit",),
+        ("eval", "."), ("snapshot", "place", "-c", "docs"), ("restore", "place", "-c", "docs"),
+        ("instructions", "shadow", "list"), ("instructions", "promote", "house@1"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -139,3 +193,34 @@ def test_the_audit_log_is_shown_newest_first(tmp_path: Path) -> None:
     shown = typed(tmp_path, "audit", "--tenant", "library").stdout.splitlines()[1]
     assert "revoked_at: – → " in shown
     assert "scopes" not in shown
+
+
+def test_the_audit_log_is_read_in_eighty_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time, action and subject of an entry in a line, below them number, actor and what changed: no word is broken."""
+    of_library = ("--tenant", "library")
+    made = said(tmp_path, "tenants", "create", "library")["key"]["id"]
+    new = said(tmp_path, "keys", "rotate", made, *of_library)["id"]
+    said(tmp_path, "limits", "set", "library", "--rerank-tokens-per-minute", "250000000", "--bytes", "none")
+    said(tmp_path, "instructions", "publish", "legal-statutes", "Prefer the code", *of_library)
+    said(tmp_path, "instructions", "draft", "legal-statutes", "Prefer the articles", *of_library)
+    said(tmp_path, "instructions", "promote", "legal-statutes@2", *of_library)
+    Disk.open(tmp_path).catalog.add_collection(collection("laws"))
+    said(tmp_path, "grants", "give", "laws", "library")
+    entries = said(tmp_path, "audit")["entries"]
+    monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [line.rstrip() for line in typed(tmp_path, "audit").stdout.splitlines()]
+    assert max(map(len, lines)) <= 80
+    beginnings = [place for place, line in enumerate(lines) if re.match(r" *\d{4}-\d\d-\d\d", line)]
+    shown = [" ".join(lines[first:last]).split() for first, last in pairwise([*beginnings, len(lines)])]
+    assert len(shown) == len(entries) == 11
+    for words, entry in zip(shown, entries, strict=True):
+        owned = entry["tenant"] == "default" or entry["action"].startswith("tenant.")
+        subject = entry["subject"] if owned else f"library/{entry['subject']}"
+        assert words[:4] == [entry["at"][:10], entry["at"][11:16], entry["action"], subject]
+        assert words[4:6] == [str(entry["number"]), entry["actor"]]
+    told = {words[2]: " ".join(words[6:]) for words in shown}
+    assert re.fullmatch(r"expires_at: – → \d{4}-\d\d-\d\d \d\d:\d\d", told["key.expire"])
+    assert told["tenant.limits"] == "bytes: – → 0 rerank_tokens_per_minute: – → 250000000"
+    assert told["grant.give"] == "reader: – → library"
+    assert {made, new} == {words[3].removeprefix("library/") for words in shown if words[2] == "key.create"}

@@ -69,6 +69,13 @@ def test_every_command_speaks_json(words: str) -> None:
 
 
 @pytest.mark.parametrize("words", COMMANDS)
+def test_whoever_names_a_collection_may_say_whose(words: str) -> None:
+    """Every tenant has names of its own."""
+    names = {parameter.name for parameter in COMMANDS[words].params}
+    assert "collection" not in names or "tenant" in names, f"{words} reaches the default tenant's only"
+
+
+@pytest.mark.parametrize("words", COMMANDS)
 def test_options_agree_with_the_settings(words: str) -> None:
     """A flag named like a setting is that setting: same spelling, same help."""
     by_name = {row.name: row for row in rows()}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from api.evaluate import RECALL, RERANK, TWO_STAGE, Asking, Case, judged_cases, named_modes, trec_lines
 from rerank.ranking import ranking_of
 from rerank.reranker import Ranking
+from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
 from retrieval.model_folder import Blend
 from retrieval.recall_mode import RecallMode
@@ -12,6 +15,7 @@ from retrieval.records import Candidate
 from tests.fakes import PrefersWord, ScriptedRecall
 
 CASE = Case(id="q1", text="question")
+ours = partial(Asking, tenant=DEFAULT_TENANT)
 DENSE = named_modes((), RecallMode.DENSE)
 
 
@@ -38,7 +42,7 @@ class Blending:
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
     """Three are judged, the fourth is not, although it has the word."""
     recall = ScriptedRecall("a", "b", "c refund", "d refund")
-    asking = Asking(recall=recall, reranker=PrefersWord("refund"), candidates=3, depth=100, is_cut=False, modes=DENSE)
+    asking = ours(recall=recall, reranker=PrefersWord("refund"), candidates=3, depth=100, is_cut=False, modes=DENSE)
     orders = await asking.ask(CASE)
     assert orders == {
         RECALL: ["doc-0", "doc-1", "doc-2", "doc-3"],
@@ -50,7 +54,7 @@ async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
 async def test_a_document_stands_where_its_best_chunk_stands() -> None:
     """Chunks of one document are one document; more chunks are recalled, so that enough documents are left."""
     recall = ScriptedRecall("x|a", "y|b", "x|c refund", "z|d")
-    asking = Asking(recall=recall, reranker=PrefersWord("refund"), candidates=4, depth=2, is_cut=True, modes=DENSE)
+    asking = ours(recall=recall, reranker=PrefersWord("refund"), candidates=4, depth=2, is_cut=True, modes=DENSE)
     orders = await asking.ask(CASE)
     assert orders == {RECALL: ["x", "y", "z"], TWO_STAGE: ["x", "y", "z"]}
     assert recall.widths == [6]
@@ -58,7 +62,7 @@ async def test_a_document_stands_where_its_best_chunk_stands() -> None:
 
 async def test_a_blend_is_measured_beside_relevance_alone() -> None:
     """The shipped order is the blend's; the third run shows what the judge alone would have made of it."""
-    asking = Asking(
+    asking = ours(
         recall=ScriptedRecall("a", "bbb", "cc"), reranker=Blending(), candidates=3, depth=3, is_cut=False, modes=DENSE
     )
     orders = await asking.ask(CASE)
@@ -68,7 +72,7 @@ async def test_a_blend_is_measured_beside_relevance_alone() -> None:
 
 async def test_recall_alone_needs_no_reranker() -> None:
     """One run, and nobody judges."""
-    asking = Asking(recall=ScriptedRecall("a"), reranker=None, candidates=3, depth=3, is_cut=False, modes=DENSE)
+    asking = ours(recall=ScriptedRecall("a"), reranker=None, candidates=3, depth=3, is_cut=False, modes=DENSE)
     assert await asking.ask(CASE) == {RECALL: ["doc-0"]}
 
 
@@ -77,7 +81,7 @@ async def test_ways_of_recall_are_compared_side_by_side() -> None:
     recall = ScriptedRecall("a", "b refund")
     modes = named_modes([RecallMode.LEXICAL, RecallMode.HYBRID], RecallMode.DENSE)
     reranker = PrefersWord("refund")
-    asking = Asking(recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=modes)
+    asking = ours(recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=modes)
     orders = await asking.ask(CASE)
     assert list(orders) == ["recall-lexical", "two-stage-lexical", "recall-hybrid", "two-stage-hybrid"]
     assert recall.modes == [RecallMode.LEXICAL, RecallMode.HYBRID]

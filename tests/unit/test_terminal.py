@@ -54,3 +54,14 @@ def test_a_narrow_table_breaks_cells_and_cuts_none(
     assert max(map(len, lines)) <= 40
     assert [line.split()[0] for line in lines if any(each in line for each in ids)] == list(ids)
     assert "".join(line[len(ids[0]) + 1 :].strip() for line in lines).count(rest) == 2
+
+
+@pytest.mark.parametrize("text", ["list[str]", "[bold]loud[/bold]", "[/x]", "a\\[b"])
+def test_brackets_are_what_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    """In a table for a person, too: nothing that somebody wrote is read for the markup of the library that draws it."""
+    monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))
+    Terminal().table([Column(name="note")], [(text,)], title=text)
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert lines.count(text) == 2
