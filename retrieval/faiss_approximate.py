@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from retrieval.allowed_search import gathered
 from retrieval.ascending import marked
+from retrieval.centroids import Everything, learn_centroids
 from retrieval.errors import GenerationCorrupt
 from retrieval.faiss_index import FAISS_VERSION, bytes_of, index_of, selector_of
 from retrieval.index_probe import Asked, Misdeed, misdeeds
@@ -142,12 +143,16 @@ class FaissApproximateIndex:
 class ApproximateBuilder:
     """Learns from a sample, takes batches, becomes an index. Holds one batch beside the index at any time."""
 
-    def __init__(self, plan: Plan, sample: Vectors) -> None:
+    def __init__(self, plan: Plan, sample: Vectors, everything: Everything | None = None) -> None:
+        """`everything` gives all vectors, of which the sample is a part; lists are then learned from all of them."""
         self._plan = plan
-        self._index: Any = faiss.index_factory(
+        self._index: Any = _FAISS.index_factory(
             sample.shape[1], _factory(plan, sample.shape[1]), faiss.METRIC_INNER_PRODUCT
         )
-        self._index.train(np.ascontiguousarray(sample, dtype=np.float32))
+        learned = np.ascontiguousarray(sample, dtype=np.float32)
+        if plan.recipe is not Recipe.HNSW:
+            learn_centroids(_FAISS.downcast_index(self._index.base_index), learned, everything)
+        self._index.train(learned)
         self._numbers: list[ChunkNumbers] = []
 
     def add(self, batch: VectorBatch) -> None:

@@ -32,7 +32,7 @@ _SEED: Final = 20261125
 _EF_SEARCH: Final = (100, 128, 160, 200, 256, 320, 400, 512, 768, 1_024, 2_048, 4_096)
 _NPROBE: Final = (
     *(1, 2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 160, 192, 224, 256),
-    *(320, 384, 448, 512, 640, 768, 1_024, 2_048, 4_096),
+    *(288, 320, 352, 384, 448, 512, 640, 768, 1_024, 2_048, 4_096),
 )
 _K_FACTOR: Final = (1, 2, 3, 4, 6, 8, 12, 16)
 
@@ -134,7 +134,7 @@ def _exact(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissF
 
 def _approximate(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissApproximateIndex, IndexFacts]:
     sample = sample_of(snapshot)
-    builder = ApproximateBuilder(plan, sample)
+    builder = ApproximateBuilder(plan, sample, snapshot.vectors if len(sample) < snapshot.count() else None)
     queries = queries_of(sample)
     del sample
     for batch in snapshot.vectors():

@@ -9,11 +9,11 @@ being computed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import chain
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 import torch
@@ -91,11 +91,11 @@ class QwenRuntime:
         """
         states = np.empty((len(sequences), self.config.hidden), dtype=np.float32)
         one_by_one = asyncio.Lock()
-        past = _Once(lambda: self._in_turn(lambda: self._decoder.remember(prefix)))
+        work_on = self._work(sequences, prefix)
 
         async def compute(pack: Pack, tokens: int) -> None:
             async with turn(tokens) if turn else one_by_one:
-                states[list(pack.members)] = await self._in_turn(self._work_on(pack, sequences, await past.made()))
+                states[list(pack.members)] = await self._in_turn(lambda: work_on(pack))
 
         lengths = [len(sequence) for sequence in sequences]
         found = packs(lengths, tokens_max=self.pack_tokens, stretch_max=self._stretch_max)
@@ -110,9 +110,21 @@ class QwenRuntime:
         row = self._checkpoint.row(name, yes).float() - self._checkpoint.row(name, no).float()
         return np.asarray(row.numpy(), dtype=np.float32)
 
-    def _work_on(self, pack: Pack, sequences: Sequence[Sequence[int]], past: list[Past]) -> Callable[[], Vectors]:
-        ids = list(chain.from_iterable(sequences[member] for member in pack.members))
-        return lambda: self._decoder.last_states(ids, pack, past)
+    def _work(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> Callable[[Pack], Vectors]:
+        """For the thread of the device. Whichever pack comes first remembers the prefix for all, in the same go.
+
+        As a piece of work of its own the prefix would wait for a pack of somebody else's, and what follows it again.
+        """
+        past: list[Past] | None = None
+
+        def work_on(pack: Pack) -> Vectors:
+            nonlocal past
+            if past is None:
+                past = self._decoder.remember(prefix)
+            ids = list(chain.from_iterable(sequences[member] for member in pack.members))
+            return self._decoder.last_states(ids, pack, past)
+
+        return work_on
 
     async def _in_turn(self, work: Callable[[], _Found]) -> _Found:
         def compute() -> _Found:
@@ -123,19 +135,6 @@ class QwenRuntime:
             return await asyncio.get_running_loop().run_in_executor(self._worker, compute)
         except torch.OutOfMemoryError as error:
             raise Overloaded(f"too little memory on {self.runs_on} for a pack of {self.pack_tokens} tokens") from error
-
-
-class _Once(Generic[_Found]):
-    """What several wait for and one makes. It is made where the first asks; a failure is everybody's."""
-
-    def __init__(self, make: Callable[[], Awaitable[_Found]]) -> None:
-        self._make = make
-        self._making: asyncio.Future[_Found] | None = None
-
-    async def made(self) -> _Found:
-        if self._making is None:
-            self._making = asyncio.ensure_future(self._make())
-        return await self._making
 
 
 @lru_cache

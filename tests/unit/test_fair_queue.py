@@ -157,6 +157,19 @@ def test_a_small_request_is_served_as_a_whole_beside_a_flood() -> None:
         assert " ".join(queue.take().tenant for _ in range(5)) == expected
 
 
+def test_small_requests_beside_a_flood_are_served_one_after_the_other() -> None:
+    """In turn, none of them would end before nearly all are served."""
+    queue = FairQueue(credit=1_000)
+    for _ in range(40):
+        queue.put("ant", 100)
+    for _ in range(30):
+        queue.done(queue.take())
+    for name in ("crow", "bee", "deer"):
+        for _ in range(2):
+            queue.put(name, 100)
+    assert " ".join(queue.take().tenant for _ in range(7)) == "crow crow bee bee deer deer ant"
+
+
 def test_a_pause_is_not_saved_up() -> None:
     """Who was away while another was served for long is let ahead by the credit, and not by all that it missed."""
     queue = FairQueue(credit=200)

@@ -60,13 +60,13 @@ async def test_one_tenant_alone_has_as_much_in_hand_as_may_be() -> None:
 
 async def test_where_others_are_present_less_is_in_hand_and_the_small_one_is_next() -> None:
     """The flood's later items wait behind it, though they came first."""
-    worker = Worker(Turns(alone=100, shared=50))
+    worker = Worker(Turns(alone=20_000, shared=10_000))
     for name in ("a", "b", "c", "d"):
-        await worker.ask(name, "ant", 50)
-    await worker.ask("small", "bee", 10)
+        await worker.ask(name, "ant", 10_000)
+    await worker.ask("small", "bee", 2_000)
     assert worker.began == ["a", "b"]
     await worker.end("a")
-    assert worker.began == ["a", "b"], "fifty are in hand, and that is enough now"
+    assert worker.began == ["a", "b"], "ten thousand are in hand, and that is enough now"
     await worker.end("b")
     assert worker.began == ["a", "b", "small"]
     await worker.end("small")

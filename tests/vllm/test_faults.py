@@ -162,8 +162,16 @@ async def undisturbed(client: httpx2.AsyncClient) -> Relevances:
     }
 
 
+async def whole_again(client: httpx2.AsyncClient) -> None:
+    """What began during the fault before may run out after its end, and rightly keep the breaker open for a moment."""
+    async with asyncio.timeout(RECOVERY_SECONDS_MAX):
+        while (await asked(client, QUERIES[0])).reason is not None:
+            await asyncio.sleep(0.02)
+
+
 async def one_run(client: httpx2.AsyncClient, proxy: FaultyProxy, fault: Fault, expected: Relevances) -> str:
     """A line about it."""
+    await whole_again(client)
     async with loading(client) as load:
         await asyncio.sleep(HEALTHY_SECONDS)
         struck = time.monotonic()
