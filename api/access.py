@@ -1,7 +1,7 @@
 """Who is asking, and what may they do?
 
 Rule 1: the tenant comes from the key and from nowhere else: only `Access` makes a `Principal`.
-Rule 2: keys are compared in constant time, also where there is none of that id.
+Rule 2: keys are compared in constant time, also where there is none of that id; a wrong one is looked up every time.
 Rule 3: what is remembered of a key is looked up anew after half a second, so that a revocation holds within one, in
 every process.
 Rule 4: while no key was ever made nobody but this machine gets in: the service binds to loopback, and a browser that
@@ -122,8 +122,8 @@ class Access:
             raise KeyRefused(SEND_IT)
         if self._deployment_digest is not None and hmac.compare_digest(digest, self._deployment_digest):
             return _principal(DEFAULT_TENANT, ALL_SCOPES, DEPLOYMENT_KEY)
-        stored = None if key_id is None else await self._stored(key_id)
-        if not hmac.compare_digest(digest, _NOBODYS if stored is None else stored.digest) or stored is None:
+        stored = None if key_id is None else await self._stored(key_id, digest)
+        if stored is None:
             raise KeyRefused(SEND_IT)
         self._require_accepted(stored)
         self._note_use(stored.key.id)
@@ -144,15 +144,20 @@ class Access:
         self._open_until = asked_at + REMEMBERED_SECONDS
         return self._needs_key
 
-    async def _stored(self, key_id: str) -> StoredKey | None:
-        """Only what is there is remembered: no flood of invented ids drives the others out."""
+    async def _stored(self, key_id: str, digest: bytes) -> StoredKey | None:
+        """None where it is not the key of that id.
+
+        Only a right one is remembered, and only a right one is spared the look-up: else the time of a refusal would
+        tell whether there is a key of that id. And no flood of guesses drives the others out.
+        """
         asked_at = self._monotonic()
         known = self._remembered.get(key_id)
-        if known is not None and asked_at < known.until:
-            return known.stored
-        stored = await asyncio.to_thread(self._keys.find, key_id)
-        self._remembered.pop(key_id, None)
+        remembered = _proven(known.stored if known is not None and asked_at < known.until else None, digest)
+        if remembered is not None:
+            return remembered
+        stored = _proven(await asyncio.to_thread(self._keys.find, key_id), digest)
         if stored is not None:
+            self._remembered.pop(key_id, None)
             self._remembered[key_id] = _Remembered(stored, asked_at + REMEMBERED_SECONDS)
             if len(self._remembered) > REMEMBERED_MAX:
                 self._remembered.popitem(last=False)
@@ -182,6 +187,12 @@ class Access:
             await asyncio.to_thread(self._keys.used, key_id, at=at, least=USED_EVERY)
         except WinnowError as error:  # a full disk is no reason to refuse a search
             log.warning("when key %s was used could not be written: %s", key_id, error)
+
+
+def _proven(stored: StoredKey | None, digest: bytes) -> StoredKey | None:
+    """It, if it is what was sent. Takes the same time where there is none."""
+    is_equal = hmac.compare_digest(digest, _NOBODYS if stored is None else stored.digest)
+    return stored if is_equal else None
 
 
 def _principal(tenant: TenantName, scopes: frozenset[KeyScope], actor: Actor) -> Principal:

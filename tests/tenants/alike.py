@@ -26,9 +26,7 @@ from typing import Any, Final
 
 import orjson
 
-from api.assemble import load_embedding, load_reranker
-from api.settings import Settings
-from tests.tenants.service import Service, serving
+from tests.tenants.service import Service, bundled, serving
 
 MASKED: Final = (
     (re.compile(rb'"id":"req_[0-9a-f]+"'), b'"id":"*"'),
@@ -58,7 +56,7 @@ def compared(root: Path, *, pairs: int, seed: int, is_bundled: bool = False, is_
     documents = [_document(chances, number) for number in range(60 if is_bundled else 120)]
     with ExitStack() as stack:
         alone, shared = (
-            stack.enter_context(serving(root / name, fold_chunks=0, **(_bundled() if is_bundled else {})))
+            stack.enter_context(serving(root / name, fold_chunks=0, **(bundled() if is_bundled else {})))
             for name in ("one", "two")
         )
         near = [each | {"text": f"{each['text']} Or nearly so."} for each in documents]
@@ -88,11 +86,6 @@ def masked(body: bytes) -> bytes:
     for pattern, stand_in in MASKED:
         body = pattern.sub(stand_in, body)
     return body
-
-
-def _bundled() -> dict[str, Any]:
-    embedding, judging = load_embedding(Settings()), load_reranker(Settings(), found_by="winnow-embed")
-    return {"embedder": embedding.embedder, "reranker": judging.reranker, "tokenizer": embedding.tokenizer}
 
 
 def _tenant(service: Service, name: str, documents: Sequence[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
+from api.problems import MEDIA_TYPE
 from api.routes_access import router as access
 from api.routes_health import router as health
 from tests.tenants.service import Operation, Service
@@ -30,6 +31,7 @@ class Asking:
         self.chances = world.chances
         self.asked: Counter[Operation] = Counter()
         self.statuses: Counter[int] = Counter()
+        self.refusals: Counter[tuple[int, str]] = Counter()  # status, and its problem's code
         self.foreign = 0  # ids, names and words of others that were sent
         self.leaks: list[str] = []
         self.differences: list[str] = []
@@ -57,6 +59,8 @@ class Asking:
         answer = self.service.ask(key, method, url + query, body, **headers)
         self.asked[operation] += 1
         self.statuses[int(answer.status_code)] += 1
+        if answer.is_error:
+            self.refusals[int(answer.status_code), self._refused(operation, answer)] += 1
         if tenant is not None:
             self.foreign += sum(not word.startswith(f"zq{tenant.number:03d}") for word in words_of(sent))
             tenant.requests += path not in NOT_COUNTED and answer.status_code != 403
@@ -68,6 +72,14 @@ class Asking:
         if answer.status_code not in expected:
             self.differs(f"{answer.status_code} in place of {sorted(expected)} to {where}: {answer.text[:300]}")
         return answer
+
+    def _refused(self, operation: Operation, answer: Asked) -> str:
+        """The code of its problem. One that may pass says when to come again."""
+        if answer.headers.get("content-type") != MEDIA_TYPE:
+            return f"without a problem, of {' '.join(operation)}"
+        if answer.status_code in {429, 503} and "retry-after" not in answer.headers:
+            self.differs(f"{answer.status_code} of {' '.join(operation)} does not say when to come again")
+        return str(answer.json()["error"]["code"])
 
     def same(self, what: str, found: Any, expected: Any) -> None:
         if found != expected:

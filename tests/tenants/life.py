@@ -1,6 +1,7 @@
 """Does anybody ever see what is another tenant's? Random requests of many tenants, each compared with a plain model.
 
     python -m tests.tenants.life --steps 10000 --tenants 50 --seed 1
+    python -m tests.tenants.life --steps 10000 --tenants 50 --seed 1 --postgres
 
 Every route of the app's own table has a generator here, or the run does not begin. Names, ids and words are a tenant's
 own or somebody else's, bodies and headers now and then claim to be another tenant. The service is a whole one over a
@@ -16,9 +17,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from tests.postgres import running
 from tests.tenants import of_access, of_corpus, of_later, of_library
 from tests.tenants.asking import Asking
 from tests.tenants.service import Operation, operations_of, serving
@@ -90,10 +93,13 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
 }  # how often it is chosen, against the others
 
 
-def lived(root: Path, *, steps: int, tenants: int, seed: int) -> Asking:
-    """As many requests as that, at least one on every route. Raises `AssertionError` where a route has no generator."""
+def lived(root: Path, *, steps: int, tenants: int, seed: int, catalog_url: str | None = None) -> Asking:
+    """As many requests as that, at least one on every route. Raises `AssertionError` where a route has no generator.
+
+    The database of a catalog's URL must be empty; without one it is a file in the folder.
+    """
     world = World(random.Random(seed))
-    with serving(root) as service:
+    with serving(root, catalog_url=catalog_url) as service:
         unasked = operations_of(service.app) ^ set(GENERATORS)
         assert not unasked, f"routes without a generator, or generators without a route: {sorted(unasked)}"
         life = Asking(service, world)
@@ -149,15 +155,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=10_000, help="steps; each is a request or a few (10000)")
     parser.add_argument("--tenants", type=int, default=50, help="so many (50)")
     parser.add_argument("--seed", type=int, default=1, help="of what is chosen (1)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--catalog-url", help="of an empty PostgreSQL database, in place of a file of SQLite")
+    where.add_argument("--postgres", action="store_true", help="the same, of a PostgreSQL that is started for it")
     options = parser.parse_args(arguments)
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="winnow-tenants-") as folder:
-        life = lived(Path(folder), steps=options.steps, tenants=options.tenants, seed=options.seed)
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="winnow-tenants-"))
+        life = lived(
+            Path(folder),
+            steps=options.steps,
+            tenants=options.tenants,
+            seed=options.seed,
+            catalog_url=stack.enter_context(running()).new() if options.postgres else options.catalog_url,
+        )
     for line in (*life.leaks[:20], *life.differences[:20]):
         print(line)
     folds = Counter(line.split(": ")[-1].split()[1] for line in life.service.log.lines if " was built in " in line)
     print(f"{sum(life.asked.values())} operations on {len(life.asked)} routes of {options.tenants} tenants, statuses "
           f"{dict(sorted(life.statuses.items()))}, {folds.total()} indexes built, {LIVES} restarts")  # fmt: skip
+    for (status, code), count in sorted(life.refusals.items()):
+        print(f"  {count:6} {status} {code}")
     print(f"{life.foreign} foreign ids and words tried, {len(life.leaks)} leaks, {len(life.differences)} differences "
           f"from the model, {time.monotonic() - began:.0f} s")  # fmt: skip
     return 1 if life.leaks or life.differences else 0

@@ -1,6 +1,7 @@
 """A whole service over a folder on the disk, in this process: Lance, FAISS, the SQL catalog, folds in processes.
 
-Only the models are fakes, so that ten thousand requests take minutes: `HashEmbedder` and `PrefersWord`.
+Only the models are fakes, so that ten thousand requests take minutes: `HashEmbedder` and `PrefersWord`; `bundled()` are
+real ones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined
+from api.assemble import Embedding, Judging, Parts, joined, load_embedding, load_reranker
 from api.caches import Caches
 from api.disk import Disk
 from api.redaction import RedactedFormatter
@@ -73,7 +74,7 @@ class Service:
         )
         self._open = contextlib.ExitStack()
         self.log = Log()
-        keys = Disk.open(self._settings.data).keys
+        keys = Disk.open(self._settings.data, self._settings.catalog_url).keys
         self.operator = keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
         self._begin()
 
@@ -111,6 +112,12 @@ def serving(root: Path, **more: Any) -> Iterator[Service]:
         heard.setLevel(level)
         heard.removeHandler(service.log)
         service.close()
+
+
+def bundled() -> dict[str, Any]:
+    """The models of data/models, in place of the fakes."""
+    embedding, judging = load_embedding(Settings()), load_reranker(Settings(), found_by="winnow-embed")
+    return {"embedder": embedding.embedder, "reranker": judging.reranker, "tokenizer": embedding.tokenizer}
 
 
 def operations_of(app: FastAPI) -> set[Operation]:

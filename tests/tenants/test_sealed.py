@@ -1,4 +1,4 @@
-"""Some hundred requests of a few tenants, some pairs of searches and some hostile values; the commands take more."""
+"""Some hundred requests of a few tenants, some pairs of searches, some hostile values; the commands take more."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import logging
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.tenants.alike import compared, masked
 from tests.tenants.hostile import tried
 from tests.tenants.life import lived
 from tests.tenants.service import Log
+from tests.tenants.timing import Row, area, measured
 from tests.tenants.world import Tenant, World
 
 
-def test_nobody_sees_what_is_another_tenants(tmp_path: Path) -> None:
+def test_nobody_sees_what_is_another_tenants(tmp_path: Path, place: Path | str) -> None:
     """On any route, by any id, over restarts; and everything that is seen is what the model has."""
-    life = lived(tmp_path, steps=200, tenants=5, seed=20261128)
+    catalog_url = place if isinstance(place, str) else None
+    life = lived(tmp_path, steps=200, tenants=5, seed=20261128, catalog_url=catalog_url)
     assert (life.leaks, life.differences) == ([], [])
     assert sum(life.asked.values()) > 200
     assert life.foreign > 100
@@ -35,6 +40,33 @@ def test_no_hostile_value_breaks_anything_on_any_route(tmp_path: Path) -> None:
     assert found.wrong == []
     assert found.prompts > 10
     assert found.statuses[200] > 50
+
+
+def test_every_case_is_timed_and_answered_alike(tmp_path: Path) -> None:
+    """What the time of two answers tells is not looked at here: the command takes thousands."""
+    rows = measured(tmp_path, pairs=2, warm=0, seconds_max=120, seed=20261128)
+    assert len(rows) > 15
+    assert {row.pairs for row in rows} == {2}
+
+
+@given(
+    there=st.lists(st.integers(0, 5), min_size=1, max_size=9),
+    nowhere=st.lists(st.integers(0, 5), min_size=1, max_size=9),
+)
+def test_the_area_is_the_share_of_comparisons_won(there: list[int], nowhere: list[int]) -> None:
+    """A draw is half a win."""
+    won = [(one > other) + 0.5 * (one == other) for one in there for other in nowhere]
+    assert area(np.array(there, float), np.array(nowhere, float)) == pytest.approx(sum(won) / len(won))
+
+
+@pytest.mark.parametrize(("auc", "should_tell", "is_right"), [
+    (0.549, False, True), (0.451, False, True), (0.551, False, False), (0.449, False, False), (0.6, True, True),
+    (0.4, True, True), (0.5, True, False),
+])  # fmt: skip
+def test_a_time_that_tells_is_wrong_in_either_direction(auc: float, should_tell: bool, is_right: bool) -> None:  # noqa: FBT001
+    """And a control in which nothing is to be seen is, too."""
+    row = Row(case="", pairs=1, auc=auc, low=0, high=1, slower=0, there_ms=0, nowhere_ms=0, should_tell=should_tell)
+    assert row.is_right == is_right
 
 
 def test_what_is_looked_for_would_be_seen() -> None:

@@ -17,7 +17,7 @@ from api.access import REMEMBERED_SECONDS, Access, Principal, is_loopback, refus
 from retrieval.actors import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
 from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
-from retrieval.keys import ALL_SCOPES, ApiKey, IssuedKey, KeyScope, KeyWish, StoredKey, digest_of, new_key_text
+from retrieval.keys import ALL_SCOPES, ApiKey, IssuedKey, KeyScope, KeyWish, StoredKey, digest_of, id_of, new_key_text
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_keys import SqlKeys
 from retrieval.sql_tenants import SqlTenants
@@ -223,6 +223,22 @@ async def test_an_almost_right_key_is_refused(access: Access, keys: SqlKeys) -> 
         words.add(refused.value.message)
     assert len(words) == 1
     assert (await asked(access, issued.text)).tenant == "default"
+
+
+async def test_a_wrong_key_is_looked_up_every_time_whether_there_is_one_of_its_id_or_not(
+    access: Access, keys: SqlKeys, counted: CountedKeys
+) -> None:
+    """Also while the right one is remembered: else the time of a refusal would tell which ids there are."""
+    issued, other = made(keys), new_key_text()
+    await asked(access, issued.text)
+    wrong = f"wk_{issued.key.id}_{other.split('_')[2]}"
+    counted.found.clear()
+    for text in (wrong, other, wrong, other):
+        with pytest.raises(KeyRefused):
+            await asked(access, text)
+    assert counted.found == [issued.key.id, id_of(other)] * 2
+    await asked(access, issued.text)
+    assert len(counted.found) == 4
 
 
 async def test_a_key_ends_at_its_time(access: Access, keys: SqlKeys, clock: Clock) -> None:
