@@ -64,6 +64,7 @@ SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan 
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
 UNINDEXED_ROWS_MAX: Final = 4_096  # rows whose words are in no segment; each costs a search by words 30 us
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
+COMMITS_UNSYNCED_MAX: Final = 2  # Lance joins fragments in two commits, of which the first reserves their numbers
 
 NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
 _VERSIONS: Final = "_versions"
@@ -105,7 +106,7 @@ class LanceStore:
 
     @classmethod
     def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
-        _set_torn_commit_aside(path)
+        _set_torn_commits_aside(path)
         with reading(path):
             dataset = lance.dataset(str(path))
             require_schema(dataset.schema, dimension, str(path))
@@ -312,18 +313,19 @@ def _manifests(path: Path) -> list[Path]:
     return sorted((path / _VERSIONS).glob("*.manifest"))
 
 
-def _set_torn_commit_aside(path: Path) -> None:
-    """A power cut may leave a newest manifest without its end. It was never synced, hence never acknowledged.
+def _set_torn_commits_aside(path: Path) -> None:
+    """A power cut may leave the newest manifests without their ends. They were never synced, hence never acknowledged.
 
-    Without this the whole store could not be opened for it. A manifest that was acknowledged has a checksum: what is
+    Without this the whole store could not be opened for them. A manifest that was acknowledged has a checksum: what is
     wrong with that one is damage, and reported as such. One that has its end is Lance's to judge.
     """
     require_newest(path)
     with reading(path):
-        for manifest in _manifests(path)[:1]:
-            if not manifest.read_bytes().endswith(LANCE_END):
-                _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
-                manifest.replace(manifest.with_suffix(".torn"))
+        for manifest in _manifests(path)[:COMMITS_UNSYNCED_MAX]:
+            if manifest.read_bytes().endswith(LANCE_END):
+                return
+            _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
+            manifest.replace(manifest.with_suffix(".torn"))
 
 
 def _written(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:

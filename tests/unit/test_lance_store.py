@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from retrieval import lance_snapshot
+from retrieval.durable import DiskSyncer
 from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WordsNotIndexed, WriteFailed
-from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from retrieval.lance_store import COMMITS_UNSYNCED_MAX, SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.lance_words import uncovered
 from retrieval.records import Document
 from retrieval.store_sums import SUMS
@@ -297,6 +298,42 @@ def test_a_commit_that_a_power_cut_tore_is_passed_over(path: Path, left: int, ca
     again.replace([written("c", "after")])
     assert contents(reopened(path)) == {"a": "acknowledged", "c": "after"}
     assert again.snapshot().chunk_numbers().tolist() == [0, 3]
+
+
+class Power(DiskSyncer):
+    """Goes where as many commits as there can be are not on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._synced = set((path / "_versions").glob("*.manifest"))
+
+    def unsynced(self) -> set[Path]:
+        return set((self._path / "_versions").glob("*.manifest")) - self._synced
+
+    def sync(self, path: Path) -> None:
+        if len(self.unsynced()) >= COMMITS_UNSYNCED_MAX:
+            raise WriteFailed("the power is gone")
+        self._synced.add(path)
+        super().sync(path)
+
+
+@pytest.mark.parametrize("left", [0, 10, -1])
+def test_a_compaction_that_a_power_cut_tore_is_passed_over(path: Path, left: int) -> None:
+    """Lance makes two commits of it, and neither was synced: the store is the one of before both."""
+    store = create(path)
+    for turn in range(SMALL_FRAGMENTS_MAX + 1):
+        store.replace([written(f"d{turn}", str(turn))])
+    before, sums = contents(store), (path / SUMS).read_bytes()
+    power = Power(path)
+    with pytest.raises(WriteFailed, match="power"):
+        LanceStore.open(path, dimension=DIMENSION, syncer=power).replace([written("last", "never written")])
+    (path / SUMS).write_bytes(sums)
+    for manifest in power.unsynced():
+        manifest.write_bytes(manifest.read_bytes()[:left])
+    again = reopened(path)
+    assert contents(again) == before
+    again.replace([written("c", "after")])
+    assert contents(reopened(path)) == before | {"c": "after"}
 
 
 def test_letting_old_versions_go_takes_nothing_of_the_newest(path: Path) -> None:
