@@ -65,8 +65,10 @@ class VllmReranker(PromptedReranker):
 
 FIRST_PORTION_TOKENS: Final = 4_096  # about; what a GPU computes while the rest is read here and parsed there
 
-SHARED_SLICE_TOKENS: Final = 8_192  # tokens of one request where tenants take turns; one step of vLLM
-SHARED_IN_FLIGHT_TOKENS: Final = 2 * SHARED_SLICE_TOKENS  # of each server: one that is computed, one behind it
+SHARED_SLICE_TOKENS: Final = 8_192  # of one request where tenants take turns, at most; one step of vLLM
+SHARED_SLICES: Final = 2  # in flight on each server: one that is computed, one behind it
+SHARED_SLICE_TOKENS_MIN: Final = 1_024  # what a slow server still computes at full speed
+SHARED_SECONDS: Final = 0.15  # for which there is work in flight; as long as this another tenant may wait for its turn
 
 
 class _ServedJudge:
@@ -76,7 +78,7 @@ class _ServedJudge:
     others had asked.
 
     Tenants take turns slice by slice. While one is alone as much is sent as the pool takes; while others are present,
-    shorter slices and fewer: what a server has in hand it computes in its own order.
+    shorter slices and fewer: what a server has in hand it computes in its own order. How short follows its pace.
     """
 
     def __init__(self, pool: VllmPool, secret: bytes, weight_of: Callable[[str], float]) -> None:
@@ -85,7 +87,11 @@ class _ServedJudge:
         self._pool = pool
         self._secret = secret
         self._turns = Turns(
-            alone=IN_FLIGHT_TOKENS_MAX * pool.size, shared=SHARED_IN_FLIGHT_TOKENS * pool.size, weight_of=weight_of
+            alone=IN_FLIGHT_TOKENS_MAX * pool.size,
+            shared=SHARED_SLICES * SHARED_SLICE_TOKENS * pool.size,
+            least=SHARED_SLICES * SHARED_SLICE_TOKENS_MIN * pool.size,
+            seconds=SHARED_SECONDS,
+            weight_of=weight_of,
         )
 
     @property
@@ -96,6 +102,11 @@ class _ServedJudge:
     def doubts(self) -> int:
         return self._pool.doubts
 
+    @property
+    def _slice_tokens(self) -> int:
+        """Of one request where tenants take turns."""
+        return self._turns.shared_tokens // (SHARED_SLICES * self._pool.size)
+
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
         whole = [prompts.shared + tail for tail in prompts.tails]
         salt = hmac.new(self._secret, tenant.encode(), hashlib.sha256).hexdigest()
@@ -103,7 +114,7 @@ class _ServedJudge:
             whole,
             salt=salt,
             deadline=deadline,
-            slice_tokens=SHARED_SLICE_TOKENS if self._turns.is_shared_with(tenant) else None,
+            slice_tokens=self._slice_tokens if self._turns.is_shared_with(tenant) else None,
             turn=partial(self._turns.turn, tenant),
         )
         return [logit_of(probability) for probability in probabilities]

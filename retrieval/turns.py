@@ -7,6 +7,7 @@ place at once, and nobody notices.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -19,6 +20,8 @@ Turn: TypeAlias = Callable[[int], AbstractAsyncContextManager[None]]  # for so m
 
 CREDIT_TOKENS: Final = 32_768  # a request of 100 passages of 256 tokens is served as a whole beside a flood
 PRESENCE_TOKENS: Final = 262_144  # tokens; a minute of two cores, some seconds of a large GPU
+_PACE_SECONDS_MIN: Final = 1.0  # that something was in hand; before, nobody knows how fast it goes
+_PACE_SECONDS_MAX: Final = 10.0  # that are remembered whole
 
 
 def equal(_: str) -> float:
@@ -34,24 +37,70 @@ class TurnsReport:
     wait_seconds: float  # of all turns together
 
 
+class _Pace:
+    """How many tokens go through in a second, lately, while something is in hand."""
+
+    def __init__(self) -> None:
+        self._tokens = 0.0
+        self._seconds = 0.0
+        self._since = 0.0
+
+    def begin(self, now: float) -> None:
+        """Something is in hand again."""
+        self._since = now
+
+    def end(self, tokens: int, now: float) -> None:
+        """So many tokens no longer are."""
+        self._tokens += tokens
+        self._seconds += now - self._since
+        self._since = now
+        if self._seconds > _PACE_SECONDS_MAX:
+            self._tokens, self._seconds = self._tokens / 2, self._seconds / 2
+
+    def tokens_in(self, seconds: float) -> float:
+        """Infinitely many where too little is known."""
+        if self._seconds < _PACE_SECONDS_MIN or math.isinf(seconds):
+            return math.inf
+        return self._tokens / self._seconds * seconds
+
+
 class Turns:
     """Use it from one event loop.
 
     While one tenant is alone `alone` tokens are in hand at once, so that what works never idles; while others are
-    present only `shared`, because what is in hand is what they wait for. Something larger goes by itself.
+    present only `shared`, because what is in hand is what they wait for: no more than go through in `seconds`, but
+    `least` in any case. Something larger goes by itself.
     """
 
-    def __init__(self, *, alone: int, shared: int, weight_of: Callable[[str], float] = equal) -> None:
-        assert alone >= shared, "company makes nothing faster. This is a bug."
+    def __init__(
+        self,
+        *,
+        alone: int,
+        shared: int,
+        least: int = 0,
+        seconds: float = math.inf,
+        weight_of: Callable[[str], float] = equal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        assert alone >= shared >= least, "company makes nothing faster. This is a bug."
         self._alone = alone
         self._shared = shared
+        self._least = least
+        self._seconds = seconds
         self._weight_of = weight_of
+        self._clock = clock
+        self._pace = _Pace()
         self._queue = FairQueue(credit=CREDIT_TOKENS, presence=PRESENCE_TOKENS)
         self._granted: dict[Waiting, asyncio.Future[None]] = {}
         self._in_hand = 0  # tokens
         self._held = 0  # turns, of which some may be for no token at all
         self._turns = 0
         self._wait_seconds = 0.0
+
+    @property
+    def shared_tokens(self) -> int:
+        """In hand at once while several tenants are present; follows the pace."""
+        return int(min(self._shared, max(self._least, self._pace.tokens_in(self._seconds))))
 
     def is_shared_with(self, tenant: str) -> bool:
         """Whether others than this one are present: have something here, or had a short while ago."""
@@ -64,7 +113,7 @@ class Turns:
     @asynccontextmanager
     async def turn(self, tenant: str, tokens: int) -> AsyncIterator[None]:
         """Waits for it; it lasts as long as the block."""
-        began = time.monotonic()
+        began = self._clock()
         item = self._queue.put(tenant, tokens, weight=self._weight_of(tenant))
         granted = self._granted[item] = asyncio.get_running_loop().create_future()
         self._grant()
@@ -74,7 +123,7 @@ class Turns:
             self._give_up(item)
             raise
         self._turns += 1
-        self._wait_seconds += time.monotonic() - began
+        self._wait_seconds += self._clock() - began
         try:
             yield
         finally:
@@ -83,10 +132,12 @@ class Turns:
     def _grant(self) -> None:
         """To as many as there is room for."""
         while (item := self._queue.first()) is not None:
-            room = self._shared if self._queue.is_shared_with(item.tenant) else self._alone
+            room = self.shared_tokens if self._queue.is_shared_with(item.tenant) else self._alone
             if self._held and self._in_hand + item.tokens > room:
                 return
             self._queue.take()
+            if not self._held:
+                self._pace.begin(self._clock())
             self._in_hand += item.tokens
             self._held += 1
             granted = self._granted.pop(item)
@@ -104,5 +155,6 @@ class Turns:
     def _end(self, item: Waiting) -> None:
         self._in_hand -= item.tokens
         self._held -= 1
+        self._pace.end(item.tokens, self._clock())
         self._queue.done(item)
         self._grant()

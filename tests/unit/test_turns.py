@@ -175,3 +175,38 @@ def test_no_more_is_in_hand_than_may_be_and_everybody_gets_a_turn(
 
     asyncio.run(all_of_them())
     assert served >= sum(not leaves for *_, leaves in asked)
+
+
+async def test_how_much_is_in_hand_follows_the_pace() -> None:
+    """As much as goes through in the seconds that others may wait; while nobody knows the pace, what it was told."""
+    now = 0.0
+    turns = Turns(alone=10_000, shared=8_000, least=400, seconds=0.5, clock=lambda: now)
+
+    async def held(tokens: int, seconds: float) -> None:
+        nonlocal now
+        async with turns.turn("ant", tokens):
+            now += seconds
+
+    await held(500, 0.5)
+    assert turns.shared_tokens == 8_000, "less than a second was seen"
+    now += 64  # nothing is in hand, which is no pace at all
+    await held(1_500, 1.5)
+    assert turns.shared_tokens == 500, "2,000 tokens in 2 seconds"
+    await held(38_000, 6.0)
+    assert turns.shared_tokens == 2_500, "40,000 tokens in 8 seconds"
+    await held(88_000, 8.0)
+    assert turns.shared_tokens == 4_000, "128,000 tokens in 16 seconds, of which half is remembered"
+    for _ in range(20):
+        await held(200_000, 8.0)
+    assert turns.shared_tokens == 8_000
+    await held(10, 1_024.0)
+    assert turns.shared_tokens == 400
+
+
+async def test_what_overlaps_is_counted_once() -> None:
+    """Two that are in hand at the same time take the time of one."""
+    now = 0.0
+    turns = Turns(alone=10_000, shared=8_000, seconds=1.0, clock=lambda: now)
+    async with turns.turn("ant", 3_000), turns.turn("bee", 3_000):
+        now += 2.0
+    assert turns.shared_tokens == 3_000
