@@ -51,7 +51,8 @@ def obey(word: str, port: int, folder: Path) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     elif what == "child":
         left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        (folder / "child").write_text(str(left.pid))
+        (folder / "child.tmp").write_text(str(left.pid))
+        (folder / "child.tmp").rename(folder / "child")  # whoever sees it can read it
     elif what == "sleep":
         time.sleep(float(value))
     elif what == "say":

@@ -102,7 +102,7 @@ def is_alive(pid: int) -> bool:
     """A zombie that nobody has buried yet is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the latter where it goes between opening and reading
         return False
 
 
