@@ -16,7 +16,7 @@ import numpy as np
 from retrieval.records import Vectors
 from retrieval.store import VectorBatch
 
-STEPS: Final = 2  # the first saves a quarter of the lists that a search looks into, the second a tenth, a third little
+STEPS: Final = 2  # the first saves a search a seventh of its lists or more, the second a tenth; a third was not tried
 _FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
 
 Everything: TypeAlias = Callable[[], Iterator[VectorBatch]]
