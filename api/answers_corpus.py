@@ -29,13 +29,17 @@ class CollectionSaid(Said):
     instruction: str | None
     reranker: str | None = Field(description="null where the service's default judges")
     created_at: str
-    documents: int
-    chunks: int
+    documents: int | None = Field(description="null, as chunks and store_version, where the collection cannot be read")
+    chunks: int | None
     attributes: dict[str, str] | None = Field(
         description="what filters may name, and what it holds: boolean, number, text, list of texts, or several of "
         "these with ` or ` between; null for a collection of an earlier winnow, until its next write"
     )
-    store_version: int
+    store_version: int | None
+    problem: str | None = Field(
+        description="what keeps the collection from being read or written, and which file is at fault; null where "
+        "nothing does"
+    )
 
 
 class CollectionsSaid(Said):
@@ -61,6 +65,7 @@ def collection_said(described: Described) -> Json:
         "chunks": described.chunks,
         "attributes": None if described.attributes is None else dict(described.attributes),
         "store_version": described.store_version,
+        "problem": described.problem,
     }
 
 

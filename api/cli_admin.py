@@ -61,16 +61,18 @@ def list_collections(
             Column(name="instruction"),
             Column(name="reranker"),
             Column(name="made", style="dim"),
+            Column(name="problem"),
         ],
         [
             (
                 each.collection.name,
-                amount(each.documents),
-                amount(each.chunks),
+                "?" if each.documents is None else amount(each.documents),
+                "?" if each.chunks is None else amount(each.chunks),
                 f"{each.collection.embedder.name} ({each.collection.embedder.dimension})",
                 each.collection.instruction or "",
                 each.collection.reranker or "",
                 f"{each.collection.created_at:%Y-%m-%d %H:%M}",
+                each.problem or "",
             )
             for each in described
         ],
@@ -115,7 +117,8 @@ def delete_collection(
     disk, whose = _existing(data, config, tenant)
     described = disk.describe(disk.catalog.collection(whose, name))
     if not yes:
-        typer.confirm(f"Delete {name} with {amount(described.documents)} documents?", abort=True, err=True)
+        held = "an unknown number of" if described.documents is None else amount(described.documents)
+        typer.confirm(f"Delete {name} with {held} documents?", abort=True, err=True)
     disk.remove(whose, name)
     if json:
         terminal.answer({"deleted": name, "documents": described.documents})

@@ -15,7 +15,7 @@ from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
 from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, TenantName
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
-from retrieval.errors import CollectionExists, SettingInvalid, TenantNotFound
+from retrieval.errors import CollectionExists, SettingInvalid, StorageError, TenantNotFound
 from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
@@ -40,10 +40,11 @@ class Described:
     """A collection and how much is in it."""
 
     collection: Collection
-    documents: int
-    chunks: int
+    documents: int | None  # None, like all that follows: it cannot be read
+    chunks: int | None
     attributes: Mapping[str, str] | None  # what filters may name, with its types; None: only reading everything tells
-    store_version: int
+    store_version: int | None
+    problem: str | None = None  # what keeps it from being read or written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,12 @@ class Disk:
         except TenantNotFound:
             raise TenantNotFound(f"{name}; `winnow tenants create {name}` makes it") from None
 
+    def problem(self) -> str | None:
+        """What keeps the folder as a whole from being used."""
+        if self.layout.root.is_dir():
+            return None
+        return f"the data folder {self.layout.root} is gone: move it back, or stop the service and set --data"
+
     def collections(self) -> Sequence[Collection]:
         """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""
         return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
@@ -120,23 +127,44 @@ class Disk:
         return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
 
     def describe(self, collection: Collection) -> Described:
-        snapshot = self.store(collection).snapshot()
-        documents, chunks = snapshot.counts()
+        """A damaged collection is described with its problem, so that the others stay visible beside it."""
+        problem = self.problem_of(collection)
+        try:
+            snapshot = self.store(collection).snapshot()
+            documents, chunks = snapshot.counts()
+        except StorageError as error:
+            return Described(
+                collection=collection,
+                documents=None,
+                chunks=None,
+                attributes=None,
+                store_version=None,
+                problem=problem or error.message,
+            )
         return Described(
             collection=collection,
             documents=documents,
             chunks=chunks,
             attributes=snapshot.attributes() if snapshot.has_attribute_columns else None,
             store_version=snapshot.version,
+            problem=problem,
         )
+
+    def problem_of(self, collection: Collection) -> str | None:
+        """What keeps a collection from being read or written, as far as it shows without reading all of it."""
+        try:
+            self.store(collection).require_usable()
+        except StorageError as error:
+            return error.message
+        return None
 
     def described(self, tenant: TenantName) -> Sequence[Described]:
         """By name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
     def documents_of(self, tenant: TenantName) -> int:
-        """In all of a tenant's collections."""
-        return sum(each.documents for each in self.described(tenant))
+        """In all of a tenant's collections that can be read: a damaged one does not keep the others from growing."""
+        return sum(each.documents or 0 for each in self.described(tenant))
 
     def bytes_of(self, tenant: TenantName) -> int:
         """That the files of a tenant's collections take: all versions and generations that are kept."""

@@ -96,14 +96,15 @@ def data_found(settings: Settings) -> Finding:
         free = shutil.disk_usage(settings.data).free
     except WinnowError as error:
         return Finding(what="data", found=str(settings.data), problem=error.message)
-    documents = sum(each.documents for each in described)
+    documents = sum(each.documents or 0 for each in described)
     owners = len({each.collection.tenant for each in described})
     whose = f" of {counted(owners, 'tenant')}" if owners > 1 else ""
     held = f"{counted(len(described), 'collection')}{whose}, {counted(documents, 'document')}"
     found = f"{settings.data.resolve()}: {held}, {free / 1e9:,.1f} GB free"
-    return Finding(
-        what="data", found=found, problem=f"{found}; the disk is almost full" if free < FREE_BYTES_LOW else None
-    )
+    problems = [f"collection {each.collection.shown}: {each.problem}" for each in described if each.problem]
+    if free < FREE_BYTES_LOW:
+        problems.append("the disk is almost full")
+    return Finding(what="data", found=found, problem="; ".join([found, *problems]) if problems else None)
 
 
 def _door(settings: Settings) -> Finding:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
@@ -23,6 +25,7 @@ from retrieval.generations import rolled_back
 from retrieval.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
+DISK_SECONDS: Final = 5.0  # seconds for which what was found wrong on the disk is believed; a look takes some ms each
 LOOK_SECONDS: Final = 0.5  # seconds between two looks at who is ready
 
 log = logging.getLogger(__name__)
@@ -50,6 +53,8 @@ class Readiness:
         self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
         self._problems: list[str] = ["the models have not been asked yet"]  # of the models in this process
+        self._damaged: tuple[str, ...] = ()
+        self._damaged_at = -math.inf
 
     @property
     def is_ready(self) -> bool:
@@ -59,7 +64,9 @@ class Readiness:
     def problems(self) -> tuple[str, ...]:
         """While spawned servers cannot answer, that is the cause of everything else."""
         served = (_problem_of(pool.report()) for pool in self._parts.pools)
+        folder = self._parts.disk.problem()
         return (self._spawned.problems if self._spawned else ()) or (
+            *((folder,) if folder else ()),
             *self._problems,
             *(problem for problem in served if problem),
         )
@@ -111,9 +118,16 @@ class Readiness:
         """
         embedding = self._parts.embedding
         names_shown = caller is not None and caller.is_operator
+        problems, collections = list(self.problems), None
+        damaged: tuple[str, ...] = ()
+        try:
+            damaged = await asyncio.to_thread(self._damaged_collections)
+            collections = await asyncio.to_thread(self.collections, caller.tenant) if caller else None
+        except WinnowError as error:  # of the catalog
+            problems.append(error.message)
         return {
-            "status": "ready" if self.is_ready else "not ready",
-            "problems": list(self.problems) if names_shown else None,  # they name addresses
+            "status": "not ready" if problems else "ready",
+            "problems": [*problems, *damaged] if names_shown else None,  # they name addresses and tenants
             "models": {
                 "embedder": embedding.embedder.identity.name,
                 "reranker": self._parts.judging.reranker.name,
@@ -142,14 +156,25 @@ class Readiness:
                 ],
             },
             "spawned": self._spawned.said(names_shown=names_shown) if self._spawned else [],
-            "collections": await asyncio.to_thread(self.collections, caller.tenant) if caller else None,
+            "collections": collections,
         }
+
+    def _damaged_collections(self) -> tuple[str, ...]:
+        """Of all tenants, each in a sentence; the service is ready all the same, for the others. Blocks."""
+        if time.monotonic() - self._damaged_at > DISK_SECONDS:
+            disk = self._parts.disk
+            found = [(each.shown, disk.problem_of(each)) for each in disk.collections()]
+            self._damaged = tuple(f"collection {name}: {problem}" for name, problem in found if problem)
+            self._damaged_at = time.monotonic()
+        return self._damaged
 
     def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[dict[str, Any]]:
         """Which of a tenant's are open, and what keeps the others closed; blocks."""
         return [self._collection(each) for each in self._parts.disk.catalog.collections(tenant)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
+        damage = self._parts.disk.problem_of(collection)
+        unjudged = self._without_reranker(collection)
         said = {
             "name": collection.name,
             "open": False,
@@ -159,7 +184,7 @@ class Readiness:
             "unfolded_chunks": None,
             "fold": None,
             "index_device": None,
-            "problem": self._without_reranker(collection),
+            "problem": damage or unjudged,
         }
         try:
             opened = self._parts.collections.get(collection.tenant, collection.name)
@@ -177,7 +202,7 @@ class Readiness:
             "unfolded_chunks": view.unfolded,
             "fold": fold_said(self._parts.folding.standing(opened)),
             "index_device": view.seat.device,
-            "problem": view.fallback_from or view.seat.fault or said["problem"],
+            "problem": damage or view.fallback_from or view.seat.fault or unjudged,
         }
 
     def _without_reranker(self, collection: Collection) -> str | None:

@@ -28,7 +28,7 @@ async def readyz(caller: Anybody, request: Request) -> Response:
     readiness = request.app.state.readiness
     assert isinstance(readiness, Readiness), "create_app sets it. This is a bug."
     body = await readiness.report(caller)
-    return JsonResponse(body, status=200 if readiness.is_ready else 503)
+    return JsonResponse(body, status=200 if body["status"] == "ready" else 503)
 
 
 @router.get(

@@ -83,7 +83,9 @@ def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Ite
 def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
     """What is in its files, which are as they were written."""
     try:
-        snapshot = disk.store(collection).snapshot()
+        opened = disk.store(collection)
+        opened.require_usable()
+        snapshot = opened.snapshot()
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
     except StorageError as error:

@@ -123,6 +123,15 @@ class LanceSnapshot:
         first_chunks = table.filter(pc.is_valid(table["content_hash"]))
         return dict(zip(*(column.to_pylist() for column in first_chunks.columns), strict=True))
 
+    def require_files(self) -> None:
+        """Raises `OSError` for a file of this version that is missing. Reads none."""
+        for fragment in self.dataset.get_fragments():
+            for file in fragment.data_files():
+                (self._path / "data" / file.path).stat()
+            deletions = fragment.deletion_file()
+            if deletions is not None:
+                (self._path / deletions).stat()
+
     def counts(self) -> tuple[int, int]:
         return self._documents.document_count(), self._rows.count()
 

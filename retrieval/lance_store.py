@@ -112,6 +112,15 @@ class LanceStore:
             require_schema(dataset.schema, dimension, str(path))
         return cls(dataset, path, dimension=dimension, syncer=syncer)
 
+    def require_usable(self) -> None:
+        """Raises `StoreCorrupt` where a file of the newest version or the next chunk number is missing or damaged.
+
+        Reads no data: a flipped bit in it is found by `winnow verify`.
+        """
+        self._numbers.next()
+        with reading(self._path):
+            self.snapshot().require_files()
+
     def snapshot(self) -> LanceSnapshot:
         with self._refreshing, reading(self._path):
             dataset = self._newest.dataset
