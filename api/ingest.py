@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
-import orjson
-
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.open_collections import OpenCollection, OpenCollections
 from api.quotas import Quotas
 from indexer.chunking import Chunker
 from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
 from indexer.fields import Fields, document_of
+from indexer.json_values import parsed
 from indexer.to_the_end import to_the_end
 from indexer.writer import DocumentWriter
 from retrieval.actors import COMMAND_LINE, Actor
@@ -225,10 +224,7 @@ def records_of_lines(body: bytes) -> Iterator[Sent]:
     for number, line in enumerate(body.splitlines(), start=1):
         if not line.strip():
             continue
-        try:
-            yield number, orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            yield number, Refused(reason=f"not JSON: {error.msg} at column {error.colno}")
+        yield number, parsed(line)
 
 
 def _entries(records: Iterator[Sent]) -> Iterator[Entry]:

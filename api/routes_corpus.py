@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
-import orjson
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
@@ -28,6 +27,8 @@ from api.ingest import Sent, records_of_lines
 from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody
+from indexer.corpus import Refused
+from indexer.json_values import parsed
 from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
@@ -194,10 +195,9 @@ def _records_of_json(body: bytes, kind: str) -> Iterator[Sent]:
         raise InvalidRequest(
             f"the Content-Type is {kind or 'missing'}; application/json and application/x-ndjson are read"
         )
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"the body is not JSON: {error.msg} at line {error.lineno}") from error
+    value = parsed(body)
+    if isinstance(value, Refused):
+        raise InvalidRequest(f"the body is {value.reason}")
     records = value.get("documents", [value]) if isinstance(value, dict) else value
     if not isinstance(records, list) or not records:
         raise InvalidRequest("the body is neither a document nor {'documents': [...]}")

@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 import orjson
 
+from retrieval.filters import INTEGER_MAX, INTEGER_MIN
 from retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     DOCUMENT_ID_CHARACTERS_MAX,
@@ -19,7 +20,7 @@ from retrieval.limits import (
     TITLE_CHARACTERS_MAX,
     URL_CHARACTERS_MAX,
 )
-from retrieval.records import Document
+from retrieval.records import Document, JsonValue, is_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +127,20 @@ def _id_refusal(document_id: str) -> str | None:
 def _text_refusal(name: str, value: str, characters_max: int) -> str | None:
     if len(value) > characters_max:
         return f"the {name} has {len(value)} characters; {characters_max} are allowed"
-    if not _is_unicode(value):
+    if not is_text(value):
         return f"the {name} has half a surrogate pair, which is not a character"
+    if "\0" in value:
+        return f"the {name} has a NUL character; it may be in another encoding, or no text at all"
     return None
 
 
 def _metadata_refusal(document: Document) -> str | None:
+    for name, value in document.metadata.items():
+        if (beyond := _beyond_integers(value)) is not None:
+            return (
+                f"the field {name!r} has a whole number of {len(str(abs(beyond)))} digits, which is beyond 64 bits and "
+                "cannot be compared exactly; send it as a string"
+            )
     try:
         size = len(orjson.dumps(dict(document.metadata)))
     except orjson.JSONEncodeError as error:
@@ -139,12 +148,20 @@ def _metadata_refusal(document: Document) -> str | None:
     return f"the metadata has {size} bytes; {METADATA_BYTES_MAX} are allowed" if size > METADATA_BYTES_MAX else None
 
 
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _beyond_integers(value: JsonValue) -> int | None:
+    """A whole number in here that a filter cannot compare exactly; None where there is none."""
+    waiting = [value]
+    while waiting:
+        match waiting.pop():
+            case bool() | None:
+                pass
+            case int() as number if not INTEGER_MIN <= number <= INTEGER_MAX:
+                return number
+            case list() as items:
+                waiting.extend(items)
+            case dict() as fields:
+                waiting.extend(fields.values())
+    return None
 
 
 def _writable(document_id: str) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from indexer.corpus import Refused
+from retrieval.errors import CorpusUnreadable
 from retrieval.records import Document, JsonValue
 
 
@@ -21,6 +24,25 @@ class Fields:
 
 
 BEIR_FIELDS: Final = Fields(id="_id")
+_COLUMNS_NAMED_MAX: Final = 20  # in a message
+
+
+def require_columns(columns: Sequence[str], fields: Fields, *, origin: Path) -> None:
+    """Raises `CorpusUnreadable` where a table has two columns of one name, or none for the id or the text."""
+    named = ", ".join(map(repr, columns[:_COLUMNS_NAMED_MAX])) or "none"
+    if len(columns) > _COLUMNS_NAMED_MAX:
+        named += f" and {len(columns) - _COLUMNS_NAMED_MAX} more"
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
+    if repeated:
+        raise CorpusUnreadable(
+            f"{origin} has several columns named {', '.join(map(repr, repeated))}; rename all but one. "
+            f"Its columns are {named}"
+        )
+    for flag, name in (("--id-field", fields.id), ("--text-field", fields.text)):
+        if name not in columns:
+            raise CorpusUnreadable(
+                f"{origin} has no column {name!r}. Its columns are {named}; {flag} NAME says which one is meant"
+            )
 
 
 def document_of(record: Mapping[str, JsonValue], fields: Fields) -> Document | Refused:

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import orjson
-
 from indexer.corpus import Entry, Place, Refused, entry_of
 from indexer.fields import Fields, document_of
+from indexer.json_values import parsed
 from indexer.lines import STANDARD_INPUT, read_lines, size_of
 from retrieval.limits import RECORD_BYTES_MAX
 from retrieval.records import Document
@@ -42,11 +41,12 @@ class JsonLinesCorpus:
         if content is None:
             return Refused(reason=f"the line is longer than {self.record_bytes_max} bytes")
         try:
-            record = orjson.loads(content.decode())
+            content.decode()
         except UnicodeDecodeError as error:
             return Refused(reason=f"not UTF-8: {error.reason} at byte {error.start} of the line")
-        except orjson.JSONDecodeError as error:
-            return Refused(reason=f"not JSON: {error.msg} at column {error.colno}")
+        record = parsed(content)
+        if isinstance(record, Refused):
+            return record
         if not isinstance(record, dict):
             return Refused(reason="not a JSON object")
         return document_of(record, self.fields)

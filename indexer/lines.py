@@ -69,10 +69,10 @@ def _opened(path: Path) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         yield sys.stdin.buffer, sys.stdin.buffer
         return
     with path.open("rb") as raw:
-        if path.suffix == ".gz":
+        if path.suffix.lower() == ".gz":
             with gzip.GzipFile(fileobj=raw) as stream:
                 yield raw, cast("BinaryIO", stream)
-        elif path.suffix == ".zst":
+        elif path.suffix.lower() == ".zst":
             decompressed = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
             yield raw, cast("BinaryIO", io.BufferedReader(decompressed))
         else:

@@ -19,8 +19,9 @@ from indexer.fields import BEIR_FIELDS, Fields
 from indexer.folder import FolderCorpus
 from indexer.jsonl import JsonLinesCorpus
 from indexer.lines import STANDARD_INPUT
+from indexer.parquet import ParquetCorpus
 from indexer.python_docs import SCHEME, PythonDocsCorpus
-from indexer.tables import DELIMITERS, CsvCorpus, ParquetCorpus
+from indexer.tables import DELIMITERS, CsvCorpus
 from retrieval.errors import CorpusUnreadable
 
 _JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".json"})
@@ -48,7 +49,8 @@ def _of_folder(path: Path, fields: Fields | None) -> Corpus:
 
 
 def _of_file(path: Path, fields: Fields) -> Corpus:
-    suffix = next((part for part in reversed(path.suffixes) if part not in _COMPRESSION_SUFFIXES), "")
+    suffixes = [suffix.lower() for suffix in reversed(path.suffixes)]
+    suffix = next((part for part in suffixes if part not in _COMPRESSION_SUFFIXES), "")
     if suffix in _JSON_LINES_SUFFIXES:
         return JsonLinesCorpus(path=path, fields=fields)
     if suffix in DELIMITERS:

@@ -1,4 +1,4 @@
-"""What documents lie in this table (CSV, TSV or Parquet)? Each row is one; columns are named as fields are."""
+"""What documents lie in this table (CSV, TSV)? Each row is one; columns are named as fields are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from indexer.corpus import Entry, Place, Refused, entry_of
 from indexer.fields import Fields, document_of
 from indexer.lines import read_lines, size_of
@@ -19,7 +16,6 @@ from retrieval.limits import RECORD_BYTES_MAX
 from retrieval.records import Document, JsonValue
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
-PARQUET_ROWS_AT_ONCE: Final = 256  # rows; held in memory as one batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,52 +63,3 @@ class CsvCorpus:
             return Refused(reason="not UTF-8")
         record: dict[str, JsonValue] = dict(zip(header, row, strict=True))
         return document_of(record, self.fields)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParquetCorpus:
-    """Rows of a Parquet file; the line of a row is its number, counted from 1."""
-
-    path: Path
-    fields: Fields
-
-    @property
-    def name(self) -> str:
-        return self.path.name
-
-    @property
-    def size(self) -> int:
-        with _parquet(self.path) as file:
-            return int(file.metadata.num_rows)
-
-    def entries(self) -> Iterator[Entry]:
-        number = 0
-        with _parquet(self.path) as file:
-            try:
-                for batch in file.iter_batches(batch_size=PARQUET_ROWS_AT_ONCE):
-                    for row in batch.to_pylist():
-                        number += 1
-                        made = document_of({name: _json(value) for name, value in row.items()}, self.fields)
-                        yield entry_of(made, place=Place(source=self.name, line=number), position=number)
-            except (pa.ArrowException, OSError) as error:
-                raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
-        raise CorpusUnreadable(f"{path}: {error}") from error
-
-
-def _json(value: object) -> JsonValue:
-    """Dates, decimals and the like as text: metadata is JSON."""
-    match value:
-        case None | bool() | int() | float() | str():
-            return value
-        case list():
-            return [_json(item) for item in value]
-        case dict():
-            return {str(name): _json(item) for name, item in value.items()}
-        case _:
-            return str(value)

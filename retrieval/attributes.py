@@ -9,8 +9,8 @@
 
 Rule 1: the kind is that of the value, never of what was seen first. Where one document says 2020 and another "2020",
 the key has both kinds, a number finds the first and a text the second, and what a filter finds does not depend on
-which came first. Rule 2: no document is refused for its metadata. Rule 3: an attribute that some document had stays
-known to the collection, with its kinds.
+which came first. Rule 2: no document is refused for its metadata here (indexer/corpus.py refuses whole numbers beyond
+64 bits). Rule 3: an attribute that some document had stays known to the collection, with its kinds.
 """
 
 from __future__ import annotations
