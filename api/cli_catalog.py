@@ -56,6 +56,23 @@ def downgrade_catalog(
     _say(Terminal(json=json), database, json=json)
 
 
+@catalog.command("accept")
+def accept_catalog(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Take all rows as they are, after `winnow verify` named some and you found them right. Lists them again."""
+    terminal, database = Terminal(json=json), _database(data, config)
+    database.upgrade()
+    accepted = database.faults()
+    database.accept()
+    if json:
+        terminal.answer({"database": database.place, "accepted": accepted, "left": database.faults()})
+        return
+    for each in accepted:
+        terminal.say(f"accepted: {each}")
+    for each in database.faults():
+        terminal.warn(f"still wrong: {each}")
+    terminal.say(f"The rows of {database.place} are checked from now on as they are.", style="bold")
+
+
 @catalog.command("copy")
 def copy_catalog(
     *,

@@ -11,7 +11,7 @@ from api.disk import Disk
 from api.repair import strangers
 from api.terminal import counted
 from retrieval.catalog import Collection
-from retrieval.errors import GenerationCorrupt, StorageError
+from retrieval.errors import GenerationCorrupt, StorageError, UnavailableError
 from retrieval.generation import open_newest
 from retrieval.generation import verify as verify_generations
 from retrieval.generations import left_over
@@ -22,8 +22,12 @@ from retrieval.vector_index import VectorIndex
 
 FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
 
+CATALOG: Final = "catalog"
 STORE: Final = "store"
 WORDS: Final = "words"  # the full-text index in it
+CATALOG_ADVICE: Final = (
+    "Restore the catalog from a backup, or, where the rows that are named are right, run `winnow catalog accept`"
+)
 NOT_IN_CATALOG: Final = "the catalog knows no such collection"
 
 
@@ -31,19 +35,29 @@ NOT_IN_CATALOG: Final = "the catalog knows no such collection"
 class Check:
     """One part of one collection, or what a killed process left of one: that is no fault."""
 
-    collection: str
-    part: str  # "store", "words", the name of a generation, or "left over"
+    collection: str  # empty for what belongs to all of them
+    part: str  # "catalog", "store", "words", the name of a generation, or "left over"
     found: str
     fault: str | None  # None: it is sound
 
 
 def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
-    checks = [check for each in disk.collections() for check in _collection(disk, each)]
+    checks = [_catalog(disk), *(check for each in disk.collections() for check in _collection(disk, each))]
     unknown = [
         Check(collection=each.shown, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
     ]
     return checks + unknown
+
+
+def _catalog(disk: Disk) -> Check:
+    try:
+        wrong = disk.database.faults()
+    except (StorageError, UnavailableError) as error:
+        return Check(collection="", part=CATALOG, found="", fault=error.message)
+    found = f"{disk.database.place}, schema {disk.database.schema().said}"
+    fault = f"{_joined(wrong)}. {CATALOG_ADVICE}" if wrong else None
+    return Check(collection="", part=CATALOG, found=found, fault=fault)
 
 
 def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol
 
 import sqlalchemy as sql
@@ -36,6 +37,10 @@ class Backend(Protocol):
 
     def check_migrated(self, connection: sql.Connection) -> None:
         """Before the commit: is what the migration left sound? Raises `StoreCorrupt`."""
+        ...
+
+    def faults(self, connection: sql.Connection) -> Iterator[str]:
+        """What is not as it was written, one sentence each, as far as the database can tell."""
         ...
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:

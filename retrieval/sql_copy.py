@@ -16,10 +16,12 @@ from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CatalogExists, WriteFailed
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_migrations import is_newest, migrate, require_newest
+from retrieval.sql_row_sums import ROW_SUMS
 from retrieval.sql_schema import metadata
 from retrieval.sql_tables import schema_version
 from retrieval.sql_tenants import TENANTS
 
+COPIED: Final = [table for table in metadata.sorted_tables if table is not ROW_SUMS]  # each database has its own
 ROWS_AT_ONCE: Final = 1_000  # rows in memory; the largest take some kilobytes each
 
 Batch: TypeAlias = Sequence[sql.Row[Any]]
@@ -55,14 +57,14 @@ def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) 
     """
     with source.snapshot() as reading:
         require_newest(reading, place=source.place)
-        watcher.started(sum(_count(reading, table) for table in metadata.sorted_tables))
+        watcher.started(sum(_count(reading, table) for table in COPIED))
         with target.migrating() as writing:
             _require_empty(writing, place=target.place)
             migrate(writing, place=target.place)
             for table in (TENANTS, schema_version):  # what a migration puts there
                 writing.execute(sql.delete(table))
             copied = []
-            for table in metadata.sorted_tables:
+            for table in COPIED:
                 rows = source.batches(reading, _ordered(table), rows=ROWS_AT_ONCE)
                 given = _told(table, _written(writing, table, rows, watcher))
                 kept = _told(table, target.batches(writing, _ordered(table), rows=ROWS_AT_ONCE))
@@ -79,7 +81,7 @@ def _require_empty(connection: sql.Connection, *, place: str) -> None:
     if is_newest(connection):
         counts = {
             table.name: _count(connection, table, but=TENANTS.c.name == DEFAULT_TENANT if table is TENANTS else None)
-            for table in metadata.sorted_tables
+            for table in COPIED
             if table is not schema_version
         }
         held = {name: count for name, count in counts.items() if count}

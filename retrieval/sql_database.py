@@ -15,7 +15,7 @@ import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from retrieval.errors import CatalogUnavailable, WinnowError
+from retrieval.errors import CatalogUnavailable, StoreCorrupt, WinnowError
 from retrieval.sql_backend import Backend
 from retrieval.sql_migrations import Schema, is_newest, migrate, migrate_down, schema_of
 from retrieval.sql_postgres import Postgres
@@ -118,6 +118,16 @@ class SqlDatabase:
         with self.migrating() as connection:
             migrate_down(connection, revision, place=self.place)
 
+    def faults(self) -> list[str]:
+        """What is not as it was written, one sentence each; reads everything. PostgreSQL checks its own pages."""
+        with self.reading() as connection:
+            return list(self._backend.faults(connection))
+
+    def accept(self) -> None:
+        """Takes all rows as they are: from here on they are what was written."""
+        with self.migrating():
+            pass
+
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
         """After rows that brought their numbers with them: the next one numbered here gets one above theirs."""
         self._backend.count_on(connection, column)
@@ -137,6 +147,8 @@ class SqlDatabase:
             yield
         except DBAPIError as error:
             raise self._backend.translated(error) from error
+        except UnicodeDecodeError as error:  # by the driver, which tells of damage in the words of the damaged schema
+            raise StoreCorrupt(f"{self.place}: a text of it is not UTF-8") from error
         except PoolTimeoutError as error:
             raise CatalogUnavailable(f"{self.place}: all connections of this process are in use") from error
         except StatementError as error:

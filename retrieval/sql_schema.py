@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from retrieval import sql_audit, sql_catalog, sql_instructions, sql_keys, sql_quotas, sql_shadows, sql_tenants
+from retrieval import (
+    sql_audit,
+    sql_catalog,
+    sql_instructions,
+    sql_keys,
+    sql_quotas,
+    sql_row_sums,
+    sql_shadows,
+    sql_tenants,
+)
 from retrieval.sql_tables import metadata
 
 __all__ = ["metadata"]
@@ -12,6 +21,7 @@ _OF_MODULES = sql_catalog.TABLES | sql_instructions.TABLES | sql_quotas.TABLES |
 assert set(metadata.tables.values()) >= _OF_MODULES | {
     sql_audit.AUDIT,
     sql_keys.API_KEYS,
+    sql_row_sums.ROW_SUMS,
     sql_tenants.GRANTS,
     sql_tenants.TENANTS,
 }

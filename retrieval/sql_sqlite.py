@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,13 @@ from sqlalchemy.exc import DBAPIError
 
 from retrieval.durable import make_folder
 from retrieval.errors import CatalogUnavailable, StoreCorrupt, WinnowError, WriteFailed
+from retrieval.sql_row_sums import faults, register, renew, unwatch, watch
+from retrieval.sqlite_files import file_faults, log_faults
 
+FAULTS_TOLD_MAX: Final = 5  # faults of its pages that SQLite tells
 BUSY_MS: Final = 10_000  # milliseconds; how long one writer waits for another's transaction of some milliseconds
 _WAL_PAUSE_SECONDS: Final = 0.01
-_WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt")  # how SQLite says it
+_WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt", "decode to UTF-8")  # how SQLite says it
 
 
 class Sqlite:
@@ -40,17 +44,39 @@ class Sqlite:
 
     def begin_writing(self, connection: sql.Connection) -> None:
         """The write lock comes first: of two that read first and write then, one would fail."""
+        watch(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def begin_migrating(self, connection: sql.Connection) -> None:
         """A table that is made anew is dropped first; references to it would go with it. Not in a transaction."""
         connection.detach()  # it is closed afterwards, not given to the next who would trust its settings
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
-        self.begin_writing(connection)
+        unwatch(connection)
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def check_migrated(self, connection: sql.Connection) -> None:
         if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
             raise StoreCorrupt(f"{self._path}: a row of {broken[0]} names a row of {broken[2]} that is not there")
+        renew(connection)
+
+    def faults(self, connection: sql.Connection) -> Iterator[str]:
+        """The write-ahead log is read under the write lock, since a commit in progress looks like a torn one."""
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        in_log = list(log_faults(self._path.with_name(f"{self._path.name}-wal")))
+        connection.exec_driver_sql("ROLLBACK")
+        yield from in_log
+        self.begin_snapshot(connection)
+        told = connection.exec_driver_sql(f"PRAGMA integrity_check({FAULTS_TOLD_MAX})").scalars().all()
+        if wrong := [each for each in told if each != "ok"]:
+            yield from wrong  # what a damaged tree says of its rows is of no use
+            return
+        for table, _, other, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+            yield f"a row of {table} names a row of {other} that is not there"
+        pages, page_bytes = (
+            connection.exec_driver_sql(f"PRAGMA page_{each}").scalar_one() for each in ("count", "size")
+        )
+        yield from file_faults(self._path, size_max=pages * page_bytes)
+        yield from faults(connection)
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
         """It looks for the highest number by itself."""
@@ -65,7 +91,8 @@ class Sqlite:
 
 
 def _configure(connection: Any, _: object) -> None:
-    """Every new connection: readers beside one writer, every commit synced, references enforced."""
+    """Every new connection: readers beside one writer, every commit synced, references enforced, rows summed."""
+    register(connection)
     connection.isolation_level = None  # Python's driver would open transactions by its own rules; `Sqlite` does
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _write_ahead(connection)
