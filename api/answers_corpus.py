@@ -10,6 +10,7 @@ from api.answers import Json, Said
 from api.disk import Described
 from api.ingest import Emptied, Upserted
 from retrieval.records import Document
+from retrieval.words import WORD_RULES
 
 
 class EmbedderSaid(Said):
@@ -36,6 +37,10 @@ class CollectionSaid(Said):
         "these with ` or ` between; null for a collection of an earlier winnow, until its next write"
     )
     store_version: int | None
+    word_rules: int | None = Field(
+        description=f"the rules by which lexical search tells words apart: {WORD_RULES} today; an earlier winnow's "
+        "collection keeps its own until its next fold. null where it cannot be read"
+    )
     problem: str | None = Field(
         description="what keeps the collection from being read or written, and which file is at fault; null where "
         "nothing does"
@@ -65,6 +70,7 @@ def collection_said(described: Described) -> Json:
         "chunks": described.chunks,
         "attributes": None if described.attributes is None else dict(described.attributes),
         "store_version": described.store_version,
+        "word_rules": described.word_rules,
         "problem": described.problem,
     }
 

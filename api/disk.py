@@ -44,6 +44,7 @@ class Described:
     chunks: int | None
     attributes: Mapping[str, str] | None  # what filters may name, with its types; None: only reading everything tells
     store_version: int | None
+    word_rules: int | None  # by which lexical search tells words apart; those of retrieval/words.py, or older ones
     problem: str | None = None  # what keeps it from being read or written
 
 
@@ -139,6 +140,7 @@ class Disk:
                 chunks=None,
                 attributes=None,
                 store_version=None,
+                word_rules=None,
                 problem=problem or error.message,
             )
         return Described(
@@ -147,6 +149,7 @@ class Disk:
             chunks=chunks,
             attributes=snapshot.attributes() if snapshot.has_attribute_columns else None,
             store_version=snapshot.version,
+            word_rules=snapshot.word_rules,
             problem=problem,
         )
 

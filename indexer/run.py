@@ -125,7 +125,7 @@ class _Run:
     async def _commit(self, step: Step, cut: CutDocuments | None) -> None:
         for reject in step.rejects:
             self.rejects.write(reject)
-        upsert = await self.writer.write(cut) if cut else None
+        upsert = await self.writer.write(cut, more_follows=True) if cut else None
         self.tally.add(step, upsert)
         self._show()
 

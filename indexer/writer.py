@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -72,12 +73,14 @@ class DocumentWriter:
         spans = self._chunker.spans_of([(document.title, document.text) for document in documents])
         return CutDocuments(documents=tuple(documents), spans=tuple(spans))
 
-    async def write(self, cut: CutDocuments) -> UpsertReport:
-        """The second half of `upsert`."""
+    async def write(self, cut: CutDocuments, *, more_follows: bool = False) -> UpsertReport:
+        """The second half of `upsert`. With `more_follows` the caller ends with `Store.index_words`."""
         passages = cut.passages
         embeddings = await self._embedder.embed_passages(passages)
         _require_unit_vectors(embeddings.vectors, count=len(passages))
-        version = await to_the_end(self._store.replace, _embedded(cut, embeddings.vectors))
+        version = await to_the_end(
+            partial(self._store.replace, more_follows=more_follows), _embedded(cut, embeddings.vectors)
+        )
         return UpsertReport(
             documents=len(cut.documents),
             chunks=len(passages),

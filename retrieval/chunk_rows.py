@@ -19,13 +19,23 @@ from retrieval.attributes import (
 )
 from retrieval.errors import InvalidRequest, ModelMismatch, StoreCorrupt
 from retrieval.records import Chunk, Document, EmbeddedDocument, is_text
+from retrieval.words import WORD_RULES, WORD_RULES_BEFORE, analysed
 
 CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata"]
 PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text"]
 
 _FORMAT_KEY: Final = b"winnow.format"
-_FORMAT: Final = b"2"  # of the columns below; a table of another format is refused, not guessed at
-_WITHOUT_ATTRIBUTES: Final = b"1"  # the format before: the same, without columns of attributes
+_FORMAT: Final = b"3"  # of the columns below; a table of another format is refused, not guessed at
+_WITHOUT_WORDS: Final = b"2"  # the format before: the same, without the column of words
+_WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without columns of attributes
+_FORMATS: Final = frozenset({_FORMAT, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
+
+WORDS_COLUMN: Final = "words"  # what `analysed` makes of title and text; lexical search reads nothing else
+_WORDS_FIELD: Final = pa.field(
+    WORDS_COLUMN,
+    pa.large_string(),
+    metadata={"lance-encoding:compression": "zstd"},  # a third less; no search reads it
+)
 
 
 def schema_of(dimension: int) -> pa.Schema:
@@ -43,6 +53,7 @@ def schema_of(dimension: int) -> pa.Schema:
             pa.field("metadata", pa.large_string(), nullable=False),  # JSON
             pa.field("content_hash", pa.large_string()),  # of the document; only in its first chunk
             pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+            _WORDS_FIELD,
         ],
         metadata={_FORMAT_KEY: _FORMAT},
     )
@@ -60,7 +71,25 @@ def known_attributes(schema: pa.Schema) -> frozenset[Attribute]:
 
 def has_attributes(schema: pa.Schema) -> bool:
     """Whether every row's attributes are in their columns; otherwise only its metadata tells them."""
-    return bool(schema.metadata[_FORMAT_KEY] == _FORMAT)
+    return bool(schema.metadata[_FORMAT_KEY] != _WITHOUT_ATTRIBUTES)
+
+
+def word_rules(schema: pa.Schema) -> int:
+    """By which rules words are told apart in this store (retrieval/words.py)."""
+    return WORD_RULES if schema.metadata[_FORMAT_KEY] == _FORMAT else WORD_RULES_BEFORE
+
+
+def words_schema() -> pa.Schema:
+    """The column that a store of the format before lacks."""
+    return pa.schema([_WORDS_FIELD])
+
+
+def words_table(rows: pa.Table) -> pa.Table:
+    """The words of these rows, of which the title and the text are read, in their order."""
+    both = zip(rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True)
+    return pa.table(
+        [pa.array([f"{analysed(title)} {analysed(text)}" for title, text in both], pa.large_string())], words_schema()
+    )
 
 
 def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
@@ -71,6 +100,11 @@ def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
 
 def upgraded(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """What stands beside the schema once the columns of attributes are complete."""
+    return {**metadata, _FORMAT_KEY: _WITHOUT_WORDS}
+
+
+def with_words(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What stands beside the schema once all words are in their column and in the full-text index."""
     return {**metadata, _FORMAT_KEY: _FORMAT}
 
 
@@ -84,7 +118,7 @@ def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) 
 
 def require_schema(found: pa.Schema, dimension: int, origin: str) -> None:
     """Raises `StoreCorrupt` for a table that is not ours, `ModelMismatch` for vectors of another dimension."""
-    if (found.metadata or {}).get(_FORMAT_KEY) not in {_FORMAT, _WITHOUT_ATTRIBUTES} or "vector" not in found.names:
+    if (found.metadata or {}).get(_FORMAT_KEY) not in _FORMATS or "vector" not in found.names:
         raise StoreCorrupt(f"{origin}: not a corpus of this version of winnow")
     stored = found.field("vector").type.list_size
     if stored != dimension:
@@ -92,17 +126,25 @@ def require_schema(found: pa.Schema, dimension: int, origin: str) -> None:
 
 
 def table_of(
-    documents: Sequence[EmbeddedDocument], *, first_number: int, dimension: int, known: Collection[Attribute] = ()
+    documents: Sequence[EmbeddedDocument],
+    *,
+    first_number: int,
+    dimension: int,
+    known: Collection[Attribute] = (),
+    has_words: bool = True,
 ) -> pa.Table:
     """One row for each chunk, numbered in the order given; of the attributes, those that occur among them.
 
-    `known` are those that have a column already.
+    `known` are those that have a column already; `has_words` says whether words have one.
     """
     schema = schema_of(dimension)
+    if not has_words:
+        schema = schema.remove(schema.get_field_index(WORDS_COLUMN))
     columns: dict[str, list[Any]] = {name: [] for name in schema.names if name not in {"number", "vector"}}
     for embedded in documents:
         document = embedded.document
         metadata = json.dumps(document.metadata)
+        title_words = analysed(document.title) if has_words else ""
         for ordinal, span in enumerate(embedded.spans):
             columns["document_id"].append(document.id)
             columns["ordinal"].append(ordinal)
@@ -113,6 +155,8 @@ def table_of(
             columns["url"].append(document.url)
             columns["metadata"].append(metadata)
             columns["content_hash"].append(document.content_hash if ordinal == 0 else None)
+            if has_words:
+                columns[WORDS_COLUMN].append(f"{title_words} {analysed(columns['text'][-1])}")
     vectors = np.concatenate([embedded.vectors for embedded in documents]).astype(np.float32, copy=False)
     assert vectors.shape[1] == dimension, "vectors of the collection's dimension. This is a bug."
     arrays = {

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from retrieval.attribute_masks import AttributeColumns, described, mask_of
-from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of, has_attributes
+from retrieval.chunk_rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of, has_attributes, word_rules
 from retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from retrieval.filters import Filter
 from retrieval.lance_attributes import columns_of, differing
@@ -147,6 +147,11 @@ class LanceSnapshot:
     def has_attribute_columns(self) -> bool:
         """Whether `attributes` costs nothing; in a store of the format before it reads all metadata."""
         return has_attributes(self.dataset.schema)
+
+    @property
+    def word_rules(self) -> int:
+        """By which rules words are told apart, in texts and in queries (retrieval/words.py)."""
+        return word_rules(self.dataset.schema)
 
     def attributes(self) -> Mapping[str, str]:
         return described(self._attributes.known)

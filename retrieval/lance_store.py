@@ -24,12 +24,14 @@ from typing import Final
 import lance
 import numpy as np
 import pyarrow as pa
+from lance.dataset import Index
 from lance.fragment import write_fragments
 from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
 from retrieval.chunk_numbers import ChunkNumberSequence
 from retrieval.chunk_rows import (
+    WORDS_COLUMN,
     has_attributes,
     known_attributes,
     missing_columns,
@@ -46,7 +48,11 @@ from retrieval.lance_errors import committing, reading
 from retrieval.lance_files import LANCE_END
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.lance_words import (
+    SMALL_FRAGMENT_ROWS,
+    TINY_FRAGMENT_ROWS,
+    Cover,
     change,
+    covers_of,
     empty_segments,
     is_indexed,
     segments,
@@ -58,11 +64,10 @@ from retrieval.records import EmbeddedDocument
 from retrieval.store_sums import StoreSums, require_newest
 
 FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
-TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a few ms
-SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
 SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
-UNINDEXED_ROWS_MAX: Final = 4_096  # rows whose words are in no segment; each costs a search by words 30 us
+UNINDEXED_ROWS_MAX: Final = 16  # rows whose words are in no segment; each costs a search by words 30 us
+UNINDEXED_ROWS_OF_RUN_MAX: Final = 4_096  # the same, during a run that indexes the rest at its end
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
 COMMITS_UNSYNCED_MAX: Final = 2  # Lance joins fragments in two commits, of which the first reserves their numbers
 
@@ -129,7 +134,7 @@ class LanceStore:
                 self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path, held=self._newest.held)
             return self._newest
 
-    def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
+    def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
         ids = [embedded.document.id for embedded in documents]
         assert len(set(ids)) == len(ids) > 0, "different documents, at least one. This is a bug."
         for embedded in documents:
@@ -140,7 +145,6 @@ class LanceStore:
             self._sums.begin()
             self._clean_up()
             self._compact()
-            self._index_words(rows_min=UNINDEXED_ROWS_MAX)
             if not has_attributes(self.snapshot().dataset.schema):
                 self._alter(partial(upgrade, written=self._tree.sync))
             rows = table_of(
@@ -148,11 +152,14 @@ class LanceStore:
                 first_number=self._numbers.take(count),
                 dimension=self._dimension,
                 known=known_attributes(self.snapshot().dataset.schema),
+                has_words=WORDS_COLUMN in self.snapshot().dataset.schema.names,
             )
             if missing := missing_columns(self.snapshot().dataset.schema, rows.schema):
                 self._alter(lambda dataset: dataset.add_columns(missing))
             base = self.snapshot()
-            return self._commit(base, rows, base.rows_of(ids))
+            version = self._commit(base, rows, base.rows_of(ids))
+            self._index_waiting_words(more_follows=more_follows)
+            return version
 
     def delete(self, document_ids: Sequence[str]) -> int:
         with self._writing:
@@ -172,7 +179,7 @@ class LanceStore:
             self._sums.begin()
             if not is_indexed(self.snapshot().dataset):
                 self._commit_words(lambda dataset: change(empty_segments(dataset)))
-            self._index_words()
+            self._cover(self._waiting(), tidy=False)
             self._sums.write()
 
     def renew_words(self, damaged: Sequence[str]) -> None:
@@ -185,7 +192,9 @@ class LanceStore:
             self._sums.begin()
             self._commit_words(
                 lambda dataset: change(
-                    segments_of(dataset, dataset.get_fragments()) or empty_segments(dataset), dropped=segments(dataset)
+                    _covering(dataset, covers_of(dataset, dataset.get_fragments(), tidy=False))
+                    or empty_segments(dataset),
+                    dropped=segments(dataset),
                 )
             )
             self._sums.write()
@@ -193,24 +202,39 @@ class LanceStore:
                 remove(self._path / name)
             self._sums.prune()
 
-    def _index_words(self, *, rows_min: int = 1) -> None:
-        """Covers what no segment covers, once that is so many rows. A store that was made without words stays so here:
-        making them of all its texts takes a minute for a million, which is no part of a write.
-        """
-        base = self.snapshot()
-        if not is_indexed(base.dataset):
+    def _index_waiting_words(self, *, more_follows: bool) -> None:
+        """After a write, which stands whatever becomes of this: what no segment covers is read by searches."""
+        waiting = self._waiting()
+        rows_max = UNINDEXED_ROWS_OF_RUN_MAX if more_follows else UNINDEXED_ROWS_MAX
+        if sum(fragment.physical_rows for fragment in waiting) < rows_max:
             return
-        fragments = uncovered(base.dataset)
-        if sum(fragment.physical_rows for fragment in fragments) >= rows_min:
-            self._commit_words(lambda dataset: change(segments_of(dataset, fragments)))
+        try:
+            self._sums.begin()
+            self._cover(waiting, tidy=not more_follows)
+            self._sums.write()
+        except WriteFailed as failed:
+            _log.warning("%s: the words of the last writes are not indexed yet: %s", self._path, failed)
+
+    def _waiting(self) -> list[lance.LanceFragment]:
+        """The fragments that no segment covers. A store that was made without words has none: making them of all its
+        texts takes a minute for a million, which is no part of a write.
+        """
+        dataset = self.snapshot().dataset
+        return uncovered(dataset) if is_indexed(dataset) else []
+
+    def _cover(self, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> None:
+        if fragments:
+            covers = covers_of(self.snapshot().dataset, fragments, tidy=tidy)
+            dropped = [segment for cover in covers for segment in cover.dropped]
+            self._commit_words(lambda dataset: change(_covering(dataset, covers), dropped=dropped))
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
-        base = self.snapshot()
         with committing(self._path):
-            operation = made(base.dataset)
+            dataset = self._own()  # while a segment is written nobody else may call the dataset that it is written for
+            operation = made(dataset)
         self._tree.sync()
         with committing(self._path):
-            lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
+            lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
         self._tree.sync()
 
     def _alter(self, altered: Callable[[lance.LanceDataset], None]) -> None:
@@ -295,7 +319,7 @@ class LanceStore:
         self._syncer.require_sound()
         self._sums.begin()
         self._join(TINY_FRAGMENT_ROWS, deleted_share_max=0.0)
-        self._index_words()
+        self._cover(self._waiting(), tidy=True)
         self._sums.write()
 
     def _own(self) -> lance.LanceDataset:
@@ -339,6 +363,10 @@ def _set_torn_commits_aside(path: Path) -> None:
 
 def _written(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
     return write_fragments(rows, dataset, schema=rows.schema, mode="append", max_rows_per_file=FRAGMENT_ROWS_MAX)
+
+
+def _covering(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index]:
+    return [segment for cover in covers for segment in segments_of(dataset, cover.fragments)]
 
 
 def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:

@@ -1,10 +1,13 @@
-"""Which chunks hold the words of a query? Lance's full-text index over titles and texts.
+"""Which chunks hold the words of a query? Lance's full-text index over the column of words (retrieval/words.py).
+
+A store of the word rules before has no such column: there Lance tells the words of titles and texts apart itself, and
+scores both as one field (BM25F).
 
 The index is made of segments, each of which covers some fragments. What is in no segment is read at each search and
-scored together with the rest, so that a segment may come late and may go: a write waits for neither. Both columns are
-scored as one field (BM25F), which is the passage as both stages read it, without storing it a second time.
+scored together with the rest, which costs 30 us a row; so a write covers what waits once that is 16 rows, and takes the
+segments along that cover no more rows than the new one: there are few of either.
 
-    an empty segment    from the start, and always: it says how words are told apart
+    an empty segment    while no other is there: it says how words are told apart
     a segment           written, and synced, before the commit that names it
 
 Rule 1: no segment covers rows that are about to be copied by a compaction. Lance would write a new one in the middle of
@@ -15,7 +18,8 @@ Rule 2: what a user wrote is matched as it is. No text is ever parsed as a query
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import lance
 import numpy as np
@@ -25,50 +29,71 @@ from lance.query import CombinedFieldsQuery
 from numpy.typing import NDArray
 
 from retrieval.ascending import among
+from retrieval.chunk_rows import WORDS_COLUMN, word_rules
 from retrieval.records import ChunkNumbers
 from retrieval.store import LexicalHits
+from retrieval.words import WORD_RULES, WORD_RULES_BEFORE, analysed_query
 
-COLUMNS: Final = ("title", "text")
-TOKENIZER: Final = "icu/split"  # words of any script; names such as `set_value` also by their parts, unlike "icu"
 SEGMENT_ROWS_MAX: Final = 262_144  # rows; a segment that has to be made again takes up to 20 s, and few are searched
-SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; smaller fragments will be joined, and must not take larger ones along
+TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a few ms
+SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
 TIES_AHEAD: Final = 16  # hits; how far beyond k to look for chunks that score as the k-th does
 REFILL: Final = 4  # times more hits are asked for, where too many were not allowed
 NAMED_MAX: Final = 4_096  # allowed chunks; so few are named to Lance, from among more it is asked until enough came
 
+_OPTIONS: Final[
+    dict[int, dict[str, Any]]
+] = {  # what Lance does to words, by the word rules; stored with the index, and so alike for queries
+    WORD_RULES_BEFORE: {"base_tokenizer": "icu/split"},
+    WORD_RULES: {"base_tokenizer": "whitespace", "remove_stop_words": False, "max_token_length": None},
+}
+_COLUMNS: Final = {WORD_RULES_BEFORE: ("title", "text"), WORD_RULES: (WORDS_COLUMN,)}
+
 Live = Callable[[ChunkNumbers], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cover:
+    """Fragments that one segment is to cover, and the segments that go for it."""
+
+    fragments: tuple[lance.LanceFragment, ...]
+    dropped: tuple[Index, ...] = ()
 
 
 def is_indexed(dataset: lance.LanceDataset) -> bool:
     """Whether words can be searched here at all."""
-    return {_name(column) for column in COLUMNS} <= {index.name for index in dataset.describe_indices()}
+    return {_name(column) for column in _columns(dataset)} <= {index.name for index in dataset.describe_indices()}
 
 
 def empty_segments(dataset: lance.LanceDataset) -> list[Index]:
     """With them, and no other, every row is read at each search."""
-    return [_written(dataset, column, []) for column in COLUMNS]
+    return [_written(dataset, column, [], rules=word_rules(dataset.schema)) for column in _columns(dataset)]
 
 
-def uncovered(dataset: lance.LanceDataset) -> list[lance.LanceFragment]:
-    """The fragments that are in no segment."""
-    covered = {
-        fragment
-        for index in dataset.describe_indices()
-        if index.name == _name(COLUMNS[-1])  # segments of all columns are committed together
-        for segment in index.segments
-        for fragment in segment.fragment_ids
-    }
+def uncovered(dataset: lance.LanceDataset, *, rules: int | None = None) -> list[lance.LanceFragment]:
+    """The fragments that are in no segment, of the word rules of this store unless others are named."""
+    last = _name(_COLUMNS[rules or word_rules(dataset.schema)][-1])  # segments of all columns are committed together
+    covered = {each for segment in segments(dataset) if segment.name == last for each in segment.fragment_ids}
     return [fragment for fragment in dataset.get_fragments() if fragment.fragment_id not in covered]
 
 
-def segments_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment]) -> list[Index]:
-    """Writes segments that cover these fragments, for a commit to name; large and small fragments in different ones."""
-    segments = []
-    for group in _grouped(fragments):
-        for column in COLUMNS:
-            part = _written(dataset, column, [fragment.fragment_id for fragment in group])
-            segments.append(dataset.merge_existing_index_segments([part]))  # in place; before it, it cannot be searched
-    return segments
+def covers_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> list[Cover]:
+    """How to cover these fragments: those of a class of size together, as many as a segment may cover.
+
+    `tidy` takes along the segments of the class that cover no more rows than come in, the smallest first; so there are
+    few, and a row is written again only when its segment has grown to twice the size.
+    """
+    return [_with_small_segments(dataset, group) if tidy else Cover(fragments=group) for group in _grouped(fragments)]
+
+
+def segments_of(
+    dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, rules: int | None = None
+) -> list[Index]:
+    """Writes a segment of each column that covers these fragments, for a commit to name."""
+    numbers = [fragment.fragment_id for fragment in fragments]
+    by = rules or word_rules(dataset.schema)
+    parts = [_written(dataset, column, numbers, rules=by) for column in _COLUMNS[by]]
+    return [dataset.merge_existing_index_segments([part]) for part in parts]  # in place; before, none can be searched
 
 
 def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -> list[Index]:
@@ -99,7 +124,8 @@ def change(added: Sequence[Index] = (), *, dropped: Sequence[Index] = ()) -> lan
 
 def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allowed: ChunkNumbers | None) -> LexicalHits:
     """The `k` best; every number that Lance gives is compared with the live and the allowed ones here."""
-    query = CombinedFieldsQuery(_plain(text), list(COLUMNS))
+    words = analysed_query(text) if word_rules(dataset.schema) == WORD_RULES else _plain(text)
+    query = CombinedFieldsQuery(words, list(_columns(dataset)))
     is_named = allowed is not None and len(allowed) <= NAMED_MAX
     where = pc.field("number").isin(allowed.tolist()) if allowed is not None and is_named else None
     asked = k + TIES_AHEAD
@@ -118,31 +144,57 @@ def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allow
     return LexicalHits(numbers=np.empty(0, dtype=np.int64), scores=np.empty(0, dtype=np.float32))
 
 
+def _columns(dataset: lance.LanceDataset) -> tuple[str, ...]:
+    return _COLUMNS[word_rules(dataset.schema)]
+
+
 def _name(column: str) -> str:
     return f"{column}_words"
 
 
-def _written(dataset: lance.LanceDataset, column: str, fragments: list[int]) -> Index:
+def _written(dataset: lance.LanceDataset, column: str, fragments: list[int], *, rules: int) -> Index:
     """`replace` is about the name, which is taken; nothing is replaced before a commit says so."""
     return dataset.create_index_uncommitted(
-        column, "INVERTED", name=_name(column), replace=True, fragment_ids=fragments, base_tokenizer=TOKENIZER
+        column, "INVERTED", name=_name(column), replace=True, fragment_ids=fragments, **_OPTIONS[rules]
     )
 
 
-def _grouped(fragments: Sequence[lance.LanceFragment]) -> Iterator[list[lance.LanceFragment]]:
-    """Neighbours of one class of size, as many as a segment may cover."""
-    for are_small in (False, True):
+def _grouped(fragments: Sequence[lance.LanceFragment]) -> Iterator[tuple[lance.LanceFragment, ...]]:
+    """Neighbours of one class of size, as many as a segment may cover: a join must not take larger ones along."""
+    for size in range(3):
         group: list[lance.LanceFragment] = []
         rows = 0
         for fragment in fragments:
-            if (fragment.physical_rows < SMALL_FRAGMENT_ROWS) is are_small:
+            if _class_of(fragment) == size:
                 if group and rows + fragment.physical_rows > SEGMENT_ROWS_MAX:
-                    yield group
+                    yield tuple(group)
                     group, rows = [], 0
                 group.append(fragment)
                 rows += fragment.physical_rows
         if group:
-            yield group
+            yield tuple(group)
+
+
+def _class_of(fragment: lance.LanceFragment) -> int:
+    return sum(fragment.physical_rows >= bound for bound in (TINY_FRAGMENT_ROWS, SMALL_FRAGMENT_ROWS))
+
+
+def _with_small_segments(dataset: lance.LanceDataset, group: tuple[lance.LanceFragment, ...]) -> Cover:
+    present = {fragment.fragment_id: fragment for fragment in dataset.get_fragments()}
+    known: dict[frozenset[int], list[Index]] = {}
+    for segment in segments(dataset):
+        if segment.name in map(_name, _columns(dataset)):
+            known.setdefault(frozenset(segment.fragment_ids & present.keys()), []).append(segment)
+    rows = sum(fragment.physical_rows for fragment in group)
+    taken, dropped = list(group), list[Index]()
+    sizes = {numbers: sum(present[each].physical_rows for each in numbers) for numbers in known}
+    for numbers in sorted(known, key=lambda each: (sizes[each], min(each, default=-1))):
+        is_alike = all(_class_of(present[each]) == _class_of(group[0]) for each in numbers)
+        if is_alike and sizes[numbers] <= rows and rows + sizes[numbers] <= SEGMENT_ROWS_MAX:
+            rows += sizes[numbers]
+            taken.extend(present[each] for each in numbers)
+            dropped.extend(known[numbers])
+    return Cover(fragments=tuple(sorted(taken, key=lambda each: each.fragment_id)), dropped=tuple(dropped))
 
 
 def _plain(text: str) -> str:

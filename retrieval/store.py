@@ -116,8 +116,10 @@ class Store(Protocol):
         """The newest committed version. Cheap when nothing was written since the last call."""
         ...
 
-    def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
+    def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
         """Insert these documents, or replace those of the same ids whole; returns the new version.
+
+        With `more_follows` their words may wait for `index_words`, which the caller calls at the end.
 
         Chunk numbers are assigned here: ascending in the order given, above every number ever used before.
         """

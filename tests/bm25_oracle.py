@@ -1,8 +1,7 @@
 """BM25, written down once more and without any index: what the full-text search is compared with.
 
 Title and text are one field. Words are runs of letters and digits, whatever their case; a Chinese character is a word.
-There is no stemming and there are no stop words here, so that tests compare with words that have neither. How many
-chunks hold a word is counted in titles and in texts, and the larger number holds, as Lucene does for combined fields.
+There is no stemming here, so that tests compare with words that have no endings.
 """
 
 from __future__ import annotations
@@ -26,13 +25,11 @@ def words(text: str) -> list[str]:
 
 def bm25(query: str, chunks: Mapping[int, Chunk]) -> dict[int, float]:
     """The score of each chunk that holds a word of the query, by number; a word that is asked for twice counts once."""
-    titles = {number: Counter(words(chunk.title)) for number, chunk in chunks.items()}
-    texts = {number: Counter(words(chunk.text)) for number, chunk in chunks.items()}
-    fields = {number: titles[number] + texts[number] for number in chunks}
+    fields = {number: Counter(words(f"{chunk.title} {chunk.text}")) for number, chunk in chunks.items()}
     usual = sum(field.total() for field in fields.values()) / max(1, len(fields))
     scores: dict[int, float] = {}
     for word in dict.fromkeys(words(query)):
-        holding = max(sum(word in field for field in each.values()) for each in (titles, texts))
+        holding = sum(word in field for field in fields.values())
         rarity = math.log(1.0 + (len(fields) - holding + 0.5) / (holding + 0.5))
         for number, field in fields.items():
             if field[word]:

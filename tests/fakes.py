@@ -117,7 +117,7 @@ class MemoryStore:
     def snapshot(self) -> MemorySnapshot:
         return self._newest
 
-    def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
+    def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
         with self._lock:
             ids = frozenset(embedded.document.id for embedded in documents)
             assert len(ids) == len(documents) > 0, "different documents, at least one. This is a bug."

@@ -105,6 +105,9 @@ def test_a_disk_that_fills_up_loses_nothing_that_was_acknowledged(small_disk: Pa
     assert stored_in(store.snapshot()) == model
     assert stored_in(opened(root).snapshot()) == model
     _make_room(root, store)
+    store.delete(["f0"])  # so that there is room for the reader's own files, too
+    del model["f0"]
+    _make_room(root, store)
     write(store, {"at last": ("there is room again", 2)})
     assert found_in(root, [{**model, "at last": ("there is room again", 2)}]) == (0, [])
 

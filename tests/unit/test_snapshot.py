@@ -264,7 +264,8 @@ def test_a_snapshot_beside_a_writer_is_exactly_one_version(tmp_path: Path) -> No
         bring(disk, tmp_path / f"place-{each}", f"restored-{each}")
         found = store_of(disk, f"restored-{each}").snapshot()
         texts = {found.document(f"w{number}").text for number in range(20)}
-        assert texts == {f"round {rounds[found.version]} of {number}" for number in range(20)}
+        written_at = max(version for version in rounds if version <= found.version)  # then words may have been indexed
+        assert texts == {f"round {rounds[written_at]} of {number}" for number in range(20)}
         assert all(check.fault is None for check in verified(disk))
 
 

@@ -94,10 +94,10 @@ class SlowStore(MemoryStore):
         super().__init__()
         self.entered, self.let = threading.Event(), threading.Event()
 
-    def replace(self, documents: Sequence[EmbeddedDocument]) -> int:
+    def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
         self.entered.set()
         assert self.let.wait(timeout=10)
-        return super().replace(documents)
+        return super().replace(documents, more_follows=more_follows)
 
 
 async def test_a_cancelled_commit_is_waited_for():
