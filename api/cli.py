@@ -13,6 +13,7 @@ import typer
 
 from api.cli_access import audit, grants, keys, tenants
 from api.cli_admin import collections, doctor, verify
+from api.cli_adopt import adopt_collections
 from api.cli_catalog import catalog
 from api.cli_eval import demo, evaluate
 from api.cli_generations import generations
@@ -30,8 +31,8 @@ from retrieval.errors import CallerError, WinnowError
 
 EPILOG: Final = (
     "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "
-    "--config FILE. Exit codes: 0 done; 1 failed, every record was rejected, or a check found something; 2 the command "
-    "or its input is at fault; 3 done, but some records were rejected or there were none; 130 interrupted."
+    "--config FILE. Exit codes: 0 done; 1 failed, or a check found something; 2 the command or its input is at fault; "
+    "3 done, but some records were rejected; 130 interrupted."
 )
 
 app = typer.Typer(
@@ -83,6 +84,7 @@ for command, name in (
     (demo, "demo"),
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
+collections.command("adopt", help=_reflowed(adopt_collections.__doc__ or ""))(adopt_collections)
 app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")

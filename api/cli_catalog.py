@@ -49,10 +49,14 @@ def downgrade_catalog(
     config: Config = None,
 ) -> None:
     """Go back to the schema of an earlier winnow. Stop all services first; what it cannot hold is lost, for good."""
+    from api.pairing import part
+    from retrieval.layout import Layout
+
     database = _database(data, config)
     if not yes:
         typer.confirm(f"Take {database.place} back to schema {revision}?", abort=True, err=True)
     database.downgrade(revision)
+    part(Layout(load({"data": data}, config=config).data), database)
     _say(Terminal(json=json), database, json=json)
 
 
@@ -96,7 +100,9 @@ def copy_catalog(
     """
     terminal = Terminal(json=json)
     source, where = _database(data, config), _where(terminal, to)
+    from api.pairing import lend_mark
     from api.progress import RowProgress
+    from retrieval.layout import Layout
     from retrieval.sql_copy import copy_catalog as copied
     from retrieval.sql_database import SqlDatabase
     from retrieval.sql_migrations import NEWEST
@@ -104,6 +110,8 @@ def copy_catalog(
     began, target = time.monotonic(), SqlDatabase.at(where)
     with RowProgress(terminal, "copying the catalog") as watcher:
         tables = copied(source, target, watcher=watcher)
+    if isinstance(where, Path):
+        lend_mark(Layout(where.parent), target)
     seconds, rows = time.monotonic() - began, sum(each.rows for each in tables)
     if json:
         body = {"from": source.place, "to": target.place, "revision": NEWEST, "rows": rows}

@@ -5,21 +5,34 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from api import pairing
 from api.built_in import built_in_instructions
 from api.instructions import Instructions
 from api.shadows import Shadows
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
 from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, TenantName
+from retrieval.collection_facts import CollectionFacts, write_facts
 from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
-from retrieval.errors import CollectionExists, SettingInvalid, StorageError, TenantNotFound
+from retrieval.errors import (
+    CollectionBusy,
+    CollectionExists,
+    CollectionNotFound,
+    FolderUnknown,
+    SettingInvalid,
+    StorageError,
+    StoreCorrupt,
+    TenantNotFound,
+)
+from retrieval.folder_contents import contents_of, is_begun
 from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
-from retrieval.made import write_made
+from retrieval.made import made_at, write_made
 from retrieval.quotas import LimitBook
 from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
@@ -61,11 +74,12 @@ class Disk:
     def open(cls, root: Path, catalog_url: str | None = None) -> Disk:
         """Makes the folder where it is missing; the catalog is a file in it unless there is a URL of PostgreSQL.
 
-        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`.
+        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`, and `CatalogMismatch` where the
+        two do not belong together.
         """
         layout = Layout(root)
         make_folder(root)
-        database = SqlDatabase.open(catalog_url or layout.catalog)
+        database = pairing.opened(layout, catalog_url)
         return cls(
             layout=layout,
             database=database,
@@ -123,8 +137,9 @@ class Disk:
         return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
 
     def store(self, collection: Collection) -> LanceStore:
-        """Raises `StoreCorrupt`."""
+        """Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced."""
         folder = self.layout.collection(collection.tenant, collection.name)
+        self._require_meant(collection, folder)
         return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
 
     def describe(self, collection: Collection) -> Described:
@@ -174,31 +189,40 @@ class Disk:
         return sum(map(_size_of, self.layout.collections(tenant).rglob("*")))
 
     def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        """The catalog's row, the promise, comes last. Raises `CollectionExists`, `CollectionBusy`, `WriteFailed`."""
+        """The catalog's row, the promise, comes last.
+
+        Raises `CollectionExists`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
+        """
         folder = self.layout.collection(collection.tenant, collection.name)
+        self._require_own(collection.tenant, folder)  # before the lock, which is a file in that folder
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
+            self._require_own(collection.tenant, folder)
+            self.catalog.begin_collection(collection)
             with pointing(folder):  # from here on a fold that was meant for an earlier one publishes nothing here
                 write_made(folder, collection.created_at)
                 for left in reversed(folder.contents[1:]):  # by what was killed half-way, or by such a fold
                     remove(left)
+            write_facts(folder, CollectionFacts.of(collection))
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection, by=by)
 
     def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
-        Raises `CollectionNotFound`, `CollectionBusy`, `WriteFailed`.
+        Raises `CollectionNotFound`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
         self.catalog.collection(tenant, name)
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-            self.catalog.remove_collection(tenant, name, by=by)
+            self._mark_for_removal(self.catalog.collection(tenant, name), folder)
+            self.catalog.remove_collection(tenant, name, folder_follows=True, by=by)
             doomed = folder.removed
             remove(doomed)  # what a removal that was killed has left
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
             remove(doomed)
+        self.catalog.end_collection(tenant, name)
 
     def change(
         self,
@@ -233,38 +257,98 @@ class Disk:
         catalog's row, the promise, comes last. Where it replaces a collection that one stays until `build` has
         returned. Killed in the moment of the exchange, there is neither: the same call again goes on.
 
-        Raises `CollectionExists` unless it may `replace`, `CollectionBusy`, `WriteFailed`, and what `build` raises.
+        Raises `CollectionExists` unless it may `replace`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`, and what
+        `build` raises.
         """
         folder = self.layout.collection(collection.tenant, collection.name)
-        if not replace:
-            self.require_free(collection.tenant, collection.name)
+        self._require_room(collection, folder, replace=replace)
         with writing(folder.restoring):
+            self.catalog.begin_collection(collection)
+            write_made(folder.restoring, collection.created_at, syncer=syncer)
             build(folder.restoring)
             with (
                 writing(folder, wait_seconds=BUSY_SECONDS_MAX),
                 folding(folder, wait_seconds=BUSY_SECONDS_MAX),
                 pointing(folder),
             ):
-                if not replace:
-                    self.require_free(collection.tenant, collection.name)
-                elif self._has(collection.tenant, collection.name):
-                    self.catalog.remove_collection(collection.tenant, collection.name)
+                self._require_room(collection, folder, replace=replace)
+                self.catalog.begin_collection(collection)  # once more: whoever made one meanwhile has ended it
+                if (old := self._found(collection.tenant, collection.name)) is not None:
+                    self._mark_for_removal(old, folder, syncer=syncer)
+                    self.catalog.remove_collection(old.tenant, old.name, folder_follows=True)
                 write_made(folder.restoring, collection.created_at, syncer=syncer)
+                write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
                 self.catalog.add_collection(collection)
             remove(folder.replaced.path)
             remove(folder.restoring.path)
 
+    def _require_room(self, collection: Collection, folder: CollectionFolder, *, replace: bool) -> None:
+        """For one that is brought in. Raises `CollectionExists`, `FolderUnknown`."""
+        if not replace:
+            self.require_free(collection.tenant, collection.name)
+        self._require_own(collection.tenant, folder)
+
+    def _require_own(self, tenant: TenantName, folder: CollectionFolder) -> None:
+        """Nothing lies there that this catalog did not put there. Raises `FolderUnknown`."""
+        name = folder.path.name
+        if self._has(tenant, name) or not contents_of(folder):
+            return
+        if not is_begun(folder, self.catalog.begun_collections(tenant, name)) and not self._has(tenant, name):
+            raise FolderUnknown(f"{self._shown(folder)} holds something; {_adopting(tenant, name)}, or move it away")
+
+    def _require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
+        """The folder holds the collection that the catalog means, and not one of its name that another one made."""
+        found = made_at(folder)
+        if found is None or found == collection.created_at:
+            return
+        now = self._found(collection.tenant, collection.name)
+        if now is None or now.created_at != collection.created_at:
+            raise CollectionBusy(f"{collection.name} has just been replaced")
+        raise StoreCorrupt(_other(self._shown(folder), collection, found))
+
+    def _mark_for_removal(self, collection: Collection, folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
+        """So that it is known for ours however far its removal gets. Raises `FolderUnknown`."""
+        found = made_at(folder)
+        if found is None and contents_of(folder):  # an earlier winnow made it
+            write_made(folder, collection.created_at, syncer=syncer)
+        elif found not in {None, collection.created_at}:
+            raise FolderUnknown(_other(self._shown(folder), collection, found))
+
+    def _shown(self, folder: CollectionFolder) -> str:
+        """Below the data folder: where that lies is no tenant's affair."""
+        return folder.path.relative_to(self.layout.root).as_posix()
+
+    def _found(self, tenant: TenantName, name: str) -> Collection | None:
+        try:
+            return self.catalog.collection(tenant, name)
+        except CollectionNotFound:
+            return None
+
     def _has(self, tenant: TenantName, name: str) -> bool:
-        return any(each.name == name for each in self.catalog.collections(tenant))
+        return self._found(tenant, name) is not None
 
 
 def require_existing(root: Path, catalog_url: str | None) -> None:
-    """Raises `SettingInvalid`."""
+    """Raises `SettingInvalid`, and `CatalogMismatch` for a folder whose catalog is gone."""
     is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
     if not is_there:
+        pairing.require_catalog(Layout(root), catalog_url)
         raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
+
+
+def _adopting(tenant: TenantName, name: str) -> str:
+    whose = "" if tenant == DEFAULT_TENANT else f" --tenant {tenant}"
+    return f"`winnow collections adopt {name}{whose}` takes it into the catalog"
+
+
+def _other(folder: str, collection: Collection, found: datetime | None) -> str:
+    return (
+        f"{folder} holds a collection that was made at {found}, and the catalog means one that was made at "
+        f"{collection.created_at}. Put the folder or the catalog back that belongs to the other; "
+        f"{_adopting(collection.tenant, collection.name)} as it is"
+    )
 
 
 def _size_of(path: Path) -> int:

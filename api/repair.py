@@ -7,21 +7,22 @@ catalog does not know: it may be the catalog that is wrong.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from api.disk import BUSY_SECONDS_MAX, Disk
+from api.strangers import Stranger, is_removed, strangers
 from api.terminal import counted
-from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
+from retrieval.catalog import Collection
 from retrieval.durable import remove
-from retrieval.errors import StorageError, StoreCorrupt
+from retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
 from retrieval.generation import current_name
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store_sums import damaged
-from retrieval.writer_lock import is_written, writing
+from retrieval.writer_lock import writing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,34 +37,6 @@ def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repa
     """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
     done = [each for collection in disk.collections() for each in _collection(disk, collection, kept, wish)]
     return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stranger:
-    """A folder among a tenant's collections that is none of them."""
-
-    tenant: TenantName
-    path: Path
-
-    @property
-    def shown(self) -> str:
-        """As `Collection.shown`."""
-        return self.path.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.path.name}"
-
-
-def strangers(disk: Disk) -> list[Stranger]:
-    """What lies among the collections and is in no catalog: what a removal or a restore that was killed has left."""
-    # The default tenant is in no table before it has something; what a first restore left is there all the same.
-    tenants = sorted({DEFAULT_TENANT, *(each.name for each in disk.tenants.tenants())})
-    return [each for tenant in tenants for each in _strangers_of(disk, tenant)]
-
-
-def _strangers_of(disk: Disk, tenant: TenantName) -> Iterator[Stranger]:
-    folder = disk.layout.collections(tenant)
-    known = {each.name for each in disk.catalog.collections(tenant)}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name not in known and not is_written(CollectionFolder(path).restoring):
-            yield Stranger(tenant=tenant, path=path)
 
 
 def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
@@ -125,8 +98,15 @@ def _is_torn(folder: CollectionFolder) -> bool:
 
 
 def _removed_strangers(disk: Disk) -> Iterator[Stranger]:
+    """Under their locks: what is being made or brought in just now is no stranger."""
     for each in strangers(disk):
-        path = each.path
-        if path.is_dir() and (path.name.startswith(".") or not CollectionFolder(path).corpus.exists()):
-            remove(path)
+        if each.is_unknown or each.path.is_symlink() or not each.path.is_dir():
+            continue
+        if is_removed(each.path):
+            remove(each.path)
             yield each
+            continue
+        with contextlib.suppress(CollectionBusy), writing(CollectionFolder(each.path)):
+            if each in strangers(disk):
+                remove(each.path)
+                yield each

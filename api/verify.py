@@ -8,9 +8,9 @@ from itertools import islice
 from typing import Final
 
 from api.disk import Disk
-from api.repair import strangers
+from api.strangers import Stranger, strangers
 from api.terminal import counted
-from retrieval.catalog import Collection
+from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.errors import GenerationCorrupt, StorageError, UnavailableError
 from retrieval.generation import open_newest
 from retrieval.generation import verify as verify_generations
@@ -36,7 +36,7 @@ class Check:
     """One part of one collection, or what a killed process left of one: that is no fault."""
 
     collection: str  # empty for what belongs to all of them
-    part: str  # "catalog", "store", "words", the name of a generation, or "left over"
+    part: str  # "catalog", "store", "words", the name of a generation, "left over" or "unknown"
     found: str
     fault: str | None  # None: it is sound
 
@@ -44,10 +44,16 @@ class Check:
 def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
     checks = [_catalog(disk), *(check for each in disk.collections() for check in _collection(disk, each))]
-    unknown = [
-        Check(collection=each.shown, part="left over", found=NOT_IN_CATALOG, fault=None) for each in strangers(disk)
-    ]
-    return checks + unknown
+    return checks + [_stranger(each) for each in strangers(disk)]
+
+
+def _stranger(each: Stranger) -> Check:
+    """What holds documents that nobody can find is a fault; what a killed process has left is none."""
+    if not each.is_unknown:
+        return Check(collection=each.shown, part="left over", found=NOT_IN_CATALOG, fault=None)
+    whose = "" if each.tenant == DEFAULT_TENANT else f" --tenant {each.tenant}"
+    adopting = f"`winnow collections adopt {each.path.name}{whose}` takes it in; otherwise move it away"
+    return Check(collection=each.shown, part="unknown", found="", fault=f"{NOT_IN_CATALOG}; {adopting}")
 
 
 def _catalog(disk: Disk) -> Check:

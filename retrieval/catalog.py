@@ -73,7 +73,27 @@ class Catalog(Protocol):
         """By name."""
         ...
 
-    def remove_collection(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None: ...
+    def remove_collection(
+        self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
+    ) -> None:
+        """Where its folder is to be removed after it, that is noted as begun in the same transaction."""
+        ...
+
+    def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        """As `add_collection`, of what lies on the disk already; a row of its name is replaced."""
+        ...
+
+    def begin_collection(self, collection: Collection) -> None:
+        """Notes, before anything of it is on the disk, that what is marked with its time of making is ours."""
+        ...
+
+    def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
+        """Times of making of what was begun under this name, or is being removed, and is not finished."""
+        ...
+
+    def end_collection(self, tenant: TenantName, name: str) -> None:
+        """Nothing that was begun under this name is left on the disk."""
+        ...
 
     def change_collection(
         self,

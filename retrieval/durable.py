@@ -101,9 +101,9 @@ def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
 
 
 def remove(path: Path) -> None:
-    """The file or the folder with all that is in it; nothing where there is nothing."""
+    """The file or the folder with all that is in it; nothing where there is nothing. Links are not followed."""
     with write_errors(path):
-        if path.is_dir():
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@
     │   ├── StorageQuotaExceeded
     │   ├── CollectionNotFound
     │   ├── CollectionExists
+    │   ├── FolderUnknown
     │   ├── CollectionNotReady
     │   ├── DocumentNotFound
     │   ├── InstructionNotFound
@@ -20,6 +21,7 @@
     │   ├── KeyNotFound
     │   ├── GrantNotFound
     │   ├── CatalogExists
+    │   ├── CatalogMismatch
     │   ├── KeyRefused
     │   ├── NotPermitted
     │   ├── CorpusUnreadable
@@ -39,6 +41,7 @@
     │   ├── SnapshotUnreachable
     │   ├── CollectionBusy
     │   ├── CatalogUnavailable
+    │   ├── StorageMoved
     │   ├── MemoryTooSmall
     │   └── DeviceUnusable
     └── StorageError                   what lies on the disk is not what was written, or cannot be written
@@ -112,6 +115,10 @@ class CollectionExists(CallerError):
     """A collection of this name exists already."""
 
 
+class FolderUnknown(CallerError):
+    """A folder that this catalog did not make is in the way; nothing in it was changed."""
+
+
 class CollectionNotReady(CallerError):
     """The collection exists, but nothing has been indexed into it yet."""
 
@@ -162,6 +169,10 @@ class GrantNotFound(CallerError):
 
 class CatalogExists(CallerError):
     """A catalog is not copied to where something is already."""
+
+
+class CatalogMismatch(CallerError):
+    """The data folder and the catalog do not belong together; nothing was changed."""
 
 
 class KeyRefused(CallerError):
@@ -238,6 +249,10 @@ class CollectionBusy(UnavailableError):
 
 class CatalogUnavailable(UnavailableError):
     """The catalog's database cannot be reached, or does not answer in time."""
+
+
+class StorageMoved(UnavailableError):
+    """The catalog or the data folder was moved or replaced while it was in use; nothing was acknowledged."""
 
 
 class MemoryTooSmall(UnavailableError):

@@ -38,6 +38,7 @@ _KNOWN: Final = frozenset(
         "fold.lock",
         "current.lock",
         "made",
+        "collection.json",
         "corpus.lance",
         "generations",
         "current",

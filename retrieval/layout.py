@@ -2,9 +2,11 @@
 
 ROOT/
   catalog.sqlite                          who owns what
+  folder-id                               which folder this is: its catalog names the same
   collections/TENANT/NAME/
     lock                                  held by the one process that writes
     made                                  when the collection was made, as the catalog has it
+    collection.json                       what it was made with, for a catalog that has lost it
     corpus.lance/                         the chunks: the truth
     generations/g000001/                  an index of them: a cache, immutable
     current                               the name of the generation to open
@@ -41,6 +43,10 @@ class CollectionFolder:
         return self.path / "made"
 
     @property
+    def facts(self) -> Path:
+        return self.path / "collection.json"
+
+    @property
     def corpus(self) -> Path:
         return self.path / "corpus.lance"
 
@@ -59,7 +65,7 @@ class CollectionFolder:
     @property
     def contents(self) -> tuple[Path, ...]:
         """What makes a collection; first what says which one it is, the corpus last, without which there is none."""
-        return (self.made, self.rolled_back, self.current, self.generations, self.corpus)
+        return (self.made, self.facts, self.rolled_back, self.current, self.generations, self.corpus)
 
     @property
     def lock(self) -> Path:
@@ -101,9 +107,18 @@ class Layout:
     def catalog(self) -> Path:
         return self.root / "catalog.sqlite"
 
+    @property
+    def mark(self) -> Path:
+        return self.root / "folder-id"
+
+    @property
+    def tenants(self) -> Path:
+        """Where the folders of the tenants lie."""
+        return self.root / "collections"
+
     def collections(self, tenant: TenantName) -> Path:
         """Where the folders of a tenant's collections lie."""
-        return self.root / "collections" / tenant
+        return self.tenants / tenant
 
     def collection(self, tenant: TenantName, name: str) -> CollectionFolder:
         """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""

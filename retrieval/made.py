@@ -24,12 +24,13 @@ def require_made(folder: CollectionFolder, at: datetime | None) -> None:
     With None nothing is compared; nor where the folder does not say, because an earlier winnow made it: everything that
     could have taken its place would.
     """
-    found = _made_at(folder)
+    found = made_at(folder)
     if at is not None and found is not None and found != at:
         raise CollectionBusy(f"{folder.path.name} has just been replaced")
 
 
-def _made_at(folder: CollectionFolder) -> datetime | None:
+def made_at(folder: CollectionFolder) -> datetime | None:
+    """When the collection was made that lies there; None where the folder does not say."""
     try:
         return datetime.fromisoformat(folder.made.read_text("ascii").strip())
     except (OSError, UnicodeDecodeError, ValueError):

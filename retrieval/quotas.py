@@ -74,6 +74,46 @@ class LimitBook(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a collection holds, or will hold once its writer is done."""
+
+    documents: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: Held) -> Held:
+        return Held(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
+
+    def __or__(self, other: Held) -> Held:
+        """The larger of both, each by itself."""
+        return Held(documents=max(self.documents, other.documents), bytes=max(self.bytes, other.bytes))
+
+    def of(self, limit: Limit) -> int:
+        return self.documents if limit is Limit.DOCUMENTS else self.bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reservations:
+    """What the writers of one tenant have reserved."""
+
+    turn: int  # moves with every reservation
+    held: Mapping[str, Held]  # by collection
+
+
+class ReservationBook(Protocol):
+    """Where room is reserved before it is written to, for all processes together."""
+
+    def reservations(self, tenant: TenantName) -> Reservations: ...
+
+    def reserve(self, tenant: TenantName, collection: str, held: Held, *, turn: int) -> bool:
+        """In place of an earlier one of the collection; False, and nothing is changed, where the turn has moved."""
+        ...
+
+    def release(self, tenant: TenantName, collection: str) -> None:
+        """Where there is none, that is right, too."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one tenant used on one day, or in a part of it."""
 

@@ -36,7 +36,16 @@ _collections = sql.Table(
     sql.Column("reranker", Words),
 )
 
-TABLES: Final = frozenset({_collections})
+# No reference to tenants: the first collection of the default tenant is begun before it has a row.
+_unfinished = sql.Table(
+    "unfinished_collections",
+    metadata,
+    sql.Column("tenant", Words, primary_key=True),
+    sql.Column("name", Words, primary_key=True),
+    sql.Column("made_at", Words, primary_key=True),  # UTC, ISO 8601
+)
+
+TABLES: Final = frozenset({_collections, _unfinished})
 
 
 class SqlCatalog:
@@ -47,12 +56,33 @@ class SqlCatalog:
 
     def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         with self._database.writing() as connection:
-            add_tenant(connection, collection.tenant)
-            try:
-                connection.execute(sql.insert(_collections).values(_row_of(collection)))
-            except IntegrityError as error:
-                raise CollectionExists(collection.name) from error
+            _add(connection, collection)
             _record(connection, "collection.create", by, after=collection)
+
+    def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        where = _named(_collections, collection.tenant, collection.name)
+        with self._database.writing() as connection:
+            row = connection.execute(sql.select(_collections).where(where)).first()
+            if row is None:
+                _add(connection, collection)
+            else:  # an update: grants refer to the row
+                connection.execute(sql.update(_collections).where(where).values(_row_of(collection)))
+            before = None if row is None else _collection(row)
+            _record(connection, "collection.adopt", by, before=before, after=collection)
+
+    def begin_collection(self, collection: Collection) -> None:
+        row = {"tenant": collection.tenant, "name": collection.name, "made_at": collection.created_at.isoformat()}
+        with self._database.writing() as connection:
+            _begin(connection, row)
+
+    def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
+        wanted = sql.select(_unfinished.c.made_at).where(_named(_unfinished, tenant, name))
+        with self._database.reading() as connection:
+            return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
+
+    def end_collection(self, tenant: TenantName, name: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(sql.delete(_unfinished).where(_named(_unfinished, tenant, name)))
 
     def collection(self, tenant: TenantName, name: str) -> Collection:
         with self._database.reading() as connection:
@@ -79,13 +109,17 @@ class SqlCatalog:
         with self._database.reading() as connection:
             return [_collection(row) for row in connection.execute(wanted)]
 
-    def remove_collection(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
+    def remove_collection(
+        self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
+    ) -> None:
         where = _named(_collections, tenant, name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
                 raise CollectionNotFound(name)
             connection.execute(sql.delete(_collections).where(where))
+            if folder_follows:
+                _begin(connection, {"tenant": tenant, "name": name, "made_at": row.created_at})
             _record(connection, "collection.remove", by, before=_collection(row))
 
     def change_collection(
@@ -113,6 +147,22 @@ class SqlCatalog:
             if changed != found:
                 _record(connection, "collection.change", by, before=found, after=changed)
             return changed
+
+
+def _add(connection: sql.Connection, collection: Collection) -> None:
+    """What was begun under this name is finished with it."""
+    add_tenant(connection, collection.tenant)
+    try:
+        connection.execute(sql.insert(_collections).values(_row_of(collection)))
+    except IntegrityError as error:
+        raise CollectionExists(collection.name) from error
+    connection.execute(sql.delete(_unfinished).where(_named(_unfinished, collection.tenant, collection.name)))
+
+
+def _begin(connection: sql.Connection, row: dict[str, str]) -> None:
+    this = sql.and_(*(_unfinished.c[name] == value for name, value in row.items()))
+    connection.execute(sql.delete(_unfinished).where(this))
+    connection.execute(sql.insert(_unfinished).values(row))
 
 
 def _record(

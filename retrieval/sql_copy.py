@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CatalogExists, WriteFailed
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_folder import DATA_FOLDER
 from retrieval.sql_migrations import is_newest, migrate, require_newest
 from retrieval.sql_row_sums import ROW_SUMS
 from retrieval.sql_schema import metadata
@@ -61,7 +62,7 @@ def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) 
         with target.migrating() as writing:
             _require_empty(writing, place=target.place)
             migrate(writing, place=target.place)
-            for table in (TENANTS, schema_version):  # what a migration puts there
+            for table in (TENANTS, schema_version, DATA_FOLDER):  # what a new catalog has
                 writing.execute(sql.delete(table))
             copied = []
             for table in COPIED:
@@ -77,12 +78,16 @@ def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) 
 
 
 def _require_empty(connection: sql.Connection, *, place: str) -> None:
-    """Raises `CatalogExists`. What every new catalog has is nothing: its default tenant, and its schema's number."""
+    """Raises `CatalogExists`.
+
+    What every new catalog has is nothing: its default tenant, its schema's number, and the folder that it was opened
+    with.
+    """
     if is_newest(connection):
         counts = {
             table.name: _count(connection, table, but=TENANTS.c.name == DEFAULT_TENANT if table is TENANTS else None)
             for table in COPIED
-            if table is not schema_version
+            if table not in {schema_version, DATA_FOLDER}
         }
         held = {name: count for name, count in counts.items() if count}
     else:

@@ -19,15 +19,17 @@ from retrieval.catalog import DEFAULT_TENANT, TenantName
 from retrieval.errors import CatalogExists, CatalogUnavailable, InvalidRequest, StoreCorrupt, WriteFailed
 from retrieval.instruction_library import InstructionContent, Variable, VariableType
 from retrieval.keys import ALL_SCOPES, KeyWish
-from retrieval.quotas import LIMIT_MAX, TenantLimits
+from retrieval.quotas import LIMIT_MAX, Held, TenantLimits
 from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_copy import copy_catalog
 from retrieval.sql_database import SqlDatabase
+from retrieval.sql_folder import SqlFolderBook
 from retrieval.sql_instructions import SqlInstructions
 from retrieval.sql_keys import SqlKeys
 from retrieval.sql_migrations import NEWEST, REVISIONS
 from retrieval.sql_quotas import SqlLimitBook, SqlUsageBook
+from retrieval.sql_reservations import SqlReservations
 from retrieval.sql_row_sums import ROW_SUMS
 from retrieval.sql_schema import metadata
 from retrieval.sql_shadows import SqlShadowBook
@@ -101,6 +103,9 @@ def filled(place: Place) -> SqlDatabase:
     for tenant in (DEFAULT_TENANT, law):
         catalog.add_collection(collection("laws", tenant=tenant, reranker="large"))
     catalog.change_collection(law, "laws", instruction="recency")
+    catalog.begin_collection(collection("acts", tenant=law))
+    SqlFolderBook(database).join("a-folder")
+    SqlReservations(database).reserve(law, "laws", Held(documents=7, bytes=2**40), turn=0)
     SqlGrants(database).give(law, "laws", "default", by=COMMAND_LINE)
     limits = SqlLimitBook(database)
     limits.set_limits(law, TenantLimits(requests_per_minute=LIMIT_MAX, bytes=0, weight=0.1 + 0.2))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from api.cli import app
 from api.disk import Disk
 from api.settings import load
-from retrieval.errors import CatalogExists, CollectionExists, SettingInvalid
+from retrieval.errors import CatalogExists, SettingInvalid
 from retrieval.sql_database import SqlDatabase
 from retrieval.sql_migrations import NEWEST
 from tests.postgres import TEMPLATE, PostgresServer
@@ -73,19 +73,6 @@ def test_the_password_is_not_shown(tmp_path: Path, postgres: PostgresServer) -> 
     with pytest.raises(SettingInvalid, match="WINNOW_CATALOG_URL") as caught:
         load({}, environment={"WINNOW_CATALOG_URL": "mysql://guarded:swordfish@h/d"})
     assert "swordfish" not in str(caught.value)
-
-
-def test_the_catalog_decides_who_was_first(tmp_path: Path, postgres: PostgresServer) -> None:
-    """Two folders that share a database share its names."""
-    from tests.contract.test_catalog import collection
-
-    url = postgres.new()
-    one, other = Disk.open(tmp_path / "one", url), Disk.open(tmp_path / "other", url)
-    one.make(collection("laws"))
-    with pytest.raises(CollectionExists):
-        other.make(collection("laws"))
-    for disk in (one, other):
-        disk.database.close()
 
 
 def test_looking_at_a_schema_needs_none(tmp_path: Path) -> None:

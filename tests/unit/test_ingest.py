@@ -14,6 +14,7 @@ from api.ingest import Ingest, records_of_lines
 from api.settings import Settings
 from indexer.corpus import Refused
 from retrieval.errors import CollectionBusy, CollectionExists, DocumentNotFound, InstructionNotFound, ModelMismatch
+from retrieval.made import write_made
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import writing
 from tests.fakes import HashEmbedder, PrefersWord
@@ -126,7 +127,9 @@ async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(p
         waiting = asyncio.create_task(parts.ingest.upsert("default", "docs", sent(a="one")))
         await asyncio.sleep(0.2)
         parts.disk.catalog.remove_collection("default", "docs")
-        parts.disk.catalog.add_collection(replace(opened.collection, created_at=datetime.now(UTC)))
+        later = replace(opened.collection, created_at=datetime.now(UTC))
+        write_made(opened.folder, later.created_at)
+        parts.disk.catalog.add_collection(later)
     with pytest.raises(CollectionBusy, match="has just been replaced"):
         await waiting
     assert (await parts.ingest.upsert("default", "docs", sent(a="one"))).accepted == 1

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from retrieval.errors import (
     StoreCorrupt,
 )
 from retrieval.instruction_library import InstructionContent, Variable
+from retrieval.made import write_made
 from retrieval.snapshot_place import FolderPlace, S3Access
 from retrieval.store import Store
 from retrieval.writer_lock import writing
@@ -305,6 +307,9 @@ def test_what_a_killed_restore_has_left_is_named_and_removed_but_not_from_one_th
     disk = made(tmp_path / "data")
     for name in ("docs", "coming"):
         (folder_of(disk, name).restoring.corpus / "data").mkdir(parents=True)
+    coming = replace(disk.catalog.collection(DEFAULT_TENANT, "docs"), name="coming", created_at=datetime.now(UTC))
+    disk.catalog.begin_collection(coming)
+    write_made(folder_of(disk, "coming").restoring, coming.created_at)
     with writing(folder_of(disk, "docs").restoring), writing(folder_of(disk, "coming").restoring):
         assert repaired(disk, kept=2) == []
     left = {(each.collection, each.found) for each in verified(disk) if each.part == "left over"}

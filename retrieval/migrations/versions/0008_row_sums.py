@@ -6,7 +6,7 @@ import sqlalchemy as sql
 from alembic import op
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 
 words = sql.String().with_variant(sql.String(collation="C"), "postgresql")
 
