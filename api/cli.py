@@ -31,8 +31,8 @@ from retrieval.errors import CallerError, WinnowError
 
 EPILOG: Final = (
     "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "
-    "--config FILE. Exit codes: 0 done; 1 failed, or a check found something; 2 the command or its input is at fault; "
-    "3 done, but some records were rejected; 130 interrupted."
+    "--config FILE. Exit codes: 0 done; 1 failed, every record was rejected, or a check found something; 2 the command "
+    "or its input is at fault; 3 done, but some records were rejected or there were none; 130 interrupted."
 )
 
 app = typer.Typer(

@@ -29,7 +29,7 @@ from api.flags import (
     switch,
 )
 from api.settings import load
-from api.terminal import Terminal, amount, duration
+from api.terminal import Terminal, amount, counted, duration
 from retrieval.catalog import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ def index(
         str,
         typer.Argument(
             metavar="CORPUS",
-            help="BEIR folder, .jsonl, .csv or .parquet file (.gz, .zst), folder of .txt and .md files, - for JSON "
-            "lines on stdin, or python-docs:[MODULE] for the documentation of the running Python.",
+            help="BEIR folder, folder of .txt and .md files, a .jsonl, .json, .csv or .tsv file (.gz, .zst), a "
+            ".parquet, .txt or .md file, - for JSON lines on stdin, or python-docs:[MODULE] for the documentation of "
+            "the running Python.",
         ),
     ],
     *,
@@ -60,7 +61,7 @@ def index(
     json: Json = False,
     prune: Annotated[bool, switch("--prune", said="Remove documents that the corpus no longer has.")] = False,
     allow_rejects: Annotated[
-        bool, switch("--allow-rejects", said="Exit with 0, not 3, when some records were rejected.")
+        bool, switch("--allow-rejects", said="Exit with 0, not 3, when some records were rejected or there were none.")
     ] = False,
     chunk_tokens: ChunkTokens = None,
     reranker: Annotated[
@@ -82,6 +83,19 @@ def index(
     index_device: IndexDevice = None,
     device: Device = None,
     dtype: Dtype = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Encoding of text that is not UTF-8, such as gb18030; detected by default."),
+    ] = None,
+    types: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=TYPE",
+            help="Type of a CSV column: text, number or boolean; repeatable. TYPE alone holds for all columns. By "
+            "default, columns in which every value agrees are numbers or booleans.",
+            rich_help_panel=FIELDS_PANEL,
+        ),
+    ] = None,
     config: Config = None,
 ) -> None:
     """Index a corpus into a collection, which is made if it is missing.
@@ -116,11 +130,20 @@ def index(
     from api.indexing import Indexing
     from api.progress import IndexProgress
     from api.rerankers import refuse_unknown, settings_by_name
-    from indexer.sources import open_corpus
+    from indexer.column_types import asked_types
+    from indexer.encodings import known_encoding
+    from indexer.sources import Reading, open_corpus
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    source = open_corpus(corpus, _fields(corpus, id_field, text_field, title_field, url_field))
+    source = open_corpus(
+        corpus,
+        Reading(
+            fields=_fields(corpus, id_field, text_field, title_field, url_field),
+            encoding=known_encoding(encoding) if encoding is not None else None,
+            types=asked_types(types or ()),
+        ),
+    )
     disk = Disk.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)  # asked before seconds of loading
     embedding = load_embedding(settings)
@@ -135,7 +158,9 @@ def index(
         terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
         raise typer.Exit(Exit.INTERRUPTED) from None
     _show(terminal, collection, report)
-    if report.rejected and not allow_rejects:
+    if report.rejected and not report.taken:
+        raise typer.Exit(Exit.FAILED)
+    if (report.rejected or not report.taken) and not allow_rejects:
         raise typer.Exit(Exit.REJECTS)
 
 
@@ -159,8 +184,15 @@ def _show(terminal: Terminal, collection: str, report: IndexReport) -> None:
         terminal.answer({"collection": collection, **asdict(report)})
     else:
         terminal.lines(*_sentences(collection, report))
+    for note in report.notes:
+        terminal.say(note)
+    for reject in report.first_rejects:
+        terminal.warn(f"rejected: {reject}")
     if report.rejected:
-        terminal.warn(f"{amount(report.rejected)} records were rejected; {report.rejects} names each with its reason.")
+        some = "Every record was rejected" if not report.taken else f"{counted(report.rejected, 'record')} rejected"
+        terminal.warn(f"{some}; {report.rejects} names each with its reason.")
+    elif not report.taken:
+        terminal.warn(f"{report.corpus} gave no document.")
 
 
 def _sentences(collection: str, report: IndexReport) -> list[str]:

@@ -18,6 +18,7 @@ from api.open_collections import OpenCollection, OpenCollections
 from api.quotas import Quotas
 from indexer.chunking import Chunker
 from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
+from indexer.encodings import as_utf8
 from indexer.fields import Fields, document_of
 from indexer.json_values import parsed
 from indexer.to_the_end import to_the_end
@@ -220,8 +221,8 @@ class Ingest:
 
 
 def records_of_lines(body: bytes) -> Iterator[Sent]:
-    """The records of NDJSON; blank lines are passed over."""
-    for number, line in enumerate(body.splitlines(), start=1):
+    """The records of NDJSON, with or without a byte order mark; blank lines are passed over."""
+    for number, line in enumerate(as_utf8(body).splitlines(), start=1):
         if not line.strip():
             continue
         yield number, parsed(line)

@@ -28,6 +28,7 @@ from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody
 from indexer.corpus import Refused
+from indexer.encodings import as_utf8
 from indexer.json_values import parsed
 from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
@@ -195,7 +196,7 @@ def _records_of_json(body: bytes, kind: str) -> Iterator[Sent]:
         raise InvalidRequest(
             f"the Content-Type is {kind or 'missing'}; application/json and application/x-ndjson are read"
         )
-    value = parsed(body)
+    value = parsed(as_utf8(body))
     if isinstance(value, Refused):
         raise InvalidRequest(f"the body is {value.reason}")
     records = value.get("documents", [value]) if isinstance(value, dict) else value

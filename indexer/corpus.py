@@ -12,6 +12,7 @@ from typing import Protocol, TypeAlias
 
 import orjson
 
+from indexer.account import Account
 from retrieval.filters import INTEGER_MAX, INTEGER_MIN
 from retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
@@ -84,6 +85,14 @@ class Corpus(Protocol):
 
     def entries(self) -> Iterator[Entry]:
         """Every record once, in bounded memory. Raises `CorpusUnreadable`."""
+        ...
+
+    def account(self) -> Account:
+        """What else there is to tell, after `entries` has come to its end."""
+        ...
+
+    def stop(self) -> None:
+        """Ends a reading that waits for input, with `CorpusUnreadable`. Called from another thread."""
         ...
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from indexer.account import NOTHING, Account
 from indexer.corpus import Entry, Place, Refused, entry_of
 from retrieval.errors import CorpusUnreadable
 from retrieval.limits import RECORD_BYTES_MAX, TITLE_CHARACTERS_MAX
@@ -50,6 +51,12 @@ class FolderCorpus:
         for position, path in enumerate(self._paths, start=1):
             document_id = self._id(path)
             yield entry_of(_made_of(path, document_id), place=Place(source=document_id), position=position)
+
+    def account(self) -> Account:
+        return NOTHING
+
+    def stop(self) -> None:
+        """It waits for nothing."""
 
     def _id(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()

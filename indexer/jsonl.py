@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from indexer.account import Account, detected_note
 from indexer.corpus import Entry, Place, Refused, entry_of
+from indexer.encodings import Encoding, undecodable
 from indexer.fields import Fields, document_of
 from indexer.json_values import parsed
-from indexer.lines import STANDARD_INPUT, read_lines, size_of
+from indexer.lines import read_lines
+from indexer.streams import TextSource
 from retrieval.limits import RECORD_BYTES_MAX
 from retrieval.records import Document
 
@@ -20,33 +24,49 @@ class JsonLinesCorpus:
 
     path: Path
     fields: Fields
+    encoding: str | None = None
     record_bytes_max: int = RECORD_BYTES_MAX
+    stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    heard: list[Encoding] = field(default_factory=list, compare=False, repr=False)  # of each reading
+
+    @property
+    def source(self) -> TextSource:
+        return TextSource(path=self.path, encoding=self.encoding, stopped=self.stopped)
 
     @property
     def name(self) -> str:
-        return "standard input" if self.path == STANDARD_INPUT else self.path.name
+        return self.source.name
 
     @property
     def size(self) -> int | None:
-        return size_of(self.path)
+        return self.source.size
 
     def entries(self) -> Iterator[Entry]:
-        for line in read_lines(self.path, bytes_max=self.record_bytes_max):
+        for line in read_lines(self.source, bytes_max=self.record_bytes_max, told=self.heard.append):
             if line.content is not None and not line.content.strip():
                 continue
             place = Place(source=self.name, line=line.number)
             yield entry_of(self._made_of(line.content), place=place, position=line.position)
 
+    def account(self) -> Account:
+        return Account(notes=detected_note(self.name, self.heard[-1] if self.heard else None))
+
+    def stop(self) -> None:
+        self.stopped.set()
+
     def _made_of(self, content: bytes | None) -> Document | Refused:
         if content is None:
             return Refused(reason=f"the line is longer than {self.record_bytes_max} bytes")
-        try:
-            content.decode()
-        except UnicodeDecodeError as error:
-            return Refused(reason=f"not UTF-8: {error.reason} at byte {error.start} of the line")
-        record = parsed(content)
-        if isinstance(record, Refused):
-            return record
-        if not isinstance(record, dict):
-            return Refused(reason="not a JSON object")
-        return document_of(record, self.fields)
+        return made_of_json(content, self.fields, encoding=self.heard[-1])
+
+
+def made_of_json(content: bytes, fields: Fields, *, encoding: Encoding) -> Document | Refused:
+    """The document of one JSON object. `encoding` is that of the file, for what is to be said of damaged text."""
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        return Refused(reason=undecodable(encoding, f"{error.reason} at byte {error.start} of the line"))
+    record = parsed(content)
+    if isinstance(record, Refused):
+        return record
+    return document_of(record, fields) if isinstance(record, dict) else Refused(reason="not a JSON object")

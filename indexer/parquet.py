@@ -10,9 +10,11 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from indexer.account import NOTHING, Account
 from indexer.arrow_values import Unfit, rows_of
 from indexer.corpus import Entry, Place, Refused, entry_of
 from indexer.fields import Fields, document_of, require_columns
+from indexer.streams import open_file, shown_path
 from retrieval.errors import CorpusUnreadable
 from retrieval.records import Document, JsonValue
 
@@ -28,7 +30,7 @@ class ParquetCorpus:
 
     @property
     def name(self) -> str:
-        return self.path.name
+        return shown_path(self.path.name)
 
     @property
     def size(self) -> int:
@@ -48,6 +50,12 @@ class ParquetCorpus:
             except (pa.ArrowException, OSError) as error:
                 raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
 
+    def account(self) -> Account:
+        return NOTHING
+
+    def stop(self) -> None:
+        """It waits for nothing."""
+
     def _made_of(self, row: dict[str, JsonValue], unfit: Unfit | None) -> Document | Refused:
         made = document_of(row, self.fields)
         if unfit is None:
@@ -58,6 +66,7 @@ class ParquetCorpus:
 def _opened(path: Path) -> pq.ParquetFile:
     """Timestamps of 96 bits, as Spark wrote them, are read in microseconds: nanoseconds end in the year 2262."""
     try:
+        open_file(path).close()
         return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (pa.ArrowException, OSError) as error:
         raise CorpusUnreadable(f"{path}: {error}") from error

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from indexer.account import NOTHING, Account
 from indexer.corpus import Entry, Place, Record
 from indexer.python_builtins import ASKED_MODULES, asked_definitions
 from indexer.python_pages import page_url
@@ -63,6 +64,12 @@ class PythonDocsCorpus:
     def entries(self) -> Iterator[Entry]:
         for position, document in enumerate(self._documents, start=1):
             yield Record(document=document, place=Place(source=document.id), position=position)
+
+    def account(self) -> Account:
+        return NOTHING
+
+    def stop(self) -> None:
+        """It waits for nothing."""
 
 
 def _documented() -> Iterator[tuple[str, Definition, str]]:

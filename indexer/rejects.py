@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 import orjson
 
 from indexer.corpus import Reject
 from retrieval.errors import WriteFailed
+
+FIRST_MAX: Final = 3  # rejects that are told at once
 
 
 class RejectsFile:
@@ -18,6 +20,7 @@ class RejectsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
+        self.first: list[str] = []  # for a person who does not open the file
         self._stream: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -43,3 +46,5 @@ class RejectsFile:
         except OSError as error:
             raise WriteFailed(f"{self.path}: {error.strerror}") from error
         self.count += 1
+        if len(self.first) < FIRST_MAX:
+            self.first.append(f"{reject.place}: {reject.reason}")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import resource
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from indexer.account import FileCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +33,14 @@ class IndexReport:
     store_version: int
     generation: str | None  # None where the collection is empty
     rejects: str | None  # the file that names the rejects; None where there are none
+    first_rejects: Sequence[str] = field(default_factory=list)  # the first of them: where, and why
+    files: FileCounts | None = None  # of a folder: what became of every file in it
+    notes: Sequence[str] = field(default_factory=list)  # what was guessed or left out, in sentences
+
+    @property
+    def taken(self) -> int:
+        """Documents of the corpus that are in the collection."""
+        return self.added + self.changed + self.unchanged
 
 
 def peak_memory_bytes() -> int:

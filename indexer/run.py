@@ -112,6 +112,7 @@ class _Run:
                     self.tally.reading()
             finally:
                 ahead.cancel()
+                self.corpus.stop()  # the thread that reads ahead may be waiting for input
         self._advance(Event.READ)
 
     def _prepare(self, stretches: Iterator[Step]) -> tuple[Step, CutDocuments | None] | None:
@@ -156,6 +157,7 @@ class _Run:
         figures = tally.figures(state=self.job.state, size=self.size)
         snapshot = self.store.snapshot()
         documents, chunks = snapshot.counts()
+        account = self.corpus.account()
         return IndexReport(
             corpus=self.corpus.name,
             read=tally.read,
@@ -176,4 +178,7 @@ class _Run:
             store_version=snapshot.version,
             generation=generation,
             rejects=str(self.rejects.path) if self.rejects.count else None,
+            first_rejects=list(self.rejects.first),
+            files=account.files,
+            notes=list(account.notes),
         )

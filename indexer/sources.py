@@ -10,51 +10,70 @@ FILE.txt, FILE.md         one document
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from indexer.beir import corpus_file, is_beir
+from indexer.column_types import AskedTypes
 from indexer.corpus import Corpus
 from indexer.fields import BEIR_FIELDS, Fields
 from indexer.folder import FolderCorpus
+from indexer.json_array import json_corpus
 from indexer.jsonl import JsonLinesCorpus
-from indexer.lines import STANDARD_INPUT
 from indexer.parquet import ParquetCorpus
 from indexer.python_docs import SCHEME, PythonDocsCorpus
+from indexer.streams import STANDARD_INPUT
 from indexer.tables import DELIMITERS, CsvCorpus
 from retrieval.errors import CorpusUnreadable
 
-_JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".json"})
+_JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
 _COMPRESSION_SUFFIXES: Final = frozenset({".gz", ".zst"})
+_READABLE: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .parquet, .txt or .md"
 
 
-def open_corpus(source: str, fields: Fields | None = None) -> Corpus:
-    """The corpus that `winnow index SOURCE` means. `fields` None: the usual names. Raises `CorpusUnreadable`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the caller says of a corpus. None, and nothing: as it is found."""
+
+    fields: Fields | None = None  # None: the usual names
+    encoding: str | None = None  # what `known_encoding` gave
+    types: AskedTypes = field(default_factory=AskedTypes)  # of the columns of a table
+
+
+def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
+    """The corpus that `winnow index SOURCE` means. Raises `CorpusUnreadable`."""
+    reading = reading or Reading()
     if source.startswith(SCHEME):
         return PythonDocsCorpus(package=source.removeprefix(SCHEME))
     path = Path(source)
     if path == STANDARD_INPUT:
-        return JsonLinesCorpus(path=path, fields=fields or Fields())
+        return JsonLinesCorpus(path=path, fields=reading.fields or Fields(), encoding=reading.encoding)
     if path.is_dir():
-        return _of_folder(path, fields)
+        return _of_folder(path, reading)
     if path.exists():
-        return _of_file(path, fields or Fields())
+        return _of_file(path, reading, reading.fields or Fields())
     raise CorpusUnreadable(f"there is no file or folder {source!r}")
 
 
-def _of_folder(path: Path, fields: Fields | None) -> Corpus:
+def _of_folder(path: Path, reading: Reading) -> Corpus:
     if is_beir(path):
-        return JsonLinesCorpus(path=corpus_file(path), fields=fields or BEIR_FIELDS)
+        fields = reading.fields or BEIR_FIELDS
+        return JsonLinesCorpus(path=corpus_file(path), fields=fields, encoding=reading.encoding)
     return FolderCorpus(root=path)
 
 
-def _of_file(path: Path, fields: Fields) -> Corpus:
+def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
     suffixes = [suffix.lower() for suffix in reversed(path.suffixes)]
     suffix = next((part for part in suffixes if part not in _COMPRESSION_SUFFIXES), "")
     if suffix in _JSON_LINES_SUFFIXES:
-        return JsonLinesCorpus(path=path, fields=fields)
+        return JsonLinesCorpus(path=path, fields=fields, encoding=reading.encoding)
+    if suffix == ".json":
+        return json_corpus(path, fields=fields, encoding=reading.encoding)
     if suffix in DELIMITERS:
-        return CsvCorpus(path=path, fields=fields, delimiter=DELIMITERS[suffix])
+        return CsvCorpus(
+            path=path, fields=fields, delimiter=DELIMITERS[suffix], encoding=reading.encoding, types=reading.types
+        )
     if suffix == ".parquet":
         return ParquetCorpus(path=path, fields=fields)
-    raise CorpusUnreadable(f"{str(path)!r} is neither a folder nor a .jsonl, .csv, .tsv or .parquet file")
+    raise CorpusUnreadable(f"{str(path)!r} has no reader: it is neither a folder nor a {_READABLE} file")

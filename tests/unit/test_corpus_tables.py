@@ -12,19 +12,23 @@ import pytest
 
 from indexer.corpus import Record, Reject, checked
 from indexer.fields import Fields
-from indexer.sources import open_corpus
+from indexer.sources import Reading, open_corpus
 from retrieval.errors import CorpusUnreadable
 from retrieval.records import Document
 
 CSV = 'id,title,text,year\n1,"标题, 一","两行\n正文 ""引号""",2020\n\n2,,second,2021\n'
 DOCUMENTS = [
-    Document(id="1", title="标题, 一", text='两行\n正文 "引号"', metadata={"year": "2020"}),
-    Document(id="2", text="second", metadata={"year": "2021"}),
+    Document(id="1", title="标题, 一", text='两行\n正文 "引号"', metadata={"year": 2020}),
+    Document(id="2", text="second", metadata={"year": 2021}),
 ]
 
 
 def documents(path: Path, fields: Fields | None = None) -> list[Document]:
-    return [entry.document for entry in open_corpus(str(path), fields).entries() if isinstance(entry, Record)]
+    return [
+        entry.document
+        for entry in open_corpus(str(path), Reading(fields=fields)).entries()
+        if isinstance(entry, Record)
+    ]
 
 
 def test_csv_and_tsv(tmp_path: Path):
@@ -44,7 +48,7 @@ def test_bad_rows_are_named_and_the_rest_goes_in(tmp_path: Path):
     rejects = [entry for entry in checked(open_corpus(str(path)).entries()) if isinstance(entry, Reject)]
     assert [(reject.place.line, reject.reason) for reject in rejects] == [
         (3, "1 columns, the header has 2"),
-        (4, "not UTF-8"),
+        (4, "not UTF-8: a byte that UTF-8 does not have; --encoding NAME says which encoding it has"),
         (5, "no text"),
     ]
 
@@ -75,7 +79,7 @@ def test_parquet(tmp_path: Path):
         "score": [0.5, 1.0],
     }
     pq.write_table(pa.table(columns), path)
-    first, second = open_corpus(str(path), Fields(id="key")).entries()
+    first, second = open_corpus(str(path), Reading(fields=Fields(id="key"))).entries()
     assert isinstance(first, Record)
     assert first.document == Document(id="1", text="正文", metadata={"day": "2020-01-02", "tags": ["a"], "score": 0.5})
     assert isinstance(second, Reject)

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
+from indexer.account import NOTHING, Account
 from indexer.chunking import Chunker
 from indexer.corpus import Corpus, Entry, Place, Record, Reject
 from indexer.job import State
@@ -48,6 +49,12 @@ class ListCorpus:
                 yield Reject(place=place, reason="bad", position=line)
             else:
                 yield Record(document=document, place=place, position=line)
+
+    def account(self) -> Account:
+        return NOTHING
+
+    def stop(self) -> None:
+        """It waits for nothing."""
 
 
 class CompanyEmbedder(HashEmbedder):

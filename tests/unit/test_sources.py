@@ -10,7 +10,7 @@ from indexer.fields import BEIR_FIELDS, Fields
 from indexer.folder import FolderCorpus
 from indexer.jsonl import JsonLinesCorpus
 from indexer.python_docs import PythonDocsCorpus
-from indexer.sources import open_corpus
+from indexer.sources import Reading, open_corpus
 from retrieval.errors import CorpusUnreadable
 
 
@@ -33,7 +33,9 @@ def test_named_fields_win(tmp_path: Path):
     """Flags hold for a BEIR folder too."""
     (tmp_path / "corpus.jsonl").touch()
     fields = Fields(id="key")
-    assert open_corpus(str(tmp_path), fields) == JsonLinesCorpus(path=tmp_path / "corpus.jsonl", fields=fields)
+    assert open_corpus(str(tmp_path), Reading(fields=fields)) == JsonLinesCorpus(
+        path=tmp_path / "corpus.jsonl", fields=fields
+    )
 
 
 def test_what_cannot_be_read_is_said(tmp_path: Path):
@@ -41,5 +43,5 @@ def test_what_cannot_be_read_is_said(tmp_path: Path):
     (tmp_path / "paper.pdf").touch()
     with pytest.raises(CorpusUnreadable, match="there is no file or folder"):
         open_corpus(str(tmp_path / "missing"))
-    with pytest.raises(CorpusUnreadable, match="neither a folder nor a"):
+    with pytest.raises(CorpusUnreadable, match="has no reader"):
         open_corpus(str(tmp_path / "paper.pdf"))
