@@ -59,7 +59,12 @@ def index(
     tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
-    prune: Annotated[bool, switch("--prune", said="Remove documents that the corpus no longer has.")] = False,
+    prune: Annotated[
+        bool, switch("--prune", said="Remove documents that the corpus no longer has, if all of it could be read.")
+    ] = False,
+    prune_anyway: Annotated[
+        bool, switch("--prune-anyway", said="Prune also where a part of the corpus could not be read.")
+    ] = False,
     allow_rejects: Annotated[
         bool, switch("--allow-rejects", said="Exit with 0, not 3, when some records were rejected or there were none.")
     ] = False,
@@ -152,7 +157,7 @@ def index(
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     try:
         with IndexProgress(terminal) as progress:
-            running = indexing.run(source, opened, progress=progress, prune=prune)
+            running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)
             report = asyncio.run(closing(running, embedding.pool))
     except KeyboardInterrupt:
         terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
@@ -186,6 +191,8 @@ def _show(terminal: Terminal, collection: str, report: IndexReport) -> None:
         terminal.lines(*_sentences(collection, report))
     for note in report.notes:
         terminal.say(note)
+    if report.not_pruned:
+        terminal.warn(report.not_pruned)
     for reject in report.first_rejects:
         terminal.warn(f"rejected: {reject}")
     if report.rejected:

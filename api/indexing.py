@@ -72,7 +72,13 @@ class Indexing:
         return opened
 
     async def run(
-        self, corpus: Corpus, opened: OpenCollection, *, progress: Progress, prune: bool = False
+        self,
+        corpus: Corpus,
+        opened: OpenCollection,
+        *,
+        progress: Progress,
+        prune: bool = False,
+        prune_anyway: bool = False,
     ) -> IndexReport:
         """To the end. Raises what stopped it; the same run again goes on from there. Holds the writer's lock."""
         with writing(opened.folder):
@@ -85,6 +91,7 @@ class Indexing:
                 rejects=opened.folder.rejects,
                 progress=progress,
                 prune=prune,
+                prune_anyway=prune_anyway,
             )
 
 

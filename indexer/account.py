@@ -27,6 +27,7 @@ class Account:
 
     files: FileCounts | None = None  # None where the corpus is no folder of files
     notes: tuple[str, ...] = ()  # sentences
+    unread: tuple[str, ...] = ()  # files and folders that belong to the corpus and could not be read, or were not
 
 
 NOTHING: Final = Account()

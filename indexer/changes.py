@@ -28,6 +28,7 @@ class Changes:
         """`known`: content hash by document id (`StoreSnapshot.content_hashes`)."""
         self._known = known
         self._unseen = set(known)
+        self.unidentified = 0  # records that were refused before their id was known
 
     def of(self, document: Document) -> Change:
         """What this document is. It counts as seen from here on."""
@@ -37,9 +38,15 @@ class Changes:
             return Change.ADDED
         return Change.UNCHANGED if known_hash == document.content_hash else Change.CHANGED
 
-    def keep(self, document_id: str) -> None:
-        """Counts an id as seen though its record was refused: what cannot be read is not gone."""
-        self._unseen.discard(document_id)
+    def keep(self, document_id: str | None) -> None:
+        """Counts an id as seen though its record was refused: what cannot be read is not gone.
+
+        Without an id it may be any of the documents that the corpus has not shown.
+        """
+        if document_id is None or not document_id.strip():
+            self.unidentified += 1
+        else:
+            self._unseen.discard(document_id)
 
     def removed(self) -> tuple[str, ...]:
         """The ids (`Change.REMOVED`) that the corpus has not shown, in order. Ask after its end."""

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from indexer.account import NOTHING, Account
+from indexer.account import Account
 from indexer.corpus import Entry, Place, Refused, entry_of
 from retrieval.errors import CorpusUnreadable
 from retrieval.limits import RECORD_BYTES_MAX, TITLE_CHARACTERS_MAX
@@ -39,13 +39,20 @@ class FolderCorpus:
     def size(self) -> int:
         return len(self._paths)
 
-    @cached_property
+    @property
     def _paths(self) -> tuple[Path, ...]:
+        return self._walked[0]
+
+    @cached_property
+    def _walked(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+        """Files to read, and links to folders."""
         found: list[Path] = []
+        links: list[Path] = []
         for folder, subfolders, names in os.walk(self.root, onerror=_unreadable):
             subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+            links.extend(path for name in subfolders if (path := Path(folder, name)).is_symlink())
             found.extend(Path(folder, name) for name in names if is_text_file(name))
-        return tuple(sorted(found, key=self._id))
+        return tuple(sorted(found, key=self._id)), tuple(sorted(links))
 
     def entries(self) -> Iterator[Entry]:
         for position, path in enumerate(self._paths, start=1):
@@ -53,7 +60,8 @@ class FolderCorpus:
             yield entry_of(_made_of(path, document_id), place=Place(source=document_id), position=position)
 
     def account(self) -> Account:
-        return NOTHING
+        """A link to a folder is not followed: its files may be documents all the same."""
+        return Account(unread=tuple(self._id(path) for path in self._walked[1]))
 
     def stop(self) -> None:
         """It waits for nothing."""

@@ -118,7 +118,9 @@ def _sources(standard_library: Path) -> Iterator[ModuleSource]:
     for name, path in _module_files(standard_library):
         try:
             yield read_module(name, path)
-        except (OSError, SyntaxError, UnicodeDecodeError):
+        except OSError as error:
+            raise _unreadable(error) from error
+        except (SyntaxError, UnicodeDecodeError):
             continue  # a file that this interpreter could not import either documents nothing
 
 
@@ -132,13 +134,22 @@ def _module_files(standard_library: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _package_files(standard_library: Path, package: Path) -> Iterator[tuple[str, Path]]:
-    for folder, subfolders, names in os.walk(package):
+    for folder, subfolders, names in os.walk(package, onerror=_refuse):
         subfolders[:] = sorted(name for name in subfolders if name not in _LEFT_OUT and name != "__pycache__")
         for name in sorted(names):
             path = Path(folder, name)
             if path.suffix == ".py" and path.stem not in _LEFT_OUT and path.stem != "__main__":
                 parts = path.relative_to(standard_library).with_suffix("").parts
                 yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def _refuse(error: OSError) -> None:
+    raise _unreadable(error) from error
+
+
+def _unreadable(error: OSError) -> CorpusUnreadable:
+    """What lies there would look as if it were gone."""
+    return CorpusUnreadable(f"{error.filename}: {error.strerror}")
 
 
 def _is_offering(module: str) -> bool:

@@ -36,6 +36,7 @@ class IndexReport:
     first_rejects: Sequence[str] = field(default_factory=list)  # the first of them: where, and why
     files: FileCounts | None = None  # of a folder: what became of every file in it
     notes: Sequence[str] = field(default_factory=list)  # what was guessed or left out, in sentences
+    not_pruned: str | None = None  # why nothing was removed although that was asked for
 
     @property
     def taken(self) -> int:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from indexer.account import Account
 from indexer.changes import Change, Changes
 from indexer.corpus import Corpus, checked
 from indexer.job import Event, Job
@@ -40,13 +41,14 @@ async def index_corpus(
     rejects: Path,
     progress: Progress | None = None,
     prune: bool = False,
+    prune_anyway: bool = False,
     bound: WindowBound | None = None,
 ) -> IndexReport:
     """Runs to the end. Raises what stopped it; running the same corpus again goes on from there.
 
     `publish` returns the name of the generation that serves the snapshot; `rejects` is the file for the records that
-    were refused; `prune` removes the documents that the corpus no longer has. The caller holds the collection's
-    writer lock.
+    were refused; `prune` removes the documents that the corpus no longer has, if it was read completely, and
+    `prune_anyway` also if not. The caller holds the collection's writer lock.
     """
     run = _Run(
         corpus=corpus,
@@ -55,7 +57,8 @@ async def index_corpus(
         publish=publish,
         rejects=RejectsFile(rejects),
         progress=progress or Unwatched(),
-        prune=prune,
+        prune=prune or prune_anyway,
+        prune_anyway=prune_anyway,
         bound=bound or WindowBound(),
         size=corpus.size,
     )
@@ -71,10 +74,12 @@ class _Run:
     rejects: RejectsFile
     progress: Progress
     prune: bool
+    prune_anyway: bool
     bound: WindowBound
     size: int | None
     job: Job = field(default_factory=Job)
     tally: Tally = field(default_factory=Tally)
+    not_pruned: str | None = None
 
     async def finish(self) -> IndexReport:
         self.progress.started(self.corpus.name, self.size)
@@ -134,7 +139,14 @@ class _Run:
         if removed:
             if self.tally.read == self.tally.rejected:
                 raise CorpusUnreadable(f"{self.corpus.name} holds no document at all; nothing was removed")
-            self.tally.changes[Change.REMOVED] = await to_the_end(self.store.delete, removed)
+            unread = _unread(changes, self.corpus.account())
+            if unread and not self.prune_anyway:
+                self.not_pruned = (
+                    f"Nothing was pruned: {unread}. The documents that the corpus did not show ({len(removed)}) may "
+                    "still be in it. Correct that and run again, or take --prune-anyway."
+                )
+            else:
+                self.tally.changes[Change.REMOVED] = await to_the_end(self.store.delete, removed)
         self._advance(Event.REMOVED)
 
     async def _make_searchable(self) -> str | None:
@@ -181,4 +193,15 @@ class _Run:
             first_rejects=list(self.rejects.first),
             files=account.files,
             notes=list(account.notes),
+            not_pruned=self.not_pruned,
         )
+
+
+def _unread(changes: Changes, account: Account) -> str | None:
+    """Why a document may be in the corpus and was not seen there; None where all of it was read."""
+    if changes.unidentified:
+        return f"records without an id that can be read were refused ({changes.unidentified})"
+    if account.unread:
+        more = f" and {len(account.unread) - 1} more" if len(account.unread) > 1 else ""
+        return f"{account.unread[0]}{more} could not be read, or was not"
+    return None

@@ -56,8 +56,7 @@ class _Stretch:
         self._silence += 1
         if isinstance(entry, Reject):
             self._rejects.append(entry)
-            if entry.id is not None:
-                changes.keep(entry.id)
+            changes.keep(entry.id)
             return
         change = changes.of(entry.document)
         if change is Change.UNCHANGED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import orjson
 import pytest
 
-from indexer.account import NOTHING, Account
+from indexer.account import Account
 from indexer.chunking import Chunker
 from indexer.corpus import Corpus, Entry, Place, Record, Reject
 from indexer.job import State
@@ -35,6 +36,7 @@ class ListCorpus:
     documents: Sequence[Document | None]
     name: str = "list"
     broken_after: int | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -51,7 +53,7 @@ class ListCorpus:
                 yield Record(document=document, place=place, position=line)
 
     def account(self) -> Account:
-        return NOTHING
+        return Account(unread=self.unread)
 
     def stop(self) -> None:
         """It waits for nothing."""
@@ -121,6 +123,7 @@ async def index(
     embedder: HashEmbedder | None = None,
     watcher: Watcher | None = None,
     prune: bool = False,
+    anyway: bool = False,
 ) -> IndexReport:
     writer = DocumentWriter(
         store=store, embedder=embedder or CompanyEmbedder(), chunker=Chunker(tokenizer=Words(), tokens_max=16)
@@ -133,6 +136,7 @@ async def index(
         rejects=rejects,
         progress=watcher,
         prune=prune,
+        prune_anyway=anyway,
         bound=WindowBound(documents=4, characters=10_000),
     )
 
@@ -253,6 +257,32 @@ async def test_prune_by_an_empty_corpus_is_refused(rejects: Path, empty: list[No
     with pytest.raises(CorpusUnreadable, match="nothing was removed"):
         await index(ListCorpus(documents=empty), store, rejects, prune=True)
     assert store.snapshot().counts()[0] == 4
+
+
+@pytest.mark.parametrize(
+    ("bad", "unread", "reason"),
+    [
+        ([None], (), r"records without an id that can be read were refused \(1\)"),
+        ([Document(id=" ", text="x")], (), r"were refused \(1\)"),
+        ([], ("mail", "notes"), "mail and 1 more could not be read"),
+    ],
+    ids=["a record that cannot be read", "an id of blanks", "a folder"],
+)
+async def test_nothing_is_pruned_by_a_corpus_that_was_not_read_completely(
+    rejects: Path, bad: list[Document | None], unread: tuple[str, ...], reason: str
+):
+    """The document may still be there, unread. The report says so, the rest goes in, and a person may insist."""
+    store = MemoryStore()
+    await index(ListCorpus(documents=documents(4)), store, rejects)
+    corpus = ListCorpus(documents=[*documents(2), *bad, Document(id="new", text="w")], unread=unread)
+    report = await index(corpus, store, rejects, prune=True)
+    assert re.search(reason, report.not_pruned or "")
+    assert "did not show (2)" in (report.not_pruned or "")
+    assert (report.removed, report.added) == (0, 1)
+    assert set(store.snapshot().content_hashes()) == {"d0", "d1", "d2", "d3", "new"}
+    report = await index(corpus, store, rejects, anyway=True)
+    assert (report.removed, report.not_pruned) == (2, None)
+    assert set(store.snapshot().content_hashes()) == {"d0", "d1", "new"}
 
 
 async def test_a_torn_corpus_keeps_its_whole_windows_and_prunes_nothing(rejects: Path):
