@@ -8,12 +8,14 @@ is spawned and not forked, because Lance and the model runtime have threads. Whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,6 +26,7 @@ from retrieval.errors import CollectionBusy, WinnowError
 from retrieval.recipes import ANY_INDEX, IndexWish
 
 NICENESS: Final = 10  # the kernel gives a search about nine times as much of a processor that both want
+_LOCK_SECONDS: Final = 30.0  # how long to wait for somebody who writes, where words get new rules
 _KILL_SECONDS: Final = 2.0  # how long a process that was told to end may take; what it has written harms nobody
 
 
@@ -117,11 +120,14 @@ def _built(fold: Fold) -> Folded:
     from retrieval.generations import fold as published
     from retrieval.lance_store import LanceStore
     from retrieval.layout import CollectionFolder
+    from retrieval.writer_lock import writing
 
     folder = CollectionFolder(fold.folder)
     if current_name(folder) != fold.seen:
         raise CollectionBusy(f"{fold.folder.name} has just been folded")
     store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension)
+    with contextlib.suppress(CollectionBusy):  # somebody writes for long: an index run, which does it at its end
+        store.renew_word_rules(partial(writing, folder, wait_seconds=_LOCK_SECONDS))
     with store.holding():
         manifest = published(
             folder, store.snapshot(), fold.identity, wish=fold.wish, kept=fold.kept, made_at=fold.made_at

@@ -192,6 +192,8 @@ class Ingest:
         view = opened.searchable.follow()
         if self._delta_chunks_max is None or view.unfolded <= self._delta_chunks_max:
             return
+        opened.store.renew_word_rules()
+        view = opened.searchable.follow()
         with contextlib.suppress(CollectionBusy):  # then another process is folding it
             fold(
                 opened.folder,

@@ -150,6 +150,7 @@ class _Run:
         self._advance(Event.REMOVED)
 
     async def _make_searchable(self) -> str | None:
+        await to_the_end(self.store.renew_word_rules)
         await to_the_end(self.store.index_words)  # before the snapshot: it makes a version of its own
         snapshot = self.store.snapshot()
         _, chunks = snapshot.counts()

@@ -15,7 +15,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,6 @@ from typing import Final
 import lance
 import numpy as np
 import pyarrow as pa
-from lance.dataset import Index
 from lance.fragment import write_fragments
 from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
@@ -39,29 +38,32 @@ from retrieval.chunk_rows import (
     require_text,
     schema_of,
     table_of,
+    word_rules,
 )
 from retrieval.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove
 from retrieval.errors import WriteFailed
 from retrieval.kept_versions import holding, nobody_holding, superseded
 from retrieval.lance_attributes import upgrade
 from retrieval.lance_errors import committing, reading
-from retrieval.lance_files import LANCE_END
+from retrieval.lance_renewal import Ahead, column_added, covered, filled, of_old_rules, switched, words_ahead
 from retrieval.lance_snapshot import LanceSnapshot
 from retrieval.lance_words import (
     SMALL_FRAGMENT_ROWS,
     TINY_FRAGMENT_ROWS,
-    Cover,
     change,
+    covering,
     covers_of,
     empty_segments,
     is_indexed,
     segments,
     segments_covering,
-    segments_of,
     uncovered,
+    without_segments,
 )
 from retrieval.records import EmbeddedDocument
-from retrieval.store_sums import StoreSums, require_newest
+from retrieval.store_sums import StoreSums
+from retrieval.torn_commits import VERSIONS, manifests, set_torn_commits_aside
+from retrieval.words import WORD_RULES
 
 FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
 SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
@@ -69,11 +71,8 @@ DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is wo
 UNINDEXED_ROWS_MAX: Final = 16  # rows whose words are in no segment; each costs a search by words 30 us
 UNINDEXED_ROWS_OF_RUN_MAX: Final = 4_096  # the same, during a run that indexes the rest at its end
 COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
-COMMITS_UNSYNCED_MAX: Final = 2  # Lance joins fragments in two commits, of which the first reserves their numbers
 
 NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
-_VERSIONS: Final = "_versions"
-
 _EVER: Final = timedelta(days=36_500)
 
 _log = logging.getLogger(__name__)
@@ -101,7 +100,7 @@ class LanceStore:
         if numbers.exists():  # it is written last
             return cls.open(path, dimension=dimension, syncer=syncer)
         make_folder(path, syncer=syncer)
-        if not _manifests(path):
+        if not manifests(path):
             with committing(path):
                 lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
         SyncedTree(path, syncer=syncer).sync()
@@ -111,7 +110,7 @@ class LanceStore:
 
     @classmethod
     def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
-        _set_torn_commits_aside(path)
+        set_torn_commits_aside(path)
         with reading(path):
             dataset = lance.dataset(str(path))
             require_schema(dataset.schema, dimension, str(path))
@@ -192,7 +191,7 @@ class LanceStore:
             self._sums.begin()
             self._commit_words(
                 lambda dataset: change(
-                    _covering(dataset, covers_of(dataset, dataset.get_fragments(), tidy=False))
+                    covering(dataset, covers_of(dataset, dataset.get_fragments(), tidy=False))
                     or empty_segments(dataset),
                     dropped=segments(dataset),
                 )
@@ -201,6 +200,39 @@ class LanceStore:
             for name in damaged:
                 remove(self._path / name)
             self._sums.prune()
+
+    def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        while True:
+            dataset = self._own()
+            is_old = word_rules(dataset.schema) != WORD_RULES
+            if not is_old and not of_old_rules(dataset):
+                return
+            with reading(self._path):
+                ahead = words_ahead(dataset) if is_old else None
+            with locked(), self._writing:
+                self._syncer.require_sound()
+                self._sums.begin()
+                if ahead is not None:
+                    self._renew_some(ahead)
+                if word_rules(self.snapshot().dataset.schema) == WORD_RULES:
+                    self._commit_words(lambda dataset: change(dropped=of_old_rules(dataset)))
+                self._sums.write()
+
+    def _renew_some(self, ahead: Ahead) -> None:
+        if not has_attributes(self.snapshot().dataset.schema):
+            self._alter(partial(upgrade, written=self._tree.sync))
+        self._alter(column_added)
+        with committing(self._path):
+            dataset = self._own()
+            operation = filled(dataset, ahead)
+        if operation is not None:
+            self._tree.sync()
+            with committing(self._path):
+                lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
+            self._tree.sync()
+        self._commit_words(lambda dataset: covered(dataset, ahead))
+        if not uncovered(self.snapshot().dataset, rules=WORD_RULES):
+            self._alter(switched)
 
     def _index_waiting_words(self, *, more_follows: bool) -> None:
         """After a write, which stands whatever becomes of this: what no segment covers is read by searches."""
@@ -226,7 +258,7 @@ class LanceStore:
         if fragments:
             covers = covers_of(self.snapshot().dataset, fragments, tidy=tidy)
             dropped = [segment for cover in covers for segment in cover.dropped]
-            self._commit_words(lambda dataset: change(_covering(dataset, covers), dropped=dropped))
+            self._commit_words(lambda dataset: change(covering(dataset, covers), dropped=dropped))
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         with committing(self._path):
@@ -252,7 +284,7 @@ class LanceStore:
             removed = self._remove_old_versions(base)
             with committing(self._path):  # nothing is that old: what goes are the files that no version ever named
                 stats = base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True)
-            for torn in (self._path / _VERSIONS).glob("*.torn"):
+            for torn in (self._path / VERSIONS).glob("*.torn"):
                 removed += torn.stat().st_size
                 torn.unlink()
             self._sums.prune()
@@ -297,10 +329,8 @@ class LanceStore:
         """Makes neighbours of fewer rows one. Rows keep their order and their numbers: no index and no view notices."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
         copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
-        dropped = segments_covering(self.snapshot().dataset, copied)
-        if dropped:  # their rows are read by searches until they are indexed where they went
-            is_all = len(dropped) == len(segments(self.snapshot().dataset))  # of none it would be a store without words
-            self._commit_words(lambda dataset: change(empty_segments(dataset) if is_all else (), dropped=dropped))
+        if segments_covering(self.snapshot().dataset, copied):  # searches read their rows until they are covered again
+            self._commit_words(lambda dataset: without_segments(dataset, copied))
         with committing(self._path):
             dataset = self._own()
             joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
@@ -337,36 +367,12 @@ class LanceStore:
 
     def _remove_old_versions(self, base: LanceSnapshot) -> int:
         with nobody_holding(self._path) as may_remove, committing(self._path):
-            old = superseded(_manifests(self._path), now=time.time()) if may_remove else []
+            old = superseded(manifests(self._path), now=time.time()) if may_remove else []
             return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
-
-
-def _manifests(path: Path) -> list[Path]:
-    """Newest first: Lance names them by the distance to the largest version there can be."""
-    return sorted((path / _VERSIONS).glob("*.manifest"))
-
-
-def _set_torn_commits_aside(path: Path) -> None:
-    """A power cut may leave the newest manifests without their ends. They were never synced, hence never acknowledged.
-
-    Without this the whole store could not be opened for them. A manifest that was acknowledged has a checksum: what is
-    wrong with that one is damage, and reported as such. One that has its end is Lance's to judge.
-    """
-    require_newest(path)
-    with reading(path):
-        for manifest in _manifests(path)[:COMMITS_UNSYNCED_MAX]:
-            if manifest.read_bytes().endswith(LANCE_END):
-                return
-            _log.warning("%s was cut off before it was acknowledged; the version before it is current", manifest)
-            manifest.replace(manifest.with_suffix(".torn"))
 
 
 def _written(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
     return write_fragments(rows, dataset, schema=rows.schema, mode="append", max_rows_per_file=FRAGMENT_ROWS_MAX)
-
-
-def _covering(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index]:
-    return [segment for cover in covers for segment in segments_of(dataset, cover.fragments)]
 
 
 def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:

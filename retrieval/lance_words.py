@@ -48,6 +48,7 @@ _OPTIONS: Final[
     WORD_RULES: {"base_tokenizer": "whitespace", "remove_stop_words": False, "max_token_length": None},
 }
 _COLUMNS: Final = {WORD_RULES_BEFORE: ("title", "text"), WORD_RULES: (WORDS_COLUMN,)}
+OLD_NAMES: Final = frozenset({"title_words", "text_words"})  # of the index by the rules before
 
 Live = Callable[[ChunkNumbers], NDArray[np.bool_]]
 
@@ -67,7 +68,7 @@ def is_indexed(dataset: lance.LanceDataset) -> bool:
 
 def empty_segments(dataset: lance.LanceDataset) -> list[Index]:
     """With them, and no other, every row is read at each search."""
-    return [_written(dataset, column, [], rules=word_rules(dataset.schema)) for column in _columns(dataset)]
+    return _empty(dataset, word_rules(dataset.schema))
 
 
 def uncovered(dataset: lance.LanceDataset, *, rules: int | None = None) -> list[lance.LanceFragment]:
@@ -90,15 +91,31 @@ def segments_of(
     dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, rules: int | None = None
 ) -> list[Index]:
     """Writes a segment of each column that covers these fragments, for a commit to name."""
+    if not fragments:
+        return _empty(dataset, rules or word_rules(dataset.schema))
     numbers = [fragment.fragment_id for fragment in fragments]
     by = rules or word_rules(dataset.schema)
     parts = [_written(dataset, column, numbers, rules=by) for column in _COLUMNS[by]]
     return [dataset.merge_existing_index_segments([part]) for part in parts]  # in place; before, none can be searched
 
 
+def covering(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index]:
+    """Writes the segments, for a commit to name."""
+    return [segment for cover in covers for segment in segments_of(dataset, cover.fragments)]
+
+
 def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -> list[Index]:
     """The segments that cover any of these fragments, for a commit to drop."""
     return [each for each in segments(dataset) if not set(fragments).isdisjoint(each.fragment_ids)]
+
+
+def without_segments(dataset: lance.LanceDataset, fragments: Collection[int]) -> lance.LanceOperation.CreateIndex:
+    """Drops those that cover any of these fragments; without any other it would be a store without words."""
+    dropped = segments_covering(dataset, fragments)
+    gone = {segment.uuid for segment in dropped}
+    left = {segment.name for segment in segments(dataset) if segment.uuid not in gone}
+    is_left = left >= set(map(_name, _columns(dataset))) or not is_indexed(dataset)
+    return change(() if is_left else empty_segments(dataset), dropped=dropped)
 
 
 def segments(dataset: lance.LanceDataset) -> list[Index]:
@@ -146,6 +163,10 @@ def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allow
 
 def _columns(dataset: lance.LanceDataset) -> tuple[str, ...]:
     return _COLUMNS[word_rules(dataset.schema)]
+
+
+def _empty(dataset: lance.LanceDataset, rules: int) -> list[Index]:
+    return [_written(dataset, column, [], rules=rules) for column in _COLUMNS[rules]]
 
 
 def _name(column: str) -> str:

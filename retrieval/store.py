@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -141,6 +141,14 @@ class Store(Protocol):
         """Brings the chunks into the full-text index that are not in it yet; makes it in a store that has none.
 
         Nothing is committed where nothing is missing. Chunks that are not in it are found as well, by reading them.
+        """
+        ...
+
+    def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Tells words apart by the rules of today, where the store has older ones (retrieval/words.py).
+
+        It takes steps, and holds the writer's lock, `locked`, in each for some seconds; searches go by the old rules
+        until the last one. Interrupted it goes on where it was.
         """
         ...
 

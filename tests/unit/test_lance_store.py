@@ -14,10 +14,11 @@ import pytest
 from retrieval import lance_snapshot
 from retrieval.durable import DiskSyncer
 from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WordsNotIndexed, WriteFailed
-from retrieval.lance_store import COMMITS_UNSYNCED_MAX, SMALL_FRAGMENTS_MAX, UNINDEXED_ROWS_MAX, LanceStore
+from retrieval.lance_store import SMALL_FRAGMENTS_MAX, UNINDEXED_ROWS_MAX, LanceStore
 from retrieval.lance_words import segments, uncovered
 from retrieval.records import Document
 from retrieval.store_sums import SUMS, damaged
+from retrieval.torn_commits import COMMITS_UNSYNCED_MAX
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import WatchedSyncer, state_of
 
@@ -487,7 +488,7 @@ def test_a_write_stands_where_its_words_could_not_be_indexed(path: Path, monkeyp
 
     store = create(path)
     with monkeypatch.context() as patched:
-        patched.setattr("retrieval.lance_store.segments_of", full)
+        patched.setattr("retrieval.lance_words.segments_of", full)
         store.replace([written("a", "bravo " * 40, pieces=40)])
     assert waiting_rows(store) == 40
     assert len(store.snapshot().lexical("bravo", 100).numbers) == 40
