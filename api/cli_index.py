@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -28,13 +27,14 @@ from api.flags import (
     Whose,
     switch,
 )
+from api.index_said import show_report
 from api.settings import load
-from api.terminal import Terminal, amount, counted, duration
+from api.terminal import Terminal
+from indexer.left_out import DEFAULT_EXCLUDES
 from retrieval.catalog import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from indexer.fields import Fields
-    from indexer.report import IndexReport
 
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
 
@@ -88,6 +88,21 @@ def index(
     index_device: IndexDevice = None,
     device: Device = None,
     dtype: Dtype = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Read only these files of a folder; a .gitignore pattern such as '*.md'; repeatable.",
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave these out, too; '!build/' takes back a default. Left out by default: "
+            + ", ".join(DEFAULT_EXCLUDES),
+        ),
+    ] = None,
     encoding: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Encoding of text that is not UTF-8, such as gb18030; detected by default."),
@@ -137,6 +152,7 @@ def index(
     from api.rerankers import refuse_unknown, settings_by_name
     from indexer.column_types import asked_types
     from indexer.encodings import known_encoding
+    from indexer.folder_walk import Choice
     from indexer.sources import Reading, open_corpus
 
     if reranker is not None:
@@ -147,6 +163,7 @@ def index(
             fields=_fields(corpus, id_field, text_field, title_field, url_field),
             encoding=known_encoding(encoding) if encoding is not None else None,
             types=asked_types(types or ()),
+            choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ())),
         ),
     )
     disk = Disk.open(settings.data, settings.catalog_url)
@@ -162,7 +179,7 @@ def index(
     except KeyboardInterrupt:
         terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    _show(terminal, collection, report)
+    show_report(terminal, collection, report)
     if report.rejected and not report.taken:
         raise typer.Exit(Exit.FAILED)
     if (report.rejected or not report.taken) and not allow_rejects:
@@ -182,46 +199,3 @@ def _fields(corpus: str, id_: str | None, text: str | None, title: str | None, u
     named = {"id": id_, "text": text, "title": title, "url": url}
     usual = BEIR_FIELDS if is_beir(Path(corpus)) else Fields()
     return replace(usual, **{name: field for name, field in named.items() if field is not None})
-
-
-def _show(terminal: Terminal, collection: str, report: IndexReport) -> None:
-    if terminal.is_json:
-        terminal.answer({"collection": collection, **asdict(report)})
-    else:
-        terminal.lines(*_sentences(collection, report))
-    for note in report.notes:
-        terminal.say(note)
-    if report.not_pruned:
-        terminal.warn(report.not_pruned)
-    for reject in report.first_rejects:
-        terminal.warn(f"rejected: {reject}")
-    if report.rejected:
-        some = "Every record was rejected" if not report.taken else f"{counted(report.rejected, 'record')} rejected"
-        terminal.warn(f"{some}; {report.rejects} names each with its reason.")
-    elif not report.taken:
-        terminal.warn(f"{report.corpus} gave no document.")
-
-
-def _sentences(collection: str, report: IndexReport) -> list[str]:
-    written = report.added + report.changed
-    counts = [
-        f"{amount(count)} {name}"
-        for name, count in (
-            ("added", report.added),
-            ("changed", report.changed),
-            ("unchanged", report.unchanged),
-            ("removed", report.removed),
-            ("rejected", report.rejected),
-        )
-        if count
-    ]
-    said = [
-        f"{collection} holds {amount(report.documents)} documents in {amount(report.chunks)} chunks.",
-        f"{report.corpus}: {', '.join(counts) or 'nothing in it'}.",
-    ]
-    if written:
-        said.append(
-            f"{duration(report.seconds)}: {report.documents_per_second:.1f} documents/s, "
-            f"{amount(report.tokens_per_second)} tokens/s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MB."
-        )
-    return said

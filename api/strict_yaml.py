@@ -1,7 +1,7 @@
 """Texts, whole numbers, booleans, lists and mappings in YAML: no other kind of value, and nothing that runs or repeats.
 
-The only module that names yaml. It reads the parser's events and makes nothing of a tag, so that no object is built,
-no alias multiplied, no `no` taken for false, and no date for anything but its text.
+With indexer/front_matter.py the only module that names yaml. It reads the parser's events and makes nothing of a tag,
+so that no object is built, no alias multiplied, no `no` taken for false, and no date for anything but its text.
 """
 
 from __future__ import annotations

@@ -11,14 +11,14 @@ from indexer.encodings import Encoding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCounts:
-    """The files below a folder. Each is in exactly one of the counts beside `found`."""
+    """The files below a folder. Each is in exactly one of the four counts below `found`."""
 
     found: int = 0
     read: int = 0  # each became a document or a reject
     not_read: Mapping[str, int] = field(default_factory=dict)  # by ending: there is no reader for these
     left_out: Mapping[str, int] = field(default_factory=dict)  # by the pattern that leaves them out
     not_included: int = 0  # no --include pattern matches
-    linked_again: int = 0  # behind a link to a folder that is read under another path
+    links_passed_over: int = 0  # links to folders, not files: what is behind them is read under another path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,125 +2,121 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 from indexer.account import Account
-from indexer.corpus import Entry, Place, Refused, entry_of
+from indexer.corpus import Entry, Place, Reject, entry_of
+from indexer.folder_walk import Choice, FoundFile, Walked, walked
+from indexer.streams import require_file, shown_path
+from indexer.text_files import FileRead, read_text_file
 from retrieval.errors import CorpusUnreadable
-from retrieval.limits import RECORD_BYTES_MAX, TITLE_CHARACTERS_MAX
-from retrieval.records import Document
+from retrieval.records import is_text
 
-MARKDOWN_SUFFIXES: Final = frozenset({".md", ".markdown"})
-TEXT_SUFFIXES: Final = frozenset({".txt", *MARKDOWN_SUFFIXES})
+_NAMES_TOLD_MAX: Final = 3  # files that a note names
 
-_FRONT_MATTER: Final = "---"
-_FENCE: Final = re.compile(r"^ {0,3}(```+|~~~+)")
-_HASH_HEADING: Final = re.compile(r"^ {0,3}#{1,6}[ \t]+(\S.*)")
-_UNDERLINE: Final = re.compile(r"^ {0,3}(=+|-+)$")  # lines are matched without the blanks at their end
+
+@dataclass(slots=True)
+class _Told:
+    """What there is to say of files that were read."""
+
+    detected: dict[str, list[str]] = field(default_factory=dict)  # encoding -> paths
+    problems: list[str] = field(default_factory=list)
+
+    def hear(self, name: str, read: FileRead) -> None:
+        if read.encoding is not None and read.encoding.is_detected:
+            self.detected.setdefault(read.encoding.name, []).append(name)
+        if read.problem is not None:
+            self.problems.append(f"{name} ({read.problem})")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        notes = [
+            f"Not UTF-8 and read as {encoding}, as detected: {_listed(names)}; --encoding NAME says otherwise."
+            for encoding, names in sorted(self.detected.items())
+        ]
+        if self.problems:
+            notes.append(f"Front matter that is not YAML stays in the text: {_listed(self.problems)}.")
+        return tuple(notes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FolderCorpus:
-    """Files in the order of their paths; hidden files and folders are passed over."""
+    """Files in the order of their paths."""
 
     root: Path
+    choice: Choice = field(default_factory=Choice)
+    encoding: str | None = None
+    told: _Told = field(default_factory=_Told, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        return self.root.name
+        return shown_path(self.root.name or str(self.root.resolve()))
 
     @property
     def size(self) -> int:
-        return len(self._paths)
-
-    @property
-    def _paths(self) -> tuple[Path, ...]:
-        return self._walked[0]
+        return len(self._walked.files)
 
     @cached_property
-    def _walked(self) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-        """Files to read, and links to folders."""
-        found: list[Path] = []
-        links: list[Path] = []
-        for folder, subfolders, names in os.walk(self.root, onerror=_unreadable):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            links.extend(path for name in subfolders if (path := Path(folder, name)).is_symlink())
-            found.extend(Path(folder, name) for name in names if is_text_file(name))
-        return tuple(sorted(found, key=self._id)), tuple(sorted(links))
+    def _walked(self) -> Walked:
+        return walked(self.root, self.choice)
 
     def entries(self) -> Iterator[Entry]:
-        for position, path in enumerate(self._paths, start=1):
-            document_id = self._id(path)
-            yield entry_of(_made_of(path, document_id), place=Place(source=document_id), position=position)
+        for position, file in enumerate(self._walked.files, start=1):
+            yield self._entry(file, position)
 
     def account(self) -> Account:
-        """A link to a folder is not followed: its files may be documents all the same."""
-        return Account(unread=tuple(self._id(path) for path in self._walked[1]))
+        return Account(files=self._walked.counts, notes=self.told.notes, unread=self._walked.broken_links)
 
     def stop(self) -> None:
         """It waits for nothing."""
 
-    def _id(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix()
+    def _entry(self, file: FoundFile, position: int) -> Entry:
+        shown = shown_path(file.relative)
+        place = Place(source=shown)
+        if not is_text(file.relative):
+            reason = "the name of the file is not UTF-8; rename it (`convmv` does it for many)"
+            return Reject(place=place, reason=reason, position=position)
+        read = read_text_file(file.path, file.relative, asked=self.encoding)
+        self.told.hear(shown, read)
+        return entry_of(read.made, place=place, position=position)
 
 
-def is_text_file(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in TEXT_SUFFIXES
+@dataclass(frozen=True, kw_only=True)
+class FileCorpus:
+    """One file of text; its name is its id."""
+
+    path: Path
+    encoding: str | None = None
+    told: _Told = field(default_factory=_Told, compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return shown_path(self.path.name)
+
+    @property
+    def size(self) -> int:
+        return 1
+
+    def entries(self) -> Iterator[Entry]:
+        try:
+            require_file(self.path)
+        except OSError as error:
+            raise CorpusUnreadable(f"{shown_path(str(self.path))}: {error.strerror}") from error
+        read = read_text_file(self.path, self.name, asked=self.encoding)
+        self.told.hear(self.name, read)
+        yield entry_of(read.made, place=Place(source=self.name), position=1)
+
+    def account(self) -> Account:
+        return Account(notes=self.told.notes)
+
+    def stop(self) -> None:
+        """It waits for nothing."""
 
 
-def markdown_title(markdown: str) -> str:
-    """The title in its front matter, else its first heading in either notation, else nothing."""
-    lines = [line.rstrip() for line in markdown.splitlines()]
-    if lines and lines[0] == _FRONT_MATTER and _FRONT_MATTER in lines[1:]:
-        end = lines.index(_FRONT_MATTER, 1)
-        title = next((line.removeprefix("title:") for line in lines[1:end] if line.startswith("title:")), "")
-        return title.strip(" \t\"'") or _first_heading(lines[end + 1 :])
-    return _first_heading(lines)
-
-
-def _first_heading(lines: Sequence[str]) -> str:
-    """Outside of code, where `# this` is a comment."""
-    previous, fence = "", ""
-    for line in lines:
-        opened = _FENCE.match(line)
-        if opened and not fence:
-            fence = opened[1]
-        elif opened and opened[1].startswith(fence):
-            fence = ""
-        elif not fence and (heading := _HASH_HEADING.match(line)):
-            return _without_closing_hashes(heading[1])
-        elif not fence and previous and _UNDERLINE.match(line):
-            return previous.strip()
-        previous = "" if fence or opened else line
-    return ""
-
-
-def _without_closing_hashes(heading: str) -> str:
-    """`Title ##` is "Title", while `Learn C#` keeps its hash."""
-    bare = heading.rstrip("#")
-    return (bare if bare.endswith((" ", "\t")) else heading).strip()
-
-
-def _made_of(path: Path, document_id: str) -> Document | Refused:
-    try:
-        with path.open("rb") as stream:
-            content = stream.read(RECORD_BYTES_MAX + 1)
-        if len(content) > RECORD_BYTES_MAX:
-            return Refused(reason=f"the file is longer than {RECORD_BYTES_MAX} bytes", id=document_id)
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        return Refused(reason=f"not UTF-8: {error.reason} at byte {error.start}", id=document_id)
-    except OSError as error:
-        return Refused(reason=f"cannot be read: {error.strerror}", id=document_id)
-    title = markdown_title(text)[:TITLE_CHARACTERS_MAX] if path.suffix.lower() in MARKDOWN_SUFFIXES else ""
-    return Document(id=document_id, text=text, title=title)
-
-
-def _unreadable(error: OSError) -> None:
-    raise CorpusUnreadable(f"{error.filename}: {error.strerror}") from error
+def _listed(names: list[str]) -> str:
+    beyond = f" and {len(names) - _NAMES_TOLD_MAX} more" if len(names) > _NAMES_TOLD_MAX else ""
+    return ", ".join(names[:_NAMES_TOLD_MAX]) + beyond

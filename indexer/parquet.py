@@ -14,7 +14,7 @@ from indexer.account import NOTHING, Account
 from indexer.arrow_values import Unfit, rows_of
 from indexer.corpus import Entry, Place, Refused, entry_of
 from indexer.fields import Fields, document_of, require_columns
-from indexer.streams import open_file, shown_path
+from indexer.streams import require_file, shown_path
 from retrieval.errors import CorpusUnreadable
 from retrieval.records import Document, JsonValue
 
@@ -66,7 +66,7 @@ class ParquetCorpus:
 def _opened(path: Path) -> pq.ParquetFile:
     """Timestamps of 96 bits, as Spark wrote them, are read in microseconds: nanoseconds end in the year 2262."""
     try:
-        open_file(path).close()
+        require_file(path)
         return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")
     except (pa.ArrowException, OSError) as error:
         raise CorpusUnreadable(f"{path}: {error}") from error

@@ -5,6 +5,8 @@ python-docs:[MODULE]      the running interpreter's documentation
 FOLDER with corpus.jsonl  BEIR
 FOLDER                    .txt and .md files below it
 FILE.jsonl[.gz|.zst]      JSON lines
+FILE.json[.gz|.zst]       JSON lines, or an array
+FILE.csv, .tsv[.gz|.zst]  a table; FILE.parquet likewise
 FILE.txt, FILE.md         one document
 """
 
@@ -18,13 +20,15 @@ from indexer.beir import corpus_file, is_beir
 from indexer.column_types import AskedTypes
 from indexer.corpus import Corpus
 from indexer.fields import BEIR_FIELDS, Fields
-from indexer.folder import FolderCorpus
+from indexer.folder import FileCorpus, FolderCorpus
+from indexer.folder_walk import Choice
 from indexer.json_array import json_corpus
 from indexer.jsonl import JsonLinesCorpus
 from indexer.parquet import ParquetCorpus
 from indexer.python_docs import SCHEME, PythonDocsCorpus
 from indexer.streams import STANDARD_INPUT
 from indexer.tables import DELIMITERS, CsvCorpus
+from indexer.text_files import TEXT_SUFFIXES
 from retrieval.errors import CorpusUnreadable
 
 _JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
@@ -39,6 +43,7 @@ class Reading:
     fields: Fields | None = None  # None: the usual names
     encoding: str | None = None  # what `known_encoding` gave
     types: AskedTypes = field(default_factory=AskedTypes)  # of the columns of a table
+    choice: Choice = field(default_factory=Choice)  # of the files of a folder
 
 
 def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
@@ -60,7 +65,7 @@ def _of_folder(path: Path, reading: Reading) -> Corpus:
     if is_beir(path):
         fields = reading.fields or BEIR_FIELDS
         return JsonLinesCorpus(path=corpus_file(path), fields=fields, encoding=reading.encoding)
-    return FolderCorpus(root=path)
+    return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding)
 
 
 def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
@@ -74,6 +79,8 @@ def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
         return CsvCorpus(
             path=path, fields=fields, delimiter=DELIMITERS[suffix], encoding=reading.encoding, types=reading.types
         )
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return FileCorpus(path=path, encoding=reading.encoding)
     if suffix == ".parquet":
         return ParquetCorpus(path=path, fields=fields)
     raise CorpusUnreadable(f"{str(path)!r} has no reader: it is neither a folder nor a {_READABLE} file")

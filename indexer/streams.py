@@ -85,14 +85,13 @@ def kind_of_special(mode: int) -> str | None:
     return next((said for is_kind, said in _KINDS if is_kind(mode)), "neither a file nor a folder")
 
 
-def open_file(path: Path) -> BinaryIO:
-    """The file of this path. Raises `CorpusUnreadable` for what is no file, before it is opened, and OSError."""
+def require_file(path: Path) -> None:
+    """Raises `CorpusUnreadable` for what is no file, which is not opened, and OSError."""
     kind = kind_of_special(path.stat().st_mode)
     if kind is not None:
         raise CorpusUnreadable(
             f"{shown_path(str(path))} is {kind}, not a file; JSON lines can be piped into `winnow index -`"
         )
-    return path.open("rb")
 
 
 @contextmanager
@@ -100,7 +99,8 @@ def _raw(source: TextSource) -> Iterator[BinaryIO]:
     if source.path == STANDARD_INPUT:
         yield cast("BinaryIO", _StandardInput(source.stopped))
         return
-    with open_file(source.path) as raw:
+    require_file(source.path)
+    with source.path.open("rb") as raw:
         yield raw
 
 

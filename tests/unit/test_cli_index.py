@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,3 +89,71 @@ def test_a_guess_is_said_aloud(index: Indexes, tmp_path: Path) -> None:
     assert index(path, "--encoding", "gbk", "--types", "text", "--json").json["notes"] == [
         "a.csv: separated by semicolons."
     ]
+
+
+ENDINGS = (".md", ".txt", ".markdown", ".html", ".pdf", ".docx", ".xlsx", ".csv", ".json", ".py", ".png", ".log")
+PLACES = ("", "handbook", "handbook/2024", "legal/contracts", "node_modules/left-pad")
+
+
+def ordinary_folder(folder: Path) -> Path:
+    """60 files of 12 endings in 5 places, as a company has them: one blank, one in GBK, some in a build folder."""
+    for place in PLACES:
+        for ending in ENDINGS:
+            path = folder / place / f"file{ending}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"# {place or 'top'}\n\nWords about refunds and contracts.\n", encoding="utf-8")
+    (folder / "handbook" / "file.txt").write_text(" \n", encoding="utf-8")
+    text = "员工因病请假，须于当日上午九点前通知直属主管，并于返岗后三日内提交医院证明。"
+    (folder / "legal" / "contracts" / "file.txt").write_bytes(text.encode("gbk"))
+    return folder
+
+
+def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_path: Path) -> None:
+    """60 files of 12 endings: read, rejected, of a kind that is not read, or left out, and nothing else."""
+    done = index(ordinary_folder(tmp_path / "company"), "--json")
+    assert done.code == 3
+    files, report = done.json["files"], done.json
+    assert files["found"] == 60
+    assert files["read"] == report["added"] + report["rejected"] == 12
+    assert files["not_read"] == dict.fromkeys(ENDINGS[3:], 4)
+    assert files["left_out"] == {"node_modules/": 12}
+    assert files["read"] + sum(files["not_read"].values()) + sum(files["left_out"].values()) == 60
+    assert report["first_rejects"] == ["handbook/file.txt: no text"]
+    assert report["notes"] == [
+        "Not UTF-8 and read as gb18030, as detected: legal/contracts/file.txt; --encoding NAME says otherwise."
+    ]
+    done = index(tmp_path / "company")
+    assert (
+        "60 files: 12 read, 36 of kinds that are not read (.csv 4, .docx 4, .html 4, .json 4, .log 4, .pdf 4, .png 4, "
+        ".py 4, .xlsx 4), 12 left out (node_modules/ 12)."
+    ) in done.err
+    assert "Index .csv, .json files one by one: each is a corpus of its own." in done.err
+    assert "--exclude '!node_modules/' takes back" in done.err
+    assert index(tmp_path / "company", "--include", "*.md", "--exclude", "legal/", "--json").json["files"] == {
+        "found": 60, "read": 3, "not_read": {}, "left_out": {"legal/": 12, "node_modules/": 12}, "not_included": 33,
+        "links_passed_over": 0,
+    }  # fmt: skip
+
+
+def test_a_folder_of_other_kinds_is_not_success(index: Indexes, tmp_path: Path) -> None:
+    """Exit 3 with what there is, and what would be read."""
+    for name in ("a.pdf", "b.docx", "c"):
+        (tmp_path / "folder" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "folder" / name).touch()
+    done = index(tmp_path / "folder")
+    assert done.code == 3
+    assert "3 files: 0 read, 3 of kinds that are not read (.docx 1, .pdf 1, without an ending 1)." in done.err
+    assert "In a folder .txt, .md and .markdown files are read." in done.err
+    assert "folder gave no document." in done.err
+
+
+def test_a_name_that_is_not_utf8_ends_no_run(index: Indexes, tmp_path: Path) -> None:
+    """Not as a file, not as the folder itself."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    for name in (b"/good.txt", b"/na\xefve.txt"):
+        Path(os.fsdecode(os.fsencode(folder) + name)).write_text("text", encoding="utf-8")
+    done = index(folder, "--json")
+    assert done.code == 3
+    assert (done.json["corpus"], done.json["added"], done.json["rejected"]) == ("caf\\xe9", 1, 1)
+    assert done.json["first_rejects"][0].startswith("na\\xefve.txt: the name of the file is not UTF-8")

@@ -66,13 +66,15 @@ def test_a_compressed_file_that_ends_too_early_ends_the_run(tmp_path: Path, pack
         missed(path)
 
 
-def test_a_folder_behind_a_link_is_missed(tmp_path: Path) -> None:
-    """It is not followed; somebody may have moved it to another disk."""
+def test_a_folder_behind_a_broken_link_is_missed(tmp_path: Path) -> None:
+    """A link is followed; where it leads to a disk that is not there now, its documents are not gone."""
     root, moved = tmp_path / "root", tmp_path / "moved"
     for folder in (root, moved):
         folder.mkdir()
         (folder / "a.txt").write_text("text")
-    assert missed(root) == 0
     (root / "part").symlink_to(moved)
     (root / ".hidden").symlink_to(moved)
+    assert missed(root) == 0
+    assert len(list(open_corpus(str(root)).entries())) == 2
+    moved.rename(tmp_path / "away")
     assert missed(root) == 1

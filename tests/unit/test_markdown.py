@@ -1,0 +1,134 @@
+"""Markdown: the title and metadata of its front matter by YAML, headings by CommonMark."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexer.front_matter import front_matter
+from indexer.markdown import read_markdown
+
+TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
+FRONTS = st.dictionaries(
+    TEXTS.filter(lambda key: key != "title"),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+        max_leaves=5,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@pytest.mark.parametrize(
+    ("markdown", "title"),
+    [
+        ("text\n\n## Second level ##\n# First", "Second level"),
+        ("# Learn C#", "Learn C#"),
+        ("#hashtag\n# Heading", "Heading"),
+        ("Underlined\n==========\n", "Underlined"),
+        ("Also underlined\n---", "Also underlined"),
+        ("text\n\n---\n\n# After a rule", "After a rule"),
+        ("```sh\n# a comment\n```\n# Heading", "Heading"),
+        ("~~~~\n# a comment\n~~~\n# still code\n~~~~\n# Heading", "Heading"),
+        ('---\ntitle: "From the front"\ndate: 2020\n---\n# Heading', "From the front"),
+        ("---\ndate: 2020\n---\n# Heading", "Heading"),
+        ("---\nnot closed\n# Heading", "Heading"),
+        ("#   \ntext", ""),
+        ("plain", ""),
+        ("[link]: x\n# A [link], *emphasis* and `code` &amp; a \\* star", "A link, emphasis and code & a * star"),
+        ("    # indented code\n\n# Heading", "Heading"),
+        ("<!--\n# a comment\n-->\n\n# Heading", "Heading"),
+        ("> # quoted\n\n- # in a list\n\n# Heading", "Heading"),
+        ("Two lines\nunderlined\n===", "Two lines underlined"),
+        ("# ![logo](x.png) Title", "logo Title"),
+        ("- - -\n\nitem\n\n## Heading", "Heading"),
+        ("---\ntitle: >-\n  folded\n  over lines\n---\ntext", "folded over lines"),
+        ("---\ntitle: null\n---\n# Heading", "Heading"),
+        ("---\ntitle: 'it''s: quoted'\n---\n", "it's: quoted"),
+        ("---\ntitle: 2020\n---\n# Heading", "2020"),
+        ("---\ntitle: [a, list]\n---\n# Heading", "Heading"),
+        ("---\ntitle: Ended by dots\n...\n# Heading", "Ended by dots"),
+        ("---\n- a list\n---\n\n# Heading", "Heading"),
+        ("", ""),
+    ],
+)
+def test_the_title_of_markdown(markdown: str, title: str):
+    """Front matter, then the first heading outside of code."""
+    assert read_markdown(markdown).title == title
+
+
+@given(FRONTS, st.sampled_from([True, False]))
+def test_what_yaml_writes_is_read_back(front: dict[str, object], flow: Any):
+    """Every mapping that the library writes, in either style; the text begins behind it."""
+    block = yaml.safe_dump(front, allow_unicode=True, default_flow_style=flow)
+    found = front_matter(f"---\n{block}---\n\ntext\n---\nmore")
+    assert found.problem is None
+    assert (found.metadata, found.body) == (front, "text\n---\nmore")
+
+
+def test_the_rest_of_the_front_matter_is_metadata():
+    """Numbers and truth values are such; dates, versions, `no` and what is quoted are texts."""
+    found = read_markdown(
+        "---\ntitle: T\ntags: [a, b]\nyear: 2020\nprice: 0.5\ndraft: false\ndate: 2020-01-02\nversion: 1.10\n"
+        'code: 007\nlanguage: no\nquoted: "12"\nnothing:\nbig: 18446744073709551616\nauthor: {name: X}\n---\ntext\n'
+    )
+    assert found.body == "text\n"
+    assert found.metadata == {
+        "tags": ["a", "b"],
+        "year": 2020,
+        "price": 0.5,
+        "draft": False,
+        "date": "2020-01-02",
+        "version": "1.10",
+        "code": "007",
+        "language": "no",
+        "quoted": "12",
+        "nothing": None,
+        "big": "18446744073709551616",
+        "author": {"name": "X"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("---\ntitle: a: b\n---\ntext", "line 2: mapping values are not allowed"),
+        ("---\ntitle: 'open\n---\ntext", "line "),
+        ("---\na: 1\na: 2\n---\ntext", "the key 'a' stands twice"),
+        ("---\na: &x [1]\nb: *x\n---\ntext", "aliases are not read"),
+        ("---\na: " + "[" * 50 + "]" * 50 + "\n---\ntext", "nested more deeply"),
+        ("---\njust a line\n---\ntext", None),
+        ("---\n\n---\ntext", None),
+        ("--- \ntext without an end", None),
+    ],
+)
+def test_what_is_no_front_matter_stays_in_the_text(text: str, problem: str | None):
+    """And is told where it looks like some."""
+    found = front_matter(text)
+    assert (found.body, found.metadata, found.title) == (text, {}, "")
+    assert found.problem is None if problem is None else problem in (found.problem or "")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_markdown(text: str):
+    """Nothing raises, and what is left is what JSON can carry."""
+    for each in (text, f"---\n{text}\n---\n{text}"):
+        found = read_markdown(each)
+        assert each.endswith(found.body)
+        json.dumps(found.metadata)
+
+
+@pytest.mark.parametrize("text", ["> " * 40_000, "[" * 100_000, "- " * 50_000, "`" * 100_000, "# " + "*" * 99_000])
+def test_hostile_markdown_takes_no_time(text: str):
+    """Whatever is nested in it."""
+    began = time.monotonic()
+    read_markdown(text)
+    assert time.monotonic() - began < 5
