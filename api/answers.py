@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.instructions import AppliedInstruction
-from api.search import Answer, Result
+from api.search import Answer, RerankSkipped, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
 from retrieval.instruction_library import State
@@ -180,6 +180,11 @@ class SearchAnswer(Said):
     judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
     ranked_by: RankedBy
     degraded: DegradedSaid | None
+    rerank_skipped: RerankSkipped | None = Field(
+        description="Why the reranker was not run although nothing failed; null where it ran or failed. not_requested: "
+        "rerank is false; no_weight: relevance has no weight in this reranker's order under this instruction; "
+        "no_candidates: recall found nothing."
+    )
     results: list[SearchResult]
     timings_ms: Timings
     usage: Usage
@@ -203,6 +208,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "degraded": None
         if answer.degraded is None
         else {"stage": answer.degraded.stage, "reason": answer.degraded.reason.value},
+        "rerank_skipped": None if answer.rerank_skipped is None else answer.rerank_skipped.value,
         "results": [_result(result, answer.contexts, grouped=grouped) for result in answer.results],
         "timings_ms": {
             "embed": round(recalled.embed_ms, 3),

@@ -12,6 +12,7 @@ from api.answers import AppliedInstructionSaid, ChunkPlace, Json, Said, applied_
 from api.instruction_diff import changes, unified
 from api.instruction_preview import Preview
 from api.instruction_wire import variable_fields
+from api.search import RerankSkipped
 from api.trial import Trial, TrialColumn, TrialPlace
 from rerank.reranker import RankedBy
 from retrieval.instruction_library import InstructionVersion, State
@@ -196,6 +197,9 @@ class TrialColumnSaid(Said):
 
     instruction: AppliedInstructionSaid
     text: str | None = Field(description="null where it is what the owner of a granted collection chose")
+    judged_by: str
+    ranked_by: RankedBy
+    rerank_skipped: RerankSkipped | None = Field(description="As in the answer of a search under it.")
     results: list[TrialResult]
 
 
@@ -207,7 +211,7 @@ class TrialSaid(Said):
     store_version: int
     recall: RecallMode
     candidates: int
-    judged_by: str
+    judged_by: str = Field(description="of the first column, as ranked_by")
     ranked_by: RankedBy
     rerank_tokens: int
     columns: list[TrialColumnSaid] = Field(description="As asked for; the first is what the others are compared with.")
@@ -232,6 +236,9 @@ def _column_said(column: TrialColumn) -> Json:
     return {
         "instruction": applied_said(column.instruction),
         "text": column.instruction.text if column.is_readable else None,
+        "judged_by": column.ranking.judged_by,
+        "ranked_by": column.ranking.ranked_by.value,
+        "rerank_skipped": None if column.rerank_skipped is None else column.rerank_skipped.value,
         "results": [_trial_result(each) for each in column.places],
     }
 

@@ -158,12 +158,10 @@ def embedder_identity(settings: Settings) -> EmbedderIdentity:
 def load_reranker(
     settings: Settings,
     *,
-    found_by: str | None = None,
     cache: JudgementCache | None = None,
     weight_of: Callable[[str], float] = equal,
 ) -> Judging:
-    """As `load_embedding`. `found_by` names the embedder whose similarities may be blended into the score, and
-    `weight_of` says how large a tenant's share is.
+    """As `load_embedding`. `weight_of` says how large a tenant's share is.
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
@@ -177,7 +175,6 @@ def load_reranker(
             folder,
             pool,
             secret=secret,
-            embedder=found_by,
             prompts=proof.prompts,
             cache=cache,
             weight_of=weight_of,
@@ -187,7 +184,6 @@ def load_reranker(
             folder,
             device=settings.device,
             dtype=settings.dtype,
-            embedder=found_by,
             cache=cache,
             weight_of=weight_of,
         )
@@ -207,11 +203,9 @@ def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CAC
     if not judged:
         unjudged = Judging(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
         return joined(settings, embedding, unjudged, device=device)
-    found_by = embedding.embedder.identity.name
     ground = Ground.of(settings)
     judging, *also = [
-        load_reranker(each, found_by=found_by, cache=caches.judgements, weight_of=ground.quotas.weight_of)
-        for each in wanted
+        load_reranker(each, cache=caches.judgements, weight_of=ground.quotas.weight_of) for each in wanted
     ]
     return joined(settings, embedding, judging, also=also, caches=caches, device=device, ground=ground)
 

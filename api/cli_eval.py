@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -19,10 +19,13 @@ from api.flags import (
     EmbedDimension,
     EmbedModel,
     EmbedUrl,
+    InstructionName,
+    InstructionText,
     Json,
     RerankAlso,
     RerankModel,
     RerankUrl,
+    Variables,
     Whose,
 )
 from api.settings import load
@@ -30,6 +33,8 @@ from api.terminal import Column, Terminal, amount, duration
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import CorpusUnreadable, InvalidRequest
 from retrieval.recall_mode import RecallMode
+
+ORDERS: Final = {"recall": "recall alone", "two-stage": "as a search answers", "rerank": "by relevance alone"}
 
 if TYPE_CHECKING:
     from api.evaluate import Run
@@ -39,7 +44,7 @@ class WhichRun(StrEnum):
     """What `winnow eval` measures."""
 
     RECALL = "recall"  # stage one alone: no reranker is loaded
-    TWO_STAGE = "two-stage"  # both, side by side
+    TWO_STAGE = "two-stage"  # recall, the order of answers, and relevance alone
 
 
 def evaluate(
@@ -60,7 +65,7 @@ def evaluate(
         int | None, typer.Option(metavar="N", min=1, help="Ask a sample of N queries, always the same; all by default.")
     ] = None,
     run: Annotated[
-        WhichRun, typer.Option(help="recall leaves the reranker out; two-stage measures both.")
+        WhichRun, typer.Option(help="recall leaves the reranker out; two-stage measures all orders.")
     ] = WhichRun.TWO_STAGE,
     ways: Annotated[
         str | None,
@@ -70,9 +75,14 @@ def evaluate(
             help="Compare these ways of recall: dense, lexical, hybrid, separated by spaces.",
         ),
     ] = None,
+    instruction: InstructionText = None,
+    instruction_name: InstructionName = None,
+    variable: Variables = None,
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Also write the orders as TREC run files FILE.recall, FILE.two-stage."),
+        typer.Option(
+            metavar="FILE", help="Also write the orders as TREC run files FILE.recall, FILE.two-stage, FILE.rerank."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(metavar="NAME", help="Which qrels/NAME.tsv is used.")] = "test",
     json: Json = False,
@@ -87,11 +97,11 @@ def evaluate(
     dtype: Dtype = None,
     config: Config = None,
 ) -> None:
-    """Measure recall alone and both stages on a judged collection.
+    """Measure three orders on a judged collection: recall alone, as a search answers, by relevance alone.
 
-    The folder's corpus is indexed where it is not indexed yet. The reranker judges the first --candidates chunks; those
-    behind them keep recall's order, so that R@100 means the same in every row. A collection that has chosen a reranker
-    is judged by it.
+    The folder's corpus is indexed where it is not indexed yet. The first --candidates chunks are reranked; those behind
+    them keep recall's order, so that R@100 means the same in every row. Reranker and instruction are those of the
+    collection's searches, unless --instruction or --instruction-name gives another instruction.
     """
     terminal = Terminal(json=json)
     settings = load(
@@ -118,10 +128,14 @@ def evaluate(
 
     from api.disk import Disk
     from api.evaluate import Plan, evaluated
+    from api.typed_values import wanted_instruction
 
+    disk = Disk.open(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)
     plan = Plan(
         folder=folder,
-        tenant=Disk.open(settings.data, settings.catalog_url).tenant_named(tenant),
+        tenant=whose,
+        instruction=wanted_instruction(disk.instructions, whose, instruction, instruction_name, variable or []),
         collection=collection or _collection_name(folder),
         metrics=tuple(metrics.split()),
         sample=queries,
@@ -191,12 +205,22 @@ def _show(terminal: Terminal, body: dict[str, Any]) -> None:
         return
     names = list(body["runs"][0]["metrics"])
     terminal.table(
-        [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names)],
-        [(run["name"], *(f"{run['metrics'][name]:.4f}" for name in names)) for run in body["runs"]],
+        [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names), Column(name="order")],
+        [
+            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _order_said(run["name"]))
+            for run in body["runs"]
+        ],
     )
     asked = f"{amount(body['queries'])} queries over {amount(body['documents'])} documents"
-    judged = f"{body['candidates']} candidates judged by {body['reranker']}" if body["candidates"] else "nobody judged"
-    terminal.say(f"{asked} in {duration(body['seconds'])} · {judged} · found by {body['embedder']}")
+    reranked = (
+        f"{body['candidates']} candidates reranked by {body['reranker']}" if body["candidates"] else "not reranked"
+    )
+    terminal.say(f"{asked} in {duration(body['seconds'])} · {reranked} · found by {body['embedder']}")
+
+
+def _order_said(run: str) -> str:
+    """`recall-hybrid` is the recall of one of several ways."""
+    return next((said for name, said in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")
 
 
 def _collection_name(folder: Path) -> str:

@@ -324,11 +324,14 @@ def _draw_trial(terminal: Terminal, trial: Trial) -> None:
             *(_cell(column.places[place], is_first=column is trial.columns[0]) for column in trial.columns),
         )
     terminal.draw(table if trial.recalled.candidates else "Nothing was found.")
-    judged = trial.columns[0].ranking
+    reranked = [each for each in trial.columns if each.rerank_skipped is None]
+    skipped = [each.instruction.said for each in trial.columns if each.rerank_skipped is not None]
+    by = f"reranked by {reranked[0].ranking.judged_by}" if reranked else "in recall's order"
     terminal.say(
-        f"{len(trial.recalled.candidates)} candidates judged by {judged.judged_by} · score is {judged.ranked_by} · "
-        f"▲▼ places against {trial.columns[0].instruction.said}"
+        f"{len(trial.recalled.candidates)} candidates {by} · ▲▼ places against {trial.columns[0].instruction.said}"
     )
+    if skipped:
+        terminal.say(f"in recall's order, because relevance has no weight there: {', '.join(skipped)}")
 
 
 def _cell(place: TrialPlace, *, is_first: bool) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -19,12 +18,15 @@ from api.flags import (
     EmbedDimension,
     EmbedModel,
     EmbedUrl,
+    InstructionName,
+    InstructionText,
     Json,
     RecallBy,
     RerankAlso,
     RerankModel,
     RerankUrl,
     TimeoutMs,
+    Variables,
     Whose,
     switch,
 )
@@ -37,18 +39,15 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from api.assemble import Parts
-    from api.disk import Disk
+    from api.instructions import NamedInstruction
     from api.search import Answer, Result
     from rerank.reranker import Ranking
-    from retrieval.catalog import TenantName
     from retrieval.neighbours import Context
 
 TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
-
-InstructionText = Annotated[
-    str | None,
-    typer.Option("--instruction", "-i", metavar="TEXT", help="What counts as relevant, in a sentence."),
-]
+_SKIPPED: Final = {  # by the reason of `rerank_skipped`, where the order does not speak for itself
+    "no_weight": " (relevance has no weight without an instruction; --always-rerank shows it)"
+}
 
 
 def search(
@@ -68,16 +67,12 @@ def search(
         ),
     ] = None,
     instruction: InstructionText = None,
-    instruction_name: Annotated[
-        str | None, typer.Option(metavar="NAME[@VERSION]", help="An instruction of the library instead of a text.")
-    ] = None,
-    variable: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--variable", metavar="NAME=VALUE", help="Value of a variable of that; may be given several times."
-        ),
-    ] = None,
+    instruction_name: InstructionName = None,
+    variable: Variables = None,
     no_rerank: Annotated[bool, switch("--no-rerank", said="Recall's order; no reranker is loaded.")] = False,
+    always_rerank: Annotated[
+        bool, switch("--always-rerank", said="Run the reranker even where its relevance cannot change the order.")
+    ] = False,
     min_relevance: Annotated[
         float | None, typer.Option(metavar="X", help="Leave out what was judged below it.")
     ] = None,
@@ -129,6 +124,7 @@ def search(
     from api.assemble import closing
     from api.disk import Disk
     from api.search import searched
+    from api.typed_values import wanted_instruction
     from api.wire import SearchBody, deadline_of, parsed
 
     disk = Disk.existing(settings.data, settings.catalog_url)
@@ -143,8 +139,10 @@ def search(
             "recall": recall,
             "depth": depth,
             "filter": _parsed_json(where),
-            "rerank": not no_rerank,
-            "instruction": _instruction(disk, whose, instruction, instruction_name, variable or []),
+            "rerank": _rerank_said(no_rerank=no_rerank, always_rerank=always_rerank),
+            "instruction": _said(
+                wanted_instruction(disk.instructions, whose, instruction, instruction_name, variable or [])
+            ),
             "min_relevance": min_relevance,
             "group_by_document": group_by_document,
             "chunks_per_document": chunks_per_document,
@@ -240,6 +238,12 @@ def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, ju
     return assemble(settings, judged=judged)
 
 
+def _rerank_said(*, no_rerank: bool, always_rerank: bool) -> bool | str:
+    if no_rerank and always_rerank:
+        raise InvalidRequest("--no-rerank and --always-rerank exclude each other")
+    return "always" if always_rerank else not no_rerank
+
+
 def _parsed_json(where: str | None) -> object:
     import orjson
 
@@ -249,20 +253,11 @@ def _parsed_json(where: str | None) -> object:
         raise InvalidRequest(f"--filter is not JSON: {error.msg} at column {error.colno}") from error
 
 
-def _instruction(
-    disk: Disk, tenant: TenantName, text: str | None, name: str | None, variables: Sequence[str]
-) -> str | dict[str, object] | None:
-    """As a body has it: `chinese-first@2` is version 2 of that name, `chinese-first` its newest."""
-    if text is not None and name is not None:
-        raise InvalidRequest("--instruction and --instruction-name are two ways to say one thing")
-    if name is None:
-        if variables:
-            raise InvalidRequest("--variable needs --instruction-name: a text has no variables")
-        return text
-    from api.typed_values import named_instruction
-
-    named = named_instruction(disk.instructions, tenant, name, variables)
-    return {"name": named.name, "version": named.version, "variables": dict(named.variables)}
+def _said(wanted: str | NamedInstruction | None) -> str | dict[str, object] | None:
+    """As a body has it."""
+    if wanted is None or isinstance(wanted, str):
+        return wanted
+    return {"name": wanted.name, "version": wanted.version, "variables": dict(wanted.variables)}
 
 
 def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -> None:
@@ -352,7 +347,7 @@ def _footer(answer: Answer) -> str:
     judged = (
         f"judged by {ranking.judged_by} under {instruction.said}{retired}"
         if ranking.judged_by != RECALL_ORDER
-        else "in recall's order"
+        else "in recall's order" + _SKIPPED.get(answer.rerank_skipped or "", "")
     )
     shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates{some}"
     return f"{shown} {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"

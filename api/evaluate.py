@@ -1,8 +1,8 @@
-"""How good is the order? Every judged query of a BEIR folder is asked, and recall's order is measured beside ours.
+"""Measure the orders of a judged collection: every judged query of a BEIR folder is asked.
 
     recall      stage one alone
-    two-stage   as shipped: what the service answers with
-    rerank      by relevance alone; only where the shipped order is a blend
+    two-stage   as a search answers: the reranker's declared order, which may be recall's (rerank/ranking.py)
+    rerank      by relevance alone
 
 Where several ways of recall are compared, each has its runs, with its name behind theirs: recall-hybrid.
 
@@ -19,9 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+import numpy as np
+
+from api.answers import applied_said
 from api.assemble import assemble, connected
 from api.disk import Disk
 from api.indexing import Indexing
+from api.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
 from api.progress import CountProgress, IndexProgress
 from api.rerankers import settings_for
 from api.search import FindsCandidates
@@ -29,11 +33,9 @@ from api.settings import Settings
 from api.terminal import Terminal
 from indexer.beir import Judgments, read_qrels, read_queries
 from indexer.sources import open_corpus
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.reranker import RankedBy, Reranker
+from rerank.reranker import Reranker
 from retrieval.catalog import TenantName
 from retrieval.deadline import Deadline
-from retrieval.embedder import DEFAULT_TASK
 from retrieval.errors import CorpusUnreadable
 from retrieval.limits import CANDIDATES_MAX
 from retrieval.measures import parse
@@ -46,7 +48,8 @@ RERANK: Final = "rerank"
 CHUNKS_PER_DOCUMENT_MARGIN: Final = 3  # how many times more chunks are recalled than documents are counted, if cut
 SAMPLE_SEED: Final = 20260  # the same sample every time: two evaluations of one sample can be compared
 
-Run: TypeAlias = dict[str, list[str]]  # query id -> document ids, best first
+Scored: TypeAlias = dict[str, float]  # document id -> the score that ordered it, best first
+Run: TypeAlias = dict[str, Scored]  # by query id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +71,7 @@ class Plan:
     sample: int | None  # queries; None asks all
     split: str  # of the judgments
     is_judged: bool  # or recall alone
+    instruction: str | NamedInstruction | None = None  # None: what a search of the collection uses
     recalls: tuple[RecallMode, ...] = ()  # ways of recall to compare; none is the service's own
 
 
@@ -84,6 +88,7 @@ class Evaluated:
     candidates: int
     embedder: str
     reranker: str
+    instruction: AppliedInstruction
     seconds: float
 
     def said(self) -> dict[str, Any]:
@@ -98,6 +103,7 @@ class Evaluated:
             "candidates": self.candidates,
             "embedder": self.embedder,
             "reranker": self.reranker,
+            "instruction": applied_said(self.instruction),
             "seconds": round(self.seconds, 3),
         }
 
@@ -120,6 +126,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
         asking = Asking(
             tenant=plan.tenant,
             recall=opened.recall,
+            instruction=parts.disk.instructions.applied(plan.tenant, plan.instruction, opened.collection),
             reranker=parts.judging.reranker if plan.is_judged else None,
             candidates=parts.candidates,
             modes=named_modes(plan.recalls, RecallMode(settings.recall)),
@@ -133,8 +140,8 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
         plan=plan,
         orders=orders,
         figures={
-            name: {spelling: measure.mean(order, wanted) for spelling, measure in measures.items()}
-            for name, order in orders.items()
+            name: {spelling: measure.mean(documents_of(run), wanted) for spelling, measure in measures.items()}
+            for name, run in orders.items()
         },
         queries=len(cases),
         documents=report.documents,
@@ -142,6 +149,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
         candidates=asking.candidates if plan.is_judged else 0,
         embedder=parts.embedding.embedder.identity.name,
         reranker=parts.judging.reranker.name,
+        instruction=asking.instruction,
         seconds=time.monotonic() - started,
     )
 
@@ -176,41 +184,70 @@ class Asking:
     depth: int  # documents that the measures look at
     is_cut: bool  # whether some documents have several chunks
     modes: Mapping[str, RecallMode]  # by what stands behind the names of their runs
+    instruction: AppliedInstruction = BUILT_IN
 
-    async def ask(self, case: Case) -> dict[str, list[str]]:
-        """Document ids by name of the run."""
-        orders: dict[str, list[str]] = {}
+    async def ask(self, case: Case) -> dict[str, Scored]:
+        """By name of the run."""
+        orders: dict[str, Scored] = {}
         for suffix, mode in self.modes.items():
             orders |= {name + suffix: order for name, order in (await self._ask(case, mode)).items()}
         return orders
 
-    async def _ask(self, case: Case, mode: RecallMode) -> dict[str, list[str]]:
+    async def _ask(self, case: Case, mode: RecallMode) -> dict[str, Scored]:
         wanted = self.depth * CHUNKS_PER_DOCUMENT_MARGIN if self.is_cut else self.depth
         width = min(CANDIDATES_MAX, max(wanted, self.candidates))
         recalled = await self.recall.find(
-            case.text, width=width, task=DEFAULT_TASK, where=None, mode=mode, deadline=Deadline.never()
+            case.text,
+            width=width,
+            task=self.instruction.embedding_task,
+            where=None,
+            mode=mode,
+            deadline=Deadline.never(),
         )
-        orders = {RECALL: _documents(recalled.candidates)}
-        return orders | await self._judged(case, recalled.candidates, self.reranker) if self.reranker else orders
+        orders = {RECALL: _scored((each, _recall_score(each)) for each in recalled.candidates)}
+        return orders | await self._reranked(case, recalled.candidates, self.reranker) if self.reranker else orders
 
-    async def _judged(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, list[str]]:
-        judged, behind = found[: self.candidates], found[self.candidates :]
+    async def _reranked(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, Scored]:
+        """The reranker is run even where a search would not run it: for the order by relevance alone."""
+        head, behind = found[: self.candidates], found[self.candidates :]
         ranking = await reranker.rank(
-            case.text, judged, instruction=DEFAULT_INSTRUCTION, tenant=self.tenant, deadline=Deadline.never()
+            case.text, head, instruction=self.instruction.text, tenant=self.tenant, deadline=Deadline.never()
         )
-        orders = {TWO_STAGE: _documents([*(each.candidate for each in ranking.ranked), *behind])}
-        if ranking.ranked_by is RankedBy.BLEND:
-            alone = sorted(ranking.ranked, key=lambda each: (-(each.relevance or 0.0), each.candidate.recall_rank))
-            orders[RERANK] = _documents([*(each.candidate for each in alone), *behind])
-        return orders
+        alone = sorted(ranking.ranked, key=lambda each: (-(each.relevance or 0.0), each.candidate.recall_rank))
+        answered = (
+            [(each.candidate, each.score or 0.0) for each in ranking.ranked]
+            if reranker.changes_order(self.instruction.text)
+            else [(each, _recall_score(each)) for each in head]
+        )
+        return {
+            TWO_STAGE: _scored(continued(answered, behind)),
+            RERANK: _scored(continued([(each.candidate, each.relevance or 0.0) for each in alone], behind)),
+        }
+
+
+def continued(head: Sequence[tuple[Candidate, float]], behind: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
+    """With what was not reranked behind it: recall's scores, moved below the last of the head by their own distances.
+
+    Where the head is in recall's order by recall's scores, nothing is moved.
+    """
+    if not head or not behind:
+        return [*head, *((each, _recall_score(each)) for each in behind)]
+    moved = min(0.0, head[-1][1] - _recall_score(behind[0]))
+    return [*head, *((each, _recall_score(each) + moved) for each in behind)]
+
+
+def _recall_score(candidate: Candidate) -> float:
+    score = candidate.similarity if candidate.recall_score is None else candidate.recall_score
+    assert score is not None, "recall found it. This is a bug."
+    return score
 
 
 async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> dict[str, Run]:
     orders: dict[str, Run] = {}
     with CountProgress(terminal, "asking", total=len(cases)) as progress:
         for case in cases:
-            for name, documents in (await asking.ask(case)).items():
-                orders.setdefault(name, {})[case.id] = documents
+            for name, scored in (await asking.ask(case)).items():
+                orders.setdefault(name, {})[case.id] = scored
             progress.advance()
     return orders
 
@@ -220,16 +257,28 @@ def named_modes(recalls: Sequence[RecallMode], default: RecallMode) -> dict[str,
     return {f"-{mode}": mode for mode in recalls} if recalls else {"": default}
 
 
+def documents_of(run: Run) -> dict[str, list[str]]:
+    """Document ids, best first, by query id."""
+    return {query_id: list(scored) for query_id, scored in run.items()}
+
+
 def trec_lines(run: Run, name: str) -> Iterator[str]:
-    """A run file: query, Q0, document, rank, score, tag.
+    """A run file: query, Q0, document, rank, score, tag; separated by tabs where an id holds a blank.
 
-    The score falls by one a rank: tools sort by it, and what stands behind the judged part has another unit.
+    Tools sort by the score, in single precision, and where scores are equal by the document's id. So a score that is
+    no less than the one before it is written as the next smaller number: the order stays ours.
     """
-    for query_id, documents in run.items():
-        for rank, document_id in enumerate(documents, start=1):
-            yield f"{query_id} Q0 {document_id} {rank} {len(documents) - rank + 1} winnow-{name}"
+    for query_id, scored in run.items():
+        last = np.float32(np.inf)
+        for rank, (document_id, score) in enumerate(scored.items(), start=1):
+            last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
+            columns = (query_id, "Q0", document_id, str(rank), str(last), f"winnow-{name}")
+            yield ("\t" if any(map(str.isspace, query_id + document_id)) else " ").join(columns)
 
 
-def _documents(candidates: Iterable[Candidate]) -> list[str]:
+def _scored(candidates: Iterable[tuple[Candidate, float]]) -> Scored:
     """Each document once, where it stands first."""
-    return list(dict.fromkeys(candidate.chunk.document_id for candidate in candidates))
+    found: Scored = {}
+    for candidate, score in candidates:
+        found.setdefault(candidate.chunk.document_id, score)
+    return found

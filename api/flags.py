@@ -42,6 +42,19 @@ def switch(*names: str, said: str, **how: Any) -> Any:
     return typer.Option(*names, help=said, metavar="", **how)
 
 
+InstructionText = Annotated[
+    str | None, typer.Option("--instruction", "-i", metavar="TEXT", help="What counts as relevant, in a sentence.")
+]
+InstructionName = Annotated[
+    str | None,
+    typer.Option(
+        "--instruction-name", metavar="NAME[@VERSION]", help="An instruction of the library instead of a text."
+    ),
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option("--variable", metavar="NAME=VALUE", help="Value of a variable of that; may be given several times."),
+]
 Data = Annotated[Path | None, _option("data", metavar="DIR")]
 EmbedModel = Annotated[str | None, _option("embed_model", metavar="MODEL", rich_help_panel="Models")]
 EmbedUrl = Annotated[str | None, _option("embed_url", metavar="URL", rich_help_panel="Models")]

@@ -83,14 +83,16 @@ router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
 async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response:
     """Recall proposes, the reranker orders.
 
-    Where the reranker fails the answer is recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
+    Where relevance has no weight the reranker is not run, and `rerank_skipped` says so. Where it fails the answer is
+    recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
     """
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    if body.rerank:
-        await parts.quotas.require_tokens(tenant)
     question = body.question(tenant)
-    answer = await while_connected(request, parts.search.answer(question, deadline))
+    prepared = await parts.search.prepare(question)
+    if prepared.is_reranked:
+        await parts.quotas.require_tokens(tenant)
+    answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
     telemetry_of(request).searched(answer)
     parts.usage.searched(tenant, answer)
     await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)

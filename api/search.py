@@ -1,6 +1,6 @@
 """What is the answer to this question? Recall, then judgement; knows no HTTP and no command line.
 
-prepare    which collection, which instruction
+prepare    which collection, which instruction, and whether the reranker has a say under it
 recall     the chunks that are nearest, that hold the words, or both
 judge      the reranker's order, or recall's with the reason why
 answer     what of that the caller asked to see
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 from api.instructions import AppliedInstruction, Instructions, NamedInstruction
@@ -22,7 +23,7 @@ from api.texts import candidates_of
 from rerank.adaptive_reranker import AdaptiveDepth
 from rerank.depth import Depth
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
-from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder
+from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from retrieval import errors
 from retrieval.catalog import Catalog, Collection, TenantName
 from retrieval.deadline import Deadline
@@ -49,6 +50,14 @@ class DegradeReason(StrEnum):
     BREAKER_OPEN = "breaker_open"
 
 
+class RerankSkipped(StrEnum):
+    """Why the reranker was not asked, and nothing failed. The list is closed."""
+
+    NOT_REQUESTED = "not_requested"  # by `rerank: false`
+    NO_WEIGHT = "no_weight"  # relevance has no weight under this instruction (rerank/ranking.py)
+    NO_CANDIDATES = "no_candidates"
+
+
 REASONS: Final[Mapping[type[errors.WinnowError], DegradeReason]] = {
     errors.RerankTimeout: DegradeReason.TIMEOUT,
     errors.RerankOverloaded: DegradeReason.OVERLOADED,
@@ -70,12 +79,18 @@ class Question:
     depth: Depth | None = None  # likewise
     where: Filter | None = None  # which documents may answer; None is all
     rerank: bool = True
+    rerank_always: bool = False  # also where relevance has no weight: for the relevance of each result
     instruction: str | NamedInstruction | None = None
     min_relevance: float | None = None  # only where somebody judged
     group_by_document: bool = False
     chunks_per_document: int | None = None  # shown of each, the best; only where grouped; None is all candidates
     neighbours: int = 0  # chunks of context shown on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
+
+    @property
+    def wants_relevance(self) -> bool:
+        """Whether an answer without relevance would not be what was asked for."""
+        return self.rerank and (self.rerank_always or self.min_relevance is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +120,29 @@ class Answer:
     recalled: Recalled
     ranking: Ranking  # all candidates, in their final order
     degraded: Degraded | None
+    rerank_skipped: RerankSkipped | None
+    reranker: str | None  # the one that the collection uses, asked or not; None where it is not configured
     results: tuple[Result, ...]
     contexts: Mapping[int, Context]  # by chunk number, of everything in `results`; empty where none was asked for
     rerank_ms: float | None  # None where no judge was called
     total_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """What is known of a question before anything is computed for it."""
+
+    collection: Collection
+    recall: FindsCandidates
+    instruction: AppliedInstruction
+    reranker: Reranker | errors.RerankUnavailable  # or why there is none
+    rerank_skipped: RerankSkipped | None
+    started: float  # by time.perf_counter
+
+    @property
+    def is_reranked(self) -> bool:
+        """Whether the reranker will be asked, unless there is nothing to ask about."""
+        return self.rerank_skipped is None
 
 
 class FindsCandidates(Protocol):
@@ -122,7 +156,7 @@ class FindsCandidates(Protocol):
         documents: int = 0,
         task: str,
         where: Filter | None = None,
-        mode: RecallMode = RecallMode.DENSE,
+        mode: RecallMode = RecallMode.HYBRID,
         deadline: Deadline,
     ) -> Recalled: ...
 
@@ -144,7 +178,7 @@ class Search:
         collections: OpensCollections,
         rerankers: Rerankers,
         candidates_default: int,
-        recall_default: RecallMode = RecallMode.DENSE,
+        recall_default: RecallMode = RecallMode.HYBRID,
         depth_default: Depth = Depth.FULL,
     ) -> None:
         self._catalog = catalog
@@ -155,34 +189,40 @@ class Search:
         self._recall_default = recall_default
         self._depth_default = depth_default
 
-    async def answer(self, question: Question, deadline: Deadline) -> Answer:
+    async def prepare(self, question: Question) -> Prepared:
+        """Reads the catalog and opens the collection. Raises the leaves of `CallerError` and `StorageError`."""
+        return await asyncio.to_thread(self._prepared, question, time.perf_counter())
+
+    async def answer(self, question: Question, deadline: Deadline, prepared: Prepared | None = None) -> Answer:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
-        started = time.perf_counter()
-        collection, recall, instruction = await asyncio.to_thread(self._prepare, question)
-        recalled = await recall.find(
+        ready = prepared or await self.prepare(question)
+        recalled = await found_by(
+            ready.recall,
             question.query,
+            mode=question.recall,
+            mode_default=self._recall_default,
             width=self._width(question),
             documents=question.top_k if question.group_by_document else 0,
-            task=instruction.embedding_task,
+            task=ready.instruction.embedding_task,
             where=question.where,
-            mode=question.recall or self._recall_default,
             deadline=deadline,
         )
-        ranking, degraded, rerank_ms = await self._judge(
-            question, collection.reranker, recalled.candidates, instruction.text, deadline
-        )
+        skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
+        ranking, degraded, rerank_ms = await self._judge(question, ready, skipped, recalled.candidates, deadline)
         results = _results(question, ranking)
         return Answer(
             id=f"req_{uuid.uuid4().hex}",
             collection=question.collection,
-            instruction=instruction,
+            instruction=ready.instruction,
             recalled=recalled,
             ranking=ranking,
             degraded=degraded,
+            rerank_skipped=skipped,
+            reranker=None if isinstance(ready.reranker, errors.RerankUnavailable) else ready.reranker.name,
             results=results,
             contexts=await asyncio.to_thread(_contexts, question, recalled, results) if question.neighbours else {},
             rerank_ms=rerank_ms,
-            total_ms=_milliseconds_since(started),
+            total_ms=_milliseconds_since(ready.started),
         )
 
     async def rank_texts(
@@ -209,11 +249,28 @@ class Search:
             top_k=top_k,
         )
 
-    def _prepare(self, question: Question) -> tuple[Collection, FindsCandidates, AppliedInstruction]:
-        """Reads the catalog and opens the collection; blocks."""
+    def _prepared(self, question: Question, started: float) -> Prepared:
+        """Blocks."""
         collection = searched(self._catalog, question.collection, asker=question.tenant)
         instruction = self._instructions.applied(question.tenant, question.instruction, collection)
-        return collection, self._collections.recall_of(collection, asker=question.tenant), instruction
+        reranker: Reranker | errors.RerankUnavailable
+        try:
+            reranker = self._rerankers.of_collection(collection.reranker)
+        except errors.RerankUnavailable as unavailable:  # an answer that needs it says so; others do not
+            reranker = unavailable
+        skipped = None
+        if not question.rerank:
+            skipped = RerankSkipped.NOT_REQUESTED
+        elif not question.wants_relevance and _has_no_weight(reranker, instruction.text):
+            skipped = RerankSkipped.NO_WEIGHT
+        return Prepared(
+            collection=collection,
+            recall=self._collections.recall_of(collection, asker=question.tenant),
+            instruction=instruction,
+            reranker=reranker,
+            rerank_skipped=skipped,
+            started=started,
+        )
 
     def _width(self, question: Question) -> int:
         """How many candidates recall proposes. What the caller says holds; the default never starves `top_k`."""
@@ -226,22 +283,23 @@ class Search:
     async def _judge(
         self,
         question: Question,
-        chosen: str | None,
+        ready: Prepared,
+        skipped: RerankSkipped | None,
         candidates: Sequence[Candidate],
-        instruction: str,
         deadline: Deadline,
     ) -> tuple[Ranking, Degraded | None, float | None]:
         """By the reranker that the collection has chosen."""
-        if not question.rerank or not candidates:
+        if skipped is not None:
             return await _recall_order(question, candidates, deadline), None, None
         started = time.perf_counter()
         adaptive = (question.depth or self._depth_default) is Depth.ADAPTIVE
         try:
-            reranker = self._rerankers.of_collection(chosen)
-            ranking = await (AdaptiveDepth(reranker) if adaptive else reranker).rank(
+            if isinstance(ready.reranker, errors.RerankUnavailable):
+                raise ready.reranker
+            ranking = await (AdaptiveDepth(ready.reranker) if adaptive else ready.reranker).rank(
                 question.query,
                 candidates,
-                instruction=instruction,
+                instruction=ready.instruction.text,
                 tenant=question.tenant,
                 deadline=deadline,
                 top_k=None if question.group_by_document or question.min_relevance is not None else question.top_k,
@@ -252,6 +310,36 @@ class Search:
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+
+def _has_no_weight(reranker: Reranker | errors.RerankUnavailable, instruction: str) -> bool:
+    return not isinstance(reranker, errors.RerankUnavailable) and not reranker.changes_order(instruction)
+
+
+async def found_by(
+    recall: FindsCandidates,
+    query: str,
+    *,
+    mode: RecallMode | None,
+    mode_default: RecallMode,
+    width: int,
+    documents: int = 0,
+    task: str,
+    where: Filter | None,
+    deadline: Deadline,
+) -> Recalled:
+    """By the way that was asked for, else by the default.
+
+    A collection made before words were indexed cannot be searched by them. The default is no reason to refuse it: it
+    is searched by meaning then, and the answer says so. Raises as `Recall.find` does.
+    """
+    find = partial(recall.find, query, width=width, documents=documents, task=task, where=where, deadline=deadline)
+    try:
+        return await find(mode=mode or mode_default)
+    except errors.WordsNotIndexed:
+        if mode is not None:
+            raise
+        return await find(mode=RecallMode.DENSE)
 
 
 def searched(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:

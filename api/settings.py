@@ -132,7 +132,7 @@ class Settings:
         f"{CANDIDATES_ON_GPU} on a GPU.",
     )
     recall: str = _setting(
-        RecallMode.DENSE.value,
+        RecallMode.HYBRID.value,
         one_of(*RecallMode),
         "How candidates are found unless a search says so itself: dense by meaning, lexical by words, hybrid by both.",
     )

@@ -25,10 +25,10 @@ from typing import Final
 
 from api.instructions import Instructions, InstructionSource, NamedInstruction, applied_version
 from api.rerankers import Rerankers
-from api.search import Answer, Question
+from api.search import Answer, Question, RerankSkipped
 from rerank.agreement import kendall_tau_b, overlap, rank_biased_overlap
 from rerank.ranking import ranking_of_waves
-from rerank.reranker import RECALL_ORDER, Ranked, Ranking
+from rerank.reranker import Ranked, Ranking
 from retrieval.catalog import TenantName
 from retrieval.deadline import Deadline
 from retrieval.errors import StorageError, UnavailableError, WinnowError
@@ -80,8 +80,8 @@ class _Answered:
     values: Mapping[str, Value]  # of the instruction's variables
     collection: str
     query: str
-    judged_by: str
-    ranked: tuple[Ranked, ...]  # what was judged, best first
+    reranker: str
+    ranked: tuple[Ranked, ...]  # what had a say in its order, best first
 
 
 class Shadowing:
@@ -172,8 +172,7 @@ class Shadowing:
         """The shadows that such a search is compared under. A grant does not reach so far: not of another's things."""
         owner, _, collection = question.collection.rpartition("/")
         instruction = answer.instruction
-        is_judged = answer.degraded is None and answer.ranking.judged_by != RECALL_ORDER and answer.ranking.judged
-        if not is_judged or instruction.name is None or owner not in ("", question.tenant):
+        if not _is_comparable(answer) or instruction.name is None or owner not in ("", question.tenant):
             return
         for shadow in self._known.get(question.tenant, ()):
             live = Reference.of(shadow.live)
@@ -227,7 +226,7 @@ class Shadowing:
 
     async def _ranked(self, answered: _Answered, instruction: str) -> Ranking:
         """In slices, each begun when nobody waits, of as many passages as take about `SLICE_SECONDS`."""
-        reranker = self._rerankers.of_collection(answered.judged_by)
+        reranker = self._rerankers.of_collection(answered.reranker)
         candidates = [each.candidate for each in answered.ranked]
         waves: list[Ranking] = []
         while candidates:
@@ -277,16 +276,25 @@ class Shadowing:
             raise
 
 
+def _is_comparable(answer: Answer) -> bool:
+    """Reranked in whole or part; or in recall's order for no other reason than that relevance has no weight there."""
+    if answer.rerank_skipped is RerankSkipped.NO_WEIGHT:
+        return bool(answer.ranking.ranked)
+    return answer.degraded is None and answer.ranking.judged > 0
+
+
 def _taken(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
     named = question.instruction
+    assert answer.reranker is not None, "it was asked, or it was known to have no weight. This is a bug."
+    ranked = answer.ranking.ranked
     return _Answered(
         shadow=shadow,
         live=answer.instruction.said,
         values=named.variables if isinstance(named, NamedInstruction) else {},
         collection=question.collection.rpartition("/")[2],
         query=question.query,
-        judged_by=answer.ranking.judged_by,
-        ranked=tuple(each for each in answer.ranking.ranked if each.relevance is not None),
+        reranker=answer.reranker,
+        ranked=ranked if answer.rerank_skipped else tuple(each for each in ranked if each.relevance is not None),
     )
 
 

@@ -73,6 +73,12 @@ DEGRADED: Final = Metric(
     labels=("reason",),
     said="Searches answered in recall's order because the reranker did not. reason: as in the answer.",
 )
+RERANK_SKIPPED: Final = Metric(
+    name="winnow_rerank_skipped_total",
+    kind=Kind.COUNTER,
+    labels=("reason",),
+    said="Searches for which the reranker was not run although nothing failed. reason: as in the answer.",
+)
 RERANK_TOKENS: Final = Metric(
     name="winnow_rerank_tokens_total", kind=Kind.COUNTER, said="Tokens that the reranker computed for answers."
 )
@@ -175,9 +181,9 @@ SHADOW_TOKENS: Final = Metric(
     name="winnow_shadow_tokens_total", kind=Kind.COUNTER, said="Tokens that the reranker computed for shadows."
 )
 METRICS: Final = (
-    REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES, CACHE_ENTRIES,
-    CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS, RERANK_WAITING,
-    RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS,
+    REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
+    CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
+    RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS,
 )  # fmt: skip
 
 
@@ -191,6 +197,7 @@ class Telemetry:
             STAGE_SECONDS.name, STAGE_SECONDS.said, STAGE_SECONDS.labels, registry=self._registry, buckets=SECONDS
         )
         self._degraded = self._counter(DEGRADED)
+        self._skipped = self._counter(RERANK_SKIPPED)
         self._rerank_tokens = self._counter(RERANK_TOKENS)
         self._judgements = self._counter(JUDGEMENTS)
         self._query_vectors = self._counter(QUERY_VECTORS)
@@ -289,6 +296,8 @@ class Telemetry:
         self._query_vectors.labels("remembered" if recalled.query_remembered else "computed").inc()
         if answer.degraded is not None:
             self._degraded.labels(answer.degraded.reason.value).inc()
+        if answer.rerank_skipped is not None:
+            self._skipped.labels(answer.rerank_skipped.value).inc()
         self._judged(answer.ranking)
 
     def reranked(self, ranking: Ranking, *, seconds: float) -> None:

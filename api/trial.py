@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from api.instructions import AppliedInstruction, Instructions, NamedInstruction
 from api.rerankers import Rerankers
-from api.search import OpensCollections, searched
-from rerank.reranker import Ranked, Ranking
+from api.search import OpensCollections, RerankSkipped, found_by, searched
+from rerank.reranker import Ranked, Ranking, RecallOrder
 from retrieval.catalog import Catalog, TenantName
 from retrieval.deadline import Deadline
 from retrieval.filters import Filter
@@ -54,6 +54,7 @@ class TrialColumn:
     instruction: AppliedInstruction
     ranking: Ranking
     places: tuple[TrialPlace, ...]  # the first of them
+    rerank_skipped: RerankSkipped | None  # as a search would say
     is_readable: bool  # whether whoever asks may read its text: not what the owner of a granted collection chose
 
 
@@ -78,7 +79,7 @@ class Trials:
         collections: OpensCollections,
         rerankers: Rerankers,
         candidates_default: int,
-        recall_default: RecallMode = RecallMode.DENSE,
+        recall_default: RecallMode = RecallMode.HYBRID,
     ) -> None:
         self._catalog = catalog
         self._instructions = instructions
@@ -99,24 +100,27 @@ class Trials:
             ]
         )
         recall = await asyncio.to_thread(self._collections.recall_of, collection, asker=question.tenant)
-        recalled = await recall.find(
+        recalled = await found_by(
+            recall,
             question.query,
+            mode=question.recall,
+            mode_default=self._recall_default,
             width=question.candidates or max(question.top_k, self._candidates_default),
             task=tried[0].embedding_task,
             where=question.where,
-            mode=question.recall or self._recall_default,
             deadline=deadline,
         )
         reranker = self._rerankers.of_collection(collection.reranker)
+        judges = [reranker if reranker.changes_order(each.text) else RecallOrder() for each in tried]
         rankings = [
-            await reranker.rank(
+            await judge.rank(
                 question.query,
                 recalled.candidates,
                 instruction=each.text,
                 tenant=question.tenant,
                 deadline=deadline,
             )
-            for each in tried
+            for judge, each in zip(judges, tried, strict=True)
         ]
         first = {each.candidate.chunk.number: each.rank for each in rankings[0].ranked}
         return Trial(
@@ -128,6 +132,7 @@ class Trials:
                     instruction=instruction,
                     ranking=ranking,
                     places=_places(ranking, first, question.top_k),
+                    rerank_skipped=None if reranker.changes_order(instruction.text) else RerankSkipped.NO_WEIGHT,
                     is_readable=wanted is not None or collection.tenant == question.tenant,
                 )
                 for wanted, instruction, ranking in zip(question.wanted, tried, rankings, strict=True)

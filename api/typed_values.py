@@ -34,6 +34,22 @@ def named_instruction(
     return NamedInstruction(name=reference.name, version=reference.version, variables=typed_values(content, words))
 
 
+def wanted_instruction(
+    instructions: Instructions, tenant: TenantName, text: str | None, name: str | None, words: Sequence[str]
+) -> str | NamedInstruction | None:
+    """What --instruction, --instruction-name and --variable say; None where none of them is given.
+
+    Raises `InvalidRequest`, `InstructionNotFound`.
+    """
+    if text is not None and name is not None:
+        raise InvalidRequest("--instruction and --instruction-name exclude each other")
+    if name is not None:
+        return named_instruction(instructions, tenant, name, words)
+    if words:
+        raise InvalidRequest("--variable needs --instruction-name: a text has no variables")
+    return text
+
+
 def named_instructions(
     instructions: Instructions, tenant: TenantName, said: Sequence[str], words: Sequence[str]
 ) -> list[NamedInstruction | None]:

@@ -4,7 +4,7 @@ clients call, passes over them and takes null everywhere.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -179,7 +179,12 @@ class SearchBody(Strict):
     filter: MaybeFilter = Field(
         default=None, description="Which documents may answer, by their metadata; OpenAI's grammar."
     )
-    rerank: bool = Field(default=True, description="Without it the answer is in recall's order.")
+    rerank: bool | Literal["always"] = Field(
+        default=True,
+        description="false: the answer is in recall's order. true: the reranker is run unless its relevance has no "
+        "weight under the instruction; `rerank_skipped` says so then. always: it is run all the same, for the "
+        "relevance of each result. min_relevance implies always.",
+    )
     instruction: EitherInstruction | None = Field(
         default=None, description="What counts as relevant: a text, or the name of a published instruction."
     )
@@ -224,7 +229,8 @@ class SearchBody(Strict):
             recall=self.recall,
             depth=self.depth,
             where=self.filter,
-            rerank=self.rerank,
+            rerank=self.rerank is not False,
+            rerank_always=self.rerank == "always",
             instruction=named.named if isinstance(named, InstructionChoice) else named,
             min_relevance=self.min_relevance,
             group_by_document=self.group_by_document,

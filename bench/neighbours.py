@@ -70,6 +70,9 @@ class OneLine:
         self._inner = inner
         self.name = inner.name
 
+    def changes_order(self, instruction: str) -> bool:
+        return self._inner.changes_order(instruction)
+
     async def rank(
         self,
         query: str,
@@ -130,7 +133,7 @@ def parts_in(folder: Path, options: argparse.Namespace) -> Parts:
     urls = tuple(options.rerank_url.split(",")) if options.rerank_url else ()
     settings = Settings(data=folder, rerank_url=urls, rerank_model=options.rerank_model, candidates=options.candidates)
     embedding = load_embedding(settings)
-    judging = load_reranker(settings, found_by=embedding.embedder.identity.name)
+    judging = load_reranker(settings)
     if options.first_come:
         judging = replace(judging, reranker=OneLine(judging.reranker))
     return joined(settings, embedding, judging)

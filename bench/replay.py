@@ -48,6 +48,9 @@ class Recorded:
         self._order = order
         self.candidates = [_candidate(place, each) for place, each in enumerate(judged.candidates)]
 
+    def changes_order(self, instruction: str) -> bool:  # noqa: ARG002  the contract's
+        return True
+
     async def rank(
         self,
         query: str,  # noqa: ARG002

@@ -20,8 +20,8 @@ from retrieval.errors import CorpusUnreadable
 Judgments: TypeAlias = Mapping[str, Mapping[str, int]]  # query id -> document id -> grade; 0 is "read, not relevant"
 
 _COMPRESSIONS: Final = ("", ".gz", ".zst")
-_BEIR_COLUMNS: Final = 3  # query-id, corpus-id, score, below a header
-_TREC_COLUMNS: Final = 4  # query, iteration, document, grade, no header
+_BEIR_COLUMNS: Final = 3  # query-id, corpus-id, score, between tabs, below a header
+_TREC_COLUMNS: Final = 4  # query, iteration, document, grade, between tabs or blanks, no header
 
 
 def is_beir(folder: Path) -> bool:
@@ -66,10 +66,11 @@ def read_qrels(folder: Path, split: str = "test") -> Judgments:
 def _judgment_rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
     for line in read_lines(path):
         try:
-            columns = (line.content or b"").decode().split()
+            text = (line.content or b"").decode("utf-8-sig" if line.number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise CorpusUnreadable(f"{path}, line {line.number}: not UTF-8") from error
-        if not columns or (line.number == 1 and not columns[-1].lstrip("-").isdigit()):
+        columns = _columns(text.rstrip("\r\n"))
+        if not columns or (line.number == 1 and not columns[-1].strip().removeprefix("-").isdigit()):
             continue  # a blank line, or the header
         match columns:
             case [query_id, document_id, grade] | [query_id, _, document_id, grade]:
@@ -79,6 +80,12 @@ def _judgment_rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
                     f"{path}, line {line.number}: {len(columns)} columns; "
                     f"{_BEIR_COLUMNS} (BEIR) or {_TREC_COLUMNS} (TREC) are read"
                 )
+
+
+def _columns(line: str) -> list[str]:
+    """Split at tabs where they make the columns, for ids may hold blanks; else at any blanks, as TREC's tools do."""
+    at_tabs = line.split("\t")
+    return at_tabs if len(at_tabs) in (_BEIR_COLUMNS, _TREC_COLUMNS) else line.split()
 
 
 def _found(path: Path) -> Path | None:

@@ -28,6 +28,9 @@ class AdaptiveDepth:
     def name(self) -> str:
         return self._inner.name
 
+    def changes_order(self, instruction: str) -> bool:
+        return self._inner.changes_order(instruction)
+
     async def rank(
         self,
         query: str,

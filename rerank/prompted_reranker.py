@@ -11,13 +11,13 @@ from typing import Final, Protocol, Self
 from rerank.judgement import checked_logits
 from rerank.judgement_cache import Judgement, JudgementCache, JudgingModel
 from rerank.prompt import PromptBuilder, Prompts
-from rerank.ranking import ranking_of
+from rerank.ranking import changes_order, mixture_under, ranking_of
 from rerank.reranker import Ranking
 from rerank.waiting_room import WaitingRoom
 from retrieval.deadline import Deadline
 from retrieval.errors import RerankTimeout
 from retrieval.limits import RERANK_TOKENS_WAITING_MAX
-from retrieval.model_folder import Blend, ModelFolder
+from retrieval.model_folder import ModelFolder, Order
 from retrieval.qwen_config import QwenConfig
 from retrieval.records import Candidate
 from retrieval.together import together
@@ -102,12 +102,12 @@ class PromptedReranker:
         *,
         name: str,
         revision: str,
-        blend: Blend | None = None,
+        order: Order | None = None,
         cache: JudgementCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
         weight_of: Callable[[str], float] = equal,
     ) -> None:
-        """`blend` must be of the embedder that finds the candidates. Without a cache nothing is remembered.
+        """Without an `order` it orders by relevance alone; without a cache nothing is remembered.
 
         `weight_of` says how large a tenant's share of the waiting room is, and of the reading.
         """
@@ -115,7 +115,7 @@ class PromptedReranker:
         self._prompts = prompts
         self._name = name
         self._model = JudgingModel(name=name, revision=revision, tokens_max=prompts.tokens_max)
-        self._blend = blend
+        self._order = order
         self._cache = cache
         self._room = WaitingRoom(tokens_waiting_max, weight_of=weight_of)
         # One after the other, the tenants in turn: tokenising takes all cores, and the first is to be sent before the
@@ -128,25 +128,22 @@ class PromptedReranker:
         judge: Judge,
         folder: ModelFolder,
         *,
-        embedder: str | None,
         prompts: PromptBuilder | None = None,
         cache: JudgementCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """With the tokenizer, window and blend of this folder. Raises `ModelUnusable`.
+        """With the tokenizer, window and order of this folder. Raises `ModelUnusable`.
 
         `prompts` are this folder's, where somebody has made them already: reading a tokenizer takes half a second.
-        `embedder` names the one that finds the candidates: a declared blend is used with no other.
         """
-        blend = folder.settings.blend
         tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(
             judge,
             prompts or PromptBuilder.load(folder.path, tokens_max=tokens_max),
             name=folder.name,
             revision=folder.revision,
-            blend=blend if blend is not None and blend.embedder == embedder else None,
+            order=folder.settings.order,
             cache=cache,
             tokens_waiting_max=tokens_waiting_max,
             weight_of=weight_of,
@@ -155,6 +152,9 @@ class PromptedReranker:
     @property
     def name(self) -> str:
         return self._name
+
+    def changes_order(self, instruction: str) -> bool:
+        return changes_order(self._order, instruction)
 
     @property
     def runs_on(self) -> str:
@@ -204,7 +204,7 @@ class PromptedReranker:
             truncated=[judgement.truncated for judgement in judgements],
             tokens=judged.tokens,
             remembered=sum(passage in judged.remembered for passage in passages),
-            blend=self._blend,
+            mixture=mixture_under(self._order, instruction),
         )
 
     async def _judged(

@@ -1,4 +1,14 @@
-"""Judgements to a ranking: which quantity orders it, and who comes first where it ties. Pure."""
+"""Relevance logits to a ranking: the quantity that orders it, and which candidate comes first where it ties. Pure.
+
+This is the only place where an order is computed. A reranker that declares no order is ordered by relevance alone. One
+that does (`order` in its winnow.json) mixes recall's score with its logit, by one pair of weights without an
+instruction and another pair with one:
+
+    score = sigmoid(recall_weight * standing + relevance_weight * logit + bias)
+
+`standing` is the recall score in standard deviations (retrieval/fusion.py). Where relevance_weight is 0 the reranker
+cannot change the order, and a search does not run it (api/search.py).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +16,32 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.judgement import relevance_of
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.errors import RerankUnavailable
-from retrieval.model_folder import Blend
+from retrieval.model_folder import Mixture, Order
 from retrieval.records import Candidate
 
-__all__ = ["Blend", "blended", "ranking_of", "ranking_of_waves"]
+__all__ = ["Mixture", "Order", "changes_order", "mixed", "mixture_under", "ranking_of", "ranking_of_waves"]
+
+
+def mixture_under(order: Order | None, instruction: str) -> Mixture | None:
+    """The weights that hold under this instruction; None is relevance alone."""
+    if order is None:
+        return None
+    return order.plain if instruction == DEFAULT_INSTRUCTION else order.instructed
+
+
+def changes_order(order: Order | None, instruction: str) -> bool:
+    """Whether relevance has any weight under this instruction."""
+    mixture = mixture_under(order, instruction)
+    return mixture is None or mixture.relevance_weight > 0
+
+
+def mixed(mixture: Mixture, logit: float, standing: float) -> float:
+    """The declared score, in [0, 1]."""
+    return relevance_of(mixture.recall_weight * standing + mixture.relevance_weight * logit + mixture.bias)
 
 
 def ranking_of(
@@ -23,15 +52,15 @@ def ranking_of(
     truncated: Sequence[bool] | None = None,
     tokens: int = 0,
     remembered: int = 0,
-    blend: Blend | None = None,
+    mixture: Mixture | None = None,
 ) -> Ranking:
     """Best first; equal scores stay in recall's order.
 
-    `logits` are the judgements, one for each candidate. A blend is used only where every candidate has a similarity:
+    `logits` are the judgements, one for each candidate. A mixture is used only where recall ran for every candidate:
     two kinds of score in one order would compare nothing.
     """
     cut = truncated or [False] * len(candidates)
-    scores = _scores(candidates, logits, blend)
+    scores = _scores(candidates, logits, mixture)
     ranked_by = RankedBy.RELEVANCE if scores is None else RankedBy.BLEND
     relevances = [relevance_of(logit) for logit in logits]
     rows = list(zip(candidates, relevances, scores or relevances, cut, strict=True))
@@ -43,17 +72,11 @@ def ranking_of(
     return Ranking(ranked=ranked, judged_by=judged_by, ranked_by=ranked_by, tokens=tokens, remembered=remembered)
 
 
-def blended(blend: Blend, logit: float, similarity: float) -> float:
-    """The declared score, in [0, 1]."""
-    return relevance_of(blend.relevance_weight * logit + blend.similarity_weight * similarity + blend.bias)
-
-
-def _scores(candidates: Sequence[Candidate], logits: Sequence[float], blend: Blend | None) -> list[float] | None:
-    if blend is None or any(candidate.similarity is None for candidate in candidates):
+def _scores(candidates: Sequence[Candidate], logits: Sequence[float], mixture: Mixture | None) -> list[float] | None:
+    standings = [candidate.standing for candidate in candidates if candidate.standing is not None]
+    if mixture is None or len(standings) < len(candidates):
         return None
-    return [
-        blended(blend, logit, candidate.similarity or 0.0) for candidate, logit in zip(candidates, logits, strict=True)
-    ]
+    return [mixed(mixture, logit, standing) for standing, logit in zip(standings, logits, strict=True)]
 
 
 def ranking_of_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) -> Ranking:

@@ -17,7 +17,7 @@ class RankedBy(StrEnum):
     """The quantity that an answer is ordered by, which is also its `score`."""
 
     RELEVANCE = "relevance"  # what the reranker said
-    BLEND = "blend"  # a fixed, declared function of relevance and similarity
+    BLEND = "blend"  # a declared function of recall's score and relevance (rerank/ranking.py)
     RECALL_ORDER = "recall-order"  # what recall ordered by: similarity, unless it went by words too
 
 
@@ -60,6 +60,10 @@ class Reranker(Protocol):
     @property
     def name(self) -> str: ...
 
+    def changes_order(self, instruction: str) -> bool:
+        """Whether what it says has any weight under this instruction. Where not, nothing is gained by asking it."""
+        ...
+
     async def rank(
         self,
         query: str,
@@ -76,6 +80,9 @@ class RecallOrder:
     """Keeps recall's order, and says so."""
 
     name = RECALL_ORDER
+
+    def changes_order(self, instruction: str) -> bool:  # noqa: ARG002  the contract's
+        return False
 
     async def rank(
         self,

@@ -30,16 +30,15 @@ class TorchReranker(PromptedReranker):
         *,
         device: str | None = None,
         dtype: str | None = None,
-        embedder: str | None = None,
         cache: JudgementCache | None = None,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Into memory. `embedder` names the one that finds the candidates: a declared blend is used with no other.
+        """Into memory. `weight_of` says how large a tenant's share is.
 
-        `weight_of` says how large a tenant's share is. Raises `ModelUnusable`, `SettingInvalid`.
+        Raises `ModelUnusable`, `SettingInvalid`.
         """
         judge = TorchJudge.load(folder, device=device, dtype=dtype, weight_of=weight_of)
-        return cls.over(judge, folder, embedder=embedder, cache=cache, weight_of=weight_of)
+        return cls.over(judge, folder, cache=cache, weight_of=weight_of)
 
 
 _PACKS_ALONE: Final = 2  # one that is computed and one that waits behind it, so that the device never idles

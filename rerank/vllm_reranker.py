@@ -41,12 +41,11 @@ class VllmReranker(PromptedReranker):
         pool: VllmPool,
         *,
         secret: bytes,
-        embedder: str | None = None,
         prompts: PromptBuilder | None = None,
         cache: JudgementCache | None = None,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Asks the servers nothing yet; `embedder` and `weight_of` as for `TorchReranker`, `prompts` as for `over`.
+        """Asks the servers nothing yet; `weight_of` as for `TorchReranker`, `prompts` as for `over`.
 
         Raises `ModelUnusable`.
 
@@ -55,7 +54,6 @@ class VllmReranker(PromptedReranker):
         return cls.over(
             _ServedJudge(pool, secret, weight_of),
             folder,
-            embedder=embedder,
             prompts=prompts,
             cache=cache,
             tokens_waiting_max=RERANK_TOKENS_WAITING_PER_SERVER_MAX * pool.size,

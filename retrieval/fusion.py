@@ -5,11 +5,15 @@ each is measured against the search that it came from: by how many standard devi
 that search found? The two figures are added. On four judged collections this ordered better than reciprocal ranks, and
 found more than scaling both to [0, 1] (bench/RESULTS.md). It needs lists that are long enough to tell the usual from
 the good, longer than what goes on to be judged.
+
+The words count `WORDS_WEIGHT` times. The weight was chosen on collections of texts that the bundled embedder was not
+trained on (training/order.py, bench/RESULTS.md): on texts that it knows, an embedder needs the words less.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +21,8 @@ from numpy.typing import NDArray
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import LexicalHits
 from retrieval.vector_index import Hits
+
+WORDS_WEIGHT: Final = 1.0  # of the search by words; the search by meaning counts once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +35,15 @@ class Fused:
     scores: NDArray[np.float64]  # (same,) standard deviations; they compare nothing beyond this query
 
 
-def fused(near: Hits, worded: LexicalHits, worded_similarities: Vectors, *, asked: int, k: int) -> Fused:
+def fused(
+    near: Hits,
+    worded: LexicalHits,
+    worded_similarities: Vectors,
+    *,
+    asked: int,
+    k: int,
+    words_weight: float = WORDS_WEIGHT,
+) -> Fused:
     """The best `k` of both searches.
 
     `worded_similarities` are the cosines of the chunks that were found by their words, `asked` is how many of those
@@ -44,8 +58,8 @@ def fused(near: Hits, worded: LexicalHits, worded_similarities: Vectors, *, aske
     is_full = len(worded.scores) >= asked
     least = float(worded.scores.min()) if is_full else 0.0
     without = np.zeros(0 if is_full else max(0, len(near.numbers) - len(worded.numbers)), dtype=np.float32)
-    scores = _deviations(similarities, near.similarities)
-    scores += _deviations(
+    scores = deviations(similarities, near.similarities)
+    scores += words_weight * deviations(
         np.where(np.isnan(lexical), np.float32(least), lexical), np.concatenate([worded.scores, without])
     )
     order = np.lexsort((numbers, -scores))[:k]
@@ -57,7 +71,7 @@ def fused(near: Hits, worded: LexicalHits, worded_similarities: Vectors, *, aske
     )
 
 
-def _deviations(values: Vectors, among: Vectors) -> NDArray[np.float64]:
+def deviations(values: Vectors, among: Vectors) -> NDArray[np.float64]:
     """By how many standard deviations each value is above the mean of `among`, which is sorted first: the order in
     which hits come must not change the last bit of a sum. Where all are equal, the distance itself.
     """

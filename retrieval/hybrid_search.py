@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retrieval.allowed_search import Filtered
-from retrieval.fusion import fused
+from retrieval.fusion import deviations, fused
 from retrieval.recall_mode import RecallMode
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.searchable import View
+from retrieval.store import LexicalHits
 from retrieval.vector_index import Hits
 
 POOL_MIN: Final = 300  # hits of each search; below it fusion finds less, beyond it hardly more (bench/RESULTS.md)
@@ -32,6 +33,7 @@ class Proposal:
     numbers: ChunkNumbers
     similarities: Vectors  # cosine
     lexical_scores: Vectors  # BM25
+    standings: NDArray[np.float64]  # what they are ordered by, in standard deviations (retrieval/fusion.py)
     scores: NDArray[np.float64] | None = None  # what they are ordered by; None: the similarities
     lexical_ms: float | None = None  # of the search by words; None where there was none
     filtered: Filtered | None = None  # how the filter was answered; None where there was none
@@ -43,8 +45,21 @@ class Proposal:
             numbers=self.numbers[places],
             similarities=self.similarities[places],
             lexical_scores=self.lexical_scores[places],
+            standings=self.standings[places],
             scores=None if self.scores is None else self.scores[places],
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pools:
+    """What hybrid search fuses: the hits of both searches."""
+
+    near: Hits
+    worded: LexicalHits
+    worded_similarities: Vectors  # cosines of `worded`
+    asked: int  # hits that each search was asked for
+    lexical_ms: float
+    filtered: Filtered | None
 
 
 def proposal(
@@ -56,29 +71,52 @@ def proposal(
     """
     if mode is RecallMode.DENSE:
         return _by_meaning(*_nearest(view, vector, width, matching))
-    asked = width if mode is RecallMode.LEXICAL else max(POOL_MIN, POOL_PER_CANDIDATE * width)
-    began = time.perf_counter()
-    worded = view.snapshot.lexical(query, asked, allowed=matching)
-    lexical_ms = 1000.0 * (time.perf_counter() - began)
-    similarities, filtered = _similarities(view, vector, worded.numbers)
     if mode is RecallMode.LEXICAL:
-        return Proposal(
-            numbers=worded.numbers,
-            similarities=similarities,
-            lexical_scores=worded.scores,
-            scores=worded.scores.astype(np.float64),
-            lexical_ms=lexical_ms,
-            filtered=None if matching is None else replace(filtered, matching=len(matching)),
-        )
-    near, near_filtered = _nearest(view, vector, asked, matching)
-    best = fused(near, worded, similarities, asked=asked, k=width)
+        return _by_words(view, vector, query, width, matching)
+    found = search_pools(view, vector, query, width=width, matching=matching)
+    best = fused(found.near, found.worded, found.worded_similarities, asked=found.asked, k=width)
     return Proposal(
         numbers=best.numbers,
         similarities=best.similarities,
         lexical_scores=best.lexical_scores,
+        standings=best.scores,
         scores=best.scores,
+        lexical_ms=found.lexical_ms,
+        filtered=found.filtered,
+    )
+
+
+def search_pools(view: View, vector: Vectors, query: str, *, width: int, matching: ChunkNumbers | None) -> Pools:
+    """Both searches, wide enough for `width` candidates. Raises `WordsNotIndexed`."""
+    asked = max(POOL_MIN, POOL_PER_CANDIDATE * width)
+    began = time.perf_counter()
+    worded = view.snapshot.lexical(query, asked, allowed=matching)
+    lexical_ms = 1000.0 * (time.perf_counter() - began)
+    similarities, _ = _similarities(view, vector, worded.numbers)
+    near, filtered = _nearest(view, vector, asked, matching)
+    return Pools(
+        near=near,
+        worded=worded,
+        worded_similarities=similarities,
+        asked=asked,
         lexical_ms=lexical_ms,
-        filtered=near_filtered,
+        filtered=filtered,
+    )
+
+
+def _by_words(view: View, vector: Vectors, query: str, width: int, matching: ChunkNumbers | None) -> Proposal:
+    began = time.perf_counter()
+    worded = view.snapshot.lexical(query, width, allowed=matching)
+    lexical_ms = 1000.0 * (time.perf_counter() - began)
+    similarities, filtered = _similarities(view, vector, worded.numbers)
+    return Proposal(
+        numbers=worded.numbers,
+        similarities=similarities,
+        lexical_scores=worded.scores,
+        standings=deviations(worded.scores, worded.scores),
+        scores=worded.scores.astype(np.float64),
+        lexical_ms=lexical_ms,
+        filtered=None if matching is None else replace(filtered, matching=len(matching)),
     )
 
 
@@ -87,6 +125,7 @@ def _by_meaning(hits: Hits, filtered: Filtered | None) -> Proposal:
         numbers=hits.numbers,
         similarities=hits.similarities,
         lexical_scores=np.full(len(hits.numbers), np.nan, dtype=np.float32),
+        standings=deviations(hits.similarities, hits.similarities),
         filtered=filtered,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -37,16 +38,24 @@ _SAMPLE_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blend:
-    """A reranker's declared score for candidates that one particular embedder found.
+class Mixture:
+    """How much recall and relevance weigh in a score.
 
-    score = sigmoid(relevance_weight * logit + similarity_weight * similarity + bias), where logit is yes minus no.
+    score = sigmoid(recall_weight * standing + relevance_weight * logit + bias), where standing is the recall score in
+    standard deviations (`Candidate.standing`) and logit is yes minus no.
     """
 
-    embedder: str  # the weights were fitted to this embedder's similarities, and mean nothing for another's
-    relevance_weight: float
-    similarity_weight: float
-    bias: float
+    recall_weight: float
+    relevance_weight: float  # 0: the reranker changes nothing
+    bias: float = 0.0  # changes no order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A reranker's declared order. Without one it orders by relevance alone."""
+
+    plain: Mixture  # under the model card's default instruction
+    instructed: Mixture  # under any other
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +65,7 @@ class ModelSettings:
     name: str
     dimension: int | None = None  # of an embedder's vectors; None is all that the model has
     max_tokens: int = MAX_TOKENS_DEFAULT
-    blend: Blend | None = None
+    order: Order | None = None  # of a reranker
     # of each pair of retrieval/known_pairs.py, for the answer and the unrelated passage: a reranker's relevance under
     # the default instruction, an embedder's cosine; in float32. Empty where nobody has written them down.
     known_answers: tuple[tuple[float, float], ...] = ()
@@ -169,6 +178,8 @@ def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
         is_folder = Path(asked_for).expanduser().is_dir()
         return ModelSettings(name=path.name if is_folder else asked_for)
     said = _read_object(path / "winnow.json")
+    if "blend" in said:
+        raise ModelUnusable(f"{path / 'winnow.json'}: `blend` is no longer read; declare `order` (training/README.md)")
     if said.get("kind") != kind:
         raise ModelUnusable(f"{path} is made for the part of the {said.get('kind')}, not of the {kind}")
     try:
@@ -176,20 +187,28 @@ def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
             name=str(said["name"]),
             dimension=None if said.get("dimension") is None else int(said["dimension"]),
             max_tokens=int(said.get("max_tokens", MAX_TOKENS_DEFAULT)),
-            blend=_blend(said["blend"]) if said.get("blend") else None,
+            order=_order(said["order"]) if said.get("order") else None,
             known_answers=tuple((float(right), float(wrong)) for right, wrong in said.get("known_answers", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"{path / 'winnow.json'}: {error!r}") from error
 
 
-def _blend(said: dict[str, Any]) -> Blend:
-    return Blend(
-        embedder=str(said["embedder"]),
+def _order(said: dict[str, Any]) -> Order:
+    return Order(plain=_mixture(said["plain"]), instructed=_mixture(said["instructed"]))
+
+
+def _mixture(said: dict[str, Any]) -> Mixture:
+    """Raises `ValueError` for weights that would turn an order round, or make none."""
+    mixture = Mixture(
+        recall_weight=float(said["recall_weight"]),
         relevance_weight=float(said["relevance_weight"]),
-        similarity_weight=float(said["similarity_weight"]),
-        bias=float(said["bias"]),
+        bias=float(said.get("bias", 0.0)),
     )
+    weights = (mixture.recall_weight, mixture.relevance_weight)
+    if not all(map(math.isfinite, (*weights, mixture.bias))) or min(weights) < 0 or max(weights) == 0:
+        raise ValueError("recall_weight and relevance_weight are finite, at least 0, and not both 0")
+    return mixture
 
 
 def _read_object(file: Path) -> dict[str, Any]:

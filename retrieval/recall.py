@@ -57,7 +57,7 @@ class Recall:
         documents: int = 0,
         task: str = DEFAULT_TASK,
         where: Filter | None = None,
-        mode: RecallMode = RecallMode.DENSE,
+        mode: RecallMode = RecallMode.HYBRID,
         deadline: Deadline | None = None,
     ) -> Recalled:
         """The `width` best chunks that match the filter, fewer only where there are fewer.
@@ -140,7 +140,9 @@ def _fetch(view: View, found: Proposal) -> tuple[Candidate, ...]:
     chunks = view.snapshot.chunks(found.numbers.tolist())
     assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
     scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()
-    figures = zip(found.similarities.tolist(), found.lexical_scores.tolist(), scores, strict=True)
+    figures = zip(
+        found.similarities.tolist(), found.lexical_scores.tolist(), scores, found.standings.tolist(), strict=True
+    )
     return tuple(
         Candidate(
             chunk=chunk,
@@ -148,8 +150,11 @@ def _fetch(view: View, found: Proposal) -> tuple[Candidate, ...]:
             similarity=similarity,
             lexical_score=None if math.isnan(lexical_score) else lexical_score,
             recall_score=score,
+            standing=standing,
         )
-        for rank, (chunk, (similarity, lexical_score, score)) in enumerate(zip(chunks, figures, strict=True), start=1)
+        for rank, (chunk, (similarity, lexical_score, score, standing)) in enumerate(
+            zip(chunks, figures, strict=True), start=1
+        )
     )
 
 

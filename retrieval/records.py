@@ -125,3 +125,6 @@ class Candidate:
     similarity: float | None  # cosine in [-1, 1]; None where no first stage ran (POST /v1/rerank)
     lexical_score: float | None = None  # BM25, no similarity; None where the chunk was not found by its words
     recall_score: float | None = None  # what recall ordered by where that was not the similarity: BM25, or the fusion
+    # what recall ordered by, in standard deviations (retrieval/fusion.py); comparable within one query only. None where
+    # no first stage ran
+    standing: float | None = None

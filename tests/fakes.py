@@ -266,7 +266,7 @@ class ScriptedRecall:
         documents: int = 0,
         task: str,
         where: Filter | None = None,
-        mode: RecallMode = RecallMode.DENSE,
+        mode: RecallMode = RecallMode.HYBRID,
         deadline: Deadline,
     ) -> Recalled:
         if deadline.has_passed:
@@ -311,6 +311,9 @@ class PrefersWord:
         self.name = name
         self._word = word
         self.instructions: list[str] = []  # under which it judged, in order
+
+    def changes_order(self, instruction: str) -> bool:
+        return True
 
     async def rank(
         self,
@@ -371,6 +374,9 @@ class FailingReranker:
 
     def __init__(self, failure: RerankError) -> None:
         self._failure = failure
+
+    def changes_order(self, instruction: str) -> bool:
+        return True
 
     async def rank(
         self,

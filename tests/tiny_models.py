@@ -87,13 +87,13 @@ def write_embedder(folder: Path, shape: TinyShape | None = None, *, dimension: i
     return folder
 
 
-def write_reranker(folder: Path, shape: TinyShape | None = None, *, blend: dict[str, Any] | None = None) -> Path:
+def write_reranker(folder: Path, shape: TinyShape | None = None, *, order: dict[str, Any] | None = None) -> Path:
     """A folder like Qwen3-Reranker's: a causal language model, tied or not."""
     shape = shape or TinyShape(seed=20261)
     tokenizer = _tokenizer()
     _write(folder, shape, tokenizer, _weights(shape, tokenizer), architecture="Qwen3ForCausalLM")
     settings: dict[str, Any] = {"kind": "reranker", "name": "tiny-rerank", "dimension": None, "max_tokens": 5_000}
-    _write_json(folder / "winnow.json", settings | ({"blend": blend} if blend else {}))
+    _write_json(folder / "winnow.json", settings | ({"order": order} if order else {}))
     return folder
 
 

@@ -3,7 +3,7 @@
     python -m training.evaluate --embedder DIR --reranker DIR --collections DIR... [--cases FILE...]
 
 The embedder is measured on all queries, the reranker on a sample (--queries) of them, among what the embedder found
-(--candidates): alone, and in the declared blend. `winnow eval` measures the same through the whole service.
+(--candidates), by relevance alone. `winnow eval` measures the order of answers, through the whole service.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import torch
 
 from rerank.instruction import DEFAULT_INSTRUCTION
 from retrieval.measures import parse
-from retrieval.model_folder import Blend
 from retrieval.records import Vectors
 from training.exported import Collection, Embedding, Judging, Recalled
 
@@ -30,28 +29,19 @@ def reordered(documents: Sequence[str], scores: Vectors) -> list[str]:
     return [documents[place] for place in np.argsort(-scores, kind="stable")]
 
 
-def blend_of(blend: Blend | None, logits: Vectors, similarities: Vectors) -> Vectors | None:
-    """Without the sigmoid, which changes no order."""
-    return None if blend is None else blend.relevance_weight * logits + blend.similarity_weight * similarities
-
-
 def two_stages(
     judging: Judging, collection: Collection, recalled: Recalled, queries: Sequence[str], candidates: int
 ) -> dict[str, float]:
     """nDCG@10 of each order of the same candidates."""
-    orders: dict[str, dict[str, list[str]]] = {"embedder": {}, "reranker": {}, "blend": {}}
+    orders: dict[str, dict[str, list[str]]] = {"embedder": {}, "reranker": {}}
     for query in queries:
         documents = recalled.documents[query][:candidates]
-        similarities = recalled.similarities[query][:candidates]
         passages = [collection.passages[document] for document in documents]
         logits = judging.logits(collection.queries[query], passages, DEFAULT_INSTRUCTION)
         orders["embedder"][query] = documents
         orders["reranker"][query] = reordered(documents, logits)
-        blended = blend_of(judging.blend, logits, similarities)
-        if blended is not None:
-            orders["blend"][query] = reordered(documents, blended)
     judgments = {query: collection.judgments[query] for query in queries}
-    return {name: NDCG.mean(order, judgments) for name, order in orders.items() if order}
+    return {name: NDCG.mean(order, judgments) for name, order in orders.items()}
 
 
 def measure(collection: Collection, embedding: Embedding, judging: Judging | None, options: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """Write weights as transformers, sentence-transformers and vLLM expect them, in bf16.
 
-    python -m training.export --kind embedder|reranker --weights FILE --tokenizer DIR --out DIR [--blend FILE]
+    python -m training.export --kind embedder|reranker --weights FILE --tokenizer DIR --out DIR [--order FILE]
 
 The folder is replaced in one rename; a README.md in it (the model card) is kept.
 """
@@ -70,16 +70,16 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def winnow_json(kind: str, hidden: int, blend: dict[str, float] | None) -> dict[str, object]:
+def winnow_json(kind: str, hidden: int, order: dict[str, dict[str, float]] | None) -> dict[str, object]:
     if kind == "embedder":
         return {"kind": kind, "name": "winnow-embed", "dimension": hidden, "max_tokens": 8192}
     known: dict[str, object] = {"kind": kind, "name": "winnow-rerank", "max_tokens": 8192}
-    if blend is not None:
-        known["blend"] = {"embedder": "winnow-embed", **blend}
+    if order is not None:
+        known["order"] = order
     return known
 
 
-def export(weights: Path, kind: str, tokenizer: Path, out: Path, blend: dict[str, float] | None) -> None:
+def export(weights: Path, kind: str, tokenizer: Path, out: Path, order: dict[str, dict[str, float]] | None) -> None:
     definition = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))
     end = next(token["id"] for token in definition["added_tokens"] if token["content"] == "<|endoftext|>")
     read = torch.load(weights, map_location="cpu")
@@ -91,7 +91,7 @@ def export(weights: Path, kind: str, tokenizer: Path, out: Path, blend: dict[str
     beside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
     save_file(tensors, beside / "model.safetensors", metadata={"format": "pt"})
     write_json(beside / "config.json", config(state, end, theta))
-    write_json(beside / "winnow.json", winnow_json(kind, state["norm.weight"].shape[0], blend))
+    write_json(beside / "winnow.json", winnow_json(kind, state["norm.weight"].shape[0], order))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(tokenizer / name, beside / name)
     if kind == "embedder":
@@ -115,10 +115,10 @@ def main() -> None:
     parser.add_argument("--kind", choices=["embedder", "reranker"], required=True)
     for name in ("weights", "tokenizer", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--blend", type=Path, help="what training.blend wrote; of a reranker")
+    parser.add_argument("--order", type=Path, help="what training.order wrote; of a reranker")
     options = parser.parse_args()
-    blend = json.loads(options.blend.read_text(encoding="utf-8")) if options.blend else None
-    export(options.weights, options.kind, options.tokenizer, options.out, blend)
+    order = json.loads(options.order.read_text(encoding="utf-8")) if options.order else None
+    export(options.weights, options.kind, options.tokenizer, options.out, order)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import orjson
 from indexer.beir import Judgments, corpus_file, read_qrels, read_queries
 from indexer.lines import read_lines
 from rerank.prompt import NO, YES, PromptBuilder
-from retrieval.model_folder import Blend, find_model
+from retrieval.model_folder import find_model
 from retrieval.qwen_embedder import QwenEmbedder
 from retrieval.qwen_runtime import QwenRuntime
 from retrieval.records import Vectors, passage_of
@@ -35,7 +35,6 @@ class Embedding:
 class Judging:
     def __init__(self, folder: Path) -> None:
         found, scaffold = find_model(str(folder), kind="reranker"), ScaffoldTokenizer.load(folder)
-        self.blend: Blend | None = found.settings.blend
         self._runtime = QwenRuntime.load(found, device="cpu")
         self._prompts = PromptBuilder.load(folder, tokens_max=_TOKENS_MAX)
         self._head = self._runtime.head_difference(scaffold.token_id(YES), scaffold.token_id(NO))

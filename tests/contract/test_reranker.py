@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from transformers import Qwen3ForCausalLM
 from rerank.adaptive_reranker import AdaptiveDepth
 from rerank.depth import StoppingRule
 from rerank.instruction import DEFAULT_INSTRUCTION
+from rerank.judgement import logit_of
 from rerank.judgement_cache import JudgementCache
 from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder, Prompts
 from rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
@@ -35,12 +38,15 @@ from tests.tiny_models import write_reranker
 ENGLISH = "A consumer may return goods within seven days; the court decides what is fair. "
 CHINESE = "消费者自收到商品之日起七日内有权退货，且无需说明理由。法院可以予以减少。"
 QUERY = "How long may I wait before I return a product? 退货期限多长？"
-BLEND = {"embedder": "tiny-embed", "relevance_weight": 0.5, "similarity_weight": 8.0, "bias": -4.0}
+ORDER = {
+    "plain": {"recall_weight": 1.0, "relevance_weight": 0.0, "bias": -2.0},
+    "instructed": {"recall_weight": 2.0, "relevance_weight": 0.5, "bias": -4.0},
+}
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", blend=BLEND)), kind="reranker")
+    return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", order=ORDER)), kind="reranker")
 
 
 @pytest.fixture(
@@ -48,7 +54,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
         "recall order",
         "prefers word",
         "torch",
-        "torch with blend",
+        "torch by relevance",
         "torch that remembers",
         "adaptive torch",
         "adaptive recall order",
@@ -59,12 +65,17 @@ def reranker(request: pytest.FixtureRequest, tiny: ModelFolder) -> Reranker:
         "recall order": RecallOrder,
         "prefers word": lambda: PrefersWord("days"),
         "torch": lambda: TorchReranker.load(tiny),
-        "torch with blend": lambda: TorchReranker.load(tiny, embedder="tiny-embed"),
+        "torch by relevance": lambda: TorchReranker.load(unordered(tiny)),
         "torch that remembers": lambda: TorchReranker.load(tiny, cache=new_cache()),
         "adaptive torch": lambda: WithTopK(AdaptiveDepth(TorchReranker.load(tiny), StoppingRule(epsilon=0.0, wave=3))),
         "adaptive recall order": lambda: WithTopK(AdaptiveDepth(RecallOrder(), StoppingRule(epsilon=1.0, wave=3))),
     }
     return made[request.param]()
+
+
+def unordered(folder: ModelFolder) -> ModelFolder:
+    """The same model without a declared order."""
+    return replace(folder, settings=replace(folder.settings, order=None))
 
 
 def new_cache() -> JudgementCache:
@@ -112,6 +123,7 @@ def candidates_of(*passages: str, title: str = "", similarity: float | None = 0.
             ),
             recall_rank=number + 1,
             similarity=similarity,
+            standing=None if similarity is None else 1.0,
         )
         for number, text in enumerate(passages)
     ]
@@ -236,16 +248,17 @@ def test_repeated_passages_are_judged_once(tiny: ModelFolder) -> None:
     assert len({each.relevance for each in often.ranked}) == 2
 
 
-@pytest.mark.parametrize("embedder", [None, "tiny-embed"])
-def test_a_remembered_ranking_is_the_fresh_one(tiny: ModelFolder, embedder: str | None) -> None:
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_a_remembered_ranking_is_the_fresh_one(tiny: ModelFolder, *, is_mixed: bool) -> None:
     """To the bit: places, scores, relevances, marks. Judged beside others, a passage moves in its last digits only."""
     given = candidates_of(ENGLISH, CHINESE, ENGLISH * 1_000, CHINESE, "", title="法")
-    reranker = TorchReranker.load(tiny, embedder=embedder, cache=new_cache())
+    folder = tiny if is_mixed else unordered(tiny)
+    reranker = TorchReranker.load(folder, cache=new_cache())
     fresh, again = rank(reranker, given), rank(reranker, given)
     assert again.ranked == fresh.ranked
     assert (again.ranked_by, again.judged_by) == (fresh.ranked_by, fresh.judged_by)
     assert (fresh.remembered, again.remembered, again.tokens) == (0, len(given), 0)
-    half = TorchReranker.load(tiny, embedder=embedder, cache=new_cache())
+    half = TorchReranker.load(folder, cache=new_cache())
     rank(half, given[:2])
     mixed = rank(half, given)
     assert mixed.remembered == 3
@@ -253,28 +266,40 @@ def test_a_remembered_ranking_is_the_fresh_one(tiny: ModelFolder, embedder: str 
     assert [each.score for each in mixed.ranked] == pytest.approx([each.score for each in fresh.ranked], abs=1e-6)
 
 
-def test_a_blend_is_used_with_its_embedder_only(tiny: ModelFolder) -> None:
-    """Weights fitted to one embedder's similarities mean nothing for another's."""
+def test_the_declared_weights_hold_with_and_without_an_instruction(tiny: ModelFolder) -> None:
+    """One pair under the default instruction, which is none, and another under every other; and without a recall
+    relevance alone.
+    """
+    reranker = TorchReranker.load(tiny)
     given = candidates_of(ENGLISH, CHINESE)
-    assert rank(TorchReranker.load(tiny, embedder="tiny-embed"), given).ranked_by is RankedBy.BLEND
-    assert rank(TorchReranker.load(tiny, embedder="another"), given).ranked_by is RankedBy.RELEVANCE
-    assert rank(TorchReranker.load(tiny), given).ranked_by is RankedBy.RELEVANCE
-    unfound = candidates_of(ENGLISH, similarity=None)
-    assert rank(TorchReranker.load(tiny, embedder="tiny-embed"), unfound).ranked_by is RankedBy.RELEVANCE
+    for instruction, weights in ((DEFAULT_INSTRUCTION, ORDER["plain"]), ("Prefer Chinese.", ORDER["instructed"])):
+        ranking = rank(reranker, given, instruction=instruction)
+        assert ranking.ranked_by is RankedBy.BLEND
+        for each in ranking.ranked:
+            assert each.relevance is not None
+            said = weights["recall_weight"] * 1.0 + weights["relevance_weight"] * logit_of(each.relevance)
+            assert each.score == pytest.approx(1 / (1 + math.exp(-said - weights["bias"])))
+    assert not reranker.changes_order(DEFAULT_INSTRUCTION)
+    assert reranker.changes_order("Prefer Chinese.")
+    assert TorchReranker.load(unordered(tiny)).changes_order(DEFAULT_INSTRUCTION)
+    assert rank(reranker, candidates_of(ENGLISH, similarity=None)).ranked_by is RankedBy.RELEVANCE
 
 
-@pytest.mark.parametrize("embedder", [None, "tiny-embed"])
-def test_waves_say_what_judging_at_once_says(tiny: ModelFolder, embedder: str | None) -> None:
-    """By relevance and by blend: the same order and the same figures, or the beginning of recall's order judged."""
-    reranker = TorchReranker.load(tiny, embedder=embedder)
+@pytest.mark.parametrize("is_mixed", [False, True])
+def test_waves_say_what_judging_at_once_says(tiny: ModelFolder, *, is_mixed: bool) -> None:
+    """By relevance and by a mixture: the same order and the same figures, or the beginning of recall's order judged."""
+    ranked = partial(rank, instruction="Prefer Chinese.")
+    reranker = TorchReranker.load(tiny if is_mixed else unordered(tiny))
     found = candidates_of(*(f"{number} {CHINESE if number % 3 else ENGLISH}" for number in range(30)))
-    given = [replace(each, similarity=0.9 - 0.02 * place) for place, each in enumerate(found)]
-    full = rank(reranker, given)
-    waves = rank(WithTopK(AdaptiveDepth(reranker, StoppingRule(epsilon=0.0, wave=8))), given)
+    given = [
+        replace(each, similarity=0.9 - 0.02 * place, standing=2.0 - 0.1 * place) for place, each in enumerate(found)
+    ]
+    full = ranked(reranker, given)
+    waves = ranked(WithTopK(AdaptiveDepth(reranker, StoppingRule(epsilon=0.0, wave=8))), given)
     assert [each.candidate for each in waves.ranked] == [each.candidate for each in full.ranked]
     assert [each.score for each in waves.ranked] == pytest.approx([each.score for each in full.ranked], abs=1e-5)
     assert waves.tokens > full.tokens, "the shared beginning is computed in each wave, and that is told"
-    some = rank(WithTopK(AdaptiveDepth(reranker, StoppingRule(epsilon=1e9, wave=8))), given)
+    some = ranked(WithTopK(AdaptiveDepth(reranker, StoppingRule(epsilon=1e9, wave=8))), given)
     assert (some.judged, some.ranked_by, some.judged_by) == (8, full.ranked_by, full.judged_by)
     assert [each.candidate.recall_rank for each in some.ranked[8:]] == list(range(9, 31))
 

@@ -30,14 +30,14 @@ from retrieval.vllm_client import VllmClient
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
 from retrieval.vllm_pool import Failures, VllmPool
 from tests.contract.test_embedder import TEXTS
-from tests.contract.test_reranker import BLEND, CHINESE, ENGLISH, QUERY, candidates_of
+from tests.contract.test_reranker import CHINESE, ENGLISH, ORDER, QUERY, candidates_of
 from tests.loopback import Answer, Asked, Loopback, Said, base64_of, serving
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
 
 
 @pytest.fixture(scope="module")
 def judge(tmp_path_factory: pytest.TempPathFactory) -> ModelFolder:
-    return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", blend=BLEND)), kind="reranker")
+    return find_model(str(write_reranker(tmp_path_factory.mktemp("models") / "tiny", order=ORDER)), kind="reranker")
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ async def pool_of(url: str, failures: Failures) -> AsyncIterator[VllmPool]:
         await pool.close()
 
 
-def served(folder: ModelFolder, pool: VllmPool, *, embedder: str | None = None) -> VllmReranker:
-    return VllmReranker.load(folder, pool, secret=b"secret", embedder=embedder)
+def served(folder: ModelFolder, pool: VllmPool) -> VllmReranker:
+    return VllmReranker.load(folder, pool, secret=b"secret")
 
 
 @pytest.fixture
@@ -104,15 +104,15 @@ async def ranked(reranker: Reranker, *passages: str, similarity: float | None = 
     )
 
 
-@pytest.mark.parametrize("embedder", [None, "tiny-embed"])
+@pytest.mark.parametrize("similarity", [None, 0.5])
 async def test_the_ranking_is_that_of_the_model_in_this_process(
-    judging: tuple[Loopback, VllmPool], judge: ModelFolder, embedder: str | None
+    judging: tuple[Loopback, VllmPool], judge: ModelFolder, similarity: float | None
 ) -> None:
     """Order, scores, relevances, truncation, tokens, judge: nobody can tell which of the two answered."""
     passages = (ENGLISH, CHINESE, "", ENGLISH, "<|im_end|> \ud800", ENGLISH * 1_000)
-    through = await ranked(served(judge, judging[1], embedder=embedder), *passages)
-    here = await ranked(TorchReranker.load(judge, device="cpu", embedder=embedder), *passages)
-    assert through.ranked_by is (RankedBy.BLEND if embedder else RankedBy.RELEVANCE)
+    through = await ranked(served(judge, judging[1]), *passages, similarity=similarity)
+    here = await ranked(TorchReranker.load(judge, device="cpu"), *passages, similarity=similarity)
+    assert through.ranked_by is (RankedBy.RELEVANCE if similarity is None else RankedBy.BLEND)
     assert (through.ranked_by, through.judged_by, through.tokens) == (here.ranked_by, here.judged_by, here.tokens)
     for one, other in zip(through.ranked, here.ranked, strict=True):
         assert (one.candidate, one.truncated) == (other.candidate, other.truncated)

@@ -116,7 +116,7 @@ def serving(root: Path, **more: Any) -> Iterator[Service]:
 
 def bundled() -> dict[str, Any]:
     """The models of data/models, in place of the fakes."""
-    embedding, judging = load_embedding(Settings()), load_reranker(Settings(), found_by="winnow-embed")
+    embedding, judging = load_embedding(Settings()), load_reranker(Settings())
     return {"embedder": embedding.embedder, "reranker": judging.reranker, "tokenizer": embedding.tokenizer}
 
 

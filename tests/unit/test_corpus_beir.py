@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from indexer.beir import read_qrels, read_queries
 from indexer.corpus import Record
@@ -55,6 +58,34 @@ def test_trec_judgments_are_read(tmp_path: Path):
     """Four columns without a header, separated by blanks."""
     folder = write(tmp_path, **{"qrels.tsv": b"q1 0 d1 2\nq1 0 d2 0\r\n2 0 d1 1"})
     assert read_qrels(folder) == JUDGED
+
+
+@given(
+    judged=st.dictionaries(
+        st.text(" ab题#/-", min_size=1, max_size=6),
+        st.dictionaries(st.text(" ab题#/-0", min_size=1, max_size=6), st.integers(-2, 3), min_size=1, max_size=3),
+        min_size=1,
+        max_size=4,
+    ),
+    is_trec=st.booleans(),
+    ends=st.sampled_from(["\n", "\r\n"]),
+    mark=st.sampled_from(["", "\ufeff"]),
+)
+def test_ids_with_blanks_are_kept_between_tabs(
+    judged: dict[str, dict[str, int]], ends: str, mark: str, *, is_trec: bool
+) -> None:
+    """In BEIR's columns and in TREC's: what was written is what is read."""
+    rows = [(query, document, str(grade)) for query, grades in judged.items() for document, grade in grades.items()]
+    lines = ["\t".join((query, "0", *rest) if is_trec else (query, *rest)) for query, *rest in rows]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "qrels.tsv").write_bytes((mark + ends.join(lines) + ends).encode())
+        assert read_qrels(Path(folder)) == judged
+
+
+def test_trec_columns_may_be_aligned_with_any_blanks(tmp_path: Path) -> None:
+    """Several blanks, tabs beside blanks, blanks before the line: as trec_eval reads it."""
+    folder = write(tmp_path, **{"qrels.tsv": b"q1   0  d1   2\n  q1 0 d2\t0\n2 0 \td1 1\n"})
+    assert read_qrels(folder) == {"q1": {"d1": 2, "d2": 0}, "2": {"d1": 1}}
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from rerank.adaptive_reranker import AdaptiveDepth
 from rerank.depth import TOP_K_MARGIN, WAVE, Line, Places, Seen, StoppingRule
 from rerank.judgement import logit_of, relevance_of
-from rerank.ranking import Blend, ranking_of, ranking_of_waves
+from rerank.ranking import Mixture, ranking_of, ranking_of_waves
 from rerank.reranker import RankedBy, Ranking, RecallOrder
 from retrieval.deadline import Deadline
 from retrieval.errors import RerankTimeout, RerankUnavailable
 from retrieval.records import Candidate, Chunk
 
-BLEND = Blend(embedder="tiny-embed", relevance_weight=0.5, similarity_weight=8.0, bias=-4.0)
+MIXTURE = Mixture(recall_weight=1.0, relevance_weight=0.5, bias=-4.0)
 LOGITS = st.lists(st.sampled_from([-6.0, -3.0, 0.0, 0.5, 0.5, 4.0]) | st.floats(-9, 9), min_size=1, max_size=90)
 SCORES = st.floats(0.001, 0.999)
 
@@ -31,10 +31,13 @@ class Scripted:
     """Judges by a list of logits, one for each chunk number, and fails at a wave of its own. Implements `Reranker`."""
 
     logits: Sequence[float]
-    blend: Blend | None = None
+    mixture: Mixture | None = None
     fails_at: int | None = None  # which call, from 0
     waves: list[int] = field(default_factory=list)  # how many it was given, call by call
     name = "scripted"
+
+    def changes_order(self, instruction: str) -> bool:
+        return True
 
     async def rank(
         self,
@@ -50,7 +53,7 @@ class Scripted:
             raise RerankTimeout("scripted")
         self.waves.append(len(candidates))
         logits = [self.logits[each.chunk.number] for each in candidates]
-        return ranking_of(candidates, logits, judged_by=self.name, tokens=10 + len(candidates), blend=self.blend)
+        return ranking_of(candidates, logits, judged_by=self.name, tokens=10 + len(candidates), mixture=self.mixture)
 
 
 def candidates(count: int, *, similarity: float | None = 0.9, step: float = 0.005) -> list[Candidate]:
@@ -70,6 +73,7 @@ def candidates(count: int, *, similarity: float | None = 0.9, step: float = 0.00
             ),
             recall_rank=number + 1,
             similarity=None if similarity is None else similarity - step * number,
+            standing=None if similarity is None else 3.0 - 0.1 * number,
         )
         for number in range(count)
     ]
@@ -104,25 +108,25 @@ async def test_the_least_is_always_judged(logits: list[float], top_k: int, epsil
     assert all(each.relevance is not None for each in ranking.ranked[:top_k])
 
 
-@given(logits=LOGITS, blend=st.sampled_from([None, BLEND]), top_k=st.integers(1, 12))
-async def test_epsilon_nothing_is_the_full_ranking(logits: list[float], blend: Blend | None, top_k: int) -> None:
-    """Ties, blends and all: the waves leave no trace but in what they cost."""
-    inner = Scripted(logits, blend)
+@given(logits=LOGITS, mixture=st.sampled_from([None, MIXTURE]), top_k=st.integers(1, 12))
+async def test_epsilon_nothing_is_the_full_ranking(logits: list[float], mixture: Mixture | None, top_k: int) -> None:
+    """Ties, mixtures and all: the waves leave no trace but in what they cost."""
+    inner = Scripted(logits, mixture)
     ranking = await ranked(inner, len(logits), top_k=top_k, epsilon=0.0, wave=7)
-    full = ranking_of(candidates(len(logits)), logits, judged_by="scripted", blend=blend)
+    full = ranking_of(candidates(len(logits)), logits, judged_by="scripted", mixture=mixture)
     assert (ranking.ranked, ranking.judged_by, ranking.ranked_by) == (full.ranked, full.judged_by, full.ranked_by)
     assert ranking.tokens == 10 * len(inner.waves) + len(logits)
 
 
-@given(logits=LOGITS, blend=st.sampled_from([None, BLEND]), epsilon=st.floats(0, 0.3))
+@given(logits=LOGITS, mixture=st.sampled_from([None, MIXTURE]), epsilon=st.floats(0, 0.3))
 async def test_what_was_judged_is_in_order_and_the_rest_behind_it(
-    logits: list[float], blend: Blend | None, epsilon: float
+    logits: list[float], mixture: Mixture | None, epsilon: float
 ) -> None:
     """The rest keeps recall's order, and nobody invents a score for it."""
-    ranking = await ranked(Scripted(logits, blend), len(logits), top_k=3, epsilon=epsilon, wave=5)
+    ranking = await ranked(Scripted(logits, mixture), len(logits), top_k=3, epsilon=epsilon, wave=5)
     head, tail = ranking.ranked[: ranking.judged], ranking.ranked[ranking.judged :]
     judged = candidates(len(logits))[: ranking.judged]
-    assert head == ranking_of(judged, logits[: len(judged)], judged_by="scripted", blend=blend).ranked
+    assert head == ranking_of(judged, logits[: len(judged)], judged_by="scripted", mixture=mixture).ranked
     assert [each.candidate.recall_rank for each in tail] == list(range(len(judged) + 1, len(logits) + 1))
     assert {(each.score, each.relevance, each.truncated) for each in tail} <= {(None, None, False)}
     assert [each.rank for each in ranking.ranked] == list(range(1, len(logits) + 1))
@@ -172,7 +176,7 @@ async def test_who_judges_nothing_is_asked_for_all() -> None:
 def test_scores_of_two_kinds_are_never_in_one_order() -> None:
     """A blend and a relevance compare nothing."""
     both = [
-        ranking_of(candidates(3), [0.0] * 3, judged_by="j", blend=BLEND),
+        ranking_of(candidates(3), [0.0] * 3, judged_by="j", mixture=MIXTURE),
         ranking_of(candidates(3), [0.0] * 3, judged_by="j"),
     ]
     with pytest.raises(RerankUnavailable, match="blend of j, relevance of j"):

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 
-from api.evaluate import RECALL, RERANK, TWO_STAGE, Asking, Case, judged_cases, named_modes, trec_lines
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.evaluate import (
+    RECALL,
+    RERANK,
+    TWO_STAGE,
+    Asking,
+    Case,
+    Scored,
+    continued,
+    judged_cases,
+    named_modes,
+    trec_lines,
+)
+from api.instructions import AppliedInstruction, InstructionSource
+from rerank.judgement import relevance_of
 from rerank.ranking import ranking_of
 from rerank.reranker import Ranking
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
-from retrieval.model_folder import Blend
+from retrieval.model_folder import Mixture
 from retrieval.recall_mode import RecallMode
-from retrieval.records import Candidate
+from retrieval.records import Candidate, Chunk
 from tests.fakes import PrefersWord, ScriptedRecall
 
 CASE = Case(id="q1", text="question")
@@ -19,10 +38,24 @@ ours = partial(Asking, tenant=DEFAULT_TENANT)
 DENSE = named_modes((), RecallMode.DENSE)
 
 
+def documents_of(orders: dict[str, Scored]) -> dict[str, list[str]]:
+    return {name: list(scored) for name, scored in orders.items()}
+
+
+def candidate(document_id: str, score: float) -> Candidate:
+    chunk = Chunk(
+        number=0, document_id=document_id, ordinal=0, start=0, end=1, title="", text="x", url=None, metadata={}
+    )
+    return Candidate(chunk=chunk, recall_rank=1, similarity=0.5, recall_score=score)
+
+
 class Blending:
     """Judges by the length of a passage and blends it away again. Implements `Reranker`."""
 
     name = "blending"
+
+    def changes_order(self, instruction: str) -> bool:
+        return False
 
     async def rank(
         self,
@@ -34,9 +67,9 @@ class Blending:
         deadline: Deadline,
         top_k: int | None = None,
     ) -> Ranking:
-        blend = Blend(embedder="e", relevance_weight=0.0, similarity_weight=1.0, bias=0.0)
+        mixture = Mixture(recall_weight=1.0, relevance_weight=0.0)
         logits = [float(len(each.chunk.text)) for each in candidates]
-        return ranking_of(candidates, logits, judged_by=self.name, blend=blend)
+        return ranking_of(candidates, logits, judged_by=self.name, mixture=mixture)
 
 
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
@@ -44,10 +77,13 @@ async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
     recall = ScriptedRecall("a", "b", "c refund", "d refund")
     asking = ours(recall=recall, reranker=PrefersWord("refund"), candidates=3, depth=100, is_cut=False, modes=DENSE)
     orders = await asking.ask(CASE)
-    assert orders == {
+    assert documents_of(orders) == {
         RECALL: ["doc-0", "doc-1", "doc-2", "doc-3"],
         TWO_STAGE: ["doc-2", "doc-0", "doc-1", "doc-3"],
+        RERANK: ["doc-2", "doc-0", "doc-1", "doc-3"],
     }
+    assert orders[RECALL] == pytest.approx({"doc-0": 0.9, "doc-1": 0.89, "doc-2": 0.88, "doc-3": 0.87})
+    assert [orders[TWO_STAGE][each] for each in ("doc-2", "doc-0", "doc-1")] == [0.9, 0.1, 0.1]
     assert recall.widths == [100]
 
 
@@ -56,24 +92,37 @@ async def test_a_document_stands_where_its_best_chunk_stands() -> None:
     recall = ScriptedRecall("x|a", "y|b", "x|c refund", "z|d")
     asking = ours(recall=recall, reranker=PrefersWord("refund"), candidates=4, depth=2, is_cut=True, modes=DENSE)
     orders = await asking.ask(CASE)
-    assert orders == {RECALL: ["x", "y", "z"], TWO_STAGE: ["x", "y", "z"]}
+    assert documents_of(orders) == {name: ["x", "y", "z"] for name in (RECALL, TWO_STAGE, RERANK)}
     assert recall.widths == [6]
 
 
-async def test_a_blend_is_measured_beside_relevance_alone() -> None:
-    """The shipped order is the blend's; the third run shows what the judge alone would have made of it."""
+async def test_the_answered_order_is_measured_beside_relevance_alone() -> None:
+    """Where relevance has no weight a search answers in recall's order; the third run shows relevance all the same."""
     asking = ours(
         recall=ScriptedRecall("a", "bbb", "cc"), reranker=Blending(), candidates=3, depth=3, is_cut=False, modes=DENSE
     )
     orders = await asking.ask(CASE)
-    assert orders[TWO_STAGE] == orders[RECALL] == ["doc-0", "doc-1", "doc-2"]
-    assert orders[RERANK] == ["doc-1", "doc-2", "doc-0"]
+    assert orders[TWO_STAGE] == orders[RECALL]
+    assert documents_of(orders)[RECALL] == ["doc-0", "doc-1", "doc-2"]
+    assert documents_of(orders)[RERANK] == ["doc-1", "doc-2", "doc-0"]
+    assert orders[RERANK]["doc-1"] == relevance_of(3.0)
+
+
+async def test_an_instruction_reaches_both_stages() -> None:
+    """The reranker reads its text, and recall embeds the query under its task."""
+    recall, reranker = ScriptedRecall("a"), PrefersWord("refund")
+    instruction = AppliedInstruction(text="Prefer b.", source=InstructionSource.REQUEST, embedding_task="Find b.")
+    asking = ours(
+        recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=DENSE, instruction=instruction
+    )
+    await asking.ask(CASE)
+    assert (reranker.instructions, recall.tasks) == (["Prefer b."], ["Find b."])
 
 
 async def test_recall_alone_needs_no_reranker() -> None:
     """One run, and nobody judges."""
     asking = ours(recall=ScriptedRecall("a"), reranker=None, candidates=3, depth=3, is_cut=False, modes=DENSE)
-    assert await asking.ask(CASE) == {RECALL: ["doc-0"]}
+    assert documents_of(await asking.ask(CASE)) == {RECALL: ["doc-0"]}
 
 
 async def test_ways_of_recall_are_compared_side_by_side() -> None:
@@ -83,7 +132,7 @@ async def test_ways_of_recall_are_compared_side_by_side() -> None:
     reranker = PrefersWord("refund")
     asking = ours(recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=modes)
     orders = await asking.ask(CASE)
-    assert list(orders) == ["recall-lexical", "two-stage-lexical", "recall-hybrid", "two-stage-hybrid"]
+    assert list(orders) == [f"{name}-{way}" for way in ("lexical", "hybrid") for name in (RECALL, TWO_STAGE, RERANK)]
     assert recall.modes == [RecallMode.LEXICAL, RecallMode.HYBRID]
     assert named_modes((), RecallMode.HYBRID) == {"": RecallMode.HYBRID}
 
@@ -100,6 +149,28 @@ def test_only_queries_with_a_relevant_document_are_asked_and_a_sample_is_always_
     assert [case for case in cases if case in sample] == sample
 
 
-def test_a_run_file_ranks_as_its_scores_do() -> None:
-    """Six columns; tools sort by the score."""
-    assert list(trec_lines({"q1": ["b", "a"]}, RECALL)) == ["q1 Q0 b 1 2 winnow-recall", "q1 Q0 a 2 1 winnow-recall"]
+@given(
+    head=st.lists(st.sampled_from([0.0, 0.25, 1.0]) | st.floats(0, 1), max_size=6),
+    behind=st.lists(st.sampled_from([-2.0, 7.5]) | st.floats(-5, 50), max_size=6),
+    name=st.sampled_from(["doc", "a doc", "题 号"]),
+)
+def test_a_run_file_carries_the_scores_that_ordered(head: list[float], behind: list[float], name: str) -> None:
+    """Sorted by its scores, in single precision, a file gives our order; and each reranked document has its score."""
+    falling = sorted(head, reverse=True), sorted(behind, reverse=True)
+    reranked = [(candidate(f"{name} {place}", 0.5), score) for place, score in enumerate(falling[0])]
+    rest = [candidate(f"{name} {len(head) + place}", score) for place, score in enumerate(falling[1])]
+    scored = {each.chunk.document_id: score for each, score in continued(reranked, rest)}
+    rows = [line.split("\t") for line in trec_lines({"q 1": scored}, TWO_STAGE)]
+    assert [row[2] for row in rows] == list(scored)
+    assert [(row[0], row[1], row[3], row[5]) for row in rows] == [
+        ("q 1", "Q0", str(rank), "winnow-two-stage") for rank in range(1, len(rows) + 1)
+    ]
+    scores = [np.float32(row[4]) for row in rows]
+    assert all(one > other for one, other in pairwise(scores))
+    assert [float(score) for score in scores[: len(head)]] == pytest.approx(falling[0], abs=1e-6)
+
+
+def test_a_run_file_is_spaced_by_blanks_where_ids_have_none() -> None:
+    """As TREC's tools have it."""
+    lines = list(trec_lines({"q1": {"b": 2.5, "a": 1.25}}, RECALL))
+    assert lines == ["q1 Q0 b 1 2.5 winnow-recall", "q1 Q0 a 2 1.25 winnow-recall"]

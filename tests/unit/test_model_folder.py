@@ -8,28 +8,32 @@ from pathlib import Path
 import pytest
 
 from retrieval.errors import ModelNotFound, ModelUnusable
-from retrieval.model_folder import MAX_TOKENS_DEFAULT, Blend, find_model, name_of, revision_of
+from retrieval.model_folder import MAX_TOKENS_DEFAULT, Mixture, Order, find_model, name_of, revision_of
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
 
-BLEND = {"embedder": "tiny-embed", "relevance_weight": 0.5, "similarity_weight": 8, "bias": -4}
+ORDER = {
+    "plain": {"recall_weight": 1, "relevance_weight": 0},
+    "instructed": {"recall_weight": 2, "relevance_weight": 0.5, "bias": -4},
+}
 
 
 def test_a_folder_says_what_it_is(tmp_path: Path) -> None:
-    """winnow.json gives name, dimension, window and blend."""
+    """winnow.json gives name, dimension, window and order."""
     embedder = find_model(str(write_embedder(tmp_path / "e", dimension=32)), kind="embedder")
     assert (embedder.name, embedder.settings.dimension, embedder.settings.max_tokens) == ("tiny-embed", 32, 512)
-    reranker = find_model(str(write_reranker(tmp_path / "r", blend=BLEND)), kind="reranker")
-    assert reranker.settings.blend == Blend(
-        embedder="tiny-embed", relevance_weight=0.5, similarity_weight=8.0, bias=-4.0
+    reranker = find_model(str(write_reranker(tmp_path / "r", order=ORDER)), kind="reranker")
+    assert reranker.settings.order == Order(
+        plain=Mixture(recall_weight=1.0, relevance_weight=0.0, bias=0.0),
+        instructed=Mixture(recall_weight=2.0, relevance_weight=0.5, bias=-4.0),
     )
 
 
 def test_a_qwen_folder_without_winnow_json_gets_defaults(tmp_path: Path) -> None:
-    """As downloaded: the folder's name, the model card's window, no blend."""
+    """As downloaded: the folder's name, the model card's window, no order."""
     folder = write_reranker(tmp_path / "Qwen3-Reranker-0.6B")
     (folder / "winnow.json").unlink()
     settings = find_model(str(folder), kind="reranker").settings
-    assert (settings.name, settings.dimension, settings.max_tokens, settings.blend) == (
+    assert (settings.name, settings.dimension, settings.max_tokens, settings.order) == (
         "Qwen3-Reranker-0.6B",
         None,
         MAX_TOKENS_DEFAULT,
@@ -91,6 +95,10 @@ def test_an_embedder_is_not_a_reranker(tmp_path: Path) -> None:
         find_model(str(folder), kind="reranker")
 
 
+def described(**weights: float) -> str:
+    return json.dumps({"kind": "reranker", "name": "x", "order": {"plain": ORDER["plain"], "instructed": weights}})
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
@@ -99,6 +107,10 @@ def test_an_embedder_is_not_a_reranker(tmp_path: Path) -> None:
         ("winnow.json", json.dumps({"kind": "reranker"})),
         ("winnow.json", json.dumps({"kind": "reranker", "name": "x", "max_tokens": "many"})),
         ("winnow.json", json.dumps({"kind": "reranker", "name": "x", "blend": {"embedder": "e"}})),
+        ("winnow.json", json.dumps({"kind": "reranker", "name": "x", "order": {"plain": ORDER["plain"]}})),
+        ("winnow.json", described(recall_weight=0, relevance_weight=0)),
+        ("winnow.json", described(recall_weight=1, relevance_weight=-0.5)),
+        ("winnow.json", described(recall_weight=1, relevance_weight=float("nan"))),
         ("config.json", "no json"),
     ],
 )

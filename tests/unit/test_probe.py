@@ -20,6 +20,9 @@ class SharesCharacters:
     def __init__(self, *, languages: str) -> None:
         self._languages = languages
 
+    def changes_order(self, instruction: str) -> bool:
+        return True
+
     async def rank(
         self,
         query: str,

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.judgement import relevance_of
-from rerank.ranking import Blend, blended, ranking_of
+from rerank.ranking import Mixture, Order, changes_order, mixture_under, ranking_of
 from rerank.reranker import RankedBy
 from retrieval.records import Candidate, Chunk
 
-BLEND = Blend(embedder="tiny-embed", relevance_weight=0.5, similarity_weight=8.0, bias=-4.0)
+ORDER = Order(
+    plain=Mixture(recall_weight=0.6, relevance_weight=0.0, bias=-3.0),
+    instructed=Mixture(recall_weight=0.6, relevance_weight=0.3, bias=-3.0),
+)
 
 
-def candidate(number: int, similarity: float | None = None) -> Candidate:
+def candidate(number: int, similarity: float | None = None, standing: float | None = None) -> Candidate:
     chunk = Chunk(
         number=number, document_id=f"d{number}", ordinal=0, start=0, end=1, title="", text="x", url=None, metadata={}
     )
-    return Candidate(chunk=chunk, recall_rank=number + 1, similarity=similarity)
+    return Candidate(chunk=chunk, recall_rank=number + 1, similarity=similarity, standing=standing)
 
 
 @given(logits=st.lists(st.sampled_from([-3.0, 0.0, 0.5, 0.5, 4.0]), max_size=12))
@@ -40,20 +47,56 @@ def test_ties_are_broken_by_recall_rank_and_not_by_position() -> None:
     assert [each.candidate.recall_rank for each in ranking.ranked] == [1, 2, 3]
 
 
-def test_a_blend_orders_by_the_declared_function() -> None:
-    """score = sigmoid(0.5 logit + 8 similarity - 4), and relevance beside it is what the judge said."""
-    candidates = [candidate(0, similarity=0.9), candidate(1, similarity=0.2)]
-    ranking = ranking_of(candidates, [0.0, 2.0], judged_by="judge", blend=BLEND)
+@given(
+    standings=st.lists(st.floats(-4, 12), min_size=1, max_size=20),
+    weights=st.tuples(st.floats(0, 3), st.floats(0, 3)).filter(lambda pair: max(pair) > 0),
+    draw=st.randoms(use_true_random=False),
+)
+def test_a_mixture_orders_by_the_declared_function(
+    standings: list[float], weights: tuple[float, float], draw: random.Random
+) -> None:
+    """The formula written out is the oracle; relevance stands beside it as the judge said it."""
+    recall, relevance = weights
+    mixture = Mixture(recall_weight=recall, relevance_weight=relevance, bias=-1.5)
+    logits = [draw.uniform(-9, 9) for _ in standings]
+    candidates = [candidate(number, standing=standing) for number, standing in enumerate(standings)]
+    ranking = ranking_of(candidates, logits, judged_by="judge", mixture=mixture)
+    expected = [
+        1 / (1 + math.exp(1.5 - recall * standing - relevance * logit))
+        for standing, logit in zip(standings, logits, strict=True)
+    ]
     assert ranking.ranked_by is RankedBy.BLEND
-    assert [each.candidate.chunk.number for each in ranking.ranked] == [0, 1]
-    assert [each.score for each in ranking.ranked] == pytest.approx([relevance_of(3.2), relevance_of(-1.4)])
-    assert [each.relevance for each in ranking.ranked] == pytest.approx([0.5, relevance_of(2.0)])
-    assert blended(BLEND, 2.0, 0.2) == pytest.approx(relevance_of(-1.4))
+    for each in ranking.ranked:
+        number = each.candidate.chunk.number
+        assert each.score == pytest.approx(expected[number])
+        assert each.relevance == relevance_of(logits[number])
+    keys = [(-(each.score or 0.0), each.candidate.recall_rank) for each in ranking.ranked]
+    assert keys == sorted(keys)
 
 
-def test_without_similarities_nothing_is_blended() -> None:
-    """One candidate without a similarity is enough: two kinds of score in one order compare nothing."""
-    ranking = ranking_of([candidate(0, 0.9), candidate(1)], [0.0, 2.0], judged_by="judge", blend=BLEND)
+@given(standings=st.lists(st.floats(-4, 30), min_size=1, max_size=20), draw=st.randoms(use_true_random=False))
+def test_without_weight_relevance_changes_nothing(standings: list[float], draw: random.Random) -> None:
+    """The order is recall's, whatever the judge says."""
+    falling = sorted(standings, reverse=True)
+    candidates = [candidate(number, standing=standing) for number, standing in enumerate(falling)]
+    logits = [draw.uniform(-30, 30) for _ in falling]
+    ranking = ranking_of(candidates, logits, judged_by="judge", mixture=ORDER.plain)
+    assert [each.candidate.recall_rank for each in ranking.ranked] == list(range(1, len(falling) + 1))
+
+
+def test_the_instruction_chooses_the_weights() -> None:
+    """The default instruction is none; without a declared order relevance alone orders, and always has weight."""
+    assert mixture_under(ORDER, DEFAULT_INSTRUCTION) == ORDER.plain
+    assert mixture_under(ORDER, "Prefer Chinese.") == ORDER.instructed
+    assert mixture_under(None, DEFAULT_INSTRUCTION) is None
+    asked = [(order, text) for order in (ORDER, None) for text in (DEFAULT_INSTRUCTION, "Prefer Chinese.")]
+    assert [changes_order(*each) for each in asked] == [False, True, True, True]
+
+
+def test_without_a_recall_relevance_orders() -> None:
+    """One candidate without a recall score is enough: two kinds of score in one order compare nothing."""
+    given = [candidate(0, standing=0.9), candidate(1)]
+    ranking = ranking_of(given, [0.0, 2.0], judged_by="judge", mixture=ORDER.instructed)
     assert ranking.ranked_by is RankedBy.RELEVANCE
     assert [each.score for each in ranking.ranked] == [relevance_of(2.0), 0.5]
 

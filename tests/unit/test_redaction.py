@@ -109,6 +109,9 @@ class Quotes:
 
     name = "quotes"
 
+    def changes_order(self, instruction: str) -> bool:
+        return True
+
     async def rank(self, query: str, candidates: Any, **_: Any) -> Any:
         if CANARY not in query:  # the known pairs of the start
             raise RerankUnavailable("quotes")

@@ -52,6 +52,9 @@ class ByInstruction:
         self.begun = threading.Event()
         self.asked: list[tuple[str, str, int]] = []  # tenant, word, passages
 
+    def changes_order(self, instruction: str) -> bool:
+        return True
+
     async def rank(
         self,
         query: str,
