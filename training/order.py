@@ -52,6 +52,7 @@ DRAWS: Final = 10_000
 SIGNIFICANT: Final = 0.05
 LANGUAGES: Final = ("en", "zh")
 GRADE_WANTED: Final = 3  # of the translation in the language that the instruction wants
+_KEPT_EVERY: Final = 10  # questions; a run that is interrupted goes on from there
 _STEPS: Final = 30
 _RIDGE: Final = 1e-6  # keeps Newton's step finite where the two classes can be parted
 
@@ -150,6 +151,8 @@ class Logits:
         if key not in self._known:
             passages = [asked.passages[number] for number in numbers]
             self._known[key] = self._judging.logits(asked.text, passages, instruction).tolist()
+            if len(self._known) % _KEPT_EVERY == 0:
+                self.keep()
         return np.array(self._known[key])
 
     def keep(self) -> None:

@@ -42,12 +42,12 @@ def figures(command: Command, folder: Path, *options: str) -> Mapping[str, Mappi
     return {run["name"]: run["metrics"] for run in runs}
 
 
-def test_both_stages_are_better_than_recall_on_our_own_corpus(command: Command) -> None:
-    """The reranker earns its time, and recall finds what there is."""
+def test_the_answered_order_is_never_worse_than_recall(command: Command) -> None:
+    """Without an instruction the reranker changes nothing or improves the order, and recall finds what there is."""
     found = figures(command, PROJECT / "data" / "corpus")
     assert found["recall"]["nDCG@10"] >= OWN_FLOORS["nDCG@10"]
     assert found["recall"]["R@100"] >= OWN_FLOORS["R@100"]
-    assert found["two-stage"]["nDCG@10"] >= found["recall"]["nDCG@10"] + OWN_FLOORS["gain"]
+    assert found["two-stage"]["nDCG@10"] >= found["recall"]["nDCG@10"]
 
 
 @pytest.mark.parametrize("name", ["scifact", "stard-400", "xquad-mixed", "xquad-en-zh", "cosqa"])
@@ -72,7 +72,7 @@ def test_the_order_follows_an_instruction_about_language(command: Command, tmp_p
         assert row["first-known"] > row["recall"], "recall's order does not know the instruction"
 
 
-OWN_FLOORS = {"nDCG@10": 0.40, "R@100": 0.84, "gain": 0.01}
+OWN_FLOORS = {"nDCG@10": 0.40, "R@100": 0.84}
 RECALL_FLOORS = {  # the least that is worth shipping
     "scifact": (0.60, 0.87),
     "stard-400": (0.29, 0.74),

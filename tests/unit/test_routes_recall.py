@@ -51,7 +51,8 @@ def test_the_answer_names_the_way_and_tells_the_scores_apart(client: TestClient)
     assert [each["recall_rank"] for each in both["results"]] == list(range(1, 11))
     assert {each["lexical_score"] for each in both["results"][1:]} == {None}
 
-    dense = searched(client, "err_4711").json()
+    assert searched(client, "err_4711").json()["recall"] == "hybrid"
+    dense = searched(client, "err_4711", recall="dense").json()
     assert (dense["recall"], dense["timings_ms"]["lexical"]) == ("dense", None)
     assert {each["lexical_score"] for each in dense["results"]} == {None}
 

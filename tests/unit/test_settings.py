@@ -41,7 +41,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "data": "d", "catalog_url": "postgresql://h/d", "embed_model": "e", "rerank_model": "r", "rerank_also": "small org/large=http://r:8003",
         "embed_dimension": "64", "embed_url": "http://e:8001", "rerank_url": "https://r/vllm", "device": "cpu",
         "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "vllm_front": "vllm",
-        "quantization": "fp8", "candidates": "7", "recall": "hybrid", "depth": "adaptive", "chunk_tokens": "99",
+        "quantization": "fp8", "candidates": "7", "recall": "lexical", "depth": "adaptive", "chunk_tokens": "99",
         "index_recipe": "hnsw", "index_recall": "0.9", "index_device": "cuda:1",
         "timeout_ms": "1234", "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
