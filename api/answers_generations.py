@@ -8,7 +8,8 @@ from pydantic import Field
 
 from api.answers import IndexSaid, Json, Said
 from api.folding import Standing
-from retrieval.generations import Listed, Rollback
+from retrieval.generations import Listed
+from retrieval.pointer import Rollback
 from retrieval.searchable import View
 
 

@@ -191,7 +191,8 @@ def _found(settings: Settings, name: str, tenant: str) -> tuple[Disk, Collection
 
 def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, *, thorough: bool) -> None:
     from api.answers_generations import generations_said
-    from retrieval.generations import listed, rolled_back
+    from retrieval.generations import listed
+    from retrieval.pointer import rolled_back
 
     said = generations_said(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
     if terminal.is_json:

@@ -7,11 +7,12 @@ from typing import Any
 
 from retrieval.device_index import ON_CPU, IndexDevice, Seat
 from retrieval.errors import DeviceUnusable, MemoryTooSmall
-from retrieval.generation import Manifest, current_name, examined, writes_per_second
+from retrieval.generation import Manifest, examined, writes_per_second
 from retrieval.gpu_memory import GpuMemory
 from retrieval.index_building import IndexFacts, planned
 from retrieval.layout import CollectionFolder
 from retrieval.machine_memory import available_bytes
+from retrieval.pointer import current_name
 from retrieval.recipes import IndexWish, Plan
 from retrieval.store import StoreSnapshot
 

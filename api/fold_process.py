@@ -116,10 +116,10 @@ def _end_with_the_service() -> None:
 
 
 def _built(fold: Fold) -> Folded:
-    from retrieval.generation import current_name
     from retrieval.generations import fold as published
     from retrieval.lance_store import LanceStore
     from retrieval.layout import CollectionFolder
+    from retrieval.pointer import current_name
     from retrieval.writer_lock import writing
 
     folder = CollectionFolder(fold.folder)

@@ -25,8 +25,7 @@ from typing import Final
 from api.fold_process import Fold, Folded, FoldEnded, fold_beside
 from api.open_collections import OpenCollection, OpenCollections
 from retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
-from retrieval.generation import current_name
-from retrieval.generations import rolled_back
+from retrieval.pointer import current_name, rolled_back
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.searchable import View
 

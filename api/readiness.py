@@ -21,7 +21,7 @@ from api.assemble import Parts
 from api.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
 from retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
-from retrieval.generations import rolled_back
+from retrieval.pointer import rolled_back
 from retrieval.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven

@@ -1,8 +1,8 @@
 """What can be put right in a data folder, and was? For `winnow verify --repair`.
 
-An index, of vectors or of words, is a cache of the store and is built anew from it; what killed processes left is
-removed. A damaged store is not repaired: there is nothing to build it from. Nor is a folder with documents that the
-catalog does not know: it may be the catalog that is wrong.
+An index, of vectors or of words, is a cache of the store and is built anew from it; so are small files that can be
+derived; what killed processes left is removed. A damaged store is not repaired: there is nothing to build it from. Nor
+is a folder with documents that the catalog does not know: it may be the catalog that is wrong.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from api.collection_files import mended
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.strangers import Stranger, is_removed, strangers
 from api.terminal import counted
 from retrieval.catalog import Collection
 from retrieval.durable import remove
 from retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
-from retrieval.generation import current_name
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
+from retrieval.pointer import pointer_fault
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store_sums import damaged
 from retrieval.writer_lock import writing
@@ -46,6 +47,8 @@ def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) 
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
         try:
+            for did in mended(folder, collection):
+                yield Repair(collection=collection.shown, did=did)
             harmed_words = _damaged_words(folder)
             store = disk.store(collection)
             if harmed_words or store.snapshot().words_fault() is not None:
@@ -94,7 +97,7 @@ def _needs_index(folder: CollectionFolder) -> bool:
 
 
 def _is_torn(folder: CollectionFolder) -> bool:
-    return folder.current.exists() and current_name(folder) is None
+    return pointer_fault(folder, is_published=bool(listed(folder))) is not None
 
 
 def _removed_strangers(disk: Disk) -> Iterator[Stranger]:

@@ -18,7 +18,8 @@ from api.routes_corpus import Name
 from api.wire import RollbackBody
 from retrieval.catalog import TenantName
 from retrieval.errors import WriteFailed
-from retrieval.generations import listed, roll_back, rolled_back
+from retrieval.generations import listed, roll_back
+from retrieval.pointer import rolled_back
 
 router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=GuardedRoute)
 

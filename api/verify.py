@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
+from api.collection_files import number_fault, small_files
 from api.disk import Disk
 from api.strangers import Stranger, strangers
 from api.terminal import counted
@@ -36,7 +37,7 @@ class Check:
     """One part of one collection, or what a killed process left of one: that is no fault."""
 
     collection: str  # empty for what belongs to all of them
-    part: str  # "catalog", "store", "words", the name of a generation, "left over" or "unknown"
+    part: str  # "catalog", "store", "words", a generation's or a small file's name, "left over" or "unknown"
     found: str
     fault: str | None  # None: it is sound
 
@@ -68,6 +69,8 @@ def _catalog(disk: Disk) -> Check:
 
 def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
     folder = disk.layout.collection(collection.tenant, collection.name)
+    for found in small_files(folder, collection):
+        yield Check(collection=collection.shown, part=found.part, found=found.found, fault=found.fault)
     yield from _corpus(disk, collection, folder)
     for check in verify_generations(folder):
         yield Check(
@@ -104,10 +107,11 @@ def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Chec
     """What is in its files, which are as they were written."""
     try:
         opened = disk.store(collection)
-        opened.require_usable()
         snapshot = opened.snapshot()
         documents, chunks = snapshot.counts()
         wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
+        if number := number_fault(folder, opened):
+            wrong.insert(0, number)
     except StorageError as error:
         return Check(collection=collection.shown, part=STORE, found="", fault=error.message)
     return Check(

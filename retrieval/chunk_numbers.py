@@ -22,9 +22,9 @@ class ChunkNumberSequence:
         self._path = path
         self._syncer = syncer
 
-    def start(self) -> None:
-        """The first number will be 0."""
-        self._write(0)
+    def start(self, first: int = 0) -> None:
+        """The first number will be `first`, above all that were ever used."""
+        self._write(first)
 
     def next(self) -> int:
         """The number that `take` would give; read from the disk, because the last writer may have been another."""

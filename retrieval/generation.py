@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -37,6 +35,7 @@ from retrieval.faiss_index import FAISS_VERSION, FaissFlatIndex, probe
 from retrieval.index_building import IndexFacts, built_index, planned
 from retrieval.layout import CollectionFolder
 from retrieval.made import require_made
+from retrieval.pointer import NAME, begin, current_name, ordinal, point
 from retrieval.recipes import ANY_INDEX, IndexWish, Plan, Recipe
 from retrieval.records import ChunkNumbers
 from retrieval.store import StoreSnapshot
@@ -50,8 +49,8 @@ _VECTORS: Final = "vectors.faiss"
 _NUMBERS: Final = "numbers.i64"
 _MANIFEST: Final = "manifest.json"
 _MANIFEST_SUM: Final = "manifest.sha256"
-_NAME: Final = re.compile(r"g(\d{6,})")
 _NUMBER_BYTES: Final = 8
+FILES: Final = frozenset({_VECTORS, _NUMBERS, _MANIFEST, _MANIFEST_SUM})
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
 _RATE_SECONDS_MIN: Final = 3_600.0
 
@@ -119,6 +118,8 @@ def publish(
     make_folder(folder.generations, syncer=syncer)
     _remove_unfinished(folder)
     before = current_name(folder)
+    if before is None and not names(folder):
+        begin(folder, syncer=syncer)
     name = f"g{max(map(ordinal, names(folder)), default=0) + 1:06d}"
     beside = folder.generations / f"{name}.tmp"
     make_folder(beside, syncer=syncer)
@@ -149,24 +150,6 @@ def publish(
             raise CollectionBusy(f"{folder.path.name} was rolled back or removed while {name} was built")
         point(folder, name, syncer=syncer)
     return manifest
-
-
-def point(folder: CollectionFolder, name: str, *, syncer: Syncer = DISK) -> None:
-    """Makes this generation the current one; the caller holds the pointer. The one before is marked as retired now."""
-    retired = current_name(folder)
-    if retired is not None and (folder.generations / retired).is_dir():
-        with write_errors(folder.generations):
-            os.utime(folder.generations / retired)  # first, so that nobody counts its rest from an earlier moment
-    write_file(folder.current, f"{name}\n".encode("ascii"), syncer=syncer)
-
-
-def current_name(folder: CollectionFolder) -> str | None:
-    """What the pointer names, unchecked; None where nothing was published or the pointer is damaged."""
-    try:
-        name = folder.current.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return name if _NAME.fullmatch(name) else None
 
 
 def open_newest(folder: CollectionFolder, identity: EmbedderIdentity) -> Generation | None:
@@ -373,11 +356,21 @@ def _require_identity(manifest: Manifest, identity: EmbedderIdentity) -> None:
         )
 
 
+def numbers_in(folder: CollectionFolder, name: str) -> ChunkNumbers:
+    """The chunk numbers of a generation; none where they are damaged."""
+    path = folder.generations / name
+    try:
+        is_whole = _facts(path / _NUMBERS) == _read_manifest(path).files[_NUMBERS]
+        return _read_numbers(path / _NUMBERS) if is_whole else np.empty(0, dtype=np.int64)
+    except GenerationCorrupt:
+        return np.empty(0, dtype=np.int64)
+
+
 def names(folder: CollectionFolder) -> list[str]:
     """Generations that have their final name, newest first."""
     if not folder.generations.is_dir():
         return []
-    found = [path.name for path in folder.generations.iterdir() if _NAME.fullmatch(path.name)]
+    found = [path.name for path in folder.generations.iterdir() if NAME.fullmatch(path.name)]
     return sorted(found, key=ordinal, reverse=True)
 
 
@@ -385,11 +378,6 @@ def _names_to_try(folder: CollectionFolder, wanted: str | None) -> list[str]:
     """The current one, then those before it. One that is newer than the pointer was never acknowledged."""
     older = [name for name in names(folder) if wanted is None or ordinal(name) < ordinal(wanted)]
     return older if wanted is None else [wanted, *older]
-
-
-def ordinal(name: str) -> int:
-    """Names count up, and none is used twice."""
-    return int(name[1:])
 
 
 def _remove_unfinished(folder: CollectionFolder) -> None:

@@ -19,13 +19,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from retrieval.durable import DISK, Syncer, write_errors, write_file
+from retrieval.durable import DISK, Syncer, write_errors
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, InvalidRequest
-from retrieval.generation import Manifest, current_name, examined, names, ordinal, point, publish
+from retrieval.generation import FILES, Manifest, examined, names, publish
 from retrieval.layout import CollectionFolder
 from retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 from retrieval.made import require_made
+from retrieval.pointer import current_name, ordinal, point, rolled_back
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import folding, is_written, pointing
@@ -61,14 +62,6 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rollback:
-    """The current generation was chosen over a newer one."""
-
-    newest: str  # that was current before
-    to: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cleaned:
     """What a clean-up removed."""
 
@@ -101,16 +94,6 @@ def listed(folder: CollectionFolder, *, thorough: bool = False) -> list[Listed]:
     return found
 
 
-def rolled_back(folder: CollectionFolder) -> Rollback | None:
-    """Whether, and over which, the current generation was chosen. Any later move of the pointer ends that."""
-    try:
-        newest, to = folder.rolled_back.read_text("ascii").split()
-    except (OSError, UnicodeDecodeError, ValueError):
-        return None
-    is_so = to == current_name(folder) and newest[1:].isdigit() and ordinal(newest) > ordinal(to)
-    return Rollback(newest=newest, to=to) if is_so else None
-
-
 def roll_back(
     folder: CollectionFolder, identity: EmbedderIdentity, *, to: str | None = None, syncer: Syncer = DISK
 ) -> str:
@@ -130,8 +113,7 @@ def roll_back(
         if not (folder.generations / chosen).is_dir():
             raise CollectionBusy(f"{folder.path.name} was cleaned up while {chosen} was looked at")
         newest = max(filter(None, (current, earlier.newest if earlier else None)), key=ordinal, default=chosen)
-        write_file(folder.rolled_back, f"{newest} {chosen}\n".encode("ascii"), syncer=syncer)  # holds once both agree
-        point(folder, chosen, syncer=syncer)
+        point(folder, chosen, over=newest, syncer=syncer)
     return chosen
 
 
@@ -184,7 +166,8 @@ def left_over(folder: CollectionFolder) -> list[Path]:
     if not folder.generations.is_dir():
         return sorted(ours)
     known = set(names(folder)) - set(_never_current(folder))
-    return sorted([*ours, *(path for path in folder.generations.iterdir() if path.name not in known)])
+    within = [path for name in known for path in (folder.generations / name).glob("*") if path.name not in FILES]
+    return sorted([*ours, *within, *(path for path in folder.generations.iterdir() if path.name not in known)])
 
 
 def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:

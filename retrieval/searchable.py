@@ -22,8 +22,9 @@ from retrieval.device_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
 from retrieval.fresh_index import FreshIndex
-from retrieval.generation import Generation, current_name, open_newest
+from retrieval.generation import Generation, open_newest
 from retrieval.layout import CollectionFolder
+from retrieval.pointer import current_name
 from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import Store, StoreSnapshot
 from retrieval.vector_index import Hits, VectorIndex

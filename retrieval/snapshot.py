@@ -24,6 +24,7 @@ from retrieval.layout import CollectionFolder
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.snapshot_manifest import CORPUS, FORMAT, MANIFEST, InstructionText, SnapshotManifest, read, written
 from retrieval.snapshot_place import UNFINISHED, Place
+from retrieval.store_sums import renew
 
 NAMED_MAX: Final = 3  # files or faults named in one message
 
@@ -111,6 +112,7 @@ def bring_back(
     watcher.started("reading the snapshot", manifest.bytes)
     for name, facts in manifest.files.items():
         _bring_file(place, name, facts, folder.path / name, watcher=watcher, syncer=syncer)
+    renew(folder.corpus, syncer=syncer)  # every file was compared with the manifest
     SyncedTree(folder.corpus, syncer=syncer).sync()
     watcher.started("building the index", None)
     store = LanceStore.open(folder.corpus, dimension=manifest.embedder.dimension, syncer=syncer)

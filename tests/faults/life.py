@@ -27,10 +27,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from retrieval.errors import InvalidRequest
-from retrieval.generation import current_name, names
+from retrieval.generation import names
 from retrieval.generations import clean, fold, roll_back
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder
+from retrieval.pointer import current_name
 from retrieval.records import JsonValue
 from retrieval.vector_index import ExactIndex
 from tests.builders import unit_vectors

@@ -12,7 +12,8 @@ import pytest
 from api.disk import Disk
 from api.verify import verified
 from retrieval.errors import StoreCorrupt
-from retrieval.generation import current_name, verify
+from retrieval.generation import verify
+from retrieval.pointer import current_name
 from retrieval.searchable import Searchable
 from retrieval.store_sums import SUMS, damaged, sums_of
 from tests.faults.checker import differences

@@ -14,10 +14,11 @@ from api.fold_process import Fold, Folded, FoldEnded, fold_beside
 from api.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
 from api.open_collections import OpenCollection
 from retrieval.errors import CollectionBusy, WinnowError, WriteFailed
-from retrieval.generation import current_name, names
+from retrieval.generation import names
 from retrieval.generations import fold as fold_here
 from retrieval.generations import roll_back
 from retrieval.lance_store import LanceStore
+from retrieval.pointer import current_name
 from retrieval.recipes import IndexWish, Recipe
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import folding as held_for_folding

@@ -11,8 +11,9 @@ import pytest
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import GenerationCorrupt, ModelMismatch, WriteFailed
-from retrieval.generation import Manifest, current_name, open_newest, publish, verify, writes_per_second
+from retrieval.generation import Manifest, open_newest, publish, verify, writes_per_second
 from retrieval.layout import CollectionFolder
+from retrieval.pointer import current_name
 from retrieval.vector_index import ExactIndex
 from tests.builders import DIMENSION, unit_vectors, written
 from tests.fakes import MemoryStore, WatchedSyncer

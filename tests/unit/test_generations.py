@@ -13,19 +13,11 @@ import pytest
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionBusy, InvalidRequest, WriteFailed
-from retrieval.generation import current_name, names, open_newest, publish
-from retrieval.generations import (
-    RETIRED_SECONDS,
-    clean,
-    fold,
-    left_over,
-    listed,
-    remove_left_over,
-    roll_back,
-    rolled_back,
-)
+from retrieval.generation import names, open_newest, publish
+from retrieval.generations import RETIRED_SECONDS, clean, fold, left_over, listed, remove_left_over, roll_back
 from retrieval.layout import CollectionFolder
 from retrieval.made import write_made
+from retrieval.pointer import current_name, rolled_back
 from retrieval.searchable import Searchable
 from retrieval.store import StoreSnapshot
 from retrieval.writer_lock import folding, pointing, writing

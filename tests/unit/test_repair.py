@@ -12,9 +12,10 @@ from api.repair import repaired
 from api.verify import verified
 from retrieval.actors import COMMAND_LINE
 from retrieval.errors import CollectionBusy
-from retrieval.generation import current_name, names
+from retrieval.generation import names
 from retrieval.generations import fold
 from retrieval.layout import CollectionFolder
+from retrieval.pointer import current_name
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import writing
 from tests.fakes import PrefersWord

@@ -1,0 +1,134 @@
+"""The small files of a collection: every change of them is named, and what can be derived is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from api.assemble import Parts
+from api.disk import Disk
+from api.repair import repaired
+from api.verify import verified
+from retrieval.catalog import DEFAULT_TENANT
+from retrieval.chunk_numbers import ChunkNumberSequence
+from retrieval.generations import fold, roll_back
+from retrieval.layout import CollectionFolder
+from retrieval.pointer import current_name, rolled_back
+from retrieval.store_sums import SUMS
+from retrieval.tokens import PlainTokenizer
+from tests.fakes import PrefersWord
+from tests.unit.test_ingest import sent
+from tests.unit.test_routes import parts_over
+
+Change = Callable[[bytes], bytes | None]
+
+
+def flipped(at: int, bit: int) -> Change:
+    return lambda whole: whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :]
+
+
+CHANGES: dict[str, Change] = {
+    "removed": lambda _: None,
+    "emptied": lambda _: b"",
+    "cut": lambda whole: whole[: len(whole) // 2],
+    "grown": lambda whole: whole + b"x\n",
+    "rubbish": lambda _: b"\xff\x00",
+    **{f"bit {bit} of byte {at}": flipped(at, bit) for at in (0, 6, 11) for bit in (0, 3)},
+}
+PARTS = {
+    "made": "made",
+    "current": "current",
+    "rolled-back": "rolled-back",
+    "corpus.lance/next_chunk_number": "store",
+    f"corpus.lance/{SUMS}": SUMS,
+}
+
+
+@pytest.fixture
+async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Parts:
+    """One collection with three generations, rolled back from the third to the second."""
+    parts = parts_over(tmp_path, tokenizer, PrefersWord("a"))
+    opened = parts.ingest.make("default", "docs")
+    await parts.ingest.upsert("default", "docs", sent(a="one", b="two"))
+    for _ in range(3):
+        fold(opened.folder, opened.store.snapshot(), opened.collection.embedder)
+    roll_back(opened.folder, opened.collection.embedder)
+    return parts
+
+
+@pytest.fixture
+def folder(parts: Parts) -> CollectionFolder:
+    return parts.disk.layout.collection(DEFAULT_TENANT, "docs")
+
+
+def faults(disk: Disk) -> dict[str, str]:
+    return {check.part: check.fault for check in verified(disk) if check.fault}
+
+
+@pytest.mark.parametrize("file", PARTS)
+async def test_each_change_is_named_and_mended(parts: Parts, folder: CollectionFolder, file: str) -> None:
+    """Afterwards everything is sound, writes work, and no chunk number comes again."""
+    path = folder.path / file
+    whole = path.read_bytes()
+    for called, change in CHANGES.items():
+        changed = change(whole)
+        path.unlink(missing_ok=True)
+        if changed is not None:
+            path.write_bytes(changed)
+        found = faults(parts.disk)
+        if not found and called == "cut":  # all that is left of `current` is right; sums that are cut off are told
+            told = [check.found for check in verified(parts.disk) if check.part == SUMS]
+            assert file == "current" or "without a checksum" in told[0]
+            continue
+        assert PARTS[file] in found, (called, found)
+        if "another catalog" in found[PARTS[file]]:  # a time that can be read is somebody's decision
+            path.unlink()
+        repaired(parts.disk, kept=3)
+        assert faults(parts.disk) == {}, called
+        upserted = await parts.ingest.upsert(DEFAULT_TENANT, "docs", sent(c=called))
+        assert upserted.accepted == 1
+        whole = path.read_bytes() if path.exists() and file != "current" else whole
+
+
+def test_a_lost_rollback_is_known_from_the_pointer(parts: Parts, folder: CollectionFolder) -> None:
+    """Else the service would fold again, and undo what somebody meant."""
+    assert current_name(folder) == "g000002"
+    folder.rolled_back.unlink()
+    rollback = rolled_back(folder)
+    assert rollback is not None
+    assert (rollback.newest, rollback.to) == ("g000003", "g000002")
+    assert list(faults(parts.disk)) == ["rolled-back"]
+    assert [each.did for each in repaired(parts.disk, kept=3)] == ["wrote rolled-back as the pointer has it"]
+    assert faults(parts.disk) == {}
+
+
+def test_files_of_an_earlier_winnow_are_read(parts: Parts, folder: CollectionFolder) -> None:
+    """They have no checksums."""
+    folder.current.write_text("g000002\n")
+    folder.rolled_back.write_text("g000003 g000002\n")
+    rollback = rolled_back(folder)
+    assert rollback is not None
+    assert (rollback.newest, current_name(folder)) == ("g000003", "g000002")
+    assert faults(parts.disk) == {}
+
+
+async def test_a_number_that_was_used_already_is_named(parts: Parts, folder: CollectionFolder) -> None:
+    """As an older copy of the file would give it: a removed chunk and a new one must never share a number."""
+    sequence = ChunkNumberSequence(folder.corpus / "next_chunk_number")
+    used = sequence.next()
+    sequence.start(used - 1)
+    assert f"the next chunk number is {used - 1}, and {used - 1} was used already" in faults(parts.disk)["store"]
+    repaired(parts.disk, kept=3)
+    assert faults(parts.disk) == {}
+    assert sequence.next() > used
+
+
+def test_what_does_not_belong_there_is_listed(parts: Parts, folder: CollectionFolder) -> None:
+    """Also within a generation; it is no fault, and goes with a repair."""
+    (folder.generations / "g000002" / "core.1234").write_bytes(b"x")
+    left = [check.found for check in verified(parts.disk) if check.part == "left over"]
+    assert left == ["generations/g000002/core.1234"]
+    repaired(parts.disk, kept=3)
+    assert [check for check in verified(parts.disk) if check.part == "left over"] == []
