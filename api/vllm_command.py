@@ -126,17 +126,20 @@ def _with_larger_steps(
 def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
     """The same server, uncompiled and with half the step: what to try when memory ran out.
 
-    The context stays: our prompts are cut to it, and the service takes no server that refuses some of them. Inputs may
-    then be longer than a step, which uncompiled vLLMs score rightly.
+    The context stays: our prompts are cut to it, and the service takes no server that refuses some of them. On a GPU a
+    step stays as long as the context, since vLLM before 0.26 may score an input wrongly that takes several.
     """
+    lengths = dict(each.text.split("=", 1) for each in command.flags if "=" in each.text)
+    least = int(lengths["--max-model-len"]) if command.place.gpus else 0
     flags = []
     for flag in command.flags:
         name, _, value = flag.text.partition("=")
         if name == "--max-num-batched-tokens":
-            flags.append(Flag(text=f"{name}={int(value) // 2}", reason=f"half of {value}: memory ran out with it"))
+            step = max(int(value) // 2, least)
+            flags.append(Flag(text=f"{name}={step}", reason=f"less than {value}: memory ran out with it"))
         elif name == "--gpu-memory-utilization" and shortage is Shortage.TAKEN:
-            least = command.place.share_least
-            flags.append(Flag(text=f"{name}={least:.2f}", reason="the least that it can start with"))
+            share = command.place.share_least
+            flags.append(Flag(text=f"{name}={share:.2f}", reason="the least that it can start with"))
         elif name != "--enforce-eager":
             flags.append(flag)
     flags.append(Flag(text="--enforce-eager", reason="captured graphs cost a gigabyte or more"))

@@ -15,10 +15,27 @@ from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
 from retrieval.deadline import Deadline
 from retrieval.errors import RerankUnavailable
-from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, refuse_other_pairs, unread_languages
+from retrieval.known_pairs import (
+    LONG_PAIR,
+    LONG_PROOF_SECONDS,
+    PAIRS,
+    PairAnswer,
+    long_passages,
+    other_answers,
+    refuse_other_pairs,
+    unread_languages,
+)
 from retrieval.model_folder import ModelFolder
 from retrieval.qwen_config import QwenConfig
-from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
+from retrieval.served_model import (
+    another_model,
+    another_tokenizer,
+    may_split_wrongly,
+    split_seen,
+    splits_wrongly,
+    too_short,
+    without_route,
+)
 from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 
 DEPARTURE_MAX: Final = 0.05  # of probability; bfloat16 moves what ours answers by 0.01, another model by more than this
@@ -43,6 +60,8 @@ class KnownAnswers:
             for prompt in (prompts.build(pair.query, (pair.relevant, pair.irrelevant), DEFAULT_INSTRUCTION),)
             for tail in prompt.tails
         ]
+        long = prompts.build(LONG_PAIR.query, long_passages(prompts.tokens_max), DEFAULT_INSTRUCTION)
+        self._long = [(*long.shared, *tail) for tail in long.tails]
         self._scaffold = {text: prompts.scaffold.ids(text) for text in (YES, NO, PREFIX + SUFFIX)}
 
     @classmethod
@@ -54,10 +73,12 @@ class KnownAnswers:
 
     async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
         """Raises `RerankUnavailable` with the cause, or `CallFailed`."""
+        facts = await client.facts(deadline)
         cause = (
-            self._seen_in(await client.facts(deadline))
+            self._seen_in(facts)
             or await self._seen_in_tokens(client, deadline)
             or cause_of(await self._answers(client, deadline), self._folder)
+            or await self._seen_in_long_ones(client, facts, deadline)
         )
         if cause is not None:
             raise RerankUnavailable(f"{client.url} is not used: {cause}")
@@ -67,7 +88,16 @@ class KnownAnswers:
             without_route(facts, wanted="/classify", instead="/v1/embeddings", flags=RERANKER_FLAGS, general="/pooling")
             or another_model(facts, self._folder)
             or too_short(facts, self._folder, tokens_max=self.prompts.tokens_max)
+            or splits_wrongly(facts)
         )
+
+    async def _seen_in_long_ones(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
+        """Asked once a start, and only where inputs may be computed in several steps by a vLLM that errs there."""
+        if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
+            return None
+        relevant, irrelevant = await client.classify(self._long, salt=secrets.token_hex(16), deadline=deadline)
+        answer = PairAnswer(pair=LONG_PAIR, relevant=relevant, irrelevant=irrelevant)
+        return None if answer.is_separated else split_seen(facts, answer.figures)
 
     async def _seen_in_tokens(self, client: VllmClient, deadline: Deadline) -> str | None:
         """The head is made of what the server's own tokenizer calls yes and no."""

@@ -75,6 +75,19 @@ PAIRS: Final = (
 )
 
 
+LONG_PAIR: Final = PAIRS[1]
+LONG_PROOF_SECONDS: Final = 30.0  # seconds; a proof that may take less is of a server that was not started again
+
+
+def long_passages(tokens: int) -> tuple[str, str]:
+    """The passages of `LONG_PAIR`, repeated until they fill so many tokens of any tokenizer.
+
+    One that is computed in several steps gets its score in the last of them.
+    """
+    repeats = tokens // 8 + 1
+    return " ".join([LONG_PAIR.relevant] * repeats), " ".join([LONG_PAIR.irrelevant] * repeats)
+
+
 def refuse_other_pairs(folder: ModelFolder) -> None:
     """Whether its known answers, if it has any, can be to these pairs. Raises `ModelUnusable`."""
     if len(folder.settings.known_answers) not in {0, len(PAIRS)}:

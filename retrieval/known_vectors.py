@@ -15,12 +15,29 @@ import numpy as np
 from retrieval.deadline import Deadline
 from retrieval.embedder import DEFAULT_TASK, query_prompt
 from retrieval.errors import EmbedderUnavailable
-from retrieval.known_pairs import PAIRS, PairAnswer, other_answers, refuse_other_pairs, unread_languages
+from retrieval.known_pairs import (
+    LONG_PAIR,
+    LONG_PROOF_SECONDS,
+    PAIRS,
+    PairAnswer,
+    long_passages,
+    other_answers,
+    refuse_other_pairs,
+    unread_languages,
+)
 from retrieval.model_folder import ModelFolder
 from retrieval.pooled_embedder import END
 from retrieval.qwen_config import QwenConfig
 from retrieval.records import Vectors
-from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
+from retrieval.served_model import (
+    another_model,
+    another_tokenizer,
+    may_split_wrongly,
+    split_seen,
+    splits_wrongly,
+    too_short,
+    without_route,
+)
 from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 
@@ -44,6 +61,9 @@ class KnownVectors:
             text for pair in PAIRS for text in (query_prompt(pair.query, DEFAULT_TASK), pair.relevant, pair.irrelevant)
         ]
         self._ids = tokenizer.ids(self._text)
+        question = tokenizer.ids(query_prompt(LONG_PAIR.query, DEFAULT_TASK))
+        long = [tokenizer.ids(passage)[: tokens_max - 1] for passage in long_passages(tokens_max)]
+        self._long = [[*ids, end_id] for ids in (question, *long)]
         self._inputs = [*([*tokenizer.ids(text), end_id] for text in texts), [*self._ids, end_id], self._ids]
 
     @classmethod
@@ -61,10 +81,12 @@ class KnownVectors:
 
     async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
         """Raises `EmbedderUnavailable` with the cause, or `CallFailed`."""
+        facts = await client.facts(deadline)
         cause = (
-            self._seen_in(await client.facts(deadline))
+            self._seen_in(facts)
             or await self._seen_in_tokens(client, deadline)
             or cause_of(await self._vectors(client, deadline), self._folder)
+            or await self._seen_in_long_ones(client, facts, deadline)
         )
         if cause is not None:
             raise EmbedderUnavailable(f"{client.url} is not used: {cause}")
@@ -78,7 +100,17 @@ class KnownVectors:
             without_route(facts, wanted="/v1/embeddings", instead="/classify", flags=EMBEDDER_FLAGS, general="/pooling")
             or another_model(facts, self._folder)
             or too_short(facts, self._folder, tokens_max=self._tokens_max)
+            or splits_wrongly(facts)
         )
+
+    async def _seen_in_long_ones(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
+        """As of a reranker's server."""
+        if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
+            return None
+        vectors = await client.embed(self._long, width=self._width, salt=secrets.token_hex(16), deadline=deadline)
+        query, relevant, irrelevant = _units(vectors[:, : self._folder.settings.dimension])
+        answer = PairAnswer(pair=LONG_PAIR, relevant=float(query @ relevant), irrelevant=float(query @ irrelevant))
+        return None if answer.is_separated else split_seen(facts, answer.figures)
 
     async def _seen_in_tokens(self, client: VllmClient, deadline: Deadline) -> str | None:
         """It reads our ids and not our texts; but whose tokenizer is another, its model is another."""
@@ -98,6 +130,12 @@ class KnownVectors:
                 f"was started as no embedder, or its weights are broken. Start it with {EMBEDDER_FLAGS}"
             ) from failed
         return vectors[:, : self._folder.settings.dimension]
+
+
+def _units(vectors: Vectors) -> Vectors:
+    """Of length 1; zeros stay zeros, and are like nothing."""
+    units: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return units
 
 
 def cause_of(vectors: Vectors, folder: ModelFolder) -> str | None:

@@ -16,6 +16,9 @@ from retrieval.vllm_client import ServerFacts
 
 # Whose names tell size and purpose. A name of somebody's own tells nothing, and is not held against a server.
 _RELEASE: Final = re.compile(r"Qwen3-(?:Reranker|Embedding)-\d+(?:\.\d+)?B|winnow-(?:embed|rerank)", re.IGNORECASE)
+STEPS_RIGHT_FROM: Final = (0, 26)
+_FIRST: Final = (0, 2)  # what builds without a tag call themselves is below: 0.1.dev7+g12ab34c
+_NUMBERED: Final = re.compile(r"v?(\d+)\.(\d+)")
 _GENERATING: Final = frozenset({"/v1/completions", "/v1/chat/completions"})
 
 
@@ -37,6 +40,48 @@ def too_short(facts: ServerFacts, folder: ModelFolder, *, tokens_max: int) -> st
         f"it takes at most {facts.tokens_max} tokens, and the inputs of {folder.name} have up to {tokens_max}. "
         f"Start it with --max-model-len={tokens_max}"
     )
+
+
+def may_split_wrongly(facts: ServerFacts) -> bool:
+    """Whether it may score an input wrongly that takes several steps: its vLLM can, and nothing says that it does not.
+
+    Compiled models that pool the last token, before vLLM 0.26 (its issue 48831, mended by 48901).
+    """
+    version = _version(facts.version)
+    is_mended = version is not None and version >= STEPS_RIGHT_FROM
+    is_whole = facts.step_tokens is not None and facts.tokens_max is not None and facts.step_tokens >= facts.tokens_max
+    return not is_mended and not is_whole and facts.is_compiled is not False
+
+
+def splits_wrongly(facts: ServerFacts) -> str | None:
+    """Whether it says itself that it takes inputs in several steps, and is a version that may score those wrongly."""
+    if _version(facts.version) is None or facts.step_tokens is None or not may_split_wrongly(facts):
+        return None
+    return (
+        f"it runs vLLM {facts.version} with steps of {facts.step_tokens} tokens and takes inputs of up to "
+        f"{facts.tokens_max}: {_remedy(facts.tokens_max)}"
+    )
+
+
+def split_seen(facts: ServerFacts, figures: str) -> str:
+    """What to say where long inputs come out wrong and short ones do not."""
+    remedy = _remedy(facts.tokens_max)
+    return f"it tells the known pairs apart, but not where their passages are long ({figures}): {remedy}"
+
+
+def _remedy(tokens_max: int | None) -> str:
+    return (
+        "before 0.26 vLLM can score an input wrongly that it computes in several steps (its issue 48831). Run vLLM "
+        f"0.26 or later, or start this one with --max-num-batched-tokens={tokens_max or 'as many as --max-model-len'}"
+    )
+
+
+def _version(said: str | None) -> tuple[int, int] | None:
+    """Major and minor; None for what names neither, such as a build from a branch."""
+    found = _NUMBERED.match(said or "")
+    if found is None or (number := (int(found[1]), int(found[2]))) < _FIRST:
+        return None
+    return number
 
 
 def without_route(

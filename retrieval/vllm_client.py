@@ -63,6 +63,9 @@ class ServerFacts:
     root: str | None  # where it loaded the model from: a hub name or a folder
     tokens_max: int | None  # the longest input that it takes
     paths: frozenset[str]  # the routes that it serves; empty where it does not tell
+    version: str | None = None  # of vLLM
+    step_tokens: int | None = None  # the most that one step computes; only our own front tells
+    is_compiled: bool | None = None  # likewise
 
 
 class VllmClient:
@@ -123,13 +126,21 @@ class VllmClient:
             described = await self._request("GET", "/openapi.json", deadline)
         except _NoSuchRoute:
             described = {}
+        try:
+            version = (await self._request("GET", "/version", deadline)).get("version")
+        except _NoSuchRoute:
+            version = None
         paths = described.get("paths")
         root, tokens_max = served.get("root"), served.get("max_model_len")
+        step, is_compiled = served.get("max_num_batched_tokens"), served.get("compiled")
         return ServerFacts(
             model=served["id"],
             root=root if isinstance(root, str) else None,
             tokens_max=tokens_max if type(tokens_max) is int else None,
             paths=frozenset(paths) if isinstance(paths, dict) else frozenset(),
+            version=version if isinstance(version, str) else None,
+            step_tokens=step if type(step) is int else None,
+            is_compiled=is_compiled if isinstance(is_compiled, bool) else None,
         )
 
     async def tokens_of(self, text: str, deadline: Deadline) -> list[int] | None:

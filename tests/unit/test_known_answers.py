@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.probe import probe_embedder, probe_reranker
+from api.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
 from rerank.known_answers import RERANKER_FLAGS, RERANKER_HEAD, KnownAnswers
 from rerank.known_answers import cause_of as cause_of_scores
 from rerank.torch_reranker import TorchReranker
 from retrieval.deadline import Deadline
 from retrieval.errors import ModelUnusable, RerankUnavailable
-from retrieval.known_pairs import PAIRS, PairAnswer
+from retrieval.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages
 from retrieval.known_vectors import KnownVectors
 from retrieval.known_vectors import cause_of as cause_of_vectors
 from retrieval.model_folder import ModelFolder, ModelSettings
@@ -200,12 +200,12 @@ def answering(scores: Sequence[float | None], *, tokens: dict[str, list[int]] | 
     return answer
 
 
-async def asked(answer: Answer, folder: ModelFolder) -> str:
+async def asked(answer: Answer, folder: ModelFolder, *, milliseconds: float = 5_000) -> str:
     """What the proof says to this server."""
     async with serving(answer) as server:
         client = VllmClient(server.url)
         try:
-            await KnownAnswers.load(folder)(client, Deadline.after_ms(5_000))
+            await KnownAnswers.load(folder)(client, Deadline.after_ms(milliseconds))
         except RerankUnavailable as refused:
             return refused.detail
         finally:
@@ -243,3 +243,61 @@ async def test_a_server_that_is_gone_is_not_called_wrong() -> None:
     finally:
         await client.close()
     assert failed.value.fault is Fault.GONE
+
+
+def splitting(long: tuple[float, float], **said: object) -> Answer:
+    """A classifier of the bundled model whose answers to the long pair are these; it says so much of itself."""
+    short = [score for pair in bundled_model("reranker").settings.known_answers for score in pair]
+
+    async def answer(asked: Asked) -> Said:
+        card = {"id": "m", "root": "/m", "max_model_len": 8_192}
+        if asked.path == "/v1/models":
+            return Said(body={"data": [card | {name: value for name, value in said.items() if name != "version"}]})
+        if asked.path == "/version":
+            return Said(body={"version": said["version"]}) if "version" in said else Said(body={}, status=404)
+        if asked.path == "/classify":
+            sent = asked.body["input"]
+            assert len(sent) == 8 or [len(ids) for ids in sent] == [8_192, 8_192], (
+                "the whole window, or the short pairs"
+            )
+            scores = short if len(sent) == 8 else long
+            return Said(body={"data": [{"index": place, "probs": [score]} for place, score in enumerate(scores)]})
+        return Said(body={}, status=404)
+
+    return answer
+
+
+SHORT_STEPS = {"max_num_batched_tokens": 2_048, "compiled": True}
+
+
+@pytest.mark.parametrize(
+    ("long", "said", "cause"),
+    [
+        ((0.9, 0.1), {"version": "0.24.0", **SHORT_STEPS}, "it runs vLLM 0.24.0 with steps of 2048 tokens"),
+        ((0.9, 0.1), {"version": "0.25.1.dev3+g1234", **SHORT_STEPS}, "--max-num-batched-tokens=8192"),
+        ((0.5, 0.5), {"version": "0.24.0"}, "not where their passages are long"),
+        ((0.1, 0.9), {}, "not where their passages are long"),
+        ((0.5, 0.5), {"version": "0.24.0", "max_num_batched_tokens": 2_048, "compiled": False}, None),
+        ((0.5, 0.5), {"version": "0.24.0", "max_num_batched_tokens": 8_192, "compiled": True}, None),
+        ((0.5, 0.5), {"version": "0.26.0", **SHORT_STEPS}, None),
+        ((0.5, 0.5), {"version": "1.0.0"}, None),
+        ((0.9, 0.1), {"version": "0.24.0"}, None),
+        ((0.9, 0.1), {"version": "a branch of somebody's"}, None),
+    ],
+)
+async def test_a_server_that_may_split_inputs_wrongly_is_found(
+    long: tuple[float, float], said: dict[str, object], cause: str | None
+) -> None:
+    """By its version and step where it tells them, else by a known pair that fills its window."""
+    found = await asked(splitting(long, **said), bundled_model("reranker"), milliseconds=60_000)
+    assert (cause or "accepted") in found
+
+
+async def test_the_bundled_models_tell_the_long_pair_apart() -> None:
+    """What is asked of a server is answered rightly by the models themselves; over the whole window by tests/vllm."""
+    relevant, irrelevant = long_passages(4_096)
+    pair = replace(LONG_PAIR, relevant=relevant, irrelevant=irrelevant)
+    reranker = TorchReranker.load(bundled_model("reranker"), device="cpu", dtype="float32")
+    assert (await _probe_reranker(reranker, pair)).is_separated
+    embedder = QwenEmbedder.load(bundled_model("embedder"), device="cpu", dtype="float32")
+    assert (await _probe_embedder(embedder, pair)).is_separated

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file, save_file
 
+from api.vllm_command import FRONT
 from rerank.known_answers import RERANKER_FLAGS, KnownAnswers
 from retrieval.deadline import Deadline
 from retrieval.errors import EmbedderUnavailable, RerankUnavailable
 from retrieval.known_vectors import EMBEDDER_FLAGS, KnownVectors
 from retrieval.model_folder import ModelFolder
+from retrieval.served_model import splits_wrongly
 from retrieval.vllm_client import VllmClient
 from retrieval.vllm_pool import Proof
 from tests.vllm.servers import composed_flags, vllm
@@ -81,6 +84,24 @@ async def test_the_right_servers_are_accepted(
     """Else no refusal below would mean anything."""
     await ask(KnownAnswers.load(reranker), judge_url)
     await ask(KnownVectors.load(embedder), embed_url)
+
+
+async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: ModelFolder, tmp_path: Path) -> None:
+    """This version does; the long known pair is asked of one that might not. Our front tells version and step.
+
+    Steps of 512 tokens, inputs of 8,192. Said to be 0.24 and compiled, the same server is refused.
+    """
+    flags = (*POOLING, head(), "--max-num-batched-tokens=512", "--max-num-seqs=64")
+    with vllm(reranker.path, tmp_path / "log", *flags, program=(str(FRONT),)) as url:
+        client, minutes = VllmClient(url), Deadline.after_ms(300_000)
+        facts = await client.facts(minutes)
+        assert (facts.step_tokens, facts.is_compiled, facts.tokens_max) == (512, False, 8_192)
+        assert (facts.version or "").startswith("0.")
+        assert splits_wrongly(replace(facts, version="0.24.0", is_compiled=True)) is not None
+        proof = KnownAnswers.load(reranker)
+        await proof(client, minutes)
+        assert await proof._seen_in_long_ones(client, replace(facts, version=None, is_compiled=None), minutes) is None
+        await client.close()
 
 
 async def test_addresses_that_were_mixed_up(
