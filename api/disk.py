@@ -27,12 +27,14 @@ from retrieval.errors import (
     StorageError,
     StoreCorrupt,
     TenantNotFound,
+    WinnowError,
 )
 from retrieval.folder_contents import contents_of, is_begun
 from retrieval.keys import Keys
 from retrieval.lance_store import LanceStore
 from retrieval.layout import CollectionFolder, Layout
 from retrieval.made import made_at, write_made
+from retrieval.opened_files import OpenedFiles
 from retrieval.quotas import LimitBook
 from retrieval.sql_audit import SqlAuditLog
 from retrieval.sql_catalog import SqlCatalog
@@ -66,6 +68,7 @@ class Disk:
     """A data folder. Every method blocks."""
 
     layout: Layout
+    opened: OpenedFiles  # the data folder itself
     database: SqlDatabase  # the catalog's
     catalog: Catalog
     instructions: Instructions
@@ -82,6 +85,7 @@ class Disk:
         database = pairing.opened(layout, catalog_url)
         return cls(
             layout=layout,
+            opened=OpenedFiles.of((root,)),
             database=database,
             catalog=SqlCatalog(database),
             instructions=Instructions(SqlInstructions(database), built_in=built_in_instructions()),
@@ -128,9 +132,18 @@ class Disk:
 
     def problem(self) -> str | None:
         """What keeps the folder as a whole from being used."""
-        if self.layout.root.is_dir():
-            return None
-        return f"the data folder {self.layout.root} is gone: move it back, or stop the service and set --data"
+        if not self.layout.root.is_dir():
+            return f"the data folder {self.layout.root} is gone: move it back, or stop the service and set --data"
+        try:
+            self.require_unmoved()
+        except WinnowError as error:
+            return error.message
+        return None
+
+    def require_unmoved(self) -> None:
+        """The data folder and the catalog are still those that were opened. Raises `StorageMoved`."""
+        self.opened.require_unmoved()
+        self.database.require_unmoved()
 
     def collections(self) -> Sequence[Collection]:
         """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""
@@ -193,6 +206,7 @@ class Disk:
 
         Raises `CollectionExists`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
+        self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_own(collection.tenant, folder)  # before the lock, which is a file in that folder
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
@@ -206,12 +220,14 @@ class Disk:
             write_facts(folder, CollectionFacts.of(collection))
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
             self.catalog.add_collection(collection, by=by)
+            self.require_unmoved()
 
     def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
 
         Raises `CollectionNotFound`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
+        self.require_unmoved()
         self.catalog.collection(tenant, name)
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
@@ -260,6 +276,7 @@ class Disk:
         Raises `CollectionExists` unless it may `replace`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`, and what
         `build` raises.
         """
+        self.require_unmoved()
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_room(collection, folder, replace=replace)
         with writing(folder.restoring):
@@ -281,6 +298,7 @@ class Disk:
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
                 self.catalog.add_collection(collection)
+                self.require_unmoved()
             remove(folder.replaced.path)
             remove(folder.restoring.path)
 

@@ -212,14 +212,20 @@ class Ingest:
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, opened: OpenCollection) -> AsyncIterator[None]:
-        """One writer of this process, then one of all processes. Raises `CollectionBusy`."""
+        """One writer of this process, then one of all processes. Raises `CollectionBusy`, `StorageMoved`.
+
+        The data folder is looked at before the lock, which would make the folder again, and before anything is
+        acknowledged.
+        """
         async with opened.turn:
+            self._disk.require_unmoved()
             lock = writing(opened.folder, wait_seconds=BUSY_SECONDS_MAX)
             await asyncio.to_thread(lock.__enter__)
             with contextlib.ExitStack() as held:
                 held.push(lock)
                 await asyncio.to_thread(self._collections.require_still, opened)
                 yield
+                self._disk.require_unmoved()
 
 
 def records_of_lines(body: bytes) -> Iterator[Sent]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from retrieval.errors import WriteFailed
+from retrieval.opened_files import OpenedFiles
 
 
 class Syncer(Protocol):
@@ -60,14 +61,21 @@ class StrictSyncer:
 
     The kernel has thrown away the pages that it could not write, and the next sync of the same file would succeed over
     nothing. Only who opens the files anew, and so looks at what is there, may write again. Implements `Syncer`.
+
+    A `root` that was moved or replaced since is not written to either, until it is back in its place.
     """
 
-    def __init__(self, syncer: Syncer) -> None:
+    def __init__(self, syncer: Syncer, *, root: Path | None = None) -> None:
         self._syncer = syncer
+        self._root = OpenedFiles.of(() if root is None else (root,))
         self._failure: WriteFailed | None = None
 
     def require_sound(self) -> None:
-        """Raises `WriteFailed` if a sync has failed, before anything more is written."""
+        """Before anything more is written, and before it is acknowledged.
+
+        Raises `WriteFailed` if a sync has failed, and `StorageMoved`.
+        """
+        self._root.require_unmoved()
         if self._failure is not None:
             raise WriteFailed(
                 f"an earlier sync failed ({self._failure.detail}); nothing is written until the files are opened anew"

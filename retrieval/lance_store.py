@@ -84,7 +84,7 @@ class LanceStore:
     def __init__(self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer) -> None:
         self._path = path
         self._dimension = dimension
-        self._syncer = StrictSyncer(syncer)
+        self._syncer = StrictSyncer(syncer, root=path)
         self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer)
         self._sums = StoreSums(path, syncer=self._syncer)
         self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
@@ -309,6 +309,7 @@ class LanceStore:
             committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
         self._tree.sync()
         self._sums.write()
+        self._syncer.require_sound()
         return int(committed.version)
 
     def _compact(self) -> None:

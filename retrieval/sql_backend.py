@@ -31,6 +31,13 @@ class Backend(Protocol):
         """Waits for its turn among the writers, before anything is read."""
         ...
 
+    def require_unmoved(self, connection: sql.Connection | None = None) -> None:
+        """What this connection has open, or this process at all, is the database at its place.
+
+        Asks no server. Raises `StorageMoved`.
+        """
+        ...
+
     def begin_migrating(self, connection: sql.Connection) -> None:
         """As `begin_writing`, for a transaction that changes tables."""
         ...

@@ -26,7 +26,7 @@ class SqlDatabase:
     """Safe to share between threads and processes; what a transaction has written is on the disk when it ends.
 
     Every transaction raises `CatalogUnavailable`, `StoreCorrupt` and `WriteFailed`, and `InvalidRequest` for a text
-    that no database keeps.
+    that no database keeps; one that writes raises `StorageMoved` where the database is no longer where it was opened.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -96,6 +96,11 @@ class SqlDatabase:
             self._backend.begin_writing(connection)
             yield connection
             connection.commit()
+            self._backend.require_unmoved(connection)  # after it, so that what returns is on the disk where it belongs
+
+    def require_unmoved(self) -> None:
+        """The database is still where it was opened, as far as that shows without asking it. Raises `StorageMoved`."""
+        self._backend.require_unmoved()
 
     def schema(self) -> Schema:
         """What is there, and nothing is changed."""

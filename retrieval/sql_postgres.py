@@ -75,6 +75,9 @@ class Postgres:
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MS}")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
+    def require_unmoved(self, connection: sql.Connection | None = None) -> None:
+        """The server has the database open, and no file of it can be replaced under it."""
+
     def begin_migrating(self, connection: sql.Connection) -> None:
         self.begin_writing(connection)
 

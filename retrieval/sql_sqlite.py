@@ -12,13 +12,15 @@ import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError
 
 from retrieval.durable import make_folder
-from retrieval.errors import CatalogUnavailable, StoreCorrupt, WinnowError, WriteFailed
+from retrieval.errors import CatalogUnavailable, StorageMoved, StoreCorrupt, WinnowError, WriteFailed
+from retrieval.opened_files import FileId, OpenedFiles, file_id
 from retrieval.sql_row_sums import faults, register, renew, unwatch, watch
 from retrieval.sqlite_files import file_faults, log_faults
 
 FAULTS_TOLD_MAX: Final = 5  # faults of its pages that SQLite tells
 BUSY_MS: Final = 10_000  # milliseconds; how long one writer waits for another's transaction of some milliseconds
 _WAL_PAUSE_SECONDS: Final = 0.01
+_FILES: Final = "winnow_files"  # in `Connection.info`: the files that the connection has open
 _WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt", "decode to UTF-8")  # how SQLite says it
 
 
@@ -27,6 +29,7 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._first: FileId | None = None  # the file as this process found it
 
     @property
     def place(self) -> str:
@@ -37,7 +40,27 @@ class Sqlite:
         url = sql.URL.create("sqlite", database=str(self._path))
         engine = sql.create_engine(url, hide_parameters=True)
         sql.event.listen(engine, "connect", _configure)
+        sql.event.listen(engine, "connect", self._remember)
         return engine
+
+    def _remember(self, connection: Any, record: Any) -> None:
+        """What this connection has open. Reading makes SQLite open the log, which stays until the last one closes."""
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        files = (self._path, *(self._path.with_name(f"{self._path.name}-{end}") for end in ("wal", "shm")))
+        record.info[_FILES] = OpenedFiles.of(files)
+        self._first = self._first or file_id(self._path)
+        try:
+            self.require_unmoved()
+        except StorageMoved:  # two connections of one process may not read two catalogs
+            connection.close()
+            raise
+
+    def require_unmoved(self, connection: sql.Connection | None = None) -> None:
+        if connection is not None:
+            files: OpenedFiles = connection.info[_FILES]
+            files.require_unmoved()
+        if self._first is not None:
+            OpenedFiles(((self._path, self._first),)).require_unmoved()
 
     def begin_snapshot(self, connection: sql.Connection) -> None:
         connection.exec_driver_sql("BEGIN")
@@ -46,6 +69,7 @@ class Sqlite:
         """The write lock comes first: of two that read first and write then, one would fail."""
         watch(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self.require_unmoved(connection)
 
     def begin_migrating(self, connection: sql.Connection) -> None:
         """A table that is made anew is dropped first; references to it would go with it. Not in a transaction."""
