@@ -17,6 +17,7 @@ from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
 from api.quotas import Quotas
 from api.rerankers import Rerankers, settings_by_name
+from api.room import Room
 from api.search import Search
 from api.settings import Settings
 from api.shadowing import Shadowing
@@ -39,6 +40,7 @@ from retrieval.recall_mode import RecallMode
 from retrieval.recipes import IndexWish
 from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from retrieval.sql_quotas import SqlUsageBook
+from retrieval.sql_reservations import SqlReservations
 from retrieval.tokens import PlainTokenizer
 from retrieval.turns import equal
 from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
@@ -289,5 +291,5 @@ def _ingest(
         delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
         generations_kept=settings.generations_kept,
         index_wish=wish,
-        quotas=ground.quotas,
+        room=Room(ground.disk, ground.quotas, SqlReservations(ground.disk.database)),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,14 +192,6 @@ class Disk:
         """By name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
-    def documents_of(self, tenant: TenantName) -> int:
-        """In all of a tenant's collections that can be read: a damaged one does not keep the others from growing."""
-        return sum(each.documents or 0 for each in self.described(tenant))
-
-    def bytes_of(self, tenant: TenantName) -> int:
-        """That the files of a tenant's collections take: all versions and generations that are kept."""
-        return sum(map(_size_of, self.layout.collections(tenant).rglob("*")))
-
     def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         """The catalog's row, the promise, comes last.
 
@@ -367,15 +358,6 @@ def _other(folder: str, collection: Collection, found: datetime | None) -> str:
         f"{collection.created_at}. Put the folder or the catalog back that belongs to the other; "
         f"{_adopting(collection.tenant, collection.name)} as it is"
     )
-
-
-def _size_of(path: Path) -> int:
-    """Of a file; of one that was removed just now, and of a folder, nothing."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return 0
-    return found.st_size if stat.S_ISREG(found.st_mode) else 0
 
 
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:

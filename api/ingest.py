@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.open_collections import OpenCollection, OpenCollections
-from api.quotas import Quotas
+from api.room import Room
 from indexer.chunking import Chunker
 from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
 from indexer.encodings import as_utf8
@@ -30,6 +31,7 @@ from retrieval.errors import CollectionBusy, DocumentNotFound
 from retrieval.filters import Filter
 from retrieval.generations import fold
 from retrieval.limits import GENERATIONS_KEPT_MIN
+from retrieval.quotas import Held
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.records import Document, JsonValue
 from retrieval.store import StoreSnapshot
@@ -79,11 +81,11 @@ class Ingest:
         delta_chunks_max: int | None = DELTA_CHUNKS_MAX,
         generations_kept: int = GENERATIONS_KEPT_MIN,
         index_wish: IndexWish = ANY_INDEX,
-        quotas: Quotas | None = None,
+        room: Room | None = None,
     ) -> None:
         """`delta_chunks_max` None: somebody else folds what is written into the index (api/folding.py).
 
-        Without `quotas` every tenant may store what fits on the disk.
+        Without `room` every tenant may store what fits on the disk.
         """
         self._disk = disk
         self._collections = collections
@@ -93,7 +95,7 @@ class Ingest:
         self._delta_chunks_max = delta_chunks_max
         self._kept = generations_kept
         self._wish = index_wish
-        self._quotas = quotas
+        self._room = room
 
     def make(
         self,
@@ -140,11 +142,11 @@ class Ingest:
         async with self._turn_of(opened):
             snapshot = opened.store.snapshot()
             fresh = await asyncio.to_thread(_fresh, snapshot, documents)
-            await self._require_room(tenant, snapshot, fresh)
-            reports = [
-                await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
-                for start in range(0, len(fresh), COMMIT_DOCUMENTS)
-            ]
+            async with self._reserved(opened, snapshot, fresh):
+                reports = [
+                    await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
+                    for start in range(0, len(fresh), COMMIT_DOCUMENTS)
+                ]
             await to_the_end(self._show, opened)
         return Upserted(
             accepted=len(documents),
@@ -178,14 +180,18 @@ class Ingest:
             await to_the_end(self._show, opened)
             return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
 
-    async def _require_room(self, tenant: TenantName, snapshot: StoreSnapshot, fresh: Sequence[Document]) -> None:
-        """For what is new. Two processes that write at once may each find the last room."""
-        if self._quotas is not None and fresh:
-            await self._quotas.require_room(
-                tenant,
-                documents=lambda: self._disk.documents_of(tenant) + _new(snapshot, fresh),
-                size=lambda: self._disk.bytes_of(tenant) + sum(map(_bytes_of, fresh)),
-            )
+    def _reserved(
+        self, opened: OpenCollection, snapshot: StoreSnapshot, fresh: Sequence[Document]
+    ) -> AbstractAsyncContextManager[None]:
+        """Room for what is new, before any of it is written."""
+        if self._room is None or not fresh:
+            return contextlib.nullcontext()
+        mine = opened.collection
+        return self._room.reserved(
+            mine.tenant,
+            mine.name,
+            lambda: Held(documents=_new(snapshot, fresh), bytes=sum(map(_bytes_of, fresh))),
+        )
 
     def _show(self, opened: OpenCollection) -> None:
         """Makes what was written searchable, and folds it into the index where nobody else does; blocks."""

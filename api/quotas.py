@@ -1,7 +1,8 @@
 """May this tenant ask for this now? Its limits, read anew every second, and what it has used of them.
 
 Requests and tokens are counted by this process for itself, so that with several processes behind one address a tenant
-may have up to as many times as much. Documents and bytes are counted where they lie. What a request costs in tokens is
+may have up to as many times as much. Documents and bytes are counted where they lie, and reserved
+before they are written (api/room.py). What a request costs in tokens is
 known only when it has been answered: it is let in while anything is left, and waited for afterwards.
 """
 
@@ -18,10 +19,11 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from retrieval.errors import QuotaExceeded, StorageError, StorageQuotaExceeded, UnavailableError
-from retrieval.quotas import Limit, LimitBook, TenantLimits
+from retrieval.quotas import Held, Limit, LimitBook, TenantLimits
 from retrieval.spending import Spending
 
 REFRESH_SECONDS: Final = 1.0  # after which a change of limits is known everywhere
+STORED: Final = (Limit.DOCUMENTS, Limit.BYTES)  # the limits of what lies on the disk
 BUSY_RETRY_SECONDS: Final = 1  # until one of a tenant's requests may have ended
 
 log = logging.getLogger(__name__)
@@ -102,17 +104,13 @@ class Quotas:
             used = self._used.setdefault(tenant, _Used())
             used.tokens.spend(tokens, per_minute=per_minute, now=self._clock())
 
-    async def require_room(self, tenant: str, *, documents: Callable[[], int], size: Callable[[], int]) -> None:
-        """For what a tenant would have; each is asked, in a thread, only where there is a limit.
-
-        Raises `StorageQuotaExceeded`.
-        """
-        limits = await self.limits_of(tenant)
-        for limit, ask, unit in ((Limit.DOCUMENTS, documents, "documents"), (Limit.BYTES, size, "bytes")):
-            most = limits.of(limit)
-            if most is not None and (wanted := await asyncio.to_thread(ask)) > most:
+    def require_stored(self, held: Held, limits: TenantLimits) -> None:
+        """For what a tenant would have. Raises `StorageQuotaExceeded`."""
+        for limit in STORED:
+            most, wanted = limits.of(limit), held.of(limit)
+            if most is not None and wanted > most:
                 self.refused[limit] += 1
-                raise StorageQuotaExceeded(f"with this there would be {wanted} {unit}; {most} may be", limit=limit)
+                raise StorageQuotaExceeded(f"with this there would be {wanted} {limit}; {most} may be", limit=limit)
 
     def _refuse(self, limit: Limit, said: str, wait_seconds: float) -> NoReturn:
         self.refused[limit] += 1

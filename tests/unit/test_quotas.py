@@ -10,7 +10,7 @@ import pytest
 
 from api.quotas import Quotas
 from retrieval.errors import CatalogUnavailable, QuotaExceeded, StorageQuotaExceeded
-from retrieval.quotas import Limit, TenantLimits
+from retrieval.quotas import Held, Limit, TenantLimits
 
 NONE = TenantLimits()
 
@@ -114,21 +114,17 @@ async def test_tokens_are_paid_afterwards() -> None:
     await quotas.require_tokens("ant")
 
 
-async def test_what_is_stored_is_asked_for_only_where_there_is_a_limit() -> None:
-    """To count costs reads; and exactly as much as may be is not too much."""
-
-    def never() -> int:
-        raise AssertionError("nobody wanted to know")
-
-    quotas = Quotas(Book(ant=TenantLimits(documents=10)), NONE, clock=Clock())
-    await quotas.require_room("bee", documents=never, size=never)
-    await quotas.require_room("ant", documents=lambda: 10, size=never)
+def test_exactly_as_much_as_may_be_stored_is_not_too_much() -> None:
+    """The limit that is exceeded is named, and counted."""
+    quotas, both = Quotas(Book(), NONE, clock=Clock()), TenantLimits(documents=10, bytes=5)
+    quotas.require_stored(Held(documents=10, bytes=5), both)
+    quotas.require_stored(Held(documents=10**9, bytes=10**9), NONE)
     with pytest.raises(StorageQuotaExceeded, match="11 documents; 10 may be") as caught:
-        await quotas.require_room("ant", documents=lambda: 11, size=never)
+        quotas.require_stored(Held(documents=11), both)
     assert caught.value.limit == "documents"
-    bytes_only = Quotas(Book(), TenantLimits(bytes=5), clock=Clock())
     with pytest.raises(StorageQuotaExceeded, match="6 bytes; 5 may be"):
-        await bytes_only.require_room("ant", documents=never, size=lambda: 6)
+        quotas.require_stored(Held(bytes=6), both)
+    assert (quotas.refused[Limit.DOCUMENTS], quotas.refused[Limit.BYTES]) == (1, 1)
 
 
 async def test_a_change_is_known_after_a_second_and_read_once() -> None:
