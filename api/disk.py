@@ -16,7 +16,7 @@ from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
 from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, TenantName
 from retrieval.collection_facts import CollectionFacts, write_facts
-from retrieval.durable import DISK, Syncer, make_folder, remove, write_errors
+from retrieval.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
 from retrieval.errors import (
     CollectionBusy,
     CollectionExists,
@@ -81,6 +81,7 @@ class Disk:
         """
         layout = Layout(root)
         make_folder(root)
+        keep_private(root)
         database = pairing.opened(layout, catalog_url)
         return cls(
             layout=layout,

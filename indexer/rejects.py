@@ -9,6 +9,7 @@ from typing import BinaryIO, Final, Self
 import orjson
 
 from indexer.corpus import Reject
+from retrieval.durable import keep_private
 from retrieval.errors import WriteFailed
 
 FIRST_MAX: Final = 3  # rejects that are told at once
@@ -42,6 +43,7 @@ class RejectsFile:
         try:
             if self._stream is None:
                 self._stream = self.path.open("ab", buffering=0)
+                keep_private(self.path)  # ids and pieces of documents
             self._stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
             raise WriteFailed(f"{self.path}: {error.strerror}") from error

@@ -10,14 +10,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from retrieval.errors import WriteFailed
 from retrieval.opened_files import OpenedFiles
+
+PRIVATE_FILE: Final = 0o600
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Syncer(Protocol):
@@ -106,6 +110,18 @@ def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
         path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
         syncer.sync(folder.parent)
+
+
+def keep_private(path: Path) -> None:
+    """Takes from group and others what they may do with this file or folder, if it is ours to say.
+
+    A folder with a sticky or a setgid bit is shared on purpose, and some file systems know no modes.
+    """
+    with suppress(OSError):
+        found = path.stat()
+        is_shared = stat.S_ISDIR(found.st_mode) and found.st_mode & (stat.S_ISVTX | stat.S_ISGID)
+        if found.st_mode & _OTHERS and found.st_uid == os.geteuid() and not is_shared:
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
 
 
 def remove(path: Path) -> None:

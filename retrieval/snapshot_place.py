@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, TypeAlias
 
-from retrieval.durable import DISK, FileFacts, Syncer, make_folder, remove, write_errors
+from retrieval.durable import DISK, FileFacts, Syncer, keep_private, make_folder, remove, write_errors
 from retrieval.errors import SnapshotCorrupt, SnapshotNotFound
 
 BLOCK_BYTES: Final = 1 << 20  # bytes copied at a time
@@ -79,8 +79,12 @@ class FolderPlace:
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
         target = self.root / name
         beside = target.with_name(target.name + UNFINISHED)
+        is_new = not self.root.exists()
         make_folder(target.parent, syncer=self._syncer)
+        if is_new:
+            keep_private(self.root)
         with write_errors(target), source.open("rb") as reading, beside.open("wb") as writing:
+            keep_private(beside)
             facts = _copy(reading, writing, advanced)
         self._syncer.sync(beside)
         with write_errors(target):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sql
 from sqlalchemy.exc import DBAPIError
 
-from retrieval.durable import make_folder
+from retrieval.durable import PRIVATE_FILE, keep_private, make_folder
 from retrieval.errors import CatalogUnavailable, StorageMoved, StoreCorrupt, WinnowError, WriteFailed
 from retrieval.opened_files import FileId, OpenedFiles, file_id
 from retrieval.sql_row_sums import faults, register, renew, unwatch, watch
@@ -39,9 +41,20 @@ class Sqlite:
         make_folder(self._path.parent)
         url = sql.URL.create("sqlite", database=str(self._path))
         engine = sql.create_engine(url, hide_parameters=True)
+        sql.event.listen(engine, "do_connect", self._make_private)
         sql.event.listen(engine, "connect", _configure)
         sql.event.listen(engine, "connect", self._remember)
         return engine
+
+    def _make_private(self, *_: object) -> None:
+        """Before SQLite makes the file; the log gets its mode. Keys lie in both, if only their hashes.
+
+        A file that is there is not opened: closing it again would drop the locks that other connections have on it.
+        """
+        with suppress(OSError):  # SQLite will meet it again, and say so
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE))
+        for end in ("", "-wal", "-shm"):
+            keep_private(self._path.with_name(f"{self._path.name}{end}"))
 
     def _remember(self, connection: Any, record: Any) -> None:
         """What this connection has open. Reading makes SQLite open the log, which stays until the last one closes."""
