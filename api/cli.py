@@ -26,6 +26,7 @@ from api.cli_snapshot import restore, snapshot
 from api.cli_vllm import vllm_command
 from api.exits import Exit
 from api.flags import switch
+from api.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from api.terminal import Terminal
 from retrieval.errors import CallerError, WinnowError
 
@@ -97,11 +98,28 @@ app.add_typer(limits, name="limits")
 
 def main() -> None:
     """The entry point: our own errors become a sentence and an exit code, everything else a traceback."""
+    prepare_streams()
+    try:
+        code = _exit_code()
+        flush_answer()
+    except OutputLost as lost:
+        if not lost.is_read_no_more:
+            Terminal().fail(f"the answer could not be written: {lost}")
+        if sys.stdout is not None:
+            abandon(sys.stdout)
+        code = Exit.FAILED
+    sys.exit(code)
+
+
+def _exit_code() -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else Exit.FAILED if ended.code else 0
     except WinnowError as error:
         Terminal().fail(error.message)
-        sys.exit(Exit.USAGE if isinstance(error, CallerError) else Exit.FAILED)
+        return Exit.USAGE if isinstance(error, CallerError) else Exit.FAILED
+    return 0
 
 
 if __name__ == "__main__":

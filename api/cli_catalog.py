@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from api.flags import Config, Data, Json, switch
 from api.setting_values import database_url
 from api.settings import load
+from api.standard_streams import standard_input_line
 from api.terminal import Column, Terminal, amount, duration
 from retrieval.errors import SettingInvalid
 
@@ -131,7 +131,7 @@ def _where(terminal: Terminal, said: str) -> Path | str:
     """Raises `SettingInvalid`, without what was said: it may hold a password."""
     from retrieval.layout import Layout
 
-    where = sys.stdin.readline().strip() if said == "-" else said
+    where = standard_input_line() if said == "-" else said
     if where and "://" not in where and Path(where).expanduser().is_dir():
         return Layout(Path(where).expanduser()).catalog
     try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from api.flags import Config, Data, Json, Whose, opened, switch
+from api.standard_streams import print_text, standard_input
 from api.terminal import Column, Terminal, flat, snippet
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
@@ -105,7 +105,7 @@ def show_instruction(
     if json:
         terminal.answer(instruction_said(found))
     elif yaml:
-        sys.stdout.write(written_content(found.content))
+        print_text(written_content(found.content))
     else:
         said = instruction_said(found)
         variables = said.pop("variables")
@@ -242,7 +242,7 @@ def library_of(
 def bytes_of(file: Path) -> bytes:
     """`-` is standard input. Raises `InvalidRequest`."""
     try:
-        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return standard_input() if str(file) == "-" else file.read_bytes()
     except OSError as error:
         raise InvalidRequest(f"{file}: {error.strerror}") from error
 

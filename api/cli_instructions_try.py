@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -30,6 +29,7 @@ from api.flags import (
     switch,
 )
 from api.settings import load
+from api.standard_streams import print_text
 from api.terminal import Column, Terminal, counted, flat, number, plain, snippet
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest
@@ -112,7 +112,7 @@ def export_instructions(
     if json:
         terminal.answer({"yaml": exported(versions), "versions": len(versions)})
     else:
-        sys.stdout.write(exported(versions))
+        print_text(exported(versions))
 
 
 @instructions.command("import")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -31,6 +30,7 @@ from api.flags import (
     switch,
 )
 from api.settings import Settings, load
+from api.standard_streams import standard_input
 from api.terminal import Column, Terminal, flat, number, snippet
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.errors import InvalidRequest, RerankUnavailable
@@ -205,7 +205,7 @@ def rerank(
     from api.wire import RerankBody, deadline_of, parsed
     from rerank.instruction import DEFAULT_INSTRUCTION
 
-    texts = documents or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    texts = documents or _lines_of_input()
     body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
@@ -351,6 +351,15 @@ def _footer(answer: Answer) -> str:
     )
     shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates{some}"
     return f"{shown} {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
+
+
+def _lines_of_input() -> list[str]:
+    from indexer.encodings import decoded
+
+    text, _, reason = decoded(standard_input())
+    if text is None:
+        raise InvalidRequest(f"the standard input is {reason.partition(';')[0]}")
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
 
 
 def _print(terminal: Terminal, answer: Answer) -> None:

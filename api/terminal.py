@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
 
+from api.standard_streams import abandon, print_json, print_text, writing_answer
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -51,7 +53,7 @@ class Terminal:
     @property
     def is_rich(self) -> bool:
         """Whether somebody looks at stdout."""
-        return sys.stdout.isatty() and not self._json
+        return sys.stdout is not None and sys.stdout.isatty() and not self._json
 
     @property
     def out(self) -> Console:
@@ -61,24 +63,23 @@ class Terminal:
 
     @property
     def err(self) -> Console:
-        from rich.console import Console
+        from api.remark_console import RemarkConsole
 
-        return Console(stderr=True, highlight=False)
+        return RemarkConsole()
 
     def answer(self, body: dict[str, Any]) -> None:
         """The JSON object of a command."""
         import orjson
 
-        sys.stdout.write(orjson.dumps(body, option=orjson.OPT_INDENT_2).decode())
-        sys.stdout.write("\n")
+        print_json(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
 
     def draw(self, renderable: RenderableType) -> None:
-        self.out.print(renderable)
+        with writing_answer():
+            self.out.print(renderable)
 
     def lines(self, *lines: str) -> None:
         """Plain text to stdout, for those who read it with a program."""
-        for line in lines:
-            sys.stdout.write(line + "\n")
+        print_text("".join(f"{line}\n" for line in lines))
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
         """A table for a person, tab-separated lines below a header for a program."""
@@ -98,10 +99,13 @@ class Terminal:
         self.draw(table)
 
     def say(self, text: str, *, style: str = "dim") -> None:
-        """A remark, to stderr."""
+        """A remark, to stderr; where nobody can read it, the command goes on without."""
         from rich.text import Text
 
-        self.err.print(Text(plain(text), style=style), soft_wrap=True)
+        try:
+            self.err.print(Text(plain(text), style=style), soft_wrap=True)
+        except OSError:
+            abandon(sys.stderr)
 
     def warn(self, text: str) -> None:
         self.say(text, style="yellow")
