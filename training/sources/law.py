@@ -64,8 +64,9 @@ def article_questions(text: str, key: str) -> list[str]:
     rng = questions.drawn(key)
     asked: list[str] = []
     if (found := _PUNISHED.search(text)) and not _VAGUE.search(found[2]):
+        done = re.sub(r"^(违反|依照)[^，]*，", "", (found[1] or "") + found[2])
         prison = re.search(r"有期徒刑|拘役|死刑", text)
-        asked.append(rng.choice(_PRISON_FORMS if prison else _PUNISHED_FORMS).format(x=found[2]))
+        asked.append(rng.choice(_PRISON_FORMS if prison else _PUNISHED_FORMS).format(x=done))
     if found := _DEFINED.search(text):
         asked.append(rng.choice(_DEFINED_FORMS).format(x=found[1]))
     if (found := _CASES.search(text)) and not _VAGUE.search(found[1]):

@@ -27,7 +27,7 @@ _QUESTION_EN = re.compile(r"^(what|why|how|when|where|which|who|can|could|do|doe
 _QUESTION_ZH = re.compile(r"什么|如何|怎么|怎样|为什么|为何|哪|吗|是否|能否|多少|几|？|\?")
 _DOING = re.compile(r"^([a-z]+)ing\s+(.+)$", re.IGNORECASE)
 _SILENT_E = re.compile(
-    r"(^(us|mak|tak|writ|clos|typ|not|nam|cach|creat|serv|stor|shar|prepar|compar|compil|requir|wir|fir|issu|purg)"
+    r"(^(us|mak|tak|writ|clos|typ|not|(re)?nam|cach|creat|serv|stor|shar|prepar|compar|compil|requir|wir|fir|issu|purg)"
     r"|iz|[bcdfgkpt]l|ul|fil|al(?<=cal)|[^eo]at|c|(?<!lo)(?<!n)g|ur|ad(?<=grad)|let|un(?<=tun)|ng(?<=chang)|v|ov|id|ud|od(?<=cod)|ut(?<=[ck]ut)|in(?<=fin|bin)|mov|par|os(?<=pos)|es(?<=rs))$"
 )
 _VERBS_EN = re.compile(
