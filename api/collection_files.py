@@ -14,10 +14,12 @@ import numpy as np
 
 from retrieval.catalog import Collection
 from retrieval.chunk_numbers import ChunkNumberSequence
+from retrieval.collection_facts import CollectionFacts, read_facts, write_facts
 from retrieval.durable import write_file
 from retrieval.errors import StorageError, StoreCorrupt
 from retrieval.generation import names, numbers_in
 from retrieval.integrity import faults
+from retrieval.kept_versions import HELD
 from retrieval.lance_store import NEXT_NUMBER, LanceStore
 from retrieval.layout import CollectionFolder
 from retrieval.made import write_made
@@ -26,6 +28,7 @@ from retrieval.store_sums import SUMS, renew, sums_fault, without_file, without_
 from retrieval.writer_lock import pointing
 
 NUMBERS_PASSED: Final = 1 << 20  # chunk numbers; more than are used and removed again without any file that tells of it
+_IN_STORE: Final = frozenset({NEXT_NUMBER, SUMS, HELD, "data", "_versions", "_transactions", "_indices", "_deletions"})
 REPAIRED: Final = "`winnow verify --repair` mends it"
 
 
@@ -41,6 +44,10 @@ def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Fo
     """Faults, and what is worth telling; nothing for what is sound."""
     if fault := _made_fault(folder, collection.created_at):
         yield Found("made", fault)
+    if not folder.facts.exists():
+        yield Found("collection.json", None, f"it is missing, as in folders of earlier versions; {REPAIRED}")
+    elif fault := _facts_fault(folder, collection):
+        yield Found("collection.json", fault)
     if fault := pointer_fault(folder, is_published=bool(names(folder))):
         yield Found("current", f"{fault}; {REPAIRED}")
     if fault := rollback_fault(folder):
@@ -49,6 +56,9 @@ def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Fo
         return  # the store's own check says so
     if fault := sums_fault(folder.corpus):
         yield Found(SUMS, f"{fault}; {REPAIRED}, where what is in the files proves right")
+    for path in sorted(folder.corpus.iterdir()):
+        if path.name not in _IN_STORE:
+            yield Found("unknown", None, f"{path.relative_to(folder.path)} is none of winnow's")
     for files, said in ((without_sum, "without a checksum"), (without_file, "with a checksum are missing")):
         if named := files(folder.corpus):
             yield Found(SUMS, None, f"{len(named)} files {said}: {', '.join(named[:3])}")
@@ -72,6 +82,9 @@ def mended(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
     if not folder.made.exists() or _is_unreadable(folder):
         write_made(folder, collection.created_at)
         yield "wrote made as the catalog has it"
+    if not folder.facts.exists() or _facts_in(folder) is None:
+        write_facts(folder, CollectionFacts.of(collection))
+        yield "wrote collection.json as the catalog has it"
     if rollback_fault(folder):
         with pointing(folder):
             mend_rollback(folder)
@@ -98,6 +111,25 @@ def _made_fault(folder: CollectionFolder, at: datetime) -> str | None:
         f"folder is that of another catalog. Where the documents are the right ones, delete the file {folder.made} and "
         "run `winnow verify --repair`"
     )
+
+
+def _facts_fault(folder: CollectionFolder, collection: Collection) -> str | None:
+    """Facts that can be read may be right where the catalog is wrong, so that a person decides."""
+    if folder.facts.read_bytes() == CollectionFacts.of(collection).written():
+        return None
+    if _facts_in(folder) is None:
+        return f"it is not what was written; {REPAIRED}"
+    return (
+        "it says other things of the collection than the catalog does. Where the catalog is right, delete the file "
+        f"{folder.facts} and run `winnow verify --repair`"
+    )
+
+
+def _facts_in(folder: CollectionFolder) -> CollectionFacts | None:
+    try:
+        return read_facts(folder)
+    except StoreCorrupt:
+        return None
 
 
 def _is_unreadable(folder: CollectionFolder) -> bool:

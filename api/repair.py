@@ -36,7 +36,12 @@ class Repair:
 
 def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
     """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
-    done = [each for collection in disk.collections() for each in _collection(disk, collection, kept, wish)]
+    done: list[Repair] = []
+    for collection in disk.collections():
+        try:
+            done += _collection(disk, collection, kept, wish)
+        except StorageError as error:  # the others are mended all the same
+            done.append(Repair(collection=collection.shown, did=f"mended nothing more: {error.message}"))
     return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
 
 

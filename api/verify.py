@@ -45,7 +45,17 @@ class Check:
 def verified(disk: Disk) -> list[Check]:
     """Reads everything."""
     checks = [_catalog(disk), *(check for each in disk.collections() for check in _collection(disk, each))]
-    return checks + [_stranger(each) for each in strangers(disk)]
+    return checks + [_stranger(each) for each in strangers(disk)] + list(_unknown(disk))
+
+
+def _unknown(disk: Disk) -> Iterator[Check]:
+    """What lies directly in the data folder and is none of winnow's: somebody put it there."""
+    layout = disk.layout
+    catalog = {f"{layout.catalog.name}{suffix}" for suffix in ("", "-wal", "-shm")}
+    known = catalog | {layout.mark.name, layout.tenants.name}
+    for path in sorted(layout.root.iterdir()):
+        if path.name not in known:
+            yield Check(collection="", part="unknown", found=f"{path.name} is none of winnow's", fault=None)
 
 
 def _stranger(each: Stranger) -> Check:

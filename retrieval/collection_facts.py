@@ -31,11 +31,15 @@ class CollectionFacts:
     def of(cls, collection: Collection) -> CollectionFacts:
         return cls(embedder=collection.embedder, chunk_tokens=collection.chunk_tokens)
 
+    def written(self) -> bytes:
+        """The file's content."""
+        body = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
+        return f"{body}\n".encode()
+
 
 def write_facts(folder: CollectionFolder, facts: CollectionFacts, *, syncer: Syncer = DISK) -> None:
     """The caller holds the writer's lock. Raises `WriteFailed`."""
-    body = json.dumps({"format": FORMAT, **asdict(facts)}, indent=1, sort_keys=True)
-    write_file(folder.facts, f"{body}\n".encode(), syncer=syncer)
+    write_file(folder.facts, facts.written(), syncer=syncer)
 
 
 def read_facts(folder: CollectionFolder) -> CollectionFacts | None:
