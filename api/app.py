@@ -7,19 +7,20 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, Response
 
 from api.assemble import Parts, connected
 from api.docs_page import docs_page
-from api.gate import BodyTooLong, Gate, ProblemResponse
+from api.gate import Gate
+from api.intake import Intake
 from api.leaving import CallerLeft
+from api.problem_response import ProblemResponse
 from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
 from api.readiness import Readiness, Spawned
 from api.routes import router as answers
-from api.routes import within_limits
 from api.routes_access import router as access
 from api.routes_corpus import router as corpus
 from api.routes_generations import router as generations
@@ -30,7 +31,7 @@ from api.routes_shadows import router as shadows
 from api.routes_usage import router as usage
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
-from retrieval.errors import LimitExceeded, WinnowError
+from retrieval.errors import WinnowError
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,12 @@ def create_app(
     app.state.spawned = spawned
     app.state.announce = announce
     app.state.telemetry = Telemetry.over(parts)
-    for router in (answers, corpus, shadows, instructions, generations, usage):
-        app.include_router(router, dependencies=[Depends(within_limits)])
-    for router in (access, limits, health):
+    app.state.gate = Gate()
+    app.state.intake = Intake()
+    for router in (answers, corpus, shadows, instructions, generations, usage, access, limits, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
-    app.add_middleware(Gate)
-    app.add_middleware(CountedRequests, telemetry=app.state.telemetry)  # the last one added is the outermost
+    app.add_middleware(CountedRequests, telemetry=app.state.telemetry)
     app.add_exception_handler(WinnowError, _said_by_us)
     app.add_exception_handler(RequestValidationError, _wrong_fields)
     app.add_exception_handler(HTTPException, _said_by_the_framework)
@@ -118,8 +118,6 @@ async def _said_by_the_framework(request: Request, error: Exception) -> Response
     assert isinstance(error, HTTPException), "registered for it. This is a bug."
     if isinstance(error, CallerLeft):
         return Response(status_code=error.status_code)
-    if isinstance(error, BodyTooLong):
-        return ProblemResponse(problem_of(LimitExceeded(error.detail)))
     return ProblemResponse(problem_of_status(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))
 
 

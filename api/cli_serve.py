@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from api.vllm_servers import VllmServers
 
 OPEN_DOOR: Final = "Access       NO KEY: this machine only, and everybody on it ('winnow keys bootstrap' makes one)"
-GRACE_SECONDS: Final = 5  # for the answers under way when the service is stopped
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -64,10 +63,13 @@ LOGGING: Final[dict[str, Any]] = {
     "formatters": {
         "line": {"()": "api.redaction.RedactedFormatter", "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
-    "filters": {"path": {"()": "api.redaction.WithoutQuery"}},
+    "filters": {
+        "path": {"()": "api.redaction.WithoutQuery"},
+        "sparing": {"()": "api.sparing_log.SparingRefusals"},
+    },
     "handlers": {"stderr": {"class": "api.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {"uvicorn.access": {"level": "INFO", "filters": ["path"]}, "api.folding": {"level": "INFO"}},
+    "loggers": {"uvicorn.access": {"level": "INFO", "filters": ["path", "sparing"]}, "api.folding": {"level": "INFO"}},
 }
 
 
@@ -194,21 +196,19 @@ def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
 
 
 def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
-    import uvicorn
-
     from api.app import create_app
     from api.assemble import assemble
     from api.caches import Caches
+    from api.connections import Connections
+    from api.http_server import BACKLOG, Server, connections_max, raise_descriptors
 
+    most = connections_max(raise_descriptors())
     parts = assemble(settings, caches=Caches.of(settings))
     app = create_app(parts, announce=_Announcement(terminal, _url(bound), settings), spawned=spawned)
-    config = uvicorn.Config(
-        app, log_config=LOGGING, server_header=False, timeout_graceful_shutdown=GRACE_SECONDS, lifespan="on"
-    )
     for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn repeats when it has stopped: that is no failure
         signal.signal(number, _stay)
-    bound.listen(config.backlog)  # before anybody is told: who comes between the words and the server waits, unrefused
-    server = uvicorn.Server(config)
+    bound.listen(BACKLOG)  # before anybody is told: who comes between the words and the server waits, unrefused
+    server = Server(app, log_config=LOGGING, connections=Connections(most))
     server.run(sockets=[bound])
     if not server.started:
         raise typer.Exit(Exit.FAILED)  # what kept it from starting has been logged

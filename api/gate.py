@@ -1,83 +1,87 @@
-"""Is this request small enough, and is there room for it? Asked before anything is read or parsed."""
+"""Is there room for this request? Bounds what all tenants have here together, and shares it between them.
+
+One tenant may take up to `OWN_PER_FREE` times what is left: three quarters while it is alone, less the fuller it gets.
+So one flood, or several, cannot take the last place, and a tenant that has nothing here is refused only where there is
+no room at all.
+"""
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-import orjson
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from retrieval.errors import Overloaded
+from retrieval.limits import REQUESTS_IN_FLIGHT_MAX
 
-from api.problems import MEDIA_TYPE, Problem, problem_of
-from retrieval.errors import LimitExceeded, Overloaded
-from retrieval.limits import REQUEST_BYTES_MAX, REQUESTS_IN_FLIGHT_MAX
-
-# A busy service is alive and must be able to say so, and how busy it is: that is when somebody looks.
-ALWAYS_ANSWERED: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+OWN_PER_FREE: Final = 3  # times the room that is left
 
 
-class ProblemResponse(Response):
-    """A problem as the caller gets it."""
+class Room:
+    """Counts what tenants hold of something, such as requests or bytes. Belongs to one event loop."""
 
-    media_type = MEDIA_TYPE
+    def __init__(self, most: int, *, what: str) -> None:
+        """`what` completes "256 ..." in refusals."""
+        self._most = most
+        self._what = what
+        self._held: Counter[str] = Counter()
+        self._given_back = asyncio.Event()
 
-    def __init__(self, problem: Problem) -> None:
-        body = orjson.dumps(problem.body(f"req_{uuid.uuid4().hex}"))
-        super().__init__(body, status_code=problem.status, headers=problem.headers)
+    @property
+    def held(self) -> int:
+        return self._held.total()
 
+    def take(self, tenant: str, amount: int = 1) -> None:
+        """Raises `Overloaded`."""
+        held, own = self.held, self._held[tenant]
+        if held + amount > self._most:
+            raise Overloaded(f"{held} {self._what}; {self._most} may be")
+        if own and own + amount > OWN_PER_FREE * (self._most - held - amount):
+            raise Overloaded(f"{own} {self._what} for this tenant, and others need room too")
+        self._held[tenant] += amount
 
-class BodyTooLong(HTTPException):
-    """Raised where a body turns out to be too long while it is read (no Content-Length, or a wrong one)."""
+    async def wait(self, tenant: str, amount: int, *, seconds: float) -> None:
+        """Takes it as soon as there is room. Raises `Overloaded` where there is none in time."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                return self.take(tenant, amount)
+            except Overloaded as error:
+                refused = error
+            self._given_back.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._given_back.wait()
+            except TimeoutError:
+                raise refused from None
 
-    def __init__(self, bytes_max: int) -> None:
-        super().__init__(413, detail=f"the body has more than {bytes_max} bytes")
+    def give_back(self, tenant: str, amount: int = 1) -> None:
+        self._held[tenant] -= amount
+        assert self._held[tenant] >= 0, "more was given back than taken. This is a bug."
+        if not self._held[tenant]:
+            del self._held[tenant]
+        self._given_back.set()
+
+    @contextmanager
+    def holding(self, tenant: str, amount: int = 1) -> Iterator[None]:
+        """For as long as the block lasts. Raises `Overloaded`."""
+        self.take(tenant, amount)
+        try:
+            yield
+        finally:
+            self.give_back(tenant, amount)
 
 
 class Gate:
-    """ASGI middleware: bounds the size of a body and the number of requests in flight."""
+    """The places of requests that are being answered. None is held while a body is read or an answer is sent."""
 
-    def __init__(
-        self, app: ASGIApp, *, bytes_max: int = REQUEST_BYTES_MAX, in_flight_max: int = REQUESTS_IN_FLIGHT_MAX
-    ) -> None:
-        self._app = app
-        self._bytes_max = bytes_max
-        self._in_flight_max = in_flight_max
-        self._in_flight = 0
+    def __init__(self, *, in_flight_max: int = REQUESTS_IN_FLIGHT_MAX) -> None:
+        self._places = Room(in_flight_max, what="requests are being answered")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in ALWAYS_ANSWERED:
-            await self._app(scope, receive, send)
-            return
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await ProblemResponse(refusal)(scope, receive, send)
-            return
-        self._in_flight += 1
-        try:
-            await self._app(scope, self._counted(receive), send)
-        finally:
-            self._in_flight -= 1
-
-    def _refusal(self, scope: Scope) -> Problem | None:
-        if self._in_flight >= self._in_flight_max:
-            return problem_of(Overloaded(f"{self._in_flight} requests are being answered"))
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        if announced.isdigit() and int(announced) > self._bytes_max:
-            return problem_of(LimitExceeded(f"the body has {int(announced)} bytes; {self._bytes_max} are allowed"))
-        return None
-
-    def _counted(self, receive: Receive) -> Receive:
-        """The announced length is the caller's word only; what arrives is counted."""
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._bytes_max:
-                raise BodyTooLong(self._bytes_max)
-            return message
-
-        return counted
+    @asynccontextmanager
+    async def held(self, tenant: str) -> AsyncIterator[None]:
+        """Raises `Overloaded`."""
+        with self._places.holding(tenant):
+            yield

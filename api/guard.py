@@ -1,15 +1,17 @@
-"""Is whoever asks allowed to ask this? Answered before anything of a body is read.
+"""Is whoever asks allowed to ask this, and is there room for it? The way of every request to its route.
 
-    router = APIRouter(route_class=GuardedRoute)
+    router = APIRouter(route_class=MeteredRoute)
 
-A route class, not a dependency: the framework reads and parses a body before it asks its dependencies, and a route
-could forget to depend on anything.
+The key first, then the tenant's limits, then the body, then a place among those that are answered; each is refused
+before the next is looked at. A route class, not a dependency: the framework reads and parses a body before it asks its
+dependencies, and a route could forget to depend on anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
@@ -17,10 +19,15 @@ from starlette.responses import Response
 
 from api.access import Principal
 from api.assemble import Parts
+from api.body_limits import body_limit
+from api.gate import Gate
+from api.intake import Intake
 from api.scopes import NEEDED, OPEN, Needed
 from retrieval.catalog import TenantName
 from retrieval.errors import KeyRefused, NotPermitted
 
+BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})  # what comes with these is not read
+ALWAYS_ANSWERED: Final = frozenset({"/metrics"})  # a busy service must be able to say how busy it is
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -30,21 +37,62 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Handler:
         needed = _needed(self.path, self.methods or ())
         handle = super().get_route_handler()
+        has_body = not BODILESS.issuperset(self.methods or ())
+        limit, as_json = body_limit(self.path), self.body_field is not None
 
         async def guarded(request: Request) -> Response:
-            if needed != OPEN:
-                principal = await _principal(request)
-                principal.require(needed)
-                request.state.principal = principal
-            return await handle(request)
+            if needed == OPEN:
+                return await handle(request)
+            principal = await _principal(request)
+            principal.require(needed)
+            request.state.principal = principal
+            tenant, gate, intake = principal.tenant, gate_of(request), intake_of(request)
+            async with self.admitted(request, tenant):
+                if self.path in ALWAYS_ANSWERED:
+                    return await handle(request)
+                if not has_body:
+                    async with gate.held(tenant):
+                        return await handle(request)
+                async with intake.taken(request, limit, tenant=tenant, as_json=as_json) as read, gate.held(tenant):
+                    return await handle(read)
 
         return guarded
+
+    @asynccontextmanager
+    async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:  # noqa: ARG002
+        """For as long as the request is read and answered."""
+        yield
+
+
+class MeteredRoute(GuardedRoute):
+    """A route whose use the tenant's limits bound and its usage counts. No shadow is judged meanwhile."""
+
+    @asynccontextmanager
+    async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:
+        """Raises `QuotaExceeded`."""
+        parts = parts_of(request)
+        async with parts.quotas.admitted(tenant):
+            parts.usage.requested(tenant)
+            with parts.shadowing.held():
+                yield
 
 
 def parts_of(request: Request) -> Parts:
     parts = request.app.state.parts
     assert isinstance(parts, Parts), "create_app sets it. This is a bug."
     return parts
+
+
+def gate_of(request: Request) -> Gate:
+    gate = request.app.state.gate
+    assert isinstance(gate, Gate), "create_app sets it. This is a bug."
+    return gate
+
+
+def intake_of(request: Request) -> Intake:
+    intake = request.app.state.intake
+    assert isinstance(intake, Intake), "create_app sets it. This is a bug."
+    return intake
 
 
 async def principal_of(request: Request) -> Principal:

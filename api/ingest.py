@@ -27,10 +27,10 @@ from indexer.writer import DocumentWriter
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.catalog import Collection, TenantName
 from retrieval.embedder import Embedder
-from retrieval.errors import CollectionBusy, DocumentNotFound
+from retrieval.errors import CollectionBusy, DocumentNotFound, LimitExceeded
 from retrieval.filters import Filter
 from retrieval.generations import fold
-from retrieval.limits import GENERATIONS_KEPT_MIN
+from retrieval.limits import GENERATIONS_KEPT_MIN, NDJSON_LINES_MAX
 from retrieval.quotas import Held
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.records import Document, JsonValue
@@ -96,6 +96,7 @@ class Ingest:
         self._kept = generations_kept
         self._wish = index_wish
         self._room = room
+        self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to the others
 
     def make(
         self,
@@ -137,7 +138,8 @@ class Ingest:
         After an error the commits before it stay: the same call again finds them unchanged.
         """
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
-        entries = list(checked(_entries(records)))
+        async with self._reading:
+            entries = await asyncio.to_thread(lambda: list(checked(_entries(records))))
         documents = [entry.document for entry in entries if isinstance(entry, Record)]
         async with self._turn_of(opened):
             snapshot = opened.store.snapshot()
@@ -234,12 +236,26 @@ class Ingest:
                 self._disk.require_unmoved()
 
 
-def records_of_lines(body: bytes) -> Iterator[Sent]:
-    """The records of NDJSON, with or without a byte order mark; blank lines are passed over."""
-    for number, line in enumerate(as_utf8(body).splitlines(), start=1):
-        if not line.strip():
-            continue
-        yield number, parsed(line)
+def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
+    """The records of NDJSON, with or without a byte order mark; blank lines are passed over.
+
+    Raises `LimitExceeded` where there are too many lines.
+    """
+    body = as_utf8(body)
+    end, number = -1, 0
+    while end < len(body):
+        start, end = end + 1, _line_end(body, end + 1)
+        line = body[start:end]
+        number += 1
+        if number > NDJSON_LINES_MAX:
+            raise LimitExceeded(f"the body has more than {NDJSON_LINES_MAX} lines; send them in several requests")
+        if line.strip():
+            yield number, parsed(line)
+
+
+def _line_end(body: bytes | bytearray, start: int) -> int:
+    found = body.find(b"\n", start)
+    return len(body) if found < 0 else found
 
 
 def _entries(records: Iterator[Sent]) -> Iterator[Entry]:

@@ -58,7 +58,7 @@ def exported(versions: Sequence[InstructionVersion]) -> str:
     )
 
 
-def imported(content: bytes, *, tenant: TenantName | None) -> list[InstructionVersion]:
+def imported(content: bytes | bytearray, *, tenant: TenantName | None) -> list[InstructionVersion]:
     """In the file's order. Raises `InvalidRequest`, which names line or field, and `LimitExceeded`."""
     file = parsed(LibraryFile, read_yaml(content, bytes_max=LIBRARY_BYTES_MAX))
     now = datetime.now(UTC)

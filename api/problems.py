@@ -21,6 +21,8 @@ RETRY_AFTER_SECONDS: Final = 1  # a search takes about that long; waiting longer
 STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.LimitExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.RequestSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     errors.StorageQuotaExceeded: HTTPStatus.FORBIDDEN,
     errors.CollectionNotFound: HTTPStatus.NOT_FOUND,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import orjson
@@ -13,7 +12,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
-from api.guard import GuardedRoute, Tenant, parts_of
+from api.guard import MeteredRoute, Tenant, parts_of
 from api.leaving import while_connected
 from api.telemetry import Telemetry
 from api.wire import RerankBody, SearchBody, deadline_of
@@ -64,19 +63,7 @@ def telemetry_of(request: Request) -> Telemetry:
     return telemetry
 
 
-async def within_limits(tenant: Tenant, request: Request) -> AsyncIterator[None]:
-    """A dependency of every route that uses what is limited: counts the request, for as long as it is answered.
-
-    No shadow is judged meanwhile.
-    """
-    parts = parts_of(request)
-    async with parts.quotas.admitted(tenant):
-        parts.usage.requested(tenant)
-        with parts.shadowing.held():
-            yield
-
-
-router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 
 @router.post("/v1/search", response_model=SearchAnswer, tags=["search"], summary="Search a collection")

@@ -22,8 +22,10 @@ from api.answers_corpus import (
     upsert_said,
 )
 from api.assemble import Parts
-from api.guard import Caller, GuardedRoute, Tenant, parts_of
+from api.body_limits import DOCUMENTS
+from api.guard import Caller, MeteredRoute, Tenant, intake_of, parts_of
 from api.ingest import Sent, records_of_lines
+from api.intake import media_type, require_json, take_body
 from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody
@@ -32,6 +34,7 @@ from indexer.encodings import as_utf8
 from indexer.json_values import parsed
 from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
+from retrieval.json_bounds import require_within
 from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
 
 NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
@@ -56,7 +59,7 @@ UPSERT_BODY: Final[dict[str, Any]] = {
 }
 
 Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
-router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 
 @router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
@@ -133,10 +136,12 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
 
     A document that is refused is named in `rejected` and keeps no other from going in; 422 where all were refused.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    body = await request.body()
-    sent = records_of_lines(body) if kind in NDJSON_TYPES else _records_of_json(body, kind)
     parts = parts_of(request)
+    if media_type(request) in NDJSON_TYPES:
+        sent = records_of_lines(take_body(request))
+    else:
+        require_json(request)
+        sent = await intake_of(request).one_by_one(_records_of_json, take_body(request))
     upserted = await parts.ingest.upsert(tenant, name, sent)
     parts.usage.wrote(tenant, upserted)
     status = 422 if upserted.rejects and not upserted.accepted else 200
@@ -190,13 +195,11 @@ def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
     return collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
 
 
-def _records_of_json(body: bytes, kind: str) -> Iterator[Sent]:
-    """The documents of a JSON body: one, or a list of them under `documents`."""
-    if kind != "application/json":
-        raise InvalidRequest(
-            f"the Content-Type is {kind or 'missing'}; application/json and application/x-ndjson are read"
-        )
-    value = parsed(as_utf8(body))
+def _records_of_json(body: bytes | bytearray) -> Iterator[Sent]:
+    """The documents of a JSON body: one, or a list of them under `documents`. Blocks."""
+    content = as_utf8(body)
+    require_within(content, DOCUMENTS.json)
+    value = parsed(content, bounds=None)
     if isinstance(value, Refused):
         raise InvalidRequest(f"the body is {value.reason}")
     records = value.get("documents", [value]) if isinstance(value, dict) else value

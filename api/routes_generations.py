@@ -11,7 +11,7 @@ from starlette.responses import Response
 from api.answers_generations import FoldedSaid, GenerationsSaid, generations_said
 from api.assemble import Parts
 from api.fold_process import FoldEnded
-from api.guard import GuardedRoute, Tenant, parts_of
+from api.guard import MeteredRoute, Tenant, parts_of
 from api.open_collections import OpenCollection
 from api.routes import PROBLEMS, JsonResponse
 from api.routes_corpus import Name
@@ -21,7 +21,7 @@ from retrieval.errors import WriteFailed
 from retrieval.generations import listed, roll_back
 from retrieval.pointer import rolled_back
 
-router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=MeteredRoute)
 
 
 @router.get("/v1/collections/{name}/generations", response_model=GenerationsSaid, summary="List generations")

@@ -26,11 +26,12 @@ from api.answers_instructions import (
     trial_said,
     versions_said,
 )
-from api.guard import Caller, GuardedRoute, Tenant, parts_of
+from api.guard import Caller, MeteredRoute, Tenant, parts_of
 from api.instruction_file import exported, imported
 from api.instruction_preview import Preview, content_to_preview, previewed, to_preview
 from api.instruction_wire import ContentBody, DefaultBody, PreviewBody, PublishBody, TrialBody, VersionNumber
 from api.instructions import Instructions
+from api.intake import take_body
 from api.leaving import while_connected
 from api.routes import PROBLEMS, JsonResponse
 from api.wire import InstructionChoice, deadline_of
@@ -39,7 +40,7 @@ from retrieval.instruction_library import BUILT_IN_PREFIX, Reference
 Name = Annotated[str, Path(max_length=64)]
 Version = Annotated[VersionNumber, Path()]
 YAML = "application/yaml"
-router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute, tags=["instructions"])
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["instructions"])
 
 
 def library_of(request: Request) -> Instructions:
@@ -110,7 +111,7 @@ async def import_instructions(caller: Caller, request: Request) -> Response:
     """All of the file, or nothing. What is there already, word for word, is passed over; 409 where a number says
     something else here.
     """
-    content, library = await request.body(), library_of(request)
+    content, library = take_body(request), library_of(request)
 
     def bring_in() -> dict[str, object]:
         versions = imported(content, tenant=caller.tenant)

@@ -11,13 +11,13 @@ from starlette.responses import Response
 
 from api.answers_corpus import DeletedSaid
 from api.answers_instructions import InstructionSaid, instruction_said
-from api.guard import Caller, GuardedRoute, Tenant, parts_of
+from api.guard import Caller, MeteredRoute, Tenant, parts_of
 from api.routes import PROBLEMS, JsonResponse
 from api.routes_instructions import Name, Version
 from api.shadow_wire import ShadowBody, ShadowReportSaid, ShadowSaid, ShadowsSaid, report_said, shadow_said
 from retrieval.instruction_library import Reference
 
-router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=MeteredRoute)
 
 
 @router.get("/v1/instructions/shadows", response_model=ShadowsSaid, summary="List shadows")

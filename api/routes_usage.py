@@ -11,12 +11,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from api.guard import GuardedRoute, Tenant, parts_of
+from api.guard import MeteredRoute, Tenant, parts_of
 from api.routes import PROBLEMS, JsonResponse
 from api.usage_said import usage_csv, usage_said
 from retrieval.errors import InvalidRequest
 
-router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 
 class UsageFormat(StrEnum):

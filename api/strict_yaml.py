@@ -13,6 +13,7 @@ from typing import Any, Final, TypeAlias
 import yaml
 
 from retrieval.errors import InvalidRequest, LimitExceeded
+from retrieval.limits import LIBRARY_VALUES_MAX
 
 Node: TypeAlias = "str | int | bool | list[Node] | dict[str, Node] | None"
 
@@ -23,13 +24,13 @@ _OTHER_LINE_ENDS: Final = frozenset("\x85\u2028\u2029")
 _WORDS: Final = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
-def read_yaml(content: bytes, *, bytes_max: int) -> Node:
+def read_yaml(content: bytes | bytearray, *, bytes_max: int, values_max: int = LIBRARY_VALUES_MAX) -> Node:
     """One document. Raises `InvalidRequest`, with the line, and `LimitExceeded`."""
     if len(content) > bytes_max:
         raise LimitExceeded(f"the YAML has {len(content)} bytes; {bytes_max} are allowed")
     try:
         events = yaml.parse(content.decode("utf-8-sig"), Loader=_PARSER)
-        return _Reading(events).document()
+        return _Reading(events, values_max=values_max).document()
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"the YAML is not UTF-8: byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
@@ -62,8 +63,10 @@ _Writer.add_representer(str, _written_text)
 
 
 class _Reading:
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
+    def __init__(self, events: Iterator[yaml.Event], *, values_max: int) -> None:
         self._events = events
+        self._values_max = values_max
+        self._values = 0
 
     def document(self) -> Node:
         value: Node = None
@@ -77,6 +80,9 @@ class _Reading:
         return value
 
     def _node(self, event: yaml.Event, *, depth: int) -> Node:
+        self._values += 1
+        if self._values > self._values_max:
+            raise LimitExceeded(f"the YAML has more than {self._values_max} values")
         if isinstance(event, yaml.AliasEvent):
             raise _refused("aliases are not read", event)
         if event.anchor is not None:

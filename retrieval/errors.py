@@ -4,6 +4,8 @@
     ├── CallerError                    the request or the command is at fault; the same call fails again
     │   ├── InvalidRequest
     │   ├── LimitExceeded
+    │   ├── RequestSlow
+    │   ├── UnsupportedMedia
     │   ├── QuotaExceeded
     │   ├── StorageQuotaExceeded
     │   ├── CollectionNotFound
@@ -86,6 +88,14 @@ class InvalidRequest(CallerError):
 
 class LimitExceeded(CallerError):
     """The request is larger than a limit allows."""
+
+
+class RequestSlow(CallerError):
+    """The request did not arrive in time."""
+
+
+class UnsupportedMedia(CallerError):
+    """The body is in a format that is not read here."""
 
 
 class QuotaExceeded(CallerError):

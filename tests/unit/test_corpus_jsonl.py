@@ -93,7 +93,7 @@ REFUSED = [
     (b"plain text", "not JSON: "),
     (b'["a", "t"]', "not a JSON object"),
     (b'"a"', "not a JSON object"),
-    (b"[" * 100_000, "not JSON: "),
+    (b"[" * 100_000, "the JSON has more than 65536 values"),
 ]
 
 

@@ -57,7 +57,7 @@ def test_the_service_logs_by_this_formatter() -> None:
     """Every handler of its configuration, and the log of requests without what follows a question mark."""
     assert {each["formatter"] for each in LOGGING["handlers"].values()} == {"line"}
     assert LOGGING["formatters"]["line"]["()"] == "api.redaction.RedactedFormatter"
-    assert LOGGING["loggers"]["uvicorn.access"]["filters"] == ["path"]
+    assert LOGGING["loggers"]["uvicorn.access"]["filters"] == ["path", "sparing"]
     logging.config.DictConfigurator(LOGGING | {"incremental": False}).convert(LOGGING["filters"])
 
 

@@ -217,11 +217,10 @@ def test_without_a_key_metrics_stay_on_this_machine(client: TestClient) -> None:
 def test_a_full_service_still_shows_its_metrics_and_what_it_refused(tmp_path: Path, models: tuple[Path, Path]) -> None:
     """That is when somebody looks."""
     app = create_app(parts_over(tmp_path, models, PrefersWord("a")))
-    (gate,) = [each for each in app.user_middleware if each.cls is Gate]
-    gate.kwargs["in_flight_max"] = 0
+    app.state.gate = Gate(in_flight_max=0)
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/v1/collections").status_code == 503
-        assert read(client)["winnow_requests_total{route=none}{status=503}"] == 1
+        assert read(client)["winnow_requests_total{route=/v1/collections}{status=503}"] == 1
 
 
 def test_two_apps_share_no_numbers(tmp_path: Path, models: tuple[Path, Path], client: TestClient) -> None:
