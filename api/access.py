@@ -108,6 +108,7 @@ class Access:
         self._open_until = float("-inf")  # when it has to be looked up again whether a key was made
         self._used: OrderedDict[str, datetime] = OrderedDict()
         self._writing: set[asyncio.Task[None]] = set()
+        self._finding: dict[tuple[str, bytes], asyncio.Future[StoredKey | None]] = {}
 
     async def principal(self, *, authorization: str | None, host: str | None) -> Principal:
         """Raises `KeyRefused`, `NotPermitted`, and what reading the catalog raises."""
@@ -155,13 +156,22 @@ class Access:
         remembered = _proven(known.stored if known is not None and asked_at < known.until else None, digest)
         if remembered is not None:
             return remembered
-        stored = _proven(await asyncio.to_thread(self._keys.find, key_id), digest)
+        stored = _proven(await self._found(key_id, digest), digest)
         if stored is not None:
             self._remembered.pop(key_id, None)
             self._remembered[key_id] = _Remembered(stored, asked_at + REMEMBERED_SECONDS)
             if len(self._remembered) > REMEMBERED_MAX:
                 self._remembered.popitem(last=False)
         return stored
+
+    async def _found(self, key_id: str, digest: bytes) -> StoredKey | None:
+        """One look-up for all that send the very same key at the same time: a burst of one caller is one."""
+        asked = key_id, digest
+        if asked not in self._finding:
+            finding = asyncio.ensure_future(asyncio.to_thread(self._keys.find, key_id))
+            finding.add_done_callback(lambda _: self._finding.pop(asked))
+            self._finding[asked] = finding
+        return await asyncio.shield(self._finding[asked])
 
     def _require_accepted(self, stored: StoredKey) -> None:
         """Who has come so far has proven to hold the key, and may know what became of it. Raises `KeyRefused`."""

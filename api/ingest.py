@@ -25,6 +25,7 @@ from indexer.json_values import parsed
 from indexer.to_the_end import to_the_end
 from indexer.writer import DocumentWriter
 from retrieval.actors import COMMAND_LINE, Actor
+from retrieval.breath import rest
 from retrieval.catalog import Collection, TenantName
 from retrieval.embedder import Embedder
 from retrieval.errors import CollectionBusy, DocumentNotFound, LimitExceeded
@@ -239,7 +240,7 @@ class Ingest:
 def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
     """The records of NDJSON, with or without a byte order mark; blank lines are passed over.
 
-    Raises `LimitExceeded` where there are too many lines.
+    Blocks, and rests. Raises `LimitExceeded` where there are too many lines.
     """
     body = as_utf8(body)
     end, number = -1, 0
@@ -247,6 +248,7 @@ def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
         start, end = end + 1, _line_end(body, end + 1)
         line = body[start:end]
         number += 1
+        rest(number)
         if number > NDJSON_LINES_MAX:
             raise LimitExceeded(f"the body has more than {NDJSON_LINES_MAX} lines; send them in several requests")
         if line.strip():

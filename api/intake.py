@@ -40,6 +40,9 @@ LONG_BYTES: Final = SEARCH_BYTES_MAX  # from here on a body is long: it needs ro
 ROOM_SECONDS: Final = 10.0  # that a long body waits for room
 PIECE_BYTES: Final = 1_000_000  # of room, taken at once for a body that does not say how long it is
 
+TRIMMED_BYTES: Final = 8_000_000  # of a body after which freed memory goes back to the system; others would wait for it
+TRIM_SECONDS: Final = 5.0  # between two times
+
 
 class ReadRequest(Request):
     """A request whose body has been read, and parsed where its route takes JSON."""
@@ -79,6 +82,7 @@ class Intake:
         self._bytes_per_second = bytes_per_second
         self._seconds_max = seconds_max
         self._parsing = asyncio.Lock()
+        self._trimmed_at = float("-inf")
 
     @asynccontextmanager
     async def taken(
@@ -101,8 +105,9 @@ class Intake:
             del content, value
             yield read
         finally:
-            if held.amount:
-                held.give_back()
+            released = held.give_back()
+            if released >= TRIMMED_BYTES and time.monotonic() - self._trimmed_at > TRIM_SECONDS:
+                self._trimmed_at = time.monotonic()
                 await asyncio.to_thread(give_memory_back)
 
     async def one_by_one(self, parse: Callable[[*Arguments], Parsed], *args: *Arguments) -> Parsed:
@@ -160,9 +165,12 @@ class _Held:
         await self._room.wait(self._tenant, amount, seconds=ROOM_SECONDS)
         self.amount += amount
 
-    def give_back(self) -> None:
-        self._room.give_back(self._tenant, self.amount)
-        self.amount = 0
+    def give_back(self) -> int:
+        """How much it was."""
+        released, self.amount = self.amount, 0
+        if released:
+            self._room.give_back(self._tenant, released)
+        return released
 
 
 def media_type(request: Request) -> str:

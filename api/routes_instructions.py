@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
@@ -26,7 +27,7 @@ from api.answers_instructions import (
     trial_said,
     versions_said,
 )
-from api.guard import Caller, MeteredRoute, Tenant, parts_of
+from api.guard import Caller, MeteredRoute, Tenant, intake_of, parts_of
 from api.instruction_file import exported, imported
 from api.instruction_preview import Preview, content_to_preview, previewed, to_preview
 from api.instruction_wire import ContentBody, DefaultBody, PreviewBody, PublishBody, TrialBody, VersionNumber
@@ -112,9 +113,9 @@ async def import_instructions(caller: Caller, request: Request) -> Response:
     something else here.
     """
     content, library = take_body(request), library_of(request)
+    versions = await intake_of(request).one_by_one(partial(imported, tenant=caller.tenant), content)
 
     def bring_in() -> dict[str, object]:
-        versions = imported(content, tenant=caller.tenant)
         added = library.bring_in(caller.tenant, versions, by=caller.actor)
         return imported_said(added, of=len(versions))
 

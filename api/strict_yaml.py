@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import yaml
 
+from retrieval.breath import rest
 from retrieval.errors import InvalidRequest, LimitExceeded
 from retrieval.limits import LIBRARY_VALUES_MAX
 
@@ -81,6 +82,7 @@ class _Reading:
 
     def _node(self, event: yaml.Event, *, depth: int) -> Node:
         self._values += 1
+        rest(self._values)
         if self._values > self._values_max:
             raise LimitExceeded(f"the YAML has more than {self._values_max} values")
         if isinstance(event, yaml.AliasEvent):

@@ -103,10 +103,10 @@ def decoded(content: bytes, *, asked: str | None = None) -> tuple[str | None, En
         return None, encoding, undecodable(encoding, f"{error.reason} at byte {error.start}")
 
 
-def as_utf8(content: bytes) -> bytes:
+def as_utf8(content: bytes | bytearray) -> bytes | bytearray:
     """Bytes that may begin with a byte order mark, without it and in UTF-8. Other bytes stay as they are."""
     mark, name = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", UTF_8))
-    bare = content.removeprefix(mark)
+    bare = content[len(mark) :] if mark else content  # not a copy of a long body
     return bare if name == UTF_8 else bare.decode(name, "replace").encode()
 
 

@@ -111,9 +111,11 @@ class Asker:
             self._streams = None
             raise
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         if self._streams is not None:
             self._streams[1].close()
+            with contextlib.suppress(OSError):
+                await self._streams[1].wait_closed()
 
 
 def head(key: str, method: str, path: str, *headers: str) -> bytes:
@@ -276,8 +278,9 @@ async def searched(target: Target, seconds: float) -> tuple[list[float], int]:
             failed += 1
         taken.append((time.perf_counter() - began) * 1000)
         if asker is not kept:
-            asker.leave()
+            await asker.leave()
         await asyncio.sleep(0.02)
+    await kept.leave()
     return taken, failed
 
 
@@ -330,7 +333,9 @@ async def service(root: Path) -> AsyncIterator[Target]:
     try:
         target = await asyncio.to_thread(_listening, process, log, keys)
         for key in keys.values():
-            await _filled(Asker(target, key))
+            asker = Asker(target, key)
+            await _filled(asker)
+            await asker.leave()
         yield target
     finally:
         process.terminate()
