@@ -58,10 +58,10 @@ def register(connection: Any) -> None:
 def watch(connection: sql.Connection) -> None:
     """From here on the connection keeps the checksums. Call it outside of a transaction."""
     version = connection.exec_driver_sql("PRAGMA schema_version").scalar()
-    if connection.info.get(_WATCHED) == version or not _has_sums(connection):
+    if connection.info.get(_WATCHED) == version:
         return
     unwatch(connection)
-    for table in _summed(connection):
+    for table in _summed(connection) if _has_sums(connection) else ():  # a downgrade by another process drops them
         for statement in _triggers(table):
             connection.exec_driver_sql(statement)
     connection.info[_WATCHED] = version

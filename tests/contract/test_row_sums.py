@@ -73,6 +73,20 @@ def test_a_catalog_that_winnow_wrote_is_sound(whole: Path) -> None:
     database.close()
 
 
+def test_a_connection_follows_the_schema_that_another_process_changed(whole: Path) -> None:
+    """Back to a schema without checksums, and on to the newest one: it goes on writing, and what it writes is summed."""
+    first, second = SqlDatabase.open(whole), SqlDatabase.open(whole)
+    tenants = SqlTenants(first)
+    tenants.make("before", by=COMMAND_LINE)
+    second.downgrade("0007")
+    tenants.make("between", by=COMMAND_LINE)
+    second.upgrade()
+    tenants.make("after", by=COMMAND_LINE)
+    assert first.faults() == second.faults() == []
+    first.close()
+    second.close()
+
+
 def test_each_value_that_is_changed_is_named_with_its_row(whole: Path) -> None:
     """In every column of every table; so is a row that was removed, and one that was put in."""
     without_triggers = ["DROP TRIGGER audit_UPDATE", "DROP TRIGGER audit_DELETE", "DROP TRIGGER instructions_stay"]
