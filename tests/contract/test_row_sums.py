@@ -74,7 +74,7 @@ def test_a_catalog_that_winnow_wrote_is_sound(whole: Path) -> None:
 
 
 def test_a_connection_follows_the_schema_that_another_process_changed(whole: Path) -> None:
-    """Back to a schema without checksums, and on to the newest one: it goes on writing, and what it writes is summed."""
+    """Back to a schema without checksums, and on to the newest: it goes on writing, and what it writes is summed."""
     first, second = SqlDatabase.open(whole), SqlDatabase.open(whole)
     tenants = SqlTenants(first)
     tenants.make("before", by=COMMAND_LINE)
