@@ -153,7 +153,7 @@ def index(
     from indexer.column_types import asked_types
     from indexer.encodings import known_encoding
     from indexer.folder_walk import Choice
-    from indexer.sources import Reading, open_corpus
+    from indexer.sources import Reading, check, open_corpus
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
@@ -166,6 +166,7 @@ def index(
             choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ())),
         ),
     )
+    check(source)  # before seconds of loading, and before a collection is made
     disk = Disk.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)  # asked before seconds of loading
     embedding = load_embedding(settings)

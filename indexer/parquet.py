@@ -50,6 +50,11 @@ class ParquetCorpus:
             except (pa.ArrowException, OSError) as error:
                 raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
 
+    def require_columns(self) -> None:
+        """Raises `CorpusUnreadable` where there are none for id and text, or two of one name."""
+        with _opened(self.path) as file:
+            require_columns(file.schema_arrow.names, self.fields, origin=self.path)
+
     def account(self) -> Account:
         return NOTHING
 

@@ -22,14 +22,14 @@ from indexer.corpus import Corpus
 from indexer.fields import BEIR_FIELDS, Fields
 from indexer.folder import FileCorpus, FolderCorpus
 from indexer.folder_walk import Choice
-from indexer.json_array import json_corpus
+from indexer.json_array import JsonValuesCorpus, json_corpus
 from indexer.jsonl import JsonLinesCorpus
 from indexer.parquet import ParquetCorpus
 from indexer.python_docs import SCHEME, PythonDocsCorpus
-from indexer.streams import STANDARD_INPUT
+from indexer.streams import STANDARD_INPUT, require_file
 from indexer.tables import DELIMITERS, CsvCorpus
 from indexer.text_files import TEXT_SUFFIXES
-from retrieval.errors import CorpusUnreadable
+from retrieval.errors import CorpusUnreadable, InvalidRequest
 
 _JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
 _COMPRESSION_SUFFIXES: Final = frozenset({".gz", ".zst"})
@@ -47,8 +47,36 @@ class Reading:
 
 
 def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
-    """The corpus that `winnow index SOURCE` means. Raises `CorpusUnreadable`."""
+    """The corpus that `winnow index SOURCE` means.
+
+    Raises `CorpusUnreadable`, and `InvalidRequest` where something is asked for that such a corpus has not.
+    """
     reading = reading or Reading()
+    corpus = _opened(source, reading)
+    has_files, has_columns = isinstance(corpus, FolderCorpus), isinstance(corpus, CsvCorpus)
+    has_encoding = not isinstance(corpus, ParquetCorpus | PythonDocsCorpus)
+    for flags, is_asked, fits, of in (
+        ("--include and --exclude", reading.choice != Choice(), has_files, "files of a folder"),
+        ("--types", reading.types != AskedTypes(), has_columns, "columns of a CSV file"),
+        ("--encoding", reading.encoding is not None, has_encoding, "text"),
+    ):
+        if is_asked and not fits:
+            raise InvalidRequest(f"{flags} is about {of}; {corpus.name} has none")
+    return corpus
+
+
+def check(corpus: Corpus) -> None:
+    """Reads as much as tells whether it can be read at all. Raises `CorpusUnreadable`."""
+    match corpus:
+        case CsvCorpus() | ParquetCorpus():
+            corpus.require_columns()
+        case JsonLinesCorpus() | JsonValuesCorpus() | FileCorpus() if corpus.path != STANDARD_INPUT:
+            require_file(corpus.path)
+        case _:
+            _ = corpus.size  # a folder is walked
+
+
+def _opened(source: str, reading: Reading) -> Corpus:
     if source.startswith(SCHEME):
         return PythonDocsCorpus(package=source.removeprefix(SCHEME))
     path = Path(source)

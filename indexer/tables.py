@@ -83,6 +83,10 @@ class CsvCorpus:
             place = Place(source=self.name, line=line)
             yield entry_of(self._made_of(header, row), place=place, position=position)
 
+    def require_columns(self) -> None:
+        """Raises `CorpusUnreadable` where the header does not name id and text, or a name twice."""
+        self._header()
+
     def account(self) -> Account:
         notes = detected_note(self.name, self.heard.encoding)
         if self.heard.header is not None:

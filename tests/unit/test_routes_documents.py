@@ -16,6 +16,8 @@ from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
 
+HERE = "/v1/collections/docs/documents"
+
 
 @pytest.fixture
 def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
@@ -56,3 +58,29 @@ def test_neighbours_are_told_with_their_spans(client: TestClient) -> None:
     spans.sort()
     assert len(spans) > 3
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_byte_order_mark_costs_no_record(client: TestClient, encoding: str) -> None:
+    """In NDJSON and in JSON, as in a file."""
+    lines = '{"id": "one", "text": "eins"}\n{"id": "two", "text": "zwei"}\n'.encode(encoding)
+    sent = client.post(HERE, content=lines, headers={"content-type": "application/x-ndjson"})
+    assert (sent.status_code, sent.json()["accepted"], sent.json()["rejected"]) == (200, 2, [])
+    whole = client.post(
+        HERE, content='{"id": "three", "text": "drei"}'.encode(encoding), headers={"content-type": "application/json"}
+    )
+    assert (whole.status_code, whole.json()["accepted"]) == (200, 1)
+    assert client.get(f"{HERE}/one").json()["text"] == "eins"
+
+
+@pytest.mark.parametrize("beyond", [2**63, 2**64, -(2**63) - 1])
+def test_a_number_beyond_64_bits_is_refused_at_the_door(client: TestClient, beyond: int) -> None:
+    """By the name of its field; the greatest that fits comes back to the last digit."""
+    fits = 2**63 - 1
+    body = f'{{"documents": [{{"id": "a", "text": "t", "n": {beyond}}}, {{"id": "b", "text": "t", "n": {fits}}}]}}'
+    sent = client.post(HERE, content=body, headers={"content-type": "application/json"})
+    assert sent.status_code == 200
+    (rejected,) = sent.json()["rejected"]
+    assert (rejected["id"], rejected["line"]) == ("a", 1)
+    assert rejected["reason"].startswith(f"the field 'n' has a whole number of {len(str(abs(beyond)))} digits")
+    assert client.get(f"{HERE}/b").json()["metadata"] == {"n": fits}

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from indexer.column_types import asked_types
 from indexer.fields import BEIR_FIELDS, Fields
 from indexer.folder import FolderCorpus
+from indexer.folder_walk import Choice
 from indexer.jsonl import JsonLinesCorpus
 from indexer.python_docs import PythonDocsCorpus
-from indexer.sources import Reading, open_corpus
-from retrieval.errors import CorpusUnreadable
+from indexer.sources import Reading, check, open_corpus
+from retrieval.errors import CorpusUnreadable, InvalidRequest
 
 
 def test_every_form_has_its_reader(tmp_path: Path):
@@ -45,3 +47,34 @@ def test_what_cannot_be_read_is_said(tmp_path: Path):
         open_corpus(str(tmp_path / "missing"))
     with pytest.raises(CorpusUnreadable, match="has no reader"):
         open_corpus(str(tmp_path / "paper.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "said"),
+    [
+        ("x.jsonl", Reading(choice=Choice(include=("*.md",))), "--include and --exclude is about files of a folder"),
+        ("x.jsonl", Reading(types=asked_types(["text"])), "--types is about columns of a CSV file; x.jsonl has none"),
+        ("x.parquet", Reading(encoding="gb18030"), "--encoding is about text"),
+    ],
+)
+def test_what_does_not_fit_the_corpus_is_refused(tmp_path: Path, name: str, reading: Reading, said: str):
+    """And not passed over in silence."""
+    (tmp_path / name).touch()
+    with pytest.raises(InvalidRequest, match=said):
+        open_corpus(str(tmp_path / name), reading)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("x.csv", b"id,year\n"), ("x.csv", b""), ("x.parquet", b"PAR"), ("missing/", b"")]
+)
+def test_a_check_reads_what_tells_that_it_cannot_be_read(tmp_path: Path, name: str, content: bytes):
+    """Before models are loaded, and a collection is made."""
+    if name.endswith("/"):
+        (tmp_path / "folder").mkdir()
+        corpus = open_corpus(str(tmp_path / "folder"))
+        (tmp_path / "folder").rmdir()
+    else:
+        (tmp_path / name).write_bytes(content)
+        corpus = open_corpus(str(tmp_path / name))
+    with pytest.raises(CorpusUnreadable):
+        check(corpus)
