@@ -30,6 +30,7 @@ from retrieval.store import Store, StoreSnapshot
 from retrieval.vector_index import Hits, VectorIndex
 
 REFRESH_SECONDS: Final = 0.5  # between two looks for other processes' commits; looking takes time, and 1 s is promised
+REMOVED_AHEAD: Final = 8  # removed chunks that are reckoned with in any list of the nearest
 
 _log = logging.getLogger(__name__)
 
@@ -78,9 +79,10 @@ class View:
 
     def search(self, vector: Vectors, k: int) -> Hits:
         """The `k` nearest live chunks of the collection, as if all were in one index."""
-        found = [self._nearest_live(self.delta, vector, k)]
+        fresh = self.snapshot.count(after=_covered(self.opened))
+        found = [self._nearest_live(self.delta, vector, k, live=fresh)]
         if self.opened:
-            found.append(self._nearest_live(self.opened.index, vector, k))
+            found.append(self._nearest_live(self.opened.index, vector, k, live=self.snapshot.count() - fresh))
         return merged(found, k)
 
     def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
@@ -95,9 +97,14 @@ class View:
             found.append(hits)
         return merged(found, k), Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 
-    def _nearest_live(self, index: VectorIndex, vector: Vectors, k: int) -> Hits:
-        """Asks for more while removed chunks take the places; every number is compared with the live ones here."""
-        asked = k
+    def _nearest_live(self, index: VectorIndex, vector: Vectors, k: int, *, live: int) -> Hits:
+        """Asks for more where removed chunks take places; every number is compared with the live ones here.
+
+        Of the index's chunks so many are `live`. Twice as many removed ones as there are on average among the nearest
+        are reckoned with at once: to ask again costs as much as the search itself.
+        """
+        removed = len(index.numbers) - live
+        asked = k + min(removed, REMOVED_AHEAD + 2 * k * removed // max(1, len(index.numbers))) if removed else k
         while True:
             hits = index.search(vector, asked)
             alive = self.snapshot.alive(hits.numbers)

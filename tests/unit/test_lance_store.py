@@ -14,7 +14,7 @@ import pytest
 from retrieval import lance_snapshot
 from retrieval.durable import DiskSyncer
 from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WordsNotIndexed, WriteFailed
-from retrieval.lance_store import SMALL_FRAGMENTS_MAX, UNINDEXED_ROWS_MAX, LanceStore
+from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from retrieval.lance_words import segments, uncovered
 from retrieval.records import Document
 from retrieval.store_sums import SUMS, damaged
@@ -455,7 +455,7 @@ def test_few_words_ever_wait_for_the_index(path: Path) -> None:
         joined += len(store.snapshot().dataset.get_fragments()) < before
         if number % 10 == 0:
             store.delete([f"d{number % 90 - 5}"])
-        assert waiting_rows(store) < UNINDEXED_ROWS_MAX
+        assert waiting_rows(store) < 16
         assert segment_count(store) <= 8
     assert joined >= 3
 

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
+from retrieval.faiss_index import FaissFlatIndex
 from retrieval.filters import parsed_filter
 from retrieval.generation import publish
 from retrieval.generations import roll_back
@@ -100,6 +101,29 @@ def test_removed_chunks_leave_no_holes(folder: CollectionFolder) -> None:
     assert view.delta_count == 0
     assert [name for name, _ in found(view, QUERIES[0], 20)] == order[150:170]
     assert [name for name, _ in found(view, QUERIES[0], 200)] == order[150:]
+
+
+def test_single_writes_cost_no_second_search_of_the_index(
+    folder: CollectionFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Chunks that were replaced since take places among the nearest: as many as usual are reckoned with at once."""
+    store = MemoryStore()
+    store.replace([written(f"d{at}", str(at)) for at in range(1_000)])
+    publish(folder, store.snapshot(), IDENTITY)
+    for at in range(0, 100, 2):
+        store.replace([written(f"d{at * 10}", f"new {at}")])
+        store.delete([f"d{at * 10 + 5}"])
+    view = searchable(folder, store).view()
+    documents = {f"d{at}": (str(at), 1) for at in range(1_000)}
+    documents |= {f"d{at * 10}": (f"new {at}", 1) for at in range(0, 100, 2)}
+    for at in range(0, 100, 2):
+        del documents[f"d{at * 10 + 5}"]
+    searches = []
+    search = FaissFlatIndex.search
+    monkeypatch.setattr(FaissFlatIndex, "search", lambda *told: searches.append(told) or search(*told))
+    for query in unit_vectors(20, seed=5):
+        assert found(view, query, 100) == nearest(documents, query, 100)
+    assert len(searches) == 20
 
 
 def test_a_view_stays_as_it_was(folder: CollectionFolder) -> None:
