@@ -78,7 +78,7 @@ class Disk:
         if call["result"] is None or call["result"] < 0:
             return
         match call["name"]:
-            case "write":
+            case "write" | "copy_file_range":
                 file = self._at(call["paths"][0])
                 assert isinstance(file, File)
                 file.written += bytes.fromhex(call["data"])[: call["result"]]

@@ -17,7 +17,7 @@ import lance
 
 from api.disk import Disk
 from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.chunk_rows import schema_of
+from retrieval.chunk_rows import WORDS_COLUMN, schema_of
 from retrieval.embedder import EmbedderIdentity
 from retrieval.generations import fold, roll_back
 from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
@@ -124,11 +124,22 @@ def _old_versions(root: Path) -> Model:
 
 def _without_attributes(root: Path) -> Model:
     """As an earlier winnow wrote it. The next write makes columns of what the metadata says."""
+    return _of_format(root, b"1")
+
+
+def _without_words(root: Path) -> Model:
+    """As the winnow before wrote it. The next fold makes a column of the words, and an index of that."""
+    return _of_format(root, b"2")
+
+
+def _of_format(root: Path, format_: bytes) -> Model:
     model = _few_commits(root)
     corpus = folder_of(root).corpus
-    table = opened(root).snapshot().dataset.to_table(columns=schema_of(DIMENSION).names)
-    table = table.replace_schema_metadata({b"winnow.format": b"1"})
+    columns = [name for name in schema_of(DIMENSION).names if name != WORDS_COLUMN]
+    table = opened(root).snapshot().dataset.to_table(columns=columns)
+    table = table.replace_schema_metadata({b"winnow.format": format_})
     lance.write_dataset(table, str(corpus), mode="overwrite", max_rows_per_file=3)
+    opened(root).index_words()
     _date(root, FRESH)
     return model
 
@@ -152,6 +163,10 @@ def _upsert(root: Path, store: LanceStore) -> None:
 def _delete(root: Path, store: LanceStore) -> None:
     with writing(folder_of(root)):
         store.delete(_DELETED)
+
+
+def _renew(root: Path, store: LanceStore) -> None:
+    store.renew_word_rules(lambda: writing(folder_of(root)))
 
 
 def _publish(root: Path, store: LanceStore) -> None:
@@ -179,6 +194,7 @@ def _without_deleted(model: Model) -> Model:
 OPERATIONS: Final[dict[str, Operation]] = {
     "upsert": Operation(prepare=_few_commits, run=_upsert, after=_with_written),
     "upgrade": Operation(prepare=_without_attributes, run=_upsert, after=_with_written),
+    "word-rules": Operation(prepare=_without_words, run=_renew, after=dict),
     "delete": Operation(prepare=_few_commits, run=_delete, after=_without_deleted),
     "publish": Operation(prepare=_old_generations, run=_publish, after=dict),
     "rollback": Operation(prepare=_few_commits, run=_roll_back, after=dict),
