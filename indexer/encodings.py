@@ -3,7 +3,7 @@
     1. a byte order mark says so: UTF-8, UTF-16 or UTF-32
     2. what is valid UTF-8 and not mere ASCII is UTF-8
     3. `--encoding`, where it is given
-    4. ASCII without NUL is UTF-8
+    4. ASCII without NUL is UTF-8, unless it switches to Japanese as ISO-2022-JP does
     5. every other byte NUL: UTF-16
     6. detected by charset-normalizer, where there is enough to tell; whoever reads the text is told
     7. otherwise UTF-8, and the reader rejects what does not fit
@@ -32,7 +32,7 @@ _MARKS: Final = (  # UTF-32 first: the mark of UTF-16 is the beginning of its
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 MARK_BYTES_MAX: Final = 4
-_NOT_ASCII: Final = re.compile(rb"[\x00\x80-\xff]")
+_NOT_ASCII: Final = re.compile(rb"[\x00\x1b\x80-\xff]")
 _NO_TEXT: Final = frozenset({"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape"})
 _MEANT: Final = {
     "gb2312": "gb18030",  # the newer standard holds the older ones
@@ -84,7 +84,9 @@ def encoding_of(start: bytes, *, asked: str | None = None) -> Encoding:
         return Encoding(name=asked)
     if b"\0" in start:
         return _utf16_of(start) or Encoding(name=UTF_8)
-    return Encoding(name=UTF_8) if start.isascii() else _detected(start) or Encoding(name=UTF_8)
+    if start.isascii():
+        return _seven_bit(start)
+    return _detected(start) or Encoding(name=UTF_8)
 
 
 def undecodable(encoding: Encoding, detail: str) -> str:
@@ -139,6 +141,12 @@ def _is_utf8(line: bytes, *, is_whole: bool) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _seven_bit(sample: bytes) -> Encoding:
+    if b"\x1b$B" in sample or b"\x1b$@" in sample:
+        return Encoding(name="iso2022_jp", is_detected=True)
+    return Encoding(name=UTF_8)
 
 
 def _utf16_of(sample: bytes) -> Encoding | None:

@@ -40,6 +40,7 @@ DETECTED = [
     (FRENCH, "cp1252", "cp1252"),
     (RUSSIAN, "cp1251", "cp1251"),
     (JAPANESE, "shift_jis", "cp932"),
+    (JAPANESE, "iso2022_jp", "iso2022_jp"),
     (GERMAN + "\n", "utf-16-le", "utf-16-le"),
     (SIMPLIFIED + "\r\n", "utf-16-be", "utf-16-be"),
 ]
