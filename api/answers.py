@@ -85,6 +85,7 @@ class SearchResult(Said):
     recall_rank: int
     relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
     truncated: bool = Field(description="The judge read only the beginning.")
+    demoted: bool = Field(description="Behind the others whatever its score, by demote_query_echo.")
     context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
     other_chunks: list[OtherChunk] | None = Field(default=None, description="Only with group_by_document.")
 
@@ -271,6 +272,7 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
         "truncated": ranked.truncated,
+        "demoted": ranked.demoted,
         **_context(ranked, contexts),
     }
     return body | {"other_chunks": [_other(other, contexts) for other in result.others]} if grouped else body

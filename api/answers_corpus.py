@@ -29,6 +29,7 @@ class CollectionSaid(Said):
     chunk_tokens: int
     instruction: str | None
     reranker: str | None = Field(description="null where the service's default judges")
+    demote_query_echo: bool
     created_at: str
     documents: int | None = Field(description="null, as chunks and store_version, where the collection cannot be read")
     chunks: int | None
@@ -65,6 +66,7 @@ def collection_said(described: Described) -> Json:
         "chunk_tokens": collection.chunk_tokens,
         "instruction": collection.instruction,
         "reranker": collection.reranker,
+        "demote_query_echo": collection.demote_query_echo,
         "created_at": collection.created_at.isoformat(),
         "documents": described.documents,
         "chunks": described.chunks,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,6 +36,14 @@ if TYPE_CHECKING:
     from retrieval.catalog import TenantName
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
+
+
+class OnOff(StrEnum):
+    """A switch that is given as a word."""
+
+    ON = "on"
+    OFF = "off"
+
 
 collections = typer.Typer(help="List, show, change and delete collections.", no_args_is_help=True)
 
@@ -180,6 +189,26 @@ def set_reranker(
         terminal.answer({"collection": name, "reranker": reranker})
     else:
         terminal.say(f"{name} is judged by {reranker or 'the default reranker'}.")
+
+
+@collections.command("set-demote-query-echo")
+def set_demote_query_echo(
+    name: NameArgument,
+    state: Annotated[OnOff, typer.Argument(help="on or off.")],
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Place passages that hold little but the query behind all others in a collection's searches, or stop doing so."""
+    terminal = Terminal(json=json)
+    disk, whose = _existing(data, config, tenant)
+    disk.change(whose, name, demote_query_echo=state is OnOff.ON)
+    if json:
+        terminal.answer({"collection": name, "demote_query_echo": state is OnOff.ON})
+    else:
+        terminal.say(f"{name}: demotion of query echoes is {state.value}.")
 
 
 def verify(

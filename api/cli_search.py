@@ -83,6 +83,9 @@ def search(
     neighbours: Annotated[
         int, typer.Option(metavar="N", help="Add N chunks before and after each result, in a terminal and with --json.")
     ] = 0,
+    demote_query_echo: Annotated[
+        bool, switch("--demote-query-echo", said="Passages that hold little but the query come last.")
+    ] = False,
     explain: Annotated[bool, switch("--explain", said="With --json: every candidate in both orders.")] = False,
     timeout_ms: TimeoutMs = None,
     json: Json = False,
@@ -147,6 +150,7 @@ def search(
             "group_by_document": group_by_document,
             "chunks_per_document": chunks_per_document,
             "neighbours": neighbours,
+            "demote_query_echo": demote_query_echo or None,
         },
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from api import pairing
 from api.built_in import built_in_instructions
@@ -14,7 +14,7 @@ from api.instructions import Instructions
 from api.shadows import Shadows
 from retrieval.actors import COMMAND_LINE, Actor
 from retrieval.audit import AuditLog
-from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, TenantName
+from retrieval.catalog import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, Keep, TenantName
 from retrieval.collection_facts import CollectionFacts, write_facts
 from retrieval.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
 from retrieval.errors import (
@@ -239,12 +239,15 @@ class Disk:
         *,
         instruction: Choice = KEEP,
         reranker: Choice = KEEP,
+        demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
         if isinstance(instruction, str):
             self.instructions.check_default(tenant, instruction, collection=name)
-        return self.catalog.change_collection(tenant, name, instruction=instruction, reranker=reranker, by=by)
+        return self.catalog.change_collection(
+            tenant, name, instruction=instruction, reranker=reranker, demote_query_echo=demote_query_echo, by=by
+        )
 
     def require_free(self, tenant: TenantName, name: str) -> None:
         """Raises `CollectionExists`."""

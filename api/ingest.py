@@ -107,6 +107,7 @@ class Ingest:
         chunk_tokens: int | None = None,
         instruction: str | None = None,
         reranker: str | None = None,
+        demote_query_echo: bool = False,
         by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
         """An empty collection; blocks. That there is such a reranker, the caller has made sure.
@@ -123,6 +124,7 @@ class Ingest:
             created_at=datetime.now(UTC),
             instruction=instruction,
             reranker=reranker,
+            demote_query_echo=demote_query_echo,
         )
         self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)

@@ -82,6 +82,7 @@ async def make_collection(body: CollectionBody, caller: Caller, request: Request
         chunk_tokens=body.chunk_tokens,
         instruction=body.instruction,
         reranker=body.reranker,
+        demote_query_echo=body.demote_query_echo,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
@@ -101,7 +102,7 @@ async def get_collection(name: Name, tenant: Tenant, request: Request) -> Respon
     summary="Choose anew for a collection",
 )
 async def change_collection(name: Name, body: CollectionChange, caller: Caller, request: Request) -> Response:
-    """Its instruction, its reranker. What the body leaves out stays; null goes back to the default."""
+    """Its choices. What the body leaves out stays; null is the default again."""
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
@@ -110,6 +111,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
         name,
         instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
         reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
+        demote_query_echo=bool(body.demote_query_echo) if "demote_query_echo" in body.model_fields_set else KEEP,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))

@@ -23,6 +23,7 @@ from api.texts import candidates_of
 from rerank.adaptive_reranker import AdaptiveDepth
 from rerank.depth import Depth
 from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
+from rerank.query_echo import demote_echoes
 from rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from retrieval import errors
 from retrieval.catalog import Catalog, Collection, TenantName
@@ -84,6 +85,7 @@ class Question:
     min_relevance: float | None = None  # only where somebody judged
     group_by_document: bool = False
     chunks_per_document: int | None = None  # shown of each, the best; only where grouped; None is all candidates
+    demote_query_echo: bool | None = None  # passages that hold little but the query come last; None: as the collection
     neighbours: int = 0  # chunks of context shown on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
@@ -137,6 +139,7 @@ class Prepared:
     instruction: AppliedInstruction
     reranker: Reranker | errors.RerankUnavailable  # or why there is none
     rerank_skipped: RerankSkipped | None
+    demotes_echo: bool
     started: float  # by time.perf_counter
 
     @property
@@ -201,7 +204,7 @@ class Search:
             question.query,
             mode=question.recall,
             mode_default=self._recall_default,
-            width=self._width(question),
+            width=self._width(question, demotes_echo=ready.demotes_echo),
             documents=question.top_k if question.group_by_document else 0,
             task=ready.instruction.embedding_task,
             where=question.where,
@@ -209,6 +212,8 @@ class Search:
         )
         skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
         ranking, degraded, rerank_ms = await self._judge(question, ready, skipped, recalled.candidates, deadline)
+        if ready.demotes_echo:
+            ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)
         results = _results(question, ranking)
         return Answer(
             id=f"req_{uuid.uuid4().hex}",
@@ -269,14 +274,17 @@ class Search:
             instruction=instruction,
             reranker=reranker,
             rerank_skipped=skipped,
+            demotes_echo=collection.demote_query_echo
+            if question.demote_query_echo is None
+            else question.demote_query_echo,
             started=started,
         )
 
-    def _width(self, question: Question) -> int:
+    def _width(self, question: Question, *, demotes_echo: bool) -> int:
         """How many candidates recall proposes. What the caller says holds; the default never starves `top_k`."""
         if question.candidates is not None:
             return question.candidates
-        if not question.rerank and not question.group_by_document:
+        if not question.rerank and not question.group_by_document and not demotes_echo:
             return question.top_k
         return max(question.top_k, self._candidates_default)
 

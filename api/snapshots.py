@@ -99,6 +99,7 @@ def restore(
         created_at=datetime.now(UTC),  # by which those who had another one of this name open know that it is gone
         instruction=chosen,
         reranker=manifest.reranker,
+        demote_query_echo=manifest.demote_query_echo,
     )
     disk.bring_in(restored, build, replace=replace, syncer=syncer)
     return Restored(manifest=manifest, generation=generation, other_instruction=is_other)

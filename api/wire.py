@@ -157,6 +157,12 @@ EitherInstruction = Annotated[
 ]
 
 
+DEMOTE_SAID: Final = (
+    "Places passages that repeat the query and hold little else behind all others, and marks them as demoted: for "
+    "collections into which others write."
+)
+
+
 class SearchBody(Strict):
     """POST /v1/search"""
 
@@ -203,6 +209,9 @@ class SearchBody(Strict):
     neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX)] = Field(
         default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
     )
+    demote_query_echo: bool | None = Field(
+        default=None, description=f"{DEMOTE_SAID} The collection's own choice unless given."
+    )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
     explain: bool = Field(
@@ -236,6 +245,7 @@ class SearchBody(Strict):
             group_by_document=self.group_by_document,
             chunks_per_document=self.chunks_per_document,
             neighbours=self.neighbours,
+            demote_query_echo=self.demote_query_echo,
             on_rerank_failure=self.on_rerank_failure,
         )
 
@@ -303,6 +313,7 @@ class CollectionBody(Strict):
     reranker: RerankerName | None = Field(
         default=None, description="Configured reranker that judges its searches; the service's default unless given."
     )
+    demote_query_echo: bool = Field(default=False, description=DEMOTE_SAID)
 
 
 class CollectionChange(Strict):
@@ -313,6 +324,7 @@ class CollectionChange(Strict):
         description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
     )
     reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
+    demote_query_echo: bool | None = Field(default=None, description=DEMOTE_SAID)
 
 
 class DeleteBody(Strict):

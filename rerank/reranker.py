@@ -30,6 +30,7 @@ class Ranked:
     score: float | None  # the quantity of `ranked_by`; None where there is none (no judge and no recall)
     relevance: float | None  # in [0, 1]; None = nobody judged it
     truncated: bool = False  # the judge read only the beginning of the passage
+    demoted: bool = False  # an echo of the query: behind the others whatever its score (rerank/query_echo.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ class Collection:
     created_at: datetime  # UTC
     instruction: str | None = None  # NAME or NAME@VERSION that its searches use unless they bring their own
     reranker: str | None = None  # name of the reranker that judges its searches; None is the deployment's own
+    demote_query_echo: bool = False  # passages that hold little but the query come last, unless a search says otherwise
 
     @property
     def shown(self) -> str:
@@ -102,6 +103,7 @@ class Catalog(Protocol):
         *,
         instruction: Choice = KEEP,
         reranker: Choice = KEEP,
+        demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Chooses anew what is named, all of it or nothing, and returns what the collection is now.

@@ -22,7 +22,7 @@ from retrieval.records import ChunkNumbers, Vectors
 from retrieval.store import LexicalHits
 from retrieval.vector_index import Hits
 
-WORDS_WEIGHT: Final = 1.5  # of the search by words; the search by meaning counts once
+WORDS_WEIGHT: Final = 1.0  # of the search by words; the search by meaning counts once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

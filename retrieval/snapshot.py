@@ -69,6 +69,7 @@ def take(
             chunk_tokens=collection.chunk_tokens,
             instruction=instruction,
             reranker=collection.reranker,
+            demote_query_echo=collection.demote_query_echo,
             store_version=version.version,
             documents=documents,
             chunks=chunks,

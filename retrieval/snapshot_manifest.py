@@ -48,6 +48,7 @@ class SnapshotManifest:
     documents: int
     chunks: int
     files: dict[str, FileFacts]  # by name, relative to the place
+    demote_query_echo: bool = False
 
     @property
     def bytes(self) -> int:
@@ -59,6 +60,8 @@ def written(manifest: SnapshotManifest) -> bytes:
     fields = asdict(manifest)
     if manifest.instruction is not None and manifest.instruction.document is None:
         del fields["instruction"]["document"]  # which earlier winnows do not know
+    if not manifest.demote_query_echo:
+        del fields["demote_query_echo"]  # likewise
     content = _canonical(fields)
     return _canonical({"sha256": hashlib.sha256(content).hexdigest(), "snapshot": json.loads(content)})
 

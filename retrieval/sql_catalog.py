@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
 from retrieval.actors import COMMAND_LINE, Actor
-from retrieval.catalog import KEEP, Choice, Collection, TenantName
+from retrieval.catalog import KEEP, Choice, Collection, Keep, TenantName
 from retrieval.embedder import EmbedderIdentity
 from retrieval.errors import CollectionExists, CollectionNotFound
 from retrieval.instruction_library import Reference
@@ -34,6 +34,7 @@ _collections = sql.Table(
     sql.Column("created_at", Words, nullable=False),  # UTC, ISO 8601
     sql.Column("instruction", Words),
     sql.Column("reranker", Words),
+    sql.Column("demote_query_echo", sql.Boolean),  # null is false
 )
 
 # No reference to tenants: the first collection of the default tenant is begun before it has a row.
@@ -129,9 +130,10 @@ class SqlCatalog:
         *,
         instruction: Choice = KEEP,
         reranker: Choice = KEEP,
+        demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        choices = {"instruction": instruction, "reranker": reranker}
+        choices = {"instruction": instruction, "reranker": reranker, "demote_query_echo": demote_query_echo}
         changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
         where = _named(_collections, tenant, name)
         with self._database.writing() as connection:
@@ -192,6 +194,7 @@ def _properties(collection: Collection) -> dict[str, JsonValue]:
         "chunk_tokens": collection.chunk_tokens,
         "instruction": collection.instruction,
         "reranker": collection.reranker,
+        **({"demote_query_echo": True} if collection.demote_query_echo else {}),
     }
 
 
@@ -211,6 +214,7 @@ def _row_of(collection: Collection) -> dict[str, Any]:
         "created_at": collection.created_at.isoformat(),
         "instruction": collection.instruction,
         "reranker": collection.reranker,
+        "demote_query_echo": collection.demote_query_echo,
     }
 
 
@@ -228,4 +232,5 @@ def _collection(row: sql.Row[Any]) -> Collection:
         created_at=datetime.fromisoformat(row.created_at),
         instruction=row.instruction,
         reranker=row.reranker,
+        demote_query_echo=bool(row.demote_query_echo),
     )

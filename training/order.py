@@ -31,6 +31,7 @@ import torch
 from numpy.typing import NDArray
 
 from api.assemble import assemble
+from api.evaluate import judged_cases
 from api.indexing import Indexing
 from api.settings import load
 from indexer.beir import read_qrels, read_queries
@@ -106,7 +107,7 @@ class Judged:
         return first.startswith(f"{self.wanted}-")
 
 
-async def asked_of(folders: Sequence[Path], embedder: str | None, data: Path) -> list[Asked]:
+async def asked_of(folders: Sequence[Path], embedder: str | None, data: Path, most: int) -> list[Asked]:
     settings = load({"data": data, "embed_model": embedder})
     parts = assemble(settings, judged=False)
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
@@ -117,9 +118,8 @@ async def asked_of(folders: Sequence[Path], embedder: str | None, data: Path) ->
         opened.searchable.refresh()
         view = opened.searchable.view()
         judgments = read_qrels(folder)
-        for query, text in read_queries(folder).items():
-            if query not in judgments:
-                continue
+        cases = judged_cases(read_queries(folder), judgments, sample=most)
+        for query, text in ((case.id, case.text) for case in cases):
             vector = (await parts.embedding.embedder.embed_queries([text])).vectors[0]
             pools = search_pools(view, vector, text, width=CANDIDATES, matching=None)
             numbers = np.union1d(pools.near.numbers, pools.worded.numbers).tolist()
@@ -144,16 +144,19 @@ class Logits:
     def __init__(self, reranker: Path, file: Path) -> None:
         self._judging = Judging(reranker)
         self._file = file
-        self._known: dict[str, list[float]] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        self._known: dict[str, dict[str, float]] = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        self._asked = 0
 
     def of(self, asked: Asked, numbers: Sequence[int], instruction: str) -> Numbers:
-        key = json.dumps([asked.collection, asked.id, list(numbers), instruction])
-        if key not in self._known:
-            passages = [asked.passages[number] for number in numbers]
-            self._known[key] = self._judging.logits(asked.text, passages, instruction).tolist()
-            if len(self._known) % _KEPT_EVERY == 0:
+        known = self._known.setdefault(json.dumps([asked.collection, asked.id, instruction]), {})
+        missing = [number for number in numbers if str(number) not in known]
+        if missing:
+            said = self._judging.logits(asked.text, [asked.passages[number] for number in missing], instruction)
+            known |= {str(number): float(logit) for number, logit in zip(missing, said, strict=True)}
+            self._asked += 1
+            if self._asked % _KEPT_EVERY == 0:
                 self.keep()
-        return np.array(self._known[key])
+        return np.array([known[str(number)] for number in numbers])
 
     def keep(self) -> None:
         self._file.write_text(json.dumps(self._known), encoding="utf-8")
@@ -276,6 +279,13 @@ def scaled(judged: Sequence[Judged], relevance_weight: float) -> dict[str, float
     }
 
 
+def first_of_each(asked: Sequence[Asked], count: int) -> list[Asked]:
+    by_collection: dict[str, list[Asked]] = {}
+    for each in asked:
+        by_collection.setdefault(each.collection, []).append(each)
+    return [each for several in by_collection.values() for each in several[:count]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--collections", type=Path, nargs="+", required=True)
@@ -284,18 +294,19 @@ def main() -> None:
     parser.add_argument("--embedder", default="winnow-embed")
     parser.add_argument("--reranker", type=Path, default=Path("data/models/winnow-rerank"))
     parser.add_argument("--words-weight", type=float, default=WORDS_WEIGHT, help="of the candidates that are reranked")
+    parser.add_argument("--asked", type=int, default=200, help="queries of each collection, the same sample always")
     parser.add_argument("--queries", type=int, default=50, help="of each collection whose candidates are reranked")
     parser.add_argument("--words-only", action="store_true", help="leave the reranker out")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
-    asked = asyncio.run(asked_of(sorted(options.collections), options.embedder, options.work / "data"))
+    asked = asyncio.run(asked_of(sorted(options.collections), options.embedder, options.work / "data", options.asked))
     for measure in (NDCG, parse("Recall@30"), parse("Recall@100")):
         words_table(asked, measure).report(f"Weight of words, {measure}", 1.0)
     if options.words_only:
         return
-    chosen = [each for each in asked if int(each.id.removeprefix("q")) < options.queries]
+    chosen = first_of_each(asked, options.queries)
     logits = Logits(options.reranker, options.work / "logits.json")
     plain = judged_of(chosen, logits, options.words_weight)
     table = relevance_table(plain)
