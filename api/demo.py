@@ -1,8 +1,8 @@
-"""What does all this look like? Two corpora, three questions, one question under two instructions.
+"""A tour: two corpora, four questions found in three ways, one question under two instructions.
 
 index         the documentation of the running Python, and the bilingual corpus of the checkout
-ask           recall's order beside the reranked one, with the scores of both
-instruct      the same question twice; only the instruction differs
+ask           what vectors find, what words find, and the answer, which goes by both
+instruct      the same question three times; only the instruction differs
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from api.search import Answer, Question
 from api.settings import DATA_DEFAULT, Settings
 from api.terminal import Terminal, amount, duration, number, plain
 from indexer.sources import open_corpus
-from rerank.reranker import Ranked, RankedBy
+from rerank.reranker import RECALL_ORDER, Ranked
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline
 from retrieval.errors import CorpusUnreadable
+from retrieval.recall_mode import RecallMode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,7 @@ CORPUS: Final = Path(__file__).resolve().parent.parent / "data" / "corpus"  # of
 PYTHON_DOCS: Final = "python-docs"
 OWN_CORPUS: Final = "corpus"
 SHOWN: Final = 5  # places of each order
+CANDIDATES: Final = 30  # so that there are enough documents to show
 WIDTH_PIPED: Final = 120  # characters; a log has no edge to wrap at
 
 
@@ -47,26 +49,31 @@ class Ask:
 QUESTIONS: Final = (
     Ask(
         collection=PYTHON_DOCS,
-        query="how do I run a program and capture what it prints?",
+        query="how to copy a directory with all its files",
         remark="an English question to Python's own documentation",
     ),
     Ask(
         collection=PYTHON_DOCS,
-        query="怎样复制一个目录以及里面的所有文件？",
-        remark="a Chinese question (how to copy a folder with everything in it), answered by English documentation",
+        query="怎样创建临时文件",
+        remark="a Chinese question (how to make a temporary file) to English documentation: words alone find nothing",
     ),
     Ask(
         collection=OWN_CORPUS,
         query="年费套餐用了两个月不想要了，剩下的钱能退吗",
         remark="a Chinese question to the bilingual corpus (two months into a yearly plan: is the rest refunded?)",
     ),
+    Ask(
+        collection=OWN_CORPUS,
+        query="429 too many requests",
+        remark="an error code: both ways lead to it",
+    ),
 )
 INSTRUCTED: Final = Ask(
     collection=OWN_CORPUS,
     query="phone stolen, can't get the six digit login code",
-    remark="one question, two instructions",
+    remark="one question without and with an instruction",
 )
-INSTRUCTIONS: Final = ("Prefer documents written in Chinese.", "Prefer documents written in English.")
+INSTRUCTIONS: Final = (None, "Prefer documents written in Chinese.", "Prefer documents written in English.")
 
 
 async def show(terminal: Terminal, settings: Settings) -> None:
@@ -74,14 +81,14 @@ async def show(terminal: Terminal, settings: Settings) -> None:
     console = _console(terminal)
     if not (CORPUS / "corpus.jsonl").is_file():
         raise CorpusUnreadable(f"{CORPUS} is not there; the demonstration runs in a checkout of the project")
-    _headline(console, "winnow: recall proposes, a reranker that reads your instruction orders")
+    _headline(console, "winnow: found by meaning and by words, ordered under your instruction")
     parts = assemble(settings)
-    console.print(f"Models  {parts.embedding.runs_on}, and {parts.judging.reranker.name} to judge\n", style="dim")
+    console.print(f"Models  {parts.embedding.runs_on}, and {parts.judging.reranker.name} to rerank\n", style="dim")
     async with connected(*parts.pools):
         await _index(terminal, console, settings, parts)
         for ask in QUESTIONS:
             _headline(console, f"{ask.query}", ask.remark)
-            console.print(_side_by_side(await _answer(parts, ask)))
+            console.print(await _side_by_side(parts, ask))
         await _instruct(console, parts)
     _farewell(console, settings)
 
@@ -105,58 +112,66 @@ async def _index(terminal: Terminal, console: Console, settings: Settings, parts
     console.print()
 
 
-async def _answer(parts: Parts, ask: Ask, instruction: str | None = None) -> Answer:
+async def _answer(
+    parts: Parts, ask: Ask, instruction: str | None = None, *, recall: RecallMode | None = None
+) -> Answer:
+    """With `recall` by that way alone, not reranked."""
     question = Question(
-        tenant=DEFAULT_TENANT, collection=ask.collection, query=ask.query, top_k=SHOWN, instruction=instruction
+        tenant=DEFAULT_TENANT,
+        collection=ask.collection,
+        query=ask.query,
+        top_k=SHOWN,
+        candidates=CANDIDATES,
+        instruction=instruction,
+        recall=recall,
+        rerank=recall is None,
     )
     return await parts.search.answer(question, Deadline.never())
 
 
-def _side_by_side(answer: Answer) -> Table:
-    """Recall's order on the left, the reranked one on the right; `was` is the place that recall had given."""
-    blended = answer.ranking.ranked_by is RankedBy.BLEND
-    recalled = _documents(sorted(answer.ranking.ranked, key=lambda each: each.candidate.recall_rank))
-    reranked = _documents(answer.ranking.ranked)
-    place_of = {each.candidate.chunk.document_id: place for place, each in enumerate(recalled, start=1)}
+async def _side_by_side(parts: Parts, ask: Ask) -> Table:
+    """What each way finds, and the answer."""
+    ways = [await _answer(parts, ask, recall=mode) for mode in (RecallMode.DENSE, RecallMode.LEXICAL)]
+    answer = await _answer(parts, ask)
     table = _table()
     _numbers(table, "")
-    _titles(table, "recall's order")
-    _numbers(table, "sim")
-    _titles(table, "reranked")
-    _numbers(table, *(("score",) if blended else ()), "rel", "sim", "was")
-    for place, (before, after) in enumerate(zip(recalled[:SHOWN], reranked[:SHOWN], strict=True), start=1):
-        was = place_of[after.candidate.chunk.document_id]
-        table.add_row(
-            f"[dim]{place}[/]",
-            _title(before),
-            number(before.candidate.similarity),
-            _title(after),
-            *((f"[bold]{number(after.score)}[/]",) if blended else ()),
-            number(after.relevance) if blended else f"[bold]{number(after.relevance)}[/]",
-            f"[dim]{number(after.candidate.similarity)}[/]",
-            f"[green]{was}[/]" if was > place else f"[dim]{was}[/]",
-        )
-    score = "score: both, blended; " if blended else ""
-    table.caption = (
-        f"sim: similarity, by recall; rel: relevance, by the reranker; {score}"
-        f"{len(answer.recalled.candidates)} candidates in {answer.total_ms:,.0f} ms"
-    )
+    for name, score in (("by meaning", "cosine"), ("by words", "BM25"), ("the answer", "score")):
+        _titles(table, name)
+        _numbers(table, score)
+    _fill(table, [*ways, answer])
+    table.caption = f"{_order_said(answer)}; {len(answer.recalled.candidates)} candidates in {answer.total_ms:,.0f} ms"
     return table
+
+
+def _order_said(answer: Answer) -> str:
+    ranking = answer.ranking
+    if ranking.judged_by == RECALL_ORDER:
+        return "the answer is in recall's order, by meaning and words: without an instruction relevance has no weight"
+    return f"the answer was reranked by {ranking.judged_by}, score is {ranking.ranked_by}"
 
 
 async def _instruct(console: Console, parts: Parts) -> None:
     _headline(console, INSTRUCTED.query, INSTRUCTED.remark)
     answers = [await _answer(parts, INSTRUCTED, instruction) for instruction in INSTRUCTIONS]
-    orders = [_documents(answer.ranking.ranked)[:SHOWN] for answer in answers]
     table = _table()
     _numbers(table, "")
     for instruction in INSTRUCTIONS:
-        _titles(table, f"“{instruction}”")
+        _titles(table, f"“{instruction}”" if instruction else "no instruction")
         _numbers(table, "score")
-    for place, row in enumerate(zip(*orders, strict=True), start=1):
-        cells = [cell for each in row for cell in (_title(each), f"[bold]{number(each.score)}[/]")]
-        table.add_row(f"[dim]{place}[/]", *cells)
+    _fill(table, answers)
+    table.caption = "scores compare within a column"
     console.print(table)
+
+
+def _fill(table: Table, answers: Sequence[Answer]) -> None:
+    """Title and score of the first documents of each, side by side; empty where one found fewer."""
+    columns = [_documents(answer.ranking.ranked)[:SHOWN] for answer in answers]
+    for place in range(max(map(len, columns))):
+        cells: list[str] = []
+        for column in columns:
+            each = column[place] if place < len(column) else None
+            cells += ("", "") if each is None else (_title(each), f"[dim]{number(each.score)}[/]")
+        table.add_row(f"[dim]{place + 1}[/]", *cells)
 
 
 def _farewell(console: Console, settings: Settings) -> None:

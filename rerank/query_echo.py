@@ -2,8 +2,8 @@
 
 A passage echoes the query where two things come together:
 
-1. It repeats the query, in pieces of at least two thirds of it, more than once (one and a half times its length), or such
-   pieces are half of the passage. Once is no echo: a page of questions and answers has its question as a heading.
+1. It repeats the query, in pieces of at least two thirds of it, more than once (one and a half times its length), or
+   such pieces are half of the passage. Once is no echo: a page of questions and answers has its question as a heading.
 2. The rest of the passage has at most half of the query's words: an answer that repeats its question speaks of the
    same things.
 
