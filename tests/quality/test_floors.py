@@ -72,7 +72,7 @@ def test_the_order_follows_an_instruction_about_language(command: Command, tmp_p
         assert row["first-known"] > row["recall"], "recall's order does not know the instruction"
 
 
-OWN_FLOORS = {"nDCG@10": 0.40, "R@100": 0.84}
+OWN_FLOORS = {"nDCG@10": 0.40, "R@100": 0.80}
 RECALL_FLOORS = {  # the least that is worth shipping
     "scifact": (0.60, 0.87),
     "stard-400": (0.29, 0.74),
