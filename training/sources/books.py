@@ -27,7 +27,13 @@ _NO_TEXT = re.compile(
     r"(link|question|answer|response|choice|application|exercise)|"
     r"key (terms|equations)|answer key|index|(chapter|section)? ?(review|summary)$|suggested|"
     r"additional|problems|exercises|learning objectives|preface|"
+    r"learning outcomes|primary sources|sources|connection for ap|collaborative group|claim [ab]$|further research|"
     r"questions|glossary|works cited|endnotes|about the|case questions|media|footnotes",
+    re.IGNORECASE,
+)
+_GENERIC = re.compile(  # says nothing without its page
+    r"(key concepts and summary|introduction|in the spotlight|thinking ahead|the|why it matters|issue on the table"
+    r"|summary of learning outcomes|overview|background|conclusion|case in point)$",
     re.IGNORECASE,
 )
 _TERM_FORMS = [
@@ -121,7 +127,7 @@ def _section_samples(book: Book, page: str, heading: str, section: ET.Element) -
     for number, piece in enumerate(pieces("\n\n".join(text for _, text in whole if text), "en")):
         if not worth_keeping(piece, "en"):
             continue
-        topic = heading or page
+        topic = page if _GENERIC.match(heading) else heading or page
         if number == 0 and topic.lower().startswith(
             ("how ", "why ", "what ", "when ", "who ", "is ", "are ", "can ", "do ")
         ):
