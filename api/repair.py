@@ -20,6 +20,7 @@ from retrieval.durable import remove
 from retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
 from retrieval.generations import clean_damaged, fold, listed, remove_left_over
 from retrieval.layout import CollectionFolder
+from retrieval.made import made_at
 from retrieval.pointer import pointer_fault
 from retrieval.recipes import ANY_INDEX, IndexWish
 from retrieval.store_sums import damaged
@@ -47,6 +48,9 @@ def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repa
 
 def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
     folder = disk.layout.collection(collection.tenant, collection.name)
+    if made_at(folder) not in {None, collection.created_at}:
+        yield Repair(collection=collection.shown, did=f"mended nothing: {folder.made} is that of another collection")
+        return
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
         if gone.removed:

@@ -118,6 +118,18 @@ def test_files_of_an_earlier_winnow_are_read(parts: Parts, folder: CollectionFol
     assert faults(parts.disk) == {}
 
 
+def test_the_folder_of_another_collection_is_left_alone(parts: Parts, folder: CollectionFolder) -> None:
+    """The catalog may be an older backup, and what lies there somebody's documents."""
+    folder.made.write_text("2026-01-01T00:00:00.000001+00:00\n")
+    (folder.path / "notes.txt").write_bytes(b"x")
+    before = sorted(folder.path.rglob("*"))
+    assert "delete the file" in faults(parts.disk)["made"]
+    assert [each.did for each in repaired(parts.disk, kept=3)] == [
+        f"mended nothing: {folder.made} is that of another collection"
+    ]
+    assert sorted(folder.path.rglob("*")) == before
+
+
 async def test_a_number_that_was_used_already_is_named(parts: Parts, folder: CollectionFolder) -> None:
     """As an older copy of the file would give it: a removed chunk and a new one must never share a number."""
     sequence = ChunkNumberSequence(folder.corpus / "next_chunk_number")
