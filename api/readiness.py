@@ -25,7 +25,8 @@ from retrieval.pointer import rolled_back
 from retrieval.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
-DISK_SECONDS: Final = 5.0  # seconds for which what was found wrong on the disk is believed; a look takes some ms each
+DISK_SECONDS: Final = 5.0  # seconds for which what was found on the disk is believed, at least
+DISK_SHARE: Final = 0.001  # of the time, for each collection; a look takes some ms
 LOOK_SECONDS: Final = 0.5  # seconds between two looks at who is ready
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,7 @@ class Readiness:
         self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
         self._problems: list[str] = ["the models have not been asked yet"]  # of the models in this process
-        self._damaged: tuple[str, ...] = ()
-        self._damaged_at = -math.inf
+        self._looked_at: dict[tuple[str, str], tuple[float, str | None]] = {}  # until when that is believed, and what
 
     @property
     def is_ready(self) -> bool:
@@ -161,19 +161,25 @@ class Readiness:
 
     def _damaged_collections(self) -> tuple[str, ...]:
         """Of all tenants, each in a sentence; the service is ready all the same, for the others. Blocks."""
-        if time.monotonic() - self._damaged_at > DISK_SECONDS:
-            disk = self._parts.disk
-            found = [(each.shown, disk.problem_of(each)) for each in disk.collections()]
-            self._damaged = tuple(f"collection {name}: {problem}" for name, problem in found if problem)
-            self._damaged_at = time.monotonic()
-        return self._damaged
+        found = [(each.shown, self._damage_of(each)) for each in self._parts.disk.collections()]
+        return tuple(f"collection {name}: {problem}" for name, problem in found if problem)
+
+    def _damage_of(self, collection: Collection) -> str | None:
+        """Looks at the disk seldom enough to cost next to nothing, however often and by whom /readyz is asked."""
+        key, now = (collection.tenant, collection.name), time.monotonic()
+        until, problem = self._looked_at.get(key, (-math.inf, None))
+        if now >= until:
+            problem = self._parts.disk.problem_of(collection)
+            took = time.monotonic() - now
+            self._looked_at[key] = (now + max(DISK_SECONDS, took / DISK_SHARE), problem)
+        return problem
 
     def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[dict[str, Any]]:
         """Which of a tenant's are open, and what keeps the others closed; blocks."""
         return [self._collection(each) for each in self._parts.disk.catalog.collections(tenant)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
-        damage = self._parts.disk.problem_of(collection)
+        damage = self._damage_of(collection)
         unjudged = self._without_reranker(collection)
         said = {
             "name": collection.name,
