@@ -293,6 +293,42 @@ async def test_a_server_that_may_split_inputs_wrongly_is_found(
     assert (cause or "accepted") in found
 
 
+class GivenVectors(VllmClient):
+    """Embeds the long pair so: the question, the passage that answers it, and the other one."""
+
+    def __init__(self, *vectors: Sequence[float]) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self.vectors = np.asarray(vectors, dtype=np.float32)
+        self.asked: list[int] = []
+
+    async def embed(self, inputs: Sequence[Sequence[int]], **_: object) -> np.ndarray:
+        self.asked = [len(ids) for ids in inputs]
+        return self.vectors
+
+
+@pytest.mark.parametrize(
+    ("version", "relevant", "cause"),
+    [
+        ("0.24.0", (0.0, 1.0), "not where their passages are long"),
+        ("0.24.0", (0.9, 0.1), None),
+        ("0.26.0", (0, 1), None),
+    ],
+)
+async def test_an_embedders_server_is_asked_the_long_pair_too(
+    version: str, relevant: tuple[float, float], cause: str | None
+) -> None:
+    """It pools the last token as a reranker does, and its inputs fill its window."""
+    facts = ServerFacts(model="m", root=None, tokens_max=8_192, paths=frozenset(), version=version)
+    client = GivenVectors((1.0, 0.0), relevant, (0.5, 0.5))
+    found = await KnownVectors.load(bundled_model("embedder"))._seen_in_long_ones(
+        client, facts, Deadline.after_ms(60_000)
+    )
+    await client.close()
+    assert (cause or "") in (found or "")
+    assert (found is None) == (cause is None)
+    assert (max(client.asked, default=0) == 8_192) == (version < "0.26")
+
+
 async def test_the_bundled_models_tell_the_long_pair_apart() -> None:
     """What is asked of a server is answered rightly by the models themselves; over the whole window by tests/vllm."""
     relevant, irrelevant = long_passages(4_096)
