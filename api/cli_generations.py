@@ -181,12 +181,14 @@ def clean(
 
 
 def _found(settings: Settings, name: str, tenant: str) -> tuple[Disk, Collection, CollectionFolder]:
-    """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`."""
+    """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `Disk.require_meant` raises."""
     from api.disk import Disk
 
     disk = Disk.existing(settings.data, settings.catalog_url)
     found = disk.catalog.collection(disk.tenant_named(tenant), name)
-    return disk, found, disk.layout.collection(found.tenant, found.name)
+    folder = disk.layout.collection(found.tenant, found.name)
+    disk.require_meant(found, folder)
+    return disk, found, folder
 
 
 def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, *, thorough: bool) -> None:

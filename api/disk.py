@@ -152,7 +152,7 @@ class Disk:
     def store(self, collection: Collection) -> LanceStore:
         """Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced."""
         folder = self.layout.collection(collection.tenant, collection.name)
-        self._require_meant(collection, folder)
+        self.require_meant(collection, folder)
         return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
 
     def describe(self, collection: Collection) -> Described:
@@ -311,8 +311,11 @@ class Disk:
         if not is_begun(folder, self.catalog.begun_collections(tenant, name)) and not self._has(tenant, name):
             raise FolderUnknown(f"{self._shown(folder)} holds something; {_adopting(tenant, name)}, or move it away")
 
-    def _require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
-        """The folder holds the collection that the catalog means, and not one of its name that another one made."""
+    def require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
+        """The folder holds the collection that the catalog means, and not one of its name that another one made.
+
+        Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced.
+        """
         found = made_at(folder)
         if found is None or found == collection.created_at:
             return

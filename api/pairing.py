@@ -8,6 +8,7 @@ changed, since most of the time a wrong --data, a forgotten WINNOW_CATALOG_URL o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,7 @@ from retrieval.errors import CatalogMismatch, StoreCorrupt
 from retrieval.folder_contents import contents_of
 from retrieval.folder_mark import FolderMark, joining, read_mark, write_mark
 from retrieval.layout import CollectionFolder, Layout
+from retrieval.limits import COLLECTION_NAME_PATTERN
 from retrieval.made import made_at
 from retrieval.sql_catalog import SqlCatalog
 from retrieval.sql_database import SqlDatabase
@@ -26,6 +28,7 @@ from retrieval.sql_folder import FIRST_REVISION, SqlFolderBook
 from retrieval.sql_migrations import Schema
 from retrieval.sql_tenants import SqlTenants
 
+_NAME: Final = re.compile(COLLECTION_NAME_PATTERN)
 EMPTY: Final = Schema(revision=None)
 
 
@@ -120,17 +123,24 @@ def _pair(layout: Layout, database: SqlDatabase) -> None:
 def _require_bare(layout: Layout, place: str) -> None:
     """For a catalog that is not there yet: a folder that has had one, or holds anything, has lost it."""
     mark = read_mark(layout)
-    if (mark is not None and not mark.is_new) or any(contents_of(folder) for _, folder in folders_of(layout)):
+    if (mark is not None and not mark.is_new) or any(_held(layout)):
         raise CatalogMismatch(_said(layout, f"{place}, which is empty"))
 
 
 def _require_fit(layout: Layout, database: SqlDatabase) -> None:
     """For two that have never met: an earlier winnow gave neither an id."""
-    held = {(tenant, folder.path.name): folder for tenant, folder in folders_of(layout) if contents_of(folder)}
+    held = {(tenant, folder.path.name): folder for tenant, folder in _held(layout)}
     catalog = SqlCatalog(database)
     known = [each for tenant in SqlTenants(database).tenants() for each in catalog.collections(tenant.name)]
     if (known or held) and not any(_is_it(each, held.get((each.tenant, each.name))) for each in known):
         raise CatalogMismatch(_said(layout, database.place))
+
+
+def _held(layout: Layout) -> Iterator[tuple[str, CollectionFolder]]:
+    """Folders that may be collections: a stray file, or what a removal has left, speaks for no catalog."""
+    for tenant, folder in folders_of(layout):
+        if _NAME.fullmatch(folder.path.name) and folder.path.is_dir() and contents_of(folder):
+            yield tenant, folder
 
 
 def _is_it(collection: Collection, folder: CollectionFolder | None) -> bool:

@@ -52,6 +52,7 @@ def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) 
         yield Repair(collection=collection.shown, did=f"mended nothing: {folder.made} is that of another collection")
         return
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        disk.require_meant(collection, folder)  # what is left over in another one is not ours to judge
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")

@@ -206,6 +206,19 @@ def test_an_old_folder_is_joined_with_the_catalog_that_knows_it(
     assert read_mark(Layout(root)) is not None
 
 
+def test_what_an_old_folder_has_left_over_does_not_keep_it_from_its_catalog(tmp_path: Path) -> None:
+    """A stray file, or half of a removal."""
+    root = tmp_path / "data"
+    Disk.open(root).database.close()
+    unmarked(root, None)
+    doomed = root / "collections" / "default" / ".docs.removed"
+    doomed.mkdir(parents=True)
+    (doomed / "made").write_text("x")
+    (doomed.parent / ".DS_Store").write_text("x")
+    Disk.open(root).database.close()
+    assert read_mark(Layout(root)) is not None
+
+
 def test_a_catalog_that_was_taken_back_to_an_earlier_schema_is_joined_again(tmp_path: Path) -> None:
     root = tmp_path / "data"
     disk = made(root)
@@ -280,6 +293,9 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path) -> No
         disk.remove(DEFAULT_TENANT, "again")
     with pytest.raises(FolderUnknown, match="again"):
         ways_in(disk, tmp_path, "again")["replace"]()
+    said = [each.did for each in repaired(disk, kept=2) if each.collection == "again"]
+    assert len(said) == 1
+    assert said[0].startswith("mended nothing")
     without_restoring = {name: content for name, content in everything(root).items() if "/restoring/" not in name}
     assert without_restoring.items() >= files.items()
     for name in ("again", "late"):
