@@ -51,6 +51,7 @@ from retrieval.lance_words import (
     SMALL_FRAGMENT_ROWS,
     TINY_FRAGMENT_ROWS,
     change,
+    covered_and_gone,
     covering,
     covers_of,
     empty_segments,
@@ -345,10 +346,14 @@ class LanceStore:
 
         Until then a deletion is a mark beside the text, and the text's words are in the full-text index.
         """
-        if not any(fragment.num_deletions for fragment in self.snapshot().dataset.get_fragments()):
+        dataset = self.snapshot().dataset
+        gone = covered_and_gone(dataset)
+        if not gone and not any(fragment.num_deletions for fragment in dataset.get_fragments()):
             return
         self._syncer.require_sound()
         self._sums.begin()
+        if gone:
+            self._commit_words(lambda dataset: without_segments(dataset, gone))
         self._join(TINY_FRAGMENT_ROWS, deleted_share_max=0.0)
         self._cover(self._waiting(), tidy=True)
         self._sums.write()

@@ -41,9 +41,8 @@ TIES_AHEAD: Final = 16  # hits; how far beyond k to look for chunks that score a
 REFILL: Final = 4  # times more hits are asked for, where too many were not allowed
 NAMED_MAX: Final = 4_096  # allowed chunks; so few are named to Lance, from among more it is asked until enough came
 
-_OPTIONS: Final[
-    dict[int, dict[str, Any]]
-] = {  # what Lance does to words, by the word rules; stored with the index, and so alike for queries
+# What Lance does to words, by the word rules; stored with the index, and so alike for queries.
+_OPTIONS: Final[dict[int, dict[str, Any]]] = {
     WORD_RULES_BEFORE: {"base_tokenizer": "icu/split"},
     WORD_RULES: {"base_tokenizer": "whitespace", "remove_stop_words": False, "max_token_length": None},
 }
@@ -107,6 +106,12 @@ def covering(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index
 def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -> list[Index]:
     """The segments that cover any of these fragments, for a commit to drop."""
     return [each for each in segments(dataset) if not set(fragments).isdisjoint(each.fragment_ids)]
+
+
+def covered_and_gone(dataset: lance.LanceDataset) -> set[int]:
+    """Fragments of which every row was deleted, but whose words are in a segment yet."""
+    present = {fragment.fragment_id for fragment in dataset.get_fragments()}
+    return {each for segment in segments(dataset) for each in segment.fragment_ids} - present
 
 
 def without_segments(dataset: lance.LanceDataset, fragments: Collection[int]) -> lance.LanceOperation.CreateIndex:

@@ -124,19 +124,21 @@ def _old_versions(root: Path) -> Model:
 
 def _without_attributes(root: Path) -> Model:
     """As an earlier winnow wrote it. The next write makes columns of what the metadata says."""
-    return _of_format(root, b"1")
+    return _of_format(root, b"1", [name for name in schema_of(DIMENSION).names if name != WORDS_COLUMN])
 
 
 def _without_words(root: Path) -> Model:
     """As the winnow before wrote it. The next fold makes a column of the words, and an index of that."""
-    return _of_format(root, b"2")
+    return _of_format(root, b"2", None)
 
 
-def _of_format(root: Path, format_: bytes) -> Model:
+def _of_format(root: Path, format_: bytes, columns: list[str] | None) -> Model:
+    """With these columns; None: all but the words."""
     model = _few_commits(root)
     corpus = folder_of(root).corpus
-    columns = [name for name in schema_of(DIMENSION).names if name != WORDS_COLUMN]
     table = opened(root).snapshot().dataset.to_table(columns=columns)
+    if columns is None:
+        table = table.drop_columns([WORDS_COLUMN])
     table = table.replace_schema_metadata({b"winnow.format": format_})
     lance.write_dataset(table, str(corpus), mode="overwrite", max_rows_per_file=3)
     opened(root).index_words()

@@ -10,6 +10,7 @@ from pathlib import Path
 import lance
 import numpy as np
 import pytest
+from lance.file import LanceFileReader
 
 from retrieval import lance_snapshot
 from retrieval.durable import DiskSyncer
@@ -516,6 +517,40 @@ def test_compaction_leaves_no_word_behind(path: Path) -> None:
     ]
     assert len(covered) == len(set(covered))
     assert set(covered) <= {fragment.fragment_id for fragment in store.snapshot().dataset.get_fragments()}
+
+
+def rows_of_words(path: Path) -> int:
+    """Which the files of the full-text index know: each with its words, which are compressed there."""
+    return sum(
+        LanceFileReader(str(file)).read_all().to_table().num_rows for file in path.glob("_indices/*/*_docs.lance")
+    )
+
+
+def words_on_disk(path: Path) -> set[str]:
+    """In the files of the column of words, which compresses them, too."""
+    tables = [LanceFileReader(str(file)).read_all().to_table() for file in path.glob("data/*.lance")]
+    return {word for table in tables for words in table["words"].to_pylist() for word in words.split()}
+
+
+@pytest.mark.parametrize("gone", [["d7"], ["a4"], ["d7", "a4"]])
+def test_words_of_what_was_deleted_go_with_a_clean_up(path: Path, gone: list[str]) -> None:
+    """Of a document that was all there was in its fragment, and of one among others; compressed words too."""
+    store = create(path)
+    store.replace([written(f"a{number}", f"worda{number}x") for number in range(9)])
+    for number in range(20):
+        store.replace([written(f"d{number}", f"wordd{number}x")])
+    store.index_words()
+    store.delete(gone)
+    words = {f"word{name}x" for name in gone}
+    assert words <= words_on_disk(path)
+    assert rows_of_words(path) >= 29
+    for _ in range(2):
+        age(path, seconds=3_600)
+        store.clean_up()
+    left = words_on_disk(path)
+    assert not words & left
+    assert {"worda5x", "wordd9x"} <= left
+    assert rows_of_words(path) == store.snapshot().count() == 29 - len(gone)
 
 
 def test_a_store_that_was_made_without_words_says_so_until_it_is_indexed(path: Path) -> None:
