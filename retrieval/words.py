@@ -38,8 +38,8 @@ _WITHOUT_SPACES: Final = (  # Thai, Lao, Myanmar, Khmer, kana, bopomofo, Hangul,
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U0001aff0-\U0001b16f\U00020000-\U000323af"
 )
 _WORD: Final = re.compile(
-    rf"(?P<run>[{_WITHOUT_SPACES}]+)"
-    rf"|(?P<dot>(?<![^ ])\.(?=[^\W\d]))?(?P<word>[^ .+#{_WITHOUT_SPACES}]+)(?P<sign>\+\+|#(?![^\W\d]))?"
+    rf"([{_WITHOUT_SPACES}]+)"
+    rf"|((?<![^ ])\.(?=[^\W\d]))?([^ .+#{_WITHOUT_SPACES}]+)(\+\+|#(?![^\W\d]))?"
 )
 _CAPITALS: Final = re.compile(r"\b[A-Z]{2,}\b")
 _CONNECTING_WORDS: Final = (  # not those that are names or nouns as well: can, it, will, who, us
@@ -92,20 +92,19 @@ _after: Final = _After()
 
 def words_of(text: str) -> Iterator[str]:
     """In the order of the text, as often as they are in it."""
-    for match in _WORD.finditer(_plain(text)):
-        run = match["run"]
-        if run is not None:
+    for run, dot, name, sign in _WORD.findall(_plain(text)):
+        if run:
             yield from run
             yield from map("".join, pairwise(run))
             continue
-        name, word = match["word"], _folded(match["word"])
-        if match["sign"]:
-            yield word + match["sign"]
-        if match["dot"]:
+        word = _folded(name)
+        if sign:
+            yield word + sign
+        if dot:
             yield "." + word
-        if not match["sign"] or len(word) > 1:  # C++ is not C, but count++ counts
+        if not sign or len(word) > 1:  # C++ is not C, but count++ counts
             yield word
-        if not name[1:].islower() and len(name) <= _CAMEL_CHARACTERS_MAX:
+        if word != name and not name[1:].islower() and len(name) <= _CAMEL_CHARACTERS_MAX:
             parts = _CAMEL.split(name)
             yield from map(_folded, parts if len(parts) > 1 else ())
 
