@@ -1,7 +1,9 @@
 # The service on a CPU, with its default models inside: no download at run time, no root, nothing written outside /data.
-# PyTorch's default Linux wheels carry CUDA; pass its CPU index as PIP_EXTRA_INDEX_URL for an image of a tenth the size.
+# PyTorch is its build for a CPU, as uv finds it; TORCH_BACKEND=cu130 or the like takes one for a GPU, gigabytes larger.
+# Where PIP_EXTRA_INDEX_URL says where to find wheels, pip takes those.
 FROM python:3.12-slim AS build
 ARG PIP_EXTRA_INDEX_URL=""
+ARG TORCH_BACKEND=cpu
 ARG EXTRA=cpu,postgres
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
@@ -13,7 +15,12 @@ COPY retrieval retrieval
 COPY data/instructions data/instructions
 COPY data/models data/models
 RUN python -m venv /opt/winnow \
- && /opt/winnow/bin/pip install --constraint constraints.txt ".[${EXTRA}]"
+ && if [ -n "${PIP_EXTRA_INDEX_URL}" ]; then \
+      /opt/winnow/bin/pip install --constraint constraints.txt ".[${EXTRA}]"; \
+    else \
+      pip install "uv>=0.7" && uv pip install --no-cache --python /opt/winnow/bin/python \
+        --torch-backend="${TORCH_BACKEND}" --constraint constraints.txt ".[${EXTRA}]"; \
+    fi
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --no-create-home winnow && install -d -o winnow -g winnow /data

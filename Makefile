@@ -4,7 +4,6 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VLLM ?= .vllm
 DATA ?= winnow-data
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: help demo serve test check format bench clean
 
@@ -41,9 +40,9 @@ clean:  ## remove what `make` made, the indexed data included
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
 $(VENV)/.service: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[cpu]"
+	$(BIN)/python deploy/install.py cpu
 	@touch $@
 
 $(VENV)/.develop: $(VENV)/.service
-	$(PIP) install --quiet --constraint constraints.txt --editable ".[cpu,dev]"
+	$(BIN)/python deploy/install.py cpu,dev
 	@touch $@
