@@ -50,7 +50,7 @@ def rolled_back(folder: CollectionFolder) -> Rollback | None:
     if len(words) == 2 and all(NAME.fullmatch(each) for each in words):
         return Rollback(newest=words[1], to=words[0])
     written = _rollback_in(folder.rolled_back)
-    return written if written and words == (written.to,) else None
+    return written if written and words == (written.to,) and written.newest != written.to else None
 
 
 def begin(folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
@@ -102,7 +102,7 @@ def mend_rollback(folder: CollectionFolder) -> None:
 
 def _rollback_in(path: Path) -> Rollback | None:
     words = _words_of(path) or ()
-    if len(words) != 2 or not all(NAME.fullmatch(each) for each in words) or ordinal(words[0]) <= ordinal(words[1]):
+    if len(words) != 2 or not all(NAME.fullmatch(each) for each in words) or ordinal(words[0]) < ordinal(words[1]):
         return None
     return Rollback(newest=words[0], to=words[1])
 

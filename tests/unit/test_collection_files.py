@@ -15,7 +15,7 @@ from retrieval.catalog import DEFAULT_TENANT
 from retrieval.chunk_numbers import ChunkNumberSequence
 from retrieval.generations import fold, roll_back
 from retrieval.layout import CollectionFolder
-from retrieval.pointer import current_name, rolled_back
+from retrieval.pointer import Rollback, current_name, rolled_back
 from retrieval.store_sums import SUMS
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
@@ -106,6 +106,17 @@ def test_a_lost_rollback_is_known_from_the_pointer(parts: Parts, folder: Collect
     assert list(faults(parts.disk)) == ["rolled-back"]
     assert [each.did for each in repaired(parts.disk, kept=3)] == ["wrote rolled-back as the pointer has it"]
     assert faults(parts.disk) == {}
+
+
+def test_going_forward_again_ends_a_rollback(parts: Parts, folder: CollectionFolder) -> None:
+    """To the newest generation, or to one between; nothing of that is a fault."""
+    identity = parts.embedding.embedder.identity
+    roll_back(folder, identity, to="g000001")
+    assert (rolled_back(folder), faults(parts.disk)) == (Rollback(newest="g000003", to="g000001"), {})
+    roll_back(folder, identity, to="g000002")
+    assert (rolled_back(folder), faults(parts.disk)) == (Rollback(newest="g000003", to="g000002"), {})
+    roll_back(folder, identity, to="g000003")
+    assert (rolled_back(folder), current_name(folder), faults(parts.disk)) == (None, "g000003", {})
 
 
 def test_files_of_an_earlier_winnow_are_read(parts: Parts, folder: CollectionFolder) -> None:
