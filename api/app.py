@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response
 
 from api.assemble import Parts, connected
@@ -17,9 +21,12 @@ from api.docs_page import docs_page
 from api.gate import Gate
 from api.intake import Intake
 from api.leaving import CallerLeft
+from api.manners import HeadAsGet, refuse_unrouted
+from api.openapi import describe
 from api.problem_response import ProblemResponse
-from api.problems import Problem, problem_of, problem_of_fields, problem_of_status
+from api.problems import LIMIT_HEADER, Problem, problem_of, problem_of_fields
 from api.readiness import Readiness, Spawned
+from api.redaction import without_places
 from api.routes import router as answers
 from api.routes_access import router as access
 from api.routes_corpus import router as corpus
@@ -34,6 +41,8 @@ from api.version import VERSION
 from retrieval.errors import WinnowError
 
 log = logging.getLogger(__name__)
+
+FAILED: Final = 500  # the first status that is ours to answer for
 
 DESCRIPTION = """
 Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
@@ -52,8 +61,15 @@ def create_app(
     With `spawned` servers the door opens at once, and the models are probed, and it is called again, when they answer.
     """
     app = FastAPI(
-        title="winnow", version=VERSION, description=DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+        title="winnow",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # api/manners.py does, without the Host header
     )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # the framework's own way to extend it
     app.state.parts = parts
     app.state.readiness = Readiness(parts, spawned)
     app.state.spawned = spawned
@@ -64,6 +80,15 @@ def create_app(
     for router in (answers, corpus, shadows, instructions, generations, usage, access, limits, health):
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
+    app.add_middleware(HeadAsGet)
+    if parts.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=parts.settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["retry-after", LIMIT_HEADER],
+        )
     app.add_middleware(CountedRequests, telemetry=app.state.telemetry)
     app.add_exception_handler(WinnowError, _said_by_us)
     app.add_exception_handler(RequestValidationError, _wrong_fields)
@@ -104,9 +129,14 @@ async def _docs(request: Request) -> HTMLResponse:
     return HTMLResponse(docs_page(request.app.openapi()))
 
 
-async def _said_by_us(_: Request, error: Exception) -> ProblemResponse:
+async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
+    """A caller learns what happened; where on this machine it happened only the log says."""
     assert isinstance(error, WinnowError), "registered for it. This is a bug."
-    return ProblemResponse(problem_of(error))
+    problem = problem_of(error)
+    message = without_places(problem.message, data=request.app.state.parts.settings.data, all_=problem.status >= FAILED)
+    if message != problem.message:
+        log.error("%s %s: %s", request.method, request.scope.get("path"), problem.message)
+    return ProblemResponse(replace(problem, message=message))
 
 
 async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
@@ -118,7 +148,7 @@ async def _said_by_the_framework(request: Request, error: Exception) -> Response
     assert isinstance(error, HTTPException), "registered for it. This is a bug."
     if isinstance(error, CallerLeft):
         return Response(status_code=error.status_code)
-    return ProblemResponse(problem_of_status(error.status_code, f"{error.detail}: {request.method} {request.url.path}"))
+    return await refuse_unrouted(request, error.status_code, error.detail)
 
 
 async def _unforeseen(_request: Request, _error: Exception) -> ProblemResponse:

@@ -95,6 +95,7 @@ LimitConcurrentRequests = Annotated[
 ]
 LimitDocuments = Annotated[int | None, _option("limit_documents", metavar="N", rich_help_panel="Limits of each tenant")]
 LimitBytes = Annotated[int | None, _option("limit_bytes", metavar="N", rich_help_panel="Limits of each tenant")]
+CorsOrigins = Annotated[str | None, _option("cors_origins", metavar="URL,...")]
 Host = Annotated[str | None, _option("host", metavar="HOST")]
 Port = Annotated[int | None, _option("port", metavar="PORT")]
 

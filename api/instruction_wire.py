@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final
 
-from pydantic import Field, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from api.instructions import NamedInstruction
 from api.trial import TrialQuestion
@@ -78,7 +78,7 @@ class ContentBody(Strict):
     text: InstructionText = Field(
         description="What the reranker reads; {name} where a variable stands, {{ and }} for braces. English works best."
     )
-    literal: bool = Field(default=False, description="The texts are taken as they stand, braces and all.")
+    literal: StrictBool = Field(default=False, description="The texts are taken as they stand, braces and all.")
     embedding_task: Annotated[str, Field(max_length=EMBEDDING_TASK_CHARACTERS_MAX), NotBlank] | None = Field(
         default=None, description="What the query is embedded under; the embedder's default task unless given."
     )
@@ -110,7 +110,7 @@ class PublishBody(ContentBody):
     """POST /v1/instructions"""
 
     name: Annotated[str, Field(min_length=1, max_length=64, examples=["chinese-first"])]
-    draft: bool = Field(default=False, description="Write it as a draft, or into the draft that there is.")
+    draft: StrictBool = Field(default=False, description="Write it as a draft, or into the draft that there is.")
 
 
 class DefaultBody(Strict):
@@ -130,7 +130,7 @@ class PreviewBody(Strict):
     query: QueryText = SAMPLE_QUERY
     document: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)] = SAMPLE_DOCUMENT
     reranker: RerankerName | None = Field(default=None, description="Whose prompt; the default's unless given.")
-    ids: bool = Field(default=False, description="Adds `ids`: every token of the prompt.")
+    ids: StrictBool = Field(default=False, description="Adds `ids`: every token of the prompt.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> PreviewBody:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -15,10 +18,12 @@ class ProblemResponse(Response):
 
     media_type = MEDIA_TYPE
 
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem_body(problem), status_code=problem.status, headers=problem.headers)
+    def __init__(self, problem: Problem, *, beside: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """`beside` are fields of the route's own, where a refusal has more to say."""
+        body = problem_body(problem, beside=beside)
+        super().__init__(body, status_code=problem.status, headers=problem.headers)
 
 
-def problem_body(problem: Problem) -> bytes:
+def problem_body(problem: Problem, *, beside: Mapping[str, Any] = MappingProxyType({})) -> bytes:
     """The JSON of it, also for what is answered below the framework."""
-    return orjson.dumps(problem.body(f"req_{uuid.uuid4().hex}"))
+    return orjson.dumps({**beside, **problem.body(f"req_{uuid.uuid4().hex}")})

@@ -11,8 +11,9 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from retrieval.errors import CallerError, WinnowError
 
@@ -21,6 +22,8 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | N
 _KEY: Final = re.compile(r"(wk_[0-9a-f]{12})_[0-9a-f]{16,}")
 _BEARER: Final = re.compile(r"(?i)(bearer\s+)(?!wk_)\S+")
 _OF_THE_MACHINE: Final = (OSError, MemoryError, RuntimeError, WinnowError)
+_PLACE: Final = re.compile(r"(?<![\w:/.)])(?:/[^/\s:'\"]+)+/([^/\s:'\"]+)")  # no URL, and nothing relative
+DATA_FOLDER: Final = "(data folder)"
 WITHHELD: Final = "(its words are withheld: they may repeat what somebody sent)"
 
 
@@ -45,6 +48,24 @@ class WithoutQuery(logging.Filter):
 
 def without_secrets(line: str) -> str:
     return _BEARER.sub(r"\1(withheld)", _KEY.sub(r"\1_(withheld)", line))
+
+
+def without_places(message: str, *, data: Path, all_: bool) -> str:
+    """What a caller may read: the data folder has no place in it, and with `all_` no file has more than its name."""
+    for place in sorted({str(data.absolute()), str(data.resolve())}, key=len, reverse=True):
+        message = message.replace(place, DATA_FOLDER).replace(place.lstrip("/"), DATA_FOLDER)  # Lance leaves that out
+    return _PLACE.sub(r"\1", message) if all_ else message
+
+
+def problems_without_places(body: Any, *, data: Path) -> Any:
+    """The same JSON, in which no text names the data folder's place."""
+    if isinstance(body, str):
+        return without_places(body, data=data, all_=False)
+    if isinstance(body, dict):
+        return {name: problems_without_places(each, data=data) for name, each in body.items()}
+    if isinstance(body, list):
+        return [problems_without_places(each, data=data) for each in body]
+    return body
 
 
 def _path(value: object) -> object:

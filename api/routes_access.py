@@ -30,13 +30,16 @@ from api.answers_access import (
     tenants_said,
 )
 from api.answers_corpus import DeletedSaid
+from api.disk import Disk
 from api.guard import Caller, GuardedRoute, parts_of
 from api.routes import PROBLEMS, JsonResponse
 from api.routes_corpus import Name
 from api.wire_access import KeyBody, RotateBody, TenantBody, TenantChange
-from retrieval.errors import NotPermitted
+from retrieval.catalog import TenantName
+from retrieval.errors import NotPermitted, TenantNotFound
 from retrieval.keys import TENANT_SCOPES, KeyScope, KeyWish
 from retrieval.limits import AUDIT_ENTRIES_MAX, TENANT_NAME_PATTERN
+from retrieval.tenants import Grant
 
 FIRST_KEY: Final = KeyWish(scopes=TENANT_SCOPES, note="first key")
 PAGE_DEFAULT: Final = 100  # entries
@@ -96,9 +99,8 @@ async def list_grants(caller: Caller, request: Request) -> Response:
     summary="Let another tenant search a collection",
 )
 async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
-    """It is searched there as OWNER/NAME. Whether there is such a tenant is not said."""
-    grants = parts_of(request).disk.grants
-    return JsonResponse(given_said(await asyncio.to_thread(grants.give, caller.tenant, name, reader, by=caller.actor)))
+    """It is searched there as OWNER/NAME. Without such a tenant nothing is stored, and the answer is the same."""
+    return JsonResponse(given_said(await asyncio.to_thread(_given, parts_of(request).disk, caller, name, reader)))
 
 
 @router.delete(
@@ -164,6 +166,16 @@ async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, 
     tenant = await asyncio.to_thread(disk.tenants.tenant, name)
     issued = await asyncio.to_thread(disk.keys.make, tenant.name, body.wish(), by=caller.actor)
     return JsonResponse(issued_said(issued), status=201)
+
+
+def _given(disk: Disk, caller: Principal, name: str, reader: str) -> Grant:
+    """Blocks."""
+    try:
+        disk.tenants.tenant(reader)
+    except TenantNotFound:
+        owned = disk.catalog.collection(caller.tenant, name)
+        return Grant(owner=owned.tenant, collection=name, reader=TenantName(reader), created_at=datetime.now(UTC))
+    return disk.grants.give(caller.tenant, name, reader, by=caller.actor)
 
 
 def _scopes_of(request: Request, caller: Principal, key_id: str) -> frozenset[KeyScope]:

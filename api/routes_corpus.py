@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Query, Request
@@ -26,10 +26,13 @@ from api.body_limits import DOCUMENTS
 from api.guard import Caller, MeteredRoute, Tenant, intake_of, parts_of
 from api.ingest import Sent, records_of_lines
 from api.intake import media_type, require_json, take_body
+from api.problem_response import ProblemResponse
+from api.problems import problem_of
+from api.redaction import problems_without_places
 from api.rerankers import refuse_unknown
 from api.routes import PROBLEMS, JsonResponse
 from api.wire import CollectionBody, CollectionChange, DeleteBody, DocumentBody
-from indexer.corpus import Refused
+from indexer.corpus import Refused, Reject
 from indexer.encodings import as_utf8
 from indexer.json_values import parsed
 from retrieval.catalog import KEEP, TenantName
@@ -66,7 +69,8 @@ router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 async def list_collections(tenant: Tenant, request: Request) -> Response:
     """By name; those built with another embedding model than the loaded one too."""
     described = await asyncio.to_thread(parts_of(request).disk.described, tenant)
-    return JsonResponse({"collections": [collection_said(each) for each in described]})
+    said = [collection_said(each) for each in described]
+    return JsonResponse({"collections": problems_without_places(said, data=parts_of(request).settings.data)})
 
 
 @router.post(
@@ -146,8 +150,10 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
         sent = await intake_of(request).one_by_one(_records_of_json, take_body(request))
     upserted = await parts.ingest.upsert(tenant, name, sent)
     parts.usage.wrote(tenant, upserted)
-    status = 422 if upserted.rejects and not upserted.accepted else 200
-    return JsonResponse(upsert_said(name, upserted), status=status)
+    said = upsert_said(name, upserted)
+    if upserted.rejects and not upserted.accepted:
+        return ProblemResponse(problem_of(InvalidRequest(_refused_said(upserted.rejects))), beside=said)
+    return JsonResponse(said)
 
 
 @router.get(
@@ -194,7 +200,16 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
 
 
 def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
-    return collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
+    said = collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
+    return {**said, "problem": problems_without_places(said["problem"], data=parts.settings.data)}
+
+
+def _refused_said(rejects: Sequence[Reject]) -> str:
+    """The first reason, and how many there are."""
+    first = rejects[0]
+    place = f"the document in line {first.place.line} is refused"
+    others = f"; all {len(rejects)} are, see `rejected`" if len(rejects) > 1 else ""
+    return f"{place}: {first.reason}{others}"
 
 
 def _records_of_json(body: bytes | bytearray) -> Iterator[Sent]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from api.guard import Anybody, GuardedRoute
+from api.guard import Anybody, GuardedRoute, parts_of
 from api.readiness import Readiness
+from api.redaction import problems_without_places
 from api.routes import PROBLEMS, JsonResponse, telemetry_of
 from api.telemetry import CONTENT_TYPE, METRICS
 from api.version import VERSION
@@ -27,7 +28,7 @@ async def readyz(caller: Anybody, request: Request) -> Response:
     """
     readiness = request.app.state.readiness
     assert isinstance(readiness, Readiness), "create_app sets it. This is a bug."
-    body = await readiness.report(caller)
+    body = problems_without_places(await readiness.report(caller), data=parts_of(request).settings.data)
     return JsonResponse(body, status=200 if body["status"] == "ready" else 503)
 
 

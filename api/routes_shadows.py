@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -54,12 +54,12 @@ async def stop_shadow(
     caller: Caller,
     request: Request,
     *,
-    forget: Annotated[bool, Query(description="Remove what came of it, too.")] = False,
+    forget: Annotated[Literal["true", "false"], Query(description="Remove what came of it, too.")] = "false",
 ) -> Response:
     """What came of it can still be read, unless it is to be forgotten."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
-    stop = partial(parts.disk.shadows.stop, caller.tenant, name, forget=forget, by=caller.actor)
+    stop = partial(parts.disk.shadows.stop, caller.tenant, name, forget=forget == "true", by=caller.actor)
     await asyncio.to_thread(stop)
     await parts.shadowing.refresh()
     return JsonResponse({"deleted": name})

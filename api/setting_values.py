@@ -98,6 +98,11 @@ def urls(raw: str) -> tuple[str, ...]:
     return listed
 
 
+def origins(raw: str) -> tuple[str, ...]:
+    """Of web pages, separated by commas; * is all."""
+    return tuple(each if each == "*" else url(each) for each in map(str.strip, raw.split(",")) if each)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FurtherReranker:
     """A reranker beside the deployment's own, which a collection may choose."""

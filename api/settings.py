@@ -25,6 +25,7 @@ from api.setting_values import (
     further_rerankers,
     gpu_or_cpu,
     one_of,
+    origins,
     share,
     text,
     url,
@@ -201,6 +202,10 @@ class Settings:
     limit_bytes: int = _setting(
         0, whole(0, LIMIT_MAX), "Bytes that each tenant's collections may take on the disk, indexes included; 0 is no "
         "limit."
+    )  # fmt: skip
+    cors_origins: tuple[str, ...] = _setting(
+        (), origins, "Origins whose web pages may call the service, such as https://app.example.org, separated by "
+        "commas; * is any. None by default."
     )  # fmt: skip
     host: str = _setting("127.0.0.1", text, "Address to listen on; another than loopback needs an API key.")
     port: int = _setting(8000, whole(0, 65_535), "Port to listen on; 0 takes a free one.")

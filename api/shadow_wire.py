@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Final
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from api.answers import Json, Said
 from api.instruction_wire import VersionNumber
@@ -30,7 +30,9 @@ class ShadowBody(Strict):
         "is the model card's.",
     )
     collection: CollectionName | None = Field(default=None, description="Only its searches; null is all of your own.")
-    keep_queries: bool = Field(default=False, description="Keep the queries' texts, not only the SHA-256 of them.")
+    keep_queries: StrictBool = Field(
+        default=False, description="Keep the queries' texts, not only the SHA-256 of them."
+    )
 
     @property
     def wish(self) -> ShadowWish:

@@ -13,6 +13,7 @@ from pydantic import (
     Discriminator,
     Field,
     PlainValidator,
+    StrictBool,
     Tag,
     ValidationError,
     WithJsonSchema,
@@ -185,7 +186,7 @@ class SearchBody(Strict):
     filter: MaybeFilter = Field(
         default=None, description="Which documents may answer, by their metadata; OpenAI's grammar."
     )
-    rerank: bool | Literal["always"] = Field(
+    rerank: StrictBool | Literal["always"] = Field(
         default=True,
         description="false: the answer is in recall's order. true: the reranker is run unless its relevance has no "
         "weight under the instruction; `rerank_skipped` says so then. always: it is run all the same, for the "
@@ -197,7 +198,7 @@ class SearchBody(Strict):
     min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None, description="Leaves out what was judged below it; not applied where nobody judged."
     )
-    group_by_document: bool = Field(
+    group_by_document: StrictBool = Field(
         default=False,
         description="One result per document, its other chunks beneath. It is looked further than `candidates` chunks, "
         "though no more are judged, until there are top_k documents.",
@@ -214,7 +215,7 @@ class SearchBody(Strict):
     )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
-    explain: bool = Field(
+    explain: StrictBool = Field(
         default=False,
         description="Adds `explain`: every candidate with its place in both orders; and `index`: what was searched.",
     )
@@ -278,7 +279,7 @@ class RerankBody(BaseModel):
     instruct: InstructionText | None = Field(default=None, description="The same, as SGLang spells it.")
     top_n: Annotated[int, Field(ge=0)] | None = Field(default=None, description="0 or null is all (vLLM's meaning).")
     top_k: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The same, as Voyage spells it.")
-    return_documents: bool | None = Field(
+    return_documents: StrictBool | None = Field(
         default=None, description="Whether results repeat the texts; true by default."
     )
     timeout_ms: TimeoutMs | None = None
@@ -331,7 +332,7 @@ class DeleteBody(Strict):
     """POST /v1/collections/{name}/delete"""
 
     filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
-    dry_run: bool = Field(default=False, description="Says how many would go, and removes none.")
+    dry_run: StrictBool = Field(default=False, description="Says how many would go, and removes none.")
 
 
 class RollbackBody(Strict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from api.wire import Strict
 from retrieval.keys import KeyScope, KeyWish
@@ -73,4 +73,4 @@ class TenantBody(Strict):
 class TenantChange(Strict):
     """PATCH /v1/tenants/NAME"""
 
-    disabled: bool
+    disabled: StrictBool

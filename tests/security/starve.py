@@ -224,7 +224,8 @@ def repeated(count: int, path: str, kind: str, made: Callable[[], bytes]) -> Att
     """`count` callers that send this again and again."""
 
     async def attack(target: Target, stop: asyncio.Event) -> int:
-        body = made()
+        body = await asyncio.to_thread(made)
+        print("begun", flush=True)
         askers = [Asker(target, target.loud) for _ in range(count)]
         turns = itertools.cycle(askers)
         return await in_parallel(count, stop, lambda: next(turns).ask(path, body, kind=kind))
@@ -260,6 +261,9 @@ ATTACKS: Final[dict[str, Attack]] = {
     "ndjson": repeated(2, DOCUMENTS, "application/x-ndjson", many_lines),
     "yaml": repeated(4, "/v1/instructions/import", "application/yaml", many_values),
 }
+
+
+MADE: Final = frozenset({"json", "jsondocs", "ndjson", "yaml"})  # attacks that begin when their body has been made
 
 
 async def searched(target: Target, seconds: float) -> tuple[list[float], int]:
@@ -368,7 +372,8 @@ async def attacking(target: Target, name: str) -> None:
     """Until something comes, or the end, at the standard input."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_reader(0, stop.set)
-    print("begun", flush=True)
+    if name not in MADE:
+        print("begun", flush=True)
     print(await ATTACKS[name](target, stop))
 
 
