@@ -215,7 +215,8 @@ def verify(
     *,
     data: Data = None,
     repair: Annotated[
-        bool, switch("--repair", said="Before that, remove what is left over and build damaged indexes anew.")
+        bool,
+        switch("--repair", said="Before that, remove what is left over, and mend what can be derived from the rest."),
     ] = False,
     generations_kept: GenerationsKept = None,
     json: Json = False,
@@ -254,7 +255,7 @@ def verify(
         terminal.say(
             "Everything is as it was written."
             if is_sound
-            else "Something is wrong. `winnow verify --repair` builds an index anew; a damaged store it cannot.",
+            else "Something is wrong. `winnow verify --repair` mends what can be derived; a damaged store cannot be.",
             style="bold",
         )
     if not is_sound:
