@@ -46,7 +46,8 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "timeout_ms": "1234", "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "limit_requests_per_minute": "1", "limit_rerank_tokens_per_minute": "2", "limit_concurrent_requests": "3",
-        "limit_documents": "4", "limit_bytes": "5", "cors_origins": "https://a.example.org", "port": "9", "api_key": "k", "cache_secret": "s",
+        "limit_documents": "4", "limit_bytes": "5", "cors_origins": "https://a.example.org", "port": "9",
+        "api_key": "k", "cache_secret": "s",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
