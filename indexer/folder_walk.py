@@ -141,7 +141,7 @@ class _Walk:
         result = self.excluding.check_file(relative)
         if not result.include or result.index is None:
             return None
-        return self.excludes[result.index]
+        return shown_path(self.excludes[result.index])
 
 
 def _largest_first(counts: Counter[str]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from indexer.corpus import Corpus
 from indexer.fields import BEIR_FIELDS, Fields
 from indexer.folder import FileCorpus, FolderCorpus
 from indexer.folder_walk import Choice
-from indexer.json_array import JsonValuesCorpus, json_corpus
+from indexer.json_array import json_corpus
 from indexer.jsonl import JsonLinesCorpus
 from indexer.parquet import ParquetCorpus
 from indexer.python_docs import SCHEME, PythonDocsCorpus
@@ -70,8 +70,6 @@ def check(corpus: Corpus) -> None:
     match corpus:
         case CsvCorpus() | ParquetCorpus():
             corpus.require_columns()
-        case JsonLinesCorpus() | JsonValuesCorpus() | FileCorpus() if corpus.path != STANDARD_INPUT:
-            require_file(corpus.path)
         case _:
             _ = corpus.size  # a folder is walked
 
@@ -97,6 +95,7 @@ def _of_folder(path: Path, reading: Reading) -> Corpus:
 
 
 def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
+    require_file(path)
     suffixes = [suffix.lower() for suffix in reversed(path.suffixes)]
     suffix = next((part for part in suffixes if part not in _COMPRESSION_SUFFIXES), "")
     if suffix in _JSON_LINES_SUFFIXES:

@@ -149,7 +149,7 @@ def test_what_is_no_file_is_rejected_unopened(tmp_path: Path):
     assert (files.found, files.read, files.not_read) == (5, 4, {".bin": 1})
 
 
-@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet", "x.md"])
+@pytest.mark.parametrize("name", ["x.jsonl", "x.json", "x.csv", "x.parquet", "x.md", "63"])
 def test_a_pipe_is_no_corpus(tmp_path: Path, name: str):
     """Refused with what to do, unopened."""
     os.mkfifo(tmp_path / name)
