@@ -128,12 +128,28 @@ def test_eval_measures_both_stages(indexed: Command, corpus: Path, tmp_path: Pat
     )  # fmt: skip
     assert done.code == 0, done.err
     runs = {run["name"]: run["metrics"] for run in done.json["runs"]}
-    assert {"recall", "two-stage"} <= set(runs)
+    assert list(runs) == ["recall", "two-stage", "rerank"]
+    assert done.json["instruction"]["name"] == "default"
     assert all(set(metrics) == {"nDCG@10", "R@100"} for metrics in runs.values())
     assert runs["recall"]["R@100"] == runs["two-stage"]["R@100"] == 1.0
     lines = (tmp_path / "run.two-stage").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(set(lines)) == 8
     assert lines[0].split()[1] == "Q0"
+
+
+def test_eval_measures_under_an_instruction(indexed: Command, corpus: Path) -> None:
+    """A text, or one of the library; not both."""
+    asked = ("eval", str(corpus), "--collection", "four", "--queries", "1", "--json")
+    by_text = indexed.run(*asked, "--instruction", "Prefer policies.")
+    assert by_text.code == 0, by_text.err
+    assert by_text.json["instruction"]["source"] == "request"
+    by_name = indexed.run(
+        *asked, "--instruction-name", "builtin/support-language-first", "--variable", "language=Chinese"
+    )
+    assert by_name.json["instruction"]["name"] == "builtin/support-language-first"
+    both = indexed.run(*asked, "--instruction", "x", "--instruction-name", "builtin/support-language-first")
+    assert both.code == 2
+    assert "exclude each other" in both.err
 
 
 def test_instructions_and_collections_are_kept(winnow: Command, corpus: Path) -> None:
