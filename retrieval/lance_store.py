@@ -246,6 +246,7 @@ class LanceStore:
             self._cover(waiting, tidy=not more_follows)
             self._sums.write()
         except WriteFailed as failed:
+            self._syncer.require_sound()  # where a sync has failed nothing more is acknowledged
             _log.warning("%s: the words of the last writes are not indexed yet: %s", self._path, failed)
 
     def _waiting(self) -> list[lance.LanceFragment]:

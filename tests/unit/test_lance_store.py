@@ -526,6 +526,34 @@ def rows_of_words(path: Path) -> int:
     )
 
 
+class NoIndexes(DiskSyncer):
+    """Fails on the files of the full-text index, once it is told to."""
+
+    def __init__(self) -> None:
+        self.fails = False
+
+    def sync(self, path: Path) -> None:
+        if self.fails and "_indices" in path.parts:
+            raise WriteFailed(f"{path}: scripted")
+        super().sync(path)
+
+
+def test_a_sync_that_failed_for_words_is_believed_like_any_other(path: Path) -> None:
+    """The write is there, but no success is told, and nothing more is written until the store is opened anew."""
+    syncer = NoIndexes()
+    store = LanceStore.create(path, dimension=DIMENSION, syncer=syncer)
+    store.replace([written("b", "bravo")])
+    syncer.fails = True
+    for text in ("bravo " * 40, "never"):
+        with pytest.raises(WriteFailed, match="an earlier sync failed"):
+            store.replace([written("a", text, pieces=40 if text != "never" else 1)])
+    assert contents(store) == {"a": "bravo " * 40, "b": "bravo"}
+    again = reopened(path)
+    again.replace([written("b", "bravo again")])
+    assert waiting_rows(again) == 0
+    assert len(again.snapshot().lexical("bravo", 100).numbers) == 41
+
+
 def words_on_disk(path: Path) -> set[str]:
     """In the files of the column of words, which compresses them, too."""
     tables = [LanceFileReader(str(file)).read_all().to_table() for file in path.glob("data/*.lance")]
