@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from retrieval.catalog import Collection
+from retrieval.catalog import DEFAULT_TENANT, Collection
 from retrieval.durable import remove
 from retrieval.errors import CatalogMismatch, StoreCorrupt
 from retrieval.folder_contents import contents_of
@@ -29,6 +29,7 @@ from retrieval.sql_migrations import Schema
 from retrieval.sql_tenants import SqlTenants
 
 _NAME: Final = re.compile(COLLECTION_NAME_PATTERN)
+NAMED_MAX: Final = 5  # folders named in one message
 EMPTY: Final = Schema(revision=None)
 
 
@@ -124,7 +125,7 @@ def _require_bare(layout: Layout, place: str) -> None:
     """For a catalog that is not there yet: a folder that has had one, or holds anything, has lost it."""
     mark = read_mark(layout)
     if (mark is not None and not mark.is_new) or any(_held(layout)):
-        raise CatalogMismatch(_said(layout, f"{place}, which is empty"))
+        raise CatalogMismatch(_said(layout, f"{place}, which is missing or empty,"))
 
 
 def _require_fit(layout: Layout, database: SqlDatabase) -> None:
@@ -157,7 +158,15 @@ def _is_readable(layout: Layout) -> bool:
 
 def _said(layout: Layout, place: str) -> str:
     root: Path = layout.root
+    names = [_shown(tenant, folder) for tenant, folder in _held(layout)]
+    more = [f"{len(names) - NAMED_MAX} more"] if len(names) > NAMED_MAX else []
+    held = f" and holds {', '.join(names[:NAMED_MAX] + more)}" if names else ""
     return (
-        f"{root} was not made under the catalog {place}. Check --data and WINNOW_CATALOG_URL, or put its own catalog "
-        f"back. If that is lost, `winnow collections adopt --all --data {root}` takes the folder into this one"
+        f"{root} was not made under the catalog {place}{held}. Check --data and WINNOW_CATALOG_URL, or "
+        f"put its own catalog back. If that is lost, `winnow collections adopt --all --data {root}` takes the folder "
+        "into this one"
     )
+
+
+def _shown(tenant: str, folder: CollectionFolder) -> str:
+    return folder.path.name if tenant == DEFAULT_TENANT else f"{tenant}/{folder.path.name}"
