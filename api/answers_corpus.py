@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -136,6 +137,37 @@ def document_said(document: Document, *, start: int = 0, end: int | None = None)
         "url": document.url,
         "metadata": dict(document.metadata),
     }
+
+
+class ListedSaid(Said):
+    """A document in a list, without its text."""
+
+    id: str
+    title: str
+    url: str | None
+    characters: int = Field(description="of its text")
+    metadata: dict[str, Any]
+
+
+class DocumentsSaid(Said):
+    """GET /v1/collections/{name}/documents"""
+
+    documents: list[ListedSaid]
+    next: str | None = Field(description="`after` of the next page; null where this is the last")
+
+
+def documents_said(documents: Sequence[Document], following: str | None) -> Json:
+    listed = [
+        {
+            "id": each.id,
+            "title": each.title,
+            "url": each.url,
+            "characters": len(each.text),
+            "metadata": {**each.metadata},
+        }
+        for each in documents
+    ]
+    return {"documents": listed, "next": following}
 
 
 class DeletedSaid(Said):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -132,6 +133,19 @@ class Ingest:
     def document(self, tenant: TenantName, name: str, document_id: str) -> Document:
         """Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
         return self._collections.get(tenant, name).store.snapshot().document(document_id)
+
+    def documents(
+        self, tenant: TenantName, name: str, *, after: str, most: int, where: Filter | None
+    ) -> tuple[list[Document], str | None]:
+        """Those that match, in the order of their ids, from the first id behind `after`; and the `after` of the next.
+
+        Blocks. Raises `CollectionNotFound`, `InvalidRequest`.
+        """
+        snapshot = self._collections.get(tenant, name).store.snapshot()
+        ids = snapshot.content_hashes() if where is None else snapshot.documents_where(where)
+        page = heapq.nsmallest(most + 1, (each for each in ids if each > after))
+        following = page[most - 1] if len(page) > most else None
+        return [snapshot.document(each) for each in page[:most]], following
 
     async def upsert(self, tenant: TenantName, name: str, records: Iterator[Sent]) -> Upserted:
         """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once.

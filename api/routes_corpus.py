@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
@@ -14,10 +16,12 @@ from api.answers_corpus import (
     CollectionsSaid,
     DeletedSaid,
     DocumentSaid,
+    DocumentsSaid,
     EmptiedSaid,
     UpsertSaid,
     collection_said,
     document_said,
+    documents_said,
     emptied_said,
     upsert_said,
 )
@@ -37,9 +41,11 @@ from indexer.encodings import as_utf8
 from indexer.json_values import parsed
 from retrieval.catalog import KEEP, TenantName
 from retrieval.errors import InvalidRequest, LimitExceeded
-from retrieval.json_bounds import require_within
-from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_PER_REQUEST_MAX
+from retrieval.filters import Filter, parsed_filter
+from retrieval.json_bounds import SMALL_JSON, parse_json, require_within
+from retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_LISTED_MAX, DOCUMENTS_PER_REQUEST_MAX
 
+PAGE_DEFAULT: Final = 20  # documents
 NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 ONE_DOCUMENT: Final = DocumentBody.model_json_schema()
 SEVERAL_DOCUMENTS: Final = {
@@ -157,6 +163,23 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
 
 
 @router.get(
+    "/v1/collections/{name}/documents", response_model=DocumentsSaid, tags=["documents"], summary="List documents"
+)
+async def list_documents(
+    name: Name,
+    tenant: Tenant,
+    request: Request,
+    *,
+    limit: Annotated[int, Query(ge=1, le=DOCUMENTS_LISTED_MAX)] = PAGE_DEFAULT,
+    after: Annotated[str, Query(description="Only documents with a greater id: `next` of the page before.")] = "",
+    where: Annotated[str | None, Query(alias="filter", description="Which, as JSON; the grammar of a search.")] = None,
+) -> Response:
+    """Without their texts, in the order of their ids, by pages. What is written meanwhile may or may not be seen."""
+    listed = partial(parts_of(request).ingest.documents, tenant, name, after=after, most=limit, where=_filter_of(where))
+    return JsonResponse(documents_said(*await asyncio.to_thread(listed)))
+
+
+@router.get(
     "/v1/collections/{name}/documents/{document_id:path}",
     response_model=DocumentSaid,
     tags=["documents"],
@@ -202,6 +225,16 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
 def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
     said = collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
     return {**said, "problem": problems_without_places(said["problem"], data=parts.settings.data)}
+
+
+def _filter_of(written: str | None) -> Filter | None:
+    """Raises `InvalidRequest`, `LimitExceeded`."""
+    if written is None:
+        return None
+    try:
+        return parsed_filter(parse_json(written.encode(), SMALL_JSON))
+    except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
+        raise InvalidRequest("the filter is not JSON") from error
 
 
 def _refused_said(rejects: Sequence[Reject]) -> str:

@@ -26,6 +26,7 @@ NEEDED: Final[Mapping[tuple[str, str], Needed]] = {
     ("PATCH", "/v1/collections/{name}"): WRITE,
     ("DELETE", "/v1/collections/{name}"): WRITE,
     ("POST", "/v1/collections/{name}/documents"): WRITE,
+    ("GET", "/v1/collections/{name}/documents"): SEARCH,
     ("GET", "/v1/collections/{name}/documents/{document_id:path}"): SEARCH,
     ("DELETE", "/v1/collections/{name}/documents/{document_id:path}"): WRITE,
     ("POST", "/v1/collections/{name}/delete"): WRITE,

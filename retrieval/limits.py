@@ -38,6 +38,7 @@ DOCUMENTS_VALUES_MAX: Final = 250_000  # values of a JSON body that stores docum
 RECORD_VALUES_MAX: Final = 65_536  # values of one line of JSON lines; more metadata could not be stored
 JSON_DEPTH_MAX: Final = 64  # lists and objects within each other; a filter of the deepest kind has 20
 LIBRARY_VALUES_MAX: Final = 10_000  # values of a YAML file; some hundreds of instructions with all their fields
+DOCUMENTS_LISTED_MAX: Final = 100  # documents on one page of a collection's list; each is read to be shown
 NDJSON_LINES_MAX: Final = 100_000  # lines of one NDJSON body; a minute's embedding at the least
 BODY_GRACE_SECONDS: Final = 10  # seconds before a body has to come at a rate
 BODY_BYTES_PER_SECOND_MIN: Final = 8_000  # bytes a second of a body, on average, after that

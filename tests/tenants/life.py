@@ -42,6 +42,7 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("PATCH", ONE): (3, of_corpus.change_collection),
     ("DELETE", ONE): (2, of_corpus.remove_collection),
     ("POST", f"{ONE}/documents"): (9, of_corpus.upsert),
+    ("GET", f"{ONE}/documents"): (3, of_corpus.list_documents),
     ("GET", f"{ONE}/documents/{{document_id:path}}"): (6, of_corpus.get_document),
     ("DELETE", f"{ONE}/documents/{{document_id:path}}"): (4, of_corpus.delete_document),
     ("POST", f"{ONE}/delete"): (4, of_corpus.delete_matching),

@@ -98,6 +98,18 @@ def upsert(life: Asking, tenant: Tenant, operation: Operation) -> None:
         tenant.written += len(bodies)
 
 
+def list_documents(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    name = life.world.collection_name(tenant)
+    known = tenant.collections.get(name)
+    answer = life.ask(tenant, operation, expect=200 if known else 404, name=name)
+    if known and answer.status_code == 200:
+        life.same(
+            f"documents of {name} of {tenant.name}",
+            [each["id"] for each in answer.json()["documents"]],
+            sorted(known.documents),
+        )
+
+
 def get_document(life: Asking, tenant: Tenant, operation: Operation) -> None:
     name, document_id = life.world.collection_name(tenant), life.world.document_id(tenant)
     known = tenant.collections.get(name)

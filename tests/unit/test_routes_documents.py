@@ -84,3 +84,25 @@ def test_a_number_beyond_64_bits_is_refused_at_the_door(client: TestClient, beyo
     assert (rejected["id"], rejected["line"]) == ("a", 1)
     assert rejected["reason"].startswith(f"the field 'n' has a whole number of {len(str(abs(beyond)))} digits")
     assert client.get(f"{HERE}/b").json()["metadata"] == {"n": fits}
+
+
+def test_documents_are_listed_page_by_page(client: TestClient) -> None:
+    """Every one once, in the order of their ids, whatever the size of a page; by filter too."""
+    client.post("/v1/collections", json={"name": "paged"})
+    documents = [{"id": f"{n:02}/é", "text": f"text {n}", "odd": bool(n % 2)} for n in range(23)]
+    assert client.post("/v1/collections/paged/documents", json={"documents": documents}).status_code == 200
+    odd = '{"type": "eq", "key": "odd", "value": true}'
+    for wanted, filters in ((documents, {}), (documents[1::2], {"filter": odd})):
+        for limit in (1, 7, 23, 100):
+            found, after = [], ""
+            while after is not None:
+                query = {"limit": limit, "after": after} | filters
+                page = client.get("/v1/collections/paged/documents", params=query).json()
+                assert len(page["documents"]) <= limit
+                found += page["documents"]
+                after = page["next"]
+            assert [each["id"] for each in found] == [each["id"] for each in wanted]
+    assert found[0] == {"id": "01/é", "title": "", "url": None, "characters": 6, "metadata": {"odd": True}}
+    assert client.get("/v1/collections/none/documents").status_code == 404
+    for wrong in ({"limit": 0}, {"limit": 101}, {"filter": "{"}, {"filter": '{"type": "no"}'}):
+        assert client.get("/v1/collections/paged/documents", params=wrong).status_code == 422, wrong
