@@ -82,7 +82,7 @@ def _sentences(collection: str, report: IndexReport) -> list[str]:
         if count
     ]
     said = [
-        f"{collection} holds {amount(report.documents)} documents in {amount(report.chunks)} chunks.",
+        f"{collection} holds {counted(report.documents, 'document')} in {counted(report.chunks, 'chunk')}.",
         f"{report.corpus}: {', '.join(counts) or 'nothing in it'}.",
     ]
     if written:
