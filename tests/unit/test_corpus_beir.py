@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexer.beir import read_qrels, read_queries
@@ -60,6 +60,7 @@ def test_trec_judgments_are_read(tmp_path: Path):
     assert read_qrels(folder) == JUDGED
 
 
+@settings(deadline=None)
 @given(
     judged=st.dictionaries(
         st.text(" ab题#/-", min_size=1, max_size=6),

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.evaluate import (
@@ -149,6 +149,7 @@ def test_only_queries_with_a_relevant_document_are_asked_and_a_sample_is_always_
     assert [case for case in cases if case in sample] == sample
 
 
+@settings(deadline=None)
 @given(
     head=st.lists(st.sampled_from([0.0, 0.25, 1.0]) | st.floats(0, 1), max_size=6),
     behind=st.lists(st.sampled_from([-2.0, 7.5]) | st.floats(-5, 50), max_size=6),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.query_echo import demote_echoes, is_echo
@@ -53,6 +53,7 @@ def test_answers_are_left_alone(query: str, passage: str) -> None:
     assert not is_echo(query, passage)
 
 
+@settings(deadline=None)
 @given(texts=st.lists(st.sampled_from([QUERY, ANSWER, OTHER, f"{OTHER} {QUERY * 3}"]), max_size=8))
 def test_a_ranking_keeps_everything_but_the_place_of_echoes(texts: list[str]) -> None:
     """Both groups keep their order; scores, relevances and candidates are the same."""

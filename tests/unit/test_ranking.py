@@ -6,7 +6,7 @@ import math
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rerank.instruction import DEFAULT_INSTRUCTION
@@ -47,6 +47,7 @@ def test_ties_are_broken_by_recall_rank_and_not_by_position() -> None:
     assert [each.candidate.recall_rank for each in ranking.ranked] == [1, 2, 3]
 
 
+@settings(deadline=None)
 @given(
     standings=st.lists(st.floats(-4, 12), min_size=1, max_size=20),
     weights=st.tuples(st.floats(0, 3), st.floats(0, 3)).filter(lambda pair: max(pair) > 0),
@@ -74,6 +75,7 @@ def test_a_mixture_orders_by_the_declared_function(
     assert keys == sorted(keys)
 
 
+@settings(deadline=None)
 @given(standings=st.lists(st.floats(-4, 30), min_size=1, max_size=20), draw=st.randoms(use_true_random=False))
 def test_without_weight_relevance_changes_nothing(standings: list[float], draw: random.Random) -> None:
     """The order is recall's, whatever the judge says."""

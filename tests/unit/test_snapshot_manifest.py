@@ -29,7 +29,9 @@ MANIFEST = SnapshotManifest(
 )
 
 
-@pytest.mark.parametrize("manifest", [MANIFEST, replace(MANIFEST, instruction=None, reranker="r", files={})])
+@pytest.mark.parametrize(
+    "manifest", [MANIFEST, replace(MANIFEST, instruction=None, reranker="r", demote_query_echo=True, files={})]
+)
 def test_a_manifest_reads_back_as_it_was_written(manifest: SnapshotManifest) -> None:
     """All of it."""
     assert read(written(manifest), origin="here") == manifest
