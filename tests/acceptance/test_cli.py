@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from api.answers import RerankAnswer, SearchAnswer
+from retrieval.words import WORD_RULES
 from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
 from tests.loopback import Asked, Said, serving
 
@@ -161,6 +162,7 @@ def test_instructions_and_collections_are_kept(winnow: Command, corpus: Path) ->
     assert (shown["documents"], shown["instruction"]) == (4, "house")
     assert shown["attributes"] == {"lang": "text"}
     assert "attribute lang\ttext" in winnow.run("collections", "show", "docs").out.splitlines()
+    assert f"word rules\t{WORD_RULES}" in winnow.run("collections", "show", "docs").out.splitlines()
     used = winnow.run("search", "q", "--collection", "docs", "--json").json["instruction"]
     assert (used["name"], used["version"], used["source"]) == ("house", 1, "collection")
     assert winnow.run("collections", "delete", "docs", "--yes").code == 0
