@@ -28,7 +28,7 @@ from api.exits import Exit
 from api.flags import switch
 from api.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from api.terminal import Terminal
-from retrieval.errors import CallerError, WinnowError
+from retrieval.errors import CallerError, CollectionNotFound, WinnowError
 
 EPILOG: Final = (
     "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "
@@ -117,9 +117,16 @@ def _exit_code() -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else Exit.FAILED if ended.code else 0
     except WinnowError as error:
-        Terminal().fail(error.message)
+        Terminal().fail(error.message + _hint(error))
         return Exit.USAGE if isinstance(error, CallerError) else Exit.FAILED
     return 0
+
+
+def _hint(error: WinnowError) -> str:
+    """Where was looked, and what to do next."""
+    if isinstance(error, CollectionNotFound) and error.place is not None:
+        return f". 'winnow collections list --data {error.place}' lists those of this data folder"
+    return ""
 
 
 if __name__ == "__main__":

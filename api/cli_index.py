@@ -169,6 +169,7 @@ def index(
     check(source)  # before seconds of loading, and before a collection is made
     disk = Disk.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)  # asked before seconds of loading
+    disk.layout.collection(whose, collection)  # refuses a name that cannot be one
     embedding = load_embedding(settings)
     indexing = Indexing(settings=settings, disk=disk, embedding=embedding)
     opened = indexing.open(collection, tenant=whose, chunk_tokens=chunk_tokens, reranker=reranker)

@@ -347,14 +347,14 @@ def _footer(answer: Answer) -> str:
 
     ranking, instruction = answer.ranking, answer.instruction
     retired = " (retired)" if instruction.state == "retired" else ""
-    some = f", {ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else ""
+    some = f"{ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else "all"
     judged = (
-        f"judged by {ranking.judged_by} under {instruction.said}{retired}"
+        f"{some} reranked by {ranking.judged_by} under {instruction.said}{retired}"
         if ranking.judged_by != RECALL_ORDER
         else "in recall's order" + _SKIPPED.get(answer.rerank_skipped or "", "")
     )
-    shown = f"{len(answer.results)} of {len(answer.recalled.candidates)} candidates{some}"
-    return f"{shown} {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
+    shown = f"{len(answer.results)} shown · {len(answer.recalled.candidates)} candidates"
+    return f"{shown}, {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
 
 
 def _lines_of_input() -> list[str]:

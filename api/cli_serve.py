@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import socket
 from types import FrameType
@@ -50,7 +51,7 @@ from api.flags import (
 )
 from api.settings import Settings, load
 from api.terminal import Terminal
-from retrieval.errors import SettingInvalid
+from retrieval.errors import AddressInUse, SettingInvalid
 
 if TYPE_CHECKING:
     from api.readiness import Readiness
@@ -228,9 +229,18 @@ def _bound(settings: Settings) -> socket.socket:
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(
+                f"{settings.host}:{settings.port}. Stop that program, or choose another port with --port (0 takes a "
+                "free one)"
+            ) from error
         raise SettingInvalid(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
     return bound
 

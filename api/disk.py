@@ -87,7 +87,7 @@ class Disk:
             layout=layout,
             opened=OpenedFiles.of((root,)),
             database=database,
-            catalog=SqlCatalog(database),
+            catalog=SqlCatalog(database, place=str(root)),
             instructions=Instructions(SqlInstructions(database), built_in=built_in_instructions()),
         )
 

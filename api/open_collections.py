@@ -88,7 +88,7 @@ class OpenCollections:
         if built != mine:
             raise ModelMismatch(
                 f"{collection.name} was built with {_named(built)}, and {_named(mine)} is loaded. Start with "
-                f"--embed-model {built.name}, or index the corpus into a collection of another name"
+                f"{_flag_for(built, mine)}, or index the corpus into a collection of another name"
             )
         folder = self._disk.layout.collection(collection.tenant, collection.name)
         store = self._disk.store(collection)
@@ -103,6 +103,13 @@ class OpenCollections:
 
     def _embedder_for(self, tenant: TenantName) -> Embedder:
         return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)
+
+
+def _flag_for(built: EmbedderIdentity, mine: EmbedderIdentity) -> str:
+    """The flag that would have loaded what the collection was built with."""
+    if (built.name, built.revision) == (mine.name, mine.revision):
+        return f"--embed-dimension {built.dimension} (or without that flag, where this is the model's own)"
+    return f"--embed-model {built.name}"
 
 
 def _named(identity: EmbedderIdentity) -> str:

@@ -48,6 +48,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.ModelNotFound: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.ModelMismatch: HTTPStatus.CONFLICT,
+    errors.AddressInUse: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.SettingInvalid: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.RerankTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.RerankOverloaded: HTTPStatus.SERVICE_UNAVAILABLE,

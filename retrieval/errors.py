@@ -30,6 +30,7 @@
     │   ├── ModelNotFound
     │   ├── ModelUnusable
     │   ├── ModelMismatch
+    │   ├── AddressInUse
     │   └── SettingInvalid
     ├── UnavailableError               something we depend on cannot answer now; later it may
     │   ├── RerankError                stage two failed: the answer can still be recall's order
@@ -120,6 +121,11 @@ class StorageQuotaExceeded(CallerError):
 class CollectionNotFound(CallerError):
     """There is no collection of this name."""
 
+    def __init__(self, detail: str = "", *, place: str | None = None) -> None:
+        """`place` is the data folder that was looked into, for those who may know it."""
+        super().__init__(detail)
+        self.place = place
+
 
 class CollectionExists(CallerError):
     """A collection of this name exists already."""
@@ -207,6 +213,10 @@ class ModelUnusable(CallerError):
 
 class ModelMismatch(CallerError):
     """The collection was built with another embedding model than the one that is loaded."""
+
+
+class AddressInUse(CallerError):
+    """The port is in use by another program."""
 
 
 class SettingInvalid(CallerError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Any, Final, Literal
 
 import sqlalchemy as sql
@@ -52,8 +53,10 @@ TABLES: Final = frozenset({_collections, _unfinished})
 class SqlCatalog:
     """Implements `Catalog`, over SQLite and PostgreSQL alike; its calls raise what `SqlDatabase` raises, too."""
 
-    def __init__(self, database: SqlDatabase) -> None:
+    def __init__(self, database: SqlDatabase, *, place: str | None = None) -> None:
+        """`place` is the data folder that it belongs to, for messages."""
         self._database = database
+        self._place = place
 
     def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         with self._database.writing() as connection:
@@ -88,8 +91,10 @@ class SqlCatalog:
     def collection(self, tenant: TenantName, name: str) -> Collection:
         with self._database.reading() as connection:
             row = connection.execute(sql.select(_collections).where(_named(_collections, tenant, name))).first()
+            names = () if row is not None else connection.scalars(_names_of(tenant)).all()
         if row is None:
-            raise CollectionNotFound(name)
+            near = " or ".join(map(repr, get_close_matches(name, names, n=3)))
+            raise CollectionNotFound(f"{name}; did you mean {near}?" if near else name, place=self._place)
         return _collection(row)
 
     def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
@@ -196,6 +201,10 @@ def _properties(collection: Collection) -> dict[str, JsonValue]:
         "reranker": collection.reranker,
         **({"demote_query_echo": True} if collection.demote_query_echo else {}),
     }
+
+
+def _names_of(tenant: TenantName) -> sql.Select[tuple[str]]:
+    return sql.select(_collections.c.name).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
 
 
 def _named(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:

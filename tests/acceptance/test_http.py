@@ -91,4 +91,4 @@ def test_a_port_that_is_taken_is_told_at_once(service: Service, indexed: Command
     port = service.url.rpartition(":")[2]
     done = indexed.run("serve", "--port", port)
     assert done.code == 2
-    assert "cannot listen on 127.0.0.1" in done.err
+    assert f"The port is in use by another program: 127.0.0.1:{port}. Stop that program" in done.err
