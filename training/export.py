@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from retrieval.embedder import DEFAULT_TASK, query_prompt
 from training import bag_as_qwen, judge
 from training.bag import EPSILON
+from training.gpu import network
 
 POSITIONS = 32_768
 
@@ -84,6 +85,8 @@ def export(weights: Path, kind: str, tokenizer: Path, out: Path, order: dict[str
     end = next(token["id"] for token in definition["added_tokens"] if token["content"] == "<|endoftext|>")
     read = torch.load(weights, map_location="cpu")
     state, theta, prefix = read, judge.ROPE_THETA, "model."
+    if "shape" in read:
+        state, theta = network.as_qwen(read["weights"]), network.THETA
     if kind == "embedder":
         state, theta, prefix = bag_as_qwen.as_qwen(read, end), bag_as_qwen.ROPE_THETA, ""
     tensors = {f"{prefix}{name}": tensor.to(torch.bfloat16).contiguous() for name, tensor in state.items()}

@@ -1,0 +1,192 @@
+"""What the teachers say and what was mined: vectors, crops, neighbours, negatives. Kept on the device."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.gpu import teachers
+from training.gpu.network import DEVICE, DTYPE, ON_GPU
+from training.gpu.processes import Processes
+from training.gpu.store import Span, Store, draw, on
+from training.gpu.tokens import shown
+
+NEIGHBOURS = 24
+HARDEST = 32
+POOL = 30_000
+MINED_POOL = 36_000
+QUESTIONS_MIN = 150
+CROPS_OF_SOURCE_MAX = 60_000
+TEXT_CHARACTERS = {"en": 1_000, "zh": 420}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mined:
+    """Questions of one source, the passages hardest to tell from theirs, and all passages they were found among."""
+
+    questions: Tensor
+    hardest: Tensor
+    pool: Tensor
+
+
+class Lessons:
+    """Everything that lists are drawn from besides the tokens."""
+
+    def __init__(self, store: Store, texts: Path, packed: Path, processes: Processes) -> None:
+        self.store, self.processes = store, processes
+        arrays = store.arrays
+        self.is_chinese, self.is_code, self.is_held = (
+            on(arrays[name], torch.bool) for name in ("is_chinese", "is_code", "is_held")
+        )
+        self.source = on(arrays["passage_source"])
+        self.query_passage, self.query_held = on(arrays["query_passage"]), on(arrays["query_held"], torch.bool)
+        self.query_group = on(arrays["query_group"])
+        self.kind = torch.where(self.is_code, 2, torch.where(self.is_chinese, 1, 0))
+        passages, questions, _ = pickle.loads(texts.read_bytes())  # noqa: S301 (written by training.gpu.gather)
+        said = [shown(p)[: TEXT_CHARACTERS["zh" if p[1] == "zh" else "en"]] for p in passages]
+        asked = [q[1][:400] for q in questions]
+        self.crop_passage, self.crop = self._crops()
+        cropped = self._texts_of(self.crop)
+        e5 = teachers.multilingual_e5(packed / "e5s.npz.xz")
+        self.passages = self._shared(e5, said, is_query=False)
+        self.questions = self._shared(e5, asked, is_query=True)
+        self.crops = self._shared(e5, cropped, is_query=True)
+        small = teachers.minilm(packed / "minilm.npz.xz", packed / "minilm_tok.json")
+        english = [i for i, p in enumerate(passages) if p[1] != "zh"]
+        self.english_passages = torch.zeros(len(said), teachers.WIDTH, device=DEVICE, dtype=DTYPE)
+        self.english_passages[torch.tensor(english, device=DEVICE)] = self._shared(
+            small, [said[i] for i in english], is_query=False
+        )
+        self.english_questions = self._shared(small, asked, is_query=True)
+        self.english_crops = self._shared(small, cropped, is_query=True)
+
+    def _shared(self, teacher: teachers.Teacher, texts: list[str], *, is_query: bool) -> Tensor:
+        """Each process encodes its share, and gets the others'."""
+        rank, world = self.processes.rank, self.processes.world
+        own = teacher.vectors(texts[rank::world], is_query=is_query)
+        whole = torch.zeros(len(texts), teachers.WIDTH, device=DEVICE, dtype=DTYPE)
+        whole[rank::world] = own
+        self.processes.add_up(whole)
+        return whole
+
+    def _crops(self) -> tuple[Tensor, Span]:
+        """Pieces of 4 to 26 tokens of passages, from a word's beginning; the same in every process."""
+        generator = np.random.default_rng(7)
+        arrays, lengths = self.store.arrays, self.store.length.cpu().numpy()
+        usable = ~arrays["is_held"] & (lengths[: self.store.counts["passage"]] > 20)
+        group = arrays["passage_source"] * 3 + np.where(arrays["is_code"], 2, arrays["is_chinese"].astype(int))
+        chosen = []
+        for number in np.unique(group):
+            rows = np.where(usable & (group == number))[0]
+            if len(rows) > 100:
+                count = min(CROPS_OF_SOURCE_MAX, len(rows) * 2, int(len(rows) ** 0.5 * 170))
+                chosen.append(generator.choice(rows, count))
+        rows = np.concatenate(chosen)
+        start = self.store.start.cpu().numpy()[rows]
+        whole = np.minimum(lengths[rows], 220)
+        length = np.minimum(4 + (generator.random(len(rows)) ** 1.5 * 22).astype(int), whole - 4)
+        begin = start + (generator.random(len(rows)) * (whole - length)).astype(int)
+        begin = np.minimum(self.store.next_word.cpu().numpy()[begin], start + whole - 4)
+        return on(rows), Span(on(begin), on(np.minimum(length, start + whole - begin)))
+
+    def _texts_of(self, span: Span) -> list[str]:
+        flat = self.store.flat_host
+        pairs = zip(span.start.tolist(), span.length.tolist(), strict=True)
+        return [text.strip() for text in self.store.tokenizer.decode_batch([flat[a : a + n] for a, n in pairs])]
+
+    @torch.no_grad()
+    def mine(self) -> None:
+        self._find_neighbours()
+        self.mined: dict[str, Mined] = {}
+        for number, name in enumerate(self.store.groups):
+            rows = torch.where((self.query_group == number) & ~self.query_held)[0]
+            rows = rows[self.store.length[self.query_passage[rows]] > 3]
+            if len(rows) >= QUESTIONS_MIN:
+                self.mined[name] = self._mine(rows)
+
+    def _find_neighbours(self) -> None:
+        """The nearest passages of the same source, language and kind."""
+        count = self.store.counts["passage"]
+        self.neighbours = torch.zeros(count, NEIGHBOURS, dtype=torch.int32, device=DEVICE)
+        self.pools: dict[str, Tensor] = {}
+        group = self.source * 3 + self.kind
+        long_enough = self.store.length[:count] > 3
+        for number in group.unique().tolist():
+            rows = torch.where((group == number) & long_enough)[0]
+            if len(rows) <= 60:
+                continue
+            rows = rows[torch.randperm(len(rows), device=DEVICE)]
+            kept = []
+            for pool in rows.split(POOL):
+                if len(pool) <= 60:
+                    continue
+                kept.append(pool)
+                for some in torch.arange(len(pool), device=DEVICE).split(4_096):
+                    near = self.passages[pool[some]] @ self.passages[pool].T
+                    near[torch.arange(len(some), device=DEVICE), some] = -9
+                    self.neighbours[pool[some]] = pool[near.topk(NEIGHBOURS, 1).indices].int()
+            name = f"{self.store.sources[number // 3]}:{('en', 'zh', 'code')[number % 3]}"
+            self.pools[name] = torch.cat(kept)
+
+    def _mine(self, rows: Tensor) -> Mined:
+        """By e5 and BM25 over folded tokens, each standardised over the pool."""
+        store = self.store
+        pool = self.query_passage[rows].unique()
+        pool = pool[torch.randperm(len(pool), device=DEVICE)[:MINED_POOL]]
+        kind = torch.float16 if ON_GPU else torch.float32
+        weights = torch.zeros(len(pool), store.folded_count, device=DEVICE, dtype=kind)
+        for some in torch.arange(len(pool), device=DEVICE).split(2_048):
+            counts, length = self._counts(store.passage(pool[some], 300), 300)
+            saturated = counts * 1.9 / (counts + 0.9 * (0.6 + 0.4 * length[:, None] / 120))
+            weights[some] = (saturated * store.folded_rarity).to(kind)
+        hardest = torch.zeros(len(rows), HARDEST, dtype=torch.int32, device=DEVICE)
+        for some in torch.arange(len(rows), device=DEVICE).split(1_024):
+            asked, _ = self._counts(store.span("query", rows[some], 64), 64)
+            words = (asked.clamp(max=1).to(kind) @ weights.T).float()
+            meaning = (self.questions[rows[some]] @ self.passages[pool].T).float()
+            both = standard(words) + standard(meaning)
+            found = pool[both.topk(min(HARDEST, len(pool)), 1).indices].int()
+            hardest[some, : found.shape[1]] = found
+        return Mined(questions=rows, hardest=hardest, pool=pool)
+
+    def _counts(self, span: Span, length: int) -> tuple[Tensor, Tensor]:
+        ids, sizes = self.store.assemble([span], length)
+        kept = torch.arange(length, device=DEVICE)[None] < sizes[:, None]
+        counts = torch.zeros(len(ids), self.store.folded_count, device=DEVICE)
+        return counts.scatter_add_(1, self.store.folded[ids], kept.float()), sizes.float()
+
+    def near(self, rows: Tensor, count: int) -> Tensor:
+        places = torch.randperm(NEIGHBOURS, device=DEVICE)[:count]
+        return self.neighbours[rows][:, places].long()
+
+    def some_of(self, rows: Tensor, count: int) -> Tensor:
+        return rows[draw(len(rows), count)]
+
+
+def standard(values: Tensor) -> Tensor:
+    return (values - values.mean(1, keepdim=True)) / (values.std(1, keepdim=True) + 1e-6)
+
+
+def bm25(store: Store, query: Tensor, query_length: Tensor, ids: Tensor, length: Tensor) -> Tensor:
+    """(rows, documents): of query tokens (rows, q) against documents' tokens (rows * documents, d), folded."""
+    rows, documents = len(query), len(ids) // len(query)
+    asked = store.folded[query]
+    size = query.shape[1]
+    place = torch.arange(size, device=DEVICE)
+    again = ((asked[:, :, None] == asked[:, None, :]) & (place[:, None] > place[None])).any(-1)
+    fresh = ~again & (place[None] < query_length[:, None])
+    kept = torch.arange(ids.shape[1], device=DEVICE)[None] < length[:, None]
+    said = torch.where(kept, store.folded[ids], -1).view(rows, documents, -1)
+    total = torch.zeros(rows, documents, device=DEVICE)
+    norm = 0.9 * (0.6 + 0.4 * length.view(rows, documents, 1).float() / 120)
+    for first in range(0, size, 8):
+        some = slice(first, first + 8)
+        counts = (asked[:, None, some, None] == said[:, :, None, :]).sum(-1).float()
+        weight = store.rarity[query[:, some]] * fresh[:, some]
+        total += (weight[:, None] * counts * 1.9 / (counts + norm)).sum(-1)
+    return total

@@ -1,0 +1,265 @@
+"""Preference lists: the instruction decides between relevant documents, and never lifts one that is not.
+
+Rows come in twos: the same question and documents under two opposite instructions, so that nothing but the
+instruction tells them apart. `level` orders the documents: what is higher is to score higher by the margin.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from training.gpu import pieces, wordings
+from training.gpu.lessons import Lessons
+from training.gpu.network import DEVICE
+from training.gpu.relevance import HEAD_PARTS, crop, nothing, padded, where
+from training.gpu.store import Span, draw
+
+DOCUMENTS = 4
+FIELDS = 3
+TEXT_TOKENS_MAX = 170
+NEUTRAL_SHARE = 0.14
+KINDS = {"language": 0.24, "code": 0.2, "date": 0.18, "source": 0.14, "number": 0.08, "exclusion": 0.2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preferred:
+    kind: str
+    head: list[Span]
+    documents: list[list[Span]]
+    level: Tensor  # (rows, documents); 0 is not relevant, -1 is not there
+    neutral: Tensor  # rows whose instruction asks for nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A question and relevant documents, before an instruction speaks of them."""
+
+    question: list[Span]
+    relevant: list[Tensor]
+    other: Tensor
+
+
+def doubled(values: Tensor) -> Tensor:
+    return values.repeat_interleave(2, 0)
+
+
+def doubled_span(span: Span) -> Span:
+    return Span(doubled(span.start), doubled(span.length))
+
+
+def alternating(one: Span, other: Span) -> Span:
+    """Row 2i of one, row 2i+1 of the other."""
+    return Span(
+        torch.stack([one.start, other.start], 1).flatten(), torch.stack([one.length, other.length], 1).flatten()
+    )
+
+
+class PreferenceLists:
+    def __init__(self, lessons: Lessons, rng: random.Random) -> None:
+        self.lessons, self.store, self.rng = lessons, lessons.store, rng
+        arrays = self.store.arrays
+        self.twin_rows = torch.as_tensor(arrays["twin_rows"], device=DEVICE)
+        self.excluded = torch.as_tensor(arrays["excluded_rows"], device=DEVICE)
+        first, second = self.twin_rows[:, 0], self.twin_rows[:, 1]
+        length = self.store.length
+        free = ~(lessons.is_held[first] | lessons.is_held[second]) & (length[first] > 14) & (length[second] > 10)
+        self.two_languages = torch.where(free & ~lessons.is_chinese[first] & lessons.is_chinese[second])[0]
+        self.two_kinds = torch.where(free & ~lessons.is_code[first] & lessons.is_code[second] & (length[second] > 16))[
+            0
+        ]
+        self.pools = {name: rows[(length[rows] > 30) & ~lessons.is_held[rows]] for name, rows in lessons.pools.items()}
+        self.pools = {name: rows for name, rows in self.pools.items() if len(rows) > 200}
+        self.pool_weights = [len(rows) ** 0.5 for rows in self.pools.values()]
+        self.first_or_second = torch.tensor([[2.0, 1, 0, 0], [1, 2, 0, 0]], device=DEVICE)
+        self.wanted = torch.tensor([[2.0, 1, 1, 0], [1, 2, 1, 0]], device=DEVICE)
+        self.unwanted = torch.tensor([[2.0, 1, 2, 0], [1, 2, 2, 0]], device=DEVICE)
+        self.value_first = self.store.pieces[f"date:{wordings.DATE_FIELDS[0]}:0"][0]
+        names = [kind for kind in KINDS if kind != "exclusion" or len(self.excluded)]
+        self.kinds = [kind for kind in names if kind != "code" or len(self.two_kinds)]
+
+    def draw(self, rows: int, *, hard: float) -> Preferred:
+        """`hard`: the share of irrelevant documents that are near the relevant ones, none at first."""
+        kind = self.rng.choices(self.kinds, [KINDS[k] for k in self.kinds])[0]
+        half = rows // 2
+        if kind in ("language", "code"):
+            return self.of_twins(kind, half, hard)
+        if kind == "exclusion":
+            return self.of_exclusions(half, hard)
+        return self.of_fields(kind, half, hard)
+
+    # ---- questions and documents
+
+    def twins(self, kind: str, rows: int) -> Base:
+        twin = self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)
+        first, second = self.twin_rows[twin].unbind(1)
+        other = self.twin_rows[self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)]
+        if kind == "code":
+            question = [self.store.span("twin", twin, 60), self.store.piece("document", rows)]
+            return Base(question=question, relevant=[first, second], other=other)
+        side = torch.rand(rows, device=DEVICE) < 0.5
+        passage = self.store.passage(torch.where(side, second, first), 160)
+        core = crop(self.store, passage, torch.rand(rows, device=DEVICE) < 0.4)
+        return Base(question=self.asking(core, rows), relevant=[first, second], other=other)
+
+    def asking(self, core: list[Span], rows: int) -> list[Span]:
+        before = nothing(rows)
+        if self.rng.random() < 0.3:
+            before = self.store.piece("question:en" if self.rng.random() < 0.5 else "question:zh", rows)
+        return [before, *core, self.store.piece("document", rows)]
+
+    def same_text(self, rows: int) -> Base:
+        """One passage several times: only its fields differ."""
+        pool = self.pools[self.rng.choices(list(self.pools), self.pool_weights)[0]]
+        passage = self.lessons.some_of(pool, rows)
+        core = crop(self.store, self.store.passage(passage, 160), torch.rand(rows, device=DEVICE) < 0.5)
+        other = self.lessons.some_of(pool, rows * 2).view(rows, 2)
+        return Base(question=self.asking(core, rows), relevant=[passage] * 3, other=other)
+
+    def questions(self, rows: int) -> Base:
+        """A real question and its passage."""
+        mined = self.lessons.mined[self.rng.choice(list(self.lessons.mined))]
+        question = self.lessons.some_of(mined.questions, rows)
+        passage = self.lessons.query_passage[question]
+        other = self.lessons.some_of(mined.pool, rows * 2).view(rows, 2)
+        return Base(question=[self.store.span("asked", question, 80)], relevant=[passage] * 3, other=other)
+
+    def shared_words(self, rows: int) -> tuple[Base, Tensor]:
+        """Two passages that have a word in common, which is the question."""
+        chosen = draw(len(self.excluded), rows)
+        first, second = self.excluded[chosen].unbind(1)
+        other = self.excluded[draw(len(self.excluded), rows)]
+        base = Base(question=[self.store.span("excluded", chosen, 60)], relevant=[first, second], other=other)
+        return base, chosen
+
+    def others(self, base: Base, hard: float) -> list[Tensor]:
+        """Two documents that do not answer: any, or near ones."""
+        if self.rng.random() >= hard:
+            return list(base.other.unbind(1))
+        return [self.lessons.near(base.relevant[0], 1)[:, 0], self.lessons.near(base.relevant[1], 1)[:, 0]]
+
+    # ---- lists
+
+    def made(
+        self,
+        kind: str,
+        base: Base,
+        relevant: list[Tensor],
+        others: list[Tensor],
+        *,
+        wants: tuple[Span, Span],
+        level: Tensor,
+        fields: list[list[Span]] | None = None,
+    ) -> Preferred:
+        """`level` (rows of both instructions, documents); `fields` one list a document, of single rows."""
+        rows = len(others[0]) * 2
+        documents = [*relevant, *others][:DOCUMENTS]
+        neutral = (torch.rand(rows // 2, device=DEVICE) < NEUTRAL_SHARE).repeat_interleave(2)
+        asks_nothing = self.store.piece("default" if self.rng.random() < 0.5 else "neutral", rows)
+        instruction = where(neutral, asks_nothing, alternating(*wants))
+        relevance = torch.where(level > 0, 1.0, level)
+        level = torch.where(neutral[:, None], relevance, level)
+        same = torch.stack([(document == documents[0]) for document in documents], 1)
+        is_copy = doubled(same) & (level <= 0)
+        level = torch.where(is_copy, -1.0, level)
+        suffix = self.store.fixed("scaffold", 1, rows)
+        blank = self.store.piece("blank", rows)
+        told = []
+        for place, document in enumerate(documents):
+            text = doubled_span(self.store.passage(document, TEXT_TOKENS_MAX))
+            before = [doubled_span(part) for part in fields[place]] if fields else [nothing(rows // 2)] * FIELDS
+            if fields:
+                before = [*before, blank]
+            before = padded(before, FIELDS + 1, rows) if fields else [nothing(rows)] * (FIELDS + 1)
+            told.append([*before, text, suffix])
+        head = [self.store.fixed("scaffold", 0, rows), instruction, *(doubled_span(part) for part in base.question)]
+        return Preferred(kind=kind, head=padded(head, HEAD_PARTS, rows), documents=told, level=level, neutral=neutral)
+
+    def of_twins(self, kind: str, rows: int, hard: float) -> Preferred:
+        base = self.twins(kind, rows)
+        wanted = ("en", "zh") if kind == "language" else ("prose", "code")
+        wants = (self.store.piece(f"prefer:{wanted[0]}", rows), self.store.piece(f"prefer:{wanted[1]}", rows))
+        level = self.first_or_second.repeat(rows, 1)
+        fields = self.any_fields(rows) if self.rng.random() < 0.15 else None
+        return self.made(kind, base, base.relevant, self.others(base, hard), wants=wants, level=level, fields=fields)
+
+    def of_exclusions(self, rows: int, hard: float) -> Preferred:
+        base, chosen = self.shared_words(rows)
+        wants = (self.store.span("instructed", 2 * chosen, 90), self.store.span("instructed", 2 * chosen + 1, 90))
+        level = self.first_or_second.repeat(rows, 1)
+        return self.made("exclusion", base, base.relevant, self.others(base, min(hard, 0.3)), wants=wants, level=level)
+
+    def of_fields(self, kind: str, rows: int, hard: float) -> Preferred:
+        """Three relevant documents (two where a base has two) whose fields differ, and one that is not relevant."""
+        base = self.base_for_fields(rows)
+        relevant = (base.relevant * 2)[:3] if len(base.relevant) > 2 else base.relevant
+        others = self.others(base, hard)[: DOCUMENTS - len(relevant)]
+        lines, level, wants = self.by_source(rows) if kind == "source" else self.by_value(kind, rows)
+        fields = [[line] for line in lines]
+        if self.rng.random() < 0.5:  # another field, which is not asked about
+            more = self.other_lines(kind, rows)
+            newline = self.store.piece("newline", rows)
+            is_before = self.rng.random() < 0.5
+            fields = [[one, newline, *line] if is_before else [*line, newline, one]
+                      for line, one in zip(fields, more, strict=True)]  # fmt: skip
+        fields = [padded(line, FIELDS, rows) for line in fields]
+        level = level.clone()
+        level[:, len(relevant) :] = 0
+        return self.made(kind, base, relevant, others, wants=wants, level=level, fields=fields)
+
+    def base_for_fields(self, rows: int) -> Base:
+        way = self.rng.random()
+        if way < 0.35:
+            return self.same_text(rows)
+        if way < 0.6:
+            return self.questions(rows)
+        if way < 0.85 and len(self.excluded):
+            return self.shared_words(rows)[0]
+        return self.twins("language", rows)
+
+    def by_value(self, kind: str, rows: int) -> tuple[list[Span], Tensor, tuple[Span, Span]]:
+        """Lines with a date or a number for each document, and levels that rise and fall with it."""
+        if kind == "date":
+            name, form = self.rng.choice(wordings.DATE_FIELDS), self.rng.choice([0, 0, 0, 1, 2, 3, 4, 5])
+            group, up, down = f"date:{name}:{form}", "prefer:new", "prefer:old"
+        else:
+            number = self.rng.choice(list(wordings.NUMBERS))
+            group = f"number:{number}:{self.rng.choice(wordings.NUMBERS[number][0])}"
+            up, down = f"prefer:most:{number}", f"prefer:least:{number}"
+        first, stop = self.store.pieces[group]
+        chosen = first + draw(stop - first, rows * DOCUMENTS)
+        lines = self.store.span("piece", chosen)
+        value = self.store.values[chosen - self.value_first].view(rows, DOCUMENTS)
+        spread = 0.25 if kind == "date" else 0.12
+        level = 2 + spread * torch.stack([value - value[:, :1], value[:, :1] - value], 1).flatten(0, 1)
+        parts = [Span(lines.start.view(rows, DOCUMENTS)[:, i], lines.length.view(rows, DOCUMENTS)[:, i])
+                 for i in range(DOCUMENTS)]  # fmt: skip
+        level = level - level[:, :3].min(1, keepdim=True).values + 1
+        return parts, level, (self.store.piece(up, rows), self.store.piece(down, rows))
+
+    def by_source(self, rows: int) -> tuple[list[Span], Tensor, tuple[Span, Span]]:
+        """The first document has one source, the second another; one instruction wants each."""
+        kinds = list(wordings.SOURCES) if self.rng.random() < 0.75 else pieces.NAMES
+        one, two, three = self.rng.sample(kinds, 3)
+        name = self.rng.choice(wordings.SOURCE_FIELDS)
+        lines = [self.store.piece(f"source:{source}:{name}", rows) for source in (one, two, three)]
+        lines.append(lines[self.rng.randrange(2)])
+        wants_one, wants_two = f"prefer:source:{one}", f"prefer:source:{two}"
+        if self.rng.random() < 0.25:
+            wants_one, wants_two = f"avoid:source:{two}", f"avoid:source:{one}"
+            level = self.unwanted.repeat(rows, 1)
+        else:
+            level = self.wanted.repeat(rows, 1)
+        return lines, level, (self.store.piece(wants_one, rows), self.store.piece(wants_two, rows))
+
+    def other_lines(self, kind: str, rows: int) -> list[Span]:
+        fields = [name for name in self.store.pieces if name.split(":")[0] in ("date", "source", "number")]
+        group = self.rng.choice([name for name in fields if not name.startswith(kind)])
+        return [self.store.piece(group, rows) for _ in range(DOCUMENTS)]
+
+    def any_fields(self, rows: int) -> list[list[Span]]:
+        lines = self.other_lines("none", rows)
+        return [padded([line], FIELDS, rows) for line in lines]

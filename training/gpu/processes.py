@@ -1,0 +1,78 @@
+"""One process a GPU: their numbers, sums over them, and a clock that all of them read alike."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class Processes:
+    """Started by torchrun, or one process alone."""
+
+    def __init__(self) -> None:
+        self.world = int(os.environ.get("WORLD_SIZE", "1"))  # noqa: TID251 (torchrun speaks through it)
+        self.rank = int(os.environ.get("RANK", "0"))  # noqa: TID251
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))  # noqa: TID251
+        if self.world > 1:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def add_up(self, tensor: Tensor) -> None:
+        if self.world > 1:
+            dist.all_reduce(tensor)
+
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([g.reshape(-1) for g in gradients])
+        dist.all_reduce(flat)
+        flat /= self.world
+        for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+            gradient.copy_(part.view_as(gradient))
+
+    def same(self, parameters: Iterable[nn.Parameter]) -> None:
+        """What the first process has, in all of them."""
+        if self.world > 1:
+            for parameter in parameters:
+                dist.broadcast(parameter.data, 0)
+
+    def agreed(self, number: float) -> float:
+        """The first process's number."""
+        if self.world == 1:
+            return number
+        told = torch.tensor([number], dtype=torch.float64)
+        dist.broadcast(told, 0)
+        return float(told[0])
+
+    def close(self) -> None:
+        if self.world > 1:
+            dist.destroy_process_group()
+
+
+class Clock:
+    """How much of its seconds a phase has used, alike in all processes; time spent before a stop counts."""
+
+    def __init__(self, processes: Processes, seconds: float, *, used: float = 0.0, every: int = 10) -> None:
+        self.processes, self.seconds, self.used, self.every = processes, max(seconds, 1e-9), used, every
+        self.began = time.monotonic()
+        self.calls, self.share = 0, used / self.seconds
+
+    def restart(self) -> None:
+        """Behind what must not count: compilation, a measurement."""
+        self.began = time.monotonic()
+
+    def read(self) -> float:
+        if self.calls % self.every == 0:
+            self.share = self.processes.agreed((self.used + time.monotonic() - self.began) / self.seconds)
+        self.calls += 1
+        return self.share

@@ -1,0 +1,146 @@
+"""Train the default pair on every GPU that is there, for so many seconds, saved and resumed.
+
+    torchrun --nproc-per-node N -m training.gpu.train --texts FILE --tokens FILE --packed DIR --models data/models \\
+        --out DIR --embedder-seconds 60 --next-seconds 80 --list-seconds 700
+
+Phases: teachers' vectors (kept in --out), the embedder, mining, next tokens, lists. Each phase ends by the clock and is
+not run again when --out holds what it made; lists go on where the last save was. Without a GPU it runs, slowly: try
+every run so, with --scale 0.02 and a few seconds, first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from pathlib import Path
+
+import torch
+
+from training.bag import Bag
+from training.gpu import embedder
+from training.gpu.lessons import Lessons
+from training.gpu.network import DEVICE, ON_GPU, Network
+from training.gpu.preferences import PreferenceLists
+from training.gpu.processes import Clock, Processes
+from training.gpu.relevance import RelevanceLists
+from training.gpu.reranker import ListTraining, NextTokens, Optimizer, Sizes, start_rows
+from training.gpu.store import Store
+
+SHAPE = {"hidden": 384, "inner": 576, "heads": 6, "kv": 3, "layers": 5}
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("texts", "tokens", "packed", "models", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    for name, value in (("embedder", 60.0), ("next", 80.0), ("list", 600.0)):
+        parser.add_argument(f"--{name}-seconds", type=float, default=value)
+    parser.add_argument(
+        "--list-stop", type=float, default=1.0, help="end after this share of the lists, to resume later"
+    )
+    parser.add_argument("--preferences", type=float, default=0.38, help="share of the steps")
+    parser.add_argument("--scale", type=float, default=1.0, help="of all batch sizes")
+    for name in ("layers", "inner"):
+        parser.add_argument(f"--{name}", type=int, default=SHAPE[name])
+    parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--dense", action="store_true", help="a plain mask in place of flex attention")
+    return parser.parse_args()
+
+
+class Run:
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.arguments, self.processes = arguments, Processes()
+        self.began = time.monotonic()
+        self.out: Path = arguments.out
+        self.out.mkdir(parents=True, exist_ok=True)
+        seed = arguments.seed * 1_000 + self.processes.rank
+        torch.manual_seed(seed)
+        torch.set_float32_matmul_precision("high")
+        self.rng, self.shared = random.Random(seed), random.Random(arguments.seed)
+        self.store = Store(arguments.tokens, arguments.models / "winnow-rerank" / "tokenizer.json")
+        self.say("store read", self.store.counts)
+        self.lessons = Lessons(self.store, arguments.texts, arguments.packed, self.processes)
+        self.say("teachers' vectors", len(self.lessons.passages), len(self.lessons.questions), len(self.lessons.crops))
+        self.lessons.mine()
+        self.say("mined", {name: len(one.questions) for name, one in self.lessons.mined.items()})
+        self.relevance = RelevanceLists(self.lessons, self.rng)
+        self.preferences = PreferenceLists(self.lessons, self.rng)
+        shares = sorted(zip(self.relevance.weights, self.relevance.groups, strict=True), reverse=True)
+        self.say("groups", [(f"{kind}:{name}", round(weight, 3)) for weight, (kind, name) in shares[:60]])
+
+    def say(self, *words: object) -> None:
+        if self.processes.is_first:
+            print(f"[{time.monotonic() - self.began:6.1f}]", *words, flush=True)
+
+    def rows(self, count: int) -> int:
+        return max(4, int(count * self.arguments.scale) // 4 * 4)
+
+    def embedder(self) -> Bag:
+        bag = Bag(seed=1).to(DEVICE)
+        done = self.out / "embedder.pt"
+        if done.exists():
+            bag.load_state_dict(torch.load(done, map_location=DEVICE))
+            return bag
+        embedder.read_back(bag, self.arguments.models / "winnow-embed" / "model.safetensors", self.store.end)
+        embedding = embedder.Embedding(self.lessons, self.relevance, bag, self.rng)
+        clock = Clock(self.processes, self.arguments.embedder_seconds)
+        steps = embedder.train(embedding, self.processes, clock, rows=self.rows(embedder.BATCH), say=self.say)
+        self.say("embedder", steps, "steps")
+        if self.processes.is_first:
+            torch.save({name: value.float().cpu() for name, value in bag.state_dict().items()}, done)
+        return bag
+
+    def reranker(self, bag: Bag) -> None:
+        arguments = self.arguments
+        shape = {**SHAPE, "layers": arguments.layers, "inner": arguments.inner}
+        network = Network(shape, compiled=ON_GPU, flexible=ON_GPU and not arguments.dense).to(DEVICE)
+        self.processes.same(network.parameters())
+        optimizer = Optimizer(network, self.processes)
+        sizes = Sizes(next_rows=self.rows(256), lists=self.rows(96), preferences=self.rows(192))
+        training = ListTraining(optimizer, self.relevance, self.preferences, sizes, shared=self.shared)
+        saved = self.out / "reranker.state.pt"
+        used = 0.0
+        if saved.exists():
+            state = torch.load(saved, map_location=DEVICE)
+            network.load_state_dict(state["network"])
+            optimizer.load(state["optimizer"])
+            training.steps, training.lists = state["steps"], state["lists"]
+            used = state["share"] * arguments.list_seconds
+            self.say("resumed at", state["share"])
+        else:
+            head = start_rows(network, bag.rows.detach().float())
+            self.processes.same(network.parameters())
+            tokens = NextTokens(self.store, self.lessons.query_passage, head, optimizer)
+            clock = Clock(self.processes, arguments.next_seconds)
+            self.say("next tokens", tokens.train(self.processes, clock, sizes.next_rows, self.say), "steps")
+
+        def save(share: float) -> None:
+            if self.processes.is_first:
+                beside = saved.with_suffix(".part")
+                torch.save({"network": network.state_dict(), "optimizer": optimizer.state(), "share": share,
+                            "steps": training.steps, "lists": training.lists, "shape": shape}, beside)  # fmt: skip
+                beside.replace(saved)
+                weights = {name: value.to(torch.bfloat16).cpu() for name, value in network.state_dict().items()}
+                torch.save({"shape": shape, "weights": weights}, self.out / "reranker.part")
+                (self.out / "reranker.part").replace(self.out / "reranker.pt")
+
+        clock = Clock(self.processes, arguments.list_seconds, used=used)
+        training.train(clock, arguments.preferences, self.say, save, arguments.list_stop)
+        save(clock.share)
+        self.say("lists", training.lists, "steps", training.steps)
+
+    def end(self) -> None:
+        if ON_GPU:
+            self.say("peak GiB", torch.cuda.max_memory_allocated() / 2**30)
+        self.processes.close()
+
+
+def main() -> None:
+    run = Run(options())
+    run.reranker(run.embedder())
+    run.end()
+
+
+if __name__ == "__main__":
+    main()
