@@ -210,7 +210,7 @@ class SearchBody(Strict):
     neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX)] = Field(
         default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
     )
-    demote_query_echo: bool | None = Field(
+    demote_query_echo: StrictBool | None = Field(
         default=None, description=f"{DEMOTE_SAID} The collection's own choice unless given."
     )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
@@ -314,7 +314,7 @@ class CollectionBody(Strict):
     reranker: RerankerName | None = Field(
         default=None, description="Configured reranker that judges its searches; the service's default unless given."
     )
-    demote_query_echo: bool = Field(default=False, description=DEMOTE_SAID)
+    demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_SAID)
 
 
 class CollectionChange(Strict):
@@ -325,7 +325,7 @@ class CollectionChange(Strict):
         description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
     )
     reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
-    demote_query_echo: bool | None = Field(default=None, description=DEMOTE_SAID)
+    demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_SAID)
 
 
 class DeleteBody(Strict):

@@ -4,7 +4,7 @@
     2. what is valid UTF-8 and not mere ASCII is UTF-8
     3. `--encoding`, where it is given
     4. ASCII without NUL is UTF-8, unless it switches to Japanese as ISO-2022-JP does
-    5. every other byte NUL: UTF-16
+    5. NULs in every other place: UTF-16, unless the rest is ASCII and they are at most a quarter
     6. detected by charset-normalizer, where there is enough to tell; whoever reads the text is told
     7. otherwise UTF-8, and the reader rejects what does not fit
 
@@ -151,6 +151,8 @@ def _seven_bit(sample: bytes) -> Encoding:
 
 def _utf16_of(sample: bytes) -> Encoding | None:
     """ASCII characters of UTF-16 have a NUL as their second byte, or as their first."""
+    if _is_ascii_with_a_few_nuls(sample):
+        return None
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     name = "utf-16-le" if odd > even else "utf-16-be"
     try:
@@ -158,6 +160,12 @@ def _utf16_of(sample: bytes) -> Encoding | None:
     except UnicodeDecodeError:
         return None
     return None if "\0" in text or _is_binary(text) else Encoding(name=name, is_detected=True)
+
+
+def _is_ascii_with_a_few_nuls(sample: bytes) -> bool:
+    """Two characters of ASCII in a row are a Chinese one in UTF-16, so that decoding alone refutes nothing."""
+    rest = sample.replace(b"\0", b"")
+    return rest.isascii() and not _is_binary(rest.decode("ascii")) and sample.count(0) * 4 <= len(sample)
 
 
 def _is_binary(text: str) -> bool:

@@ -139,6 +139,15 @@ def test_any_bytes_have_an_encoding_or_a_reason(content: bytes, asked: str | Non
         assert text == content.removeprefix(encoding.mark).decode(encoding.name)
 
 
+@pytest.mark.parametrize("content", [b"ab\0c", b"id,text\n1,a\0b\n", b"\0a log line with a NUL in front"])
+def test_ascii_with_a_few_nuls_is_not_read_as_utf_16(content: bytes) -> None:
+    """Pairs of its bytes would be Chinese characters that nobody wrote; as UTF-8 it is rejected for its NUL."""
+    assert decoded(content)[0] == content.decode("ascii")
+    for text in ("a", "hello, world\n", "Привет мир", "中文 text with more than a few letters"):
+        for encoding in ("utf-16-le", "utf-16-be"):
+            assert decoded(text.encode(encoding))[0] == text
+
+
 def test_asked_encodings(tmp_path: Path):
     """By any name that Python knows; GBK is read as the standard that holds it."""
     assert known_encoding("GBK") == known_encoding("gb2312") == "gb18030"

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import orjson
 import pytest
+from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from api.problems import MEDIA_TYPE, STATUS
 from api.redaction import without_places
 from api.scopes import NEEDED
+from api.wire import Strict
 from retrieval.actors import COMMAND_LINE
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
@@ -147,6 +149,27 @@ def test_what_is_no_boolean_is_not_taken_for_one(client: TestClient, value: obje
     body = {"query": "refund", "collection": "docs", "explain": value}
     refused = client.post("/v1/search", json=body)
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "explain")
+
+
+def bodies(model: type[BaseModel] = Strict) -> Iterator[type[BaseModel]]:
+    """Every model of a body of our own routes."""
+    for each in model.__subclasses__():
+        yield each
+        yield from bodies(each)
+
+
+@pytest.mark.parametrize("value", ["yes", "true", 1, 0])
+def test_no_field_of_a_body_takes_something_else_for_a_boolean(value: object) -> None:
+    """Of all models, so that a new field is strict too."""
+    seen = set()
+    for model in bodies():
+        for name, field in model.model_fields.items():
+            if "bool" in str(field.annotation):
+                seen.add(name)
+                with pytest.raises(ValidationError) as refused:
+                    model.model_validate({name: value})
+                assert name in {each["loc"][0] for each in refused.value.errors()}, (model, name)
+    assert {"explain", "demote_query_echo", "dry_run", "disabled", "keep_queries", "draft"} <= seen
 
 
 def test_a_grant_to_nobody_is_answered_alike_and_stored_nowhere(client: TestClient) -> None:
