@@ -94,7 +94,7 @@ class SqlCatalog:
             names = () if row is not None else connection.scalars(_names_of(tenant)).all()
         if row is None:
             near = " or ".join(map(repr, get_close_matches(name, names, n=3)))
-            raise CollectionNotFound(f"{name}; did you mean {near}?" if near else name, place=self._place)
+            raise CollectionNotFound(f"{name} (did you mean {near}?)" if near else name, place=self._place)
         return _collection(row)
 
     def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
