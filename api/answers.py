@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.instructions import AppliedInstruction
-from api.search import Answer, RerankSkipped, Result
+from api.question import Answer, RerankSkipped, Result
 from rerank.reranker import Ranked, RankedBy, Ranking
 from retrieval.allowed_search import Filtered
 from retrieval.instruction_library import State

@@ -12,7 +12,7 @@ from api.answers import AppliedInstructionSaid, ChunkPlace, Json, Said, applied_
 from api.instruction_diff import changes, unified
 from api.instruction_preview import Preview
 from api.instruction_wire import variable_fields
-from api.search import RerankSkipped
+from api.question import RerankSkipped
 from api.trial import Trial, TrialColumn, TrialPlace
 from rerank.reranker import RankedBy
 from retrieval.instruction_library import InstructionVersion, State

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from api.assemble import Parts
     from api.instructions import NamedInstruction
-    from api.search import Answer, Result
+    from api.question import Answer, Result
     from rerank.reranker import Ranking
     from retrieval.neighbours import Context
 

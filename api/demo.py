@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from api.assemble import Parts, assemble, connected
 from api.indexing import Indexing
 from api.progress import IndexProgress
-from api.search import Answer, Question
+from api.question import Answer, Question
 from api.settings import DATA_DEFAULT, Settings
 from api.terminal import Terminal, amount, duration, number, plain
 from indexer.sources import open_corpus

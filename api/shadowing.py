@@ -24,8 +24,8 @@ from enum import StrEnum
 from typing import Final
 
 from api.instructions import Instructions, InstructionSource, NamedInstruction, applied_version
+from api.question import Answer, Question, RerankSkipped
 from api.rerankers import Rerankers
-from api.search import Answer, Question, RerankSkipped
 from rerank.agreement import kendall_tau_b, overlap, rank_biased_overlap
 from rerank.ranking import ranking_of_waves
 from rerank.reranker import Ranked, Ranking

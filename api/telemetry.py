@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import Metric as Family
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.assemble import Parts
-from api.search import Answer
+from api.question import Answer
 from api.shadowing import Shadowing
 from rerank.prompted_reranker import PromptedReranker, WaitingReport
 from rerank.reranker import Ranking

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from api.instructions import AppliedInstruction, Instructions, NamedInstruction
+from api.question import RerankSkipped
 from api.rerankers import Rerankers
-from api.search import OpensCollections, RerankSkipped, found_by, searched
+from api.search import OpensCollections, found_by, searched
 from rerank.reranker import Ranked, Ranking, RecallOrder
 from retrieval.catalog import Catalog, TenantName
 from retrieval.deadline import Deadline

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 
 from api.ingest import Upserted
-from api.search import Answer
+from api.question import Answer
 from rerank.reranker import Ranking
 from retrieval.errors import StorageError, UnavailableError
 from retrieval.quotas import Usage, UsageBook

@@ -22,7 +22,7 @@ from pydantic import (
 
 from api.instructions import NamedInstruction
 from api.problems import fields_said
-from api.search import OnRerankFailure, Question
+from api.question import OnRerankFailure, Question
 from api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from rerank.depth import Depth
 from retrieval.catalog import TenantName

@@ -23,7 +23,7 @@ from typing import Any
 
 from api.assemble import Parts, assemble
 from api.indexing import Indexing
-from api.search import Question
+from api.question import Question
 from api.settings import Settings, load
 from indexer.beir import read_queries
 from indexer.progress import Unwatched

@@ -29,7 +29,7 @@ from typing import Any, Final
 import numpy as np
 
 from api.assemble import Parts, connected, joined, load_embedding, load_reranker
-from api.search import Question
+from api.question import Question
 from api.settings import Settings
 from rerank.reranker import Ranking, Reranker
 from retrieval.deadline import Deadline

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from api.assemble import Parts, assemble
-from api.search import Question
+from api.question import Question
 from api.settings import load
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.deadline import Deadline

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api.assemble import Parts, assemble
-from api.search import Question
+from api.question import Question
 from api.settings import load
 from rerank.query_echo import demote_echoes
 from rerank.reranker import Ranking

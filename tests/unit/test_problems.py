@@ -7,7 +7,7 @@ from http import HTTPStatus
 import pytest
 
 from api.problems import STATUS, code_of, problem_of, problem_of_fields
-from api.search import REASONS, DegradeReason
+from api.question import REASONS, DegradeReason
 from retrieval import errors
 
 

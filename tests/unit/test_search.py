@@ -14,17 +14,9 @@ from hypothesis import strategies as st
 from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
 from api.built_in import built_in_instructions
 from api.instructions import Instructions, InstructionSource, NamedInstruction
+from api.question import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question
 from api.rerankers import Rerankers
-from api.search import (
-    REASONS,
-    Answer,
-    Degraded,
-    DegradeReason,
-    FindsCandidates,
-    OnRerankFailure,
-    Question,
-    Search,
-)
+from api.search import FindsCandidates, Search
 from rerank.instruction import DEFAULT_INSTRUCTION
 from rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
 from retrieval.catalog import Collection

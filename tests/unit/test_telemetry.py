@@ -15,7 +15,7 @@ from api.app import create_app
 from api.assemble import Embedding, Judging, Parts, joined
 from api.caches import NO_CACHES, Caches
 from api.gate import Gate
-from api.search import DegradeReason
+from api.question import DegradeReason
 from api.settings import Settings
 from api.telemetry import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
 from rerank.prompt import PromptBuilder
