@@ -59,6 +59,7 @@ def _strangers(disk: Disk) -> Iterator[Stranger]:
 
 
 def _is_unknown(disk: Disk, tenant: str, folder: CollectionFolder) -> bool:
-    if not _NAME.fullmatch(folder.path.name) or not folder.path.is_dir() or not contents_of(folder):
+    path = folder.path  # a link that leads nowhere may be to a disk that is not mounted
+    if not _NAME.fullmatch(path.name) or not (path.is_dir() or path.is_symlink()) or not contents_of(folder):
         return False
     return not is_begun(folder, disk.catalog.begun_collections(tenant, folder.path.name))

@@ -318,6 +318,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_to_its_end(tmp_path: Pa
             way()
     assert files.items() <= everything(tmp_path).items()
     assert not (tmp_path / "missing").exists()
+    assert [(each.collection, each.part) for each in verified(disk) if each.fault] == [("docs", "unknown")]
 
 
 def test_a_collection_behind_a_link_is_deleted_without_what_is_behind_it(tmp_path: Path) -> None:
