@@ -38,6 +38,7 @@ class FrontMatter:
     title: str = ""
     metadata: dict[str, JsonValue] = field(default_factory=dict)
     problem: str | None = None  # why what looks like front matter is none
+    below: str | None = None  # what follows front matter that cannot be read: headings stand there, not in the YAML
 
 
 class _NoFrontMatter(Exception):
@@ -55,7 +56,9 @@ def front_matter(text: str) -> FrontMatter:
     try:
         title, metadata = _Reading(yaml.parse(block, Loader=_PARSER)).front()
     except (yaml.YAMLError, _NoFrontMatter) as error:
-        return FrontMatter(body=text, problem=_said(error) if _KEY.match(block.lstrip()) else None)
+        if _KEY.match(block.lstrip()) is None:
+            return FrontMatter(body=text)
+        return FrontMatter(body=text, problem=_said(error), below=body)
     return FrontMatter(body=body, title=title, metadata=metadata)
 
 

@@ -20,7 +20,7 @@ _WORDS: Final = MarkdownIt("commonmark")
 def read_markdown(text: str) -> FrontMatter:
     """The title of the front matter, else the first heading; the rest of the front matter as metadata."""
     front = front_matter(text)
-    title = front.title or first_heading(front.body)
+    title = front.title or first_heading(front.body if front.below is None else front.below)
     return FrontMatter(
         body=front.body, title=title[:TITLE_CHARACTERS_MAX], metadata=front.metadata, problem=front.problem
     )

@@ -117,6 +117,12 @@ def test_what_is_no_front_matter_stays_in_the_text(text: str, problem: str | Non
     assert found.problem is None if problem is None else problem in (found.problem or "")
 
 
+def test_front_matter_that_cannot_be_read_gives_no_title():
+    """CommonMark would take the last line of YAML above the fence for a heading."""
+    assert read_markdown("---\ntitle: Foo: bar\n---\n# Returns\n\nText").title == "Returns"
+    assert read_markdown("---\ntitle: Foo: bar\n---\nText").title == ""
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_markdown(text: str):
     """Nothing raises, and what is left is what JSON can carry."""
