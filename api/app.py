@@ -38,7 +38,8 @@ from api.routes_shadows import router as shadows
 from api.routes_usage import router as usage
 from api.telemetry import CountedRequests, Telemetry
 from api.version import VERSION
-from retrieval.errors import WinnowError
+from retrieval.disk_causes import FULL
+from retrieval.errors import WinnowError, WriteFailed
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def create_app(
     app.add_exception_handler(WinnowError, _said_by_us)
     app.add_exception_handler(RequestValidationError, _wrong_fields)
     app.add_exception_handler(HTTPException, _said_by_the_framework)
+    app.add_exception_handler(OSError, _disk_full)
     app.add_exception_handler(Exception, _unforeseen)
     return app
 
@@ -137,6 +139,14 @@ async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
     if message != problem.message:
         log.error("%s %s: %s", request.method, request.scope.get("path"), problem.message)
     return ProblemResponse(replace(problem, message=message))
+
+
+async def _disk_full(request: Request, error: Exception) -> ProblemResponse:
+    """A full or read-only disk that met a library where no write of ours was: such as a temporary file."""
+    assert isinstance(error, OSError), "registered for it. This is a bug."
+    if error.errno not in FULL:
+        raise error
+    return await _said_by_us(request, WriteFailed(str(error)))
 
 
 async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:

@@ -28,7 +28,8 @@ from api.exits import Exit
 from api.flags import switch
 from api.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from api.terminal import Terminal
-from retrieval.errors import CallerError, CollectionNotFound, WinnowError
+from retrieval.disk_causes import FULL
+from retrieval.errors import CallerError, CollectionNotFound, WinnowError, WriteFailed
 
 EPILOG: Final = (
     "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "
@@ -119,6 +120,11 @@ def _exit_code() -> int:
     except WinnowError as error:
         Terminal().fail(error.message + _hint(error))
         return Exit.USAGE if isinstance(error, CallerError) else Exit.FAILED
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        Terminal().fail(WriteFailed(str(error)).message)  # such as one of a library's temporary files
+        return Exit.FAILED
     return 0
 
 

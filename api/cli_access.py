@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from api.flags import Config, Data, Json, Whose, opened
+from api.flags import Config, Data, Json, Whose, opened, own_name
 from api.terminal import Column, Terminal, flat
 from retrieval.actors import COMMAND_LINE
 from retrieval.catalog import DEFAULT_TENANT
@@ -250,7 +250,8 @@ def revoke_grant(
 def audit(
     *,
     tenant: Annotated[
-        str | None, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; everybody's unless given.")
+        str | None,
+        typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; everybody's unless given.", callback=own_name),
     ] = None,
     limit: Annotated[
         int, typer.Option("--limit", metavar="N", min=1, max=AUDIT_ENTRIES_MAX, help="So many entries.")

@@ -27,10 +27,12 @@ from api.flags import (
     RerankUrl,
     Variables,
     Whose,
+    own_name,
 )
 from api.settings import load
 from api.terminal import Column, Terminal, amount, duration
 from retrieval.catalog import DEFAULT_TENANT
+from retrieval.durable import write_errors
 from retrieval.errors import CorpusUnreadable, InvalidRequest
 from retrieval.recall_mode import RecallMode
 
@@ -55,7 +57,14 @@ def evaluate(
     data: Data = None,
     tenant: Whose = DEFAULT_TENANT,
     collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="By default eval- and the folder's name.")
+        str | None,
+        typer.Option(
+            "--collection",
+            "-c",
+            metavar="NAME",
+            help="By default eval- and the folder's name.",
+            callback=own_name,
+        ),
     ] = None,
     metrics: Annotated[
         str, typer.Option(metavar='"M M ..."', help="nDCG@k, R@k and MRR@k, separated by spaces.")
@@ -195,7 +204,8 @@ def _write_runs(terminal: Terminal, output: Path, orders: dict[str, Run]) -> Non
 
     for name, order in orders.items():
         path = output.with_name(f"{output.name}.{name}")
-        path.write_text("".join(line + "\n" for line in trec_lines(order, name)), encoding="utf-8")
+        with write_errors(path):
+            path.write_text("".join(line + "\n" for line in trec_lines(order, name)), encoding="utf-8")
         terminal.say(f"wrote {path}")
 
 

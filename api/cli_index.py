@@ -9,7 +9,6 @@ import typer
 from api.exits import Exit
 from api.flags import (
     ChunkTokens,
-    CollectionName,
     Config,
     Data,
     Device,
@@ -22,6 +21,7 @@ from api.flags import (
     IndexRecall,
     IndexRecipe,
     Json,
+    OwnCollectionName,
     RerankAlso,
     RerankModel,
     Whose,
@@ -32,6 +32,7 @@ from api.settings import load
 from api.terminal import Terminal
 from indexer.left_out import DEFAULT_EXCLUDES
 from retrieval.catalog import DEFAULT_TENANT
+from retrieval.errors import WriteFailed
 
 if TYPE_CHECKING:
     from indexer.fields import Fields
@@ -55,7 +56,7 @@ def index(
         ),
     ],
     *,
-    collection: CollectionName,
+    collection: OwnCollectionName,
     tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     json: Json = False,
@@ -169,7 +170,6 @@ def index(
     check(source)  # before seconds of loading, and before a collection is made
     disk = Disk.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)  # asked before seconds of loading
-    disk.layout.collection(whose, collection)  # refuses a name that cannot be one
     embedding = load_embedding(settings)
     indexing = Indexing(settings=settings, disk=disk, embedding=embedding)
     opened = indexing.open(collection, tenant=whose, chunk_tokens=chunk_tokens, reranker=reranker)
@@ -181,6 +181,9 @@ def index(
     except KeyboardInterrupt:
         terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
         raise typer.Exit(Exit.INTERRUPTED) from None
+    except WriteFailed:
+        terminal.warn("What was committed stays; the same command goes on from there.")
+        raise
     show_report(terminal, collection, report)
     if report.rejected and not report.taken:
         raise typer.Exit(Exit.FAILED)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.flags import Config, Data, Json, opened, switch
+from api.flags import Config, Data, Json, opened, own_name, switch
 from api.terminal import Column, Terminal, amount
 from retrieval.errors import InvalidRequest
 
@@ -26,7 +26,7 @@ def _limit(flag: str, said: str) -> Any:
 
 @limits.command("show")
 def show_limits(
-    tenant: Annotated[str | None, typer.Argument(metavar="TENANT", help="Only this one.")] = None,
+    tenant: Annotated[str | None, typer.Argument(metavar="TENANT", help="Only this one.", callback=own_name)] = None,
     *,
     data: Data = None,
     json: Json = False,
@@ -44,7 +44,7 @@ def show_limits(
 
 @limits.command("set")
 def set_limits(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose.")],
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", callback=own_name)],
     *,
     requests_per_minute: Annotated[str | None, _limit("--requests-per-minute", "Requests.")] = None,
     rerank_tokens_per_minute: Annotated[
@@ -92,7 +92,9 @@ def usage(
         str | None, typer.Option("--from", metavar="DAY", help="First day, in UTC; today unless given.")
     ] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; today unless given.")] = None,
-    tenant: Annotated[str | None, typer.Option("--tenant", metavar="TENANT", help="Only this one.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="TENANT", help="Only this one.", callback=own_name)
+    ] = None,
     as_csv: Annotated[bool, switch("--csv", said="Print comma-separated values, with a line of names first.")] = False,
     data: Data = None,
     json: Json = False,

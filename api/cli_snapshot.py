@@ -14,6 +14,7 @@ from api.flags import (
     EmbedDimension,
     EmbedModel,
     Json,
+    OwnCollectionName,
     RerankAlso,
     RerankModel,
     Whose,
@@ -73,7 +74,7 @@ def snapshot(
 def restore(
     target: Target,
     *,
-    collection: CollectionName,
+    collection: OwnCollectionName,
     tenant: Whose = DEFAULT_TENANT,
     data: Data = None,
     replace: Annotated[bool, switch("--replace", said="Take the place of a collection of this name.")] = False,

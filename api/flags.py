@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from api.settings import CONFIG_VARIABLE, Row, Settings, load, rows
+from retrieval.layout import require_name
 
 if TYPE_CHECKING:
     from api.disk import Disk
@@ -103,11 +104,39 @@ Config = Annotated[
     Path | None,
     typer.Option("--config", metavar="FILE", help=f"Settings file in TOML. [{CONFIG_VARIABLE}]", show_default=False),
 ]
+
+
+def own_name(said: str | None) -> str | None:
+    """Of a tenant, or of a collection of its own: refused before anything is loaded. Raises `InvalidRequest`."""
+    if said is not None:
+        require_name(said)
+    return said
+
+
+def collection_name(said: str) -> str:
+    """The tenant's own, or OWNER/NAME where it is granted. Raises `InvalidRequest`."""
+    for segment in said.split("/", maxsplit=1):
+        require_name(segment)
+    return said
+
+
 Whose = Annotated[
-    str, typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; `winnow tenants create` makes more.")
+    str,
+    typer.Option(
+        "--tenant",
+        "-t",
+        metavar="TENANT",
+        help="Whose; `winnow tenants create` makes more.",
+        callback=own_name,
+    ),
 ]
 Json = Annotated[bool, switch("--json", said="Print one JSON object to stdout and nothing else there.")]
-CollectionName = Annotated[str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.")]
+CollectionName = Annotated[
+    str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.", callback=collection_name)
+]
+OwnCollectionName = Annotated[
+    str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.", callback=own_name)
+]
 
 
 def opened(data: Path | None, config: Path | None, *, made: bool = False) -> tuple[Settings, Disk]:

@@ -61,6 +61,8 @@ from __future__ import annotations
 
 import inspect
 
+from retrieval.disk_causes import with_advice
+
 
 class WinnowError(Exception):
     """Something went wrong in winnow."""
@@ -301,6 +303,9 @@ class SnapshotCorrupt(StorageError):
 
 class WriteFailed(StorageError):
     """The disk did not take what was written; nothing was acknowledged."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(with_advice(detail))
 
 
 def leaves(root: type[WinnowError] = WinnowError) -> frozenset[type[WinnowError]]:

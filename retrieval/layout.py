@@ -32,6 +32,12 @@ from retrieval.limits import COLLECTION_NAME_PATTERN
 _SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
 
 
+def require_name(name: str) -> None:
+    """A tenant or a collection could have it. Raises `InvalidRequest`."""
+    if not _SEGMENT.fullmatch(name):
+        raise InvalidRequest(f"{name!r} cannot be a name here; names match {COLLECTION_NAME_PATTERN}")
+
+
 @dataclass(frozen=True, slots=True)
 class CollectionFolder:
     """The files of one collection."""
@@ -123,6 +129,5 @@ class Layout:
     def collection(self, tenant: TenantName, name: str) -> CollectionFolder:
         """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""
         for segment in (tenant, name):
-            if not _SEGMENT.fullmatch(segment):
-                raise InvalidRequest(f"{segment!r} cannot be a name here; names match {COLLECTION_NAME_PATTERN}")
+            require_name(segment)
         return CollectionFolder(self.collections(tenant) / name)

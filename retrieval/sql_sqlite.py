@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -124,7 +125,20 @@ class Sqlite:
             return StoreCorrupt(said)
         if "database is locked" in said:
             return CatalogUnavailable(f"{said} by another process for {BUSY_MS // 1_000} s")
-        return WriteFailed(said)
+        return WriteFailed(f"{said}{_refusal(self._path.parent, said)}")
+
+
+def _refusal(folder: Path, said: str) -> str:
+    """What the system says of a folder where SQLite says only that it could not write or open its files."""
+    if "readonly" not in said and "unable to open" not in said:
+        return ""
+    try:
+        is_read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    except OSError as error:
+        return f" ({error.strerror})"
+    if is_read_only:
+        return f" ({os.strerror(errno.EROFS)})"
+    return "" if os.access(folder, os.W_OK | os.X_OK) else f" ({os.strerror(errno.EACCES)})"
 
 
 def _configure(connection: Any, _: object) -> None:
