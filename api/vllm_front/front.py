@@ -45,6 +45,8 @@ CLASSIFY: Final = "/classify"
 POOLING: Final = "/pooling"
 TOKENIZE: Final = "/tokenize"
 _BACKLOG: Final = 1024  # connections that wait to be accepted
+BODY_BYTES_MAX: Final = 64_000_000  # bytes; a thousand inputs of 8,192 ids each
+BODY_SECONDS_MAX: Final = 60.0  # until a body has arrived
 _JSON: Final = (b"content-type", b"application/json")
 
 TokenId = Annotated[int, msgspec.Meta(ge=0)]  # vLLM knows which are too large; a negative one it would look up
@@ -233,6 +235,8 @@ class Door:
             said = {"message": str(refused), "type": "BadRequestError", "code": refused.status}
             status, content = refused.status, msgspec.json.encode({"error": said})
         headers = [_JSON, (b"content-length", str(len(content)).encode("ascii"))]
+        if status in (408, 413):
+            headers.append((b"connection", b"close"))  # of such a body nothing more is read
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
@@ -301,14 +305,29 @@ class _Left(Exception):
 
 
 async def _body(receive: Receive) -> bytes:
-    parts = []
+    """Raises `_Left`, and `Refused` for a body that is too long or too slow."""
+    reading = asyncio.ensure_future(_parts(receive))
+    try:
+        done, _ = await asyncio.wait((reading,), timeout=BODY_SECONDS_MAX)
+    finally:
+        reading.cancel()
+    if not done:
+        raise Refused(408, f"the body did not arrive within {BODY_SECONDS_MAX:g} s")
+    return b"".join(reading.result())
+
+
+async def _parts(receive: Receive) -> list[bytes]:
+    parts, length = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise _Left
         parts.append(message.get("body", b""))
+        length += len(parts[-1])
+        if length > BODY_BYTES_MAX:
+            raise Refused(413, f"the body has more than {BODY_BYTES_MAX:,} bytes")
         if not message.get("more_body"):
-            return b"".join(parts)
+            return parts
 
 
 def _decoded(body: bytes, kind: type[Any]) -> Any:
