@@ -26,8 +26,26 @@ BEARER = {"authorization": "Bearer secret"}
 
 
 @pytest.fixture
-def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
-    parts = parts_over(tmp_path, tokenizer, PrefersWord("refund"), api_key="secret")
+def own_client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
+    """For a test that changes what is stored."""
+    yield from serving(tmp_path, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
+    yield from serving(tmp_path_factory.mktemp("service"), tokenizer)
+
+
+@pytest.fixture
+def client(service: TestClient) -> Iterator[TestClient]:
+    """For all others: one service, with the headers as they were."""
+    headers = dict(service.headers)
+    yield service
+    service.headers = headers
+
+
+def serving(folder: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
+    parts = parts_over(folder, tokenizer, PrefersWord("refund"), api_key="secret")
     with TestClient(create_app(parts), base_url="http://search.example.org", headers=BEARER) as client:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         assert client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).status_code == 200
@@ -172,17 +190,17 @@ def test_no_field_of_a_body_takes_something_else_for_a_boolean(value: object) ->
     assert {"explain", "demote_query_echo", "dry_run", "disabled", "keep_queries", "draft"} <= seen
 
 
-def test_a_grant_to_nobody_is_answered_alike_and_stored_nowhere(client: TestClient) -> None:
+def test_a_grant_to_nobody_is_answered_alike_and_stored_nowhere(own_client: TestClient) -> None:
     """A tenant cannot find out which other tenants there are."""
-    parts = client.app.state.parts  # type: ignore[attr-defined]
+    parts = own_client.app.state.parts  # type: ignore[attr-defined]
     parts.disk.tenants.make("reader", by=COMMAND_LINE)
-    there, nobody = (client.put(f"/v1/collections/docs/grants/{name}") for name in ("reader", "nobody"))
+    there, nobody = (own_client.put(f"/v1/collections/docs/grants/{name}") for name in ("reader", "nobody"))
     assert there.status_code == nobody.status_code == HTTPStatus.OK
     assert there.json().keys() == nobody.json().keys()
-    given = client.get("/v1/grants")
+    given = own_client.get("/v1/grants")
     assert len(given.json()["given"]) == 1
     assert "nobody" not in given.text
-    assert client.put("/v1/collections/none/grants/nobody").status_code == 404
+    assert own_client.put("/v1/collections/none/grants/nobody").status_code == 404
 
 
 def test_other_origins_are_let_in_by_a_setting_only(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
@@ -207,12 +225,12 @@ def test_no_answer_tells_where_things_lie(tmp_path: Path) -> None:
     assert without_places(f"in {tmp_path}", data=tmp_path, all_=False) == "in (data folder)"
 
 
-def test_broken_storage_is_told_without_its_place(client: TestClient) -> None:
+def test_broken_storage_is_told_without_its_place(own_client: TestClient) -> None:
     """Over HTTP; the log has all of it."""
-    parts = client.app.state.parts  # type: ignore[attr-defined]
+    parts = own_client.app.state.parts  # type: ignore[attr-defined]
     data = parts.settings.data
     (data / "collections").rename(data / "moved")
     for path in ("/v1/collections/docs", "/v1/collections", "/readyz", "/v1/collections/docs/documents/refunds"):
-        answered = client.get(path)
+        answered = own_client.get(path)
         assert str(data).lstrip("/") not in answered.text, path
         assert orjson.loads(answered.content)
