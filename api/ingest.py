@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.open_collections import OpenCollection, OpenCollections
@@ -43,7 +43,10 @@ from retrieval.writer_lock import writing
 COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU: what an error can cost
 DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared beside the index; 1 ms at 384 dimensions, and a second to fold
 LOOKED_UP_MAX: Final = 8  # documents; beyond it one read of all hashes is cheaper than so many look-ups
+COUNTED_BYTES: Final = 65_536  # of a body, looked through at once: some microseconds, in which no other thread runs
+LOOKING_MAX: Final = 2  # reads of stored documents at once; as many cores as a small machine has
 
+Looked = TypeVar("Looked")
 Sent: TypeAlias = tuple[int, JsonValue | Refused]  # line, and a record as it arrived or why it cannot be parsed
 
 
@@ -98,6 +101,7 @@ class Ingest:
         self._kept = generations_kept
         self._wish = index_wish
         self._room = room
+        self._looking = asyncio.Semaphore(LOOKING_MAX)
         self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to the others
 
     def make(
@@ -129,6 +133,11 @@ class Ingest:
         )
         self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)
+
+    async def looked(self, look: Callable[[], Looked]) -> Looked:
+        """What `document` or `documents` returns. Others wait, so that threads are left for searches."""
+        async with self._looking:
+            return await asyncio.to_thread(look)
 
     def document(self, tenant: TenantName, name: str, document_id: str) -> Document:
         """Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
@@ -259,16 +268,24 @@ def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
     Blocks, and rests. Raises `LimitExceeded` where there are too many lines.
     """
     body = as_utf8(body)
+    _require_lines(body)
     end, number = -1, 0
     while end < len(body):
         start, end = end + 1, _line_end(body, end + 1)
         line = body[start:end]
         number += 1
         rest(number)
-        if number > NDJSON_LINES_MAX:
-            raise LimitExceeded(f"the body has more than {NDJSON_LINES_MAX} lines; send them in several requests")
         if line.strip():
             yield number, parsed(line)
+
+
+def _require_lines(body: bytes | bytearray) -> None:
+    """Raises `LimitExceeded` before any line is parsed."""
+    ends = 0 if body.endswith(b"\n") else 1
+    for start in range(0, len(body), COUNTED_BYTES):
+        ends += body.count(b"\n", start, start + COUNTED_BYTES)
+        if ends > NDJSON_LINES_MAX:
+            raise LimitExceeded(f"the body has more than {NDJSON_LINES_MAX} lines; send them in several requests")
 
 
 def _line_end(body: bytes | bytearray, start: int) -> int:

@@ -175,8 +175,9 @@ async def list_documents(
     where: Annotated[str | None, Query(alias="filter", description="Which, as JSON; the grammar of a search.")] = None,
 ) -> Response:
     """Without their texts, in the order of their ids, by pages. What is written meanwhile may or may not be seen."""
-    listed = partial(parts_of(request).ingest.documents, tenant, name, after=after, most=limit, where=_filter_of(where))
-    return JsonResponse(documents_said(*await asyncio.to_thread(listed)))
+    ingest = parts_of(request).ingest
+    listed = partial(ingest.documents, tenant, name, after=after, most=limit, where=_filter_of(where))
+    return JsonResponse(documents_said(*await ingest.looked(listed)))
 
 
 @router.get(
@@ -195,7 +196,8 @@ async def get_document(
     end: Annotated[int | None, Query(ge=0, description="Where to stop; at the text's end unless given.")] = None,
 ) -> Response:
     """Whole, or the characters from `start` to `end`: what the places in answers count."""
-    document = await asyncio.to_thread(parts_of(request).ingest.document, tenant, name, document_id)
+    ingest = parts_of(request).ingest
+    document = await ingest.looked(partial(ingest.document, tenant, name, document_id))
     return JsonResponse(document_said(document, start=start, end=end))
 
 

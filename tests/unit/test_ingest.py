@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,10 +11,17 @@ from pathlib import Path
 import pytest
 
 from api.assemble import Embedding, Judging, Parts, joined
-from api.ingest import Ingest, records_of_lines
+from api.ingest import LOOKING_MAX, Ingest, records_of_lines
 from api.settings import Settings
 from indexer.corpus import Refused
-from retrieval.errors import CollectionBusy, CollectionExists, DocumentNotFound, InstructionNotFound, ModelMismatch
+from retrieval.errors import (
+    CollectionBusy,
+    CollectionExists,
+    DocumentNotFound,
+    InstructionNotFound,
+    LimitExceeded,
+    ModelMismatch,
+)
 from retrieval.made import write_made
 from retrieval.tokens import PlainTokenizer
 from retrieval.writer_lock import writing
@@ -118,6 +126,35 @@ def test_lines_keep_their_numbers() -> None:
     assert records[0] == (2, {"id": 1})
     assert records[1][0] == 4
     assert isinstance(records[1][1], Refused)
+
+
+def test_too_many_lines_are_refused_before_one_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many as are allowed are read, with or without an end of the last one."""
+    monkeypatch.setattr("api.ingest.NDJSON_LINES_MAX", 2)
+    for allowed in (b"1\n2\n", b"1\n2"):
+        assert len(list(records_of_lines(allowed))) == 2
+    monkeypatch.setattr("api.ingest.parsed", lambda _: pytest.fail("a line was parsed"))
+    for refused in (b"1\n2\n3", b"\n" * 3, b"1\n" * 100_000):
+        with pytest.raises(LimitExceeded, match="more than 2 lines"):
+            list(records_of_lines(refused))
+
+
+async def test_reads_of_documents_leave_threads_to_searches(parts: Parts) -> None:
+    """Of ten at once, two run."""
+    running = most = 0
+    counting, both = threading.Lock(), threading.Barrier(LOOKING_MAX)
+
+    def look() -> None:
+        nonlocal running, most
+        with counting:
+            running += 1
+            most = max(most, running)
+        both.wait(timeout=30)
+        with counting:
+            running -= 1
+
+    await asyncio.gather(*(parts.ingest.looked(look) for _ in range(5 * LOOKING_MAX)))
+    assert most == LOOKING_MAX
 
 
 async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(parts: Parts) -> None:
