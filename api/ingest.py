@@ -44,7 +44,7 @@ COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU: 
 DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared beside the index; 1 ms at 384 dimensions, and a second to fold
 LOOKED_UP_MAX: Final = 8  # documents; beyond it one read of all hashes is cheaper than so many look-ups
 COUNTED_BYTES: Final = 65_536  # of a body, looked through at once: some microseconds, in which no other thread runs
-LOOKING_MAX: Final = 2  # reads of stored documents at once; as many cores as a small machine has
+LOOKING_MAX: Final = 1  # reads of stored documents at once; a second would take turns with searches, too
 
 Looked = TypeVar("Looked")
 Sent: TypeAlias = tuple[int, JsonValue | Refused]  # line, and a record as it arrived or why it cannot be parsed

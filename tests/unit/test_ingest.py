@@ -140,7 +140,7 @@ def test_too_many_lines_are_refused_before_one_is_parsed(monkeypatch: pytest.Mon
 
 
 async def test_reads_of_documents_leave_threads_to_searches(parts: Parts) -> None:
-    """Of ten at once, two run."""
+    """Of several at once, no more run than may."""
     running = most = 0
     counting, both = threading.Lock(), threading.Barrier(LOOKING_MAX)
 

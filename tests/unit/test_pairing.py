@@ -84,12 +84,17 @@ def joined_anyway(root: Path, url: str | None) -> Disk:
     return Disk.open(root, url)
 
 
-def ways_in(disk: Disk, tmp_path: Path, name: str = "docs") -> dict[str, Callable[[], object]]:
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> FolderPlace:
+    """A snapshot, which is only read."""
+    outside = tmp_path_factory.mktemp("outside")
+    taken = FolderPlace(outside / "place")
+    snapshot(made(outside / "source", documents=2), DEFAULT_TENANT, "docs", taken, watcher=Watched())
+    return taken
+
+
+def ways_in(disk: Disk, place: FolderPlace, name: str = "docs") -> dict[str, Callable[[], object]]:
     """Every way that makes a collection."""
-    outside = tmp_path / f"outside-{len(list(tmp_path.iterdir()))}"
-    place = FolderPlace(outside / "place")
-    source = made(outside / "source", documents=2)
-    snapshot(source, DEFAULT_TENANT, "docs", place, watcher=Watched())
 
     def brought(*, replacing: bool) -> object:
         return restore(disk, DEFAULT_TENANT, name, place, embedder=IDENTITY, replace=replacing, watcher=Watched())
@@ -239,7 +244,7 @@ def test_a_damaged_mark_is_refused_and_adopted(tmp_path: Path) -> None:
 
 
 def test_no_way_in_touches_a_folder_that_the_catalog_does_not_know(
-    tmp_path: Path, new_url: Callable[[], str | None]
+    tmp_path: Path, place: FolderPlace, new_url: Callable[[], str | None]
 ) -> None:
     """It is refused by name, whatever lies there; and the catalog that made it serves what it served."""
     root = tmp_path / "data"
@@ -250,7 +255,7 @@ def test_no_way_in_touches_a_folder_that_the_catalog_does_not_know(
     (disk.layout.tenants / "default" / "notes" / "thesis.txt").write_text("years of work")
     files = everything(root)
     for name in ("docs", "notes"):
-        for way in ways_in(disk, tmp_path, name).values():
+        for way in ways_in(disk, place, name).values():
             with pytest.raises(FolderUnknown, match=f"collections/default/{name} .*`winnow collections adopt {name}`"):
                 way()
     assert everything(root) == files
@@ -267,7 +272,7 @@ def test_no_way_in_touches_a_folder_that_the_catalog_does_not_know(
     assert contents(joined_anyway(root, None), "docs") == before
 
 
-def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path) -> None:
+def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place: FolderPlace) -> None:
     """Collections that it does not know are in the way by name; one that was made anew since is not mistaken."""
     root = tmp_path / "data"
     disk = made(root, "again")
@@ -292,7 +297,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path) -> No
     with pytest.raises(FolderUnknown, match="again"):
         disk.remove(DEFAULT_TENANT, "again")
     with pytest.raises(FolderUnknown, match="again"):
-        ways_in(disk, tmp_path, "again")["replace"]()
+        ways_in(disk, place, "again")["replace"]()
     said = [each.did for each in repaired(disk, kept=2) if each.collection == "again"]
     assert len(said) == 1
     assert said[0].startswith("mended nothing")
@@ -305,7 +310,9 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["collection", "file", "nowhere"])
-def test_a_link_in_the_place_of_a_folder_is_not_followed_to_its_end(tmp_path: Path, kind: str) -> None:
+def test_a_link_in_the_place_of_a_folder_is_not_followed_to_its_end(
+    tmp_path: Path, place: FolderPlace, kind: str
+) -> None:
     """Nothing is made or removed where it leads."""
     disk = made(tmp_path / "data", "real")
     there, link = disk.layout.tenants / "default", disk.layout.tenants / "default" / "docs"
@@ -313,7 +320,7 @@ def test_a_link_in_the_place_of_a_folder_is_not_followed_to_its_end(tmp_path: Pa
     file.write_text("text")
     link.symlink_to({"collection": there / "real", "file": file, "nowhere": tmp_path / "missing"}[kind])
     files = everything(tmp_path)
-    for way in ways_in(disk, tmp_path).values():
+    for way in ways_in(disk, place).values():
         with pytest.raises(FolderUnknown):
             way()
     assert files.items() <= everything(tmp_path).items()
@@ -339,7 +346,7 @@ class Killed(Exception):
 
 @pytest.mark.parametrize("last", ["begin_collection", "made", "corpus"])
 def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
-    tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, place: FolderPlace, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever making was cut off: the next one goes on, and until then it is named as left over and can be removed."""
     for after in ("make", "repair", "restore"):
@@ -361,7 +368,7 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
         if after == "repair":
             assert [each.did for each in repaired(disk, kept=2)] == ["removed docs"]
             assert not folder_of(disk, "docs").path.exists()
-        ways_in(disk, tmp_path)["restore" if after == "restore" else "make"]()
+        ways_in(disk, place)["restore" if after == "restore" else "make"]()
         assert [each.fault for each in verified(disk) if each.fault] == []
         assert disk.catalog.begun_collections(DEFAULT_TENANT, "docs") == frozenset()
 
