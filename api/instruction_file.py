@@ -12,7 +12,7 @@ from pydantic import Field
 
 from api.instruction_wire import ContentBody, VersionNumber, content_fields
 from api.strict_yaml import read_yaml, written_yaml
-from api.wire import Strict, parsed
+from api.wire import Number, Strict, parsed
 from retrieval.catalog import TenantName
 from retrieval.errors import InvalidRequest
 from retrieval.instruction_library import InstructionContent, InstructionVersion, State
@@ -41,7 +41,7 @@ class InstructionInFile(Strict):
 class LibraryFile(Strict):
     """The whole file."""
 
-    winnow_instructions: Literal[1]
+    winnow_instructions: Annotated[Literal[1], Number]
     instructions: list[InstructionInFile]
 
 

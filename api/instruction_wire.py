@@ -17,6 +17,7 @@ from api.wire import (
     InstructionText,
     MaybeFilter,
     NotBlank,
+    Number,
     QueryText,
     RerankerName,
     SearchedName,
@@ -57,7 +58,7 @@ class VariableBody(Strict):
     allowed: Annotated[list[VariableValue], Field(max_length=VARIABLE_VALUES_MAX)] = Field(
         default_factory=list, description="An enum lists its values; others may. Empty: whatever fits the type."
     )
-    max_length: Annotated[int, Field(ge=1, le=VARIABLE_CHARACTERS_MAX)] = VARIABLE_CHARACTERS_MAX
+    max_length: Annotated[int, Field(ge=1, le=VARIABLE_CHARACTERS_MAX), Number] = VARIABLE_CHARACTERS_MAX
     description: Note = ""
 
     @property
@@ -157,8 +158,8 @@ class TrialBody(Strict):
         description="NAME, NAME@VERSION (drafts too) or {name, version, variables}; `default` is what is used now. The "
         "others are compared with the first."
     )
-    top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX)] = 10
-    candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = None
+    top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
+    candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = None
     recall: RecallMode | None = None
     filter: MaybeFilter = None
     timeout_ms: TimeoutMs | None = None
@@ -188,7 +189,8 @@ def _wanted(each: str | InstructionChoice) -> NamedInstruction | None:
     return None if each == IN_USE else NamedInstruction(name=reference.name, version=reference.version)
 
 
-VersionNumber = Annotated[int, Field(ge=1, le=VERSION_MAX)]
+VersionInPath = Annotated[int, Field(ge=1, le=VERSION_MAX)]  # of a path or a query, where all is text
+VersionNumber = Annotated[VersionInPath, Number]
 
 
 def content_fields(content: InstructionContent) -> dict[str, Any]:

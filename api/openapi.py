@@ -7,10 +7,19 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from api.manners import methods_of
 from api.problems import MEDIA_TYPE
 from api.scopes import NEEDED, OPEN
 
 BEARER: Final = "bearer"
+PROBLEM: Final[dict[str, Any]] = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
+ANYWHERE: Final = {
+    400: "The request is not HTTP",
+    405: "The path does not have this method; `Allow` names those that it has",
+    408: "The request did not arrive in time",
+    431: "The line and the headers of the request are too long",
+    500: "Something is wrong with what is stored, or with the service; its log says more",
+}  # answered for every path, before or whatever its route does
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
@@ -23,7 +32,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         }
         for path, operations in described["paths"].items():
             for method, operation in operations.items():
-                _complete(operation, is_open=_is_open(method, path))
+                _complete(operation, path, is_open=_is_open(method, path))
         app.openapi_schema = described
     return app.openapi_schema
 
@@ -35,9 +44,19 @@ def _is_open(method: str, path: str) -> bool:
     return path in paths
 
 
-def _complete(operation: dict[str, Any], *, is_open: bool) -> None:
+def _complete(operation: dict[str, Any], path: str, *, is_open: bool) -> None:
     operation["security"] = [] if is_open else [{BEARER: []}]
-    for status, answer in operation["responses"].items():
+    answers = operation["responses"]
+    for answer in answers.values():
         content = answer.get("content", {})
-        if status.startswith(("4", "5")) and "application/json" in content:
+        if content.get("application/json") == PROBLEM:
             content[MEDIA_TYPE] = content.pop("application/json")
+    for status, said in ANYWHERE.items():
+        answers.setdefault(str(int(status)), {"description": said, "content": {MEDIA_TYPE: PROBLEM}})
+    answers["405"]["headers"] = {"Allow": {"schema": {"type": "string"}}}
+    if not methods_of(f"{path}/"):
+        answers["307"] = {
+            "description": "The path ends with a slash; `Location` is the path without it",
+            "headers": {"Location": {"schema": {"type": "string"}}},
+        }
+    operation["responses"] = dict(sorted(answers.items()))

@@ -6,6 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from api.guard import Anybody, GuardedRoute, parts_of
+from api.openapi import PROBLEM
+from api.problems import MEDIA_TYPE
 from api.readiness import Readiness
 from api.redaction import problems_without_places
 from api.routes import PROBLEMS, JsonResponse, telemetry_of
@@ -20,7 +22,16 @@ async def healthz() -> Response:
     return JsonResponse({"status": "alive", "version": VERSION})
 
 
-@router.get("/readyz", summary="Are collections open, and did the models answer a known pair?")
+@router.get(
+    "/readyz",
+    summary="Are collections open, and did the models answer a known pair?",
+    responses={
+        503: {
+            "description": "Not ready, in the same body as 200; or a problem, where the catalog does not answer",
+            "content": {"application/json": {"schema": {"type": "object"}}, MEDIA_TYPE: PROBLEM},
+        }
+    },
+)
 async def readyz(caller: Anybody, request: Request) -> Response:
     """503 until the models have separated a relevant from an irrelevant passage, in English and in Chinese.
 
@@ -39,7 +50,7 @@ async def readyz(caller: Anybody, request: Request) -> Response:
         ["Asks for the scope operator: how much a service is used, and by whom, is no tenant's affair."]
         + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
     ),
-    responses={status: PROBLEMS[status] for status in (401, 403)},
+    responses={status: PROBLEMS[status] for status in (401, 403, 503)},
 )
 async def metrics(request: Request) -> Response:
     return Response(telemetry_of(request).text(), media_type=CONTENT_TYPE)

@@ -30,7 +30,7 @@ from api.answers_instructions import (
 from api.guard import Caller, MeteredRoute, Tenant, intake_of, parts_of
 from api.instruction_file import exported, imported
 from api.instruction_preview import Preview, content_to_preview, previewed, to_preview
-from api.instruction_wire import ContentBody, DefaultBody, PreviewBody, PublishBody, TrialBody, VersionNumber
+from api.instruction_wire import ContentBody, DefaultBody, PreviewBody, PublishBody, TrialBody, VersionInPath
 from api.instructions import Instructions
 from api.intake import take_body
 from api.leaving import while_connected
@@ -39,7 +39,7 @@ from api.wire import InstructionChoice, deadline_of
 from retrieval.instruction_library import BUILT_IN_PREFIX, Reference
 
 Name = Annotated[str, Path(max_length=64)]
-Version = Annotated[VersionNumber, Path()]
+Version = Annotated[VersionInPath, Path()]
 YAML = "application/yaml"
 router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["instructions"])
 
@@ -180,8 +180,8 @@ async def diff_versions(
     name: Name,
     tenant: Tenant,
     request: Request,
-    before: Annotated[VersionNumber, Query(description="One version.")],
-    after: Annotated[VersionNumber, Query(description="The other.")],
+    before: Annotated[VersionInPath, Query(description="One version.")],
+    after: Annotated[VersionInPath, Query(description="The other.")],
 ) -> Response:
     """Field by field, and line by line."""
     library = library_of(request)

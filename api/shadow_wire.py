@@ -11,7 +11,7 @@ from api.answers import Json, Said
 from api.instruction_wire import VersionNumber
 from api.shadow_report import PairReport, ShadowReport, Spread
 from api.shadows import ShadowWish
-from api.wire import CollectionName, InstructionReference, Strict
+from api.wire import CollectionName, InstructionReference, Number, Strict
 from retrieval.shadows import Comparison, Shadow
 
 SHARE: Final = 0.1  # of the searches, unless said otherwise
@@ -21,7 +21,7 @@ class ShadowBody(Strict):
     """PUT /v1/instructions/{name}/shadow"""
 
     version: VersionNumber = Field(description="Of this instruction, a draft usually: what is tried in the shadow.")
-    share: Annotated[float, Field(ge=0, le=1)] = Field(
+    share: Annotated[float, Field(ge=0, le=1), Number] = Field(
         default=SHARE, description="Of the searches that are answered under `live`; 0 pauses it."
     )
     live: InstructionReference | None = Field(

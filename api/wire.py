@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -39,7 +40,7 @@ from retrieval.limits import (
     NEIGHBOURS_MAX,
     QUERY_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
-    TENANT_NAME_PATTERN,
+    SEARCHED_NAME_PATTERN,
     TIMEOUT_MS_MAX,
     TITLE_CHARACTERS_MAX,
     TOP_K_MAX,
@@ -61,12 +62,21 @@ def _not_blank(value: str) -> str:
 
 NotBlank: Final = AfterValidator(_not_blank)
 CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["handbook"])]
-SEARCHED_PATTERN: Final = f"^({TENANT_NAME_PATTERN.strip('^$')}/)?{COLLECTION_NAME_PATTERN.strip('^$')}$"
-SearchedName = Annotated[str, Field(pattern=SEARCHED_PATTERN, examples=["handbook", "library/handbook"])]
+SearchedName = Annotated[str, Field(pattern=SEARCHED_NAME_PATTERN, examples=["handbook", "library/handbook"])]
 QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
 InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
 RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
-TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX)]
+
+
+def _number(value: object) -> object:
+    """None passes too, for fields that may be null."""
+    if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
+        raise ValueError("a number is expected, without quotes")
+    return value
+
+
+Number: Final = BeforeValidator(_number)  # for every int and float of a body: true is not 1, and "3" is not 3
+TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX), Number]
 
 
 def _filter(value: Any) -> Filter:
@@ -141,7 +151,7 @@ class InstructionChoice(Strict):
         str,
         Field(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "builtin/legal-statutes"]),
     ]
-    version: Annotated[int, Field(ge=1, le=VERSION_MAX)] | None = Field(
+    version: Annotated[int, Field(ge=1, le=VERSION_MAX), Number] | None = Field(
         default=None, description="The newest published one unless given."
     )
     variables: dict[str, VariableValue] | None = Field(
@@ -169,8 +179,8 @@ class SearchBody(Strict):
 
     query: QueryText
     collection: SearchedName = Field(description="One of the tenant's own, or OWNER/NAME of one that it was granted.")
-    top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX)] = 10
-    candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
+    top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
+    candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
         default=None, description="How many chunks recall proposes; the service's own number unless given."
     )
     recall: RecallMode | None = Field(
@@ -195,7 +205,7 @@ class SearchBody(Strict):
     instruction: EitherInstruction | None = Field(
         default=None, description="What counts as relevant: a text, or the name of a published instruction."
     )
-    min_relevance: Annotated[float, Field(ge=0, le=1)] | None = Field(
+    min_relevance: Annotated[float, Field(ge=0, le=1), Number] | None = Field(
         default=None, description="Leaves out what was judged below it; not applied where nobody judged."
     )
     group_by_document: StrictBool = Field(
@@ -203,11 +213,11 @@ class SearchBody(Strict):
         description="One result per document, its other chunks beneath. It is looked further than `candidates` chunks, "
         "though no more are judged, until there are top_k documents.",
     )
-    chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX)] | None = Field(
+    chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
         default=None,
         description="Only with group_by_document: so many of its chunks, the best; all candidates unless given.",
     )
-    neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX)] = Field(
+    neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX), Number] = Field(
         default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
     )
     demote_query_echo: StrictBool | None = Field(
@@ -277,8 +287,12 @@ class RerankBody(BaseModel):
     )
     instruction: InstructionText | None = None
     instruct: InstructionText | None = Field(default=None, description="The same, as SGLang spells it.")
-    top_n: Annotated[int, Field(ge=0)] | None = Field(default=None, description="0 or null is all (vLLM's meaning).")
-    top_k: Annotated[int, Field(ge=0)] | None = Field(default=None, description="The same, as Voyage spells it.")
+    top_n: Annotated[int, Field(ge=0), Number] | None = Field(
+        default=None, description="0 or null is all (vLLM's meaning)."
+    )
+    top_k: Annotated[int, Field(ge=0), Number] | None = Field(
+        default=None, description="The same, as Voyage spells it."
+    )
     return_documents: StrictBool | None = Field(
         default=None, description="Whether results repeat the texts; true by default."
     )
@@ -304,7 +318,7 @@ class CollectionBody(Strict):
     """POST /v1/collections"""
 
     name: CollectionName
-    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX)] | None = Field(
+    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX), Number] | None = Field(
         default=None, description="Most tokens of a chunk; the service's own number unless given."
     )
     instruction: InstructionReference | None = Field(

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from api.wire import Strict
+from api.wire import Number, Strict
 from retrieval.keys import KeyScope, KeyWish
 from retrieval.limits import KEY_DAYS_MAX, KEY_NOTE_CHARACTERS_MAX, TENANT_NAME_PATTERN
 from retrieval.quotas import LIMIT_MAX, WEIGHT_MAX, WEIGHT_MIN, TenantLimits
@@ -23,9 +23,10 @@ Note = Annotated[str, Field(max_length=KEY_NOTE_CHARACTERS_MAX, description="Wha
 Lifetime = Annotated[
     float | None,
     Field(gt=0, le=KEY_DAYS_MAX, description="Days until it expires; never unless given."),
+    Number,
 ]
 
-Most = Annotated[int | None, Field(strict=True, ge=0, le=LIMIT_MAX)]
+Most = Annotated[int | None, Field(ge=0, le=LIMIT_MAX), Number]
 
 
 class KeyBody(Strict):
@@ -44,7 +45,9 @@ class RotateBody(Strict):
     """POST /v1/keys/ID/rotate"""
 
     overlap_seconds: Annotated[
-        int, Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="How long the old key is accepted still.")
+        int,
+        Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="How long the old key is accepted still."),
+        Number,
     ] = OVERLAP_SECONDS_DEFAULT
 
 
@@ -57,7 +60,9 @@ class LimitsBody(Strict):
     documents: Most = None
     bytes: Most = None
     weight: Annotated[
-        float | None, Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Of its share of the reranker beside others.")
+        float | None,
+        Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Of its share of the reranker beside others."),
+        Number,
     ] = None
 
     def limits(self) -> TenantLimits:

@@ -52,6 +52,7 @@ UNREAD_SECONDS: Final = 20  # seconds in which a caller has to take 160 kB of an
 UNREAD_BYTES_MAX: Final = 64_000_000  # bytes of all answers that wait for their callers to read them
 COLLECTION_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # it becomes a folder name and a URL segment
 TENANT_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # likewise; and `owner/name` is a granted collection
+SEARCHED_NAME_PATTERN: Final = f"^({TENANT_NAME_PATTERN.strip('^$')}/)?{COLLECTION_NAME_PATTERN.strip('^$')}$"
 KEYS_PER_TENANT_MAX: Final = 1_000  # keys of one tenant that are accepted at once; a person keeps track of fewer
 KEY_DAYS_MAX: Final = 3_650  # days of a key's lifetime, and of the overlap of a rotation; longer is forever
 KEY_NOTE_CHARACTERS_MAX: Final = 200  # characters; it says what a key is for, in a line of a table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -13,11 +14,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.problems import MEDIA_TYPE, STATUS
+from api.problems import MEDIA_TYPE, NAME_SAID, PATTERNS_SAID, STATUS
 from api.redaction import without_places
 from api.scopes import NEEDED
-from api.wire import Strict
+from api.wire import RerankBody, Strict, parsed
 from retrieval.actors import COMMAND_LINE
+from retrieval.errors import InvalidRequest
+from retrieval.limits import RERANK_DOCUMENTS_MAX
 from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
@@ -156,9 +159,36 @@ def test_the_description_declares_problems_keys_and_every_status(client: TestCli
             is_open = path in {"/healthz", "/readyz"}
             assert operation["security"] == ([] if is_open else [{"bearer": []}]), path
             refusals = {status: each for status, each in operation["responses"].items() if status >= "400"}
-            assert {kind for each in refusals.values() for kind in each["content"]} <= {MEDIA_TYPE}, (method, path)
+            kinds = {kind for each in refusals.values() for kind in each["content"]}
+            assert kinds - ({"application/json"} if path == "/readyz" else set()) == {MEDIA_TYPE}, (method, path)
+            assert {"400", "405", "408", "431", "500"} <= set(refusals), (method, path)
             if path.startswith("/v"):
                 assert {str(int(status)) for status in STATUS.values()} <= set(refusals), (method, path)
+
+
+def test_every_status_that_a_route_answers_is_declared(own_client: TestClient) -> None:
+    """Of requests as they should be, and with another method, a slash too many, no key, another type or body."""
+    described = own_client.get("/openapi.json").json()["paths"]
+    seen = set()
+    for method, path in sorted(NEEDED, key=lambda each: (each[0] == "DELETE", each)):
+        known = path.replace(":path", "")
+        url = known.format_map(dict.fromkeys(("name", "document_id", "key_id", "reader"), "docs") | {"version": "1"})
+        declared = set(described[known][method.lower()]["responses"])
+        answered = [
+            own_client.request(method, url, content=b"[]", headers={"content-type": "application/json"}),
+            own_client.request(method, url, json={}),
+            own_client.request(method, url, content=b"a", headers={"content-type": "text/plain"}),
+            own_client.request(method, url, headers={"authorization": "Bearer other"}),
+            own_client.request("TRACE", url),
+        ]
+        slashed = own_client.request(method, f"{url}/", follow_redirects=False)
+        statuses = {str(each.status_code) for each in (*answered, slashed)}
+        assert statuses <= declared, (method, path, statuses - declared)
+        assert ("307" in declared) == (slashed.status_code == 307), (method, path)
+        seen |= statuses
+    assert {"200", "307", "401", "404", "405", "415", "422"} <= seen
+    assert {"200", "503"} <= set(described["/readyz"]["get"]["responses"])
+    assert "application/json" in described["/readyz"]["get"]["responses"]["503"]["content"]
 
 
 @pytest.mark.parametrize("value", ["yes", "true", 1, 0, "false"])
@@ -188,6 +218,69 @@ def test_no_field_of_a_body_takes_something_else_for_a_boolean(value: object) ->
                     model.model_validate({name: value})
                 assert name in {each["loc"][0] for each in refused.value.errors()}, (model, name)
     assert {"explain", "demote_query_echo", "dry_run", "disabled", "keep_queries", "draft"} <= seen
+
+
+@pytest.mark.parametrize("value", [True, False, "1", "3"])
+def test_no_field_of_a_body_takes_something_else_for_a_number(value: object) -> None:
+    """Of all models, so that a new field is strict too; also of the rerankers' clients' body."""
+    seen = set()
+    for model in (*bodies(), RerankBody):
+        for name, field in model.model_fields.items():
+            if re.search(r"\b(int|float)\b|Literal\[\d", str(field.annotation)):
+                seen.add(name)
+                with pytest.raises(ValidationError) as refused:
+                    model.model_validate({name: value})
+                assert name in {each["loc"][0] for each in refused.value.errors()}, (model, name)
+                for number in (1, 1.0):
+                    told = errors_of(model, {name: number})
+                    assert not any(each.startswith(f"'{name}': a number") for each in told), (model, name)
+    assert {"top_k", "top_n", "min_relevance", "timeout_ms", "share", "version", "weight", "documents"} <= seen
+    assert {"max_length", "expires_in_days", "overlap_seconds", "winnow_instructions"} <= seen
+
+
+def errors_of(model: type[BaseModel], body: object) -> list[str]:
+    """What a caller is told of each field, as in a problem's detail."""
+    try:
+        parsed(model, body)
+    except InvalidRequest as refused:
+        return refused.detail.split("; ")
+    return []
+
+
+def test_a_number_without_a_fraction_is_a_whole_one(client: TestClient) -> None:
+    """JSON has one kind of number."""
+    body = {"query": "refund", "collection": "docs", "top_k": 1.0}
+    assert len(client.post("/v1/search", json=body).json()["results"]) == 1
+    refused = client.post("/v1/search", json=body | {"top_k": 1.5})
+    assert refused.json()["detail"].endswith("'top_k': a whole number is expected")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/keys", {"scopes": ["zzz"]}, "'scopes.0': 'search', 'write', 'admin' or 'operator' is expected"),
+        ("/v1/keys", {"scopes": "search"}, "'scopes': a list is expected"),
+        ("/v1/keys", {"scopes": []}, "'scopes': the fewest entries are 1"),
+        ("/v1/search", [], "an object is expected"),
+        ("/v1/search", {"query": "q", "collection": "CO"}, f"'collection': {NAME_SAID}; OWNER/NAME is a collection"),
+        ("/v1/search", {"query": 1, "collection": "docs"}, "'query': a text is expected"),
+        ("/v1/search", {"query": "q", "collection": "docs", "recall": "x"}, "'dense', 'hybrid' or 'lexical' is exp"),
+        ("/v1/search", {"query": "q", "collection": "docs", "explain": "x"}, "'explain': true or false is expected"),
+        ("/v1/rerank", {"query": "q", "documents": ["a"] * (RERANK_DOCUMENTS_MAX + 1)}, "the most entries are"),
+        ("/v1/collections", {"name": "CO"}, f"'name': {NAME_SAID}"),
+    ],
+)
+def test_a_wrong_value_is_told_in_plain_words(client: TestClient, path: str, body: object, said: str) -> None:
+    """Neither in Python's nor in those of regular expressions."""
+    refused = client.post(path, json=body)
+    assert refused.status_code == 422
+    assert said in refused.json()["detail"]
+
+
+def test_every_pattern_that_a_caller_can_miss_is_told_in_words(client: TestClient) -> None:
+    """Also of path parameters: whatever the description declares."""
+    declared = set(re.findall(r'"pattern":("(?:[^"\\]|\\.)*")', client.get("/openapi.json").text))
+    assert {orjson.loads(each) for each in declared} == set(PATTERNS_SAID)
 
 
 def test_a_grant_to_nobody_is_answered_alike_and_stored_nowhere(own_client: TestClient) -> None:
