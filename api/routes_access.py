@@ -35,11 +35,10 @@ from api.guard import Caller, GuardedRoute, parts_of
 from api.routes import PROBLEMS, JsonResponse
 from api.routes_corpus import Name
 from api.wire_access import KeyBody, RotateBody, TenantBody, TenantChange
-from retrieval.catalog import TenantName
 from retrieval.errors import NotPermitted, TenantNotFound
 from retrieval.keys import TENANT_SCOPES, KeyScope, KeyWish
 from retrieval.limits import AUDIT_ENTRIES_MAX, TENANT_NAME_PATTERN
-from retrieval.tenants import Grant
+from retrieval.tenants import Grant, unstored_grant
 
 FIRST_KEY: Final = KeyWish(scopes=TENANT_SCOPES, note="first key")
 PAGE_DEFAULT: Final = 100  # entries
@@ -174,7 +173,7 @@ def _given(disk: Disk, caller: Principal, name: str, reader: str) -> Grant:
         disk.tenants.tenant(reader)
     except TenantNotFound:
         owned = disk.catalog.collection(caller.tenant, name)
-        return Grant(owner=owned.tenant, collection=name, reader=TenantName(reader), created_at=datetime.now(UTC))
+        return unstored_grant(owned.tenant, name, reader)
     return disk.grants.give(caller.tenant, name, reader, by=caller.actor)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from retrieval.actors import Actor
@@ -37,6 +37,11 @@ class Grant:
     collection: str
     reader: TenantName
     created_at: datetime  # UTC
+
+
+def unstored_grant(owner: TenantName, collection: str, reader: str) -> Grant:
+    """Looks like a grant to an existing tenant, so that the owner does not learn that `reader` is none."""
+    return Grant(owner=owner, collection=collection, reader=TenantName(reader), created_at=datetime.now(UTC))
 
 
 class Tenants(Protocol):

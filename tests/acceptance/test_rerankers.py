@@ -19,6 +19,7 @@ pytestmark = pytest.mark.acceptance
 
 OTHER = "other-rerank"
 QUERY = "return goods bought online"
+JUDGED = ("--always-rerank",)  # the bundled reranker is not run where its relevance has no weight
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,9 @@ def both(without_other: Command, other_folder: str) -> Command:
 
 def test_each_collection_is_judged_by_its_own_reranker(both: Command) -> None:
     """From the command line: searched, shown, chosen anew, refused by name."""
-    found = {name: both.run("search", QUERY, "--collection", name, "--json").json for name in ("plain", "special")}
+    found = {
+        name: both.run("search", QUERY, "--collection", name, *JUDGED, "--json").json for name in ("plain", "special")
+    }
     default = found["plain"]["judged_by"]
     assert (found["special"]["judged_by"], found["special"]["degraded"]) == (OTHER, None)
     assert default not in {OTHER, "recall-order"}
@@ -76,7 +79,7 @@ def test_each_collection_is_judged_by_its_own_reranker(both: Command) -> None:
         "collection": "special",
         "reranker": None,
     }
-    assert both.run("search", QUERY, "--collection", "special", "--json").json["judged_by"] == default
+    assert both.run("search", QUERY, "--collection", "special", *JUDGED, "--json").json["judged_by"] == default
     judged = both.run("rerank", QUERY, "a heron", "a contract", "--reranker", OTHER, "--json")
     assert judged.json["model"] == OTHER, judged.err
 
@@ -117,9 +120,8 @@ def test_a_service_judges_with_both_and_follows_a_change(both: Command) -> None:
             assert any(problem.startswith(OTHER) for problem in ready["problems"])
 
             def judge_of(collection: str) -> str:
-                return str(
-                    client.post("/v1/search", json={"query": QUERY, "collection": collection}).json()["judged_by"]
-                )
+                asked = {"query": QUERY, "collection": collection, "rerank": "always"}
+                return str(client.post("/v1/search", json=asked).json()["judged_by"])
 
             assert (judge_of("plain"), judge_of("special")) == (default, OTHER)
             assert client.patch("/v1/collections/plain", json={"reranker": OTHER}).status_code == 200

@@ -21,7 +21,7 @@ from tests.acceptance.test_http import Service
 
 PYTHON = os.environ.get("WINNOW_VLLM_PYTHON", "")  # noqa: TID251  where, not how: the tests' own choice
 READY_SECONDS = 900
-SEARCH = {"query": "return goods", "collection": "four", "top_k": 2}
+SEARCH = {"query": "return goods", "collection": "four", "top_k": 2, "rerank": "always"}
 
 pytestmark = [
     pytest.mark.acceptance,

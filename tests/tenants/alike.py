@@ -142,7 +142,7 @@ def _searching(service: Service, key: str, found: Alike) -> Iterator[None]:
         chances = random.Random(0)
         while not is_over.is_set():
             documents = [_document(chances, number) for number in range(3)]
-            service.ask(key, "POST", "/v1/search", _search(chances, documents) | {"rerank": True})
+            service.ask(key, "POST", "/v1/search", _search(chances, documents) | {"rerank": "always"})
             found.others += 1
 
     thread = threading.Thread(target=search_on)

@@ -15,6 +15,7 @@ from retrieval.errors import CollectionNotReady, DeadlineExceeded
 from retrieval.generation import publish
 from retrieval.layout import CollectionFolder
 from retrieval.recall import Recall
+from retrieval.recall_mode import RecallMode
 from retrieval.records import Document, EmbeddedDocument, Span
 from retrieval.searchable import Searchable
 from tests.fakes import HashEmbedder, MemoryStore
@@ -145,9 +146,9 @@ async def test_one_long_document_leaves_room_for_others(folder: CollectionFolder
     store.replace([EmbeddedDocument(document=Document(id="long", text=text), spans=spans, vectors=vectors)])
     publish(folder, store.snapshot(), embedder.identity)
     recall = recall_over(store, embedder, folder)
-    alone = await recall.find("refund of a parcel", width=6)
-    spread = await recall.find("refund of a parcel", width=6, documents=4)
-    every = await recall.find("refund of a parcel", width=6, documents=9)
+    alone = await recall.find("refund of a parcel", width=6, mode=RecallMode.DENSE)
+    spread = await recall.find("refund of a parcel", width=6, documents=4, mode=RecallMode.DENSE)
+    every = await recall.find("refund of a parcel", width=6, documents=9, mode=RecallMode.DENSE)
     assert [each.chunk.document_id for each in alone.candidates] == ["long"] * 6
     assert [each.chunk.document_id for each in spread.candidates[:3]] == ["long"] * 3
     assert len({each.chunk.document_id for each in spread.candidates}) == 4

@@ -96,7 +96,9 @@ class Load:
 
 async def asked(client: httpx2.AsyncClient, query: str, timeout_ms: int = TIMEOUT_MS) -> Outcome:
     began = time.monotonic()
-    answer = await client.post("/v1/search", json={"query": query, "collection": "four", "timeout_ms": timeout_ms})
+    answer = await client.post(
+        "/v1/search", json={"query": query, "collection": "four", "timeout_ms": timeout_ms, "rerank": "always"}
+    )
     assert answer.status_code == 200, answer.text
     return Outcome(query=query, began=began, seconds=time.monotonic() - began, body=answer.json())
 
