@@ -6,23 +6,18 @@ An array is taken apart as it is read, so that memory is bounded by `RECORD_BYTE
 from __future__ import annotations
 
 import re
-import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from indexer.account import Account, detected_note
-from indexer.corpus import Entry, Place, Refused, entry_of
-from indexer.encodings import Encoding
+from indexer.corpus import Entry, Place, entry_of
 from indexer.fields import Fields
-from indexer.jsonl import JsonLinesCorpus, made_of_json
+from indexer.jsonl import JsonCorpus, JsonLinesCorpus
 from indexer.lines import read_lines
 from indexer.streams import TextSource
 from retrieval.errors import CorpusUnreadable
-from retrieval.limits import RECORD_BYTES_MAX
-from retrieval.records import Document
 
 _BLOCK_BYTES: Final = 1 << 16
 _BLANKS: Final = b" \t\r\n"
@@ -43,27 +38,8 @@ def json_corpus(path: Path, *, fields: Fields, encoding: str | None = None) -> J
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonValuesCorpus:
+class JsonValuesCorpus(JsonCorpus):
     """The objects of an array, or one object after the other; the line of a record is the one it begins on."""
-
-    path: Path
-    fields: Fields
-    encoding: str | None = None
-    record_bytes_max: int = RECORD_BYTES_MAX
-    stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
-    heard: list[Encoding] = field(default_factory=list, compare=False, repr=False)
-
-    @property
-    def source(self) -> TextSource:
-        return TextSource(path=self.path, encoding=self.encoding, stopped=self.stopped)
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def size(self) -> int | None:
-        return self.source.size
 
     def entries(self) -> Iterator[Entry]:
         splitter = _Splitter(bytes_max=self.record_bytes_max)
@@ -72,22 +48,11 @@ class JsonValuesCorpus:
                 while block := stream.read(_BLOCK_BYTES):
                     for line, content in splitter.values_of(block):
                         place = Place(source=self.name, line=line)
-                        yield entry_of(self._made_of(content), place=place, position=raw.tell())
+                        yield entry_of(self.made_of(content, unit="record"), place=place, position=raw.tell())
         except (OSError, EOFError, zlib.error) as error:
             raise CorpusUnreadable(f"{self.path} after line {splitter.line}: {error}") from error
         if splitter.is_open:
             raise CorpusUnreadable(f"{self.path} ends in the middle of a value; is it complete?")
-
-    def account(self) -> Account:
-        return Account(notes=detected_note(self.name, self.heard[-1] if self.heard else None))
-
-    def stop(self) -> None:
-        self.stopped.set()
-
-    def _made_of(self, content: bytes | None) -> Document | Refused:
-        if content is None:
-            return Refused(reason=f"the record is longer than {self.record_bytes_max} bytes")
-        return made_of_json(content, self.fields, encoding=self.heard[-1])
 
 
 class _Splitter:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from indexer.account import Account, detected_note
 from indexer.corpus import Entry, Place, Refused, entry_of
@@ -13,54 +11,41 @@ from indexer.encodings import Encoding, undecodable
 from indexer.fields import Fields, document_of
 from indexer.json_values import parsed
 from indexer.lines import read_lines
-from indexer.streams import TextSource
+from indexer.text_corpus import TextCorpus
 from retrieval.limits import RECORD_BYTES_MAX
 from retrieval.records import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JsonLinesCorpus:
-    """One JSON object per line; blank lines are passed over."""
+class JsonCorpus(TextCorpus):
+    """Objects of JSON, each a document."""
 
-    path: Path
-    fields: Fields
-    encoding: str | None = None
     record_bytes_max: int = RECORD_BYTES_MAX
-    stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
     heard: list[Encoding] = field(default_factory=list, compare=False, repr=False)  # of each reading
 
-    @property
-    def source(self) -> TextSource:
-        return TextSource(path=self.path, encoding=self.encoding, stopped=self.stopped)
+    def account(self) -> Account:
+        return Account(notes=detected_note(self.name, self.heard[-1] if self.heard else None))
 
-    @property
-    def name(self) -> str:
-        return self.source.name
+    def made_of(self, content: bytes | None, *, unit: str) -> Document | Refused:
+        """None is a `unit` (line or record) that is too long."""
+        if content is None:
+            return Refused(reason=f"the {unit} is longer than {self.record_bytes_max} bytes")
+        return _made_of_json(content, self.fields, encoding=self.heard[-1])
 
-    @property
-    def size(self) -> int | None:
-        return self.source.size
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonLinesCorpus(JsonCorpus):
+    """One JSON object per line; blank lines are passed over."""
 
     def entries(self) -> Iterator[Entry]:
         for line in read_lines(self.source, bytes_max=self.record_bytes_max, told=self.heard.append):
             if line.content is not None and not line.content.strip():
                 continue
             place = Place(source=self.name, line=line.number)
-            yield entry_of(self._made_of(line.content), place=place, position=line.position)
-
-    def account(self) -> Account:
-        return Account(notes=detected_note(self.name, self.heard[-1] if self.heard else None))
-
-    def stop(self) -> None:
-        self.stopped.set()
-
-    def _made_of(self, content: bytes | None) -> Document | Refused:
-        if content is None:
-            return Refused(reason=f"the line is longer than {self.record_bytes_max} bytes")
-        return made_of_json(content, self.fields, encoding=self.heard[-1])
+            yield entry_of(self.made_of(line.content, unit="line"), place=place, position=line.position)
 
 
-def made_of_json(content: bytes, fields: Fields, *, encoding: Encoding) -> Document | Refused:
+def _made_of_json(content: bytes, fields: Fields, *, encoding: Encoding) -> Document | Refused:
     """The document of one JSON object. `encoding` is that of the file, for what is to be said of damaged text."""
     try:
         content.decode()

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import csv
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 from indexer.account import Account, detected_note
 from indexer.column_types import AskedTypes, ColumnType, agreed_types, typed
 from indexer.corpus import Entry, Place, Refused, entry_of
 from indexer.encodings import Encoding, undecodable
-from indexer.fields import Fields, document_of, require_columns
+from indexer.fields import document_of, require_columns
 from indexer.lines import read_lines
-from indexer.streams import TextSource
+from indexer.text_corpus import TextCorpus
 from retrieval.errors import CorpusUnreadable
 from retrieval.limits import RECORD_BYTES_MAX
 from retrieval.records import Document, JsonValue
@@ -52,28 +50,12 @@ class _Heard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvCorpus:
+class CsvCorpus(TextCorpus):
     """A header, then rows; a quoted field may hold line ends. The line of a row is the one it ends on."""
 
-    path: Path
-    fields: Fields
     delimiter: str  # the usual one
-    encoding: str | None = None
     types: AskedTypes = field(default_factory=AskedTypes)
-    stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
     heard: _Heard = field(default_factory=_Heard, compare=False, repr=False)
-
-    @property
-    def source(self) -> TextSource:
-        return TextSource(path=self.path, encoding=self.encoding, stopped=self.stopped)
-
-    @property
-    def name(self) -> str:
-        return self.source.name
-
-    @property
-    def size(self) -> int | None:
-        return self.source.size
 
     def entries(self) -> Iterator[Entry]:
         csv.field_size_limit(RECORD_BYTES_MAX)  # of the whole process; its own default of 131,072 is no long text
@@ -92,9 +74,6 @@ class CsvCorpus:
         if self.heard.header is not None:
             notes += (self._said(self.heard.header),)
         return Account(notes=notes)
-
-    def stop(self) -> None:
-        self.stopped.set()
 
     def _header(self) -> Header:
         lines = [line for _, line in islice(self._lines(), _HEADER_LINES_MAX)]
