@@ -157,9 +157,11 @@ class Disk:
 
     def describe(self, collection: Collection) -> Described:
         """A damaged collection is described with its problem, so that the others stay visible beside it."""
-        problem = self.problem_of(collection)
+        problem = None
         try:
-            snapshot = self.store(collection).snapshot()
+            store = self.store(collection)
+            problem = _unusable(store)
+            snapshot = store.snapshot()
             documents, chunks = snapshot.counts()
         except StorageError as error:
             return Described(
@@ -184,10 +186,9 @@ class Disk:
     def problem_of(self, collection: Collection) -> str | None:
         """What keeps a collection from being read or written, as far as it shows without reading all of it."""
         try:
-            self.store(collection).require_usable()
+            return _unusable(self.store(collection))
         except StorageError as error:
             return error.message
-        return None
 
     def described(self, tenant: TenantName) -> Sequence[Described]:
         """By name."""
@@ -352,6 +353,15 @@ def require_existing(root: Path, catalog_url: str | None) -> None:
     if not is_there:
         pairing.require_catalog(Layout(root), catalog_url)
         raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
+
+
+def _unusable(store: LanceStore) -> str | None:
+    """Why it cannot be used."""
+    try:
+        store.require_usable()
+    except StorageError as error:
+        return error.message
+    return None
 
 
 def _adopting(tenant: TenantName, name: str) -> str:
