@@ -17,7 +17,7 @@ from api.ingest import DELTA_CHUNKS_MAX, Ingest
 from api.open_collections import OpenCollections
 from api.quotas import Quotas
 from api.rerankers import Rerankers, settings_by_name
-from api.room import Room
+from api.room import StorageRoom
 from api.search import Search
 from api.settings import Settings
 from api.shadowing import Shadowing
@@ -291,5 +291,5 @@ def _ingest(
         delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
         generations_kept=settings.generations_kept,
         index_wish=wish,
-        room=Room(ground.disk, ground.quotas, SqlReservations(ground.disk.database)),
+        room=StorageRoom(ground.disk, ground.quotas, SqlReservations(ground.disk.database)),
     )

@@ -17,7 +17,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from api.disk import BUSY_SECONDS_MAX, Disk
 from api.open_collections import OpenCollection, OpenCollections
-from api.room import Room
+from api.room import StorageRoom
 from indexer.chunking import Chunker
 from indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
 from indexer.encodings import as_utf8
@@ -86,7 +86,7 @@ class Ingest:
         delta_chunks_max: int | None = DELTA_CHUNKS_MAX,
         generations_kept: int = GENERATIONS_KEPT_MIN,
         index_wish: IndexWish = ANY_INDEX,
-        room: Room | None = None,
+        room: StorageRoom | None = None,
     ) -> None:
         """`delta_chunks_max` None: somebody else folds what is written into the index (api/folding.py).
 

@@ -27,7 +27,7 @@ TRIES_MAX: Final = 100  # others of the tenant that reserve while this one count
 log = logging.getLogger(__name__)
 
 
-class Room:
+class StorageRoom:
     """What the collections of a tenant hold, and will hold."""
 
     def __init__(self, disk: Disk, quotas: Quotas, book: ReservationBook) -> None:

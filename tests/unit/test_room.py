@@ -14,7 +14,7 @@ from api.app import create_app
 from api.assemble import Embedding, Judging, Parts, joined
 from api.disk import Disk
 from api.quotas import Quotas
-from api.room import Room
+from api.room import StorageRoom
 from api.settings import Settings
 from retrieval.catalog import DEFAULT_TENANT
 from retrieval.quotas import Held, TenantLimits
@@ -140,7 +140,7 @@ async def test_without_a_limit_nothing_is_counted_and_nothing_reserved(tmp_path:
         raise AssertionError("nobody wanted to know")
 
     disk = Disk.open(tmp_path)
-    room = Room(disk, Quotas(disk.limits, TenantLimits()), SqlReservations(disk.database))
+    room = StorageRoom(disk, Quotas(disk.limits, TenantLimits()), SqlReservations(disk.database))
     async with room.reserved(DEFAULT_TENANT, "one", never):
         assert SqlReservations(disk.database).reservations(DEFAULT_TENANT).held == {}
     disk.database.close()
