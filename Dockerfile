@@ -12,6 +12,7 @@ COPY api api
 COPY indexer indexer
 COPY rerank rerank
 COPY retrieval retrieval
+COPY winnow winnow
 COPY data/instructions data/instructions
 COPY data/models data/models
 RUN python -m venv /opt/winnow \

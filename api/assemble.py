@@ -8,43 +8,43 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from api.access import Access
-from api.caches import NO_CACHES, Caches
-from api.disk import Disk
-from api.folding import Folding
-from api.index_device import index_device, index_wish
-from api.ingest import DELTA_CHUNKS_MAX, Ingest
-from api.open_collections import OpenCollections
-from api.quotas import Quotas
-from api.rerankers import Rerankers, settings_by_name
-from api.room import StorageRoom
-from api.search import Search
-from api.settings import Settings
-from api.shadowing import Shadowing
-from api.trial import Trials
-from api.usage_meter import UsageMeter
-from rerank.depth import Depth
-from rerank.judgement_cache import JudgementCache
-from rerank.known_answers import KnownAnswers
-from rerank.reranker import RecallOrder, Reranker
-from rerank.torch_reranker import TorchReranker
-from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from retrieval.device_index import IndexDevice
-from retrieval.embedder import Embedder, EmbedderIdentity
-from retrieval.known_vectors import KnownVectors
-from retrieval.model_folder import find_model
-from retrieval.pooled_embedder import identity_of
-from retrieval.qwen_config import QwenConfig
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.recall_mode import RecallMode
-from retrieval.recipes import IndexWish
-from retrieval.sentence_embedder import SentenceTransformerEmbedder
-from retrieval.sql_quotas import SqlUsageBook
-from retrieval.sql_reservations import SqlReservations
-from retrieval.tokens import PlainTokenizer
-from retrieval.turns import equal
-from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
-from retrieval.vllm_pool import VllmPool
+from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.folding import Folding
+from winnow.api.collections.index_device import index_device, index_wish
+from winnow.api.collections.ingest import DELTA_CHUNKS_MAX, Ingest
+from winnow.api.collections.open_collections import OpenCollections
+from winnow.api.search.caches import NO_CACHES, Caches
+from winnow.api.search.rerankers import Rerankers, settings_by_name
+from winnow.api.search.shadowing import Shadowing
+from winnow.api.search.trial import Trials
+from winnow.api.search.two_stage import Search
+from winnow.api.settings import Settings
+from winnow.api.tenancy.access import Access
+from winnow.api.tenancy.quotas import Quotas
+from winnow.api.tenancy.storage_room import StorageRoom
+from winnow.api.tenancy.usage_meter import UsageMeter
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.reranker import RecallOrder, Reranker
+from winnow.rerank.server_check import KnownAnswers
+from winnow.rerank.stopping_rule import Depth
+from winnow.rerank.torch_reranker import TorchReranker
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
+from winnow.retrieval.catalog.sql.reservations import SqlReservations
+from winnow.retrieval.concurrency.fair_limiter import equal
+from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
+from winnow.retrieval.embed.pooled import identity_of
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
+from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
+from winnow.retrieval.index.gpu_index import IndexDevice
+from winnow.retrieval.index.planner import IndexWish
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.vllm.pool import VllmPool
 
 Answer = TypeVar("Answer")
 

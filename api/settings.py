@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from api.setting_values import (
+from winnow.api.setting_values import (
     FurtherReranker,
     database_url,
     folder,
@@ -33,13 +33,13 @@ from api.setting_values import (
     whole,
     yes_or_no,
 )
-from rerank.depth import Depth
-from retrieval.errors import SettingInvalid
-from retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
-from retrieval.quotas import LIMIT_MAX, TenantLimits
-from retrieval.recall_mode import RecallMode
-from retrieval.recipes import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
-from retrieval.snapshot_place import S3Access
+from winnow.rerank.stopping_rule import Depth
+from winnow.retrieval.backup.place import S3Access
+from winnow.retrieval.catalog.quotas import LIMIT_MAX, TenantLimits
+from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.index.planner import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
+from winnow.retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from winnow.retrieval.recall_mode import RecallMode
 
 Quantization = Literal["none", "fp8"]
 Front = Literal["winnow", "vllm"]

@@ -29,17 +29,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from api.assemble import assemble
-from api.settings import load
 from bench.depth_rules import RULES
 from bench.instructions import CORPUS
 from bench.judged import BY_INSTRUCTION, Asked, JudgedQuery, Judging, asked_by_instruction, asked_of_collection
 from bench.judged import read as read_record
 from bench.judged import written as write_record
 from bench.replay import Figures, at_depth, by_rule
-from rerank.depth import WAVE, Foresight, StoppingRule
-from rerank.reranker import RankedBy
-from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
+from winnow.api.assemble import assemble
+from winnow.api.settings import load
+from winnow.rerank.reranker import RankedBy
+from winnow.rerank.stopping_rule import WAVE, Foresight, StoppingRule
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
 
 PROJECT: Final = Path(__file__).resolve().parents[1]
 COLLECTIONS: Final = PROJECT.parent / "shared" / "datasets" / "collections"

@@ -1,4 +1,4 @@
-"""Other rules that could say when enough is judged: what the one of rerank/depth.py was chosen over.
+"""Other rules that could say when enough is judged: what the one of rerank/stopping_rule.py was chosen over.
 
 Each says what the rest is expected to change, as a share of the first places; judging stops below a threshold of it.
 """
@@ -10,8 +10,8 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 
-from rerank.depth import WAVE, Foresight, Line, Seen, expected_gain
-from rerank.judgement import logit_of
+from winnow.rerank.relevance import logit_of
+from winnow.rerank.stopping_rule import WAVE, Foresight, Line, Seen, expected_gain
 
 
 def last_wave(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:  # noqa: ARG001
@@ -42,7 +42,7 @@ def pace(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
 
 
 def expected_newcomers(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
-    """The line of rerank/depth.py with normal scatter; how many will enter, whatever their place and score."""
+    """The line of rerank/stopping_rule.py with normal scatter; how many will enter, whatever their place and score."""
     line = Line.through([(each.similarity, logit_of(each.score)) for each in seen])
     least = logit_of(sorted((each.score for each in seen), reverse=True)[:top_k][-1])
     chances = (_chance_above(least, *line.foretell(similarity)) for similarity in ahead)

@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
-from retrieval.deadline import Deadline
-from retrieval.model_folder import ModelFolder, find_model
-from retrieval.records import Vectors
-from retrieval.tokens import PlainTokenizer
-from retrieval.vllm_client import VllmClient
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.model.folder import ModelFolder, find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Vectors
+from winnow.retrieval.vllm.client import VllmClient
 
 PAIRS = 500
 TOKENS_MAX = 3_000  # of a document

@@ -24,13 +24,13 @@ import faiss
 import lance
 import numpy as np
 
-from retrieval.embedder import EmbedderIdentity
-from retrieval.filters import Filter, parsed_filter
-from retrieval.generation import publish
-from retrieval.lance_store import LanceStore
-from retrieval.layout import CollectionFolder
-from retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
-from retrieval.searchable import Searchable, View
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.filters.grammar import Filter, parsed_filter
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
+from winnow.retrieval.search.reader import Searchable, View
+from winnow.retrieval.store.lance_store import LanceStore
 
 BUCKETS: Final = 1_000
 SHARES: Final = (0.5, 0.1, 0.01, 0.001)

@@ -31,14 +31,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.disk import Disk
-from api.verify import verified
-from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.embedder import EmbedderIdentity
-from retrieval.generations import fold
-from retrieval.model_folder import BUNDLED_EMBEDDER, find_model
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.records import Document, EmbeddedDocument, Span
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.verify import verified
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, find_model
+from winnow.retrieval.records import Document, EmbeddedDocument, Span
 
 COLLECTION: Final = "living"
 WINDOW: Final = 2_000  # documents written at once while the collection is made
@@ -200,7 +200,7 @@ def _random(name: str, directions: np.random.Generator, identity: EmbedderIdenti
 
 def start(data: Path, options: argparse.Namespace) -> tuple[subprocess.Popen[str], int, list[str]]:
     """The service, its port, and what it goes on saying."""
-    command = [sys.executable, "-m", "api.cli", "serve", "--port", "0", "--data", str(data)]
+    command = [sys.executable, "-m", "winnow.api.cli", "serve", "--port", "0", "--data", str(data)]
     command += ["--fold-chunks", str(options.fold_chunks), "--query-cache-mb", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

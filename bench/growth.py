@@ -21,10 +21,10 @@ from typing import Final
 import numpy as np
 
 from bench.upsert import DIMENSION, IDENTITY, in_another_process, write
-from retrieval.generation import publish
-from retrieval.lance_store import LanceStore
-from retrieval.layout import CollectionFolder
-from retrieval.recipes import IndexWish, Recipe
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.index.planner import IndexWish, Recipe
+from winnow.retrieval.store.lance_store import LanceStore
 
 TINY: Final = 1_000  # chunks
 

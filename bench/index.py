@@ -18,9 +18,9 @@ import numpy as np
 
 from bench.side_by_side import WAYS, Measured, measure, serve
 from bench.texts import lengths_about, texts_of
-from retrieval.model_folder import BUNDLED_EMBEDDER, ModelFolder, find_model
-from retrieval.records import Vectors
-from retrieval.tokens import PlainTokenizer
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, ModelFolder, find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Vectors
 
 COMPARED = 50  # vectors of which both ways send all numbers
 
@@ -67,7 +67,7 @@ def timed(embed: Callable[[], Vectors], tokens: int) -> Callable[[], dict[str, A
 def ours(arguments: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     import torch
 
-    from retrieval.qwen_embedder import QwenEmbedder
+    from winnow.retrieval.embed.qwen import QwenEmbedder
 
     torch.set_num_threads(arguments.threads)
     folder = find_model(arguments.embed_model, kind="embedder")

@@ -21,16 +21,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.assemble import Parts, assemble
-from api.indexing import Indexing
-from api.question import Question
-from api.settings import Settings, load
-from indexer.beir import read_queries
-from indexer.progress import Unwatched
-from indexer.sources import open_corpus
-from rerank.reranker import Ranked
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
+from winnow.api.assemble import Parts, assemble
+from winnow.api.collections.indexing import Indexing
+from winnow.api.search.records import Question
+from winnow.api.settings import Settings, load
+from winnow.indexer.progress import Unwatched
+from winnow.indexer.readers.beir import read_queries
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.rerank.reranker import Ranked
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
 
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
 COLLECTION = "instructions"

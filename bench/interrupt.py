@@ -25,15 +25,15 @@ from typing import Final
 import numpy as np
 import orjson
 
-from indexer.corpus import Record
-from indexer.python_docs import PythonDocsCorpus
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import CollectionNotFound, StoreCorrupt
-from retrieval.generation import open_newest
-from retrieval.lance_store import LanceStore
-from retrieval.layout import Layout
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
+from winnow.indexer.corpus import Record
+from winnow.indexer.readers.python_docs import PythonDocsCorpus
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.errors import CollectionNotFound, StoreCorrupt
+from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.generation.publish import open_newest
+from winnow.retrieval.store.lance_store import LanceStore
 
 COLLECTION: Final = "interrupted"
 SECONDS_MAX: Final = 600  # of one run; a run that takes longer hangs
@@ -78,7 +78,7 @@ class Bench:
     embed_model: str
 
     def start(self, data: Path) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "api.cli", "index", str(self.corpus), "--collection", COLLECTION]
+        command = [sys.executable, "-m", "winnow.api.cli", "index", str(self.corpus), "--collection", COLLECTION]
         command += ["--data", str(data), "--embed-model", self.embed_model, "--json", "--allow-rejects"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 

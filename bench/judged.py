@@ -15,21 +15,21 @@ from typing import Final, TypeAlias
 
 import orjson
 
-from api.assemble import Parts
-from api.evaluate import SAMPLE_SEED, judged_cases
-from api.indexing import Indexing
-from api.open_collections import OpenCollection
 from bench.instructions import CORPUS, read_preferences
-from indexer.beir import read_qrels, read_queries
-from indexer.progress import Unwatched
-from indexer.sources import open_corpus
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.prompt import PromptBuilder
-from rerank.reranker import RankedBy
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
-from retrieval.model_folder import ModelFolder
-from retrieval.qwen_config import QwenConfig
+from winnow.api.assemble import Parts
+from winnow.api.cli.evaluation import SAMPLE_SEED, judged_cases
+from winnow.api.collections.indexing import Indexing
+from winnow.api.collections.open_collections import OpenCollection
+from winnow.indexer.progress import Unwatched
+from winnow.indexer.readers.beir import read_qrels, read_queries
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import PromptBuilder
+from winnow.rerank.reranker import RankedBy
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import ModelFolder
 
 BY_INSTRUCTION: Final = "by-instruction"  # the set that is data/corpus under its own instructions
 

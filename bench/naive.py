@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rerank.prompt import NO, PREFIX, SUFFIX, YES
+from winnow.rerank.prompt import NO, PREFIX, SUFFIX, YES
 
 BATCH = 32  # the default of sentence-transformers, of encode and of CrossEncoder.predict
 

@@ -2,12 +2,13 @@
 
     python -m bench.neighbours [--load 0.6] [--flood 20] [--seconds 25] [--rounds 4] [--first-come] [--json]
 
-The whole search in one process: `api.search` over a collection of each tenant's own, the bundled models or those that
-are named, `--rerank-url` for servers. First searches one after the other say what the machine can do; a share is a
-tenth of `--load` times that. Then quiet and flooded stretches follow each other, the same searches at the same moments
-in both: they come at random (Poisson, a fixed seed) whether or not earlier ones are answered, and a latency counts from
-the moment at which the search was due. `--first-come` takes the tenants' names from the reranker, so that all stand in
-one line: what there was before there were turns. Exits with 1 where the nine's p95 grows more than 1.5 times.
+The whole search in one process: `api.search.two_stage` over a collection of each tenant's own, the bundled models or
+those that are named, `--rerank-url` for servers. First searches one after the other say what the machine can do; a
+share is a tenth of `--load` times that. Then quiet and flooded stretches follow each other, the same searches at the
+same moments in both: they come at random (Poisson, a fixed seed) whether or not earlier ones are answered, and a
+latency counts from the moment at which the search was due. `--first-come` takes the tenants' names from the reranker,
+so that all stand in one line: what there was before there were turns. Exits with 1 where the nine's p95 grows more than
+1.5 times.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.assemble import Parts, connected, joined, load_embedding, load_reranker
-from api.question import Question
-from api.settings import Settings
-from rerank.reranker import Ranking, Reranker
-from retrieval.deadline import Deadline
-from retrieval.errors import WinnowError
-from retrieval.records import Candidate
+from winnow.api.assemble import Parts, connected, joined, load_embedding, load_reranker
+from winnow.api.search.records import Question
+from winnow.api.settings import Settings
+from winnow.rerank.reranker import Ranking, Reranker
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.records import Candidate
 
 CORPUS: Final = Path(__file__).resolve().parents[1] / "data" / "corpus"
 COLLECTION: Final = "own"

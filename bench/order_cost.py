@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from api.assemble import Parts, assemble
-from api.question import Question
-from api.settings import load
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
-from retrieval.recall_mode import RecallMode
+from winnow.api.assemble import Parts, assemble
+from winnow.api.search.records import Question
+from winnow.api.settings import load
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.recall_mode import RecallMode
 
 QUERIES = (
     "how to shuffle a list",

@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from retrieval.fusion import WORDS_WEIGHT
 from training.order import CANDIDATES, NDCG, Asked, Logits, asked_of, first_of_each, randomisation
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.retrieval.search.fusion import WORDS_WEIGHT
 
 BEFORE = (0.2868, 16.2578)  # weights of logit and similarity
 

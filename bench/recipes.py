@@ -4,7 +4,7 @@
     python -m bench.recipes --count 1000000    # about 6 GB
     python -m bench.recipes --collections SCIFACT STARD COSQA    # real texts and real questions, BEIR folders
 
-winnow's index is built and tuned by retrieval/index_building.py, which never sees the queries of this file: they are
+winnow's index is built and tuned by retrieval/index/build.py, which never sees the queries of this file: they are
 fresh vectors of the same kind, or people's questions where collections are given. Plain FAISS is the same kind of
 index, built by FAISS alone; its parameters are tried on these very queries, finely, and the fastest that reach at least
 winnow's recall are taken: the best a person could do who knew the questions. Both then answer each query in turn, so
@@ -32,12 +32,12 @@ from typing import Any, Final, TypeAlias
 import faiss
 import numpy as np
 
-from retrieval.index_building import IndexFacts, built_index, planned
-from retrieval.model_folder import BUNDLED_EMBEDDER, find_model
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.recipes import RECALL_TARGET, IndexWish, Plan, Recipe
-from retrieval.records import ChunkNumbers, Vectors
-from retrieval.store import VectorBatch
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.index.build import IndexFacts, built_index, planned
+from winnow.retrieval.index.planner import RECALL_TARGET, IndexWish, Plan, Recipe
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, find_model
+from winnow.retrieval.records import ChunkNumbers, Vectors
+from winnow.retrieval.store.contract import VectorBatch
 
 K: Final = 100
 LATENT: Final = 96  # dimensions in which the vectors really differ; embeddings have fewer than they have numbers

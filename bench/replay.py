@@ -10,14 +10,14 @@ from statistics import fmean
 from typing import Self
 
 from bench.judged import JudgedCandidate, JudgedQuery
-from rerank.adaptive_reranker import AdaptiveDepth
-from rerank.depth import StoppingRule
-from rerank.ranking import ranking_of_waves
-from rerank.reranker import Ranked, RankedBy, Ranking
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
-from retrieval.measures import Measure
-from retrieval.records import Candidate, Chunk
+from winnow.rerank.adaptive_reranker import AdaptiveDepth
+from winnow.rerank.ranking import ranking_of_waves
+from winnow.rerank.reranker import Ranked, RankedBy, Ranking
+from winnow.rerank.stopping_rule import StoppingRule
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.measures import Measure
+from winnow.retrieval.records import Candidate, Chunk
 
 TOP_K = 10
 NDCG = Measure("nDCG", TOP_K)

@@ -18,17 +18,17 @@ from typing import Any
 
 import numpy as np
 
-from api.texts import candidates_of
 from bench.side_by_side import WAYS, Measured, measure, serve
 from bench.texts import CHINESE_QUERY, QUERY, lengths_about, texts_of
-from rerank.instruction import DEFAULT_INSTRUCTION
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
-from retrieval.embedder import DEFAULT_TASK, query_prompt
-from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
-from retrieval.records import Candidate, Vectors
-from retrieval.tokens import PlainTokenizer
-from retrieval.vector_index import ExactIndex
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
+from winnow.retrieval.index.vector_index import ExactIndex
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Candidate, Vectors
+from winnow.retrieval.texts import candidates_of
 
 INDEXED = 10_000  # vectors; the search among them is the same in both ways
 
@@ -97,8 +97,8 @@ def timed(
 def ours(arguments: argparse.Namespace) -> Callable[[], dict[str, Any]]:
     import torch
 
-    from rerank.torch_reranker import TorchReranker
-    from retrieval.qwen_embedder import QwenEmbedder
+    from winnow.rerank.torch_reranker import TorchReranker
+    from winnow.retrieval.embed.qwen import QwenEmbedder
 
     torch.set_num_threads(arguments.threads)
     embedder = QwenEmbedder.load(find_model(arguments.embed_model, kind="embedder"), device="cpu")

@@ -19,15 +19,15 @@ from typing import Final
 
 import numpy as np
 
-from retrieval.embedder import EmbedderIdentity
-from retrieval.generation import publish
-from retrieval.hybrid_search import proposal
-from retrieval.lance_store import LanceStore
-from retrieval.lance_words import segments, uncovered
-from retrieval.layout import CollectionFolder
-from retrieval.recall_mode import RecallMode
-from retrieval.records import Document, EmbeddedDocument, Span
-from retrieval.searchable import Searchable
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import Document, EmbeddedDocument, Span
+from winnow.retrieval.search.hybrid import proposal
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.lance_fulltext import segments, uncovered
+from winnow.retrieval.store.lance_store import LanceStore
 
 DIMENSION: Final = 384
 WINDOW: Final = 256  # documents of one commit, while the collection is built

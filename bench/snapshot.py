@@ -24,16 +24,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from api.disk import Disk
-from api.snapshots import restore, snapshot
-from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.embedder import EmbedderIdentity
-from retrieval.generation import publish
-from retrieval.lance_place import BucketPlace
-from retrieval.records import Document, EmbeddedDocument, Span
-from retrieval.snapshot_place import FolderPlace, Place
-from retrieval.store import Store
 from tests.s3_server import BUCKET, serving
+from winnow.api.collections.backups import restore, snapshot
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.backup.bucket import BucketPlace
+from winnow.retrieval.backup.place import FolderPlace, Place
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.records import Document, EmbeddedDocument, Span
+from winnow.retrieval.store.contract import Store
 
 CHUNKS_PER_DOCUMENT: Final = 10
 CHUNK_CHARACTERS: Final = 800  # about 200 tokens

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.tokens import PlainTokenizer
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 QUERY = "How do I open a compressed archive and read one file of it without unpacking the rest?"
 CHINESE_QUERY = "如何在不解压其余内容的情况下读取压缩包中的一个文件？"

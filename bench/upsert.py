@@ -23,12 +23,12 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from retrieval.embedder import EmbedderIdentity
-from retrieval.generation import publish
-from retrieval.lance_store import LanceStore
-from retrieval.layout import CollectionFolder
-from retrieval.records import Document, EmbeddedDocument, Span
-from retrieval.searchable import Searchable
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.records import Document, EmbeddedDocument, Span
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.lance_store import LanceStore
 
 DIMENSION: Final = 384
 CHUNKS: Final = 4  # of a document

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from indexer.encodings import Encoding
+from winnow.indexer.decoding.encodings import Encoding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

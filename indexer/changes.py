@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import StrEnum
 
-from retrieval.records import Document
+from winnow.retrieval.records import Document
 
 
 class Change(StrEnum):

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, takewhile
 from typing import Final, Protocol
 
-from retrieval.records import Span, passage_of
+from winnow.retrieval.records import Span, passage_of
 
 CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is not a passage, and one emoji may not fit beside a title
 
@@ -34,7 +34,7 @@ _GRAPHEME_CHARACTERS_MAX: Final = 32  # characters; how far a cut moves back to 
 
 
 class Tokenizer(Protocol):
-    """What chunking asks of a model's tokenizer (`retrieval.tokens.PlainTokenizer`)."""
+    """What chunking asks of a model's tokenizer (`retrieval.model.tokenizer.PlainTokenizer`)."""
 
     def ids(self, text: str) -> list[int]: ...
 

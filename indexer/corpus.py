@@ -12,16 +12,16 @@ from typing import Protocol, TypeAlias
 
 import orjson
 
-from indexer.account import Account
-from retrieval.filters import INTEGER_MAX, INTEGER_MIN
-from retrieval.limits import (
+from winnow.indexer.account import Account
+from winnow.retrieval.filters.grammar import INTEGER_MAX, INTEGER_MIN
+from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     DOCUMENT_ID_CHARACTERS_MAX,
     METADATA_BYTES_MAX,
     TITLE_CHARACTERS_MAX,
     URL_CHARACTERS_MAX,
 )
-from retrieval.records import Document, JsonValue, is_text
+from winnow.retrieval.records import Document, JsonValue, is_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from indexer.changes import Change
-from indexer.job import State
-from indexer.report import IndexReport
-from indexer.windows import Step
-from indexer.writer import UpsertReport
+from winnow.indexer.batches import Step
+from winnow.indexer.changes import Change
+from winnow.indexer.job import State
+from winnow.indexer.report import IndexReport
+from winnow.indexer.writer import UpsertReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

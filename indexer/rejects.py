@@ -8,9 +8,9 @@ from typing import BinaryIO, Final, Self
 
 import orjson
 
-from indexer.corpus import Reject
-from retrieval.durable import keep_private
-from retrieval.errors import WriteFailed
+from winnow.indexer.corpus import Reject
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.files.durable import keep_private
 
 FIRST_MAX: Final = 3  # rejects that are told at once
 

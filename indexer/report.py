@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from indexer.account import FileCounts
+from winnow.indexer.account import FileCounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

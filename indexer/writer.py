@@ -13,12 +13,12 @@ from typing import Final
 
 import numpy as np
 
-from indexer.chunking import Chunker
-from indexer.to_the_end import to_the_end
-from retrieval.embedder import Embedder
-from retrieval.errors import ModelUnusable
-from retrieval.records import Document, EmbeddedDocument, Span, Vectors, passage_of
-from retrieval.store import Store
+from winnow.indexer.chunking import Chunker
+from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.embed.embedder import Embedder
+from winnow.retrieval.errors import ModelUnusable
+from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, passage_of
+from winnow.retrieval.store.contract import Store
 
 _LENGTH_TOLERANCE: Final = 1e-2  # how far from 1 a unit vector may be; bf16 models leave a few thousandths
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rerank.depth import Seen, StoppingRule
-from rerank.ranking import ranking_of_waves
-from rerank.reranker import Ranked, Ranking, Reranker
-from retrieval.deadline import Deadline
-from retrieval.records import Candidate
+from winnow.rerank.ranking import ranking_of_waves
+from winnow.rerank.reranker import Ranked, Ranking, Reranker
+from winnow.rerank.stopping_rule import Seen, StoppingRule
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.records import Candidate
 
 
 class AdaptiveDepth:

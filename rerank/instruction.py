@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from retrieval.errors import InvalidRequest, LimitExceeded
-from retrieval.limits import INSTRUCTION_CHARACTERS_MAX
+from winnow.retrieval.errors import InvalidRequest, LimitExceeded
+from winnow.retrieval.limits import INSTRUCTION_CHARACTERS_MAX
 
 # The model card's. Its authors advise English instructions even for other languages.
 DEFAULT_INSTRUCTION: Final = "Given a web search query, retrieve relevant passages that answer the query"

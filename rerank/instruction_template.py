@@ -18,10 +18,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rerank.instruction import checked_instruction
-from retrieval.errors import InvalidRequest, LimitExceeded, VariableRefused
-from retrieval.instruction_library import VARIABLE_NAME_PATTERN, InstructionContent, Value, Variable, VariableType
-from retrieval.limits import (
+from winnow.rerank.instruction import checked_instruction
+from winnow.retrieval.catalog.instructions import (
+    VARIABLE_NAME_PATTERN,
+    InstructionContent,
+    Value,
+    Variable,
+    VariableType,
+)
+from winnow.retrieval.errors import InvalidRequest, LimitExceeded, VariableRefused
+from winnow.retrieval.limits import (
     EMBEDDING_TASK_CHARACTERS_MAX,
     INSTRUCTION_CHARACTERS_MAX,
     INSTRUCTION_NOTE_CHARACTERS_MAX,

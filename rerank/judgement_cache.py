@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rerank.prompt import PROMPT_FORMAT
-from retrieval.bounded_cache import BoundedCache, CacheState, CommonKey
+from winnow.rerank.prompt import PROMPT_FORMAT
+from winnow.retrieval.bounded_cache import BoundedCache, CacheState, CommonKey
 
 _PACKED: Final = struct.Struct("<d?")
 

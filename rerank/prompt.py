@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from retrieval.errors import ModelUnusable
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.errors import ModelUnusable
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
 PREFIX: Final = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "

@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
-from rerank.judgement import checked_logits
-from rerank.judgement_cache import Judgement, JudgementCache, JudgingModel
-from rerank.prompt import PromptBuilder, Prompts
-from rerank.ranking import changes_order, mixture_under, ranking_of
-from rerank.reranker import Ranking
-from rerank.waiting_room import WaitingRoom
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankTimeout
-from retrieval.limits import RERANK_TOKENS_WAITING_MAX
-from retrieval.model_folder import ModelFolder, Order
-from retrieval.qwen_config import QwenConfig
-from retrieval.records import Candidate
-from retrieval.together import together
-from retrieval.turns import Turns, TurnsReport, equal
+from winnow.rerank.admission import WaitingRoom
+from winnow.rerank.judgement_cache import Judgement, JudgementCache, JudgingModel
+from winnow.rerank.prompt import PromptBuilder, Prompts
+from winnow.rerank.ranking import changes_order, mixture_under, ranking_of
+from winnow.rerank.relevance import checked_logits
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
+from winnow.retrieval.concurrency.tasks import together
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankTimeout
+from winnow.retrieval.limits import RERANK_TOKENS_WAITING_MAX
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import ModelFolder, Order
+from winnow.retrieval.records import Candidate
 
 _ASCII_PER_TOKEN: Final = 4
 _READ_TOKENS: Final = 16_384  # tokens read at once where others want to be read too; some hundredths of a second

@@ -7,7 +7,7 @@ A passage echoes the query where two things come together:
 2. The rest of the passage has at most half of the query's words: an answer that repeats its question speaks of the
    same things.
 
-Words are those of lexical search (retrieval/words.py); in 2 without those that only connect others.
+Words are those of lexical search (retrieval/lexical/words.py); in 2 without those that only connect others.
 
 It finds copies, not lies: a passage that claims to be relevant in words of its own is not found.
 """
@@ -21,8 +21,8 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Final
 
-from rerank.reranker import Ranking
-from retrieval.words import analysed, analysed_query
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.lexical.words import analysed, analysed_query
 
 WORDS_MIN: Final = 3  # of a query; shorter ones are repeated by any passage about them
 CHARACTERS_MIN: Final = 6  # the same where characters are counted: about three words

@@ -6,8 +6,8 @@ instruction and another pair with one:
 
     score = sigmoid(recall_weight * standing + relevance_weight * logit + bias)
 
-`standing` is the recall score in standard deviations (retrieval/fusion.py). Where relevance_weight is 0 the reranker
-cannot change the order, and a search does not run it (api/search.py).
+`standing` is the recall score in standard deviations (retrieval/search/fusion.py). Where relevance_weight is 0 the
+reranker cannot change the order, and a search does not run it (api/search/two_stage.py).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.judgement import relevance_of
-from rerank.reranker import Ranked, RankedBy, Ranking
-from retrieval.errors import RerankUnavailable
-from retrieval.model_folder import Mixture, Order
-from retrieval.records import Candidate
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.relevance import relevance_of
+from winnow.rerank.reranker import Ranked, RankedBy, Ranking
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.model.folder import Mixture, Order
+from winnow.retrieval.records import Candidate
 
 __all__ = ["Mixture", "Order", "changes_order", "mixed", "mixture_under", "ranking_of", "ranking_of_waves"]
 

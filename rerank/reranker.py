@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from retrieval.deadline import Deadline
-from retrieval.records import Candidate
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.records import Candidate
 
 RECALL_ORDER: Final = "recall-order"  # the judge's name where nobody judged
 

@@ -8,16 +8,16 @@ from typing import Final, Self
 
 import numpy as np
 
-from rerank.judgement_cache import JudgementCache
-from rerank.prompt import NO, YES, Prompts
-from rerank.prompted_reranker import PromptedReranker
-from retrieval.deadline import Deadline
-from retrieval.errors import Overloaded, RerankOverloaded
-from retrieval.model_folder import ModelFolder
-from retrieval.qwen_runtime import QwenRuntime
-from retrieval.records import Vectors
-from retrieval.tokens import ScaffoldTokenizer
-from retrieval.turns import Turns, TurnsReport, equal
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.prompt import NO, YES, Prompts
+from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import Overloaded, RerankOverloaded
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.runtime import QwenRuntime
+from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
+from winnow.retrieval.records import Vectors
 
 
 class TorchReranker(PromptedReranker):

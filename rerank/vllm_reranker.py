@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Self
 
-from rerank.judgement import logit_of
-from rerank.judgement_cache import JudgementCache
-from rerank.prompt import PromptBuilder, Prompts
-from rerank.prompted_reranker import PromptedReranker
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
-from retrieval.limits import RERANK_TOKENS_WAITING_PER_SERVER_MAX
-from retrieval.model_folder import ModelFolder
-from retrieval.turns import Turns, TurnsReport, equal
-from retrieval.vllm_pool import IN_FLIGHT_TOKENS_MAX, Failures, VllmPool
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.prompt import PromptBuilder, Prompts
+from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.rerank.relevance import logit_of
+from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
+from winnow.retrieval.limits import RERANK_TOKENS_WAITING_PER_SERVER_MAX
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.vllm.pool import IN_FLIGHT_TOKENS_MAX, Failures, VllmPool
 
 RERANKER_FAILURES: Final = Failures(
     timeout=RerankTimeout,

@@ -54,14 +54,14 @@
         └── WriteFailed
 
 Rule 1: the docstring of a leaf is its message; the detail says which one and, where we know, what to do.
-Rule 2: only leaves are raised. Rule 3: no stage knows a status code (api/problems.py alone maps leaves to them).
+Rule 2: only leaves are raised. Rule 3: no stage knows a status code (api/http/problems.py alone maps leaves to them).
 """
 
 from __future__ import annotations
 
 import inspect
 
-from retrieval.disk_causes import with_advice
+from winnow.retrieval.files.disk_causes import with_advice
 
 
 class WinnowError(Exception):

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import orjson
 
-from retrieval.errors import LimitExceeded
-from retrieval.limits import BODY_KEYS_MAX, BODY_VALUES_MAX, JSON_DEPTH_MAX, RECORD_VALUES_MAX
+from winnow.retrieval.errors import LimitExceeded
+from winnow.retrieval.limits import BODY_KEYS_MAX, BODY_VALUES_MAX, JSON_DEPTH_MAX, RECORD_VALUES_MAX
 
 _SLICE_BYTES: Final = 65_536  # some tens of microseconds each
 _STEP: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}

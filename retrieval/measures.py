@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from retrieval.errors import InvalidRequest
+from winnow.retrieval.errors import InvalidRequest
 
 Judgments: TypeAlias = Mapping[str, int]  # grade by document id
 Score: TypeAlias = Callable[[Sequence[str], Judgments, int], float]

@@ -9,5 +9,5 @@ class RecallMode(StrEnum):
     """How recall chooses and orders its candidates."""
 
     DENSE = "dense"  # the nearest vectors
-    HYBRID = "hybrid"  # the nearest vectors and the best matches of words, in one order (retrieval/fusion.py)
+    HYBRID = "hybrid"  # the nearest vectors and the best matches of words, in one order (retrieval/search/fusion.py)
     LEXICAL = "lexical"  # the best matches of words, by BM25

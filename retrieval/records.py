@@ -1,8 +1,8 @@
 """What crosses from one folder to the next: documents, chunks, candidates.
 
 Rule 1: frozen, keyword-only, slotted. Rule 2: no dict of strings crosses a seam; `metadata` is the caller's own and
-is carried as it came (what of it can be filtered by, retrieval/attributes.py alone says). Rule 3: similarity (stage
-one) and relevance (stage two) are different quantities and never share a field.
+is carried as it came (what of it can be filtered by, retrieval/filters/attributes.py alone says). Rule 3: similarity
+(stage one) and relevance (stage two) are different quantities and never share a field.
 """
 
 from __future__ import annotations
@@ -125,6 +125,6 @@ class Candidate:
     similarity: float | None  # cosine in [-1, 1]; None where no first stage ran (POST /v1/rerank)
     lexical_score: float | None = None  # BM25, no similarity; None where the chunk was not found by its words
     recall_score: float | None = None  # what recall ordered by where that was not the similarity: BM25, or the fusion
-    # what recall ordered by, in standard deviations (retrieval/fusion.py); comparable within one query only. None where
-    # no first stage ran
+    # what recall ordered by, in standard deviations (retrieval/search/fusion.py); comparable within one query only.
+    # None where no first stage ran
     standing: float | None = None

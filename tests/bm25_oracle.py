@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from retrieval.records import Chunk
+from winnow.retrieval.records import Chunk
 
 K1: Final = 1.2
 B: Final = 0.75

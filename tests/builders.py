@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from retrieval.records import Document, EmbeddedDocument, Span, Vectors
+from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors
 
 DIMENSION = 8
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from api.disk import Disk
-from api.snapshots import restore, snapshot
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.durable import DISK
-from retrieval.snapshot_place import FolderPlace
 from tests.snapshots import IDENTITY
+from winnow.api.collections.backups import restore, snapshot
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.backup.place import FolderPlace
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.files.durable import DISK
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 import faiss
 import numpy as np
 
-from retrieval.gpu_memory import GpuMemory
-from retrieval.recipes import device_bytes
-from retrieval.records import Vectors
+from winnow.retrieval.index.planner import device_bytes
+from winnow.retrieval.model.gpu_memory import GpuMemory
+from winnow.retrieval.records import Vectors
 
 
 class FakeCard:

@@ -17,21 +17,21 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from rerank.prompt import Prompts
-from rerank.reranker import Ranked, RankedBy, Ranking
-from retrieval.deadline import Deadline
-from retrieval.durable import write_errors
-from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
-from retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
-from retrieval.filters import Filter
-from retrieval.grouping import spread
-from retrieval.recall import Recalled
-from retrieval.recall_mode import RecallMode
-from retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
-from retrieval.store import LexicalHits, VectorBatch
-from retrieval.turns import TurnsReport
 from tests.bm25_oracle import bm25
 from tests.filter_oracle import matches, require_known, with_kinds_of
+from winnow.rerank.prompt import Prompts
+from winnow.rerank.reranker import Ranked, RankedBy, Ranking
+from winnow.retrieval.concurrency.fair_limiter import TurnsReport
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
+from winnow.retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
+from winnow.retrieval.files.durable import write_errors
+from winnow.retrieval.filters.grammar import Filter
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
+from winnow.retrieval.search.grouping import spread
+from winnow.retrieval.search.recall import Recalled
+from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,9 +9,9 @@ import math
 import operator
 from collections.abc import Iterable, Mapping
 
-from retrieval.errors import InvalidRequest
-from retrieval.filters import Combination, Comparison, Filter, Joint, Op, Scalar
-from retrieval.records import Document, JsonValue, Metadata
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.filters.grammar import Combination, Comparison, Filter, Joint, Op, Scalar
+from winnow.retrieval.records import Document, JsonValue, Metadata
 
 ORDERS = {Op.GT: operator.gt, Op.GTE: operator.ge, Op.LT: operator.lt, Op.LTE: operator.le}
 OPPOSITE = {Op.NE: Op.EQ, Op.NIN: Op.IN}

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from retrieval.actors import COMMAND_LINE, Actor
-from retrieval.catalog import TenantName
-from retrieval.errors import InstructionConflict, InstructionNotFound
-from retrieval.instruction_library import (
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.instructions import (
     Act,
     InstructionContent,
     InstructionVersion,
@@ -17,6 +15,8 @@ from retrieval.instruction_library import (
     State,
     state_after,
 )
+from winnow.retrieval.errors import InstructionConflict, InstructionNotFound
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
 
 
 class MemoryLibrary:

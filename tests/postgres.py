@@ -23,7 +23,7 @@ from typing import Final, NoReturn
 import psycopg
 import pytest
 
-from retrieval.sql_database import SqlDatabase
+from winnow.retrieval.catalog.sql.database import SqlDatabase
 
 TEMPLATE: Final = "winnow_template"
 WATCH: Final = Path(__file__).with_name("postgres_watch.py")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import ModelNotFound
-from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, ModelFolder, ModelKind, find_model
+from winnow.retrieval.errors import ModelNotFound
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, ModelFolder, ModelKind, find_model
 
 _BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "qwen-tokenizer"
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from retrieval.snapshot_place import S3Access
+from winnow.retrieval.backup.place import S3Access
 
 BUCKET = "bucket"
 REQUESTS_OF_SET_UP = 4

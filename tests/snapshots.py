@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from api.disk import Disk
-from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.embedder import EmbedderIdentity
-from retrieval.generation import publish
-from retrieval.layout import CollectionFolder
-from retrieval.searchable import Searchable
-from retrieval.store import Store
 from tests.builders import DIMENSION, unit_vectors, written
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.contract import Store
 
 IDENTITY = EmbedderIdentity(name="hash-embedder", revision="1", dimension=DIMENSION)
 

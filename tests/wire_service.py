@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from api.connections import Connections
-from api.http_server import BACKLOG, Server
+from winnow.api.http.connections import Connections
+from winnow.api.http.server import BACKLOG, Server
 
 ANSWER_SECONDS = 30  # of a machine that is very busy
 

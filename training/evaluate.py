@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from retrieval.measures import parse
-from retrieval.records import Vectors
 from training.exported import Collection, Embedding, Judging, Recalled
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.retrieval.measures import parse
+from winnow.retrieval.records import Vectors
 
 NDCG, RECALL = parse("nDCG@10"), parse("Recall@100")
 DEPTH = 100

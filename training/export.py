@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from retrieval.embedder import DEFAULT_TASK, query_prompt
 from training import bag_as_qwen, judge
 from training.bag import EPSILON
 from training.gpu import network
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
 
 POSITIONS = 32_768
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from indexer.beir import Judgments, corpus_file, read_qrels, read_queries
-from indexer.lines import read_lines
-from rerank.prompt import NO, YES, PromptBuilder
-from retrieval.model_folder import find_model
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.qwen_runtime import QwenRuntime
-from retrieval.records import Vectors, passage_of
-from retrieval.tokens import ScaffoldTokenizer
+from winnow.indexer.readers.beir import Judgments, corpus_file, read_qrels, read_queries
+from winnow.indexer.readers.lines import read_lines
+from winnow.rerank.prompt import NO, YES, PromptBuilder
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.runtime import QwenRuntime
+from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
+from winnow.retrieval.records import Vectors, passage_of
 
 _TOKENS_MAX = 2_048  # of a prompt; the collections' longest passages are cut there
 

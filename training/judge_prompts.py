@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rerank.prompt import NO, PREFIX, SUFFIX, YES
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from training.sequences import Ids
+from winnow.rerank.prompt import NO, PREFIX, SUFFIX, YES
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

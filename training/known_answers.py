@@ -10,11 +10,11 @@ import asyncio
 import json
 from pathlib import Path
 
-from api.probe import Probed, probe_embedder, probe_reranker
-from rerank.torch_reranker import TorchReranker
-from retrieval.model_folder import find_model
-from retrieval.qwen_embedder import QwenEmbedder
 from training.export import write_json
+from winnow.api.diagnostics.probe import Probed, probe_embedder, probe_reranker
+from winnow.rerank.torch_reranker import TorchReranker
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.model.folder import find_model
 
 DECIMALS = 4
 

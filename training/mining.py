@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from retrieval.embedder import DEFAULT_TASK, query_prompt
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from training.bag import Bag
 from training.sequences import Numbers, Passages, Queries, Sequences, load_passages, load_queries
 from training.texts_alike import PASSAGE_TOKENS_MAX, QUERY_TOKENS_MAX
 from training.train_embedder import END
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
 POOL_MAX = 12_000  # passages of a source that are searched, beside the right ones
 DEPTH = 60

@@ -5,7 +5,7 @@
 The collections are those of `training.unseen`: texts that neither model was trained on. Everything is computed by the
 product's own code (index, recall, prompts, logits) and kept in WORK, so that another run only fits.
 
-1. The weight of words: that of retrieval/fusion.py, chosen by the mean nDCG@10 of the fused order.
+1. The weight of words: that of retrieval/search/fusion.py, chosen by the mean nDCG@10 of the fused order.
 2. The weight of relevance without an instruction: the one that is best, if a paired randomisation test says that it is
    better than 0 (p < 0.05), and else 0, with which the reranker is not run at all.
 3. The weight of relevance under an instruction, on the mixed collections: each query under wordings that prefer one
@@ -31,18 +31,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from api.assemble import assemble
-from api.evaluate import judged_cases
-from api.indexing import Indexing
-from api.settings import load
-from indexer.beir import read_qrels, read_queries
-from indexer.progress import Unwatched
-from indexer.sources import open_corpus
-from rerank.instruction import DEFAULT_INSTRUCTION
-from retrieval.fusion import WORDS_WEIGHT, fused
-from retrieval.hybrid_search import Pools, search_pools
-from retrieval.measures import Measure, parse
 from training.exported import Judging
+from winnow.api.assemble import assemble
+from winnow.api.cli.evaluation import judged_cases
+from winnow.api.collections.indexing import Indexing
+from winnow.api.settings import load
+from winnow.indexer.progress import Unwatched
+from winnow.indexer.readers.beir import read_qrels, read_queries
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.retrieval.measures import Measure, parse
+from winnow.retrieval.search.fusion import WORDS_WEIGHT, fused
+from winnow.retrieval.search.hybrid import Pools, search_pools
 
 Numbers = NDArray[np.float64]
 

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.prompt import PromptBuilder
 from training.judge_start import ANSWER, ONE
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import PromptBuilder
 
 STRENGTH = 3.0  # 5 changed no more orders of data/corpus than 3
 UNITS = slice(0, 4)  # as training.judge_start laid them out

@@ -17,8 +17,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.tokens import PlainTokenizer
 from training.records import read_pairs, read_passages, read_twins
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 Ids: TypeAlias = NDArray[np.int64]
 Numbers: TypeAlias = NDArray[np.int64]

@@ -13,9 +13,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from retrieval.embedder import DEFAULT_TASK, query_prompt
-from retrieval.tokens import PlainTokenizer
 from training.sequences import Ids, Numbers, Passages, Queries, TwinRows
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 TASKS = [
     DEFAULT_TASK,

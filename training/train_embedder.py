@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from training.averages import Average
 from training.bag import Bag, bags
 from training.sequences import load_passages, load_queries, load_twins
 from training.texts_alike import AlikeTexts, Batch
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
 END = "<|endoftext|>"
 LEARNING_RATE_LEAST = 1e-5

@@ -53,7 +53,7 @@ class Command:
     environment: dict[str, str]
 
     def argv(self, *arguments: str) -> list[str]:
-        return [sys.executable, "-m", "api.cli", *arguments]
+        return [sys.executable, "-m", "winnow.api.cli", *arguments]
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> Finished:
         done = subprocess.run(

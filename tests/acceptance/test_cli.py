@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from api.answers import RerankAnswer, SearchAnswer
-from retrieval.words import WORD_RULES
 from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
 from tests.loopback import Asked, Said, serving
+from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer
+from winnow.retrieval.lexical.words import WORD_RULES
 
 pytestmark = pytest.mark.acceptance
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.acceptance
 def test_help_does_not_load_what_commands_need() -> None:
     """`winnow --help` is instant: nothing heavy is imported before a command runs."""
     heavy = "{'torch', 'lance', 'faiss', 'numpy', 'fastapi', 'pydantic', 'rich.console', 'sqlalchemy', 'pyarrow'}"
-    program = f"import api.cli, sys; print({heavy} & set(sys.modules))"
+    program = f"import winnow.api.cli.main, sys; print({heavy} & set(sys.modules))"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=PROJECT)
     assert shown.stdout.strip() == "set()"
 

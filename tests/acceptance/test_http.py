@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from api.answers import SearchAnswer
 from tests.acceptance.conftest import Command
+from winnow.api.schemas.search_answer import SearchAnswer
 
 pytestmark = pytest.mark.acceptance
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.interrupt import COLLECTION, Bench, Outcome, outcome, write_corpus
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.layout import Layout
 from tests.tiny_models import write_embedder
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.files.layout import Layout
 
 pytestmark = pytest.mark.acceptance
 

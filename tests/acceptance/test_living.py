@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from retrieval.layout import Layout
-from retrieval.writer_lock import writing
 from tests.acceptance.conftest import Command, command_in
 from tests.acceptance.test_http import Service
+from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.files.locks import writing
 
 pytestmark = pytest.mark.acceptance
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from api.disk import Disk
 from tests.acceptance.conftest import Command, command_in
 from tests.s3_server import BUCKET, S3, serving
 from tests.snapshots import names
+from winnow.api.collections.data_folder import Disk
 
 pytestmark = pytest.mark.acceptance
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from api.disk import Disk
-from api.snapshots import restore, snapshot
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import SnapshotNotFound
-from retrieval.generations import left_over
-from retrieval.snapshot import manifest_at
-from retrieval.snapshot_place import FolderPlace
 from tests.dying import Processes, processes
 from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names
+from winnow.api.collections.backups import restore, snapshot
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.backup.place import FolderPlace
+from winnow.retrieval.backup.transfer import manifest_at
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.errors import SnapshotNotFound
+from winnow.retrieval.generation.history import left_over
 
 pytestmark = pytest.mark.acceptance
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.catalog import Catalog, Collection
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionExists, CollectionNotFound, InstructionNotFound, InvalidRequest
-from retrieval.instruction_library import InstructionContent
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_instructions import SqlInstructions
+from winnow.retrieval.catalog.collections import Catalog, Collection
+from winnow.retrieval.catalog.instructions import InstructionContent
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import CollectionExists, CollectionNotFound, InstructionNotFound, InvalidRequest
 
 
 @pytest.fixture

@@ -13,31 +13,31 @@ from typing import Any
 import psycopg
 import pytest
 
-from retrieval import sql_copy
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT, TenantName
-from retrieval.errors import CatalogExists, CatalogUnavailable, InvalidRequest, StoreCorrupt, WriteFailed
-from retrieval.instruction_library import InstructionContent, Variable, VariableType
-from retrieval.keys import ALL_SCOPES, KeyWish
-from retrieval.quotas import LIMIT_MAX, Held, TenantLimits
-from retrieval.sql_audit import SqlAuditLog
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_copy import copy_catalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_folder import SqlFolderBook
-from retrieval.sql_instructions import SqlInstructions
-from retrieval.sql_keys import SqlKeys
-from retrieval.sql_migrations import NEWEST, REVISIONS
-from retrieval.sql_quotas import SqlLimitBook, SqlUsageBook
-from retrieval.sql_reservations import SqlReservations
-from retrieval.sql_row_sums import ROW_SUMS
-from retrieval.sql_schema import metadata
-from retrieval.sql_shadows import SqlShadowBook
-from retrieval.sql_tenants import SqlGrants, SqlTenants
 from tests.contract.test_catalog import collection
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
 from tests.postgres import PostgresServer
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
+from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
+from winnow.retrieval.catalog.quotas import LIMIT_MAX, Held, TenantLimits
+from winnow.retrieval.catalog.sql import copy as sql_copy
+from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.copy import copy_catalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.folder import SqlFolderBook
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.migrate import NEWEST, REVISIONS
+from winnow.retrieval.catalog.sql.quotas import SqlLimitBook, SqlUsageBook
+from winnow.retrieval.catalog.sql.reservations import SqlReservations
+from winnow.retrieval.catalog.sql.row_checksums import ROW_SUMS
+from winnow.retrieval.catalog.sql.schema import metadata
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
+from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
+from winnow.retrieval.errors import CatalogExists, CatalogUnavailable, InvalidRequest, StoreCorrupt, WriteFailed
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 STRANGE = 'it\'s "so" \\u0000 \\ %s :name\r\n\t法律 \U0001f600 \ufffd e\u0301 \u202e \x7f\x01 $1 {x}}'
 Place = Path | str

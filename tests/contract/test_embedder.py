@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-from retrieval.embedder import DEFAULT_TASK, Embedder, query_prompt
-from retrieval.errors import SettingInvalid
-from retrieval.model_folder import ModelFolder, find_model
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.records import Vectors
-from retrieval.sentence_embedder import SentenceTransformerEmbedder
 from tests.fakes import HashEmbedder
 from tests.real_models import bundled_model
 from tests.tiny_models import write_embedder
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, query_prompt
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
+from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.model.folder import ModelFolder, find_model
+from winnow.retrieval.records import Vectors
 
 TEXTS = (
     "A consumer may return goods within seven days.",

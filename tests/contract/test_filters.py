@@ -14,17 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrieval.chunk_rows import schema_of
-from retrieval.errors import InvalidRequest, WriteFailed
-from retrieval.filters import Filter, parsed_filter
-from retrieval.integrity import faults
-from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
-from retrieval.limits import ATTRIBUTE_COLUMNS_MAX
-from retrieval.records import Document, Metadata
-from retrieval.store import Store, StoreSnapshot
 from tests.builders import DIMENSION, embedded
 from tests.fakes import MemoryStore, WatchedSyncer, state_of
 from tests.filter_oracle import matches
+from winnow.retrieval.backup.integrity import faults
+from winnow.retrieval.errors import InvalidRequest, WriteFailed
+from winnow.retrieval.filters.grammar import Filter, parsed_filter
+from winnow.retrieval.limits import ATTRIBUTE_COLUMNS_MAX
+from winnow.retrieval.records import Document, Metadata
+from winnow.retrieval.store.contract import Store, StoreSnapshot
+from winnow.retrieval.store.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from winnow.retrieval.store.rows import schema_of
 
 EDGES = [0, -1, 2020, 2**53, 2**53 + 1, 2**63 - 1, -(2**63)]
 NUMBERS = st.one_of(

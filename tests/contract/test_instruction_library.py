@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.actors import Actor
-from retrieval.catalog import Collection
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, WriteFailed
-from retrieval.instruction_library import (
+from tests.memory_library import MemoryLibrary
+from tests.postgres import TEMPLATE
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.instructions import (
     Act,
     InstructionContent,
     InstructionLibrary,
@@ -25,12 +24,13 @@ from retrieval.instruction_library import (
     VariableType,
     state_after,
 )
-from retrieval.sql_audit import SqlAuditLog
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_instructions import SqlInstructions
-from tests.memory_library import MemoryLibrary
-from tests.postgres import TEMPLATE
+from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, WriteFailed
+from winnow.retrieval.tenancy import Actor
 
 FIRST, SECOND = InstructionContent(text="Prefer recent documents"), InstructionContent(text="优先近三年的文献")
 WHOLE = InstructionContent(

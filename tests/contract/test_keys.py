@@ -7,10 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sql
 
-from retrieval.actors import COMMAND_LINE, Actor
-from retrieval.catalog import DEFAULT_TENANT, Collection, TenantName
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import (
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection, TenantName
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyStanding, KeyWish, digest_of, id_of
+from winnow.retrieval.catalog.sql.audit import AUDIT, SqlAuditLog
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.keys import API_KEYS, SqlKeys
+from winnow.retrieval.catalog.sql.tenants import GRANTS, SqlGrants, SqlTenants
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import (
     CollectionNotFound,
     GrantNotFound,
     InvalidRequest,
@@ -21,12 +26,7 @@ from retrieval.errors import (
     TenantNotFound,
     WriteFailed,
 )
-from retrieval.keys import ALL_SCOPES, KeyScope, KeyStanding, KeyWish, digest_of, id_of
-from retrieval.sql_audit import AUDIT, SqlAuditLog
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_keys import API_KEYS, SqlKeys
-from retrieval.sql_tenants import GRANTS, SqlGrants, SqlTenants
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
 
 ADMIN = Actor("key:aaaaaaaaaaaa")
 OTHER = TenantName("other")

@@ -15,15 +15,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from retrieval.catalog import Collection
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import InvalidRequest, StoreCorrupt, WriteFailed
-from retrieval.instruction_library import InstructionContent
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_instructions import SqlInstructions
-from retrieval.sql_migrations import NEWEST, REVISIONS, _config
-from retrieval.sql_schema import metadata
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.instructions import InstructionContent
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.catalog.sql.migrate import NEWEST, REVISIONS, _config
+from winnow.retrieval.catalog.sql.schema import metadata
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import InvalidRequest, StoreCorrupt, WriteFailed
 
 VERSION_1 = """
 CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));

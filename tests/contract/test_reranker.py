@@ -16,24 +16,24 @@ import pytest
 import torch
 from transformers import Qwen3ForCausalLM
 
-from rerank.adaptive_reranker import AdaptiveDepth
-from rerank.depth import StoppingRule
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.judgement import logit_of
-from rerank.judgement_cache import JudgementCache
-from rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder, Prompts
-from rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
-from rerank.torch_reranker import TorchJudge, TorchReranker
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankOverloaded, RerankTimeout
-from retrieval.model_folder import ModelFolder, find_model
-from retrieval.packing import packs
-from retrieval.qwen_runtime import _worker
-from retrieval.records import Candidate, Chunk
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from tests.fakes import PrefersWord
 from tests.real_models import bundled_model
 from tests.tiny_models import write_reranker
+from winnow.rerank.adaptive_reranker import AdaptiveDepth
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder, Prompts
+from winnow.rerank.relevance import logit_of
+from winnow.rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
+from winnow.rerank.stopping_rule import StoppingRule
+from winnow.rerank.torch_reranker import TorchJudge, TorchReranker
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankOverloaded, RerankTimeout
+from winnow.retrieval.model.folder import ModelFolder, find_model
+from winnow.retrieval.model.packing import packs
+from winnow.retrieval.model.runtime import _worker
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.records import Candidate, Chunk
 
 ENGLISH = "A consumer may return goods within seven days; the court decides what is fair. "
 CHINESE = "消费者自收到商品之日起七日内有权退货，且无需说明理由。法院可以予以减少。"

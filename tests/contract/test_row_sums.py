@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import WinnowError
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_tenants import SqlTenants
 from tests.contract.test_catalog import collection
 from tests.contract.test_catalog_copy import filled, sentences
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.tenants import SqlTenants
+from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 FLIPS = 150
 

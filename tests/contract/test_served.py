@@ -14,25 +14,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.judgement import relevance_of
-from rerank.prompt import NO, YES
-from rerank.reranker import RankedBy, Ranking, Reranker
-from rerank.torch_reranker import TorchReranker
-from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from retrieval.deadline import Deadline
-from retrieval.errors import EmbedderUnavailable, Overloaded, RerankTimeout, RerankUnavailable, SettingInvalid
-from retrieval.model_folder import ModelFolder, find_model
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.qwen_runtime import QwenRuntime
-from retrieval.tokens import ScaffoldTokenizer
-from retrieval.vllm_client import VllmClient
-from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
-from retrieval.vllm_pool import Failures, VllmPool
 from tests.contract.test_embedder import TEXTS
 from tests.contract.test_reranker import CHINESE, ENGLISH, ORDER, QUERY, candidates_of
 from tests.loopback import Answer, Asked, Loopback, Said, base64_of, serving
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import NO, YES
+from winnow.rerank.relevance import relevance_of
+from winnow.rerank.reranker import RankedBy, Ranking, Reranker
+from winnow.rerank.torch_reranker import TorchReranker
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
+from winnow.retrieval.errors import EmbedderUnavailable, Overloaded, RerankTimeout, RerankUnavailable, SettingInvalid
+from winnow.retrieval.model.folder import ModelFolder, find_model
+from winnow.retrieval.model.runtime import QwenRuntime
+from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.pool import Failures, VllmPool
 
 
 @pytest.fixture(scope="module")

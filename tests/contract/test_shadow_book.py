@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import TenantName
-from retrieval.errors import InstructionNotFound
-from retrieval.shadows import Agreement, Comparison, Place, Shadow, VersionPair
-from retrieval.sql_audit import SqlAuditLog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_shadows import SqlShadowBook
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.shadows import Agreement, Comparison, Place, Shadow, VersionPair
+from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
+from winnow.retrieval.errors import InstructionNotFound
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 ONE, OTHER = TenantName("one"), TenantName("other")
 NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.durable import FileFacts
-from retrieval.errors import SnapshotCorrupt, SnapshotNotFound, SnapshotUnreachable, WriteFailed
-from retrieval.lance_place import BucketPlace
-from retrieval.snapshot_place import FolderPlace, Place
 from tests.fakes import WatchedSyncer
 from tests.s3_server import BUCKET, S3, serving
+from winnow.retrieval.backup.bucket import BucketPlace
+from winnow.retrieval.backup.place import FolderPlace, Place
+from winnow.retrieval.errors import SnapshotCorrupt, SnapshotNotFound, SnapshotUnreachable, WriteFailed
+from winnow.retrieval.files.durable import FileFacts
 
 CONTENTS = {"a": b"", "deep/er/b": b"some bytes", "deep/c": bytes(range(256)) * 30_000}  # more than one part
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 
-from retrieval import sql_sqlite
-from retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCorrupt, WinnowError, WriteFailed
-from retrieval.sql_database import SqlDatabase
 from tests.postgres import PostgresServer
+from winnow.retrieval.catalog.sql import sqlite as sql_sqlite
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCorrupt, WinnowError, WriteFailed
 
 PASSWORD = "p%40ss word's"  # noqa: S105  in a URL; the password itself is below
 SAID = "p@ss word's"
@@ -82,7 +82,7 @@ def test_a_writer_that_never_ends_is_not_waited_for_for_ever(
 
 def _impatient(database: SqlDatabase, *, is_postgres: bool, monkeypatch: pytest.MonkeyPatch) -> SqlDatabase:
     if is_postgres:
-        monkeypatch.setattr("retrieval.sql_postgres.LOCK_MS", 50)
+        monkeypatch.setattr("winnow.retrieval.catalog.sql.postgres.LOCK_MS", 50)
         return SqlDatabase(database._backend)
     monkeypatch.setattr(sql_sqlite, "BUSY_MS", 50)
     return SqlDatabase(database._backend)

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import DocumentNotFound
-from retrieval.lance_store import LanceStore
-from retrieval.records import Chunk, Document
-from retrieval.store import Store, StoreSnapshot
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import MemoryStore, WatchedSyncer
+from winnow.retrieval.errors import DocumentNotFound
+from winnow.retrieval.records import Chunk, Document
+from winnow.retrieval.store.contract import Store, StoreSnapshot
+from winnow.retrieval.store.lance_store import LanceStore
 
 
 @pytest.fixture(params=["memory", "lance"])

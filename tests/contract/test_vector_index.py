@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.device_index import DeviceFlatIndex
-from retrieval.errors import GenerationCorrupt
-from retrieval.faiss_index import FaissFlatIndex, probe
-from retrieval.records import ChunkNumbers, Vectors
-from retrieval.store import VectorBatch
-from retrieval.vector_index import ExactIndex, VectorIndex
 from tests.builders import unit_vectors
 from tests.fake_device import FakeCard
+from winnow.retrieval.errors import GenerationCorrupt
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex, probe
+from winnow.retrieval.index.gpu_index import DeviceFlatIndex
+from winnow.retrieval.index.vector_index import ExactIndex, VectorIndex
+from winnow.retrieval.records import ChunkNumbers, Vectors
+from winnow.retrieval.store.contract import VectorBatch
 
 Build = Callable[[ChunkNumbers, Vectors], VectorIndex]
 

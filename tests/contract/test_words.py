@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.lance_store import LanceStore
-from retrieval.records import Document
-from retrieval.store import LexicalHits, Store
 from tests.bm25_oracle import bm25
 from tests.builders import DIMENSION, embedded
 from tests.fakes import MemoryStore, WatchedSyncer
+from winnow.retrieval.records import Document
+from winnow.retrieval.store.contract import LexicalHits, Store
+from winnow.retrieval.store.lance_store import LanceStore
 
 WORDS = ("bravo", "delta", "kilo", "lima", "tango", "quebec", "zulu", "oscar")
 

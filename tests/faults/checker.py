@@ -17,18 +17,18 @@ from typing import Final
 
 import numpy as np
 
-from api.disk import Disk
-from api.verify import verified
-from retrieval.errors import WinnowError
-from retrieval.generations import fold
-from retrieval.lance_store import LanceStore
-from retrieval.records import Chunk
-from retrieval.searchable import Searchable
-from retrieval.store import StoreSnapshot
-from retrieval.vector_index import ExactIndex
-from retrieval.writer_lock import writing
 from tests.builders import unit_vectors
 from tests.faults.scripted import DIMENSION, IDENTITY, Model, aftermath, document, folder_of, opened, write
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.verify import verified
+from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.index.vector_index import ExactIndex
+from winnow.retrieval.records import Chunk
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.store.lance_store import LanceStore
 
 QUERIES: Final = unit_vectors(3, dimension=DIMENSION, seed=4711)
 TOLERANCE: Final = 1e-6  # of a similarity; two exact ways to it differ in the last bits

@@ -12,8 +12,8 @@ import json
 import sys
 from pathlib import Path
 
-from retrieval.errors import StorageError
 from tests.faults.scripted import OPERATIONS, aftermath, opened, write
+from winnow.retrieval.errors import StorageError
 
 
 def _say(event: str, detail: str = "") -> None:

@@ -25,19 +25,19 @@ from typing import Any, Final
 
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, joined
-from api.disk import Disk
-from api.settings import Settings
-from api.verify import verified
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT, TenantName
-from retrieval.errors import WinnowError
-from retrieval.generations import fold, roll_back
-from retrieval.keys import ALL_SCOPES, KeyWish
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.real_models import bundled_model
+from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.verify import verified
+from winnow.api.http.app import create_app
+from winnow.api.settings import Settings
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
+from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.generation.history import fold, roll_back
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 COLLECTIONS: Final = ("docs", "laws")
 TENANTS: Final = ("default", "archive", "library")

@@ -26,18 +26,18 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from retrieval.errors import InvalidRequest
-from retrieval.generation import names
-from retrieval.generations import clean, fold, roll_back
-from retrieval.lance_store import LanceStore
-from retrieval.layout import CollectionFolder
-from retrieval.pointer import current_name
-from retrieval.records import JsonValue
-from retrieval.vector_index import ExactIndex
 from tests.builders import unit_vectors
 from tests.fakes import WatchedSyncer
 from tests.faults.scripted import DIMENSION, IDENTITY, Model, document, folder_of, write
 from tests.faults.worker import Worker
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.history import clean, fold, roll_back
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.publish import names
+from winnow.retrieval.index.vector_index import ExactIndex
+from winnow.retrieval.records import JsonValue
+from winnow.retrieval.store.lance_store import LanceStore
 
 READERS: Final = 2
 STEPS_PER_LIFE: Final = 50

@@ -16,13 +16,13 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import CollectionBusy
-from retrieval.generations import fold
-from retrieval.lance_store import LanceStore
-from retrieval.searchable import Searchable
-from retrieval.writer_lock import writing
 from tests.faults.checker import QUERIES
 from tests.faults.scripted import IDENTITY, folder_of, opened, write
+from winnow.retrieval.errors import CollectionBusy
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.lance_store import LanceStore
 
 
 def _say(event: dict[str, Any]) -> None:

@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from retrieval.errors import WinnowError
-from retrieval.filters import parsed_filter
-from retrieval.searchable import Searchable
 from tests.builders import unit_vectors
 from tests.faults.scripted import DIMENSION, IDENTITY, folder_of, opened
+from winnow.retrieval.errors import WinnowError
+from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.search.reader import Searchable
 
 
 def answer(searchables: dict[str, Searchable], job: dict[str, Any]) -> dict[str, Any]:

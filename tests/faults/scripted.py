@@ -15,16 +15,16 @@ from typing import Final
 
 import lance
 
-from api.disk import Disk
-from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.chunk_rows import WORDS_COLUMN, schema_of
-from retrieval.embedder import EmbedderIdentity
-from retrieval.generations import fold, roll_back
-from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
-from retrieval.layout import CollectionFolder, Layout
-from retrieval.records import Document, EmbeddedDocument, Metadata
-from retrieval.writer_lock import writing
 from tests.builders import embedded
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.files.layout import CollectionFolder, Layout
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.generation.history import fold, roll_back
+from winnow.retrieval.records import Document, EmbeddedDocument, Metadata
+from winnow.retrieval.store.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from winnow.retrieval.store.rows import WORDS_COLUMN, schema_of
 
 DIMENSION: Final = 16
 NAME: Final = "scripted"

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from api.disk import Disk
-from api.verify import verified
-from retrieval.errors import StoreCorrupt
-from retrieval.generation import verify
-from retrieval.pointer import current_name
-from retrieval.searchable import Searchable
-from retrieval.store_sums import SUMS, damaged, sums_of
 from tests.faults.checker import differences
 from tests.faults.scripted import IDENTITY, OPERATIONS, Model, folder_of, opened
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.verify import verified
+from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.publish import verify
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.checksums import SUMS, damaged, sums_of
 
 pytestmark = pytest.mark.faults
 

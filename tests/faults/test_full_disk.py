@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import WriteFailed
-from retrieval.generations import fold
-from retrieval.lance_store import LanceStore
 from tests.faults.checker import found_in, stored_in
 from tests.faults.scripted import IDENTITY, OPERATIONS, folder_of, opened, write
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.store.lance_store import LanceStore
 
 pytestmark = pytest.mark.faults
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from api.assemble import assemble
-from api.settings import load
 from bench.instructions import outcomes, shares
 from tests.acceptance.conftest import PROJECT, Command
 from tests.real_models import bundled_model
+from winnow.api.assemble import assemble
+from winnow.api.settings import load
 
 pytestmark = [pytest.mark.quality, pytest.mark.timeout(900)]
 

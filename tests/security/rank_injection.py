@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from api.assemble import Parts, assemble
-from api.question import Question
-from api.settings import load
-from rerank.query_echo import demote_echoes
-from rerank.reranker import Ranking
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
-from retrieval.recall_mode import RecallMode
+from winnow.api.assemble import Parts, assemble
+from winnow.api.search.records import Question
+from winnow.api.settings import load
+from winnow.rerank.query_echo import demote_echoes
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.recall_mode import RecallMode
 
 CORPUS: Final = Path(__file__).parent / "corpus.json"
 INSTRUCTION: Final = "Prefer documents written in the language of the question."

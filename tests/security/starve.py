@@ -27,9 +27,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from api.disk import Disk
-from retrieval.actors import COMMAND_LINE
-from retrieval.keys import ALL_SCOPES, TENANT_SCOPES, KeyWish
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.catalog.keys import ALL_SCOPES, TENANT_SCOPES, KeyWish
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 SLOWER_MAX: Final = 3.0  # times the quiet p99
@@ -331,7 +331,9 @@ async def service(root: Path) -> AsyncIterator[Target]:
     for name in ("loud", "quiet"):
         tenant = disk.tenants.make(name, by=COMMAND_LINE).name
         keys[name] = disk.keys.make(tenant, KeyWish(scopes=TENANT_SCOPES), by=COMMAND_LINE).text
-    limited = f"ulimit -Sn {SOFT_DESCRIPTORS}; exec {sys.executable} -m api.cli serve --port 0 --data {root / 'data'}"
+    limited = (
+        f"ulimit -Sn {SOFT_DESCRIPTORS}; exec {sys.executable} -m winnow.api.cli serve --port 0 --data {root / 'data'}"
+    )
     log = root / "log"
     process = _started(limited, log, environment)
     try:

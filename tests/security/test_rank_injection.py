@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.assemble import assemble
-from api.settings import load
 from tests.real_models import bundled_model
 from tests.security.rank_injection import TEMPLATES, count_first, index_injected, topics
+from winnow.api.assemble import assemble
+from winnow.api.settings import load
 
 ECHOES_MAX = 6  # of 24, with the option
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 from urllib.parse import quote
 
-from api.problems import MEDIA_TYPE
-from api.routes_access import router as access
-from api.routes_health import router as health
 from tests.tenants.service import Operation, Service
 from tests.tenants.world import Collection, Tenant, World, words_of
+from winnow.api.http.problems import MEDIA_TYPE
+from winnow.api.http.routes.access import router as access
+from winnow.api.http.routes.health import router as health
 
 NOT_COUNTED: Final = {route.path for router in (access, health) for route in router.routes} | {
     "/docs",

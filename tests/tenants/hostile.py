@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from rerank.prompt import PromptBuilder
-from retrieval.model_folder import find_model
 from tests.tenants.service import Service, serving
 from tests.tiny_models import QWEN_ADDED
+from winnow.rerank.prompt import PromptBuilder
+from winnow.retrieval.model.folder import find_model
 
 VICTIM: Final = "zq999txt1x"
 ALLOWED: Final = frozenset({200, 201, 400, 404, 405, 409, 413, 422})

@@ -17,21 +17,21 @@ from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined, load_embedding, load_reranker
-from api.caches import Caches
-from api.disk import Disk
-from api.redaction import RedactedFormatter
-from api.settings import Settings
-from rerank.reranker import Reranker
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.embedder import Embedder
-from retrieval.keys import ALL_SCOPES, KeyWish
-from retrieval.limits import TIMEOUT_MS_MAX
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder
+from winnow.api.assemble import Embedding, Judging, Parts, joined, load_embedding, load_reranker
+from winnow.api.collections.data_folder import Disk
+from winnow.api.http.app import create_app
+from winnow.api.http.log_redaction import RedactedFormatter
+from winnow.api.search.caches import Caches
+from winnow.api.settings import Settings
+from winnow.rerank.reranker import Reranker
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
+from winnow.retrieval.embed.embedder import Embedder
+from winnow.retrieval.limits import TIMEOUT_MS_MAX
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 Operation = tuple[str, str]  # method, and path as the app's table has it
 FOLD_CHUNKS: Final = 24  # unfolded chunks of a collection, beyond which an index is built

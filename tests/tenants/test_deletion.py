@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from retrieval.generations import clean
 from tests.tenants.service import Service, serving
+from winnow.retrieval.generation.history import clean
 
 TEXT, TITLE, VALUE = "zqtext{}q", "zqtitle{}q", "zqvalue{}q"
 AN_HOUR = 3_600.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from retrieval.tokens import PlainTokenizer
 from tests.tiny_models import write_embedder
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
 @pytest.fixture(scope="session")

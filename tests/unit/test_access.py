@@ -13,14 +13,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.access import REMEMBERED_SECONDS, Access, Principal, is_loopback, refuse_open_door
-from retrieval.actors import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
-from retrieval.catalog import DEFAULT_TENANT, TenantName
-from retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
-from retrieval.keys import ALL_SCOPES, ApiKey, IssuedKey, KeyScope, KeyWish, StoredKey, digest_of, id_of, new_key_text
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_keys import SqlKeys
-from retrieval.sql_tenants import SqlTenants
+from winnow.api.tenancy.access import REMEMBERED_SECONDS, Access, Principal, is_loopback, refuse_open_door
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
+from winnow.retrieval.catalog.keys import (
+    ALL_SCOPES,
+    ApiKey,
+    IssuedKey,
+    KeyScope,
+    KeyWish,
+    StoredKey,
+    digest_of,
+    id_of,
+    new_key_text,
+)
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.tenants import SqlTenants
+from winnow.retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
+from winnow.retrieval.tenancy import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
 
 SEARCH = KeyWish(scopes=frozenset({KeyScope.SEARCH}))
 

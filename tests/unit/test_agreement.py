@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.agreement import kendall_tau_b, overlap, rank_biased_overlap
+from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_overlap
 
 ORDERS = st.integers(1, 12).flatmap(lambda size: st.tuples(*[st.permutations(range(size))] * 2))
 SCORES = st.lists(st.tuples(*[st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9])] * 2), max_size=9)

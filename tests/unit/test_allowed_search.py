@@ -1,4 +1,4 @@
-"""retrieval/allowed_search.py: only allowed chunks, all of them that are near, whatever the index does."""
+"""retrieval/index/filtered_search.py: only allowed chunks, all of them that are near, whatever the index does."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.allowed_search import (
+from tests.builders import unit_vectors
+from winnow.retrieval.arrays import among, common
+from winnow.retrieval.index.filtered_search import (
     GATHERED_AT_ONCE,
     GATHERED_MAX,
     GATHERED_SHARE_MAX,
     Way,
     nearest_allowed,
 )
-from retrieval.ascending import among, common
-from retrieval.records import ChunkNumbers, Vectors
-from retrieval.vector_index import ExactIndex, Hits, VectorIndex
-from tests.builders import unit_vectors
+from winnow.retrieval.index.vector_index import ExactIndex, Hits, VectorIndex
+from winnow.retrieval.records import ChunkNumbers, Vectors
 
 COUNT = 400
 NUMBERS = np.arange(COUNT, dtype=np.int64) * 3 + 5

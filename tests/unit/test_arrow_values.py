@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.arrow_values import rows_of
-from indexer.corpus import Record, Reject, checked
-from indexer.sources import open_corpus
-from retrieval.errors import CorpusUnreadable
+from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.decoding.arrow_values import rows_of
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.retrieval.errors import CorpusUnreadable
 
 CONVERTED: list[tuple[Any, Any]] = [
     (pa.array([True]), True),

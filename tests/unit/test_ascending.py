@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as some
 
-from retrieval.ascending import among, common, marked, without
-from retrieval.records import ChunkNumbers
+from winnow.retrieval.arrays import among, common, marked, without
+from winnow.retrieval.records import ChunkNumbers
 
 ASCENDING = some.sets(some.integers(0, 60), max_size=30).map(lambda chosen: np.array(sorted(chosen), dtype=np.int64))
 

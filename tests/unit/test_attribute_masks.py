@@ -1,4 +1,4 @@
-"""retrieval/attribute_masks.py: columns and a filter give what the rules say, value for value."""
+"""retrieval/filters/masks.py: columns and a filter give what the rules say, value for value."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pyarrow as pa
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from retrieval.attribute_masks import AttributeColumns, mask_of
-from retrieval.chunk_rows import attribute_table, known_attributes
-from retrieval.filters import parsed_filter
-from retrieval.records import JsonValue
 from tests.filter_oracle import kind_of, matches
+from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.filters.masks import AttributeColumns, mask_of
+from winnow.retrieval.records import JsonValue
+from winnow.retrieval.store.rows import attribute_table, known_attributes
 
 WHOLE = [0, 1, -1, 2, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 2, 2**63 - 1, -(2**63), -(2**63) + 1]
 REAL = [0.5, -0.5, 1.5, -0.0, 1.0, 2.0**53, 2.0**62, 2.0**63, -(2.0**63), 2.0**64, -(2.0**64), 1e300, -1e300, 5e-324]

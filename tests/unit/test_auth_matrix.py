@@ -15,18 +15,18 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.disk import Disk
-from api.guard import GuardedRoute
-from api.routes_access import FIRST_KEY
-from api.scopes import NEEDED, OPEN
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT, TenantName
-from retrieval.instruction_library import InstructionContent
-from retrieval.keys import ALL_SCOPES, KeyScope, KeyWish, new_key_text
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.collections.data_folder import Disk
+from winnow.api.http.app import create_app
+from winnow.api.http.auth import GuardedRoute
+from winnow.api.http.routes.access import FIRST_KEY
+from winnow.api.http.scopes import NEEDED, OPEN
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
+from winnow.retrieval.catalog.instructions import InstructionContent
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyWish, new_key_text
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 OTHER = TenantName("other")
 PUBLIC = {("GET", "/docs"), ("GET", "/openapi.json")}  # what the interface is: the same for everybody
@@ -148,7 +148,7 @@ def test_a_route_that_is_not_in_the_table_cannot_be_made() -> None:
 
     async def endpoint() -> None: ...
 
-    with pytest.raises(AssertionError, match=r"/v1/new has no line in api/scopes\.py"):
+    with pytest.raises(AssertionError, match=r"/v1/new has no line in api/http/scopes\.py"):
         GuardedRoute("/v1/new", endpoint, methods=["GET"])
 
 

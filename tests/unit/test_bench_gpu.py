@@ -8,13 +8,13 @@ import orjson
 import pytest
 from transformers import AutoTokenizer
 
-from bench.gpu_models import SHAPES, chat_template, write_folder
-from bench.gpu_report import as_text
-from bench.gpu_rows import Rows
-from bench.gpu_texts import Requests
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.prompt import PromptBuilder
+from bench.gpu.models import SHAPES, chat_template, write_folder
+from bench.gpu.report import as_text
+from bench.gpu.rows import Rows
+from bench.gpu.texts import Requests
 from tests.real_models import qwen_tokenizer
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import PromptBuilder
 
 WINDOW = 1_024
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.bounded_cache import BoundedCache, CommonKey, entry_bytes
+from winnow.retrieval.bounded_cache import BoundedCache, CommonKey, entry_bytes
 
 SECRET = b"s" * 32
 FIELDS = st.lists(st.text(alphabet=st.characters(), max_size=6), max_size=5)  # lone surrogates included

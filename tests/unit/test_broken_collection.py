@@ -10,18 +10,18 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api.answers_corpus import CollectionsSaid
-from api.app import create_app
-from api.cli import app
-from api.disk import Disk
-from api.doctor import data_found
-from api.settings import Settings
-from api.verify import verified
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.layout import CollectionFolder
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.cli.main import app
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.doctor import data_found
+from winnow.api.diagnostics.verify import verified
+from winnow.api.http.app import create_app
+from winnow.api.schemas.collections import CollectionsSaid
+from winnow.api.settings import Settings
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 Damage = Callable[[CollectionFolder], object]
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli import app
-from api.disk import Disk
-from api.settings import load
-from retrieval.errors import CatalogExists, SettingInvalid
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_migrations import NEWEST
 from tests.postgres import TEMPLATE, PostgresServer
+from winnow.api.cli.main import app
+from winnow.api.collections.data_folder import Disk
+from winnow.api.settings import load
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.migrate import NEWEST
+from winnow.retrieval.errors import CatalogExists, SettingInvalid
 
 
 def typed(*words: object, url: str | None, given: str = "") -> Result:

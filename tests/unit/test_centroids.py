@@ -1,4 +1,4 @@
-"""retrieval/centroids.py, beside k-means written out in numpy."""
+"""retrieval/index/centroids.py, beside k-means written out in numpy."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from retrieval.centroids import STEPS, learn_centroids
-from retrieval.records import Vectors
-from retrieval.store import VectorBatch
+from winnow.retrieval.index.centroids import STEPS, learn_centroids
+from winnow.retrieval.records import Vectors
+from winnow.retrieval.store.contract import VectorBatch
 
 DIMENSION = 16
 LISTS = 12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from indexer.changes import Change, Changes
-from retrieval.records import Document
+from winnow.indexer.changes import Change, Changes
+from winnow.retrieval.records import Document
 
 BEFORE = Document(id="a", text="text", title="title", url="https://example.org", metadata={"year": 2020})
 

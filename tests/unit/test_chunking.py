@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.chunking import Chunker
-from retrieval.records import Span, passage_of
-from retrieval.tokens import PlainTokenizer
 from tests.tiny_models import write_embedder
+from winnow.indexer.chunking import Chunker
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Span, passage_of
 
 # Marks of both languages, things made of several code points, and the parts of such things on their own.
 PROSE = st.text(

@@ -11,15 +11,15 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from api.cli import app
-from api.disk import Disk
-from api.doctor import data_found
-from api.settings import Settings
-from api.terminal import Terminal
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import CollectionNotFound, InstructionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
-from retrieval.keys import ALL_SCOPES, digest_of, id_of
 from tests.contract.test_keys import collection
+from winnow.api.cli.main import app
+from winnow.api.cli.terminal import Terminal
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.doctor import data_found
+from winnow.api.settings import Settings
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.keys import ALL_SCOPES, digest_of, id_of
+from winnow.retrieval.errors import CollectionNotFound, InstructionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
 
 
 def typed(data: Path, *words: str) -> Result:

@@ -9,16 +9,16 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from api.app import create_app
-from api.cli import app
-from api.pairing import join
-from retrieval.errors import CatalogMismatch, CollectionNotFound, FolderUnknown, InvalidRequest, SettingInvalid
-from retrieval.layout import Layout
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.snapshots import contents, made
 from tests.unit.test_pairing import everything, lose, put_back
 from tests.unit.test_routes import parts_over
+from winnow.api.cli.main import app
+from winnow.api.collections.pairing import join
+from winnow.api.http.app import create_app
+from winnow.retrieval.errors import CatalogMismatch, CollectionNotFound, FolderUnknown, InvalidRequest, SettingInvalid
+from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
 def typed(*words: object, given: str | None = None) -> Result:

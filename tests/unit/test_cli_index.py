@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from api.cli import app
 from tests.tiny_models import write_embedder
+from winnow.api.cli.main import app
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from api.answers_instructions import (
+from winnow.api.cli.main import app
+from winnow.api.collections.data_folder import Disk
+from winnow.api.schemas.instructions import (
     DefaultSaid,
     DiffSaid,
     ImportedSaid,
@@ -18,10 +20,8 @@ from api.answers_instructions import (
     PreviewSaid,
     TrialSaid,
 )
-from api.cli import app
-from api.disk import Disk
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import InstructionConflict, InvalidRequest, VariableRefused
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.errors import InstructionConflict, InvalidRequest, VariableRefused
 
 DRAFT = """
 text: Prefer documents written in {language}.

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from api.assemble import Parts
-from api.disk import Disk
-from api.repair import repaired
-from api.verify import verified
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.chunk_numbers import ChunkNumberSequence
-from retrieval.generations import fold, roll_back
-from retrieval.layout import CollectionFolder
-from retrieval.pointer import Rollback, current_name, rolled_back
-from retrieval.store_sums import SUMS
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_ingest import sent
 from tests.unit.test_routes import parts_over
+from winnow.api.assemble import Parts
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.repair import repaired
+from winnow.api.diagnostics.verify import verified
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.history import fold, roll_back
+from winnow.retrieval.generation.pointer import Rollback, current_name, rolled_back
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.store.checksums import SUMS
+from winnow.retrieval.store.numbering import ChunkNumberSequence
 
 Change = Callable[[bytes], bytes | None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from api.connections import READ_BYTES_MIN, Connections
+from winnow.api.http.connections import READ_BYTES_MIN, Connections
 
 
 @dataclass(eq=False)

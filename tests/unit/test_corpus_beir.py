@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.beir import read_qrels, read_queries
-from indexer.corpus import Record
-from indexer.sources import open_corpus
-from retrieval.errors import CorpusUnreadable
-from retrieval.records import Document
+from winnow.indexer.corpus import Record
+from winnow.indexer.readers.beir import read_qrels, read_queries
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.retrieval.errors import CorpusUnreadable
+from winnow.retrieval.records import Document
 
 CORPUS = '{"_id": "d1", "title": "题", "text": "正文", "metadata": {"year": 2020}}\n'.encode()
 QUERIES = '{"_id": "q1", "text": "问题"}\n\n{"_id": 2, "text": "second"}\n'.encode()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from indexer.corpus import Entry, Record, Reject, checked
-from indexer.folder import FileCorpus, FolderCorpus
-from indexer.folder_walk import Choice
-from indexer.sources import Reading, open_corpus
-from retrieval.errors import CorpusUnreadable
-from retrieval.limits import RECORD_BYTES_MAX
-from retrieval.records import Document
+from winnow.indexer.corpus import Entry, Record, Reject, checked
+from winnow.indexer.readers.folder import FileCorpus, FolderCorpus
+from winnow.indexer.readers.folder_walk import Choice
+from winnow.indexer.readers.open_corpus import Reading, open_corpus
+from winnow.retrieval.errors import CorpusUnreadable
+from winnow.retrieval.limits import RECORD_BYTES_MAX
+from winnow.retrieval.records import Document
 
 
 def filled(folder: Path, **files: bytes) -> FolderCorpus:

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexer.corpus import Record, Reject, checked
-from indexer.fields import Fields
-from indexer.json_array import JsonValuesCorpus, _Splitter, json_corpus
-from indexer.jsonl import JsonLinesCorpus
-from indexer.sources import open_corpus
-from retrieval.errors import CorpusUnreadable
+from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.readers.fields import Fields
+from winnow.indexer.readers.json_array import JsonValuesCorpus, _Splitter, json_corpus
+from winnow.indexer.readers.jsonl import JsonLinesCorpus
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.retrieval.errors import CorpusUnreadable
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),

@@ -12,12 +12,12 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from indexer.corpus import Record, Reject, checked
-from indexer.fields import Fields
-from indexer.jsonl import JsonLinesCorpus
-from retrieval.errors import CorpusUnreadable
-from retrieval.limits import DOCUMENT_CHARACTERS_MAX, DOCUMENT_ID_CHARACTERS_MAX, RECORD_BYTES_MAX
-from retrieval.records import Document
+from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.readers.fields import Fields
+from winnow.indexer.readers.jsonl import JsonLinesCorpus
+from winnow.retrieval.errors import CorpusUnreadable
+from winnow.retrieval.limits import DOCUMENT_CHARACTERS_MAX, DOCUMENT_ID_CHARACTERS_MAX, RECORD_BYTES_MAX
+from winnow.retrieval.records import Document
 
 GOOD = b'{"id": "good", "text": "text"}'
 
@@ -202,7 +202,7 @@ def test_a_misnamed_archive_is_an_error(tmp_path: Path, name: str):
 def test_standard_input():
     """`-` reads the standard input, whose size nobody knows."""
     program = (
-        "from indexer.sources import open_corpus\n"
+        "from winnow.indexer.readers.open_corpus import open_corpus\n"
         "corpus = open_corpus('-')\n"
         "print(corpus.size, [(str(entry.place), entry.document.id) for entry in corpus.entries()])"
     )

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from indexer.corpus import Record, checked
-from indexer.python_docs import PythonDocsCorpus
-from indexer.python_pages import page_url
-from indexer.python_source import Definition, Import, read_module
-from retrieval.errors import CorpusUnreadable
-from retrieval.records import Document
+from winnow.indexer.corpus import Record, checked
+from winnow.indexer.readers.python_docs import PythonDocsCorpus
+from winnow.indexer.readers.python_pages import page_url
+from winnow.indexer.readers.python_source import Definition, Import, read_module
+from winnow.retrieval.errors import CorpusUnreadable
+from winnow.retrieval.records import Document
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from indexer.corpus import Record, Reject, checked
-from indexer.fields import Fields
-from indexer.sources import Reading, open_corpus
-from retrieval.errors import CorpusUnreadable
-from retrieval.records import Document
+from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.readers.fields import Fields
+from winnow.indexer.readers.open_corpus import Reading, open_corpus
+from winnow.retrieval.errors import CorpusUnreadable
+from winnow.retrieval.records import Document
 
 CSV = 'id,title,text,year\n1,"标题, 一","两行\n正文 ""引号""",2020\n\n2,,second,2021\n'
 DOCUMENTS = [

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.column_types import AskedTypes, ColumnType, agreed_types, asked_types, typed
-from indexer.corpus import Record, Reject, checked
-from indexer.fields import Fields
-from indexer.sources import Reading, open_corpus
-from indexer.tables import CsvCorpus
-from retrieval.errors import CorpusUnreadable, InvalidRequest
-from retrieval.records import Document, JsonValue
+from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.decoding.column_types import AskedTypes, ColumnType, agreed_types, asked_types, typed
+from winnow.indexer.readers.fields import Fields
+from winnow.indexer.readers.open_corpus import Reading, open_corpus
+from winnow.indexer.readers.tables import CsvCorpus
+from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
+from winnow.retrieval.records import Document, JsonValue
 
 CELLS = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0\r"), max_size=6)
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.adaptive_reranker import AdaptiveDepth
-from rerank.depth import TOP_K_MARGIN, WAVE, Line, Places, Seen, StoppingRule
-from rerank.judgement import logit_of, relevance_of
-from rerank.ranking import Mixture, ranking_of, ranking_of_waves
-from rerank.reranker import RankedBy, Ranking, RecallOrder
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankTimeout, RerankUnavailable
-from retrieval.records import Candidate, Chunk
+from winnow.rerank.adaptive_reranker import AdaptiveDepth
+from winnow.rerank.ranking import Mixture, ranking_of, ranking_of_waves
+from winnow.rerank.relevance import logit_of, relevance_of
+from winnow.rerank.reranker import RankedBy, Ranking, RecallOrder
+from winnow.rerank.stopping_rule import TOP_K_MARGIN, WAVE, Line, Places, Seen, StoppingRule
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankTimeout, RerankUnavailable
+from winnow.retrieval.records import Candidate, Chunk
 
 MIXTURE = Mixture(recall_weight=1.0, relevance_weight=0.5, bias=-4.0)
 LOGITS = st.lists(st.sampled_from([-6.0, -3.0, 0.0, 0.5, 0.5, 4.0]) | st.floats(-9, 9), min_size=1, max_size=90)

@@ -1,4 +1,4 @@
-"""retrieval/device_index.py: on the device what fits and may be believed, on the host the rest, never silently."""
+"""retrieval/index/gpu_index.py: on the device what fits and may be believed, on the host the rest, never silently."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import faiss
 import numpy as np
 import pytest
 
-from retrieval import device_index
-from retrieval.allowed_search import GATHERED_BESIDE_DEVICE_MAX, Way, nearest_allowed
-from retrieval.device_index import DEVICE_K_MAX, DeviceFlatIndex, IndexDevice, Seat
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import SettingInvalid
-from retrieval.faiss_gpu import FaissGpu, missing
-from retrieval.faiss_index import FaissFlatIndex
-from retrieval.generation import open_newest, publish
-from retrieval.index_probe import misdeeds
-from retrieval.layout import CollectionFolder
-from retrieval.recipes import DEVICE_COUNT_MIN, IndexWish, Recipe, device_bytes
-from retrieval.records import Document, EmbeddedDocument, Span, Vectors
-from retrieval.searchable import Searchable
-from retrieval.store import VectorBatch
-from retrieval.vector_index import Hits
 from tests.builders import unit_vectors
 from tests.fake_device import FakeCard
 from tests.fakes import MemoryStore
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import open_newest, publish
+from winnow.retrieval.index import gpu_index as device_index
+from winnow.retrieval.index.backend_probe import misdeeds
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex
+from winnow.retrieval.index.faiss_gpu import FaissGpu, missing
+from winnow.retrieval.index.filtered_search import GATHERED_BESIDE_DEVICE_MAX, Way, nearest_allowed
+from winnow.retrieval.index.gpu_index import DEVICE_K_MAX, DeviceFlatIndex, IndexDevice, Seat
+from winnow.retrieval.index.planner import DEVICE_COUNT_MIN, IndexWish, Recipe, device_bytes
+from winnow.retrieval.index.vector_index import Hits
+from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.contract import VectorBatch
 
 DIMENSION = 16
 COUNT = DEVICE_COUNT_MIN

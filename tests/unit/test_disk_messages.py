@@ -13,17 +13,17 @@ import pytest
 import sqlalchemy.exc
 from starlette.testclient import TestClient
 
-from api import cli
-from api.app import create_app
-from api.exits import Exit
-from retrieval.disk_causes import STORED, with_advice
-from retrieval.durable import StrictSyncer, write_errors, write_file
-from retrieval.errors import WriteFailed
-from retrieval.sql_sqlite import Sqlite
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_embedder
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.cli import main as cli
+from winnow.api.cli.exits import Exit
+from winnow.api.http.app import create_app
+from winnow.retrieval.catalog.sql.sqlite import Sqlite
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.files.disk_causes import STORED, with_advice
+from winnow.retrieval.files.durable import StrictSyncer, write_errors, write_file
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 CAUSES = {
     errno.ENOSPC: "the disk is full",
@@ -78,8 +78,8 @@ def test_the_catalog_says_which_of_them_it_is(
     tmp_path: Path, said: str, flag: int, cause: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite has one sentence for a read-only file system and a folder without permission."""
-    monkeypatch.setattr("retrieval.sql_sqlite.os.statvfs", lambda _: SimpleNamespace(f_flag=flag))
-    monkeypatch.setattr("retrieval.sql_sqlite.os.access", lambda *_: False)
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.sqlite.os.statvfs", lambda _: SimpleNamespace(f_flag=flag))
+    monkeypatch.setattr("winnow.retrieval.catalog.sql.sqlite.os.access", lambda *_: False)
     error = sqlalchemy.exc.OperationalError("INSERT", None, sqlite3.OperationalError(said))
     found = Sqlite(tmp_path / "catalog.sqlite").translated(error)
     assert isinstance(found, WriteFailed)
@@ -103,7 +103,7 @@ def test_a_write_over_http_says_it_too(
                 raise raised
 
             with monkeypatch.context() as patch:
-                patch.setattr("retrieval.lance_store.LanceStore.replace", failing)
+                patch.setattr("winnow.retrieval.store.lance_store.LanceStore.replace", failing)
                 answer = client.post(documents, json={"documents": [{"id": "new", "text": "more"}]})
             assert answer.status_code == 507, answer.text
             assert CAUSES[number] in answer.json()["detail"]
@@ -121,7 +121,7 @@ def test_indexing_onto_a_full_disk_says_that_it_goes_on(
     def full(*_: object, **__: object) -> None:
         raise WriteFailed(os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("retrieval.lance_store.LanceStore.replace", full)
+    monkeypatch.setattr("winnow.retrieval.store.lance_store.LanceStore.replace", full)
     model = str(write_embedder(tmp_path / "model"))
     assert ran(monkeypatch, "index", str(corpus), "-c", "docs", "--data", str(tmp_path / "d"), "--embed-model", model)
     said = " ".join(capsys.readouterr().err.split())
@@ -135,7 +135,10 @@ def test_a_full_disk_under_a_library_is_no_traceback(
     """Another of the system's errors stays what it is."""
 
     def failing(number: int) -> None:
-        monkeypatch.setattr("api.disk.Disk.existing", lambda *_: (_ for _ in ()).throw(OSError(number, "said")))
+        monkeypatch.setattr(
+            "winnow.api.collections.data_folder.Disk.existing",
+            lambda *_: (_ for _ in ()).throw(OSError(number, "said")),
+        )
 
     failing(errno.ENOSPC)
     assert ran(monkeypatch, "collections", "list", "--data", str(tmp_path)) == Exit.FAILED
@@ -169,7 +172,11 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_opened(
 ) -> None:
     """No model is loaded, and no data folder is made."""
     monkeypatch.chdir(tmp_path)
-    for opened in ("api.settings.load", "api.assemble.load_embedding", "api.assemble.load_reranker"):
+    for opened in (
+        "winnow.api.settings.load",
+        "winnow.api.assemble.load_embedding",
+        "winnow.api.assemble.load_reranker",
+    ):
         monkeypatch.setattr(opened, lambda *_, **__: pytest.fail("something was loaded"))
     assert ran(monkeypatch, *arguments) == Exit.USAGE
     assert "cannot be a name here" in " ".join(capsys.readouterr().err.split())
@@ -179,7 +186,7 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_opened(
 def test_a_reranker_that_is_not_configured_is_refused_before_any_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("api.assemble.load_reranker", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("winnow.api.assemble.load_reranker", lambda *_, **__: pytest.fail("a model was loaded"))
     assert ran(monkeypatch, "rerank", "question", "text", "--reranker", "missing") != 0
     assert "missing" in capsys.readouterr().err
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import typer.main
 
-from api.cli import app
-from api.exits import Exit
-from api.settings import rows
-from retrieval import limits
+from winnow.api.cli.exits import Exit
+from winnow.api.cli.main import app
+from winnow.api.settings import rows
+from winnow.retrieval import limits
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""retrieval/durable.py and retrieval/writer_lock.py"""
+"""retrieval/files/durable.py and retrieval/files/locks.py"""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.durable import DISK, StrictSyncer, SyncedTree, make_folder, write_file
-from retrieval.errors import CollectionBusy, WriteFailed
-from retrieval.layout import CollectionFolder
-from retrieval.writer_lock import writing
 from tests.fakes import WatchedSyncer, state_of
+from winnow.retrieval.errors import CollectionBusy, WriteFailed
+from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, make_folder, write_file
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import writing
 
 
 def test_a_file_is_complete_before_it_has_its_name(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.ingest import records_of_lines
-from indexer.corpus import Corpus, Record, Reject, checked
-from indexer.encodings import decoded, encoding_of, known_encoding
-from indexer.sources import Reading, open_corpus
-from retrieval.errors import InvalidRequest
+from winnow.api.collections.ingest import records_of_lines
+from winnow.indexer.corpus import Corpus, Record, Reject, checked
+from winnow.indexer.decoding.encodings import decoded, encoding_of, known_encoding
+from winnow.indexer.readers.open_corpus import Reading, open_corpus
+from winnow.retrieval.errors import InvalidRequest
 
 SIMPLIFIED = "员工手册第三章：请假制度。员工因病请假，须于当日上午九点前通知直属主管，并于返岗后三日内提交医院证明。"
 TRADITIONAL = "員工手冊第三章：請假制度。員工因病請假，須於當日上午九點前通知直屬主管，並於返崗後三日內提交醫院證明。"
@@ -175,7 +175,8 @@ def test_what_an_encoding_does_not_have_rejects_its_line(tmp_path: Path):
 def test_a_mark_on_the_standard_input(encoding: str):
     """`-` is read as a file is."""
     program = (
-        "from indexer.sources import open_corpus\nprint([entry.document.id for entry in open_corpus('-').entries()])"
+        "from winnow.indexer.readers.open_corpus import open_corpus\n"
+        "print([entry.document.id for entry in open_corpus('-').entries()])"
     )
     content = (lines("eins") + lines("zwei").replace('"a"', '"b"')).encode(encoding)
     finished = subprocess.run([sys.executable, "-c", program], input=content, capture_output=True, check=True)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.evaluate import (
+from tests.fakes import PrefersWord, ScriptedRecall
+from winnow.api.cli.evaluation import (
     RECALL,
     RERANK,
     TWO_STAGE,
@@ -22,16 +23,15 @@ from api.evaluate import (
     named_modes,
     trec_lines,
 )
-from api.instructions import AppliedInstruction, InstructionSource
-from rerank.judgement import relevance_of
-from rerank.ranking import ranking_of
-from rerank.reranker import Ranking
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.deadline import Deadline
-from retrieval.model_folder import Mixture
-from retrieval.recall_mode import RecallMode
-from retrieval.records import Candidate, Chunk
-from tests.fakes import PrefersWord, ScriptedRecall
+from winnow.api.library.instructions import AppliedInstruction, InstructionSource
+from winnow.rerank.ranking import ranking_of
+from winnow.rerank.relevance import relevance_of
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.model.folder import Mixture
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import Candidate, Chunk
 
 CASE = Case(id="q1", text="question")
 ours = partial(Asking, tenant=DEFAULT_TENANT)

@@ -1,4 +1,5 @@
-"""retrieval/fair_queue.py: shares as in a fluid, to within one item; nobody starves; nothing is lost or doubled."""
+"""retrieval/concurrency/fair_queue.py: shares as in a fluid, to within one item; nobody starves; nothing is lost or
+doubled."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from retrieval.fair_queue import FairQueue, Waiting
+from winnow.retrieval.concurrency.fair_queue import FairQueue, Waiting
 
 TENANTS = ("ant", "bee", "crow", "deer")
 weights = st.dictionaries(st.sampled_from(TENANTS), st.sampled_from([0.5, 1.0, 2.0, 5.0]))

@@ -1,4 +1,4 @@
-"""retrieval/filters.py: what is a filter, and what is refused with which words."""
+"""retrieval/filters/grammar.py: what is a filter, and what is refused with which words."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.attributes import Attribute, Kind, attribute_of
-from retrieval.errors import InvalidRequest
-from retrieval.filters import Combination, Comparison, Joint, Op, parsed_filter
-from retrieval.limits import FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_VALUES_MAX
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.filters.attributes import Attribute, Kind, attribute_of
+from winnow.retrieval.filters.grammar import Combination, Comparison, Joint, Op, parsed_filter
+from winnow.retrieval.limits import FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_VALUES_MAX
 
 EQ = {"type": "eq", "key": "k", "value": 1}
 

@@ -1,4 +1,5 @@
-"""api/folding.py: when an index is built anew beside the service, and what becomes of it where that fails."""
+"""api/collections/folding.py: when an index is built anew beside the service, and what becomes of it where that
+fails."""
 
 from __future__ import annotations
 
@@ -8,23 +9,23 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Parts
-from api.fold_process import Fold, Folded, FoldEnded, fold_beside
-from api.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
-from api.open_collections import OpenCollection
-from retrieval.errors import CollectionBusy, WinnowError, WriteFailed
-from retrieval.generation import names
-from retrieval.generations import fold as fold_here
-from retrieval.generations import roll_back
-from retrieval.lance_store import LanceStore
-from retrieval.pointer import current_name
-from retrieval.recipes import IndexWish, Recipe
-from retrieval.tokens import PlainTokenizer
-from retrieval.writer_lock import folding as held_for_folding
 from tests.fakes import PrefersWord
 from tests.unit.test_ingest import sent
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.assemble import Parts
+from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_beside
+from winnow.api.collections.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
+from winnow.api.collections.open_collections import OpenCollection
+from winnow.api.http.app import create_app
+from winnow.retrieval.errors import CollectionBusy, WinnowError, WriteFailed
+from winnow.retrieval.files.locks import folding as held_for_folding
+from winnow.retrieval.generation.history import fold as fold_here
+from winnow.retrieval.generation.history import roll_back
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.publish import names
+from winnow.retrieval.index.planner import IndexWish, Recipe
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.store.lance_store import LanceStore
 
 ON_CPU = {"device": "cpu", "device_fault": None}
 CHUNKS_MAX = 2

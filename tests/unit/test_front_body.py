@@ -32,9 +32,9 @@ def front(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setitem(sys.modules, "msgspec", msgspec)
     for name in ABSENT:
         monkeypatch.setitem(sys.modules, name, MagicMock())
-    monkeypatch.delitem(sys.modules, "api.vllm_front.front", raising=False)
-    yield importlib.import_module("api.vllm_front.front")
-    sys.modules.pop("api.vllm_front.front", None)
+    monkeypatch.delitem(sys.modules, "winnow.api.vllm.front.server", raising=False)
+    yield importlib.import_module("winnow.api.vllm.front.server")
+    sys.modules.pop("winnow.api.vllm.front.server", None)
 
 
 async def asked(front: Any, receive: Any) -> tuple[int, dict[bytes, bytes], bytes]:

@@ -1,4 +1,4 @@
-"""retrieval/fusion.py: two orders become one, whatever their scores are made of."""
+"""retrieval/search/fusion.py: two orders become one, whatever their scores are made of."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.fusion import Fused, fused
-from retrieval.records import ChunkNumbers, Vectors
-from retrieval.store import LexicalHits
-from retrieval.vector_index import Hits
+from winnow.retrieval.index.vector_index import Hits
+from winnow.retrieval.records import ChunkNumbers, Vectors
+from winnow.retrieval.search.fusion import Fused, fused
+from winnow.retrieval.store.contract import LexicalHits
 
 COSINES = st.integers(-1_000, 1_000).map(lambda number: number / 1_000)
 SCORES = st.integers(1, 6_000).map(lambda number: number / 100)

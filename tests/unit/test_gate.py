@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.gate import Gate, Room
-from retrieval.errors import Overloaded
+from winnow.api.http.request_limits import Gate, Room
+from winnow.retrieval.errors import Overloaded
 
 
 def filled(room: Room, tenant: str) -> int:

@@ -1,4 +1,4 @@
-"""retrieval/generation.py: what is published is whole, what is damaged is never served."""
+"""retrieval/generation/publish.py: what is published is whole, what is damaged is never served."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import GenerationCorrupt, ModelMismatch, WriteFailed
-from retrieval.generation import Manifest, open_newest, publish, verify, writes_per_second
-from retrieval.layout import CollectionFolder
-from retrieval.pointer import current_name
-from retrieval.vector_index import ExactIndex
 from tests.builders import DIMENSION, unit_vectors, written
 from tests.fakes import MemoryStore, WatchedSyncer
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import GenerationCorrupt, ModelMismatch, WriteFailed
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.publish import Manifest, open_newest, publish, verify, writes_per_second
+from winnow.retrieval.index.vector_index import ExactIndex
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
 

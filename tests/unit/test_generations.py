@@ -1,4 +1,4 @@
-"""retrieval/generations.py: which generation serves, how one goes back, and what may go."""
+"""retrieval/generation/history.py: which generation serves, how one goes back, and what may go."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionBusy, InvalidRequest, WriteFailed
-from retrieval.generation import names, open_newest, publish
-from retrieval.generations import RETIRED_SECONDS, clean, fold, left_over, listed, remove_left_over, roll_back
-from retrieval.layout import CollectionFolder
-from retrieval.made import write_made
-from retrieval.pointer import current_name, rolled_back
-from retrieval.searchable import Searchable
-from retrieval.store import StoreSnapshot
-from retrieval.writer_lock import folding, pointing, writing
 from tests.builders import DIMENSION, written
 from tests.fakes import MemoryStore, WatchedSyncer
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import CollectionBusy, InvalidRequest, WriteFailed
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import folding, pointing, writing
+from winnow.retrieval.files.made import write_made
+from winnow.retrieval.generation.history import (
+    RETIRED_SECONDS,
+    clean,
+    fold,
+    left_over,
+    listed,
+    remove_left_over,
+    roll_back,
+)
+from winnow.retrieval.generation.pointer import current_name, rolled_back
+from winnow.retrieval.generation.publish import names, open_newest, publish
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.contract import StoreSnapshot
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
 LATER = RETIRED_SECONDS + 60  # seconds

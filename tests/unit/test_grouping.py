@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.grouping import nearest_of_documents, spread
-from retrieval.records import ChunkNumbers
-from retrieval.vector_index import Hits
+from winnow.retrieval.index.vector_index import Hits
+from winnow.retrieval.records import ChunkNumbers
+from winnow.retrieval.search.grouping import nearest_of_documents, spread
 
 OWNERS = st.lists(st.sampled_from("abcdefgh"), max_size=60)
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import pytest
 
-from api.app import create_app
-from api.connections import Connections
-from api.gate import Gate
-from api.http_server import Server, connections_max
-from api.intake import Intake
-from retrieval.limits import CONNECTIONS_MAX, HEADER_BYTES_MAX, REQUEST_BYTES_MAX, SEARCH_BYTES_MAX
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
 from tests.wire_service import Wire, chunked, head, listening
+from winnow.api.http.app import create_app
+from winnow.api.http.connections import Connections
+from winnow.api.http.request_body import Intake
+from winnow.api.http.request_limits import Gate
+from winnow.api.http.server import Server, connections_max
+from winnow.retrieval.limits import CONNECTIONS_MAX, HEADER_BYTES_MAX, REQUEST_BYTES_MAX, SEARCH_BYTES_MAX
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 JSON = "Content-Type: application/json"
 SEARCH = json.dumps({"query": "refund", "collection": "docs"}).encode()
@@ -215,7 +215,7 @@ def test_that_nothing_can_be_accepted_is_said_now_and_then(caplog: pytest.LogCap
 def test_connections_end_below_the_descriptors_which_are_raised() -> None:
     """To the hard limit; files and databases keep a quarter."""
     program = (
-        "import resource\nfrom api.http_server import raise_descriptors\n"
+        "import resource\nfrom winnow.api.http.server import raise_descriptors\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (200, 800))\n"
         "print(raise_descriptors(), *resource.getrlimit(resource.RLIMIT_NOFILE))"
     )

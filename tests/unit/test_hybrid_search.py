@@ -1,4 +1,4 @@
-"""retrieval/hybrid_search.py through Recall: by meaning, by words, by both; every candidate with its own figures."""
+"""retrieval/search/hybrid.py through Recall: by meaning, by words, by both; every candidate with its own figures."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.errors import InvalidRequest
-from retrieval.filters import parsed_filter
-from retrieval.generation import publish
-from retrieval.layout import CollectionFolder
-from retrieval.recall import Recall, Recalled
-from retrieval.recall_mode import RecallMode
-from retrieval.records import Document, EmbeddedDocument, Span, passage_of
-from retrieval.searchable import Searchable
 from tests.bm25_oracle import bm25
 from tests.fakes import HashEmbedder, MemoryStore
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import Document, EmbeddedDocument, Span, passage_of
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.recall import Recall, Recalled
 
 NAMES = ("bravo", "delta", "kilo", "lima", "tango", "quebec")
 EMBEDDER = HashEmbedder(dimension=64)

@@ -1,4 +1,4 @@
-"""retrieval/index_building.py and retrieval/faiss_approximate.py: built, tuned, written, read, and still right."""
+"""retrieval/index/build.py and retrieval/index/faiss_ann.py: built, tuned, written, read, and still right."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.allowed_search import nearest_allowed
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import GenerationCorrupt, InvalidRequest, MemoryTooSmall
-from retrieval.faiss_approximate import FaissApproximateIndex, misdeeds_of, probe_approximate
-from retrieval.faiss_index import FaissFlatIndex, misdeeds_when_flat
-from retrieval.generation import open_newest, publish, verify
-from retrieval.index_building import (
+from tests.builders import unit_vectors
+from tests.fakes import MemoryStore
+from winnow.retrieval.backup.integrity import faults
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import GenerationCorrupt, InvalidRequest, MemoryTooSmall
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import open_newest, publish, verify
+from winnow.retrieval.index.backend_probe import Asked, Misdeed, misdeeds
+from winnow.retrieval.index.build import (
     IndexFacts,
     built_index,
     nearest_of,
@@ -30,16 +32,14 @@ from retrieval.index_building import (
     recall_of,
     sample_of,
 )
-from retrieval.index_probe import Asked, Misdeed, misdeeds
-from retrieval.integrity import faults
-from retrieval.layout import CollectionFolder
-from retrieval.recipes import BUILDABLE, Conditions, IndexWish, Plan, Recipe, chosen, index_bytes
-from retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
-from retrieval.searchable import Searchable
-from retrieval.store import StoreSnapshot, VectorBatch
-from retrieval.vector_index import ExactIndex, Hits
-from tests.builders import unit_vectors
-from tests.fakes import MemoryStore
+from winnow.retrieval.index.faiss_ann import FaissApproximateIndex, misdeeds_of, probe_approximate
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex, misdeeds_when_flat
+from winnow.retrieval.index.filtered_search import nearest_allowed
+from winnow.retrieval.index.planner import BUILDABLE, Conditions, IndexWish, Plan, Recipe, chosen, index_bytes
+from winnow.retrieval.index.vector_index import ExactIndex, Hits
+from winnow.retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.store.contract import StoreSnapshot, VectorBatch
 
 DIMENSION = 48
 COUNT = 4_000
@@ -140,7 +140,7 @@ def test_never_fewer_than_there_are(built: Built, k: int) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1, 0.5, 1.0])
 def test_only_allowed_chunks_answer_and_enough_of_them(built: Built, share: float) -> None:
-    """By the index's own selector, and by whichever way retrieval/allowed_search.py takes."""
+    """By the index's own selector, and by whichever way retrieval/index/filtered_search.py takes."""
     numbers = built.exact.numbers
     allowed = numbers[np.random.default_rng(4).random(len(numbers)) < share]
     searched, oracle = 0, 0
@@ -185,8 +185,8 @@ def test_a_build_takes_no_more_memory_than_was_planned_and_a_third_of_it_at_leas
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from retrieval.index_building import built_index, planned\n"
-        "from retrieval.recipes import IndexWish, Recipe\n"
+        "from winnow.retrieval.index.build import built_index, planned\n"
+        "from winnow.retrieval.index.planner import IndexWish, Recipe\n"
         "from tests.unit.test_index_building import Drawn\n"
         "def peak():\n"
         "    status = Path('/proc/self/status').read_text()\n"

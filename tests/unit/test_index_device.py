@@ -1,4 +1,5 @@
-"""api/index_device.py and what shows it: a device is refused at the start, used where it can be, and told of."""
+"""api/collections/index_device.py and what shows it: a device is refused at the start, used where it can be, and told
+of."""
 
 from __future__ import annotations
 
@@ -8,23 +9,24 @@ import faiss
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Parts, assemble, joined
-from api.doctor import index_device_found
-from api.explain import explained, explained_said
-from api.index_device import index_device, index_wish
-from api.settings import Settings
-from retrieval import device_index, recipes
-from retrieval.device_index import IndexDevice
-from retrieval.errors import SettingInvalid
-from retrieval.generation import publish
-from retrieval.layout import CollectionFolder
-from retrieval.recipes import DEVICE_WORK_BYTES
-from retrieval.tokens import PlainTokenizer
 from tests.fake_device import FakeCard
 from tests.fakes import PrefersWord
 from tests.unit.test_device_index import COUNT, DIMENSION, IDENTITY, NEEDED, stored
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.assemble import Parts, assemble, joined
+from winnow.api.collections.index_device import index_device, index_wish
+from winnow.api.diagnostics.doctor import index_device_found
+from winnow.api.diagnostics.explain import explained, explained_said
+from winnow.api.http.app import create_app
+from winnow.api.settings import Settings
+from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.index import gpu_index as device_index
+from winnow.retrieval.index import planner as recipes
+from winnow.retrieval.index.gpu_index import IndexDevice
+from winnow.retrieval.index.planner import DEVICE_WORK_BYTES
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 WITHOUT_GPU = Settings(index_device="cuda", embed_model="no-such-model")
 

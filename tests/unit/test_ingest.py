@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from api.assemble import Embedding, Judging, Parts, joined
-from api.ingest import LOOKING_MAX, Ingest, records_of_lines
-from api.settings import Settings
-from indexer.corpus import Refused
-from retrieval.errors import (
+from tests.fakes import HashEmbedder, PrefersWord
+from tests.tiny_models import write_embedder
+from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.collections.ingest import LOOKING_MAX, Ingest, records_of_lines
+from winnow.api.settings import Settings
+from winnow.indexer.corpus import Refused
+from winnow.retrieval.errors import (
     CollectionBusy,
     CollectionExists,
     DocumentNotFound,
@@ -22,11 +24,9 @@ from retrieval.errors import (
     LimitExceeded,
     ModelMismatch,
 )
-from retrieval.made import write_made
-from retrieval.tokens import PlainTokenizer
-from retrieval.writer_lock import writing
-from tests.fakes import HashEmbedder, PrefersWord
-from tests.tiny_models import write_embedder
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.files.made import write_made
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
 @pytest.fixture
@@ -130,10 +130,10 @@ def test_lines_keep_their_numbers() -> None:
 
 def test_too_many_lines_are_refused_before_one_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many as are allowed are read, with or without an end of the last one."""
-    monkeypatch.setattr("api.ingest.NDJSON_LINES_MAX", 2)
+    monkeypatch.setattr("winnow.api.collections.ingest.NDJSON_LINES_MAX", 2)
     for allowed in (b"1\n2\n", b"1\n2"):
         assert len(list(records_of_lines(allowed))) == 2
-    monkeypatch.setattr("api.ingest.parsed", lambda _: pytest.fail("a line was parsed"))
+    monkeypatch.setattr("winnow.api.collections.ingest.parsed", lambda _: pytest.fail("a line was parsed"))
     for refused in (b"1\n2\n3", b"\n" * 3, b"1\n" * 100_000):
         with pytest.raises(LimitExceeded, match="more than 2 lines"):
             list(records_of_lines(refused))

@@ -12,13 +12,12 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.built_in import built_in_instructions
-from api.instruction_diff import changes, unified
-from api.instruction_file import exported, imported, read_content, written_content
-from api.strict_yaml import read_yaml, written_yaml
-from rerank.instruction_template import checked_content, rendered
-from retrieval.errors import CallerError, InvalidRequest, LimitExceeded
-from retrieval.instruction_library import (
+from winnow.api.library.built_in import built_in_instructions
+from winnow.api.library.diff import changes, unified
+from winnow.api.library.strict_yaml import read_yaml, written_yaml
+from winnow.api.library.yaml_file import exported, imported, read_content, written_content
+from winnow.rerank.instruction_template import checked_content, rendered
+from winnow.retrieval.catalog.instructions import (
     BUILT_IN_PREFIX,
     InstructionContent,
     InstructionVersion,
@@ -26,7 +25,8 @@ from retrieval.instruction_library import (
     Variable,
     VariableType,
 )
-from retrieval.limits import LIBRARY_BYTES_MAX
+from winnow.retrieval.errors import CallerError, InvalidRequest, LimitExceeded
+from winnow.retrieval.limits import LIBRARY_BYTES_MAX
 
 UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 DATE = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rerank.instruction_template import checked_content, is_one_line, rendered, value_of_words
-from rerank.prompt import PromptBuilder
-from retrieval.errors import CallerError, InvalidRequest, LimitExceeded, VariableRefused
-from retrieval.instruction_library import InstructionContent, Variable, VariableType
-from retrieval.limits import EMBEDDING_TASK_CHARACTERS_MAX, INSTRUCTION_CHARACTERS_MAX, VARIABLE_CHARACTERS_MAX
 from tests.real_models import bundled_model, qwen_tokenizer
 from tests.tiny_models import write_reranker
+from winnow.rerank.instruction_template import checked_content, is_one_line, rendered, value_of_words
+from winnow.rerank.prompt import PromptBuilder
+from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
+from winnow.retrieval.errors import CallerError, InvalidRequest, LimitExceeded, VariableRefused
+from winnow.retrieval.limits import EMBEDDING_TASK_CHARACTERS_MAX, INSTRUCTION_CHARACTERS_MAX, VARIABLE_CHARACTERS_MAX
 
 LANGUAGE = Variable(name="language", type=VariableType.ENUM, allowed=("English", "Chinese"), default="English")
 TOPIC = Variable(name="topic", max_length=20)

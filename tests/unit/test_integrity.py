@@ -1,4 +1,4 @@
-"""retrieval/integrity.py: damage that no library reports."""
+"""retrieval/backup/integrity.py: damage that no library reports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from retrieval.faiss_index import FaissFlatIndex
-from retrieval.integrity import faults
-from retrieval.lance_store import LanceStore
-from retrieval.records import Document
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import MemorySnapshot, MemoryStore, WatchedSyncer
+from winnow.retrieval.backup.integrity import faults
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex
+from winnow.retrieval.records import Document
+from winnow.retrieval.store.lance_store import LanceStore
 
 DOCUMENTS = [
     Document(id="a", title="标题", text="一二三四五六", url="https://example.org", metadata={"b": 1, "a": [None, 2.5]}),

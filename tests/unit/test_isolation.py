@@ -11,22 +11,22 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, joined
-from api.caches import Caches
-from api.routes_access import FIRST_KEY
-from api.settings import Settings
-from retrieval.actors import COMMAND_LINE
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
+from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.http.app import create_app
+from winnow.api.http.routes.access import FIRST_KEY
+from winnow.api.search.caches import Caches
+from winnow.api.settings import Settings
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = {"alice": "canaryofalice", "bob": "canaryofbob"}
 MAY_NAME_TENANTS = {
-    "retrieval/catalog.py",  # the default one
-    "retrieval/tenants.py",  # one that is being made
-    "retrieval/sql_audit.py", "retrieval/sql_keys.py", "retrieval/sql_tenants.py",  # from rows
-    "retrieval/sql_shadows.py",  # likewise
+    "retrieval/catalog/collections.py",  # the default one
+    "retrieval/catalog/tenants.py",  # one that is being made
+    "retrieval/catalog/sql/audit.py", "retrieval/catalog/sql/keys.py", "retrieval/catalog/sql/tenants.py",  # from rows
+    "retrieval/catalog/sql/shadows.py",  # likewise
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from indexer.job import AFTER, Event, Job, State
+from winnow.indexer.job import AFTER, Event, Job, State
 
 
 def test_every_state_has_its_row():

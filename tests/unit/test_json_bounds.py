@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval import json_bounds
-from retrieval.errors import LimitExceeded
-from retrieval.json_bounds import SMALL_JSON, JsonBounds, parse_json, require_within
+from winnow.retrieval import json_bounds
+from winnow.retrieval.errors import LimitExceeded
+from winnow.retrieval.json_bounds import SMALL_JSON, JsonBounds, parse_json, require_within
 
 TEXTS = st.text(st.sampled_from(['"', "\\", ",", "[", "]", "{", "}", ":", "a", "\n", "\u4e2d"]), max_size=12)
 TREES = st.recursive(

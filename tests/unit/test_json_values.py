@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.ingest import records_of_lines
-from indexer.corpus import Record, Refused, Reject, checked
-from indexer.json_values import parsed
-from indexer.sources import open_corpus
+from winnow.api.collections.ingest import records_of_lines
+from winnow.indexer.corpus import Record, Refused, Reject, checked
+from winnow.indexer.decoding.json_values import parsed
+from winnow.indexer.readers.open_corpus import open_corpus
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.integers(-(2**70), 2**70) | st.text(max_size=30),

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
-from rerank.judgement import LOGIT_MAX, checked_logits, logit_of, relevance_of
-from retrieval.errors import InvalidRequest, LimitExceeded, RerankUnavailable
-from retrieval.limits import INSTRUCTION_CHARACTERS_MAX
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
+from winnow.rerank.relevance import LOGIT_MAX, checked_logits, logit_of, relevance_of
+from winnow.retrieval.errors import InvalidRequest, LimitExceeded, RerankUnavailable
+from winnow.retrieval.limits import INSTRUCTION_CHARACTERS_MAX
 
 
 @given(yes=st.floats(-60, 60), no=st.floats(-60, 60))

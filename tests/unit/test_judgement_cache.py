@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from api.texts import candidates_of
-from rerank.judgement_cache import JudgementCache
-from rerank.prompt import PromptBuilder
-from rerank.prompted_reranker import PromptedReranker
-from rerank.reranker import Ranking
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankBreakerOpen, RerankError, RerankOverloaded, RerankTimeout, RerankUnavailable
 from tests.fakes import CountingJudge
 from tests.tiny_models import write_reranker
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.prompt import PromptBuilder
+from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankBreakerOpen, RerankError, RerankOverloaded, RerankTimeout, RerankUnavailable
+from winnow.retrieval.texts import candidates_of
 
 PASSAGES = ("The court decides what is fair.", "消费者有权退货。", "A refund. " * 90, "vectors")
 

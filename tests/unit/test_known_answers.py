@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
-from rerank.known_answers import RERANKER_FLAGS, RERANKER_HEAD, KnownAnswers
-from rerank.known_answers import cause_of as cause_of_scores
-from rerank.torch_reranker import TorchReranker
-from retrieval.deadline import Deadline
-from retrieval.errors import ModelUnusable, RerankUnavailable
-from retrieval.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages
-from retrieval.known_vectors import KnownVectors
-from retrieval.known_vectors import cause_of as cause_of_vectors
-from retrieval.model_folder import ModelFolder, ModelSettings
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.served_model import another_model, another_tokenizer, too_short, without_route
-from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 from tests.loopback import Answer, Asked, Said, serving
 from tests.real_models import bundled_model
+from winnow.api.diagnostics.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
+from winnow.rerank.server_check import RERANKER_FLAGS, RERANKER_HEAD, KnownAnswers
+from winnow.rerank.server_check import cause_of as cause_of_scores
+from winnow.rerank.torch_reranker import TorchReranker
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.server_check import cause_of as cause_of_vectors
+from winnow.retrieval.errors import ModelUnusable, RerankUnavailable
+from winnow.retrieval.model.folder import ModelFolder, ModelSettings
+from winnow.retrieval.model.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages
+from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
+from winnow.retrieval.vllm.identity import another_model, another_tokenizer, too_short, without_route
 
 RIGHT = ((0.9, 0.1), (0.8, 0.2), (0.7, 0.1), (0.9, 0.3))
 

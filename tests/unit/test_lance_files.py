@@ -1,4 +1,4 @@
-"""retrieval/lance_files.py: a file whose end is missing is not taken for one."""
+"""retrieval/store/lance_files.py: a file whose end is missing is not taken for one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import WriteFailed
-from retrieval.lance_files import require_whole
-from retrieval.lance_store import LanceStore
 from tests.builders import DIMENSION, written
 from tests.fakes import WatchedSyncer
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.store.lance_files import require_whole
+from winnow.retrieval.store.lance_store import LanceStore
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,23 @@ import numpy as np
 import pytest
 from lance.file import LanceFileReader
 
-from retrieval import lance_snapshot
-from retrieval.durable import DiskSyncer
-from retrieval.errors import InvalidRequest, ModelMismatch, StorageError, StoreCorrupt, WordsNotIndexed, WriteFailed
-from retrieval.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
-from retrieval.lance_words import segments, uncovered
-from retrieval.records import Document
-from retrieval.store_sums import SUMS, damaged
-from retrieval.torn_commits import COMMITS_UNSYNCED_MAX
 from tests.builders import DIMENSION, embedded, written
 from tests.fakes import WatchedSyncer, state_of
+from winnow.retrieval.errors import (
+    InvalidRequest,
+    ModelMismatch,
+    StorageError,
+    StoreCorrupt,
+    WordsNotIndexed,
+    WriteFailed,
+)
+from winnow.retrieval.files.durable import DiskSyncer
+from winnow.retrieval.records import Document
+from winnow.retrieval.store import lance_snapshot
+from winnow.retrieval.store.checksums import SUMS, damaged
+from winnow.retrieval.store.lance_fulltext import segments, uncovered
+from winnow.retrieval.store.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
+from winnow.retrieval.store.torn_commits import COMMITS_UNSYNCED_MAX
 
 HINT = "latest_version_hint.json"
 
@@ -489,7 +496,7 @@ def test_a_write_stands_where_its_words_could_not_be_indexed(path: Path, monkeyp
 
     store = create(path)
     with monkeypatch.context() as patched:
-        patched.setattr("retrieval.lance_words.segments_of", full)
+        patched.setattr("winnow.retrieval.store.lance_fulltext.segments_of", full)
         store.replace([written("a", "bravo " * 40, pieces=40)])
     assert waiting_rows(store) == 40
     assert len(store.snapshot().lexical("bravo", 100).numbers) == 40

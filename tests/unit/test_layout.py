@@ -1,4 +1,4 @@
-"""retrieval/layout.py: no name leaves the data folder."""
+"""retrieval/files/layout.py: no name leaves the data folder."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import InvalidRequest
-from retrieval.layout import Layout
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.files.layout import Layout
 
 
 def test_every_file_of_a_collection_lies_in_its_folder() -> None:

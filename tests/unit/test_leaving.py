@@ -1,4 +1,4 @@
-"""api/leaving.py: nothing is computed for somebody who has left."""
+"""api/http/disconnect.py: nothing is computed for somebody who has left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
-from api.leaving import CallerLeft, while_connected
+from winnow.api.http.disconnect import CallerLeft, while_connected
 
 
 def request_that(receives: Callable[[], Coroutine[Any, Any, Message]]) -> Request:

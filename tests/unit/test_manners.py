@@ -13,17 +13,17 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.problems import MEDIA_TYPE, NAME_SAID, PATTERNS_SAID, STATUS
-from api.redaction import without_places
-from api.scopes import NEEDED
-from api.wire import RerankBody, Strict, parsed
-from retrieval.actors import COMMAND_LINE
-from retrieval.errors import InvalidRequest
-from retrieval.limits import RERANK_DOCUMENTS_MAX
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.http.app import create_app
+from winnow.api.http.log_redaction import without_places
+from winnow.api.http.problems import MEDIA_TYPE, NAME_SAID, PATTERNS_SAID, STATUS
+from winnow.api.http.scopes import NEEDED
+from winnow.api.schemas.search_request import RerankBody, Strict, parsed
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.limits import RERANK_DOCUMENTS_MAX
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 BEARER = {"authorization": "Bearer secret"}
 

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.front_matter import front_matter
-from indexer.markdown import read_markdown
+from winnow.indexer.readers.front_matter import front_matter
+from winnow.indexer.readers.markdown import read_markdown
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 FRONTS = st.dictionaries(

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.errors import InvalidRequest
-from retrieval.measures import parse
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.measures import parse
 
 GRADES = {"a": 2, "b": 1, "c": 0, "d": 1}
 

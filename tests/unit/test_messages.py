@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from api.cli import _hint
-from api.cli_serve import _bound
-from api.disk import Disk
-from api.open_collections import _flag_for
-from api.settings import Settings
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import AddressInUse, CollectionNotFound, InvalidRequest
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.unit.test_routes import parts_over
+from winnow.api.cli.main import _hint
+from winnow.api.cli.serve import _bound
+from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.open_collections import _flag_for
+from winnow.api.settings import Settings
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import AddressInUse, CollectionNotFound, InvalidRequest
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
 def test_an_unknown_collection_names_the_nearest_and_where_was_looked(

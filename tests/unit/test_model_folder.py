@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import ModelNotFound, ModelUnusable
-from retrieval.model_folder import MAX_TOKENS_DEFAULT, Mixture, Order, find_model, name_of, revision_of
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
+from winnow.retrieval.errors import ModelNotFound, ModelUnusable
+from winnow.retrieval.model.folder import MAX_TOKENS_DEFAULT, Mixture, Order, find_model, name_of, revision_of
 
 ORDER = {
     "plain": {"recall_weight": 1, "relevance_weight": 0},

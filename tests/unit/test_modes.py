@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from api.disk import Disk
-from api.snapshots import snapshot
-from indexer.corpus import Place, Reject
-from indexer.rejects import RejectsFile
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.snapshot_place import FolderPlace
 from tests.snapshots import Watched, made
+from winnow.api.collections.backups import snapshot
+from winnow.api.collections.data_folder import Disk
+from winnow.indexer.corpus import Place, Reject
+from winnow.indexer.rejects import RejectsFile
+from winnow.retrieval.backup.place import FolderPlace
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 PROJECT = Path(__file__).resolve().parents[2]
 

@@ -11,22 +11,22 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined
-from api.settings import Settings
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.durable import DISK
-from retrieval.errors import StorageError, StorageMoved
-from retrieval.keys import ALL_SCOPES, KeyWish
-from retrieval.lance_store import LanceStore
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_keys import SqlKeys
-from retrieval.sql_tenants import SqlTenants
-from retrieval.tokens import PlainTokenizer
 from tests.builders import DIMENSION, written
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.unit.test_pairing import everything
+from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.http.app import create_app
+from winnow.api.settings import Settings
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.tenants import SqlTenants
+from winnow.retrieval.errors import StorageError, StorageMoved
+from winnow.retrieval.files.durable import DISK
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 DOCUMENT = {"id": "a", "text": "A heron."}
 

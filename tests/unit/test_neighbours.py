@@ -7,9 +7,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.neighbours import Context, Extract, contexts
 from tests.builders import written
 from tests.fakes import MemoryStore
+from winnow.retrieval.search.context import Context, Extract, contexts
 
 ALPHABET = "abcdefghijklmnopqrst"  # ten pieces of two characters each
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.packing import Pack, packs
+from winnow.retrieval.model.packing import Pack, packs
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=60)
 

@@ -11,15 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from api import pairing
-from api.adoption import Presumed, adopt, adoptable
-from api.disk import Disk
-from api.repair import repaired
-from api.snapshots import restore, snapshot
-from api.verify import verified
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT, Collection
-from retrieval.errors import (
+from tests.builders import written
+from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
+from winnow.api.collections import pairing
+from winnow.api.collections.adoption import Presumed, adopt, adoptable
+from winnow.api.collections.backups import restore, snapshot
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.repair import repaired
+from winnow.api.diagnostics.verify import verified
+from winnow.retrieval.backup.place import FolderPlace
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.folder import SqlFolderBook
+from winnow.retrieval.errors import (
     CatalogMismatch,
     CollectionExists,
     CollectionNotFound,
@@ -27,14 +31,10 @@ from retrieval.errors import (
     StoreCorrupt,
     WinnowError,
 )
-from retrieval.folder_mark import FolderMark, read_mark, write_mark
-from retrieval.layout import Layout
-from retrieval.made import made_at
-from retrieval.snapshot_place import FolderPlace
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_folder import SqlFolderBook
-from tests.builders import written
-from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
+from winnow.retrieval.files.folder_id import FolderMark, read_mark, write_mark
+from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.files.made import made_at
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 PRESUMED = Presumed(embedder=lambda: IDENTITY, chunk_tokens=99)
 
@@ -357,9 +357,9 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
 
         with monkeypatch.context() as patch:
             if last == "begin_collection":
-                patch.setattr("api.disk.write_made", killed)
+                patch.setattr("winnow.api.collections.data_folder.write_made", killed)
             elif last == "made":
-                patch.setattr("api.disk.LanceStore.create", killed)
+                patch.setattr("winnow.api.collections.data_folder.LanceStore.create", killed)
             else:
                 patch.setattr(type(disk.catalog), "add_collection", killed)
             with pytest.raises(Killed):

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.texts import candidates_of
-from rerank.prompt import PromptBuilder
-from rerank.prompted_reranker import PromptedReranker, _portions, _tokens_about
-from rerank.reranker import Ranking
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankUnavailable
 from tests.fakes import CountingJudge
 from tests.tiny_models import write_reranker
+from winnow.rerank.prompt import PromptBuilder
+from winnow.rerank.prompted_reranker import PromptedReranker, _portions, _tokens_about
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.texts import candidates_of
 
 TEXTS = [f"{number}: " + "The heron stands still. " * (number % 9) + "苍鹭" * (number % 4) for number in range(60)]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.probe import likely_cause, probe_reranker
-from rerank.ranking import ranking_of
-from rerank.reranker import Ranking
-from retrieval.deadline import Deadline
-from retrieval.records import Candidate
 from tests.fakes import PrefersWord
+from winnow.api.diagnostics.probe import likely_cause, probe_reranker
+from winnow.rerank.ranking import ranking_of
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.records import Candidate
 
 
 class SharesCharacters:

@@ -6,9 +6,9 @@ from http import HTTPStatus
 
 import pytest
 
-from api.problems import STATUS, code_of, problem_of, problem_of_fields
-from api.question import REASONS, DegradeReason
-from retrieval import errors
+from winnow.api.http.problems import STATUS, code_of, problem_of, problem_of_fields
+from winnow.api.search.records import REASONS, DegradeReason
+from winnow.retrieval import errors
 
 
 def test_the_table_of_statuses_is_total() -> None:

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.prompt import PREFIX, SUFFIX, PromptBuilder
-from retrieval.errors import ModelUnusable
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from tests.real_models import bundled_model, qwen_tokenizer
 from tests.tiny_models import QWEN_ADDED, write_reranker
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
+from winnow.retrieval.errors import ModelUnusable
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
 QUERY = "How long may I wait before I return a product? 退货期限多长？"
 PASSAGE = "A consumer may return goods within seven days. 消费者自收到商品之日起七日内有权退货。"

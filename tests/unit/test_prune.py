@@ -9,11 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from indexer.changes import Changes
-from indexer.corpus import checked
-from indexer.sources import open_corpus
-from indexer.windows import WindowBound, steps
-from retrieval.errors import CorpusUnreadable
+from winnow.indexer.batches import WindowBound, steps
+from winnow.indexer.changes import Changes
+from winnow.indexer.corpus import checked
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.retrieval.errors import CorpusUnreadable
 
 KNOWN = dict.fromkeys(("a", "b", "c"), "hash")
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
-from retrieval.errors import EmbedderUnavailable
-from retrieval.query_cache import CachedQueries, QueryCache
 from tests.fakes import HashEmbedder
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
+from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
+from winnow.retrieval.errors import EmbedderUnavailable
 
 LONG = 20  # characters; the embedder below reads no more
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.query_echo import demote_echoes, is_echo
-from rerank.ranking import ranking_of
 from tests.contract.test_reranker import candidates_of
+from winnow.rerank.query_echo import demote_echoes, is_echo
+from winnow.rerank.ranking import ranking_of
 
 QUERY = "how long do I have to return a pair of shoes"
 FRAGE = "网上买的鞋子多少天之内可以退货"

@@ -1,4 +1,4 @@
-"""api/quotas.py: who is let in, who is refused by which limit, and how soon a change is known."""
+"""api/tenancy/quotas.py: who is let in, who is refused by which limit, and how soon a change is known."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from api.quotas import Quotas
-from retrieval.errors import CatalogUnavailable, QuotaExceeded, StorageQuotaExceeded
-from retrieval.quotas import Held, Limit, TenantLimits
+from winnow.api.tenancy.quotas import Quotas
+from winnow.retrieval.catalog.quotas import Held, Limit, TenantLimits
+from winnow.retrieval.errors import CatalogUnavailable, QuotaExceeded, StorageQuotaExceeded
 
 NONE = TenantLimits()
 

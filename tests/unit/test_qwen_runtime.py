@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen3ForCausalLM
 
-from retrieval.checkpoint import Checkpoint
-from retrieval.errors import ModelUnusable, SettingInvalid
-from retrieval.model_folder import find_model
-from retrieval.qwen_config import QwenConfig
-from retrieval.qwen_runtime import QwenRuntime
-from retrieval.records import Vectors
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
+from winnow.retrieval.errors import ModelUnusable, SettingInvalid
+from winnow.retrieval.model.checkpoint import Checkpoint
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.runtime import QwenRuntime
+from winnow.retrieval.records import Vectors
 
 SHAPES = {
     "tied, grouped heads": TinyShape(),

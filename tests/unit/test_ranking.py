@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.judgement import relevance_of
-from rerank.ranking import Mixture, Order, changes_order, mixture_under, ranking_of
-from rerank.reranker import RankedBy
-from retrieval.records import Candidate, Chunk
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.ranking import Mixture, Order, changes_order, mixture_under, ranking_of
+from winnow.rerank.relevance import relevance_of
+from winnow.rerank.reranker import RankedBy
+from winnow.retrieval.records import Candidate, Chunk
 
 ORDER = Order(
     plain=Mixture(recall_weight=0.6, relevance_weight=0.0, bias=-3.0),

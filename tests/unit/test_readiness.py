@@ -8,17 +8,17 @@ from pathlib import Path
 
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.readiness import Readiness
-from rerank.vllm_reranker import RERANKER_FAILURES
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankUnavailable
-from retrieval.replica import Patience
-from retrieval.tokens import PlainTokenizer
-from retrieval.vllm_client import VllmClient
-from retrieval.vllm_pool import VllmPool
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.diagnostics.readiness import Readiness
+from winnow.api.http.app import create_app
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.pool import VllmPool
+from winnow.retrieval.vllm.replica import Patience
 
 
 async def test_readiness_follows_the_servers(tmp_path: Path, tokenizer: PlainTokenizer) -> None:

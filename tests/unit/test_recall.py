@@ -1,4 +1,4 @@
-"""retrieval/recall.py: from a query to candidates, and never past the deadline."""
+"""retrieval/search/recall.py: from a query to candidates, and never past the deadline."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrieval.deadline import Deadline
-from retrieval.embedder import DEFAULT_TASK, Embedder, Embeddings
-from retrieval.errors import CollectionNotReady, DeadlineExceeded
-from retrieval.generation import publish
-from retrieval.layout import CollectionFolder
-from retrieval.recall import Recall
-from retrieval.recall_mode import RecallMode
-from retrieval.records import Document, EmbeddedDocument, Span
-from retrieval.searchable import Searchable
 from tests.fakes import HashEmbedder, MemoryStore
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, Embeddings
+from winnow.retrieval.errors import CollectionNotReady, DeadlineExceeded
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import Document, EmbeddedDocument, Span
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.recall import Recall
 
 TEXTS = {
     "refund": "How to get a refund for a returned parcel",

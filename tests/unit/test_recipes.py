@@ -1,4 +1,4 @@
-"""retrieval/recipes.py: the choice is a function, it fits into memory, and it says why."""
+"""retrieval/index/planner.py: the choice is a function, it fits into memory, and it says why."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrieval.errors import MemoryTooSmall
-from retrieval.machine_memory import available_bytes
-from retrieval.recipes import (
+from winnow.retrieval.errors import MemoryTooSmall
+from winnow.retrieval.index.memory import available_bytes
+from winnow.retrieval.index.planner import (
     APPROXIMATE_COUNT_MIN,
     BUILDABLE,
     CPU,

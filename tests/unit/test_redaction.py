@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.cli_serve import LOGGING
-from api.redaction import RedactedFormatter, WithoutQuery, without_secrets
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import InvalidRequest, RerankUnavailable, StoreCorrupt
-from retrieval.keys import ALL_SCOPES, KeyWish, id_of, new_key_text
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import parts_over
+from winnow.api.cli.serve import LOGGING
+from winnow.api.http.app import create_app
+from winnow.api.http.log_redaction import RedactedFormatter, WithoutQuery, without_secrets
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish, id_of, new_key_text
+from winnow.retrieval.errors import InvalidRequest, RerankUnavailable, StoreCorrupt
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 CANARY = "canary-of-a-text"
 
@@ -56,7 +56,7 @@ def failing(error: Exception) -> str:
 def test_the_service_logs_by_this_formatter() -> None:
     """Every handler of its configuration, and the log of requests without what follows a question mark."""
     assert {each["formatter"] for each in LOGGING["handlers"].values()} == {"line"}
-    assert LOGGING["formatters"]["line"]["()"] == "api.redaction.RedactedFormatter"
+    assert LOGGING["formatters"]["line"]["()"] == "winnow.api.http.log_redaction.RedactedFormatter"
     assert LOGGING["loggers"]["uvicorn.access"]["filters"] == ["path", "sparing"]
     logging.config.DictConfigurator(LOGGING | {"incremental": False}).convert(LOGGING["filters"])
 

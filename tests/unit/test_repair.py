@@ -6,21 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from api.assemble import Parts
-from api.disk import Disk
-from api.repair import repaired
-from api.verify import verified
-from retrieval.actors import COMMAND_LINE
-from retrieval.errors import CollectionBusy
-from retrieval.generation import names
-from retrieval.generations import fold
-from retrieval.layout import CollectionFolder
-from retrieval.pointer import current_name
-from retrieval.tokens import PlainTokenizer
-from retrieval.writer_lock import writing
 from tests.fakes import PrefersWord
 from tests.unit.test_ingest import sent
 from tests.unit.test_routes import parts_over
+from winnow.api.assemble import Parts
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.repair import repaired
+from winnow.api.diagnostics.verify import verified
+from winnow.retrieval.errors import CollectionBusy
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.publish import names
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
-"""retrieval/replica.py: when a server may be asked."""
+"""retrieval/vllm/replica.py: when a server may be asked."""
 
 from __future__ import annotations
 
 import pytest
 
-from retrieval.replica import AFTER, Event, Patience, Replica, Standing
-from retrieval.vllm_client import CallFailed, Fault, VllmClient
+from winnow.retrieval.vllm.client import CallFailed, Fault, VllmClient
+from winnow.retrieval.vllm.replica import AFTER, Event, Patience, Replica, Standing
 
 PATIENCE = Patience()
 

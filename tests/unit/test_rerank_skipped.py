@@ -9,19 +9,19 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import SearchAnswer
-from api.answers_instructions import TrialSaid
-from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined
-from api.quotas import REFRESH_SECONDS
-from api.settings import Settings
-from api.shadowing import ShadowOutcome
-from rerank.instruction import DEFAULT_INSTRUCTION
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.quotas import TenantLimits
-from retrieval.sql_quotas import SqlLimitBook
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
+from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.http.app import create_app
+from winnow.api.schemas.instructions import TrialSaid
+from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.api.search.shadowing import ShadowOutcome
+from winnow.api.settings import Settings
+from winnow.api.tenancy.quotas import REFRESH_SECONDS
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.quotas import TenantLimits
+from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 DOCUMENTS = [{"id": name, "text": f"birds: the {name} stands", "legs": 2} for name in ("heron", "stork", "crane")]
 SEARCH = {"query": "birds", "collection": "docs"}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from api.assemble import load_reranker
-from api.rerankers import Rerankers, each_alone, refuse_unknown, settings_by_name, settings_for
-from api.setting_values import FurtherReranker
-from api.settings import Settings
-from retrieval.errors import InvalidRequest, RerankUnavailable, SettingInvalid
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_reranker
+from winnow.api.assemble import load_reranker
+from winnow.api.search.rerankers import Rerankers, each_alone, refuse_unknown, settings_by_name, settings_for
+from winnow.api.setting_values import FurtherReranker
+from winnow.api.settings import Settings
+from winnow.retrieval.errors import InvalidRequest, RerankUnavailable, SettingInvalid
 
 SMALL, LARGE = PrefersWord("a", name="small"), PrefersWord("b", name="large")
 

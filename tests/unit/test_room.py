@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined
-from api.disk import Disk
-from api.quotas import Quotas
-from api.room import StorageRoom
-from api.settings import Settings
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.quotas import Held, TenantLimits
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_reservations import SqlReservations
-from retrieval.tokens import PlainTokenizer
-from retrieval.writer_lock import writing
 from tests.fakes import HashEmbedder, PrefersWord
+from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.collections.data_folder import Disk
+from winnow.api.http.app import create_app
+from winnow.api.settings import Settings
+from winnow.api.tenancy.quotas import Quotas
+from winnow.api.tenancy.storage_room import StorageRoom
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.quotas import Held, TenantLimits
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.reservations import SqlReservations
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 NAMES = ("one", "two")
 

@@ -11,17 +11,17 @@ import orjson
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import RerankAnswer, SearchAnswer
-from api.answers_corpus import CollectionSaid, DocumentSaid, UpsertSaid
-from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined
-from api.settings import Settings
-from api.wire import SearchBody
-from rerank.reranker import Reranker
-from retrieval.errors import RerankUnavailable
-from retrieval.limits import DOCUMENTS_PER_REQUEST_MAX
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import FailingReranker, HashEmbedder, PrefersWord
+from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.http.app import create_app
+from winnow.api.schemas.collections import CollectionSaid, DocumentSaid, UpsertSaid
+from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer
+from winnow.api.schemas.search_request import SearchBody
+from winnow.api.settings import Settings
+from winnow.rerank.reranker import Reranker
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.limits import DOCUMENTS_PER_REQUEST_MAX
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 DOCUMENTS = [
     {"id": "refunds", "title": "Refunds", "text": "Within fourteen days you may ask for a refund.", "line": "legal"},

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import SearchAnswer
-from api.answers_corpus import DocumentSaid
-from api.app import create_app
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.http.app import create_app
+from winnow.api.schemas.collections import DocumentSaid
+from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 HERE = "/v1/collections/docs/documents"
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import SearchAnswer
-from api.answers_corpus import CollectionSaid, CollectionsSaid, EmptiedSaid
-from api.app import create_app
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import parts_over
+from winnow.api.http.app import create_app
+from winnow.api.schemas.collections import CollectionSaid, CollectionsSaid, EmptiedSaid
+from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 ACL = [
     {"id": f"d{at:02}", "text": f"note {at}", "metadata": {"year": 2000 + at, "owner": "ann" if at % 3 else "bob"}}

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import SearchAnswer
-from api.answers_instructions import (
+from tests.fakes import CountingJudge, PrefersWord
+from tests.real_models import bundled_model
+from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.http.app import create_app
+from winnow.api.schemas.instructions import (
     DefaultSaid,
     DiffSaid,
     ImportedSaid,
@@ -21,16 +24,13 @@ from api.answers_instructions import (
     PreviewSaid,
     TrialSaid,
 )
-from api.app import create_app
-from api.caches import Caches
-from rerank.judgement_cache import JudgementCache
-from rerank.prompt import PromptBuilder
-from rerank.prompted_reranker import PromptedReranker
-from retrieval.limits import VARIABLE_CHARACTERS_MAX
-from retrieval.tokens import PlainTokenizer
-from tests.fakes import CountingJudge, PrefersWord
-from tests.real_models import bundled_model
-from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.api.search.caches import Caches
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.prompt import PromptBuilder
+from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.retrieval.limits import VARIABLE_CHARACTERS_MAX
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 LANGUAGE = {"name": "language", "type": "enum", "allowed": ["English", "Chinese"], "default": "English"}
 TOPIC = {"name": "topic", "max_length": VARIABLE_CHARACTERS_MAX}

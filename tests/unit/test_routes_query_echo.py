@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import SearchAnswer
-from api.answers_corpus import CollectionSaid
-from api.app import create_app
-from api.assemble import Embedding, Judging, joined
-from api.settings import Settings
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
+from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.http.app import create_app
+from winnow.api.schemas.collections import CollectionSaid
+from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.api.settings import Settings
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 QUERY = "where does the heron stand in winter"
 DOCUMENTS = [

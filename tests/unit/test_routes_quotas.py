@@ -14,17 +14,17 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, joined
-from api.cli import app
-from api.quotas import REFRESH_SECONDS
-from api.settings import Settings
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import InvalidRequest, TenantNotFound
-from retrieval.quotas import LIMIT_MAX, Limit, TenantLimits
-from retrieval.sql_quotas import SqlLimitBook
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import HashEmbedder, PrefersWord
+from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.cli.main import app
+from winnow.api.http.app import create_app
+from winnow.api.settings import Settings
+from winnow.api.tenancy.quotas import REFRESH_SECONDS
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.quotas import LIMIT_MAX, Limit, TenantLimits
+from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
+from winnow.retrieval.errors import InvalidRequest, TenantNotFound
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 DOCUMENTS = [{"id": str(number), "title": "Birds", "text": f"The heron 鹭 stands {number}."} for number in range(3)]
 SEARCH = {"query": "heron", "collection": "docs"}

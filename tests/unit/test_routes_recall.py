@@ -10,11 +10,11 @@ import lance
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers import SearchAnswer
-from api.app import create_app
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import parts_over
+from winnow.api.http.app import create_app
+from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 NOTES = [{"id": f"n{at:02}", "text": f"note about bravo {at}"} for at in range(20)] + [
     {"id": "code", "title": "ERR_4711", "text": "note about 天气"}

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.answers_corpus import CollectionSaid
-from api.app import create_app
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import DOCUMENTS, parts_over
+from winnow.api.http.app import create_app
+from winnow.api.schemas.collections import CollectionSaid
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
 @pytest.fixture

@@ -12,21 +12,21 @@ import numpy as np
 import orjson
 import pytest
 
-from indexer.account import Account
-from indexer.chunking import Chunker
-from indexer.corpus import Corpus, Entry, Place, Record, Reject
-from indexer.job import State
-from indexer.progress import Figures
-from indexer.report import IndexReport
-from indexer.run import index_corpus
-from indexer.windows import WindowBound
-from indexer.writer import DocumentWriter
-from retrieval.embedder import Embeddings
-from retrieval.errors import CorpusUnreadable, Overloaded, WriteFailed
-from retrieval.records import Document
-from retrieval.store import StoreSnapshot
 from tests.fakes import HashEmbedder, MemoryStore
 from tests.unit.test_chunking import Words
+from winnow.indexer.account import Account
+from winnow.indexer.batches import WindowBound
+from winnow.indexer.chunking import Chunker
+from winnow.indexer.corpus import Corpus, Entry, Place, Record, Reject
+from winnow.indexer.job import State
+from winnow.indexer.pipeline import index_corpus
+from winnow.indexer.progress import Figures
+from winnow.indexer.report import IndexReport
+from winnow.indexer.writer import DocumentWriter
+from winnow.retrieval.embed.embedder import Embeddings
+from winnow.retrieval.errors import CorpusUnreadable, Overloaded, WriteFailed
+from winnow.retrieval.records import Document
+from winnow.retrieval.store.contract import StoreSnapshot
 
 
 @dataclass(kw_only=True)

@@ -11,18 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.answers import RerankAnswer, SearchAnswer, rerank_answer, search_answer
-from api.built_in import built_in_instructions
-from api.instructions import Instructions, InstructionSource, NamedInstruction
-from api.question import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question
-from api.rerankers import Rerankers
-from api.search import FindsCandidates, Search
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
-from retrieval.catalog import Collection
-from retrieval.deadline import Deadline
-from retrieval.embedder import DEFAULT_TASK, EmbedderIdentity
-from retrieval.errors import (
+from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
+from winnow.api.library.built_in import built_in_instructions
+from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction
+from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from winnow.api.search.records import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question
+from winnow.api.search.rerankers import Rerankers
+from winnow.api.search.two_stage import FindsCandidates, Search
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.instructions import InstructionContent, Variable
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity
+from winnow.retrieval.errors import (
     CollectionNotFound,
     DeadlineExceeded,
     InstructionConflict,
@@ -32,12 +37,7 @@ from retrieval.errors import (
     RerankUnavailable,
     VariableRefused,
 )
-from retrieval.instruction_library import InstructionContent, Variable
-from retrieval.recall_mode import RecallMode
-from retrieval.sql_catalog import SqlCatalog
-from retrieval.sql_database import SqlDatabase
-from retrieval.sql_instructions import SqlInstructions
-from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
+from winnow.retrieval.recall_mode import RecallMode
 
 NEVER = Deadline.never()
 
@@ -385,7 +385,7 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     *, words: list[str], top_k: int, grouped: bool, least: float | None
 ) -> None:
     """Whatever is asked for: ranks count from 1, no chunk appears twice, and the order is the ranking's."""
-    from api.search import _results
+    from winnow.api.search.two_stage import _results
 
     recalled = await ScriptedRecall(*words).find("q", width=100, task="", deadline=NEVER)
     ranking = await PrefersWord("refund").rank("q", recalled.candidates, instruction="", tenant="t", deadline=NEVER)

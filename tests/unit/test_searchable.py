@@ -1,4 +1,4 @@
-"""retrieval/searchable.py: a search sees every acknowledged write, and never a removed chunk."""
+"""retrieval/search/reader.py: a search sees every acknowledged write, and never a removed chunk."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
-from retrieval.faiss_index import FaissFlatIndex
-from retrieval.filters import parsed_filter
-from retrieval.generation import publish
-from retrieval.generations import roll_back
-from retrieval.lance_store import LanceStore
-from retrieval.layout import CollectionFolder
-from retrieval.records import Document, Vectors
-from retrieval.searchable import Searchable, View
-from retrieval.store import Store
 from tests.builders import DIMENSION, embedded, unit_vectors, written
 from tests.fakes import MemoryStore
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.generation.history import roll_back
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex
+from winnow.retrieval.records import Document, Vectors
+from winnow.retrieval.search.reader import Searchable, View
+from winnow.retrieval.store.contract import Store
+from winnow.retrieval.store.lance_store import LanceStore
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
 QUERIES = unit_vectors(4, seed=99)

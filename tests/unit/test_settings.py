@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from api.setting_values import FurtherReranker
-from api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, Settings, load, rows, s3_access
-from retrieval.errors import SettingInvalid
-from retrieval.snapshot_place import S3Access
+from winnow.api.setting_values import FurtherReranker
+from winnow.api.settings import CANDIDATES_ON_CPU, CANDIDATES_ON_GPU, Settings, load, rows, s3_access
+from winnow.retrieval.backup.place import S3Access
+from winnow.retrieval.errors import SettingInvalid
 
 
 def test_flags_win_over_environment_over_file_over_default(tmp_path: Path) -> None:

@@ -13,24 +13,24 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from api.app import create_app
-from api.assemble import Parts
-from api.cli import app
-from api.routes_access import FIRST_KEY
-from api.shadow_wire import ShadowReportSaid, ShadowSaid, ShadowsSaid
-from api.shadowing import WAITING_MAX, ShadowOutcome
-from rerank.agreement import rank_biased_overlap
-from rerank.reranker import Ranking
-from retrieval.actors import COMMAND_LINE
-from retrieval.catalog import DEFAULT_TENANT, TenantName
-from retrieval.deadline import Deadline
-from retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, RerankUnavailable
-from retrieval.keys import ALL_SCOPES, KeyWish
-from retrieval.records import Candidate
-from retrieval.sql_shadows import SqlShadowBook
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.unit.test_routes import parts_over
+from winnow.api.assemble import Parts
+from winnow.api.cli.main import app
+from winnow.api.http.app import create_app
+from winnow.api.http.routes.access import FIRST_KEY
+from winnow.api.schemas.shadows import ShadowReportSaid, ShadowSaid, ShadowsSaid
+from winnow.api.search.shadowing import WAITING_MAX, ShadowOutcome
+from winnow.rerank.rank_correlation import rank_biased_overlap
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, RerankUnavailable
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Candidate
+from winnow.retrieval.tenancy import COMMAND_LINE
 
 SEARCH = {"query": "birds", "collection": "docs", "instruction": {"name": "house"}}
 DOCUMENTS = [{"id": name, "text": f"birds: the {name} stands"} for name in ("heron", "stork", "crane", "gull")]

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from api.settings import load
-from retrieval.errors import ModelUnusable
-from retrieval.model_folder import find_model
-from retrieval.qwen_config import QwenConfig
+from winnow.api.settings import load
+from winnow.retrieval.errors import ModelUnusable
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import find_model
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMON = {
@@ -97,7 +97,7 @@ def test_what_lies_in_the_hubs_cache_is_called_as_it_says(tmp_path: Path) -> Non
     (cached / "snapshots" / "abc").mkdir(parents=True)
     described = {"kind": "reranker", "name": "legal-rerank"}
     (cached / "snapshots" / "abc" / "winnow.json").write_text(json.dumps(described), encoding="utf-8")
-    program = "from retrieval.model_folder import name_of; print(name_of('somebody/legal', kind='reranker'))"
+    program = "from winnow.retrieval.model.folder import name_of; print(name_of('somebody/legal', kind='reranker'))"
     assert offline(tmp_path, program).strip() == "legal-rerank"
 
 
@@ -119,8 +119,8 @@ def test_a_name_that_the_hub_cannot_be_asked_for_is_told_in_a_sentence(tmp_path:
     """Which model, why it is not there, what to do; in one line, without waiting for a network."""
     program = (
         "import json, sys\n"
-        "from retrieval.errors import ModelNotFound\n"
-        "from retrieval.model_folder import find_model, name_of\n"
+        "from winnow.retrieval.errors import ModelNotFound\n"
+        "from winnow.retrieval.model.folder import find_model, name_of\n"
         "said = {}\n"
         "for name in sys.argv[1:]:\n"
         "    kind = 'reranker' if 'Reranker' in name else 'embedder'\n"

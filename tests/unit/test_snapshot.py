@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from api.disk import Disk
-from api.repair import repaired
-from api.snapshots import place_of, restore, snapshot
-from api.verify import NOT_IN_CATALOG, verified
-from retrieval.catalog import DEFAULT_TENANT
-from retrieval.errors import (
+from tests.builders import written
+from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
+from winnow.api.collections.backups import place_of, restore, snapshot
+from winnow.api.collections.data_folder import Disk
+from winnow.api.diagnostics.repair import repaired
+from winnow.api.diagnostics.verify import NOT_IN_CATALOG, verified
+from winnow.retrieval.backup.place import FolderPlace, S3Access
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.instructions import InstructionContent, Variable
+from winnow.retrieval.errors import (
     CollectionExists,
     CollectionNotFound,
     InvalidRequest,
@@ -27,13 +31,9 @@ from retrieval.errors import (
     SnapshotNotFound,
     StoreCorrupt,
 )
-from retrieval.instruction_library import InstructionContent, Variable
-from retrieval.made import write_made
-from retrieval.snapshot_place import FolderPlace, S3Access
-from retrieval.store import Store
-from retrieval.writer_lock import writing
-from tests.builders import written
-from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.files.made import write_made
+from winnow.retrieval.store.contract import Store
 
 
 def take(disk: Disk, place: Path, name: str = "docs") -> None:

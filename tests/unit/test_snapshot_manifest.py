@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from retrieval.durable import FileFacts
-from retrieval.embedder import EmbedderIdentity
-from retrieval.errors import SnapshotCorrupt
-from retrieval.snapshot_manifest import FORMAT, InstructionText, SnapshotManifest, read, written
+from winnow.retrieval.backup.manifest import FORMAT, InstructionText, SnapshotManifest, read, written
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import SnapshotCorrupt
+from winnow.retrieval.files.durable import FileFacts
 
 MANIFEST = SnapshotManifest(
     format=FORMAT,

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from indexer.column_types import asked_types
-from indexer.fields import BEIR_FIELDS, Fields
-from indexer.folder import FolderCorpus
-from indexer.folder_walk import Choice
-from indexer.jsonl import JsonLinesCorpus
-from indexer.python_docs import PythonDocsCorpus
-from indexer.sources import Reading, check, open_corpus
-from retrieval.errors import CorpusUnreadable, InvalidRequest
+from winnow.indexer.decoding.column_types import asked_types
+from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
+from winnow.indexer.readers.folder import FolderCorpus
+from winnow.indexer.readers.folder_walk import Choice
+from winnow.indexer.readers.jsonl import JsonLinesCorpus
+from winnow.indexer.readers.open_corpus import Reading, check, open_corpus
+from winnow.indexer.readers.python_docs import PythonDocsCorpus
+from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 
 
 def test_every_form_has_its_reader(tmp_path: Path):

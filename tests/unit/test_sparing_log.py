@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from api.sparing_log import Sparing, SparingRefusals
+from winnow.api.http.log_rate import Sparing, SparingRefusals
 
 ACCESS = '%s - "%s %s HTTP/%s" %d'
 

@@ -1,4 +1,4 @@
-"""retrieval/spending.py: so much a minute, and when there is more."""
+"""retrieval/concurrency/token_bucket.py: so much a minute, and when there is more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.spending import Spending
+from winnow.retrieval.concurrency.token_bucket import Spending
 
 gaps = st.lists(st.floats(min_value=0.0, max_value=40.0), min_size=1, max_size=80)
 

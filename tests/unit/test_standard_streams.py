@@ -18,11 +18,11 @@ from tests.tiny_models import write_embedder
 
 PROJECT = Path(__file__).resolve().parents[2]
 FULL = Path("/dev/full")
-COMMAND = ("-m", "api.cli")
+COMMAND = ("-m", "winnow.api.cli")
 WORDS = "名字 é 😀"
 SPEAKS = f"""
-from api.standard_streams import prepare_streams
-from api.terminal import Terminal
+from winnow.api.cli.standard_streams import prepare_streams
+from winnow.api.cli.terminal import Terminal
 prepare_streams()
 Terminal(json=True).answer({{"words": {WORDS!r}}})
 Terminal().lines({WORDS!r} + " \\udce9")
@@ -57,7 +57,10 @@ def test_a_closed_output_is_a_failure_in_a_sentence() -> None:
     done = run(*COMMAND, "--version", redirected=">&-")
     assert (done.returncode, done.stdout) == (1, b"")
     assert done.stderr == b"winnow: the answer could not be written: the standard output is closed\n"
-    opens = "import os; from api.standard_streams import prepare_streams as p; p(); os._exit(os.open('/', os.O_RDONLY))"
+    opens = (
+        "import os; from winnow.api.cli.standard_streams import prepare_streams as p; "
+        "p(); os._exit(os.open('/', os.O_RDONLY))"
+    )
     assert run("-c", opens, redirected=">&- 2>&-").returncode > 2
 
 
@@ -87,7 +90,7 @@ def test_what_the_terminal_cannot_encode_is_replaced(encoding: str) -> None:
 
 def test_a_closed_input_is_said() -> None:
     """It is no empty corpus."""
-    read = "from indexer.sources import open_corpus\nlist(open_corpus('-').entries())"
+    read = "from winnow.indexer.readers.open_corpus import open_corpus\nlist(open_corpus('-').entries())"
     assert b"the standard input is closed; pipe JSON lines" in run("-c", read, redirected="<&-").stderr
 
 

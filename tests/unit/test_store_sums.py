@@ -1,4 +1,5 @@
-"""retrieval/store_sums.py: every file of a store has its checksum, whoever wrote it, and whatever died meanwhile."""
+"""retrieval/store/checksums.py: every file of a store has its checksum, whoever wrote it, and whatever died
+meanwhile."""
 
 from __future__ import annotations
 
@@ -8,11 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from retrieval.errors import StoreCorrupt, WriteFailed
-from retrieval.lance_store import COMMITS_BETWEEN_CLEANUPS, LanceStore
-from retrieval.store_sums import SUMS, StoreSums, damaged, renew, sums_fault, sums_of, without_file, without_sum
 from tests.builders import DIMENSION, written
 from tests.fakes import WatchedSyncer
+from winnow.retrieval.errors import StoreCorrupt, WriteFailed
+from winnow.retrieval.store.checksums import (
+    SUMS,
+    StoreSums,
+    damaged,
+    renew,
+    sums_fault,
+    sums_of,
+    without_file,
+    without_sum,
+)
+from winnow.retrieval.store.lance_store import COMMITS_BETWEEN_CLEANUPS, LanceStore
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""retrieval/stored_rows.py and what it stands on: a version that follows another is what a reading of it would be."""
+"""retrieval/store/row_map.py and what it stands on: a version that follows another is what a reading of it would be."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from retrieval import lance_store
-from retrieval.errors import DocumentNotFound, StoreCorrupt
-from retrieval.fresh_index import FreshIndex
-from retrieval.growing_array import GrowingArray
-from retrieval.lance_snapshot import LanceSnapshot
-from retrieval.lance_store import LanceStore
-from retrieval.live_numbers import LiveNumbers
-from retrieval.stored_rows import FragmentFiles, FragmentRows, StoredRows
 from tests.builders import DIMENSION, written
 from tests.fakes import MemoryStore, WatchedSyncer
+from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt
+from winnow.retrieval.growing_array import GrowingArray
+from winnow.retrieval.index.delta_index import FreshIndex
+from winnow.retrieval.store import lance_store
+from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.liveness import LiveNumbers
+from winnow.retrieval.store.row_map import FragmentFiles, FragmentRows, StoredRows
 
 NAMES = ("a", "b", "c", "d", "民", "e'--")
 

@@ -11,26 +11,26 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.assemble import Embedding, Judging, Parts, joined
-from api.caches import NO_CACHES, Caches
-from api.gate import Gate
-from api.question import DegradeReason
-from api.settings import Settings
-from api.telemetry import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
-from rerank.prompt import PromptBuilder
-from rerank.prompted_reranker import PromptedReranker
-from rerank.reranker import Reranker
-from rerank.torch_reranker import TorchReranker
-from rerank.vllm_reranker import RERANKER_FAILURES
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankUnavailable
-from retrieval.model_folder import find_model
-from retrieval.tokens import PlainTokenizer
-from retrieval.vllm_client import VllmClient
-from retrieval.vllm_pool import VllmPool
 from tests.fakes import CountingJudge, FailingReranker, HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder, write_reranker
+from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.http.app import create_app
+from winnow.api.http.metrics import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
+from winnow.api.http.request_limits import Gate
+from winnow.api.search.caches import NO_CACHES, Caches
+from winnow.api.search.records import DegradeReason
+from winnow.api.settings import Settings
+from winnow.rerank.prompt import PromptBuilder
+from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.rerank.reranker import Reranker
+from winnow.rerank.torch_reranker import TorchReranker
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.pool import VllmPool
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SEARCH = {"query": "refund", "collection": "docs"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.terminal import Column, Terminal, duration, flat, number, plain, snippet
+from winnow.api.cli.terminal import Column, Terminal, duration, flat, number, plain, snippet
 
 
 @given(st.text())

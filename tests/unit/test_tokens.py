@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.errors import ModelUnusable
-from retrieval.tokens import PlainTokenizer, ScaffoldTokenizer
 from tests.real_models import bundled_model, qwen_tokenizer
 from tests.tiny_models import ADDED_ONLY, QWEN_ADDED, write_reranker
+from winnow.retrieval.errors import ModelUnusable
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
 
 @pytest.fixture(scope="module", params=["tiny", "bundled embedder", "bundled reranker", "qwen"])

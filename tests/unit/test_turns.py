@@ -1,4 +1,4 @@
-"""retrieval/turns.py: who may go on, how much at once, and what becomes of those who leave."""
+"""retrieval/concurrency/fair_limiter.py: who may go on, how much at once, and what becomes of those who leave."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from retrieval.turns import Turns
+from winnow.retrieval.concurrency.fair_limiter import Turns
 
 
 class Worker:

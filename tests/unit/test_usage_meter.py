@@ -1,4 +1,4 @@
-"""api/usage_meter.py: nothing is lost on an orderly stop, nothing is counted twice, days do not mix."""
+"""api/tenancy/usage_meter.py: nothing is lost on an orderly stop, nothing is counted twice, days do not mix."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from threading import Event
 
 import pytest
 
-from api.ingest import Upserted
-from api.usage_meter import UsageMeter
-from rerank.reranker import RankedBy, Ranking
-from retrieval.errors import CatalogUnavailable
-from retrieval.quotas import Usage
+from winnow.api.collections.ingest import Upserted
+from winnow.api.tenancy.usage_meter import UsageMeter
+from winnow.rerank.reranker import RankedBy, Ranking
+from winnow.retrieval.catalog.quotas import Usage
+from winnow.retrieval.errors import CatalogUnavailable
 
 TODAY, TOMORROW = date(2026, 2, 28), date(2026, 3, 1)
 

@@ -1,4 +1,4 @@
-"""retrieval/vllm_client.py: what a server says becomes data only if it can be."""
+"""retrieval/vllm/client.py: what a server says becomes data only if it can be."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrieval.deadline import Deadline
-from retrieval.vllm_client import CallFailed, Fault, ServerFacts, VllmClient
 from tests.loopback import Answer, Asked, HangUp, Said, base64_of, serving
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
 
 MODELS = {"data": [{"id": "the-model", "max_model_len": 8192}]}
 SOON = 10_000  # milliseconds; far more than loopback takes

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from api.settings import Quantization
-from api.vllm_command import FRONT, Shortage, VllmCommand, Wanted, smaller, vllm_commands
-from api.vllm_machine import Gpu, Machine
-from api.vllm_memory import GPU_SHARE_MAX, Load, need_of
-from api.vllm_served import PUBLISHED, Role, Served, served_by_name, served_from_folder
-from rerank.known_answers import RERANKER_HEAD
-from retrieval.errors import SettingInvalid
 from tests.tiny_models import write_embedder, write_reranker
+from winnow.api.settings import Quantization
+from winnow.api.vllm.command import FRONT, Shortage, VllmCommand, Wanted, smaller, vllm_commands
+from winnow.api.vllm.machine import Gpu, Machine
+from winnow.api.vllm.memory import GPU_SHARE_MAX, Load, need_of
+from winnow.api.vllm.model import PUBLISHED, Role, Served, served_by_name, served_from_folder
+from winnow.rerank.server_check import RERANKER_HEAD
+from winnow.retrieval.errors import SettingInvalid
 
 GB = 1_000_000_000
 HOPPER = Gpu(memory_bytes=80 * GB, capability=(9, 0), name="H100")

@@ -1,4 +1,4 @@
-"""retrieval/vllm_pool.py: which server is asked, how much at once, and what happens where one fails.
+"""retrieval/vllm/pool.py: which server is asked, how much at once, and what happens where one fails.
 
 The servers here are loopback ones that fail to order; tests/vllm asks real ones.
 """
@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from rerank.vllm_reranker import RERANKER_FAILURES
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
-from retrieval.replica import Patience, Standing
-from retrieval.vllm_client import VllmClient
-from retrieval.vllm_pool import SLICE_INPUTS_MAX, VllmPool
 from tests.loopback import Asked, HangUp, Said, base64_of, serving
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.pool import SLICE_INPUTS_MAX, VllmPool
+from winnow.retrieval.vllm.replica import Patience, Standing
 
 IMPATIENT = Patience(
     silence_seconds=0.05, pause_seconds=0.02, pause_seconds_max=0.04, proof_seconds_short=0.1, watch_seconds=0.05

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from api.cli import app
-from api.vllm_command import VllmCommand, Wanted, vllm_commands
-from api.vllm_machine import Gpu, Machine
-from api.vllm_print import written
-from api.vllm_served import Served, served_by_name
-from rerank.known_answers import RERANKER_HEAD
-from retrieval.errors import SettingInvalid
+from winnow.api.cli.main import app
+from winnow.api.vllm.command import VllmCommand, Wanted, vllm_commands
+from winnow.api.vllm.formats import written
+from winnow.api.vllm.machine import Gpu, Machine
+from winnow.api.vllm.model import Served, served_by_name
+from winnow.rerank.server_check import RERANKER_HEAD
+from winnow.retrieval.errors import SettingInvalid
 
 PROJECT = Path(__file__).resolve().parents[2]
 ONE = Machine(gpus=(Gpu(memory_bytes=80_000_000_000, capability=(9, 0)),))

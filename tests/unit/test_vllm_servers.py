@@ -19,19 +19,19 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from api.app import create_app
-from api.settings import Settings
-from api.terminal import Terminal
-from api.vllm_machine import ask_python
-from api.vllm_progress import shown
-from api.vllm_servers import VllmServers
-from api.vllm_supervisor import State, VllmServer
-from retrieval.errors import ModelUnusable, SettingInvalid
-from retrieval.tokens import PlainTokenizer
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_embedder, write_reranker
 from tests.unit.test_routes import parts_over
 from tests.unit.test_vllm_supervisor import STAND_IN, gone, until
+from winnow.api.cli.terminal import Terminal
+from winnow.api.cli.vllm_progress import shown
+from winnow.api.http.app import create_app
+from winnow.api.settings import Settings
+from winnow.api.vllm.machine import ask_python
+from winnow.api.vllm.servers import VllmServers
+from winnow.api.vllm.supervisor import State, VllmServer
+from winnow.retrieval.errors import ModelUnusable, SettingInvalid
+from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 GPU = {"id": "0", "name": "Tiny", "memory": 80_000_000_000, "free": 79_000_000_000, "capability": [9, 0]}
 

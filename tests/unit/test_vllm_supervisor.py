@@ -19,15 +19,16 @@ from pathlib import Path
 
 import pytest
 
-from api import vllm_guard, vllm_supervisor
-from api.vllm_command import SERVER, Wanted, vllm_commands
-from api.vllm_log import READ_BYTES_MAX, VllmLog
-from api.vllm_machine import Gpu, Machine
-from api.vllm_process import Process, answers, found_python, spawn, with_environment
-from api.vllm_served import served_by_name
-from api.vllm_servers import _free_ports
-from api.vllm_supervisor import AFTER, Event, State, VllmServer
-from retrieval.errors import SettingInvalid
+from winnow.api.vllm import supervisor as vllm_supervisor
+from winnow.api.vllm import watchdog as vllm_guard
+from winnow.api.vllm.command import SERVER, Wanted, vllm_commands
+from winnow.api.vllm.log import READ_BYTES_MAX, VllmLog
+from winnow.api.vllm.machine import Gpu, Machine
+from winnow.api.vllm.model import served_by_name
+from winnow.api.vllm.process import Process, answers, found_python, spawn, with_environment
+from winnow.api.vllm.servers import _free_ports
+from winnow.api.vllm.supervisor import AFTER, Event, State, VllmServer
+from winnow.retrieval.errors import SettingInvalid
 
 STAND_IN = Path(__file__).resolve().parents[1] / "stand_in_for_vllm.py"
 GPU = Machine(gpus=(Gpu(memory_bytes=80_000_000_000, capability=(9, 0)),))
@@ -268,7 +269,7 @@ async def test_no_server_outlives_winnow(tmp_path: Path, number: signal.Signals)
 
 OWNER = """
 import asyncio, pathlib, sys
-from api.vllm_process import spawn
+from winnow.api.vllm.process import spawn
 
 async def main():
     process = await spawn(sys.argv[2:], pathlib.Path(sys.argv[1]))

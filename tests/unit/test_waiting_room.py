@@ -1,4 +1,4 @@
-"""rerank/waiting_room.py: bounded as a whole, and no tenant takes the room of the others."""
+"""rerank/admission.py: bounded as a whole, and no tenant takes the room of the others."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rerank.waiting_room import WaitingRoom
-from retrieval.errors import RerankOverloaded
-from retrieval.turns import equal
+from winnow.rerank.admission import WaitingRoom
+from winnow.retrieval.concurrency.fair_limiter import equal
+from winnow.retrieval.errors import RerankOverloaded
 
 
 def test_a_flood_leaves_room_for_others() -> None:

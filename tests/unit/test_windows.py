@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexer.changes import Change, Changes
-from indexer.corpus import Entry, Place, Record, Reject
-from indexer.windows import Step, WindowBound, steps
-from retrieval.records import Document
+from winnow.indexer.batches import Step, WindowBound, steps
+from winnow.indexer.changes import Change, Changes
+from winnow.indexer.corpus import Entry, Place, Record, Reject
+from winnow.retrieval.records import Document
 
 BOUND = WindowBound(documents=3, characters=100)
 

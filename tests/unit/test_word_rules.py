@@ -12,22 +12,22 @@ from pathlib import Path
 import lance
 import pytest
 
-from api.fold_process import Fold, _built
-from indexer.chunking import Chunker
-from indexer.run import index_corpus
-from indexer.writer import DocumentWriter
-from retrieval.chunk_rows import WORDS_COLUMN, schema_of, words_table
-from retrieval.durable import SyncedTree
-from retrieval.embedder import EmbedderIdentity
-from retrieval.lance_store import LanceStore
-from retrieval.layout import CollectionFolder
-from retrieval.store_sums import damaged
-from retrieval.words import WORD_RULES, WORD_RULES_BEFORE
-from retrieval.writer_lock import writing
 from tests.builders import DIMENSION, written
 from tests.fakes import HashEmbedder, WatchedSyncer
 from tests.unit.test_chunking import Words
 from tests.unit.test_run import ListCorpus
+from winnow.api.collections.fold_process import Fold, _built
+from winnow.indexer.chunking import Chunker
+from winnow.indexer.pipeline import index_corpus
+from winnow.indexer.writer import DocumentWriter
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.files.durable import SyncedTree
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE
+from winnow.retrieval.store.checksums import damaged
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.rows import WORDS_COLUMN, schema_of, words_table
 
 
 @pytest.fixture
@@ -109,8 +109,8 @@ def test_writes_between_its_steps_are_neither_lost_nor_forgotten(
     old: LanceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Upserts, deletions and searches in a store that is half way, which is searched by the old rules till the end."""
-    monkeypatch.setattr("retrieval.lance_renewal.STEP_ROWS", 6)
-    monkeypatch.setattr("retrieval.lance_store.SMALL_FRAGMENTS_MAX", 4)  # so that fragments are joined
+    monkeypatch.setattr("winnow.retrieval.store.lance_renewal.STEP_ROWS", 6)
+    monkeypatch.setattr("winnow.retrieval.store.lance_store.SMALL_FRAGMENTS_MAX", 4)  # so that fragments are joined
     texts = fill(old)
     other = LanceStore.open(old._path, dimension=DIMENSION, syncer=WatchedSyncer())
     turns = iter(range(24))
@@ -141,7 +141,7 @@ class Stopped(Exception):
 @pytest.mark.parametrize("after", range(1, 10))
 def test_interrupted_anywhere_it_goes_on(old: LanceStore, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     """Before the disk has taken any of its commits; what is there meanwhile is searched and written to."""
-    monkeypatch.setattr("retrieval.lance_renewal.STEP_ROWS", 30)
+    monkeypatch.setattr("winnow.retrieval.store.lance_renewal.STEP_ROWS", 30)
     texts = fill(old)
     left = iter(range(after))
     sync = SyncedTree.sync
@@ -177,7 +177,7 @@ def test_the_process_that_folds_brings_them_unless_somebody_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An index run holds the lock for long, and brings them at its end."""
-    monkeypatch.setattr("api.fold_process._LOCK_SECONDS", 0.0)
+    monkeypatch.setattr("winnow.api.collections.fold_process._LOCK_SECONDS", 0.0)
     folder = CollectionFolder(tmp_path)
     schema = schema_of(DIMENSION)
     schema = schema.remove(schema.get_field_index(WORDS_COLUMN)).with_metadata({b"winnow.format": b"2"})

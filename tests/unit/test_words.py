@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from retrieval.lance_store import LanceStore
-from retrieval.records import Document
-from retrieval.traditional import SIMPLIFIED
-from retrieval.words import analysed, analysed_query, words_of
 from tests.builders import DIMENSION, embedded
 from tests.fakes import WatchedSyncer
+from winnow.retrieval.lexical.traditional import SIMPLIFIED
+from winnow.retrieval.lexical.words import analysed, analysed_query, words_of
+from winnow.retrieval.records import Document
+from winnow.retrieval.store.lance_store import LanceStore
 
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 IDENTIFIER = "org_example_storage_" + "very" * 30 + "LongIdentifier"

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from indexer.chunking import Chunker
-from indexer.writer import DocumentWriter
-from retrieval.embedder import Embeddings
-from retrieval.errors import ModelUnusable, Overloaded
-from retrieval.records import Document, EmbeddedDocument, passage_of
 from tests.fakes import HashEmbedder, MemoryStore
 from tests.unit.test_chunking import Words
+from winnow.indexer.chunking import Chunker
+from winnow.indexer.writer import DocumentWriter
+from winnow.retrieval.embed.embedder import Embeddings
+from winnow.retrieval.errors import ModelUnusable, Overloaded
+from winnow.retrieval.records import Document, EmbeddedDocument, passage_of
 
 LONG = Document(id="long", title="Title", text=" ".join(f"w{number}" for number in range(30)), metadata={"year": 2020})
 SHORT = Document(id="short", text="退货须知。")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from api.vllm_command import FRONT
 from bench.fidelity import chat_template
-from retrieval.model_folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, ModelFolder, find_model
 from tests.vllm.servers import PYTHON, composed_flags, vllm
+from winnow.api.vllm.command import FRONT
+from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, ModelFolder, find_model
 
 SKIPPED = "WINNOW_VLLM_PYTHON names no python that has vllm; `make test` makes one, on Linux on x86-64 with AVX2"
 

@@ -20,8 +20,8 @@ from typing import Final
 import pytest
 import yaml
 
-from api.vllm_command import SERVER
 from tests.acceptance.conftest import PROJECT
+from winnow.api.vllm.command import SERVER
 
 PYTHON: Final = os.environ.get("WINNOW_VLLM_PYTHON", "")  # noqa: TID251  where, not how: no setting of ours
 START_SECONDS: Final = 540  # half a minute on two cores that nobody else uses

@@ -18,10 +18,10 @@ from bench.fidelity import (
     served_scores,
     stock_scores,
 )
-from retrieval.model_folder import ModelFolder
-from retrieval.records import Vectors
-from retrieval.tokens import PlainTokenizer
 from tests.vllm.servers import composed_flags, vllm
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Vectors
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 

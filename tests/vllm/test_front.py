@@ -10,13 +10,13 @@ import httpx2
 import numpy as np
 import pytest
 
-from rerank.known_answers import KnownAnswers
-from rerank.prompt import PromptBuilder
-from retrieval.deadline import Deadline
-from retrieval.errors import RerankUnavailable
-from retrieval.known_vectors import KnownVectors
-from retrieval.model_folder import ModelFolder
-from retrieval.vllm_client import VllmClient
+from winnow.rerank.prompt import PromptBuilder
+from winnow.rerank.server_check import KnownAnswers
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.vllm.client import VllmClient
 
 IDS_MAX = 20_000  # below it every id is one of the bundled tokenizer's
 # vLLM sums in float32, in an order that depends on which requests share a batch: 2.0e-6 was seen between two servers.

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from api.vllm_command import FRONT
-from rerank.known_answers import RERANKER_FLAGS, KnownAnswers
-from retrieval.deadline import Deadline
-from retrieval.errors import EmbedderUnavailable, RerankUnavailable
-from retrieval.known_vectors import EMBEDDER_FLAGS, KnownVectors
-from retrieval.model_folder import ModelFolder
-from retrieval.served_model import splits_wrongly
-from retrieval.vllm_client import VllmClient
-from retrieval.vllm_pool import Proof
 from tests.vllm.servers import composed_flags, vllm
+from winnow.api.vllm.command import FRONT
+from winnow.rerank.server_check import RERANKER_FLAGS, KnownAnswers
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS, KnownVectors
+from winnow.retrieval.errors import EmbedderUnavailable, RerankUnavailable
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.identity import splits_wrongly
+from winnow.retrieval.vllm.pool import Proof
 
 POOLING = ("--runner=pooling", "--max-model-len=8192")
 

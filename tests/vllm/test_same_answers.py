@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from api.texts import candidates_of
-from rerank.instruction import DEFAULT_INSTRUCTION
-from rerank.known_answers import KnownAnswers
-from rerank.reranker import Reranker
-from rerank.torch_reranker import TorchReranker
-from rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from retrieval.deadline import Deadline
-from retrieval.embedder import Embedder
-from retrieval.errors import RerankUnavailable
-from retrieval.known_vectors import KnownVectors
-from retrieval.model_folder import ModelFolder
-from retrieval.qwen_embedder import QwenEmbedder
-from retrieval.records import Vectors
-from retrieval.vllm_embedder import EMBEDDER_FAILURES, VllmEmbedder
-from retrieval.vllm_pool import Failures, Proof, VllmPool
 from tests.acceptance.conftest import command_in, write_corpus
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.reranker import Reranker
+from winnow.rerank.server_check import KnownAnswers
+from winnow.rerank.torch_reranker import TorchReranker
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.embedder import Embedder
+from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.records import Vectors
+from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.vllm.pool import Failures, Proof, VllmPool
 
 RELEVANCE_APART_MAX = 5e-3
 COSINE_MIN = 0.999

@@ -103,7 +103,7 @@ def bm25(collection: Collection) -> Vector:
 
 
 def fused(near: Vector, said: Vector, *, asked: int = 300) -> tuple[Vector, Vector]:
-    """One query's candidates, best first, and their sums of standard scores, as retrieval.fusion sums them."""
+    """One query's candidates, best first, and their sums of standard scores, as retrieval.search.fusion sums them."""
     nearest = np.argsort(-near, kind="stable")[:asked]
     worded = np.argsort(-said, kind="stable")[:asked]
     worded = worded[said[worded] > 0]

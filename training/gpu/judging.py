@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from rerank.prompt import PREFIX, SUFFIX
-from retrieval.embedder import DEFAULT_TASK, query_prompt
 from training.bag import Bag
 from training.gpu.network import DEVICE, ON_GPU, Network, from_qwen
 from training.gpu.pieces import instructed
 from training.gpu.reranker import autocast
 from training.gpu.tokens import BEFORE_DOCUMENT
+from winnow.rerank.prompt import PREFIX, SUFFIX
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
 
 TOKENS_MAX = 512
 _AT_ONCE = 1_024 if ON_GPU else 16

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from rerank.prompt import PREFIX, SUFFIX
 from training.gpu import exclusions, pieces
 from training.records import is_held_out
 from training.texts_alike import TASKS
+from winnow.rerank.prompt import PREFIX, SUFFIX
 
 PASSAGE_TOKENS_MAX = 320
 _AT_ONCE = 40_000

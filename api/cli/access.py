@@ -1,0 +1,369 @@
+"""`winnow keys`, `tenants`, `grants` and `audit`: who may do what, straight from the catalog of a data folder.
+
+Whoever may write the data folder may do all of it; the audit log calls them `command-line`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from winnow.api.cli.options import Config, Data, Json, Whose, opened, own_name
+from winnow.api.cli.terminal import Column, Terminal, flat
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.keys import ALL_SCOPES, TENANT_SCOPES, KeyScope, KeyWish
+from winnow.retrieval.limits import AUDIT_ENTRIES_MAX, KEY_DAYS_MAX
+from winnow.retrieval.tenancy import COMMAND_LINE
+
+if TYPE_CHECKING:
+    from winnow.api.collections.data_folder import Disk
+    from winnow.retrieval.catalog.audit import AuditEntry
+    from winnow.retrieval.catalog.keys import IssuedKey
+    from winnow.retrieval.catalog.tenants import Tenant
+    from winnow.retrieval.records import JsonValue
+
+TYPED_AGAIN: Final = frozenset({"id", "name", "collection"})  # columns
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # as entries tell when
+SHOWN_ONCE: Final = "This is the only time that the key is shown; winnow keeps nothing that it could be made from."
+
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `winnow keys list` shows it.")]
+TenantArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant.")]
+CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="A collection of the owner.")]
+ReaderArgument = Annotated[str, typer.Argument(metavar="READER", help="The tenant that may search it.")]
+ScopeOption = Annotated[
+    list[KeyScope], typer.Option("--scope", "-s", help="What it may do; give it several times for several scopes.")
+]
+NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="What it is for.")]
+DaysOption = Annotated[
+    float | None,
+    typer.Option(
+        "--expires-in-days", metavar="DAYS", max=KEY_DAYS_MAX, help="Days until it expires; never unless given."
+    ),
+]
+
+keys = typer.Typer(help="Make, list, replace and revoke API keys.", no_args_is_help=True)
+tenants = typer.Typer(help="Make, list, disable and enable tenants.", no_args_is_help=True)
+grants = typer.Typer(help="Let other tenants search a collection.", no_args_is_help=True)
+
+
+@keys.command("bootstrap")
+def bootstrap_key(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Make a key that may do everything, as tenant default and as operator of the deployment.
+
+    From the first key on, every request needs one, also from this machine.
+    """
+    terminal, disk = _opened(data, config, json=json, made=True)
+    wish = KeyWish(scopes=ALL_SCOPES, note="bootstrap")
+    _show_issued(terminal, disk.keys.make(DEFAULT_TENANT, wish, by=COMMAND_LINE))
+
+
+@keys.command("create")
+def create_key(
+    *,
+    scope: ScopeOption,
+    tenant: Whose = DEFAULT_TENANT,
+    note: NoteOption = "",
+    expires_in_days: DaysOption = None,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Make a key of a tenant. Only the key goes to standard output."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.search_request import parsed
+    from winnow.api.schemas.wire_access import KeyBody
+
+    sent = {"scopes": [each.value for each in scope], "note": note, "expires_in_days": expires_in_days}
+    wish = parsed(KeyBody, sent).wish()
+    _show_issued(terminal, disk.keys.make(disk.tenant_named(tenant), wish, by=COMMAND_LINE))
+
+
+@keys.command("list")
+def list_keys(*, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """List the keys of a tenant, those that are accepted no longer among them."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.access import keys_said
+
+    found, now = disk.keys.keys(disk.tenant_named(tenant)), datetime.now(UTC)
+    if json:
+        terminal.answer(keys_said(found, now))
+        return
+    _table(
+        terminal,
+        ["id", "scopes", "standing", "made", "expires", "last used", "note"],
+        [
+            (
+                each.id,
+                " ".join(sorted(each.scopes)),
+                each.standing(now).value,
+                _day(each.created_at),
+                _day(each.expires_at),
+                _day(each.last_used_at),
+                each.note,
+            )
+            for each in found
+        ],
+    )
+
+
+@keys.command("rotate")
+def rotate_key(
+    key_id: KeyId,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    overlap_seconds: Annotated[
+        int, typer.Option("--overlap-seconds", metavar="N", min=0, help="How long the old key is accepted still.")
+    ] = 3_600,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Make a key like this one, which is accepted for some time still."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.search_request import parsed
+    from winnow.api.schemas.wire_access import RotateBody
+
+    overlap = timedelta(seconds=parsed(RotateBody, {"overlap_seconds": overlap_seconds}).overlap_seconds)
+    _show_issued(terminal, disk.keys.rotate(disk.tenant_named(tenant), key_id, overlap=overlap, by=COMMAND_LINE))
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: KeyId, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
+    """Accept a key no longer, for good; services that run follow within a second."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.access import key_said
+
+    revoked = disk.keys.revoke(disk.tenant_named(tenant), key_id, by=COMMAND_LINE)
+    if json:
+        terminal.answer(key_said(revoked, datetime.now(UTC)))
+    else:
+        terminal.say(f"{key_id} is revoked.")
+
+
+@tenants.command("create")
+def create_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Make a tenant, with a first key that may do everything within it."""
+    terminal, disk = _opened(data, config, json=json, made=True)
+    from winnow.api.schemas.access import issued_said, tenant_said
+
+    made = disk.tenants.make(name, by=COMMAND_LINE)
+    issued = disk.keys.make(made.name, KeyWish(scopes=TENANT_SCOPES, note="first key"), by=COMMAND_LINE)
+    if json:
+        terminal.answer(tenant_said(made) | {"key": issued_said(issued)})
+    else:
+        _show_issued(terminal, issued)
+
+
+@tenants.command("list")
+def list_tenants(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """List the tenants of the deployment."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.access import tenants_said
+
+    found = disk.tenants.tenants()
+    if json:
+        terminal.answer(tenants_said(found))
+        return
+    rows = [(each.name, _day(each.created_at), _day(each.disabled_at)) for each in found]
+    _table(terminal, ["name", "made", "disabled"], rows)
+
+
+@tenants.command("disable")
+def disable_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Accept no key of a tenant any longer, and let its grants rest; nothing of it is removed."""
+    terminal, disk = _opened(data, config, json=json)
+    _show_tenant(terminal, disk.tenants.disable(name, by=COMMAND_LINE))
+
+
+@tenants.command("enable")
+def enable_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+    """Let a disabled tenant go on as before."""
+    terminal, disk = _opened(data, config, json=json)
+    _show_tenant(terminal, disk.tenants.enable(name, by=COMMAND_LINE))
+
+
+@grants.command("list")
+def list_grants(
+    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
+    """List what a tenant lets others search, and what others let it search."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.access import grants_said
+
+    whose = disk.tenant_named(tenant)
+    given, received = disk.grants.given(whose), disk.grants.received(whose)
+    if json:
+        terminal.answer(grants_said(given, received))
+        return
+    rows = [("given", each.collection, each.reader, _day(each.created_at)) for each in given]
+    rows += [("received", f"{each.owner}/{each.collection}", whose, _day(each.created_at)) for each in received]
+    _table(terminal, ["side", "collection", "reader", "since"], rows)
+
+
+@grants.command("give")
+def give_grant(
+    collection: CollectionArgument,
+    reader: ReaderArgument,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Let another tenant search a collection of --tenant, and nothing else."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.access import given_said
+
+    owner, name = disk.tenant_named(tenant), disk.tenant_named(reader)
+    grant = disk.grants.give(owner, collection, name, by=COMMAND_LINE)
+    if json:
+        terminal.answer(given_said(grant))
+    else:
+        terminal.say(f"{name} may search {owner}/{collection}.")
+
+
+@grants.command("revoke")
+def revoke_grant(
+    collection: CollectionArgument,
+    reader: ReaderArgument,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Take it back."""
+    terminal, disk = _opened(data, config, json=json)
+    disk.grants.take_back(disk.tenant_named(tenant), collection, reader, by=COMMAND_LINE)
+    if json:
+        terminal.answer({"deleted": reader})
+    else:
+        terminal.say(f"{reader} may search {tenant}/{collection} no longer.")
+
+
+def audit(
+    *,
+    tenant: Annotated[
+        str | None,
+        typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; everybody's unless given.", callback=own_name),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, max=AUDIT_ENTRIES_MAX, help="So many entries.")
+    ] = 100,
+    before: Annotated[
+        int | None, typer.Option("--before", metavar="NUMBER", min=1, help="Only entries with a lower number.")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show who changed keys, tenants, limits, grants, collections and instructions: newest first."""
+    terminal, disk = _opened(data, config, json=json)
+    from winnow.api.schemas.access import audit_said
+
+    whose = None if tenant is None else disk.tenant_named(tenant)
+    entries = disk.audit.entries(tenant=whose, limit=limit, before=before)
+    said = audit_said(entries, limit=limit)
+    if json:
+        terminal.answer(said)
+        return
+    if terminal.is_rich:
+        _draw_entries(terminal, entries)
+        return
+    rows = [
+        (
+            str(each.number),
+            f"{each.at:%Y-%m-%d %H:%M:%S}",
+            each.actor,
+            each.action,
+            each.tenant,
+            each.subject,
+            "; ".join(_changes(each)),
+        )
+        for each in entries
+    ]
+    _table(terminal, ["number", "at (UTC)", "actor", "action", "tenant", "subject", "change"], rows)
+
+
+def _opened(data: Data, config: Config, *, json: bool, made: bool = False) -> tuple[Terminal, Disk]:
+    _, disk = opened(data, config, made=made)
+    return Terminal(json=json), disk
+
+
+def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:
+    if terminal.is_json:
+        from winnow.api.schemas.access import issued_said
+
+        terminal.answer(issued_said(issued))
+        return
+    key = issued.key
+    terminal.say(f"Key {key.id} of tenant {key.tenant}, with the scopes {', '.join(sorted(key.scopes))}. {SHOWN_ONCE}")
+    terminal.lines(issued.text)
+
+
+def _show_tenant(terminal: Terminal, tenant: Tenant) -> None:
+    if terminal.is_json:
+        from winnow.api.schemas.access import tenant_said
+
+        terminal.answer(tenant_said(tenant))
+    else:
+        terminal.say(f"{tenant.name} is {'disabled' if tenant.disabled_at else 'enabled'}.")
+
+
+def _table(terminal: Terminal, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The first column is what the others are about."""
+    columns = [Column(name=name, style="bold" if name == names[0] else "", whole=name in TYPED_AGAIN) for name in names]
+    terminal.table(columns, rows)
+
+
+def _day(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _draw_entries(terminal: Terminal, entries: Sequence[AuditEntry]) -> None:
+    """For a person: seven columns in three, so that they stand side by side in 80 characters and no word is broken."""
+    terminal.table(
+        [
+            Column(name="at (UTC)\nnumber", whole=True),
+            Column(name="action\nactor", whole=True),
+            Column(name="subject\nchange"),
+        ],
+        [
+            (
+                f"{each.at:%Y-%m-%d %H:%M}\n{each.number}",
+                f"{each.action}\n{each.actor}",
+                "\n".join([_subject(each), *_changes(each)]),
+            )
+            for each in entries
+        ],
+    )
+
+
+def _subject(entry: AuditEntry) -> str:
+    """With its owner, as who looks after all tenants names it; a tenant is its own."""
+    is_plain = entry.tenant == DEFAULT_TENANT or entry.action.startswith("tenant.")
+    return flat(entry.subject if is_plain else f"{entry.tenant}/{entry.subject}")
+
+
+def _changes(entry: AuditEntry) -> Sequence[str]:
+    """Only what differs: `expires_at: – → 2027-01-01 12:00`."""
+    old, new = entry.before or {}, entry.after or {}
+    return [
+        flat(f"{name}: {_value(old.get(name))} → {_value(new.get(name))}")
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _value(value: JsonValue) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return _day(datetime.fromisoformat(value))
+    return "–" if value is None else str(value)

@@ -1,0 +1,325 @@
+"""`winnow collections`, `verify` and `doctor`: what is there, and is it well?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from winnow.api.cli.exits import Exit
+from winnow.api.cli.options import (
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    GenerationsKept,
+    IndexDevice,
+    Json,
+    RerankAlso,
+    RerankModel,
+    RerankUrl,
+    Whose,
+    opened,
+    switch,
+)
+from winnow.api.cli.terminal import Column, Terminal, amount
+from winnow.api.settings import load
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+
+if TYPE_CHECKING:
+    from winnow.api.collections.data_folder import Disk
+    from winnow.retrieval.catalog.collections import TenantName
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
+
+
+class OnOff(StrEnum):
+    """A switch that is given as a word."""
+
+    ON = "on"
+    OFF = "off"
+
+
+collections = typer.Typer(help="List, show, change and delete collections.", no_args_is_help=True)
+
+
+@collections.command("list")
+def list_collections(
+    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
+    """List the collections of a data folder."""
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.collections import collection_said
+
+    disk, whose = _existing(data, config, tenant)
+    described = disk.described(whose)
+    if json:
+        terminal.answer({"collections": [collection_said(each) for each in described]})
+        return
+    terminal.table(
+        [
+            Column(name="name", style="bold"),
+            Column(name="documents", right=True),
+            Column(name="chunks", right=True),
+            Column(name="model"),
+            Column(name="instruction"),
+            Column(name="reranker"),
+            Column(name="made", style="dim"),
+            Column(name="problem"),
+        ],
+        [
+            (
+                each.collection.name,
+                "?" if each.documents is None else amount(each.documents),
+                "?" if each.chunks is None else amount(each.chunks),
+                f"{each.collection.embedder.name} ({each.collection.embedder.dimension})",
+                each.collection.instruction or "",
+                each.collection.reranker or "",
+                f"{each.collection.created_at:%Y-%m-%d %H:%M}",
+                each.problem or "",
+            )
+            for each in described
+        ],
+    )
+
+
+@collections.command("show")
+def show_collection(
+    name: NameArgument, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
+    """Show one collection: what is in it, and what it was built with."""
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.collections import collection_said
+
+    disk, whose = _existing(data, config, tenant)
+    said = collection_said(disk.describe(disk.catalog.collection(whose, name)))
+    if json:
+        terminal.answer(said)
+        return
+    parts = {f"embedder {name}": value for name, value in said.pop("embedder").items()}
+    attributes = {f"attribute {name}": kinds for name, kinds in (said.pop("attributes") or {}).items()}
+    named = {field.replace("_", " "): value for field, value in said.items()} | parts | attributes
+    terminal.table(
+        [Column(name="field", style="dim"), Column(name="value")],
+        [(field, "–" if value is None else str(value)) for field, value in named.items()],
+    )
+
+
+@collections.command("delete")
+def delete_collection(
+    name: NameArgument,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    yes: Annotated[bool, switch("--yes", "-y", said="Do not ask.")] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Delete a collection with all its documents, for good."""
+    terminal = Terminal(json=json)
+
+    disk, whose = _existing(data, config, tenant)
+    described = disk.describe(disk.catalog.collection(whose, name))
+    if not yes:
+        held = "an unknown number of" if described.documents is None else amount(described.documents)
+        typer.confirm(f"Delete {name} with {held} documents?", abort=True, err=True)
+    disk.remove(whose, name)
+    if json:
+        terminal.answer({"deleted": name, "documents": described.documents})
+    else:
+        terminal.say(f"Deleted {name}.")
+
+
+@collections.command("set-instruction")
+def set_instruction(
+    name: NameArgument,
+    instruction: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]", help="A published instruction, or one that comes with winnow; without it, none."
+        ),
+    ] = None,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Choose the instruction that a collection's searches use unless they bring their own."""
+    terminal = Terminal(json=json)
+
+    disk, whose = _existing(data, config, tenant)
+    disk.change(whose, name, instruction=instruction)
+    if json:
+        terminal.answer({"collection": name, "instruction": instruction})
+    else:
+        terminal.say(f"{name} uses {instruction or 'the default instruction'}.")
+
+
+@collections.command("set-reranker")
+def set_reranker(
+    name: NameArgument,
+    reranker: Annotated[
+        str | None, typer.Argument(metavar="[RERANKER]", help="Name of a configured reranker; without it, the default.")
+    ] = None,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Choose the reranker that judges a collection's searches. A service that runs follows at once."""
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "rerank_model": rerank_model, "rerank_also": rerank_also}, config=config)
+    from winnow.api.collections.data_folder import Disk
+    from winnow.api.search.rerankers import refuse_unknown, settings_by_name
+
+    if reranker is not None:
+        refuse_unknown(reranker, settings_by_name(settings))
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk.change(disk.tenant_named(tenant), name, reranker=reranker)
+    if json:
+        terminal.answer({"collection": name, "reranker": reranker})
+    else:
+        terminal.say(f"{name} is judged by {reranker or 'the default reranker'}.")
+
+
+@collections.command("set-demote-query-echo")
+def set_demote_query_echo(
+    name: NameArgument,
+    state: Annotated[OnOff, typer.Argument(help="on or off.")],
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Place passages that hold little but the query behind all others in a collection's searches, or stop doing so."""
+    terminal = Terminal(json=json)
+    disk, whose = _existing(data, config, tenant)
+    disk.change(whose, name, demote_query_echo=state is OnOff.ON)
+    if json:
+        terminal.answer({"collection": name, "demote_query_echo": state is OnOff.ON})
+    else:
+        terminal.say(f"{name}: demotion of query echoes is {state.value}.")
+
+
+def verify(
+    *,
+    data: Data = None,
+    repair: Annotated[
+        bool,
+        switch("--repair", said="Before that, remove what is left over, and mend what can be derived from the rest."),
+    ] = False,
+    generations_kept: GenerationsKept = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong.
+
+    Names what killed processes have left, which is no fault. A damaged index, of vectors or of words, is built anew
+    from the store by --repair, the first also by a service that runs; a damaged store is not repaired: there is nothing
+    to build it from.
+    """
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
+    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.index_device import index_device, index_wish
+    from winnow.api.diagnostics.repair import repaired
+    from winnow.api.diagnostics.verify import verified
+
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    repairs = []
+    if repair:
+        wish = index_wish(settings, index_device(settings))
+        repairs = repaired(disk, kept=settings.generations_kept, wish=wish)
+    checks = verified(disk)
+    is_sound = all(check.fault is None for check in checks)
+    if json:
+        body = {"data": str(settings.data), "ok": is_sound, "checks": [asdict(check) for check in checks]}
+        terminal.answer(body | {"repairs": [asdict(each) for each in repairs]})
+    else:
+        for each in repairs:
+            terminal.say(f"{each.collection}: {each.did}")
+        terminal.table(
+            [Column(name=""), Column(name="collection", style="bold"), Column(name="part"), Column(name="found")],
+            [(_mark(check.fault), check.collection, check.part, check.fault or check.found) for check in checks],
+        )
+        terminal.say(
+            "Everything is as it was written."
+            if is_sound
+            else "Something is wrong. `winnow verify --repair` mends what can be derived; a damaged store cannot be.",
+            style="bold",
+        )
+    if not is_sound:
+        raise typer.Exit(Exit.FAILED)
+
+
+def doctor(
+    *,
+    data: Data = None,
+    json: Json = False,
+    embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    rerank_url: RerankUrl = None,
+    index_device: IndexDevice = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Say what runs where: versions, devices, models, data, and whether the models answer a known pair.
+
+    Exits with 1 where something would keep winnow from answering.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "embed_model": embed_model,
+            "embed_url": embed_url,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
+            "rerank_url": rerank_url,
+            "index_device": index_device,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from winnow.api.diagnostics.doctor import examined
+
+    findings = asyncio.run(examined(settings))
+    is_well = all(finding.problem is None for finding in findings)
+    if json:
+        terminal.answer({"ok": is_well, "findings": [asdict(finding) for finding in findings]})
+    else:
+        terminal.table(
+            [Column(name=""), Column(name="what", style="bold"), Column(name="found")],
+            [(_mark(each.problem), each.what, each.problem or each.found) for each in findings],
+        )
+        terminal.say("All is well." if is_well else "Something is missing or wrong.", style="bold")
+    if not is_well:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _existing(data: Data, config: Config, tenant: str) -> tuple[Disk, TenantName]:
+    """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
+    _, disk = opened(data, config)
+    return disk, disk.tenant_named(tenant)
+
+
+def _mark(problem: str | None) -> str:
+    return "✓" if problem is None else "✗"

@@ -1,0 +1,284 @@
+"""Measure the orders of a judged collection: every judged query of a BEIR folder is asked.
+
+    recall      stage one alone
+    two-stage   as a search answers: the reranker's declared order, which may be recall's (rerank/ranking.py)
+    rerank      by relevance alone
+
+Where several ways of recall are compared, each has its runs, with its name behind theirs: recall-hybrid.
+
+The reranker judges the first `candidates` chunks; those behind them keep recall's order, so that Recall@100 means the
+same in every run. A document stands where its best chunk stands.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+
+from winnow.api.assemble import assemble, connected
+from winnow.api.cli.progress import CountProgress, IndexProgress
+from winnow.api.cli.terminal import Terminal
+from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.indexing import Indexing
+from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
+from winnow.api.schemas.search_answer import applied_said
+from winnow.api.search.rerankers import settings_for
+from winnow.api.search.two_stage import FindsCandidates
+from winnow.api.settings import Settings
+from winnow.indexer.readers.beir import Judgments, read_qrels, read_queries
+from winnow.indexer.readers.open_corpus import open_corpus
+from winnow.rerank.reranker import Reranker
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import CorpusUnreadable
+from winnow.retrieval.limits import CANDIDATES_MAX
+from winnow.retrieval.measures import parse
+from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import Candidate
+
+RECALL: Final = "recall"
+TWO_STAGE: Final = "two-stage"
+RERANK: Final = "rerank"
+CHUNKS_PER_DOCUMENT_MARGIN: Final = 3  # how many times more chunks are recalled than documents are counted, if cut
+SAMPLE_SEED: Final = 20260  # the same sample every time: two evaluations of one sample can be compared
+
+Scored: TypeAlias = dict[str, float]  # document id -> the score that ordered it, best first
+Run: TypeAlias = dict[str, Scored]  # by query id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A query with judgments."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be measured."""
+
+    folder: Path
+    tenant: TenantName
+    collection: str  # of this tenant
+    metrics: tuple[str, ...]
+    sample: int | None  # queries; None asks all
+    split: str  # of the judgments
+    is_judged: bool  # or recall alone
+    instruction: str | NamedInstruction | None = None  # None: what a search of the collection uses
+    recalls: tuple[RecallMode, ...] = ()  # ways of recall to compare; none is the service's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated:
+    """What was found."""
+
+    plan: Plan
+    orders: dict[str, Run]  # by name of the run
+    figures: dict[str, dict[str, float]]  # name of the run -> measure -> mean over the queries
+    queries: int
+    documents: int
+    chunks: int
+    candidates: int
+    embedder: str
+    reranker: str
+    instruction: AppliedInstruction
+    seconds: float
+
+    def said(self) -> dict[str, Any]:
+        """The JSON object of `winnow eval`."""
+        return {
+            "runs": [{"name": name, "metrics": figures} for name, figures in self.figures.items()],
+            "collection": self.plan.collection,
+            "folder": str(self.plan.folder),
+            "queries": self.queries,
+            "documents": self.documents,
+            "chunks": self.chunks,
+            "candidates": self.candidates,
+            "embedder": self.embedder,
+            "reranker": self.reranker,
+            "instruction": applied_said(self.instruction),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evaluated:
+    """Indexes what is missing, then asks every query. Raises `CorpusUnreadable`, `InvalidRequest`, what parts do."""
+    measures = {spelling: parse(spelling) for spelling in plan.metrics}
+    judgments = read_qrels(plan.folder, plan.split)
+    cases = judged_cases(read_queries(plan.folder), judgments, sample=plan.sample)
+    if not cases:
+        raise CorpusUnreadable(f"{plan.folder} has no query with a relevant document")
+    settings = settings_for(settings, _chosen(settings, plan)) if plan.is_judged else settings
+    parts = assemble(settings, judged=plan.is_judged)
+    indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
+    opened = indexing.open(plan.collection, tenant=plan.tenant)
+    async with connected(*parts.pools):
+        with IndexProgress(terminal) as progress:
+            report = await indexing.run(open_corpus(str(plan.folder)), opened, progress=progress)
+        opened.searchable.refresh()
+        asking = Asking(
+            tenant=plan.tenant,
+            recall=opened.recall,
+            instruction=parts.disk.instructions.applied(plan.tenant, plan.instruction, opened.collection),
+            reranker=parts.judging.reranker if plan.is_judged else None,
+            candidates=parts.candidates,
+            modes=named_modes(plan.recalls, RecallMode(settings.recall)),
+            depth=max(measure.depth for measure in measures.values()),
+            is_cut=report.chunks > report.documents,
+        )
+        started = time.monotonic()
+        orders = await _asked(terminal, asking, cases)
+    wanted = {case.id: judgments[case.id] for case in cases}
+    return Evaluated(
+        plan=plan,
+        orders=orders,
+        figures={
+            name: {spelling: measure.mean(documents_of(run), wanted) for spelling, measure in measures.items()}
+            for name, run in orders.items()
+        },
+        queries=len(cases),
+        documents=report.documents,
+        chunks=report.chunks,
+        candidates=asking.candidates if plan.is_judged else 0,
+        embedder=parts.embedding.embedder.identity.name,
+        reranker=parts.judging.reranker.name,
+        instruction=asking.instruction,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _chosen(settings: Settings, plan: Plan) -> str | None:
+    """The reranker that the collection has chosen, if it is there already; asked before seconds of loading."""
+    there = Disk.open(settings.data, settings.catalog_url).catalog.collections(plan.tenant)
+    return next((each.reranker for each in there if each.name == plan.collection), None)
+
+
+def judged_cases(queries: Mapping[str, str], judgments: Judgments, *, sample: int | None) -> list[Case]:
+    """The queries that have a relevant document, in the file's order; `sample` of them, always the same."""
+    cases = [
+        Case(id=query_id, text=text)
+        for query_id, text in queries.items()
+        if any(grade > 0 for grade in judgments.get(query_id, {}).values())
+    ]
+    if sample is None or sample >= len(cases):
+        return cases
+    chosen = sorted(random.Random(SAMPLE_SEED).sample(range(len(cases)), sample))  # noqa: S311  not a secret
+    return [cases[place] for place in chosen]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """Asks one collection."""
+
+    tenant: TenantName  # whose collection it is
+    recall: FindsCandidates
+    reranker: Reranker | None  # None measures recall alone
+    candidates: int
+    depth: int  # documents that the measures look at
+    is_cut: bool  # whether some documents have several chunks
+    modes: Mapping[str, RecallMode]  # by what stands behind the names of their runs
+    instruction: AppliedInstruction = BUILT_IN
+
+    async def ask(self, case: Case) -> dict[str, Scored]:
+        """By name of the run."""
+        orders: dict[str, Scored] = {}
+        for suffix, mode in self.modes.items():
+            orders |= {name + suffix: order for name, order in (await self._ask(case, mode)).items()}
+        return orders
+
+    async def _ask(self, case: Case, mode: RecallMode) -> dict[str, Scored]:
+        wanted = self.depth * CHUNKS_PER_DOCUMENT_MARGIN if self.is_cut else self.depth
+        width = min(CANDIDATES_MAX, max(wanted, self.candidates))
+        recalled = await self.recall.find(
+            case.text,
+            width=width,
+            task=self.instruction.embedding_task,
+            where=None,
+            mode=mode,
+            deadline=Deadline.never(),
+        )
+        orders = {RECALL: _scored((each, _recall_score(each)) for each in recalled.candidates)}
+        return orders | await self._reranked(case, recalled.candidates, self.reranker) if self.reranker else orders
+
+    async def _reranked(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, Scored]:
+        """The reranker is run even where a search would not run it: for the order by relevance alone."""
+        head, behind = found[: self.candidates], found[self.candidates :]
+        ranking = await reranker.rank(
+            case.text, head, instruction=self.instruction.text, tenant=self.tenant, deadline=Deadline.never()
+        )
+        alone = sorted(ranking.ranked, key=lambda each: (-(each.relevance or 0.0), each.candidate.recall_rank))
+        answered = (
+            [(each.candidate, each.score or 0.0) for each in ranking.ranked]
+            if reranker.changes_order(self.instruction.text)
+            else [(each, _recall_score(each)) for each in head]
+        )
+        return {
+            TWO_STAGE: _scored(continued(answered, behind)),
+            RERANK: _scored(continued([(each.candidate, each.relevance or 0.0) for each in alone], behind)),
+        }
+
+
+def continued(head: Sequence[tuple[Candidate, float]], behind: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
+    """With what was not reranked behind it: recall's scores, moved below the last of the head by their own distances.
+
+    Where the head is in recall's order by recall's scores, nothing is moved.
+    """
+    if not head or not behind:
+        return [*head, *((each, _recall_score(each)) for each in behind)]
+    moved = min(0.0, head[-1][1] - _recall_score(behind[0]))
+    return [*head, *((each, _recall_score(each) + moved) for each in behind)]
+
+
+def _recall_score(candidate: Candidate) -> float:
+    score = candidate.similarity if candidate.recall_score is None else candidate.recall_score
+    assert score is not None, "recall found it. This is a bug."
+    return score
+
+
+async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> dict[str, Run]:
+    orders: dict[str, Run] = {}
+    with CountProgress(terminal, "asking", total=len(cases)) as progress:
+        for case in cases:
+            for name, scored in (await asking.ask(case)).items():
+                orders.setdefault(name, {})[case.id] = scored
+            progress.advance()
+    return orders
+
+
+def named_modes(recalls: Sequence[RecallMode], default: RecallMode) -> dict[str, RecallMode]:
+    """By what stands behind the names of the runs: nothing, unless it was said which ways are wanted."""
+    return {f"-{mode}": mode for mode in recalls} if recalls else {"": default}
+
+
+def documents_of(run: Run) -> dict[str, list[str]]:
+    """Document ids, best first, by query id."""
+    return {query_id: list(scored) for query_id, scored in run.items()}
+
+
+def trec_lines(run: Run, name: str) -> Iterator[str]:
+    """A run file: query, Q0, document, rank, score, tag; separated by tabs where an id holds a blank.
+
+    Tools sort by the score, in single precision, and where scores are equal by the document's id. So a score that is
+    no less than the one before it is written as the next smaller number: the order stays ours.
+    """
+    for query_id, scored in run.items():
+        last = np.float32(np.inf)
+        for rank, (document_id, score) in enumerate(scored.items(), start=1):
+            last = min(np.float32(score), np.nextafter(last, np.float32(-np.inf)))
+            columns = (query_id, "Q0", document_id, str(rank), str(last), f"winnow-{name}")
+            yield ("\t" if any(map(str.isspace, query_id + document_id)) else " ").join(columns)
+
+
+def _scored(candidates: Iterable[tuple[Candidate, float]]) -> Scored:
+    """Each document once, where it stands first."""
+    found: Scored = {}
+    for candidate, score in candidates:
+        found.setdefault(candidate.chunk.document_id, score)
+    return found

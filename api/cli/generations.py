@@ -1,0 +1,270 @@
+"""`winnow generations`: the generations of a collection's index, beside a service that runs or without one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from winnow.api.cli.options import (
+    CollectionName,
+    Config,
+    Data,
+    GenerationsKept,
+    IndexDevice,
+    IndexRecall,
+    IndexRecipe,
+    Json,
+    Whose,
+    switch,
+)
+from winnow.api.cli.terminal import Column, Terminal, amount, counted
+from winnow.api.settings import Settings, load
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.index.planner import megabytes
+
+if TYPE_CHECKING:
+    from winnow.api.collections.data_folder import Disk
+    from winnow.retrieval.catalog.collections import Collection
+    from winnow.retrieval.files.layout import CollectionFolder
+
+generations = typer.Typer(
+    help="List, explain, roll back, fold and clean up the generations of an index.", no_args_is_help=True
+)
+
+
+@generations.command("list")
+def list_generations(
+    *,
+    collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    quick: Annotated[bool, switch("--quick", said="Compare sizes only; read no checksums.")] = False,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List the generations of an index: which is current, which are damaged, which were rolled back.
+
+    Whichever is current, a search answers with the newest documents.
+    """
+    terminal = Terminal(json=json)
+    _, found, folder = _found(load({"data": data}, config=config), collection, tenant)
+    _show(terminal, found, folder, thorough=not quick)
+
+
+@generations.command("rollback")
+def rollback(
+    *,
+    collection: CollectionName,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="GENERATION", help="Which one; by default the newest whole one before it."),
+    ] = None,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Go back to an older index. Documents do not go back: searches answer with the newest ones all the same.
+
+    A service that runs follows within a second and the time it takes to read the index. It stays so until the next
+    generation is published, by 'winnow index' or 'winnow generations fold'; a service builds none by itself until then.
+    """
+    terminal = Terminal(json=json)
+    _, found, folder = _found(load({"data": data}, config=config), collection, tenant)
+    from winnow.retrieval.generation.history import roll_back
+
+    name = roll_back(folder, found.embedder, to=to)
+    if not json:
+        terminal.say(f"{collection} is served by {name} now.")
+    _show(terminal, found, folder, thorough=False)
+
+
+@generations.command("fold")
+def fold(
+    *,
+    collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    generations_kept: GenerationsKept = None,
+    index_recipe: IndexRecipe = None,
+    index_recall: IndexRecall = None,
+    index_device: IndexDevice = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Build the next generation now, of all documents. Needs no model; writers and searches go on meanwhile."""
+    terminal = Terminal(json=json)
+    chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
+    settings = load({"data": data, "generations_kept": generations_kept, **chosen}, config=config)
+    disk, found, folder = _found(settings, collection, tenant)
+    from winnow.api.collections.index_device import index_device as device_of
+    from winnow.api.collections.index_device import index_wish
+    from winnow.retrieval.generation.history import fold as built
+
+    wish = index_wish(settings, device_of(settings))
+    store = disk.store(found)
+    with store.holding():
+        snapshot, kept = store.snapshot(), settings.generations_kept
+        manifest = built(folder, snapshot, found.embedder, wish=wish, kept=kept, made_at=found.created_at)
+    if not json:
+        terminal.say(f"{manifest.name} holds {counted(manifest.count, 'chunk')} of {collection}.")
+    _show(terminal, found, folder, thorough=False)
+
+
+@generations.command("explain")
+def explain(
+    *,
+    collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    index_recipe: IndexRecipe = None,
+    index_recall: IndexRecall = None,
+    index_device: IndexDevice = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Say by which recipe the index was built, why, and what recall it reaches; and what would be built now.
+
+    The recall is that of the 100 nearest, measured when it was built on queries that did not choose its parameters.
+    Builds nothing.
+    """
+    terminal = Terminal(json=json)
+    chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
+    settings = load({"data": data, **chosen}, config=config)
+    disk, found, folder = _found(settings, collection, tenant)
+    from winnow.api.collections.index_device import index_device as device_of
+    from winnow.api.collections.index_device import index_wish
+    from winnow.api.diagnostics.explain import explained, explained_said
+
+    device, snapshot = device_of(settings), disk.store(found).snapshot()
+    wish = index_wish(settings, device)
+    said = explained_said(collection, explained(folder, snapshot, found.embedder.dimension, wish, device=device))
+    if json:
+        terminal.answer(said)
+        return
+    terminal.table([Column(name="", style="dim"), Column(name="")], _explanation(said))
+
+
+@generations.command("clean")
+def clean(
+    *,
+    collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    generations_kept: GenerationsKept = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Remove old generations, old versions of the store, and what killed processes left.
+
+    Nothing goes that a reader may still use: what stopped being current stays for four minutes, and as many generations
+    are kept as is set. Publishing and writing clean up by themselves; this is for those who need the room now, or want
+    what was deleted to be gone: of that no byte is left after two calls with four minutes between them.
+    """
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
+    disk, found, folder = _found(settings, collection, tenant)
+    from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
+    from winnow.retrieval.files.locks import writing
+    from winnow.retrieval.generation.history import clean as cleaned
+
+    gone = cleaned(folder, kept=settings.generations_kept, wait_seconds=BUSY_SECONDS_MAX)
+    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        of_store = disk.store(found).clean_up()
+    if json:
+        body = {"collection": collection, "removed": list(gone.removed), "bytes": gone.bytes, "store_bytes": of_store}
+        terminal.answer(body)
+        return
+    terminal.lines(*gone.removed)
+    terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store are free again.")
+
+
+def _found(settings: Settings, name: str, tenant: str) -> tuple[Disk, Collection, CollectionFolder]:
+    """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `Disk.require_meant` raises."""
+    from winnow.api.collections.data_folder import Disk
+
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    found = disk.catalog.collection(disk.tenant_named(tenant), name)
+    folder = disk.layout.collection(found.tenant, found.name)
+    disk.require_meant(found, folder)
+    return disk, found, folder
+
+
+def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, *, thorough: bool) -> None:
+    from winnow.api.schemas.generations import generations_said
+    from winnow.retrieval.generation.history import listed
+    from winnow.retrieval.generation.pointer import rolled_back
+
+    said = generations_said(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
+    if terminal.is_json:
+        terminal.answer(said)
+        return
+    terminal.table(
+        [
+            Column(name="generation", style="bold"),
+            Column(name="chunks", right=True),
+            Column(name="store version", right=True),
+            Column(name="built"),
+            Column(name="with"),
+            Column(name="recipe"),
+            Column(name="recall", right=True),
+            Column(name="bytes", right=True),
+            Column(name="state"),
+        ],
+        [
+            (
+                each["name"],
+                "–" if each["chunks"] is None else amount(each["chunks"]),
+                "–" if each["store_version"] is None else str(each["store_version"]),
+                each["built_at"] or "–",
+                each["built_with"] or "–",
+                each["recipe"] or "–",
+                "–" if each["recall"] is None else f"{each['recall']:.3f}",
+                amount(each["bytes"]),
+                _state(each),
+            )
+            for each in said["generations"]
+        ],
+    )
+
+
+def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
+    """One line for each thing to know."""
+    current, plan, device = said["current"], said["next"], said["device"]
+    lines = [("current", "nothing has been published")]
+    if current:
+        tuned = ", ".join(f"{name} {value}" for name, value in current["parameters"].items())
+        lines = [
+            ("current", f"{current['generation']}: {current['recipe']}, {counted(current['chunks'], 'chunk')}"),
+            ("because", current["reason"]),
+            ("recall", f"{current['recall']:.4f} of the 100 nearest; {current['recall_target']} was wanted"),
+            ("searched with", tuned or "no parameters"),
+            ("searched on", _searched_on(current["searched_on"])),
+        ]
+    if plan:
+        sizes = f"{plan['index_bytes'] / 1e6:,.1f} MB, {plan['building_bytes'] / 1e6:,.1f} MB while it is built"
+        there = f", {plan['device_bytes'] / 1e6:,.0f} MB on {device['name']}" if device and plan["device_bytes"] else ""
+        lines += [("next", f"{plan['recipe']}: {sizes}{there}"), ("because", plan["reason"])]
+    else:
+        lines.append(("next", said["refused"]))
+    free = "unknown" if said["memory_bytes"] is None else f"{said['memory_bytes'] / 1e6:,.0f} MB"
+    lines += [("memory free", free), ("written", f"{said['writes_per_second']:,.2f} chunks a second")]
+    if device:
+        unknown = device["free_bytes"] is None
+        figures = (
+            "memory unknown"
+            if unknown
+            else f"{megabytes(device['free_bytes'])} of {megabytes(device['total_bytes'])} free"
+        )
+        lines.append(("index device", f"{device['name']}: {device['fault'] or figures}"))
+    return lines
+
+
+def _searched_on(said: dict[str, Any]) -> str:
+    return f"{said['device']}: {said['fault'] or said['reason']}"
+
+
+def _state(said: dict[str, Any]) -> str:
+    place = "current" if said["current"] else "rolled back from" if said["rolled_back"] else "kept"
+    return f"{place}, damaged: {said['fault']}" if said["fault"] else place

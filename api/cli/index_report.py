@@ -1,0 +1,93 @@
+"""What `winnow index` says when it is done: what went in, what did not, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Final
+
+from winnow.api.cli.terminal import Terminal, amount, counted, duration
+
+if TYPE_CHECKING:
+    from winnow.indexer.account import FileCounts
+    from winnow.indexer.report import IndexReport
+
+SHARES_MAX: Final = 12  # endings, or patterns, that the report names
+CORPUS_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"})
+
+
+def show_report(terminal: Terminal, collection: str, report: IndexReport) -> None:
+    """The answer to stdout; what was guessed, left out and rejected to stderr."""
+    if terminal.is_json:
+        terminal.answer({"collection": collection, **asdict(report)})
+    else:
+        terminal.lines(*_sentences(collection, report))
+    for sentence in _files_said(report.files) if report.files else ():
+        terminal.say(sentence)
+    for note in report.notes:
+        terminal.say(note)
+    if report.not_pruned:
+        terminal.warn(report.not_pruned)
+    for reject in report.first_rejects:
+        terminal.warn(f"rejected: {reject}")
+    if report.rejected and not report.taken and "(field " in report.first_rejects[0]:
+        terminal.warn("--id-field, --text-field, --title-field and --url-field name the fields that are meant.")
+    if report.rejected:
+        some = "Every record was rejected" if not report.taken else f"{counted(report.rejected, 'record')} rejected"
+        terminal.warn(f"{some}; {report.rejects} names each with its reason.")
+    elif not report.taken:
+        terminal.warn(f"{report.corpus} gave no document.")
+
+
+def _files_said(files: FileCounts) -> list[str]:
+    """What became of every file of a folder, and what can be done about it."""
+    parts = [f"{amount(files.read)} read"]
+    if files.not_read:
+        parts.append(f"{amount(sum(files.not_read.values()))} of kinds that are not read ({_shares(files.not_read)})")
+    if files.left_out:
+        parts.append(f"{amount(sum(files.left_out.values()))} left out ({_shares(files.left_out)})")
+    if files.not_included:
+        parts.append(f"{amount(files.not_included)} not matched by --include")
+    said = [f"{counted(files.found, 'file')}: {', '.join(parts)}."]
+    if files.not_read:
+        said.append("In a folder .txt, .md and .markdown files are read.")
+    if tables := [ending for ending in files.not_read if ending in CORPUS_SUFFIXES]:
+        said.append(f"Index {', '.join(tables)} files one by one: each is a corpus of its own.")
+    if files.left_out:
+        said.append(f"--exclude '!{next(iter(files.left_out))}' takes back what was left out by that pattern.")
+    if files.links_passed_over:
+        links = counted(files.links_passed_over, "linked folder")
+        said.append(f"{links} passed over: the files there are read under another path, or the link leads upwards.")
+    return said
+
+
+def _shares(counts: Mapping[str, int]) -> str:
+    """The largest first: `.pdf 8, .docx 6`."""
+    named = [f"{name} {amount(count)}" for name, count in counts.items()]
+    beyond = f" and {len(named) - SHARES_MAX} more" if len(named) > SHARES_MAX else ""
+    return ", ".join(named[:SHARES_MAX]) + beyond
+
+
+def _sentences(collection: str, report: IndexReport) -> list[str]:
+    written = report.added + report.changed
+    counts = [
+        f"{amount(count)} {name}"
+        for name, count in (
+            ("added", report.added),
+            ("changed", report.changed),
+            ("unchanged", report.unchanged),
+            ("removed", report.removed),
+            ("rejected", report.rejected),
+        )
+        if count
+    ]
+    said = [
+        f"{collection} holds {counted(report.documents, 'document')} in {counted(report.chunks, 'chunk')}.",
+        f"{report.corpus}: {', '.join(counts) or 'nothing in it'}.",
+    ]
+    if written:
+        said.append(
+            f"{duration(report.seconds)}: {report.documents_per_second:.1f} documents/s, "
+            f"{amount(report.tokens_per_second)} tokens/s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MB."
+        )
+    return said

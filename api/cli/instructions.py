@@ -1,0 +1,278 @@
+"""`winnow instructions`: write the library, and choose from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from winnow.api.cli.options import Config, Data, Json, Whose, opened, switch
+from winnow.api.cli.standard_streams import print_text, standard_input
+from winnow.api.cli.terminal import Column, Terminal, flat, snippet
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from winnow.api.library.instructions import Instructions
+    from winnow.retrieval.catalog.collections import TenantName
+    from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion
+
+TEXT_CHARACTERS: Final = 100  # characters of a text in a list
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")]
+VersionArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="Which instruction, and version.")]
+TextArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[TEXT]", help="What counts as relevant, in a sentence or a few. English works best."),
+]
+File = Annotated[
+    Path | None,
+    typer.Option("--file", metavar="FILE", help="Instead of TEXT: all that it says, as YAML; - is standard input."),
+]
+EmbeddingTask = Annotated[
+    str | None, typer.Option("--embedding-task", metavar="TEXT", help="What queries are embedded under, in a line.")
+]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="A note for those who read the library.")]
+
+instructions = typer.Typer(
+    help="The instruction library: write, publish, compare and try what the reranker is told.", no_args_is_help=True
+)
+
+
+@instructions.command("list")
+def list_instructions(
+    *,
+    built_in: Annotated[bool, switch("--built-in", said="Those that come with winnow instead.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List all versions of all instructions, in every state.
+
+    With --json those that come with winnow and the default are in it, too.
+    """
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.instructions import instructions_said
+
+    library, whose = library_of(data, config, tenant)
+    own, default = library.versions(whose), library.default(whose)
+    if json:
+        terminal.answer(instructions_said(own, library.built_in, default))
+        return
+    terminal.table(
+        [
+            Column(name="name", style="bold", whole=True),
+            Column(name="version", right=True),
+            Column(name="state"),
+            Column(name="text"),
+        ],
+        [
+            (
+                each.name,
+                str(each.version),
+                each.state.value,
+                snippet(each.text, characters=TEXT_CHARACTERS) if terminal.is_rich else each.text,
+            )
+            for each in (library.built_in if built_in else own)
+        ],
+    )
+    if default is not None:
+        terminal.say(f"The default is {default}.")
+    if not own and not built_in:
+        terminal.say("There are none of your own yet. --built-in lists those that come with winnow.")
+
+
+@instructions.command("show")
+def show_instruction(
+    name: VersionArgument,
+    *,
+    yaml: Annotated[bool, switch("--yaml", said="Print it as YAML, as --file reads it.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show one version: this one, or the newest that is published."""
+    terminal = Terminal(json=json)
+    from winnow.api.library.yaml_file import written_content
+    from winnow.api.schemas.instructions import instruction_said
+    from winnow.retrieval.catalog.instructions import Reference
+
+    library, whose = library_of(data, config, tenant)
+    found = library.version(whose, Reference.of(name))
+    if json:
+        terminal.answer(instruction_said(found))
+    elif yaml:
+        print_text(written_content(found.content))
+    else:
+        said = instruction_said(found)
+        variables = said.pop("variables")
+        rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value]
+        rows += [(f"variable {each.pop('name')}", _described(each)) for each in variables]
+        terminal.table([Column(name="field", style="dim"), Column(name="value")], rows)
+
+
+@instructions.command("draft")
+def draft_instruction(
+    name: NameArgument,
+    text: TextArgument = None,
+    *,
+    file: File = None,
+    embedding_task: EmbeddingTask = None,
+    note: Note = "",
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Write the draft of an instruction, or replace what it says. No search uses it until it is published."""
+
+    content = _content(text, file, embedding_task, note)
+    library, whose = library_of(data, config, tenant, make=True)
+    _say(Terminal(json=json), library.write_draft(whose, name, content))
+
+
+@instructions.command("publish")
+def publish_instruction(
+    name: VersionArgument,
+    text: TextArgument = None,
+    *,
+    file: File = None,
+    embedding_task: EmbeddingTask = None,
+    note: Note = "",
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Publish the draft of an instruction; with TEXT or --file, that at once as its next version.
+
+    Published versions never change.
+    """
+    from winnow.retrieval.catalog.instructions import Reference
+
+    library, whose = library_of(data, config, tenant, make=True)
+    if text is None and file is None:
+        reference = Reference.of(name)
+        published = library.publish_draft(whose, reference.name, reference.version)
+    else:
+        published = library.publish(whose, name, _content(text, file, embedding_task, note))
+    _say(Terminal(json=json), published)
+
+
+@instructions.command("retire")
+def retire_instruction(
+    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")],
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Retire a version: the name means the published one before it from now on. Who names its number still gets it."""
+    from winnow.retrieval.catalog.instructions import Reference
+
+    reference = Reference.of(version)
+    if reference.version is None:
+        raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
+    library, whose = library_of(data, config, tenant)
+    _say(Terminal(json=json), library.retire(whose, reference.name, reference.version))
+
+
+@instructions.command("delete")
+def delete_instruction(
+    name: VersionArgument,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Delete the draft of an instruction. What is published stays."""
+    terminal = Terminal(json=json)
+    from winnow.retrieval.catalog.instructions import Reference
+
+    reference = Reference.of(name)
+    library, whose = library_of(data, config, tenant)
+    library.delete_draft(whose, reference.name, reference.version)
+    if json:
+        terminal.answer({"deleted": name})
+    else:
+        terminal.say(f"The draft of {reference.name} is deleted.")
+
+
+@instructions.command("default")
+def default_instruction(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME[@VERSION]]", help="The new default; without it, the present one is shown."),
+    ] = None,
+    *,
+    clear: Annotated[bool, switch("--clear", said="The model card's again.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show or choose the instruction of searches that name none, in collections that have chosen none."""
+    terminal = Terminal(json=json)
+
+    library, whose = library_of(data, config, tenant)
+    if clear and name is not None:
+        raise InvalidRequest("--clear goes without a name")
+    if clear or name is not None:
+        library.set_default(whose, name)
+    default = library.default(whose)
+    if json:
+        terminal.answer({"instruction": default})
+    else:
+        terminal.say(f"The default is {default or 'the model card’s'}.")
+
+
+def library_of(
+    data: Path | None, config: Path | None, tenant: str, *, make: bool = False
+) -> tuple[Instructions, TenantName]:
+    """Of the data folder, which is made only where something is to be written to it. Raises `TenantNotFound`."""
+    _, disk = opened(data, config, made=make)
+    return disk.instructions, disk.tenant_named(tenant)
+
+
+def bytes_of(file: Path) -> bytes:
+    """`-` is standard input. Raises `InvalidRequest`."""
+    try:
+        return standard_input() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(f"{file}: {error.strerror}") from error
+
+
+def _content(text: str | None, file: Path | None, task: str | None, note: str) -> InstructionContent:
+    from winnow.api.library.yaml_file import read_content
+    from winnow.api.schemas.instruction_requests import ContentBody
+    from winnow.api.schemas.search_request import parsed
+
+    if (text is None) == (file is None):
+        raise InvalidRequest("give either TEXT or --file")
+    if file is not None:
+        if task is not None or note:
+            raise InvalidRequest("with --file the embedding task and the note stand in the file")
+        return read_content(bytes_of(file))
+    return parsed(ContentBody, {"text": text, "embedding_task": task, "note": note}).content
+
+
+def _say(terminal: Terminal, version: InstructionVersion) -> None:
+    from winnow.api.schemas.instructions import instruction_said
+
+    if terminal.is_json:
+        terminal.answer(instruction_said(version))
+    else:
+        terminal.say(f"{version.reference} is {version.state}.")
+
+
+def _words(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _described(variable: dict[str, object]) -> str:
+    return flat("; ".join(f"{field.replace('_', ' ')}: {_words(value)}" for field, value in variable.items()))

@@ -1,0 +1,367 @@
+"""`winnow instructions preview, try, diff, export, import`: look at what the library says, and carry it elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from winnow.api.cli.instructions import bytes_of, instructions, library_of
+from winnow.api.cli.options import (
+    Candidates,
+    CollectionName,
+    Config,
+    Data,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    Json,
+    RecallBy,
+    RerankAlso,
+    RerankModel,
+    RerankUrl,
+    TimeoutMs,
+    Whose,
+    switch,
+)
+from winnow.api.cli.standard_streams import print_text
+from winnow.api.cli.terminal import Column, Terminal, counted, flat, number, plain, snippet
+from winnow.api.settings import load
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from winnow.api.search.preview import Preview
+    from winnow.api.search.trial import Trial, TrialPlace
+
+__all__ = ["instructions"]  # the group, with these commands in it
+
+TITLE_CHARACTERS: Final = 120  # characters; the terminal cuts them to its own width
+COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower one says nothing
+
+VariableOption = Annotated[
+    list[str] | None,
+    typer.Option("--variable", metavar="NAME=VALUE", help="Value of a variable; may be given several times."),
+]
+
+
+@instructions.command("diff")
+def diff_instruction(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")],
+    before: Annotated[int, typer.Argument(metavar="VERSION", help="One version.")],
+    after: Annotated[int, typer.Argument(metavar="VERSION", help="The other.")],
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what differs between two versions, line by line."""
+    terminal = Terminal(json=json)
+    from winnow.api.library.diff import unified
+    from winnow.api.schemas.instructions import diff_said
+    from winnow.retrieval.catalog.instructions import Reference
+
+    library, whose = library_of(data, config, tenant)
+    was, now = (library.version(whose, Reference(name=name, version=each)) for each in (before, after))
+    if json:
+        terminal.answer(diff_said(was, now))
+        return
+    lines = unified(was, now).splitlines()
+    if not lines:
+        terminal.say("Both say the same.")
+    elif terminal.is_rich:
+        from rich.text import Text
+
+        for line in lines:
+            terminal.draw(Text(plain(line), style=_LINE_STYLES.get(line[0], "")))
+    else:
+        terminal.lines(*map(plain, lines))
+
+
+_LINE_STYLES: Final = {"+": "green", "-": "red", "@": "dim"}
+
+
+@instructions.command("export")
+def export_instructions(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all of your own unless given.")
+    ] = None,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Write instructions as YAML to standard output: all versions, with numbers, states and dates.
+
+    With --json the YAML stands in a JSON object.
+    """
+    terminal = Terminal(json=json)
+    from winnow.api.library.yaml_file import exported
+
+    library, whose = library_of(data, config, tenant)
+    wanted: list[str | None] = list(dict.fromkeys(names)) if names else [None]
+    versions = [each for name in wanted for each in library.versions(whose, name)]
+    if json:
+        terminal.answer({"yaml": exported(versions), "versions": len(versions)})
+    else:
+        print_text(exported(versions))
+
+
+@instructions.command("import")
+def import_instructions(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML that an export wrote; - is standard input.")],
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Read instructions from YAML: all of the file, or nothing. What is there already, word for word, is skipped."""
+    terminal = Terminal(json=json)
+    from winnow.api.library.yaml_file import imported
+    from winnow.api.schemas.instructions import imported_said
+
+    content = bytes_of(file)
+    library, whose = library_of(data, config, tenant, make=True)
+    versions = imported(content, tenant=whose)
+    added = library.bring_in(whose, versions)
+    if json:
+        terminal.answer(imported_said(added, of=len(versions)))
+    else:
+        terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} there already.")
+
+
+@instructions.command("preview")
+def preview_instruction(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="Which instruction; drafts too.")
+    ] = None,
+    *,
+    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Instead of NAME: a text.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="Instead of NAME: what a version would say, as YAML.")
+    ] = None,
+    variable: VariableOption = None,
+    query: Annotated[str | None, typer.Option("--query", metavar="TEXT", help="The query of the prompt.")] = None,
+    document: Annotated[
+        str | None, typer.Option("--document", metavar="TEXT", help="The document of the prompt.")
+    ] = None,
+    ids: Annotated[bool, switch("--ids", said="Every token's id, too.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    rerank_model: RerankModel = None,
+    config: Config = None,
+) -> None:
+    """Show the very prompt that an instruction makes: its text, its tokens. Nothing is judged and nothing written."""
+    terminal = Terminal(json=json)
+    settings = load({"data": data, "rerank_model": rerank_model}, config=config)
+    from winnow.api.cli.variables import named_instruction, typed_values
+    from winnow.api.library.yaml_file import read_content
+    from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, SAMPLE_QUERY
+    from winnow.api.schemas.instructions import preview_said
+    from winnow.api.search.preview import content_to_preview, previewed, to_preview
+    from winnow.rerank.instruction_template import checked_content
+
+    if [name, text, file].count(None) != 2:
+        raise InvalidRequest("give one of NAME, --text and --file")
+    if file is not None:
+        content = checked_content(read_content(bytes_of(file)))
+        instruction = content_to_preview(content, typed_values(content, variable or []))
+    else:
+        library, whose = library_of(data, config, tenant, make=text is not None)
+        wanted = text if name is None else named_instruction(library, whose, name, variable or [])
+        assert wanted is not None, "one of three was given. This is a bug."
+        instruction = to_preview(library, whose, wanted)
+    preview = previewed(
+        settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
+    )
+    if json:
+        terminal.answer(preview_said(preview, ids=ids))
+    else:
+        _show_preview(terminal, preview, ids=ids)
+
+
+@instructions.command("try")
+def try_instructions(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME[@VERSION]]...",
+            help="Which, drafts too; `default` is what is used now. The others are compared with the first.",
+        ),
+    ] = None,
+    *,
+    versions: Annotated[
+        list[str] | None,
+        typer.Option("--versions", metavar="NAME[@VERSION]...", help="The same; these come before those without it."),
+    ] = None,
+    variable: VariableOption = None,
+    collection: CollectionName,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Places shown.")] = 10,
+    candidates: Candidates = None,
+    recall: RecallBy = None,
+    timeout_ms: TimeoutMs = None,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    rerank_url: RerankUrl = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Rank the candidates of one query under several instructions, side by side. Nothing is kept of it.
+
+    Candidates are recalled once, under the embedding task of the first. With --json the output is the body of POST
+    /v1/instructions/try.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "candidates": candidates,
+            "recall": recall,
+            "timeout_ms": timeout_ms,
+            "embed_model": embed_model,
+            "embed_url": embed_url,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
+            "rerank_url": rerank_url,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from winnow.api.assemble import assemble, closing
+    from winnow.api.cli.variables import named_instructions
+    from winnow.api.collections.data_folder import Disk
+    from winnow.api.schemas.instruction_requests import TrialBody
+    from winnow.api.schemas.instructions import trial_said
+    from winnow.api.schemas.search_request import deadline_of, parsed
+    from winnow.api.search.rerankers import settings_for
+
+    said = [*(versions or []), *(names or [])]
+    body = parsed(
+        TrialBody,
+        {
+            "query": query,
+            "collection": collection,
+            "versions": said,
+            "top_k": top_k,
+            "candidates": candidates,
+            "recall": recall,
+        },
+    )
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)
+    chosen = disk.catalog.collection(whose, body.collection).reranker  # asked before seconds of loading
+    wanted = named_instructions(disk.instructions, whose, said, variable or [])
+    for each in filter(None, wanted):
+        disk.instructions.tried(whose, each)
+    parts = assemble(settings_for(settings, chosen))
+    question = replace(body.question(whose), wanted=tuple(wanted))
+    running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))
+    trial = asyncio.run(closing(running, *parts.pools))
+    if json:
+        terminal.answer(trial_said(trial))
+    elif terminal.is_rich:
+        _draw_trial(terminal, trial)
+    else:
+        _print_trial(terminal, trial)
+
+
+def _show_preview(terminal: Terminal, preview: Preview, *, ids: bool) -> None:
+    terminal.lines(*(plain(line) for line in preview.text.split("\n")))
+    if ids:
+        terminal.lines("", " ".join(map(str, preview.ids)))
+    parts = (
+        ("prefix", preview.prefix_tokens),
+        ("instruction and query", preview.question_tokens),
+        ("document", preview.document_tokens),
+        ("suffix", preview.suffix_tokens),
+    )
+    said = ", ".join(f"{count} {part}" for part, count in parts)
+    terminal.say(f"{len(preview.ids)} tokens of at most {preview.tokens_max} for {preview.model}: {said}")
+    terminal.say(f"{preview.control_tokens} control tokens, all of them the scaffold's")
+    terminal.say(f"The query is embedded as: {flat(preview.embedding_prompt)}")
+    if preview.is_cut:
+        terminal.warn("The prompt holds only the beginning of the document.")
+
+
+def _draw_trial(terminal: Terminal, trial: Trial) -> None:
+    """For a person: a line for each place, a column for each instruction, and how far each document has moved."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", justify="right", style="dim", width=3)
+    width = max(COLUMN_CHARACTERS_MIN, (terminal.out.width - 5) // len(trial.columns) - 2)  # 3 and the space after it
+    for column in trial.columns:
+        state = column.instruction.state
+        odd = f" ({state})" if state is not None and state.value != "published" else ""
+        table.add_column(Text(f"{column.instruction.said}{odd}"), width=width, no_wrap=True, overflow="ellipsis")
+    for place in range(max(len(each.places) for each in trial.columns)):
+        table.add_row(
+            str(place + 1),
+            *(_cell(column.places[place], is_first=column is trial.columns[0]) for column in trial.columns),
+        )
+    terminal.draw(table if trial.recalled.candidates else "Nothing was found.")
+    reranked = [each for each in trial.columns if each.rerank_skipped is None]
+    skipped = [each.instruction.said for each in trial.columns if each.rerank_skipped is not None]
+    by = f"reranked by {reranked[0].ranking.judged_by}" if reranked else "in recall's order"
+    terminal.say(
+        f"{len(trial.recalled.candidates)} candidates {by} · ▲▼ places against {trial.columns[0].instruction.said}"
+    )
+    if skipped:
+        terminal.say(f"in recall's order, because relevance has no weight there: {', '.join(skipped)}")
+
+
+def _cell(place: TrialPlace, *, is_first: bool) -> Text:
+    from rich.text import Text
+
+    ranked, chunk = place.ranked, place.ranked.candidate.chunk
+    score = (f"{number(ranked.score)} ", "dim")
+    name = snippet(chunk.title or chunk.text, characters=TITLE_CHARACTERS)
+    which = (f" {chunk.ordinal}" if chunk.ordinal else "", "dim")  # of the document's chunks; the first goes without
+    if is_first:
+        return Text.assemble(score, name, which)
+    mark, style = ("▲", "green") if place.moved > 0 else ("▼", "red") if place.moved < 0 else ("=", "dim")
+    return Text.assemble(score, (f"{mark}{abs(place.moved) or '':<3}", style), name, which)
+
+
+def _print_trial(terminal: Terminal, trial: Trial) -> None:
+    """For a program: a line for each place of each instruction."""
+    terminal.table(
+        [Column(name=each) for each in ("instruction", "rank", "moved", "score", "document_id", "ordinal", "title")],
+        [
+            (
+                column.instruction.said,
+                str(place.ranked.rank),
+                str(place.moved),
+                number(place.ranked.score, digits=6),
+                place.ranked.candidate.chunk.document_id,
+                str(place.ranked.candidate.chunk.ordinal),
+                place.ranked.candidate.chunk.title,
+            )
+            for column in trial.columns
+            for place in column.places
+        ],
+    )

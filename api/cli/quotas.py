@@ -1,0 +1,185 @@
+"""`winnow limits` and `winnow usage`: how much may each tenant use, and how much did it?"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from winnow.api.cli.options import Config, Data, Json, opened, own_name, switch
+from winnow.api.cli.terminal import Column, Terminal, amount
+from winnow.retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from winnow.retrieval.catalog.quotas import TenantLimits
+
+limits = typer.Typer(help="Show and change the limits of tenants.", no_args_is_help=True)
+
+NUMBER = "A number, 'none' for no limit, or 'default' for what the service is started with."
+
+
+def _limit(flag: str, said: str) -> Any:
+    return typer.Option(flag, metavar="N", help=f"{said} {NUMBER}", show_default=False)
+
+
+@limits.command("show")
+def show_limits(
+    tenant: Annotated[str | None, typer.Argument(metavar="TENANT", help="Only this one.", callback=own_name)] = None,
+    *,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show which tenants have limits of their own, and what holds for the others under these settings."""
+    terminal = Terminal(json=json)
+    settings, disk = opened(data, config)
+    own = disk.limits.limits()
+    if tenant is not None:
+        named = disk.tenant_named(tenant)
+        own = {name: each for name, each in own.items() if name == named}
+    _say(terminal, {"(default)": settings.limits, **own}, json=json)
+
+
+@limits.command("set")
+def set_limits(
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", callback=own_name)],
+    *,
+    requests_per_minute: Annotated[str | None, _limit("--requests-per-minute", "Requests.")] = None,
+    rerank_tokens_per_minute: Annotated[
+        str | None, _limit("--rerank-tokens-per-minute", "Tokens that rerankers compute.")
+    ] = None,
+    concurrent_requests: Annotated[
+        str | None, _limit("--concurrent-requests", "Requests answered at once by one process.")
+    ] = None,
+    documents: Annotated[str | None, _limit("--documents", "Documents in all collections together.")] = None,
+    size: Annotated[str | None, _limit("--bytes", "Bytes on the disk, indexes included.")] = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(
+            "--weight", metavar="W", help="Its share of the reranker beside others, or 'default', which is 1."
+        ),
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Change some limits of a tenant, and leave the others. Services that run follow within two seconds."""
+    terminal = Terminal(json=json)
+    from winnow.retrieval.catalog.quotas import TenantLimits
+
+    settings, disk = opened(data, config)
+    named = disk.tenant_named(tenant)
+    said = {
+        "requests_per_minute": requests_per_minute,
+        "rerank_tokens_per_minute": rerank_tokens_per_minute,
+        "concurrent_requests": concurrent_requests,
+        "documents": documents,
+        "bytes": size,
+    }
+    changes: dict[str, Any] = {name: _number(name, raw) for name, raw in said.items() if raw is not None}
+    if weight is not None:
+        changes["weight"] = _weight(weight)
+    changed = replace(disk.limits.limits().get(named, TenantLimits()), **changes)
+    disk.limits.set_limits(named, changed)
+    _say(terminal, {"(default)": settings.limits, named: changed}, json=json)
+
+
+def usage(
+    *,
+    since: Annotated[
+        str | None, typer.Option("--from", metavar="DAY", help="First day, in UTC; today unless given.")
+    ] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; today unless given.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option("--tenant", metavar="TENANT", help="Only this one.", callback=own_name)
+    ] = None,
+    as_csv: Annotated[bool, switch("--csv", said="Print comma-separated values, with a line of names first.")] = False,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show what tenants used, by day: requests, searches, tokens, documents.
+
+    A service that runs writes it every five seconds. Commands are not counted.
+    """
+    terminal = Terminal(json=json or as_csv)
+    from winnow.api.schemas.usage_said import usage_csv, usage_said
+    from winnow.retrieval.catalog.quotas import AMOUNTS
+    from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
+
+    _, disk = opened(data, config)
+    first, last = _day(since), _day(until)
+    if last < first:
+        raise InvalidRequest(f"{last} is before {first}")
+    found = SqlUsageBook(disk.database).usage(since=first, until=last, tenant=tenant)
+    if json:
+        terminal.answer(usage_said(found))
+    elif as_csv:
+        terminal.lines(*usage_csv(found).splitlines())
+    elif not found and terminal.is_rich:
+        terminal.say(
+            "Nothing was used." if since or until or tenant else "Nothing was used today; --from says since when."
+        )
+    else:
+        # A person reads what was used; a program finds all columns, always in the same places.
+        names = [name for name in AMOUNTS if not terminal.is_rich or any(getattr(each, name) for each in found)]
+        terminal.table(
+            [Column(name="day", whole=True), Column(name="tenant", style="bold", whole=True)]
+            + [Column(name=name.replace("_", " "), right=True) for name in names],
+            [(each.day.isoformat(), each.tenant, *(amount(getattr(each, name)) for name in names)) for each in found],
+        )
+
+
+def _number(name: str, raw: str) -> int | None:
+    """Raises `InvalidRequest`."""
+    words = {"default": None, "none": 0}
+    if raw in words:
+        return words[raw]
+    if not raw.isascii() or not raw.isdigit() or int(raw) == 0:
+        raise InvalidRequest(f"{name} = {raw!r}: it is neither a number above 0 nor 'none' nor 'default'")
+    return int(raw)
+
+
+def _weight(raw: str) -> float | None:
+    """Raises `InvalidRequest`."""
+    if raw == "default":
+        return None
+    try:
+        return float(raw)
+    except ValueError:
+        raise InvalidRequest(f"weight = {raw!r}: it is neither a number nor 'default'") from None
+
+
+def _day(raw: str | None) -> date:
+    """Raises `InvalidRequest`."""
+    if raw is None:
+        return datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(raw)
+    except ValueError:
+        raise InvalidRequest(f"{raw!r} is no day; a day is written like 2026-01-31") from None
+
+
+def _say(terminal: Terminal, limits_of: dict[str, TenantLimits], *, json: bool) -> None:
+    if json:
+        default, *own = limits_of.items()
+        terminal.answer({"default": asdict(default[1]), "tenants": {name: asdict(each) for name, each in own}})
+        return
+    names = list(asdict(next(iter(limits_of.values()))))
+    terminal.table(
+        [Column(name="tenant", style="bold"), *(Column(name=name.replace("_", " "), right=True) for name in names)],
+        [
+            (tenant, *(_shown(value, is_default=tenant == "(default)") for value in asdict(each).values()))
+            for tenant, each in limits_of.items()
+        ],
+    )
+
+
+def _shown(value: float | None, *, is_default: bool) -> str:
+    if value is None:
+        return "1" if is_default else "default"  # only a weight has no default in the settings
+    if value == 0:
+        return "none"
+    return amount(value) if isinstance(value, int) else f"{value:g}"

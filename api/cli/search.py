@@ -1,0 +1,388 @@
+"""`winnow search` and `winnow rerank`: a question, and its answer on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from winnow.api.cli.options import (
+    Candidates,
+    CollectionName,
+    Config,
+    Data,
+    Depth,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    InstructionName,
+    InstructionText,
+    Json,
+    RecallBy,
+    RerankAlso,
+    RerankModel,
+    RerankUrl,
+    TimeoutMs,
+    Variables,
+    Whose,
+    switch,
+)
+from winnow.api.cli.standard_streams import standard_input
+from winnow.api.cli.terminal import Column, Terminal, flat, number, snippet
+from winnow.api.settings import Settings, load
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from winnow.api.assemble import Parts
+    from winnow.api.library.instructions import NamedInstruction
+    from winnow.api.search.records import Answer, Result
+    from winnow.rerank.reranker import Ranking
+    from winnow.retrieval.search.context import Context
+
+TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
+_SKIPPED: Final = {  # by the reason of `rerank_skipped`, where the order does not speak for itself
+    "no_weight": " (relevance has no weight without an instruction; --always-rerank shows it)"
+}
+
+
+def search(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    *,
+    collection: CollectionName,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
+    candidates: Candidates = None,
+    recall: RecallBy = None,
+    depth: Depth = None,
+    where: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="JSON", help='Which may answer: {"type": "eq", "key": "lang", "value": "zh"}.'
+        ),
+    ] = None,
+    instruction: InstructionText = None,
+    instruction_name: InstructionName = None,
+    variable: Variables = None,
+    no_rerank: Annotated[bool, switch("--no-rerank", said="Recall's order; no reranker is loaded.")] = False,
+    always_rerank: Annotated[
+        bool, switch("--always-rerank", said="Run the reranker even where its relevance cannot change the order.")
+    ] = False,
+    min_relevance: Annotated[
+        float | None, typer.Option(metavar="X", help="Leave out what was judged below it.")
+    ] = None,
+    group_by_document: Annotated[bool, switch("--group-by-document", said="One result per document.")] = False,
+    chunks_per_document: Annotated[
+        int | None, typer.Option(metavar="N", help="With --group-by-document: its N best chunks; all candidates else.")
+    ] = None,
+    neighbours: Annotated[
+        int, typer.Option(metavar="N", help="Add N chunks before and after each result, in a terminal and with --json.")
+    ] = 0,
+    demote_query_echo: Annotated[
+        bool, switch("--demote-query-echo", said="Passages that hold little but the query come last.")
+    ] = False,
+    explain: Annotated[bool, switch("--explain", said="With --json: every candidate in both orders.")] = False,
+    timeout_ms: TimeoutMs = None,
+    json: Json = False,
+    embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    rerank_url: RerankUrl = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Search a collection: recall proposes candidates, the reranker orders them under your instruction.
+
+    With --json the output is the body of POST /v1/search.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "data": data,
+            "candidates": candidates,
+            "recall": recall,
+            "depth": depth,
+            "timeout_ms": timeout_ms,
+            "embed_model": embed_model,
+            "embed_url": embed_url,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
+            "rerank_url": rerank_url,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from winnow.api.assemble import closing
+    from winnow.api.cli.variables import wanted_instruction
+    from winnow.api.collections.data_folder import Disk
+    from winnow.api.schemas.search_request import SearchBody, deadline_of, parsed
+    from winnow.api.search.two_stage import searched
+
+    disk = Disk.existing(settings.data, settings.catalog_url)
+    whose = disk.tenant_named(tenant)
+    body = parsed(
+        SearchBody,
+        {
+            "query": query,
+            "collection": collection,
+            "top_k": top_k,
+            "candidates": candidates,
+            "recall": recall,
+            "depth": depth,
+            "filter": _parsed_json(where),
+            "rerank": _rerank_said(no_rerank=no_rerank, always_rerank=always_rerank),
+            "instruction": _said(
+                wanted_instruction(disk.instructions, whose, instruction, instruction_name, variable or [])
+            ),
+            "min_relevance": min_relevance,
+            "group_by_document": group_by_document,
+            "chunks_per_document": chunks_per_document,
+            "neighbours": neighbours,
+            "demote_query_echo": demote_query_echo or None,
+        },
+    )
+
+    chosen = searched(disk.catalog, body.collection, asker=whose).reranker  # asked before seconds of loading
+    parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
+    deadline = deadline_of(timeout_ms, settings.timeout_ms)
+    answer = asyncio.run(closing(parts.search.answer(body.question(whose), deadline), *parts.pools))
+    _show(terminal, answer, explain=explain, grouped=group_by_document)
+
+
+def rerank(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    documents: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DOCUMENT]...", help="Texts to judge; without any, one per line of stdin."),
+    ] = None,
+    *,
+    instruction: InstructionText = None,
+    top_n: Annotated[
+        int | None, typer.Option("--top-n", "-n", metavar="N", help="Results shown; all by default.")
+    ] = None,
+    timeout_ms: TimeoutMs = None,
+    json: Json = False,
+    reranker: Annotated[
+        str | None, typer.Option("--reranker", metavar="NAME", help="Which configured one judges; else the default.")
+    ] = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    rerank_url: RerankUrl = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    config: Config = None,
+) -> None:
+    """Judge texts of your own, without any collection.
+
+    With --json the output is the body of POST /v1/rerank.
+    """
+    terminal = Terminal(json=json)
+    settings = load(
+        {
+            "timeout_ms": timeout_ms,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
+            "rerank_url": rerank_url,
+            "device": device,
+            "dtype": dtype,
+        },
+        config=config,
+    )
+    import asyncio
+
+    from winnow.api.assemble import closing, load_reranker
+    from winnow.api.schemas.search_answer import rerank_answer
+    from winnow.api.schemas.search_request import RerankBody, deadline_of, parsed
+    from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
+    from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+    from winnow.retrieval.texts import candidates_of
+
+    texts = documents or _lines_of_input()
+    body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
+    if reranker is not None:
+        refuse_unknown(reranker, settings_by_name(settings))
+    judging = load_reranker(settings_for(settings, reranker))
+    ranked = judging.reranker.rank(
+        query,
+        candidates_of(body.texts),
+        instruction=body.instruction or DEFAULT_INSTRUCTION,
+        tenant=DEFAULT_TENANT,
+        deadline=deadline_of(timeout_ms, settings.timeout_ms),
+    )
+    ranking = asyncio.run(closing(ranked, judging.pool))
+    if json:
+        terminal.answer(rerank_answer(ranking, wanted=body.wanted, with_texts=True))
+    else:
+        _show_reranked(terminal, ranking, body.wanted)
+
+
+def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Parts:
+    """With the one reranker that the collection has chosen; where there is none such, the answer is recall's order."""
+    from winnow.api.assemble import assemble
+    from winnow.api.search.rerankers import settings_for
+
+    if judged:
+        try:
+            settings = settings_for(settings, chosen)
+        except RerankUnavailable as error:
+            terminal.warn(error.message)
+            judged = False
+    return assemble(settings, judged=judged)
+
+
+def _rerank_said(*, no_rerank: bool, always_rerank: bool) -> bool | str:
+    if no_rerank and always_rerank:
+        raise InvalidRequest("--no-rerank and --always-rerank exclude each other")
+    return "always" if always_rerank else not no_rerank
+
+
+def _parsed_json(where: str | None) -> object:
+    import orjson
+
+    try:
+        return None if where is None else orjson.loads(where)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"--filter is not JSON: {error.msg} at column {error.colno}") from error
+
+
+def _said(wanted: str | NamedInstruction | None) -> str | dict[str, object] | None:
+    """As a body has it."""
+    if wanted is None or isinstance(wanted, str):
+        return wanted
+    return {"name": wanted.name, "version": wanted.version, "variables": dict(wanted.variables)}
+
+
+def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -> None:
+    from winnow.api.schemas.search_answer import search_answer
+
+    if terminal.is_json:
+        terminal.answer(search_answer(answer, explain=explain, grouped=grouped))
+    elif terminal.is_rich:
+        _draw(terminal, answer)
+    else:
+        _print(terminal, answer)
+
+
+def _show_reranked(terminal: Terminal, ranking: Ranking, wanted: int) -> None:
+    columns = [
+        Column(name="rank", right=True),
+        Column(name="relevance", right=True, style="bold"),
+        Column(name="was", right=True, style="dim"),
+        Column(name="text"),
+    ]
+    rows = [
+        (
+            str(each.rank),
+            number(each.relevance),
+            str(each.candidate.chunk.number + 1),
+            snippet(each.candidate.chunk.text) if terminal.is_rich else each.candidate.chunk.text,
+        )
+        for each in ranking.ranked[:wanted]
+    ]
+    terminal.table(columns, rows)
+    terminal.say(f"judged by {ranking.judged_by}")
+
+
+def _draw(terminal: Terminal, answer: Answer) -> None:
+    """For a person: one block per result, numbers on the left."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in ("", "score", "relevance", "similarity"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("document", overflow="fold")
+    for result in answer.results:
+        best = result.best
+        table.add_row(
+            f"[dim]{result.rank}[/]",
+            f"[bold]{number(best.score)}[/]",
+            number(best.relevance),
+            number(best.candidate.similarity),
+            _document(result, answer.contexts.get(best.candidate.chunk.number)),
+        )
+    terminal.draw(table if answer.results else "Nothing was found.")
+    terminal.say(_footer(answer))
+    _warn_degraded(terminal, answer)
+
+
+def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
+    if answer.degraded is not None:
+        reason = answer.degraded.reason
+        terminal.warn(f"The reranker did not judge ({reason}): this is recall's order. 'winnow doctor' tells why.")
+
+
+def _document(result: Result, context: Context | None) -> RenderableType:
+    from rich.text import Text
+
+    chunk = result.best.candidate.chunk
+    head = f"{snippet(chunk.title, characters=TITLE_CHARACTERS)}\n" if chunk.title else ""
+    more = f", and {len(result.others)} more" if result.others else ""
+    place = f"{flat(chunk.document_id)}, chunk {chunk.ordinal}{more}"
+    before, after = (context.before, context.after) if context else (None, None)
+    return Text.assemble(
+        (head, "bold"),
+        (place, "cyan"),
+        "\n",
+        (f"{flat(before.text)} " if before else "", "dim"),
+        flat(chunk.text) if context else snippet(chunk.text),
+        (f" {flat(after.text)}" if after else "", "dim"),
+        "\n",
+    )
+
+
+def _footer(answer: Answer) -> str:
+    from winnow.rerank.reranker import RECALL_ORDER
+
+    ranking, instruction = answer.ranking, answer.instruction
+    retired = " (retired)" if instruction.state == "retired" else ""
+    some = f"{ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else "all"
+    judged = (
+        f"{some} reranked by {ranking.judged_by} under {instruction.said}{retired}"
+        if ranking.judged_by != RECALL_ORDER
+        else "in recall's order" + _SKIPPED.get(answer.rerank_skipped or "", "")
+    )
+    shown = f"{len(answer.results)} shown · {len(answer.recalled.candidates)} candidates"
+    return f"{shown}, {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
+
+
+def _lines_of_input() -> list[str]:
+    from winnow.indexer.decoding.encodings import decoded
+
+    text, _, reason = decoded(standard_input())
+    if text is None:
+        raise InvalidRequest(f"the standard input is {reason.partition(';')[0]}")
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+
+
+def _print(terminal: Terminal, answer: Answer) -> None:
+    """For a program: one line per result."""
+    columns = ("rank", "score", "relevance", "similarity", "document_id", "ordinal", "title", "text")
+    terminal.lines("\t".join(columns))
+    for result in answer.results:
+        best, chunk = result.best, result.best.candidate.chunk
+        figures = (best.score, best.relevance, best.candidate.similarity)
+        terminal.lines(
+            "\t".join(
+                (
+                    str(result.rank),
+                    *("" if figure is None else f"{figure:.6f}" for figure in figures),
+                    flat(chunk.document_id),
+                    str(chunk.ordinal),
+                    flat(chunk.title),
+                    snippet(chunk.text),
+                )
+            )
+        )
+    _warn_degraded(terminal, answer)

@@ -1,0 +1,284 @@
+"""`winnow serve`: the service, until somebody stops it."""
+
+from __future__ import annotations
+
+import errno
+import signal
+import socket
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from winnow.api.cli.exits import Exit
+from winnow.api.cli.options import (
+    CacheSeconds,
+    Candidates,
+    ChunkTokens,
+    Config,
+    CorsOrigins,
+    Data,
+    Depth,
+    Device,
+    Dtype,
+    EmbedDimension,
+    EmbedModel,
+    EmbedUrl,
+    FoldChunks,
+    FoldSeconds,
+    GenerationsKept,
+    Host,
+    IndexDevice,
+    IndexRecall,
+    IndexRecipe,
+    JudgementCacheMb,
+    LimitBytes,
+    LimitConcurrentRequests,
+    LimitDocuments,
+    LimitRequestsPerMinute,
+    LimitRerankTokensPerMinute,
+    Port,
+    Quantization,
+    QueryCacheMb,
+    RecallBy,
+    RerankAlso,
+    RerankModel,
+    RerankUrl,
+    SpawnVllm,
+    TimeoutMs,
+    VllmFront,
+    VllmPython,
+)
+from winnow.api.cli.terminal import Terminal
+from winnow.api.settings import Settings, load
+from winnow.retrieval.errors import AddressInUse, SettingInvalid
+
+if TYPE_CHECKING:
+    from winnow.api.diagnostics.readiness import Readiness
+    from winnow.api.vllm.servers import VllmServers
+
+OPEN_DOOR: Final = "Access       NO KEY: this machine only, and everybody on it ('winnow keys bootstrap' makes one)"
+
+LOGGING: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "winnow.api.http.log_redaction.RedactedFormatter",
+            "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s",
+        }
+    },
+    "filters": {
+        "path": {"()": "winnow.api.http.log_redaction.WithoutQuery"},
+        "sparing": {"()": "winnow.api.http.log_rate.SparingRefusals"},
+    },
+    "handlers": {"stderr": {"class": "winnow.api.cli.terminal.StderrHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "uvicorn.access": {"level": "INFO", "filters": ["path", "sparing"]},
+        "winnow.api.collections.folding": {"level": "INFO"},
+    },
+}
+
+
+def serve(
+    *,
+    data: Data = None,
+    host: Host = None,
+    port: Port = None,
+    cors_origins: CorsOrigins = None,
+    candidates: Candidates = None,
+    recall: RecallBy = None,
+    depth: Depth = None,
+    chunk_tokens: ChunkTokens = None,
+    timeout_ms: TimeoutMs = None,
+    fold_chunks: FoldChunks = None,
+    fold_seconds: FoldSeconds = None,
+    generations_kept: GenerationsKept = None,
+    index_recipe: IndexRecipe = None,
+    index_recall: IndexRecall = None,
+    index_device: IndexDevice = None,
+    judgement_cache_mb: JudgementCacheMb = None,
+    query_cache_mb: QueryCacheMb = None,
+    cache_seconds: CacheSeconds = None,
+    limit_requests_per_minute: LimitRequestsPerMinute = None,
+    limit_rerank_tokens_per_minute: LimitRerankTokensPerMinute = None,
+    limit_concurrent_requests: LimitConcurrentRequests = None,
+    limit_documents: LimitDocuments = None,
+    limit_bytes: LimitBytes = None,
+    embed_model: EmbedModel = None,
+    embed_url: EmbedUrl = None,
+    embed_dimension: EmbedDimension = None,
+    rerank_model: RerankModel = None,
+    rerank_also: RerankAlso = None,
+    rerank_url: RerankUrl = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    spawn_vllm: SpawnVllm = None,
+    vllm_python: VllmPython = None,
+    vllm_front: VllmFront = None,
+    quantization: Quantization = None,
+    config: Config = None,
+) -> None:
+    """Answer over HTTP until Ctrl-C or SIGTERM.
+
+    Without a key, neither WINNOW_API_KEY nor one that 'winnow keys bootstrap' has made, only this machine may ask, and
+    the service refuses to listen anywhere else. Documentation of
+    the routes is at /docs; /readyz tells whether collections are open and the models answered a known pair.
+
+    With --spawn-vllm it starts vLLM for the models, and ends it; 'winnow vllm-command' shows how.
+    """
+    terminal = Terminal()
+    settings = load(
+        {
+            "data": data,
+            "host": host,
+            "port": port,
+            "cors_origins": cors_origins,
+            "candidates": candidates,
+            "recall": recall,
+            "depth": depth,
+            "chunk_tokens": chunk_tokens,
+            "timeout_ms": timeout_ms,
+            "fold_chunks": fold_chunks,
+            "fold_seconds": fold_seconds,
+            "generations_kept": generations_kept,
+            "index_recipe": index_recipe,
+            "index_recall": index_recall,
+            "index_device": index_device,
+            "judgement_cache_mb": judgement_cache_mb,
+            "query_cache_mb": query_cache_mb,
+            "cache_seconds": cache_seconds,
+            "limit_requests_per_minute": limit_requests_per_minute,
+            "limit_rerank_tokens_per_minute": limit_rerank_tokens_per_minute,
+            "limit_concurrent_requests": limit_concurrent_requests,
+            "limit_documents": limit_documents,
+            "limit_bytes": limit_bytes,
+            "embed_model": embed_model,
+            "embed_url": embed_url,
+            "embed_dimension": embed_dimension,
+            "rerank_model": rerank_model,
+            "rerank_also": rerank_also,
+            "rerank_url": rerank_url,
+            "device": device,
+            "dtype": dtype,
+            "spawn_vllm": spawn_vllm,
+            "vllm_python": vllm_python,
+            "vllm_front": vllm_front,
+            "quantization": quantization,
+        },
+        config=config,
+    )
+    from winnow.api.tenancy.access import refuse_open_door
+
+    refuse_open_door(settings.host, has_key=_has_key(settings))
+    bound = _bound(settings)
+    spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
+    settings = spawned.pointed(settings) if spawned else settings
+    rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
+    terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
+    _run(terminal, settings, bound, spawned)
+    terminal.say("Stopped.")
+
+
+def _has_key(settings: Settings) -> bool:
+    """Set, or made in this catalog."""
+    from winnow.api.collections.data_folder import Disk
+
+    return settings.api_key is not None or Disk.open(settings.data, settings.catalog_url).keys.has_any()
+
+
+def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
+    """The plan for model servers beside this process; nothing is started yet. Raises what `planned` raises."""
+    from functools import partial
+
+    from winnow.api.cli.vllm_progress import shown
+    from winnow.api.vllm.servers import VllmServers
+
+    terminal.say("Planning vLLM ...")
+    servers = VllmServers.planned(settings, partial(shown, terminal))
+    if servers is None:
+        terminal.warn("No vLLM is started: both models have a URL.")
+        return None
+    runs_on = f"vLLM {servers.found.version} of {servers.found.python}, on {servers.found.machine.said}"
+    terminal.say(f"Will start {' and '.join(server.name for server in servers.servers)} with {runs_on}.")
+    return servers
+
+
+def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
+    from winnow.api.assemble import assemble
+    from winnow.api.http.app import create_app
+    from winnow.api.http.connections import Connections
+    from winnow.api.http.server import BACKLOG, Server, connections_max, raise_descriptors
+    from winnow.api.search.caches import Caches
+
+    most = connections_max(raise_descriptors())
+    parts = assemble(settings, caches=Caches.of(settings))
+    app = create_app(parts, announce=_Announcement(terminal, _url(bound), settings), spawned=spawned)
+    for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn repeats when it has stopped: that is no failure
+        signal.signal(number, _stay)
+    bound.listen(BACKLOG)  # before anybody is told: who comes between the words and the server waits, unrefused
+    server = Server(app, log_config=LOGGING, connections=Connections(most))
+    server.run(sockets=[bound])
+    if not server.started:
+        raise typer.Exit(Exit.FAILED)  # what kept it from starting has been logged
+
+
+def _stay(number: int, frame: FrameType | None) -> None:
+    """Nothing: the server has its own way of stopping."""
+
+
+def _bound(settings: Settings) -> socket.socket:
+    """Before the models are loaded: a port that is taken is told at once. Raises `SettingInvalid`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+        except OSError:
+            bound.close()
+            raise
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AddressInUse(
+                f"{settings.host}:{settings.port}. Stop that program, or choose another port with --port (0 takes a "
+                "free one)"
+            ) from error
+        raise SettingInvalid(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
+    return bound
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class _Announcement:
+    """What the operator is told when requests are about to be answered, and when awaited servers have come."""
+
+    def __init__(self, terminal: Terminal, url: str, settings: Settings) -> None:
+        self._terminal, self._url, self._settings = terminal, url, settings
+        self._is_made = False
+
+    def __call__(self, readiness: Readiness) -> None:
+        if not self._is_made:
+            self._is_made = True
+            self._make(readiness)
+        else:
+            self._terminal.say("Ready        the models answer what is known", style="")
+
+    def _make(self, readiness: Readiness) -> None:
+        names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
+        lines = (
+            f"Listening    {self._url}",
+            f"Docs         {self._url}/docs",
+            f"Data         {self._settings.data}",
+            f"Collections  {names}",
+            "Access       by API key" if _has_key(self._settings) else OPEN_DOOR,
+            *(f"NOT READY    {problem}" for problem in readiness.problems),
+        )
+        for line in lines:
+            self._terminal.say(line, style="yellow" if line.startswith("NOT") or line == OPEN_DOOR else "")

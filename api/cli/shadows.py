@@ -1,0 +1,264 @@
+"""`winnow instructions shadow, promote`: try a version on live searches that nobody sees, and make it the live one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from winnow.api.cli.instructions import NameArgument
+from winnow.api.cli.instructions_try import instructions
+from winnow.api.cli.options import Config, Data, Json, Whose, opened, switch
+from winnow.api.cli.terminal import Column, Terminal, amount, number, snippet
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from winnow.api.library.shadow_report import PairReport, Spread
+    from winnow.api.library.shadows import Shadows
+    from winnow.retrieval.catalog.collections import TenantName
+    from winnow.retrieval.catalog.shadows import Comparison, Place
+
+__all__ = ["instructions"]  # the group, with these commands in it
+
+SHA_CHARACTERS: Final = 8  # of a digest in a table; --json has all
+ID_CHARACTERS: Final = 40  # of a document's id
+
+FullVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")]
+
+shadow = typer.Typer(
+    help="Judge a share of the live searches under another version, too, and compare.", no_args_is_help=True
+)
+instructions.add_typer(shadow, name="shadow")
+
+
+@shadow.command("start")
+def start_shadow(
+    version: FullVersion,
+    *,
+    live: Annotated[
+        str | None,
+        typer.Option(
+            "--live",
+            metavar="NAME[@VERSION]",
+            help="What searches are answered under; NAME unless given. 'default' is the model card's.",
+        ),
+    ] = None,
+    share: Annotated[
+        float, typer.Option("--share", metavar="S", help="Of those searches, from 0, which pauses it, to 1.")
+    ] = 0.1,
+    collection: Annotated[
+        str | None, typer.Option("--collection", "-c", metavar="NAME", help="Only its searches; all unless given.")
+    ] = None,
+    keep_queries: Annotated[
+        bool, switch("--keep-queries", said="Keep the texts of queries, not only the SHA-256 of them.")
+    ] = False,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Judge a share of the searches under this version, too, a draft for one, when they have been answered.
+
+    In place of the shadow that NAME has. A service that runs follows within two seconds.
+    """
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.search_request import parsed
+    from winnow.api.schemas.shadows import ShadowBody, shadow_said
+    from winnow.retrieval.catalog.instructions import Reference
+    from winnow.retrieval.tenancy import COMMAND_LINE
+
+    reference = Reference.of(version)
+    if reference.version is None:
+        raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
+    said = {
+        "version": reference.version,
+        "share": share,
+        "live": live,
+        "collection": collection,
+        "keep_queries": keep_queries,
+    }
+    wish = parsed(ShadowBody, said).wish
+    shadows, whose = _shadows_of(data, config, tenant)
+    started = shadows.start(whose, reference.name, wish, by=COMMAND_LINE)
+    if json:
+        terminal.answer(shadow_said(started))
+    else:
+        terminal.say(
+            f"{started.reference} shadows {started.share:.0%} of what is answered under {started.live}. "
+            f"'winnow instructions shadow report {started.name}' tells what came of it."
+        )
+
+
+@shadow.command("list")
+def list_shadows(
+    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
+    """List the shadows that run."""
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.shadows import shadow_said
+
+    shadows, whose = _shadows_of(data, config, tenant)
+    found = shadows.of(whose)
+    if json:
+        terminal.answer({"shadows": [shadow_said(each) for each in found]})
+        return
+    terminal.table(
+        [
+            Column(name="shadow", style="bold"),
+            Column(name="live"),
+            Column(name="share", right=True),
+            Column(name="collection"),
+            Column(name="queries"),
+            Column(name="since"),
+        ],
+        [
+            (
+                each.reference,
+                each.live,
+                f"{each.share:.3g}",
+                each.collection or "all",
+                "kept" if each.keep_queries else "sha256",
+                each.started_at.isoformat(timespec="seconds"),
+            )
+            for each in found
+        ],
+    )
+
+
+@shadow.command("report")
+def report_shadow(
+    name: NameArgument, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+) -> None:
+    """Show how much the orders of a shadow differ from those that callers saw, by pair of versions.
+
+    overlap is of the first ten places, tau of all candidates, rbo of all places, the first ones counting most; 1 is the
+    same order. p10 is what a tenth of the searches are below; --json has p50 and p90, too.
+    """
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.shadows import report_said
+
+    shadows, whose = _shadows_of(data, config, tenant)
+    report = shadows.report(whose, name)
+    if json:
+        terminal.answer(report_said(report))
+        return
+    terminal.table(_PAIR_COLUMNS, [_pair_row(each) for each in report.pairs])
+    for pair in report.pairs if terminal.is_rich else ():
+        figures = pair.figures.pair
+        terminal.table(
+            [
+                Column(name="query"),
+                Column(name="collection"),
+                Column(name="rbo", right=True),
+                Column(name="overlap", right=True),
+                Column(name="first live"),
+                Column(name="first in the shadow", style="bold"),
+            ],
+            [_example_row(each) for each in pair.examples],
+            title=f"Changed most: {figures.live} to {figures.shadow}, text {figures.text_sha256[:SHA_CHARACTERS]}",
+        )
+    if not report.pairs:
+        terminal.say(f"Nothing was judged under a shadow of {name} yet.")
+    if report.shadow is None:
+        terminal.say(f"{name} has no shadow now.")
+
+
+@shadow.command("stop")
+def stop_shadow(
+    name: NameArgument,
+    *,
+    forget: Annotated[bool, switch("--forget", said="Remove what came of it, too.")] = False,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """End the shadow of an instruction. What came of it can still be read."""
+    terminal = Terminal(json=json)
+    from winnow.retrieval.tenancy import COMMAND_LINE
+
+    shadows, whose = _shadows_of(data, config, tenant)
+    shadows.stop(whose, name, forget=forget, by=COMMAND_LINE)
+    if json:
+        terminal.answer({"deleted": name})
+    else:
+        terminal.say(f"{name} has no shadow any more{', and what came of it is removed' if forget else ''}.")
+
+
+@instructions.command("promote")
+def promote_instruction(
+    version: FullVersion,
+    *,
+    tenant: Whose = DEFAULT_TENANT,
+    data: Data = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Publish a draft, so that it is what its name means, and end its shadow.
+
+    Whoever names another version, or has it for a default, still gets that.
+    """
+    terminal = Terminal(json=json)
+    from winnow.api.schemas.instructions import instruction_said
+    from winnow.retrieval.catalog.instructions import Reference
+    from winnow.retrieval.tenancy import COMMAND_LINE
+
+    shadows, whose = _shadows_of(data, config, tenant)
+    promoted = shadows.promote(whose, Reference.of(version), by=COMMAND_LINE)
+    if json:
+        terminal.answer(instruction_said(promoted))
+    else:
+        terminal.say(f"{promoted.name} means {promoted.reference} from now on.")
+
+
+def _shadows_of(data: Path | None, config: Path | None, tenant: str) -> tuple[Shadows, TenantName]:
+    """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
+    _, disk = opened(data, config)
+    return disk.shadows, disk.tenant_named(tenant)
+
+
+_PAIR_COLUMNS: Final = [
+    Column(name="live"),
+    Column(name="shadow", style="bold"),
+    Column(name="text", style="dim"),
+    Column(name="searches", right=True),
+    *(Column(name=f"{measure}{of}", right=True) for measure in ("overlap", "tau", "rbo") for of in ("", " p10")),
+    Column(name="top changed", right=True),
+]
+
+
+def _pair_row(report: PairReport) -> tuple[str, ...]:
+    figures = report.figures
+    return (
+        figures.pair.live,
+        figures.pair.shadow,
+        figures.pair.text_sha256[:SHA_CHARACTERS],
+        amount(figures.searches),
+        *_spread_cells(figures.overlap),
+        *_spread_cells(figures.tau),
+        *_spread_cells(figures.rbo),
+        f"{figures.top_changed:.1%}",
+    )
+
+
+def _spread_cells(spread: Spread | None) -> tuple[str, str]:
+    if spread is None:
+        return number(None), number(None)
+    return number(spread.mean), number(spread.p10)
+
+
+def _example_row(comparison: Comparison) -> tuple[str, ...]:
+    return (
+        comparison.query_sha256[:SHA_CHARACTERS] if comparison.query is None else snippet(comparison.query),
+        comparison.collection,
+        number(comparison.agreement.rbo),
+        number(comparison.agreement.overlap),
+        _place(comparison.live_order[0]),
+        _place(comparison.shadow_order[0]),
+    )
+
+
+def _place(place: Place) -> str:
+    return f"{snippet(place.document_id, characters=ID_CHARACTERS)} #{place.ordinal}"

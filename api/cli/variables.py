@@ -1,0 +1,72 @@
+"""What was typed as NAME=VALUE, as values of an instruction's variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from winnow.api.library.instructions import Instructions, NamedInstruction
+from winnow.api.schemas.instruction_requests import IN_USE
+from winnow.rerank.instruction_template import value_of_words
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.instructions import InstructionContent, Reference, Value
+from winnow.retrieval.errors import InvalidRequest
+
+
+def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str, Value]:
+    """Raises `InvalidRequest`. Whether they fit is not asked here."""
+    values: dict[str, Value] = {}
+    for each in words:
+        name, separator, value = each.partition("=")
+        if not separator or not name:
+            raise InvalidRequest(f"--variable {each[:80]!r}: write NAME=VALUE")
+        if name in values:
+            raise InvalidRequest(f"--variable {name[:80]!r} is given twice")
+        values[name] = value_of_words(content, name, value)
+    return values
+
+
+def named_instruction(
+    instructions: Instructions, tenant: TenantName, said: str, words: Sequence[str]
+) -> NamedInstruction:
+    """`NAME[@VERSION]` with values. Raises `InvalidRequest`, `InstructionNotFound`."""
+    reference = Reference.of(said)
+    content = instructions.version(tenant, reference).content
+    return NamedInstruction(name=reference.name, version=reference.version, variables=typed_values(content, words))
+
+
+def wanted_instruction(
+    instructions: Instructions, tenant: TenantName, text: str | None, name: str | None, words: Sequence[str]
+) -> str | NamedInstruction | None:
+    """What --instruction, --instruction-name and --variable say; None where none of them is given.
+
+    Raises `InvalidRequest`, `InstructionNotFound`.
+    """
+    if text is not None and name is not None:
+        raise InvalidRequest("--instruction and --instruction-name exclude each other")
+    if name is not None:
+        return named_instruction(instructions, tenant, name, words)
+    if words:
+        raise InvalidRequest("--variable needs --instruction-name: a text has no variables")
+    return text
+
+
+def named_instructions(
+    instructions: Instructions, tenant: TenantName, said: Sequence[str], words: Sequence[str]
+) -> list[NamedInstruction | None]:
+    """Several, each with the values of those variables that it declares; `IN_USE` is None.
+
+    Raises `InvalidRequest` for a variable that none of them declares, `InstructionNotFound`.
+    """
+    found: list[NamedInstruction | None] = []
+    unknown = {each.partition("=")[0] for each in words}
+    for each in said:
+        if each == IN_USE:
+            found.append(None)
+            continue
+        declared = {variable.name for variable in instructions.version(tenant, Reference.of(each)).content.variables}
+        unknown -= declared
+        own = [word for word in words if word.partition("=")[0] in declared]
+        found.append(named_instruction(instructions, tenant, each, own))
+    if unknown:
+        raise InvalidRequest(f"none of these declares the variable {min(unknown)[:80]!r}")
+    return found

@@ -1,0 +1,93 @@
+"""Takes a collection that lies in the data folder into the catalog, on somebody's explicit wish.
+
+This is the way back after a lost catalog, and after the backup of one that is older than the data folder. The documents
+stay as they are: what the collection was made with is read from its folder, and its store is opened and counted first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, Disk
+from winnow.api.collections.unregistered import strangers
+from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import CollectionExists, CollectionNotFound, FolderUnknown
+from winnow.retrieval.files.collection_facts import CollectionFacts, read_facts, write_facts
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.files.made import made_at, write_made
+from winnow.retrieval.generation.publish import examined, names
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """A collection that the catalog knows now."""
+
+    collection: Collection
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presumed:
+    """What holds for a collection whose folder does not say it, because an earlier winnow made it."""
+
+    embedder: Callable[[], EmbedderIdentity]  # looked up only where no index tells
+    chunk_tokens: int
+
+
+def adoptable(disk: Disk, tenant: TenantName) -> list[str]:
+    """Names of this tenant's folders that hold a corpus and that the catalog does not know."""
+    return [
+        each.path.name
+        for each in strangers(disk)
+        if each.is_unknown and each.tenant == tenant and CollectionFolder(each.path).corpus.is_dir()
+    ]
+
+
+def adopt(disk: Disk, tenant: TenantName, name: str, *, presumed: Presumed, by: Actor = COMMAND_LINE) -> Adopted:
+    """Raises `CollectionNotFound` where no corpus lies there, `CollectionExists` where the catalog knows just this one,
+    `StoreCorrupt`, `CollectionBusy`, and what `presumed` raises.
+    """
+    folder = disk.layout.collection(tenant, name)
+    if not folder.corpus.is_dir():
+        raise CollectionNotFound(f"{name}; its folder holds no corpus to adopt")
+    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        known = next((each for each in disk.catalog.collections(tenant) if each.name == name), None)
+        made = made_at(folder)
+        if known is not None and made in {None, known.created_at}:
+            raise CollectionExists(name)
+        if made is None and folder.made.exists():
+            raise FolderUnknown(f"{name}: its file `made` is damaged; remove that file to adopt it as made now")
+        facts = read_facts(folder) or CollectionFacts(
+            embedder=_embedder_of(folder) or presumed.embedder(), chunk_tokens=presumed.chunk_tokens
+        )
+        documents, chunks = LanceStore.open(folder.corpus, dimension=facts.embedder.dimension).snapshot().counts()
+        collection = _collection(known, tenant, name, facts, made or datetime.now(UTC))
+        if made is None:
+            write_made(folder, collection.created_at)
+        write_facts(folder, facts)
+        disk.catalog.adopt_collection(collection, by=by)
+    return Adopted(collection=collection, documents=documents, chunks=chunks)
+
+
+def _collection(
+    known: Collection | None, tenant: TenantName, name: str, facts: CollectionFacts, made: datetime
+) -> Collection:
+    """One of this name keeps its instruction and its reranker."""
+    if known is not None:
+        return replace(known, embedder=facts.embedder, chunk_tokens=facts.chunk_tokens, created_at=made)
+    return Collection(
+        tenant=tenant, name=name, embedder=facts.embedder, chunk_tokens=facts.chunk_tokens, created_at=made
+    )
+
+
+def _embedder_of(folder: CollectionFolder) -> EmbedderIdentity | None:
+    """What the newest of its indexes was built with."""
+    manifests = (examined(folder, name, thorough=False)[0] for name in names(folder))
+    return next((manifest.embedder for manifest in manifests if manifest is not None), None)

@@ -1,0 +1,169 @@
+"""A collection to a place outside and back: which place, under whose key, and what does the catalog say of it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from winnow.api.collections.data_folder import Disk
+from winnow.api.library.instructions import Instructions
+from winnow.api.library.yaml_file import read_content, written_content
+from winnow.retrieval.backup.manifest import InstructionText, SnapshotManifest
+from winnow.retrieval.backup.place import FolderPlace, Place, S3Access
+from winnow.retrieval.backup.transfer import Watcher, bring_back, manifest_at, take
+from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.instructions import InstructionContent, Reference, State
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
+from winnow.retrieval.files.durable import DISK, Syncer, remove
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+
+S3: Final = "s3://"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What came of a snapshot."""
+
+    manifest: SnapshotManifest
+    generation: str
+    other_instruction: bool  # one of its name is published here with another text, which was left as it is
+
+
+def place_of(target: str, access: S3Access) -> Place:
+    """A folder, or `s3://BUCKET/PATH`. Raises `InvalidRequest`, `SnapshotUnreachable`."""
+    scheme, separator, rest = target.partition("://")
+    if not separator:
+        return FolderPlace(Path(target).expanduser())
+    bucket, _, path = rest.partition("/")
+    if f"{scheme}{separator}" != S3 or not bucket or any(mark in bucket for mark in "@?#:"):
+        raise InvalidRequest("a snapshot goes to a folder or to s3://BUCKET/PATH; keys belong into AWS_ variables")
+    if not path.strip("/"):
+        raise InvalidRequest(f"{target}: name a path in the bucket, such as {S3}{bucket}/docs")
+    from winnow.retrieval.backup.bucket import BucketPlace
+
+    return BucketPlace(target, access)
+
+
+def snapshot(disk: Disk, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
+    """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
+    collection = disk.catalog.collection(tenant, name)
+    if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
+        raise InvalidRequest(f"{place.name} lies in the data folder, and would be lost with it; name another place")
+    return take(
+        collection,
+        disk.layout.collection(tenant, name),
+        disk.store(collection),
+        place,
+        instruction=_instruction_of(collection, disk.instructions),
+        watcher=watcher,
+    )
+
+
+def restore(
+    disk: Disk,
+    tenant: TenantName,
+    name: str,
+    place: Place,
+    *,
+    embedder: EmbedderIdentity,
+    replace: bool,
+    watcher: Watcher,
+    wish: IndexWish = ANY_INDEX,
+    syncer: Syncer = DISK,
+) -> Restored:
+    """Raises `CollectionExists`, `ModelMismatch`, what `manifest_at` and `bring_back` raise, and `CollectionBusy`."""
+    manifest = manifest_at(place)
+    _require_same(manifest.embedder, embedder, place)
+    generation = ""
+
+    def build(beside: CollectionFolder) -> None:
+        nonlocal generation
+        try:
+            generation = bring_back(manifest, place, beside, watcher=watcher, wish=wish, syncer=syncer)
+        except SnapshotCorrupt:
+            remove(beside.path)
+            raise
+
+    if not replace:
+        disk.require_free(tenant, name)
+    chosen, is_other = _published(manifest.instruction, disk.instructions, tenant)
+    restored = Collection(
+        tenant=tenant,
+        name=name,
+        embedder=manifest.embedder,
+        chunk_tokens=manifest.chunk_tokens,
+        created_at=datetime.now(UTC),  # by which those who had another one of this name open know that it is gone
+        instruction=chosen,
+        reranker=manifest.reranker,
+        demote_query_echo=manifest.demote_query_echo,
+    )
+    disk.bring_in(restored, build, replace=replace, syncer=syncer)
+    return Restored(manifest=manifest, generation=generation, other_instruction=is_other)
+
+
+def _instruction_of(collection: Collection, instructions: Instructions) -> InstructionText | None:
+    if collection.instruction is None:
+        return None
+    content = instructions.version(collection.tenant, Reference.of(collection.instruction)).content
+    return InstructionText(
+        name=collection.instruction,
+        text=content.text,
+        document=None if content == _of_text(content.text) else written_content(content),
+    )
+
+
+def _published(
+    wanted: InstructionText | None, instructions: Instructions, tenant: TenantName
+) -> tuple[str | None, bool]:
+    """How the collection names it here, and whether that says something else.
+
+    It is published where there is none of its name. One that is there is what this deployment means by the name, and
+    stays; where a version was named, the one that says the same is meant, whatever its number here.
+    """
+    if wanted is None:
+        return None, False
+    content = _of_text(wanted.text) if wanted.document is None else read_content(wanted.document.encode())
+    reference = Reference.of(wanted.name)
+    if reference.is_built_in:
+        return _built_in(reference, content, instructions, tenant)
+    try:
+        newest = instructions.version(tenant, Reference(name=reference.name))
+    except InstructionNotFound:
+        newest = instructions.publish(tenant, reference.name, content)
+    if reference.version is None:
+        return reference.name, newest.content != content
+    for each in reversed(instructions.versions(tenant, reference.name)):
+        if each.state is not State.DRAFT and each.content == content:
+            return each.reference, False
+    return instructions.publish(tenant, reference.name, content).reference, False
+
+
+def _built_in(
+    reference: Reference, content: InstructionContent, instructions: Instructions, tenant: TenantName
+) -> tuple[str | None, bool]:
+    """It is named and never published; one of a later winnow is not there to be named."""
+    try:
+        return str(reference), instructions.version(tenant, reference).content != content
+    except InstructionNotFound:
+        return None, True
+
+
+def _of_text(text: str) -> InstructionContent:
+    """What a version says that has nothing but a text."""
+    return InstructionContent(text=text, literal="{" in text or "}" in text)
+
+
+def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place) -> None:
+    if built != mine:
+        raise ModelMismatch(
+            f"the snapshot at {place.name} was built with {_named(built)}, and {_named(mine)} is configured. Restore "
+            f"it with --embed-model {built.name} --embed-dimension {built.dimension}, which its searches need as well"
+        )
+
+
+def _named(identity: EmbedderIdentity) -> str:
+    return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"

@@ -1,0 +1,391 @@
+"""What lies in the data folder? Everything that can be told, and removed, without loading a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from winnow.api.collections import pairing
+from winnow.api.library.built_in import built_in_instructions
+from winnow.api.library.instructions import Instructions
+from winnow.api.library.shadows import Shadows
+from winnow.retrieval.catalog.audit import AuditLog
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, Keep, TenantName
+from winnow.retrieval.catalog.keys import Keys
+from winnow.retrieval.catalog.quotas import LimitBook
+from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
+from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
+from winnow.retrieval.catalog.tenants import Grants, Tenants
+from winnow.retrieval.errors import (
+    CollectionBusy,
+    CollectionExists,
+    CollectionNotFound,
+    FolderUnknown,
+    SettingInvalid,
+    StorageError,
+    StoreCorrupt,
+    TenantNotFound,
+    WinnowError,
+)
+from winnow.retrieval.files.collection_facts import CollectionFacts, write_facts
+from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
+from winnow.retrieval.files.folder_contents import contents_of, is_begun
+from winnow.retrieval.files.layout import CollectionFolder, Layout
+from winnow.retrieval.files.locks import folding, pointing, writing
+from winnow.retrieval.files.made import made_at, write_made
+from winnow.retrieval.files.opened_files import OpenedFiles
+from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+
+BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """A collection and how much is in it."""
+
+    collection: Collection
+    documents: int | None  # None, like all that follows: it cannot be read
+    chunks: int | None
+    attributes: Mapping[str, str] | None  # what filters may name, with its types; None: only reading everything tells
+    store_version: int | None
+    word_rules: (
+        int | None
+    )  # by which lexical search tells words apart; those of retrieval/lexical/words.py, or older ones
+    problem: str | None = None  # what keeps it from being read or written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A data folder. Every method blocks."""
+
+    layout: Layout
+    opened: OpenedFiles  # the data folder itself
+    database: SqlDatabase  # the catalog's
+    catalog: Catalog
+    instructions: Instructions
+
+    @classmethod
+    def open(cls, root: Path, catalog_url: str | None = None) -> Disk:
+        """Makes the folder where it is missing; the catalog is a file in it unless there is a URL of PostgreSQL.
+
+        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`, and `CatalogMismatch` where the
+        two do not belong together.
+        """
+        layout = Layout(root)
+        make_folder(root)
+        keep_private(root)
+        database = pairing.opened(layout, catalog_url)
+        return cls(
+            layout=layout,
+            opened=OpenedFiles.of((root,)),
+            database=database,
+            catalog=SqlCatalog(database, place=str(root)),
+            instructions=Instructions(SqlInstructions(database), built_in=built_in_instructions()),
+        )
+
+    @classmethod
+    def existing(cls, root: Path, catalog_url: str | None = None) -> Disk:
+        """For commands that only look: a misspelt folder is an error, not an empty one. Raises as `open` does."""
+        require_existing(root, catalog_url)
+        return cls.open(root, catalog_url)
+
+    @property
+    def tenants(self) -> Tenants:
+        return SqlTenants(self.database)
+
+    @property
+    def keys(self) -> Keys:
+        return SqlKeys(self.database)
+
+    @property
+    def grants(self) -> Grants:
+        return SqlGrants(self.database)
+
+    @property
+    def shadows(self) -> Shadows:
+        return Shadows(self.instructions, SqlShadowBook(self.database))
+
+    @property
+    def audit(self) -> AuditLog:
+        return SqlAuditLog(self.database)
+
+    @property
+    def limits(self) -> LimitBook:
+        return SqlLimitBook(self.database)
+
+    def tenant_named(self, name: str) -> TenantName:
+        """For whoever looks after the folder. The default tenant need not be there yet. Raises `TenantNotFound`."""
+        if name == DEFAULT_TENANT:
+            return DEFAULT_TENANT
+        try:
+            return self.tenants.tenant(name).name
+        except TenantNotFound:
+            raise TenantNotFound(f"{name}; `winnow tenants create {name}` makes it") from None
+
+    def problem(self) -> str | None:
+        """What keeps the folder as a whole from being used."""
+        if not self.layout.root.is_dir():
+            return f"the data folder {self.layout.root} is gone: move it back, or stop the service and set --data"
+        try:
+            self.require_unmoved()
+        except WinnowError as error:
+            return error.message
+        return None
+
+    def require_unmoved(self) -> None:
+        """The data folder and the catalog are still those that were opened. Raises `StorageMoved`."""
+        self.opened.require_unmoved()
+        self.database.require_unmoved()
+
+    def collections(self) -> Sequence[Collection]:
+        """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""
+        return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
+
+    def store(self, collection: Collection) -> LanceStore:
+        """Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced."""
+        folder = self.layout.collection(collection.tenant, collection.name)
+        self.require_meant(collection, folder)
+        return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
+
+    def describe(self, collection: Collection) -> Described:
+        """A damaged collection is described with its problem, so that the others stay visible beside it."""
+        problem = None
+        try:
+            store = self.store(collection)
+            problem = _unusable(store)
+            snapshot = store.snapshot()
+            documents, chunks = snapshot.counts()
+        except StorageError as error:
+            return Described(
+                collection=collection,
+                documents=None,
+                chunks=None,
+                attributes=None,
+                store_version=None,
+                word_rules=None,
+                problem=problem or error.message,
+            )
+        return Described(
+            collection=collection,
+            documents=documents,
+            chunks=chunks,
+            attributes=snapshot.attributes() if snapshot.has_attribute_columns else None,
+            store_version=snapshot.version,
+            word_rules=snapshot.word_rules,
+            problem=problem,
+        )
+
+    def problem_of(self, collection: Collection) -> str | None:
+        """What keeps a collection from being read or written, as far as it shows without reading all of it."""
+        try:
+            return _unusable(self.store(collection))
+        except StorageError as error:
+            return error.message
+
+    def described(self, tenant: TenantName) -> Sequence[Described]:
+        """By name."""
+        return [self.describe(collection) for collection in self.catalog.collections(tenant)]
+
+    def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        """The catalog's row, the promise, comes last.
+
+        Raises `CollectionExists`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
+        """
+        self.require_unmoved()
+        folder = self.layout.collection(collection.tenant, collection.name)
+        self._require_own(collection.tenant, folder)  # before the lock, which is a file in that folder
+        with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+            self.require_free(collection.tenant, collection.name)
+            self._require_own(collection.tenant, folder)
+            self.catalog.begin_collection(collection)
+            with pointing(folder):  # from here on a fold that was meant for an earlier one publishes nothing here
+                write_made(folder, collection.created_at)
+                for left in reversed(folder.contents[1:]):  # by what was killed half-way, or by such a fold
+                    remove(left)
+            write_facts(folder, CollectionFacts.of(collection))
+            LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
+            self.catalog.add_collection(collection, by=by)
+            self.require_unmoved()
+
+    def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
+        """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
+
+        Raises `CollectionNotFound`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
+        """
+        self.require_unmoved()
+        self.catalog.collection(tenant, name)
+        folder = self.layout.collection(tenant, name)
+        with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+            self._mark_for_removal(self.catalog.collection(tenant, name), folder)
+            self.catalog.remove_collection(tenant, name, folder_follows=True, by=by)
+            doomed = folder.removed
+            remove(doomed)  # what a removal that was killed has left
+            with pointing(folder), write_errors(folder.path):
+                folder.path.rename(doomed)
+            remove(doomed)
+        self.catalog.end_collection(tenant, name)
+
+    def change(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
+        by: Actor = COMMAND_LINE,
+    ) -> Collection:
+        """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
+        if isinstance(instruction, str):
+            self.instructions.check_default(tenant, instruction, collection=name)
+        return self.catalog.change_collection(
+            tenant, name, instruction=instruction, reranker=reranker, demote_query_echo=demote_query_echo, by=by
+        )
+
+    def require_free(self, tenant: TenantName, name: str) -> None:
+        """Raises `CollectionExists`."""
+        if self._has(tenant, name):
+            raise CollectionExists(name)
+
+    def bring_in(
+        self,
+        collection: Collection,
+        build: Callable[[CollectionFolder], None],
+        *,
+        replace: bool,
+        syncer: Syncer = DISK,
+    ) -> None:
+        """A collection whose files `build` puts, whole and synced, into the folder that it is given.
+
+        Nobody waits for `build`, and nobody sees anything of it; then the files are moved into their place, and the
+        catalog's row, the promise, comes last. Where it replaces a collection that one stays until `build` has
+        returned. Killed in the moment of the exchange, there is neither: the same call again goes on.
+
+        Raises `CollectionExists` unless it may `replace`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`, and what
+        `build` raises.
+        """
+        self.require_unmoved()
+        folder = self.layout.collection(collection.tenant, collection.name)
+        self._require_room(collection, folder, replace=replace)
+        with writing(folder.restoring):
+            self.catalog.begin_collection(collection)
+            write_made(folder.restoring, collection.created_at, syncer=syncer)
+            build(folder.restoring)
+            with (
+                writing(folder, wait_seconds=BUSY_SECONDS_MAX),
+                folding(folder, wait_seconds=BUSY_SECONDS_MAX),
+                pointing(folder),
+            ):
+                self._require_room(collection, folder, replace=replace)
+                self.catalog.begin_collection(collection)  # once more: whoever made one meanwhile has ended it
+                if (old := self._found(collection.tenant, collection.name)) is not None:
+                    self._mark_for_removal(old, folder, syncer=syncer)
+                    self.catalog.remove_collection(old.tenant, old.name, folder_follows=True)
+                write_made(folder.restoring, collection.created_at, syncer=syncer)
+                write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
+                _move(folder, folder.replaced, syncer=syncer)
+                _move(folder.restoring, folder, syncer=syncer)
+                self.catalog.add_collection(collection)
+                self.require_unmoved()
+            remove(folder.replaced.path)
+            remove(folder.restoring.path)
+
+    def _require_room(self, collection: Collection, folder: CollectionFolder, *, replace: bool) -> None:
+        """For one that is brought in. Raises `CollectionExists`, `FolderUnknown`."""
+        if not replace:
+            self.require_free(collection.tenant, collection.name)
+        self._require_own(collection.tenant, folder)
+
+    def _require_own(self, tenant: TenantName, folder: CollectionFolder) -> None:
+        """Nothing lies there that this catalog did not put there. Raises `FolderUnknown`."""
+        name = folder.path.name
+        if self._has(tenant, name) or not contents_of(folder):
+            return
+        if not is_begun(folder, self.catalog.begun_collections(tenant, name)) and not self._has(tenant, name):
+            raise FolderUnknown(f"{self._shown(folder)} holds something; {_adopting(tenant, name)}, or move it away")
+
+    def require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
+        """The folder holds the collection that the catalog means, and not one of its name that another one made.
+
+        Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced.
+        """
+        found = made_at(folder)
+        if found is None or found == collection.created_at:
+            return
+        now = self._found(collection.tenant, collection.name)
+        if now is None or now.created_at != collection.created_at:
+            raise CollectionBusy(f"{collection.name} has just been replaced")
+        raise StoreCorrupt(_other(self._shown(folder), collection, found))
+
+    def _mark_for_removal(self, collection: Collection, folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
+        """So that it is known for ours however far its removal gets. Raises `FolderUnknown`."""
+        found = made_at(folder)
+        if found is None and contents_of(folder):  # an earlier winnow made it
+            write_made(folder, collection.created_at, syncer=syncer)
+        elif found not in {None, collection.created_at}:
+            raise FolderUnknown(_other(self._shown(folder), collection, found))
+
+    def _shown(self, folder: CollectionFolder) -> str:
+        """Below the data folder: where that lies is no tenant's affair."""
+        return folder.path.relative_to(self.layout.root).as_posix()
+
+    def _found(self, tenant: TenantName, name: str) -> Collection | None:
+        try:
+            return self.catalog.collection(tenant, name)
+        except CollectionNotFound:
+            return None
+
+    def _has(self, tenant: TenantName, name: str) -> bool:
+        return self._found(tenant, name) is not None
+
+
+def require_existing(root: Path, catalog_url: str | None) -> None:
+    """Raises `SettingInvalid`, and `CatalogMismatch` for a folder whose catalog is gone."""
+    is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
+    if not is_there:
+        pairing.require_catalog(Layout(root), catalog_url)
+        raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
+
+
+def _unusable(store: LanceStore) -> str | None:
+    """Why it cannot be used."""
+    try:
+        store.require_usable()
+    except StorageError as error:
+        return error.message
+    return None
+
+
+def _adopting(tenant: TenantName, name: str) -> str:
+    whose = "" if tenant == DEFAULT_TENANT else f" --tenant {tenant}"
+    return f"`winnow collections adopt {name}{whose}` takes it into the catalog"
+
+
+def _other(folder: str, collection: Collection, found: datetime | None) -> str:
+    return (
+        f"{folder} holds a collection that was made at {found}, and the catalog means one that was made at "
+        f"{collection.created_at}. Put the folder or the catalog back that belongs to the other; "
+        f"{_adopting(collection.tenant, collection.name)} as it is"
+    )
+
+
+def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
+    """As much of its contents as is there, in their order."""
+    make_folder(there.path, syncer=syncer)
+    for source, target in zip(here.contents, there.contents, strict=True):
+        if source.exists():
+            remove(target)
+            with write_errors(target):
+                source.rename(target)
+    for folder in (here, there):
+        syncer.sync(folder.path)

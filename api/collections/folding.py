@@ -1,0 +1,233 @@
+"""When is the next generation built while the service answers, and how did it go?
+
+    by size    enough chunks were written or removed since the index was built
+    by age     fewer were, but long ago
+    repair     the generation that should serve is damaged
+    asked      somebody wants it now
+
+One build at a time in this process, and one of a collection among all processes (retrieval/files/locks.py); it runs
+beside this process (api/collections/fold_process.py), and rests for as long as it worked. What fails is tried again,
+later and later, and harms nobody: chunks that are in no generation are compared one by one. A collection that was
+rolled back is left as it is until somebody asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_beside
+from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
+from winnow.retrieval.generation.pointer import current_name, rolled_back
+from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+from winnow.retrieval.search.reader import View
+
+LOOK_SECONDS: Final = 1.0  # between two looks at all collections
+BUSY_SECONDS: Final = 5.0  # how long a collection is left alone that another process is building an index of
+BACKOFF_SECONDS_MIN: Final = 5.0  # after the first failure; twice as long after each further one
+BACKOFF_SECONDS_MAX: Final = 600.0
+
+log = logging.getLogger(__name__)
+
+Build = Callable[[Fold], Awaitable[Folded]]
+
+
+class Why(StrEnum):
+    """What a generation is built for."""
+
+    SIZE = "size"
+    AGE = "age"
+    REPAIR = "repair"
+    ASKED = "asked"
+
+
+class Outcome(StrEnum):
+    """How a build ended."""
+
+    FOLDED = "folded"
+    ELSEWHERE = "elsewhere"  # another process does it, or somebody rolled back meanwhile
+    FAILED = "failed"
+
+
+@dataclass(slots=True, kw_only=True)
+class Standing:
+    """How things are with one collection."""
+
+    generation: str | None = None  # that was open when somebody last looked
+    behind_since: float | None = None  # by the clock; None: nothing is unfolded
+    rests_until: float = 0.0
+    why: Why | None = None  # None: nothing is being built
+    failures: int = 0  # in a row
+    problem: str | None = None  # of the last of them
+
+
+@dataclass(slots=True, kw_only=True)
+class FoldFigures:
+    """What was built by this process, for the metrics."""
+
+    outcomes: dict[Outcome, int]
+    seconds: float = 0.0
+
+
+class Folding:
+    """Looks after the collections that this process has open."""
+
+    def __init__(
+        self,
+        *,
+        collections: OpenCollections,
+        chunks_max: int,
+        seconds_max: float,
+        kept: int,
+        wish: IndexWish = ANY_INDEX,
+        build: Build = fold_beside,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """With `chunks_max` 0 nothing is built unless somebody asks."""
+        self._collections = collections
+        self._chunks_max = chunks_max
+        self._seconds_max = seconds_max
+        self._kept = kept
+        self._wish = wish
+        self._build = build
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._standings: dict[OpenCollection, Standing] = {}
+        self._asked: dict[OpenCollection, asyncio.Task[str]] = {}
+        self.figures = FoldFigures(outcomes=dict.fromkeys(Outcome, 0))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Looks, again and again, until the block is left; what is being built then is given up."""
+        looking = asyncio.create_task(self._look_forever()) if self._chunks_max else None
+        try:
+            yield
+        finally:
+            tasks = [task for task in (looking, *self._asked.values()) if task is not None]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    @property
+    def is_building(self) -> bool:
+        return self._turn.locked()
+
+    def standing(self, opened: OpenCollection) -> Standing:
+        return self._standings.setdefault(opened, Standing())
+
+    def ask(self, opened: OpenCollection) -> asyncio.Task[str]:
+        """Builds a generation now, whatever the reasons not to; gives its name, or raises what building raises.
+
+        Whoever asks while somebody else's is not begun gets the same. It goes on when nobody waits for it any more.
+        """
+        task = self._asked.get(opened)
+        if task is None:
+            task = self._asked[opened] = asyncio.create_task(self._fold_asked(opened))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was told where it happened
+        return task
+
+    async def look(self) -> None:
+        """At every open collection, once; builds what is due."""
+        known = self._collections.opened()
+        self._standings = {each: standing for each, standing in self._standings.items() if each in known}
+        for opened in known:
+            try:
+                view, is_held = await asyncio.to_thread(_state_of, opened)
+            except WinnowError:
+                continue  # there is nothing in it, or nothing that can be read: searches and /readyz say which
+            why = self._due(view, self.standing(opened))
+            if why is not None and (why is Why.REPAIR or not is_held):
+                with contextlib.suppress(WinnowError, FoldEnded, OSError):  # which `_fold` has told
+                    async with self._turn:
+                        await self._fold(opened, why)
+
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                # As broad as can be, because nobody waits for this task: what nobody foresaw, a bug for one, would end
+                # it unseen, and no index would be built until the next start. It is told with its trace, and looked
+                # again; being cancelled is no Exception, and ends it.
+                log.exception("looking after the indexes failed")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _due(self, view: View, standing: Standing) -> Why | None:
+        now = self._clock()
+        if not view.unfolded:
+            standing.behind_since = None
+        elif standing.behind_since is None or standing.generation != view.generation:
+            standing.behind_since = now
+        standing.generation = view.generation
+        if now < standing.rests_until:
+            return None
+        if view.fallback_from is not None:
+            return Why.REPAIR
+        if view.unfolded > self._chunks_max:
+            return Why.SIZE
+        is_old = standing.behind_since is not None and now - standing.behind_since >= self._seconds_max
+        return Why.AGE if is_old else None
+
+    async def _fold_asked(self, opened: OpenCollection) -> str:
+        async with self._turn:
+            del self._asked[opened]  # who asks from here on wants what was written meanwhile, too
+            return await self._fold(opened, Why.ASKED)
+
+    async def _fold(self, opened: OpenCollection, why: Why) -> str:
+        """Tells how it went, and raises what it raised."""
+        standing, name, began = self.standing(opened), opened.collection.name, self._clock()
+        standing.why = why
+        outcome = Outcome.FAILED
+        try:
+            folded = await self._build(
+                Fold(
+                    folder=opened.folder.path,
+                    identity=opened.collection.embedder,
+                    made_at=opened.collection.created_at,
+                    wish=self._wish,
+                    kept=self._kept,
+                    seen=await asyncio.to_thread(current_name, opened.folder),
+                )
+            )
+            outcome = Outcome.FOLDED
+            await asyncio.to_thread(opened.searchable.refresh)
+        except CollectionBusy as busy:
+            outcome = Outcome.ELSEWHERE
+            standing.rests_until = self._clock() + BUSY_SECONDS
+            log.info("collection %s: %s", name, busy.message)
+            raise
+        except (WinnowError, FoldEnded, OSError) as error:
+            self._failed(standing, name, error.message if isinstance(error, WinnowError) else str(error))
+            raise
+        finally:
+            standing.why = None
+            self.figures.outcomes[outcome] += 1
+            self.figures.seconds += self._clock() - began
+        took = self._clock() - began
+        standing.failures, standing.problem = 0, None
+        standing.rests_until = self._clock() + took
+        log.info(
+            "collection %s: %s of %d vectors was built in %.1f s (%s)", name, folded.generation, folded.count, took, why
+        )
+        return folded.generation
+
+    def _failed(self, standing: Standing, name: str, problem: str) -> None:
+        standing.failures += 1
+        standing.problem = problem
+        pause = min(BACKOFF_SECONDS_MIN * 2 ** (standing.failures - 1), BACKOFF_SECONDS_MAX)
+        standing.rests_until = self._clock() + pause
+        log.error("collection %s: no generation was built, and is tried again in %.0f s: %s", name, pause, problem)
+
+
+def _state_of(opened: OpenCollection) -> tuple[View, bool]:
+    """What is searched, and whether it was rolled back; blocks. Raises what opening a view raises."""
+    if not opened.folder.path.is_dir():
+        raise CollectionNotFound(opened.collection.name)
+    return opened.searchable.view(), rolled_back(opened.folder) is not None

@@ -1,0 +1,39 @@
+"""On which device are indexes searched, and what is asked of those that are built for it?
+
+Settings name the device; whether FAISS can use it is found out when a command starts, and not at the first search.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from winnow.api.settings import Settings
+from winnow.retrieval.errors import DeviceUnusable
+from winnow.retrieval.index.faiss_gpu import FaissGpu
+from winnow.retrieval.index.gpu_index import IndexDevice
+from winnow.retrieval.index.planner import CPU, IndexWish
+
+_log = logging.getLogger(__name__)
+
+
+def index_device(settings: Settings) -> IndexDevice | None:
+    """None where indexes are searched on the CPU. Raises `SettingInvalid` where FAISS cannot use the GPU set."""
+    return None if settings.index_device == CPU else IndexDevice(FaissGpu.named(settings.index_device))
+
+
+def index_wish(settings: Settings, device: IndexDevice | None) -> IndexWish:
+    """What is asked of the indexes that are built: for the device where it can be believed, else for the CPU.
+
+    All its memory counts: what is there now leaves when the next one comes.
+    """
+    if device is None:
+        return settings.index_wish
+    try:
+        device.require_believed()
+    except DeviceUnusable as unusable:
+        _log.warning("indexes are built for the CPU: %s", unusable.message)
+        return settings.index_wish
+    memory = device.memory()
+    total = None if memory is None else memory.total_bytes
+    return replace(settings.index_wish, device=device.name, device_memory_bytes=total)

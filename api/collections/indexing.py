@@ -1,0 +1,115 @@
+"""How does a corpus become searchable from here? Chooses the parts of a run; the run itself is the indexer's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from winnow.api.assemble import Embedding
+from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.index_device import index_device, index_wish
+from winnow.api.collections.ingest import Ingest
+from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.api.settings import Settings
+from winnow.indexer.corpus import Corpus
+from winnow.indexer.pipeline import index_corpus
+from winnow.indexer.progress import Progress
+from winnow.indexer.report import IndexReport
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
+from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.generation.publish import open_newest
+from winnow.retrieval.index.planner import IndexWish
+from winnow.retrieval.store.contract import StoreSnapshot
+
+FOLD_SECONDS_MAX: Final = 60.0  # how long the end of a run waits for a service that is folding; the rest is then found
+
+
+class Indexing:
+    """Puts corpora into collections, which it makes where they are missing."""
+
+    def __init__(self, *, settings: Settings, disk: Disk, embedding: Embedding) -> None:
+        self._disk = disk
+        self._chunk_tokens = settings.chunk_tokens
+        self._kept = settings.generations_kept
+        self._wish = index_wish(settings, index_device(settings))
+        self._collections = OpenCollections(disk=disk, embedder=embedding.embedder)
+        self._ingest = Ingest(
+            disk=disk,
+            collections=self._collections,
+            embedder=embedding.embedder,
+            tokenizer=embedding.tokenizer,
+            chunk_tokens_default=settings.chunk_tokens,
+        )
+
+    def open(
+        self,
+        name: str,
+        *,
+        tenant: TenantName = DEFAULT_TENANT,
+        chunk_tokens: int | None = None,
+        reranker: str | None = None,
+    ) -> OpenCollection:
+        """The collection of this name, made if there is none. The others are what the caller insists on, if so.
+
+        Raises `InvalidRequest` where it has another number or reranker, and what `OpenCollections.get` raises.
+        """
+        try:
+            opened = self._collections.get(tenant, name)
+        except CollectionNotFound:
+            return self._ingest.make(tenant, name, chunk_tokens=chunk_tokens, reranker=reranker)
+        made_with = opened.collection.chunk_tokens
+        if chunk_tokens is not None and chunk_tokens != made_with:
+            raise InvalidRequest(
+                f"{name} has chunks of up to {made_with} tokens, not {chunk_tokens}; delete it first, or name another"
+            )
+        if reranker is not None and reranker != opened.collection.reranker:
+            raise InvalidRequest(
+                f"{name} is there already and is judged by {opened.collection.reranker or 'the default reranker'}; "
+                f"`winnow collections set-reranker {name} {reranker}` changes that"
+            )
+        return opened
+
+    async def run(
+        self,
+        corpus: Corpus,
+        opened: OpenCollection,
+        *,
+        progress: Progress,
+        prune: bool = False,
+        prune_anyway: bool = False,
+    ) -> IndexReport:
+        """To the end. Raises what stopped it; the same run again goes on from there. Holds the writer's lock."""
+        with writing(opened.folder):
+            self._collections.require_still(opened)
+            return await index_corpus(
+                corpus=corpus,
+                store=opened.store,
+                writer=self._ingest.writer(opened),
+                publish=_publishing(opened, wish=self._wish, kept=self._kept),
+                rejects=opened.folder.rejects,
+                progress=progress,
+                prune=prune,
+                prune_anyway=prune_anyway,
+            )
+
+
+def _publishing(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callable[[StoreSnapshot], str]:
+    """A generation of the snapshot: the one there is, if it is whole and of this very version."""
+
+    def published(snapshot: StoreSnapshot) -> str:
+        identity = opened.collection.embedder
+        try:
+            newest = open_newest(opened.folder, identity)
+        except GenerationCorrupt:
+            newest = None  # a run is how one is repaired
+        if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
+            return newest.name
+        made_at = opened.collection.created_at
+        manifest = fold(
+            opened.folder, snapshot, identity, wish=wish, kept=kept, made_at=made_at, wait_seconds=FOLD_SECONDS_MAX
+        )
+        return manifest.name
+
+    return published

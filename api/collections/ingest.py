@@ -1,0 +1,327 @@
+"""How do collections, and documents that somebody sends, get in and out? Knows no HTTP.
+
+Rule 1: what is accepted is on the disk and searchable when the call returns. Rule 2: a record that is refused is
+named, and keeps no other from going in. Rule 3: a document that is there already, word for word, costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final, TypeAlias, TypeVar
+
+from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, Disk
+from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.api.tenancy.storage_room import StorageRoom
+from winnow.indexer.chunking import Chunker
+from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
+from winnow.indexer.decoding.encodings import as_utf8
+from winnow.indexer.decoding.json_values import parsed
+from winnow.indexer.readers.fields import Fields, document_of
+from winnow.indexer.writer import DocumentWriter
+from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.quotas import Held
+from winnow.retrieval.concurrency.gil_yield import rest
+from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.embed.embedder import Embedder
+from winnow.retrieval.errors import CollectionBusy, DocumentNotFound, LimitExceeded
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.filters.grammar import Filter
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, NDJSON_LINES_MAX
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.records import Document, JsonValue
+from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+
+COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU: what an error can cost
+DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared beside the index; 1 ms at 384 dimensions, and a second to fold
+LOOKED_UP_MAX: Final = 8  # documents; beyond it one read of all hashes is cheaper than so many look-ups
+COUNTED_BYTES: Final = 65_536  # of a body, looked through at once: some microseconds, in which no other thread runs
+LOOKING_MAX: Final = 1  # reads of stored documents at once; a second would take turns with searches, too
+
+Looked = TypeVar("Looked")
+Sent: TypeAlias = tuple[int, JsonValue | Refused]  # line, and a record as it arrived or why it cannot be parsed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upserted:
+    """What became of the records of one call."""
+
+    accepted: int
+    unchanged: int  # of those accepted
+    chunks: int
+    tokens: int
+    bytes: int  # UTF-8, of the titles and texts that were written
+    rejects: tuple[Reject, ...]
+    store_version: int | None  # the version that shows all of it; None where nothing was written
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emptied:
+    """What a deletion by filter removed."""
+
+    documents: int
+    dry_run: bool  # then it would have, and removed nothing
+    store_version: int
+
+
+class Ingest:
+    """Makes, fills, empties and removes collections."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        collections: OpenCollections,
+        embedder: Embedder,
+        tokenizer: PlainTokenizer,
+        chunk_tokens_default: int,
+        delta_chunks_max: int | None = DELTA_CHUNKS_MAX,
+        generations_kept: int = GENERATIONS_KEPT_MIN,
+        index_wish: IndexWish = ANY_INDEX,
+        room: StorageRoom | None = None,
+    ) -> None:
+        """`delta_chunks_max` None: somebody else folds what is written into the index (api/collections/folding.py).
+
+        Without `room` every tenant may store what fits on the disk.
+        """
+        self._disk = disk
+        self._collections = collections
+        self._embedder = embedder
+        self._tokenizer = tokenizer
+        self._chunk_tokens_default = chunk_tokens_default
+        self._delta_chunks_max = delta_chunks_max
+        self._kept = generations_kept
+        self._wish = index_wish
+        self._room = room
+        self._looking = asyncio.Semaphore(LOOKING_MAX)
+        self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to the others
+
+    def make(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        chunk_tokens: int | None = None,
+        instruction: str | None = None,
+        reranker: str | None = None,
+        demote_query_echo: bool = False,
+        by: Actor = COMMAND_LINE,
+    ) -> OpenCollection:
+        """An empty collection; blocks. That there is such a reranker, the caller has made sure.
+
+        Raises `CollectionExists`, `WriteFailed`, and what `Instructions.check_default` raises.
+        """
+        if instruction is not None:
+            self._disk.instructions.check_default(tenant, instruction, collection=name)
+        collection = Collection(
+            tenant=tenant,
+            name=name,
+            embedder=self._embedder.identity,
+            chunk_tokens=chunk_tokens or self._chunk_tokens_default,
+            created_at=datetime.now(UTC),
+            instruction=instruction,
+            reranker=reranker,
+            demote_query_echo=demote_query_echo,
+        )
+        self._disk.make(collection, by=by)
+        return self._collections.get(tenant, name)
+
+    async def looked(self, look: Callable[[], Looked]) -> Looked:
+        """What `document` or `documents` returns. Others wait, so that threads are left for searches."""
+        async with self._looking:
+            return await asyncio.to_thread(look)
+
+    def document(self, tenant: TenantName, name: str, document_id: str) -> Document:
+        """Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
+        return self._collections.get(tenant, name).store.snapshot().document(document_id)
+
+    def documents(
+        self, tenant: TenantName, name: str, *, after: str, most: int, where: Filter | None
+    ) -> tuple[list[Document], str | None]:
+        """Those that match, in the order of their ids, from the first id behind `after`; and the `after` of the next.
+
+        Blocks. Raises `CollectionNotFound`, `InvalidRequest`.
+        """
+        snapshot = self._collections.get(tenant, name).store.snapshot()
+        ids = snapshot.content_hashes() if where is None else snapshot.documents_where(where)
+        page = heapq.nsmallest(most + 1, (each for each in ids if each > after))
+        following = page[most - 1] if len(page) > most else None
+        return [snapshot.document(each) for each in page[:most]], following
+
+    async def upsert(self, tenant: TenantName, name: str, records: Iterator[Sent]) -> Upserted:
+        """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once.
+
+        Raises what a write raises, and `StorageQuotaExceeded` before anything is written.
+
+        After an error the commits before it stay: the same call again finds them unchanged.
+        """
+        opened = await asyncio.to_thread(self._collections.get, tenant, name)
+        async with self._reading:
+            entries = await asyncio.to_thread(lambda: list(checked(_entries(records))))
+        documents = [entry.document for entry in entries if isinstance(entry, Record)]
+        async with self._turn_of(opened):
+            snapshot = opened.store.snapshot()
+            fresh = await asyncio.to_thread(_fresh, snapshot, documents)
+            async with self._reserved(opened, snapshot, fresh):
+                reports = [
+                    await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
+                    for start in range(0, len(fresh), COMMIT_DOCUMENTS)
+                ]
+            await to_the_end(self._show, opened)
+        return Upserted(
+            accepted=len(documents),
+            unchanged=len(documents) - len(fresh),
+            chunks=sum(report.chunks for report in reports),
+            tokens=sum(report.tokens for report in reports),
+            bytes=sum(map(_bytes_of, fresh)),
+            rejects=tuple(entry for entry in entries if isinstance(entry, Reject)),
+            store_version=reports[-1].store_version if reports else None,
+        )
+
+    async def delete(self, tenant: TenantName, name: str, document_id: str) -> None:
+        """Raises `CollectionNotFound`, `DocumentNotFound`."""
+        opened = await asyncio.to_thread(self._collections.get, tenant, name)
+        async with self._turn_of(opened):
+            removed = await to_the_end(opened.store.delete, [document_id])
+            await to_the_end(self._show, opened)
+        if not removed:
+            raise DocumentNotFound(document_id)
+
+    async def delete_where(self, tenant: TenantName, name: str, where: Filter, *, dry_run: bool = False) -> Emptied:
+        """All documents that match, in one commit. Raises `CollectionNotFound`, `InvalidRequest`."""
+        opened = await asyncio.to_thread(self._collections.get, tenant, name)
+        if dry_run:
+            snapshot = opened.store.snapshot()
+            matching = await asyncio.to_thread(snapshot.documents_where, where)
+            return Emptied(documents=len(matching), dry_run=True, store_version=snapshot.version)
+        async with self._turn_of(opened):  # what is found is what is removed: nobody writes in between
+            matching = await asyncio.to_thread(opened.store.snapshot().documents_where, where)
+            removed = await to_the_end(opened.store.delete, matching) if matching else 0
+            await to_the_end(self._show, opened)
+            return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
+
+    def _reserved(
+        self, opened: OpenCollection, snapshot: StoreSnapshot, fresh: Sequence[Document]
+    ) -> AbstractAsyncContextManager[None]:
+        """Room for what is new, before any of it is written."""
+        if self._room is None or not fresh:
+            return contextlib.nullcontext()
+        mine = opened.collection
+        return self._room.reserved(
+            mine.tenant,
+            mine.name,
+            lambda: Held(documents=_new(snapshot, fresh), bytes=sum(map(_bytes_of, fresh))),
+        )
+
+    def _show(self, opened: OpenCollection) -> None:
+        """Makes what was written searchable, and folds it into the index where nobody else does; blocks."""
+        view = opened.searchable.follow()
+        if self._delta_chunks_max is None or view.unfolded <= self._delta_chunks_max:
+            return
+        opened.store.renew_word_rules()
+        view = opened.searchable.follow()
+        with contextlib.suppress(CollectionBusy):  # then another process is folding it
+            fold(
+                opened.folder,
+                view.snapshot,
+                opened.collection.embedder,
+                wish=self._wish,
+                kept=self._kept,
+                made_at=opened.collection.created_at,
+            )
+            opened.searchable.refresh()
+
+    def writer(self, opened: OpenCollection) -> DocumentWriter:
+        """What writes into this collection; its lock must be held."""
+        chunker = Chunker(tokenizer=self._tokenizer, tokens_max=opened.collection.chunk_tokens)
+        return DocumentWriter(store=opened.store, embedder=self._embedder, chunker=chunker)
+
+    @contextlib.asynccontextmanager
+    async def _turn_of(self, opened: OpenCollection) -> AsyncIterator[None]:
+        """One writer of this process, then one of all processes. Raises `CollectionBusy`, `StorageMoved`.
+
+        The data folder is looked at before the lock, which would make the folder again, and before anything is
+        acknowledged.
+        """
+        async with opened.turn:
+            self._disk.require_unmoved()
+            lock = writing(opened.folder, wait_seconds=BUSY_SECONDS_MAX)
+            await asyncio.to_thread(lock.__enter__)
+            with contextlib.ExitStack() as held:
+                held.push(lock)
+                await asyncio.to_thread(self._collections.require_still, opened)
+                yield
+                self._disk.require_unmoved()
+
+
+def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
+    """The records of NDJSON, with or without a byte order mark; blank lines are passed over.
+
+    Blocks, and rests. Raises `LimitExceeded` where there are too many lines.
+    """
+    body = as_utf8(body)
+    _require_lines(body)
+    end, number = -1, 0
+    while end < len(body):
+        start, end = end + 1, _line_end(body, end + 1)
+        line = body[start:end]
+        number += 1
+        rest(number)
+        if line.strip():
+            yield number, parsed(line)
+
+
+def _require_lines(body: bytes | bytearray) -> None:
+    """Raises `LimitExceeded` before any line is parsed."""
+    ends = 0 if body.endswith(b"\n") else 1
+    for start in range(0, len(body), COUNTED_BYTES):
+        ends += body.count(b"\n", start, start + COUNTED_BYTES)
+        if ends > NDJSON_LINES_MAX:
+            raise LimitExceeded(f"the body has more than {NDJSON_LINES_MAX} lines; send them in several requests")
+
+
+def _line_end(body: bytes | bytearray, start: int) -> int:
+    found = body.find(b"\n", start)
+    return len(body) if found < 0 else found
+
+
+def _entries(records: Iterator[Sent]) -> Iterator[Entry]:
+    for number, record in records:
+        if isinstance(record, dict):
+            made = document_of(record, Fields())
+        else:
+            made = record if isinstance(record, Refused) else Refused(reason="not a JSON object")
+        yield entry_of(made, place=Place(source="request", line=number), position=number)
+
+
+def _fresh(snapshot: StoreSnapshot, documents: Sequence[Document]) -> list[Document]:
+    """Those that the collection does not hold, word for word."""
+    if len(documents) <= LOOKED_UP_MAX:
+        return [document for document in documents if not _is_stored(snapshot, document)]
+    known = snapshot.content_hashes()
+    return [document for document in documents if known.get(document.id) != document.content_hash]
+
+
+def _new(snapshot: StoreSnapshot, documents: Sequence[Document]) -> int:
+    """How many of them replace nothing."""
+    known = snapshot.content_hashes()
+    return sum(document.id not in known for document in documents)
+
+
+def _bytes_of(document: Document) -> int:
+    return len(document.title.encode()) + len(document.text.encode())
+
+
+def _is_stored(snapshot: StoreSnapshot, document: Document) -> bool:
+    try:
+        return snapshot.document(document.id).content_hash == document.content_hash
+    except DocumentNotFound:
+        return False

@@ -1,0 +1,116 @@
+"""Which collections are open, and what is needed to search and to write each of them?
+
+A collection is opened by the first who asks and stays open. If it was deleted and made anew meanwhile, by this process
+or another, the catalog's row is a different one, and the collection is opened again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+
+from winnow.api.collections.data_folder import Disk
+from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
+from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
+from winnow.retrieval.errors import CollectionBusy, ModelMismatch
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.index.gpu_index import IndexDevice
+from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.recall import Recall
+from winnow.retrieval.store.contract import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class OpenCollection:
+    """A collection and all that works on it. Opened twice it is two."""
+
+    collection: Collection
+    folder: CollectionFolder
+    store: Store
+    searchable: Searchable
+    recall: Recall
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # writers of this process wait here, not at the file lock
+
+
+class OpenCollections:
+    """The collections that this process has open. Its methods block; they may be called from any thread."""
+
+    def __init__(
+        self,
+        *,
+        disk: Disk,
+        embedder: Embedder,
+        queries: QueryCache | None = None,
+        device: IndexDevice | None = None,
+    ) -> None:
+        """Without `queries` every query is embedded, however often it is asked; without `device` no GPU searches."""
+        self._disk = disk
+        self._embedder = embedder
+        self._queries = queries
+        self._device = device
+        self._open: dict[tuple[str, str], OpenCollection] = {}
+        self._lock = threading.Lock()
+
+    def get(self, tenant: TenantName, name: str) -> OpenCollection:
+        """Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
+        collection = self._disk.catalog.collection(tenant, name)
+        with self._lock:
+            known = self._open.get((tenant, name))
+            if known is None or known.collection.created_at != collection.created_at:
+                known = self._opened(collection)
+                self._open[tenant, name] = known
+            return known
+
+    def opened(self) -> tuple[OpenCollection, ...]:
+        """Those that somebody has asked for, in that order. Does not block."""
+        return tuple(self._open.values())
+
+    def require_still(self, opened: OpenCollection) -> None:
+        """Raises `CollectionBusy` where another one has taken its place, `CollectionNotFound` where it was removed.
+
+        For who has waited for the lock: what was opened before must not write to what is there now.
+        """
+        mine = opened.collection
+        if self._disk.catalog.collection(mine.tenant, mine.name).created_at != mine.created_at:
+            raise CollectionBusy(f"{mine.name} has just been replaced")
+
+    def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
+        """What its owner asked lately, no other asker finds out by the time that an answer takes."""
+        opened = self.get(collection.tenant, collection.name)
+        if asker == collection.tenant:
+            return opened.recall
+        return Recall(embedder=self._embedder_for(asker), searchable=opened.searchable)
+
+    def _opened(self, collection: Collection) -> OpenCollection:
+        mine, built = self._embedder.identity, collection.embedder
+        if built != mine:
+            raise ModelMismatch(
+                f"{collection.name} was built with {_named(built)}, and {_named(mine)} is loaded. Start with "
+                f"{_flag_for(built, mine)}, or index the corpus into a collection of another name"
+            )
+        folder = self._disk.layout.collection(collection.tenant, collection.name)
+        store = self._disk.store(collection)
+        searchable = Searchable(folder=folder, store=store, identity=mine, device=self._device)
+        return OpenCollection(
+            collection=collection,
+            folder=folder,
+            store=store,
+            searchable=searchable,
+            recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable),
+        )
+
+    def _embedder_for(self, tenant: TenantName) -> Embedder:
+        return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)
+
+
+def _flag_for(built: EmbedderIdentity, mine: EmbedderIdentity) -> str:
+    """The flag that would have loaded what the collection was built with."""
+    if (built.name, built.revision) == (mine.name, mine.revision):
+        return f"--embed-dimension {built.dimension} (or without that flag, where this is the model's own)"
+    return f"--embed-model {built.name}"
+
+
+def _named(identity: EmbedderIdentity) -> str:
+    return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"

@@ -1,0 +1,172 @@
+"""Opens the catalog of a data folder, and makes sure that the two belong together.
+
+Each data folder has an id, and its catalog names it. A catalog and a folder that have never met are joined when they
+are opened together for the first time, and only where nothing speaks against it: a catalog without collections and a
+folder without any, or a catalog that knows a collection of the folder. Everything else is refused before anything is
+changed, since most of the time a wrong --data, a forgotten WINNOW_CATALOG_URL or a lost catalog is behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.folder import FIRST_REVISION, SqlFolderBook
+from winnow.retrieval.catalog.sql.migrate import Schema
+from winnow.retrieval.catalog.sql.tenants import SqlTenants
+from winnow.retrieval.errors import CatalogMismatch, StoreCorrupt
+from winnow.retrieval.files.durable import remove
+from winnow.retrieval.files.folder_contents import contents_of
+from winnow.retrieval.files.folder_id import FolderMark, joining, read_mark, write_mark
+from winnow.retrieval.files.layout import CollectionFolder, Layout
+from winnow.retrieval.files.made import made_at
+from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
+
+_NAME: Final = re.compile(COLLECTION_NAME_PATTERN)
+NAMED_MAX: Final = 5  # folders named in one message
+EMPTY: Final = Schema(revision=None)
+
+
+def opened(layout: Layout, catalog_url: str | None) -> SqlDatabase:
+    """The catalog, with the newest schema, of this data folder.
+
+    Raises `CatalogMismatch`, and what `SqlDatabase.open` raises.
+    """
+    require_catalog(layout, catalog_url)
+    database = SqlDatabase.at(catalog_url or layout.catalog)
+    with ExitStack() as on_failure:
+        on_failure.callback(database.close)
+        if database.schema() == EMPTY:
+            _require_bare(layout, database.place)
+        database.upgrade()
+        _pair(layout, database)
+        on_failure.pop_all()
+    return database
+
+
+def require_catalog(layout: Layout, catalog_url: str | None) -> None:
+    """SQLite would make the file that is missing, and throw its log away. Raises `CatalogMismatch`."""
+    if catalog_url is None and not layout.catalog.exists():
+        _require_bare(layout, str(layout.catalog))
+
+
+def mismatch(layout: Layout, catalog_url: str | None) -> str | None:
+    """Why the folder and the catalog cannot be opened together, or None. Raises what `opened` raises otherwise."""
+    try:
+        opened(layout, catalog_url).close()
+    except CatalogMismatch as error:
+        return error.detail
+    except StoreCorrupt as error:
+        if not layout.mark.exists() or _is_readable(layout):
+            raise
+        return error.detail
+    return None
+
+
+def join(layout: Layout, catalog_url: str | None) -> None:
+    """Makes the two belong together, whatever each belonged to before. Raises what `SqlDatabase.open` raises."""
+    database = SqlDatabase.open(catalog_url or layout.catalog)
+    try:
+        with joining(layout):
+            mark = FolderMark.drawn()  # another than before: the catalog that had this folder has it no longer
+            write_mark(layout, mark)
+            SqlFolderBook(database).join(mark.id, replace=True)
+            write_mark(layout, FolderMark(id=mark.id, is_new=False))
+    finally:
+        database.close()
+
+
+def lend_mark(layout: Layout, database: SqlDatabase) -> None:
+    """A folder that a catalog was copied into becomes that catalog's, unless it has a mark of its own."""
+    named = SqlFolderBook(database).folder()
+    with joining(layout):
+        if named is not None and read_mark(layout) is None:
+            write_mark(layout, FolderMark(id=named, is_new=False))
+
+
+def part(layout: Layout, database: SqlDatabase) -> None:
+    """After a downgrade: a catalog that can name no folder has none, and the folder says so, too."""
+    if (database.schema().revision or "") < FIRST_REVISION:
+        remove(layout.mark)
+
+
+def folders_of(layout: Layout) -> Iterator[tuple[str, CollectionFolder]]:
+    """The tenant and the folder of everything that lies where collections lie."""
+    for tenant in sorted(layout.tenants.iterdir()) if layout.tenants.is_dir() else []:
+        for path in sorted(tenant.iterdir()) if tenant.is_dir() else []:
+            yield tenant.name, CollectionFolder(path)
+
+
+def _pair(layout: Layout, database: SqlDatabase) -> None:
+    book, mark = SqlFolderBook(database), read_mark(layout)
+    named = book.folder()
+    if mark is not None and mark == FolderMark(id=named or "", is_new=False):
+        return
+    with joining(layout):
+        mark, named = read_mark(layout), book.folder()
+        if named is None and (mark is None or mark.is_new):
+            _require_fit(layout, database)
+            mark = mark or FolderMark.drawn()
+            write_mark(layout, mark)
+            named = book.join(mark.id)
+        if mark is None or mark.id != named:
+            raise CatalogMismatch(_said(layout, database.place))
+        if mark.is_new:
+            write_mark(layout, FolderMark(id=mark.id, is_new=False))
+
+
+def _require_bare(layout: Layout, place: str) -> None:
+    """For a catalog that is not there yet: a folder that has had one, or holds anything, has lost it."""
+    mark = read_mark(layout)
+    if (mark is not None and not mark.is_new) or any(_held(layout)):
+        raise CatalogMismatch(_said(layout, f"{place}, which is missing or empty,"))
+
+
+def _require_fit(layout: Layout, database: SqlDatabase) -> None:
+    """For two that have never met: an earlier winnow gave neither an id."""
+    held = {(tenant, folder.path.name): folder for tenant, folder in _held(layout)}
+    catalog = SqlCatalog(database)
+    known = [each for tenant in SqlTenants(database).tenants() for each in catalog.collections(tenant.name)]
+    if (known or held) and not any(_is_it(each, held.get((each.tenant, each.name))) for each in known):
+        raise CatalogMismatch(_said(layout, database.place))
+
+
+def _held(layout: Layout) -> Iterator[tuple[str, CollectionFolder]]:
+    """Folders that may be collections: a stray file, or what a removal has left, speaks for no catalog."""
+    for tenant, folder in folders_of(layout):
+        if _NAME.fullmatch(folder.path.name) and folder.path.is_dir() and contents_of(folder):
+            yield tenant, folder
+
+
+def _is_it(collection: Collection, folder: CollectionFolder | None) -> bool:
+    return folder is not None and made_at(folder) in {None, collection.created_at}
+
+
+def _is_readable(layout: Layout) -> bool:
+    try:
+        read_mark(layout)
+    except StoreCorrupt:
+        return False
+    return True
+
+
+def _said(layout: Layout, place: str) -> str:
+    root: Path = layout.root
+    names = [_shown(tenant, folder) for tenant, folder in _held(layout)]
+    more = [f"{len(names) - NAMED_MAX} more"] if len(names) > NAMED_MAX else []
+    held = f" and holds {', '.join(names[:NAMED_MAX] + more)}" if names else ""
+    return (
+        f"{root} was not made under the catalog {place}{held}. Check --data and WINNOW_CATALOG_URL, or "
+        f"put its own catalog back. If that is lost, `winnow collections adopt --all --data {root}` takes the folder "
+        "into this one"
+    )
+
+
+def _shown(tenant: str, folder: CollectionFolder) -> str:
+    return folder.path.name if tenant == DEFAULT_TENANT else f"{tenant}/{folder.path.name}"

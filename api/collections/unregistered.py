@@ -1,0 +1,65 @@
+"""Lists what lies where collections lie, and is none that the catalog knows.
+
+Most of it is what a removal or a restore that was killed has left: the catalog has noted that, and `winnow verify
+--repair` removes it. What holds something that this catalog did not put there is unknown, and never removed by itself:
+it may be the catalog that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.pairing import folders_of
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.files.folder_contents import contents_of, is_begun
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import is_written
+from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
+
+_NAME: Final = re.compile(COLLECTION_NAME_PATTERN)
+_REMOVED: Final = ".removed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stranger:
+    """A file or a folder among a tenant's collections that is none of them."""
+
+    tenant: str
+    path: Path
+    is_unknown: bool  # it may be somebody's documents
+
+    @property
+    def shown(self) -> str:
+        """As `Collection.shown`."""
+        return self.path.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.path.name}"
+
+
+def strangers(disk: Disk) -> list[Stranger]:
+    """By tenant and name; what is being brought in just now is not among them."""
+    return list(_strangers(disk))
+
+
+def is_removed(path: Path) -> bool:
+    """Whether the folder of a collection goes by this name while its files are removed."""
+    name = path.name.removeprefix(".").removesuffix(_REMOVED)
+    return path.name == f".{name}{_REMOVED}" and _NAME.fullmatch(name) is not None
+
+
+def _strangers(disk: Disk) -> Iterator[Stranger]:
+    known = {(each.tenant, each.name) for each in disk.collections()}
+    for tenant, folder in folders_of(disk.layout):
+        path = folder.path
+        if (tenant, path.name) not in known and not (path.is_dir() and is_written(folder.restoring)):
+            yield Stranger(tenant=tenant, path=path, is_unknown=_is_unknown(disk, tenant, folder))
+
+
+def _is_unknown(disk: Disk, tenant: str, folder: CollectionFolder) -> bool:
+    path = folder.path  # a link that leads nowhere may be to a disk that is not mounted
+    if not _NAME.fullmatch(path.name) or not (path.is_dir() or path.is_symlink()) or not contents_of(folder):
+        return False
+    return not is_begun(folder, disk.catalog.begun_collections(tenant, folder.path.name))

@@ -1,0 +1,135 @@
+"""Why is the index what it is, and what would be built now? For `winnow generations explain`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from winnow.retrieval.errors import DeviceUnusable, MemoryTooSmall
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.pointer import current_name
+from winnow.retrieval.generation.publish import Manifest, examined, writes_per_second
+from winnow.retrieval.index.build import IndexFacts, planned
+from winnow.retrieval.index.gpu_index import ON_CPU, IndexDevice, Seat
+from winnow.retrieval.index.memory import available_bytes
+from winnow.retrieval.index.planner import IndexWish, Plan
+from winnow.retrieval.model.gpu_memory import GpuMemory
+from winnow.retrieval.store.contract import StoreSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFound:
+    """The device that is set, at this moment."""
+
+    name: str
+    memory: GpuMemory | None  # None: nobody knows
+    fault: str | None  # why no index is searched there
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explained:
+    """The current generation's recipe, and the next one's as far as anybody can tell now."""
+
+    manifest: Manifest | None  # None: nothing was published, or what was cannot be read
+    vectors: int  # that the next generation would hold
+    writes_per_second: float
+    memory_bytes: int | None  # that are free; None where nobody knows
+    plan: Plan | None
+    refused: str | None  # why there is no plan
+    seat: Seat  # where a service with these settings would search the current one
+    device: DeviceFound | None  # None: none is set
+
+
+def explained(
+    folder: CollectionFolder,
+    snapshot: StoreSnapshot,
+    dimension: int,
+    wish: IndexWish,
+    *,
+    device: IndexDevice | None = None,
+) -> Explained:
+    """Builds nothing, and reads no vector. What a service that runs has on the device counts as taken."""
+    name = current_name(folder)
+    rate = writes_per_second(folder, snapshot)
+    plan, refused = None, None
+    try:
+        plan = planned(snapshot, dimension, wish, writes_per_second=rate)
+    except MemoryTooSmall as error:
+        refused = error.message
+    manifest = examined(folder, name, thorough=False)[0] if name else None
+    return Explained(
+        manifest=manifest,
+        vectors=snapshot.count(),
+        writes_per_second=rate,
+        memory_bytes=available_bytes(),
+        plan=plan,
+        refused=refused,
+        seat=_foreseen(manifest, device),
+        device=None if device is None else _device_found(device),
+    )
+
+
+def _foreseen(manifest: Manifest | None, device: IndexDevice | None) -> Seat:
+    if manifest is None or device is None:
+        return ON_CPU
+    return device.foreseen(manifest.index.recipe, count=manifest.count, dimension=manifest.embedder.dimension)
+
+
+def _device_found(device: IndexDevice) -> DeviceFound:
+    fault = None
+    try:
+        device.require_believed()
+    except DeviceUnusable as unusable:
+        fault = unusable.message
+    return DeviceFound(name=device.name, memory=device.memory(), fault=fault)
+
+
+def explained_said(collection: str, found: Explained) -> dict[str, Any]:
+    """As JSON."""
+    return {
+        "collection": collection,
+        "current": {
+            "generation": found.manifest.name,
+            "chunks": found.manifest.count,
+            **index_said(found.manifest.index),
+            "searched_on": {"device": found.seat.device, "reason": found.seat.reason, "fault": found.seat.fault},
+        }
+        if found.manifest
+        else None,
+        "next": {
+            "recipe": found.plan.recipe.value,
+            "reason": found.plan.reason,
+            "index_bytes": found.plan.index_bytes,
+            "building_bytes": found.plan.building_bytes,
+            "stored_as": found.plan.recipe.stored.value,
+            "device_bytes": found.plan.device_bytes,
+        }
+        if found.plan
+        else None,
+        "refused": found.refused,
+        "chunks": found.vectors,
+        "writes_per_second": round(found.writes_per_second, 3),
+        "memory_bytes": found.memory_bytes,
+        "device": None if found.device is None else _device_said(found.device),
+    }
+
+
+def _device_said(found: DeviceFound) -> dict[str, Any]:
+    memory = found.memory
+    return {
+        "name": found.name,
+        "free_bytes": memory.free_bytes if memory else None,
+        "total_bytes": memory.total_bytes if memory else None,
+        "fault": found.fault,
+    }
+
+
+def index_said(facts: IndexFacts) -> dict[str, Any]:
+    """By which recipe an index was built, why, and what it reaches."""
+    return {
+        "recipe": facts.recipe.value,
+        "reason": facts.reason,
+        "parameters": dict(facts.parameters),
+        "recall": facts.recall,
+        "recall_target": facts.recall_target,
+    }

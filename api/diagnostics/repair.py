@@ -1,0 +1,125 @@
+"""What can be put right in a data folder, and was? For `winnow verify --repair`.
+
+An index, of vectors or of words, is a cache of the store and is built anew from it; so are small files that can be
+derived; what killed processes left is removed. A damaged store is not repaired: there is nothing to build it from. Nor
+is a folder with documents that the catalog does not know: it may be the catalog that is wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from winnow.api.cli.terminal import counted
+from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, Disk
+from winnow.api.collections.unregistered import Stranger, is_removed, strangers
+from winnow.api.diagnostics.collection_files import mended
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
+from winnow.retrieval.files.durable import remove
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import writing
+from winnow.retrieval.files.made import made_at
+from winnow.retrieval.generation.history import clean_damaged, fold, listed, remove_left_over
+from winnow.retrieval.generation.pointer import pointer_fault
+from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+from winnow.retrieval.store.checksums import damaged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One thing that was done, or could not be."""
+
+    collection: str
+    did: str
+
+
+def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
+    """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
+    done: list[Repair] = []
+    for collection in disk.collections():
+        try:
+            done += _collection(disk, collection, kept, wish)
+        except StorageError as error:  # the others are mended all the same
+            done.append(Repair(collection=collection.shown, did=f"mended nothing more: {error.message}"))
+    return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
+
+
+def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
+    folder = disk.layout.collection(collection.tenant, collection.name)
+    if made_at(folder) not in {None, collection.created_at}:
+        yield Repair(collection=collection.shown, did=f"mended nothing: {folder.made} is that of another collection")
+        return
+    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        disk.require_meant(collection, folder)  # what is left over in another one is not ours to judge
+        gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
+        if gone.removed:
+            yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
+        try:
+            for did in mended(folder, collection):
+                yield Repair(collection=collection.shown, did=did)
+            harmed_words = _damaged_words(folder)
+            store = disk.store(collection)
+            if harmed_words or store.snapshot().words_fault() is not None:
+                store.renew_words(harmed_words)
+                yield Repair(collection=collection.shown, did="built the full-text index from the store")
+            if freed := store.clean_up():
+                yield Repair(collection=collection.shown, did=f"removed {counted(freed, 'byte')} of old versions")
+            if _needs_index(folder):
+                snapshot = store.snapshot()
+                built = fold(
+                    folder,
+                    snapshot,
+                    collection.embedder,
+                    wish=wish,
+                    kept=kept,
+                    made_at=collection.created_at,
+                    wait_seconds=BUSY_SECONDS_MAX,
+                )
+                yield Repair(collection=collection.shown, did=f"built {built.name} from the store")
+        except StorageError as error:
+            yield Repair(collection=collection.shown, did=f"built nothing: {error.message}")
+            return
+        unfit = clean_damaged(folder, wait_seconds=BUSY_SECONDS_MAX)
+        if unfit.removed:
+            yield Repair(collection=collection.shown, did=f"removed {', '.join(unfit.removed)}, which was damaged")
+
+
+def _damaged_words(folder: CollectionFolder) -> list[str]:
+    """Of what can be made anew. Raises `StoreCorrupt` where anything else is damaged.
+
+    An index of other vectors would hide that, and an older version may be whole.
+    """
+    words = []
+    for damage in damaged(folder.corpus):
+        if not damage.is_of_words:
+            raise StoreCorrupt(f"{folder.corpus}: {damage.said}")
+        words.append(damage.file)
+    return words
+
+
+def _needs_index(folder: CollectionFolder) -> bool:
+    """Something was published once, and what should serve cannot."""
+    generations = listed(folder, thorough=True)
+    current = [each for each in generations if each.is_current]
+    return (bool(generations) and not current) or any(each.fault for each in current) or _is_torn(folder)
+
+
+def _is_torn(folder: CollectionFolder) -> bool:
+    return pointer_fault(folder, is_published=bool(listed(folder))) is not None
+
+
+def _removed_strangers(disk: Disk) -> Iterator[Stranger]:
+    """Under their locks: what is being made or brought in just now is no stranger."""
+    for each in strangers(disk):
+        if each.is_unknown or each.path.is_symlink() or not each.path.is_dir():
+            continue
+        if is_removed(each.path):
+            remove(each.path)
+            yield each
+            continue
+        with contextlib.suppress(CollectionBusy), writing(CollectionFolder(each.path)):
+            if each in strangers(disk):
+                remove(each.path)
+                yield each

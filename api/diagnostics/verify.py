@@ -1,0 +1,146 @@
+"""Is what lies on the disk what was written? Every collection: its store, its words, each generation of its index."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final
+
+from winnow.api.cli.terminal import counted
+from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.unregistered import Stranger, strangers
+from winnow.api.diagnostics.collection_files import number_fault, small_files
+from winnow.retrieval.backup.integrity import faults
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.errors import GenerationCorrupt, StorageError, UnavailableError
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.history import left_over
+from winnow.retrieval.generation.publish import open_newest
+from winnow.retrieval.generation.publish import verify as verify_generations
+from winnow.retrieval.index.vector_index import VectorIndex
+from winnow.retrieval.store.checksums import damaged
+
+FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
+
+CATALOG: Final = "catalog"
+STORE: Final = "store"
+WORDS: Final = "words"  # the full-text index in it
+CATALOG_ADVICE: Final = (
+    "Restore the catalog from a backup, or, where the rows that are named are right, run `winnow catalog accept`"
+)
+NOT_IN_CATALOG: Final = "the catalog knows no such collection"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One part of one collection, or what a killed process left of one: that is no fault."""
+
+    collection: str  # empty for what belongs to all of them
+    part: str  # "catalog", "store", "words", a generation's or a small file's name, "left over" or "unknown"
+    found: str
+    fault: str | None  # None: it is sound
+
+
+def verified(disk: Disk) -> list[Check]:
+    """Reads everything."""
+    checks = [_catalog(disk), *(check for each in disk.collections() for check in _collection(disk, each))]
+    return checks + [_stranger(each) for each in strangers(disk)] + list(_unknown(disk))
+
+
+def _unknown(disk: Disk) -> Iterator[Check]:
+    """What lies directly in the data folder and is none of winnow's: somebody put it there."""
+    layout = disk.layout
+    catalog = {f"{layout.catalog.name}{suffix}" for suffix in ("", "-wal", "-shm")}
+    known = catalog | {layout.mark.name, layout.tenants.name}
+    for path in sorted(layout.root.iterdir()):
+        if path.name not in known:
+            yield Check(collection="", part="unknown", found=f"{path.name} is none of winnow's", fault=None)
+
+
+def _stranger(each: Stranger) -> Check:
+    """What holds documents that nobody can find is a fault; what a killed process has left is none."""
+    if not each.is_unknown:
+        return Check(collection=each.shown, part="left over", found=NOT_IN_CATALOG, fault=None)
+    whose = "" if each.tenant == DEFAULT_TENANT else f" --tenant {each.tenant}"
+    adopting = f"`winnow collections adopt {each.path.name}{whose}` takes it in; otherwise move it away"
+    return Check(collection=each.shown, part="unknown", found="", fault=f"{NOT_IN_CATALOG}; {adopting}")
+
+
+def _catalog(disk: Disk) -> Check:
+    try:
+        wrong = disk.database.faults()
+    except (StorageError, UnavailableError) as error:
+        return Check(collection="", part=CATALOG, found="", fault=error.message)
+    found = f"{disk.database.place}, schema {disk.database.schema().said}"
+    fault = f"{_joined(wrong)}. {CATALOG_ADVICE}" if wrong else None
+    return Check(collection="", part=CATALOG, found=found, fault=fault)
+
+
+def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
+    folder = disk.layout.collection(collection.tenant, collection.name)
+    for found in small_files(folder, collection):
+        yield Check(collection=collection.shown, part=found.part, found=found.found, fault=found.fault)
+    yield from _corpus(disk, collection, folder)
+    for check in verify_generations(folder):
+        yield Check(
+            collection=collection.shown,
+            part=f"{check.name}, current" if check.current else check.name,
+            found=""
+            if check.manifest is None
+            else f"{counted(check.manifest.count, 'vector')} of store version {check.manifest.store_version}",
+            fault=check.fault,
+        )
+    if lost := left_over(folder):
+        names = ", ".join(str(path.relative_to(folder.path)) for path in lost)
+        yield Check(collection=collection.shown, part="left over", found=names, fault=None)
+
+
+def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
+    """Its files first: one that is damaged is named, and not given to Lance, which may crash over it."""
+    try:
+        harmed = list(damaged(folder.corpus))
+    except StorageError as error:
+        yield Check(collection=collection.shown, part=STORE, found="", fault=error.message)
+        return
+    if files := [each.said for each in harmed if not each.is_of_words]:
+        yield Check(collection=collection.shown, part=STORE, found="", fault=_joined(files))
+        return
+    store = _store(disk, collection, folder)
+    yield store
+    if store.fault is None:
+        words = _joined([each.said for each in harmed]) or disk.store(collection).snapshot().words_fault()
+        yield Check(collection=collection.shown, part=WORDS, found="", fault=words)
+
+
+def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+    """What is in its files, which are as they were written."""
+    try:
+        opened = disk.store(collection)
+        snapshot = opened.snapshot()
+        documents, chunks = snapshot.counts()
+        wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
+        if number := number_fault(folder, opened):
+            wrong.insert(0, number)
+    except StorageError as error:
+        return Check(collection=collection.shown, part=STORE, found="", fault=error.message)
+    return Check(
+        collection=collection.shown,
+        part=STORE,
+        found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
+        fault=_joined(wrong) or None,
+    )
+
+
+def _joined(wrong: list[str]) -> str:
+    more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
+    return "; ".join(wrong[:FAULTS_NAMED_MAX] + more)
+
+
+def _index(folder: CollectionFolder, collection: Collection) -> VectorIndex | None:
+    """What the store's vectors can be compared with; that it cannot be opened is told by its own check."""
+    try:
+        newest = open_newest(folder, collection.embedder)
+    except GenerationCorrupt:
+        return None
+    return newest.index if newest else None

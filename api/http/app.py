@@ -1,0 +1,172 @@
+"""How do the parts become a web service?"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import HTMLResponse, Response
+
+from winnow import __version__
+from winnow.api.assemble import Parts, connected
+from winnow.api.diagnostics.readiness import Readiness, Spawned
+from winnow.api.http.disconnect import CallerLeft
+from winnow.api.http.docs_page import docs_page
+from winnow.api.http.log_redaction import without_places
+from winnow.api.http.methods import HeadAsGet, refuse_unrouted
+from winnow.api.http.metrics import CountedRequests, Telemetry
+from winnow.api.http.openapi import describe
+from winnow.api.http.problem_response import ProblemResponse
+from winnow.api.http.problems import LIMIT_HEADER, Problem, problem_of, problem_of_fields
+from winnow.api.http.request_body import Intake
+from winnow.api.http.request_limits import Gate
+from winnow.api.http.routes.access import router as access
+from winnow.api.http.routes.collections import router as corpus
+from winnow.api.http.routes.generations import router as generations
+from winnow.api.http.routes.health import router as health
+from winnow.api.http.routes.instructions import router as instructions
+from winnow.api.http.routes.quotas import router as usage
+from winnow.api.http.routes.routes_limits import router as limits
+from winnow.api.http.routes.search import router as answers
+from winnow.api.http.routes.shadows import router as shadows
+from winnow.retrieval.errors import WinnowError, WriteFailed
+from winnow.retrieval.files.disk_causes import FULL
+
+log = logging.getLogger(__name__)
+
+FAILED: Final = 500  # the first status that is ours to answer for
+
+DESCRIPTION = """
+Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
+
+Send `Authorization: Bearer KEY`; what a key may do is in its scopes: search, write, admin, operator. While there is no
+key the service answers this machine only. Every error has the same body: `detail` is a sentence, `error.code` is for
+programs, `error.param` names the field at fault.
+"""
+
+
+def create_app(
+    parts: Parts, *, announce: Callable[[Readiness], None] = lambda _: None, spawned: Spawned | None = None
+) -> FastAPI:
+    """The service over these parts. The models are probed when it starts; `announce` is called when that is done.
+
+    With `spawned` servers the door opens at once, and the models are probed, and it is called again, when they answer.
+    """
+    app = FastAPI(
+        title="winnow",
+        version=__version__,
+        description=DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # api/http/methods.py does, without the Host header
+    )
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # the framework's own way to extend it
+    app.state.parts = parts
+    app.state.readiness = Readiness(parts, spawned)
+    app.state.spawned = spawned
+    app.state.announce = announce
+    app.state.telemetry = Telemetry.over(parts)
+    app.state.gate = Gate()
+    app.state.intake = Intake()
+    for router in (answers, corpus, shadows, instructions, generations, usage, access, limits, health):
+        app.include_router(router)
+    app.add_route("/docs", _docs, include_in_schema=False)
+    app.add_middleware(HeadAsGet)
+    if parts.settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=parts.settings.cors_origins,
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["retry-after", LIMIT_HEADER],
+        )
+    app.add_middleware(CountedRequests, telemetry=app.state.telemetry)
+    app.add_exception_handler(WinnowError, _said_by_us)
+    app.add_exception_handler(RequestValidationError, _wrong_fields)
+    app.add_exception_handler(HTTPException, _said_by_the_framework)
+    app.add_exception_handler(OSError, _disk_full)
+    app.add_exception_handler(Exception, _unforeseen)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Opens what there is and asks the models their known pair, so that the first caller waits for neither.
+
+    Indexes are built anew meanwhile, where that is due.
+    """
+    spawned, readiness = app.state.spawned, app.state.readiness
+
+    async def served() -> None:
+        try:
+            await readiness.prepare()
+        except WinnowError:  # data that cannot be read just now is no reason to end the model servers
+            log.exception("not ready")
+        await readiness.awaited()
+        app.state.announce(readiness)
+
+    parts = app.state.parts
+    async with connected(*parts.pools), parts.folding.running(), parts.usage.running(), parts.shadowing.running():
+        if spawned is None:
+            await readiness.prepare()
+        app.state.announce(readiness)
+        try:
+            async with spawned.running(served) if spawned else contextlib.nullcontext():
+                yield
+        finally:
+            await app.state.parts.access.settle()
+
+
+async def _docs(request: Request) -> HTMLResponse:
+    return HTMLResponse(docs_page(request.app.openapi()))
+
+
+async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
+    """A caller learns what happened; where on this machine it happened only the log says."""
+    assert isinstance(error, WinnowError), "registered for it. This is a bug."
+    problem = problem_of(error)
+    message = without_places(problem.message, data=request.app.state.parts.settings.data, all_=problem.status >= FAILED)
+    if message != problem.message:
+        log.error("%s %s: %s", request.method, request.scope.get("path"), problem.message)
+    return ProblemResponse(replace(problem, message=message))
+
+
+async def _disk_full(request: Request, error: Exception) -> ProblemResponse:
+    """A full or read-only disk that met a library where no write of ours was: such as a temporary file."""
+    assert isinstance(error, OSError), "registered for it. This is a bug."
+    if error.errno not in FULL:
+        raise error
+    return await _said_by_us(request, WriteFailed(str(error)))
+
+
+async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
+    assert isinstance(error, RequestValidationError), "registered for it. This is a bug."
+    return ProblemResponse(problem_of_fields(list(error.errors())))
+
+
+async def _said_by_the_framework(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for it. This is a bug."
+    if isinstance(error, CallerLeft):
+        return Response(status_code=error.status_code)
+    return await refuse_unrouted(request, error.status_code, error.detail)
+
+
+async def _unforeseen(_request: Request, _error: Exception) -> ProblemResponse:
+    """The outermost loop: the server logs the traceback, the caller gets the same kind of body as ever."""
+    return ProblemResponse(
+        Problem(
+            status=HTTPStatus.INTERNAL_SERVER_ERROR,
+            code="internal_error",
+            message="Something went wrong in winnow that nobody foresaw; its log has the details.",
+        )
+    )

@@ -1,0 +1,134 @@
+"""Is whoever asks allowed to ask this, and is there room for it? The way of every request to its route.
+
+    router = APIRouter(route_class=MeteredRoute)
+
+The key first, then the tenant's limits, then the body, then a place among those that are answered; each is refused
+before the next is looked at. A route class, not a dependency: the framework reads and parses a body before it asks its
+dependencies, and a route could forget to depend on anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
+
+from winnow.api.assemble import Parts
+from winnow.api.http.body_limits import body_limit
+from winnow.api.http.request_body import Intake
+from winnow.api.http.request_limits import Gate
+from winnow.api.http.scopes import NEEDED, OPEN, Needed
+from winnow.api.tenancy.access import Principal
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.errors import KeyRefused, NotPermitted
+
+BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})  # what comes with these is not read
+ALWAYS_ANSWERED: Final = frozenset({"/metrics"})  # a busy service must be able to say how busy it is
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class GuardedRoute(APIRoute):
+    """A route that asks for the scope that api/http/scopes.py names for it; without a line there it cannot be made."""
+
+    def get_route_handler(self) -> Handler:
+        needed = _needed(self.path, self.methods or ())
+        handle = super().get_route_handler()
+        has_body = not BODILESS.issuperset(self.methods or ())
+        limit, as_json = body_limit(self.path), self.body_field is not None
+
+        async def guarded(request: Request) -> Response:
+            if needed == OPEN:
+                return await handle(request)
+            principal = await _principal(request)
+            principal.require(needed)
+            request.state.principal = principal
+            tenant, gate, intake = principal.tenant, gate_of(request), intake_of(request)
+            async with self.admitted(request, tenant):
+                if self.path in ALWAYS_ANSWERED:
+                    return await handle(request)
+                if not has_body:
+                    async with gate.held(tenant):
+                        return await handle(request)
+                async with intake.taken(request, limit, tenant=tenant, as_json=as_json) as read, gate.held(tenant):
+                    return await handle(read)
+
+        return guarded
+
+    @asynccontextmanager
+    async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:  # noqa: ARG002
+        """For as long as the request is read and answered."""
+        yield
+
+
+class MeteredRoute(GuardedRoute):
+    """A route whose use the tenant's limits bound and its usage counts. No shadow is judged meanwhile."""
+
+    @asynccontextmanager
+    async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:
+        """Raises `QuotaExceeded`."""
+        parts = parts_of(request)
+        async with parts.quotas.admitted(tenant):
+            parts.usage.requested(tenant)
+            with parts.shadowing.held():
+                yield
+
+
+def parts_of(request: Request) -> Parts:
+    parts = request.app.state.parts
+    assert isinstance(parts, Parts), "create_app sets it. This is a bug."
+    return parts
+
+
+def gate_of(request: Request) -> Gate:
+    gate = request.app.state.gate
+    assert isinstance(gate, Gate), "create_app sets it. This is a bug."
+    return gate
+
+
+def intake_of(request: Request) -> Intake:
+    intake = request.app.state.intake
+    assert isinstance(intake, Intake), "create_app sets it. This is a bug."
+    return intake
+
+
+async def principal_of(request: Request) -> Principal:
+    """Who asks, on any route that is not open."""
+    principal = request.state.principal
+    assert isinstance(principal, Principal), "every route that wants to know is guarded. This is a bug."
+    return principal
+
+
+async def tenant_of(request: Request) -> TenantName:
+    """The tenant whose key came with the request."""
+    return (await principal_of(request)).tenant
+
+
+async def anybody_of(request: Request) -> Principal | None:
+    """Who asks, on a route that is open; None where that is nobody whom we know."""
+    try:
+        return await _principal(request)
+    except (KeyRefused, NotPermitted):
+        return None
+
+
+Caller = Annotated[Principal, Depends(principal_of)]
+Tenant = Annotated[TenantName, Depends(tenant_of)]
+Anybody = Annotated[Principal | None, Depends(anybody_of)]
+
+
+def _needed(path: str, methods: Iterable[str]) -> Needed:
+    found = {NEEDED.get((method, path)) for method in methods}
+    needed = found.pop() if len(found) == 1 else None
+    assert needed is not None, f"{sorted(methods)} {path} has no line in api/http/scopes.py. This is a bug."
+    return needed
+
+
+async def _principal(request: Request) -> Principal:
+    headers = request.headers
+    return await parts_of(request).access.principal(
+        authorization=headers.get("authorization"), host=headers.get("host")
+    )

@@ -1,0 +1,53 @@
+"""How long may a route's body be, and how much may it hold? The whole table; what is not in it gets `OTHER`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from winnow.retrieval.json_bounds import SMALL_JSON, JsonBounds
+from winnow.retrieval.limits import (
+    BODY_BYTES_MAX,
+    DOCUMENTS_VALUES_MAX,
+    LIBRARY_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    RERANK_BYTES_MAX,
+    RERANK_VALUES_MAX,
+    SEARCH_BYTES_MAX,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyLimit:
+    """What a route takes."""
+
+    bytes: int
+    json: JsonBounds = SMALL_JSON
+
+
+OTHER: Final = BodyLimit(bytes=BODY_BYTES_MAX)
+SEARCH: Final = BodyLimit(bytes=SEARCH_BYTES_MAX)
+TEXTS: Final = BodyLimit(bytes=RERANK_BYTES_MAX, json=JsonBounds(values=RERANK_VALUES_MAX, keys=RERANK_VALUES_MAX))
+DOCUMENTS: Final = BodyLimit(
+    bytes=REQUEST_BYTES_MAX, json=JsonBounds(values=DOCUMENTS_VALUES_MAX, keys=DOCUMENTS_VALUES_MAX)
+)
+INSTRUCTION: Final = BodyLimit(bytes=LIBRARY_BYTES_MAX)
+
+BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
+    "/v1/search": SEARCH,
+    "/v1/rerank": TEXTS,
+    "/v2/rerank": TEXTS,
+    "/v1/collections/{name}/documents": DOCUMENTS,
+    "/v1/collections/{name}/delete": SEARCH,
+    "/v1/instructions": INSTRUCTION,
+    "/v1/instructions/import": INSTRUCTION,
+    "/v1/instructions/preview": TEXTS,
+    "/v1/instructions/try": SEARCH,
+    "/v1/instructions/{name}/draft": INSTRUCTION,
+}
+
+
+def body_limit(path: str) -> BodyLimit:
+    """Of the route with this path, as the app's table has it."""
+    return BODY_LIMITS.get(path, OTHER)

@@ -1,0 +1,202 @@
+"""Which status and which words answer each error? The only place that knows both errors and HTTP.
+
+One body that the clients people already have can read (facts from running them): OpenAI's reads `error`, Voyage's and
+Jina's `detail`, Cohere's the whole of it; the rest is RFC 9457.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+from winnow.retrieval import errors
+from winnow.retrieval.limits import COLLECTION_NAME_PATTERN, SEARCHED_NAME_PATTERN, TENANT_NAME_PATTERN
+
+MEDIA_TYPE: Final = "application/problem+json"
+LIMIT_HEADER: Final = "X-Winnow-Limit"
+RETRY_AFTER_SECONDS: Final = 1  # a search takes about that long; waiting longer would leave the service idle
+
+STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
+    errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.LimitExceeded: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.RequestSlow: HTTPStatus.REQUEST_TIMEOUT,
+    errors.UnsupportedMedia: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.QuotaExceeded: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.StorageQuotaExceeded: HTTPStatus.FORBIDDEN,
+    errors.CollectionNotFound: HTTPStatus.NOT_FOUND,
+    errors.CollectionExists: HTTPStatus.CONFLICT,
+    errors.FolderUnknown: HTTPStatus.CONFLICT,
+    errors.CollectionNotReady: HTTPStatus.CONFLICT,
+    errors.WordsNotIndexed: HTTPStatus.CONFLICT,
+    errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
+    errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
+    errors.InstructionConflict: HTTPStatus.CONFLICT,
+    errors.VariableRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,
+    errors.SnapshotExists: HTTPStatus.CONFLICT,
+    errors.TenantNotFound: HTTPStatus.NOT_FOUND,
+    errors.TenantExists: HTTPStatus.CONFLICT,
+    errors.KeyNotFound: HTTPStatus.NOT_FOUND,
+    errors.GrantNotFound: HTTPStatus.NOT_FOUND,
+    errors.CatalogExists: HTTPStatus.CONFLICT,
+    errors.CatalogMismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.KeyRefused: HTTPStatus.UNAUTHORIZED,
+    errors.NotPermitted: HTTPStatus.FORBIDDEN,
+    errors.CorpusUnreadable: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.ModelNotFound: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ModelUnusable: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.ModelMismatch: HTTPStatus.CONFLICT,
+    errors.AddressInUse: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.SettingInvalid: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.RerankTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RerankOverloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RerankUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.RerankBreakerOpen: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.EmbedderUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    errors.Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.SnapshotUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.StorageMoved: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.MemoryTooSmall: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.DeviceUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.GenerationCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.StoreCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.SnapshotCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
+    errors.WriteFailed: HTTPStatus.INSUFFICIENT_STORAGE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """What is told to a caller whose request was not answered."""
+
+    status: HTTPStatus
+    code: str  # snake case, stable: programs branch on it
+    message: str
+    param: str | None = None  # the field that is at fault, with dots, or the limit
+    limit: str | None = None  # the tenant's limit that was met, by its name
+    retry_after_seconds: int | None = None  # where it is known
+
+    @property
+    def headers(self) -> dict[str, str]:
+        named = {} if self.limit is None else {LIMIT_HEADER: self.limit}
+        if self.retry_after_seconds is not None:
+            return {"Retry-After": str(self.retry_after_seconds), **named}
+        if named:
+            return named
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return {"Retry-After": str(RETRY_AFTER_SECONDS)}
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            return {"WWW-Authenticate": "Bearer"}
+        return {}
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        named = {} if self.limit is None else {"limit": self.limit}
+        return named | {
+            "type": f"urn:winnow:problem:{self.code}",
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.message,
+            "message": self.message,
+            "error": {"message": self.message, "type": kind, "param": self.param, "code": self.code},
+            "id": request_id,
+        }
+
+
+def problem_of(error: errors.WinnowError, *, param: str | None = None) -> Problem:
+    """The answer to one of our own errors."""
+    kind = type(error)
+    limit = error.limit if isinstance(error, errors.QuotaExceeded | errors.StorageQuotaExceeded) else None
+    return Problem(
+        status=STATUS[kind],
+        code=code_of(kind),
+        message=error.message,
+        param=param or limit,
+        limit=limit,
+        retry_after_seconds=error.retry_after_seconds if isinstance(error, errors.QuotaExceeded) else None,
+    )
+
+
+def problem_of_status(status: int, detail: str) -> Problem:
+    """The answer where the framework refused: no such route, no such method."""
+    known = HTTPStatus(status)
+    return Problem(status=known, code=known.name.lower(), message=detail)
+
+
+def problem_of_fields(refused: list[Mapping[str, Any]]) -> Problem:
+    """The answer to a body whose fields are wrong, each named (pydantic's list of errors)."""
+    return Problem(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        code=code_of(errors.InvalidRequest),
+        message=errors.InvalidRequest(fields_said(refused)).message,
+        param=_path(refused[0]["loc"]) or None,
+    )
+
+
+def fields_said(refused: list[Mapping[str, Any]]) -> str:
+    """What is wrong with each of the first fields."""
+    said = "; ".join(_sentence(_path(each["loc"]), each) for each in refused[:FIELDS_NAMED_MAX])
+    return said + (f"; and {len(refused) - FIELDS_NAMED_MAX} more" if len(refused) > FIELDS_NAMED_MAX else "")
+
+
+FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would answer with a megabyte
+
+
+def code_of(kind: type[errors.WinnowError]) -> str:
+    """`CollectionNotFound` -> `collection_not_found`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """`("body", "documents", 3, "id")` -> `documents.3.id`; the names of union members are ours, not the caller's."""
+    return ".".join(str(step) for step in location if step != "body" and not str(step)[:1].isupper())
+
+
+def _sentence(path: str, refused: Mapping[str, Any]) -> str:
+    kind = refused["type"]
+    if kind == "extra_forbidden":
+        return f"the field '{path}' is not known here"
+    if kind == "missing":
+        return f"the field '{path}' is missing" if path else "the body is missing"
+    if kind == "json_invalid":
+        return "the body is not JSON"
+    said = _expected(kind, refused.get("ctx", {})) or refused["msg"].removeprefix("Value error, ")  # of our validators
+    return f"'{path}': {said}" if path else said
+
+
+NAME_SAID: Final = "a name has 1 to 63 of the characters a-z, 0-9, - and _, and begins with a letter or a digit"
+PATTERNS_SAID: Final[Mapping[str, str]] = {
+    SEARCHED_NAME_PATTERN: f"{NAME_SAID}; OWNER/NAME is a collection that was granted",
+    TENANT_NAME_PATTERN: NAME_SAID,
+    COLLECTION_NAME_PATTERN: NAME_SAID,
+}
+TYPES_SAID: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "an object"),
+    **dict.fromkeys(("list_type", "set_type", "frozen_set_type", "tuple_type"), "a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+}
+
+
+def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
+    """What pydantic says in the words of Python or of regular expressions, in plain ones; None for the rest."""
+    if kind in TYPES_SAID:
+        return f"{TYPES_SAID[kind]} is expected"
+    if kind in {"enum", "literal_error"}:
+        allowed = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", context["expected"])
+        return f"{allowed} is expected"
+    if kind == "string_pattern_mismatch":
+        return PATTERNS_SAID.get(context["pattern"])
+    if kind == "too_short":
+        return f"the fewest entries are {context['min_length']}"
+    if kind == "too_long":
+        return f"the most entries are {context['max_length']}"
+    return None

@@ -1,0 +1,193 @@
+"""One connection of the server: uvicorn's protocol over h11, with an end to everything that a caller can leave open."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import h11
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from winnow.api.http.connections import Connections
+from winnow.api.http.problem_response import problem_body
+from winnow.api.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_status
+from winnow.retrieval.errors import RequestSlow
+from winnow.retrieval.limits import HEADER_BYTES_MAX, HEADER_SECONDS
+
+READ_BYTES: Final = 65_536  # read at once from a connection; asyncio's own quarter of a megabyte adds up
+CHUNKS_PER_TURN: Final = 25  # pieces of bodies, parsed before others have their turn; half a millisecond
+PAUSE_PER_WORK: Final = 3.0  # times what a turn took; tiny chunks get a quarter of the event loop, altogether
+UNWANTED_BYTES_MAX: Final = 1_000_000  # of a body that was refused; a caller that sends on after that is cut off
+
+
+class Turns:
+    """Whose body is parsed: a few chunks of one connection at a time, however many wait, then a pause for others."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[BoundedProtocol] = deque()
+
+        self._pause_seconds = 0.0
+
+    def wait(self, connection: BoundedProtocol) -> None:
+        self._waiting.append(connection)
+        if len(self._waiting) == 1:
+            self._later()
+
+    def _later(self) -> None:
+        asyncio.get_running_loop().call_later(self._pause_seconds, self._next)
+
+    def _next(self) -> None:
+        began = time.perf_counter()
+        self._waiting[0].parse_on()
+        self._pause_seconds = PAUSE_PER_WORK * (time.perf_counter() - began)
+        self._waiting.popleft()
+        if self._waiting:
+            self._later()
+
+
+class _PacedParser(h11.Connection):
+    """Says that it needs more data after so many chunks, though it has some, and remembers that."""
+
+    chunks_left = CHUNKS_PER_TURN
+    is_behind = False
+
+    def next_event(self) -> Any:
+        if not self.chunks_left:
+            self.is_behind = True
+            return h11.NEED_DATA
+        event = super().next_event()
+        if isinstance(event, h11.Data):
+            self.chunks_left -= 1
+        return event
+
+    def begin_turn(self) -> None:
+        self.chunks_left, self.is_behind = CHUNKS_PER_TURN, False
+
+
+class _Flow(FlowControl):
+    """Reads nothing while the parser is behind, whatever the application asks for."""
+
+    is_held = False
+
+    def resume_reading(self) -> None:
+        if not self.is_held:
+            super().resume_reading()
+
+
+class BoundedProtocol(H11Protocol):
+    """Tells `Connections` in which state it is; all else is uvicorn's."""
+
+    conn: _PacedParser
+    flow: _Flow
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        connections: Connections,
+        turns: Turns,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.conn = _PacedParser(h11.SERVER, HEADER_BYTES_MAX)
+        self._connections = connections
+        self._turns = turns
+        self._is_refusing = False  # the answer was sent before the body had come; the rest of it is thrown away
+        self._unwanted = 0  # bytes of it
+
+    @property
+    def unread(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if hasattr(transport, "max_size"):
+            transport.max_size = READ_BYTES
+        super().connection_made(cast("asyncio.Transport", transport))
+        self.flow = _Flow(self.transport)
+        self._connections.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.closed(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_refusing:
+            self._unwanted += len(data)
+            if self._unwanted > UNWANTED_BYTES_MAX:
+                self.drop()
+        elif self.conn.is_behind:
+            self.conn.receive_data(data)
+        else:
+            super().data_received(data)
+            self._tell()
+
+    def handle_events(self) -> None:
+        self.conn.begin_turn()
+        super().handle_events()
+        if self.conn.is_behind and not self.flow.is_held and not self.transport.is_closing():
+            self.flow.is_held = True
+            self.flow.pause_reading()
+            self._turns.wait(self)
+
+    def parse_on(self) -> None:
+        """What has arrived and could not be parsed in the last turn."""
+        self.flow.is_held = False
+        if self.transport.is_closing() or self._is_refusing:
+            return
+        self.handle_events()
+        if not self.conn.is_behind:
+            self.flow.resume_reading()
+        self._tell()
+
+    def on_response_complete(self) -> None:
+        self._is_refusing = self.conn.their_state is h11.SEND_BODY
+        super().on_response_complete()
+        if not self._is_refusing and self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+            self._connections.idle(self)
+        self._tell()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._connections.blocked(self)
+
+    def refuse_slow(self) -> None:
+        self._refuse(problem_of(RequestSlow(f"its line and headers did not come within {HEADER_SECONDS} seconds")))
+
+    def send_400_response(self, msg: str) -> None:
+        """h11 has refused what came; nothing is logged, since there may be any number of these."""
+        is_long = len(self.conn.trailing_data[0]) > HEADER_BYTES_MAX
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if is_long else HTTPStatus.BAD_REQUEST
+        said = f"the line and the headers have more than {HEADER_BYTES_MAX} bytes" if is_long else msg
+        self._refuse(problem_of_status(status, said))
+
+    def drop(self) -> None:
+        self.transport.abort()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Written past h11, which may be in a state that allows no answer any more."""
+        body = problem_body(problem)
+        head = (
+            f"HTTP/1.1 {problem.status.value} {problem.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode("ascii") + body)
+        self.transport.close()
+
+    def _tell(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._connections.answering(self)
+        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._connections.arriving(self)
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Nothing: the request is answered as if it had not asked."""

@@ -1,0 +1,1 @@
+"""Which function answers this route? Thin: a body is parsed, one call is made, an answer is built."""

@@ -1,0 +1,262 @@
+"""Collections and their documents over HTTP: parse, call, render."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Annotated, Any, Final
+
+import orjson
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from winnow.api.assemble import Parts
+from winnow.api.collections.ingest import Sent, records_of_lines
+from winnow.api.http.auth import Caller, MeteredRoute, Tenant, intake_of, parts_of
+from winnow.api.http.body_limits import DOCUMENTS
+from winnow.api.http.log_redaction import problems_without_places
+from winnow.api.http.problem_response import ProblemResponse
+from winnow.api.http.problems import problem_of
+from winnow.api.http.request_body import media_type, require_json, take_body
+from winnow.api.http.routes.search import PROBLEMS, JsonResponse
+from winnow.api.schemas.collections import (
+    CollectionSaid,
+    CollectionsSaid,
+    DeletedSaid,
+    DocumentSaid,
+    DocumentsSaid,
+    EmptiedSaid,
+    UpsertSaid,
+    collection_said,
+    document_said,
+    documents_said,
+    emptied_said,
+    upsert_said,
+)
+from winnow.api.schemas.search_request import CollectionBody, CollectionChange, DeleteBody, DocumentBody
+from winnow.api.search.rerankers import refuse_unknown
+from winnow.indexer.corpus import Refused, Reject
+from winnow.indexer.decoding.encodings import as_utf8
+from winnow.indexer.decoding.json_values import parsed
+from winnow.retrieval.catalog.collections import KEEP, TenantName
+from winnow.retrieval.errors import InvalidRequest, LimitExceeded
+from winnow.retrieval.filters.grammar import Filter, parsed_filter
+from winnow.retrieval.json_bounds import SMALL_JSON, parse_json, require_within
+from winnow.retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_LISTED_MAX, DOCUMENTS_PER_REQUEST_MAX
+
+PAGE_DEFAULT: Final = 20  # documents
+NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+ONE_DOCUMENT: Final = DocumentBody.model_json_schema()
+SEVERAL_DOCUMENTS: Final = {
+    "type": "object",
+    "properties": {"documents": {"type": "array", "items": ONE_DOCUMENT}},
+    "required": ["documents"],
+}
+UPSERT_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "description": f"One document, or up to {DOCUMENTS_PER_REQUEST_MAX}; or NDJSON, a document per line.",
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [SEVERAL_DOCUMENTS, ONE_DOCUMENT]},
+                "example": {"documents": [{"id": "refunds", "title": "Refunds", "text": "Within fourteen days ..."}]},
+            },
+            "application/x-ndjson": {"schema": {"type": "string"}, "example": '{"id": "refunds", "text": "..."}\n'},
+        },
+    }
+}
+
+Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
+
+
+@router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
+async def list_collections(tenant: Tenant, request: Request) -> Response:
+    """By name; those built with another embedding model than the loaded one too."""
+    described = await asyncio.to_thread(parts_of(request).disk.described, tenant)
+    said = [collection_said(each) for each in described]
+    return JsonResponse({"collections": problems_without_places(said, data=parts_of(request).settings.data)})
+
+
+@router.post(
+    "/v1/collections", response_model=CollectionSaid, status_code=201, tags=["collections"], summary="Make a collection"
+)
+async def make_collection(body: CollectionBody, caller: Caller, request: Request) -> Response:
+    parts = parts_of(request)
+    refuse_unknown(body.reranker, parts.rerankers.names)
+    await asyncio.to_thread(
+        parts.ingest.make,
+        caller.tenant,
+        body.name,
+        chunk_tokens=body.chunk_tokens,
+        instruction=body.instruction,
+        reranker=body.reranker,
+        demote_query_echo=body.demote_query_echo,
+        by=caller.actor,
+    )
+    return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
+
+
+@router.get(
+    "/v1/collections/{name}", response_model=CollectionSaid, tags=["collections"], summary="Describe a collection"
+)
+async def get_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+    return JsonResponse(await asyncio.to_thread(_collection, parts_of(request), tenant, name))
+
+
+@router.patch(
+    "/v1/collections/{name}",
+    response_model=CollectionSaid,
+    tags=["collections"],
+    summary="Choose anew for a collection",
+)
+async def change_collection(name: Name, body: CollectionChange, caller: Caller, request: Request) -> Response:
+    """Its choices. What the body leaves out stays; null is the default again."""
+    parts = parts_of(request)
+    refuse_unknown(body.reranker, parts.rerankers.names)
+    await asyncio.to_thread(
+        parts.disk.change,
+        caller.tenant,
+        name,
+        instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
+        reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
+        demote_query_echo=bool(body.demote_query_echo) if "demote_query_echo" in body.model_fields_set else KEEP,
+        by=caller.actor,
+    )
+    return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))
+
+
+@router.delete(
+    "/v1/collections/{name}", response_model=DeletedSaid, tags=["collections"], summary="Remove a collection"
+)
+async def remove_collection(name: Name, caller: Caller, request: Request) -> Response:
+    """With all its documents, for good."""
+    await asyncio.to_thread(parts_of(request).disk.remove, caller.tenant, name, by=caller.actor)
+    return JsonResponse({"deleted": name})
+
+
+@router.post(
+    "/v1/collections/{name}/documents",
+    response_model=UpsertSaid,
+    tags=["documents"],
+    summary="Insert or replace documents",
+    openapi_extra=UPSERT_BODY,
+)
+async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Response:
+    """When the answer arrives, what was accepted is on the disk and searchable.
+
+    A document that is refused is named in `rejected` and keeps no other from going in; 422 where all were refused.
+    """
+    parts = parts_of(request)
+    if media_type(request) in NDJSON_TYPES:
+        sent = records_of_lines(take_body(request))
+    else:
+        require_json(request)
+        sent = await intake_of(request).one_by_one(_records_of_json, take_body(request))
+    upserted = await parts.ingest.upsert(tenant, name, sent)
+    parts.usage.wrote(tenant, upserted)
+    said = upsert_said(name, upserted)
+    if upserted.rejects and not upserted.accepted:
+        return ProblemResponse(problem_of(InvalidRequest(_refused_said(upserted.rejects))), beside=said)
+    return JsonResponse(said)
+
+
+@router.get(
+    "/v1/collections/{name}/documents", response_model=DocumentsSaid, tags=["documents"], summary="List documents"
+)
+async def list_documents(
+    name: Name,
+    tenant: Tenant,
+    request: Request,
+    *,
+    limit: Annotated[int, Query(ge=1, le=DOCUMENTS_LISTED_MAX)] = PAGE_DEFAULT,
+    after: Annotated[str, Query(description="Only documents with a greater id: `next` of the page before.")] = "",
+    where: Annotated[str | None, Query(alias="filter", description="Which, as JSON; the grammar of a search.")] = None,
+) -> Response:
+    """Without their texts, in the order of their ids, by pages. What is written meanwhile may or may not be seen."""
+    ingest = parts_of(request).ingest
+    listed = partial(ingest.documents, tenant, name, after=after, most=limit, where=_filter_of(where))
+    return JsonResponse(documents_said(*await ingest.looked(listed)))
+
+
+@router.get(
+    "/v1/collections/{name}/documents/{document_id:path}",
+    response_model=DocumentSaid,
+    tags=["documents"],
+    summary="Read a document",
+)
+async def get_document(
+    name: Name,
+    document_id: str,
+    tenant: Tenant,
+    request: Request,
+    *,
+    start: Annotated[int, Query(ge=0, description="First character of the text that is wanted.")] = 0,
+    end: Annotated[int | None, Query(ge=0, description="Where to stop; at the text's end unless given.")] = None,
+) -> Response:
+    """Whole, or the characters from `start` to `end`: what the places in answers count."""
+    ingest = parts_of(request).ingest
+    document = await ingest.looked(partial(ingest.document, tenant, name, document_id))
+    return JsonResponse(document_said(document, start=start, end=end))
+
+
+@router.delete(
+    "/v1/collections/{name}/documents/{document_id:path}",
+    response_model=DeletedSaid,
+    tags=["documents"],
+    summary="Remove a document",
+)
+async def delete_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
+    await parts_of(request).ingest.delete(tenant, name, document_id)
+    return JsonResponse({"deleted": document_id})
+
+
+@router.post(
+    "/v1/collections/{name}/delete",
+    response_model=EmptiedSaid,
+    tags=["documents"],
+    summary="Remove documents by a filter",
+)
+async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request: Request) -> Response:
+    """All that match when the call begins, in one commit, for good. `dry_run` only counts them."""
+    emptied = await parts_of(request).ingest.delete_where(tenant, name, body.filter, dry_run=body.dry_run)
+    return JsonResponse(emptied_said(name, emptied))
+
+
+def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
+    said = collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
+    return {**said, "problem": problems_without_places(said["problem"], data=parts.settings.data)}
+
+
+def _filter_of(written: str | None) -> Filter | None:
+    """Raises `InvalidRequest`, `LimitExceeded`."""
+    if written is None:
+        return None
+    try:
+        return parsed_filter(parse_json(written.encode(), SMALL_JSON))
+    except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
+        raise InvalidRequest("the filter is not JSON") from error
+
+
+def _refused_said(rejects: Sequence[Reject]) -> str:
+    """The first reason, and how many there are."""
+    first = rejects[0]
+    place = f"the document in line {first.place.line} is refused"
+    others = f"; all {len(rejects)} are, see `rejected`" if len(rejects) > 1 else ""
+    return f"{place}: {first.reason}{others}"
+
+
+def _records_of_json(body: bytes | bytearray) -> Iterator[Sent]:
+    """The documents of a JSON body: one, or a list of them under `documents`. Blocks."""
+    content = as_utf8(body)
+    require_within(content, DOCUMENTS.json)
+    value = parsed(content, bounds=None)
+    if isinstance(value, Refused):
+        raise InvalidRequest(f"the body is {value.reason}")
+    records = value.get("documents", [value]) if isinstance(value, dict) else value
+    if not isinstance(records, list) or not records:
+        raise InvalidRequest("the body is neither a document nor {'documents': [...]}")
+    if len(records) > DOCUMENTS_PER_REQUEST_MAX:
+        raise LimitExceeded(f"{len(records)} documents; {DOCUMENTS_PER_REQUEST_MAX} are allowed, or send NDJSON")
+    return iter(list(enumerate(records, start=1)))

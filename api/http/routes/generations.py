@@ -1,0 +1,81 @@
+"""The generations of a collection's index over HTTP: list them, go back to one, build the next."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from winnow.api.assemble import Parts
+from winnow.api.collections.fold_process import FoldEnded
+from winnow.api.collections.open_collections import OpenCollection
+from winnow.api.http.auth import MeteredRoute, Tenant, parts_of
+from winnow.api.http.routes.collections import Name
+from winnow.api.http.routes.search import PROBLEMS, JsonResponse
+from winnow.api.schemas.generations import FoldedSaid, GenerationsSaid, generations_said
+from winnow.api.schemas.search_request import RollbackBody
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.generation.history import listed, roll_back
+from winnow.retrieval.generation.pointer import rolled_back
+
+router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=MeteredRoute)
+
+
+@router.get("/v1/collections/{name}/generations", response_model=GenerationsSaid, summary="List generations")
+async def list_generations(name: Name, tenant: Tenant, request: Request) -> Response:
+    """An index is built in generations, each of which never changes; any of them answers with the newest documents."""
+    return JsonResponse(await asyncio.to_thread(_listed, await _opened(request, tenant, name)))
+
+
+@router.post(
+    "/v1/collections/{name}/generations/rollback", response_model=GenerationsSaid, summary="Go back to an older index"
+)
+async def roll_back_generation(
+    name: Name, tenant: Tenant, request: Request, body: RollbackBody | None = None
+) -> Response:
+    """To an older *index*, never to older documents: what was written since then is searched beside it.
+
+    It stays until the next generation is published, and none is built by itself until somebody asks for one.
+    """
+    opened = await _opened(request, tenant, name)
+
+    def gone_back() -> dict[str, Any]:
+        roll_back(opened.folder, opened.collection.embedder, to=body.to if body else None)
+        opened.searchable.refresh()
+        return _listed(opened)
+
+    return JsonResponse(await asyncio.to_thread(gone_back))
+
+
+@router.post(
+    "/v1/collections/{name}/fold",
+    response_model=FoldedSaid,
+    responses={202: {"model": FoldedSaid, "description": "It is being built still, and goes on"}},
+    summary="Build the next generation now",
+)
+async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Response:
+    """The service does so by itself, by size and age; this ends a rollback, or comes before a time of many searches."""
+    parts = parts_of(request)
+    building = parts.folding.ask(await _opened(request, tenant, name))
+    await asyncio.wait({building}, timeout=parts.settings.timeout_ms / 1000)
+    if not building.done():
+        return JsonResponse({"collection": name, "generation": None}, status=202)
+    try:
+        return JsonResponse({"collection": name, "generation": building.result()})
+    except (FoldEnded, OSError) as error:
+        raise WriteFailed(str(error)) from error
+
+
+async def _opened(request: Request, tenant: TenantName, name: str) -> OpenCollection:
+    parts: Parts = parts_of(request)
+    return await asyncio.to_thread(parts.collections.get, tenant, name)
+
+
+def _listed(opened: OpenCollection) -> dict[str, Any]:
+    """Blocks."""
+    return generations_said(
+        opened.collection.name, listed(opened.folder), rolled_back(opened.folder), opened.searchable.newest
+    )

@@ -1,0 +1,56 @@
+"""GET /healthz: is the process alive? GET /readyz: can it answer, and if not, why? GET /metrics: what has it done?"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from winnow import __version__
+from winnow.api.diagnostics.readiness import Readiness
+from winnow.api.http.auth import Anybody, GuardedRoute, parts_of
+from winnow.api.http.log_redaction import problems_without_places
+from winnow.api.http.metrics import CONTENT_TYPE, METRICS
+from winnow.api.http.openapi import PROBLEM
+from winnow.api.http.problems import MEDIA_TYPE
+from winnow.api.http.routes.search import PROBLEMS, JsonResponse, telemetry_of
+
+router = APIRouter(tags=["health"], route_class=GuardedRoute)
+
+
+@router.get("/healthz", summary="Is the process alive?")
+async def healthz() -> Response:
+    return JsonResponse({"status": "alive", "version": __version__})
+
+
+@router.get(
+    "/readyz",
+    summary="Are collections open, and did the models answer a known pair?",
+    responses={
+        503: {
+            "description": "Not ready, in the same body as 200; or a problem, where the catalog does not answer",
+            "content": {"application/json": {"schema": {"type": "object"}}, MEDIA_TYPE: PROBLEM},
+        }
+    },
+)
+async def readyz(caller: Anybody, request: Request) -> Response:
+    """503 until the models have separated a relevant from an irrelevant passage, in English and in Chinese.
+
+    Needs no key; with one it names the tenant's collections, and to an operator also addresses and what ails them.
+    """
+    readiness = request.app.state.readiness
+    assert isinstance(readiness, Readiness), "create_app sets it. This is a bug."
+    body = problems_without_places(await readiness.report(caller), data=parts_of(request).settings.data)
+    return JsonResponse(body, status=200 if body["status"] == "ready" else 503)
+
+
+@router.get(
+    "/metrics",
+    summary="What has it done, in Prometheus' text format?",
+    description="\n\n".join(
+        ["Asks for the scope operator: how much a service is used, and by whom, is no tenant's affair."]
+        + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
+    ),
+    responses={status: PROBLEMS[status] for status in (401, 403, 503)},
+)
+async def metrics(request: Request) -> Response:
+    return Response(telemetry_of(request).text(), media_type=CONTENT_TYPE)

@@ -1,0 +1,240 @@
+"""The instruction library over HTTP: parse, call, render."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request
+from starlette.responses import Response
+
+from winnow.api.http.auth import Caller, MeteredRoute, Tenant, intake_of, parts_of
+from winnow.api.http.disconnect import while_connected
+from winnow.api.http.request_body import take_body
+from winnow.api.http.routes.search import PROBLEMS, JsonResponse
+from winnow.api.library.instructions import Instructions
+from winnow.api.library.yaml_file import exported, imported
+from winnow.api.schemas.collections import DeletedSaid
+from winnow.api.schemas.instruction_requests import (
+    ContentBody,
+    DefaultBody,
+    PreviewBody,
+    PublishBody,
+    TrialBody,
+    VersionInPath,
+)
+from winnow.api.schemas.instructions import (
+    DefaultSaid,
+    DiffSaid,
+    ImportedSaid,
+    InstructionSaid,
+    InstructionsSaid,
+    InstructionVersionsSaid,
+    PreviewSaid,
+    TrialSaid,
+    diff_said,
+    imported_said,
+    instruction_said,
+    instructions_said,
+    preview_said,
+    trial_said,
+    versions_said,
+)
+from winnow.api.schemas.search_request import InstructionChoice, deadline_of
+from winnow.api.search.preview import Preview, content_to_preview, previewed, to_preview
+from winnow.retrieval.catalog.instructions import BUILT_IN_PREFIX, Reference
+
+Name = Annotated[str, Path(max_length=64)]
+Version = Annotated[VersionInPath, Path()]
+YAML = "application/yaml"
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["instructions"])
+
+
+def library_of(request: Request) -> Instructions:
+    return parts_of(request).disk.instructions
+
+
+@router.get("/v1/instructions", response_model=InstructionsSaid, summary="List instructions")
+async def list_instructions(tenant: Tenant, request: Request) -> Response:
+    """All versions in every state, by name and version; what comes with winnow; and the tenant's default."""
+    library = library_of(request)
+    own, default = await asyncio.to_thread(lambda: (library.versions(tenant), library.default(tenant)))
+    return JsonResponse(instructions_said(own, library.built_in, default))
+
+
+@router.post(
+    "/v1/instructions", response_model=InstructionSaid, status_code=201, summary="Publish an instruction, or draft it"
+)
+async def publish_instruction(body: PublishBody, caller: Caller, request: Request) -> Response:
+    """The next version of this name. Published versions never change; the newest content again publishes nothing new.
+
+    With `draft` it is written as the name's draft instead, which may be edited until it is published.
+    """
+    write = library_of(request).write_draft if body.draft else library_of(request).publish
+    written = await asyncio.to_thread(write, caller.tenant, body.name, body.content, by=caller.actor)
+    return JsonResponse(instruction_said(written), status=201)
+
+
+@router.get("/v1/instructions/default", response_model=DefaultSaid, summary="Read the tenant's default instruction")
+async def get_default(tenant: Tenant, request: Request) -> Response:
+    return JsonResponse({"instruction": await asyncio.to_thread(library_of(request).default, tenant)})
+
+
+@router.put("/v1/instructions/default", response_model=DefaultSaid, summary="Choose the tenant's default instruction")
+async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Response:
+    """For searches that name none, of collections that have chosen none."""
+    await asyncio.to_thread(library_of(request).set_default, caller.tenant, body.instruction, by=caller.actor)
+    return JsonResponse({"instruction": body.instruction})
+
+
+@router.get(
+    "/v1/instructions/export",
+    response_class=Response,
+    responses={200: {"content": {YAML: {}}}},
+    summary="Export instructions as YAML",
+)
+async def export_instructions(
+    tenant: Tenant,
+    request: Request,
+    name: Annotated[list[str] | None, Query(description="Only these; all of the tenant's own unless given.")] = None,
+) -> Response:
+    """With numbers, states and dates: an import into an empty library gives the very same export."""
+    library = library_of(request)
+
+    def written() -> str:
+        names: list[str | None] = list(dict.fromkeys(name)) if name else [None]
+        return exported([version for each in names for version in library.versions(tenant, each)])
+
+    return Response(await asyncio.to_thread(written), media_type=YAML)
+
+
+@router.post(
+    "/v1/instructions/import",
+    response_model=ImportedSaid,
+    summary="Import instructions from YAML",
+    openapi_extra={"requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}}},
+)
+async def import_instructions(caller: Caller, request: Request) -> Response:
+    """All of the file, or nothing. What is there already, word for word, is passed over; 409 where a number says
+    something else here.
+    """
+    content, library = take_body(request), library_of(request)
+    versions = await intake_of(request).one_by_one(partial(imported, tenant=caller.tenant), content)
+
+    def bring_in() -> dict[str, object]:
+        added = library.bring_in(caller.tenant, versions, by=caller.actor)
+        return imported_said(added, of=len(versions))
+
+    return JsonResponse(await asyncio.to_thread(bring_in))
+
+
+@router.post("/v1/instructions/preview", response_model=PreviewSaid, summary="See the prompt that an instruction makes")
+async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Request) -> Response:
+    """The very prompt of one query and one document: its text, its tokens, on request its ids. Nothing is judged.
+
+    What could not be written is refused as it would be there.
+    """
+    parts = parts_of(request)
+
+    def made() -> Preview:
+        content, chosen = body.checked, body.instruction
+        if content is not None:
+            instruction = content_to_preview(content, body.variables)
+        else:
+            assert chosen is not None, "the body has one of both. This is a bug."
+            wanted = chosen.named if isinstance(chosen, InstructionChoice) else chosen
+            instruction = to_preview(parts.disk.instructions, tenant, wanted)
+        return previewed(parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document)
+
+    return JsonResponse(preview_said(await asyncio.to_thread(made), ids=body.ids))
+
+
+@router.post("/v1/instructions/try", response_model=TrialSaid, summary="Rank one query under several instructions")
+async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) -> Response:
+    """One recall, under the first one's embedding task, and a judgement of its candidates under each of them."""
+    parts = parts_of(request)
+    await parts.quotas.require_tokens(tenant)
+    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    trial = await while_connected(request, parts.trials.run(body.question(tenant), deadline))
+    for column in trial.columns:
+        parts.usage.reranked(tenant, column.ranking)
+        await parts.quotas.spend_tokens(tenant, column.ranking.tokens)
+    return JsonResponse(trial_said(trial))
+
+
+@router.get("/v1/instructions/builtin/{name}", response_model=InstructionVersionsSaid, summary="Read a built-in one")
+async def get_built_in(name: Name, tenant: Tenant, request: Request) -> Response:
+    """All versions of an instruction that comes with winnow."""
+    full = f"{BUILT_IN_PREFIX}{name}"
+    return JsonResponse(versions_said(full, library_of(request).versions(tenant, full)))
+
+
+@router.get("/v1/instructions/{name}", response_model=InstructionVersionsSaid, summary="Read an instruction")
+async def get_instruction(name: Name, tenant: Tenant, request: Request) -> Response:
+    """All its versions, in every state."""
+    return JsonResponse(versions_said(name, await asyncio.to_thread(library_of(request).versions, tenant, name)))
+
+
+@router.get("/v1/instructions/{name}/versions/{version}", response_model=InstructionSaid, summary="Read one version")
+async def get_version(name: Name, version: Version, tenant: Tenant, request: Request) -> Response:
+    reference = Reference(name=name, version=version)
+    return JsonResponse(instruction_said(await asyncio.to_thread(library_of(request).version, tenant, reference)))
+
+
+@router.get("/v1/instructions/{name}/diff", response_model=DiffSaid, summary="Compare two versions")
+async def diff_versions(
+    name: Name,
+    tenant: Tenant,
+    request: Request,
+    before: Annotated[VersionInPath, Query(description="One version.")],
+    after: Annotated[VersionInPath, Query(description="The other.")],
+) -> Response:
+    """Field by field, and line by line."""
+    library = library_of(request)
+
+    def compared() -> dict[str, object]:
+        was, now = (library.version(tenant, Reference(name=name, version=each)) for each in (before, after))
+        return diff_said(was, now)
+
+    return JsonResponse(await asyncio.to_thread(compared))
+
+
+@router.put("/v1/instructions/{name}/draft", response_model=InstructionSaid, summary="Write an instruction's draft")
+async def write_draft(name: Name, body: ContentBody, caller: Caller, request: Request) -> Response:
+    """Makes it, or replaces what it says. A name has at most one, which has the number of the next version."""
+    written = await asyncio.to_thread(
+        library_of(request).write_draft, caller.tenant, name, body.content, by=caller.actor
+    )
+    return JsonResponse(instruction_said(written))
+
+
+@router.post(
+    "/v1/instructions/{name}/versions/{version}/publish", response_model=InstructionSaid, summary="Publish a draft"
+)
+async def publish_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
+    """From now on it is the newest version, and never changes."""
+    return JsonResponse(
+        instruction_said(
+            await asyncio.to_thread(library_of(request).publish_draft, caller.tenant, name, version, by=caller.actor)
+        )
+    )
+
+
+@router.post(
+    "/v1/instructions/{name}/versions/{version}/retire", response_model=InstructionSaid, summary="Retire a version"
+)
+async def retire_version(name: Name, version: Version, caller: Caller, request: Request) -> Response:
+    """The name means the published version before it; who names this one's number still gets it."""
+    return JsonResponse(
+        instruction_said(
+            await asyncio.to_thread(library_of(request).retire, caller.tenant, name, version, by=caller.actor)
+        )
+    )
+
+
+@router.delete("/v1/instructions/{name}/versions/{version}", response_model=DeletedSaid, summary="Delete a draft")
+async def delete_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
+    """A published version stays."""
+    await asyncio.to_thread(library_of(request).delete_draft, caller.tenant, name, version, by=caller.actor)
+    return JsonResponse({"deleted": f"{name}@{version}"})

@@ -1,0 +1,122 @@
+"""POST /v1/search and POST /v1/rerank: parse, call, render."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.background import BackgroundTask
+from starlette.responses import Response
+
+from winnow.api.http.auth import MeteredRoute, Tenant, parts_of
+from winnow.api.http.disconnect import while_connected
+from winnow.api.http.metrics import Telemetry
+from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from winnow.api.schemas.search_request import RerankBody, SearchBody, deadline_of
+
+
+class ProblemBody(BaseModel):
+    """The body of every error."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    message: str
+    error: dict[str, str | None]
+    id: str
+    limit: str | None = None
+
+
+class JsonResponse(Response):
+    """A body that is written once, by orjson."""
+
+    media_type = "application/json"
+
+    def __init__(self, body: dict[str, Any], *, status: int = 200) -> None:
+        super().__init__(orjson.dumps(body), status_code=status)
+
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {"model": ProblemBody, "description": said}
+    for status, said in (
+        (401, "No key, or one that is not accepted"),
+        (
+            403,
+            "The key has not the scope, or the tenant may not store so much; then `limit` names what would be too much",
+        ),
+        (404, "No such collection, document or instruction"),
+        (408, "The body did not arrive in time"),
+        (409, "What is there does not allow this"),
+        (413, "The request is larger than a limit of this route allows"),
+        (415, "The body is compressed, or has not the Content-Type that is read here"),
+        (422, "The body is wrong; `error.param` names the field"),
+        (429, "The tenant has used up what it may use; `limit` names it, Retry-After says when there is more"),
+        (500, "Something is wrong with what is stored, or with the service; its log says more"),
+        (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
+        (504, "The deadline passed before there was anything to answer with"),
+        (507, "The disk did not take what was written; nothing was acknowledged"),
+    )
+}
+
+
+def telemetry_of(request: Request) -> Telemetry:
+    telemetry = request.app.state.telemetry
+    assert isinstance(telemetry, Telemetry), "create_app sets it. This is a bug."
+    return telemetry
+
+
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
+
+
+@router.post("/v1/search", response_model=SearchAnswer, tags=["search"], summary="Search a collection")
+async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response:
+    """Recall proposes, the reranker orders.
+
+    Where relevance has no weight the reranker is not run, and `rerank_skipped` says so. Where it fails the answer is
+    recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
+    """
+    parts = parts_of(request)
+    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    question = body.question(tenant)
+    prepared = await parts.search.prepare(question)
+    if prepared.is_reranked:
+        await parts.quotas.require_tokens(tenant)
+    answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
+    telemetry_of(request).searched(answer)
+    parts.usage.searched(tenant, answer)
+    await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)
+    said = JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
+    said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # when it has been sent
+    return said
+
+
+@router.post("/v1/rerank", response_model=RerankAnswer, tags=["search"], summary="Rerank documents of your own")
+@router.post(
+    "/v2/rerank", response_model=RerankAnswer, tags=["search"], summary="The same, where Cohere's clients look"
+)
+async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response:
+    """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
+    parts = parts_of(request)
+    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
+    await parts.quotas.require_tokens(tenant)
+    started = time.perf_counter()
+    ranking = await while_connected(
+        request,
+        parts.search.rank_texts(
+            body.query,
+            body.texts,
+            model=body.model,
+            instruction=body.instruction or body.instruct,
+            tenant=tenant,
+            deadline=deadline,
+            top_k=body.wanted,
+        ),
+    )
+    telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
+    parts.usage.reranked(tenant, ranking)
+    await parts.quotas.spend_tokens(tenant, ranking.tokens)
+    return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

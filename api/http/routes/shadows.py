@@ -1,0 +1,78 @@
+"""Shadows of instructions over HTTP: parse, call, render."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from winnow.api.http.auth import Caller, MeteredRoute, Tenant, parts_of
+from winnow.api.http.routes.instructions import Name, Version
+from winnow.api.http.routes.search import PROBLEMS, JsonResponse
+from winnow.api.schemas.collections import DeletedSaid
+from winnow.api.schemas.instructions import InstructionSaid, instruction_said
+from winnow.api.schemas.shadows import ShadowBody, ShadowReportSaid, ShadowSaid, ShadowsSaid, report_said, shadow_said
+from winnow.retrieval.catalog.instructions import Reference
+
+router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=MeteredRoute)
+
+
+@router.get("/v1/instructions/shadows", response_model=ShadowsSaid, summary="List shadows")
+async def list_shadows(tenant: Tenant, request: Request) -> Response:
+    """Those of the tenant, by name."""
+    found = await asyncio.to_thread(parts_of(request).disk.shadows.of, tenant)
+    return JsonResponse({"shadows": [shadow_said(each) for each in found]})
+
+
+@router.put("/v1/instructions/{name}/shadow", response_model=ShadowSaid, summary="Judge some searches twice")
+async def start_shadow(name: Name, body: ShadowBody, caller: Caller, request: Request) -> Response:
+    """From now on a share of the searches is also judged under this version, after they were answered.
+
+    In place of the shadow that the name has. Candidates are those of the live version: recall is not repeated.
+    """
+    parts = parts_of(request)
+    start = partial(parts.disk.shadows.start, caller.tenant, name, body.wish, by=caller.actor)
+    started = await asyncio.to_thread(start)
+    await parts.shadowing.refresh()
+    return JsonResponse(shadow_said(started))
+
+
+@router.get("/v1/instructions/{name}/shadow", response_model=ShadowReportSaid, summary="Read what came of a shadow")
+async def report_shadow(name: Name, tenant: Tenant, request: Request) -> Response:
+    """By pair of versions: how much the two orders have in common, and the searches that changed most."""
+    parts = parts_of(request)
+    await parts.shadowing.refresh()
+    return JsonResponse(report_said(await asyncio.to_thread(parts.disk.shadows.report, tenant, name)))
+
+
+@router.delete("/v1/instructions/{name}/shadow", response_model=DeletedSaid, summary="End a shadow")
+async def stop_shadow(
+    name: Name,
+    caller: Caller,
+    request: Request,
+    *,
+    forget: Annotated[Literal["true", "false"], Query(description="Remove what came of it, too.")] = "false",
+) -> Response:
+    """What came of it can still be read, unless it is to be forgotten."""
+    parts = parts_of(request)
+    await parts.shadowing.refresh()
+    stop = partial(parts.disk.shadows.stop, caller.tenant, name, forget=forget == "true", by=caller.actor)
+    await asyncio.to_thread(stop)
+    await parts.shadowing.refresh()
+    return JsonResponse({"deleted": name})
+
+
+@router.post(
+    "/v1/instructions/{name}/versions/{version}/promote", response_model=InstructionSaid, summary="Promote a draft"
+)
+async def promote(name: Name, version: Version, caller: Caller, request: Request) -> Response:
+    """Publishes it, so that it is what the name means, and ends the name's shadow."""
+    parts = parts_of(request)
+    await parts.shadowing.refresh()
+    reference = Reference(name=name, version=version)
+    promoted = await asyncio.to_thread(partial(parts.disk.shadows.promote, caller.tenant, reference, by=caller.actor))
+    await parts.shadowing.refresh()
+    return JsonResponse(instruction_said(promoted))

@@ -1,0 +1,1 @@
+"""Which instruction is meant? The library: versions, files, shadows."""

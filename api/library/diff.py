@@ -1,0 +1,42 @@
+"""What does one version of an instruction say that another does not?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from difflib import unified_diff
+from typing import Any
+
+from winnow.api.library.yaml_file import written_content
+from winnow.api.schemas.instruction_requests import variable_fields
+from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A field that differs, as JSON has it."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+def changes(before: InstructionContent, after: InstructionContent) -> Sequence[Change]:
+    """In the order of the fields; none where both say the same."""
+    return [
+        Change(field=each.name, before=_said(was), after=_said(now))
+        for each in fields(InstructionContent)
+        if (was := getattr(before, each.name)) != (now := getattr(after, each.name))
+    ]
+
+
+def unified(before: InstructionVersion, after: InstructionVersion) -> str:
+    """The same for a person: the lines of both as YAML, as `diff -u` has them. Empty where both say the same."""
+    was, now = (written_content(each.content).splitlines(keepends=True) for each in (before, after))
+    return "".join(unified_diff(was, now, fromfile=before.reference, tofile=after.reference))
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [each if isinstance(each, str) else variable_fields(each) for each in value]
+    return value

@@ -1,0 +1,248 @@
+"""Which instruction does a search use, and what may be written to the library?
+
+Order: the request's own, else the collection's, else the tenant's, else the model card's. What the library keeps and
+what comes with winnow (`builtin/...`) are looked up alike; only the former can be written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
+from winnow.rerank.instruction_template import checked_content, rendered
+from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.instructions import (
+    BUILT_IN_PREFIX,
+    RESERVED_NAMES,
+    InstructionContent,
+    InstructionLibrary,
+    InstructionVersion,
+    Reference,
+    State,
+    Value,
+)
+from winnow.retrieval.embed.embedder import DEFAULT_TASK
+from winnow.retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, VariableRefused
+from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+
+
+class InstructionSource(StrEnum):
+    """Whose instruction an answer was ranked under."""
+
+    REQUEST = "request"
+    COLLECTION = "collection"
+    TENANT = "tenant"
+    BUILT_IN = "built-in"  # the model card's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedInstruction:
+    """An instruction of the library, by name."""
+
+    name: str
+    version: int | None = None  # None is the newest published one
+    variables: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def reference(self) -> Reference:
+        return Reference(name=self.name, version=self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedInstruction:
+    """The very text that the reranker was given, and where it came from."""
+
+    text: str
+    source: InstructionSource
+    name: str | None = None
+    version: int | None = None
+    state: State | None = None  # None for a text of the request's own
+    embedding_task: str = DEFAULT_TASK  # what the query is embedded under
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).hexdigest()
+
+    @property
+    def said(self) -> str:
+        """For a person: `legal@2`, or that it was a text."""
+        return f"{self.name}@{self.version}" if self.name else "your instruction"
+
+
+BUILT_IN: Final = AppliedInstruction(
+    text=DEFAULT_INSTRUCTION,
+    source=InstructionSource.BUILT_IN,
+    name="default",
+    version=1,
+    state=State.PUBLISHED,
+)
+
+
+def applied_text(text: str) -> AppliedInstruction:
+    """A request's own words: no template, no name. Raises `InvalidRequest`, `LimitExceeded`."""
+    return AppliedInstruction(text=checked_instruction(text), source=InstructionSource.REQUEST)
+
+
+def applied_version(
+    version: InstructionVersion, values: Mapping[str, Value], source: InstructionSource
+) -> AppliedInstruction:
+    """Raises `VariableRefused`."""
+    made = rendered(version.content, values)
+    return AppliedInstruction(
+        text=made.text,
+        source=source,
+        name=version.name,
+        version=version.version,
+        state=version.state,
+        embedding_task=made.embedding_task or DEFAULT_TASK,
+    )
+
+
+class Instructions:
+    """The library as a deployment uses it. Every method blocks; raises what `InstructionLibrary` raises."""
+
+    def __init__(self, library: InstructionLibrary, *, built_in: Sequence[InstructionVersion] = ()) -> None:
+        self._library = library
+        self.built_in = tuple(built_in)
+
+    def applied(
+        self, tenant: TenantName, wanted: str | NamedInstruction | None, collection: Collection
+    ) -> AppliedInstruction:
+        """What a search of this collection is ranked under.
+
+        A default that is not meant for the collection is passed over; a request that names such an instruction, or a
+        draft, is refused. Raises `VariableRefused`, `InvalidRequest`, `LimitExceeded` too.
+        """
+        if isinstance(wanted, str):
+            return applied_text(wanted)
+        if wanted is not None:
+            version = self.version(tenant, wanted.reference)
+            if version.state is State.DRAFT:
+                raise InstructionConflict(f"{version.reference} is a draft; publish it, or try it")
+            if not version.content.applies_to(_seen_by(tenant, collection)):
+                raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
+            return applied_version(version, wanted.variables, InstructionSource.REQUEST)
+        for source, owner, name in (
+            (InstructionSource.COLLECTION, collection.tenant, collection.instruction),  # its owner's, whoever asks
+            (InstructionSource.TENANT, tenant, self._library.default(tenant)),
+        ):
+            if name is not None:
+                version = self.version(owner, Reference.of(name))
+                if version.content.applies_to(_seen_by(owner, collection)):
+                    return applied_version(version, {}, source)
+        return BUILT_IN
+
+    def tried(self, tenant: TenantName, wanted: NamedInstruction) -> AppliedInstruction:
+        """The same for a trial or a preview: a draft, too, and whatever it is meant for. Raises `VariableRefused`."""
+        return applied_version(self.version(tenant, wanted.reference), wanted.variables, InstructionSource.REQUEST)
+
+    def version(self, tenant: TenantName, reference: Reference) -> InstructionVersion:
+        """This version, in whatever state, or the newest published one."""
+        if not reference.is_built_in:
+            return self._library.version(tenant, reference.name, reference.version)
+        for each in reversed(self.built_in):
+            if each.name == reference.name and reference.version in (None, each.version):
+                return each
+        raise InstructionNotFound(f"{str(reference)[:80]}; see `winnow instructions list --built-in`")
+
+    def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
+        """Without a name all of the tenant's own; with one all of that, which must exist."""
+        if name is None:
+            return self._library.versions(tenant)
+        is_built_in = name.startswith(BUILT_IN_PREFIX)
+        of_name = [each for each in self.built_in if each.name == name]
+        found = of_name if is_built_in else self._library.versions(tenant, name)
+        if not found:
+            raise InstructionNotFound(name[:80])
+        return found
+
+    def write_draft(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
+        """Raises `InvalidRequest`, `LimitExceeded`, `VariableRefused` too."""
+        _require_writable(name)
+        self._refuse_reserved(tenant, name)
+        return self._library.write_draft(tenant, name, checked_content(content), by=by)
+
+    def publish(
+        self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
+        """The next version at once. Raises as `write_draft` does."""
+        _require_writable(name)
+        self._refuse_reserved(tenant, name)
+        return self._library.publish(tenant, name, checked_content(content), by=by)
+
+    def publish_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> InstructionVersion:
+        _require_writable(name)
+        return self._library.publish_draft(tenant, name, version, by=by)
+
+    def delete_draft(
+        self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
+    ) -> None:
+        _require_writable(name)
+        self._library.delete_draft(tenant, name, version, by=by)
+
+    def retire(self, tenant: TenantName, name: str, version: int, *, by: Actor = COMMAND_LINE) -> InstructionVersion:
+        _require_writable(name)
+        return self._library.retire(tenant, name, version, by=by)
+
+    def bring_in(
+        self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
+    ) -> Sequence[InstructionVersion]:
+        """Of a file. Raises as `write_draft` does, before anything is written."""
+        for each in versions:
+            _require_writable(each.name)
+            self._refuse_reserved(tenant, each.name)
+            checked_content(each.content)
+        return self._library.bring_in(tenant, versions, by=by)
+
+    def default(self, tenant: TenantName) -> str | None:
+        return self._library.default(tenant)
+
+    def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
+        """Of the tenant's searches. Raises as `check_default` does."""
+        if reference is not None:
+            self.check_default(tenant, reference)
+        self._library.set_default(tenant, reference, by=by)
+
+    def check_default(self, tenant: TenantName, reference: str, *, collection: str | None = None) -> None:
+        """May it be named where nobody gives values, of this collection or of all that it is meant for?
+
+        Raises `InstructionConflict` for a draft or a retired version, `InvalidRequest`, `VariableRefused`.
+        """
+        version = self.version(tenant, Reference.of(reference))
+        if version.state is not State.PUBLISHED:
+            raise InstructionConflict(f"{version.reference} is {version.state}; a default has to be published")
+        if collection is not None and not version.content.applies_to(collection):
+            raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
+        try:
+            rendered(version.content, {})
+        except VariableRefused as refused:
+            raise VariableRefused(f"{refused.detail}; a default is used without values") from refused
+
+    def _refuse_reserved(self, tenant: TenantName, name: str) -> None:
+        """Unless it was there before the word was reserved."""
+        if name in RESERVED_NAMES and not self._library.versions(tenant, name):
+            raise InvalidRequest(f"{name!r} is reserved; choose another name")
+
+
+def _seen_by(tenant: TenantName, collection: Collection) -> str:
+    """What an instruction of this tenant calls the collection: `owner/name` where it is another one's."""
+    return collection.name if collection.tenant == tenant else f"{collection.tenant}/{collection.name}"
+
+
+def _require_writable(name: str) -> None:
+    if name.startswith(BUILT_IN_PREFIX):
+        raise InstructionConflict(f"{name[:80]} comes with winnow and is read-only; copy it under a name of your own")
+    if re.fullmatch(COLLECTION_NAME_PATTERN, name, re.ASCII) is None:
+        raise InvalidRequest(
+            f"{name[:80]!a} is no name of an instruction: up to 63 small letters, digits, hyphens, underscores"
+        )

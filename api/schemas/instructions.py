@@ -1,0 +1,256 @@
+"""What does a caller get back about instructions? Built as in api/schemas/search_answer.py."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from pydantic import Field
+
+from winnow.api.library.diff import changes, unified
+from winnow.api.schemas.instruction_requests import variable_fields
+from winnow.api.schemas.search_answer import AppliedInstructionSaid, ChunkPlace, Json, Said, applied_said, place_said
+from winnow.api.search.preview import Preview
+from winnow.api.search.records import RerankSkipped
+from winnow.api.search.trial import Trial, TrialColumn, TrialPlace
+from winnow.rerank.reranker import RankedBy
+from winnow.retrieval.catalog.instructions import InstructionVersion, State
+from winnow.retrieval.recall_mode import RecallMode
+
+
+class InstructionSaid(Said):
+    """One version of an instruction."""
+
+    name: str
+    version: int
+    state: State
+    text: str
+    literal: bool
+    embedding_task: str | None
+    variables: list[dict[str, Any]] = Field(description="name, type, default, allowed, max_length, description")
+    purpose: str
+    language: str
+    collections: list[str]
+    author: str
+    note: str
+    created_at: str
+    published_at: str | None
+    retired_at: str | None
+
+
+class InstructionsSaid(Said):
+    """GET /v1/instructions"""
+
+    instructions: list[InstructionSaid]
+    built_in: list[InstructionSaid] = Field(description="What comes with winnow, for every tenant, read-only.")
+    default: str | None = Field(description="Of the tenant's searches; null is the model card's.")
+
+
+class InstructionVersionsSaid(Said):
+    """GET /v1/instructions/{name}"""
+
+    name: str
+    versions: list[InstructionSaid]
+
+
+def instruction_said(version: InstructionVersion) -> Json:
+    content = version.content
+    return {
+        "name": version.name,
+        "version": version.version,
+        "state": version.state.value,
+        "text": content.text,
+        "literal": content.literal,
+        "embedding_task": content.embedding_task,
+        "variables": [variable_fields(each) for each in content.variables],
+        "purpose": content.purpose,
+        "language": content.language,
+        "collections": list(content.collections),
+        "author": content.author,
+        "note": content.note,
+        "created_at": version.created_at.isoformat(),
+        "published_at": None if version.published_at is None else version.published_at.isoformat(),
+        "retired_at": None if version.retired_at is None else version.retired_at.isoformat(),
+    }
+
+
+def instructions_said(
+    own: Sequence[InstructionVersion], built_in: Sequence[InstructionVersion], default: str | None
+) -> Json:
+    return {
+        "instructions": [instruction_said(each) for each in own],
+        "built_in": [instruction_said(each) for each in built_in],
+        "default": default,
+    }
+
+
+def versions_said(name: str, versions: Sequence[InstructionVersion]) -> Json:
+    return {"name": name, "versions": [instruction_said(each) for each in versions]}
+
+
+class DefaultSaid(Said):
+    """The tenant's default."""
+
+    instruction: str | None = Field(description="NAME or NAME@VERSION; null is the model card's.")
+
+
+class ImportedSaid(Said):
+    """POST /v1/instructions/import"""
+
+    added: list[str] = Field(description="NAME@VERSION of what was new")
+    unchanged: int = Field(description="how many were there already, word for word")
+
+
+def imported_said(added: Sequence[InstructionVersion], *, of: int) -> Json:
+    return {"added": [each.reference for each in added], "unchanged": of - len(added)}
+
+
+class ChangeSaid(Said):
+    """A field that differs."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class DiffSaid(Said):
+    """GET /v1/instructions/{name}/diff"""
+
+    name: str
+    before: int
+    after: int
+    changes: list[ChangeSaid]
+    diff: str = Field(description="The lines of both as YAML, as diff -u has them.")
+
+
+def diff_said(before: InstructionVersion, after: InstructionVersion) -> Json:
+    return {
+        "name": before.name,
+        "before": before.version,
+        "after": after.version,
+        "changes": [asdict(each) for each in changes(before.content, after.content)],
+        "diff": unified(before, after),
+    }
+
+
+class PromptTokens(Said):
+    """How many tokens each part of a prompt has."""
+
+    prefix: int = Field(description="of the scaffold")
+    question: int = Field(description="instruction and query")
+    document: int
+    suffix: int = Field(description="of the scaffold")
+    total: int
+    max: int = Field(description="what this model reads at most")
+
+
+class PreviewSaid(Said):
+    """POST /v1/instructions/preview"""
+
+    instruction: AppliedInstructionSaid
+    text: str = Field(description="The instruction with its values.")
+    reranker: str
+    tokens: PromptTokens
+    control_tokens: int = Field(description="All of them in prefix and suffix, whatever the texts hold.")
+    truncated: bool = Field(description="The prompt holds only the beginning of the document.")
+    prompt: str = Field(description="What the ids say, scaffold included.")
+    embedding_prompt: str = Field(description="What the query is embedded as.")
+    ids: list[int] | None = Field(default=None, description="Only with ids.")
+
+
+def preview_said(preview: Preview, *, ids: bool) -> Json:
+    body: Json = {
+        "instruction": applied_said(preview.instruction),
+        "text": preview.instruction.text,
+        "reranker": preview.model,
+        "tokens": {
+            "prefix": preview.prefix_tokens,
+            "question": preview.question_tokens,
+            "document": preview.document_tokens,
+            "suffix": preview.suffix_tokens,
+            "total": len(preview.ids),
+            "max": preview.tokens_max,
+        },
+        "control_tokens": preview.control_tokens,
+        "truncated": preview.is_cut,
+        "prompt": preview.text,
+        "embedding_prompt": preview.embedding_prompt,
+    }
+    return body | {"ids": list(preview.ids)} if ids else body
+
+
+class TrialResult(Said):
+    """A place of one ranking."""
+
+    rank: int
+    moved: int = Field(description="Places up against the first ranking; negative is down.")
+    document_id: str
+    chunk: ChunkPlace
+    title: str
+    score: float | None
+    relevance: float | None
+
+
+class TrialColumnSaid(Said):
+    """The ranking under one instruction."""
+
+    instruction: AppliedInstructionSaid
+    text: str | None = Field(description="null where it is what the owner of a granted collection chose")
+    judged_by: str
+    ranked_by: RankedBy
+    rerank_skipped: RerankSkipped | None = Field(description="As in the answer of a search under it.")
+    results: list[TrialResult]
+
+
+class TrialSaid(Said):
+    """POST /v1/instructions/try"""
+
+    collection: str
+    query: str
+    store_version: int
+    recall: RecallMode
+    candidates: int
+    judged_by: str = Field(description="of the first column, as ranked_by")
+    ranked_by: RankedBy
+    rerank_tokens: int
+    columns: list[TrialColumnSaid] = Field(description="As asked for; the first is what the others are compared with.")
+
+
+def trial_said(trial: Trial) -> Json:
+    judged = trial.columns[0].ranking
+    return {
+        "collection": trial.collection,
+        "query": trial.query,
+        "store_version": trial.recalled.store_version,
+        "recall": trial.recalled.mode.value,
+        "candidates": len(trial.recalled.candidates),
+        "judged_by": judged.judged_by,
+        "ranked_by": judged.ranked_by.value,
+        "rerank_tokens": sum(each.ranking.tokens for each in trial.columns),
+        "columns": [_column_said(each) for each in trial.columns],
+    }
+
+
+def _column_said(column: TrialColumn) -> Json:
+    return {
+        "instruction": applied_said(column.instruction),
+        "text": column.instruction.text if column.is_readable else None,
+        "judged_by": column.ranking.judged_by,
+        "ranked_by": column.ranking.ranked_by.value,
+        "rerank_skipped": None if column.rerank_skipped is None else column.rerank_skipped.value,
+        "results": [_trial_result(each) for each in column.places],
+    }
+
+
+def _trial_result(place: TrialPlace) -> Json:
+    ranked, chunk = place.ranked, place.ranked.candidate.chunk
+    return {
+        "rank": ranked.rank,
+        "moved": place.moved,
+        "document_id": chunk.document_id,
+        "chunk": place_said(ranked),
+        "title": chunk.title,
+        "score": ranked.score,
+        "relevance": ranked.relevance,
+    }

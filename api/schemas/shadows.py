@@ -1,0 +1,167 @@
+"""What may a caller send about shadows, and what comes back? Built as in api/schemas/search_answer.py."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Final
+
+from pydantic import Field, StrictBool
+
+from winnow.api.library.shadow_report import PairReport, ShadowReport, Spread
+from winnow.api.library.shadows import ShadowWish
+from winnow.api.schemas.instruction_requests import VersionNumber
+from winnow.api.schemas.search_answer import Json, Said
+from winnow.api.schemas.search_request import CollectionName, InstructionReference, Number, Strict
+from winnow.retrieval.catalog.shadows import Comparison, Shadow
+
+SHARE: Final = 0.1  # of the searches, unless said otherwise
+
+
+class ShadowBody(Strict):
+    """PUT /v1/instructions/{name}/shadow"""
+
+    version: VersionNumber = Field(description="Of this instruction, a draft usually: what is tried in the shadow.")
+    share: Annotated[float, Field(ge=0, le=1), Number] = Field(
+        default=SHARE, description="Of the searches that are answered under `live`; 0 pauses it."
+    )
+    live: InstructionReference | None = Field(
+        default=None,
+        description="NAME or NAME@VERSION that searches are answered under; this instruction unless given. `default` "
+        "is the model card's.",
+    )
+    collection: CollectionName | None = Field(default=None, description="Only its searches; null is all of your own.")
+    keep_queries: StrictBool = Field(
+        default=False, description="Keep the queries' texts, not only the SHA-256 of them."
+    )
+
+    @property
+    def wish(self) -> ShadowWish:
+        return ShadowWish(
+            version=self.version,
+            share=self.share,
+            live=self.live,
+            collection=self.collection,
+            keep_queries=self.keep_queries,
+        )
+
+
+class ShadowSaid(Said):
+    """Which searches are judged a second time, and under what."""
+
+    name: str
+    version: int
+    live: str
+    share: float
+    collection: str | None
+    keep_queries: bool
+    started_at: str
+
+
+class ShadowsSaid(Said):
+    """GET /v1/instructions/shadows"""
+
+    shadows: list[ShadowSaid]
+
+
+class SpreadSaid(Said):
+    """Of one measure over all searches."""
+
+    mean: float
+    p10: float
+    p50: float
+    p90: float
+
+
+class PlaceSaid(Said):
+    """A chunk."""
+
+    document_id: str
+    ordinal: int
+
+
+class ExampleSaid(Said):
+    """One search, judged twice; orders are best first, their first 20 places."""
+
+    at: str
+    collection: str
+    query_sha256: str
+    query: str | None = Field(description="null unless the shadow keeps queries")
+    candidates: int
+    overlap: float
+    tau: float | None
+    rbo: float
+    top_changed: bool
+    live_order: list[PlaceSaid]
+    shadow_order: list[PlaceSaid]
+
+
+class PairSaid(Said):
+    """Two versions, compared."""
+
+    live: str
+    shadow: str
+    text_sha256: str = Field(description="of the shadow's text: a draft may have been edited meanwhile")
+    searches: int
+    overlap: SpreadSaid | None = Field(description="share of the first ten places that both orders fill alike")
+    tau: SpreadSaid | None = Field(description="Kendall's tau-b of all candidates; null where there was no order")
+    rbo: SpreadSaid | None = Field(description="rank-biased overlap, extrapolated, p = 0.9")
+    top_changed: float = Field(description="share of the searches in which another candidate stands first")
+    most_changed: list[ExampleSaid] = Field(description="The lowest RBO first.")
+
+
+class ShadowReportSaid(Said):
+    """GET /v1/instructions/{name}/shadow"""
+
+    name: str
+    shadow: ShadowSaid | None = Field(description="null: none is running; what came of it is still told")
+    pairs: list[PairSaid] = Field(description="What was compared last first.")
+
+
+def shadow_said(shadow: Shadow) -> Json:
+    return {
+        "name": shadow.name,
+        "version": shadow.version,
+        "live": shadow.live,
+        "share": shadow.share,
+        "collection": shadow.collection,
+        "keep_queries": shadow.keep_queries,
+        "started_at": shadow.started_at.isoformat(),
+    }
+
+
+def report_said(report: ShadowReport) -> Json:
+    return {
+        "name": report.name,
+        "shadow": None if report.shadow is None else shadow_said(report.shadow),
+        "pairs": [_pair_said(each) for each in report.pairs],
+    }
+
+
+def _pair_said(report: PairReport) -> Json:
+    figures = report.figures
+    return {
+        **asdict(figures.pair),
+        "searches": figures.searches,
+        "overlap": _spread_said(figures.overlap),
+        "tau": _spread_said(figures.tau),
+        "rbo": _spread_said(figures.rbo),
+        "top_changed": figures.top_changed,
+        "most_changed": [_example_said(each) for each in report.examples],
+    }
+
+
+def _spread_said(spread: Spread | None) -> Json | None:
+    return None if spread is None else asdict(spread)
+
+
+def _example_said(comparison: Comparison) -> Json:
+    return {
+        "at": comparison.at.isoformat(),
+        "collection": comparison.collection,
+        "query_sha256": comparison.query_sha256,
+        "query": comparison.query,
+        "candidates": comparison.candidates,
+        **asdict(comparison.agreement),
+        "live_order": [asdict(each) for each in comparison.live_order],
+        "shadow_order": [asdict(each) for each in comparison.shadow_order],
+    }

@@ -1,0 +1,1 @@
+"""What is the answer to this search? Two stages, their rerankers, trials and shadows."""

@@ -1,0 +1,40 @@
+"""What does a service remember between two requests?
+
+Only a service does: a command that answers once has nobody to answer again, and what is measured must be computed. The
+caches are this process's alone; another one of the same deployment has its own, and both begin empty.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Final, Self
+
+from winnow.api.settings import Settings
+from winnow.rerank.judgement_cache import JudgementCache
+from winnow.retrieval.embed.query_cache import QueryCache
+
+MEGABYTE: Final = 1_000_000  # bytes
+_SECRET_BYTES: Final = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caches:
+    """None where nothing is remembered."""
+
+    judgements: JudgementCache | None = None
+    queries: QueryCache | None = None
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As large and as lasting as is set, under a secret that is new in every process."""
+        secret = secrets.token_bytes(_SECRET_BYTES)
+        judgements, queries = settings.judgement_cache_mb * MEGABYTE, settings.query_cache_mb * MEGABYTE
+        seconds = settings.cache_seconds
+        return cls(
+            judgements=JudgementCache(bytes_max=judgements, seconds_max=seconds, secret=secret) if judgements else None,
+            queries=QueryCache(bytes_max=queries, seconds_max=seconds, secret=secret) if queries else None,
+        )
+
+
+NO_CACHES: Final = Caches()

@@ -1,0 +1,101 @@
+"""Which prompt does an instruction make? The very ids that a reranker would read, and what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from winnow.api.library.instructions import (
+    AppliedInstruction,
+    Instructions,
+    InstructionSource,
+    NamedInstruction,
+    applied_text,
+)
+from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
+from winnow.api.settings import Settings
+from winnow.rerank.instruction_template import rendered
+from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.instructions import InstructionContent, Value
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import find_model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """One prompt, taken apart."""
+
+    instruction: AppliedInstruction
+    model: str
+    ids: tuple[int, ...]
+    text: str  # what the ids say
+    prefix_tokens: int  # of the scaffold, as are those of the suffix
+    question_tokens: int  # instruction and query
+    document_tokens: int
+    suffix_tokens: int
+    control_tokens: int  # all of them in prefix and suffix
+    tokens_max: int
+    is_cut: bool  # the prompt holds only the beginning of the document
+    embedding_prompt: str  # what the query is embedded as
+
+
+def written_preview(
+    prompts: PromptBuilder, instruction: AppliedInstruction, *, model: str, query: str, document: str
+) -> Preview:
+    """Pure."""
+    built = prompts.build(query, [document], instruction.text)
+    ids = (*built.shared, *built.tails[0])
+    prefix, suffix = len(prompts.scaffold.ids(PREFIX)), len(prompts.scaffold.ids(SUFFIX))
+    return Preview(
+        instruction=instruction,
+        model=model,
+        ids=ids,
+        text=prompts.scaffold.text(ids),
+        prefix_tokens=prefix,
+        question_tokens=len(built.shared) - prefix,
+        document_tokens=len(built.tails[0]) - suffix,
+        suffix_tokens=suffix,
+        control_tokens=sum(each in prompts.scaffold.control_ids for each in ids),
+        tokens_max=prompts.tokens_max,
+        is_cut=built.truncated[0],
+        embedding_prompt=query_prompt(query, instruction.embedding_task),
+    )
+
+
+def previewed(
+    settings: Settings, instruction: AppliedInstruction, *, reranker: str | None, query: str, document: str
+) -> Preview:
+    """In the prompt of this configured reranker, or the default. Reads a tokenizer the first time: blocks.
+
+    Raises `InvalidRequest`, `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
+    """
+    if reranker is not None:
+        refuse_unknown(reranker, settings_by_name(settings))
+    model = settings_for(settings, reranker).rerank_model
+    name, prompts = _prompts_of(model)
+    return written_preview(prompts, instruction, model=name, query=query, document=document)
+
+
+def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:
+    """A text, or a version in whatever state. Raises `InstructionNotFound`, `VariableRefused` and what texts raise."""
+    if isinstance(wanted, str):
+        return applied_text(wanted)
+    return instructions.tried(tenant, wanted)
+
+
+def content_to_preview(content: InstructionContent, values: Mapping[str, Value]) -> AppliedInstruction:
+    """What is nowhere yet. Raises `VariableRefused`."""
+    made = rendered(content, values)
+    return AppliedInstruction(
+        text=made.text, source=InstructionSource.REQUEST, embedding_task=made.embedding_task or DEFAULT_TASK
+    )
+
+
+@lru_cache(maxsize=4)  # a tokenizer takes half a second to read, and a hundred megabytes
+def _prompts_of(model: str) -> tuple[str, PromptBuilder]:
+    folder = find_model(model, kind="reranker")
+    tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
+    return folder.name, PromptBuilder.load(folder.path, tokens_max=tokens_max)

@@ -1,0 +1,332 @@
+"""How would these searches have been answered under another version? Judged when nobody waits, and written down.
+
+Rule 1: an answer is sent first; what is to be judged under a shadow waits until no request is being answered, and lets
+every one that comes go first: of what a shadow asks at most one slice is in hand.
+Rule 2: what waits is bounded; beyond that it is dropped, as at the end of the process, and counted.
+Rule 3: nothing that fails here fails anything else.
+Rule 4: a tenant's shadows see its own searches of its own collections, judged as its own: no other's memory, no other's
+salt. They count neither into its limits nor into its usage; the metrics count them by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import random
+import time
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final
+
+from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction, applied_version
+from winnow.api.search.records import Answer, Question, RerankSkipped
+from winnow.api.search.rerankers import Rerankers
+from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_overlap
+from winnow.rerank.ranking import ranking_of_waves
+from winnow.rerank.reranker import Ranked, Ranking
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.instructions import Reference, Value
+from winnow.retrieval.catalog.shadows import (
+    ORDER_PLACES_MAX,
+    Agreement,
+    Comparison,
+    Place,
+    Shadow,
+    ShadowBook,
+    VersionPair,
+)
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import StorageError, UnavailableError, WinnowError
+from winnow.retrieval.records import Candidate
+
+WAITING_MAX: Final = 64  # searches
+CANDIDATES_WAITING_MAX: Final = 10_000  # passages of theirs, which are held in memory
+UNWRITTEN_MAX: Final = 1_000  # comparisons, while the catalog cannot be written
+ROUND_SECONDS: Final = 1.0  # how often shadows are read and comparisons are written
+SLICE_SECONDS: Final = 0.05  # that one slice should take: what a request that comes may find in hand
+SLICE_TIMEOUT_MS: Final = 60_000.0
+OVERLAP_DEPTH: Final = 10  # places
+
+log = logging.getLogger(__name__)
+
+
+class ShadowOutcome(StrEnum):
+    """What became of a search that was chosen."""
+
+    JUDGED = "judged"
+    FAILED = "failed"
+    DROPPED = "dropped"  # too many waited, or its shadow had ended
+
+
+@dataclass(slots=True)
+class ShadowFigures:
+    """What was done so far; only grows."""
+
+    outcomes: Counter[ShadowOutcome] = field(default_factory=lambda: Counter(dict.fromkeys(ShadowOutcome, 0)))
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answered:
+    """A search that was answered, without what only its answer needed."""
+
+    shadow: Shadow
+    live: str  # NAME@VERSION
+    values: Mapping[str, Value]  # of the instruction's variables
+    collection: str
+    query: str
+    reranker: str
+    ranked: tuple[Ranked, ...]  # what had a say in its order, best first
+
+
+class Shadowing:
+    """Judges in the background what one process has answered. Use it from one event loop."""
+
+    def __init__(
+        self,
+        *,
+        book: ShadowBook,
+        instructions: Instructions,
+        rerankers: Rerankers,
+        draw: Callable[[], float] | None = None,
+    ) -> None:
+        """`draw` gives numbers in [0, 1); a search is chosen where one is below the share."""
+        self._book = book
+        self._instructions = instructions
+        self._rerankers = rerankers
+        self._draw = draw or random.Random().random  # noqa: S311  which searches are looked at is no secret
+        self._known: Mapping[TenantName, Sequence[Shadow]] = {}
+        self._queue: asyncio.Queue[_Answered] = asyncio.Queue(WAITING_MAX)
+        self._candidates_waiting = 0
+        self._unwritten: deque[Comparison] = deque()
+        self._holders = 0  # requests that are being answered
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._slice = 1  # passages
+        self._writing = asyncio.Lock()
+        self.figures = ShadowFigures()
+
+    @property
+    def waiting(self) -> int:
+        """Searches."""
+        return self._queue.qsize()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Until the block is left; what waits then is dropped, and what was judged is written."""
+        self._queue, self._candidates_waiting = asyncio.Queue(WAITING_MAX), 0  # of this loop, and nothing of an earlier
+        stopping = asyncio.Event()
+        judging = asyncio.create_task(self._judge_forever())
+        keeping = asyncio.create_task(self._keep_until(stopping))
+        try:
+            yield
+        finally:
+            judging.cancel()
+            stopping.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await judging
+            await keeping
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """For as long as a request is answered: nothing more is begun."""
+        self._holders += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._idle.set()
+
+    async def answered(self, question: Question, answer: Answer) -> None:
+        """Call it when the answer has been sent. Puts it in the queue where a shadow wants it; waits for nothing."""
+        for shadow in self._wanting(question, answer):
+            if self._draw() < shadow.share:
+                self._put(_taken(shadow, question, answer))
+
+    async def refresh(self) -> None:
+        """Writes what was judged and reads which shadows there are, now: after a change, or before a report."""
+        async with self._writing:
+            try:
+                known = await asyncio.to_thread(self._book.shadows)
+                self._known = {
+                    tenant: [each for each in known if each.tenant == tenant]
+                    for tenant in dict.fromkeys(each.tenant for each in known)
+                }
+                await self._write()
+            except (StorageError, UnavailableError):
+                log.exception("shadows cannot be read or written; it is tried again")
+
+    async def settle(self) -> None:
+        """Until everything that waits is judged and written."""
+        await self._queue.join()
+        await self.refresh()
+
+    def _wanting(self, question: Question, answer: Answer) -> Iterator[Shadow]:
+        """The shadows that such a search is compared under. A grant does not reach so far: not of another's things."""
+        owner, _, collection = question.collection.rpartition("/")
+        instruction = answer.instruction
+        if not _is_comparable(answer) or instruction.name is None or owner not in ("", question.tenant):
+            return
+        for shadow in self._known.get(question.tenant, ()):
+            live = Reference.of(shadow.live)
+            if (
+                (live.name, live.version or instruction.version) == (instruction.name, instruction.version)
+                and shadow.reference != instruction.said
+                and shadow.collection in (None, collection)
+            ):
+                yield shadow
+
+    def _put(self, answered: _Answered) -> None:
+        if self._candidates_waiting + len(answered.ranked) > CANDIDATES_WAITING_MAX or self._queue.full():
+            self.figures.outcomes[ShadowOutcome.DROPPED] += 1
+            return
+        self._queue.put_nowait(answered)
+        self._candidates_waiting += len(answered.ranked)
+
+    async def _judge_forever(self) -> None:
+        while True:
+            answered = await self._queue.get()
+            try:
+                outcome = await self._judge(answered)
+            except WinnowError as error:  # its kind only: what it says may be a value that somebody sent
+                log.warning("a search was not judged under %s: %s", answered.shadow.reference, type(error).__name__)
+                outcome = ShadowOutcome.FAILED
+            except Exception:
+                # As broad as can be, because nobody waits for this task: what nobody foresaw would end it unseen, and
+                # nothing would be compared until the next start. Being cancelled is no Exception, and ends it.
+                log.exception("a search was not judged under %s", answered.shadow.reference)
+                outcome = ShadowOutcome.FAILED
+            finally:
+                self._candidates_waiting -= len(answered.ranked)
+                self._queue.task_done()
+            self.figures.outcomes[outcome] += 1
+
+    async def _judge(self, answered: _Answered) -> ShadowOutcome:
+        """Raises what looking up an instruction, giving it values, and judging raise."""
+        await self._nobody_waits()
+        shadow = answered.shadow
+        if shadow not in self._known.get(shadow.tenant, ()):
+            return ShadowOutcome.DROPPED
+        reference = Reference(name=shadow.name, version=shadow.version)
+        version = await asyncio.to_thread(self._instructions.version, shadow.tenant, reference)
+        instruction = applied_version(version, answered.values, InstructionSource.REQUEST)
+        ranking = await self._ranked(answered, instruction.text)
+        comparison = await asyncio.to_thread(_compared, answered, version.text, ranking)
+        if len(self._unwritten) >= UNWRITTEN_MAX:
+            return ShadowOutcome.DROPPED
+        self._unwritten.append(comparison)
+        return ShadowOutcome.JUDGED
+
+    async def _ranked(self, answered: _Answered, instruction: str) -> Ranking:
+        """In slices, each begun when nobody waits, of as many passages as take about `SLICE_SECONDS`."""
+        reranker = self._rerankers.of_collection(answered.reranker)
+        candidates = [each.candidate for each in answered.ranked]
+        waves: list[Ranking] = []
+        while candidates:
+            await self._nobody_waits()
+            part, candidates = candidates[: self._slice], candidates[self._slice :]
+            began = time.monotonic()
+            wave = await reranker.rank(
+                answered.query,
+                part,
+                instruction=instruction,
+                tenant=answered.shadow.tenant,
+                deadline=Deadline.after_ms(SLICE_TIMEOUT_MS),
+            )
+            seconds = time.monotonic() - began
+            if seconds > SLICE_SECONDS:
+                self._slice = max(1, self._slice // 2)
+            elif seconds < SLICE_SECONDS / 2 and len(part) == self._slice:
+                self._slice *= 2
+            self.figures.tokens += wave.tokens
+            waves.append(wave)
+        return ranking_of_waves(waves)
+
+    async def _nobody_waits(self) -> None:
+        while self._holders:
+            await self._idle.wait()
+
+    async def _keep_until(self, stopping: asyncio.Event) -> None:
+        """Not cancelled but told to stop: a write that is cut off may or may not have happened."""
+        is_last = False
+        while not is_last:
+            is_last = stopping.is_set()
+            await self.refresh()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), ROUND_SECONDS)
+
+    async def _write(self) -> None:
+        """What was judged under a shadow that has ended since may be meant to be forgotten, and is let go."""
+        pending, self._unwritten = self._unwritten, deque()
+        alive = {(each.tenant, each.reference) for shadows in self._known.values() for each in shadows}
+        wanted = [each for each in pending if (each.tenant, each.pair.shadow) in alive]
+        if not wanted:
+            return
+        try:
+            await asyncio.to_thread(self._book.add, wanted)
+        except (StorageError, UnavailableError):
+            self._unwritten.extendleft(reversed(wanted))
+            raise
+
+
+def _is_comparable(answer: Answer) -> bool:
+    """Reranked in whole or part; or in recall's order for no other reason than that relevance has no weight there."""
+    if answer.rerank_skipped is RerankSkipped.NO_WEIGHT:
+        return bool(answer.ranking.ranked)
+    return answer.degraded is None and answer.ranking.judged > 0
+
+
+def _taken(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
+    named = question.instruction
+    assert answer.reranker is not None, "it was asked, or it was known to have no weight. This is a bug."
+    ranked = answer.ranking.ranked
+    return _Answered(
+        shadow=shadow,
+        live=answer.instruction.said,
+        values=named.variables if isinstance(named, NamedInstruction) else {},
+        collection=question.collection.rpartition("/")[2],
+        query=question.query,
+        reranker=answer.reranker,
+        ranked=ranked if answer.rerank_skipped else tuple(each for each in ranked if each.relevance is not None),
+    )
+
+
+def _compared(answered: _Answered, text: str, ranking: Ranking) -> Comparison:
+    """Both orders of the same candidates: with adaptive depth of those that the answer judged."""
+    shadow = answered.shadow
+    live_order = [_place(each.candidate) for each in answered.ranked]
+    shadow_order = [_place(each.candidate) for each in ranking.ranked]
+    scores = {_place(each.candidate): each.score or 0.0 for each in ranking.ranked}
+    return Comparison(
+        tenant=shadow.tenant,
+        name=shadow.name,
+        pair=VersionPair(live=answered.live, shadow=shadow.reference, text_sha256=_sha256(text)),
+        collection=answered.collection,
+        at=datetime.now(UTC),
+        query_sha256=_sha256(answered.query),
+        query=answered.query if shadow.keep_queries else None,
+        candidates=len(live_order),
+        live_order=tuple(live_order[:ORDER_PLACES_MAX]),
+        shadow_order=tuple(shadow_order[:ORDER_PLACES_MAX]),
+        agreement=Agreement(
+            overlap=overlap(live_order, shadow_order, OVERLAP_DEPTH),
+            tau=kendall_tau_b([each.score or 0.0 for each in answered.ranked], [scores[each] for each in live_order]),
+            rbo=rank_biased_overlap(live_order, shadow_order),
+            top_changed=live_order[0] != shadow_order[0],
+        ),
+    )
+
+
+def _place(candidate: Candidate) -> Place:
+    return Place(document_id=candidate.chunk.document_id, ordinal=candidate.chunk.ordinal)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

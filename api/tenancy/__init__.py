@@ -1,0 +1,1 @@
+"""Who asks, what may they do, and how much have they used?"""

@@ -1,0 +1,98 @@
+"""Reserves room for a tenant's documents before they are written, so that writers at once do not exceed its limits.
+
+A reservation holds as long as its writer has the lock of its collection: a writer that was killed has lost both. What
+a collection will hold counts from its reservation, what it holds from the disk, whichever is more: between the two
+nothing is counted twice, however far a writer is.
+"""
+
+from __future__ import annotations
+
+import logging
+import stat
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from winnow.api.collections.data_folder import Disk
+from winnow.api.tenancy.quotas import STORED, Quotas
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.quotas import Held, Limit, ReservationBook, TenantLimits
+from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.errors import Overloaded, WinnowError
+from winnow.retrieval.files.locks import is_written
+
+TRIES_MAX: Final = 100  # others of the tenant that reserve while this one counts; each of them has then succeeded
+
+log = logging.getLogger(__name__)
+
+
+class StorageRoom:
+    """What the collections of a tenant hold, and will hold."""
+
+    def __init__(self, disk: Disk, quotas: Quotas, book: ReservationBook) -> None:
+        self._disk = disk
+        self._quotas = quotas
+        self._book = book
+
+    @asynccontextmanager
+    async def reserved(self, tenant: TenantName, collection: str, more: Callable[[], Held]) -> AsyncIterator[None]:
+        """For as long as `more` is written to the collection, whose lock the caller holds.
+
+        Costs nothing where the tenant has no such limit. Raises `StorageQuotaExceeded`, and what the catalog raises.
+        """
+        limits = await self._quotas.limits_of(tenant)
+        if all(limits.of(limit) is None for limit in STORED):
+            yield
+            return
+        await to_the_end(self._reserve, tenant, collection, more, limits)
+        try:
+            yield
+        finally:
+            await to_the_end(self._release, tenant, collection)
+
+    def held(self, tenant: TenantName, limits: TenantLimits) -> dict[str, Held]:
+        """By collection, as far as there is a limit of it; blocks.
+
+        Bytes are those of all versions and generations that are kept, also of what is being removed.
+        """
+        held: dict[str, Held] = {}
+        if limits.of(Limit.DOCUMENTS) is not None:
+            held = {each.collection.name: Held(documents=each.documents or 0) for each in self._disk.described(tenant)}
+        folder = self._disk.layout.collections(tenant)
+        if limits.of(Limit.BYTES) is not None and folder.is_dir():
+            for path in folder.iterdir():
+                size = sum(map(_size_of, path.rglob("*")))
+                held[path.name] = held.get(path.name, Held()) + Held(bytes=size)
+        return held
+
+    def _reserve(self, tenant: TenantName, collection: str, more: Callable[[], Held], limits: TenantLimits) -> None:
+        wanted = more()
+        for _ in range(TRIES_MAX):
+            known = self._book.reservations(tenant)
+            others = [name for name in known.held if name != collection]
+            alive = [name for name in others if is_written(self._disk.layout.collection(tenant, name))]
+            held = self.held(tenant, limits)  # last: what a writer that has just ended wrote is in it
+            mine = held.pop(collection, Held()) + wanted
+            for name in alive:
+                held[name] = held.get(name, Held()) | known.held[name]
+            self._quotas.require_stored(sum(held.values(), mine), limits)
+            if self._book.reserve(tenant, collection, mine, turn=known.turn):
+                return
+        raise Overloaded(f"{TRIES_MAX} other writers of this tenant came first")
+
+    def _release(self, tenant: TenantName, collection: str) -> None:
+        """What cannot be released ends with the lock."""
+        try:
+            self._book.release(tenant, collection)
+        except WinnowError as error:
+            log.warning("the room reserved for %s of %s could not be released: %s", collection, tenant, error)
+
+
+def _size_of(path: Path) -> int:
+    """Of a file; of one that was removed just now, and of a folder, nothing."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return 0
+    return found.st_size if stat.S_ISREG(found.st_mode) else 0

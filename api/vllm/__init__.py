@@ -1,0 +1,1 @@
+"""How are model servers planned, started and watched?"""

@@ -1,1 +1,0 @@
-"""A program for the Python that has vllm, run by the path of its file (front.py) and imported by nobody here."""

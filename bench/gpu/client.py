@@ -1,0 +1,101 @@
+"""How long does a server take for this body? Bodies are written, and answers read, outside the time that is taken.
+
+The client is the standard library's, one connection a thread: it does as little as can be done, and the same for all.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from bench.gpu.servers import HOST
+
+_SECONDS_MAX: Final = 120.0
+_TRIES: Final = 2  # a connection that was idle may be closed just then
+_HEADERS: Final = {"Content-Type": "application/json"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """One answer."""
+
+    ms: float
+    reply: bytes
+
+    @property
+    def body(self) -> dict[str, Any]:
+        found: dict[str, Any] = orjson.loads(self.reply)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst:
+    """Many at once."""
+
+    seconds: float  # from the first request to the last answer
+    answers: list[Timed]
+
+
+class Refused(Exception):
+    """Another status than 200: a benchmark that goes on would measure refusals."""
+
+
+class Caller:
+    """Asks one path of one server, on a connection that it keeps."""
+
+    def __init__(self, port: int, path: str) -> None:
+        self._path = path
+        self._connection = http.client.HTTPConnection(HOST, port, timeout=_SECONDS_MAX)
+
+    def ask(self, body: bytes) -> Timed:
+        for attempt in range(_TRIES):
+            began = time.perf_counter()
+            try:
+                self._connection.request("POST", self._path, body=body, headers=_HEADERS)
+                response = self._connection.getresponse()
+                reply = response.read()
+            except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError):
+                self._connection.close()
+                if attempt + 1 == _TRIES:
+                    raise
+                continue
+            if response.status != http.client.OK:
+                raise Refused(f"{self._path}: {response.status} {reply[:300]!r}")
+            return Timed(ms=1e3 * (time.perf_counter() - began), reply=reply)
+        raise AssertionError("the last try raises")
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def burst(port: int, path: str, bodies: Sequence[bytes]) -> Burst:
+    """Each body on a connection of its own, all at the same moment."""
+    together = threading.Barrier(len(bodies) + 1)
+    answers: list[Timed | None] = [None] * len(bodies)
+
+    def ask(place: int) -> None:
+        caller = Caller(port, path)
+        together.wait()
+        try:
+            answers[place] = caller.ask(bodies[place])
+        finally:
+            caller.close()
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(len(bodies))]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - began
+    whole = [answer for answer in answers if answer is not None]
+    if len(whole) != len(bodies):
+        raise Refused(f"{path}: {len(bodies) - len(whole)} of {len(bodies)} requests at once were not answered")
+    return Burst(seconds=seconds, answers=whole)

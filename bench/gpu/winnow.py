@@ -1,0 +1,86 @@
+"""winnow before a vLLM server whose weights are random numbers: the service as it is, less its doubts.
+
+    python -m bench.gpu.winnow --url http://127.0.0.1:8002 --model FOLDER --port 8000 --data FOLDER --slice-tokens 8192
+
+A server with random weights cannot prove that it reads, and winnow rightly refuses it. Here it is taken at its word,
+and nothing embeds: POST /v1/rerank needs no embedder. The rest is `winnow serve`: same parts, same app, same server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import uvicorn
+
+from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.cli.serve import LOGGING
+from winnow.api.http.app import create_app
+from winnow.api.settings import load
+from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
+from winnow.retrieval.errors import EmbedderUnavailable
+from winnow.retrieval.limits import TIMEOUT_MS_MAX
+from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.pool import VllmPool
+
+
+class EmbedsNothing:
+    """An `Embedder` for a service that is only asked to rerank."""
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        return EmbedderIdentity(name="nothing", revision="none", dimension=8)
+
+    async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
+        self._refuse(len(texts), task)
+
+    async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        self._refuse(len(texts), "")
+
+    def _refuse(self, count: int, task: str) -> NoReturn:
+        raise EmbedderUnavailable(f"the benchmark embeds nothing ({count} texts, {task!r})")
+
+
+async def taken_at_its_word(client: VllmClient, deadline: Deadline) -> None:
+    """A `Proof` that asks nothing."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--url", required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--slice-tokens", type=int, required=True)
+    arguments = parser.parse_args()
+    settings = load(
+        {
+            "data": arguments.data,
+            "rerank_model": arguments.model,
+            "rerank_url": arguments.url,
+            "timeout_ms": TIMEOUT_MS_MAX,
+        },
+        environment={},
+    )
+    folder = find_model(settings.rerank_model, kind="reranker")
+    pool = VllmPool(
+        settings.rerank_url, RERANKER_FAILURES, proof=taken_at_its_word, slice_tokens=arguments.slice_tokens
+    )
+    reranker = VllmReranker.load(folder, pool, secret=secrets.token_bytes(32))
+    embedding = Embedding(
+        embedder=EmbedsNothing(), tokenizer=PlainTokenizer.load(folder.path), runs_on="nothing", device="cpu"
+    )
+    judging = Judging(reranker=reranker, runs_on=reranker.runs_on, device="cuda", pool=pool)
+    app = create_app(joined(settings, embedding, judging))
+    uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_config=LOGGING, server_header=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which values do these bytes stand for? Encodings, compression, JSON and Arrow."""

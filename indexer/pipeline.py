@@ -1,0 +1,208 @@
+"""How does a whole corpus become searchable, and how does a run that was killed go on?
+
+    compare    which documents does the collection hold already, by content hash
+    write      window after window of new and changed documents, one commit each
+    remove     where asked to: documents that the corpus no longer has
+    publish    a generation of the index
+
+Nothing is remembered between runs but the store itself: what it holds with an equal hash is done, the rest is not
+(indexer/batches.py says why the vectors come out the same). A run that is cancelled finishes the commit that it is
+in, or drops the window that it is embedding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from winnow.indexer.account import Account
+from winnow.indexer.batches import Step, WindowBound, steps
+from winnow.indexer.changes import Change, Changes
+from winnow.indexer.corpus import Corpus, checked
+from winnow.indexer.job import Event, Job
+from winnow.indexer.progress import Progress, Tally, Unwatched
+from winnow.indexer.rejects import RejectsFile
+from winnow.indexer.report import IndexReport, peak_memory_bytes
+from winnow.indexer.writer import CutDocuments, DocumentWriter
+from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.errors import CorpusUnreadable, WinnowError
+from winnow.retrieval.store.contract import Store, StoreSnapshot
+
+
+async def index_corpus(
+    *,
+    corpus: Corpus,
+    store: Store,
+    writer: DocumentWriter,
+    publish: Callable[[StoreSnapshot], str],
+    rejects: Path,
+    progress: Progress | None = None,
+    prune: bool = False,
+    prune_anyway: bool = False,
+    bound: WindowBound | None = None,
+) -> IndexReport:
+    """Runs to the end. Raises what stopped it; running the same corpus again goes on from there.
+
+    `publish` returns the name of the generation that serves the snapshot; `rejects` is the file for the records that
+    were refused; `prune` removes the documents that the corpus no longer has, if it was read completely, and
+    `prune_anyway` also if not. The caller holds the collection's writer lock.
+    """
+    run = _Run(
+        corpus=corpus,
+        store=store,
+        writer=writer,
+        publish=publish,
+        rejects=RejectsFile(rejects),
+        progress=progress or Unwatched(),
+        prune=prune or prune_anyway,
+        prune_anyway=prune_anyway,
+        bound=bound or WindowBound(),
+        size=corpus.size,
+    )
+    return await run.finish()
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    corpus: Corpus
+    store: Store
+    writer: DocumentWriter
+    publish: Callable[[StoreSnapshot], str]
+    rejects: RejectsFile
+    progress: Progress
+    prune: bool
+    prune_anyway: bool
+    bound: WindowBound
+    size: int | None
+    job: Job = field(default_factory=Job)
+    tally: Tally = field(default_factory=Tally)
+    not_pruned: str | None = None
+
+    async def finish(self) -> IndexReport:
+        self.progress.started(self.corpus.name, self.size)
+        try:
+            changes = await self._compare()
+            await self._write(changes)
+            await self._remove(changes)
+            generation = await self._make_searchable()
+        except asyncio.CancelledError:
+            self._advance(Event.STOPPED)
+            raise
+        except WinnowError:
+            self._advance(Event.FAILED)
+            raise
+        report = self._report(generation)
+        self.progress.finished(report)
+        return report
+
+    async def _compare(self) -> Changes:
+        self._advance(Event.STARTED)
+        known = await asyncio.to_thread(lambda: self.store.snapshot().content_hashes())
+        self._advance(Event.COMPARED)
+        return Changes(known)
+
+    async def _write(self, changes: Changes) -> None:
+        """Window after window; while the model is busy with one, the next is read and cut."""
+        stretches = steps(checked(self.corpus.entries()), changes, self.bound)
+        with self.rejects:
+            self.tally.reading()
+            ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
+            try:
+                while (prepared := await ahead) is not None:
+                    ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
+                    await self._commit(*prepared)
+                    self.tally.reading()
+            finally:
+                ahead.cancel()
+                self.corpus.stop()  # the thread that reads ahead may be waiting for input
+        self._advance(Event.READ)
+
+    def _prepare(self, stretches: Iterator[Step]) -> tuple[Step, CutDocuments | None] | None:
+        """The next step, cut as far as it has a window; None at the corpus's end."""
+        step = next(stretches, None)
+        if step is None:
+            return None
+        return step, self.writer.cut(step.window) if step.window else None
+
+    async def _commit(self, step: Step, cut: CutDocuments | None) -> None:
+        for reject in step.rejects:
+            self.rejects.write(reject)
+        upsert = await self.writer.write(cut, more_follows=True) if cut else None
+        self.tally.add(step, upsert)
+        self._show()
+
+    async def _remove(self, changes: Changes) -> None:
+        removed = changes.removed() if self.prune else ()
+        if removed:
+            if self.tally.read == self.tally.rejected:
+                raise CorpusUnreadable(f"{self.corpus.name} holds no document at all; nothing was removed")
+            unread = _unread(changes, self.corpus.account())
+            if unread and not self.prune_anyway:
+                self.not_pruned = (
+                    f"Nothing was pruned: {unread}. The documents that the corpus did not show ({len(removed)}) may "
+                    "still be in it. Correct that and run again, or take --prune-anyway."
+                )
+            else:
+                self.tally.changes[Change.REMOVED] = await to_the_end(self.store.delete, removed)
+        self._advance(Event.REMOVED)
+
+    async def _make_searchable(self) -> str | None:
+        await to_the_end(self.store.renew_word_rules)
+        await to_the_end(self.store.index_words)  # before the snapshot: it makes a version of its own
+        snapshot = self.store.snapshot()
+        _, chunks = snapshot.counts()
+        generation = await to_the_end(self.publish, snapshot) if chunks else None
+        self._advance(Event.PUBLISHED)
+        return generation
+
+    def _advance(self, event: Event) -> None:
+        self.job.on(event)
+        self._show()
+
+    def _show(self) -> None:
+        self.progress.advanced(self.tally.figures(state=self.job.state, size=self.size))
+
+    def _report(self, generation: str | None) -> IndexReport:
+        tally = self.tally
+        figures = tally.figures(state=self.job.state, size=self.size)
+        snapshot = self.store.snapshot()
+        documents, chunks = snapshot.counts()
+        account = self.corpus.account()
+        return IndexReport(
+            corpus=self.corpus.name,
+            read=tally.read,
+            added=tally.changes[Change.ADDED],
+            changed=tally.changes[Change.CHANGED],
+            unchanged=tally.changes[Change.UNCHANGED],
+            removed=tally.changes[Change.REMOVED],
+            rejected=tally.rejected,
+            documents=documents,
+            chunks=chunks,
+            chunks_written=tally.chunks,
+            truncated=tally.truncated,
+            tokens=tally.tokens,
+            seconds=time.monotonic() - tally.began,
+            documents_per_second=figures.documents_per_second,
+            tokens_per_second=figures.tokens_per_second,
+            peak_memory_bytes=peak_memory_bytes(),
+            store_version=snapshot.version,
+            generation=generation,
+            rejects=str(self.rejects.path) if self.rejects.count else None,
+            first_rejects=list(self.rejects.first),
+            files=account.files,
+            notes=list(account.notes),
+            not_pruned=self.not_pruned,
+        )
+
+
+def _unread(changes: Changes, account: Account) -> str | None:
+    """Why a document may be in the corpus and was not seen there; None where all of it was read."""
+    if changes.unidentified:
+        return f"records without an id that can be read were refused ({changes.unidentified})"
+    if account.unread:
+        more = f" and {len(account.unread) - 1} more" if len(account.unread) > 1 else ""
+        return f"{account.unread[0]}{more} could not be read, or was not"
+    return None

@@ -1,0 +1,100 @@
+"""What lies in a BEIR folder: its corpus, its queries, and which documents answer them?
+
+Two layouts are read, each file plain, .gz or .zst:
+
+    corpus.jsonl  queries.jsonl  qrels/{split}.tsv     as BEIR publishes its sets
+    corpus.jsonl  queries.jsonl  qrels.tsv             one set of judgments, whatever the split
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import orjson
+
+from winnow.indexer.readers.lines import read_lines
+from winnow.retrieval.errors import CorpusUnreadable
+
+Judgments: TypeAlias = Mapping[str, Mapping[str, int]]  # query id -> document id -> grade; 0 is "read, not relevant"
+
+_COMPRESSIONS: Final = ("", ".gz", ".zst")
+_BEIR_COLUMNS: Final = 3  # query-id, corpus-id, score, between tabs, below a header
+_TREC_COLUMNS: Final = 4  # query, iteration, document, grade, between tabs or blanks, no header
+
+
+def is_beir(folder: Path) -> bool:
+    """Whether the folder holds a corpus in BEIR's form."""
+    return _found(folder / "corpus.jsonl") is not None
+
+
+def corpus_file(folder: Path) -> Path:
+    return _required(folder / "corpus.jsonl")
+
+
+def read_queries(folder: Path) -> Mapping[str, str]:
+    """Text by query id, in the file's order. Raises `CorpusUnreadable`, naming the line that is not a query."""
+    path = _required(folder / "queries.jsonl")
+    queries: dict[str, str] = {}
+    for line in read_lines(path):
+        if line.content is not None and not line.content.strip():
+            continue
+        try:
+            record = orjson.loads(line.content or b"")
+            query_id, text = str(record["_id"]), record["text"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise CorpusUnreadable(f"{path}, line {line.number}: not a query with _id and text") from error
+        if not isinstance(text, str):
+            raise CorpusUnreadable(f"{path}, line {line.number}: the text is not a string")
+        queries[query_id] = text
+    return queries
+
+
+def read_qrels(folder: Path, split: str = "test") -> Judgments:
+    """Grades by query and document. Raises `CorpusUnreadable`, naming the line that is not a judgment."""
+    path = _found(folder / "qrels" / f"{split}.tsv") or _required(folder / "qrels.tsv")
+    judgments: dict[str, dict[str, int]] = {}
+    for number, (query_id, document_id, grade) in _judgment_rows(path):
+        try:
+            judgments.setdefault(query_id, {})[document_id] = int(grade)
+        except ValueError as error:
+            raise CorpusUnreadable(f"{path}, line {number}: the grade {grade!r} is not a whole number") from error
+    return judgments
+
+
+def _judgment_rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    for line in read_lines(path):
+        try:
+            text = (line.content or b"").decode("utf-8-sig" if line.number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise CorpusUnreadable(f"{path}, line {line.number}: not UTF-8") from error
+        columns = _columns(text.rstrip("\r\n"))
+        if not columns or (line.number == 1 and not columns[-1].strip().removeprefix("-").isdigit()):
+            continue  # a blank line, or the header
+        match columns:
+            case [query_id, document_id, grade] | [query_id, _, document_id, grade]:
+                yield line.number, (query_id, document_id, grade)
+            case _:
+                raise CorpusUnreadable(
+                    f"{path}, line {line.number}: {len(columns)} columns; "
+                    f"{_BEIR_COLUMNS} (BEIR) or {_TREC_COLUMNS} (TREC) are read"
+                )
+
+
+def _columns(line: str) -> list[str]:
+    """Split at tabs where they make the columns, for ids may hold blanks; else at any blanks, as TREC's tools do."""
+    at_tabs = line.split("\t")
+    return at_tabs if len(at_tabs) in (_BEIR_COLUMNS, _TREC_COLUMNS) else line.split()
+
+
+def _found(path: Path) -> Path | None:
+    candidates = (path.with_name(path.name + compression) for compression in _COMPRESSIONS)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def _required(path: Path) -> Path:
+    found = _found(path)
+    if found is None:
+        raise CorpusUnreadable(f"{path.parent} holds no {path.name} (nor .gz, .zst)")
+    return found

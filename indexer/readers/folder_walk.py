@@ -1,0 +1,169 @@
+"""Which files lie below a folder, and what is to become of each?
+
+Patterns are those of .gitignore, relative to the folder: `*.log`, `drafts/`, `/top.md`, `docs/**/old`. The last one
+that matches decides, and `!build/` takes back what an earlier one leaves out. A linked folder is followed, unless its
+files are read under another path or it holds the folder itself. The only module that names pathspec.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from pathspec import GitIgnoreSpec
+
+from winnow.indexer.account import FileCounts
+from winnow.indexer.decoding.streams import shown_path
+from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
+from winnow.indexer.readers.text_files import TEXT_SUFFIXES
+from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
+
+NO_ENDING: Final = "without an ending"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which files are wanted."""
+
+    include: tuple[str, ...] = ()  # none: all
+    exclude: tuple[str, ...] = ()  # beyond `DEFAULT_EXCLUDES`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundFile:
+    """A file that has a reader."""
+
+    path: Path
+    relative: str  # within the folder, with slashes; bytes that are not UTF-8 are surrogates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walked:
+    """A folder once through."""
+
+    files: tuple[FoundFile, ...]  # in the order of their paths
+    counts: FileCounts
+    broken_links: tuple[str, ...]  # a folder with documents may be behind one, on a disk that is not there now
+
+
+def walked(root: Path, choice: Choice) -> Walked:
+    """Raises `CorpusUnreadable` for a folder that cannot be read, `InvalidRequest` for a pattern that is none."""
+    return _Walk(root, choice).finish()
+
+
+@dataclass(slots=True)
+class _Walk:
+    root: Path
+    choice: Choice
+    found: int = 0
+    files: list[FoundFile] = field(default_factory=list)
+    not_read: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    not_included: int = 0
+    links_passed_over: int = 0
+    broken_links: list[str] = field(default_factory=list)
+    links: list[tuple[Path, str]] = field(default_factory=list)  # to folders, not followed yet
+    seen: set[tuple[int, int]] = field(default_factory=set)  # folders, by device and inode
+    excludes: tuple[str, ...] = ()
+    excluding: GitIgnoreSpec = field(init=False)
+    including: GitIgnoreSpec = field(init=False)
+
+    def finish(self) -> Walked:
+        self.excludes = (*DEFAULT_EXCLUDES, *self.choice.exclude)
+        self.excluding = _patterns("--exclude", self.excludes)
+        self.including = _patterns("--include", self.choice.include)
+        self._folder(self.root, "")
+        real_root = self.root.resolve()
+        while self.links:
+            path, relative = self.links.pop(0)
+            if real_root.is_relative_to(path.resolve()):
+                self.links_passed_over += 1
+            else:
+                self._folder(path, f"{relative}/")
+        counts = FileCounts(
+            found=self.found,
+            read=len(self.files),
+            not_read=_largest_first(self.not_read),
+            left_out=_largest_first(self.left_out),
+            not_included=self.not_included,
+            links_passed_over=self.links_passed_over,
+        )
+        files = tuple(sorted(self.files, key=lambda each: each.relative))
+        return Walked(files=files, counts=counts, broken_links=tuple(self.broken_links))
+
+    def _folder(self, path: Path, relative: str) -> None:
+        """Everything below, but for linked folders, which come when all others have been seen."""
+        try:
+            here = path.stat()
+            entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+        except OSError as error:
+            raise CorpusUnreadable(
+                f"{shown_path(str(path))}: {error.strerror}"
+                + (f"; --exclude {relative!r} leaves it out" if relative else "")
+            ) from error
+        if (here.st_dev, here.st_ino) in self.seen:
+            self.links_passed_over += 1
+            return
+        self.seen.add((here.st_dev, here.st_ino))
+        for entry in entries:
+            below = f"{relative}{entry.name}"
+            is_folder = _is_folder(entry)
+            pattern = self._excluded_by(f"{below}/" if is_folder else below)
+            if pattern is not None:
+                files = _files_below(entry) if is_folder else 1
+                self.found += files
+                self.left_out[pattern] += files
+            elif not is_folder:
+                self._file(entry, below)
+            elif entry.is_symlink():
+                self.links.append((Path(entry.path), below))
+            else:
+                self._folder(Path(entry.path), f"{below}/")
+
+    def _file(self, entry: os.DirEntry[str], relative: str) -> None:
+        self.found += 1
+        if entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110  the path of an entry
+            self.broken_links.append(shown_path(relative))
+        ending = PurePosixPath(entry.name).suffix.lower()
+        if self.choice.include and not self.including.match_file(relative):
+            self.not_included += 1
+        elif ending in TEXT_SUFFIXES:
+            self.files.append(FoundFile(path=Path(entry.path), relative=relative))
+        else:
+            self.not_read[shown_path(ending) or NO_ENDING] += 1
+
+    def _excluded_by(self, relative: str) -> str | None:
+        """The pattern that leaves this path out; None where none does."""
+        result = self.excluding.check_file(relative)
+        if not result.include or result.index is None:
+            return None
+        return shown_path(self.excludes[result.index])
+
+
+def _largest_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself: its reading says so
+        return False
+
+
+def _files_below(entry: os.DirEntry[str]) -> int:
+    """How many files lie in a folder that is left out. Links are not followed; what cannot be read counts as none."""
+    if entry.is_symlink():
+        return 0
+    return sum(len(names) for _, _, names in os.walk(entry.path))
+
+
+def _patterns(flag: str, patterns: Sequence[str]) -> GitIgnoreSpec:
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise InvalidRequest(f"{flag}: {error}") from error

@@ -1,0 +1,113 @@
+"""Which reader reads this corpus?
+
+python-docs:[MODULE]      the running interpreter's documentation
+-                         JSON lines from the standard input
+FOLDER with corpus.jsonl  BEIR
+FOLDER                    .txt and .md files below it
+FILE.jsonl[.gz|.zst]      JSON lines
+FILE.json[.gz|.zst]       JSON lines, or an array
+FILE.csv, .tsv[.gz|.zst]  a table; FILE.parquet likewise
+FILE.txt, FILE.md         one document
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from winnow.indexer.corpus import Corpus
+from winnow.indexer.decoding.column_types import AskedTypes
+from winnow.indexer.decoding.streams import STANDARD_INPUT, require_file
+from winnow.indexer.readers.beir import corpus_file, is_beir
+from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
+from winnow.indexer.readers.folder import FileCorpus, FolderCorpus
+from winnow.indexer.readers.folder_walk import Choice
+from winnow.indexer.readers.json_array import json_corpus
+from winnow.indexer.readers.jsonl import JsonLinesCorpus
+from winnow.indexer.readers.parquet import ParquetCorpus
+from winnow.indexer.readers.python_docs import SCHEME, PythonDocsCorpus
+from winnow.indexer.readers.tables import DELIMITERS, CsvCorpus
+from winnow.indexer.readers.text_files import TEXT_SUFFIXES
+from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
+
+_JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
+_COMPRESSION_SUFFIXES: Final = frozenset({".gz", ".zst"})
+_READABLE: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .parquet, .txt or .md"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the caller says of a corpus. None, and nothing: as it is found."""
+
+    fields: Fields | None = None  # None: the usual names
+    encoding: str | None = None  # what `known_encoding` gave
+    types: AskedTypes = field(default_factory=AskedTypes)  # of the columns of a table
+    choice: Choice = field(default_factory=Choice)  # of the files of a folder
+
+
+def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
+    """The corpus that `winnow index SOURCE` means.
+
+    Raises `CorpusUnreadable`, and `InvalidRequest` where something is asked for that such a corpus has not.
+    """
+    reading = reading or Reading()
+    corpus = _opened(source, reading)
+    has_files, has_columns = isinstance(corpus, FolderCorpus), isinstance(corpus, CsvCorpus)
+    has_encoding = not isinstance(corpus, ParquetCorpus | PythonDocsCorpus)
+    for flags, is_asked, fits, of in (
+        ("--include and --exclude", reading.choice != Choice(), has_files, "files of a folder"),
+        ("--types", reading.types != AskedTypes(), has_columns, "columns of a CSV file"),
+        ("--encoding", reading.encoding is not None, has_encoding, "text"),
+    ):
+        if is_asked and not fits:
+            raise InvalidRequest(f"{flags} is about {of}; {corpus.name} has none")
+    return corpus
+
+
+def check(corpus: Corpus) -> None:
+    """Reads as much as tells whether it can be read at all. Raises `CorpusUnreadable`."""
+    match corpus:
+        case CsvCorpus() | ParquetCorpus():
+            corpus.require_columns()
+        case _:
+            _ = corpus.size  # a folder is walked
+
+
+def _opened(source: str, reading: Reading) -> Corpus:
+    if source.startswith(SCHEME):
+        return PythonDocsCorpus(package=source.removeprefix(SCHEME))
+    path = Path(source)
+    if path == STANDARD_INPUT:
+        return JsonLinesCorpus(path=path, fields=reading.fields or Fields(), encoding=reading.encoding)
+    if path.is_dir():
+        return _of_folder(path, reading)
+    if path.exists():
+        return _of_file(path, reading, reading.fields or Fields())
+    raise CorpusUnreadable(f"there is no file or folder {source!r}")
+
+
+def _of_folder(path: Path, reading: Reading) -> Corpus:
+    if is_beir(path):
+        fields = reading.fields or BEIR_FIELDS
+        return JsonLinesCorpus(path=corpus_file(path), fields=fields, encoding=reading.encoding)
+    return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding)
+
+
+def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
+    require_file(path)
+    suffixes = [suffix.lower() for suffix in reversed(path.suffixes)]
+    suffix = next((part for part in suffixes if part not in _COMPRESSION_SUFFIXES), "")
+    if suffix in _JSON_LINES_SUFFIXES:
+        return JsonLinesCorpus(path=path, fields=fields, encoding=reading.encoding)
+    if suffix == ".json":
+        return json_corpus(path, fields=fields, encoding=reading.encoding)
+    if suffix in DELIMITERS:
+        return CsvCorpus(
+            path=path, fields=fields, delimiter=DELIMITERS[suffix], encoding=reading.encoding, types=reading.types
+        )
+    if path.suffix.lower() in TEXT_SUFFIXES:
+        return FileCorpus(path=path, encoding=reading.encoding)
+    if suffix == ".parquet":
+        return ParquetCorpus(path=path, fields=fields)
+    raise CorpusUnreadable(f"{str(path)!r} has no reader: it is neither a folder nor a {_READABLE} file")

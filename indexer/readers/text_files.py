@@ -1,0 +1,48 @@
+"""One file of text as a document."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from winnow.indexer.corpus import Refused
+from winnow.indexer.decoding.encodings import Encoding, decoded
+from winnow.indexer.decoding.streams import kind_of_special
+from winnow.indexer.readers.markdown import read_markdown
+from winnow.retrieval.limits import RECORD_BYTES_MAX
+from winnow.retrieval.records import Document
+
+MARKDOWN_SUFFIXES: Final = frozenset({".md", ".markdown"})
+TEXT_SUFFIXES: Final = frozenset({".txt", *MARKDOWN_SUFFIXES})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRead:
+    """What one file gave."""
+
+    made: Document | Refused
+    encoding: Encoding | None = None  # None where it was not read
+    problem: str | None = None  # with its front matter, which then stays in its text
+
+
+def read_text_file(path: Path, document_id: str, *, asked: str | None = None) -> FileRead:
+    """Never raises. What is no file is refused before it is opened. `asked` is an encoding."""
+    try:
+        special = kind_of_special(path.stat().st_mode)
+        if special is not None:
+            return FileRead(made=Refused(reason=f"{special}, not a file; it was not opened", id=document_id))
+        with path.open("rb") as stream:
+            content = stream.read(RECORD_BYTES_MAX + 1)
+    except OSError as error:
+        return FileRead(made=Refused(reason=f"cannot be read: {error.strerror}", id=document_id))
+    if len(content) > RECORD_BYTES_MAX:
+        return FileRead(made=Refused(reason=f"the file is longer than {RECORD_BYTES_MAX} bytes", id=document_id))
+    text, encoding, reason = decoded(content, asked=asked)
+    if text is None:
+        return FileRead(made=Refused(reason=reason, id=document_id))
+    if path.suffix.lower() not in MARKDOWN_SUFFIXES:
+        return FileRead(made=Document(id=document_id, text=text), encoding=encoding)
+    markdown = read_markdown(text)
+    made = Document(id=document_id, text=markdown.body, title=markdown.title, metadata=markdown.metadata)
+    return FileRead(made=made, encoding=encoding, problem=markdown.problem)

@@ -1,0 +1,1 @@
+"""How does a collection leave, and come back?"""

@@ -1,0 +1,114 @@
+"""Where do a snapshot's files lie, and how do they get there and back? The contract, and a folder as such a place.
+
+A file is there whole or not at all. What was read on its way is told, for the manifest when it goes and against the
+manifest when it comes back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final, Protocol, TypeAlias
+
+from winnow.retrieval.errors import SnapshotCorrupt, SnapshotNotFound
+from winnow.retrieval.files.durable import DISK, FileFacts, Syncer, keep_private, make_folder, remove, write_errors
+
+BLOCK_BYTES: Final = 1 << 20  # bytes copied at a time
+UNFINISHED: Final = ".tmp"  # ends the name of a file in a folder that is not whole yet
+
+Advanced: TypeAlias = Callable[[int], None]  # told how many more bytes have been copied
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Access:
+    """How an S3-compatible store is reached. What is None, the store's own client looks for, as on AWS."""
+
+    endpoint: str | None = None  # http://HOST:PORT; None is AWS
+    region: str | None = None
+    key_id: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no message may hold."""
+        return tuple(each for each in (self.key_id, self.secret, self.session_token) if each)
+
+
+class Place(Protocol):
+    """Files under names with slashes in them. Raises `SnapshotUnreachable` and `WriteFailed`."""
+
+    @property
+    def name(self) -> str:
+        """As a person would write it."""
+        ...
+
+    def names(self) -> list[str]:
+        """All files that are there, also what an interrupted `put` has left."""
+        ...
+
+    def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
+        """A copy of `source` under this name, and what was read of it. It is on the disk when this returns."""
+        ...
+
+    def get(self, name: str, target: Path, advanced: Advanced) -> FileFacts:
+        """A copy under `target`, and what has arrived there. Raises `SnapshotCorrupt` where there is no such file."""
+        ...
+
+    def remove(self, name: str) -> None: ...
+
+
+class FolderPlace:
+    """A folder of this machine. Implements `Place`."""
+
+    def __init__(self, root: Path, *, syncer: Syncer = DISK) -> None:
+        self.root = root
+        self._syncer = syncer
+
+    @property
+    def name(self) -> str:
+        return str(self.root)
+
+    def names(self) -> list[str]:
+        if self.root.exists() and not self.root.is_dir():
+            raise SnapshotNotFound(f"{self.root} is a file; a snapshot is a folder")
+        return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
+
+    def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
+        target = self.root / name
+        beside = target.with_name(target.name + UNFINISHED)
+        is_new = not self.root.exists()
+        make_folder(target.parent, syncer=self._syncer)
+        if is_new:
+            keep_private(self.root)
+        with write_errors(target), source.open("rb") as reading, beside.open("wb") as writing:
+            keep_private(beside)
+            facts = _copy(reading, writing, advanced)
+        self._syncer.sync(beside)
+        with write_errors(target):
+            beside.replace(target)
+        self._syncer.sync(target.parent)
+        return facts
+
+    def get(self, name: str, target: Path, advanced: Advanced) -> FileFacts:
+        try:
+            reading = (self.root / name).open("rb")
+        except OSError as error:
+            raise SnapshotCorrupt(f"{self.name}: {name} cannot be read ({error.strerror})") from error
+        with reading, write_errors(target), target.open("wb") as writing:
+            return _copy(reading, writing, advanced)
+
+    def remove(self, name: str) -> None:
+        remove(self.root / name)
+
+
+def _copy(reading: BinaryIO, writing: BinaryIO, advanced: Advanced) -> FileFacts:
+    digest, size = hashlib.sha256(), 0
+    while block := reading.read(BLOCK_BYTES):
+        digest.update(block)
+        writing.write(block)
+        size += len(block)
+        advanced(len(block))
+    return FileFacts(bytes=size, sha256=digest.hexdigest())

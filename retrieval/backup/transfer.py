@@ -1,0 +1,185 @@
+"""How does a collection get out of its data folder, and back into one?
+
+Out: one version, held while it is copied; its files, then the manifest. Whoever reads a place without a
+manifest reads no snapshot. Back: into a folder beside, every checksum compared, synced, opened, counted and indexed;
+only then may the caller show it. Both may be interrupted and started again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, Protocol
+
+from winnow.retrieval.backup.integrity import faults
+from winnow.retrieval.backup.manifest import CORPUS, FORMAT, MANIFEST, InstructionText, SnapshotManifest, read, written
+from winnow.retrieval.backup.place import UNFINISHED, Place
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.errors import SnapshotCorrupt, SnapshotExists, SnapshotNotFound, StoreCorrupt
+from winnow.retrieval.files.durable import (
+    DISK,
+    FileFacts,
+    SyncedTree,
+    Syncer,
+    facts_of,
+    make_folder,
+    remove,
+    write_errors,
+)
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+from winnow.retrieval.store.checksums import renew
+from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.lance_store import NEXT_NUMBER, LanceStore
+
+NAMED_MAX: Final = 3  # files or faults named in one message
+
+
+class Watcher(Protocol):
+    """Is told how far it is."""
+
+    def started(self, doing: str, size: int | None) -> None:
+        """`size` in bytes; None is not known."""
+        ...
+
+    def advanced(self, size: int) -> None:
+        """So many bytes more."""
+        ...
+
+
+def take(
+    collection: Collection,
+    folder: CollectionFolder,
+    store: LanceStore,
+    place: Place,
+    *,
+    instruction: InstructionText | None,
+    watcher: Watcher,
+) -> SnapshotManifest:
+    """A snapshot of the newest version. Writers go on meanwhile.
+
+    Raises `SnapshotExists`, `StoreCorrupt` where what is stored is damaged, and what `place` raises.
+    """
+    _make_free(place)
+    with store.holding(), tempfile.TemporaryDirectory() as scratch:
+        version = store.snapshot()
+        watcher.started("checking what is stored", None)
+        _require_sound(version)
+        files = _put_all(version, folder, place, Path(scratch), watcher)
+        documents, chunks = version.counts()
+        manifest = SnapshotManifest(
+            format=FORMAT,
+            taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            collection=collection.name,
+            embedder=collection.embedder,
+            chunk_tokens=collection.chunk_tokens,
+            instruction=instruction,
+            reranker=collection.reranker,
+            demote_query_echo=collection.demote_query_echo,
+            store_version=version.version,
+            documents=documents,
+            chunks=chunks,
+            files=files,
+        )
+        if not files.keys() <= set(place.names()):
+            raise SnapshotExists(f"{place.name}: somebody else is taking one there and has removed files of this one")
+        last = Path(scratch) / MANIFEST
+        last.write_bytes(written(manifest))
+        place.put(MANIFEST, last, watcher.advanced)
+    return manifest
+
+
+def manifest_at(place: Place) -> SnapshotManifest:
+    """Raises `SnapshotNotFound`, `SnapshotCorrupt`, and what `place` raises."""
+    names = place.names()
+    if MANIFEST not in names:
+        begun = "one was begun and not finished: take it again" if names else "nothing is there"
+        raise SnapshotNotFound(f"{place.name}: {begun}")
+    with tempfile.TemporaryDirectory() as scratch:
+        target = Path(scratch) / MANIFEST
+        place.get(MANIFEST, target, lambda _: None)
+        return read(target.read_bytes(), origin=place.name)
+
+
+def bring_back(
+    manifest: SnapshotManifest,
+    place: Place,
+    folder: CollectionFolder,
+    *,
+    watcher: Watcher,
+    wish: IndexWish = ANY_INDEX,
+    syncer: Syncer = DISK,
+) -> str:
+    """The collection of this snapshot in `folder`, which nobody looks into yet; the name of its generation.
+
+    What an interrupted call has brought and is right stays. Raises `SnapshotCorrupt`, `MemoryTooSmall`, and what
+    `place` raises.
+    """
+    _keep_only(folder, manifest)
+    watcher.started("reading the snapshot", manifest.bytes)
+    for name, facts in manifest.files.items():
+        _bring_file(place, name, facts, folder.path / name, watcher=watcher, syncer=syncer)
+    renew(folder.corpus, syncer=syncer)  # every file was compared with the manifest
+    SyncedTree(folder.corpus, syncer=syncer).sync()
+    watcher.started("building the index", None)
+    store = LanceStore.open(folder.corpus, dimension=manifest.embedder.dimension, syncer=syncer)
+    snapshot = store.snapshot()
+    found = (snapshot.version, *snapshot.counts())
+    if found != (manifest.store_version, manifest.documents, manifest.chunks):
+        raise SnapshotCorrupt(f"{place.name}: version, documents and chunks are {found}, not as its manifest says")
+    return publish(folder, snapshot, manifest.embedder, wish=wish, syncer=syncer).name
+
+
+def _make_free(place: Place) -> None:
+    """What an unfinished snapshot has left goes; anything else is somebody's."""
+    names = place.names()
+    if MANIFEST in names:
+        raise SnapshotExists(f"{place.name} holds a finished one, which is never changed; name another place")
+    foreign = [name for name in names if not name.startswith(CORPUS) and name != MANIFEST + UNFINISHED]
+    if foreign:
+        raise SnapshotExists(f"{place.name} holds {', '.join(foreign[:NAMED_MAX])}; name a place with nothing in it")
+    for name in names:
+        place.remove(name)
+
+
+def _require_sound(version: LanceSnapshot) -> None:
+    """A snapshot of something damaged would push out an older one that is whole."""
+    wrong = list(islice(faults(version), NAMED_MAX))
+    if wrong:
+        raise StoreCorrupt(f"{'; '.join(wrong)}. No snapshot was taken; an earlier one may be whole")
+
+
+def _put_all(
+    version: LanceSnapshot, folder: CollectionFolder, place: Place, scratch: Path, watcher: Watcher
+) -> dict[str, FileFacts]:
+    sources = {CORPUS + file: folder.corpus / file for file in version.files()}
+    numbers = scratch / NEXT_NUMBER  # a copy: the writer replaces the file, with numbers above all of this version
+    numbers.write_bytes((folder.corpus / NEXT_NUMBER).read_bytes())
+    sources[CORPUS + NEXT_NUMBER] = numbers
+    watcher.started("writing the snapshot", sum(source.stat().st_size for source in sources.values()))
+    return {name: place.put(name, source, watcher.advanced) for name, source in sources.items()}
+
+
+def _keep_only(folder: CollectionFolder, manifest: SnapshotManifest) -> None:
+    """Of what lies there already, which may be of another snapshot."""
+    with write_errors(folder.path):
+        for path in (folder.generations, folder.current):
+            remove(path)
+        for path in folder.corpus.rglob("*"):
+            if path.is_file() and path.relative_to(folder.path).as_posix() not in manifest.files:
+                path.unlink()
+
+
+def _bring_file(place: Place, name: str, facts: FileFacts, target: Path, *, watcher: Watcher, syncer: Syncer) -> None:
+    make_folder(target.parent, syncer=syncer)
+    if target.is_file() and facts_of(target) == facts:
+        watcher.advanced(facts.bytes)
+        return
+    found = place.get(name, target, watcher.advanced)
+    if found != facts:
+        raise SnapshotCorrupt(
+            f"{place.name}: {name} is not what was written ({found.bytes:,} bytes, expected {facts.bytes:,})"
+        )

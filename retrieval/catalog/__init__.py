@@ -1,0 +1,1 @@
+"""Which tenants, collections, keys and instructions are there? The contracts."""

@@ -1,0 +1,245 @@
+"""The collections of the catalog in SQL, and which of them may be searched by others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+
+import sqlalchemy as sql
+from sqlalchemy.exc import IntegrityError
+
+from winnow.retrieval.catalog.collections import KEEP, Choice, Collection, Keep, TenantName
+from winnow.retrieval.catalog.instructions import Reference
+from winnow.retrieval.catalog.sql.audit import Change, record
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import require_published
+from winnow.retrieval.catalog.sql.tables import Words, metadata
+from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import CollectionExists, CollectionNotFound
+from winnow.retrieval.records import JsonValue
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+
+_collections = sql.Table(
+    "collections",
+    metadata,
+    sql.Column("tenant", Words, sql.ForeignKey("tenants.name"), primary_key=True),
+    sql.Column("name", Words, primary_key=True),
+    sql.Column("embedder_name", Words, nullable=False),
+    sql.Column("embedder_revision", Words, nullable=False),
+    sql.Column("embedder_dimension", sql.Integer, nullable=False),
+    sql.Column("embedder_prompt_format", Words, nullable=False),
+    sql.Column("chunk_tokens", sql.Integer, nullable=False),
+    sql.Column("created_at", Words, nullable=False),  # UTC, ISO 8601
+    sql.Column("instruction", Words),
+    sql.Column("reranker", Words),
+    sql.Column("demote_query_echo", sql.Boolean),  # null is false
+)
+
+# No reference to tenants: the first collection of the default tenant is begun before it has a row.
+_unfinished = sql.Table(
+    "unfinished_collections",
+    metadata,
+    sql.Column("tenant", Words, primary_key=True),
+    sql.Column("name", Words, primary_key=True),
+    sql.Column("made_at", Words, primary_key=True),  # UTC, ISO 8601
+)
+
+TABLES: Final = frozenset({_collections, _unfinished})
+
+
+class SqlCatalog:
+    """Implements `Catalog`, over SQLite and PostgreSQL alike; its calls raise what `SqlDatabase` raises, too."""
+
+    def __init__(self, database: SqlDatabase, *, place: str | None = None) -> None:
+        """`place` is the data folder that it belongs to, for messages."""
+        self._database = database
+        self._place = place
+
+    def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        with self._database.writing() as connection:
+            _add(connection, collection)
+            _record(connection, "collection.create", by, after=collection)
+
+    def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        where = _named(_collections, collection.tenant, collection.name)
+        with self._database.writing() as connection:
+            row = connection.execute(sql.select(_collections).where(where)).first()
+            if row is None:
+                _add(connection, collection)
+            else:  # an update: grants refer to the row
+                connection.execute(sql.update(_collections).where(where).values(_row_of(collection)))
+            before = None if row is None else _collection(row)
+            _record(connection, "collection.adopt", by, before=before, after=collection)
+
+    def begin_collection(self, collection: Collection) -> None:
+        row = {"tenant": collection.tenant, "name": collection.name, "made_at": collection.created_at.isoformat()}
+        with self._database.writing() as connection:
+            _begin(connection, row)
+
+    def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
+        wanted = sql.select(_unfinished.c.made_at).where(_named(_unfinished, tenant, name))
+        with self._database.reading() as connection:
+            return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
+
+    def end_collection(self, tenant: TenantName, name: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(sql.delete(_unfinished).where(_named(_unfinished, tenant, name)))
+
+    def collection(self, tenant: TenantName, name: str) -> Collection:
+        with self._database.reading() as connection:
+            row = connection.execute(sql.select(_collections).where(_named(_collections, tenant, name))).first()
+            names = () if row is not None else connection.scalars(_names_of(tenant)).all()
+        if row is None:
+            near = " or ".join(map(repr, get_close_matches(name, names, n=3)))
+            raise CollectionNotFound(f"{name} (did you mean {near}?)" if near else name, place=self._place)
+        return _collection(row)
+
+    def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+        wanted = (
+            sql.select(_collections)
+            .join(GRANTS, sql.and_(GRANTS.c.owner == _collections.c.tenant, GRANTS.c.collection == _collections.c.name))
+            .join(TENANTS, TENANTS.c.name == _collections.c.tenant)
+            .where(_named(_collections, owner, name), GRANTS.c.reader == reader, TENANTS.c.disabled_at.is_(None))
+        )
+        with self._database.reading() as connection:
+            row = connection.execute(wanted).first()
+        if row is None:
+            raise CollectionNotFound(f"{owner}/{name}")
+        return _collection(row)
+
+    def collections(self, tenant: TenantName) -> Sequence[Collection]:
+        wanted = sql.select(_collections).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
+        with self._database.reading() as connection:
+            return [_collection(row) for row in connection.execute(wanted)]
+
+    def remove_collection(
+        self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
+    ) -> None:
+        where = _named(_collections, tenant, name)
+        with self._database.writing() as connection:
+            row = connection.execute(sql.select(_collections).where(where)).first()
+            if row is None:
+                raise CollectionNotFound(name)
+            connection.execute(sql.delete(_collections).where(where))
+            if folder_follows:
+                _begin(connection, {"tenant": tenant, "name": name, "made_at": row.created_at})
+            _record(connection, "collection.remove", by, before=_collection(row))
+
+    def change_collection(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        instruction: Choice = KEEP,
+        reranker: Choice = KEEP,
+        demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
+        by: Actor = COMMAND_LINE,
+    ) -> Collection:
+        choices = {"instruction": instruction, "reranker": reranker, "demote_query_echo": demote_query_echo}
+        changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
+        where = _named(_collections, tenant, name)
+        with self._database.writing() as connection:
+            if isinstance(instruction, str):
+                require_published(connection, tenant, Reference.of(instruction))
+            row = connection.execute(sql.select(_collections).where(where)).first()
+            if row is None:
+                raise CollectionNotFound(name)
+            found = _collection(row)
+            if changes:
+                connection.execute(sql.update(_collections).where(where).values(changes))
+            changed = _collection(connection.execute(sql.select(_collections).where(where)).one())
+            if changed != found:
+                _record(connection, "collection.change", by, before=found, after=changed)
+            return changed
+
+
+def _add(connection: sql.Connection, collection: Collection) -> None:
+    """What was begun under this name is finished with it."""
+    add_tenant(connection, collection.tenant)
+    try:
+        connection.execute(sql.insert(_collections).values(_row_of(collection)))
+    except IntegrityError as error:
+        raise CollectionExists(collection.name) from error
+    connection.execute(sql.delete(_unfinished).where(_named(_unfinished, collection.tenant, collection.name)))
+
+
+def _begin(connection: sql.Connection, row: dict[str, str]) -> None:
+    this = sql.and_(*(_unfinished.c[name] == value for name, value in row.items()))
+    connection.execute(sql.delete(_unfinished).where(this))
+    connection.execute(sql.insert(_unfinished).values(row))
+
+
+def _record(
+    connection: sql.Connection,
+    action: str,
+    by: Actor,
+    *,
+    before: Collection | None = None,
+    after: Collection | None = None,
+) -> None:
+    whose = after or before
+    assert whose is not None, "it was or it is. This is a bug."
+    change = Change(
+        actor=by,
+        action=action,
+        tenant=whose.tenant,
+        subject=whose.name,
+        before=None if before is None else _properties(before),
+        after=None if after is None else _properties(after),
+    )
+    record(connection, change)
+
+
+def _properties(collection: Collection) -> dict[str, JsonValue]:
+    return {
+        "embedder": collection.embedder.name,
+        "chunk_tokens": collection.chunk_tokens,
+        "instruction": collection.instruction,
+        "reranker": collection.reranker,
+        **({"demote_query_echo": True} if collection.demote_query_echo else {}),
+    }
+
+
+def _names_of(tenant: TenantName) -> sql.Select[tuple[str]]:
+    return sql.select(_collections.c.name).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
+
+
+def _named(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:
+    return sql.and_(table.c.tenant == tenant, table.c.name == name)
+
+
+def _row_of(collection: Collection) -> dict[str, Any]:
+    return {
+        "tenant": collection.tenant,
+        "name": collection.name,
+        "embedder_name": collection.embedder.name,
+        "embedder_revision": collection.embedder.revision,
+        "embedder_dimension": collection.embedder.dimension,
+        "embedder_prompt_format": collection.embedder.prompt_format,
+        "chunk_tokens": collection.chunk_tokens,
+        "created_at": collection.created_at.isoformat(),
+        "instruction": collection.instruction,
+        "reranker": collection.reranker,
+        "demote_query_echo": collection.demote_query_echo,
+    }
+
+
+def _collection(row: sql.Row[Any]) -> Collection:
+    return Collection(
+        tenant=row.tenant,
+        name=row.name,
+        embedder=EmbedderIdentity(
+            name=row.embedder_name,
+            revision=row.embedder_revision,
+            dimension=row.embedder_dimension,
+            prompt_format=row.embedder_prompt_format,
+        ),
+        chunk_tokens=row.chunk_tokens,
+        created_at=datetime.fromisoformat(row.created_at),
+        instruction=row.instruction,
+        reranker=row.reranker,
+        demote_query_echo=bool(row.demote_query_echo),
+    )

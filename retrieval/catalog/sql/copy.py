@@ -1,0 +1,127 @@
+"""The whole catalog from one database into another: every row, as it is.
+
+A table that `retrieval.catalog.sql.schema` knows is copied; there is no list here that could be forgotten.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeAlias
+
+import sqlalchemy as sql
+
+from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.folder import DATA_FOLDER
+from winnow.retrieval.catalog.sql.migrate import is_newest, migrate, require_newest
+from winnow.retrieval.catalog.sql.row_checksums import ROW_SUMS
+from winnow.retrieval.catalog.sql.schema import metadata
+from winnow.retrieval.catalog.sql.tables import schema_version
+from winnow.retrieval.catalog.sql.tenants import TENANTS
+from winnow.retrieval.errors import CatalogExists, WriteFailed
+
+COPIED: Final = [table for table in metadata.sorted_tables if table is not ROW_SUMS]  # each database has its own
+ROWS_AT_ONCE: Final = 1_000  # rows in memory; the largest take some kilobytes each
+
+Batch: TypeAlias = Sequence[sql.Row[Any]]
+
+
+class Watcher(Protocol):
+    """Is told how far it is."""
+
+    def started(self, rows: int) -> None:
+        """So many there are."""
+        ...
+
+    def advanced(self, rows: int) -> None:
+        """So many more are written."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopiedTable:
+    """What a table holds, in both databases."""
+
+    name: str
+    rows: int
+    sha256: str  # of its rows, in the order of their keys; the same contents have the same one in every database
+
+
+def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) -> Sequence[CopiedTable]:
+    """Every table of `source` as it was at one moment, into `target`, which gets its tables in the same transaction.
+
+    What was written is read back and compared before it is committed: `target` holds all of it afterwards, or what it
+    held before. Raises `InvalidRequest` for a source whose schema is not the newest, `CatalogExists` for a target that
+    holds anything, `WriteFailed` where it keeps something else than it was given, and what transactions raise.
+    """
+    with source.snapshot() as reading:
+        require_newest(reading, place=source.place)
+        watcher.started(sum(_count(reading, table) for table in COPIED))
+        with target.migrating() as writing:
+            _require_empty(writing, place=target.place)
+            migrate(writing, place=target.place)
+            for table in (TENANTS, schema_version, DATA_FOLDER):  # what a new catalog has
+                writing.execute(sql.delete(table))
+            copied = []
+            for table in COPIED:
+                rows = source.batches(reading, _ordered(table), rows=ROWS_AT_ONCE)
+                given = _told(table, _written(writing, table, rows, watcher))
+                kept = _told(table, target.batches(writing, _ordered(table), rows=ROWS_AT_ONCE))
+                if kept != given:
+                    raise WriteFailed(f"{target.place}: the table {table.name} reads back other than it was written")
+                if table.autoincrement_column is not None:
+                    target.count_on(writing, table.autoincrement_column)
+                copied.append(kept)
+            return copied
+
+
+def _require_empty(connection: sql.Connection, *, place: str) -> None:
+    """Raises `CatalogExists`.
+
+    What every new catalog has is nothing: its default tenant, its schema's number, and the folder that it was opened
+    with.
+    """
+    if is_newest(connection):
+        counts = {
+            table.name: _count(connection, table, but=TENANTS.c.name == DEFAULT_TENANT if table is TENANTS else None)
+            for table in COPIED
+            if table not in {schema_version, DATA_FOLDER}
+        }
+        held = {name: count for name, count in counts.items() if count}
+    else:
+        names = sql.inspect(connection).get_table_names()
+        held = {name: _count(connection, sql.table(name)) for name in sorted(names)}
+    if held:
+        name, count = next(iter(held.items()))
+        rows = "1 row" if count == 1 else f"{count:,} rows"
+        raise CatalogExists(f"{place} has a table {name} with {rows}; name a database that is empty")
+
+
+def _count(connection: sql.Connection, table: sql.FromClause, *, but: sql.ColumnElement[bool] | None = None) -> int:
+    wanted = sql.select(sql.func.count()).select_from(table)
+    return connection.scalar(wanted if but is None else wanted.where(~but)) or 0
+
+
+def _ordered(table: sql.Table) -> sql.Select[Any]:
+    return sql.select(table).order_by(*table.primary_key)
+
+
+def _written(
+    connection: sql.Connection, table: sql.Table, batches: Iterable[Batch], watcher: Watcher
+) -> Iterator[Batch]:
+    """Each batch as it came, once it is written."""
+    for batch in batches:
+        connection.execute(sql.insert(table), [row._asdict() for row in batch])
+        watcher.advanced(len(batch))
+        yield batch
+
+
+def _told(table: sql.Table, batches: Iterable[Batch]) -> CopiedTable:
+    digest, rows = hashlib.sha256(), 0
+    for batch in batches:
+        rows += len(batch)
+        for row in batch:
+            digest.update(repr(tuple(row)).encode())
+    return CopiedTable(name=table.name, rows=rows, sha256=digest.hexdigest())

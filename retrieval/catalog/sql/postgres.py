@@ -1,0 +1,112 @@
+"""The catalog's database on a server: PostgreSQL, through psycopg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import sqlalchemy as sql
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from winnow.retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCorrupt, WinnowError, WriteFailed
+
+CONNECT_SECONDS: Final = 5  # seconds; a server that is there answers in milliseconds
+SILENCE_MS: Final = 15_000  # milliseconds without an answer to what was sent, then the connection is given up
+LOCK_MS: Final = 10_000  # milliseconds that one writer waits for another's transaction; SQLite waits as long
+POOL_SECONDS: Final = 10  # seconds to wait for one of the process's own connections
+WRITER_LOCK: Final = 0x77696E6E6F77  # "winnow" in ASCII; an advisory lock is a number within a database
+_DRIVER: Final = "postgresql+psycopg"
+_SCHEMES: Final = ("postgresql", "postgres", _DRIVER)
+_SECRETS: Final = ("password", "sslpassword")
+_UNAVAILABLE: Final = ("08", "28", "3D", "40", "53", "55P03", "57")  # SQLSTATE: connection, login, contention, shutdown
+_FULL: Final = "53100"  # the server's disk
+_DAMAGED: Final = ("XX", "42P01", "42703")  # SQLSTATE: internal and damaged pages; a table or a column is missing
+
+
+class Postgres:
+    """Implements `Backend`. No error and no log line holds the password."""
+
+    def __init__(self, url: str) -> None:
+        """Raises `SettingInvalid` for what is no URL of PostgreSQL."""
+        try:
+            parsed = sql.make_url(url)
+        except (ArgumentError, ValueError):
+            raise SettingInvalid("the catalog's URL is no URL") from None  # its text may hold a password
+        if parsed.drivername not in _SCHEMES:
+            raise SettingInvalid("the catalog's URL is not like postgresql://USER@HOST/DATABASE")
+        self._url = parsed.set(drivername=_DRIVER)
+        given = [self._url.password, *(self._url.query.get(name) for name in _SECRETS)]
+        self._secrets = [each for each in given if isinstance(each, str) and each]
+
+    @property
+    def place(self) -> str:
+        hosts = {name: value for name, value in self._url.query.items() if name in {"host", "port"}}
+        shown = self._url.set(drivername="postgresql", query=hosts)._replace(password=None)
+        return shown.render_as_string(hide_password=True)
+
+    def engine(self) -> sql.Engine:
+        defaults = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": SILENCE_MS}
+        arguments: dict[str, Any] = {
+            name: value for name, value in defaults.items() if name not in self._url.query
+        }  # what the URL says itself is its own
+        try:
+            return sql.create_engine(
+                self._url,
+                connect_args=arguments,
+                hide_parameters=True,
+                isolation_level="READ COMMITTED",
+                pool_pre_ping=True,
+                pool_timeout=POOL_SECONDS,
+            )
+        except ImportError as error:
+            raise SettingInvalid(
+                "a catalog on PostgreSQL needs psycopg: pip install 'winnow-search[postgres]'"
+            ) from error
+
+    def begin_snapshot(self, connection: sql.Connection) -> None:
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+    def begin_writing(self, connection: sql.Connection) -> None:
+        """One writer at a time, as on SQLite: what a writer has read is still so when it writes.
+
+        Each statement of the transaction sees what was committed before it, so what is read after the lock is the
+        newest. A transaction that were serializable would see what was there before it waited.
+        """
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MS}")
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
+
+    def require_unmoved(self, connection: sql.Connection | None = None) -> None:
+        """The server has the database open, and no file of it can be replaced under it."""
+
+    def begin_migrating(self, connection: sql.Connection) -> None:
+        self.begin_writing(connection)
+
+    def check_migrated(self, connection: sql.Connection) -> None:
+        """References are checked by the server, always."""
+
+    def faults(self, connection: sql.Connection) -> Iterator[str]:
+        """The server checks its pages where it was set up to."""
+        del connection
+        return iter(())
+
+    def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
+        sequence = sql.func.pg_get_serial_sequence(column.table.name, column.name)
+        highest = sql.func.max(column)
+        is_any = highest.is_not(None)  # where there is none, the next one is the first
+        connection.execute(sql.select(sql.func.setval(sequence, sql.func.coalesce(highest, 1), is_any)))
+
+    def translated(self, error: DBAPIError) -> WinnowError:
+        state = getattr(error.orig, "sqlstate", None)
+        diagnosis = getattr(error.orig, "diag", None)  # its first line: the details name values of rows
+        words = (diagnosis and diagnosis.message_primary) or str(error.orig).strip()
+        said = f"{self.place}: {self._without_secrets(words)}"
+        if state is None or (state.startswith(_UNAVAILABLE) and state != _FULL):
+            return CatalogUnavailable(said)
+        if state.startswith(_DAMAGED):
+            return StoreCorrupt(said)
+        return WriteFailed(said)
+
+    def _without_secrets(self, said: str) -> str:
+        for secret in self._secrets:
+            said = said.replace(secret, "***")
+        return said

@@ -1,0 +1,75 @@
+"""Room that writers have reserved before they write, in SQL: one row for each collection that is written to.
+
+A writer reads the tenant's turn and reservations, counts what lies on the disk, and then reserves only if the turn is
+still the same: between two reservations of one tenant nobody else has reserved anything. A reservation says how much
+its collection will hold, not how much more: it does not matter how far its writer is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import sqlalchemy as sql
+
+from winnow.retrieval.catalog.collections import TenantName
+from winnow.retrieval.catalog.quotas import Held, Reservations
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.tables import Words, metadata
+
+_turns = sql.Table(
+    "storage_turns",
+    metadata,
+    sql.Column("tenant", Words, primary_key=True),
+    sql.Column("turn", sql.BigInteger, nullable=False),
+)
+
+_reservations = sql.Table(
+    "storage_reservations",
+    metadata,
+    sql.Column("tenant", Words, primary_key=True),
+    sql.Column("collection", Words, primary_key=True),
+    sql.Column("documents", sql.BigInteger, nullable=False),
+    sql.Column("bytes", sql.BigInteger, nullable=False),
+)
+
+TABLES: Final = frozenset({_turns, _reservations})
+
+
+class SqlReservations:
+    """Implements `ReservationBook`."""
+
+    def __init__(self, database: SqlDatabase) -> None:
+        self._database = database
+
+    def reservations(self, tenant: TenantName) -> Reservations:
+        with self._database.snapshot() as connection:
+            turn = connection.scalar(sql.select(_turns.c.turn).where(_turns.c.tenant == tenant)) or 0
+            rows = connection.execute(sql.select(_reservations).where(_reservations.c.tenant == tenant))
+            held: Mapping[str, Held] = {row.collection: Held(documents=row.documents, bytes=row.bytes) for row in rows}
+            return Reservations(turn=turn, held=held)
+
+    def reserve(self, tenant: TenantName, collection: str, held: Held, *, turn: int) -> bool:
+        with self._database.writing() as connection:
+            now = connection.scalar(sql.select(_turns.c.turn).where(_turns.c.tenant == tenant))
+            if (now or 0) != turn:
+                return False
+            connection.execute(sql.delete(_turns).where(_turns.c.tenant == tenant))
+            connection.execute(sql.insert(_turns).values(tenant=tenant, turn=turn + 1))
+            connection.execute(_of(tenant, collection))
+            connection.execute(
+                sql.insert(_reservations).values(
+                    tenant=tenant, collection=collection, documents=held.documents, bytes=held.bytes
+                )
+            )
+            return True
+
+    def release(self, tenant: TenantName, collection: str) -> None:
+        with self._database.writing() as connection:
+            connection.execute(_of(tenant, collection))
+
+
+def _of(tenant: TenantName, collection: str) -> sql.Delete:
+    return sql.delete(_reservations).where(
+        sql.and_(_reservations.c.tenant == tenant, _reservations.c.collection == collection)
+    )

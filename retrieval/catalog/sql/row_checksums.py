@@ -1,0 +1,174 @@
+"""Checksums of the catalog's rows, for SQLite, which has none of its own.
+
+A flipped bit inside a value passes SQLite's own integrity check, so each row has a checksum in the table `row_sums`,
+written in the transaction of the row. Temporary triggers of each writing connection keep them. They are no part of the
+schema: a migration may make a table again without knowing of them, and calculates all checksums at its end.
+
+Rule 1: an update keeps the mismatch of a row that was damaged before it. Rule 2: the schema's own text is summed as
+rows are. Rule 3: on PostgreSQL the table stays empty; its pages can have checksums (initdb --data-checksums).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sql
+
+from winnow.retrieval.catalog.sql.tables import Words, metadata
+
+ROW_SUMS: Final = sql.Table(
+    "row_sums",
+    metadata,
+    sql.Column("of_table", Words, primary_key=True),
+    sql.Column("of_row", Words, primary_key=True),  # its primary key, each value quoted and in hex
+    sql.Column("checksum", Words, nullable=False),
+)
+
+_FUNCTION: Final = "winnow_row_sum"
+_SCHEMA: Final = "sqlite_master"
+_SCHEMA_COLUMNS: Final = ("type", "name", "tbl_name", "sql")  # not rootpage, which VACUUM changes
+_WATCHED: Final = "winnow_row_sums"  # in `Connection.info`: the version of the schema that its triggers are for
+_DIGEST_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Summed:
+    """A table as it is in the database, whatever this winnow's tables say."""
+
+    name: str
+    columns: Sequence[str]
+    key: Sequence[str]
+
+    def content(self, row: str) -> str:
+        """An SQL expression: every value with its type, in ASCII, also where a text is no longer UTF-8."""
+        return f"{_FUNCTION}({_joined(self.columns, row)})"
+
+    def key_of(self, row: str) -> str:
+        return _joined(self.key, row)
+
+
+def register(connection: Any) -> None:
+    """Makes the checksum known to a new connection of the driver."""
+    connection.create_function(_FUNCTION, 1, _row_sum, deterministic=True)
+
+
+def watch(connection: sql.Connection) -> None:
+    """From here on the connection keeps the checksums. Call it outside of a transaction."""
+    version = connection.exec_driver_sql("PRAGMA schema_version").scalar()
+    if connection.info.get(_WATCHED) == version:
+        return
+    unwatch(connection)
+    for table in _summed(connection) if _has_sums(connection) else ():  # a downgrade by another process drops them
+        for statement in _triggers(table):
+            connection.exec_driver_sql(statement)
+    connection.info[_WATCHED] = version
+
+
+def unwatch(connection: sql.Connection) -> None:
+    """Before tables are altered: SQLite would read the triggers of this connection along with them."""
+    found = connection.exec_driver_sql("SELECT name FROM sqlite_temp_master WHERE type = 'trigger'")
+    for name in found.scalars().all():
+        connection.exec_driver_sql(f'DROP TRIGGER temp."{name}"')
+    connection.info.pop(_WATCHED, None)
+
+
+def renew(connection: sql.Connection) -> None:
+    """Takes all rows, and the schema, as they are; nothing in a schema from before there were checksums."""
+    if not _has_sums(connection):
+        return
+    connection.execute(sql.delete(ROW_SUMS))
+    for table in (*_summed(connection), _schema_table()):
+        connection.exec_driver_sql(
+            f"INSERT INTO row_sums (of_table, of_row, checksum) "  # noqa: S608  names of our own tables
+            f"SELECT '{table.name}', {table.key_of('it')}, {table.content('it')} FROM {_rows_of(table)}"
+        )
+
+
+def faults(connection: sql.Connection) -> Iterator[str]:
+    """Rows that are not what was written, one sentence each."""
+    if not _has_sums(connection):
+        yield "the table row_sums is missing, so that no row can be checked"
+        return
+    tables = [*_summed(connection), _schema_table()]
+    for table in tables:
+        found = connection.exec_driver_sql(
+            f"SELECT {table.key_of('it')}, sums.checksum IS NULL FROM {_rows_of(table)} "  # noqa: S608  likewise
+            f"LEFT JOIN row_sums AS sums ON sums.of_table = '{table.name}' AND sums.of_row = {table.key_of('it')} "
+            f"WHERE sums.checksum IS NOT {table.content('it')}"
+        )
+        for key, is_new in found:
+            yield f"{_row_said(table, key)} {'was not written by winnow' if is_new else 'is not what was written'}"
+        gone = connection.exec_driver_sql(
+            f"SELECT of_row FROM row_sums WHERE of_table = '{table.name}' "  # noqa: S608  likewise
+            f"AND of_row NOT IN (SELECT {table.key_of('it')} FROM {_rows_of(table)})"
+        )
+        for key in gone.scalars():
+            yield f"{_row_said(table, key)} is missing"
+    known = sql.select(ROW_SUMS.c.of_table).where(ROW_SUMS.c.of_table.not_in([table.name for table in tables]))
+    for name in connection.scalars(known.distinct()):
+        yield f"the table {name} is missing"
+
+
+def _row_sum(content: str) -> str:
+    return hashlib.blake2b(content.encode("ascii"), digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def _has_sums(connection: sql.Connection) -> bool:
+    wanted = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'row_sums'"
+    return bool(connection.exec_driver_sql(wanted).scalar())
+
+
+def _summed(connection: sql.Connection) -> list[_Summed]:
+    """Every table but SQLite's own and that of the checksums."""
+    names = connection.exec_driver_sql(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'row_sums' "
+        "ORDER BY name"
+    )
+    return [_as_summed(connection, name) for name in names.scalars().all()]
+
+
+def _as_summed(connection: sql.Connection, name: str) -> _Summed:
+    told = connection.execute(sql.text("SELECT name, pk FROM pragma_table_info(:name)"), {"name": name}).all()
+    key = [column for column, place in sorted(told, key=lambda each: each[1]) if place]
+    columns = [column for column, _ in told]
+    return _Summed(name=name, columns=columns, key=key or columns)
+
+
+def _schema_table() -> _Summed:
+    return _Summed(name=_SCHEMA, columns=_SCHEMA_COLUMNS, key=("type", "name"))
+
+
+def _rows_of(table: _Summed) -> str:
+    """For FROM. SQLite's own entries of its schema, such as the indexes of keys, are checked by SQLite."""
+    if table.name != _SCHEMA:
+        return f'"{table.name}" AS it'
+    return f"(SELECT * FROM {_SCHEMA} WHERE name NOT GLOB 'sqlite_*') AS it"  # noqa: S608  a name of SQLite's
+
+
+def _triggers(table: _Summed) -> Iterator[str]:
+    old, new = table.key_of("OLD"), table.key_of("NEW")
+    here = f"of_table = '{table.name}' AND of_row = {old}"
+    kept = f"CASE WHEN checksum = {table.content('OLD')} THEN {table.content('NEW')} ELSE checksum END"
+    actions = {
+        "INSERT": f"INSERT INTO row_sums (of_table, of_row, checksum) "  # noqa: S608  our own names
+        f"VALUES ('{table.name}', {new}, {table.content('NEW')})",
+        "UPDATE": f"UPDATE row_sums SET of_row = {new}, checksum = {kept} WHERE {here}",  # noqa: S608  likewise
+        "DELETE": f"DELETE FROM row_sums WHERE {here}",  # noqa: S608  likewise
+    }
+    for event, action in actions.items():
+        yield (
+            f'CREATE TEMP TRIGGER "row_sum_{table.name}_{event.lower()}" AFTER {event} ON main."{table.name}" '
+            f"BEGIN {action}; END"
+        )
+
+
+def _joined(columns: Sequence[str], row: str) -> str:
+    return " || ',' || ".join(f'hex(quote({row}."{column}"))' for column in columns)
+
+
+def _row_said(table: _Summed, key: str) -> str:
+    values = (bytes.fromhex(each).decode("utf-8", "replace") for each in key.split(","))
+    return f"the row {', '.join(values)} of {'the schema' if table.name == _SCHEMA else table.name}"

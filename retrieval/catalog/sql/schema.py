@@ -1,0 +1,30 @@
+"""All tables of the catalog. Importing this module is what makes `metadata` whole; a new module is added here."""
+
+from __future__ import annotations
+
+from winnow.retrieval.catalog.sql import (
+    audit,
+    collections,
+    folder,
+    instructions,
+    keys,
+    quotas,
+    reservations,
+    row_checksums,
+    shadows,
+    tenants,
+)
+from winnow.retrieval.catalog.sql.tables import metadata
+
+__all__ = ["metadata"]
+
+_OF_MODULES = collections.TABLES | instructions.TABLES | quotas.TABLES | reservations.TABLES | shadows.TABLES
+
+assert set(metadata.tables.values()) >= _OF_MODULES | {
+    audit.AUDIT,
+    folder.DATA_FOLDER,
+    keys.API_KEYS,
+    row_checksums.ROW_SUMS,
+    tenants.GRANTS,
+    tenants.TENANTS,
+}

@@ -1,0 +1,52 @@
+"""What all tables have in common: one MetaData, one kind of text.
+
+Each subject keeps its tables in its own module; `retrieval.catalog.sql.schema` brings them together.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import sqlalchemy as sql
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.records import is_text
+
+NAMES: Final = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+}  # so that a later migration can name what it changes, on both databases
+
+metadata: Final = sql.MetaData(naming_convention=NAMES)
+
+
+class Words(TypeDecorator[str]):
+    """Text that both databases keep, compare and order alike: by code points, and without a NUL.
+
+    PostgreSQL would order by the language that its server was set up with, and cannot keep a NUL, which SQLite can.
+    Binding another text raises `InvalidRequest`.
+    """
+
+    impl = sql.String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        return dialect.type_descriptor(sql.String(collation="C") if dialect.name == "postgresql" else sql.String())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        del dialect
+        if value is not None and ("\0" in value or not is_text(value)):
+            raise InvalidRequest("a name or a text holds a NUL or half a character")
+        return value
+
+
+# Read by winnows from before Alembic: they open what says 1 or 2, and refuse what says more.
+schema_version: Final = sql.Table(
+    "schema_version", metadata, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False)
+)
+SCHEMA_VERSION_OF_ALEMBIC: Final = 3  # stays what it is; Alembic's own table says which revision it is

@@ -1,0 +1,109 @@
+"""Texts to ids to unit vectors, as Qwen3-Embedding wants it, whoever computes the states.
+
+`<|endoftext|>` is appended by its id after the text was cut, so it is always the token that is pooled. It is not left
+to the tokenizer's post-processor: the reranker's tokenizer has none, and a truncating one may cut it off. Nor to a
+server: the ids are the same everywhere, and so an index built with one is searched with another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol, Self
+
+import numpy as np
+
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings, query_prompt
+from winnow.retrieval.errors import ModelUnusable, SettingInvalid
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.records import Vectors
+
+END: Final = "<|endoftext|>"
+
+
+class States(Protocol):
+    """Computes what a model thinks at the end of each sequence. Raises `UnavailableError` leaves."""
+
+    @property
+    def runs_on(self) -> str: ...
+
+    async def last_states(self, sequences: Sequence[Sequence[int]]) -> Vectors:
+        """(len(sequences), the model's width), of any length: whoever asked brings them to one."""
+        ...
+
+
+class PooledEmbedder:
+    """An `Embedder` on `States`."""
+
+    def __init__(
+        self,
+        states: States,
+        tokenizer: PlainTokenizer,
+        *,
+        end_id: int,
+        identity: EmbedderIdentity,
+        tokens_max: int,
+    ) -> None:
+        """`tokens_max` counts the end mark; a longer text is cut at its end."""
+        assert tokens_max > 1, "room for a token and the end mark. This is a bug."
+        self.tokenizer = tokenizer
+        self._states = states
+        self._end_id = end_id
+        self._identity = identity
+        self._tokens_max = tokens_max
+
+    @classmethod
+    def over(cls, states: States, folder: ModelFolder, *, dimension: int | None) -> Self:
+        """With the tokenizer and the identity of this folder. Raises `ModelUnusable`, `SettingInvalid`."""
+        config = QwenConfig.read(folder.path)
+        return cls(
+            states,
+            PlainTokenizer.load(folder.path),
+            end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
+            identity=identity_of(folder, config, dimension=dimension),
+            tokens_max=config.window(folder.settings.max_tokens),
+        )
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        return self._identity
+
+    @property
+    def runs_on(self) -> str:
+        """For the operator: where, and in which type of numbers or by what."""
+        return self._states.runs_on
+
+    async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
+        return await self._embed([query_prompt(text, task) for text in texts])
+
+    async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        return await self._embed(texts)
+
+    async def _embed(self, texts: Sequence[str]) -> Embeddings:
+        ids = await asyncio.to_thread(self.tokenizer.ids_batch, texts)
+        room = self._tokens_max - 1
+        ended = [[*found[:room], self._end_id] for found in ids]
+        states = await self._states.last_states(ended)
+        return Embeddings(
+            vectors=self._normalised(states),
+            tokens=sum(len(sequence) for sequence in ended),
+            truncated=tuple(position for position, found in enumerate(ids) if len(found) > room),
+        )
+
+    def _normalised(self, states: Vectors) -> Vectors:
+        """Cut first, then brought to length one: the other way round leaves vectors that are too short."""
+        kept = states[:, : self._identity.dimension]
+        lengths = np.linalg.norm(kept, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all() or (lengths == 0.0).any():
+            raise ModelUnusable(f"{self._identity.name} returned a vector that is zero or not finite")
+        return np.asarray(kept / lengths, dtype=np.float32)
+
+
+def identity_of(folder: ModelFolder, config: QwenConfig, *, dimension: int | None) -> EmbedderIdentity:
+    """Who embeds, known before the weights are read. Raises `SettingInvalid`."""
+    wanted = dimension or folder.settings.dimension or config.hidden
+    if not 0 < wanted <= config.hidden:
+        raise SettingInvalid(f"dimension {wanted}; {folder.name} has {config.hidden}")
+    return EmbedderIdentity(name=folder.name, revision=folder.revision, dimension=wanted)

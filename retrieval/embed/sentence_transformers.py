@@ -1,0 +1,111 @@
+"""Any model that sentence-transformers runs, for collections that are not embedded by a Qwen3. An optional extra.
+
+The model's own configuration says how it pools and what it puts before a query. It does not hide control tokens from
+the text of users: its tokenizer is used as it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+import numpy as np
+
+from winnow.retrieval.embed.embedder import DEFAULT_TASK, PROMPT_FORMAT, EmbedderIdentity, Embeddings, query_prompt
+from winnow.retrieval.errors import ModelUnusable, SettingInvalid
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.tokenizer import encodable
+from winnow.retrieval.records import Vectors
+
+_BATCH: Final = 32  # texts; each batch is padded to its longest
+_OWN_PROMPTS: Final = "sentence-transformers/1"  # the prompt format of models that bring their own
+_QWEN: Final = "qwen3"  # the model type whose queries carry the task
+
+
+class SentenceTransformerEmbedder:
+    """An `Embedder` on a `SentenceTransformer`."""
+
+    def __init__(self, model: Any, identity: EmbedderIdentity, *, tokens_max: int) -> None:
+        self._model = model
+        self._identity = identity
+        self._tokens_max = tokens_max
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="winnow-sentence-transformers")
+
+    @classmethod
+    def load(
+        cls, folder: ModelFolder, *, device: str | None = None, dimension: int | None = None
+    ) -> SentenceTransformerEmbedder:
+        """Into memory. Raises `SettingInvalid` where the extra is not installed, `ModelUnusable`."""
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise SettingInvalid(
+                f"{folder.name} needs sentence-transformers: pip install 'winnow-search[sentence-transformers]'"
+            ) from error
+        try:
+            model = SentenceTransformer(str(folder.path), device=device)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelUnusable(f"{folder.path}: {error}") from error
+        tokens_max = min(folder.settings.max_tokens, model.max_seq_length or folder.settings.max_tokens)
+        model.max_seq_length = tokens_max
+        own = int(model.get_embedding_dimension() or 0)
+        wanted = dimension or folder.settings.dimension or own
+        if not 0 < wanted <= own:
+            raise SettingInvalid(f"dimension {wanted}; {folder.name} has {own}")
+        identity = EmbedderIdentity(
+            name=folder.name,
+            revision=folder.revision,
+            dimension=wanted,
+            prompt_format=PROMPT_FORMAT if folder.model_type == _QWEN else _OWN_PROMPTS,
+        )
+        return cls(model, identity, tokens_max=tokens_max)
+
+    @property
+    def identity(self) -> EmbedderIdentity:
+        return self._identity
+
+    @property
+    def runs_on(self) -> str:
+        """For the operator: device and library."""
+        return f"{self._model.device} sentence-transformers"
+
+    async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
+        """The task is read by Qwen3 models; others put their own prompt before a query."""
+        if self._identity.prompt_format == PROMPT_FORMAT:
+            return await self._embed([query_prompt(text, task) for text in texts])
+        return await self._embed([self._model.prompts.get("query", "") + text for text in texts])
+
+    async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
+        prompt = self._model.prompts.get("document", "")
+        return await self._embed([prompt + text for text in texts])
+
+    async def _embed(self, texts: Sequence[str]) -> Embeddings:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed_now, texts)
+
+    def _embed_now(self, texts: Sequence[str]) -> Embeddings:
+        if not texts:
+            return Embeddings(vectors=np.empty((0, self._identity.dimension), dtype=np.float32), tokens=0)
+        written = [encodable(text) for text in texts]
+        lengths = [len(ids) for ids in self._model.tokenizer(written, verbose=False)["input_ids"]]
+        found = self._model.encode(
+            written,
+            prompt="",  # put in front above; some models would add a default one
+            batch_size=_BATCH,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+            truncate_dim=self._identity.dimension,
+            normalize_embeddings=True,
+        )
+        return Embeddings(
+            vectors=self._checked(np.asarray(found, dtype=np.float32)),
+            tokens=sum(min(length, self._tokens_max) for length in lengths),
+            truncated=tuple(place for place, length in enumerate(lengths) if length > self._tokens_max),
+        )
+
+    def _checked(self, vectors: Vectors) -> Vectors:
+        lengths = np.linalg.norm(vectors, axis=1)
+        if not np.isfinite(lengths).all() or (lengths < 0.5).any():  # half: neither zero nor nearly one
+            raise ModelUnusable(f"{self._identity.name} returned a vector that is zero or not finite")
+        return vectors

@@ -1,0 +1,60 @@
+"""What a collection was made with, in its own folder: the catalog says so, too, until somebody loses it.
+
+{"format": 1, "embedder": {"name", "revision", "dimension", "prompt_format"}, "chunk_tokens"}
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.files.durable import DISK, Syncer, write_file
+from winnow.retrieval.files.layout import CollectionFolder
+
+if TYPE_CHECKING:
+    from winnow.retrieval.catalog.collections import Collection
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionFacts:
+    """What searches and writes have to agree with."""
+
+    embedder: EmbedderIdentity
+    chunk_tokens: int
+
+    @classmethod
+    def of(cls, collection: Collection) -> CollectionFacts:
+        return cls(embedder=collection.embedder, chunk_tokens=collection.chunk_tokens)
+
+    def written(self) -> bytes:
+        """The file's content."""
+        body = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
+        return f"{body}\n".encode()
+
+
+def write_facts(folder: CollectionFolder, facts: CollectionFacts, *, syncer: Syncer = DISK) -> None:
+    """The caller holds the writer's lock. Raises `WriteFailed`."""
+    write_file(folder.facts, facts.written(), syncer=syncer)
+
+
+def read_facts(folder: CollectionFolder) -> CollectionFacts | None:
+    """None where an earlier winnow made the collection. Raises `StoreCorrupt`."""
+    try:
+        found: Any = json.loads(folder.facts.read_bytes())
+        if found["format"] != FORMAT:
+            raise StoreCorrupt(f"{folder.facts} has format {found['format']}; this winnow reads {FORMAT}")
+        embedder = EmbedderIdentity(**found["embedder"])
+        facts = CollectionFacts(embedder=embedder, chunk_tokens=found["chunk_tokens"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreCorrupt(f"{folder.facts} is damaged") from error
+    is_sound = isinstance(embedder.dimension, int) and isinstance(facts.chunk_tokens, int)
+    if not is_sound or not all(isinstance(each, str) for each in (embedder.name, embedder.revision)):
+        raise StoreCorrupt(f"{folder.facts} is damaged")
+    return facts

@@ -1,0 +1,201 @@
+"""Has it reached the disk? The only place that asks for it.
+
+Rule 1: a name appears only over complete content: write beside, sync, rename, sync the folder.
+Rule 2: a failed sync is a failed write. It is never tried again: the kernel has thrown the pages away by then, and a
+second sync would succeed over nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.files.opened_files import OpenedFiles
+
+PRIVATE_FILE: Final = 0o600
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class Syncer(Protocol):
+    """Brings what was written to a file, or the names in a folder, to the disk. Raises `WriteFailed`."""
+
+    def sync(self, path: Path) -> None: ...
+
+
+class DiskSyncer:
+    """fsync."""
+
+    def sync(self, path: Path) -> None:
+        with write_errors(path):
+            handle = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
+DISK = DiskSyncer()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file must be."""
+
+    bytes: int
+    sha256: str
+
+
+def facts_of(path: Path) -> FileFacts:
+    """What lies there. Raises `OSError`."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+        return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
+
+
+class StrictSyncer:
+    """Syncs until one sync fails; then nobody knows what the disk holds, and nothing succeeds any more.
+
+    The kernel has thrown away the pages that it could not write, and the next sync of the same file would succeed over
+    nothing. Only who opens the files anew, and so looks at what is there, may write again. Implements `Syncer`.
+
+    A `root` that was moved or replaced since is not written to either, until it is back in its place.
+    """
+
+    def __init__(self, syncer: Syncer, *, root: Path | None = None) -> None:
+        self._syncer = syncer
+        self._root = OpenedFiles.of(() if root is None else (root,))
+        self._failure: WriteFailed | None = None
+
+    def require_sound(self) -> None:
+        """Before anything more is written, and before it is acknowledged.
+
+        Raises `WriteFailed` if a sync has failed, and `StorageMoved`.
+        """
+        self._root.require_unmoved()
+        if self._failure is not None:
+            raise WriteFailed(
+                f"an earlier sync failed ({self._failure.detail}); nothing is written until the files are opened anew"
+            ) from self._failure
+
+    def sync(self, path: Path) -> None:
+        self.require_sound()
+        try:
+            self._syncer.sync(path)
+        except WriteFailed as failure:
+            self._failure = failure
+            raise
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """A full disk, a dying disk, a forbidden folder: all are `WriteFailed`, with what the system said."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteFailed(f"{path}: {error.strerror or error}") from error
+
+
+def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
+    """The folder and the folders above it, each known to its parent on the disk."""
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with write_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        syncer.sync(folder.parent)
+
+
+def keep_private(path: Path) -> None:
+    """Takes from group and others what they may do with this file or folder, if it is ours to say.
+
+    A folder with a sticky or a setgid bit is shared on purpose, and some file systems know no modes.
+    """
+    with suppress(OSError):
+        found = path.stat()
+        is_shared = stat.S_ISDIR(found.st_mode) and found.st_mode & (stat.S_ISVTX | stat.S_ISGID)
+        if found.st_mode & _OTHERS and found.st_uid == os.geteuid() and not is_shared:
+            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+
+
+def remove(path: Path) -> None:
+    """The file or the folder with all that is in it; nothing where there is nothing. Links are not followed."""
+    with write_errors(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
+    """A file of this content under this name, or the file that was there before; never a part."""
+    beside = path.with_name(f"{path.name}.tmp")
+    try:
+        with write_errors(path):
+            beside.write_bytes(content)
+        syncer.sync(beside)
+        with write_errors(path):
+            beside.replace(path)
+    except WriteFailed:
+        with suppress(OSError):  # the first failure is the one to report
+            beside.unlink(missing_ok=True)
+        raise
+    syncer.sync(path.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The entries of a folder when it was last synced."""
+
+    names: frozenset[str]
+    folders: frozenset[str]
+
+
+class SyncedTree:
+    """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
+
+    The library never changes a file once it is closed, so that a name that was synced stays synced. Each new file is
+    shown to `arrived`, which may refuse it by raising `WriteFailed`, before it is synced.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        arrived: Callable[[Path], None] | None = None,
+        syncer: Syncer = DISK,
+    ) -> None:
+        self._root = root
+        self._arrived = arrived
+        self._syncer = syncer
+        self._known: dict[Path, _Known] = {}
+
+    def sync(self) -> None:
+        """All that was written since the last call: files first, then the folders that name them, innermost first."""
+        self._sync_folder(self._root)
+
+    def _sync_folder(self, folder: Path) -> None:
+        """Asks the disk only for names; with thousands of old versions, anything more would cost more than the sync."""
+        with write_errors(folder):
+            names = frozenset(os.listdir(folder))  # noqa: PTH208  names are what is needed
+        known = self._known.get(folder)
+        new = names - known.names if known else names
+        folders = frozenset(name for name in new if (folder / name).is_dir())
+        folders |= known.folders & names if known else frozenset()
+        for name in sorted(new - folders):
+            if self._arrived is not None:
+                self._arrived(folder / name)
+            self._syncer.sync(folder / name)
+        for name in sorted(folders):
+            self._sync_folder(folder / name)
+        if new or known is None:
+            self._syncer.sync(folder)
+        if known is None:
+            self._syncer.sync(folder.parent)
+        self._known[folder] = _Known(names=names, folders=folders)

@@ -1,0 +1,38 @@
+"""What lies in the folder of a collection that the catalog does not know, and whether this catalog put it there.
+
+A folder is this catalog's own where every time of making in it is one that the catalog has noted as begun, of a
+collection or of its removal, and not finished. Everything else may be somebody's documents and is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection as AnyOf
+from datetime import datetime
+from typing import Final
+
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.made import made_at
+
+_LOCKS: Final = frozenset({"lock", "fold.lock", "current.lock"})
+_TORN: Final = frozenset({"made.tmp", "collection.json.tmp", "current.tmp", "rolled-back.tmp"})  # never acknowledged
+_HALVES: Final = frozenset({"restoring", "replaced"})
+
+
+def contents_of(folder: CollectionFolder) -> list[str]:
+    """Names of what lies there, without locks and torn small files: of an empty list nothing can be lost."""
+    path = folder.path
+    if not path.is_dir():
+        return [path.name] if path.exists() or path.is_symlink() else []
+    return sorted(
+        each.name
+        for each in path.iterdir()
+        if each.name not in _LOCKS | _TORN
+        and not (each.name in _HALVES and each.is_dir() and not contents_of(CollectionFolder(each)))
+    )
+
+
+def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:
+    """Whether what lies there was begun, at one of these times, and not finished."""
+    parts = (folder, folder.restoring, folder.replaced)
+    marks = {made_at(part) for part in parts if part.made.exists()}
+    return bool(marks) and all(mark in begun for mark in marks)

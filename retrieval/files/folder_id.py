@@ -1,0 +1,73 @@
+"""The mark of a data folder: its id, by which a catalog knows its folder again.
+
+Rule 1: the mark is written before the catalog names it, and says `new` until the catalog does. So a crash at any point
+leaves either a new mark that nobody relies on, or a catalog and a folder that agree. Rule 2: a mark that is not new is
+never replaced by itself: only `winnow collections adopt` does that.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.files.durable import DISK, Syncer, write_errors, write_file
+from winnow.retrieval.files.layout import Layout
+
+_MARK: Final = re.compile(r"([0-9a-f]{32})( new)?\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderMark:
+    """What the mark says."""
+
+    id: str
+    is_new: bool  # no catalog is known to name it yet
+
+    @classmethod
+    def drawn(cls) -> FolderMark:
+        """One that no other folder has."""
+        return cls(id=secrets.token_hex(16), is_new=True)
+
+    def written(self) -> bytes:
+        return f"{self.id}{' new' if self.is_new else ''}\n".encode("ascii")
+
+
+def read_mark(layout: Layout) -> FolderMark | None:
+    """None where the folder has none. Raises `StoreCorrupt` for one that cannot be read."""
+    try:
+        said = layout.mark.read_bytes().decode("ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreCorrupt(f"{layout.mark}: {error.strerror}") from error
+    found = _MARK.fullmatch(said)
+    if found is None:
+        raise StoreCorrupt(
+            f"{layout.mark} is damaged; `winnow collections adopt --all --data {layout.root}` writes a new one"
+        )
+    return FolderMark(id=found[1], is_new=found[2] is not None)
+
+
+def write_mark(layout: Layout, mark: FolderMark, *, syncer: Syncer = DISK) -> None:
+    """The caller holds `joining`. Raises `WriteFailed`."""
+    write_file(layout.mark, mark.written(), syncer=syncer)
+
+
+@contextmanager
+def joining(layout: Layout) -> Iterator[None]:
+    """One process at a time brings this folder and a catalog together; the kernel drops the lock of one that dies."""
+    with write_errors(layout.root):
+        handle = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with write_errors(layout.root):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,202 @@
+"""Which documents may answer? A condition over their attributes, as a caller writes it and as everybody below reads it.
+
+    {"type": "gte", "key": "year", "value": 2020}
+    {"type": "and", "filters": [{"type": "eq", "key": "lang", "value": "zh"}, ...]}
+
+The grammar is that of OpenAI's vector stores. A filter is parsed into a small tree of frozen records and stays one: no
+part of it ever becomes text that something else parses, so that a value from outside stays a value.
+
+Here it is decided whether a filter makes sense at all. Whether a collection has such attributes, of such types, only
+its store can tell (retrieval/filters/masks.py).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias, Union
+
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.limits import (
+    ATTRIBUTE_TEXT_CHARACTERS_MAX,
+    FILTER_CONDITIONS_MAX,
+    FILTER_DEPTH_MAX,
+    FILTER_VALUES_MAX,
+)
+from winnow.retrieval.records import JsonValue, is_text
+
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**63 - 1
+_SHOWN_CHARACTERS: Final = 64  # of what was given, in a message
+
+Scalar: TypeAlias = bool | int | float | str
+
+
+class Op(StrEnum):
+    """How an attribute is compared. `ne` and `nin` are the exact opposites of `eq` and `in`."""
+
+    EQ = "eq"
+    NE = "ne"
+    GT = "gt"
+    GTE = "gte"
+    LT = "lt"
+    LTE = "lte"
+    IN = "in"
+    NIN = "nin"
+
+
+LISTED: Final = frozenset({Op.IN, Op.NIN})  # these take several values
+ORDERED: Final = frozenset({Op.GT, Op.GTE, Op.LT, Op.LTE})  # these need an order
+
+
+class Joint(StrEnum):
+    """How several filters make one."""
+
+    AND = "and"
+    OR = "or"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One attribute, compared with what the caller gave."""
+
+    key: str
+    op: Op
+    values: tuple[Scalar, ...]  # several only where `op` takes a list; none where it was compared with null
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Combination:
+    """Several filters as one. There is at least one: an empty one would match everything without having said so."""
+
+    joint: Joint
+    filters: tuple[Filter, ...]
+
+
+Filter: TypeAlias = Union[Comparison, Combination]  # noqa: UP007  it names itself
+
+_OPS: Final = {op.value: op for op in Op}
+_JOINTS: Final = {joint.value: joint for joint in Joint}
+
+
+def parsed_filter(value: JsonValue) -> Filter:
+    """Raises `InvalidRequest`, which names the place within the filter, what was given and what is allowed."""
+    return _Parser().filter(value, at=())
+
+
+class _Parser:
+    """One filter being read. It counts on the way, so that a hostile one is put down early."""
+
+    def __init__(self) -> None:
+        self._conditions = 0
+        self._values = 0
+
+    def filter(self, value: JsonValue, *, at: tuple[str, ...]) -> Filter:
+        if not isinstance(value, Mapping):
+            raise _refused(at, f"a filter is an object with a type; {shown(value)} was given")
+        kind = value.get("type")
+        if isinstance(kind, str) and kind in _JOINTS:
+            return self._combination(_JOINTS[kind], value, at)
+        if isinstance(kind, str) and kind in _OPS:
+            return self._comparison(_OPS[kind], value, at)
+        raise _refused(at, f"the type is one of {', '.join((*_OPS, *_JOINTS))}; {shown(kind)} was given")
+
+    def _combination(self, joint: Joint, value: Mapping[str, JsonValue], at: tuple[str, ...]) -> Combination:
+        _require_fields(value, {"type", "filters"}, at)
+        filters = value["filters"]
+        if not isinstance(filters, list) or not filters:
+            raise _refused(at, f"{joint} takes a list of filters, at least one; {shown(filters)} was given")
+        if len(at) // 2 + 1 >= FILTER_DEPTH_MAX:  # a level is two steps: "filters", and the place in the list
+            raise _refused((), f"it is nested more deeply than {FILTER_DEPTH_MAX} levels")
+        below = tuple(self.filter(each, at=(*at, "filters", str(place))) for place, each in enumerate(filters))
+        return Combination(joint=joint, filters=below)
+
+    def _comparison(self, op: Op, value: Mapping[str, JsonValue], at: tuple[str, ...]) -> Comparison:
+        _require_fields(value, {"type", "key", "value"}, at)
+        self._conditions += 1
+        if self._conditions > FILTER_CONDITIONS_MAX:
+            raise _refused((), f"it has more than {FILTER_CONDITIONS_MAX} comparisons")
+        key = value["key"]
+        if not isinstance(key, str) or not key:
+            raise _refused((*at, "key"), f"the key is an attribute's name; {shown(key)} was given")
+        given = value["value"]
+        if op in LISTED:
+            return Comparison(key=key, op=op, values=self._listed(op, given, (*at, "value")))
+        if given is None and op in {Op.EQ, Op.NE}:
+            return Comparison(key=key, op=op, values=())
+        return Comparison(key=key, op=op, values=(_scalar(op, given, (*at, "value")),))
+
+    def _listed(self, op: Op, given: JsonValue, at: tuple[str, ...]) -> tuple[Scalar, ...]:
+        if not isinstance(given, list):
+            raise _refused(at, f"{op} takes a list of values; {shown(given)} was given")
+        self._values += len(given)
+        if self._values > FILTER_VALUES_MAX:
+            raise _refused((), f"its lists hold more than {FILTER_VALUES_MAX} values")
+        return tuple(_scalar(op, each, (*at, str(place))) for place, each in enumerate(given))
+
+
+def _scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
+    match given:
+        case bool():
+            if op in ORDERED:
+                raise _refused(at, f"{op} compares numbers and texts; {shown(given)} was given")
+            return given
+        case int():
+            if not INTEGER_MIN <= given <= INTEGER_MAX:
+                raise _refused(at, "a whole number has up to 64 bits; a larger one was given")
+            return given
+        case float():
+            if not math.isfinite(given):
+                raise _refused(at, f"{shown(given)} is no number to compare with")
+            return given
+        case str():
+            return _text(given, at)
+    hint = "; only eq and ne take null" if given is None else ""
+    raise _refused(at, f"{op} compares with a boolean, a number or a text; {shown(given)} was given{hint}")
+
+
+def _text(given: str, at: tuple[str, ...]) -> str:
+    if len(given) > ATTRIBUTE_TEXT_CHARACTERS_MAX:
+        raise _refused(
+            at, f"a text has up to {ATTRIBUTE_TEXT_CHARACTERS_MAX} characters; one of {len(given)} was given"
+        )
+    if not is_text(given):
+        raise _refused(at, "the text holds half of a surrogate pair, which is no text")
+    return given
+
+
+def _require_fields(value: Mapping[str, JsonValue], fields: set[str], at: tuple[str, ...]) -> None:
+    for name in sorted(fields - value.keys()):
+        raise _refused(at, f"a filter of type {value['type']} has a field {name!r}; it is missing")
+    for name in sorted(value.keys() - fields):
+        raise _refused(at, f"a filter of type {value['type']} has no field {quoted(name)}")
+
+
+def _refused(at: Sequence[str], reason: str) -> InvalidRequest:
+    return InvalidRequest(f"at {'.'.join(at)}: {reason}" if at else reason)
+
+
+def shown(given: JsonValue) -> str:
+    """What was given, short enough for a message, and fit to be written whatever was in it."""
+    match given:
+        case None | bool():
+            said = {None: "null", True: "true", False: "false"}[given]
+        case int() if not INTEGER_MIN <= given <= INTEGER_MAX:
+            said = "a number of more than 64 bits"
+        case int() | float():
+            said = f"the number {given}"
+        case str():
+            said = f"the text {quoted(given)}"
+        case list():
+            said = f"a list of {len(given)}"
+        case _:
+            said = "an object"
+    return said
+
+
+def quoted(text: str) -> str:
+    """The beginning of it, between quotation marks; what cannot be written is escaped."""
+    cut = text[:_SHOWN_CHARACTERS]
+    return repr(cut) + ("..." if len(text) > len(cut) else "")

@@ -1,0 +1,127 @@
+"""Which generation is current: the files `current` and `rolled-back` of a collection, and their checksums.
+
+    current       g000003 CHECKSUM             an index to open
+                  g000002 g000003 CHECKSUM     one that was chosen over g000003, by a rollback
+                  none CHECKSUM                the first publication has begun and is not finished
+    rolled-back   g000003 g000002 CHECKSUM     the same rollback, for winnows that wrote no checksums
+
+The checksum is a CRC-32 of the words before it: one flipped bit makes another name of a generation, which may exist.
+Both files are also read without one, as earlier winnows wrote them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from winnow.retrieval.files.durable import DISK, Syncer, remove, write_errors, write_file
+from winnow.retrieval.files.layout import CollectionFolder
+
+NAME: Final = re.compile(r"g(\d{6,})")
+_NONE: Final = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollback:
+    """The current generation was chosen over a newer one."""
+
+    newest: str  # that was current before
+    to: str
+
+
+def ordinal(name: str) -> int:
+    """Names count up, and none is used twice."""
+    return int(name[1:])
+
+
+def current_name(folder: CollectionFolder) -> str | None:
+    """What the pointer names, unchecked; None where nothing was published or the pointer is damaged."""
+    words = _words_of(folder.current)
+    return words[0] if words and all(NAME.fullmatch(each) for each in words) else None
+
+
+def rolled_back(folder: CollectionFolder) -> Rollback | None:
+    """Whether, and over which, the current generation was chosen. Any later move of the pointer ends that."""
+    words = _words_of(folder.current) or ()
+    if len(words) == 2 and all(NAME.fullmatch(each) for each in words):
+        return Rollback(newest=words[1], to=words[0])
+    written = _rollback_in(folder.rolled_back)
+    return written if written and words == (written.to,) and written.newest != written.to else None
+
+
+def begin(folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
+    """Before the first publication, so that a pointer that is missing later is known to have been lost."""
+    if not folder.current.exists():
+        _write(folder.current, _NONE, syncer=syncer)
+
+
+def point(folder: CollectionFolder, name: str, *, over: str | None = None, syncer: Syncer = DISK) -> None:
+    """Makes this generation the current one; the caller holds the pointer. The one before is marked as retired now.
+
+    `over` is the newest generation, where this one is chosen over it by a rollback.
+    """
+    retired = current_name(folder)
+    if retired is not None and (folder.generations / retired).is_dir():
+        with write_errors(folder.generations):
+            os.utime(folder.generations / retired)  # first, so that nobody counts its rest from an earlier moment
+    if over is not None:
+        _write(folder.rolled_back, over, name, syncer=syncer)
+    _write(folder.current, name, *([] if over in {None, name} else [str(over)]), syncer=syncer)
+
+
+def pointer_fault(folder: CollectionFolder, *, is_published: bool) -> str | None:
+    """What is wrong with `current`; None where nothing is. `is_published` says that there are generations."""
+    if not folder.current.exists():
+        return "it is missing, and generations are there" if is_published else None
+    if current_name(folder) is None and _words_of(folder.current) != (_NONE,):
+        return "it is not what was written"
+    return None
+
+
+def rollback_fault(folder: CollectionFolder) -> str | None:
+    """What is wrong with `rolled-back`; None where nothing is. The pointer knows what it should say."""
+    wanted = rolled_back(folder)
+    if not folder.rolled_back.exists():
+        return None if wanted is None else f"it is missing, and {wanted.to} was chosen over {wanted.newest}"
+    written = _rollback_in(folder.rolled_back)
+    return "it is not what was written" if written is None or (wanted and written != wanted) else None
+
+
+def mend_rollback(folder: CollectionFolder) -> None:
+    """Writes `rolled-back` as the pointer has it, or removes it. The caller holds the pointer."""
+    wanted = rolled_back(folder)
+    if wanted is None:
+        remove(folder.rolled_back)
+    else:
+        _write(folder.rolled_back, wanted.newest, wanted.to, syncer=DISK)
+
+
+def _rollback_in(path: Path) -> Rollback | None:
+    words = _words_of(path) or ()
+    if len(words) != 2 or not all(NAME.fullmatch(each) for each in words) or ordinal(words[0]) < ordinal(words[1]):
+        return None
+    return Rollback(newest=words[0], to=words[1])
+
+
+def _words_of(path: Path) -> tuple[str, ...] | None:
+    """Without their checksum; None where there are none, or where it is another."""
+    try:
+        words = path.read_text("ascii").split()
+    except (OSError, UnicodeDecodeError):
+        return None
+    if not words or NAME.fullmatch(words[-1]):  # by an earlier winnow
+        return tuple(words) or None
+    *named, checksum = words
+    return tuple(named) if named and checksum == _checksum(named) else None
+
+
+def _write(path: Path, *words: str, syncer: Syncer) -> None:
+    write_file(path, f"{' '.join(words)} {_checksum(list(words))}\n".encode("ascii"), syncer=syncer)
+
+
+def _checksum(words: list[str]) -> str:
+    return f"{zlib.crc32(' '.join(words).encode('ascii')):08x}"

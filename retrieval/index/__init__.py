@@ -1,0 +1,1 @@
+"""Which vectors are nearest? The only package that names FAISS."""

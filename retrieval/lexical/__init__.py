@@ -1,0 +1,1 @@
+"""Which words does this text hold, for lexical search?"""

@@ -1,0 +1,117 @@
+"""Who attends to whom: every token to the shared prefix and to its own sequence, never to a neighbour's.
+
+The rows of a pack lie side by side without padding. A group of equal lengths becomes a batch by a change of view;
+lengths that differ a little are gathered with padding at the end, where causality hides it from every real token.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention.bias import causal_lower_right
+
+from winnow.retrieval.model.packing import Group
+
+Past = tuple[Tensor, Tensor] | None  # keys and values of a prefix, each (1, kv_heads, tokens, head_dim)
+
+_QUERY_BLOCK: Final = 256  # rows at once on a CPU: what lies above the diagonal is mostly skipped, masks stay small
+
+
+class Rows:
+    """A group's tokens as a batch."""
+
+    def __init__(self, group: Group, device: torch.device) -> None:
+        self.group = group
+        self.count = len(group.lengths)
+        self.visible: Tensor | None = None  # (count, longest), False is padding; None where there is no padding
+        if not group.is_even:
+            lengths = torch.tensor(group.lengths, device=device).unsqueeze(1)
+            places = torch.arange(group.longest, device=device).unsqueeze(0)
+            self.visible = places < lengths
+            firsts = group.start + lengths.cumsum(0) - lengths
+            self._source = (firsts + torch.minimum(places, lengths - 1)).flatten()
+            self._kept = self.visible.flatten().nonzero().squeeze(1)
+
+    def spread(self, tokens: Tensor) -> Tensor:
+        """(all tokens, heads, head_dim) to (count, heads, longest, head_dim)"""
+        mine = tokens[self.group.start : self.group.stop] if self.visible is None else tokens[self._source]
+        return mine.view(self.count, self.group.longest, *tokens.shape[1:]).transpose(1, 2)
+
+    def join(self, attended: Tensor) -> Tensor:
+        """(count, heads, longest, head_dim) to (the group's tokens, heads * head_dim)"""
+        flat = attended.transpose(1, 2).flatten(2).flatten(0, 1)
+        return flat if self.visible is None else flat[self._kept]
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past: Past) -> Tensor:
+    """Every token, up to itself: (tokens, query_heads * head_dim)."""
+    attended = []
+    for group in rows:
+        own_keys, own_values = _after(past, group.spread(keys), group.spread(values))
+        attended.append(group.join(_causal(group.spread(queries), own_keys, own_values)))
+    return torch.cat(attended)
+
+
+def attend_from_ends(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past: Past) -> Tensor:
+    """Only the last token of every sequence, which sees all of it; `queries` has one row for each."""
+    attended = []
+    first = 0
+    for group in rows:
+        own_keys, own_values = _after(past, group.spread(keys), group.spread(values))
+        mine = queries[first : first + group.count].unsqueeze(2)
+        first += group.count
+        mask = None
+        if group.visible is not None:
+            before = own_keys.shape[2] - group.group.longest
+            mask = functional.pad(group.visible, (before, 0), value=True)[:, None, None, :]
+        found = functional.scaled_dot_product_attention(mine, own_keys, own_values, attn_mask=mask, enable_gqa=True)
+        attended.append(found.flatten(1))
+    return torch.cat(attended)
+
+
+def _after(past: Past, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The prefix's keys and values, then these."""
+    if past is None:
+        return keys, values
+    count = keys.shape[0]
+    return (
+        torch.cat((past[0].expand(count, -1, -1, -1), keys), dim=2),
+        torch.cat((past[1].expand(count, -1, -1, -1), values), dim=2),
+    )
+
+
+def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """The last query sees all keys, the one before it all but one, and so on."""
+    length, before = queries.shape[2], keys.shape[2] - queries.shape[2]
+    attention = functional.scaled_dot_product_attention
+    if before == 0:
+        return attention(queries, keys, values, is_causal=True, enable_gqa=True)
+    if queries.is_cuda:
+        corner = causal_lower_right(length, before + length)
+        return attention(queries, keys, values, attn_mask=corner, enable_gqa=True)
+    blocks = []
+    for start in range(0, length, _QUERY_BLOCK):
+        stop = min(start + _QUERY_BLOCK, length)
+        seen = before + stop
+        block = queries[:, :, start:stop], keys[:, :, :seen], values[:, :, :seen]
+        blocks.append(attention(*block, attn_mask=_mask(stop - start, seen, queries.dtype), enable_gqa=True))
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=2)
+
+
+def _mask(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """(rows, columns) that lets the last row see everything: a window of one band that serves all sizes."""
+    width = 1024
+    while width < columns:
+        width *= 2
+    return _band(width, dtype)[:rows, width - columns + rows : width + rows]
+
+
+@lru_cache(maxsize=8)
+def _band(width: int, dtype: torch.dtype) -> Tensor:
+    """(_QUERY_BLOCK, width + _QUERY_BLOCK): zeros, and minus infinity above the diagonal of the last columns."""
+    hidden = torch.full((_QUERY_BLOCK, _QUERY_BLOCK), -torch.inf, dtype=dtype).triu(1)
+    return torch.cat((torch.zeros(_QUERY_BLOCK, width, dtype=dtype), hidden), dim=1)

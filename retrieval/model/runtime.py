@@ -1,0 +1,155 @@
+"""Token ids to the state of the last position, for whoever asks, in turn.
+
+Rule 1: one pack at a time on a device, in one thread of its own, first come first served pack by pack. So memory is
+bounded by the pack, a short query waits for one pack of a long job and not for the job, and the cores are not given
+to two products at once. Rule 2: a caller that is cancelled, or whose deadline passes, costs at most the pack that is
+being computed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import chain
+from typing import Final, TypeVar
+
+import numpy as np
+import torch
+
+from winnow.retrieval.concurrency.fair_limiter import Turn
+from winnow.retrieval.concurrency.tasks import together
+from winnow.retrieval.errors import Overloaded, SettingInvalid
+from winnow.retrieval.model.attention import Past
+from winnow.retrieval.model.checkpoint import Checkpoint
+from winnow.retrieval.model.config import QwenConfig
+from winnow.retrieval.model.decoder import QwenDecoder
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.packing import Pack, packs
+from winnow.retrieval.records import Vectors
+
+_PACK_TOKENS_CPU: Final = 2_048  # tokens; more no longer makes a product faster, and leaves the cache
+_PACK_TOKENS_CUDA: Final = 16_384  # tokens; enough to be compute bound, 1 GB of activations for the 8B
+_STRETCH_CPU: Final = 1.0  # a call of attention costs little there, padding costs what it weighs
+_STRETCH_CUDA: Final = 1.25  # a launch costs more than the padding it saves
+_DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+_Found = TypeVar("_Found")
+
+
+class QwenRuntime:
+    """One model in memory."""
+
+    def __init__(
+        self,
+        config: QwenConfig,
+        checkpoint: Checkpoint,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        pack_tokens: int | None = None,
+        stretch_max: float | None = None,
+    ) -> None:
+        """`pack_tokens` and `stretch_max` (retrieval/model/packing.py) default to what suits the device."""
+        is_cuda = device.type == "cuda"
+        self.config = config
+        self.runs_on = f"{device} {str(dtype).removeprefix('torch.')}"
+        self._checkpoint = checkpoint
+        self.pack_tokens = pack_tokens or (_PACK_TOKENS_CUDA if is_cuda else _PACK_TOKENS_CPU)
+        self._stretch_max = stretch_max or (_STRETCH_CUDA if is_cuda else _STRETCH_CPU)
+        self._worker = _worker(str(device))
+        try:
+            self._decoder = QwenDecoder(config, checkpoint, device=device, dtype=dtype)
+        except torch.OutOfMemoryError as error:
+            raise SettingInvalid(f"{device} has too little memory for this model") from error
+
+    @classmethod
+    def load(cls, folder: ModelFolder, *, device: str | None = None, dtype: str | None = None) -> QwenRuntime:
+        """Into memory. By default on CUDA in bfloat16 where there is one, else on the CPU in float32.
+
+        Raises `ModelUnusable`, `SettingInvalid`.
+        """
+        if dtype is not None and dtype not in _DTYPES:
+            raise SettingInvalid(f"dtype {dtype!r}; there are {', '.join(_DTYPES)}")
+        target = _device(device)
+        natural = torch.bfloat16 if target.type == "cuda" else torch.float32
+        return cls(
+            QwenConfig.read(folder.path),
+            Checkpoint.open(folder.path),
+            device=target,
+            dtype=_DTYPES[dtype] if dtype else natural,
+        )
+
+    async def last_states(
+        self, sequences: Sequence[Sequence[int]], prefix: Sequence[int] = (), *, turn: Turn | None = None
+    ) -> Vectors:
+        """(len(sequences), hidden): the normed state at the end of `prefix` + each sequence. None may be empty.
+
+        With `turn` every pack waits for one of its own, and all of them at once; else one follows the other.
+        Raises `Overloaded` when the device's memory does not suffice.
+        """
+        states = np.empty((len(sequences), self.config.hidden), dtype=np.float32)
+        one_by_one = asyncio.Lock()
+        work_on = self._work(sequences, prefix)
+
+        async def compute(pack: Pack, tokens: int) -> None:
+            async with turn(tokens) if turn else one_by_one:
+                states[list(pack.members)] = await self._in_turn(lambda: work_on(pack))
+
+        lengths = [len(sequence) for sequence in sequences]
+        found = packs(lengths, tokens_max=self.pack_tokens, stretch_max=self._stretch_max)
+        await together(  # the first pack computes the prefix as well
+            compute(pack, sum(pack.lengths) + (0 if place else len(prefix))) for place, pack in enumerate(found)
+        )
+        return states
+
+    def head_difference(self, yes: int, no: int) -> Vectors:
+        """(hidden,): the head's row for `yes` minus that for `no`; a state times it is logit_yes - logit_no."""
+        name = "embed_tokens.weight" if self.config.is_tied else "lm_head.weight"
+        row = self._checkpoint.row(name, yes).float() - self._checkpoint.row(name, no).float()
+        return np.asarray(row.numpy(), dtype=np.float32)
+
+    def _work(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> Callable[[Pack], Vectors]:
+        """For the thread of the device. Whichever pack comes first remembers the prefix for all, in the same go.
+
+        As a piece of work of its own the prefix would wait for a pack of somebody else's, and what follows it again.
+        """
+        past: list[Past] | None = None
+
+        def work_on(pack: Pack) -> Vectors:
+            nonlocal past
+            if past is None:
+                past = self._decoder.remember(prefix)
+            ids = list(chain.from_iterable(sequences[member] for member in pack.members))
+            return self._decoder.last_states(ids, pack, past)
+
+        return work_on
+
+    async def _in_turn(self, work: Callable[[], _Found]) -> _Found:
+        def compute() -> _Found:
+            with torch.inference_mode():
+                return work()
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, compute)
+        except torch.OutOfMemoryError as error:
+            raise Overloaded(f"too little memory on {self.runs_on} for a pack of {self.pack_tokens} tokens") from error
+
+
+@lru_cache
+def _worker(device: str) -> ThreadPoolExecutor:
+    """The one thread that computes on a device, for all models that live there."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"winnow-{device}")
+
+
+def _device(name: str | None) -> torch.device:
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise SettingInvalid(f"device {name!r}: {error}") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SettingInvalid(f"device {name!r}: there is no usable CUDA device here")
+    return device

@@ -1,0 +1,1 @@
+"""Which candidates answer this query? Recall, hybrid search, fusion, grouping, context."""

@@ -1,0 +1,70 @@
+"""What stands around these chunks in their documents?
+
+A document's chunks have consecutive numbers, because it is written in one piece, and their spans tile it. So what
+stands before a chunk is found by counting down, and joined it is the document's own text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from winnow.retrieval.records import Chunk, Piece
+from winnow.retrieval.store.contract import StoreSnapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extract:
+    """A part of a document's text, in characters, half-open."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What stands directly before a chunk and directly after it; None where there is nothing that is not shown."""
+
+    before: Extract | None
+    after: Extract | None
+
+
+def contexts(snapshot: StoreSnapshot, shown: Sequence[Chunk], *, reach: int) -> list[Context]:
+    """One for each chunk, of up to `reach` chunks on either side.
+
+    No text is given twice: who is shown first takes first, and nobody takes what is shown itself.
+    """
+    pieces = {piece.number: piece for piece in snapshot.pieces(sorted(_around(shown, reach)))}
+    taken = {chunk.number for chunk in shown}
+    found = []
+    for chunk in shown:
+        before = _run(chunk, range(chunk.number - 1, chunk.number - 1 - reach, -1), pieces, taken)
+        after = _run(chunk, range(chunk.number + 1, chunk.number + 1 + reach), pieces, taken)
+        found.append(Context(before=_joined(before[::-1]), after=_joined(after)))
+    return found
+
+
+def _around(shown: Sequence[Chunk], reach: int) -> set[int]:
+    """The numbers beside these chunks, and those of other documents too: whose they are is not known yet."""
+    mine = {chunk.number for chunk in shown}
+    beside = {number for at in mine for number in range(max(0, at - reach), at + reach + 1)}
+    return beside - mine
+
+
+def _run(chunk: Chunk, numbers: Iterable[int], pieces: Mapping[int, Piece], taken: set[int]) -> list[Piece]:
+    """From the chunk outwards, until its document ends or the text has been given already."""
+    run: list[Piece] = []
+    for number in numbers:
+        piece = pieces.get(number)
+        if piece is None or number in taken or piece.document_id != chunk.document_id:
+            break
+        taken.add(number)
+        run.append(piece)
+    return run
+
+
+def _joined(run: Sequence[Piece]) -> Extract | None:
+    if not run:
+        return None
+    return Extract(start=run[0].start, end=run[-1].end, text="".join(piece.text for piece in run))

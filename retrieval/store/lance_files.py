@@ -1,0 +1,74 @@
+"""Did Lance write all of this file? It does not always know.
+
+Lance writes through buffers whose last error nobody asks for: on a disk that is full or broken the end of a file is
+missing, and the write is called a success (seen by failing each write on its own, tests/faults). Such a file would be
+committed, acknowledged, and unreadable. What is written in order is whole where its end is there, so each new file is
+asked for its end before anything names it.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Final
+
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.files.durable import write_errors
+
+LANCE_END: Final = b"LANC"  # of data files, of index files and of manifests
+
+_ENDS: Final = {".lance": LANCE_END, ".manifest": LANCE_END, ".arrow": b"ARROW1"}
+_BITMAP: Final = ".bin"  # the deleted rows of a fragment where they are many; it has no mark at its end
+_RUNS_COOKIE, _PLAIN_COOKIE = 12_347, 12_346
+_OFFSETS_FROM: Final = 4  # containers; a bitmap with runs of fewer has no table of offsets
+_ARRAY_MAX: Final = 4_096  # values; a container of more is a bit for each of 65,536
+_BITS_BYTES: Final = 8_192
+
+
+def require_whole(path: Path) -> None:
+    """Raises `WriteFailed` for a file that was cut short while it was written. The size of the file does not matter."""
+    with write_errors(path):
+        if path.suffix == _BITMAP:
+            is_whole = _is_whole_bitmap(path.read_bytes())
+        else:
+            is_whole = _ends_with(path, _ENDS.get(path.suffix, b""))
+    if not is_whole:
+        raise WriteFailed(f"{path}: only a part of it reached the file; is the disk full?")
+
+
+def _ends_with(path: Path, end: bytes) -> bool:
+    """An empty file is never whole, whatever its kind."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size == 0 or size < len(end):
+            return False
+        file.seek(size - len(end))
+        return file.read() == end
+
+
+def _is_whole_bitmap(content: bytes) -> bool:
+    """Format: https://github.com/RoaringBitmap/RoaringFormatSpec. Adds up what its containers take."""
+    try:
+        return _bitmap_bytes(content) == len(content)
+    except struct.error:  # it ends within a number
+        return False
+
+
+def _bitmap_bytes(content: bytes) -> int:
+    (cookie,) = struct.unpack_from("<I", content)
+    has_runs = cookie & 0xFFFF == _RUNS_COOKIE
+    if not has_runs and cookie != _PLAIN_COOKIE:
+        return -1
+    count = (cookie >> 16) + 1 if has_runs else struct.unpack_from("<I", content, 4)[0]
+    flags_at = 4 if has_runs else 8
+    at = flags_at + ((count + 7) // 8 if has_runs else 0)
+    cardinalities = [less_one + 1 for less_one in struct.unpack_from(f"<{2 * count}H", content, at)[1::2]]
+    at += 4 * count
+    if not has_runs or count >= _OFFSETS_FROM:
+        at += 4 * count
+    for place, cardinality in enumerate(cardinalities):
+        if has_runs and content[flags_at + place // 8] >> (place % 8) & 1:
+            at += 2 + 4 * struct.unpack_from("<H", content, at)[0]
+        else:
+            at += 2 * cardinality if cardinality <= _ARRAY_MAX else _BITS_BYTES
+    return int(at)

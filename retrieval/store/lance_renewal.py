@@ -1,0 +1,92 @@
+"""How does a store of the word rules before get those of today, while it is searched and written to?
+
+    1  a column for the words, empty
+    2  fragment after fragment: its words, then a segment that covers them; searches still go by the old index
+    3  the format, which is what searches go by; then the old index goes
+
+Interrupted anywhere it goes on at the first fragment that no segment of the new rules covers. The words are made before
+the lock is taken, and thrown away where the fragment was joined meanwhile. Lance's datasets are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import lance
+import pyarrow as pa
+from lance.dataset import Index
+
+from winnow.retrieval.lexical.words import WORD_RULES
+from winnow.retrieval.store.lance_fulltext import OLD_NAMES, change, segments, segments_of, uncovered
+from winnow.retrieval.store.rows import WORDS_COLUMN, with_words, words_schema, words_table
+
+STEP_ROWS: Final = 16_384  # rows, or one fragment: the words of a step are in memory, and indexed under the lock
+
+_KEY: Final = "number"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """The words of some fragments, made before the lock is taken."""
+
+    words: Mapping[int, pa.Table]  # by fragment: number and words of each live row
+    files: Mapping[int, str]  # by fragment: the file that its rows are in
+
+
+def words_ahead(dataset: lance.LanceDataset) -> Ahead:
+    """Of the first fragments that no segment of the new rules covers; of none where all are covered."""
+    words: dict[int, pa.Table] = {}
+    files: dict[int, str] = {}
+    rows = 0
+    for fragment in uncovered(dataset, rules=WORD_RULES):
+        if words and rows + fragment.physical_rows > STEP_ROWS:
+            break
+        table = fragment.to_table(columns=[_KEY, "title", "text"])
+        words[fragment.fragment_id] = words_table(table).add_column(0, _KEY, table[_KEY])
+        files[fragment.fragment_id] = _file_of(fragment)
+        rows += fragment.physical_rows
+    return Ahead(words=words, files=files)
+
+
+def column_added(dataset: lance.LanceDataset) -> None:
+    if WORDS_COLUMN not in dataset.schema.names:
+        dataset.add_columns(words_schema())
+
+
+def filled(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.Update | None:
+    """Writes the words into their column, for a commit to name; None where none of the fragments is as it was."""
+    updated, fields = [], set[int]()
+    for fragment in _still(dataset, ahead):
+        metadata, modified = fragment.update_columns(ahead.words[fragment.fragment_id], left_on=_KEY)
+        updated.append(metadata)
+        fields.update(modified)
+    if not updated:
+        return None
+    return lance.LanceOperation.Update(updated_fragments=updated, fields_modified=sorted(fields))
+
+
+def covered(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.CreateIndex:
+    """Writes the segment, for a commit to name; after the words themselves were committed."""
+    return change(segments_of(dataset, _still(dataset, ahead), rules=WORD_RULES))
+
+
+def switched(dataset: lance.LanceDataset) -> None:
+    metadata = with_words(dataset.schema.metadata)
+    dataset.update_schema_metadata({key.decode(): value.decode() for key, value in metadata.items()}, replace=True)
+
+
+def of_old_rules(dataset: lance.LanceDataset) -> list[Index]:
+    """The segments that no search goes by any more."""
+    return [segment for segment in segments(dataset) if segment.name in OLD_NAMES]
+
+
+def _still(dataset: lance.LanceDataset, ahead: Ahead) -> Sequence[lance.LanceFragment]:
+    present = {fragment.fragment_id: fragment for fragment in dataset.get_fragments()}
+    same = [number for number, file in ahead.files.items() if number in present and _file_of(present[number]) == file]
+    return [present[number] for number in same]
+
+
+def _file_of(fragment: lance.LanceFragment) -> str:
+    return str(fragment.data_files()[0].path)

@@ -1,0 +1,396 @@
+"""The chunks of one collection, as a Lance dataset. Only this module and its snapshot name lance.
+
+Rule 1: one call, one commit. New rows are written and old rows marked as deleted first; one commit then shows both.
+Columns that they are the first to need were added, empty, by a commit before it.
+Rule 2: what a commit names is on the disk before the commit is, and the commit is on the disk before a caller hears of
+it. Lance itself syncs nothing, so that the kernel may write a manifest before the data that it names.
+
+Vectors are kept as float32, as they came: what recall finds then agrees with the oracle to the last bits, and a
+rebuilt index is the same index. float16 would halve the file, and the text beside a vector of 384 is as large as it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import lance
+import numpy as np
+import pyarrow as pa
+from lance.fragment import write_fragments
+from lance.optimize import Compaction, CompactionOptions
+from numpy.typing import NDArray
+
+from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.files.durable import DISK, StrictSyncer, SyncedTree, Syncer, make_folder, remove
+from winnow.retrieval.lexical.words import WORD_RULES
+from winnow.retrieval.records import EmbeddedDocument
+from winnow.retrieval.store.checksums import StoreSums
+from winnow.retrieval.store.lance_attributes import upgrade
+from winnow.retrieval.store.lance_errors import committing, reading
+from winnow.retrieval.store.lance_fulltext import (
+    SMALL_FRAGMENT_ROWS,
+    TINY_FRAGMENT_ROWS,
+    change,
+    covered_and_gone,
+    covering,
+    covers_of,
+    empty_segments,
+    is_indexed,
+    segments,
+    segments_covering,
+    uncovered,
+    without_segments,
+)
+from winnow.retrieval.store.lance_renewal import (
+    Ahead,
+    column_added,
+    covered,
+    filled,
+    of_old_rules,
+    switched,
+    words_ahead,
+)
+from winnow.retrieval.store.lance_snapshot import LanceSnapshot
+from winnow.retrieval.store.numbering import ChunkNumberSequence
+from winnow.retrieval.store.retention import holding, nobody_holding, superseded
+from winnow.retrieval.store.rows import (
+    WORDS_COLUMN,
+    has_attributes,
+    known_attributes,
+    missing_columns,
+    require_schema,
+    require_text,
+    schema_of,
+    table_of,
+    word_rules,
+)
+from winnow.retrieval.store.torn_commits import VERSIONS, manifests, set_torn_commits_aside
+
+FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
+SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
+DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
+UNINDEXED_ROWS_MAX: Final = 16  # rows whose words are in no segment; each costs a search by words 30 us
+UNINDEXED_ROWS_OF_RUN_MAX: Final = 4_096  # the same, during a run that indexes the rest at its end
+COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
+
+NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
+_EVER: Final = timedelta(days=36_500)
+
+_log = logging.getLogger(__name__)
+
+
+class LanceStore:
+    """The corpus of one collection on disk. Implements `Store`."""
+
+    def __init__(self, dataset: lance.LanceDataset, path: Path, *, dimension: int, syncer: Syncer) -> None:
+        self._path = path
+        self._dimension = dimension
+        self._syncer = StrictSyncer(syncer, root=path)
+        self._numbers = ChunkNumberSequence(path / NEXT_NUMBER, syncer=self._syncer)
+        self._sums = StoreSums(path, syncer=self._syncer)
+        self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
+        self._newest = LanceSnapshot(dataset, path)
+        self._cleaned_at: int | None = None  # the version at which it was last cleaned up
+        self._writing = threading.Lock()
+        self._refreshing = threading.Lock()  # another one, so that nobody who reads waits for a write
+
+    @classmethod
+    def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
+        """An empty store. What an interrupted `create` left is completed; a store that is there is opened."""
+        numbers = path / NEXT_NUMBER
+        if numbers.exists():  # it is written last
+            return cls.open(path, dimension=dimension, syncer=syncer)
+        make_folder(path, syncer=syncer)
+        if not manifests(path):
+            with committing(path):
+                lance.write_dataset(schema_of(dimension).empty_table(), str(path), mode="create")
+        SyncedTree(path, syncer=syncer).sync()
+        cls.open(path, dimension=dimension, syncer=syncer).index_words()
+        ChunkNumberSequence(numbers, syncer=syncer).start()
+        return cls.open(path, dimension=dimension, syncer=syncer)
+
+    @classmethod
+    def open(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
+        set_torn_commits_aside(path)
+        with reading(path):
+            dataset = lance.dataset(str(path))
+            require_schema(dataset.schema, dimension, str(path))
+        return cls(dataset, path, dimension=dimension, syncer=syncer)
+
+    def require_usable(self) -> None:
+        """Raises `StoreCorrupt` where a file of the newest version or the next chunk number is missing or damaged.
+
+        Reads no data: a flipped bit in it is found by `winnow verify`.
+        """
+        self._numbers.next()
+        with reading(self._path):
+            self.snapshot().require_files()
+
+    def snapshot(self) -> LanceSnapshot:
+        with self._refreshing, reading(self._path):
+            dataset = self._newest.dataset
+            latest = int(dataset.latest_version)
+            if latest != self._newest.version:
+                self._newest = LanceSnapshot(dataset.checkout_version(latest), self._path, held=self._newest.held)
+            return self._newest
+
+    def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
+        ids = [embedded.document.id for embedded in documents]
+        assert len(set(ids)) == len(ids) > 0, "different documents, at least one. This is a bug."
+        for embedded in documents:
+            require_text(embedded.document)
+        count = sum(len(embedded.spans) for embedded in documents)
+        with self._writing:
+            self._syncer.require_sound()
+            self._sums.begin()
+            self._clean_up()
+            self._compact()
+            if not has_attributes(self.snapshot().dataset.schema):
+                self._alter(partial(upgrade, written=self._tree.sync))
+            rows = table_of(
+                documents,
+                first_number=self._numbers.take(count),
+                dimension=self._dimension,
+                known=known_attributes(self.snapshot().dataset.schema),
+                has_words=WORDS_COLUMN in self.snapshot().dataset.schema.names,
+            )
+            if missing := missing_columns(self.snapshot().dataset.schema, rows.schema):
+                self._alter(lambda dataset: dataset.add_columns(missing))
+            base = self.snapshot()
+            version = self._commit(base, rows, base.rows_of(ids))
+            self._index_waiting_words(more_follows=more_follows)
+            return version
+
+    def delete(self, document_ids: Sequence[str]) -> int:
+        with self._writing:
+            self._syncer.require_sound()
+            self._sums.begin()
+            self._clean_up()  # but no compaction: it needs room, and a delete may be there to make some
+            base = self.snapshot()
+            gone = base.rows_of(document_ids)
+            if not gone:
+                return 0
+            self._commit(base, None, gone)
+            return base.counts()[0] - self.snapshot().counts()[0]
+
+    def index_words(self) -> None:
+        with self._writing:
+            self._syncer.require_sound()
+            self._sums.begin()
+            if not is_indexed(self.snapshot().dataset):
+                self._commit_words(lambda dataset: change(empty_segments(dataset)))
+            self._cover(self._waiting(), tidy=False)
+            self._sums.write()
+
+    def renew_words(self, damaged: Sequence[str]) -> None:
+        """Makes the full-text index anew of all texts, and removes the damaged files of the one there was.
+
+        `damaged` are relative to the store's folder. Where older versions named them they are broken there, too.
+        """
+        with self._writing:
+            self._syncer.require_sound()
+            self._sums.begin()
+            self._commit_words(
+                lambda dataset: change(
+                    covering(dataset, covers_of(dataset, dataset.get_fragments(), tidy=False))
+                    or empty_segments(dataset),
+                    dropped=segments(dataset),
+                )
+            )
+            self._sums.write()
+            for name in damaged:
+                remove(self._path / name)
+            self._sums.prune()
+
+    def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        while True:
+            dataset = self._own()
+            is_old = word_rules(dataset.schema) != WORD_RULES
+            if not is_old and not of_old_rules(dataset):
+                return
+            with reading(self._path):
+                ahead = words_ahead(dataset) if is_old else None
+            with locked(), self._writing:
+                self._syncer.require_sound()
+                self._sums.begin()
+                if ahead is not None:
+                    self._renew_some(ahead)
+                if word_rules(self.snapshot().dataset.schema) == WORD_RULES:
+                    self._commit_words(lambda dataset: change(dropped=of_old_rules(dataset)))
+                self._sums.write()
+
+    def _renew_some(self, ahead: Ahead) -> None:
+        if not has_attributes(self.snapshot().dataset.schema):
+            self._alter(partial(upgrade, written=self._tree.sync))
+        self._alter(column_added)
+        with committing(self._path):
+            dataset = self._own()
+            operation = filled(dataset, ahead)
+        if operation is not None:
+            self._tree.sync()
+            with committing(self._path):
+                lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
+            self._tree.sync()
+        self._commit_words(lambda dataset: covered(dataset, ahead))
+        if not uncovered(self.snapshot().dataset, rules=WORD_RULES):
+            self._alter(switched)
+
+    def _index_waiting_words(self, *, more_follows: bool) -> None:
+        """After a write, which stands whatever becomes of this: what no segment covers is read by searches."""
+        waiting = self._waiting()
+        rows_max = UNINDEXED_ROWS_OF_RUN_MAX if more_follows else UNINDEXED_ROWS_MAX
+        if sum(fragment.physical_rows for fragment in waiting) < rows_max:
+            return
+        try:
+            self._sums.begin()
+            self._cover(waiting, tidy=not more_follows)
+            self._sums.write()
+        except WriteFailed as failed:
+            self._syncer.require_sound()  # where a sync has failed nothing more is acknowledged
+            _log.warning("%s: the words of the last writes are not indexed yet: %s", self._path, failed)
+
+    def _waiting(self) -> list[lance.LanceFragment]:
+        """The fragments that no segment covers. A store that was made without words has none: making them of all its
+        texts takes a minute for a million, which is no part of a write.
+        """
+        dataset = self.snapshot().dataset
+        return uncovered(dataset) if is_indexed(dataset) else []
+
+    def _cover(self, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> None:
+        if fragments:
+            covers = covers_of(self.snapshot().dataset, fragments, tidy=tidy)
+            dropped = [segment for cover in covers for segment in cover.dropped]
+            self._commit_words(lambda dataset: change(covering(dataset, covers), dropped=dropped))
+
+    def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
+        with committing(self._path):
+            dataset = self._own()  # while a segment is written nobody else may call the dataset that it is written for
+            operation = made(dataset)
+        self._tree.sync()
+        with committing(self._path):
+            lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
+        self._tree.sync()
+
+    def _alter(self, altered: Callable[[lance.LanceDataset], None]) -> None:
+        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+        with committing(self._path):
+            altered(self._own())
+        self._tree.sync()
+
+    def holding(self) -> AbstractContextManager[None]:
+        return holding(self._path)
+
+    def clean_up(self) -> int:
+        with self._writing:
+            base = self.snapshot()
+            removed = self._remove_old_versions(base)
+            with committing(self._path):  # nothing is that old: what goes are the files that no version ever named
+                stats = base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True)
+            for torn in (self._path / VERSIONS).glob("*.torn"):
+                removed += torn.stat().st_size
+                torn.unlink()
+            self._sums.prune()
+            try:
+                self._forget()  # last: it needs room, and a clean-up may be there to make some
+            except WriteFailed as failed:
+                _log.warning("%s: what was deleted stays on the disk until a later clean-up: %s", self._path, failed)
+            return removed + int(stats.bytes_removed)
+
+    def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
+        """One commit: `rows` come in, `gone` go out."""
+        with committing(self._path):
+            added = [] if rows is None else _written(rows, base.dataset)
+            left = {number: _fragment(base.dataset, number).delete_rows(offsets) for number, offsets in gone.items()}
+        self._tree.sync()
+        operation = lance.LanceOperation.Update(
+            removed_fragment_ids=[number for number, fragment in left.items() if fragment is None],
+            updated_fragments=[fragment for fragment in left.values() if fragment is not None],
+            new_fragments=added,
+        )
+        with committing(self._path):
+            committed = lance.LanceDataset.commit(base.dataset, operation, read_version=base.version)
+        self._tree.sync()
+        self._sums.write()
+        self._syncer.require_sound()
+        return int(committed.version)
+
+    def _compact(self) -> None:
+        """Joins fragments once there are too many of a size; each commit leaves one, and each costs every scan.
+
+        First tiny ones to one that is less so, and when there are many of those, they to a large one: what a commit has
+        to wait for is then mostly little, and a row is copied about as often as its fragment grows by a factor, and
+        later only where most of its fragment was deleted. It comes before a commit, so that a disk that is too full for
+        it has taken nothing yet.
+        """
+        sizes = [fragment.physical_rows for fragment in self.snapshot().dataset.get_fragments()]
+        if sum(TINY_FRAGMENT_ROWS <= size < SMALL_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
+            self._join(SMALL_FRAGMENT_ROWS)
+        elif sum(size < TINY_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
+            self._join(TINY_FRAGMENT_ROWS)
+
+    def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
+        """Makes neighbours of fewer rows one. Rows keep their order and their numbers: no index and no view notices."""
+        options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
+        copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
+        if segments_covering(self.snapshot().dataset, copied):  # searches read their rows until they are covered again
+            self._commit_words(lambda dataset: without_segments(dataset, copied))
+        with committing(self._path):
+            dataset = self._own()
+            joined = [task.execute(dataset) for task in Compaction.plan(dataset, options).tasks]
+        self._tree.sync()
+        with committing(self._path):
+            Compaction.commit(dataset, joined)
+        self._tree.sync()
+
+    def _forget(self) -> None:
+        """Copies what stands beside deleted rows away from them: they go with the last version that has them.
+
+        Until then a deletion is a mark beside the text, and the text's words are in the full-text index.
+        """
+        dataset = self.snapshot().dataset
+        gone = covered_and_gone(dataset)
+        if not gone and not any(fragment.num_deletions for fragment in dataset.get_fragments()):
+            return
+        self._syncer.require_sound()
+        self._sums.begin()
+        if gone:
+            self._commit_words(lambda dataset: without_segments(dataset, gone))
+        self._join(TINY_FRAGMENT_ROWS, deleted_share_max=0.0)
+        self._cover(self._waiting(), tidy=True)
+        self._sums.write()
+
+    def _own(self) -> lance.LanceDataset:
+        """The newest version, for what moves the dataset that it is given to the version that it makes."""
+        base = self.snapshot()
+        return base.dataset.checkout_version(base.version)
+
+    def _clean_up(self) -> None:
+        """Removes the files of versions that nobody reads any more, every so often."""
+        base = self.snapshot()
+        if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
+            self._remove_old_versions(base)
+            self._sums.prune()
+            self._cleaned_at = base.version
+
+    def _remove_old_versions(self, base: LanceSnapshot) -> int:
+        with nobody_holding(self._path) as may_remove, committing(self._path):
+            old = superseded(manifests(self._path), now=time.time()) if may_remove else []
+            return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
+
+
+def _written(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
+    return write_fragments(rows, dataset, schema=rows.schema, mode="append", max_rows_per_file=FRAGMENT_ROWS_MAX)
+
+
+def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:
+    fragment = dataset.get_fragment(number)
+    assert fragment is not None, "rows lie in fragments of their version. This is a bug."
+    return fragment

@@ -1,0 +1,229 @@
+"""Which chunks are alive, where does each lie, and which belong to this document? Held in memory, version by version.
+
+A fragment's rows never change. Which of them are still alive does, and Lance writes that into a file with a name of
+its own. A fragment whose files have the names that they had is therefore what was read before, whoever committed, how
+often, and whatever a compaction did beside it: a new version costs the fragments that are new in it, and not the
+collection. What no longer fits together is read anew.
+
+Of a chunk 21 bytes are held here, and 13 more where documents were looked up by id: a hash of the id, and its place.
+Hashes are Python's own, whose key is drawn for each process, so that nobody can choose ids that collide; a row that is
+found by one is still to be compared with the id itself.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from winnow.retrieval.arrays import without
+from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.records import ChunkNumbers
+from winnow.retrieval.store.liveness import Flags, LiveNumbers
+
+Addresses = NDArray[np.int64]  # fragment and offset within it, as Lance packs them
+Offsets = NDArray[np.uint32]
+
+NOWHERE: Final = -1  # the address of a chunk that is not alive
+
+_OFFSET_BITS: Final = 32  # the low bits of an address
+_NONE: Final = np.empty(0, dtype=np.int64)
+
+
+def offsets_of(addresses: Addresses) -> Offsets:
+    return (addresses & ((1 << _OFFSET_BITS) - 1)).astype(np.uint32)
+
+
+def fragments_of(addresses: Addresses) -> NDArray[np.int64]:
+    return addresses >> _OFFSET_BITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FragmentFiles:
+    """What makes a fragment this one, in this state: two of equal files hold the same rows, the same of them alive.
+
+    The number alone would not do, because a dataset that was removed and made again counts from 0; data files have
+    random names.
+    """
+
+    number: int
+    data: str
+    deletions: str | None
+
+    def differ_in_deletions_only(self, other: FragmentFiles) -> bool:
+        return replace(self, deletions=other.deletions) == other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPlaces:
+    """The rows of a fragment in order of the hash of their document's id."""
+
+    hashes: NDArray[np.int64]  # ascending
+    places: NDArray[np.uint32]  # the row that each belongs to
+    begins: Flags  # for each row: is it the first chunk of its document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FragmentRows:
+    """The rows of one fragment that were alive when it was first read, in order, and which of them still are."""
+
+    files: FragmentFiles
+    numbers: ChunkNumbers  # ascending
+    offsets: Offsets  # ascending
+    alive: Flags
+    count: int  # of those alive
+    documents: DocumentPlaces | None = None  # None: nobody has asked for documents yet
+
+    @classmethod
+    def read(cls, files: FragmentFiles, numbers: ChunkNumbers, offsets: Offsets) -> FragmentRows:
+        """Raises `StoreCorrupt` unless the numbers ascend."""
+        if not bool((np.diff(numbers) > 0).all()):
+            raise StoreCorrupt(f"chunk numbers do not ascend in fragment {files.number} ({files.data})")
+        alive = np.ones(len(numbers), dtype=np.bool_)
+        return cls(files=files, numbers=numbers, offsets=offsets, alive=alive, count=len(numbers))
+
+    def narrowed(self, files: FragmentFiles, offsets: Offsets) -> FragmentRows | None:
+        """These rows with only those at `offsets` alive; None where one of those was not alive before."""
+        places = np.searchsorted(self.offsets, offsets)
+        if len(offsets) and (places[-1] == len(self.offsets) or not bool((self.offsets[places] == offsets).all())):
+            return None
+        if not bool(self.alive[places].all()):
+            return None
+        alive = np.zeros(len(self.alive), dtype=np.bool_)
+        alive[places] = True
+        return replace(self, files=files, alive=alive, count=len(offsets))
+
+    def is_part_of(self, other: FragmentRows) -> bool:
+        """Whether these came from those by taking some out."""
+        return self is other or (self.numbers is other.numbers and bool((other.alive | ~self.alive).all()))
+
+    def with_documents(self, hashes: NDArray[np.int64], begins: Flags) -> FragmentRows:
+        """`hashes` and `begins` have one entry for each row that is alive."""
+        assert len(hashes) == len(begins) == self.count, "one for each live row. This is a bug."
+        places = np.flatnonzero(self.alive).astype(np.uint32)
+        order = np.argsort(hashes, kind="stable")
+        all_begins = np.zeros(len(self.alive), dtype=np.bool_)
+        all_begins[places] = begins
+        return replace(self, documents=DocumentPlaces(hashes=hashes[order], places=places[order], begins=all_begins))
+
+    def live(self) -> ChunkNumbers:
+        return self.numbers[self.alive]
+
+    def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
+        """`NOWHERE` for those that are not alive here."""
+        places = np.minimum(np.searchsorted(self.numbers, numbers), len(self.numbers) - 1)
+        found = (self.numbers[places] == numbers) & self.alive[places]
+        return np.where(found, self._addresses(places), NOWHERE)
+
+    def count_after(self, number: int) -> int:
+        if number < self.numbers[0]:
+            return self.count
+        return int(np.count_nonzero(self.alive[np.searchsorted(self.numbers, number, side="right") :]))
+
+    def addresses_by_hash(self, hashes: NDArray[np.int64]) -> Addresses:
+        """Ascending. Asked of every fragment, and most have none of them."""
+        assert self.documents is not None, "documents are known. This is a bug."
+        known = self.documents.hashes
+        starts = known.searchsorted(hashes)
+        found = known.take(starts, mode="clip") == hashes if len(known) else np.zeros(len(hashes), dtype=np.bool_)
+        if not found.any():
+            return _NONE
+        bounds = zip(starts[found], known.searchsorted(hashes[found], side="right"), strict=True)
+        places = np.concatenate([self.documents.places[start:end] for start, end in bounds])
+        return self._addresses(np.sort(places[self.alive[places]]))
+
+    def document_count(self) -> int:
+        assert self.documents is not None, "documents are known. This is a bug."
+        return int(np.count_nonzero(self.documents.begins & self.alive))
+
+    def _addresses(self, places: NDArray[np.integer]) -> Addresses:
+        addresses: Addresses = self.offsets[places].astype(np.int64) + (self.files.number << _OFFSET_BITS)
+        return addresses
+
+
+class StoredRows:
+    """All rows of one version, fragment by fragment. Chunk numbers ascend in it."""
+
+    def __init__(self, fragments: Iterable[FragmentRows], live: LiveNumbers | None = None) -> None:
+        """Raises `StoreCorrupt` unless each fragment's numbers are greater than those of the one before."""
+        self.fragments: Final = tuple(rows for rows in fragments if len(rows.numbers))
+        self._firsts = np.array([rows.numbers[0] for rows in self.fragments], dtype=np.int64)
+        lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
+        if not bool((self._firsts[1:] > lasts[:-1]).all()):
+            raise StoreCorrupt("chunk numbers do not ascend from fragment to fragment")
+        self.live: Final = LiveNumbers.of(_joined(rows.live() for rows in self.fragments)) if live is None else live
+
+    def followed_by(self, fragments: Sequence[FragmentRows]) -> StoredRows:
+        """The rows of a later version. The more of its fragments are fragments of this one, the less it costs."""
+        left = {rows.files.number: rows for rows in self.fragments}
+        taken_out, come = [], []
+        for rows in fragments:
+            was = left.get(rows.files.number)
+            if was is None or not rows.is_part_of(was):
+                come.append(rows.live())
+                continue
+            del left[rows.files.number]
+            if was is not rows:
+                taken_out.append(was.numbers[was.alive & ~rows.alive])
+        old, new = _joined(rows.live() for rows in left.values()), _joined(come)
+        gone = np.sort(_joined([*taken_out, without(old, new)]))
+        new = without(new, old)
+        if len(new) and new[0] <= self.live.last():  # a number came back: this is no later version of the same
+            return StoredRows(fragments)
+        return StoredRows(fragments, self.live.followed_by(gone=gone, new=new))
+
+    def with_documents(self, fragments: Iterable[FragmentRows]) -> StoredRows:
+        """The same, with fragments that know more."""
+        return StoredRows(fragments, self.live)
+
+    def count(self, *, after: int = -1) -> int:
+        """How many chunks are alive whose number is greater."""
+        return sum(rows.count_after(after) for rows in self._from(after))
+
+    def document_count(self) -> int:
+        return sum(rows.document_count() for rows in self.fragments)
+
+    def fragments_after(self, number: int) -> frozenset[int]:
+        """The fragments that hold live chunks of greater numbers."""
+        return frozenset(rows.files.number for rows in self._from(number) if rows.count_after(number))
+
+    def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
+        """Where each of these chunks is, in the order asked for; `NOWHERE` for one that is not alive."""
+        addresses = np.full(len(numbers), NOWHERE, dtype=np.int64)
+        holders = np.searchsorted(self._firsts, numbers, side="right") - 1
+        order = np.argsort(holders, kind="stable")
+        for holder, run in runs_of(holders[order]):
+            if holder >= 0:
+                asked = order[run]
+                addresses[asked] = self.fragments[holder].addresses_of(numbers[asked])
+        return addresses
+
+    def addresses_by_id(self, document_ids: Sequence[str]) -> Addresses:
+        """Where chunks of these documents may be, ascending by number: all that are there, and seldom one too many."""
+        hashes = np.unique(hashes_of(document_ids))
+        return _joined(rows.addresses_by_hash(hashes) for rows in self.fragments)
+
+    def _from(self, number: int) -> tuple[FragmentRows, ...]:
+        """The fragments that may hold greater numbers."""
+        return self.fragments[max(int(np.searchsorted(self._firsts, number, side="right")) - 1, 0) :]
+
+
+def _joined(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
+    joined: ChunkNumbers = np.concatenate([_NONE, *parts])
+    return joined
+
+
+def runs_of(values: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
+    """Each value that stands there, and from where to where it is repeated."""
+    bounds = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
+    for start, end in itertools.pairwise(bounds):
+        if start < end:
+            yield int(values[start]), slice(start, end)
+
+
+def hashes_of(document_ids: Sequence[str]) -> NDArray[np.int64]:
+    return np.fromiter(map(hash, document_ids), dtype=np.int64, count=len(document_ids))

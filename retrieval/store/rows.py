@@ -1,0 +1,194 @@
+"""How does a chunk look as a row of a table, and a row as a chunk?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from winnow.retrieval.errors import InvalidRequest, ModelMismatch, StoreCorrupt
+from winnow.retrieval.filters.attributes import (
+    ARROW_TYPES,
+    Attribute,
+    attribute_arrays,
+    attribute_of,
+    attributes_of,
+    kept,
+)
+from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analysed
+from winnow.retrieval.records import Chunk, Document, EmbeddedDocument, is_text
+
+CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata"]
+PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text"]
+
+_FORMAT_KEY: Final = b"winnow.format"
+_FORMAT: Final = b"3"  # of the columns below; a table of another format is refused, not guessed at
+_WITHOUT_WORDS: Final = b"2"  # the format before: the same, without the column of words
+_WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without columns of attributes
+_FORMATS: Final = frozenset({_FORMAT, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
+
+WORDS_COLUMN: Final = "words"  # what `analysed` makes of title and text; lexical search reads nothing else
+_WORDS_FIELD: Final = pa.field(
+    WORDS_COLUMN,
+    pa.large_string(),
+    metadata={"lance-encoding:compression": "zstd"},  # a third less; no search reads it
+)
+
+
+def schema_of(dimension: int) -> pa.Schema:
+    """Texts are large_strings: the metadata of a long document, repeated in every chunk, may pass 2 GB in one call."""
+    return pa.schema(
+        [
+            pa.field("number", pa.int64(), nullable=False),
+            pa.field("document_id", pa.large_string(), nullable=False),
+            pa.field("ordinal", pa.int32(), nullable=False),
+            pa.field("start", pa.int64(), nullable=False),
+            pa.field("end", pa.int64(), nullable=False),
+            pa.field("title", pa.large_string(), nullable=False),
+            pa.field("text", pa.large_string(), nullable=False),
+            pa.field("url", pa.large_string()),
+            pa.field("metadata", pa.large_string(), nullable=False),  # JSON
+            pa.field("content_hash", pa.large_string()),  # of the document; only in its first chunk
+            pa.field("vector", pa.list_(pa.float32(), dimension), nullable=False),
+            _WORDS_FIELD,
+        ],
+        metadata={_FORMAT_KEY: _FORMAT},
+    )
+
+
+def fields_of(attributes: Iterable[Attribute]) -> list[pa.Field]:
+    """The columns of attributes come after those above, when a document first has them."""
+    return [pa.field(attribute.column, ARROW_TYPES[attribute.kind]) for attribute in attributes]
+
+
+def known_attributes(schema: pa.Schema) -> frozenset[Attribute]:
+    """Those that have a column."""
+    return frozenset(attribute for attribute in map(attribute_of, schema.names) if attribute is not None)
+
+
+def has_attributes(schema: pa.Schema) -> bool:
+    """Whether every row's attributes are in their columns; otherwise only its metadata tells them."""
+    return bool(schema.metadata[_FORMAT_KEY] != _WITHOUT_ATTRIBUTES)
+
+
+def word_rules(schema: pa.Schema) -> int:
+    """By which rules words are told apart in this store (retrieval/lexical/words.py)."""
+    return WORD_RULES if schema.metadata[_FORMAT_KEY] == _FORMAT else WORD_RULES_BEFORE
+
+
+def words_schema() -> pa.Schema:
+    """The column that a store of the format before lacks."""
+    return pa.schema([_WORDS_FIELD])
+
+
+def words_table(rows: pa.Table) -> pa.Table:
+    """The words of these rows, of which the title and the text are read, in their order."""
+    both = zip(rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True)
+    return pa.table(
+        [pa.array([f"{analysed(title)} {analysed(text)}" for title, text in both], pa.large_string())], words_schema()
+    )
+
+
+def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
+    """The columns that rows of the second schema need and the first has not; None where there are none."""
+    missing = [field for field in needed if field.name not in schema.names]
+    return pa.schema(missing) if missing else None
+
+
+def upgraded(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What stands beside the schema once the columns of attributes are complete."""
+    return {**metadata, _FORMAT_KEY: _WITHOUT_WORDS}
+
+
+def with_words(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What stands beside the schema once all words are in their column and in the full-text index."""
+    return {**metadata, _FORMAT_KEY: _FORMAT}
+
+
+def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) -> pa.Table:
+    """The attributes of rows with this metadata, as it is stored."""
+    parsed = {each: attributes_of(json.loads(each)) for each in dict.fromkeys(metadata)}  # chunks repeat their document
+    rows = [parsed[each] for each in metadata]
+    attributes = kept(known, rows)
+    return pa.table(attribute_arrays(rows, attributes), schema=pa.schema(fields_of(attributes)))
+
+
+def require_schema(found: pa.Schema, dimension: int, origin: str) -> None:
+    """Raises `StoreCorrupt` for a table that is not ours, `ModelMismatch` for vectors of another dimension."""
+    if (found.metadata or {}).get(_FORMAT_KEY) not in _FORMATS or "vector" not in found.names:
+        raise StoreCorrupt(f"{origin}: not a corpus of this version of winnow")
+    stored = found.field("vector").type.list_size
+    if stored != dimension:
+        raise ModelMismatch(f"{origin} holds vectors of {stored} dimensions, the model makes {dimension}")
+
+
+def table_of(
+    documents: Sequence[EmbeddedDocument],
+    *,
+    first_number: int,
+    dimension: int,
+    known: Collection[Attribute] = (),
+    has_words: bool = True,
+) -> pa.Table:
+    """One row for each chunk, numbered in the order given; of the attributes, those that occur among them.
+
+    `known` are those that have a column already; `has_words` says whether words have one.
+    """
+    schema = schema_of(dimension)
+    if not has_words:
+        schema = schema.remove(schema.get_field_index(WORDS_COLUMN))
+    columns: dict[str, list[Any]] = {name: [] for name in schema.names if name not in {"number", "vector"}}
+    for embedded in documents:
+        document = embedded.document
+        metadata = json.dumps(document.metadata)
+        title_words = analysed(document.title) if has_words else ""
+        for ordinal, span in enumerate(embedded.spans):
+            columns["document_id"].append(document.id)
+            columns["ordinal"].append(ordinal)
+            columns["start"].append(span.start)
+            columns["end"].append(span.end)
+            columns["title"].append(document.title)
+            columns["text"].append(document.text[span.start : span.end])
+            columns["url"].append(document.url)
+            columns["metadata"].append(metadata)
+            columns["content_hash"].append(document.content_hash if ordinal == 0 else None)
+            if has_words:
+                columns[WORDS_COLUMN].append(f"{title_words} {analysed(columns['text'][-1])}")
+    vectors = np.concatenate([embedded.vectors for embedded in documents]).astype(np.float32, copy=False)
+    assert vectors.shape[1] == dimension, "vectors of the collection's dimension. This is a bug."
+    arrays = {
+        **columns,
+        "number": np.arange(first_number, first_number + len(vectors), dtype=np.int64),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), dimension),
+    }
+    table = pa.table({name: pa.array(arrays[name], schema.field(name).type) for name in schema.names}, schema=schema)
+    attributes = attribute_table(columns["metadata"], known)
+    for field in attributes.schema:
+        table = table.append_column(field, attributes[field.name])
+    return table
+
+
+def chunk_of(row: dict[str, Any]) -> Chunk:
+    """`row` has the `CHUNK_COLUMNS`."""
+    return Chunk(**{**row, "metadata": json.loads(row["metadata"])})
+
+
+def document_of(chunks: Sequence[Chunk]) -> Document:
+    """All chunks of one document, in order, put together again."""
+    first = chunks[0]
+    return Document(
+        id=first.document_id,
+        title=first.title,
+        text="".join(chunk.text for chunk in chunks),
+        url=first.url,
+        metadata=first.metadata,
+    )
+
+
+def require_text(document: Document) -> None:
+    """Raises `InvalidRequest`."""
+    if not all(is_text(value) for value in (document.id, document.title, document.text, document.url or "")):
+        raise InvalidRequest(f"document {document.id!r} holds half of a surrogate pair, which is no text")

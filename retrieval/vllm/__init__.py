@@ -1,0 +1,1 @@
+"""What does this vLLM server answer, and may it be believed?"""
