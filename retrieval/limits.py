@@ -1,4 +1,7 @@
-"""Every bound of the service, with its unit and its reason. README.md lists them; a test compares."""
+"""Every bound of the service: the comment has its unit, then a semicolon, then its reason.
+
+docs/reference/limits.md is made from these lines: `python -m docs.generate`.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,7 @@ UNREAD_SECONDS: Final = 20  # seconds in which a caller has to take 160 kB of an
 UNREAD_BYTES_MAX: Final = 64_000_000  # bytes of all answers that wait for their callers to read them
 COLLECTION_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # it becomes a folder name and a URL segment
 TENANT_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,62}$"  # likewise; and `owner/name` is a granted collection
+# a search names a collection of the tenant's own, or `owner/name` of a granted one
 SEARCHED_NAME_PATTERN: Final = f"^({TENANT_NAME_PATTERN.strip('^$')}/)?{COLLECTION_NAME_PATTERN.strip('^$')}$"
 KEYS_PER_TENANT_MAX: Final = 1_000  # keys of one tenant that are accepted at once; a person keeps track of fewer
 KEY_DAYS_MAX: Final = 3_650  # days of a key's lifetime, and of the overlap of a rotation; longer is forever
@@ -64,5 +68,5 @@ FILTER_CONDITIONS_MAX: Final = 64  # comparisons of one filter; each reads a col
 FILTER_VALUES_MAX: Final = 1_000  # values in all lists of one filter; a longer list is a join, not a filter
 ATTRIBUTE_KEY_CHARACTERS_MAX: Final = 64  # characters; metadata under a longer key is carried, not filterable
 ATTRIBUTE_TEXT_CHARACTERS_MAX: Final = 512  # characters; a longer text is carried, not filterable
-ATTRIBUTE_COLUMNS_MAX: Final = 256  # columns of one collection; every one costs each write a little
+ATTRIBUTE_COLUMNS_MAX: Final = 256  # columns; each costs every write a little; a key with two types has two
 GENERATIONS_KEPT_MIN: Final = 2  # generations; the one that serves, and the one to fall back to

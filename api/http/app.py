@@ -43,6 +43,7 @@ from winnow.retrieval.files.disk_causes import FULL
 
 log = logging.getLogger(__name__)
 
+ROUTERS: Final = (answers, corpus, shadows, instructions, generations, usage, access, limits, health)
 FAILED: Final = 500  # the first status that is ours to answer for
 
 DESCRIPTION = """
@@ -78,7 +79,7 @@ def create_app(
     app.state.telemetry = Telemetry.over(parts)
     app.state.gate = Gate()
     app.state.intake = Intake()
-    for router in (answers, corpus, shadows, instructions, generations, usage, access, limits, health):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_middleware(HeadAsGet)

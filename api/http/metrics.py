@@ -1,4 +1,4 @@
-"""What can be read at GET /metrics? Every metric, named and documented once; README.md lists them, a test compares.
+"""What can be read at GET /metrics? Every metric, named and documented once (docs/reference/metrics.md).
 
 Nothing is global: an app has its own registry. Labels take few values and never what a caller wrote. What is counted is
 counted here; what somebody else knows (a cache, a server) is asked when the metrics are read: `Telemetry.watch`.

@@ -1,4 +1,4 @@
-"""GET /metrics: what it counts, who may read it, and that README.md lists all of it."""
+"""GET /metrics: what it counts, and who may read it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.pool import VllmPool
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 SEARCH = {"query": "refund", "collection": "docs"}
 
 
@@ -88,19 +87,8 @@ def read(client: TestClient) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_every_metric_is_in_the_readme(metric: Metric) -> None:
-    """With its kind, its labels and what it says."""
-    assert f"| `{metric.shown}` | {metric.kind} | {metric.said} |" in README, f"{metric.name} is not documented"
-
-
-def test_the_readme_lists_no_metric_that_is_gone() -> None:
-    """Somebody would look at an empty graph."""
-    assert set(re.findall(r"`(winnow_\w+)", README)) == {metric.name for metric in METRICS}
-
-
 def test_every_metric_is_on_the_documentations_page(client: TestClient) -> None:
-    """Who looks at /docs need not find the README."""
+    """A reader of /docs need not look for the reference."""
     page = client.get("/docs").text
     assert [metric.name for metric in METRICS if metric.shown not in page] == []
 
