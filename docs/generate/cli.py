@@ -34,7 +34,8 @@ def page() -> str:
 
 def commands(group: Any = None, words: str = "winnow") -> Iterator[tuple[str, Any]]:
     """Every command that can be typed, by its words."""
-    for name, command in (group or typer.main.get_command(app)).commands.items():
+    parent: Any = group or typer.main.get_command(app)
+    for name, command in parent.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, f"{words} {name}")
         else:

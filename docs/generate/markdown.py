@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -15,8 +16,18 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that fits into one cell: on one line, with its bars escaped."""
-    return re.sub(r"\s+", " ", escaped(text)).strip().replace("|", "\\|")
+    """Text that fits into one cell: on one line, with its bars escaped.
+
+    Readers disagree about a backslash before a bar within backticks, so code that has one is written as HTML.
+    """
+    parts = re.split(r"(`[^`]*`)", re.sub(r"\s+", " ", escaped(text)).strip())
+    parts[::2] = [part.replace("|", "\\|") for part in parts[::2]]
+    parts[1::2] = [_as_html(part.strip("`")) if "|" in part else part for part in parts[1::2]]
+    return "".join(parts)
+
+
+def _as_html(text: str) -> str:
+    return f"<code>{html.escape(text, quote=False).replace('|', '&#124;')}</code>"
 
 
 def escaped(text: str) -> str:

@@ -72,7 +72,7 @@ def _named(schema: Schema) -> str:
         extra = schema.get("additionalProperties")
         return f"object of {kind_of(extra)}" if isinstance(extra, Mapping) and extra else "object"
     if isinstance(kind, list):
-        return " or ".join(PLAIN.get(each, each) for each in kind)
+        return " or ".join(PLAIN.get(str(each), str(each)) for each in kind)
     return PLAIN.get(str(kind), "any value")
 
 

@@ -126,6 +126,7 @@ def test_options_agree_with_the_settings(words: str) -> None:
 def test_text_is_shown_as_it_stands() -> None:
     """Markdown would make emphasis of stars and of two underscores, and tags of angle brackets."""
     assert cell("leave out *.md, __pycache__/ | `a*b`\n<x>") == r"leave out \*.md, \_\_pycache\_\_/ \| `a*b` &lt;x>"
+    assert cell("`--recall dense|hybrid`") == "<code>--recall dense&#124;hybrid</code>"
     assert prose("One\nline.\n\nTwo\n*lines*.") == "One line.\n\nTwo \\*lines\\*."
 
 
