@@ -27,8 +27,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.tenants.asks import Ask, Case, Deployments, of_names, of_searches
 from tests.tenants.service import bundled, serving
+from tests.tenants.timing_cases import Ask, Case, Deployments, of_names, of_searches
 
 TOLD: Final = 0.05  # from a coin: what may be, in either direction
 WARM: Final = 20  # pairs of each case that are asked before any is timed

@@ -194,7 +194,7 @@ async def test_a_head_that_was_not_read(reranker: ModelFolder, tmp_path: Path) -
     """One class, and no word about which tokens it is made of: vLLM leaves the memory as it finds it.
 
     Mostly every score is then a half; 0.0000 was seen too. What lies there decides for which cause it is refused, and
-    never whether (tests/unit/test_known_answers.py holds each cause with its flags).
+    never whether (tests/unit/rerank/test_server_check.py holds each cause with its flags).
     """
     flags = (*POOLING, head(classifier_from_token=None, is_original_qwen3_reranker=None, num_labels=1))
     with vllm(reranker.path, tmp_path / "log", *flags) as url:
