@@ -19,7 +19,7 @@ Every error has one line of text. It says what happened, which thing it happened
 """
 BODY: Final = """## The problem body
 
-The body has the media type `application/problem+json` and the same fields for every error. Branch on `error.code`; the text may change. `error.param` names the field or the limit at fault, `limit` is present only when a tenant's limit was met, and `id` is the request's id in the log.
+The body has the media type `application/problem+json` and the same fields for every error. Branch on `error.code`; the text may change. `type` is `urn:winnow:problem:` followed by the code. `error.param` names the field or the limit at fault, `limit` is present only when a tenant's limit was met, and `id` is the request's id in the log.
 
 ```json
 {body}
