@@ -51,7 +51,7 @@ def _section(words: str, command: Any) -> str:
     arguments = [each for each in command.params if not is_option(each)]
     options = [each for each in command.params if is_option(each) and each.name != "help"]
     usage = " ".join([words, *(("[OPTIONS]",) if options else ()), *map(placeholder, arguments)])
-    parts = [f"## {words}\n", f"```text\n{usage}\n```\n", f"{prose(command.help)}\n"]
+    parts = [f"## {words}\n", f"{code(usage)}\n", f"{prose(command.help)}\n"]
     if arguments:
         parts.append(table(("Argument", "Meaning"), ((code(placeholder(each)), each.help) for each in arguments)))
     for panel in dict.fromkeys(each.rich_help_panel for each in options):

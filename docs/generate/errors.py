@@ -21,6 +21,7 @@ BODY: Final = """## The problem body
 
 The body has the media type `application/problem+json` and the same fields for every error. Branch on `error.code`; the text may change. `type` is `urn:winnow:problem:` followed by the code. `error.param` names the field or the limit at fault, `limit` is present only when a tenant's limit was met, and `id` is the request's id in the log.
 
+<!-- not run: an answer of the service -->
 ```json
 {body}
 ```
@@ -65,7 +66,11 @@ MEANING: Final = {
 
 
 def _tree_section() -> str:
-    return "## The tree\n\n```text\n" + "\n".join([WinnowError.__name__, *_branches(WinnowError, "")]) + "\n```\n\n"
+    return (
+        "## The tree\n\n<!-- not run: a drawing -->\n```text\n"
+        + "\n".join([WinnowError.__name__, *_branches(WinnowError, "")])
+        + "\n```\n\n"
+    )
 
 
 def _branches(parent: type[WinnowError], indent: str) -> Iterator[str]:

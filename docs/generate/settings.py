@@ -13,6 +13,7 @@ Each setting has an environment variable, a key in the settings file and, unless
 
 The settings file is TOML. Name it with `--config FILE` or `{CONFIG_VARIABLE}`. A key is the variable in lower case without `WINNOW_`; lists are written as in the variable:
 
+<!-- not run: an example of a settings file -->
 ```toml
 data = "/srv/winnow"
 rerank_model = "Qwen/Qwen3-Reranker-0.6B"

@@ -1,0 +1,1 @@
+"""Runs what the documentation shows: every fenced block is executed, or says why not. See README.md in this folder."""
