@@ -1,7 +1,7 @@
-"""Everything that can go wrong, drawn once.
+"""The error tree: every error that winnow raises.
 
     WinnowError
-    ├── CallerError                    the request or the command is at fault; the same call fails again
+    ├── CallerError                    the request or command is wrong; repeating it fails again
     │   ├── InvalidRequest
     │   ├── LimitExceeded
     │   ├── RequestSlow
@@ -12,6 +12,7 @@
     │   ├── CollectionExists
     │   ├── FolderUnknown
     │   ├── CollectionNotReady
+    │   ├── WordsNotIndexed
     │   ├── DocumentNotFound
     │   ├── InstructionNotFound
     │   ├── InstructionConflict
@@ -32,8 +33,8 @@
     │   ├── ModelMismatch
     │   ├── AddressInUse
     │   └── SettingInvalid
-    ├── UnavailableError               something we depend on cannot answer now; later it may
-    │   ├── RerankError                stage two failed: the answer can still be recall's order
+    ├── UnavailableError               a dependency cannot answer now; a later call may succeed
+    │   ├── RerankError                reranking failed; the answer can still be in recall's order
     │   │   ├── RerankTimeout
     │   │   ├── RerankOverloaded
     │   │   ├── RerankUnavailable
@@ -47,14 +48,14 @@
     │   ├── StorageMoved
     │   ├── MemoryTooSmall
     │   └── DeviceUnusable
-    └── StorageError                   what lies on the disk is not what was written, or cannot be written
+    └── StorageError                   stored data is damaged, or cannot be written
         ├── GenerationCorrupt
         ├── StoreCorrupt
         ├── SnapshotCorrupt
         └── WriteFailed
 
-Rule 1: the docstring of a leaf is its message; the detail says which one and, where we know, what to do.
-Rule 2: only leaves are raised. Rule 3: no stage knows a status code (api/http/problems.py alone maps leaves to them).
+Rule 1: a leaf's docstring is its message; the detail says which object is meant and, where known, what to do.
+Rule 2: only leaves are raised. Rule 3: no stage knows a status code (only api/http/problems.py maps leaves to them).
 """
 
 from __future__ import annotations
@@ -73,24 +74,24 @@ class WinnowError(Exception):
 
     @property
     def message(self) -> str:
-        """The docstring's first line, without its full stop, then the detail."""
-        said = (inspect.getdoc(type(self)) or "").splitlines()[0].rstrip(".")
-        return f"{said}: {self.detail}" if self.detail else f"{said}."
+        """The first line of the class's docstring without its full stop, then the detail."""
+        summary = (inspect.getdoc(type(self)) or "").splitlines()[0].rstrip(".")
+        return f"{summary}: {self.detail}" if self.detail else f"{summary}."
 
     def __str__(self) -> str:
         return self.message
 
 
 class CallerError(WinnowError):
-    """The request or the command is at fault."""
+    """The request or the command is wrong."""
 
 
 class InvalidRequest(CallerError):
-    """The request does not make sense."""
+    """Invalid request."""
 
 
 class LimitExceeded(CallerError):
-    """The request is larger than a limit allows."""
+    """The request exceeds a limit."""
 
 
 class RequestSlow(CallerError):
@@ -98,43 +99,43 @@ class RequestSlow(CallerError):
 
 
 class UnsupportedMedia(CallerError):
-    """The body is in a format that is not read here."""
+    """The format of the request body is not supported."""
 
 
 class QuotaExceeded(CallerError):
-    """The tenant has used up what it may use at a time."""
+    """The tenant has used up a quota."""
 
     def __init__(self, detail: str = "", *, limit: str | None = None, retry_after_seconds: int = 1) -> None:
-        """`limit` is the name of what is used up; so many seconds later there is some of it again."""
+        """`limit` names the quota; after `retry_after_seconds` some of it is available again."""
         super().__init__(detail)
         self.limit = limit
         self.retry_after_seconds = retry_after_seconds
 
 
 class StorageQuotaExceeded(CallerError):
-    """The tenant may not store so much."""
+    """The tenant's storage limit would be exceeded."""
 
     def __init__(self, detail: str = "", *, limit: str | None = None) -> None:
-        """`limit` is the name of what there would be too much of."""
+        """`limit` names the limit that would be exceeded."""
         super().__init__(detail)
         self.limit = limit
 
 
 class CollectionNotFound(CallerError):
-    """There is no collection of this name."""
+    """Collection not found."""
 
     def __init__(self, detail: str = "", *, place: str | None = None) -> None:
-        """`place` is the data folder that was looked into, for those who may know it."""
+        """`place` is the data folder that was searched; only operators may see it."""
         super().__init__(detail)
         self.place = place
 
 
 class CollectionExists(CallerError):
-    """A collection of this name exists already."""
+    """A collection with this name already exists."""
 
 
 class FolderUnknown(CallerError):
-    """A folder that this catalog did not make is in the way; nothing in it was changed."""
+    """A folder that this catalog did not create is in the way; it was left unchanged."""
 
 
 class CollectionNotReady(CallerError):
@@ -142,19 +143,19 @@ class CollectionNotReady(CallerError):
 
 
 class WordsNotIndexed(CallerError):
-    """The collection was made before there was recall by words; `winnow index` prepares it for that."""
+    """The collection was created before full-text search existed; `winnow index` adds it."""
 
 
 class DocumentNotFound(CallerError):
-    """There is no document with this id."""
+    """Document not found."""
 
 
 class InstructionNotFound(CallerError):
-    """There is no instruction of this name and version."""
+    """Instruction or version not found."""
 
 
 class InstructionConflict(CallerError):
-    """The instruction is in a state that does not allow this."""
+    """The state of the instruction does not allow this."""
 
 
 class VariableRefused(CallerError):
@@ -162,31 +163,31 @@ class VariableRefused(CallerError):
 
 
 class SnapshotNotFound(CallerError):
-    """There is no finished snapshot at this place."""
+    """There is no finished snapshot at this location."""
 
 
 class SnapshotExists(CallerError):
-    """A snapshot is not put where something lies already."""
+    """The destination of the snapshot is not empty."""
 
 
 class TenantNotFound(CallerError):
-    """There is no tenant of this name."""
+    """Tenant not found."""
 
 
 class TenantExists(CallerError):
-    """A tenant of this name exists already."""
+    """A tenant with this name already exists."""
 
 
 class KeyNotFound(CallerError):
-    """There is no key with this id that could be changed."""
+    """There is no API key with this id that can be changed."""
 
 
 class GrantNotFound(CallerError):
-    """There is no such grant."""
+    """Grant not found."""
 
 
 class CatalogExists(CallerError):
-    """A catalog is not copied to where something is already."""
+    """The destination of the catalog's copy is not empty."""
 
 
 class CatalogMismatch(CallerError):
@@ -194,11 +195,11 @@ class CatalogMismatch(CallerError):
 
 
 class KeyRefused(CallerError):
-    """The request carries no API key that is accepted here."""
+    """The API key is missing or invalid."""
 
 
 class NotPermitted(CallerError):
-    """The key does not permit this."""
+    """The API key does not permit this."""
 
 
 class CorpusUnreadable(CallerError):
@@ -206,15 +207,15 @@ class CorpusUnreadable(CallerError):
 
 
 class ModelNotFound(CallerError):
-    """The model is neither bundled, nor a folder, nor in the local hub cache."""
+    """The model is neither bundled, nor a folder, nor in the local Hugging Face cache."""
 
 
 class ModelUnusable(CallerError):
-    """The model's files do not make a model that winnow can run."""
+    """winnow cannot use this model."""
 
 
 class ModelMismatch(CallerError):
-    """The collection was built with another embedding model than the one that is loaded."""
+    """The collection was built with a different embedding model."""
 
 
 class AddressInUse(CallerError):
@@ -222,15 +223,15 @@ class AddressInUse(CallerError):
 
 
 class SettingInvalid(CallerError):
-    """A setting has a value that cannot be used."""
+    """Invalid setting."""
 
 
 class UnavailableError(WinnowError):
-    """Something that winnow depends on cannot answer now."""
+    """A dependency of winnow cannot answer now."""
 
 
 class RerankError(UnavailableError):
-    """Stage two failed."""
+    """Reranking failed."""
 
 
 class RerankTimeout(RerankError):
@@ -238,31 +239,31 @@ class RerankTimeout(RerankError):
 
 
 class RerankOverloaded(RerankError):
-    """The reranker has more work waiting than it may hold."""
+    """The reranker's queue is full."""
 
 
 class RerankUnavailable(RerankError):
-    """The reranker cannot be reached or does not answer properly."""
+    """The reranker cannot be reached, or its reply is invalid."""
 
 
 class RerankBreakerOpen(RerankError):
-    """The reranker has failed repeatedly and is being left alone for a moment."""
+    """The reranker failed repeatedly and is paused for a moment."""
 
 
 class EmbedderUnavailable(UnavailableError):
-    """The embedding model cannot be reached or does not answer properly."""
+    """The embedding model cannot be reached, or its reply is invalid."""
 
 
 class DeadlineExceeded(UnavailableError):
-    """The deadline passed before there was anything to answer with."""
+    """The deadline passed before any result was available."""
 
 
 class Overloaded(UnavailableError):
-    """The service has more work waiting than it may hold."""
+    """The service is overloaded."""
 
 
 class SnapshotUnreachable(UnavailableError):
-    """The place of the snapshot cannot be reached, or refuses us."""
+    """The location of the snapshot cannot be reached, or denies access."""
 
 
 class CollectionBusy(UnavailableError):
@@ -274,19 +275,19 @@ class CatalogUnavailable(UnavailableError):
 
 
 class StorageMoved(UnavailableError):
-    """The catalog or the data folder was moved or replaced while it was in use; nothing was acknowledged."""
+    """The catalog or the data folder was moved or replaced while in use; nothing was acknowledged."""
 
 
 class MemoryTooSmall(UnavailableError):
-    """There is too little memory for the index."""
+    """There is not enough memory for the index."""
 
 
 class DeviceUnusable(UnavailableError):
-    """The device cannot search the index."""
+    """This device cannot search the index."""
 
 
 class StorageError(WinnowError):
-    """What lies on the disk is not what was written, or cannot be written."""
+    """Stored data is damaged, or cannot be written."""
 
 
 class GenerationCorrupt(StorageError):
@@ -294,22 +295,22 @@ class GenerationCorrupt(StorageError):
 
 
 class StoreCorrupt(StorageError):
-    """The stored corpus cannot be read."""
+    """Stored data cannot be read."""
 
 
 class SnapshotCorrupt(StorageError):
-    """The snapshot is not what was written; nothing was restored."""
+    """The snapshot is damaged; nothing was restored."""
 
 
 class WriteFailed(StorageError):
-    """The disk did not take what was written; nothing was acknowledged."""
+    """Writing to the disk failed; nothing was acknowledged."""
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(with_advice(detail))
 
 
 def leaves(root: type[WinnowError] = WinnowError) -> frozenset[type[WinnowError]]:
-    """Every error that may be raised: the classes of the tree that have no subclasses."""
+    """Return every error that may be raised: the classes of the tree without subclasses."""
     below = root.__subclasses__()
     if not below:
         return frozenset({root})

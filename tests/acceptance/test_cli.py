@@ -186,7 +186,7 @@ def test_verify_finds_a_flipped_bit(winnow: Command, corpus: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("search", "q", "--collection", "none"), "There is no collection of this name: none"),
+        (("search", "q", "--collection", "none"), "Collection not found: none"),
         (("search", "q", "--collection", "four", "--top-k", "0"), "'top_k': Input should be greater"),
         (("search", "q", "--collection", "four", "--embed-model", "no/such"), "The model is neither bundled"),
         (("index", "no-such-file", "--collection", "x"), "The corpus cannot be read"),

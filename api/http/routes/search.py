@@ -46,19 +46,19 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         (401, "No key, or one that is not accepted"),
         (
             403,
-            "The key has not the scope, or the tenant may not store so much; then `limit` names what would be too much",
+            "The key lacks the scope, or a storage limit of the tenant would be exceeded; then `limit` names it",
         ),
         (404, "No such collection, document or instruction"),
         (408, "The body did not arrive in time"),
         (409, "What is there does not allow this"),
-        (413, "The request is larger than a limit of this route allows"),
+        (413, "The request is larger than a limit of this route"),
         (415, "The body is compressed, or has not the Content-Type that is read here"),
         (422, "The body is wrong; `error.param` names the field"),
-        (429, "The tenant has used up what it may use; `limit` names it, Retry-After says when there is more"),
+        (429, "The tenant has used up a quota; `limit` names it, Retry-After says when to retry"),
         (500, "Something is wrong with what is stored, or with the service; its log says more"),
         (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
-        (504, "The deadline passed before there was anything to answer with"),
-        (507, "The disk did not take what was written; nothing was acknowledged"),
+        (504, "The deadline passed before any result was available"),
+        (507, "Writing to the disk failed; nothing was acknowledged"),
     )
 }
 

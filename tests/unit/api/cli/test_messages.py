@@ -29,7 +29,7 @@ def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
     parts.ingest.make(DEFAULT_TENANT, "handbook")
     with pytest.raises(CollectionNotFound) as refused:
         parts.disk.catalog.collection(DEFAULT_TENANT, "hanbook")
-    assert refused.value.message == "There is no collection of this name: hanbook (did you mean 'handbook'?)"
+    assert refused.value.message == "Collection not found: hanbook (did you mean 'handbook'?)"
     assert _hint(refused.value) == f". 'winnow collections list --data {tmp_path}' lists those of this data folder"
     with pytest.raises(CollectionNotFound, match=r"name: other$"):
         parts.disk.catalog.collection(DEFAULT_TENANT, "other")

@@ -118,7 +118,7 @@ def test_a_damaged_store_is_told_and_left(parts: Parts, folder: CollectionFolder
     """There is nothing to build it from."""
     for manifest in (folder.corpus / "_versions").glob("*.manifest"):
         manifest.write_bytes(b"damaged" + b"LANC")
-    assert did(parts.disk)[0].startswith("built nothing: The stored corpus cannot be read")
+    assert did(parts.disk)[0].startswith("built nothing: Stored data cannot be read")
     assert faults(parts.disk)
 
 

@@ -134,6 +134,8 @@ def test_a_name_that_the_hub_cannot_be_asked_for_is_told_in_a_sentence(tmp_path:
     said = json.loads(offline(tmp_path, program, *NAMES))
     assert list(said) == NAMES
     for name, message in said.items():
-        assert message.startswith(f"The model is neither bundled, nor a folder, nor in the local hub cache: {name} (")
+        assert message.startswith(
+            f"The model is neither bundled, nor a folder, nor in the local Hugging Face cache: {name} ("
+        )
         assert message.endswith("Fetch it once where there is a network, or name a folder")
         assert "\n" not in message
