@@ -31,7 +31,7 @@ def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
         parts.disk.catalog.collection(DEFAULT_TENANT, "hanbook")
     assert refused.value.message == "Collection not found: hanbook (did you mean 'handbook'?)"
     assert _hint(refused.value) == f". 'winnow collections list --data {tmp_path}' lists those of this data folder"
-    with pytest.raises(CollectionNotFound, match=r"name: other$"):
+    with pytest.raises(CollectionNotFound, match=r"^Collection not found: other$"):
         parts.disk.catalog.collection(DEFAULT_TENANT, "other")
 
 
