@@ -23,9 +23,9 @@ from winnow.api.tenancy.access import Access
 from winnow.api.tenancy.quotas import Quotas
 from winnow.api.tenancy.storage_room import StorageRoom
 from winnow.api.tenancy.usage_meter import UsageMeter
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.reranker import RecallOrder, Reranker
-from winnow.rerank.server_check import KnownAnswers
+from winnow.rerank.server_check import RerankerCheck
 from winnow.rerank.stopping_rule import Depth
 from winnow.rerank.torch_reranker import TorchReranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
@@ -36,7 +36,7 @@ from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
 from winnow.retrieval.embed.pooled import identity_of
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
-from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
 from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.index.planner import IndexWish
@@ -131,7 +131,7 @@ def load_embedding(settings: Settings) -> Embedding:
     """Into memory, in seconds, unless a server has it. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
     folder = find_model(settings.embed_model, kind="embedder")
     wanted = settings.embed_dimension
-    proof = KnownVectors.load(folder) if settings.embed_url else None
+    proof = EmbedderCheck.load(folder) if settings.embed_url else None
     pool = None if proof is None else VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=proof)
     embedder: VllmEmbedder | QwenEmbedder | SentenceTransformerEmbedder
     if pool is not None:
@@ -160,7 +160,7 @@ def embedder_identity(settings: Settings) -> EmbedderIdentity:
 def load_reranker(
     settings: Settings,
     *,
-    cache: JudgementCache | None = None,
+    cache: ScoreCache | None = None,
     weight_of: Callable[[str], float] = equal,
 ) -> Judging:
     """As `load_embedding`. `weight_of` says how large a tenant's share is.
@@ -168,7 +168,7 @@ def load_reranker(
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
     folder = find_model(settings.rerank_model, kind="reranker")
-    proof = KnownAnswers.load(folder) if settings.rerank_url else None
+    proof = RerankerCheck.load(folder) if settings.rerank_url else None
     pool = None if proof is None else VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=proof)
     reranker: VllmReranker | TorchReranker
     if proof is not None and pool is not None:

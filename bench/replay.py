@@ -11,7 +11,7 @@ from typing import Self
 
 from bench.judged import JudgedCandidate, JudgedQuery
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
-from winnow.rerank.ranking import ranking_of_waves
+from winnow.rerank.ranking import merge_waves
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking
 from winnow.rerank.stopping_rule import StoppingRule
 from winnow.retrieval.catalog.collections import DEFAULT_TENANT
@@ -99,7 +99,7 @@ def at_depth(query: JudgedQuery, order: RankedBy, depth: int | None) -> Figures:
     """The first `depth` judged in one go, all where it is None; the others behind them, in recall's order."""
     judge = _judge(query, order)
     behind = [] if depth is None else judge.candidates[depth:]
-    ranking = ranking_of_waves([_ranked(judge, judge.candidates[:depth])], behind)
+    ranking = merge_waves([_ranked(judge, judge.candidates[:depth])], behind)
     return _figures(query, ranking, _full(query, order))
 
 

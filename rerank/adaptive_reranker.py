@@ -1,10 +1,10 @@
-"""Which of these candidates answer the query, where not all of them need be judged to know?"""
+"""A reranker that scores candidates in waves and stops early."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from winnow.rerank.ranking import ranking_of_waves
+from winnow.rerank.ranking import merge_waves
 from winnow.rerank.reranker import Ranked, Ranking, Reranker
 from winnow.rerank.stopping_rule import Seen, StoppingRule
 from winnow.retrieval.deadline import Deadline
@@ -12,12 +12,11 @@ from winnow.retrieval.records import Candidate
 
 
 class AdaptiveDepth:
-    """A `Reranker` that asks another one in waves, in recall's order, and leaves the rest where the rule says enough.
+    """A `Reranker` that calls another one in waves, in recall's order, until the stopping rule says enough.
 
-    What was not judged stands behind all that was, in recall's order, with no relevance and no score. Everything is
-    judged where the rule has nothing to go by: without `top_k`, or where a candidate has no similarity. A wave that
-    fails or meets the deadline fails the whole, like any reranker: how far the judging came before an accident is no
-    reason to stop there.
+    Candidates that were not reranked follow all that were, in recall's order, with no relevance and no score.
+    Everything is reranked where the rule lacks data: without `top_k`, or where a candidate has no similarity. A wave
+    that fails or reaches the deadline fails the whole request: an accident is no reason to return a partial ranking.
     """
 
     def __init__(self, inner: Reranker, rule: StoppingRule | None = None) -> None:
@@ -41,7 +40,7 @@ class AdaptiveDepth:
         deadline: Deadline,
         top_k: int | None = None,
     ) -> Ranking:
-        """Tokens are those of all waves; a part that their prompts share is counted, and may be computed, in each."""
+        """Rank in waves. `tokens` sums all waves; a prefix that their prompts share is counted in each wave."""
 
         async def judged(wave: Sequence[Candidate]) -> Ranking:
             return await self._inner.rank(
@@ -59,10 +58,10 @@ class AdaptiveDepth:
             start = end
             if self._is_enough(waves, waiting[end:], top_k):
                 break
-        return ranking_of_waves(waves, waiting[start:])
+        return merge_waves(waves, waiting[start:])
 
     def _is_enough(self, waves: Sequence[Ranking], ahead: Sequence[Candidate], top_k: int) -> bool:
-        """Never where somebody was not judged: nothing follows from that for others."""
+        """Whether the rest may be skipped; never true if a candidate was returned without a score."""
         ranked = sorted((each for wave in waves for each in wave.ranked), key=lambda each: each.candidate.recall_rank)
         seen = tuple(found for each in ranked if (found := _seen(each)) is not None)
         if not ahead or len(seen) < len(ranked):

@@ -1,8 +1,8 @@
-"""May this much more wait? Bounded as a whole, and for each tenant by the room that is left. Pure.
+"""Admission control: limits the tokens that wait, in total and per tenant. Pure.
 
-One tenant may have up to `OWN_PER_FREE` times as many tokens waiting as there is room for: three quarters of all while
-nobody else waits, less the fuller it gets. So a flood is refused while there is still room for others, however many
-floods there are; who has nothing waiting is refused only where there is no room at all.
+One tenant may have up to `OWN_PER_FREE` times as many tokens waiting as there is room left: three quarters of the total
+while no other tenant waits, less as the queue fills. A flood is therefore refused while there is still room for other
+tenants, however many floods there are. A tenant with nothing waiting is refused only when there is no room at all.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ OWN_PER_FREE: Final = 3  # times the room that is left
 
 
 class WaitingRoom:
-    """Counts tokens, not requests."""
+    """Admits requests by the number of tokens that are already waiting."""
 
     def __init__(self, tokens_max: int, *, weight_of: Callable[[str], float]) -> None:
         self._tokens_max = tokens_max
         self._weight_of = weight_of
         self._tokens = 0
         self._tokens_of: dict[str, int] = {}
-        self.refused = 0  # only grows
-        self.refused_own = 0  # likewise: for what the same tenant had waiting already
+        self.refused = 0  # counter
+        self.refused_own = 0  # counter: refused because of what the same tenant already had waiting
 
     @property
     def tokens(self) -> int:
-        """What waits altogether."""
+        """Tokens waiting, all tenants."""
         return self._tokens
 
     def tokens_of(self, tenant: str) -> int:
-        """What waits for this one."""
+        """Tokens waiting for one tenant."""
         return self._tokens_of.get(tenant, 0)
 
     @contextmanager
     def admitted(self, tenant: str, tokens: int) -> Iterator[None]:
-        """For as long as the block lasts. A request that finds nothing waiting is never refused.
+        """Hold the tokens while the block runs. A request is never refused when nothing is waiting.
 
         Raises `RerankOverloaded`.
         """
@@ -53,11 +53,11 @@ class WaitingRoom:
         own, free = self.tokens_of(tenant), self._tokens_max - self._tokens
         if self._tokens and tokens > free:
             self.refused += 1
-            raise RerankOverloaded(f"about {self._tokens} tokens are waiting; {self._tokens_max} may")
+            raise RerankOverloaded(f"about {self._tokens} tokens are waiting; the limit is {self._tokens_max}")
         allowed = int(OWN_PER_FREE * self._weight_of(tenant) * (free - tokens))
         if own and own + tokens > allowed:
             self.refused_own += 1
-            raise RerankOverloaded(f"about {own} tokens of yours are waiting, and others need room too")
+            raise RerankOverloaded(f"your tenant already has about {own} tokens waiting; the rest is for other tenants")
 
     def _add(self, tenant: str, tokens: int) -> None:
         self._tokens += tokens

@@ -1,12 +1,13 @@
-"""What does an instruction say once its variables have their values?
+"""Instruction templates: check them and render them with values for their variables.
 
     text          Answers in {language} come first. {{braces}} are doubled.
-    placeholder   `{`, a name of small letters, digits and underscores, `}`; nothing else stands between braces
+    placeholder   `{`, a name of lowercase letters, digits and underscores, `}`; nothing else between braces
 
-Rule 1: this is no format string: no attribute, index, conversion or width can be written, and a value is never parsed.
-Rule 2: a value is one line. Line breaks and control characters are refused, so that no value can begin a line of the
-prompt (`<Query>:`, `<Document>:`). Control tokens in it are plain text to the prompt's tokenizer, as in any text.
-Rule 3: what cannot go wrong when it is used was checked when it was written: places, defaults, the longest result.
+Rule 1: this is not a Python format string. Attributes, indices, conversions and widths cannot be written, and values
+are never parsed.
+Rule 2: a value is one line. Line breaks and control characters are refused, so no value can begin a line of the prompt
+(`<Query>:`, `<Document>:`). The prompt's tokenizer reads control tokens in a value as plain text, as in any text.
+Rule 3: everything that could fail at use is checked at writing: placeholders, defaults, the longest result.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from winnow.rerank.instruction import checked_instruction
+from winnow.rerank.instruction import check_instruction
 from winnow.retrieval.catalog.instructions import (
     VARIABLE_NAME_PATTERN,
     InstructionContent,
@@ -38,46 +39,49 @@ from winnow.retrieval.limits import (
 
 _PIECE: Final = re.compile(rf"\{{\{{|\}}\}}|\{{({VARIABLE_NAME_PATTERN})\}}|[{{}}]")
 _NOT_ON_ONE_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control, lone surrogate, line and paragraph separator
-_LAYOUT: Final = str.maketrans("", "", "\n\r\t")  # what a text of several lines is laid out with
-_INTEGER_MAX: Final = 10**15  # either side of zero; every program reads such a number exactly
-_SHOWN: Final = 40  # characters of a name that somebody made up, in a message
+_LAYOUT: Final = str.maketrans("", "", "\n\r\t")  # whitespace that a text of several lines may contain
+_INTEGER_MAX: Final = 10**15  # either side of zero; every JSON parser reads such a number exactly
+_SHOWN: Final = 40  # characters of a user's name that a message shows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """An instruction as it is used."""
+    """An instruction with its values filled in."""
 
     text: str
     embedding_task: str | None
 
 
-def checked_content(content: InstructionContent) -> InstructionContent:
-    """The same, fit to be written to the library: whatever values it will be given, it can be used or they are refused.
+def check_content(content: InstructionContent) -> InstructionContent:
+    """Return the content if it may be stored: any values it is given later either render or are refused.
 
     Raises `InvalidRequest`, `LimitExceeded`, `VariableRefused`.
     """
-    checked_instruction(content.text)
+    check_instruction(content.text)
     _check_words(content)
     if len(content.variables) > INSTRUCTION_VARIABLES_MAX:
-        raise LimitExceeded(f"{len(content.variables)} variables; {INSTRUCTION_VARIABLES_MAX} are allowed")
+        raise LimitExceeded(f"{len(content.variables)} variables; the limit is {INSTRUCTION_VARIABLES_MAX}")
     if content.literal and content.variables:
-        raise InvalidRequest("a literal text has no variables")
+        raise InvalidRequest("a literal instruction cannot declare variables")
     for name, count in Counter(variable.name for variable in content.variables).items():
         if count > 1:
-            raise InvalidRequest(f"the variable {name!r} is declared twice")
+            raise InvalidRequest(f"variable {name!r} is declared twice")
     for variable in content.variables:
         _check_declaration(variable)
     _check_places(content)
     return content
 
 
-def rendered(content: InstructionContent, values: Mapping[str, Value]) -> Rendered:
-    """Raises `VariableRefused`, naming the variable: unknown, missing, too long, of another type, not one line."""
+def render(content: InstructionContent, values: Mapping[str, Value]) -> Rendered:
+    """Fill in the values.
+
+    Raises `VariableRefused`, which names the variable: unknown, missing, too long, of another type, not one line.
+    """
     declared = {variable.name: variable for variable in content.variables}
     for name in values:
         if name not in declared:
             known = ", ".join(declared) or "none"
-            raise VariableRefused(f"{_shown(name)} is not declared; declared: {known}")
+            raise VariableRefused(f"{_shown(name)} is not declared; declared variables: {known}")
     words = {name: _word(variable, values.get(name, variable.default)) for name, variable in declared.items()}
     task = content.embedding_task
     if content.literal:
@@ -85,19 +89,19 @@ def rendered(content: InstructionContent, values: Mapping[str, Value]) -> Render
     return Rendered(text=_filled(content.text, words), embedding_task=None if task is None else _filled(task, words))
 
 
-def value_of_words(content: InstructionContent, name: str, words: str) -> Value:
-    """What was typed on a command line, as the type that the variable has. What it is not is left to `rendered`."""
+def parse_value(content: InstructionContent, name: str, words: str) -> Value:
+    """Convert a command-line word to the type of its variable. `render` refuses what does not fit."""
     is_number = any(each.name == name and each.type is VariableType.INTEGER for each in content.variables)
     return int(words) if is_number and re.fullmatch(r"[+-]?[0-9]{1,18}", words, re.ASCII) else words
 
 
 def is_one_line(text: str) -> bool:
-    """Whether no character of it could begin a new line, move a cursor, or not be written as UTF-8."""
+    """Whether no character starts a new line, moves a cursor, or cannot be encoded as UTF-8."""
     return not any(unicodedata.category(character) in _NOT_ON_ONE_LINE for character in text)
 
 
 def _pieces(text: str, *, where: str) -> Iterator[tuple[str, str | None]]:
-    """The text in order: what stands as it is (a doubled brace is one), and a variable's name after it."""
+    """Split the text into pairs: literal text (a doubled brace is one character), then the variable that follows it."""
     end, plain = 0, ""
     for found in _PIECE.finditer(text):
         plain += text[end : found.start()]
@@ -109,8 +113,8 @@ def _pieces(text: str, *, where: str) -> Iterator[tuple[str, str | None]]:
             plain += found[0][0]
         else:
             raise InvalidRequest(
-                f"{where}: the {found[0]!r} at character {found.start() + 1} begins or ends no variable; a variable is "
-                "{name} in small letters, digits and underscores, and a brace is written twice"
+                f"{where}: unexpected {found[0]!r} at character {found.start() + 1}; write a variable as {{name}} "
+                "(lowercase letters, digits, underscores) and a literal brace as {{ or }}"
             )
     yield plain + text[end:], None
 
@@ -120,26 +124,26 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
 
 
 def _word(variable: Variable, value: Value | None) -> str:
-    """The value as it stands in the text."""
+    """Check the value and return it as text."""
     name = variable.name
     if value is None:
-        raise VariableRefused(f"{name} is missing, and has no default")
+        raise VariableRefused(f"{name} is required: it has no default")
     if variable.type is VariableType.INTEGER:
         if not isinstance(value, int) or isinstance(value, bool):
-            raise VariableRefused(f"{name} has to be an integer")
+            raise VariableRefused(f"{name} must be an integer")
         if abs(value) > _INTEGER_MAX:
-            raise VariableRefused(f"{name} is beyond {_INTEGER_MAX:,}")
+            raise VariableRefused(f"{name} must be between {-_INTEGER_MAX:,} and {_INTEGER_MAX:,}")
     elif not isinstance(value, str):
-        raise VariableRefused(f"{name} has to be a string")
+        raise VariableRefused(f"{name} must be a string")
     if variable.allowed and value not in variable.allowed:
-        raise VariableRefused(f"{name} has to be one of {', '.join(map(repr, variable.allowed))}")
+        raise VariableRefused(f"{name} must be one of {', '.join(map(repr, variable.allowed))}")
     word = str(value)
     if len(word) > variable.max_length:
-        raise VariableRefused(f"{name} has {len(word)} characters; {variable.max_length} are allowed")
+        raise VariableRefused(f"{name} has {len(word)} characters; the limit is {variable.max_length}")
     if not word.strip():
         raise VariableRefused(f"{name} is blank")
     if not is_one_line(word):
-        raise VariableRefused(f"{name} holds a line break or a control character")
+        raise VariableRefused(f"{name} contains a line break or a control character")
     return word
 
 
@@ -147,14 +151,15 @@ def _check_declaration(variable: Variable) -> None:
     name = variable.name
     if re.fullmatch(VARIABLE_NAME_PATTERN, name, re.ASCII) is None:
         raise InvalidRequest(
-            f"{_shown(name)} is no name of a variable: a small letter, then up to 31 small letters, digits, underscores"
+            f"invalid variable name {_shown(name)}: use a lowercase letter, then up to 31 lowercase letters, digits or "
+            "underscores"
         )
     if not 1 <= variable.max_length <= VARIABLE_CHARACTERS_MAX:
-        raise InvalidRequest(f"the variable {name!r}: max_length is from 1 to {VARIABLE_CHARACTERS_MAX}")
+        raise InvalidRequest(f"variable {name!r}: max_length must be between 1 and {VARIABLE_CHARACTERS_MAX}")
     if variable.type is VariableType.ENUM and not variable.allowed:
-        raise InvalidRequest(f"the variable {name!r} is an enum and lists no allowed values")
+        raise InvalidRequest(f"variable {name!r} is an enum but has no allowed values")
     if len(variable.allowed) > VARIABLE_VALUES_MAX:
-        raise LimitExceeded(f"the variable {name!r}: {VARIABLE_VALUES_MAX} values may be listed")
+        raise LimitExceeded(f"variable {name!r}: at most {VARIABLE_VALUES_MAX} allowed values")
     for value in variable.allowed:
         _word(variable, value)
     if variable.default is not None:
@@ -162,7 +167,7 @@ def _check_declaration(variable: Variable) -> None:
 
 
 def _check_places(content: InstructionContent) -> None:
-    """Every variable stands somewhere, everything that stands there is declared, and the longest result has room."""
+    """Check that each variable is used, each placeholder is declared, and the longest result fits."""
     if content.literal:
         return
     longest = {variable.name: _longest(variable) for variable in content.variables}
@@ -176,34 +181,34 @@ def _check_places(content: InstructionContent) -> None:
         for name in names:
             if name not in longest:
                 raise InvalidRequest(
-                    f"{where}: the variable {name!r} is not declared; write a brace that is meant twice"
+                    f"{where}: variable {name!r} is not declared; write a literal brace as {{{{ or }}}}"
                 )
         used.update(names)
         length = sum(len(plain) for plain, _ in pieces) + sum(longest[name] for name in names)
         if length > room:
             raise LimitExceeded(
-                f"{where}: with the longest values it has {length} characters; {room} are allowed. Give variables a "
+                f"{where}: {length} characters with the longest values; the limit is {room}. Give the variables a "
                 "smaller max_length"
             )
     for name in longest:
         if name not in used:
-            raise InvalidRequest(f"the variable {name!r} is declared, and stands neither in text nor embedding_task")
+            raise InvalidRequest(f"variable {name!r} is declared but used neither in text nor in embedding_task")
 
 
 def _longest(variable: Variable) -> int:
-    """Characters that a value of it may take."""
+    """Characters of the variable's longest possible value."""
     return max((len(str(value)) for value in variable.allowed), default=variable.max_length)
 
 
 def _check_words(content: InstructionContent) -> None:
-    """What is said about the instruction, and its embedding task."""
+    """Check the embedding task and the descriptive fields."""
     task = content.embedding_task
     if task is not None:
         if not task.strip() or not is_one_line(task):
-            raise InvalidRequest("the embedding_task is one line, and not blank")
+            raise InvalidRequest("embedding_task must be one line and not blank")
         if len(task) > EMBEDDING_TASK_CHARACTERS_MAX:
             raise LimitExceeded(
-                f"the embedding_task has {len(task)} characters; {EMBEDDING_TASK_CHARACTERS_MAX} are allowed"
+                f"embedding_task has {len(task)} characters; the limit is {EMBEDDING_TASK_CHARACTERS_MAX}"
             )
     said = {
         "text": content.text,
@@ -215,11 +220,11 @@ def _check_words(content: InstructionContent) -> None:
     }
     for field, words in said.items():
         if field != "text" and len(words) > INSTRUCTION_NOTE_CHARACTERS_MAX:
-            raise LimitExceeded(f"{field} has {len(words)} characters; {INSTRUCTION_NOTE_CHARACTERS_MAX} are allowed")
+            raise LimitExceeded(f"{field} has {len(words)} characters; the limit is {INSTRUCTION_NOTE_CHARACTERS_MAX}")
         if not is_one_line(words.translate(_LAYOUT)):
-            raise InvalidRequest(f"{field} holds a control character")
+            raise InvalidRequest(f"{field} contains a control character")
 
 
 def _shown(name: str) -> str:
-    """A name that somebody made up, short and printable."""
+    """Shorten a user's name and make it printable."""
     return ascii(name if len(name) <= _SHOWN else name[:_SHOWN] + "...")

@@ -1,10 +1,9 @@
-"""Which of these passages has this model judged lately, for this tenant, under this very question and instruction?
+"""Cache of reranker scores per tenant, model, instruction, query and passage.
 
-A judgement is one number that follows from the ids of one prompt, so it may be kept as long as everything that makes
-those ids is in its key: tenant, model, prompt format, instruction, query, passage. What is kept is the logit, not the
-relevance made of it, and so a ranking made of remembered judgements is the ranking that was made of the fresh ones, to
-the bit. Passages that are judged because their neighbours were known are computed in another company than they would
-be otherwise, which moves a float32 logit in its last digits, as any batching does.
+A score depends only on the ids of one prompt, so it can be reused as long as the key holds everything that makes those
+ids: tenant, model, prompt format, instruction, query, passage. The cache stores logits, not relevances, so a ranking
+from cached scores equals the one from fresh scores, to the bit. Passages scored after a partial hit are batched with
+other passages than they would be otherwise, which moves a float32 logit in its last digits, as any batching does.
 """
 
 from __future__ import annotations
@@ -22,33 +21,33 @@ _PACKED: Final = struct.Struct("<d?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """What a model said about one passage."""
+class PassageScore:
+    """A model's score of one passage."""
 
     logit: float  # yes minus no
-    truncated: bool  # it read only the beginning
+    truncated: bool  # the model read only the beginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgingModel:
+class ScoringModel:
     """Everything about a model that decides its logits and is the same for every request."""
 
     name: str
     revision: str
-    tokens_max: int  # of a prompt: where a passage is cut
-    doubts: int = 0  # how often it turned out that what ran under this name had been another
+    tokens_max: int  # per prompt: where a passage is cut
+    doubts: int = 0  # how often the servers behind this name were found to run another model
 
 
-class JudgementCache:
-    """Remembers judgements of all tenants and models of this process. Any thread and any task may use it.
+class ScoreCache:
+    """Caches scores of all tenants and models of this process. Thread-safe.
 
-    Two requests that ask the same at the same moment both compute; the second to finish overwrites an equal value.
+    Two requests that ask the same at the same moment both compute; the second overwrites the first with an equal value.
     """
 
     def __init__(
         self, *, bytes_max: int, seconds_max: float, secret: bytes, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`secret` is random, of 16 to 64 bytes, and never leaves the process."""
+        """`secret` is random, 16 to 64 bytes, and never leaves the process."""
         self._secret = secret
         self._held = BoundedCache(bytes_max=bytes_max, seconds_max=seconds_max, clock=clock)
 
@@ -57,22 +56,22 @@ class JudgementCache:
         return self._held.state
 
     def keys(
-        self, passages: Sequence[str], *, query: str, instruction: str, tenant: str, model: JudgingModel
+        self, passages: Sequence[str], *, query: str, instruction: str, tenant: str, model: ScoringModel
     ) -> list[bytes]:
-        """A key for each passage; what they have in common is digested once. Reads every passage: not for the loop."""
+        """Return one key per passage; the common part is hashed once. Reads every passage: call it in a thread."""
         judging = (model.name, model.revision, str(model.tokens_max), str(model.doubts))
         common = CommonKey(self._secret, tenant, *judging, PROMPT_FORMAT, instruction, query)
         return [common.of(passage) for passage in passages]
 
-    def find(self, keys: Sequence[bytes]) -> list[Judgement | None]:
-        """The judgement of each, None where it is not known (any more)."""
+    def find(self, keys: Sequence[bytes]) -> list[PassageScore | None]:
+        """Return the cached score for each key, or None."""
         return [None if packed is None else _unpacked(packed) for packed in self._held.find(keys)]
 
-    def remember(self, keys: Sequence[bytes], judgements: Sequence[Judgement]) -> None:
-        """Call it with what was really computed and found to be sound, and with nothing else."""
-        self._held.put(keys, [_PACKED.pack(judgement.logit, judgement.truncated) for judgement in judgements])
+    def remember(self, keys: Sequence[bytes], scores: Sequence[PassageScore]) -> None:
+        """Store scores. Only pass scores that were computed and passed `check_logits`."""
+        self._held.put(keys, [_PACKED.pack(score.logit, score.truncated) for score in scores])
 
 
-def _unpacked(packed: bytes) -> Judgement:
+def _unpacked(packed: bytes) -> PassageScore:
     logit, truncated = _PACKED.unpack(packed)
-    return Judgement(logit=logit, truncated=truncated)
+    return PassageScore(logit=logit, truncated=truncated)

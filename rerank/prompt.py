@@ -1,13 +1,14 @@
-"""Instruction x query x passages to token ids: the exact prompt of Qwen3-Reranker, its shared part once.
+"""Builds the exact prompts of Qwen3-Reranker as token ids, with the part that all passages share stored once.
 
     prefix   <|im_start|>system\\n ... <|im_end|>\\n<|im_start|>user\\n         scaffold
     head     <Instruct>: {instruction}\\n<Query>: {query}\\n<Document>:          plain
     tail      {passage}                                                        plain, with the space before it
     suffix   <|im_end|>\\n<|im_start|>assistant\\n<think>\\n\\n</think>\\n\\n       scaffold
 
-Rule 1: ids are joined, never text; what a user wrote is encoded by a tokenizer that knows no control token.
+Rule 1: ids are joined, never text. User text is encoded by a tokenizer that knows no control tokens.
 Rule 2: prefix and suffix are never cut. The passage is cut first, then the query, then the instruction.
-Cutting the body between `<Document>:` and the space changes no id: the pre-tokenizer always parts them there.
+
+Splitting the body between `<Document>:` and the space changes no id: the pre-tokenizer always splits there.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ PREFIX: Final = (
     'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
 )
 SUFFIX: Final = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
-PROMPT_FORMAT: Final = "qwen3-reranker-1"  # change it with anything here that could change an id: it keys judgements
+PROMPT_FORMAT: Final = "qwen3-reranker-1"  # in every cache key: change it with anything that could change an id
 YES: Final = "yes"
 NO: Final = "no"
 
-_PASSAGE_SHARE: Final = 4  # a passage keeps at least this part (a quarter) of the room, whatever is asked about it
-_QUERY_SHARE: Final = 8  # and a query this part, whatever it is asked under
+_PASSAGE_SHARE: Final = 4  # a passage keeps at least a quarter of the room, however long query and instruction are
+_QUERY_SHARE: Final = 8  # a query keeps at least an eighth, however long the instruction is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompts:
-    """One request's prompts. The prompt of passage i is `shared` followed by `tails[i]`."""
+    """The prompts of one request. The prompt of passage i is `shared` followed by `tails[i]`."""
 
     shared: tuple[int, ...]
     tails: tuple[tuple[int, ...], ...]  # suffix included
-    truncated: tuple[bool, ...]  # of each passage: only its beginning is in the prompt
+    truncated: tuple[bool, ...]  # per passage: the prompt holds only its beginning
 
     @property
     def tokens(self) -> int:
@@ -51,7 +52,7 @@ class PromptBuilder:
     """Builds the prompts of one model. Pure; any thread may use it."""
 
     def __init__(self, plain: PlainTokenizer, scaffold: ScaffoldTokenizer, *, tokens_max: int) -> None:
-        """`tokens_max` bounds a whole prompt. Raises `ModelUnusable` where not even an empty one fits."""
+        """`tokens_max` limits a whole prompt. Raises `ModelUnusable` if not even an empty prompt fits."""
         self.tokens_max = tokens_max
         self.scaffold = scaffold
         self._plain = plain
@@ -59,19 +60,19 @@ class PromptBuilder:
         self._suffix = scaffold.ids(SUFFIX)
         self._room = tokens_max - len(self._prefix) - len(self._suffix)
         if self._room < len(plain.ids(_head("", ""))) + _PASSAGE_SHARE * _QUERY_SHARE:
-            raise ModelUnusable(f"a window of {tokens_max} tokens has no room for a question and a passage")
+            raise ModelUnusable(f"a window of {tokens_max} tokens is too small for a query and a passage")
 
     @classmethod
     def load(cls, folder: Path, *, tokens_max: int) -> PromptBuilder:
-        """Raises `ModelUnusable`."""
+        """Load the tokenizers of a model folder. Raises `ModelUnusable`."""
         return cls(PlainTokenizer.load(folder), ScaffoldTokenizer.load(folder), tokens_max=tokens_max)
 
     def build(self, query: str, passages: Sequence[str], instruction: str) -> Prompts:
-        """The prompts of these passages, in their order."""
+        """Build the prompts of these passages, in their order."""
         return self.after(self.head(query, instruction), passages)
 
     def after(self, head: Sequence[int], passages: Sequence[str]) -> Prompts:
-        """The same after a `head` that was made already: for passages of one request that come in parts."""
+        """Build prompts after a `head` from `self.head`, for a request whose passages are built in parts."""
         room = self._room - len(head)
         found = self._plain.ids_batch([f" {passage}" for passage in passages])
         return Prompts(
@@ -81,7 +82,7 @@ class PromptBuilder:
         )
 
     def head(self, query: str, instruction: str) -> list[int]:
-        """Instruction and query, cut only where the passage's share of the room would not be left."""
+        """Encode instruction and query, cut only if they leave less than the passage's share of the room."""
         room = self._room - self._room // _PASSAGE_SHARE
         ids = self._plain.ids(_head(instruction, query))
         if len(ids) > room:
@@ -92,9 +93,9 @@ class PromptBuilder:
         return ids[:room]
 
     def _fitted(self, text: str, room: int, least: int, around: Callable[[str], str]) -> str:
-        """The whole text where `around` it fits; else its longest beginning that does, or about `least` tokens of it.
+        """Return the longest beginning of the text that fits inside `around`, or about `least` tokens of it.
 
-        Where two texts meet, their tokens may be one more or one fewer than apart: hence measured, and again.
+        Token counts change where two texts meet, so each attempt is measured and repeated if it does not fit.
         """
         if len(self._plain.ids(around(text))) <= room:
             return text
@@ -107,7 +108,7 @@ class PromptBuilder:
             kept = max(least, kept - excess)
 
     def _beginning(self, text: str, tokens: int) -> str:
-        """The longest beginning of at most so many tokens that ends between two characters."""
+        """Return the longest beginning of at most `tokens` tokens that ends between two characters."""
         offsets = self._plain.offsets(text)
         return text if len(offsets) <= tokens else text[: offsets[tokens][0]]
 

@@ -1,15 +1,15 @@
-"""Does a passage hold little but the query? Some are written to be found: they repeat what will be asked. Pure.
+"""Detects passages that hold little but the query: written to be found, they repeat what will be asked. Pure.
 
-A passage echoes the query where two things come together:
+A passage echoes the query if both hold:
 
 1. It repeats the query, in pieces of at least two thirds of it, more than once (one and a half times its length), or
-   such pieces are half of the passage. Once is no echo: a page of questions and answers has its question as a heading.
-2. The rest of the passage has at most half of the query's words: an answer that repeats its question speaks of the
-   same things.
+   such pieces make up half of the passage. One repetition is no echo: an FAQ page has its question as a heading.
+2. The rest of the passage has at most half of the query's words: an answer that repeats its question also talks about
+   the same things.
 
-Words are those of lexical search (retrieval/lexical/words.py); in 2 without those that only connect others.
+Words are those of lexical search (retrieval/lexical/words.py); condition 2 ignores stop words.
 
-It finds copies, not lies: a passage that claims to be relevant in words of its own is not found.
+This finds copies, not lies: a passage that claims relevance in its own words is not found.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from typing import Final
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.lexical.words import analysed, analysed_query
 
-WORDS_MIN: Final = 3  # of a query; shorter ones are repeated by any passage about them
-CHARACTERS_MIN: Final = 6  # the same where characters are counted: about three words
-PIECE_SHARE: Final = 2 / 3  # of the query's words in one piece that count as a copy
-COPIES_MIN: Final = 1.5  # times the query's length; what repeats less is an echo only where it is most of the passage
+WORDS_MIN: Final = 3  # per query; any passage on the topic repeats a shorter one
+CHARACTERS_MIN: Final = 6  # the same for scripts counted in characters: about three words
+PIECE_SHARE: Final = 2 / 3  # share of the query's words in one piece that counts as a copy
+COPIES_MIN: Final = 1.5  # times the query's length; below it, copies must be most of the passage
 COPIED_SHARE: Final = 0.5  # of the passage's words
-SUPPORT_MAX: Final = 0.5  # of the query's words in the rest of the passage; where there are more it is no echo
+SUPPORT_MAX: Final = 0.5  # share of the query's words found in the rest of the passage; above it the passage is no echo
 
 
 _UNSPACED: Final = (
@@ -53,12 +53,12 @@ def is_echo(query: str, passage: str) -> bool:
 
 
 def _in_order(text: str) -> list[str]:
-    """Words, and characters where there are no blanks, but not the pairs of these: copies are found by their order."""
+    """Words, and single characters where a script has no spaces; not their pairs, since copies are found by order."""
     return [word for word in analysed(text).split() if not _PAIR.fullmatch(word)]
 
 
 def _uncopied(words: Sequence[str], asked: Sequence[str]) -> list[bool]:
-    """Of each word, whether it lies in no piece of the query of at least `PIECE_SHARE` of its length."""
+    """Mark each word that lies in no copied piece of at least `PIECE_SHARE` of the query."""
     least = CHARACTERS_MIN if any(map(_CHARACTER.fullmatch, asked)) else WORDS_MIN
     size = max(min(least, len(asked)), math.ceil(PIECE_SHARE * len(asked)))
     pieces = frozenset(_pieces(asked, size))
@@ -70,7 +70,7 @@ def _uncopied(words: Sequence[str], asked: Sequence[str]) -> list[bool]:
 
 
 def _said(words: Sequence[str], kept: Sequence[bool]) -> frozenset[str]:
-    """The words that are kept, and the pairs of neighbours that both are."""
+    """The remaining words, and the pairs of adjacent remaining words."""
     rest = [word if stays else "" for word, stays in zip(words, kept, strict=True)]
     pairs = (one + other for one, other in pairwise(rest) if one and other)
     return frozenset([*rest, *pairs])
@@ -81,7 +81,7 @@ def _pieces(words: Sequence[str], size: int) -> Iterable[tuple[str, ...]]:
 
 
 def demote_echoes(query: str, ranking: Ranking) -> Ranking:
-    """The same ranking with the echoes of the query behind all others, marked; scores stay what they are."""
+    """Move echoes of the query behind all other candidates and mark them; scores stay as they are."""
     marked = [
         replace(each, demoted=True) if is_echo(query, each.candidate.chunk.passage) else each for each in ranking.ranked
     ]

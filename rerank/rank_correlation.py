@@ -1,7 +1,7 @@
-"""How much do two orders of the same candidates differ? Pure; best first wherever an order is meant.
+"""Measures of how much two orders of the same candidates differ. Pure; orders are best first.
 
-Overlap says what a reader of the first page would miss, tau how often two candidates changed places wherever they
-stand, RBO the same with most of its weight at the top.
+Overlap: what a reader of the first page would miss. Tau: how often two candidates swapped places, anywhere. RBO: the
+same with most of its weight at the top.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ RBO_PERSISTENCE: Final = 0.9  # the first ten places have 86 % of the weight
 
 
 def overlap(one: Sequence[Hashable], other: Sequence[Hashable], depth: int) -> float:
-    """The share of the first `depth` places that both fill with the same candidates, in whatever order; in [0, 1].
+    """Share of the first `depth` places that both orders fill with the same candidates, in any order; in [0, 1].
 
-    Of shorter orders, the share of what could be in common. Two empty ones agree.
+    For shorter orders, the share of what could be in common. Two empty orders agree.
     """
     assert depth > 0, "a depth is at least 1. This is a bug."
     most = min(depth, max(len(one), len(other)))
@@ -26,10 +26,10 @@ def overlap(one: Sequence[Hashable], other: Sequence[Hashable], depth: int) -> f
 
 
 def kendall_tau_b(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Of two scores for each candidate, in the same order of candidates; in [-1, 1].
+    """Kendall's tau-b of two scores per candidate, listed in the same order of candidates; in [-1, 1].
 
-    Pairs that stand the same way less pairs that stand the other way, over the geometric mean of the pairs that are not
-    tied in the one and in the other. None where either ties everything: there is no order that could agree.
+    Concordant minus discordant pairs, over the geometric mean of the untied pairs of each score. None if either ties
+    every pair: then no order exists to agree with.
     """
     assert len(one) == len(other), "two scores for each candidate. This is a bug."
     ways = [np.sign(np.subtract.outer(scores, scores)) for scores in (np.asarray(one, float), np.asarray(other, float))]
@@ -42,11 +42,11 @@ def kendall_tau_b(one: Sequence[float], other: Sequence[float]) -> float | None:
 def rank_biased_overlap(
     one: Sequence[Hashable], other: Sequence[Hashable], *, persistence: float = RBO_PERSISTENCE
 ) -> float:
-    """RBO of two orders of one length, extrapolated; in [0, 1].
+    """Rank-biased overlap of two orders of equal length, extrapolated; in [0, 1].
 
-    The mean agreement of the first d places over all depths d, weighted by `persistence` ** (d - 1), where below the
-    last place the agreement is taken to stay what it is there. Equation 32 of Webber, Moffat and Zobel, A similarity
-    measure for indefinite rankings, ACM TOIS 28(4), 2010. Two empty orders agree.
+    The mean agreement of the first d places over all depths d, weighted by `persistence` ** (d - 1); below the last
+    place the agreement is assumed to stay constant. Equation 32 of Webber, Moffat and Zobel, A similarity measure for
+    indefinite rankings, ACM TOIS 28(4), 2010. Two empty orders agree.
     """
     assert len(one) == len(other), "orders of the same candidates. This is a bug."
     assert 0.0 < persistence < 1.0, "else the weights have no sum. This is a bug."

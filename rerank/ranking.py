@@ -1,13 +1,13 @@
-"""Relevance logits to a ranking: the quantity that orders it, and which candidate comes first where it ties. Pure.
+"""Orders candidates by their relevance logits and breaks ties. Pure.
 
-This is the only place where an order is computed. A reranker that declares no order is ordered by relevance alone. One
-that does (`order` in its winnow.json) mixes recall's score with its logit, by one pair of weights without an
-instruction and another pair with one:
+This is the only place that computes an order. A reranker that declares no order is ordered by relevance alone. One that
+does (`order` in its winnow.json) mixes recall's score with its logit, with one pair of weights for the default
+instruction and another for all others:
 
     score = sigmoid(recall_weight * standing + relevance_weight * logit + bias)
 
 `standing` is the recall score in standard deviations (retrieval/search/fusion.py). Where relevance_weight is 0 the
-reranker cannot change the order, and a search does not run it (api/search/two_stage.py).
+reranker cannot change the order, and search does not run it (api/search/two_stage.py).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.model.folder import Mixture, Order
 from winnow.retrieval.records import Candidate
 
-__all__ = ["Mixture", "Order", "changes_order", "mixed", "mixture_under", "ranking_of", "ranking_of_waves"]
+__all__ = ["Mixture", "Order", "changes_order", "make_ranking", "merge_waves", "mixed", "mixture_for"]
 
 
-def mixture_under(order: Order | None, instruction: str) -> Mixture | None:
-    """The weights that hold under this instruction; None is relevance alone."""
+def mixture_for(order: Order | None, instruction: str) -> Mixture | None:
+    """Return the weights for this instruction; None means relevance alone."""
     if order is None:
         return None
     return order.plain if instruction == DEFAULT_INSTRUCTION else order.instructed
@@ -35,16 +35,16 @@ def mixture_under(order: Order | None, instruction: str) -> Mixture | None:
 
 def changes_order(order: Order | None, instruction: str) -> bool:
     """Whether relevance has any weight under this instruction."""
-    mixture = mixture_under(order, instruction)
+    mixture = mixture_for(order, instruction)
     return mixture is None or mixture.relevance_weight > 0
 
 
 def mixed(mixture: Mixture, logit: float, standing: float) -> float:
-    """The declared score, in [0, 1]."""
+    """Compute the declared score, in [0, 1]."""
     return relevance_of(mixture.recall_weight * standing + mixture.relevance_weight * logit + mixture.bias)
 
 
-def ranking_of(
+def make_ranking(
     candidates: Sequence[Candidate],
     logits: Sequence[float],
     *,
@@ -54,10 +54,10 @@ def ranking_of(
     remembered: int = 0,
     mixture: Mixture | None = None,
 ) -> Ranking:
-    """Best first; equal scores stay in recall's order.
+    """Rank best first; equal scores stay in recall's order.
 
-    `logits` are the judgements, one for each candidate. A mixture is used only where recall ran for every candidate:
-    two kinds of score in one order would compare nothing.
+    `logits` has one logit per candidate. The mixture applies only if recall ran for every candidate: two kinds of score
+    in one order would not be comparable.
     """
     cut = truncated or [False] * len(candidates)
     scores = _scores(candidates, logits, mixture)
@@ -79,11 +79,11 @@ def _scores(candidates: Sequence[Candidate], logits: Sequence[float], mixture: M
     return [mixed(mixture, logit, standing) for standing, logit in zip(standings, logits, strict=True)]
 
 
-def ranking_of_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) -> Ranking:
-    """One ranking of several parts of one query's candidates, in the order that judging them at once would give.
+def merge_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) -> Ranking:
+    """Merge the rankings of parts of one query's candidates into the order that ranking them at once would give.
 
-    `unjudged` come last, in recall's order, with no relevance and no score. Raises `RerankUnavailable` where the parts
-    are ordered by different quantities: such scores compare nothing.
+    `unjudged` come last, in recall's order, with no relevance and no score. Raises `RerankUnavailable` if the parts are
+    ordered by different quantities, whose scores are not comparable.
     """
     first = waves[0]
     if any((wave.judged_by, wave.ranked_by) != (first.judged_by, first.ranked_by) for wave in waves):

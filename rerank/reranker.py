@@ -1,4 +1,4 @@
-"""Which of these candidates answer the query: the contract of stage two, and the reranker that judges nothing."""
+"""The contract of stage two, its records, and the reranker that keeps recall's order."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final, Protocol
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.records import Candidate
 
-RECALL_ORDER: Final = "recall-order"  # the judge's name where nobody judged
+RECALL_ORDER: Final = "recall-order"  # reranker's name where nothing was reranked
 
 
 class RankedBy(StrEnum):
-    """The quantity that an answer is ordered by, which is also its `score`."""
+    """The quantity that orders an answer, which is also its `score`."""
 
-    RELEVANCE = "relevance"  # what the reranker said
+    RELEVANCE = "relevance"  # the reranker's score
     BLEND = "blend"  # a declared function of recall's score and relevance (rerank/ranking.py)
-    RECALL_ORDER = "recall-order"  # what recall ordered by: similarity, unless it went by words too
+    RECALL_ORDER = "recall-order"  # recall's own order: similarity, unless lexical search took part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,42 +27,42 @@ class Ranked:
 
     candidate: Candidate
     rank: int  # 1 is best
-    score: float | None  # the quantity of `ranked_by`; None where there is none (no judge and no recall)
-    relevance: float | None  # in [0, 1]; None = nobody judged it
-    truncated: bool = False  # the judge read only the beginning of the passage
+    score: float | None  # the quantity of `ranked_by`; None if there is none (no reranker and no recall)
+    relevance: float | None  # in [0, 1]; None if the candidate was not reranked
+    truncated: bool = False  # the reranker read only the beginning of the passage
     demoted: bool = False  # an echo of the query: behind the others whatever its score (rerank/query_echo.py)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """All candidates in order, who judged them, and what that cost."""
+    """All candidates in order, the reranker that ordered them, and what that cost."""
 
     ranked: tuple[Ranked, ...]
     judged_by: str  # the reranker's name, or RECALL_ORDER
     ranked_by: RankedBy
     tokens: int = 0  # tokens computed by the reranker
-    remembered: int = 0  # candidates whose judgement was not computed again
+    remembered: int = 0  # candidates whose score came from the cache
 
     @property
     def judged(self) -> int:
-        """How many of the candidates have a judgement."""
+        """Number of candidates that were reranked."""
         return sum(each.relevance is not None for each in self.ranked)
 
 
 class Reranker(Protocol):
     """Orders candidates by how well they answer the query under an instruction.
 
-    Raises the `RerankError` leaves. It returns every candidate exactly once, or raises: never a part, never a score
-    that nobody computed. `tenant` is whose question it is: what one tenant's judging left behind (a cache, a shared
-    prompt on a server) must not be seen by another, not even in the time that an answer takes. `top_k` is how many
-    places will be looked at; None is all.
+    Raises the `RerankError` leaves. Returns every candidate exactly once, or raises: never a part, never a score that
+    was not computed. `tenant` asks the query: what one tenant's requests leave behind (a cache, a shared prompt on a
+    server) must not be visible to another, not even in response times. `top_k` is how many places will be read; None is
+    all.
     """
 
     @property
     def name(self) -> str: ...
 
     def changes_order(self, instruction: str) -> bool:
-        """Whether what it says has any weight under this instruction. Where not, nothing is gained by asking it."""
+        """Whether relevance has any weight under this instruction. If not, calling the reranker is pointless."""
         ...
 
     async def rank(
@@ -78,7 +78,7 @@ class Reranker(Protocol):
 
 
 class RecallOrder:
-    """Keeps recall's order, and says so."""
+    """Keeps recall's order; every candidate has no relevance."""
 
     name = RECALL_ORDER
 

@@ -1,8 +1,9 @@
-"""Does this vLLM server judge as the reranker whose folder lies here does? Asked before its first score is believed.
+"""Checks that a vLLM server scores like the reranker in the local folder, before its first score is used.
 
-A server that was started with the wrong flags answers every request, with status 200 and a number in [0, 1]. So it is
-asked first what it is, then what everybody knows (retrieval/model/known_pairs.py), in the very prompts of a search; and
-is refused with what was seen, the likely cause, and the flags to start it with.
+A server that was started with the wrong flags answers every request with status 200 and a number in [0, 1]. The check
+therefore first reads what the server says about itself, then has it score known pairs (retrieval/model/known_pairs.py)
+in the exact prompts of a search. A refusal says what was seen, the likely cause, and the flags to start the server
+with.
 """
 
 from __future__ import annotations
@@ -38,20 +39,20 @@ from winnow.retrieval.vllm.identity import (
     without_route,
 )
 
-DEPARTURE_MAX: Final = 0.05  # of probability; bfloat16 moves what ours answers by 0.01, another model by more than this
-ALIKE: Final = 1e-4  # of probability; every model that reads is apart by hundreds of times that
+DEPARTURE_MAX: Final = 0.05  # of probability; bfloat16 moves our model's answers by 0.01, another model by more
+ALIKE: Final = 1e-4  # of probability; the answers of every working model are apart by hundreds of times that
 _CLASSES: Final = '"classifier_from_token":["no","yes"]'
-RERANKER_HEAD: Final = (  # as JSON: of the head only the rows yes and no
+RERANKER_HEAD: Final = (  # JSON: only the rows yes and no of the head
     f'{{"architectures":["Qwen3ForSequenceClassification"],{_CLASSES},"is_original_qwen3_reranker":true}}'
 )
 RERANKER_FLAGS: Final = f"--runner=pooling --hf-overrides='{RERANKER_HEAD}'"
 
 
-class KnownAnswers:
+class RerankerCheck:
     """A `Proof` of one reranker's servers."""
 
     def __init__(self, folder: ModelFolder, prompts: PromptBuilder) -> None:
-        """`prompts` are those of the searches."""
+        """`prompts` are those used by searches."""
         self.prompts = prompts
         self._folder = folder
         self._asked = [
@@ -66,24 +67,24 @@ class KnownAnswers:
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
-        """Asks no server yet. Raises `ModelUnusable`."""
+        """Prepare the check; calls no server yet. Raises `ModelUnusable`."""
         refuse_other_pairs(folder)
         tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(folder, PromptBuilder.load(folder.path, tokens_max=tokens_max))
 
     async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
-        """Raises `RerankUnavailable` with the cause, or `CallFailed`."""
+        """Check one server. Raises `RerankUnavailable` with the cause, or `CallFailed`."""
         facts = await client.facts(deadline)
         cause = (
-            self._seen_in(facts)
-            or await self._seen_in_tokens(client, deadline)
+            self._check_facts(facts)
+            or await self._check_tokenizer(client, deadline)
             or cause_of(await self._answers(client, deadline), self._folder)
-            or await self._seen_in_long_ones(client, facts, deadline)
+            or await self._check_long_inputs(client, facts, deadline)
         )
         if cause is not None:
-            raise RerankUnavailable(f"{client.url} is not used: {cause}")
+            raise RerankUnavailable(f"the server {client.url} was rejected: {cause}")
 
-    def _seen_in(self, facts: ServerFacts) -> str | None:
+    def _check_facts(self, facts: ServerFacts) -> str | None:
         return (
             without_route(facts, wanted="/classify", instead="/v1/embeddings", flags=RERANKER_FLAGS, general="/pooling")
             or another_model(facts, self._folder)
@@ -91,16 +92,16 @@ class KnownAnswers:
             or splits_wrongly(facts)
         )
 
-    async def _seen_in_long_ones(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
-        """Asked once a start, and only where inputs may be computed in several steps by a vLLM that errs there."""
+    async def _check_long_inputs(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
+        """Once per start, and only if this vLLM may split inputs into several steps and does that wrongly."""
         if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
             return None
         relevant, irrelevant = await client.classify(self._long, salt=secrets.token_hex(16), deadline=deadline)
         answer = PairAnswer(pair=LONG_PAIR, relevant=relevant, irrelevant=irrelevant)
         return None if answer.is_separated else split_seen(facts, answer.figures)
 
-    async def _seen_in_tokens(self, client: VllmClient, deadline: Deadline) -> str | None:
-        """The head is made of what the server's own tokenizer calls yes and no."""
+    async def _check_tokenizer(self, client: VllmClient, deadline: Deadline) -> str | None:
+        """Compare token ids: the server builds its head from what its own tokenizer calls yes and no."""
         for text, ours in self._scaffold.items():
             found = another_tokenizer(text, await client.tokens_of(text, deadline), ours, self._folder)
             if found:
@@ -108,15 +109,15 @@ class KnownAnswers:
         return None
 
     async def _answers(self, client: VllmClient, deadline: Deadline) -> list[PairAnswer]:
-        """With a salt of its own, so that the server computes and does not remember."""
+        """Score the known pairs with a random salt, so that the server computes and does not use its cache."""
         try:
             scores = await client.classify(self._asked, salt=secrets.token_hex(16), deadline=deadline)
         except CallFailed as failed:
             if failed.fault is not Fault.BROKEN:
                 raise
             raise RerankUnavailable(
-                f"{failed.detail}; so it is not used. Probably it was started as no classifier, or with a head of "
-                f"other classes, or to give raw logits, or its weights are broken. Start it with {RERANKER_FLAGS}"
+                f"{failed.detail}; the server was rejected. Probably it does not run as a classifier, its head has "
+                f"other classes, it returns raw logits, or its weights are broken. Start it with {RERANKER_FLAGS}"
             ) from failed
         return [
             PairAnswer(pair=pair, relevant=relevant, irrelevant=irrelevant)
@@ -125,7 +126,7 @@ class KnownAnswers:
 
 
 def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
-    """Why a server that gave these answers cannot be this model, rightly started; None where it can. Pure."""
+    """Why a server with these answers cannot be this model, started correctly; None if it can. Pure."""
     first = next((each for each in answers if not each.is_separated), None)
     if first is None:
         reference = folder.settings.known_answers
@@ -133,22 +134,22 @@ def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     scores = [score for each in answers for score in (each.relevant, each.irrelevant)]
     if max(scores) - min(scores) < ALIKE:
         return (
-            f"every score is {scores[0]:.4f}, whatever is asked. Probably its head was quantised with the rest (vLLM "
-            "did that to a head of one class before its pull request 35849) or its weights were not read. Start it "
+            f"every score is {scores[0]:.4f}, whatever the input. Probably its head was quantised with the rest (vLLM "
+            "did that to heads with one class before its pull request 35849) or its weights were not loaded. Start it "
             f"without --quantization or with a newer vLLM, and with {RERANKER_FLAGS}"
         )
     if all(each.is_reversed for each in answers):
         return (
-            f"every known pair comes out the wrong way round ({first.figures}): it answers how probable a no is. "
+            f"every known pair is scored in reverse ({first.figures}): the server returns the probability of no. "
             f"Start it with {_CLASSES} in this order: {RERANKER_FLAGS}"
         )
     unread = " and ".join(unread_languages(answers))
     if unread:
         return (
-            f"the known pairs in {unread} are not told apart ({first.figures}), the others are. Probably it serves "
-            f"another model than {folder.name}, or one that was not trained on that language"
+            f"it does not distinguish the known pairs in {unread} ({first.figures}), but does the others. Probably it "
+            f"serves another model than {folder.name}, or one that was not trained on that language"
         )
     return (
-        f"the known pairs are not told apart ({first.figures}): its scores are noise. Probably it serves another model "
-        f"than {folder.name}, or its head or its weights are broken. Start it with {RERANKER_FLAGS}"
+        f"it does not distinguish the known pairs ({first.figures}): its scores are noise. Probably it serves another "
+        f"model than {folder.name}, or its head or weights are broken. Start it with {RERANKER_FLAGS}"
     )

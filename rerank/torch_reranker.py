@@ -1,4 +1,4 @@
-"""Qwen3-Reranker, the small one of ours or a large one, in this process."""
+"""Qwen3-Reranker in this process, the bundled small model or a large one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import NO, YES, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
@@ -21,7 +21,7 @@ from winnow.retrieval.records import Vectors
 
 
 class TorchReranker(PromptedReranker):
-    """A `Reranker` on a `TorchJudge`."""
+    """A `Reranker` over a `TorchScorer`."""
 
     @classmethod
     def load(
@@ -30,30 +30,30 @@ class TorchReranker(PromptedReranker):
         *,
         device: str | None = None,
         dtype: str | None = None,
-        cache: JudgementCache | None = None,
+        cache: ScoreCache | None = None,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Into memory. `weight_of` says how large a tenant's share is.
+        """Load the model. `weight_of` is a tenant's share.
 
         Raises `ModelUnusable`, `SettingInvalid`.
         """
-        judge = TorchJudge.load(folder, device=device, dtype=dtype, weight_of=weight_of)
-        return cls.over(judge, folder, cache=cache, weight_of=weight_of)
+        scorer = TorchScorer.load(folder, device=device, dtype=dtype, weight_of=weight_of)
+        return cls.over(scorer, folder, cache=cache, weight_of=weight_of)
 
 
-_PACKS_ALONE: Final = 2  # one that is computed and one that waits behind it, so that the device never idles
+_PACKS_ALONE: Final = 2  # one being computed and one waiting, so the device is never idle
 
 
-class TorchJudge:
-    """A `Judge` on a `QwenRuntime`: the shared part is computed once, and of the head only what is asked.
+class TorchScorer:
+    """A `PromptScorer` over a `QwenRuntime`: computes the shared prefix once, and only the needed rows of the head.
 
     Tenants take turns pack by pack.
     """
 
-    doubts = 0  # it stays the model that it is
+    doubts = 0  # the model in memory cannot change
 
     def __init__(self, runtime: QwenRuntime, *, head: Vectors, weight_of: Callable[[str], float] = equal) -> None:
-        """`head` is the row of "yes" minus that of "no"."""
+        """`head` is the row of "yes" minus the row of "no"."""
         self._runtime = runtime
         self._head = head
         self._turns = Turns(alone=_PACKS_ALONE * runtime.pack_tokens, shared=runtime.pack_tokens, weight_of=weight_of)
@@ -66,8 +66,8 @@ class TorchJudge:
         device: str | None = None,
         dtype: str | None = None,
         weight_of: Callable[[str], float] = equal,
-    ) -> TorchJudge:
-        """Into memory. Raises `ModelUnusable`, `SettingInvalid`."""
+    ) -> TorchScorer:
+        """Load the model. Raises `ModelUnusable`, `SettingInvalid`."""
         runtime = QwenRuntime.load(folder, device=device, dtype=dtype)
         scaffold = ScaffoldTokenizer.load(folder.path)
         head = runtime.head_difference(scaffold.token_id(YES), scaffold.token_id(NO))
@@ -79,14 +79,14 @@ class TorchJudge:
 
     @property
     def portion_tokens(self) -> None:
-        """It packs best what it sees whole, and computes the shared part once a call."""
+        """None: packing works best on the whole request, and the shared prefix is computed once per call."""
 
     @property
     def turns(self) -> TurnsReport:
         return self._turns.report
 
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
-        """Work past the deadline is not started; cancelled, it ends with the pack that is being computed."""
+        """Score the prompts. Starts nothing past the deadline; on cancellation it finishes the current pack."""
         if deadline.has_passed:
             raise TimeoutError
         try:

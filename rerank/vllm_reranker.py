@@ -1,7 +1,7 @@
-"""Qwen3-Reranker, on one or several vLLM servers.
+"""Qwen3-Reranker on one or several vLLM servers.
 
-A server is started as a classifier of one label (`winnow vllm-command` prints the flags) and is sent the same ids that
-the model in this process would read. Its own prompt, template and truncation are never asked.
+A server runs as a classifier with one label (`winnow vllm-command` prints the flags) and receives the same ids that the
+in-process model would read. Its own prompt, template and truncation are not used.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Self
 
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import PromptBuilder, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.relevance import logit_of
@@ -32,7 +32,7 @@ RERANKER_FAILURES: Final = Failures(
 
 
 class VllmReranker(PromptedReranker):
-    """A `Reranker` on a `VllmPool` with `RERANKER_FAILURES`."""
+    """A `Reranker` over a `VllmPool` with `RERANKER_FAILURES`."""
 
     @classmethod
     def load(
@@ -42,17 +42,15 @@ class VllmReranker(PromptedReranker):
         *,
         secret: bytes,
         prompts: PromptBuilder | None = None,
-        cache: JudgementCache | None = None,
+        cache: ScoreCache | None = None,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Asks the servers nothing yet; `weight_of` as for `TorchReranker`, `prompts` as for `over`.
+        """Create the reranker; calls no server yet. `weight_of` as for `TorchReranker`, `prompts` as for `over`.
 
-        Raises `ModelUnusable`.
-
-        With `secret` the tenants' names are made into salts that nobody else can make.
+        `secret` turns tenant names into cache salts that cannot be guessed. Raises `ModelUnusable`.
         """
         return cls.over(
-            _ServedJudge(pool, secret, weight_of),
+            _VllmScorer(pool, secret, weight_of),
             folder,
             prompts=prompts,
             cache=cache,
@@ -61,22 +59,21 @@ class VllmReranker(PromptedReranker):
         )
 
 
-FIRST_PORTION_TOKENS: Final = 4_096  # about; what a GPU computes while the rest is read here and parsed there
+FIRST_PORTION_TOKENS: Final = 4_096  # approximate; a GPU computes this while the rest is tokenised and parsed
 
-SHARED_SLICE_TOKENS: Final = 8_192  # of one request where tenants take turns, at most; one step of vLLM
-SHARED_SLICES: Final = 2  # in flight on each server: one that is computed, one behind it
-SHARED_SLICE_TOKENS_MIN: Final = 1_024  # what a slow server still computes at full speed
-SHARED_SECONDS: Final = 0.15  # for which there is work in flight; as long as this another tenant may wait for its turn
+SHARED_SLICE_TOKENS: Final = 8_192  # per request while tenants take turns, at most; one step of vLLM
+SHARED_SLICES: Final = 2  # in flight on each server: one being computed, one waiting
+SHARED_SLICE_TOKENS_MIN: Final = 1_024  # a slow server still computes this at full speed
+SHARED_SECONDS: Final = 0.15  # of work in flight; another tenant may wait this long for its turn
 
 
-class _ServedJudge:
-    """The servers compute the part that prompts share once, if their prefix cache is on, as it is by default.
+class _VllmScorer:
+    """Scores prompts on vLLM, which computes their shared prefix once if its prefix cache is on (the default).
 
-    What one tenant's prompts left in that cache is of use to no other: the time that an answer takes would tell what
-    others had asked.
+    Each tenant has its own cache salt: with a common cache, response times would reveal what other tenants asked.
 
-    Tenants take turns slice by slice. While one is alone as much is sent as the pool takes; while others are present,
-    shorter slices and fewer: what a server has in hand it computes in its own order. How short follows its pace.
+    Tenants take turns slice by slice. A single tenant may send as much as the pool takes. With several, slices are
+    shorter and fewer, since a server computes what it has in its own order; their size follows the server's pace.
     """
 
     def __init__(self, pool: VllmPool, secret: bytes, weight_of: Callable[[str], float]) -> None:
@@ -102,7 +99,7 @@ class _ServedJudge:
 
     @property
     def _slice_tokens(self) -> int:
-        """Of one request where tenants take turns."""
+        """Tokens in one slice while tenants take turns."""
         return self._turns.shared_tokens // (SHARED_SLICES * self._pool.size)
 
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:

@@ -169,12 +169,12 @@ def preview_instruction(
     from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, SAMPLE_QUERY
     from winnow.api.schemas.instructions import preview_said
     from winnow.api.search.preview import content_to_preview, previewed, to_preview
-    from winnow.rerank.instruction_template import checked_content
+    from winnow.rerank.instruction_template import check_content
 
     if [name, text, file].count(None) != 2:
         raise InvalidRequest("give one of NAME, --text and --file")
     if file is not None:
-        content = checked_content(read_content(bytes_of(file)))
+        content = check_content(read_content(bytes_of(file)))
         instruction = content_to_preview(content, typed_values(content, variable or []))
     else:
         library, whose = library_of(data, config, tenant, make=text is not None)

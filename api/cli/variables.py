@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from winnow.api.library.instructions import Instructions, NamedInstruction
 from winnow.api.schemas.instruction_requests import IN_USE
-from winnow.rerank.instruction_template import value_of_words
+from winnow.rerank.instruction_template import parse_value
 from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, Value
 from winnow.retrieval.errors import InvalidRequest
@@ -21,7 +21,7 @@ def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str,
             raise InvalidRequest(f"--variable {each[:80]!r}: write NAME=VALUE")
         if name in values:
             raise InvalidRequest(f"--variable {name[:80]!r} is given twice")
-        values[name] = value_of_words(content, name, value)
+        values[name] = parse_value(content, name, value)
     return values
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from winnow.rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
-from winnow.rerank.instruction_template import checked_content, rendered
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
+from winnow.rerank.instruction_template import check_content, render
 from winnow.retrieval.catalog.collections import Collection, TenantName
 from winnow.retrieval.catalog.instructions import (
     BUILT_IN_PREFIX,
@@ -86,14 +86,14 @@ BUILT_IN: Final = AppliedInstruction(
 
 def applied_text(text: str) -> AppliedInstruction:
     """A request's own words: no template, no name. Raises `InvalidRequest`, `LimitExceeded`."""
-    return AppliedInstruction(text=checked_instruction(text), source=InstructionSource.REQUEST)
+    return AppliedInstruction(text=check_instruction(text), source=InstructionSource.REQUEST)
 
 
 def applied_version(
     version: InstructionVersion, values: Mapping[str, Value], source: InstructionSource
 ) -> AppliedInstruction:
     """Raises `VariableRefused`."""
-    made = rendered(version.content, values)
+    made = render(version.content, values)
     return AppliedInstruction(
         text=made.text,
         source=source,
@@ -168,7 +168,7 @@ class Instructions:
         """Raises `InvalidRequest`, `LimitExceeded`, `VariableRefused` too."""
         _require_writable(name)
         self._refuse_reserved(tenant, name)
-        return self._library.write_draft(tenant, name, checked_content(content), by=by)
+        return self._library.write_draft(tenant, name, check_content(content), by=by)
 
     def publish(
         self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
@@ -176,7 +176,7 @@ class Instructions:
         """The next version at once. Raises as `write_draft` does."""
         _require_writable(name)
         self._refuse_reserved(tenant, name)
-        return self._library.publish(tenant, name, checked_content(content), by=by)
+        return self._library.publish(tenant, name, check_content(content), by=by)
 
     def publish_draft(
         self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
@@ -201,7 +201,7 @@ class Instructions:
         for each in versions:
             _require_writable(each.name)
             self._refuse_reserved(tenant, each.name)
-            checked_content(each.content)
+            check_content(each.content)
         return self._library.bring_in(tenant, versions, by=by)
 
     def default(self, tenant: TenantName) -> str | None:
@@ -224,7 +224,7 @@ class Instructions:
         if collection is not None and not version.content.applies_to(collection):
             raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
         try:
-            rendered(version.content, {})
+            render(version.content, {})
         except VariableRefused as refused:
             raise VariableRefused(f"{refused.detail}; a default is used without values") from refused
 

@@ -25,7 +25,7 @@ from winnow.api.schemas.search_request import (
     VariableValue,
 )
 from winnow.api.search.trial import TrialQuestion
-from winnow.rerank.instruction_template import checked_content
+from winnow.rerank.instruction_template import check_content
 from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, Variable, VariableType
 from winnow.retrieval.limits import (
@@ -144,7 +144,7 @@ class PreviewBody(Strict):
     @property
     def checked(self) -> InstructionContent | None:
         """Raises as writing it would."""
-        return None if self.content is None else checked_content(self.content.content)
+        return None if self.content is None else check_content(self.content.content)
 
 
 class TrialBody(Strict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from winnow.api.settings import Settings
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.retrieval.embed.query_cache import QueryCache
 
 MEGABYTE: Final = 1_000_000  # bytes
@@ -22,7 +22,7 @@ _SECRET_BYTES: Final = 32
 class Caches:
     """None where nothing is remembered."""
 
-    judgements: JudgementCache | None = None
+    judgements: ScoreCache | None = None
     queries: QueryCache | None = None
 
     @classmethod
@@ -32,7 +32,7 @@ class Caches:
         judgements, queries = settings.judgement_cache_mb * MEGABYTE, settings.query_cache_mb * MEGABYTE
         seconds = settings.cache_seconds
         return cls(
-            judgements=JudgementCache(bytes_max=judgements, seconds_max=seconds, secret=secret) if judgements else None,
+            judgements=ScoreCache(bytes_max=judgements, seconds_max=seconds, secret=secret) if judgements else None,
             queries=QueryCache(bytes_max=queries, seconds_max=seconds, secret=secret) if queries else None,
         )
 

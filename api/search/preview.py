@@ -15,7 +15,7 @@ from winnow.api.library.instructions import (
 )
 from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
 from winnow.api.settings import Settings
-from winnow.rerank.instruction_template import rendered
+from winnow.rerank.instruction_template import render
 from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
 from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, Value
@@ -88,7 +88,7 @@ def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | Nam
 
 def content_to_preview(content: InstructionContent, values: Mapping[str, Value]) -> AppliedInstruction:
     """What is nowhere yet. Raises `VariableRefused`."""
-    made = rendered(content, values)
+    made = render(content, values)
     return AppliedInstruction(
         text=made.text, source=InstructionSource.REQUEST, embedding_task=made.embedding_task or DEFAULT_TASK
     )

@@ -27,7 +27,7 @@ from winnow.api.library.instructions import Instructions, InstructionSource, Nam
 from winnow.api.search.records import Answer, Question, RerankSkipped
 from winnow.api.search.rerankers import Rerankers
 from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_overlap
-from winnow.rerank.ranking import ranking_of_waves
+from winnow.rerank.ranking import merge_waves
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import Reference, Value
@@ -247,7 +247,7 @@ class Shadowing:
                 self._slice *= 2
             self.figures.tokens += wave.tokens
             waves.append(wave)
-        return ranking_of_waves(waves)
+        return merge_waves(waves)
 
     async def _nobody_waits(self) -> None:
         while self._holders:

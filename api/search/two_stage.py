@@ -20,7 +20,7 @@ from winnow.api.library.instructions import AppliedInstruction, Instructions
 from winnow.api.search.records import REASONS, Answer, Degraded, OnRerankFailure, Question, RerankSkipped, Result
 from winnow.api.search.rerankers import Rerankers
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
-from winnow.rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
 from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import Depth
@@ -153,7 +153,7 @@ class Search:
         return await self._rerankers.of_caller(model).rank(
             query,
             candidates_of(texts),
-            instruction=checked_instruction(instruction or DEFAULT_INSTRUCTION),
+            instruction=check_instruction(instruction or DEFAULT_INSTRUCTION),
             tenant=tenant,
             deadline=deadline,
             top_k=top_k,

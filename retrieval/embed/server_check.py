@@ -46,7 +46,7 @@ END_COSINE_MAX: Final = 0.995  # of a long text with its end mark and without; 0
 EMBEDDER_FLAGS: Final = "--runner=pooling"
 
 
-class KnownVectors:
+class EmbedderCheck:
     """A `Proof` of one embedder's servers."""
 
     def __init__(

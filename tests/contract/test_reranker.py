@@ -21,12 +21,12 @@ from tests.real_models import bundled_model
 from tests.tiny_models import write_reranker
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import NO, PREFIX, SUFFIX, YES, PromptBuilder, Prompts
 from winnow.rerank.relevance import logit_of
 from winnow.rerank.reranker import RECALL_ORDER, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import StoppingRule
-from winnow.rerank.torch_reranker import TorchJudge, TorchReranker
+from winnow.rerank.torch_reranker import TorchReranker, TorchScorer
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankOverloaded, RerankTimeout
 from winnow.retrieval.model.folder import ModelFolder, find_model
@@ -78,8 +78,8 @@ def unordered(folder: ModelFolder) -> ModelFolder:
     return replace(folder, settings=replace(folder.settings, order=None))
 
 
-def new_cache() -> JudgementCache:
-    return JudgementCache(bytes_max=1_000_000, seconds_max=3_600, secret=b"s" * 32)
+def new_cache() -> ScoreCache:
+    return ScoreCache(bytes_max=1_000_000, seconds_max=3_600, secret=b"s" * 32)
 
 
 class WithTopK:
@@ -327,7 +327,7 @@ async def test_a_deadline_ends_a_long_judgement(tiny: ModelFolder) -> None:
 
 async def test_a_judge_that_begins_too_late_is_named(tiny: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where reading the passages took all the time, the judge says so, and the reranker whose judge it is."""
-    judge = TorchJudge.load(tiny, device="cpu")
+    judge = TorchScorer.load(tiny, device="cpu")
     late = Deadline.after_ms(0)
     with pytest.raises(TimeoutError):
         await judge.logits(Prompts(shared=(), tails=((1,),), truncated=(False,)), tenant="t", deadline=late)
@@ -335,7 +335,7 @@ async def test_a_judge_that_begins_too_late_is_named(tiny: ModelFolder, monkeypa
     async def begins_late(*_: object, **__: object) -> list[float]:
         raise TimeoutError
 
-    monkeypatch.setattr(TorchJudge, "logits", begins_late)
+    monkeypatch.setattr(TorchScorer, "logits", begins_late)
     with pytest.raises(RerankTimeout, match="1 candidates for tiny-rerank on cpu"):
         await TorchReranker.load(tiny).rank(
             QUERY, candidates_of(ENGLISH), instruction="x", tenant="t", deadline=Deadline.never()
@@ -351,7 +351,7 @@ async def test_a_small_request_does_not_wait_for_another_tenants_flood(tiny: Mod
     short = candidates_of(*(f"{number} {CHINESE * 9}" for number in range(40)))
     waited = {}
     for tenant in ("small", "flood"):
-        judge = TorchJudge.load(tiny, device="cpu")
+        judge = TorchScorer.load(tiny, device="cpu")
         reranker = TorchReranker(judge, PromptBuilder.load(tiny.path, tokens_max=5_000), name="tiny", revision="1")
 
         async def ask(candidates: Sequence[Candidate], tenant: str, reranker: TorchReranker = reranker) -> None:
@@ -396,7 +396,7 @@ async def test_too_much_waiting_is_refused(tiny: ModelFolder) -> None:
 
 
 def limited(path: Path, *, tokens_waiting_max: int) -> TorchReranker:
-    judge = TorchJudge.load(find_model(str(path), kind="reranker"), device="cpu")
+    judge = TorchScorer.load(find_model(str(path), kind="reranker"), device="cpu")
     return TorchReranker(
         judge,
         PromptBuilder.load(path, tokens_max=5_000),

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from winnow.rerank.prompt import PromptBuilder
-from winnow.rerank.server_check import KnownAnswers
+from winnow.rerank.server_check import RerankerCheck
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.vllm.client import VllmClient
@@ -111,10 +111,10 @@ async def test_the_proofs_are_passed_and_failed_as_before_vllms_own(
     """The right model passes; a server of another has no route to judge by, and the refusal says what it is."""
     right, other = VllmClient(front_judge_url), VllmClient(front_embed_url)
     try:
-        await KnownAnswers.load(reranker)(right, Deadline.after_ms(60_000))
-        await KnownVectors.load(embedder)(other, Deadline.after_ms(60_000))
+        await RerankerCheck.load(reranker)(right, Deadline.after_ms(60_000))
+        await EmbedderCheck.load(embedder)(other, Deadline.after_ms(60_000))
         with pytest.raises(RerankUnavailable, match=embedder.name):
-            await KnownAnswers.load(reranker)(other, Deadline.after_ms(60_000))
+            await RerankerCheck.load(reranker)(other, Deadline.after_ms(60_000))
     finally:
         await right.close()
         await other.close()

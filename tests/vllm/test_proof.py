@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.vllm.servers import composed_flags, vllm
 from winnow.api.vllm.command import FRONT
-from winnow.rerank.server_check import RERANKER_FLAGS, KnownAnswers
+from winnow.rerank.server_check import RERANKER_FLAGS, RerankerCheck
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS, KnownVectors
+from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS, EmbedderCheck
 from winnow.retrieval.errors import EmbedderUnavailable, RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.vllm.client import VllmClient
@@ -82,8 +82,8 @@ async def test_the_right_servers_are_accepted(
     reranker: ModelFolder, embedder: ModelFolder, judge_url: str, embed_url: str
 ) -> None:
     """Else no refusal below would mean anything."""
-    await ask(KnownAnswers.load(reranker), judge_url)
-    await ask(KnownVectors.load(embedder), embed_url)
+    await ask(RerankerCheck.load(reranker), judge_url)
+    await ask(EmbedderCheck.load(embedder), embed_url)
 
 
 async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: ModelFolder, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: Model
         assert (facts.step_tokens, facts.is_compiled, facts.tokens_max) == (512, False, 8_192)
         assert (facts.version or "").startswith("0.")
         assert splits_wrongly(replace(facts, version="0.24.0", is_compiled=True)) is not None
-        proof = KnownAnswers.load(reranker)
+        proof = RerankerCheck.load(reranker)
         await proof(client, minutes)
         assert await proof._seen_in_long_ones(client, replace(facts, version=None, is_compiled=None), minutes) is None
         await client.close()
@@ -108,10 +108,10 @@ async def test_addresses_that_were_mixed_up(
     reranker: ModelFolder, embedder: ModelFolder, judge_url: str, embed_url: str
 ) -> None:
     """Both servers are right, each behind the other's setting."""
-    said = await refusal_by(KnownAnswers.load(reranker), embed_url)
+    said = await refusal_by(RerankerCheck.load(reranker), embed_url)
     assert "has no /classify but /v1/embeddings" in said
     assert RERANKER_FLAGS in said
-    said = await refusal_by(KnownVectors.load(embedder), judge_url)
+    said = await refusal_by(EmbedderCheck.load(embedder), judge_url)
     assert "has no /v1/embeddings but /classify" in said
     assert EMBEDDER_FLAGS in said
 
@@ -119,8 +119,8 @@ async def test_addresses_that_were_mixed_up(
 async def test_no_overrides(reranker: ModelFolder, embedder: ModelFolder, tmp_path: Path) -> None:
     """vLLM makes an embedder of the reranker then; whoever wanted an embedder does not get this one either."""
     with vllm(copy_of(reranker, tmp_path / "model", keep), tmp_path / "log", *POOLING) as url:
-        judged = await refusal_by(KnownAnswers.load(reranker), url)
-        embedded = await refusal_by(KnownVectors.load(embedder), url)
+        judged = await refusal_by(RerankerCheck.load(reranker), url)
+        embedded = await refusal_by(EmbedderCheck.load(embedder), url)
     assert "has no /classify but /v1/embeddings" in judged
     assert RERANKER_FLAGS in judged
     assert "a vector of 384 numbers; the model here has 512" in embedded
@@ -130,8 +130,8 @@ async def test_no_overrides(reranker: ModelFolder, embedder: ModelFolder, tmp_pa
 async def test_generating(reranker: ModelFolder, embedder: ModelFolder, tmp_path: Path) -> None:
     """What vLLM does with these models when it is told nothing, too."""
     with vllm(reranker.path, tmp_path / "log", "--runner=generate", "--max-model-len=8192") as url:
-        judged = await refusal_by(KnownAnswers.load(reranker), url)
-        embedded = await refusal_by(KnownVectors.load(embedder), url)
+        judged = await refusal_by(RerankerCheck.load(reranker), url)
+        embedded = await refusal_by(EmbedderCheck.load(embedder), url)
     for said, flags in ((judged, RERANKER_FLAGS), (embedded, EMBEDDER_FLAGS)):
         assert "it was started to generate text" in said
         assert flags in said
@@ -141,15 +141,15 @@ async def test_yes_and_no_swapped(reranker: ModelFolder, tmp_path: Path) -> None
     """Every score is one minus the right one."""
     flags = (*POOLING, head(classifier_from_token=["yes", "no"]))
     with vllm(reranker.path, tmp_path / "log", *flags) as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
-    assert "the wrong way round" in said
+        said = await refusal_by(RerankerCheck.load(reranker), url)
+    assert "in reverse" in said
     assert '"classifier_from_token":["no","yes"] in this order' in said
 
 
 async def test_another_tokenizer(reranker: ModelFolder, tmp_path: Path) -> None:
     """The head is then made of the rows of two other words."""
     with vllm(copy_of(reranker, tmp_path / "model", renumber), tmp_path / "log", *POOLING, head()) as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
+        said = await refusal_by(RerankerCheck.load(reranker), url)
     assert "token 0 of 'yes' is 2219 there, and 2212 in the tokenizer of winnow-rerank" in said
     assert "without --tokenizer" in said
 
@@ -157,7 +157,7 @@ async def test_another_tokenizer(reranker: ModelFolder, tmp_path: Path) -> None:
 async def test_another_model(reranker: ModelFolder, embedder: ModelFolder, tmp_path: Path) -> None:
     """An embedder, made a classifier, answers with noise."""
     with vllm(copy_of(embedder, tmp_path / "model", keep), tmp_path / "log", *POOLING, head()) as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
+        said = await refusal_by(RerankerCheck.load(reranker), url)
     assert "its scores are noise" in said
     assert f"another model than {reranker.name}" in said
 
@@ -165,7 +165,7 @@ async def test_another_model(reranker: ModelFolder, embedder: ModelFolder, tmp_p
 async def test_another_model_of_the_family(reranker: ModelFolder, tmp_path: Path) -> None:
     """It tells the known pairs apart as well; only their scores give it away."""
     with vllm(copy_of(reranker, tmp_path / "model", sharpen), tmp_path / "log", *POOLING, head()) as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
+        said = await refusal_by(RerankerCheck.load(reranker), url)
     assert "tells the known pairs apart, but with scores up to" in said
     assert "another model of the family" in said
 
@@ -173,7 +173,7 @@ async def test_another_model_of_the_family(reranker: ModelFolder, tmp_path: Path
 async def test_a_context_too_short(reranker: ModelFolder, tmp_path: Path) -> None:
     """The known pairs would fit; what is longer would be refused request by request."""
     with vllm(reranker.path, tmp_path / "log", "--runner=pooling", "--max-model-len=256", head()) as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
+        said = await refusal_by(RerankerCheck.load(reranker), url)
     assert "takes at most 256 tokens" in said
     assert "--max-model-len=8192" in said
 
@@ -184,9 +184,9 @@ async def test_a_head_of_two_classes(reranker: ModelFolder, tmp_path: Path) -> N
     Of memory as it finds it: where that makes numbers that are none, it cannot write its answer, and refuses.
     """
     with vllm(reranker.path, tmp_path / "log", *POOLING, "--convert=classify") as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
+        said = await refusal_by(RerankerCheck.load(reranker), url)
     assert "without exactly one score" in said or "/classify: status 400" in said
-    assert "a head of other classes" in said
+    assert "its head has other classes" in said
     assert RERANKER_FLAGS in said
 
 
@@ -198,14 +198,14 @@ async def test_a_head_that_was_not_read(reranker: ModelFolder, tmp_path: Path) -
     """
     flags = (*POOLING, head(classifier_from_token=None, is_original_qwen3_reranker=None, num_labels=1))
     with vllm(reranker.path, tmp_path / "log", *flags) as url:
-        said = await refusal_by(KnownAnswers.load(reranker), url)
-    causes = ("whatever is asked", "are not told apart", "the wrong way round", "/classify: status 400")
+        said = await refusal_by(RerankerCheck.load(reranker), url)
+    causes = ("whatever the input", "does not distinguish", "in reverse", "/classify: status 400")
     assert any(cause in said for cause in causes), said
 
 
 async def test_an_embedder_that_pools_the_mean(embedder: ModelFolder, tmp_path: Path) -> None:
     """Its vectors have the right width and length, and find something else."""
     with vllm(embedder.path, tmp_path / "log", *POOLING, '--pooler-config={"pooling_type":"MEAN"}') as url:
-        said = await refusal_by(KnownVectors.load(embedder), url)
+        said = await refusal_by(EmbedderCheck.load(embedder), url)
     assert "it pools all tokens or the first one" in said
     assert "without --pooler-config" in said

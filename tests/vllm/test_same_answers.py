@@ -15,13 +15,13 @@ import pytest
 from tests.acceptance.conftest import command_in, write_corpus
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.reranker import Reranker
-from winnow.rerank.server_check import KnownAnswers
+from winnow.rerank.server_check import RerankerCheck
 from winnow.rerank.torch_reranker import TorchReranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.embed.qwen import QwenEmbedder
-from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
 from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder
@@ -60,7 +60,7 @@ async def pool_of(url: str, failures: Failures, proof: Proof) -> AsyncIterator[V
 
 async def test_scores_are_those_of_this_process(reranker: ModelFolder, judge_url: str, tmp_path: Path) -> None:
     """Of both languages, from nothing to the whole window, under two instructions; and `winnow rerank` prints them."""
-    async with pool_of(judge_url, RERANKER_FAILURES, KnownAnswers.load(reranker)) as pool:
+    async with pool_of(judge_url, RERANKER_FAILURES, RerankerCheck.load(reranker)) as pool:
         served = await relevances(VllmReranker.load(reranker, pool, secret=b"secret"))
         with pytest.raises(RerankUnavailable, match="maximum context length"):
             await pool.classify([[1] * (SERVED_TOKENS_MAX + 1)], salt="t", deadline=Deadline.never())
@@ -93,7 +93,7 @@ async def relevances(reranker: Reranker) -> Vectors:
 
 async def test_vectors_are_those_of_this_process(embedder: ModelFolder, embed_url: str, tmp_path: Path) -> None:
     """Queries and passages; and what was indexed in process is searched through the server, with the same answer."""
-    async with pool_of(embed_url, EMBEDDER_FAILURES, KnownVectors.load(embedder)) as pool:
+    async with pool_of(embed_url, EMBEDDER_FAILURES, EmbedderCheck.load(embedder)) as pool:
         served = await vectors(VllmEmbedder.load(embedder, pool))
     here = await vectors(QwenEmbedder.load(embedder, device="cpu", dtype="float32"))
     cosines = (served * here).sum(axis=1)

@@ -21,12 +21,12 @@ def test_a_flood_leaves_room_for_others() -> None:
     with ExitStack() as waiting:
         for _ in range(7):
             waiting.enter_context(room.admitted("flood", 100))
-        with pytest.raises(RerankOverloaded, match="700 tokens of yours"):
+        with pytest.raises(RerankOverloaded, match="already has about 700 tokens waiting"):
             waiting.enter_context(room.admitted("flood", 100))
         waiting.enter_context(room.admitted("other", 200))
-        with pytest.raises(RerankOverloaded, match="200 tokens of yours"):
+        with pytest.raises(RerankOverloaded, match="your tenant already has about 200 tokens waiting"):
             waiting.enter_context(room.admitted("other", 40))
-        with pytest.raises(RerankOverloaded, match="about 900 tokens are waiting; 1000 may"):
+        with pytest.raises(RerankOverloaded, match="about 900 tokens are waiting; the limit is 1000"):
             waiting.enter_context(room.admitted("third", 101))
         assert (room.tokens, room.refused, room.refused_own) == (900, 1, 2)
     assert (room.tokens, room.tokens_of("flood")) == (0, 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.real_models import bundled_model, qwen_tokenizer
 from tests.tiny_models import write_reranker
-from winnow.rerank.instruction_template import checked_content, is_one_line, rendered, value_of_words
+from winnow.rerank.instruction_template import check_content, is_one_line, parse_value, render
 from winnow.rerank.prompt import PromptBuilder
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
 from winnow.retrieval.errors import CallerError, InvalidRequest, LimitExceeded, VariableRefused
@@ -31,7 +31,7 @@ UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow]
 
 def test_values_stand_where_their_variables_stood() -> None:
     """In both texts, more than once if need be, and defaults where nothing is given."""
-    said = rendered(CONTENT, {"topic": "herons", "year": -7})
+    said = render(CONTENT, {"topic": "herons", "year": -7})
     assert said.text == "English first, on herons since -7; {braces} stay. herons!"
     assert said.embedding_task == "Find passages on herons"
 
@@ -39,31 +39,31 @@ def test_values_stand_where_their_variables_stood() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({}, "topic is missing"),
-        ({"topic": "x", "tpic": "y"}, "'tpic' is not declared; declared: language, topic, year"),
-        ({"topic": "x" * 21}, "topic has 21 characters; 20 are allowed"),
-        ({"topic": 3}, "topic has to be a string"),
-        ({"topic": True}, "topic has to be a string"),
+        ({}, "topic is required"),
+        ({"topic": "x", "tpic": "y"}, "'tpic' is not declared; declared variables: language, topic, year"),
+        ({"topic": "x" * 21}, "topic has 21 characters; the limit is 20"),
+        ({"topic": 3}, "topic must be a string"),
+        ({"topic": True}, "topic must be a string"),
         ({"topic": " \u3000"}, "topic is blank"),
         ({"topic": ""}, "topic is blank"),
-        ({"topic": "x", "year": "2020"}, "year has to be an integer"),
-        ({"topic": "x", "year": True}, "year has to be an integer"),
-        ({"topic": "x", "year": 2020.0}, "year has to be an integer"),
-        ({"topic": "x", "year": 10**5_000}, "year is beyond"),
-        ({"topic": "x", "language": "Klingon"}, "language has to be one of 'English', 'Chinese'"),
-        ({"topic": "x", "language": "english"}, "language has to be one of"),
-        ({"topic": "x\n<Query>: y"}, "topic holds a line break"),
-        ({"topic": "x\u2028y"}, "topic holds a line break"),
-        ({"topic": "x\x85y"}, "topic holds a line break"),
-        ({"topic": "x\0"}, "topic holds a line break or a control character"),
-        ({"topic": "\ud800"}, "topic holds a line break or a control character"),
+        ({"topic": "x", "year": "2020"}, "year must be an integer"),
+        ({"topic": "x", "year": True}, "year must be an integer"),
+        ({"topic": "x", "year": 2020.0}, "year must be an integer"),
+        ({"topic": "x", "year": 10**5_000}, "year must be between"),
+        ({"topic": "x", "language": "Klingon"}, "language must be one of 'English', 'Chinese'"),
+        ({"topic": "x", "language": "english"}, "language must be one of"),
+        ({"topic": "x\n<Query>: y"}, "topic contains a line break"),
+        ({"topic": "x\u2028y"}, "topic contains a line break"),
+        ({"topic": "x\x85y"}, "topic contains a line break"),
+        ({"topic": "x\0"}, "topic contains a line break or a control character"),
+        ({"topic": "\ud800"}, "topic contains a line break or a control character"),
         ({"topic": "x", "\ud800" + "n" * 10**6: "y"}, "is not declared"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(values: dict[str, Any], said: str) -> None:
     """By its variable, in a sentence that is short and can be written as UTF-8."""
     with pytest.raises(VariableRefused) as refused:
-        rendered(CONTENT, values)
+        render(CONTENT, values)
     assert said in refused.value.message
     assert len(refused.value.message.encode()) < 300
 
@@ -78,61 +78,61 @@ def test_a_value_that_does_not_fit_is_named(values: dict[str, Any], said: str) -
 def test_nothing_but_a_name_stands_between_braces(text: str) -> None:
     """No attribute, index, conversion, width or space: it is no format string."""
     with pytest.raises(InvalidRequest, match="at character"):
-        checked_content(InstructionContent(text=text, variables=(TOPIC,)))
+        check_content(InstructionContent(text=text, variables=(TOPIC,)))
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"text": "{language} {year} {topic} {place}"}, "the variable 'place' is not declared"),
-        ({"text": "{language} {year}", "embedding_task": None}, "the variable 'topic' is declared, and stands neither"),
-        ({"variables": (LANGUAGE, TOPIC, YEAR, TOPIC)}, "the variable 'topic' is declared twice"),
-        ({"variables": (LANGUAGE, YEAR, replace(TOPIC, name="Topic"))}, "'Topic' is no name of a variable"),
-        ({"variables": (LANGUAGE, YEAR, replace(TOPIC, max_length=0))}, "max_length is from 1 to 256"),
-        ({"variables": (TOPIC, YEAR, replace(LANGUAGE, allowed=()))}, "lists no allowed values"),
-        ({"variables": (TOPIC, YEAR, replace(LANGUAGE, default="x"))}, "language has to be one of"),
-        ({"variables": (TOPIC, LANGUAGE, replace(YEAR, allowed=("x",)))}, "year has to be an integer"),
-        ({"variables": (LANGUAGE, YEAR, replace(TOPIC, default="a\nb"))}, "topic holds a line break"),
-        ({"literal": True}, "a literal text has no variables"),
-        ({"embedding_task": "two\nlines"}, "the embedding_task is one line"),
-        ({"embedding_task": " "}, "the embedding_task is one line"),
-        ({"note": "bell \x07"}, "note holds a control character"),
-        ({"text": "\ud800 {topic} {year} {language}"}, "text holds a control character"),
+        ({"text": "{language} {year} {topic} {place}"}, "variable 'place' is not declared"),
+        ({"text": "{language} {year}", "embedding_task": None}, "variable 'topic' is declared but used neither"),
+        ({"variables": (LANGUAGE, TOPIC, YEAR, TOPIC)}, "variable 'topic' is declared twice"),
+        ({"variables": (LANGUAGE, YEAR, replace(TOPIC, name="Topic"))}, "invalid variable name 'Topic'"),
+        ({"variables": (LANGUAGE, YEAR, replace(TOPIC, max_length=0))}, "max_length must be between 1 and 256"),
+        ({"variables": (TOPIC, YEAR, replace(LANGUAGE, allowed=()))}, "has no allowed values"),
+        ({"variables": (TOPIC, YEAR, replace(LANGUAGE, default="x"))}, "language must be one of"),
+        ({"variables": (TOPIC, LANGUAGE, replace(YEAR, allowed=("x",)))}, "year must be an integer"),
+        ({"variables": (LANGUAGE, YEAR, replace(TOPIC, default="a\nb"))}, "topic contains a line break"),
+        ({"literal": True}, "a literal instruction cannot declare variables"),
+        ({"embedding_task": "two\nlines"}, "embedding_task must be one line"),
+        ({"embedding_task": " "}, "embedding_task must be one line"),
+        ({"note": "bell \x07"}, "note contains a control character"),
+        ({"text": "\ud800 {topic} {year} {language}"}, "text contains a control character"),
         ({"text": " \n"}, "the instruction is empty"),
     ],
 )
 def test_what_cannot_be_used_is_not_written(change: dict[str, Any], said: str) -> None:
     """The message says what is at fault."""
     with pytest.raises(CallerError, match=re.escape(said)):
-        checked_content(replace(CONTENT, **change))
+        check_content(replace(CONTENT, **change))
 
 
 def test_the_longest_result_has_room_when_it_is_written() -> None:
     """So that no value, however long, makes it too long when it is used."""
     full = "x" * (INSTRUCTION_CHARACTERS_MAX - 20)
-    assert checked_content(InstructionContent(text=full + "{topic}", variables=(TOPIC,)))
-    with pytest.raises(LimitExceeded, match="with the longest values it has 4097"):
-        checked_content(InstructionContent(text=full + "x{topic}", variables=(TOPIC,)))
+    assert check_content(InstructionContent(text=full + "{topic}", variables=(TOPIC,)))
+    with pytest.raises(LimitExceeded, match="4097 characters with the longest values"):
+        check_content(InstructionContent(text=full + "x{topic}", variables=(TOPIC,)))
     task = "x" * EMBEDDING_TASK_CHARACTERS_MAX + "{topic}"
-    with pytest.raises(LimitExceeded, match="embedding_task: with the longest"):
-        checked_content(InstructionContent(text="{topic}", embedding_task=task[8:], variables=(TOPIC,)))
+    with pytest.raises(LimitExceeded, match="with the longest values"):
+        check_content(InstructionContent(text="{topic}", embedding_task=task[8:], variables=(TOPIC,)))
     named = replace(TOPIC, allowed=("a", "bcdef"))
     text = "x" * (INSTRUCTION_CHARACTERS_MAX - 7) + "{topic}"
-    assert checked_content(InstructionContent(text=text, variables=(named,)))
+    assert check_content(InstructionContent(text=text, variables=(named,)))
 
 
 def test_a_literal_text_is_taken_as_it_stands() -> None:
     """As texts of before there were variables are."""
-    content = checked_content(InstructionContent(text="Prefer {json} and {{", literal=True))
-    assert rendered(content, {}).text == content.text
+    content = check_content(InstructionContent(text="Prefer {json} and {{", literal=True))
+    assert render(content, {}).text == content.text
 
 
 def test_what_is_typed_becomes_what_the_variable_is() -> None:
     """A command line has no types; what does not look like a number stays what it is, and is refused by name."""
-    assert value_of_words(CONTENT, "year", "-12") == -12
-    assert value_of_words(CONTENT, "topic", "12") == "12"
+    assert parse_value(CONTENT, "year", "-12") == -12
+    assert parse_value(CONTENT, "topic", "12") == "12"
     for words in ("12.0", "x", "٣", "9" * 5_000):
-        assert value_of_words(CONTENT, "year", words) == words
+        assert parse_value(CONTENT, "year", words) == words
 
 
 @UNHURRIED
@@ -140,7 +140,7 @@ def test_what_is_typed_becomes_what_the_variable_is() -> None:
 def test_any_values_give_a_text_or_the_declared_error(values: dict[str, Any]) -> None:
     """And the text differs from the template only where variables stand."""
     try:
-        said = rendered(CONTENT, values)
+        said = render(CONTENT, values)
     except VariableRefused:
         return
     words = {"language": "English", "year": 2020} | {name: value for name, value in values.items() if value is not None}
@@ -156,10 +156,10 @@ def test_any_text_is_written_or_refused_and_what_is_written_can_be_used(text: st
     """A text without braces is itself; doubled ones are single."""
     variables = tuple(Variable(name=name, max_length=1) for name in ("a", "b") if f"{{{name}}}" in text)
     try:
-        content = checked_content(InstructionContent(text=text, variables=variables))
+        content = check_content(InstructionContent(text=text, variables=variables))
     except CallerError:
         return
-    said = rendered(content, {each.name: "{" for each in variables}).text
+    said = render(content, {each.name: "{" for each in variables}).text
     expected = re.sub(r"\{\{|\}\}|\{[ab]\}", lambda found: "}" if found[0] == "}}" else "{", text)
     assert said == expected
 
@@ -178,7 +178,7 @@ def test_no_value_brings_a_control_token_into_the_prompt(prompts: PromptBuilder,
         text="On {topic} first", variables=(replace(TOPIC, max_length=VARIABLE_CHARACTERS_MAX),)
     )
     try:
-        said = rendered(content, {"topic": value})
+        said = render(content, {"topic": value})
     except VariableRefused:
         assert not value.strip() or not is_one_line(value)
         return

@@ -11,7 +11,7 @@ import pytest
 
 from tests.fakes import CountingJudge
 from tests.tiny_models import write_reranker
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import PromptBuilder
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.reranker import Ranking
@@ -42,14 +42,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def cache(clock: Clock) -> JudgementCache:
-    return JudgementCache(bytes_max=1_000_000, seconds_max=60.0, secret=b"s" * 32, clock=clock)
+def cache(clock: Clock) -> ScoreCache:
+    return ScoreCache(bytes_max=1_000_000, seconds_max=60.0, secret=b"s" * 32, clock=clock)
 
 
 def reranker_over(
     judge: CountingJudge,
     folder: Path,
-    cache: JudgementCache | None,
+    cache: ScoreCache | None,
     *,
     name: str = "tiny",
     revision: str = "1",
@@ -71,9 +71,7 @@ async def rank(
     return await reranker.rank(query, candidates, instruction=instruction, tenant=tenant, deadline=Deadline.never())
 
 
-async def test_the_same_question_again_costs_nothing_and_is_answered_the_same(
-    folder: Path, cache: JudgementCache
-) -> None:
+async def test_the_same_question_again_costs_nothing_and_is_answered_the_same(folder: Path, cache: ScoreCache) -> None:
     """Order, scores, what was cut: all as before; only the cost differs."""
     judge = CountingJudge()
     reranker = reranker_over(judge, folder, cache)
@@ -85,7 +83,7 @@ async def test_the_same_question_again_costs_nothing_and_is_answered_the_same(
     assert fresh.tokens > 0
 
 
-async def test_only_unknown_passages_are_judged(folder: Path, cache: JudgementCache) -> None:
+async def test_only_unknown_passages_are_judged(folder: Path, cache: ScoreCache) -> None:
     """And only they cost; copies of a known passage are known."""
     judge = CountingJudge()
     reranker = reranker_over(judge, folder, cache)
@@ -103,7 +101,7 @@ async def test_only_unknown_passages_are_judged(folder: Path, cache: JudgementCa
 @pytest.mark.parametrize(
     "asked", [{"tenant": "another"}, {"query": "May I return it ?"}, {"instruction": "Prefer prose "}]
 )
-async def test_another_question_is_judged_anew(folder: Path, cache: JudgementCache, asked: dict[str, str]) -> None:
+async def test_another_question_is_judged_anew(folder: Path, cache: ScoreCache, asked: dict[str, str]) -> None:
     """Another tenant's, above all: not even the time of an answer tells what somebody else asked."""
     judge = CountingJudge()
     reranker = reranker_over(judge, folder, cache)
@@ -113,7 +111,7 @@ async def test_another_question_is_judged_anew(folder: Path, cache: JudgementCac
 
 
 @pytest.mark.parametrize("model", [{"name": "tiny2"}, {"revision": "2"}, {"tokens_max": 199}])
-async def test_another_model_judges_for_itself(folder: Path, cache: JudgementCache, model: dict[str, object]) -> None:
+async def test_another_model_judges_for_itself(folder: Path, cache: ScoreCache, model: dict[str, object]) -> None:
     """One cache serves all the models of a process; the window belongs to a model, since it decides what is cut."""
     await rank(reranker_over(CountingJudge(), folder, cache))
     other = reranker_over(CountingJudge(), folder, cache, **model)  # type: ignore[arg-type]
@@ -121,7 +119,7 @@ async def test_another_model_judges_for_itself(folder: Path, cache: JudgementCac
 
 
 @pytest.mark.parametrize("failure", [RerankTimeout("x"), RerankOverloaded("x"), RerankUnavailable("x")])
-async def test_a_failed_judgement_is_not_remembered(folder: Path, cache: JudgementCache, failure: RerankError) -> None:
+async def test_a_failed_judgement_is_not_remembered(folder: Path, cache: ScoreCache, failure: RerankError) -> None:
     """A failure passes; what was kept of it would not."""
     judge = CountingJudge(failure=failure)
     reranker = reranker_over(judge, folder, cache)
@@ -133,16 +131,14 @@ async def test_a_failed_judgement_is_not_remembered(folder: Path, cache: Judgeme
 
 
 @pytest.mark.parametrize("said", [[0.5, 1.0, math.nan, 0.0], [0.5, 1.0, 2.0], [0.5] * 5])
-async def test_nothing_of_a_broken_judgement_is_remembered(
-    folder: Path, cache: JudgementCache, said: list[float]
-) -> None:
+async def test_nothing_of_a_broken_judgement_is_remembered(folder: Path, cache: ScoreCache, said: list[float]) -> None:
     """Not even the part that looks sound: a judge that loses one passage may have mixed up the others."""
     with pytest.raises(RerankUnavailable):
         await rank(reranker_over(CountingJudge(said=said), folder, cache))
     assert cache.state.entries == 0
 
 
-async def test_what_was_said_before_a_doubt_is_not_used_after_it(folder: Path, cache: JudgementCache) -> None:
+async def test_what_was_said_before_a_doubt_is_not_used_after_it(folder: Path, cache: ScoreCache) -> None:
     """Nor is what was asked before and answered after it."""
     judge = CountingJudge()
     reranker = reranker_over(judge, folder, cache)
@@ -156,7 +152,7 @@ async def test_what_was_said_before_a_doubt_is_not_used_after_it(folder: Path, c
     assert (await rank(reranker)).remembered == len(PASSAGES)
 
 
-async def test_what_is_known_whole_needs_no_judge(folder: Path, cache: JudgementCache) -> None:
+async def test_what_is_known_whole_needs_no_judge(folder: Path, cache: ScoreCache) -> None:
     """A judge that has failed since does not degrade an answer that it has given already."""
     judge = CountingJudge()
     reranker = reranker_over(judge, folder, cache)
@@ -167,7 +163,7 @@ async def test_what_is_known_whole_needs_no_judge(folder: Path, cache: Judgement
         await rank(reranker, [*PASSAGES, "one more"])
 
 
-async def test_a_judgement_is_forgotten_in_time(folder: Path, cache: JudgementCache, clock: Clock) -> None:
+async def test_a_judgement_is_forgotten_in_time(folder: Path, cache: ScoreCache, clock: Clock) -> None:
     """Counted from when it was computed."""
     reranker = reranker_over(CountingJudge(), folder, cache)
     await rank(reranker)
@@ -185,7 +181,7 @@ async def test_without_a_cache_everything_is_judged(folder: Path) -> None:
     assert judge.asked == [4, 4]
 
 
-async def test_at_the_same_moment_both_are_judged_and_agree(folder: Path, cache: JudgementCache) -> None:
+async def test_at_the_same_moment_both_are_judged_and_agree(folder: Path, cache: ScoreCache) -> None:
     """Nobody waits for somebody else's answer, and with it for somebody else's deadline."""
     judge = CountingJudge()
     reranker = reranker_over(judge, folder, cache)

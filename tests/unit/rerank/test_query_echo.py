@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.contract.test_reranker import candidates_of
 from winnow.rerank.query_echo import demote_echoes, is_echo
-from winnow.rerank.ranking import ranking_of
+from winnow.rerank.ranking import make_ranking
 
 QUERY = "how long do I have to return a pair of shoes"
 FRAGE = "网上买的鞋子多少天之内可以退货"
@@ -57,7 +57,7 @@ def test_answers_are_left_alone(query: str, passage: str) -> None:
 @given(texts=st.lists(st.sampled_from([QUERY, ANSWER, OTHER, f"{OTHER} {QUERY * 3}"]), max_size=8))
 def test_a_ranking_keeps_everything_but_the_place_of_echoes(texts: list[str]) -> None:
     """Both groups keep their order; scores, relevances and candidates are the same."""
-    before = ranking_of(candidates_of(*texts), [float(-len(text)) for text in texts], judged_by="judge")
+    before = make_ranking(candidates_of(*texts), [float(-len(text)) for text in texts], judged_by="judge")
     after = demote_echoes(QUERY, before)
     expected = [each for each in before.ranked if not is_echo(QUERY, each.candidate.chunk.passage)]
     expected += [each for each in before.ranked if is_echo(QUERY, each.candidate.chunk.passage)]

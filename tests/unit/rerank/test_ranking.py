@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
-from winnow.rerank.ranking import Mixture, Order, changes_order, mixture_under, ranking_of
+from winnow.rerank.ranking import Mixture, Order, changes_order, make_ranking, mixture_for
 from winnow.rerank.relevance import relevance_of
 from winnow.rerank.reranker import RankedBy
 from winnow.retrieval.records import Candidate, Chunk
@@ -32,7 +32,7 @@ def candidate(number: int, similarity: float | None = None, standing: float | No
 def test_relevance_orders_and_recall_breaks_ties(logits: list[float]) -> None:
     """Python's stable sort over recall's order is the oracle."""
     candidates = [candidate(number, similarity=0.3) for number in range(len(logits))]
-    ranking = ranking_of(candidates, logits, judged_by="judge", tokens=7)
+    ranking = make_ranking(candidates, logits, judged_by="judge", tokens=7)
     expected = sorted(range(len(logits)), key=lambda number: -logits[number])
     assert [each.candidate.chunk.number for each in ranking.ranked] == expected
     assert [each.rank for each in ranking.ranked] == list(range(1, len(logits) + 1))
@@ -43,7 +43,7 @@ def test_relevance_orders_and_recall_breaks_ties(logits: list[float]) -> None:
 
 def test_ties_are_broken_by_recall_rank_and_not_by_position() -> None:
     """Whoever hands the candidates over in another order gets the same ranking."""
-    ranking = ranking_of([candidate(2), candidate(0), candidate(1)], [1.0, 1.0, 1.0], judged_by="judge")
+    ranking = make_ranking([candidate(2), candidate(0), candidate(1)], [1.0, 1.0, 1.0], judged_by="judge")
     assert [each.candidate.recall_rank for each in ranking.ranked] == [1, 2, 3]
 
 
@@ -61,7 +61,7 @@ def test_a_mixture_orders_by_the_declared_function(
     mixture = Mixture(recall_weight=recall, relevance_weight=relevance, bias=-1.5)
     logits = [draw.uniform(-9, 9) for _ in standings]
     candidates = [candidate(number, standing=standing) for number, standing in enumerate(standings)]
-    ranking = ranking_of(candidates, logits, judged_by="judge", mixture=mixture)
+    ranking = make_ranking(candidates, logits, judged_by="judge", mixture=mixture)
     expected = [
         1 / (1 + math.exp(1.5 - recall * standing - relevance * logit))
         for standing, logit in zip(standings, logits, strict=True)
@@ -82,15 +82,15 @@ def test_without_weight_relevance_changes_nothing(standings: list[float], draw: 
     falling = sorted(standings, reverse=True)
     candidates = [candidate(number, standing=standing) for number, standing in enumerate(falling)]
     logits = [draw.uniform(-30, 30) for _ in falling]
-    ranking = ranking_of(candidates, logits, judged_by="judge", mixture=ORDER.plain)
+    ranking = make_ranking(candidates, logits, judged_by="judge", mixture=ORDER.plain)
     assert [each.candidate.recall_rank for each in ranking.ranked] == list(range(1, len(falling) + 1))
 
 
 def test_the_instruction_chooses_the_weights() -> None:
     """The default instruction is none; without a declared order relevance alone orders, and always has weight."""
-    assert mixture_under(ORDER, DEFAULT_INSTRUCTION) == ORDER.plain
-    assert mixture_under(ORDER, "Prefer Chinese.") == ORDER.instructed
-    assert mixture_under(None, DEFAULT_INSTRUCTION) is None
+    assert mixture_for(ORDER, DEFAULT_INSTRUCTION) == ORDER.plain
+    assert mixture_for(ORDER, "Prefer Chinese.") == ORDER.instructed
+    assert mixture_for(None, DEFAULT_INSTRUCTION) is None
     asked = [(order, text) for order in (ORDER, None) for text in (DEFAULT_INSTRUCTION, "Prefer Chinese.")]
     assert [changes_order(*each) for each in asked] == [False, True, True, True]
 
@@ -98,12 +98,12 @@ def test_the_instruction_chooses_the_weights() -> None:
 def test_without_a_recall_relevance_orders() -> None:
     """One candidate without a recall score is enough: two kinds of score in one order compare nothing."""
     given = [candidate(0, standing=0.9), candidate(1)]
-    ranking = ranking_of(given, [0.0, 2.0], judged_by="judge", mixture=ORDER.instructed)
+    ranking = make_ranking(given, [0.0, 2.0], judged_by="judge", mixture=ORDER.instructed)
     assert ranking.ranked_by is RankedBy.RELEVANCE
     assert [each.score for each in ranking.ranked] == [relevance_of(2.0), 0.5]
 
 
 def test_a_cut_passage_is_marked_where_it_ends_up() -> None:
     """The mark moves with its candidate."""
-    ranking = ranking_of([candidate(0), candidate(1)], [0.0, 1.0], judged_by="judge", truncated=[True, False])
+    ranking = make_ranking([candidate(0), candidate(1)], [0.0, 1.0], judged_by="judge", truncated=[True, False])
     assert [(each.candidate.chunk.number, each.truncated) for each in ranking.ranked] == [(1, False), (0, True)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.rerank.instruction import DEFAULT_INSTRUCTION, checked_instruction
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
 from winnow.rerank.relevance import LOGIT_MAX, checked_logits, logit_of, relevance_of
 from winnow.retrieval.errors import InvalidRequest, LimitExceeded, RerankUnavailable
 from winnow.retrieval.limits import INSTRUCTION_CHARACTERS_MAX
@@ -57,10 +57,10 @@ def test_broken_or_missing_judgements_are_refused(logits: list[float]) -> None:
 
 def test_an_instruction_is_checked_before_it_is_used() -> None:
     """Empty, NUL and too long are refused; what is allowed is not changed."""
-    assert checked_instruction(DEFAULT_INSTRUCTION) == DEFAULT_INSTRUCTION
-    assert checked_instruction(" 优先中文 \n") == " 优先中文 \n"
+    assert check_instruction(DEFAULT_INSTRUCTION) == DEFAULT_INSTRUCTION
+    assert check_instruction(" 优先中文 \n") == " 优先中文 \n"
     for text in ("", " \n\t", "a\0b"):
         with pytest.raises(InvalidRequest):
-            checked_instruction(text)
+            check_instruction(text)
     with pytest.raises(LimitExceeded):
-        checked_instruction("x" * (INSTRUCTION_CHARACTERS_MAX + 1))
+        check_instruction("x" * (INSTRUCTION_CHARACTERS_MAX + 1))

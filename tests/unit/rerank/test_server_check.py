@@ -12,12 +12,12 @@ import pytest
 from tests.loopback import Answer, Asked, Said, serving
 from tests.real_models import bundled_model
 from winnow.api.diagnostics.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
-from winnow.rerank.server_check import RERANKER_FLAGS, RERANKER_HEAD, KnownAnswers
+from winnow.rerank.server_check import RERANKER_FLAGS, RERANKER_HEAD, RerankerCheck
 from winnow.rerank.server_check import cause_of as cause_of_scores
 from winnow.rerank.torch_reranker import TorchReranker
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.qwen import QwenEmbedder
-from winnow.retrieval.embed.server_check import KnownVectors
+from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.server_check import cause_of as cause_of_vectors
 from winnow.retrieval.errors import ModelUnusable, RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder, ModelSettings
@@ -43,11 +43,15 @@ def answers(*figures: tuple[float, float]) -> list[PairAnswer]:
 @pytest.mark.parametrize(
     ("figures", "cause", "remedy"),
     [
-        ([(wrong, right) for right, wrong in RIGHT], "the wrong way round", '["no","yes"]'),
+        ([(wrong, right) for right, wrong in RIGHT], "in reverse", '["no","yes"]'),
         ([(0.0, 0.0)] * 4, "every score is 0.0000", "without --quantization"),
         ([(0.5, 0.5)] * 4, "every score is 0.5000", RERANKER_FLAGS),
         ([(0.9, 0.1), (0.1, 0.9), (0.5, 0.5), (0.2, 0.3)], "noise", RERANKER_FLAGS),
-        ([*RIGHT[:2], (0.4, 0.4), (0.3, 0.4)], "in zh are not told apart", "not trained on that language"),
+        (
+            [*RIGHT[:2], (0.4, 0.4), (0.3, 0.4)],
+            "does not distinguish the known pairs in zh",
+            "not trained on that language",
+        ),
     ],
 )
 def test_each_way_to_be_wrong_has_a_cause_and_a_remedy(
@@ -177,8 +181,8 @@ async def test_what_the_bundled_models_are_known_to_answer_is_what_they_answer()
             assert (each.relevant, each.irrelevant) == pytest.approx((relevant, irrelevant), abs=2e-4)
 
 
-@pytest.mark.parametrize("proof", [KnownAnswers, KnownVectors])
-def test_answers_to_other_pairs_are_found_at_start(proof: type[KnownAnswers] | type[KnownVectors]) -> None:
+@pytest.mark.parametrize("proof", [RerankerCheck, EmbedderCheck])
+def test_answers_to_other_pairs_are_found_at_start(proof: type[RerankerCheck] | type[EmbedderCheck]) -> None:
     """Not when the first server is asked."""
     with pytest.raises(ModelUnusable, match="known answers to other pairs"):
         proof.load(model(known=RIGHT[:3]))
@@ -205,7 +209,7 @@ async def asked(answer: Answer, folder: ModelFolder, *, milliseconds: float = 5_
     async with serving(answer) as server:
         client = VllmClient(server.url)
         try:
-            await KnownAnswers.load(folder)(client, Deadline.after_ms(milliseconds))
+            await RerankerCheck.load(folder)(client, Deadline.after_ms(milliseconds))
         except RerankUnavailable as refused:
             return refused.detail
         finally:
@@ -218,7 +222,7 @@ async def test_a_server_that_answers_as_the_model_does_is_accepted() -> None:
     folder = bundled_model("reranker")
     scores = [score for pair in folder.settings.known_answers for score in pair]
     assert await asked(answering(scores), folder) == "accepted"
-    assert "the wrong way round" in await asked(answering([1.0 - score for score in scores]), folder)
+    assert "in reverse" in await asked(answering([1.0 - score for score in scores]), folder)
 
 
 async def test_scores_that_are_no_numbers_are_no_answer() -> None:
@@ -239,7 +243,7 @@ async def test_a_server_that_is_gone_is_not_called_wrong() -> None:
     client = VllmClient("http://127.0.0.1:1")
     try:
         with pytest.raises(CallFailed) as failed:
-            await KnownAnswers.load(bundled_model("reranker"))(client, Deadline.after_ms(5_000))
+            await RerankerCheck.load(bundled_model("reranker"))(client, Deadline.after_ms(5_000))
     finally:
         await client.close()
     assert failed.value.fault is Fault.GONE
@@ -320,7 +324,7 @@ async def test_an_embedders_server_is_asked_the_long_pair_too(
     """It pools the last token as a reranker does, and its inputs fill its window."""
     facts = ServerFacts(model="m", root=None, tokens_max=8_192, paths=frozenset(), version=version)
     client = GivenVectors((1.0, 0.0), relevant, (0.5, 0.5))
-    found = await KnownVectors.load(bundled_model("embedder"))._seen_in_long_ones(
+    found = await EmbedderCheck.load(bundled_model("embedder"))._seen_in_long_ones(
         client, facts, Deadline.after_ms(60_000)
     )
     await client.close()

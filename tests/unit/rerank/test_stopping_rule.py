@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
-from winnow.rerank.ranking import Mixture, ranking_of, ranking_of_waves
+from winnow.rerank.ranking import Mixture, make_ranking, merge_waves
 from winnow.rerank.relevance import logit_of, relevance_of
 from winnow.rerank.reranker import RankedBy, Ranking, RecallOrder
 from winnow.rerank.stopping_rule import TOP_K_MARGIN, WAVE, Line, Places, Seen, StoppingRule
@@ -53,7 +53,7 @@ class Scripted:
             raise RerankTimeout("scripted")
         self.waves.append(len(candidates))
         logits = [self.logits[each.chunk.number] for each in candidates]
-        return ranking_of(candidates, logits, judged_by=self.name, tokens=10 + len(candidates), mixture=self.mixture)
+        return make_ranking(candidates, logits, judged_by=self.name, tokens=10 + len(candidates), mixture=self.mixture)
 
 
 def candidates(count: int, *, similarity: float | None = 0.9, step: float = 0.005) -> list[Candidate]:
@@ -113,7 +113,7 @@ async def test_epsilon_nothing_is_the_full_ranking(logits: list[float], mixture:
     """Ties, mixtures and all: the waves leave no trace but in what they cost."""
     inner = Scripted(logits, mixture)
     ranking = await ranked(inner, len(logits), top_k=top_k, epsilon=0.0, wave=7)
-    full = ranking_of(candidates(len(logits)), logits, judged_by="scripted", mixture=mixture)
+    full = make_ranking(candidates(len(logits)), logits, judged_by="scripted", mixture=mixture)
     assert (ranking.ranked, ranking.judged_by, ranking.ranked_by) == (full.ranked, full.judged_by, full.ranked_by)
     assert ranking.tokens == 10 * len(inner.waves) + len(logits)
 
@@ -126,7 +126,7 @@ async def test_what_was_judged_is_in_order_and_the_rest_behind_it(
     ranking = await ranked(Scripted(logits, mixture), len(logits), top_k=3, epsilon=epsilon, wave=5)
     head, tail = ranking.ranked[: ranking.judged], ranking.ranked[ranking.judged :]
     judged = candidates(len(logits))[: ranking.judged]
-    assert head == ranking_of(judged, logits[: len(judged)], judged_by="scripted", mixture=mixture).ranked
+    assert head == make_ranking(judged, logits[: len(judged)], judged_by="scripted", mixture=mixture).ranked
     assert [each.candidate.recall_rank for each in tail] == list(range(len(judged) + 1, len(logits) + 1))
     assert {(each.score, each.relevance, each.truncated) for each in tail} <= {(None, None, False)}
     assert [each.rank for each in ranking.ranked] == list(range(1, len(logits) + 1))
@@ -176,11 +176,11 @@ async def test_who_judges_nothing_is_asked_for_all() -> None:
 def test_scores_of_two_kinds_are_never_in_one_order() -> None:
     """A blend and a relevance compare nothing."""
     both = [
-        ranking_of(candidates(3), [0.0] * 3, judged_by="j", mixture=MIXTURE),
-        ranking_of(candidates(3), [0.0] * 3, judged_by="j"),
+        make_ranking(candidates(3), [0.0] * 3, judged_by="j", mixture=MIXTURE),
+        make_ranking(candidates(3), [0.0] * 3, judged_by="j"),
     ]
     with pytest.raises(RerankUnavailable, match="blend of j, relevance of j"):
-        ranking_of_waves(both)
+        merge_waves(both)
 
 
 @given(scores=st.lists(SCORES, min_size=1, max_size=15), new=SCORES, top_k=st.integers(1, 12))

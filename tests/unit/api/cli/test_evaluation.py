@@ -24,7 +24,7 @@ from winnow.api.cli.evaluation import (
     trec_lines,
 )
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
-from winnow.rerank.ranking import ranking_of
+from winnow.rerank.ranking import make_ranking
 from winnow.rerank.relevance import relevance_of
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.catalog.collections import DEFAULT_TENANT
@@ -69,7 +69,7 @@ class Blending:
     ) -> Ranking:
         mixture = Mixture(recall_weight=1.0, relevance_weight=0.0)
         logits = [float(len(each.chunk.text)) for each in candidates]
-        return ranking_of(candidates, logits, judged_by=self.name, mixture=mixture)
+        return make_ranking(candidates, logits, judged_by=self.name, mixture=mixture)
 
 
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:

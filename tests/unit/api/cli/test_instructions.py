@@ -138,7 +138,7 @@ def test_a_preview_shows_the_prompt(data: Path) -> None:
     named = answered(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=1999")
     PreviewSaid.model_validate(named)
     assert "in or after 1999 rank first" in named["text"]
-    with pytest.raises(VariableRefused, match="since has to be an integer"):
+    with pytest.raises(VariableRefused, match="since must be an integer"):
         said(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=late")
     with pytest.raises(InvalidRequest, match="one of NAME, --text and --file"):
         said(data, "instructions", "preview")

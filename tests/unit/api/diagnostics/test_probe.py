@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tests.fakes import PrefersWord
 from winnow.api.diagnostics.probe import likely_cause, probe_reranker
-from winnow.rerank.ranking import ranking_of
+from winnow.rerank.ranking import make_ranking
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.records import Candidate
@@ -34,7 +34,7 @@ class SharesCharacters:
         top_k: int | None = None,
     ) -> Ranking:
         logits = [self._logit(query, each.chunk.text) for each in candidates]
-        return ranking_of(candidates, logits, judged_by=self.name)
+        return make_ranking(candidates, logits, judged_by=self.name)
 
     def _logit(self, query: str, text: str) -> float:
         if (query.isascii() and "en" not in self._languages) or (not query.isascii() and "zh" not in self._languages):

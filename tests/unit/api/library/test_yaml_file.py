@@ -16,7 +16,7 @@ from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.diff import changes, unified
 from winnow.api.library.strict_yaml import read_yaml, written_yaml
 from winnow.api.library.yaml_file import exported, imported, read_content, written_content
-from winnow.rerank.instruction_template import checked_content, rendered
+from winnow.rerank.instruction_template import check_content, render
 from winnow.retrieval.catalog.instructions import (
     BUILT_IN_PREFIX,
     InstructionContent,
@@ -80,7 +80,7 @@ def test_what_was_exported_is_imported_to_the_letter(said: list[tuple[Any, ...]]
             collections=("no", "docs"),
         )
         try:
-            checked_content(content)
+            check_content(content)
         except CallerError:
             continue
         later = DATE + timedelta(microseconds=number)
@@ -144,7 +144,7 @@ def test_what_is_no_library_is_refused(file: str, said: str) -> None:
 def test_bytes_that_are_no_text_and_too_many_of_them_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="not UTF-8: byte 3"):
         imported(b"a: \xff", tenant="t")
-    with pytest.raises(LimitExceeded, match="are allowed"):
+    with pytest.raises(LimitExceeded, match="the limit is"):
         imported(b"#" * (LIBRARY_BYTES_MAX + 1), tenant="t")
 
 
@@ -161,8 +161,8 @@ def test_every_built_in_instruction_can_be_used_as_it_is() -> None:
     names = {each.name for each in found}
     assert {name for name in names if name + "-zh" not in names} == {name for name in names if name.endswith("-zh")}
     for each in found:
-        content = checked_content(each.content)
-        made = rendered(content, {})
+        content = check_content(each.content)
+        made = render(content, {})
         assert each.name.startswith(BUILT_IN_PREFIX)
         assert (each.tenant, each.state, each.version) == (None, State.PUBLISHED, 1)
         assert content.purpose

@@ -270,7 +270,7 @@ def test_a_default_needs_no_values(catalog: SqlCatalog) -> None:
     instructions = instructions_of(catalog)
     content = InstructionContent(text="{topic}", variables=(replace(TOPIC, default=None),))
     instructions.publish("default", "needs", content)
-    with pytest.raises(VariableRefused, match="topic is missing, and has no default; a default is used without values"):
+    with pytest.raises(VariableRefused, match="topic is required: it has no default; a default is used without values"):
         instructions.set_default("default", "needs")
 
 

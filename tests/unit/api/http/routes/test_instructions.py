@@ -26,7 +26,7 @@ from winnow.api.schemas.instructions import (
 )
 from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.search.caches import Caches
-from winnow.rerank.judgement_cache import JudgementCache
+from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import PromptBuilder
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.retrieval.limits import VARIABLE_CHARACTERS_MAX
@@ -169,8 +169,8 @@ def test_a_preview_is_the_very_prompt(client: TestClient) -> None:
         ({"instruction": "x", "content": HOUSE}, "invalid_request", "give either instruction or content"),
         ({"instruction": "x", "variables": {"a": "b"}}, "invalid_request", "variables are those of content"),
         ({"content": HOUSE}, "variable_refused", "topic is missing"),
-        ({"content": HOUSE | {"text": "{x}"}}, "invalid_request", "text: the variable 'x' is not declared"),
-        ({"content": HOUSE | {"text": "{x.y}"}}, "invalid_request", "begins or ends no variable"),
+        ({"content": HOUSE | {"text": "{x}"}}, "invalid_request", "text: variable 'x' is not declared"),
+        ({"content": HOUSE | {"text": "{x.y}"}}, "invalid_request", "write a variable as"),
         ({"content": HOUSE, "variables": {"topic": True}}, "invalid_request", "variables.topic': a value is"),
         ({"instruction": "x", "reranker": "none"}, "invalid_request", "there is no reranker 'none'"),
         ({"instruction": {"name": "none"}}, "instruction_not_found", "none"),
@@ -259,7 +259,7 @@ class FollowsInstruction(PrefersWord):
 def test_a_remembered_judgement_is_one_under_the_same_values(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
     """The cache's key holds the text as the model read it."""
     judge = CountingJudge()
-    caches = Caches(judgements=JudgementCache(bytes_max=1_000_000, seconds_max=60, secret=b"s" * 16))
+    caches = Caches(judgements=ScoreCache(bytes_max=1_000_000, seconds_max=60, secret=b"s" * 16))
     prompts = PromptBuilder.load(bundled_model("reranker").path, tokens_max=512)
     reranker = PromptedReranker(judge, prompts, name="counting", revision="1", cache=caches.judgements)
     with TestClient(create_app(parts_over(tmp_path, tokenizer, reranker)), base_url="http://localhost") as client:
