@@ -4,10 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 VLLM ?= .vllm
 DATA ?= winnow-data
+WORKERS ?= 2
+HOURS ?= 4
+TAG ?=
+# One thread a process: two workers on two cores would only wait for each other's.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --durations=20
 
-.PHONY: help demo serve test check format bench clean
+.PHONY: help demo serve develop test quick check format campaign bench dist clean
 
-help:  ## say what there is
+help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 demo: $(VENV)/.service  ## set up, index a real corpus, search it, show what an instruction changes
@@ -16,23 +21,35 @@ demo: $(VENV)/.service  ## set up, index a real corpus, search it, show what an 
 serve: $(VENV)/.service  ## start the service on http://127.0.0.1:8000
 	$(BIN)/winnow serve --data $(DATA)
 
+develop: $(VENV)/.develop  ## set up what development needs
+
 # An environment of its own, since vLLM has its own mind about versions; where the machine cannot run it, it says so.
 test: $(VENV)/.develop  ## set up and run all tests, those against a real vLLM included
-	vllm="$$($(BIN)/python tests/vllm/environment.py $(VLLM))" && WINNOW_VLLM_PYTHON="$$vllm" $(BIN)/python -m pytest
+	vllm="$$($(BIN)/python tests/vllm/environment.py $(VLLM))" && WINNOW_VLLM_PYTHON="$$vllm" $(PYTEST)
 
-check: $(VENV)/.develop  ## format, lint, types, layers: under a minute
+quick: $(VENV)/.develop  ## run the tests that are not marked as slow
+	$(PYTEST) -m "not slow"
+
+check: $(VENV)/.develop  ## check format, lint, types and layers: under a minute
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-format: $(VENV)/.develop  ## rewrite the code in the house's format
+format: $(VENV)/.develop  ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+campaign: $(VENV)/.develop  ## run the long campaigns of faults, lives, attacks and benches: HOURS=4 at most
+	vllm="$$($(BIN)/python tests/vllm/environment.py $(VLLM))" && WINNOW_VLLM_PYTHON="$$vllm" \
+	  $(BIN)/python -m tests.campaign --hours $(HOURS)
+
 bench: $(VENV)/.develop  ## measure search and indexing beside the naive way
-	$(BIN)/python bench/search.py
-	$(BIN)/python bench/index.py
+	$(BIN)/python -m bench.search
+	$(BIN)/python -m bench.index
+
+dist: $(VENV)/.develop  ## build wheel and source archive into dist/, print and bound their sizes
+	$(BIN)/python deploy/distribution.py --tag "$(TAG)"
 
 clean:  ## remove what `make` made, the indexed data included
 	rm -rf $(VENV) $(VLLM) $(DATA) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.orphans import ends_with_parent
 from tests.tiny_models import write_embedder, write_reranker
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -70,7 +71,7 @@ class Command:
 
     def start(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self.argv(*arguments),
+            ends_with_parent(self.argv(*arguments)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -104,7 +105,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def command_in(data: Path, models: dict[str, str]) -> Command:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("WINNOW_")}  # noqa: TID251
-    return Command(data=data, environment=inherited | models | {"WINNOW_DATA": str(data), "OMP_NUM_THREADS": "2"})
+    threads = {"OMP_NUM_THREADS": "2"}  # at most, unless the tests themselves were started with another number
+    return Command(data=data, environment=threads | inherited | models | {"WINNOW_DATA": str(data)})
 
 
 @pytest.fixture

@@ -218,11 +218,13 @@ def scores_agree_with_transformers(folder: ModelFolder) -> None:
     assert theirs.std() > 0.01, "scores that are all alike would prove nothing"
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_transformers(tiny: ModelFolder) -> None:
     """200 pairs of both languages, passages of 1 to 4,000 tokens: relevance within 1e-4."""
     scores_agree_with_transformers(tiny)
 
 
+@pytest.mark.slow
 def test_the_bundled_rerankers_scores_are_those_of_transformers() -> None:
     """The same 200 pairs with the model that people use."""
     scores_agree_with_transformers(bundled_model("reranker"))

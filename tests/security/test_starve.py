@@ -6,7 +6,7 @@ import pytest
 
 from tests.security.starve import GROWTH_MB_MAX, LOG_KB_MAX, run
 
-pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.acceptance, pytest.mark.alone, pytest.mark.timeout(180)]
 SECONDS = 1.0
 LONGEST_MS = 5_000  # of a machine that does other work, too; what the factor is, the long run measures
 

@@ -21,6 +21,7 @@ import pytest
 import yaml
 
 from tests.acceptance.conftest import PROJECT
+from tests.orphans import ends_with_parent
 from winnow.api.vllm.command import SERVER
 
 PYTHON: Final = os.environ.get("WINNOW_VLLM_PYTHON", "")  # noqa: TID251  where, not how: no setting of ours
@@ -52,7 +53,7 @@ def vllm(
     address = ("--host=127.0.0.1", f"--port={port}")
     with log.open("wb") as written:
         server = subprocess.Popen(
-            [PYTHON, *program, f"--model={model}", *flags, f"--dtype={dtype}", *ALWAYS, *address],
+            ends_with_parent([PYTHON, *program, f"--model={model}", *flags, f"--dtype={dtype}", *ALWAYS, *address]),
             stdout=written,
             stderr=subprocess.STDOUT,
             env=os.environ | VARIABLES,  # noqa: TID251

@@ -1,13 +1,14 @@
 """What callers get while the reranker's server fails: everything, or recall's order with the right reason, in time.
 
-A real `winnow serve` in front of a real vLLM, with a way between them on which things go wrong to order. Forty-five
-runs: nine kinds of fault, five of each, during load.
+A real `winnow serve` in front of a real vLLM, with a way between them on which things go wrong to order: nine kinds of
+fault, several rounds of each (`--rounds`), during load.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import time
 from collections import deque
@@ -22,7 +23,6 @@ from tests.acceptance.conftest import Command, command_in, write_corpus
 from tests.acceptance.test_http import Service
 from tests.vllm.faulty_proxy import Fault, FaultyProxy, proxy_to
 
-RUNS: Final = 5  # of each fault
 TIMEOUT_MS: Final = 2_500  # of every search; an undisturbed one takes a tenth of that on an idle machine
 GRACE_SECONDS: Final = 0.1  # beyond its deadline, at most
 RECOVERY_SECONDS_MAX: Final = 5.0
@@ -51,7 +51,7 @@ REASONS: Final[Mapping[Fault, frozenset[str]]] = {
     Fault.STATUS_503: frozenset({"overloaded", "breaker_open"}),  # the latter where even a greeting is refused
 }
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.alone, pytest.mark.timeout(300)]
 
 Relevances = Mapping[tuple[str, str], float]  # by query and document
 
@@ -207,12 +207,27 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Command:
     return command
 
 
+@pytest.fixture(scope="module")
+def way() -> int:
+    """The port between service and server, at which each test listens in its turn."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def service(four: Command, way: int) -> Iterator[Service]:
+    with service_before(four, f"http://127.0.0.1:{way}") as started:
+        yield started
+
+
 @pytest.mark.parametrize("fault", REASONS)
-async def test_every_answer_is_whole_or_says_why_not(four: Command, judge_url: str, fault: Fault) -> None:
+async def test_every_answer_is_whole_or_says_why_not(
+    service: Service, way: int, judge_url: str, fault: Fault, request: pytest.FixtureRequest
+) -> None:
     """No wrong score, no hang, and whole answers again within seconds of the fault's end."""
-    async with proxy_to(judge_url) as proxy:
-        with service_before(four, proxy.url) as service:
-            async with httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
-                expected = await undisturbed(client)
-                for _ in range(RUNS):
-                    print(await one_run(client, proxy, fault, expected))
+    async with proxy_to(judge_url, port=way) as proxy, httpx2.AsyncClient(base_url=service.url, timeout=30) as client:
+        await whole_again(client)
+        expected = await undisturbed(client)
+        for _ in range(request.config.getoption("rounds")):
+            print(await one_run(client, proxy, fault, expected))

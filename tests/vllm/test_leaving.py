@@ -19,7 +19,7 @@ WORK_SECONDS_MIN: Final = 15.0  # what judging all of them takes at the very lea
 DROPPED_SECONDS_MAX: Final = 6.0  # the step that is being computed is finished
 PASSAGE: Final = "The heron stands still in shallow water and strikes at fish. 苍鹭静静地站在浅水中。"
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.vllm, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 async def in_hand(vllm: httpx2.AsyncClient) -> int:

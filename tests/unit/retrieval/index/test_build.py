@@ -106,6 +106,7 @@ def reread(built: Built) -> FaissApproximateIndex:
     return FaissApproximateIndex.read(file, built.index.numbers, built.recipe, built.facts.parameters)
 
 
+@pytest.mark.slow
 def test_the_target_is_reached_and_the_recall_that_is_stated_is_the_one_that_is_found(built: Built) -> None:
     """Counted again here, against an oracle that shares no code with the tuning; the wanted share is found."""
     assert built.facts.recipe is built.recipe
@@ -179,6 +180,7 @@ def test_the_planned_size_is_the_size(built: Built) -> None:
     assert real == pytest.approx(built.plan.index_bytes, rel=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", BUILDABLE)
 def test_a_build_takes_no_more_memory_than_was_planned_and_a_third_of_it_at_least(recipe: Recipe) -> None:
     """The growth of a process of its own, at its peak, beyond what a tiny build of the same kind has left."""
@@ -392,6 +394,7 @@ def test_without_a_wish_small_collections_are_exact_as_ever(tmp_path: Path) -> N
     assert manifest.index.recipe is Recipe.EXACT
 
 
+@pytest.mark.slow
 def test_a_target_out_of_reach_is_answered_by_comparing_everything() -> None:
     """Where nobody set a recipe. Who set one gets it, and is told what it reaches."""
     snapshot = stored(unit_vectors(3_000, dimension=DIMENSION)).snapshot()

@@ -1,0 +1,56 @@
+"""Builds the wheel and the source archive into dist/, prints their sizes, and fails where one is too large.
+
+    .venv/bin/python deploy/distribution.py [--tag v0.1.0]
+
+With a tag, the version in pyproject.toml must be that of the tag. The build uses the setuptools of this environment, so
+it needs no network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+MB = 1_000_000
+SIZE_MAX = {".whl": 45 * MB, ".tar.gz": 50 * MB}  # the bundled models are 36 MB compressed
+
+
+def version() -> str:
+    with (PROJECT / "pyproject.toml").open("rb") as file:
+        return str(tomllib.load(file)["project"]["version"])
+
+
+def build(target: Path, *, source: Path = PROJECT) -> list[Path]:
+    """The wheel and the source archive of this tree, made in an empty folder."""
+    shutil.rmtree(target, ignore_errors=True)
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(source)]
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603  our own tree
+    return sorted(target.iterdir())
+
+
+def too_large(file: Path) -> str | None:
+    """Says so, or None."""
+    most = next(most for suffix, most in SIZE_MAX.items() if file.name.endswith(suffix))
+    size = file.stat().st_size
+    return f"{file.name} has {size / MB:.1f} MB; at most {most / MB:.0f} MB are allowed" if size > most else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build wheel and source archive into dist/.")
+    parser.add_argument("--tag", default="", help="the release's tag: v and the version")
+    tag = parser.parse_args().tag
+    if tag and tag != f"v{version()}":
+        sys.exit(f"The tag is {tag}, but pyproject.toml has version {version()}. Change one of them.")
+    files = build(PROJECT / "dist")
+    for file in files:
+        sys.stdout.write(f"{file.stat().st_size / MB:6.1f} MB  {file.name}\n")
+    sys.exit("\n".join(filter(None, map(too_large, files))) or 0)
+
+
+if __name__ == "__main__":
+    main()
