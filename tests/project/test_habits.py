@@ -1,0 +1,126 @@
+"""What a newcomer follows is true: the Makefile's help, CONTRIBUTING.md, the hooks, the container, the workflows."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.campaign import CAMPAIGNS, Campaign
+
+PROJECT = Path(__file__).resolve().parents[2]
+MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE)
+WORKFLOWS = sorted((PROJECT / ".github" / "workflows").glob("*.yml"))
+
+
+def read_yaml(path: str) -> Any:
+    return yaml.safe_load((PROJECT / path).read_text(encoding="utf-8"))
+
+
+def make(*arguments: str) -> str:
+    done = subprocess.run(
+        ["make", "--no-print-directory", *arguments], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_every_target_has_its_line_in_the_help():
+    """And each is a name, not a file."""
+    lines = dict(line.split(maxsplit=1) for line in make("help").splitlines())
+    assert list(lines) == TARGETS
+    assert re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE) == [" ".join(TARGETS)]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_target_can_be_planned(target: str, tmp_path: Path):
+    """On a machine that has nothing yet."""
+    assert make("--dry-run", target, f"VENV={tmp_path / 'venv'}")
+
+
+def test_the_container_sets_up_what_the_tests_run_in(tmp_path: Path):
+    """Its last command makes the environment of `make test`, which made the one that runs this, and nothing else.
+
+    What comes before installs strace, from the network and as root, and is not run here.
+    """
+    container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert "strace" in container["onCreateCommand"]
+    program, *arguments = container["postCreateCommand"].split()
+    assert program == "make"
+    fresh = f"VENV={tmp_path / 'venv'}"
+    planned, tested = make("--dry-run", *arguments, fresh), make("--dry-run", "test", fresh)
+    assert "deploy/install.py cpu,dev" in planned
+    assert tested.startswith(planned)
+
+
+def test_a_commit_is_checked_by_the_projects_own_tools():
+    """Nothing is fetched, and no tool runs that `make check` does not."""
+    hooks = read_yaml(".pre-commit-config.yaml")["repos"]
+    assert [each["repo"] for each in hooks] == ["local"]
+    tools = [each["entry"].removeprefix(".venv/bin/").split()[:2] for each in hooks[0]["hooks"]]
+    check = make("--dry-run", "check", "VENV=.venv")
+    for tool in tools:
+        words = tool if tool[0] == "ruff" else tool[:1]
+        assert f".venv/bin/{' '.join(words)}" in check
+    assert len(tools) == len([line for line in check.splitlines() if re.match(r"\.venv/bin/(ruff|mypy|lint)", line)])
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_runs_the_gate_and_pins_what_it_uses(path: Path):
+    """To a commit, with the release in a comment; the one exception is explained where it stands."""
+    text = path.read_text(encoding="utf-8")
+    steps = [step for job in yaml.safe_load(text)["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in [step.get("run") for step in steps]
+    for used in re.findall(r"uses: (.+)", text):
+        assert (
+            re.fullmatch(r"[\w./-]+@[0-9a-f]{40}  # v[\d.]+", used) or used == "pypa/gh-action-pypi-publish@release/v1"
+        )
+
+
+def test_a_release_builds_what_make_builds():
+    """Wheel and source archive by `make dist`, which compares the tag; the image by the Dockerfile."""
+    runs = "\n".join(
+        step.get("run", "")
+        for job in read_yaml(".github/workflows/release.yml")["jobs"].values()
+        for step in job["steps"]
+    )
+    for command in ('make dist TAG="${GITHUB_REF_NAME}"', "docker build", "docker push"):
+        assert command in runs
+    assert "deploy/distribution.py" in make("--dry-run", "dist", "TAG=v1")
+
+
+@pytest.mark.parametrize(
+    "page", ["CONTRIBUTING.md", "docs/explanation/versioning.md", ".github/pull_request_template.md"]
+)
+def test_every_path_that_is_named_exists(page: str):
+    """Files to touch, and links. NAME stands for what is to be made."""
+    text = (PROJECT / page).read_text(encoding="utf-8")
+    named = re.findall(r"`([\w.-]+/[\w./-]*)`", text) + re.findall(r"`([\w-]+\.(?:md|toml|txt))`", text)
+    assert named or page.startswith(".github")
+    missing = [path for path in named if "NAME" not in path and not (PROJECT / path).exists()]
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    missing += [link for link in links if not (PROJECT / page).parent.joinpath(link).exists()]
+    assert missing == []
+
+
+def test_every_make_command_that_contributors_read_is_a_target():
+    text = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bmake ([a-z]+)", text)) <= {*TARGETS, "system"}
+
+
+@pytest.mark.parametrize("campaign", CAMPAIGNS, ids=lambda campaign: campaign.name)
+def test_every_campaign_can_be_started(campaign: Campaign):
+    """Its module is there, and knows the options."""
+    if campaign.module == "pytest":
+        assert (PROJECT / campaign.arguments[0]).is_file()
+        return
+    file = PROJECT / (campaign.module.replace(".", "/") + ".py")
+    text = file.read_text(encoding="utf-8")
+    for option in (each for each in campaign.arguments if each.startswith("--")):
+        assert f'"{option}"' in text
+    assert 1 <= campaign.minutes <= 60
