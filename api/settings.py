@@ -39,7 +39,7 @@ from winnow.retrieval.catalog.quotas import LIMIT_MAX, TenantLimits
 from winnow.retrieval.errors import SettingInvalid
 from winnow.retrieval.index.planner import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
 from winnow.retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
 
 Quantization = Literal["none", "fp8"]
 Front = Literal["winnow", "vllm"]

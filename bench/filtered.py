@@ -29,7 +29,7 @@ from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.filters.grammar import Filter, parsed_filter
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
-from winnow.retrieval.search.reader import Searchable, View
+from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.lance_store import LanceStore
 
 BUCKETS: Final = 1_000
@@ -64,7 +64,7 @@ def made(count: int, dimension: int, queries: int, seed: int) -> tuple[Vectors, 
     return rows[:count], rows[count:], rng.integers(0, BUCKETS, size=count)
 
 
-def filled(base: Path, vectors: Vectors, buckets: ChunkNumbers) -> View:
+def filled(base: Path, vectors: Vectors, buckets: ChunkNumbers) -> Searcher:
     """A collection on the disk, published, and open."""
     identity = EmbedderIdentity(name="random", revision="1", dimension=vectors.shape[1])
     folder = CollectionFolder(base / "c")
@@ -72,7 +72,7 @@ def filled(base: Path, vectors: Vectors, buckets: ChunkNumbers) -> View:
     for start in range(0, len(vectors), DOCUMENTS_PER_COMMIT):
         store.replace(list(_documents(vectors, buckets, range(start, min(start + DOCUMENTS_PER_COMMIT, len(vectors))))))
     publish(folder, store.snapshot(), identity)
-    return Searchable(folder=folder, store=store, identity=identity).refresh()
+    return IndexReader(folder=folder, store=store, identity=identity).refresh()
 
 
 def _documents(vectors: Vectors, buckets: ChunkNumbers, places: range) -> Iterator[EmbeddedDocument]:
@@ -110,7 +110,7 @@ def measured(searches: dict[str, Search], queries: Vectors, right: list[set[int]
     ]
 
 
-def ways(view: View, indexes: dict[str, Any], where: Filter, allowed: ChunkNumbers, k: int) -> dict[str, Search]:
+def ways(view: Searcher, indexes: dict[str, Any], where: Filter, allowed: ChunkNumbers, k: int) -> dict[str, Search]:
     """winnow's own way, and each index under each selector."""
 
     def ours(query: Vectors) -> tuple[ChunkNumbers, str]:

@@ -31,14 +31,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.verify import verified
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, find_model
 from winnow.retrieval.records import Document, EmbeddedDocument, Span
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 COLLECTION: Final = "living"
 WINDOW: Final = 2_000  # documents written at once while the collection is made
@@ -177,7 +178,7 @@ def text_of(name: str, chance: random.Random) -> str:
 def make(data: Path, *, chunks: int) -> None:
     """A collection with a generation of so many chunks: random directions, which no question is near to."""
     embedder = QwenEmbedder.load(find_model(BUNDLED_EMBEDDER, kind="embedder"), device="cpu")
-    disk, identity = Disk.open(data), embedder.identity
+    disk, identity = DataFolder.open(data), embedder.identity
     collection = Collection(
         tenant=DEFAULT_TENANT, name=COLLECTION, embedder=identity, chunk_tokens=256, created_at=datetime.now(UTC)
     )
@@ -226,7 +227,7 @@ def end(process: subprocess.Popen[str], data: Path, seen: Seen, said: Sequence[s
     if code:
         seen.faults.append(f"the service ended with {code}")
     seen.faults += [line.strip() for line in said if "Traceback" in line or " ERROR " in line]
-    seen.faults += [f"{check.part}: {check.fault}" for check in verified(Disk.existing(data)) if check.fault]
+    seen.faults += [f"{check.part}: {check.fault}" for check in verified(DataFolder.existing(data)) if check.fault]
 
 
 def report_of(seen: Seen, options: argparse.Namespace) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from winnow.api.assemble import Parts, assemble
+from winnow.api.assemble import Services, assemble
 from winnow.api.collections.indexing import Indexing
 from winnow.api.search.records import Question
 from winnow.api.settings import Settings, load
@@ -29,8 +29,8 @@ from winnow.indexer.progress import Unwatched
 from winnow.indexer.readers.beir import read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import Ranked
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
 COLLECTION = "instructions"
@@ -83,7 +83,7 @@ def read_cases(folder: Path) -> dict[tuple[str, str], set[str]]:
 
 
 async def outcomes(
-    parts: Parts, folder: Path = CORPUS, *, candidates: int, group: str = "", every: int = 1
+    parts: Services, folder: Path = CORPUS, *, candidates: int, group: str = "", every: int = 1
 ) -> list[Outcome]:
     """Indexes the folder into the parts' data, then asks one in `every` case of the groups that begin so."""
     indexing = Indexing(settings=parts.settings, disk=parts.disk, embedding=parts.embedding)

@@ -27,13 +27,13 @@ import orjson
 
 from winnow.indexer.corpus import Record
 from winnow.indexer.readers.python_docs import PythonDocsCorpus
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.sql.collections import SqlCatalog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.errors import CollectionNotFound, StoreCorrupt
 from winnow.retrieval.files.layout import Layout
-from winnow.retrieval.generation.publish import open_newest
+from winnow.retrieval.generation.open import open_newest
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 COLLECTION: Final = "interrupted"
 SECONDS_MAX: Final = 600  # of one run; a run that takes longer hangs

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias
 import orjson
 
 from bench.instructions import CORPUS, read_preferences
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.cli.evaluation import SAMPLE_SEED, judged_cases
 from winnow.api.collections.indexing import Indexing
 from winnow.api.collections.open_collections import OpenCollection
@@ -26,10 +26,10 @@ from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.prompt import PromptBuilder
 from winnow.rerank.reranker import RankedBy
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 BY_INSTRUCTION: Final = "by-instruction"  # the set that is data/corpus under its own instructions
 
@@ -92,7 +92,7 @@ def asked_by_instruction(*, queries: int) -> list[Asked]:
 class Judging:
     """Asks the parts, and counts what a reranker would have to read."""
 
-    def __init__(self, parts: Parts, reranker: ModelFolder, *, width: int) -> None:
+    def __init__(self, parts: Services, reranker: ModelFolder, *, width: int) -> None:
         tokens_max = QwenConfig.read(reranker.path).window(reranker.settings.max_tokens)
         self._parts = parts
         self._prompts = PromptBuilder.load(reranker.path, tokens_max=tokens_max)

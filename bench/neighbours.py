@@ -29,7 +29,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from winnow.api.assemble import Parts, connected, joined, load_embedding, load_reranker
+from winnow.api.assemble import Services, closing_pools, wire
+from winnow.api.model_loading import load_embedding, load_reranker
 from winnow.api.search.records import Question
 from winnow.api.settings import Settings
 from winnow.rerank.reranker import Ranking, Reranker
@@ -115,7 +116,7 @@ def parse() -> argparse.Namespace:
 
 async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     parts = parts_in(folder, options)
-    async with connected(*parts.pools):
+    async with closing_pools(*parts.pools):
         await fill(parts)
         queries = [json.loads(line)["text"] for line in (CORPUS / "queries.jsonl").open(encoding="utf-8")]
         seconds_alone = await search_seconds(parts, queries, options)
@@ -130,17 +131,17 @@ async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return report_of(quiet, flooded, share, seconds_alone, options)
 
 
-def parts_in(folder: Path, options: argparse.Namespace) -> Parts:
+def parts_in(folder: Path, options: argparse.Namespace) -> Services:
     urls = tuple(options.rerank_url.split(",")) if options.rerank_url else ()
     settings = Settings(data=folder, rerank_url=urls, rerank_model=options.rerank_model, candidates=options.candidates)
     embedding = load_embedding(settings)
     judging = load_reranker(settings)
     if options.first_come:
         judging = replace(judging, reranker=OneLine(judging.reranker))
-    return joined(settings, embedding, judging)
+    return wire(settings, embedding, judging)
 
 
-async def fill(parts: Parts) -> None:
+async def fill(parts: Services) -> None:
     lines = [json.loads(line) for line in (CORPUS / "corpus.jsonl").open(encoding="utf-8")]
     documents = [{"id": each["_id"], "title": each["title"], "text": each["text"]} for each in lines]
     for tenant in TENANTS:
@@ -151,7 +152,7 @@ async def fill(parts: Parts) -> None:
         await pool.prepare()
 
 
-async def search_seconds(parts: Parts, queries: Sequence[str], options: argparse.Namespace) -> float:
+async def search_seconds(parts: Services, queries: Sequence[str], options: argparse.Namespace) -> float:
     """What one search takes where nobody else asks."""
     taken = []
     for query in queries[:TRIALS]:
@@ -173,7 +174,7 @@ def due(
         at += chance.expovariate(total)
 
 
-async def stretch(parts: Parts, arrivals: Sequence[Arrival], options: argparse.Namespace, seen: Seen) -> None:
+async def stretch(parts: Services, arrivals: Sequence[Arrival], options: argparse.Namespace, seen: Seen) -> None:
     """Until all are answered, so that the next one begins with nothing waiting."""
     began = time.perf_counter()
 
@@ -190,7 +191,7 @@ async def stretch(parts: Parts, arrivals: Sequence[Arrival], options: argparse.N
             asked.create_task(ask(arrival))
 
 
-async def outcome(parts: Parts, tenant: str, query: str, options: argparse.Namespace) -> str:
+async def outcome(parts: Services, tenant: str, query: str, options: argparse.Namespace) -> str:
     """`judged`, `degraded: ...` or the error's name."""
     question = Question(tenant=tenant, collection=COLLECTION, query=query, top_k=10)
     try:

@@ -16,12 +16,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from winnow.api.assemble import Parts, assemble
+from winnow.api.assemble import Services, assemble
 from winnow.api.search.records import Question
 from winnow.api.settings import load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 QUERIES = (
     "how to shuffle a list",
@@ -38,7 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 
 
-async def measure(parts: Parts, collection: str, rounds: int) -> None:
+async def measure(parts: Services, collection: str, rounds: int) -> None:
     for way, asked in WAYS.items():
         milliseconds, cpu = [], 0.0
         for number in range(rounds + 1):

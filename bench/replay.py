@@ -14,10 +14,10 @@ from winnow.rerank.adaptive_reranker import AdaptiveDepth
 from winnow.rerank.ranking import merge_waves
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking
 from winnow.rerank.stopping_rule import StoppingRule
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.measures import Measure
 from winnow.retrieval.records import Candidate, Chunk
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 TOP_K = 10
 NDCG = Measure("nDCG", TOP_K)

@@ -21,14 +21,13 @@ import numpy as np
 from bench.side_by_side import WAYS, Measured, measure, serve
 from bench.texts import CHINESE_QUERY, QUERY, lengths_about, texts_of
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
 from winnow.retrieval.index.vector_index import ExactIndex
 from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.records import Candidate, Vectors
-from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.records import Candidate, Vectors, candidates_of
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 INDEXED = 10_000  # vectors; the search among them is the same in both ways
 

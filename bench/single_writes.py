@@ -22,10 +22,9 @@ import numpy as np
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Document, EmbeddedDocument, Span
+from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
 from winnow.retrieval.search.hybrid import proposal
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.lance_fulltext import segments, uncovered
 from winnow.retrieval.store.lance_store import LanceStore
 
@@ -110,7 +109,7 @@ def searched(base: Path, stages: list[int], *, queries: int, texts: Texts) -> di
     for stage in stages:
         folder = CollectionFolder(base / str(stage))
         store = LanceStore.open(folder.corpus, dimension=DIMENSION)
-        views[stage] = Searchable(folder=folder, store=store, identity=IDENTITY).view()
+        views[stage] = IndexReader(folder=folder, store=store, identity=IDENTITY).view()
     took: dict[tuple[int, RecallMode], list[float]] = {(stage, mode): [] for stage in stages for mode in MODES}
     rng = np.random.default_rng(1)
     for _ in range(queries):

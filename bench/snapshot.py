@@ -26,14 +26,15 @@ import numpy as np
 
 from tests.s3_server import BUCKET, serving
 from winnow.api.collections.backups import restore, snapshot
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.backup.bucket import BucketPlace
 from winnow.retrieval.backup.place import FolderPlace, Place
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, Span
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CHUNKS_PER_DOCUMENT: Final = 10
 CHUNK_CHARACTERS: Final = 800  # about 200 tokens
@@ -61,8 +62,8 @@ def document(number: int, random: np.random.Generator, dimension: int) -> Embedd
     )
 
 
-def filled(root: Path, chunks: int, dimension: int) -> tuple[Disk, Collection]:
-    disk = Disk.open(root)
+def filled(root: Path, chunks: int, dimension: int) -> tuple[DataFolder, Collection]:
+    disk = DataFolder.open(root)
     identity = EmbedderIdentity(name="random", revision="1", dimension=dimension)
     made = Collection(
         tenant=DEFAULT_TENANT, name="docs", embedder=identity, chunk_tokens=256, created_at=datetime.now(UTC)
@@ -76,11 +77,11 @@ def filled(root: Path, chunks: int, dimension: int) -> tuple[Disk, Collection]:
     return disk, made
 
 
-def there_and_back(disk: Disk, made: Collection, place: Place, root: Path) -> dict[str, float]:
+def there_and_back(disk: DataFolder, made: Collection, place: Place, root: Path) -> dict[str, float]:
     began = time.perf_counter()
     manifest = snapshot(disk, DEFAULT_TENANT, made.name, place, watcher=Unwatched())
     taken = time.perf_counter()
-    other = Disk.open(root)
+    other = DataFolder.open(root)
     restore(other, DEFAULT_TENANT, made.name, place, embedder=made.embedder, replace=False, watcher=Unwatched())
     restored = time.perf_counter()
     assert_equal(disk.store(made), other.store(made))
@@ -99,7 +100,7 @@ def assert_equal(one: Store, other: Store) -> None:
     assert one.snapshot().content_hashes() == other.snapshot().content_hashes()
 
 
-def commits(disk: Disk, made: Collection) -> list[float]:
+def commits(disk: DataFolder, made: Collection) -> list[float]:
     """Milliseconds of each commit of one document, a tenth of a second apart."""
     store, random, taken = disk.store(made), np.random.default_rng(1), []
     for number in range(WRITER_COMMITS):
@@ -113,7 +114,7 @@ def commits(disk: Disk, made: Collection) -> list[float]:
 
 def take_until(stop: Event, done: Any, data: Path, root: Path) -> None:
     """In a process of its own, as `winnow snapshot` is."""
-    disk = Disk.open(data)
+    disk = DataFolder.open(data)
     while not stop.is_set():
         place = FolderPlace(root / f"meanwhile-{done.value}")
         snapshot(disk, DEFAULT_TENANT, "docs", place, watcher=Unwatched())

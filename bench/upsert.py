@@ -4,7 +4,7 @@
 
 Builds a store of each size out of short texts and random vectors, publishes it, and then replaces one document at a
 time, in one size after the other, so that whatever else the machine does meets them all. An upsert is `Store.replace`,
-synced to the disk, and `Searchable.refresh`, after which the document is found; embedding is left out. What the index
+synced to the disk, and `IndexReader.refresh`, after which the document is found; embedding is left out. What the index
 itself costs is measured by bench/growth.py.
 """
 
@@ -27,7 +27,7 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, Span
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.lance_store import LanceStore
 
 DIMENSION: Final = 384
@@ -109,12 +109,12 @@ def measured(base: Path, sizes: list[int], *, rounds: int, seed: int) -> dict[in
     return upserts
 
 
-def open_collection(folder: CollectionFolder) -> tuple[LanceStore, Searchable]:
+def open_collection(folder: CollectionFolder) -> tuple[LanceStore, IndexReader]:
     store = LanceStore.open(folder.corpus, dimension=DIMENSION)
-    return store, Searchable(folder=folder, store=store, identity=IDENTITY)
+    return store, IndexReader(folder=folder, store=store, identity=IDENTITY)
 
 
-def upsert(store: LanceStore, searchable: Searchable, document: EmbeddedDocument) -> Upsert:
+def upsert(store: LanceStore, searchable: IndexReader, document: EmbeddedDocument) -> Upsert:
     started = time.perf_counter()
     store.replace([document])
     written = time.perf_counter()

@@ -27,7 +27,7 @@ from winnow.indexer.progress import Progress, Tally, Unwatched
 from winnow.indexer.rejects import RejectsFile
 from winnow.indexer.report import IndexReport, peak_memory_bytes
 from winnow.indexer.writer import CutDocuments, DocumentWriter
-from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.errors import CorpusUnreadable, WinnowError
 from winnow.retrieval.store.contract import Store, StoreSnapshot
 
@@ -146,15 +146,15 @@ class _Run:
                     "still be in it. Correct that and run again, or take --prune-anyway."
                 )
             else:
-                self.tally.changes[Change.REMOVED] = await to_the_end(self.store.delete, removed)
+                self.tally.changes[Change.REMOVED] = await run_to_completion(self.store.delete, removed)
         self._advance(Event.REMOVED)
 
     async def _make_searchable(self) -> str | None:
-        await to_the_end(self.store.renew_word_rules)
-        await to_the_end(self.store.index_words)  # before the snapshot: it makes a version of its own
+        await run_to_completion(self.store.renew_word_rules)
+        await run_to_completion(self.store.index_words)  # before the snapshot: it makes a version of its own
         snapshot = self.store.snapshot()
         _, chunks = snapshot.counts()
-        generation = await to_the_end(self.publish, snapshot) if chunks else None
+        generation = await run_to_completion(self.publish, snapshot) if chunks else None
         self._advance(Event.PUBLISHED)
         return generation
 

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from winnow.indexer.chunking import Chunker
-from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, passage_of
@@ -78,7 +78,7 @@ class DocumentWriter:
         passages = cut.passages
         embeddings = await self._embedder.embed_passages(passages)
         _require_unit_vectors(embeddings.vectors, count=len(passages))
-        version = await to_the_end(
+        version = await run_to_completion(
             partial(self._store.replace, more_follows=more_follows), _embedded(cut, embeddings.vectors)
         )
         return UpsertReport(

@@ -16,7 +16,7 @@ from winnow.retrieval.errors import RerankOverloaded
 OWN_PER_FREE: Final = 3  # times the room that is left
 
 
-class WaitingRoom:
+class AdmissionControl:
     """Admits requests by the number of tokens that are already waiting."""
 
     def __init__(self, tokens_max: int, *, weight_of: Callable[[str], float]) -> None:

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
-from winnow.rerank.admission import WaitingRoom
+from winnow.rerank.admission import AdmissionControl
 from winnow.rerank.judgement_cache import PassageScore, ScoreCache, ScoringModel
 from winnow.rerank.prompt import PromptBuilder, Prompts
 from winnow.rerank.ranking import changes_order, make_ranking, mixture_for
-from winnow.rerank.relevance import checked_logits
+from winnow.rerank.relevance import check_logits
 from winnow.rerank.reranker import Ranking
-from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
-from winnow.retrieval.concurrency.tasks import together
+from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
+from winnow.retrieval.concurrency.tasks import gather_or_raise
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankTimeout
 from winnow.retrieval.limits import RERANK_TOKENS_WAITING_MAX
@@ -53,7 +53,7 @@ class PromptScorer(Protocol):
         ...
 
     @property
-    def turns(self) -> TurnsReport:
+    def turns(self) -> LimiterStats:
         """Statistics of how tenants share the model."""
         ...
 
@@ -120,10 +120,10 @@ class PromptedReranker:
         self._model = ScoringModel(name=name, revision=revision, tokens_max=prompts.tokens_max)
         self._order = order
         self._cache = cache
-        self._room = WaitingRoom(tokens_waiting_max, weight_of=weight_of)
+        self._room = AdmissionControl(tokens_waiting_max, weight_of=weight_of)
         # One request at a time, tenants in turn: tokenising takes all cores, and the first request should be sent
         # before the second is tokenised.
-        self._tokenising = Turns(alone=0, shared=0, weight_of=weight_of)
+        self._tokenising = FairLimiter(alone=0, shared=0, weight_of=weight_of)
 
     @classmethod
     def over(
@@ -222,13 +222,13 @@ class PromptedReranker:
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
             prompts = await self._tokenise(lookup.head, part, tenant)
             logits = await self._scorer.logits(prompts, tenant=tenant, deadline=deadline)
-            return prompts, checked_logits(logits, expected=len(part))
+            return prompts, check_logits(logits, expected=len(part))
 
         # While more of the same tenant waits, the model is busy anyway: an early start gains nothing, and the rest
         # would queue behind what the tenant's other requests have sent in the meantime.
         first = None if self._room.tokens_of(tenant) else self._scorer.portion_tokens
         with self._room.admitted(tenant, sum(map(_tokens_about, missing))):
-            parts = await together(portion(part) for part in _portions(missing, first))
+            parts = await gather_or_raise(portion(part) for part in _portions(missing, first))
         judged = [
             PassageScore(logit=logit, truncated=was_cut)
             for prompts, logits in parts

@@ -11,7 +11,7 @@ from winnow.retrieval.errors import RerankUnavailable
 LOGIT_MAX: Final = 36.0  # beyond it the relevance equals 1 in float64
 
 
-def checked_logits(logits: Sequence[float], *, expected: int) -> list[float]:
+def check_logits(logits: Sequence[float], *, expected: int) -> list[float]:
     """Return logit_yes - logit_no of every passage. Raises `RerankUnavailable` for missing or broken ones.
 
     NaN sorts anywhere; it must never become a rank.

@@ -11,7 +11,7 @@ import numpy as np
 from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import NO, YES, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
-from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
+from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import Overloaded, RerankOverloaded
 from winnow.retrieval.model.folder import ModelFolder
@@ -56,7 +56,9 @@ class TorchScorer:
         """`head` is the row of "yes" minus the row of "no"."""
         self._runtime = runtime
         self._head = head
-        self._turns = Turns(alone=_PACKS_ALONE * runtime.pack_tokens, shared=runtime.pack_tokens, weight_of=weight_of)
+        self._turns = FairLimiter(
+            alone=_PACKS_ALONE * runtime.pack_tokens, shared=runtime.pack_tokens, weight_of=weight_of
+        )
 
     @classmethod
     def load(
@@ -82,7 +84,7 @@ class TorchScorer:
         """None: packing works best on the whole request, and the shared prefix is computed once per call."""
 
     @property
-    def turns(self) -> TurnsReport:
+    def turns(self) -> LimiterStats:
         return self._turns.report
 
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:

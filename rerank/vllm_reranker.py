@@ -16,7 +16,7 @@ from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import PromptBuilder, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.relevance import logit_of
-from winnow.retrieval.concurrency.fair_limiter import Turns, TurnsReport, equal
+from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
 from winnow.retrieval.limits import RERANK_TOKENS_WAITING_PER_SERVER_MAX
@@ -81,7 +81,7 @@ class _VllmScorer:
         self.portion_tokens = FIRST_PORTION_TOKENS
         self._pool = pool
         self._secret = secret
-        self._turns = Turns(
+        self._turns = FairLimiter(
             alone=IN_FLIGHT_TOKENS_MAX * pool.size,
             shared=SHARED_SLICES * SHARED_SLICE_TOKENS * pool.size,
             least=SHARED_SLICES * SHARED_SLICE_TOKENS_MIN * pool.size,
@@ -90,7 +90,7 @@ class _VllmScorer:
         )
 
     @property
-    def turns(self) -> TurnsReport:
+    def turns(self) -> LimiterStats:
         return self._turns.report
 
     @property

@@ -62,7 +62,7 @@ from __future__ import annotations
 
 import inspect
 
-from winnow.retrieval.files.disk_causes import with_advice
+from winnow.retrieval.disk_causes import with_advice
 
 
 class WinnowError(Exception):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias, Union
 
 import numpy as np
@@ -128,3 +129,33 @@ class Candidate:
     # what recall ordered by, in standard deviations (retrieval/search/fusion.py); comparable within one query only.
     # None where no first stage ran
     standing: float | None = None
+
+
+class RecallMode(StrEnum):
+    """How recall chooses and orders its candidates."""
+
+    DENSE = "dense"  # the nearest vectors
+    HYBRID = "hybrid"  # the nearest vectors and the best matches of words, in one order (retrieval/search/fusion.py)
+    LEXICAL = "lexical"  # the best matches of words, by BM25
+
+
+def candidates_of(texts: Sequence[str]) -> list[Candidate]:
+    """Texts as candidates in the order they were given, with no similarity; a chunk's number is its text's place."""
+    return [
+        Candidate(
+            chunk=Chunk(
+                number=place,
+                document_id=str(place),
+                ordinal=0,
+                start=0,
+                end=len(text),
+                title="",
+                text=text,
+                url=None,
+                metadata={},
+            ),
+            recall_rank=place + 1,
+            similarity=None,
+        )
+        for place, text in enumerate(texts)
+    ]

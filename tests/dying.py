@@ -19,10 +19,10 @@ from typing import IO
 
 from tests.snapshots import IDENTITY
 from winnow.api.collections.backups import restore, snapshot
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.backup.place import FolderPlace
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.files.durable import DISK
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
 @dataclass(slots=True)
@@ -75,7 +75,7 @@ def processes() -> Iterator[Processes]:
 
 
 def work(doing: str, data: Path, place: Path, dying: Dying) -> None:
-    disk = Disk.open(data)
+    disk = DataFolder.open(data)
     there = FolderPlace(place, syncer=dying)
     if doing == "snapshot":
         snapshot(disk, DEFAULT_TENANT, "docs", there, watcher=dying)

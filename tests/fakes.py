@@ -21,14 +21,22 @@ from tests.bm25_oracle import bm25
 from tests.filter_oracle import matches, require_known, with_kinds_of
 from winnow.rerank.prompt import Prompts
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking
-from winnow.retrieval.concurrency.fair_limiter import TurnsReport
+from winnow.retrieval.concurrency.fair_limiter import LimiterStats
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embeddings
 from winnow.retrieval.errors import DeadlineExceeded, DocumentNotFound, RerankError, RerankTimeout, WriteFailed
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Candidate, Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
+from winnow.retrieval.records import (
+    Candidate,
+    Chunk,
+    ChunkNumbers,
+    Document,
+    EmbeddedDocument,
+    Piece,
+    RecallMode,
+    Vectors,
+)
 from winnow.retrieval.search.grouping import spread
 from winnow.retrieval.search.recall import Recalled
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
@@ -357,7 +365,7 @@ class CountingJudge:
         self.failure = failure
         self.said = said
         self.asked: list[int] = []  # prompts of each call
-        self.turns = TurnsReport(turns=0, wait_seconds=0.0)
+        self.turns = LimiterStats(turns=0, wait_seconds=0.0)
 
     async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
         self.asked.append(len(prompts.tails))

@@ -22,7 +22,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ResponseModel:
     """An answer: anything that is JSON, or bytes as they are. It may be the last on its connection, untold."""
 
     body: Any
@@ -35,7 +35,7 @@ class HangUp(Exception):
     """Closes the connection without an answer."""
 
 
-Answer = Callable[[Asked], Awaitable[Said]]
+Answer = Callable[[Asked], Awaitable[ResponseModel]]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,7 +93,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
     return Asked(path=head[0].split(" ")[1], body=json.loads(body) if body else None)
 
 
-def _written(said: Said) -> bytes:
+def _written(said: ResponseModel) -> bytes:
     body = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
     head = f"HTTP/1.1 {said.status} said\r\nContent-Type: {said.kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body

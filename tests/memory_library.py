@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import (
     Act,
     InstructionContent,
@@ -16,7 +15,7 @@ from winnow.retrieval.catalog.instructions import (
     state_after,
 )
 from winnow.retrieval.errors import InstructionConflict, InstructionNotFound
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 
 class MemoryLibrary:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders import DIMENSION, unit_vectors, written
-from winnow.api.collections.data_folder import Disk
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.api.collections.data_folder import DataFolder
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 IDENTITY = EmbedderIdentity(name="hash-embedder", revision="1", dimension=DIMENSION)
 
@@ -33,9 +34,9 @@ class Watched:
         self.bytes += size
 
 
-def made(data: Path, name: str = "docs", *, documents: int = 6, word: str = "text") -> Disk:
+def made(data: Path, name: str = "docs", *, documents: int = 6, word: str = "text") -> DataFolder:
     """A collection with a history: written, replaced, deleted, published, and written to once more."""
-    disk = Disk.open(data)
+    disk = DataFolder.open(data)
     disk.make(
         Collection(tenant=DEFAULT_TENANT, name=name, embedder=IDENTITY, chunk_tokens=77, created_at=datetime.now(UTC))
     )
@@ -48,18 +49,18 @@ def made(data: Path, name: str = "docs", *, documents: int = 6, word: str = "tex
     return disk
 
 
-def folder_of(disk: Disk, name: str) -> CollectionFolder:
+def folder_of(disk: DataFolder, name: str) -> CollectionFolder:
     return disk.layout.collection(DEFAULT_TENANT, name)
 
 
-def store_of(disk: Disk, name: str) -> Store:
+def store_of(disk: DataFolder, name: str) -> Store:
     return disk.store(disk.catalog.collection(DEFAULT_TENANT, name))
 
 
-def contents(disk: Disk, name: str) -> dict[str, Any]:
+def contents(disk: DataFolder, name: str) -> dict[str, Any]:
     """Everything that can be read of a collection and searched in it, by value."""
     snapshot = store_of(disk, name).snapshot()
-    searchable = Searchable(folder=folder_of(disk, name), store=store_of(disk, name), identity=IDENTITY)
+    searchable = IndexReader(folder=folder_of(disk, name), store=store_of(disk, name), identity=IDENTITY)
     view = searchable.refresh()
     hits = [view.search(query, 5) for query in unit_vectors(4, seed=9)]
     facts = disk.catalog.collection(DEFAULT_TENANT, name)
@@ -74,5 +75,5 @@ def contents(disk: Disk, name: str) -> dict[str, Any]:
     }
 
 
-def names(disk: Disk) -> list[str]:
+def names(disk: DataFolder) -> list[str]:
     return [each.name for each in disk.catalog.collections(DEFAULT_TENANT)]

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from winnow.api.cli.options import Config, Data, Json, Whose, opened, own_name
-from winnow.api.cli.terminal import Column, Terminal, flat
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import flat
 from winnow.retrieval.catalog.keys import ALL_SCOPES, TENANT_SCOPES, KeyScope, KeyWish
 from winnow.retrieval.limits import AUDIT_ENTRIES_MAX, KEY_DAYS_MAX
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.retrieval.catalog.audit import AuditEntry
     from winnow.retrieval.catalog.keys import IssuedKey
     from winnow.retrieval.catalog.tenants import Tenant
@@ -74,8 +74,8 @@ def create_key(
 ) -> None:
     """Make a key of a tenant. Only the key goes to standard output."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.search_request import parsed
-    from winnow.api.schemas.wire_access import KeyBody
+    from winnow.api.fields import parsed
+    from winnow.api.schemas.access import KeyBody
 
     sent = {"scopes": [each.value for each in scope], "note": note, "expires_in_days": expires_in_days}
     wish = parsed(KeyBody, sent).wish()
@@ -86,11 +86,11 @@ def create_key(
 def list_keys(*, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None) -> None:
     """List the keys of a tenant, those that are accepted no longer among them."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.access import keys_said
+    from winnow.api.schemas.access import keys_response
 
     found, now = disk.keys.keys(disk.tenant_named(tenant)), datetime.now(UTC)
     if json:
-        terminal.answer(keys_said(found, now))
+        terminal.answer(keys_response(found, now))
         return
     _table(
         terminal,
@@ -124,8 +124,8 @@ def rotate_key(
 ) -> None:
     """Make a key like this one, which is accepted for some time still."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.search_request import parsed
-    from winnow.api.schemas.wire_access import RotateBody
+    from winnow.api.fields import parsed
+    from winnow.api.schemas.access import RotateBody
 
     overlap = timedelta(seconds=parsed(RotateBody, {"overlap_seconds": overlap_seconds}).overlap_seconds)
     _show_issued(terminal, disk.keys.rotate(disk.tenant_named(tenant), key_id, overlap=overlap, by=COMMAND_LINE))
@@ -137,11 +137,11 @@ def revoke_key(
 ) -> None:
     """Accept a key no longer, for good; services that run follow within a second."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.access import key_said
+    from winnow.api.schemas.access import key_response
 
     revoked = disk.keys.revoke(disk.tenant_named(tenant), key_id, by=COMMAND_LINE)
     if json:
-        terminal.answer(key_said(revoked, datetime.now(UTC)))
+        terminal.answer(key_response(revoked, datetime.now(UTC)))
     else:
         terminal.say(f"{key_id} is revoked.")
 
@@ -150,12 +150,12 @@ def revoke_key(
 def create_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
     """Make a tenant, with a first key that may do everything within it."""
     terminal, disk = _opened(data, config, json=json, made=True)
-    from winnow.api.schemas.access import issued_said, tenant_said
+    from winnow.api.schemas.access import issued_response, tenant_response
 
     made = disk.tenants.make(name, by=COMMAND_LINE)
     issued = disk.keys.make(made.name, KeyWish(scopes=TENANT_SCOPES, note="first key"), by=COMMAND_LINE)
     if json:
-        terminal.answer(tenant_said(made) | {"key": issued_said(issued)})
+        terminal.answer(tenant_response(made) | {"key": issued_response(issued)})
     else:
         _show_issued(terminal, issued)
 
@@ -164,11 +164,11 @@ def create_tenant(name: TenantArgument, *, data: Data = None, json: Json = False
 def list_tenants(*, data: Data = None, json: Json = False, config: Config = None) -> None:
     """List the tenants of the deployment."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.access import tenants_said
+    from winnow.api.schemas.access import tenants_response
 
     found = disk.tenants.tenants()
     if json:
-        terminal.answer(tenants_said(found))
+        terminal.answer(tenants_response(found))
         return
     rows = [(each.name, _day(each.created_at), _day(each.disabled_at)) for each in found]
     _table(terminal, ["name", "made", "disabled"], rows)
@@ -194,12 +194,12 @@ def list_grants(
 ) -> None:
     """List what a tenant lets others search, and what others let it search."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.access import grants_said
+    from winnow.api.schemas.access import grants_response
 
     whose = disk.tenant_named(tenant)
     given, received = disk.grants.given(whose), disk.grants.received(whose)
     if json:
-        terminal.answer(grants_said(given, received))
+        terminal.answer(grants_response(given, received))
         return
     rows = [("given", each.collection, each.reader, _day(each.created_at)) for each in given]
     rows += [("received", f"{each.owner}/{each.collection}", whose, _day(each.created_at)) for each in received]
@@ -218,12 +218,12 @@ def give_grant(
 ) -> None:
     """Let another tenant search a collection of --tenant, and nothing else."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.access import given_said
+    from winnow.api.schemas.access import given_response
 
     owner, name = disk.tenant_named(tenant), disk.tenant_named(reader)
     grant = disk.grants.give(owner, collection, name, by=COMMAND_LINE)
     if json:
-        terminal.answer(given_said(grant))
+        terminal.answer(given_response(grant))
     else:
         terminal.say(f"{name} may search {owner}/{collection}.")
 
@@ -265,11 +265,11 @@ def audit(
 ) -> None:
     """Show who changed keys, tenants, limits, grants, collections and instructions: newest first."""
     terminal, disk = _opened(data, config, json=json)
-    from winnow.api.schemas.access import audit_said
+    from winnow.api.schemas.access import audit_response
 
     whose = None if tenant is None else disk.tenant_named(tenant)
     entries = disk.audit.entries(tenant=whose, limit=limit, before=before)
-    said = audit_said(entries, limit=limit)
+    said = audit_response(entries, limit=limit)
     if json:
         terminal.answer(said)
         return
@@ -291,16 +291,16 @@ def audit(
     _table(terminal, ["number", "at (UTC)", "actor", "action", "tenant", "subject", "change"], rows)
 
 
-def _opened(data: Data, config: Config, *, json: bool, made: bool = False) -> tuple[Terminal, Disk]:
+def _opened(data: Data, config: Config, *, json: bool, made: bool = False) -> tuple[Terminal, DataFolder]:
     _, disk = opened(data, config, made=made)
     return Terminal(json=json), disk
 
 
 def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:
     if terminal.is_json:
-        from winnow.api.schemas.access import issued_said
+        from winnow.api.schemas.access import issued_response
 
-        terminal.answer(issued_said(issued))
+        terminal.answer(issued_response(issued))
         return
     key = issued.key
     terminal.say(f"Key {key.id} of tenant {key.tenant}, with the scopes {', '.join(sorted(key.scopes))}. {SHOWN_ONCE}")
@@ -309,9 +309,9 @@ def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:
 
 def _show_tenant(terminal: Terminal, tenant: Tenant) -> None:
     if terminal.is_json:
-        from winnow.api.schemas.access import tenant_said
+        from winnow.api.schemas.access import tenant_response
 
-        terminal.answer(tenant_said(tenant))
+        terminal.answer(tenant_response(tenant))
     else:
         terminal.say(f"{tenant.name} is {'disabled' if tenant.disabled_at else 'enabled'}.")
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow.api.cli.exits import Exit
 from winnow.api.cli.options import (
     Config,
     Data,
@@ -27,13 +26,14 @@ from winnow.api.cli.options import (
     opened,
     switch,
 )
-from winnow.api.cli.terminal import Column, Terminal, amount
+from winnow.api.cli.terminal import Column, Exit, Terminal
+from winnow.api.formatting import amount
 from winnow.api.settings import load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from winnow.api.collections.data_folder import Disk
-    from winnow.retrieval.catalog.collections import TenantName
+    from winnow.api.collections.data_folder import DataFolder
+    from winnow.retrieval.tenancy import TenantName
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
@@ -54,12 +54,12 @@ def list_collections(
 ) -> None:
     """List the collections of a data folder."""
     terminal = Terminal(json=json)
-    from winnow.api.schemas.collections import collection_said
+    from winnow.api.schemas.collections import collection_response
 
     disk, whose = _existing(data, config, tenant)
     described = disk.described(whose)
     if json:
-        terminal.answer({"collections": [collection_said(each) for each in described]})
+        terminal.answer({"collections": [collection_response(each) for each in described]})
         return
     terminal.table(
         [
@@ -94,10 +94,10 @@ def show_collection(
 ) -> None:
     """Show one collection: what is in it, and what it was built with."""
     terminal = Terminal(json=json)
-    from winnow.api.schemas.collections import collection_said
+    from winnow.api.schemas.collections import collection_response
 
     disk, whose = _existing(data, config, tenant)
-    said = collection_said(disk.describe(disk.catalog.collection(whose, name)))
+    said = collection_response(disk.describe(disk.catalog.collection(whose, name)))
     if json:
         terminal.answer(said)
         return
@@ -178,12 +178,12 @@ def set_reranker(
     """Choose the reranker that judges a collection's searches. A service that runs follows at once."""
     terminal = Terminal(json=json)
     settings = load({"data": data, "rerank_model": rerank_model, "rerank_also": rerank_also}, config=config)
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk = DataFolder.existing(settings.data, settings.catalog_url)
     disk.change(disk.tenant_named(tenant), name, reranker=reranker)
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
@@ -230,12 +230,12 @@ def verify(
     """
     terminal = Terminal(json=json)
     settings = load({"data": data, "generations_kept": generations_kept}, config=config)
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.index_device import index_device, index_wish
     from winnow.api.diagnostics.repair import repaired
     from winnow.api.diagnostics.verify import verified
 
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk = DataFolder.existing(settings.data, settings.catalog_url)
     repairs = []
     if repair:
         wish = index_wish(settings, index_device(settings))
@@ -315,7 +315,7 @@ def doctor(
         raise typer.Exit(Exit.FAILED)
 
 
-def _existing(data: Data, config: Config, tenant: str) -> tuple[Disk, TenantName]:
+def _existing(data: Data, config: Config, tenant: str) -> tuple[DataFolder, TenantName]:
     """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
     _, disk = opened(data, config)
     return disk, disk.tenant_named(tenant)

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from winnow.api.cli.options import ChunkTokens, Config, Data, EmbedDimension, EmbedModel, Json, Whose, switch
-from winnow.api.cli.terminal import Column, Terminal, amount, counted
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount, counted
 from winnow.api.settings import load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import CollectionNotFound, InvalidRequest, SettingInvalid
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
 def adopt_collections(
@@ -43,12 +44,12 @@ def adopt_collections(
     if bool(named) == every:
         raise InvalidRequest("name collections, or take --all")
     _join(settings.data, settings.catalog_url, named=named or [], tenant=tenant, yes=yes)
-    from winnow.api.assemble import embedder_identity
     from winnow.api.collections.adoption import Presumed, adopt, adoptable
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.unregistered import strangers
+    from winnow.api.model_loading import embedder_identity
 
-    disk = Disk.open(settings.data, settings.catalog_url)
+    disk = DataFolder.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
     presumed = Presumed(embedder=lambda: embedder_identity(settings), chunk_tokens=settings.chunk_tokens)
     names = adoptable(disk, whose) if every else named or []

@@ -12,7 +12,8 @@ import typer
 
 from winnow.api.cli.options import Config, Data, Json, switch
 from winnow.api.cli.standard_streams import standard_input_line
-from winnow.api.cli.terminal import Column, Terminal, amount, duration
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount, duration
 from winnow.api.setting_values import database_url
 from winnow.api.settings import load
 from winnow.retrieval.errors import SettingInvalid

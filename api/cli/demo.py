@@ -12,18 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from winnow.api.assemble import Parts, assemble, connected
+from winnow.api.assemble import Services, assemble, closing_pools
 from winnow.api.cli.progress import IndexProgress
-from winnow.api.cli.terminal import Terminal, amount, duration, number, plain
+from winnow.api.cli.terminal import Terminal
 from winnow.api.collections.indexing import Indexing
+from winnow.api.formatting import amount, duration, number, plain
 from winnow.api.search.records import Answer, Question
 from winnow.api.settings import DATA_DEFAULT, Settings
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import RECALL_ORDER, Ranked
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import CorpusUnreadable
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -86,7 +87,7 @@ async def show(terminal: Terminal, settings: Settings) -> None:
     _headline(console, "winnow: found by meaning and by words, ordered under your instruction")
     parts = assemble(settings)
     console.print(f"Models  {parts.embedding.runs_on}, and {parts.judging.reranker.name} to rerank\n", style="dim")
-    async with connected(*parts.pools):
+    async with closing_pools(*parts.pools):
         await _index(terminal, console, settings, parts)
         for ask in QUESTIONS:
             _headline(console, f"{ask.query}", ask.remark)
@@ -95,7 +96,7 @@ async def show(terminal: Terminal, settings: Settings) -> None:
     _farewell(console, settings)
 
 
-async def _index(terminal: Terminal, console: Console, settings: Settings, parts: Parts) -> None:
+async def _index(terminal: Terminal, console: Console, settings: Settings, parts: Services) -> None:
     _headline(console, "Indexing", "what is there already, word for word, is skipped")
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
     for source, name in (("python-docs:", PYTHON_DOCS), (str(CORPUS), OWN_CORPUS)):
@@ -115,7 +116,7 @@ async def _index(terminal: Terminal, console: Console, settings: Settings, parts
 
 
 async def _answer(
-    parts: Parts, ask: Ask, instruction: str | None = None, *, recall: RecallMode | None = None
+    parts: Services, ask: Ask, instruction: str | None = None, *, recall: RecallMode | None = None
 ) -> Answer:
     """With `recall` by that way alone, not reranked."""
     question = Question(
@@ -131,7 +132,7 @@ async def _answer(
     return await parts.search.answer(question, Deadline.never())
 
 
-async def _side_by_side(parts: Parts, ask: Ask) -> Table:
+async def _side_by_side(parts: Services, ask: Ask) -> Table:
     """What each way finds, and the answer."""
     ways = [await _answer(parts, ask, recall=mode) for mode in (RecallMode.DENSE, RecallMode.LEXICAL)]
     answer = await _answer(parts, ask)
@@ -152,7 +153,7 @@ def _order_said(answer: Answer) -> str:
     return f"the answer was reranked by {ranking.judged_by}, score is {ranking.ranked_by}"
 
 
-async def _instruct(console: Console, parts: Parts) -> None:
+async def _instruct(console: Console, parts: Services) -> None:
     _headline(console, INSTRUCTED.query, INSTRUCTED.remark)
     answers = [await _answer(parts, INSTRUCTED, instruction) for instruction in INSTRUCTIONS]
     table = _table()

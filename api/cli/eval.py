@@ -29,12 +29,13 @@ from winnow.api.cli.options import (
     Whose,
     own_name,
 )
-from winnow.api.cli.terminal import Column, Terminal, amount, duration
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount, duration
 from winnow.api.settings import load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 from winnow.retrieval.files.durable import write_errors
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 ORDERS: Final = {"recall": "recall alone", "two-stage": "as a search answers", "rerank": "by relevance alone"}
 
@@ -137,9 +138,9 @@ def evaluate(
 
     from winnow.api.cli.evaluation import Plan, evaluated
     from winnow.api.cli.variables import wanted_instruction
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
 
-    disk = Disk.open(settings.data, settings.catalog_url)
+    disk = DataFolder.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
     plan = Plan(
         folder=folder,

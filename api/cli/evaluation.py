@@ -21,26 +21,25 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from winnow.api.assemble import assemble, connected
+from winnow.api.assemble import assemble, closing_pools
 from winnow.api.cli.progress import CountProgress, IndexProgress
 from winnow.api.cli.terminal import Terminal
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.indexing import Indexing
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
-from winnow.api.schemas.search_answer import applied_said
+from winnow.api.schemas.search_answer import applied_response
 from winnow.api.search.rerankers import settings_for
 from winnow.api.search.two_stage import FindsCandidates
 from winnow.api.settings import Settings
 from winnow.indexer.readers.beir import Judgments, read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import Reranker
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import CANDIDATES_MAX
 from winnow.retrieval.measures import parse
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Candidate
+from winnow.retrieval.records import Candidate, RecallMode
+from winnow.retrieval.tenancy import TenantName
 
 RECALL: Final = "recall"
 TWO_STAGE: Final = "two-stage"
@@ -103,7 +102,7 @@ class Evaluated:
             "candidates": self.candidates,
             "embedder": self.embedder,
             "reranker": self.reranker,
-            "instruction": applied_said(self.instruction),
+            "instruction": applied_response(self.instruction),
             "seconds": round(self.seconds, 3),
         }
 
@@ -119,7 +118,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
     parts = assemble(settings, judged=plan.is_judged)
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
     opened = indexing.open(plan.collection, tenant=plan.tenant)
-    async with connected(*parts.pools):
+    async with closing_pools(*parts.pools):
         with IndexProgress(terminal) as progress:
             report = await indexing.run(open_corpus(str(plan.folder)), opened, progress=progress)
         opened.searchable.refresh()
@@ -156,7 +155,7 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
 
 def _chosen(settings: Settings, plan: Plan) -> str | None:
     """The reranker that the collection has chosen, if it is there already; asked before seconds of loading."""
-    there = Disk.open(settings.data, settings.catalog_url).catalog.collections(plan.tenant)
+    there = DataFolder.open(settings.data, settings.catalog_url).catalog.collections(plan.tenant)
     return next((each.reranker for each in there if each.name == plan.collection), None)
 
 

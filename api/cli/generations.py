@@ -18,13 +18,14 @@ from winnow.api.cli.options import (
     Whose,
     switch,
 )
-from winnow.api.cli.terminal import Column, Terminal, amount, counted
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount, counted
 from winnow.api.settings import Settings, load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.index.planner import megabytes
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.retrieval.catalog.collections import Collection
     from winnow.retrieval.files.layout import CollectionFolder
 
@@ -167,7 +168,7 @@ def clean(
     disk, found, folder = _found(settings, collection, tenant)
     from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
     from winnow.retrieval.files.locks import writing
-    from winnow.retrieval.generation.history import clean as cleaned
+    from winnow.retrieval.generation.cleanup import clean as cleaned
 
     gone = cleaned(folder, kept=settings.generations_kept, wait_seconds=BUSY_SECONDS_MAX)
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
@@ -180,11 +181,11 @@ def clean(
     terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store are free again.")
 
 
-def _found(settings: Settings, name: str, tenant: str) -> tuple[Disk, Collection, CollectionFolder]:
-    """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `Disk.require_meant` raises."""
-    from winnow.api.collections.data_folder import Disk
+def _found(settings: Settings, name: str, tenant: str) -> tuple[DataFolder, Collection, CollectionFolder]:
+    """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `DataFolder.require_meant` raises."""
+    from winnow.api.collections.data_folder import DataFolder
 
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk = DataFolder.existing(settings.data, settings.catalog_url)
     found = disk.catalog.collection(disk.tenant_named(tenant), name)
     folder = disk.layout.collection(found.tenant, found.name)
     disk.require_meant(found, folder)
@@ -192,11 +193,11 @@ def _found(settings: Settings, name: str, tenant: str) -> tuple[Disk, Collection
 
 
 def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, *, thorough: bool) -> None:
-    from winnow.api.schemas.generations import generations_said
-    from winnow.retrieval.generation.history import listed
+    from winnow.api.schemas.generations import generations_response
+    from winnow.retrieval.generation.listing import listed
     from winnow.retrieval.generation.pointer import rolled_back
 
-    said = generations_said(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
+    said = generations_response(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
     if terminal.is_json:
         terminal.answer(said)
         return

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from winnow.api.cli.exits import Exit
 from winnow.api.cli.index_report import show_report
 from winnow.api.cli.options import (
     ChunkTokens,
@@ -28,11 +27,11 @@ from winnow.api.cli.options import (
     Whose,
     switch,
 )
-from winnow.api.cli.terminal import Terminal
+from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import load
 from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.indexer.readers.fields import Fields
@@ -146,10 +145,11 @@ def index(
     )
     import asyncio
 
-    from winnow.api.assemble import closing, load_embedding
+    from winnow.api.assemble import closing
     from winnow.api.cli.progress import IndexProgress
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.indexing import Indexing
+    from winnow.api.model_loading import load_embedding
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
     from winnow.indexer.decoding.column_types import asked_types
     from winnow.indexer.decoding.encodings import known_encoding
@@ -168,7 +168,7 @@ def index(
         ),
     )
     check(source)  # before seconds of loading, and before a collection is made
-    disk = Disk.open(settings.data, settings.catalog_url)
+    disk = DataFolder.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)  # asked before seconds of loading
     embedding = load_embedding(settings)
     indexing = Indexing(settings=settings, disk=disk, embedding=embedding)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from winnow.api.cli.terminal import Terminal, amount, counted, duration
+from winnow.api.cli.terminal import Terminal
+from winnow.api.formatting import amount, counted, duration
 
 if TYPE_CHECKING:
     from winnow.indexer.account import FileCounts

@@ -9,14 +9,15 @@ import typer
 
 from winnow.api.cli.options import Config, Data, Json, Whose, opened, switch
 from winnow.api.cli.standard_streams import print_text, standard_input
-from winnow.api.cli.terminal import Column, Terminal, flat, snippet
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import flat, snippet
 from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.api.library.instructions import Instructions
-    from winnow.retrieval.catalog.collections import TenantName
     from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion
+    from winnow.retrieval.tenancy import TenantName
 
 TEXT_CHARACTERS: Final = 100  # characters of a text in a list
 
@@ -54,12 +55,12 @@ def list_instructions(
     With --json those that come with winnow and the default are in it, too.
     """
     terminal = Terminal(json=json)
-    from winnow.api.schemas.instructions import instructions_said
+    from winnow.api.schemas.instructions import instructions_response
 
     library, whose = library_of(data, config, tenant)
     own, default = library.versions(whose), library.default(whose)
     if json:
-        terminal.answer(instructions_said(own, library.built_in, default))
+        terminal.answer(instructions_response(own, library.built_in, default))
         return
     terminal.table(
         [
@@ -97,17 +98,17 @@ def show_instruction(
     """Show one version: this one, or the newest that is published."""
     terminal = Terminal(json=json)
     from winnow.api.library.yaml_file import written_content
-    from winnow.api.schemas.instructions import instruction_said
+    from winnow.api.schemas.instructions import instruction_response
     from winnow.retrieval.catalog.instructions import Reference
 
     library, whose = library_of(data, config, tenant)
     found = library.version(whose, Reference.of(name))
     if json:
-        terminal.answer(instruction_said(found))
+        terminal.answer(instruction_response(found))
     elif yaml:
         print_text(written_content(found.content))
     else:
-        said = instruction_said(found)
+        said = instruction_response(found)
         variables = said.pop("variables")
         rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value]
         rows += [(f"variable {each.pop('name')}", _described(each)) for each in variables]
@@ -248,9 +249,9 @@ def bytes_of(file: Path) -> bytes:
 
 
 def _content(text: str | None, file: Path | None, task: str | None, note: str) -> InstructionContent:
+    from winnow.api.fields import parsed
+    from winnow.api.library.content import ContentBody
     from winnow.api.library.yaml_file import read_content
-    from winnow.api.schemas.instruction_requests import ContentBody
-    from winnow.api.schemas.search_request import parsed
 
     if (text is None) == (file is None):
         raise InvalidRequest("give either TEXT or --file")
@@ -262,10 +263,10 @@ def _content(text: str | None, file: Path | None, task: str | None, note: str) -
 
 
 def _say(terminal: Terminal, version: InstructionVersion) -> None:
-    from winnow.api.schemas.instructions import instruction_said
+    from winnow.api.schemas.instructions import instruction_response
 
     if terminal.is_json:
-        terminal.answer(instruction_said(version))
+        terminal.answer(instruction_response(version))
     else:
         terminal.say(f"{version.reference} is {version.state}.")
 

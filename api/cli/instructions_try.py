@@ -29,10 +29,11 @@ from winnow.api.cli.options import (
     switch,
 )
 from winnow.api.cli.standard_streams import print_text
-from winnow.api.cli.terminal import Column, Terminal, counted, flat, number, plain, snippet
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import counted, flat, number, plain, snippet
 from winnow.api.settings import load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -65,13 +66,13 @@ def diff_instruction(
     """Show what differs between two versions, line by line."""
     terminal = Terminal(json=json)
     from winnow.api.library.diff import unified
-    from winnow.api.schemas.instructions import diff_said
+    from winnow.api.schemas.instructions import diff_response
     from winnow.retrieval.catalog.instructions import Reference
 
     library, whose = library_of(data, config, tenant)
     was, now = (library.version(whose, Reference(name=name, version=each)) for each in (before, after))
     if json:
-        terminal.answer(diff_said(was, now))
+        terminal.answer(diff_response(was, now))
         return
     lines = unified(was, now).splitlines()
     if not lines:
@@ -127,14 +128,14 @@ def import_instructions(
     """Read instructions from YAML: all of the file, or nothing. What is there already, word for word, is skipped."""
     terminal = Terminal(json=json)
     from winnow.api.library.yaml_file import imported
-    from winnow.api.schemas.instructions import imported_said
+    from winnow.api.schemas.instructions import imported_response
 
     content = bytes_of(file)
     library, whose = library_of(data, config, tenant, make=True)
     versions = imported(content, tenant=whose)
     added = library.bring_in(whose, versions)
     if json:
-        terminal.answer(imported_said(added, of=len(versions)))
+        terminal.answer(imported_response(added, of=len(versions)))
     else:
         terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} there already.")
 
@@ -167,7 +168,7 @@ def preview_instruction(
     from winnow.api.cli.variables import named_instruction, typed_values
     from winnow.api.library.yaml_file import read_content
     from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, SAMPLE_QUERY
-    from winnow.api.schemas.instructions import preview_said
+    from winnow.api.schemas.instructions import preview_response
     from winnow.api.search.preview import content_to_preview, previewed, to_preview
     from winnow.rerank.instruction_template import check_content
 
@@ -185,7 +186,7 @@ def preview_instruction(
         settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
     )
     if json:
-        terminal.answer(preview_said(preview, ids=ids))
+        terminal.answer(preview_response(preview, ids=ids))
     else:
         _show_preview(terminal, preview, ids=ids)
 
@@ -251,10 +252,10 @@ def try_instructions(
 
     from winnow.api.assemble import assemble, closing
     from winnow.api.cli.variables import named_instructions
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
+    from winnow.api.fields import deadline_of, parsed
     from winnow.api.schemas.instruction_requests import TrialBody
-    from winnow.api.schemas.instructions import trial_said
-    from winnow.api.schemas.search_request import deadline_of, parsed
+    from winnow.api.schemas.instructions import trial_response
     from winnow.api.search.rerankers import settings_for
 
     said = [*(versions or []), *(names or [])]
@@ -269,7 +270,7 @@ def try_instructions(
             "recall": recall,
         },
     )
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk = DataFolder.existing(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
     chosen = disk.catalog.collection(whose, body.collection).reranker  # asked before seconds of loading
     wanted = named_instructions(disk.instructions, whose, said, variable or [])
@@ -280,7 +281,7 @@ def try_instructions(
     running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))
     trial = asyncio.run(closing(running, *parts.pools))
     if json:
-        terminal.answer(trial_said(trial))
+        terminal.answer(trial_response(trial))
     elif terminal.is_rich:
         _draw_trial(terminal, trial)
     else:

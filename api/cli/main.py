@@ -16,7 +16,6 @@ from winnow.api.cli.admin import collections, doctor, verify
 from winnow.api.cli.adopt import adopt_collections
 from winnow.api.cli.catalog import catalog
 from winnow.api.cli.eval import demo, evaluate
-from winnow.api.cli.exits import Exit
 from winnow.api.cli.generations import generations
 from winnow.api.cli.index import index
 from winnow.api.cli.options import switch
@@ -26,10 +25,10 @@ from winnow.api.cli.serve import serve
 from winnow.api.cli.shadows import instructions
 from winnow.api.cli.snapshot import restore, snapshot
 from winnow.api.cli.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
-from winnow.api.cli.terminal import Terminal
+from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.cli.vllm import vllm_command
+from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import CallerError, CollectionNotFound, WinnowError, WriteFailed
-from winnow.retrieval.files.disk_causes import FULL
 
 EPILOG: Final = (
     "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "

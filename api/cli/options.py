@@ -14,7 +14,7 @@ from winnow.api.settings import CONFIG_VARIABLE, Row, Settings, load, rows
 from winnow.retrieval.files.layout import require_name
 
 if TYPE_CHECKING:
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
 
 _ROWS: Final = {row.name: row for row in rows()}
 
@@ -139,13 +139,13 @@ OwnCollectionName = Annotated[
 ]
 
 
-def opened(data: Path | None, config: Path | None, *, made: bool = False) -> tuple[Settings, Disk]:
+def opened(data: Path | None, config: Path | None, *, made: bool = False) -> tuple[Settings, DataFolder]:
     """The data folder that these options name, under all settings that hold.
 
     One that is missing is an error, unless it is to be made, since there is something to put into it. Raises
     `SettingInvalid`, and what opening a catalog raises.
     """
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
 
     settings = load({"data": data}, config=config)
-    return settings, (Disk.open if made else Disk.existing)(settings.data, settings.catalog_url)
+    return settings, (DataFolder.open if made else DataFolder.existing)(settings.data, settings.catalog_url)

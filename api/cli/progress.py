@@ -6,7 +6,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from winnow.api.cli.terminal import Terminal, amount, duration
+from winnow.api.cli.terminal import Terminal
+from winnow.api.formatting import amount, duration
 from winnow.indexer.job import State
 from winnow.indexer.progress import Figures
 from winnow.indexer.report import IndexReport

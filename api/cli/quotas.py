@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow.api.cli.options import Config, Data, Json, opened, own_name, switch
-from winnow.api.cli.terminal import Column, Terminal, amount
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount
 from winnow.retrieval.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def usage(
     A service that runs writes it every five seconds. Commands are not counted.
     """
     terminal = Terminal(json=json or as_csv)
-    from winnow.api.schemas.usage_said import usage_csv, usage_said
+    from winnow.api.schemas.quotas import usage_csv, usage_response
     from winnow.retrieval.catalog.quotas import AMOUNTS
     from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
 
@@ -115,7 +116,7 @@ def usage(
         raise InvalidRequest(f"{last} is before {first}")
     found = SqlUsageBook(disk.database).usage(since=first, until=last, tenant=tenant)
     if json:
-        terminal.answer(usage_said(found))
+        terminal.answer(usage_response(found))
     elif as_csv:
         terminal.lines(*usage_csv(found).splitlines())
     elif not found and terminal.is_rich:

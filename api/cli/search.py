@@ -30,15 +30,16 @@ from winnow.api.cli.options import (
     switch,
 )
 from winnow.api.cli.standard_streams import standard_input
-from winnow.api.cli.terminal import Column, Terminal, flat, number, snippet
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import flat, number, snippet
 from winnow.api.settings import Settings, load
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from winnow.api.assemble import Parts
+    from winnow.api.assemble import Services
     from winnow.api.library.instructions import NamedInstruction
     from winnow.api.search.records import Answer, Result
     from winnow.rerank.reranker import Ranking
@@ -126,11 +127,12 @@ def search(
 
     from winnow.api.assemble import closing
     from winnow.api.cli.variables import wanted_instruction
-    from winnow.api.collections.data_folder import Disk
-    from winnow.api.schemas.search_request import SearchBody, deadline_of, parsed
+    from winnow.api.collections.data_folder import DataFolder
+    from winnow.api.fields import deadline_of, parsed
+    from winnow.api.schemas.search_request import SearchBody
     from winnow.api.search.two_stage import searched
 
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk = DataFolder.existing(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
     body = parsed(
         SearchBody,
@@ -202,12 +204,13 @@ def rerank(
     )
     import asyncio
 
-    from winnow.api.assemble import closing, load_reranker
-    from winnow.api.schemas.search_answer import rerank_answer
-    from winnow.api.schemas.search_request import RerankBody, deadline_of, parsed
+    from winnow.api.assemble import closing
+    from winnow.api.fields import deadline_of, parsed
+    from winnow.api.model_loading import load_reranker
+    from winnow.api.schemas.rerank import RerankBody, rerank_answer
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
     from winnow.rerank.instruction import DEFAULT_INSTRUCTION
-    from winnow.retrieval.texts import candidates_of
+    from winnow.retrieval.records import candidates_of
 
     texts = documents or _lines_of_input()
     body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
@@ -228,7 +231,7 @@ def rerank(
         _show_reranked(terminal, ranking, body.wanted)
 
 
-def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Parts:
+def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
     """With the one reranker that the collection has chosen; where there is none such, the answer is recall's order."""
     from winnow.api.assemble import assemble
     from winnow.api.search.rerankers import settings_for

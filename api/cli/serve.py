@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
-from winnow.api.cli.exits import Exit
 from winnow.api.cli.options import (
     CacheSeconds,
     Candidates,
@@ -49,7 +48,7 @@ from winnow.api.cli.options import (
     VllmFront,
     VllmPython,
 )
-from winnow.api.cli.terminal import Terminal
+from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings, load
 from winnow.retrieval.errors import AddressInUse, SettingInvalid
 
@@ -183,9 +182,9 @@ def serve(
 
 def _has_key(settings: Settings) -> bool:
     """Set, or made in this catalog."""
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
 
-    return settings.api_key is not None or Disk.open(settings.data, settings.catalog_url).keys.has_any()
+    return settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).keys.has_any()
 
 
 def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:

@@ -10,15 +10,16 @@ import typer
 from winnow.api.cli.instructions import NameArgument
 from winnow.api.cli.instructions_try import instructions
 from winnow.api.cli.options import Config, Data, Json, Whose, opened, switch
-from winnow.api.cli.terminal import Column, Terminal, amount, number, snippet
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount, number, snippet
 from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.api.library.shadow_report import PairReport, Spread
     from winnow.api.library.shadows import Shadows
-    from winnow.retrieval.catalog.collections import TenantName
     from winnow.retrieval.catalog.shadows import Comparison, Place
+    from winnow.retrieval.tenancy import TenantName
 
 __all__ = ["instructions"]  # the group, with these commands in it
 
@@ -64,8 +65,8 @@ def start_shadow(
     In place of the shadow that NAME has. A service that runs follows within two seconds.
     """
     terminal = Terminal(json=json)
-    from winnow.api.schemas.search_request import parsed
-    from winnow.api.schemas.shadows import ShadowBody, shadow_said
+    from winnow.api.fields import parsed
+    from winnow.api.schemas.shadows import ShadowBody, shadow_response
     from winnow.retrieval.catalog.instructions import Reference
     from winnow.retrieval.tenancy import COMMAND_LINE
 
@@ -83,7 +84,7 @@ def start_shadow(
     shadows, whose = _shadows_of(data, config, tenant)
     started = shadows.start(whose, reference.name, wish, by=COMMAND_LINE)
     if json:
-        terminal.answer(shadow_said(started))
+        terminal.answer(shadow_response(started))
     else:
         terminal.say(
             f"{started.reference} shadows {started.share:.0%} of what is answered under {started.live}. "
@@ -97,12 +98,12 @@ def list_shadows(
 ) -> None:
     """List the shadows that run."""
     terminal = Terminal(json=json)
-    from winnow.api.schemas.shadows import shadow_said
+    from winnow.api.schemas.shadows import shadow_response
 
     shadows, whose = _shadows_of(data, config, tenant)
     found = shadows.of(whose)
     if json:
-        terminal.answer({"shadows": [shadow_said(each) for each in found]})
+        terminal.answer({"shadows": [shadow_response(each) for each in found]})
         return
     terminal.table(
         [
@@ -137,12 +138,12 @@ def report_shadow(
     same order. p10 is what a tenth of the searches are below; --json has p50 and p90, too.
     """
     terminal = Terminal(json=json)
-    from winnow.api.schemas.shadows import report_said
+    from winnow.api.schemas.shadows import report_response
 
     shadows, whose = _shadows_of(data, config, tenant)
     report = shadows.report(whose, name)
     if json:
-        terminal.answer(report_said(report))
+        terminal.answer(report_response(report))
         return
     terminal.table(_PAIR_COLUMNS, [_pair_row(each) for each in report.pairs])
     for pair in report.pairs if terminal.is_rich else ():
@@ -201,14 +202,14 @@ def promote_instruction(
     Whoever names another version, or has it for a default, still gets that.
     """
     terminal = Terminal(json=json)
-    from winnow.api.schemas.instructions import instruction_said
+    from winnow.api.schemas.instructions import instruction_response
     from winnow.retrieval.catalog.instructions import Reference
     from winnow.retrieval.tenancy import COMMAND_LINE
 
     shadows, whose = _shadows_of(data, config, tenant)
     promoted = shadows.promote(whose, Reference.of(version), by=COMMAND_LINE)
     if json:
-        terminal.answer(instruction_said(promoted))
+        terminal.answer(instruction_response(promoted))
     else:
         terminal.say(f"{promoted.name} means {promoted.reference} from now on.")
 

@@ -20,9 +20,10 @@ from winnow.api.cli.options import (
     Whose,
     switch,
 )
-from winnow.api.cli.terminal import Terminal, amount, duration
+from winnow.api.cli.terminal import Terminal
+from winnow.api.formatting import amount, duration
 from winnow.api.settings import load, s3_access
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.retrieval.backup.manifest import SnapshotManifest
@@ -56,10 +57,10 @@ def snapshot(
     from winnow.api.cli.progress import CopyProgress
     from winnow.api.collections.backups import place_of
     from winnow.api.collections.backups import snapshot as taken
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
 
     began = time.monotonic()
-    disk = Disk.existing(settings.data, settings.catalog_url)
+    disk = DataFolder.existing(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
     place = place_of(target, s3_access())
     with CopyProgress(terminal) as watcher:
@@ -102,18 +103,18 @@ def restore(
         },
         config=config,
     )
-    from winnow.api.assemble import embedder_identity
     from winnow.api.cli.progress import CopyProgress
     from winnow.api.collections.backups import place_of
     from winnow.api.collections.backups import restore as restored
-    from winnow.api.collections.data_folder import Disk
+    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.index_device import index_device, index_wish
+    from winnow.api.model_loading import embedder_identity
     from winnow.api.search.rerankers import settings_by_name
 
     began = time.monotonic()
     place = place_of(target, s3_access())
     embedder = embedder_identity(settings)
-    disk = Disk.open(settings.data, settings.catalog_url)
+    disk = DataFolder.open(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
     with CopyProgress(terminal) as watcher:
         done = restored(

@@ -7,19 +7,17 @@ In a terminal answers are tables; piped, they are lines of tab-separated fields 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from winnow.api.cli.standard_streams import abandon, print_json, print_text, writing_answer
+from winnow.api.formatting import flat, plain
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
-
-SNIPPET_CHARACTERS: Final = 180  # characters; two lines of a wide terminal
-_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # could repaint the terminal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,42 +112,10 @@ class Terminal:
         self.say(f"winnow: {text}", style="bold red")
 
 
-def plain(text: str) -> str:
-    """What somebody else wrote, made unable to move the cursor or turn the line around."""
-    return _CONTROL.sub("�", text)
+class Exit(IntEnum):
+    """0 is done."""
 
-
-def flat(text: str) -> str:
-    """On one line, without tabs."""
-    return plain(" ".join(text.split()))
-
-
-def snippet(text: str, *, characters: int = SNIPPET_CHARACTERS) -> str:
-    """The beginning, on one line."""
-    short = flat(text)
-    return short if len(short) <= characters else short[: characters - 1].rstrip() + "…"
-
-
-def number(value: float | None, *, digits: int = 3) -> str:
-    """A score, or a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def amount(value: float) -> str:
-    """A count that a person reads: 1,234."""
-    return f"{value:,.0f}"
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 collection`, `2,000 documents`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """`3.2 s`, `2 min 05 s`, `1 h 03 min`."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"
+    FAILED = 1  # it could not be done, every record was rejected, or a check found something
+    USAGE = 2  # the command or its input is at fault; the same call fails again
+    REJECTS = 3  # done, but some records did not go in, or there were none
+    INTERRUPTED = 130  # 128 + SIGINT, as shells have it

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from winnow.api.library.instructions import Instructions, NamedInstruction
 from winnow.api.schemas.instruction_requests import IN_USE
 from winnow.rerank.instruction_template import parse_value
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, Value
 from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.tenancy import TenantName
 
 
 def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str, Value]:

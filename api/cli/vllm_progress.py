@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from winnow.api.cli.progress import LOG_EVERY_SECONDS
-from winnow.api.cli.terminal import Terminal, duration, snippet
+from winnow.api.cli.terminal import Terminal
+from winnow.api.formatting import duration, snippet
 from winnow.api.vllm.supervisor import State, VllmServer
 
 if TYPE_CHECKING:

@@ -10,18 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, Disk
+from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
 from winnow.api.collections.unregistered import strangers
-from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts, write_facts
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound, FolderUnknown
-from winnow.retrieval.files.collection_facts import CollectionFacts, read_facts, write_facts
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import CollectionFolder, created_at_of, stamp_created
 from winnow.retrieval.files.locks import writing
-from winnow.retrieval.files.made import made_at, write_made
-from winnow.retrieval.generation.publish import examined, names
+from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.pointer import names
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Presumed:
     chunk_tokens: int
 
 
-def adoptable(disk: Disk, tenant: TenantName) -> list[str]:
+def adoptable(disk: DataFolder, tenant: TenantName) -> list[str]:
     """Names of this tenant's folders that hold a corpus and that the catalog does not know."""
     return [
         each.path.name
@@ -50,7 +50,7 @@ def adoptable(disk: Disk, tenant: TenantName) -> list[str]:
     ]
 
 
-def adopt(disk: Disk, tenant: TenantName, name: str, *, presumed: Presumed, by: Actor = COMMAND_LINE) -> Adopted:
+def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed, by: Actor = COMMAND_LINE) -> Adopted:
     """Raises `CollectionNotFound` where no corpus lies there, `CollectionExists` where the catalog knows just this one,
     `StoreCorrupt`, `CollectionBusy`, and what `presumed` raises.
     """
@@ -59,7 +59,7 @@ def adopt(disk: Disk, tenant: TenantName, name: str, *, presumed: Presumed, by: 
         raise CollectionNotFound(f"{name}; its folder holds no corpus to adopt")
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         known = next((each for each in disk.catalog.collections(tenant) if each.name == name), None)
-        made = made_at(folder)
+        made = created_at_of(folder)
         if known is not None and made in {None, known.created_at}:
             raise CollectionExists(name)
         if made is None and folder.made.exists():
@@ -70,7 +70,7 @@ def adopt(disk: Disk, tenant: TenantName, name: str, *, presumed: Presumed, by: 
         documents, chunks = LanceStore.open(folder.corpus, dimension=facts.embedder.dimension).snapshot().counts()
         collection = _collection(known, tenant, name, facts, made or datetime.now(UTC))
         if made is None:
-            write_made(folder, collection.created_at)
+            stamp_created(folder, collection.created_at)
         write_facts(folder, facts)
         disk.catalog.adopt_collection(collection, by=by)
     return Adopted(collection=collection, documents=documents, chunks=chunks)

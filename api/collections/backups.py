@@ -7,19 +7,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.yaml_file import read_content, written_content
 from winnow.retrieval.backup.manifest import InstructionText, SnapshotManifest
 from winnow.retrieval.backup.place import FolderPlace, Place, S3Access
 from winnow.retrieval.backup.transfer import Watcher, bring_back, manifest_at, take
-from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, State
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import InstructionNotFound, InvalidRequest, ModelMismatch, SnapshotCorrupt
 from winnow.retrieval.files.durable import DISK, Syncer, remove
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
+from winnow.retrieval.tenancy import TenantName
 
 S3: Final = "s3://"
 
@@ -48,7 +49,7 @@ def place_of(target: str, access: S3Access) -> Place:
     return BucketPlace(target, access)
 
 
-def snapshot(disk: Disk, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
+def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
     """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
     collection = disk.catalog.collection(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
@@ -64,7 +65,7 @@ def snapshot(disk: Disk, tenant: TenantName, name: str, place: Place, *, watcher
 
 
 def restore(
-    disk: Disk,
+    disk: DataFolder,
     tenant: TenantName,
     name: str,
     place: Place,

@@ -13,7 +13,8 @@ from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.shadows import Shadows
 from winnow.retrieval.catalog.audit import AuditLog
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, KEEP, Catalog, Choice, Collection, Keep, TenantName
+from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
+from winnow.retrieval.catalog.collections import KEEP, Catalog, Choice, Collection, Keep
 from winnow.retrieval.catalog.keys import Keys
 from winnow.retrieval.catalog.quotas import LimitBook
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
@@ -36,15 +37,13 @@ from winnow.retrieval.errors import (
     TenantNotFound,
     WinnowError,
 )
-from winnow.retrieval.files.collection_facts import CollectionFacts, write_facts
 from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
-from winnow.retrieval.files.layout import CollectionFolder, Layout
+from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
 from winnow.retrieval.files.locks import folding, pointing, writing
-from winnow.retrieval.files.made import made_at, write_made
 from winnow.retrieval.files.opened_files import OpenedFiles
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 
 BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
 
@@ -65,7 +64,7 @@ class Described:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class DataFolder:
     """A data folder. Every method blocks."""
 
     layout: Layout
@@ -75,7 +74,7 @@ class Disk:
     instructions: Instructions
 
     @classmethod
-    def open(cls, root: Path, catalog_url: str | None = None) -> Disk:
+    def open(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
         """Makes the folder where it is missing; the catalog is a file in it unless there is a URL of PostgreSQL.
 
         Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`, and `CatalogMismatch` where the
@@ -94,7 +93,7 @@ class Disk:
         )
 
     @classmethod
-    def existing(cls, root: Path, catalog_url: str | None = None) -> Disk:
+    def existing(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
         """For commands that only look: a misspelt folder is an error, not an empty one. Raises as `open` does."""
         require_existing(root, catalog_url)
         return cls.open(root, catalog_url)
@@ -209,7 +208,7 @@ class Disk:
             self._require_own(collection.tenant, folder)
             self.catalog.begin_collection(collection)
             with pointing(folder):  # from here on a fold that was meant for an earlier one publishes nothing here
-                write_made(folder, collection.created_at)
+                stamp_created(folder, collection.created_at)
                 for left in reversed(folder.contents[1:]):  # by what was killed half-way, or by such a fold
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
@@ -279,7 +278,7 @@ class Disk:
         self._require_room(collection, folder, replace=replace)
         with writing(folder.restoring):
             self.catalog.begin_collection(collection)
-            write_made(folder.restoring, collection.created_at, syncer=syncer)
+            stamp_created(folder.restoring, collection.created_at, syncer=syncer)
             build(folder.restoring)
             with (
                 writing(folder, wait_seconds=BUSY_SECONDS_MAX),
@@ -291,7 +290,7 @@ class Disk:
                 if (old := self._found(collection.tenant, collection.name)) is not None:
                     self._mark_for_removal(old, folder, syncer=syncer)
                     self.catalog.remove_collection(old.tenant, old.name, folder_follows=True)
-                write_made(folder.restoring, collection.created_at, syncer=syncer)
+                stamp_created(folder.restoring, collection.created_at, syncer=syncer)
                 write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
@@ -319,7 +318,7 @@ class Disk:
 
         Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced.
         """
-        found = made_at(folder)
+        found = created_at_of(folder)
         if found is None or found == collection.created_at:
             return
         now = self._found(collection.tenant, collection.name)
@@ -329,9 +328,9 @@ class Disk:
 
     def _mark_for_removal(self, collection: Collection, folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
         """So that it is known for ours however far its removal gets. Raises `FolderUnknown`."""
-        found = made_at(folder)
+        found = created_at_of(folder)
         if found is None and contents_of(folder):  # an earlier winnow made it
-            write_made(folder, collection.created_at, syncer=syncer)
+            stamp_created(folder, collection.created_at, syncer=syncer)
         elif found not in {None, collection.created_at}:
             raise FolderUnknown(_other(self._shown(folder), collection, found))
 

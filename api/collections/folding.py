@@ -27,7 +27,7 @@ from winnow.api.collections.open_collections import OpenCollection, OpenCollecti
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
 from winnow.retrieval.generation.pointer import current_name, rolled_back
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
-from winnow.retrieval.search.reader import View
+from winnow.retrieval.search.reader import Searcher
 
 LOOK_SECONDS: Final = 1.0  # between two looks at all collections
 BUSY_SECONDS: Final = 5.0  # how long a collection is left alone that another process is building an index of
@@ -159,7 +159,7 @@ class Folding:
                 log.exception("looking after the indexes failed")
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _due(self, view: View, standing: Standing) -> Why | None:
+    def _due(self, view: Searcher, standing: Standing) -> Why | None:
         now = self._clock()
         if not view.unfolded:
             standing.behind_since = None
@@ -226,7 +226,7 @@ class Folding:
         log.error("collection %s: no generation was built, and is tried again in %.0f s: %s", name, pause, problem)
 
 
-def _state_of(opened: OpenCollection) -> tuple[View, bool]:
+def _state_of(opened: OpenCollection) -> tuple[Searcher, bool]:
     """What is searched, and whether it was rolled back; blocks. Raises what opening a view raises."""
     if not opened.folder.path.is_dir():
         raise CollectionNotFound(opened.collection.name)

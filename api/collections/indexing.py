@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from winnow.api.assemble import Embedding
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.index_device import index_device, index_wish
 from winnow.api.collections.ingest import Ingest
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.api.model_loading import LoadedEmbedder
 from winnow.api.settings import Settings
 from winnow.indexer.corpus import Corpus
 from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
-from winnow.retrieval.generation.publish import open_newest
+from winnow.retrieval.generation.open import open_newest
 from winnow.retrieval.index.planner import IndexWish
 from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 
 FOLD_SECONDS_MAX: Final = 60.0  # how long the end of a run waits for a service that is folding; the rest is then found
 
@@ -29,7 +29,7 @@ FOLD_SECONDS_MAX: Final = 60.0  # how long the end of a run waits for a service 
 class Indexing:
     """Puts corpora into collections, which it makes where they are missing."""
 
-    def __init__(self, *, settings: Settings, disk: Disk, embedding: Embedding) -> None:
+    def __init__(self, *, settings: Settings, disk: DataFolder, embedding: LoadedEmbedder) -> None:
         self._disk = disk
         self._chunk_tokens = settings.chunk_tokens
         self._kept = settings.generations_kept

@@ -15,19 +15,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias, TypeVar
 
-from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, Disk
+from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
-from winnow.api.tenancy.storage_room import StorageRoom
+from winnow.api.collections.storage_room import StorageRoom
 from winnow.indexer.chunking import Chunker
 from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
 from winnow.indexer.decoding.encodings import as_utf8
 from winnow.indexer.decoding.json_values import parsed
 from winnow.indexer.readers.fields import Fields, document_of
 from winnow.indexer.writer import DocumentWriter
-from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.quotas import Held
 from winnow.retrieval.concurrency.gil_yield import rest
-from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.errors import CollectionBusy, DocumentNotFound, LimitExceeded
 from winnow.retrieval.files.locks import writing
@@ -38,7 +38,7 @@ from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, NDJSON_LINES_MAX
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Document, JsonValue
 from winnow.retrieval.store.contract import StoreSnapshot
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU: what an error can cost
 DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared beside the index; 1 ms at 384 dimensions, and a second to fold
@@ -78,7 +78,7 @@ class Ingest:
     def __init__(
         self,
         *,
-        disk: Disk,
+        disk: DataFolder,
         collections: OpenCollections,
         embedder: Embedder,
         tokenizer: PlainTokenizer,
@@ -175,7 +175,7 @@ class Ingest:
                     await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
                     for start in range(0, len(fresh), COMMIT_DOCUMENTS)
                 ]
-            await to_the_end(self._show, opened)
+            await run_to_completion(self._show, opened)
         return Upserted(
             accepted=len(documents),
             unchanged=len(documents) - len(fresh),
@@ -190,8 +190,8 @@ class Ingest:
         """Raises `CollectionNotFound`, `DocumentNotFound`."""
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         async with self._turn_of(opened):
-            removed = await to_the_end(opened.store.delete, [document_id])
-            await to_the_end(self._show, opened)
+            removed = await run_to_completion(opened.store.delete, [document_id])
+            await run_to_completion(self._show, opened)
         if not removed:
             raise DocumentNotFound(document_id)
 
@@ -204,8 +204,8 @@ class Ingest:
             return Emptied(documents=len(matching), dry_run=True, store_version=snapshot.version)
         async with self._turn_of(opened):  # what is found is what is removed: nobody writes in between
             matching = await asyncio.to_thread(opened.store.snapshot().documents_where, where)
-            removed = await to_the_end(opened.store.delete, matching) if matching else 0
-            await to_the_end(self._show, opened)
+            removed = await run_to_completion(opened.store.delete, matching) if matching else 0
+            await run_to_completion(self._show, opened)
             return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
 
     def _reserved(

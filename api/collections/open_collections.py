@@ -10,16 +10,17 @@ import asyncio
 import threading
 from dataclasses import dataclass, field
 
-from winnow.api.collections.data_folder import Disk
-from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.api.collections.data_folder import DataFolder
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
 from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
 from winnow.retrieval.errors import CollectionBusy, ModelMismatch
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.index.gpu_index import IndexDevice
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.search.recall import Recall
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,7 +30,7 @@ class OpenCollection:
     collection: Collection
     folder: CollectionFolder
     store: Store
-    searchable: Searchable
+    searchable: IndexReader
     recall: Recall
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)  # writers of this process wait here, not at the file lock
 
@@ -40,7 +41,7 @@ class OpenCollections:
     def __init__(
         self,
         *,
-        disk: Disk,
+        disk: DataFolder,
         embedder: Embedder,
         queries: QueryCache | None = None,
         device: IndexDevice | None = None,
@@ -92,7 +93,7 @@ class OpenCollections:
             )
         folder = self._disk.layout.collection(collection.tenant, collection.name)
         store = self._disk.store(collection)
-        searchable = Searchable(folder=folder, store=store, identity=mine, device=self._device)
+        searchable = IndexReader(folder=folder, store=store, identity=mine, device=self._device)
         return OpenCollection(
             collection=collection,
             folder=folder,

@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.sql.collections import SqlCatalog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import FIRST_REVISION, SqlFolderBook
@@ -24,9 +24,9 @@ from winnow.retrieval.errors import CatalogMismatch, StoreCorrupt
 from winnow.retrieval.files.durable import remove
 from winnow.retrieval.files.folder_contents import contents_of
 from winnow.retrieval.files.folder_id import FolderMark, joining, read_mark, write_mark
-from winnow.retrieval.files.layout import CollectionFolder, Layout
-from winnow.retrieval.files.made import made_at
+from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 _NAME: Final = re.compile(COLLECTION_NAME_PATTERN)
 NAMED_MAX: Final = 5  # folders named in one message
@@ -145,7 +145,7 @@ def _held(layout: Layout) -> Iterator[tuple[str, CollectionFolder]]:
 
 
 def _is_it(collection: Collection, folder: CollectionFolder | None) -> bool:
-    return folder is not None and made_at(folder) in {None, collection.created_at}
+    return folder is not None and created_at_of(folder) in {None, collection.created_at}
 
 
 def _is_readable(layout: Layout) -> bool:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.pairing import folders_of
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 _NAME: Final = re.compile(COLLECTION_NAME_PATTERN)
 _REMOVED: Final = ".removed"
@@ -39,7 +39,7 @@ class Stranger:
         return self.path.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.path.name}"
 
 
-def strangers(disk: Disk) -> list[Stranger]:
+def strangers(disk: DataFolder) -> list[Stranger]:
     """By tenant and name; what is being brought in just now is not among them."""
     return list(_strangers(disk))
 
@@ -50,7 +50,7 @@ def is_removed(path: Path) -> bool:
     return path.name == f".{name}{_REMOVED}" and _NAME.fullmatch(name) is not None
 
 
-def _strangers(disk: Disk) -> Iterator[Stranger]:
+def _strangers(disk: DataFolder) -> Iterator[Stranger]:
     known = {(each.tenant, each.name) for each in disk.collections()}
     for tenant, folder in folders_of(disk.layout):
         path = folder.path
@@ -58,7 +58,7 @@ def _strangers(disk: Disk) -> Iterator[Stranger]:
             yield Stranger(tenant=tenant, path=path, is_unknown=_is_unknown(disk, tenant, folder))
 
 
-def _is_unknown(disk: Disk, tenant: str, folder: CollectionFolder) -> bool:
+def _is_unknown(disk: DataFolder, tenant: str, folder: CollectionFolder) -> bool:
     path = folder.path  # a link that leads nowhere may be to a disk that is not mounted
     if not _NAME.fullmatch(path.name) or not (path.is_dir() or path.is_symlink()) or not contents_of(folder):
         return False

@@ -13,15 +13,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from winnow.retrieval.backup.integrity import faults
+from winnow.retrieval.catalog.collection_facts import CollectionFacts, read_facts, write_facts
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import StorageError, StoreCorrupt
-from winnow.retrieval.files.collection_facts import CollectionFacts, read_facts, write_facts
 from winnow.retrieval.files.durable import write_file
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import CollectionFolder, stamp_created
 from winnow.retrieval.files.locks import pointing
-from winnow.retrieval.files.made import write_made
-from winnow.retrieval.generation.pointer import mend_rollback, pointer_fault, rollback_fault
-from winnow.retrieval.generation.publish import names, numbers_in
+from winnow.retrieval.generation.open import numbers_in
+from winnow.retrieval.generation.pointer import mend_rollback, names, pointer_fault, rollback_fault
 from winnow.retrieval.store.checksums import SUMS, renew, sums_fault, without_file, without_sum
 from winnow.retrieval.store.lance_store import NEXT_NUMBER, LanceStore
 from winnow.retrieval.store.numbering import ChunkNumberSequence
@@ -80,7 +79,7 @@ def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
 def mended(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
     """What can be derived, one sentence each. The caller holds the writer's lock. Raises `StorageError`."""
     if not folder.made.exists() or _is_unreadable(folder):
-        write_made(folder, collection.created_at)
+        stamp_created(folder, collection.created_at)
         yield "wrote made as the catalog has it"
     if not folder.facts.exists() or _facts_in(folder) is None:
         write_facts(folder, CollectionFacts.of(collection))

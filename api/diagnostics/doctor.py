@@ -12,11 +12,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from winnow import __version__
-from winnow.api.assemble import connected, load_embedding, load_reranker
-from winnow.api.cli.terminal import counted
-from winnow.api.collections.data_folder import Disk
+from winnow.api.assemble import closing_pools
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.index_device import index_device
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
+from winnow.api.formatting import counted
+from winnow.api.model_loading import load_embedding, load_reranker
 from winnow.api.search.rerankers import each_alone, settings_by_name
 from winnow.api.settings import Settings
 from winnow.api.tenancy.access import refuse_open_door
@@ -81,7 +82,7 @@ def _machine() -> Finding:
 def _catalog(settings: Settings) -> Finding:
     place = str(Layout(settings.data).catalog) if settings.catalog_url is None else "PostgreSQL"
     try:
-        database = Disk.open(settings.data, settings.catalog_url).database
+        database = DataFolder.open(settings.data, settings.catalog_url).database
         found = f"{database.place}, schema {database.schema().said}"
     except WinnowError as error:
         return Finding(what="catalog", found=place, problem=error.message)
@@ -91,7 +92,7 @@ def _catalog(settings: Settings) -> Finding:
 def data_found(settings: Settings) -> Finding:
     """What the folder holds of all tenants, and how much more it takes."""
     try:
-        disk = Disk.open(settings.data, settings.catalog_url)
+        disk = DataFolder.open(settings.data, settings.catalog_url)
         described = [disk.describe(each) for each in disk.collections()]
         free = shutil.disk_usage(settings.data).free
     except WinnowError as error:
@@ -110,7 +111,7 @@ def data_found(settings: Settings) -> Finding:
 def _door(settings: Settings) -> Finding:
     found = f"{settings.host}:{settings.port}"
     try:
-        has_key = settings.api_key is not None or Disk.open(settings.data, settings.catalog_url).keys.has_any()
+        has_key = settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).keys.has_any()
         found = f"{found}, {'with' if has_key else 'without'} an API key"
         refuse_open_door(settings.host, has_key=has_key)
     except WinnowError as error:
@@ -135,7 +136,7 @@ def index_device_found(settings: Settings) -> Finding:
 async def _embedder(settings: Settings) -> list[Finding]:
     try:
         embedding = load_embedding(settings)
-        async with connected(embedding.pool):
+        async with closing_pools(embedding.pool):
             probed = await probe_embedder(embedding.embedder)
     except WinnowError as error:
         return [Finding(what="embedder", found=settings.embed_model, problem=error.message)]
@@ -163,7 +164,7 @@ def _called(settings: Settings, alone: Settings) -> str:
 async def _reranker(settings: Settings, what: str) -> list[Finding]:
     try:
         judging = load_reranker(settings)
-        async with connected(judging.pool):
+        async with closing_pools(judging.pool):
             probed = await probe_reranker(judging.reranker)
     except WinnowError as error:
         return [Finding(what=what, found=settings.rerank_model, problem=error.message)]

@@ -7,8 +7,10 @@ from typing import Any
 
 from winnow.retrieval.errors import DeviceUnusable, MemoryTooSmall
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.manifest import Manifest
+from winnow.retrieval.generation.open import examined
 from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import Manifest, examined, writes_per_second
+from winnow.retrieval.generation.publish import writes_per_second
 from winnow.retrieval.index.build import IndexFacts, planned
 from winnow.retrieval.index.gpu_index import ON_CPU, IndexDevice, Seat
 from winnow.retrieval.index.memory import available_bytes

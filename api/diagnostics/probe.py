@@ -16,7 +16,7 @@ from winnow.rerank.reranker import Reranker
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.model.known_pairs import PAIRS, KnownPair, PairAnswer, unread_languages
-from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.records import candidates_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

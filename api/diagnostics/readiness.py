@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
-from winnow.api.schemas.generations import fold_said
+from winnow.api.schemas.generations import fold_response
 from winnow.api.tenancy.access import Principal
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection, TenantName
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
 from winnow.retrieval.generation.pointer import rolled_back
+from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
 SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
@@ -49,7 +50,7 @@ class Spawned(Protocol):
 class Readiness:
     """Asks at start, and tells whoever wants to know. `spawned` servers may have problems of their own."""
 
-    def __init__(self, parts: Parts, spawned: Spawned | None = None) -> None:
+    def __init__(self, parts: Services, spawned: Spawned | None = None) -> None:
         self._parts = parts
         self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
@@ -206,7 +207,7 @@ class Readiness:
             "rolled_back_from": rollback.newest if rollback else None,
             "store_version": view.store_version,
             "unfolded_chunks": view.unfolded,
-            "fold": fold_said(self._parts.folding.standing(opened)),
+            "fold": fold_response(self._parts.folding.standing(opened)),
             "index_device": view.seat.device,
             "problem": damage or view.fallback_from or view.seat.fault or unjudged,
         }

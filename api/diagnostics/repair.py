@@ -11,17 +11,18 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from winnow.api.cli.terminal import counted
-from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, Disk
+from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
 from winnow.api.collections.unregistered import Stranger, is_removed, strangers
 from winnow.api.diagnostics.collection_files import mended
+from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
 from winnow.retrieval.files.durable import remove
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import CollectionFolder, created_at_of
 from winnow.retrieval.files.locks import writing
-from winnow.retrieval.files.made import made_at
-from winnow.retrieval.generation.history import clean_damaged, fold, listed, remove_left_over
+from winnow.retrieval.generation.cleanup import clean_damaged, remove_left_over
+from winnow.retrieval.generation.history import fold
+from winnow.retrieval.generation.listing import listed
 from winnow.retrieval.generation.pointer import pointer_fault
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.store.checksums import damaged
@@ -35,7 +36,7 @@ class Repair:
     did: str
 
 
-def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
+def repaired(disk: DataFolder, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
     """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
     done: list[Repair] = []
     for collection in disk.collections():
@@ -46,9 +47,9 @@ def repaired(disk: Disk, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repa
     return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
 
 
-def _collection(disk: Disk, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
+def _collection(disk: DataFolder, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
     folder = disk.layout.collection(collection.tenant, collection.name)
-    if made_at(folder) not in {None, collection.created_at}:
+    if created_at_of(folder) not in {None, collection.created_at}:
         yield Repair(collection=collection.shown, did=f"mended nothing: {folder.made} is that of another collection")
         return
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
@@ -110,7 +111,7 @@ def _is_torn(folder: CollectionFolder) -> bool:
     return pointer_fault(folder, is_published=bool(listed(folder))) is not None
 
 
-def _removed_strangers(disk: Disk) -> Iterator[Stranger]:
+def _removed_strangers(disk: DataFolder) -> Iterator[Stranger]:
     """Under their locks: what is being made or brought in just now is no stranger."""
     for each in strangers(disk):
         if each.is_unknown or each.path.is_symlink() or not each.path.is_dir():

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from winnow.api.cli.terminal import counted
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.unregistered import Stranger, strangers
 from winnow.api.diagnostics.collection_files import number_fault, small_files
+from winnow.api.formatting import counted
 from winnow.retrieval.backup.integrity import faults
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import GenerationCorrupt, StorageError, UnavailableError
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.generation.history import left_over
-from winnow.retrieval.generation.publish import open_newest
-from winnow.retrieval.generation.publish import verify as verify_generations
+from winnow.retrieval.generation.listing import left_over
+from winnow.retrieval.generation.open import open_newest
+from winnow.retrieval.generation.open import verify as verify_generations
 from winnow.retrieval.index.vector_index import VectorIndex
 from winnow.retrieval.store.checksums import damaged
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
 
@@ -42,13 +43,13 @@ class Check:
     fault: str | None  # None: it is sound
 
 
-def verified(disk: Disk) -> list[Check]:
+def verified(disk: DataFolder) -> list[Check]:
     """Reads everything."""
     checks = [_catalog(disk), *(check for each in disk.collections() for check in _collection(disk, each))]
     return checks + [_stranger(each) for each in strangers(disk)] + list(_unknown(disk))
 
 
-def _unknown(disk: Disk) -> Iterator[Check]:
+def _unknown(disk: DataFolder) -> Iterator[Check]:
     """What lies directly in the data folder and is none of winnow's: somebody put it there."""
     layout = disk.layout
     catalog = {f"{layout.catalog.name}{suffix}" for suffix in ("", "-wal", "-shm")}
@@ -67,7 +68,7 @@ def _stranger(each: Stranger) -> Check:
     return Check(collection=each.shown, part="unknown", found="", fault=f"{NOT_IN_CATALOG}; {adopting}")
 
 
-def _catalog(disk: Disk) -> Check:
+def _catalog(disk: DataFolder) -> Check:
     try:
         wrong = disk.database.faults()
     except (StorageError, UnavailableError) as error:
@@ -77,7 +78,7 @@ def _catalog(disk: Disk) -> Check:
     return Check(collection="", part=CATALOG, found=found, fault=fault)
 
 
-def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
+def _collection(disk: DataFolder, collection: Collection) -> Iterator[Check]:
     folder = disk.layout.collection(collection.tenant, collection.name)
     for found in small_files(folder, collection):
         yield Check(collection=collection.shown, part=found.part, found=found.found, fault=found.fault)
@@ -96,7 +97,7 @@ def _collection(disk: Disk, collection: Collection) -> Iterator[Check]:
         yield Check(collection=collection.shown, part="left over", found=names, fault=None)
 
 
-def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
+def _corpus(disk: DataFolder, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
     """Its files first: one that is damaged is named, and not given to Lance, which may crash over it."""
     try:
         harmed = list(damaged(folder.corpus))
@@ -113,7 +114,7 @@ def _corpus(disk: Disk, collection: Collection, folder: CollectionFolder) -> Ite
         yield Check(collection=collection.shown, part=WORDS, found="", fault=words)
 
 
-def _store(disk: Disk, collection: Collection, folder: CollectionFolder) -> Check:
+def _store(disk: DataFolder, collection: Collection, folder: CollectionFolder) -> Check:
     """What is in its files, which are as they were written."""
     try:
         opened = disk.store(collection)

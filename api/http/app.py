@@ -17,7 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, Response
 
 from winnow import __version__
-from winnow.api.assemble import Parts, connected
+from winnow.api.assemble import Services, closing_pools
 from winnow.api.diagnostics.readiness import Readiness, Spawned
 from winnow.api.http.disconnect import CallerLeft
 from winnow.api.http.docs_page import docs_page
@@ -34,12 +34,12 @@ from winnow.api.http.routes.collections import router as corpus
 from winnow.api.http.routes.generations import router as generations
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.instructions import router as instructions
+from winnow.api.http.routes.quotas import router as limits
 from winnow.api.http.routes.quotas import router as usage
-from winnow.api.http.routes.routes_limits import router as limits
 from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
+from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import WinnowError, WriteFailed
-from winnow.retrieval.files.disk_causes import FULL
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ programs, `error.param` names the field at fault.
 
 
 def create_app(
-    parts: Parts, *, announce: Callable[[Readiness], None] = lambda _: None, spawned: Spawned | None = None
+    parts: Services, *, announce: Callable[[Readiness], None] = lambda _: None, spawned: Spawned | None = None
 ) -> FastAPI:
     """The service over these parts. The models are probed when it starts; `announce` is called when that is done.
 
@@ -117,7 +117,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.announce(readiness)
 
     parts = app.state.parts
-    async with connected(*parts.pools), parts.folding.running(), parts.usage.running(), parts.shadowing.running():
+    async with closing_pools(*parts.pools), parts.folding.running(), parts.usage.running(), parts.shadowing.running():
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)

@@ -17,21 +17,21 @@ from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.http.body_limits import body_limit
 from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
 from winnow.api.http.scopes import NEEDED, OPEN, Needed
 from winnow.api.tenancy.access import Principal
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.errors import KeyRefused, NotPermitted
+from winnow.retrieval.tenancy import TenantName
 
 BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})  # what comes with these is not read
 ALWAYS_ANSWERED: Final = frozenset({"/metrics"})  # a busy service must be able to say how busy it is
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
-class GuardedRoute(APIRoute):
+class AuthorizedRoute(APIRoute):
     """A route that asks for the scope that api/http/scopes.py names for it; without a line there it cannot be made."""
 
     def get_route_handler(self) -> Handler:
@@ -64,7 +64,7 @@ class GuardedRoute(APIRoute):
         yield
 
 
-class MeteredRoute(GuardedRoute):
+class MeteredRoute(AuthorizedRoute):
     """A route whose use the tenant's limits bound and its usage counts. No shadow is judged meanwhile."""
 
     @asynccontextmanager
@@ -77,9 +77,9 @@ class MeteredRoute(GuardedRoute):
                 yield
 
 
-def parts_of(request: Request) -> Parts:
+def parts_of(request: Request) -> Services:
     parts = request.app.state.parts
-    assert isinstance(parts, Parts), "create_app sets it. This is a bug."
+    assert isinstance(parts, Services), "create_app sets it. This is a bug."
     return parts
 
 

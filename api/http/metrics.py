@@ -16,13 +16,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.search.records import Answer
 from winnow.api.search.shadowing import Shadowing
 from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.bounded_cache import CacheState
-from winnow.retrieval.search.reader import View
+from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -203,7 +203,7 @@ class Telemetry:
         self._query_vectors = self._counter(QUERY_VECTORS)
 
     @classmethod
-    def over(cls, parts: Parts) -> Self:
+    def over(cls, parts: Services) -> Self:
         """Watching everything in the parts that knows numbers of its own."""
         telemetry = cls()
         caches = {"judgements": parts.caches.judgements, "queries": parts.caches.queries}
@@ -229,7 +229,7 @@ class Telemetry:
         telemetry.watch_shadows(parts.shadowing)
         return telemetry
 
-    def watch_queues(self, parts: Parts) -> None:
+    def watch_queues(self, parts: Services) -> None:
         """What waits for the rerankers, and what was refused. Never by tenant: there may be any number of them."""
         queues = [each.reranker for each in (parts.judging, *parts.also) if isinstance(each.reranker, PromptedReranker)]
 
@@ -256,10 +256,10 @@ class Telemetry:
         self.watch(SHADOWS_WAITING, lambda: [((), float(shadowing.waiting))])
         self.watch(SHADOW_TOKENS, lambda: [((), float(figures.tokens))])
 
-    def watch_indexes(self, parts: Parts) -> None:
+    def watch_indexes(self, parts: Services) -> None:
         """How far they are behind, and what is done about it."""
 
-        def of_views(number: Callable[[View], int]) -> Callable[[], list[Reading]]:
+        def of_views(number: Callable[[Searcher], int]) -> Callable[[], list[Reading]]:
             def read() -> list[Reading]:
                 views = (each.searchable.newest for each in parts.collections.opened())
                 return [((), float(sum(number(view) for view in views if view is not None)))]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
+from winnow.api.fields import describe_fields, path_of
 from winnow.retrieval import errors
-from winnow.retrieval.limits import COLLECTION_NAME_PATTERN, SEARCHED_NAME_PATTERN, TENANT_NAME_PATTERN
 
 MEDIA_TYPE: Final = "application/problem+json"
 LIMIT_HEADER: Final = "X-Winnow-Limit"
@@ -134,69 +134,11 @@ def problem_of_fields(refused: list[Mapping[str, Any]]) -> Problem:
     return Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         code=code_of(errors.InvalidRequest),
-        message=errors.InvalidRequest(fields_said(refused)).message,
-        param=_path(refused[0]["loc"]) or None,
+        message=errors.InvalidRequest(describe_fields(refused)).message,
+        param=path_of(refused[0]["loc"]) or None,
     )
-
-
-def fields_said(refused: list[Mapping[str, Any]]) -> str:
-    """What is wrong with each of the first fields."""
-    said = "; ".join(_sentence(_path(each["loc"]), each) for each in refused[:FIELDS_NAMED_MAX])
-    return said + (f"; and {len(refused) - FIELDS_NAMED_MAX} more" if len(refused) > FIELDS_NAMED_MAX else "")
-
-
-FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would answer with a megabyte
 
 
 def code_of(kind: type[errors.WinnowError]) -> str:
     """`CollectionNotFound` -> `collection_not_found`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
-
-
-def _path(location: tuple[str | int, ...]) -> str:
-    """`("body", "documents", 3, "id")` -> `documents.3.id`; the names of union members are ours, not the caller's."""
-    return ".".join(str(step) for step in location if step != "body" and not str(step)[:1].isupper())
-
-
-def _sentence(path: str, refused: Mapping[str, Any]) -> str:
-    kind = refused["type"]
-    if kind == "extra_forbidden":
-        return f"the field '{path}' is not known here"
-    if kind == "missing":
-        return f"the field '{path}' is missing" if path else "the body is missing"
-    if kind == "json_invalid":
-        return "the body is not JSON"
-    said = _expected(kind, refused.get("ctx", {})) or refused["msg"].removeprefix("Value error, ")  # of our validators
-    return f"'{path}': {said}" if path else said
-
-
-NAME_SAID: Final = "a name has 1 to 63 of the characters a-z, 0-9, - and _, and begins with a letter or a digit"
-PATTERNS_SAID: Final[Mapping[str, str]] = {
-    SEARCHED_NAME_PATTERN: f"{NAME_SAID}; OWNER/NAME is a collection that was granted",
-    TENANT_NAME_PATTERN: NAME_SAID,
-    COLLECTION_NAME_PATTERN: NAME_SAID,
-}
-TYPES_SAID: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "an object"),
-    **dict.fromkeys(("list_type", "set_type", "frozen_set_type", "tuple_type"), "a list"),
-    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
-    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
-    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
-    "string_type": "a text",
-}
-
-
-def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
-    """What pydantic says in the words of Python or of regular expressions, in plain ones; None for the rest."""
-    if kind in TYPES_SAID:
-        return f"{TYPES_SAID[kind]} is expected"
-    if kind in {"enum", "literal_error"}:
-        allowed = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", context["expected"])
-        return f"{allowed} is expected"
-    if kind == "string_pattern_mismatch":
-        return PATTERNS_SAID.get(context["pattern"])
-    if kind == "too_short":
-        return f"the fewest entries are {context['min_length']}"
-    if kind == "too_long":
-        return f"the most entries are {context['max_length']}"
-    return None

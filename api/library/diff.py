@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from difflib import unified_diff
 from typing import Any
 
+from winnow.api.library.content import variable_fields
 from winnow.api.library.yaml_file import written_content
-from winnow.api.schemas.instruction_requests import variable_fields
 from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion
 
 

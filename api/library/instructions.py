@@ -15,7 +15,7 @@ from typing import Final
 
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
 from winnow.rerank.instruction_template import check_content, render
-from winnow.retrieval.catalog.collections import Collection, TenantName
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import (
     BUILT_IN_PREFIX,
     RESERVED_NAMES,
@@ -29,7 +29,7 @@ from winnow.retrieval.catalog.instructions import (
 from winnow.retrieval.embed.embedder import DEFAULT_TASK
 from winnow.retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, VariableRefused
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 
 class InstructionSource(StrEnum):

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 from winnow.api.library.instructions import BUILT_IN, Instructions
 from winnow.api.library.shadow_report import PairReport, ShadowReport, figures_of
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionVersion, Reference, State
 from winnow.retrieval.catalog.shadows import Shadow, ShadowBook
 from winnow.retrieval.errors import InstructionConflict, InvalidRequest
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from winnow.api.fields import Number, Strict, parsed
+from winnow.api.library.content import ContentBody, VersionNumber, content_fields
 from winnow.api.library.strict_yaml import read_yaml, written_yaml
-from winnow.api.schemas.instruction_requests import ContentBody, VersionNumber, content_fields
-from winnow.api.schemas.search_request import Number, Strict, parsed
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion, State
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import LIBRARY_BYTES_MAX
+from winnow.retrieval.tenancy import TenantName
 
 FORMAT: Final = 1
 

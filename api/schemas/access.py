@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, StrictBool
 
+from winnow.api.fields import Number, Strict
 from winnow.retrieval.catalog.audit import AuditEntry
-from winnow.retrieval.catalog.keys import ApiKey, IssuedKey
+from winnow.retrieval.catalog.keys import ApiKey, IssuedKey, KeyScope, KeyWish
 from winnow.retrieval.catalog.tenants import Grant, Tenant
+from winnow.retrieval.limits import KEY_DAYS_MAX, KEY_NOTE_CHARACTERS_MAX, TENANT_NAME_PATTERN
 
 
-class KeySaid(BaseModel):
+class KeyResponse(BaseModel):
     """An API key, without its secret."""
 
     id: str
@@ -27,19 +29,19 @@ class KeySaid(BaseModel):
     note: str
 
 
-class KeysSaid(BaseModel):
+class KeysResponse(BaseModel):
     """All keys of a tenant, those that are accepted no longer among them."""
 
-    keys: list[KeySaid]
+    keys: list[KeyResponse]
 
 
-class IssuedSaid(KeySaid):
+class IssuedResponse(KeyResponse):
     """A new key."""
 
     key: str  # what callers send; told once, and kept nowhere
 
 
-class GivenSaid(BaseModel):
+class GivenResponse(BaseModel):
     """A grant, as its owner sees it."""
 
     collection: str
@@ -47,21 +49,21 @@ class GivenSaid(BaseModel):
     created_at: datetime
 
 
-class ReceivedSaid(BaseModel):
+class ReceivedResponse(BaseModel):
     """A grant, as its reader sees it."""
 
     collection: str  # `owner/name`, as a search names it
     created_at: datetime
 
 
-class GrantsSaid(BaseModel):
+class GrantsResponse(BaseModel):
     """Both sides of a tenant's grants."""
 
-    given: list[GivenSaid]
-    received: list[ReceivedSaid]
+    given: list[GivenResponse]
+    received: list[ReceivedResponse]
 
 
-class TenantSaid(BaseModel):
+class TenantResponse(BaseModel):
     """A tenant."""
 
     name: str
@@ -69,19 +71,19 @@ class TenantSaid(BaseModel):
     disabled_at: datetime | None
 
 
-class MadeTenantSaid(TenantSaid):
+class MadeTenantResponse(TenantResponse):
     """A new tenant, and its first key."""
 
-    key: IssuedSaid
+    key: IssuedResponse
 
 
-class TenantsSaid(BaseModel):
+class TenantsResponse(BaseModel):
     """All tenants of the deployment."""
 
-    tenants: list[TenantSaid]
+    tenants: list[TenantResponse]
 
 
-class AuditEntrySaid(BaseModel):
+class AuditEntryResponse(BaseModel):
     """One administrative action."""
 
     number: int
@@ -94,14 +96,14 @@ class AuditEntrySaid(BaseModel):
     after: dict[str, Any] | None
 
 
-class AuditSaid(BaseModel):
+class AuditResponse(BaseModel):
     """A page of the audit log, newest first."""
 
-    entries: list[AuditEntrySaid]
+    entries: list[AuditEntryResponse]
     next_before: int | None  # `before` of the next page; null where there is none
 
 
-def key_said(key: ApiKey, now: datetime) -> dict[str, Any]:
+def key_response(key: ApiKey, now: datetime) -> dict[str, Any]:
     return {
         "id": key.id,
         "tenant": key.tenant,
@@ -115,36 +117,36 @@ def key_said(key: ApiKey, now: datetime) -> dict[str, Any]:
     }
 
 
-def issued_said(issued: IssuedKey) -> dict[str, Any]:
-    return key_said(issued.key, issued.key.created_at) | {"key": issued.text}
+def issued_response(issued: IssuedKey) -> dict[str, Any]:
+    return key_response(issued.key, issued.key.created_at) | {"key": issued.text}
 
 
-def keys_said(keys: Sequence[ApiKey], now: datetime) -> dict[str, Any]:
-    return {"keys": [key_said(each, now) for each in keys]}
+def keys_response(keys: Sequence[ApiKey], now: datetime) -> dict[str, Any]:
+    return {"keys": [key_response(each, now) for each in keys]}
 
 
-def given_said(grant: Grant) -> dict[str, Any]:
+def given_response(grant: Grant) -> dict[str, Any]:
     return {"collection": grant.collection, "tenant": grant.reader, "created_at": grant.created_at}
 
 
-def grants_said(given: Sequence[Grant], received: Sequence[Grant]) -> dict[str, Any]:
+def grants_response(given: Sequence[Grant], received: Sequence[Grant]) -> dict[str, Any]:
     return {
-        "given": [given_said(each) for each in given],
+        "given": [given_response(each) for each in given],
         "received": [
             {"collection": f"{each.owner}/{each.collection}", "created_at": each.created_at} for each in received
         ],
     }
 
 
-def tenant_said(tenant: Tenant) -> dict[str, Any]:
+def tenant_response(tenant: Tenant) -> dict[str, Any]:
     return {"name": tenant.name, "created_at": tenant.created_at, "disabled_at": tenant.disabled_at}
 
 
-def tenants_said(tenants: Sequence[Tenant]) -> dict[str, Any]:
-    return {"tenants": [tenant_said(each) for each in tenants]}
+def tenants_response(tenants: Sequence[Tenant]) -> dict[str, Any]:
+    return {"tenants": [tenant_response(each) for each in tenants]}
 
 
-def audit_said(entries: Sequence[AuditEntry], *, limit: int) -> dict[str, Any]:
+def audit_response(entries: Sequence[AuditEntry], *, limit: int) -> dict[str, Any]:
     return {
         "entries": [
             {
@@ -161,3 +163,52 @@ def audit_said(entries: Sequence[AuditEntry], *, limit: int) -> dict[str, Any]:
         ],
         "next_before": entries[-1].number if len(entries) == limit else None,
     }
+
+
+OVERLAP_SECONDS_DEFAULT = 3_600  # a deployment of whoever uses the key takes less
+SECONDS_A_DAY = 86_400
+
+Scopes = Annotated[
+    frozenset[Literal[KeyScope.SEARCH, KeyScope.WRITE, KeyScope.ADMIN, KeyScope.OPERATOR]],
+    Field(min_length=1, description="What it may do; none of them contains another. Only an operator makes operators."),
+]
+Note = Annotated[str, Field(max_length=KEY_NOTE_CHARACTERS_MAX, description="What it is for.")]
+Lifetime = Annotated[
+    float | None,
+    Field(gt=0, le=KEY_DAYS_MAX, description="Days until it expires; never unless given."),
+    Number,
+]
+
+
+class KeyBody(Strict):
+    """POST /v1/keys"""
+
+    scopes: Scopes = frozenset({KeyScope.SEARCH})
+    note: Note = ""
+    expires_in_days: Lifetime = None
+
+    def wish(self) -> KeyWish:
+        lifetime = None if self.expires_in_days is None else timedelta(days=self.expires_in_days)
+        return KeyWish(scopes=frozenset(self.scopes), lifetime=lifetime, note=self.note)
+
+
+class RotateBody(Strict):
+    """POST /v1/keys/ID/rotate"""
+
+    overlap_seconds: Annotated[
+        int,
+        Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="How long the old key is accepted still."),
+        Number,
+    ] = OVERLAP_SECONDS_DEFAULT
+
+
+class TenantBody(Strict):
+    """POST /v1/tenants"""
+
+    name: Annotated[str, Field(pattern=TENANT_NAME_PATTERN, examples=["library"])]
+
+
+class TenantChange(Strict):
+    """PATCH /v1/tenants/NAME"""
+
+    disabled: StrictBool

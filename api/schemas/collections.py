@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+)
 
 from winnow.api.collections.data_folder import Described
 from winnow.api.collections.ingest import Emptied, Upserted
-from winnow.api.schemas.search_answer import Json, Said
+from winnow.api.fields import (
+    CollectionName,
+    FilterChoice,
+    InstructionReference,
+    Number,
+    RerankerName,
+    Strict,
+)
+from winnow.api.schemas.response import Json, ResponseModel
+from winnow.api.schemas.search_request import DEMOTE_SAID
+from winnow.api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from winnow.retrieval.lexical.words import WORD_RULES
+from winnow.retrieval.limits import (
+    DOCUMENT_CHARACTERS_MAX,
+    DOCUMENT_ID_CHARACTERS_MAX,
+    TITLE_CHARACTERS_MAX,
+    URL_CHARACTERS_MAX,
+)
 from winnow.retrieval.records import Document
 
 
-class EmbedderSaid(Said):
+class EmbedderResponse(ResponseModel):
     """What a collection's vectors were made with."""
 
     name: str
@@ -22,11 +43,11 @@ class EmbedderSaid(Said):
     dimension: int
 
 
-class CollectionSaid(Said):
+class CollectionResponse(ResponseModel):
     """A collection."""
 
     name: str
-    embedder: EmbedderSaid
+    embedder: EmbedderResponse
     chunk_tokens: int
     instruction: str | None
     reranker: str | None = Field(description="null where the service's default judges")
@@ -49,13 +70,13 @@ class CollectionSaid(Said):
     )
 
 
-class CollectionsSaid(Said):
+class CollectionsResponse(ResponseModel):
     """GET /v1/collections"""
 
-    collections: list[CollectionSaid]
+    collections: list[CollectionResponse]
 
 
-def collection_said(described: Described) -> Json:
+def collection_response(described: Described) -> Json:
     collection = described.collection
     return {
         "name": collection.name,
@@ -78,7 +99,7 @@ def collection_said(described: Described) -> Json:
     }
 
 
-class RejectedSaid(Said):
+class RejectedResponse(ResponseModel):
     """A document that did not go in."""
 
     line: int = Field(description="counts from 1: line of NDJSON, or place in `documents`")
@@ -86,19 +107,19 @@ class RejectedSaid(Said):
     reason: str
 
 
-class UpsertSaid(Said):
+class UpsertResponse(ResponseModel):
     """POST /v1/collections/{name}/documents. When it arrives, what was accepted is on the disk and searchable."""
 
     collection: str
     accepted: int
     unchanged: int = Field(description="of those accepted, how many were there already, word for word")
     chunks: int
-    rejected: list[RejectedSaid]
+    rejected: list[RejectedResponse]
     store_version: int | None = Field(description="null where nothing was written")
     tokens: int
 
 
-def upsert_said(collection: str, upserted: Upserted) -> Json:
+def upsert_response(collection: str, upserted: Upserted) -> Json:
     return {
         "collection": collection,
         "accepted": upserted.accepted,
@@ -110,7 +131,7 @@ def upsert_said(collection: str, upserted: Upserted) -> Json:
     }
 
 
-class DocumentSaid(Said):
+class DocumentResponse(ResponseModel):
     """A document, put together from its chunks: its text, or what was asked for of it."""
 
     id: str
@@ -123,7 +144,7 @@ class DocumentSaid(Said):
     metadata: dict[str, Any]
 
 
-def document_said(document: Document, *, start: int = 0, end: int | None = None) -> Json:
+def document_response(document: Document, *, start: int = 0, end: int | None = None) -> Json:
     """A range that goes beyond the text ends with it."""
     characters = len(document.text)
     first, last, _ = slice(start, end).indices(characters)
@@ -139,7 +160,7 @@ def document_said(document: Document, *, start: int = 0, end: int | None = None)
     }
 
 
-class ListedSaid(Said):
+class ListedResponse(ResponseModel):
     """A document in a list, without its text."""
 
     id: str
@@ -149,14 +170,14 @@ class ListedSaid(Said):
     metadata: dict[str, Any]
 
 
-class DocumentsSaid(Said):
+class DocumentsResponse(ResponseModel):
     """GET /v1/collections/{name}/documents"""
 
-    documents: list[ListedSaid]
+    documents: list[ListedResponse]
     next: str | None = Field(description="`after` of the next page; null where this is the last")
 
 
-def documents_said(documents: Sequence[Document], following: str | None) -> Json:
+def documents_response(documents: Sequence[Document], following: str | None) -> Json:
     listed = [
         {
             "id": each.id,
@@ -170,13 +191,13 @@ def documents_said(documents: Sequence[Document], following: str | None) -> Json
     return {"documents": listed, "next": following}
 
 
-class DeletedSaid(Said):
+class DeletedResponse(ResponseModel):
     """What was removed."""
 
     deleted: str
 
 
-class EmptiedSaid(Said):
+class EmptiedResponse(ResponseModel):
     """POST /v1/collections/{name}/delete"""
 
     collection: str
@@ -185,10 +206,57 @@ class EmptiedSaid(Said):
     store_version: int = Field(description="the first version without them; with dry_run the one that was looked at")
 
 
-def emptied_said(collection: str, emptied: Emptied) -> Json:
+def emptied_response(collection: str, emptied: Emptied) -> Json:
     return {
         "collection": collection,
         "documents": emptied.documents,
         "dry_run": emptied.dry_run,
         "store_version": emptied.store_version,
     }
+
+
+class CollectionBody(Strict):
+    """POST /v1/collections"""
+
+    name: CollectionName
+    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX), Number] | None = Field(
+        default=None, description="Most tokens of a chunk; the service's own number unless given."
+    )
+    instruction: InstructionReference | None = Field(
+        default=None,
+        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
+    )
+    reranker: RerankerName | None = Field(
+        default=None, description="Configured reranker that judges its searches; the service's default unless given."
+    )
+    demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_SAID)
+
+
+class CollectionChange(Strict):
+    """PATCH /v1/collections/{name}: what is left out stays, null goes back to the default."""
+
+    instruction: InstructionReference | None = Field(
+        default=None,
+        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
+    )
+    reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
+    demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_SAID)
+
+
+class DeleteBody(Strict):
+    """POST /v1/collections/{name}/delete"""
+
+    filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
+    dry_run: StrictBool = Field(default=False, description="Says how many would go, and removes none.")
+
+
+class DocumentBody(BaseModel):
+    """POST /v1/collections/{name}/documents: one document; fields beside these become its metadata."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Annotated[str | int, Field(description=f"Unique in its collection; {DOCUMENT_ID_CHARACTERS_MAX} characters.")]
+    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
+    title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
+    url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None
+    metadata: dict[str, Any] | None = None

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pydantic import Field
+from pydantic import (
+    Field,
+)
 
 from winnow.api.collections.folding import Standing
-from winnow.api.schemas.search_answer import IndexSaid, Json, Said
-from winnow.retrieval.generation.history import Listed
+from winnow.api.fields import (
+    Strict,
+)
+from winnow.api.schemas.response import Json, ResponseModel
+from winnow.api.schemas.search_answer import IndexResponse
+from winnow.retrieval.generation.listing import Listed
 from winnow.retrieval.generation.pointer import Rollback
-from winnow.retrieval.search.reader import View
+from winnow.retrieval.search.reader import Searcher
 
 
-class GenerationSaid(Said):
+class GenerationResponse(ResponseModel):
     """One generation of an index."""
 
     name: str
@@ -31,26 +37,26 @@ class GenerationSaid(Said):
     fault: str | None = Field(description="What is wrong with it; null where nothing was found.")
 
 
-class GenerationsSaid(Said):
+class GenerationsResponse(ResponseModel):
     """GET /v1/collections/{name}/generations, newest first. Sizes are compared; `winnow verify` reads every byte."""
 
     collection: str
     rolled_back_from: str | None = Field(
         description="The newest generation over which the current one was chosen; nothing is folded by itself then."
     )
-    generations: list[GenerationSaid]
-    serving: IndexSaid | None = Field(description="What this service really searches; null where nothing is open.")
+    generations: list[GenerationResponse]
+    serving: IndexResponse | None = Field(description="What this service really searches; null where nothing is open.")
 
 
-class FoldedSaid(Said):
+class FoldedResponse(ResponseModel):
     """POST /v1/collections/{name}/fold"""
 
     collection: str
     generation: str | None = Field(description="null where it is being built still")
 
 
-def generations_said(
-    collection: str, listed: Sequence[Listed], rollback: Rollback | None, view: View | None = None
+def generations_response(
+    collection: str, listed: Sequence[Listed], rollback: Rollback | None, view: Searcher | None = None
 ) -> Json:
     return {
         "collection": collection,
@@ -68,7 +74,7 @@ def generations_said(
     }
 
 
-def fold_said(standing: Standing) -> Json:
+def fold_response(standing: Standing) -> Json:
     """For /readyz."""
     return {
         "building": standing.why.value if standing.why else None,
@@ -92,3 +98,11 @@ def _generation(each: Listed) -> Json:
         "bytes": each.bytes,
         "fault": each.fault,
     }
+
+
+class RollbackBody(Strict):
+    """POST /v1/collections/{name}/generations/rollback"""
+
+    to: str | None = Field(
+        default=None, description="The generation to make current; the newest whole one before it unless given."
+    )

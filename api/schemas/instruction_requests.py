@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from pydantic import Field, StrictBool, model_validator
 
-from winnow.api.library.instructions import NamedInstruction
-from winnow.api.schemas.search_request import (
-    VERSION_MAX,
-    CollectionName,
-    EitherInstruction,
-    InstructionChoice,
+from winnow.api.fields import (
     InstructionReference,
-    InstructionText,
     MaybeFilter,
-    NotBlank,
     Number,
     QueryText,
     RerankerName,
@@ -24,87 +17,24 @@ from winnow.api.schemas.search_request import (
     TimeoutMs,
     VariableValue,
 )
+from winnow.api.library.content import ContentBody
+from winnow.api.library.instructions import NamedInstruction
+from winnow.api.schemas.search_request import EitherInstruction, InstructionChoice
 from winnow.api.search.trial import TrialQuestion
 from winnow.rerank.instruction_template import check_content
-from winnow.retrieval.catalog.collections import TenantName
-from winnow.retrieval.catalog.instructions import InstructionContent, Reference, Variable, VariableType
+from winnow.retrieval.catalog.instructions import InstructionContent, Reference
 from winnow.retrieval.limits import (
     CANDIDATES_MAX,
     DOCUMENT_CHARACTERS_MAX,
-    EMBEDDING_TASK_CHARACTERS_MAX,
-    INSTRUCTION_COLLECTIONS_MAX,
-    INSTRUCTION_NOTE_CHARACTERS_MAX,
-    INSTRUCTION_VARIABLES_MAX,
     TOP_K_MAX,
     TRIAL_VERSIONS_MAX,
-    VARIABLE_CHARACTERS_MAX,
-    VARIABLE_VALUES_MAX,
 )
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.tenancy import TenantName
 
 SAMPLE_QUERY: Final = "How long may I wait before I return a product?"
 SAMPLE_DOCUMENT: Final = "A consumer may return goods within seven days of receiving them."
 IN_USE: Final = "default"  # of a trial: whatever the collection's searches use now
-
-Note = Annotated[str, Field(max_length=INSTRUCTION_NOTE_CHARACTERS_MAX)]
-
-
-class VariableBody(Strict):
-    """A variable that an instruction's texts may hold as `{name}`."""
-
-    name: Annotated[str, Field(examples=["language"])]
-    type: VariableType = VariableType.STRING
-    default: VariableValue | None = Field(default=None, description="Without one, a value has to be given.")
-    allowed: Annotated[list[VariableValue], Field(max_length=VARIABLE_VALUES_MAX)] = Field(
-        default_factory=list, description="An enum lists its values; others may. Empty: whatever fits the type."
-    )
-    max_length: Annotated[int, Field(ge=1, le=VARIABLE_CHARACTERS_MAX), Number] = VARIABLE_CHARACTERS_MAX
-    description: Note = ""
-
-    @property
-    def variable(self) -> Variable:
-        return Variable(
-            name=self.name,
-            type=self.type,
-            default=self.default,
-            allowed=tuple(self.allowed),
-            max_length=self.max_length,
-            description=self.description,
-        )
-
-
-class ContentBody(Strict):
-    """What one version of an instruction says."""
-
-    text: InstructionText = Field(
-        description="What the reranker reads; {name} where a variable stands, {{ and }} for braces. English works best."
-    )
-    literal: StrictBool = Field(default=False, description="The texts are taken as they stand, braces and all.")
-    embedding_task: Annotated[str, Field(max_length=EMBEDDING_TASK_CHARACTERS_MAX), NotBlank] | None = Field(
-        default=None, description="What the query is embedded under; the embedder's default task unless given."
-    )
-    variables: Annotated[list[VariableBody], Field(default_factory=list, max_length=INSTRUCTION_VARIABLES_MAX)]
-    purpose: Note = ""
-    language: Annotated[str, Field(max_length=64, examples=["en"])] = ""
-    collections: Annotated[list[CollectionName], Field(max_length=INSTRUCTION_COLLECTIONS_MAX)] = Field(
-        default_factory=list, description="That it is meant for; empty is all."
-    )
-    author: Note = ""
-    note: Note = ""
-
-    @property
-    def content(self) -> InstructionContent:
-        return InstructionContent(
-            text=self.text,
-            literal=self.literal,
-            embedding_task=self.embedding_task,
-            variables=tuple(each.variable for each in self.variables),
-            purpose=self.purpose,
-            language=self.language,
-            collections=tuple(self.collections),
-            author=self.author,
-            note=self.note,
-        )
 
 
 class PublishBody(ContentBody):
@@ -187,31 +117,3 @@ def _wanted(each: str | InstructionChoice) -> NamedInstruction | None:
         return each.named
     reference = Reference.of(each)
     return None if each == IN_USE else NamedInstruction(name=reference.name, version=reference.version)
-
-
-VersionInPath = Annotated[int, Field(ge=1, le=VERSION_MAX)]  # of a path or a query, where all is text
-VersionNumber = Annotated[VersionInPath, Number]
-
-
-def content_fields(content: InstructionContent) -> dict[str, Any]:
-    """The fields of `ContentBody`, in its order, that are not what they are anyway."""
-    return {
-        "text": content.text,
-        **({"literal": True} if content.literal else {}),
-        **({} if content.embedding_task is None else {"embedding_task": content.embedding_task}),
-        **({"variables": [variable_fields(each) for each in content.variables]} if content.variables else {}),
-        **{name: said for name in ("purpose", "language") if (said := getattr(content, name))},
-        **({"collections": list(content.collections)} if content.collections else {}),
-        **{name: said for name in ("author", "note") if (said := getattr(content, name))},
-    }
-
-
-def variable_fields(variable: Variable) -> dict[str, Any]:
-    return {
-        "name": variable.name,
-        "type": variable.type.value,
-        **({} if variable.default is None else {"default": variable.default}),
-        **({"allowed": list(variable.allowed)} if variable.allowed else {}),
-        **({} if variable.max_length == VARIABLE_CHARACTERS_MAX else {"max_length": variable.max_length}),
-        **({"description": variable.description} if variable.description else {}),
-    }

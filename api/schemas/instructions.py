@@ -8,18 +8,19 @@ from typing import Any
 
 from pydantic import Field
 
+from winnow.api.library.content import variable_fields
 from winnow.api.library.diff import changes, unified
-from winnow.api.schemas.instruction_requests import variable_fields
-from winnow.api.schemas.search_answer import AppliedInstructionSaid, ChunkPlace, Json, Said, applied_said, place_said
+from winnow.api.schemas.response import Json, ResponseModel
+from winnow.api.schemas.search_answer import AppliedInstructionResponse, ChunkPlace, applied_response, place_response
 from winnow.api.search.preview import Preview
 from winnow.api.search.records import RerankSkipped
 from winnow.api.search.trial import Trial, TrialColumn, TrialPlace
 from winnow.rerank.reranker import RankedBy
 from winnow.retrieval.catalog.instructions import InstructionVersion, State
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
 
 
-class InstructionSaid(Said):
+class InstructionResponse(ResponseModel):
     """One version of an instruction."""
 
     name: str
@@ -39,22 +40,22 @@ class InstructionSaid(Said):
     retired_at: str | None
 
 
-class InstructionsSaid(Said):
+class InstructionsResponse(ResponseModel):
     """GET /v1/instructions"""
 
-    instructions: list[InstructionSaid]
-    built_in: list[InstructionSaid] = Field(description="What comes with winnow, for every tenant, read-only.")
+    instructions: list[InstructionResponse]
+    built_in: list[InstructionResponse] = Field(description="What comes with winnow, for every tenant, read-only.")
     default: str | None = Field(description="Of the tenant's searches; null is the model card's.")
 
 
-class InstructionVersionsSaid(Said):
+class InstructionVersionsResponse(ResponseModel):
     """GET /v1/instructions/{name}"""
 
     name: str
-    versions: list[InstructionSaid]
+    versions: list[InstructionResponse]
 
 
-def instruction_said(version: InstructionVersion) -> Json:
+def instruction_response(version: InstructionVersion) -> Json:
     content = version.content
     return {
         "name": version.name,
@@ -75,38 +76,38 @@ def instruction_said(version: InstructionVersion) -> Json:
     }
 
 
-def instructions_said(
+def instructions_response(
     own: Sequence[InstructionVersion], built_in: Sequence[InstructionVersion], default: str | None
 ) -> Json:
     return {
-        "instructions": [instruction_said(each) for each in own],
-        "built_in": [instruction_said(each) for each in built_in],
+        "instructions": [instruction_response(each) for each in own],
+        "built_in": [instruction_response(each) for each in built_in],
         "default": default,
     }
 
 
-def versions_said(name: str, versions: Sequence[InstructionVersion]) -> Json:
-    return {"name": name, "versions": [instruction_said(each) for each in versions]}
+def versions_response(name: str, versions: Sequence[InstructionVersion]) -> Json:
+    return {"name": name, "versions": [instruction_response(each) for each in versions]}
 
 
-class DefaultSaid(Said):
+class DefaultResponse(ResponseModel):
     """The tenant's default."""
 
     instruction: str | None = Field(description="NAME or NAME@VERSION; null is the model card's.")
 
 
-class ImportedSaid(Said):
+class ImportedResponse(ResponseModel):
     """POST /v1/instructions/import"""
 
     added: list[str] = Field(description="NAME@VERSION of what was new")
     unchanged: int = Field(description="how many were there already, word for word")
 
 
-def imported_said(added: Sequence[InstructionVersion], *, of: int) -> Json:
+def imported_response(added: Sequence[InstructionVersion], *, of: int) -> Json:
     return {"added": [each.reference for each in added], "unchanged": of - len(added)}
 
 
-class ChangeSaid(Said):
+class ChangeResponse(ResponseModel):
     """A field that differs."""
 
     field: str
@@ -114,17 +115,17 @@ class ChangeSaid(Said):
     after: Any
 
 
-class DiffSaid(Said):
+class DiffResponse(ResponseModel):
     """GET /v1/instructions/{name}/diff"""
 
     name: str
     before: int
     after: int
-    changes: list[ChangeSaid]
+    changes: list[ChangeResponse]
     diff: str = Field(description="The lines of both as YAML, as diff -u has them.")
 
 
-def diff_said(before: InstructionVersion, after: InstructionVersion) -> Json:
+def diff_response(before: InstructionVersion, after: InstructionVersion) -> Json:
     return {
         "name": before.name,
         "before": before.version,
@@ -134,7 +135,7 @@ def diff_said(before: InstructionVersion, after: InstructionVersion) -> Json:
     }
 
 
-class PromptTokens(Said):
+class PromptTokens(ResponseModel):
     """How many tokens each part of a prompt has."""
 
     prefix: int = Field(description="of the scaffold")
@@ -145,10 +146,10 @@ class PromptTokens(Said):
     max: int = Field(description="what this model reads at most")
 
 
-class PreviewSaid(Said):
+class PreviewResponse(ResponseModel):
     """POST /v1/instructions/preview"""
 
-    instruction: AppliedInstructionSaid
+    instruction: AppliedInstructionResponse
     text: str = Field(description="The instruction with its values.")
     reranker: str
     tokens: PromptTokens
@@ -159,9 +160,9 @@ class PreviewSaid(Said):
     ids: list[int] | None = Field(default=None, description="Only with ids.")
 
 
-def preview_said(preview: Preview, *, ids: bool) -> Json:
+def preview_response(preview: Preview, *, ids: bool) -> Json:
     body: Json = {
-        "instruction": applied_said(preview.instruction),
+        "instruction": applied_response(preview.instruction),
         "text": preview.instruction.text,
         "reranker": preview.model,
         "tokens": {
@@ -180,7 +181,7 @@ def preview_said(preview: Preview, *, ids: bool) -> Json:
     return body | {"ids": list(preview.ids)} if ids else body
 
 
-class TrialResult(Said):
+class TrialResult(ResponseModel):
     """A place of one ranking."""
 
     rank: int
@@ -192,10 +193,10 @@ class TrialResult(Said):
     relevance: float | None
 
 
-class TrialColumnSaid(Said):
+class TrialColumnResponse(ResponseModel):
     """The ranking under one instruction."""
 
-    instruction: AppliedInstructionSaid
+    instruction: AppliedInstructionResponse
     text: str | None = Field(description="null where it is what the owner of a granted collection chose")
     judged_by: str
     ranked_by: RankedBy
@@ -203,7 +204,7 @@ class TrialColumnSaid(Said):
     results: list[TrialResult]
 
 
-class TrialSaid(Said):
+class TrialResponse(ResponseModel):
     """POST /v1/instructions/try"""
 
     collection: str
@@ -214,10 +215,12 @@ class TrialSaid(Said):
     judged_by: str = Field(description="of the first column, as ranked_by")
     ranked_by: RankedBy
     rerank_tokens: int
-    columns: list[TrialColumnSaid] = Field(description="As asked for; the first is what the others are compared with.")
+    columns: list[TrialColumnResponse] = Field(
+        description="As asked for; the first is what the others are compared with."
+    )
 
 
-def trial_said(trial: Trial) -> Json:
+def trial_response(trial: Trial) -> Json:
     judged = trial.columns[0].ranking
     return {
         "collection": trial.collection,
@@ -234,7 +237,7 @@ def trial_said(trial: Trial) -> Json:
 
 def _column_said(column: TrialColumn) -> Json:
     return {
-        "instruction": applied_said(column.instruction),
+        "instruction": applied_response(column.instruction),
         "text": column.instruction.text if column.is_readable else None,
         "judged_by": column.ranking.judged_by,
         "ranked_by": column.ranking.ranked_by.value,
@@ -249,7 +252,7 @@ def _trial_result(place: TrialPlace) -> Json:
         "rank": ranked.rank,
         "moved": place.moved,
         "document_id": chunk.document_id,
-        "chunk": place_said(ranked),
+        "chunk": place_response(ranked),
         "title": chunk.title,
         "score": ranked.score,
         "relevance": ranked.relevance,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from winnow.retrieval.catalog.collections import TenantName
-from winnow.retrieval.catalog.quotas import TenantLimits
+from winnow.api.fields import Number, Strict
+from winnow.retrieval.catalog.quotas import LIMIT_MAX, WEIGHT_MAX, WEIGHT_MIN, TenantLimits, Usage
+from winnow.retrieval.tenancy import TenantName
 
 
 class LimitsOfTenant(BaseModel):
@@ -21,7 +28,7 @@ class LimitsOfTenant(BaseModel):
     weight: float | None
 
 
-class LimitsSaid(BaseModel):
+class LimitsResponse(BaseModel):
     """A tenant's limits."""
 
     tenant: str
@@ -29,6 +36,69 @@ class LimitsSaid(BaseModel):
     holds: LimitsOfTenant  # its own, and the deployment's where it has none; a weight of null is 1
 
 
-def limits_said(tenant: TenantName, own: TenantLimits, *, defaults: TenantLimits) -> dict[str, object]:
+def limits_response(tenant: TenantName, own: TenantLimits, *, defaults: TenantLimits) -> dict[str, object]:
     """The body of `GET /v1/limits`."""
     return {"tenant": tenant, "own": asdict(own), "holds": asdict(own.over(defaults))}
+
+
+class UsageFormat(StrEnum):
+    """How usage is written."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+class UsageOfDay(BaseModel):
+    """What one tenant used on one day."""
+
+    day: date
+    tenant: str
+    requests: int
+    searches: int
+    rerank_documents: int
+    rerank_remembered: int
+    rerank_tokens: int
+    embedded_tokens: int
+    documents_written: int
+    bytes_written: int
+
+
+class UsageResponse(BaseModel):
+    """What was used, by day."""
+
+    usage: list[UsageOfDay]
+
+
+Most = Annotated[int | None, Field(ge=0, le=LIMIT_MAX), Number]
+
+
+class LimitsBody(Strict):
+    """PUT /v1/tenants/NAME/limits. Left out or null is as the deployment has it, 0 is no limit."""
+
+    requests_per_minute: Most = None
+    rerank_tokens_per_minute: Most = None
+    concurrent_requests: Most = None
+    documents: Most = None
+    bytes: Most = None
+    weight: Annotated[
+        float | None,
+        Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Of its share of the reranker beside others."),
+        Number,
+    ] = None
+
+    def limits(self) -> TenantLimits:
+        return TenantLimits(**self.model_dump())
+
+
+def usage_response(used: Sequence[Usage]) -> dict[str, Any]:
+    """The body of `GET /v1/usage`."""
+    return {"usage": [{**asdict(each), "day": each.day.isoformat()} for each in used]}
+
+
+def usage_csv(used: Sequence[Usage]) -> str:
+    """With a line of names first. A tenant's name needs no care: it begins with a letter or a digit."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, [each.name for each in fields(Usage)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(usage_response(used)["usage"])
+    return out.getvalue()

@@ -6,32 +6,25 @@ vector search. A test holds the bodies against the models.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from winnow.api.library.instructions import AppliedInstruction
+from winnow.api.schemas.response import Json, ResponseModel
 from winnow.api.search.records import Answer, RerankSkipped, Result
-from winnow.rerank.reranker import Ranked, RankedBy, Ranking
+from winnow.rerank.reranker import Ranked, RankedBy
 from winnow.retrieval.catalog.instructions import State
 from winnow.retrieval.index.filtered_search import Filtered
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.context import Context
 
-Json = dict[str, Any]
 Contexts: TypeAlias = Mapping[int, Context]  # by chunk number
 
 
-class Said(BaseModel):
-    """A body of ours: every field is always there, and no other."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class ChunkPlace(Said):
+class ChunkPlace(ResponseModel):
     """Where in its document a chunk lies: characters (code points), half-open."""
 
     ordinal: int
@@ -39,7 +32,7 @@ class ChunkPlace(Said):
     end: int
 
 
-class ExtractSaid(Said):
+class ExtractResponse(ResponseModel):
     """A part of the document's text: characters (code points), half-open."""
 
     start: int
@@ -47,14 +40,14 @@ class ExtractSaid(Said):
     text: str
 
 
-class ContextSaid(Said):
+class ContextResponse(ResponseModel):
     """What stands directly around a chunk; null where there is nothing, or nothing that this answer has not shown."""
 
-    before: ExtractSaid | None
-    after: ExtractSaid | None
+    before: ExtractResponse | None
+    after: ExtractResponse | None
 
 
-class OtherChunk(Said):
+class OtherChunk(ResponseModel):
     """A further chunk of a grouped result's document."""
 
     chunk: ChunkPlace
@@ -64,10 +57,10 @@ class OtherChunk(Said):
     lexical_score: float | None
     recall_rank: int
     relevance: float | None
-    context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
+    context: ContextResponse | None = Field(default=None, description="Only with neighbours.")
 
 
-class SearchResult(Said):
+class SearchResult(ResponseModel):
     """One result. `score` is the quantity named by `ranked_by`; its parts stand beside it."""
 
     rank: int
@@ -86,11 +79,11 @@ class SearchResult(Said):
     relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
     truncated: bool = Field(description="The judge read only the beginning.")
     demoted: bool = Field(description="Behind the others whatever its score, by demote_query_echo.")
-    context: ContextSaid | None = Field(default=None, description="Only with neighbours.")
+    context: ContextResponse | None = Field(default=None, description="Only with neighbours.")
     other_chunks: list[OtherChunk] | None = Field(default=None, description="Only with group_by_document.")
 
 
-class AppliedInstructionSaid(Said):
+class AppliedInstructionResponse(ResponseModel):
     """Under which instruction the answer was asked for."""
 
     name: str | None
@@ -100,14 +93,14 @@ class AppliedInstructionSaid(Said):
     state: State | None = Field(description="published, retired or (only in trials) draft; null for a text")
 
 
-class DegradedSaid(Said):
+class DegradedResponse(ResponseModel):
     """A stage that was asked for and did not happen."""
 
     stage: str
     reason: str = Field(description="timeout, overloaded, unavailable or breaker_open")
 
 
-class Timings(Said):
+class Timings(ResponseModel):
     """Milliseconds by stage; null where a stage was not called."""
 
     embed: float
@@ -118,7 +111,7 @@ class Timings(Said):
     total: float
 
 
-class Usage(Said):
+class Usage(ResponseModel):
     """What was computed for this answer, and what was remembered."""
 
     embed_tokens: int
@@ -130,7 +123,7 @@ class Usage(Said):
     query_remembered: bool = Field(description="The query's vector was remembered.")
 
 
-class ExplainedCandidate(Said):
+class ExplainedCandidate(ResponseModel):
     """A candidate's place in both orders."""
 
     document_id: str
@@ -143,7 +136,7 @@ class ExplainedCandidate(Said):
     score: float | None
 
 
-class FilteredSaid(Said):
+class FilteredResponse(ResponseModel):
     """How a filter was answered."""
 
     matching: int = Field(description="chunks that may answer")
@@ -154,7 +147,7 @@ class FilteredSaid(Said):
     )
 
 
-class IndexSaid(Said):
+class IndexResponse(ResponseModel):
     """What was searched."""
 
     generation: str | None = Field(description="null where everything came from the store")
@@ -169,7 +162,7 @@ class IndexSaid(Said):
     )
 
 
-class SearchAnswer(Said):
+class SearchAnswer(ResponseModel):
     """POST /v1/search"""
 
     id: str
@@ -177,10 +170,10 @@ class SearchAnswer(Said):
     generation: str | None = Field(description="null where everything came from fresh writes")
     store_version: int
     recall: RecallMode = Field(description="How candidates were found: dense, lexical or hybrid.")
-    instruction: AppliedInstructionSaid
+    instruction: AppliedInstructionResponse
     judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
     ranked_by: RankedBy
-    degraded: DegradedSaid | None
+    degraded: DegradedResponse | None
     rerank_skipped: RerankSkipped | None = Field(
         description="Why the reranker was not run although nothing failed; null where it ran or failed. not_requested: "
         "rerank is false; no_weight: relevance has no weight in this reranker's order under this instruction; "
@@ -190,8 +183,8 @@ class SearchAnswer(Said):
     timings_ms: Timings
     usage: Usage
     explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
-    filtered: FilteredSaid | None = Field(default=None, description="Only with explain; null without a filter.")
-    index: IndexSaid | None = Field(default=None, description="Only with explain.")
+    filtered: FilteredResponse | None = Field(default=None, description="Only with explain; null without a filter.")
+    index: IndexResponse | None = Field(default=None, description="Only with explain.")
 
 
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
@@ -203,7 +196,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "generation": recalled.generation,
         "store_version": recalled.store_version,
         "recall": recalled.mode.value,
-        "instruction": applied_said(answer.instruction),
+        "instruction": applied_response(answer.instruction),
         "judged_by": ranking.judged_by,
         "ranked_by": ranking.ranked_by.value,
         "degraded": None
@@ -242,7 +235,7 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     return body
 
 
-def applied_said(instruction: AppliedInstruction) -> Json:
+def applied_response(instruction: AppliedInstruction) -> Json:
     return {
         "name": instruction.name,
         "version": instruction.version,
@@ -262,7 +255,7 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
         "rank": result.rank,
         "score": ranked.score,
         "document_id": chunk.document_id,
-        "chunk": place_said(ranked),
+        "chunk": place_response(ranked),
         "title": chunk.title,
         "url": chunk.url,
         "text": chunk.text,
@@ -280,7 +273,7 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
 
 def _other(ranked: Ranked, contexts: Contexts) -> Json:
     return {
-        "chunk": place_said(ranked),
+        "chunk": place_response(ranked),
         "text": ranked.candidate.chunk.text,
         "score": ranked.score,
         "similarity": ranked.candidate.similarity,
@@ -297,7 +290,7 @@ def _context(ranked: Ranked, contexts: Contexts) -> Json:
     return {} if context is None else {"context": asdict(context)}
 
 
-def place_said(ranked: Ranked) -> Json:
+def place_response(ranked: Ranked) -> Json:
     chunk = ranked.candidate.chunk
     return {"ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
 
@@ -313,72 +306,4 @@ def _explained(ranked: Ranked) -> Json:
         "rank": ranked.rank,
         "relevance": ranked.relevance,
         "score": ranked.score,
-    }
-
-
-class RerankedText(Said):
-    """The document, as Cohere's and Jina's clients read it."""
-
-    text: str
-
-
-class RerankResult(BaseModel):
-    """One judged document."""
-
-    index: int
-    relevance_score: float
-    document: RerankedText | None = None
-
-
-class RerankDatum(Said):
-    """The same, as Voyage's client reads it."""
-
-    object: str
-    index: int
-    relevance_score: float
-
-
-class RerankUsage(Said):
-    """Tokens computed."""
-
-    prompt_tokens: int
-    total_tokens: int
-
-
-class RerankAnswer(Said):
-    """POST /v1/rerank: one body that the clients of Cohere, Jina, Voyage and vLLM all read."""
-
-    id: str
-    object: str
-    model: str
-    results: list[RerankResult]
-    data: list[RerankDatum]
-    usage: RerankUsage
-    meta: dict[str, Any]
-
-
-def rerank_answer(ranking: Ranking, *, wanted: int, with_texts: bool) -> Json:
-    """`ranking` is of candidates whose chunk number is their place in the request."""
-    shown = ranking.ranked[:wanted]
-    judged = [{"index": each.candidate.chunk.number, "relevance_score": each.relevance} for each in shown]
-    results: list[Json] = [
-        {**one, "document": {"text": each.candidate.chunk.text}} if with_texts else one
-        for one, each in zip(judged, shown, strict=True)
-    ]
-    cut = [each.candidate.chunk.number for each in ranking.ranked if each.truncated]
-    warnings = [f"only the beginning of document {index} was judged" for index in sorted(cut)]
-    return {
-        "id": f"req_{uuid.uuid4().hex}",
-        "object": "list",
-        "model": ranking.judged_by,
-        "results": results,
-        "data": [{"object": "rerank", **one} for one in judged],
-        "usage": {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens},
-        "meta": {
-            "api_version": {"version": "2"},
-            "billed_units": {"search_units": 1},
-            "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
-            "warnings": warnings,
-            "winnow": {"judged": ranking.judged, "remembered": ranking.remembered},
-        },
     }

@@ -4,144 +4,39 @@ clients call, passes over them and takes null everywhere.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
-    PlainValidator,
     StrictBool,
     Tag,
-    ValidationError,
-    WithJsonSchema,
     model_validator,
 )
 
-from winnow.api.http.problems import fields_said
+from winnow.api.fields import (
+    REFERENCE_CHARACTERS_MAX,
+    VERSION_MAX,
+    InstructionText,
+    MaybeFilter,
+    Number,
+    QueryText,
+    SearchedName,
+    Strict,
+    TimeoutMs,
+    VariableValue,
+    text_or_object,
+)
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.search.records import OnRerankFailure, Question
-from winnow.api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from winnow.rerank.stopping_rule import Depth
-from winnow.retrieval.catalog.collections import TenantName
-from winnow.retrieval.catalog.instructions import Reference, Value
-from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.errors import InvalidRequest
-from winnow.retrieval.filters.grammar import Filter, Joint, Op, parsed_filter
 from winnow.retrieval.limits import (
     CANDIDATES_MAX,
-    COLLECTION_NAME_PATTERN,
-    DOCUMENT_CHARACTERS_MAX,
-    DOCUMENT_ID_CHARACTERS_MAX,
-    INSTRUCTION_CHARACTERS_MAX,
     NEIGHBOURS_MAX,
-    QUERY_CHARACTERS_MAX,
-    RERANK_DOCUMENTS_MAX,
-    SEARCHED_NAME_PATTERN,
-    TIMEOUT_MS_MAX,
-    TITLE_CHARACTERS_MAX,
     TOP_K_MAX,
-    URL_CHARACTERS_MAX,
 )
-from winnow.retrieval.recall_mode import RecallMode
-
-REFERENCE_CHARACTERS_MAX: Final = 128  # NAME@VERSION of an instruction; a name has at most 63, or 71 with builtin/
-VERSION_MAX: Final = 10**9 - 1  # of an instruction; what both databases keep
-
-Body = TypeVar("Body", bound=BaseModel)
-
-
-def _not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("it is blank")
-    return value
-
-
-NotBlank: Final = AfterValidator(_not_blank)
-CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["handbook"])]
-SearchedName = Annotated[str, Field(pattern=SEARCHED_NAME_PATTERN, examples=["handbook", "library/handbook"])]
-QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
-InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
-RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
-
-
-def _number(value: object) -> object:
-    """None passes too, for fields that may be null."""
-    if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
-        raise ValueError("a number is expected, without quotes")
-    return value
-
-
-Number: Final = BeforeValidator(_number)  # for every int and float of a body: true is not 1, and "3" is not 3
-TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX), Number]
-
-
-def _filter(value: Any) -> Filter:
-    try:
-        return parsed_filter(value)
-    except InvalidRequest as refused:
-        raise ValueError(refused.detail) from refused
-
-
-def _filter_if_any(value: Any) -> Filter | None:
-    return None if value is None else _filter(value)
-
-
-FILTER_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "type": {"enum": [*(op.value for op in Op), *(joint.value for joint in Joint)]},
-        "key": {"type": "string", "description": "Attribute of a document's metadata; not with and, or."},
-        "value": {"description": "Boolean, number or text; a list of them for in and nin; null for eq and ne."},
-        "filters": {"type": "array", "items": {"type": "object"}, "description": "Only with and, or."},
-    },
-    "required": ["type"],
-    "examples": [{"type": "gte", "key": "year", "value": 2020}],
-}
-FilterChoice = Annotated[Any, PlainValidator(_filter), WithJsonSchema(FILTER_SCHEMA)]  # a `Filter`
-MaybeFilter = Annotated[  # or None; as a union of the two, each mistake would be told twice
-    Any, PlainValidator(_filter_if_any), WithJsonSchema({"anyOf": [FILTER_SCHEMA, {"type": "null"}]})
-]
-
-
-def _variable_value(value: Any) -> Value:
-    """What fits the variable is decided where it is known; here only what could fit none is refused."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("a value is a string or an integer")  # noqa: TRY004  what pydantic takes for a refusal
-    return value
-
-
-VariableValue = Annotated[  # a `Value`; as a union of the two, each mistake would be told twice
-    Any, PlainValidator(_variable_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
-]
-
-
-def _reference(said: str) -> str:
-    try:
-        return str(Reference.of(said))
-    except InvalidRequest as refused:
-        raise ValueError(refused.detail) from refused
-
-
-InstructionReference = Annotated[
-    str,
-    Field(max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "legal@2"]),
-    AfterValidator(_reference),
-]
-
-
-def _text_or_object(value: object) -> str:
-    """Which member of a union is meant: only its errors are told. Tags begin with a capital; field names never do."""
-    return "Text" if isinstance(value, str) else "Named"
-
-
-class Strict(BaseModel):
-    """A body in which a misspelt field is an error, not a default."""
-
-    model_config = ConfigDict(extra="forbid")
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.tenancy import TenantName
 
 
 class InstructionChoice(Strict):
@@ -164,7 +59,7 @@ class InstructionChoice(Strict):
 
 
 EitherInstruction = Annotated[
-    Annotated[InstructionText, Tag("Text")] | Annotated[InstructionChoice, Tag("Named")], Discriminator(_text_or_object)
+    Annotated[InstructionText, Tag("Text")] | Annotated[InstructionChoice, Tag("Named")], Discriminator(text_or_object)
 ]
 
 
@@ -259,123 +154,3 @@ class SearchBody(Strict):
             demote_query_echo=self.demote_query_echo,
             on_rerank_failure=self.on_rerank_failure,
         )
-
-
-class TextDocument(BaseModel):
-    """A document as Cohere's v1 and Jina's clients may send it."""
-
-    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
-
-
-EitherDocument = Annotated[
-    Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX), Tag("Text")] | Annotated[TextDocument, Tag("Named")],
-    Discriminator(_text_or_object),
-]
-
-
-class RerankBody(BaseModel):
-    """POST /v1/rerank, as the clients of Cohere, Jina, Voyage and vLLM send it. Fields of theirs that change nothing
-    here (max_tokens_per_doc, truncation, user ...) are passed over.
-    """
-
-    query: QueryText
-    documents: Annotated[list[EitherDocument], Field(min_length=1, max_length=RERANK_DOCUMENTS_MAX)]
-    model: str | None = Field(
-        default=None,
-        description="A reranker that is configured here judges by its name; under any other name "
-        "the default does. The answer says which judged.",
-    )
-    instruction: InstructionText | None = None
-    instruct: InstructionText | None = Field(default=None, description="The same, as SGLang spells it.")
-    top_n: Annotated[int, Field(ge=0), Number] | None = Field(
-        default=None, description="0 or null is all (vLLM's meaning)."
-    )
-    top_k: Annotated[int, Field(ge=0), Number] | None = Field(
-        default=None, description="The same, as Voyage spells it."
-    )
-    return_documents: StrictBool | None = Field(
-        default=None, description="Whether results repeat the texts; true by default."
-    )
-    timeout_ms: TimeoutMs | None = None
-
-    @model_validator(mode="after")
-    def _said_once(self) -> RerankBody:
-        for one, other in (("top_n", "top_k"), ("instruction", "instruct")):
-            if getattr(self, one) and getattr(self, other) and getattr(self, one) != getattr(self, other):
-                raise ValueError(f"{one} and {other} are two names of one field, and differ")
-        return self
-
-    @property
-    def texts(self) -> list[str]:
-        return [document if isinstance(document, str) else document.text for document in self.documents]
-
-    @property
-    def wanted(self) -> int:
-        return self.top_n or self.top_k or len(self.documents)
-
-
-class CollectionBody(Strict):
-    """POST /v1/collections"""
-
-    name: CollectionName
-    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX), Number] | None = Field(
-        default=None, description="Most tokens of a chunk; the service's own number unless given."
-    )
-    instruction: InstructionReference | None = Field(
-        default=None,
-        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
-    )
-    reranker: RerankerName | None = Field(
-        default=None, description="Configured reranker that judges its searches; the service's default unless given."
-    )
-    demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_SAID)
-
-
-class CollectionChange(Strict):
-    """PATCH /v1/collections/{name}: what is left out stays, null goes back to the default."""
-
-    instruction: InstructionReference | None = Field(
-        default=None,
-        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
-    )
-    reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
-    demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_SAID)
-
-
-class DeleteBody(Strict):
-    """POST /v1/collections/{name}/delete"""
-
-    filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
-    dry_run: StrictBool = Field(default=False, description="Says how many would go, and removes none.")
-
-
-class RollbackBody(Strict):
-    """POST /v1/collections/{name}/generations/rollback"""
-
-    to: str | None = Field(
-        default=None, description="The generation to make current; the newest whole one before it unless given."
-    )
-
-
-class DocumentBody(BaseModel):
-    """POST /v1/collections/{name}/documents: one document; fields beside these become its metadata."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: Annotated[str | int, Field(description=f"Unique in its collection; {DOCUMENT_ID_CHARACTERS_MAX} characters.")]
-    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
-    title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
-    url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None
-    metadata: dict[str, Any] | None = None
-
-
-def parsed(model: type[Body], value: object) -> Body:
-    """The body that this value is. Raises `InvalidRequest`, naming the fields."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise InvalidRequest(fields_said(list(error.errors()))) from error
-
-
-def deadline_of(timeout_ms: int | None, default_ms: int) -> Deadline:
-    return Deadline.after_ms(default_ms if timeout_ms is None else timeout_ms)

@@ -7,11 +7,11 @@ from typing import Annotated, Final
 
 from pydantic import Field, StrictBool
 
+from winnow.api.fields import CollectionName, InstructionReference, Number, Strict
+from winnow.api.library.content import VersionNumber
 from winnow.api.library.shadow_report import PairReport, ShadowReport, Spread
 from winnow.api.library.shadows import ShadowWish
-from winnow.api.schemas.instruction_requests import VersionNumber
-from winnow.api.schemas.search_answer import Json, Said
-from winnow.api.schemas.search_request import CollectionName, InstructionReference, Number, Strict
+from winnow.api.schemas.response import Json, ResponseModel
 from winnow.retrieval.catalog.shadows import Comparison, Shadow
 
 SHARE: Final = 0.1  # of the searches, unless said otherwise
@@ -45,7 +45,7 @@ class ShadowBody(Strict):
         )
 
 
-class ShadowSaid(Said):
+class ShadowResponse(ResponseModel):
     """Which searches are judged a second time, and under what."""
 
     name: str
@@ -57,13 +57,13 @@ class ShadowSaid(Said):
     started_at: str
 
 
-class ShadowsSaid(Said):
+class ShadowsResponse(ResponseModel):
     """GET /v1/instructions/shadows"""
 
-    shadows: list[ShadowSaid]
+    shadows: list[ShadowResponse]
 
 
-class SpreadSaid(Said):
+class SpreadResponse(ResponseModel):
     """Of one measure over all searches."""
 
     mean: float
@@ -72,14 +72,14 @@ class SpreadSaid(Said):
     p90: float
 
 
-class PlaceSaid(Said):
+class PlaceResponse(ResponseModel):
     """A chunk."""
 
     document_id: str
     ordinal: int
 
 
-class ExampleSaid(Said):
+class ExampleResponse(ResponseModel):
     """One search, judged twice; orders are best first, their first 20 places."""
 
     at: str
@@ -91,33 +91,33 @@ class ExampleSaid(Said):
     tau: float | None
     rbo: float
     top_changed: bool
-    live_order: list[PlaceSaid]
-    shadow_order: list[PlaceSaid]
+    live_order: list[PlaceResponse]
+    shadow_order: list[PlaceResponse]
 
 
-class PairSaid(Said):
+class PairResponse(ResponseModel):
     """Two versions, compared."""
 
     live: str
     shadow: str
     text_sha256: str = Field(description="of the shadow's text: a draft may have been edited meanwhile")
     searches: int
-    overlap: SpreadSaid | None = Field(description="share of the first ten places that both orders fill alike")
-    tau: SpreadSaid | None = Field(description="Kendall's tau-b of all candidates; null where there was no order")
-    rbo: SpreadSaid | None = Field(description="rank-biased overlap, extrapolated, p = 0.9")
+    overlap: SpreadResponse | None = Field(description="share of the first ten places that both orders fill alike")
+    tau: SpreadResponse | None = Field(description="Kendall's tau-b of all candidates; null where there was no order")
+    rbo: SpreadResponse | None = Field(description="rank-biased overlap, extrapolated, p = 0.9")
     top_changed: float = Field(description="share of the searches in which another candidate stands first")
-    most_changed: list[ExampleSaid] = Field(description="The lowest RBO first.")
+    most_changed: list[ExampleResponse] = Field(description="The lowest RBO first.")
 
 
-class ShadowReportSaid(Said):
+class ShadowReportResponse(ResponseModel):
     """GET /v1/instructions/{name}/shadow"""
 
     name: str
-    shadow: ShadowSaid | None = Field(description="null: none is running; what came of it is still told")
-    pairs: list[PairSaid] = Field(description="What was compared last first.")
+    shadow: ShadowResponse | None = Field(description="null: none is running; what came of it is still told")
+    pairs: list[PairResponse] = Field(description="What was compared last first.")
 
 
-def shadow_said(shadow: Shadow) -> Json:
+def shadow_response(shadow: Shadow) -> Json:
     return {
         "name": shadow.name,
         "version": shadow.version,
@@ -129,10 +129,10 @@ def shadow_said(shadow: Shadow) -> Json:
     }
 
 
-def report_said(report: ShadowReport) -> Json:
+def report_response(report: ShadowReport) -> Json:
     return {
         "name": report.name,
-        "shadow": None if report.shadow is None else shadow_said(report.shadow),
+        "shadow": None if report.shadow is None else shadow_response(report.shadow),
         "pairs": [_pair_said(each) for each in report.pairs],
     }
 

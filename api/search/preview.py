@@ -17,11 +17,11 @@ from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settin
 from winnow.api.settings import Settings
 from winnow.rerank.instruction_template import render
 from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, Value
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

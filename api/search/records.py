@@ -11,11 +11,11 @@ from winnow.api.library.instructions import AppliedInstruction, NamedInstruction
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.context import Context
 from winnow.retrieval.search.recall import Recalled
+from winnow.retrieval.tenancy import TenantName
 
 
 class OnRerankFailure(StrEnum):

@@ -29,7 +29,6 @@ from winnow.api.search.rerankers import Rerankers
 from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_overlap
 from winnow.rerank.ranking import merge_waves
 from winnow.rerank.reranker import Ranked, Ranking
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import Reference, Value
 from winnow.retrieval.catalog.shadows import (
     ORDER_PLACES_MAX,
@@ -43,6 +42,7 @@ from winnow.retrieval.catalog.shadows import (
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import StorageError, UnavailableError, WinnowError
 from winnow.retrieval.records import Candidate
+from winnow.retrieval.tenancy import TenantName
 
 WAITING_MAX: Final = 64  # searches
 CANDIDATES_WAITING_MAX: Final = 10_000  # passages of theirs, which are held in memory

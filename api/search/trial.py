@@ -11,11 +11,12 @@ from winnow.api.search.records import RerankSkipped
 from winnow.api.search.rerankers import Rerankers
 from winnow.api.search.two_stage import OpensCollections, found_by, searched
 from winnow.rerank.reranker import Ranked, Ranking, RecallOrder
-from winnow.retrieval.catalog.collections import Catalog, TenantName
+from winnow.retrieval.catalog.collections import Catalog
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.recall import Recalled
+from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,14 +25,13 @@ from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
-from winnow.retrieval.catalog.collections import Catalog, Collection, TenantName
+from winnow.retrieval.catalog.collections import Catalog, Collection
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Candidate
+from winnow.retrieval.records import Candidate, RecallMode, candidates_of
 from winnow.retrieval.search.context import Context, contexts
 from winnow.retrieval.search.recall import Recalled
-from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.catalog.keys import ALL_SCOPES, Keys, KeyScope, KeyStanding, StoredKey, digest_of, id_of
 from winnow.retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
-from winnow.retrieval.tenancy import DEPLOYMENT_KEY, LOOPBACK, Actor
+from winnow.retrieval.tenancy import DEFAULT_TENANT, DEPLOYMENT_KEY, LOOPBACK, Actor, TenantName
 
 REMEMBERED_SECONDS: Final = 0.5  # half of the second within which a revocation holds; the rest is for the look-up
 REMEMBERED_MAX: Final = 10_000  # keys; a few MB

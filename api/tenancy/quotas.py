@@ -2,7 +2,7 @@
 
 Requests and tokens are counted by this process for itself, so that with several processes behind one address a tenant
 may have up to as many times as much. Documents and bytes are counted where they lie, and reserved
-before they are written (api/tenancy/storage_room.py). What a request costs in tokens is
+before they are written (api/collections/storage_room.py). What a request costs in tokens is
 known only when it has been answered: it is let in while anything is left, and waited for afterwards.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final, NoReturn
 
 from winnow.retrieval.catalog.quotas import Held, Limit, LimitBook, TenantLimits
-from winnow.retrieval.concurrency.token_bucket import Spending
+from winnow.retrieval.concurrency.token_bucket import TokenBucket
 from winnow.retrieval.errors import QuotaExceeded, StorageError, StorageQuotaExceeded, UnavailableError
 
 REFRESH_SECONDS: Final = 1.0  # after which a change of limits is known everywhere
@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 class _Used:
     """What a tenant has used, as far as this process knows."""
 
-    requests: Spending = field(default_factory=Spending)
-    tokens: Spending = field(default_factory=Spending)
+    requests: TokenBucket = field(default_factory=TokenBucket)
+    tokens: TokenBucket = field(default_factory=TokenBucket)
     running: int = 0  # requests
 
 

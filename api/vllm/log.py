@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from winnow.api.cli.terminal import snippet
+from winnow.api.formatting import snippet
 from winnow.api.vllm.command import SIGNS, Shortage
 from winnow.api.vllm.watchdog import FIRST_WORDS
 

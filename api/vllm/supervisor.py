@@ -19,7 +19,7 @@ import time
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from winnow.api.cli.terminal import duration
+from winnow.api.formatting import duration
 from winnow.api.vllm.command import VllmCommand, smaller
 from winnow.api.vllm.log import VllmLog
 from winnow.api.vllm.model import KINDS

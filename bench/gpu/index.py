@@ -49,7 +49,7 @@ from winnow.retrieval.index.faiss_gpu import FaissGpu
 from winnow.retrieval.index.gpu_index import DeviceFlatIndex, IndexDevice
 from winnow.retrieval.index.planner import IndexWish, Recipe
 from winnow.retrieval.records import Vectors
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.contract import VectorBatch
 
 WANTED: Final = 0.98
@@ -213,8 +213,8 @@ def generation(count: int, say: Say) -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = CollectionFolder(Path(place) / "made")
         manifest = publish(folder, store.snapshot(), identity, wish=wish)
-        host = Searchable(folder=folder, store=store, identity=identity).view()
-        searchable = Searchable(folder=folder, store=store, identity=identity, device=device)
+        host = IndexReader(folder=folder, store=store, identity=identity).view()
+        searchable = IndexReader(folder=folder, store=store, identity=identity, device=device)
         before, began = _free(device), time.perf_counter()
         there = searchable.view()
         opened = time.perf_counter() - began

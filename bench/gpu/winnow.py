@@ -16,9 +16,10 @@ from typing import NoReturn
 
 import uvicorn
 
-from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.assemble import wire
 from winnow.api.cli.serve import LOGGING
 from winnow.api.http.app import create_app
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import load
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
 from winnow.retrieval.deadline import Deadline
@@ -74,11 +75,11 @@ def main() -> None:
         settings.rerank_url, RERANKER_FAILURES, proof=taken_at_its_word, slice_tokens=arguments.slice_tokens
     )
     reranker = VllmReranker.load(folder, pool, secret=secrets.token_bytes(32))
-    embedding = Embedding(
+    embedding = LoadedEmbedder(
         embedder=EmbedsNothing(), tokenizer=PlainTokenizer.load(folder.path), runs_on="nothing", device="cpu"
     )
-    judging = Judging(reranker=reranker, runs_on=reranker.runs_on, device="cuda", pool=pool)
-    app = create_app(joined(settings, embedding, judging))
+    judging = LoadedReranker(reranker=reranker, runs_on=reranker.runs_on, device="cuda", pool=pool)
+    app = create_app(wire(settings, embedding, judging))
     uvicorn.run(app, host="127.0.0.1", port=arguments.port, log_config=LOGGING, server_header=False)
 
 

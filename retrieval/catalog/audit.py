@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.records import JsonValue
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

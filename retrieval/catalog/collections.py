@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, NewType, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 
 if TYPE_CHECKING:
     from winnow.retrieval.embed.embedder import EmbedderIdentity  # the command line starts without numpy
-
-TenantName = NewType("TenantName", str)
-DEFAULT_TENANT: Final = TenantName("default")  # whose everything is where nobody has made tenants
 
 
 class Keep(Enum):

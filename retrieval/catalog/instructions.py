@@ -16,10 +16,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol, Self, TypeAlias
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.errors import InstructionConflict, InvalidRequest
 from winnow.retrieval.limits import VARIABLE_CHARACTERS_MAX
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 BUILT_IN_PREFIX: Final = "builtin/"  # reserved: what stands below it comes with winnow, for every tenant, read-only
 VARIABLE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"

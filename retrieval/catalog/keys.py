@@ -19,8 +19,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Protocol
 
-from winnow.retrieval.catalog.collections import TenantName
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32

@@ -12,9 +12,8 @@ from datetime import date
 from enum import StrEnum
 from typing import Final, Protocol
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.errors import InvalidRequest
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 LIMIT_MAX: Final = 2**53  # beyond it JSON's readers round
 WEIGHT_MIN: Final = 0.01

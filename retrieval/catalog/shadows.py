@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from winnow.retrieval.catalog.collections import TenantName
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 ORDER_PLACES_MAX: Final = 20  # of each order that is kept
 COMPARISONS_PER_PAIR_MAX: Final = 10_000  # the newest ones

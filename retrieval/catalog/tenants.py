@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import TENANT_NAME_PATTERN
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 _NAME: Final = re.compile(TENANT_NAME_PATTERN)
 

@@ -30,7 +30,7 @@ def equal(_: str) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TurnsReport:
+class LimiterStats:
     """What an operator may want to know; the totals only grow."""
 
     turns: int
@@ -64,7 +64,7 @@ class _Pace:
         return self._tokens / self._seconds * seconds
 
 
-class Turns:
+class FairLimiter:
     """Use it from one event loop.
 
     While one tenant is alone `alone` tokens are in hand at once, so that what works never idles; while others are
@@ -107,8 +107,8 @@ class Turns:
         return self._queue.is_shared_with(tenant)
 
     @property
-    def report(self) -> TurnsReport:
-        return TurnsReport(turns=self._turns, wait_seconds=self._wait_seconds)
+    def report(self) -> LimiterStats:
+        return LimiterStats(turns=self._turns, wait_seconds=self._wait_seconds)
 
     @asynccontextmanager
     async def turn(self, tenant: str, tokens: int) -> AsyncIterator[None]:

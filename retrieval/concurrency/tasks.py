@@ -1,15 +1,15 @@
-"""Several things at once for one caller: all of them, or the first failure."""
+"""Structured concurrency: several coroutines as one call, and work in a thread that is awaited to its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar, TypeVarTuple
 
 Answer = TypeVar("Answer")
 
 
-async def together(parts: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
+async def gather_or_raise(parts: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
     """Their answers in order. The first failure ends the others, and is raised as it is: one caller, one reason."""
     try:
         async with asyncio.TaskGroup() as group:
@@ -17,3 +17,20 @@ async def together(parts: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+
+async def run_to_completion(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    """In a thread, as `asyncio.to_thread`; but a cancellation takes effect only after the work has ended.
+
+    A commit cannot be taken back, and the lock that its caller holds must outlast it.
+    """
+    task = asyncio.create_task(asyncio.to_thread(work, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise

@@ -8,7 +8,7 @@ _MINUTE = 60.0  # seconds
 
 
 @dataclass(slots=True)
-class Spending:
+class TokenBucket:
     """What of its minute's worth somebody has spent and not earned back. The rate may change at any time."""
 
     spent: float = 0.0

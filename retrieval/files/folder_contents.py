@@ -10,8 +10,7 @@ from collections.abc import Collection as AnyOf
 from datetime import datetime
 from typing import Final
 
-from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.files.made import made_at
+from winnow.retrieval.files.layout import CollectionFolder, created_at_of
 
 _LOCKS: Final = frozenset({"lock", "fold.lock", "current.lock"})
 _TORN: Final = frozenset({"made.tmp", "collection.json.tmp", "current.tmp", "rolled-back.tmp"})  # never acknowledged
@@ -34,5 +33,5 @@ def contents_of(folder: CollectionFolder) -> list[str]:
 def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:
     """Whether what lies there was begun, at one of these times, and not finished."""
     parts = (folder, folder.restoring, folder.replaced)
-    marks = {made_at(part) for part in parts if part.made.exists()}
+    marks = {created_at_of(part) for part in parts if part.made.exists()}
     return bool(marks) and all(mark in begun for mark in marks)

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from winnow.retrieval.catalog.collections import TenantName
-from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.errors import CollectionBusy, InvalidRequest
+from winnow.retrieval.files.durable import DISK, Syncer, write_file
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN
+from winnow.retrieval.tenancy import TenantName
 
 _SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
 
@@ -131,3 +133,33 @@ class Layout:
         for segment in (tenant, name):
             require_name(segment)
         return CollectionFolder(self.collections(tenant) / name)
+
+
+VECTORS_FILE: Final = "vectors.faiss"
+NUMBERS_FILE: Final = "numbers.i64"
+MANIFEST_FILE: Final = "manifest.json"
+MANIFEST_SUM_FILE: Final = "manifest.sha256"
+
+
+def stamp_created(folder: CollectionFolder, at: datetime, *, syncer: Syncer = DISK) -> None:
+    """The caller holds the writer's lock. Raises `WriteFailed`."""
+    write_file(folder.made, f"{at.isoformat()}\n".encode("ascii"), syncer=syncer)
+
+
+def require_created_at(folder: CollectionFolder, at: datetime | None) -> None:
+    """Raises `CollectionBusy` where the folder holds a collection that was made at another moment.
+
+    With None nothing is compared; nor where the folder does not say, because an earlier winnow made it: everything that
+    could have taken its place would.
+    """
+    found = created_at_of(folder)
+    if at is not None and found is not None and found != at:
+        raise CollectionBusy(f"{folder.path.name} has just been replaced")
+
+
+def created_at_of(folder: CollectionFolder) -> datetime | None:
+    """When the collection was made that lies there; None where the folder does not say."""
+    try:
+        return datetime.fromisoformat(folder.made.read_text("ascii").strip())
+    except (OSError, UnicodeDecodeError, ValueError):
+        return None

@@ -125,3 +125,17 @@ def _write(path: Path, *words: str, syncer: Syncer) -> None:
 
 def _checksum(words: list[str]) -> str:
     return f"{zlib.crc32(' '.join(words).encode('ascii')):08x}"
+
+
+def names(folder: CollectionFolder) -> list[str]:
+    """Generations that have their final name, newest first."""
+    if not folder.generations.is_dir():
+        return []
+    found = [path.name for path in folder.generations.iterdir() if NAME.fullmatch(path.name)]
+    return sorted(found, key=ordinal, reverse=True)
+
+
+def names_to_try(folder: CollectionFolder, wanted: str | None) -> list[str]:
+    """The current one, then those before it. One that is newer than the pointer was never acknowledged."""
+    older = [name for name in names(folder) if wanted is None or ordinal(name) < ordinal(wanted)]
+    return older if wanted is None else [wanted, *older]

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from winnow.retrieval.growing_array import GrowingArray
+from winnow.retrieval.arrays import AppendOnlyArray
 from winnow.retrieval.index.vector_index import ExactIndex
 from winnow.retrieval.store.contract import StoreSnapshot
 
@@ -20,7 +20,7 @@ REMOVED_SHARE_MAX: Final = 0.25  # of the rows; each costs a search what a live 
 class FreshIndex(ExactIndex):
     """The chunks whose number is greater than `after`: all that are live, and some that were."""
 
-    def __init__(self, numbers: GrowingArray[np.int64], vectors: GrowingArray[np.float32], *, after: int) -> None:
+    def __init__(self, numbers: AppendOnlyArray[np.int64], vectors: AppendOnlyArray[np.float32], *, after: int) -> None:
         super().__init__(numbers.rows, vectors.rows)
         self._arrays = numbers, vectors
         self._after = after
@@ -29,8 +29,8 @@ class FreshIndex(ExactIndex):
     def of(cls, snapshot: StoreSnapshot, *, after: int, dimension: int) -> FreshIndex:
         """Read from the store."""
         room = snapshot.count(after=after)
-        numbers = GrowingArray.of(np.empty(0, dtype=np.int64), room=room)
-        vectors = GrowingArray.of(np.empty((0, dimension), dtype=np.float32), room=room)
+        numbers = AppendOnlyArray.of(np.empty(0, dtype=np.int64), room=room)
+        vectors = AppendOnlyArray.of(np.empty((0, dimension), dtype=np.float32), room=room)
         return cls._grown(numbers, vectors, snapshot, after=after)
 
     def followed_by(self, snapshot: StoreSnapshot, *, after: int) -> FreshIndex:
@@ -45,12 +45,17 @@ class FreshIndex(ExactIndex):
         live = snapshot.count(after=after) - snapshot.count(after=max(after, last))
         if after > self._after or len(self.numbers) - live > REMOVED_SHARE_MAX * len(self.numbers):
             kept = np.flatnonzero((self.numbers > after) & snapshot.alive(self.numbers))
-            numbers, vectors = GrowingArray.of(self.numbers[kept]), GrowingArray.of(self.vectors[kept])
+            numbers, vectors = AppendOnlyArray.of(self.numbers[kept]), AppendOnlyArray.of(self.vectors[kept])
         return FreshIndex._grown(numbers, vectors, snapshot, after=after)
 
     @classmethod
     def _grown(
-        cls, numbers: GrowingArray[np.int64], vectors: GrowingArray[np.float32], snapshot: StoreSnapshot, *, after: int
+        cls,
+        numbers: AppendOnlyArray[np.int64],
+        vectors: AppendOnlyArray[np.float32],
+        snapshot: StoreSnapshot,
+        *,
+        after: int,
     ) -> FreshIndex:
         """These, and what the snapshot has beyond them."""
         last = int(numbers.rows[-1]) if len(numbers.rows) else after

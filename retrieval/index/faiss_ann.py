@@ -15,7 +15,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.retrieval.arrays import marked
+from winnow.retrieval.arrays import mask_sorted
 from winnow.retrieval.errors import GenerationCorrupt
 from winnow.retrieval.index.backend_probe import Asked, Misdeed, misdeeds
 from winnow.retrieval.index.centroids import Everything, learn_centroids
@@ -77,7 +77,7 @@ class FaissApproximateIndex:
         return stored
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        held = None if allowed is None else marked(self._numbers, allowed)
+        held = None if allowed is None else mask_sorted(self._numbers, allowed)
         inside = len(self._numbers) if held is None else int(held.sum())
         wanted = min(k, inside)
         if 0 < wanted <= SCANNED_SHARE * len(self._numbers):

@@ -19,7 +19,7 @@ from typing import Final
 
 import numpy as np
 
-from winnow.retrieval.arrays import among, common
+from winnow.retrieval.arrays import intersect_sorted, isin_sorted
 from winnow.retrieval.index.vector_index import ExactIndex, Hits, VectorIndex
 from winnow.retrieval.records import ChunkNumbers, Vectors
 
@@ -50,7 +50,7 @@ class Filtered:
 
 def nearest_allowed(index: VectorIndex, vector: Vectors, k: int, allowed: ChunkNumbers) -> tuple[Hits, Way]:
     """The `k` nearest of those chunks of the index that are allowed; fewer only where there are fewer."""
-    inside = common(allowed, index.numbers)
+    inside = intersect_sorted(allowed, index.numbers)
     wanted = min(k, len(inside))
     if len(inside) <= max(k, _few(index)):
         return gathered(index, vector, k, inside), Way.GATHERED
@@ -79,7 +79,7 @@ def only(hits: Hits, allowed: ChunkNumbers) -> Hits:
     """What of an index's answer may be answered with, each once."""
     _, first = np.unique(hits.numbers, return_index=True)
     first = np.sort(first)
-    first = first[among(hits.numbers[first], allowed)]
+    first = first[isin_sorted(hits.numbers[first], allowed)]
     return Hits(numbers=hits.numbers[first], similarities=hits.similarities[first])
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from winnow.retrieval.arrays import common
+from winnow.retrieval.arrays import intersect_sorted
 from winnow.retrieval.records import ChunkNumbers, Vectors
 
 
@@ -92,7 +92,7 @@ class ExactIndex:
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
         if allowed is not None:
-            inside = common(allowed, self._numbers)
+            inside = intersect_sorted(allowed, self._numbers)
             return ExactIndex(inside, self.vectors_of(inside)).search(query, k)
         similarities = self._vectors @ query.astype(np.float32)
         order = np.lexsort((self._numbers, -similarities))[:k]

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from winnow.retrieval.concurrency.fair_limiter import Turn
-from winnow.retrieval.concurrency.tasks import together
+from winnow.retrieval.concurrency.tasks import gather_or_raise
 from winnow.retrieval.errors import Overloaded, SettingInvalid
 from winnow.retrieval.model.attention import Past
 from winnow.retrieval.model.checkpoint import Checkpoint
@@ -99,7 +99,7 @@ class QwenRuntime:
 
         lengths = [len(sequence) for sequence in sequences]
         found = packs(lengths, tokens_max=self.pack_tokens, stretch_max=self._stretch_max)
-        await together(  # the first pack computes the prefix as well
+        await gather_or_raise(  # the first pack computes the prefix as well
             compute(pack, sum(pack.lengths) + (0 if place else len(prefix))) for place, pack in enumerate(found)
         )
         return states

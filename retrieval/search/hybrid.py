@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.vector_index import Hits
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import ChunkNumbers, Vectors
+from winnow.retrieval.records import ChunkNumbers, RecallMode, Vectors
 from winnow.retrieval.search.fusion import deviations, fused
-from winnow.retrieval.search.reader import View
+from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.store.contract import LexicalHits
 
 POOL_MIN: Final = 300  # hits of each search; below it fusion finds less, beyond it hardly more (bench/RESULTS.md)
@@ -63,7 +62,7 @@ class Pools:
 
 
 def proposal(
-    view: View, vector: Vectors, query: str, *, mode: RecallMode, width: int, matching: ChunkNumbers | None
+    view: Searcher, vector: Vectors, query: str, *, mode: RecallMode, width: int, matching: ChunkNumbers | None
 ) -> Proposal:
     """The best `width` chunks, of those that match a filter where there is one: live ones, ascending.
 
@@ -86,7 +85,7 @@ def proposal(
     )
 
 
-def search_pools(view: View, vector: Vectors, query: str, *, width: int, matching: ChunkNumbers | None) -> Pools:
+def search_pools(view: Searcher, vector: Vectors, query: str, *, width: int, matching: ChunkNumbers | None) -> Pools:
     """Both searches, wide enough for `width` candidates. Raises `WordsNotIndexed`."""
     asked = max(POOL_MIN, POOL_PER_CANDIDATE * width)
     began = time.perf_counter()
@@ -104,7 +103,7 @@ def search_pools(view: View, vector: Vectors, query: str, *, width: int, matchin
     )
 
 
-def _by_words(view: View, vector: Vectors, query: str, width: int, matching: ChunkNumbers | None) -> Proposal:
+def _by_words(view: Searcher, vector: Vectors, query: str, width: int, matching: ChunkNumbers | None) -> Proposal:
     began = time.perf_counter()
     worded = view.snapshot.lexical(query, width, allowed=matching)
     lexical_ms = 1000.0 * (time.perf_counter() - began)
@@ -130,11 +129,11 @@ def _by_meaning(hits: Hits, filtered: Filtered | None) -> Proposal:
     )
 
 
-def _nearest(view: View, vector: Vectors, k: int, matching: ChunkNumbers | None) -> tuple[Hits, Filtered | None]:
+def _nearest(view: Searcher, vector: Vectors, k: int, matching: ChunkNumbers | None) -> tuple[Hits, Filtered | None]:
     return (view.search(vector, k), None) if matching is None else view.search_matching(vector, k, matching)
 
 
-def _similarities(view: View, vector: Vectors, numbers: ChunkNumbers) -> tuple[Vectors, Filtered]:
+def _similarities(view: Searcher, vector: Vectors, numbers: ChunkNumbers) -> tuple[Vectors, Filtered]:
     """The cosines of these live chunks, in their order: so few are compared one by one."""
     hits, filtered = view.search_matching(vector, len(numbers), np.sort(numbers))
     assert len(hits.numbers) == len(numbers), "what is live is in the generation or beside it. This is a bug."

@@ -20,8 +20,8 @@ from typing import Final
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.open import Generation, open_newest
 from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import Generation, open_newest
 from winnow.retrieval.index.delta_index import FreshIndex
 from winnow.retrieval.index.filtered_search import Filtered, merged, nearest_allowed
 from winnow.retrieval.index.gpu_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class Searcher:
     """One state of a collection."""
 
     snapshot: StoreSnapshot
@@ -122,7 +122,7 @@ class _Served:
     pointer: str | None  # what `current` named when it was opened
 
 
-class Searchable:
+class IndexReader:
     """An open collection. Its views follow the store and the published generations. Safe to share between threads."""
 
     def __init__(
@@ -143,16 +143,16 @@ class Searchable:
         self._identity = identity
         self._lock = threading.Lock()  # held while a view is made
         self._opening = threading.Lock()  # held while a generation is opened
-        self._newest: View | None = None
+        self._newest: Searcher | None = None
         self._served = _Served(opened=None, fault=None, pointer=None)
         self._checked_at = 0.0  # time.monotonic()
 
     @property
-    def newest(self) -> View | None:
+    def newest(self) -> Searcher | None:
         """The last view that was made, without a look at the disk; None before the first."""
         return self._newest
 
-    def view(self) -> View:
+    def view(self) -> Searcher:
         """The newest state, at most a second old. Raises `CollectionNotReady` where there is nothing to search."""
         newest = self._newest
         stale = time.monotonic() - self._checked_at >= REFRESH_SECONDS
@@ -162,7 +162,7 @@ class Searchable:
             raise CollectionNotReady(self._folder.path.name)
         return newest
 
-    def follow(self) -> View:
+    def follow(self) -> Searcher:
         """The state that includes every commit acknowledged before this call. Publications come when they are open."""
         newest = self._newest
         if newest is None:
@@ -171,7 +171,7 @@ class Searchable:
             threading.Thread(target=self._open_beside, name="open-generation", daemon=True).start()
         return self._viewed()
 
-    def refresh(self) -> View:
+    def refresh(self) -> Searcher:
         """The state that includes every commit and publication that was acknowledged before this call."""
         with self._opening:
             pointer = current_name(self._folder)
@@ -218,13 +218,13 @@ class Searchable:
             )
         return replace(opened, index=index, seat=seat)
 
-    def _viewed(self) -> View:
+    def _viewed(self) -> Searcher:
         """The newest commit, over what is open."""
         with self._lock:
             looked_at, before, served = time.monotonic(), self._newest, self._served
             snapshot = self._store.snapshot()  # after the generation, so that it is never older than it
             if before is None or not before.shows(snapshot, served.opened, served.fault):
-                self._newest = before = View(
+                self._newest = before = Searcher(
                     snapshot=snapshot,
                     opened=served.opened,
                     delta=_delta(snapshot, served.opened, before=before, dimension=self._identity.dimension),
@@ -234,7 +234,9 @@ class Searchable:
             return before
 
 
-def _delta(snapshot: StoreSnapshot, opened: Generation | None, *, before: View | None, dimension: int) -> FreshIndex:
+def _delta(
+    snapshot: StoreSnapshot, opened: Generation | None, *, before: Searcher | None, dimension: int
+) -> FreshIndex:
     """The chunks that are newer than the generation. Those that the last view had are not read again."""
     if before is None:
         return FreshIndex.of(snapshot, after=_covered(opened), dimension=dimension)

@@ -13,11 +13,10 @@ from winnow.retrieval.errors import DeadlineExceeded
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.gpu_index import ON_CPU, Seat
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Candidate, Vectors
+from winnow.retrieval.records import Candidate, RecallMode, Vectors
 from winnow.retrieval.search.grouping import nearest_of_documents
 from winnow.retrieval.search.hybrid import Proposal, proposal
-from winnow.retrieval.search.reader import Searchable, View
+from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.contract import StoreSnapshot
 
 
@@ -45,7 +44,7 @@ class Recalled:
 class Recall:
     """Stage one over one collection."""
 
-    def __init__(self, *, embedder: Embedder, searchable: Searchable) -> None:
+    def __init__(self, *, embedder: Embedder, searchable: IndexReader) -> None:
         self._embedder = embedder
         self._searchable = searchable
 
@@ -118,7 +117,7 @@ class Recall:
         documents: int,
         where: Filter | None,
         deadline: Deadline,
-    ) -> tuple[View, Proposal]:
+    ) -> tuple[Searcher, Proposal]:
         """Blocks. The filter is answered once, however often it is looked further for more documents."""
         view = self._searchable.view()
         matching = None if where is None else view.snapshot.numbers_where(where)
@@ -135,7 +134,7 @@ class Recall:
         )
 
 
-def _fetch(view: View, found: Proposal) -> tuple[Candidate, ...]:
+def _fetch(view: Searcher, found: Proposal) -> tuple[Candidate, ...]:
     """The chunks with their texts, from the very version of the store that they were checked against."""
     chunks = view.snapshot.chunks(found.numbers.tolist())
     assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."

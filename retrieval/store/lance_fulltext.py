@@ -29,7 +29,7 @@ from lance.dataset import Index
 from lance.query import CombinedFieldsQuery
 from numpy.typing import NDArray
 
-from winnow.retrieval.arrays import among
+from winnow.retrieval.arrays import isin_sorted
 from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analysed_query
 from winnow.retrieval.records import ChunkNumbers
 from winnow.retrieval.store.contract import LexicalHits
@@ -157,7 +157,7 @@ def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allow
             columns=["number", "_score"], full_text_query=query, limit=asked, filter=where, prefilter=is_named
         ).to_table()
         found, scores = table["number"].to_numpy(), table["_score"].to_numpy()
-        kept = live(found) if allowed is None else live(found) & among(found, allowed)
+        kept = live(found) if allowed is None else live(found) & isin_sorted(found, allowed)
         order = np.lexsort((found[kept], -scores[kept]))[:k]
         numbers, best = found[kept][order], scores[kept][order]
         # Lance may leave out any of several equal hits at the end of its list; then the list must be longer.

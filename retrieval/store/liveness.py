@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.retrieval.growing_array import GrowingArray
+from winnow.retrieval.arrays import AppendOnlyArray
 from winnow.retrieval.records import ChunkNumbers
 
 Flags = NDArray[np.bool_]
@@ -19,21 +19,21 @@ Flags = NDArray[np.bool_]
 REMOVED_SHARE_MAX: Final = 0.25  # of the numbers; beyond it the rest is worth copying
 
 
-class LiveNumbers:
+class LiveSet:
     """The live chunk numbers of one version, and among them some that were alive in an earlier one. Never changes."""
 
-    def __init__(self, known: GrowingArray[np.int64], bits: NDArray[np.uint8], *, count: int) -> None:
+    def __init__(self, known: AppendOnlyArray[np.int64], bits: NDArray[np.uint8], *, count: int) -> None:
         """Of the `known` numbers, which ascend, `count` are alive; the bit of the n-th is that of value 2^(n mod 8)."""
         self._known = known
         self._bits = bits
         self._count = count
 
     @classmethod
-    def of(cls, numbers: ChunkNumbers) -> LiveNumbers:
+    def of(cls, numbers: ChunkNumbers) -> LiveSet:
         """All of these, which ascend."""
-        return cls(GrowingArray.of(numbers), _bits(np.ones(len(numbers), dtype=np.bool_)), count=len(numbers))
+        return cls(AppendOnlyArray.of(numbers), _bits(np.ones(len(numbers), dtype=np.bool_)), count=len(numbers))
 
-    def followed_by(self, *, gone: ChunkNumbers, new: ChunkNumbers) -> LiveNumbers:
+    def followed_by(self, *, gone: ChunkNumbers, new: ChunkNumbers) -> LiveSet:
         """The next version's: `gone` were alive, and `new` are greater than all that ever were."""
         known, old = self._known.followed_by(new), len(self._known.rows)
         bits = np.zeros(-(-len(known.rows) // 8), dtype=np.uint8)
@@ -42,9 +42,9 @@ class LiveNumbers:
         np.bitwise_or.at(bits, places >> 3, _bit(places))
         places = np.searchsorted(known.rows, gone)
         np.bitwise_and.at(bits, places >> 3, ~_bit(places))
-        follower = LiveNumbers(known, bits, count=self._count + len(new) - len(gone))
+        follower = LiveSet(known, bits, count=self._count + len(new) - len(gone))
         if len(known.rows) - follower._count > REMOVED_SHARE_MAX * len(known.rows):
-            return LiveNumbers.of(follower.numbers())
+            return LiveSet.of(follower.numbers())
         return follower
 
     def includes(self, numbers: ChunkNumbers) -> Flags:

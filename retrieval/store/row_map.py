@@ -20,10 +20,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from winnow.retrieval.arrays import without
+from winnow.retrieval.arrays import difference_sorted
 from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.records import ChunkNumbers
-from winnow.retrieval.store.liveness import Flags, LiveNumbers
+from winnow.retrieval.store.liveness import Flags, LiveSet
 
 Addresses = NDArray[np.int64]  # fragment and offset within it, as Lance packs them
 Offsets = NDArray[np.uint32]
@@ -148,14 +148,14 @@ class FragmentRows:
 class StoredRows:
     """All rows of one version, fragment by fragment. Chunk numbers ascend in it."""
 
-    def __init__(self, fragments: Iterable[FragmentRows], live: LiveNumbers | None = None) -> None:
+    def __init__(self, fragments: Iterable[FragmentRows], live: LiveSet | None = None) -> None:
         """Raises `StoreCorrupt` unless each fragment's numbers are greater than those of the one before."""
         self.fragments: Final = tuple(rows for rows in fragments if len(rows.numbers))
         self._firsts = np.array([rows.numbers[0] for rows in self.fragments], dtype=np.int64)
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
         if not bool((self._firsts[1:] > lasts[:-1]).all()):
             raise StoreCorrupt("chunk numbers do not ascend from fragment to fragment")
-        self.live: Final = LiveNumbers.of(_joined(rows.live() for rows in self.fragments)) if live is None else live
+        self.live: Final = LiveSet.of(_joined(rows.live() for rows in self.fragments)) if live is None else live
 
     def followed_by(self, fragments: Sequence[FragmentRows]) -> StoredRows:
         """The rows of a later version. The more of its fragments are fragments of this one, the less it costs."""
@@ -170,8 +170,8 @@ class StoredRows:
             if was is not rows:
                 taken_out.append(was.numbers[was.alive & ~rows.alive])
         old, new = _joined(rows.live() for rows in left.values()), _joined(come)
-        gone = np.sort(_joined([*taken_out, without(old, new)]))
-        new = without(new, old)
+        gone = np.sort(_joined([*taken_out, difference_sorted(old, new)]))
+        new = difference_sorted(new, old)
         if len(new) and new[0] <= self.live.last():  # a number came back: this is no later version of the same
             return StoredRows(fragments)
         return StoredRows(fragments, self.live.followed_by(gone=gone, new=new))

@@ -20,7 +20,7 @@ from typing import Final, Protocol, TypeVar
 import numpy as np
 
 from winnow.retrieval.concurrency.fair_limiter import Turn
-from winnow.retrieval.concurrency.tasks import together
+from winnow.retrieval.concurrency.tasks import gather_or_raise
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import UnavailableError
 from winnow.retrieval.records import Vectors
@@ -165,7 +165,7 @@ class VllmPool:
             async with turn(tokens):
                 return await self._asked_somewhere(tokens, lambda client: ask(client, part))
 
-        return await together(answer(part) for part in _slices(inputs, slice_tokens))
+        return await gather_or_raise(answer(part) for part in _slices(inputs, slice_tokens))
 
     async def _asked_somewhere(self, tokens: int, ask: Callable[[VllmClient], Awaitable[Answer]]) -> Answer:
         self._earn(_RETRIES_PER_CALL)

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
-from tests.loopback import Asked, Said, serving
-from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer
+from tests.loopback import Asked, ResponseModel, serving
+from winnow.api.schemas.rerank import RerankAnswer
+from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.retrieval.lexical.words import WORD_RULES
 
 pytestmark = pytest.mark.acceptance
@@ -206,8 +207,8 @@ def test_mistakes_are_told_in_a_sentence(indexed: Command, arguments: tuple[str,
 async def test_a_command_closes_what_it_opened_to_a_server(winnow: Command) -> None:
     """One that keeps its connections open, as vLLM does, and is no reranker: a sentence, exit 1, and no warning."""
 
-    async def answer(_: Asked) -> Said:
-        return Said({"object": "error"}, status=404)
+    async def answer(_: Asked) -> ResponseModel:
+        return ResponseModel({"object": "error"}, status=404)
 
     async with serving(answer) as loopback:
         arguments = ("rerank", "question", "text", "--rerank-url", loopback.url)

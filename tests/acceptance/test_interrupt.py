@@ -9,8 +9,8 @@ import pytest
 
 from bench.interrupt import COLLECTION, Bench, Outcome, outcome, write_corpus
 from tests.tiny_models import write_embedder
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.files.layout import Layout
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 pytestmark = pytest.mark.acceptance
 

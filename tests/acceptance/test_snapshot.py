@@ -11,7 +11,7 @@ import pytest
 from tests.acceptance.conftest import Command, command_in
 from tests.s3_server import BUCKET, S3, serving
 from tests.snapshots import names
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 
 pytestmark = pytest.mark.acceptance
 
@@ -72,4 +72,4 @@ def test_a_folder_is_a_place_too_and_damage_is_named(indexed: Command, tmp_path:
     other = command_in(tmp_path / "data", models)
     done = other.run("restore", str(place), "--collection", "four")
     assert (done.code, "corpus.lance/next_chunk_number is not what was written" in done.err) == (1, True)
-    assert names(Disk.existing(other.data)) == []
+    assert names(DataFolder.existing(other.data)) == []

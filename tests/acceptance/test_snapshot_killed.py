@@ -12,12 +12,12 @@ import pytest
 from tests.dying import Processes, processes
 from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names
 from winnow.api.collections.backups import restore, snapshot
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.backup.place import FolderPlace
 from winnow.retrieval.backup.transfer import manifest_at
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import SnapshotNotFound
-from winnow.retrieval.generation.history import left_over
+from winnow.retrieval.generation.listing import left_over
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 pytestmark = pytest.mark.acceptance
 
@@ -57,13 +57,13 @@ def test_a_killed_restore_shows_nothing_and_goes_on(*, dying: Processes, tmp_pat
     if replacing:
         old = contents(made(tmp_path / "template", documents=3, word="old"), "docs")
     else:
-        Disk.open(tmp_path / "template")
+        DataFolder.open(tmp_path / "template")
     seen = {"old": 0, "none": 0, "new": 0}
     for at in count(1):
         data = tmp_path / f"data-{at}"
         shutil.copytree(tmp_path / "template", data)
         died = dying.died("replace" if replacing else "restore", data, tmp_path / "place", at=at)
-        disk = Disk.open(data)
+        disk = DataFolder.open(data)
         if names(disk) == ["docs"]:
             found = contents(disk, "docs")
             assert found == new or (replacing and found == old)

@@ -17,7 +17,6 @@ from tests.contract.test_catalog import collection
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
 from tests.postgres import PostgresServer
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, Held, TenantLimits
@@ -37,7 +36,7 @@ from winnow.retrieval.catalog.sql.schema import metadata
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
 from winnow.retrieval.errors import CatalogExists, CatalogUnavailable, InvalidRequest, StoreCorrupt, WriteFailed
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, TenantName
 
 STRANGE = 'it\'s "so" \\u0000 \\ %s :name\r\n\t法律 \U0001f600 \ufffd e\u0301 \u202e \x7f\x01 $1 {x}}'
 Place = Path | str

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection, TenantName
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyStanding, KeyWish, digest_of, id_of
 from winnow.retrieval.catalog.sql.audit import AUDIT, SqlAuditLog
 from winnow.retrieval.catalog.sql.collections import SqlCatalog
@@ -26,7 +26,7 @@ from winnow.retrieval.errors import (
     TenantNotFound,
     WriteFailed,
 )
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 
 ADMIN = Actor("key:aaaaaaaaaaaa")
 OTHER = TenantName("other")

@@ -10,13 +10,12 @@ from itertools import pairwise
 
 import pytest
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.quotas import AMOUNTS, LIMIT_MAX, Limit, TenantLimits, Usage
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook, SqlUsageBook
 from winnow.retrieval.errors import InvalidRequest, StorageError
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 ACME, ZETA, ADMIN = TenantName("acme"), TenantName("zeta"), Actor("key:0123456789ab")
 FIRST, SECOND, THIRD = (date(2026, 2, day) for day in (27, 28, 1))

@@ -11,12 +11,11 @@ import pytest
 
 from tests.contract.test_catalog import collection
 from tests.contract.test_catalog_copy import filled, sentences
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.sql.collections import SqlCatalog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tenants import SqlTenants
 from winnow.retrieval.errors import WinnowError
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 FLIPS = 150
 

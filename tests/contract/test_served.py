@@ -16,7 +16,7 @@ import pytest
 
 from tests.contract.test_embedder import TEXTS
 from tests.contract.test_reranker import CHINESE, ENGLISH, ORDER, QUERY, candidates_of
-from tests.loopback import Answer, Asked, Loopback, Said, base64_of, serving
+from tests.loopback import Answer, Asked, Loopback, ResponseModel, base64_of, serving
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.prompt import NO, YES
@@ -51,16 +51,16 @@ def server_of(folder: ModelFolder) -> Answer:
     scaffold = ScaffoldTokenizer.load(folder.path)
     head = runtime.head_difference(scaffold.token_id(YES), scaffold.token_id(NO))
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": folder.name}]})
+            return ResponseModel(body={"data": [{"id": folder.name}]})
         states = await runtime.last_states(asked.body["input"])
         found = (
             [{"probs": [relevance_of(float(logit))]} for logit in states @ head]
             if asked.path == "/classify"
             else [{"data": base64_of(state / np.linalg.norm(state))} for state in states]
         )
-        return Said(body={"data": [{"index": place, **row} for place, row in enumerate(found)][::-1]})
+        return ResponseModel(body={"data": [{"index": place, **row} for place, row in enumerate(found)][::-1]})
 
     return answer
 
@@ -136,13 +136,13 @@ async def test_a_small_request_stands_behind_two_slices_of_another_tenants_flood
     arrived: list[tuple[str, int]] = []
     answers = asyncio.Semaphore(0)
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": judge.name}]})
+            return ResponseModel(body={"data": [{"id": judge.name}]})
         inputs = asked.body["input"]
         arrived.append((asked.body["cache_salt"], sum(map(len, inputs))))
         await answers.acquire()
-        return Said(body={"data": [{"index": place, "probs": [0.5]} for place in range(len(inputs))]})
+        return ResponseModel(body={"data": [{"index": place, "probs": [0.5]} for place in range(len(inputs))]})
 
     async def ask(reranker: VllmReranker, tenant: str, passages: int) -> None:
         given = candidates_of(*(f"{number} {ENGLISH * 10}" for number in range(passages)))
@@ -218,8 +218,8 @@ async def test_a_server_that_is_not_there_is_said_to_be(judge: ModelFolder, embe
 async def test_a_busy_embedder_is_overload(embed: ModelFolder) -> None:
     """Which tells the caller to come back."""
 
-    async def answer(_: Asked) -> Said:
-        return Said(body={}, status=503)
+    async def answer(_: Asked) -> ResponseModel:
+        return ResponseModel(body={}, status=503)
 
     async with serving(answer) as server, pool_of(server.url, EMBEDDER_FAILURES) as pool:
         with pytest.raises(Overloaded):
@@ -229,10 +229,10 @@ async def test_a_busy_embedder_is_overload(embed: ModelFolder) -> None:
 async def test_a_vector_of_zeros_is_the_servers_failure(embed: ModelFolder) -> None:
     """And not the model folder's, which is as good as before: the next answer may be right."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": "m"}]})
-        return Said(body={"data": [{"index": 0, "data": base64_of([0.0] * 48)}]})
+            return ResponseModel(body={"data": [{"id": "m"}]})
+        return ResponseModel(body={"data": [{"index": 0, "data": base64_of([0.0] * 48)}]})
 
     async with serving(answer) as server, pool_of(server.url, EMBEDDER_FAILURES) as pool:
         with pytest.raises(EmbedderUnavailable, match="a vector of zeros"):

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.shadows import Agreement, Comparison, Place, Shadow, VersionPair
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.errors import InstructionNotFound
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, TenantName
 
 ONE, OTHER = TenantName("one"), TenantName("other")
 NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)

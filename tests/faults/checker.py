@@ -19,14 +19,14 @@ import numpy as np
 
 from tests.builders import unit_vectors
 from tests.faults.scripted import DIMENSION, IDENTITY, Model, aftermath, document, folder_of, opened, write
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.verify import verified
 from winnow.retrieval.errors import WinnowError
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.index.vector_index import ExactIndex
 from winnow.retrieval.records import Chunk
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
 
@@ -62,14 +62,14 @@ def stored_in(snapshot: StoreSnapshot) -> Model:
 
 
 def _faults(root: Path) -> Iterator[str]:
-    for check in verified(Disk.existing(root)):
+    for check in verified(DataFolder.existing(root)):
         if check.fault is not None:
             yield f"verify, {check.part}: {check.fault}"
 
 
-def differences(root: Path, model: Model, *, searchable: Searchable | None = None) -> Iterator[str]:
+def differences(root: Path, model: Model, *, searchable: IndexReader | None = None) -> Iterator[str]:
     """Between what a search answers and what an exact one over the model does."""
-    opened_here = searchable or Searchable(folder=folder_of(root), store=opened(root), identity=IDENTITY)
+    opened_here = searchable or IndexReader(folder=folder_of(root), store=opened(root), identity=IDENTITY)
     view = opened_here.refresh()
     if view.fallback_from is not None:
         yield f"served is an older generation: {view.fallback_from}"

@@ -27,17 +27,17 @@ from starlette.testclient import TestClient
 
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.real_models import bundled_model
-from winnow.api.assemble import Embedding, Judging, joined
-from winnow.api.collections.data_folder import Disk
+from winnow.api.assemble import wire
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.verify import verified
 from winnow.api.http.app import create_app
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.errors import WinnowError
 from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, TenantName
 
 COLLECTIONS: Final = ("docs", "laws")
 TENANTS: Final = ("default", "archive", "library")
@@ -64,15 +64,15 @@ class Outcome:
 
 def served(root: Path) -> TestClient:
     tokenizer = PlainTokenizer.load(bundled_model("reranker").path)
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
-    parts = joined(Settings(data=root, fold_chunks=0), embedding, judging)
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
+    parts = wire(Settings(data=root, fold_chunks=0), embedding, judging)
     return TestClient(create_app(parts), base_url="http://localhost", raise_server_exceptions=False)
 
 
 def fill(root: Path) -> dict[str, str]:
     """The keys of the tenants."""
-    disk = Disk.open(root)
+    disk = DataFolder.open(root)
     keys = {}
     for name in TENANTS:
         tenant = DEFAULT_TENANT if name == "default" else disk.tenants.make(name, by=COMMAND_LINE).name
@@ -181,7 +181,7 @@ def changed(path: Path, kind: str, chance: random.Random) -> int:
 def looked_at(root: Path) -> tuple[str | None, bool]:
     """What `verify` names, and whether it calls it a fault."""
     try:
-        disk = Disk.existing(root)
+        disk = DataFolder.existing(root)
         checks = verified(disk)
         disk.database.close()
     except WinnowError as error:

@@ -32,9 +32,9 @@ from tests.faults.scripted import DIMENSION, IDENTITY, Model, document, folder_o
 from tests.faults.worker import Worker
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.generation.history import clean, fold, roll_back
-from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import names
+from winnow.retrieval.generation.cleanup import clean
+from winnow.retrieval.generation.history import fold, roll_back
+from winnow.retrieval.generation.pointer import current_name, names
 from winnow.retrieval.index.vector_index import ExactIndex
 from winnow.retrieval.records import JsonValue
 from winnow.retrieval.store.lance_store import LanceStore

@@ -21,7 +21,7 @@ from tests.faults.scripted import IDENTITY, folder_of, opened, write
 from winnow.retrieval.errors import CollectionBusy
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.lance_store import LanceStore
 
 
@@ -51,7 +51,7 @@ def _fold_on(root: Path, store: LanceStore) -> None:
             continue
 
 
-def _search_on(searchable: Searchable) -> None:
+def _search_on(searchable: IndexReader) -> None:
     while True:
         view = searchable.refresh()
         for query in QUERIES:
@@ -70,7 +70,7 @@ def _or_die(work: Any, *arguments: Any) -> None:
 
 def main(root: Path, seed: int) -> None:
     store = opened(root)
-    searchable = Searchable(folder=folder_of(root), store=store, identity=IDENTITY)
+    searchable = IndexReader(folder=folder_of(root), store=store, identity=IDENTITY)
     work = [(_fold_on, root, store), (_search_on, searchable)]
     for each in work:
         threading.Thread(target=_or_die, args=each, daemon=True).start()

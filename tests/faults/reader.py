@@ -16,13 +16,13 @@ from tests.builders import unit_vectors
 from tests.faults.scripted import DIMENSION, IDENTITY, folder_of, opened
 from winnow.retrieval.errors import WinnowError
 from winnow.retrieval.filters.grammar import parsed_filter
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 
 
-def answer(searchables: dict[str, Searchable], job: dict[str, Any]) -> dict[str, Any]:
+def answer(searchables: dict[str, IndexReader], job: dict[str, Any]) -> dict[str, Any]:
     root = job["root"]
     if root not in searchables:
-        searchables[root] = Searchable(folder=folder_of(Path(root)), store=opened(Path(root)), identity=IDENTITY)
+        searchables[root] = IndexReader(folder=folder_of(Path(root)), store=opened(Path(root)), identity=IDENTITY)
     view = searchables[root].refresh()
     vector = unit_vectors(1, dimension=DIMENSION, seed=job["seed"])[0]
     if job["where"] is None:
@@ -39,7 +39,7 @@ def answer(searchables: dict[str, Searchable], job: dict[str, Any]) -> dict[str,
 
 
 def main() -> None:
-    searchables: dict[str, Searchable] = {}
+    searchables: dict[str, IndexReader] = {}
     for line in sys.stdin:
         job = json.loads(line)
         if "forget" in job:

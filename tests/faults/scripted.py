@@ -16,8 +16,8 @@ from typing import Final
 import lance
 
 from tests.builders import embedded
-from winnow.api.collections.data_folder import Disk
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.api.collections.data_folder import DataFolder
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder, Layout
 from winnow.retrieval.files.locks import writing
@@ -25,6 +25,7 @@ from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.records import Document, EmbeddedDocument, Metadata
 from winnow.retrieval.store.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from winnow.retrieval.store.rows import WORDS_COLUMN, schema_of
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 DIMENSION: Final = 16
 NAME: Final = "scripted"
@@ -68,7 +69,7 @@ class Operation:
 
 
 def _collection(root: Path) -> LanceStore:
-    Disk.open(root).make(
+    DataFolder.open(root).make(
         Collection(
             tenant=DEFAULT_TENANT,
             name=NAME,

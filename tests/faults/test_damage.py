@@ -11,12 +11,12 @@ import pytest
 
 from tests.faults.checker import differences
 from tests.faults.scripted import IDENTITY, OPERATIONS, Model, folder_of, opened
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.verify import verified
 from winnow.retrieval.errors import StoreCorrupt
+from winnow.retrieval.generation.open import verify
 from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import verify
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.checksums import SUMS, damaged, sums_of
 
 pytestmark = pytest.mark.faults
@@ -79,7 +79,7 @@ def test_damage_to_a_generation_is_found_and_the_one_before_serves(
         with damaged_by(damage, files[turn % len(files)], chance):
             checks = {check.name: check.fault for check in verify(folder)}
             assert [name for name, fault in checks.items() if fault] == [current]
-            searchable = Searchable(folder=folder, store=store, identity=IDENTITY)
+            searchable = IndexReader(folder=folder, store=store, identity=IDENTITY)
             wrong = list(differences(root, model, searchable=searchable))
             assert [fault.partition(":")[0] for fault in wrong] == ["served is an older generation"], wrong
             assert searchable.view().generation == "g000001"
@@ -121,9 +121,9 @@ def test_verify_names_the_damaged_file_and_gives_it_to_nobody(collection: tuple[
     for kind in ("data", "_deletions", "_indices", "_transactions", "_versions"):
         name = max(name for name in sums_of(corpus) if name.startswith(kind))
         with damaged_by(flipped, corpus / name, chance):
-            checks = {check.part: check.fault for check in verified(Disk.existing(root))}
+            checks = {check.part: check.fault for check in verified(DataFolder.existing(root))}
             assert name in (checks["words" if kind == "_indices" else "store"] or "")
-    assert all(check.fault is None for check in verified(Disk.existing(root)))
+    assert all(check.fault is None for check in verified(DataFolder.existing(root)))
 
 
 def test_the_newest_manifest_cannot_go_missing(collection: tuple[Path, Model]) -> None:

@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from winnow.api.assemble import Parts, assemble
+from winnow.api.assemble import Services, assemble
 from winnow.api.search.records import Question
 from winnow.api.settings import load
 from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranking
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CORPUS: Final = Path(__file__).parent / "corpus.json"
 INSTRUCTION: Final = "Prefer documents written in the language of the question."
@@ -88,7 +88,7 @@ def topics(path: Path = CORPUS) -> list[Topic]:
     ]
 
 
-async def index_injected(parts: Parts, name: str, asked: Sequence[Topic], template: Template) -> None:
+async def index_injected(parts: Services, name: str, asked: Sequence[Topic], template: Template) -> None:
     """A collection of the answers and, for each question, one injected passage."""
     parts.ingest.make(DEFAULT_TENANT, name)
     rows = [{"id": f"answer-{each.number}", "text": each.answer} for each in asked]
@@ -96,7 +96,7 @@ async def index_injected(parts: Parts, name: str, asked: Sequence[Topic], templa
     await parts.ingest.upsert(DEFAULT_TENANT, name, iter(enumerate(rows, start=1)))
 
 
-async def count_first(parts: Parts, name: str, asked: Sequence[Topic], *, candidates: int) -> dict[str, list[int]]:
+async def count_first(parts: Services, name: str, asked: Sequence[Topic], *, candidates: int) -> dict[str, list[int]]:
     """By order: of how many questions the injected passage is first, at the defaults and with echoes demoted."""
     counts: dict[str, list[int]] = {}
     for topic in asked:
@@ -107,7 +107,7 @@ async def count_first(parts: Parts, name: str, asked: Sequence[Topic], *, candid
     return counts
 
 
-async def _rankings(parts: Parts, name: str, topic: Topic, candidates: int) -> dict[str, Ranking]:
+async def _rankings(parts: Services, name: str, topic: Topic, candidates: int) -> dict[str, Ranking]:
     async def ranked(**asked: Any) -> Ranking:
         question = Question(
             tenant=DEFAULT_TENANT, collection=name, query=topic.query, top_k=10, candidates=candidates, **asked
@@ -128,7 +128,7 @@ async def _rankings(parts: Parts, name: str, topic: Topic, candidates: int) -> d
 
 
 async def measure(
-    parts: Parts, names: Sequence[str], *, candidates: int, asked: Sequence[Topic]
+    parts: Services, names: Sequence[str], *, candidates: int, asked: Sequence[Topic]
 ) -> dict[str, dict[str, list[int]]]:
     found = {}
     for number, name in enumerate(names):

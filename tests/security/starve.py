@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.catalog.keys import ALL_SCOPES, TENANT_SCOPES, KeyWish
 from winnow.retrieval.tenancy import COMMAND_LINE
 
@@ -325,7 +325,7 @@ async def figures(target: Target, name: str, seconds: float) -> Figures:
 async def service(root: Path) -> AsyncIterator[Target]:
     """With two tenants, of which each has a collection `docs`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WINNOW_")}  # noqa: TID251
-    disk = Disk.open(root / "data")
+    disk = DataFolder.open(root / "data")
     disk.keys.make(disk.tenants.tenant("default").name, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
     keys = {}
     for name in ("loud", "quiet"):

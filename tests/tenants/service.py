@@ -19,19 +19,19 @@ from starlette.testclient import TestClient
 
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder
-from winnow.api.assemble import Embedding, Judging, Parts, joined, load_embedding, load_reranker
-from winnow.api.collections.data_folder import Disk
+from winnow.api.assemble import Services, wire
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.http.app import create_app
 from winnow.api.http.log_redaction import RedactedFormatter
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker
 from winnow.api.search.caches import Caches
 from winnow.api.settings import Settings
 from winnow.rerank.reranker import Reranker
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.limits import TIMEOUT_MS_MAX
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 Operation = tuple[str, str]  # method, and path as the app's table has it
 FOLD_CHUNKS: Final = 24  # unfolded chunks of a collection, beyond which an index is built
@@ -61,25 +61,25 @@ class Service:
         tokenizer: PlainTokenizer | None = None,
         **settings: Any,
     ) -> None:
-        self._embedding = Embedding(
+        self._embedding = LoadedEmbedder(
             embedder=embedder or HashEmbedder(),
             tokenizer=tokenizer or PlainTokenizer.load(write_embedder(root / "tokenizer")),
             runs_on="hash",
             device="cpu",
         )
-        self._judging = Judging(reranker=reranker or PrefersWord("zq"), runs_on="words", device="cpu")
+        self._judging = LoadedReranker(reranker=reranker or PrefersWord("zq"), runs_on="words", device="cpu")
         self._settings = replace(
             Settings(data=root / "data"),
             **({"fold_chunks": FOLD_CHUNKS, "timeout_ms": TIMEOUT_MS_MAX} | settings),
         )
         self._open = contextlib.ExitStack()
         self.log = Log()
-        keys = Disk.open(self._settings.data, self._settings.catalog_url).keys
+        keys = DataFolder.open(self._settings.data, self._settings.catalog_url).keys
         self.operator = keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
         self._begin()
 
     def _begin(self) -> None:
-        self.parts: Parts = joined(self._settings, self._embedding, self._judging, caches=Caches.of(self._settings))
+        self.parts: Services = wire(self._settings, self._embedding, self._judging, caches=Caches.of(self._settings))
         self.app: FastAPI = create_app(self.parts)
         self.client = self._open.enter_context(
             TestClient(self.app, base_url="http://search.example.org", raise_server_exceptions=False)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.tenants.service import Service, serving
-from winnow.retrieval.generation.history import clean
+from winnow.retrieval.generation.cleanup import clean
 
 TEXT, TITLE, VALUE = "zqtext{}q", "zqtitle{}q", "zqvalue{}q"
 AN_HOUR = 3_600.0

@@ -12,9 +12,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.fakes import HashEmbedder, PrefersWord
-from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.assemble import wire
 from winnow.api.http.app import create_app
 from winnow.api.http.routes.access import FIRST_KEY
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.search.caches import Caches
 from winnow.api.settings import Settings
 from winnow.retrieval.model.tokenizer import PlainTokenizer
@@ -60,9 +61,9 @@ class Deployment:
 
 @pytest.fixture
 def deployment(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[Deployment]:
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("canary"), runs_on="words", device="cpu")
-    parts = joined(Settings(data=tmp_path), embedding, judging, caches=Caches.of(Settings()))
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("canary"), runs_on="words", device="cpu")
+    parts = wire(Settings(data=tmp_path), embedding, judging, caches=Caches.of(Settings()))
     keys = {}
     for tenant in CANARY:
         made = parts.disk.tenants.make(tenant, by=COMMAND_LINE)

@@ -25,8 +25,7 @@ from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
 from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.records import Vectors
-from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.records import Vectors, candidates_of
 from winnow.retrieval.vllm.pool import Failures, Proof, VllmPool
 
 RELEVANCE_APART_MAX = 5e-3

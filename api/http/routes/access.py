@@ -9,31 +9,34 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from winnow.api.collections.data_folder import Disk
-from winnow.api.http.auth import Caller, GuardedRoute, parts_of
+from winnow.api.collections.data_folder import DataFolder
+from winnow.api.http.auth import AuthorizedRoute, Caller, parts_of
 from winnow.api.http.routes.collections import Name
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
 from winnow.api.schemas.access import (
-    AuditSaid,
-    GivenSaid,
-    GrantsSaid,
-    IssuedSaid,
-    KeySaid,
-    KeysSaid,
-    MadeTenantSaid,
-    TenantSaid,
-    TenantsSaid,
-    audit_said,
-    given_said,
-    grants_said,
-    issued_said,
-    key_said,
-    keys_said,
-    tenant_said,
-    tenants_said,
+    AuditResponse,
+    GivenResponse,
+    GrantsResponse,
+    IssuedResponse,
+    KeyBody,
+    KeyResponse,
+    KeysResponse,
+    MadeTenantResponse,
+    RotateBody,
+    TenantBody,
+    TenantChange,
+    TenantResponse,
+    TenantsResponse,
+    audit_response,
+    given_response,
+    grants_response,
+    issued_response,
+    key_response,
+    keys_response,
+    tenant_response,
+    tenants_response,
 )
-from winnow.api.schemas.collections import DeletedSaid
-from winnow.api.schemas.wire_access import KeyBody, RotateBody, TenantBody, TenantChange
+from winnow.api.schemas.collections import DeletedResponse
 from winnow.api.tenancy.access import Principal
 from winnow.retrieval.catalog.keys import TENANT_SCOPES, KeyScope, KeyWish
 from winnow.retrieval.catalog.tenants import Grant, unstored_grant
@@ -44,27 +47,27 @@ FIRST_KEY: Final = KeyWish(scopes=TENANT_SCOPES, note="first key")
 PAGE_DEFAULT: Final = 100  # entries
 
 TenantInPath = Annotated[str, Path(pattern=TENANT_NAME_PATTERN)]
-router = APIRouter(responses=PROBLEMS, route_class=GuardedRoute)
+router = APIRouter(responses=PROBLEMS, route_class=AuthorizedRoute)
 
 
-@router.get("/v1/keys", response_model=KeysSaid, tags=["keys"], summary="List the tenant's keys")
+@router.get("/v1/keys", response_model=KeysResponse, tags=["keys"], summary="List the tenant's keys")
 async def list_keys(caller: Caller, request: Request) -> Response:
     """Without their secrets, which nobody has; those that have expired or were revoked, too."""
     keys = await asyncio.to_thread(parts_of(request).disk.keys.keys, caller.tenant)
-    return JsonResponse(keys_said(keys, datetime.now(UTC)))
+    return JsonResponse(keys_response(keys, datetime.now(UTC)))
 
 
-@router.post("/v1/keys", response_model=IssuedSaid, status_code=201, tags=["keys"], summary="Make a key")
+@router.post("/v1/keys", response_model=IssuedResponse, status_code=201, tags=["keys"], summary="Make a key")
 async def make_key(body: KeyBody, caller: Caller, request: Request) -> Response:
     """For the caller's own tenant. `key` is told this once; an admin may give scopes that its own key has not."""
     wish = body.wish()
     _refuse_new_operator(caller, wish.scopes)
     issued = await asyncio.to_thread(parts_of(request).disk.keys.make, caller.tenant, wish, by=caller.actor)
-    return JsonResponse(issued_said(issued), status=201)
+    return JsonResponse(issued_response(issued), status=201)
 
 
 @router.post(
-    "/v1/keys/{key_id}/rotate", response_model=IssuedSaid, status_code=201, tags=["keys"], summary="Replace a key"
+    "/v1/keys/{key_id}/rotate", response_model=IssuedResponse, status_code=201, tags=["keys"], summary="Replace a key"
 )
 async def rotate_key(key_id: str, caller: Caller, request: Request, body: RotateBody | None = None) -> Response:
     """A new key of the same scopes now; the old one is accepted for `overlap_seconds` still."""
@@ -72,38 +75,41 @@ async def rotate_key(key_id: str, caller: Caller, request: Request, body: Rotate
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     _refuse_new_operator(caller, await asyncio.to_thread(_scopes_of, request, caller, key_id))
     issued = await asyncio.to_thread(keys.rotate, caller.tenant, key_id, overlap=overlap, by=caller.actor)
-    return JsonResponse(issued_said(issued), status=201)
+    return JsonResponse(issued_response(issued), status=201)
 
 
-@router.delete("/v1/keys/{key_id}", response_model=KeySaid, tags=["keys"], summary="Revoke a key")
+@router.delete("/v1/keys/{key_id}", response_model=KeyResponse, tags=["keys"], summary="Revoke a key")
 async def revoke_key(key_id: str, caller: Caller, request: Request) -> Response:
     """For good, and within a second in every process. It stays in the list."""
     _refuse_new_operator(caller, await asyncio.to_thread(_scopes_of, request, caller, key_id))
     revoked = await asyncio.to_thread(parts_of(request).disk.keys.revoke, caller.tenant, key_id, by=caller.actor)
-    return JsonResponse(key_said(revoked, datetime.now(UTC)))
+    return JsonResponse(key_response(revoked, datetime.now(UTC)))
 
 
-@router.get("/v1/grants", response_model=GrantsSaid, tags=["grants"], summary="List grants, given and received")
+@router.get("/v1/grants", response_model=GrantsResponse, tags=["grants"], summary="List grants, given and received")
 async def list_grants(caller: Caller, request: Request) -> Response:
     """A grant lets another tenant search a collection, and nothing else."""
     grants = parts_of(request).disk.grants
     given = await asyncio.to_thread(grants.given, caller.tenant)
-    return JsonResponse(grants_said(given, await asyncio.to_thread(grants.received, caller.tenant)))
+    return JsonResponse(grants_response(given, await asyncio.to_thread(grants.received, caller.tenant)))
 
 
 @router.put(
     "/v1/collections/{name}/grants/{reader}",
-    response_model=GivenSaid,
+    response_model=GivenResponse,
     tags=["grants"],
     summary="Let another tenant search a collection",
 )
 async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
     """It is searched there as OWNER/NAME. Without such a tenant nothing is stored, and the answer is the same."""
-    return JsonResponse(given_said(await asyncio.to_thread(_given, parts_of(request).disk, caller, name, reader)))
+    return JsonResponse(given_response(await asyncio.to_thread(_given, parts_of(request).disk, caller, name, reader)))
 
 
 @router.delete(
-    "/v1/collections/{name}/grants/{reader}", response_model=DeletedSaid, tags=["grants"], summary="Take a grant back"
+    "/v1/collections/{name}/grants/{reader}",
+    response_model=DeletedResponse,
+    tags=["grants"],
+    summary="Take a grant back",
 )
 async def take_grant_back(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
     """From the next search on."""
@@ -112,7 +118,7 @@ async def take_grant_back(name: Name, reader: TenantInPath, caller: Caller, requ
     return JsonResponse({"deleted": reader})
 
 
-@router.get("/v1/audit", response_model=AuditSaid, tags=["audit"], summary="What was changed, by whom")
+@router.get("/v1/audit", response_model=AuditResponse, tags=["audit"], summary="What was changed, by whom")
 async def list_audit(
     caller: Caller,
     request: Request,
@@ -124,37 +130,41 @@ async def list_audit(
     whose = None if caller.is_operator else caller.tenant
     audit = parts_of(request).disk.audit
     entries = await asyncio.to_thread(audit.entries, tenant=whose, limit=limit, before=before)
-    return JsonResponse(audit_said(entries, limit=limit))
+    return JsonResponse(audit_response(entries, limit=limit))
 
 
-@router.get("/v1/tenants", response_model=TenantsSaid, tags=["tenants"], summary="List tenants")
+@router.get("/v1/tenants", response_model=TenantsResponse, tags=["tenants"], summary="List tenants")
 async def list_tenants(request: Request) -> Response:
     """By name."""
-    return JsonResponse(tenants_said(await asyncio.to_thread(parts_of(request).disk.tenants.tenants)))
+    return JsonResponse(tenants_response(await asyncio.to_thread(parts_of(request).disk.tenants.tenants)))
 
 
-@router.post("/v1/tenants", response_model=MadeTenantSaid, status_code=201, tags=["tenants"], summary="Make a tenant")
+@router.post(
+    "/v1/tenants", response_model=MadeTenantResponse, status_code=201, tags=["tenants"], summary="Make a tenant"
+)
 async def make_tenant(body: TenantBody, caller: Caller, request: Request) -> Response:
     """With its first key, which may do everything within it; the key is told this once."""
     disk = parts_of(request).disk
     made = await asyncio.to_thread(disk.tenants.make, body.name, by=caller.actor)
     issued = await asyncio.to_thread(disk.keys.make, made.name, FIRST_KEY, by=caller.actor)
-    return JsonResponse(tenant_said(made) | {"key": issued_said(issued)}, status=201)
+    return JsonResponse(tenant_response(made) | {"key": issued_response(issued)}, status=201)
 
 
-@router.patch("/v1/tenants/{name}", response_model=TenantSaid, tags=["tenants"], summary="Disable or enable a tenant")
+@router.patch(
+    "/v1/tenants/{name}", response_model=TenantResponse, tags=["tenants"], summary="Disable or enable a tenant"
+)
 async def change_tenant(name: TenantInPath, body: TenantChange, caller: Caller, request: Request) -> Response:
     """None of the keys of a disabled tenant is accepted, and its grants rest; nothing of it is removed."""
     if body.disabled and name == caller.tenant:
         raise NotPermitted("nobody disables the tenant of the key that asks for it")
     tenants = parts_of(request).disk.tenants
     changed = await asyncio.to_thread(tenants.disable if body.disabled else tenants.enable, name, by=caller.actor)
-    return JsonResponse(tenant_said(changed))
+    return JsonResponse(tenant_response(changed))
 
 
 @router.post(
     "/v1/tenants/{name}/keys",
-    response_model=IssuedSaid,
+    response_model=IssuedResponse,
     status_code=201,
     tags=["tenants"],
     summary="Make a key for a tenant",
@@ -164,10 +174,10 @@ async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, 
     disk = parts_of(request).disk
     tenant = await asyncio.to_thread(disk.tenants.tenant, name)
     issued = await asyncio.to_thread(disk.keys.make, tenant.name, body.wish(), by=caller.actor)
-    return JsonResponse(issued_said(issued), status=201)
+    return JsonResponse(issued_response(issued), status=201)
 
 
-def _given(disk: Disk, caller: Principal, name: str, reader: str) -> Grant:
+def _given(disk: DataFolder, caller: Principal, name: str, reader: str) -> Grant:
     """Blocks."""
     try:
         disk.tenants.tenant(reader)

@@ -11,7 +11,7 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.collections.ingest import Sent, records_of_lines
 from winnow.api.http.auth import Caller, MeteredRoute, Tenant, intake_of, parts_of
 from winnow.api.http.body_limits import DOCUMENTS
@@ -21,29 +21,33 @@ from winnow.api.http.problems import problem_of
 from winnow.api.http.request_body import media_type, require_json, take_body
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
 from winnow.api.schemas.collections import (
-    CollectionSaid,
-    CollectionsSaid,
-    DeletedSaid,
-    DocumentSaid,
-    DocumentsSaid,
-    EmptiedSaid,
-    UpsertSaid,
-    collection_said,
-    document_said,
-    documents_said,
-    emptied_said,
-    upsert_said,
+    CollectionBody,
+    CollectionChange,
+    CollectionResponse,
+    CollectionsResponse,
+    DeleteBody,
+    DeletedResponse,
+    DocumentBody,
+    DocumentResponse,
+    DocumentsResponse,
+    EmptiedResponse,
+    UpsertResponse,
+    collection_response,
+    document_response,
+    documents_response,
+    emptied_response,
+    upsert_response,
 )
-from winnow.api.schemas.search_request import CollectionBody, CollectionChange, DeleteBody, DocumentBody
 from winnow.api.search.rerankers import refuse_unknown
 from winnow.indexer.corpus import Refused, Reject
 from winnow.indexer.decoding.encodings import as_utf8
 from winnow.indexer.decoding.json_values import parsed
-from winnow.retrieval.catalog.collections import KEEP, TenantName
+from winnow.retrieval.catalog.collections import KEEP
 from winnow.retrieval.errors import InvalidRequest, LimitExceeded
 from winnow.retrieval.filters.grammar import Filter, parsed_filter
 from winnow.retrieval.json_bounds import SMALL_JSON, parse_json, require_within
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_LISTED_MAX, DOCUMENTS_PER_REQUEST_MAX
+from winnow.retrieval.tenancy import TenantName
 
 PAGE_DEFAULT: Final = 20  # documents
 NDJSON_TYPES: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
@@ -71,16 +75,20 @@ Name = Annotated[str, Path(pattern=COLLECTION_NAME_PATTERN)]
 router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 
-@router.get("/v1/collections", response_model=CollectionsSaid, tags=["collections"], summary="List collections")
+@router.get("/v1/collections", response_model=CollectionsResponse, tags=["collections"], summary="List collections")
 async def list_collections(tenant: Tenant, request: Request) -> Response:
     """By name; those built with another embedding model than the loaded one too."""
     described = await asyncio.to_thread(parts_of(request).disk.described, tenant)
-    said = [collection_said(each) for each in described]
+    said = [collection_response(each) for each in described]
     return JsonResponse({"collections": problems_without_places(said, data=parts_of(request).settings.data)})
 
 
 @router.post(
-    "/v1/collections", response_model=CollectionSaid, status_code=201, tags=["collections"], summary="Make a collection"
+    "/v1/collections",
+    response_model=CollectionResponse,
+    status_code=201,
+    tags=["collections"],
+    summary="Make a collection",
 )
 async def make_collection(body: CollectionBody, caller: Caller, request: Request) -> Response:
     parts = parts_of(request)
@@ -99,7 +107,7 @@ async def make_collection(body: CollectionBody, caller: Caller, request: Request
 
 
 @router.get(
-    "/v1/collections/{name}", response_model=CollectionSaid, tags=["collections"], summary="Describe a collection"
+    "/v1/collections/{name}", response_model=CollectionResponse, tags=["collections"], summary="Describe a collection"
 )
 async def get_collection(name: Name, tenant: Tenant, request: Request) -> Response:
     return JsonResponse(await asyncio.to_thread(_collection, parts_of(request), tenant, name))
@@ -107,7 +115,7 @@ async def get_collection(name: Name, tenant: Tenant, request: Request) -> Respon
 
 @router.patch(
     "/v1/collections/{name}",
-    response_model=CollectionSaid,
+    response_model=CollectionResponse,
     tags=["collections"],
     summary="Choose anew for a collection",
 )
@@ -128,7 +136,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
 
 
 @router.delete(
-    "/v1/collections/{name}", response_model=DeletedSaid, tags=["collections"], summary="Remove a collection"
+    "/v1/collections/{name}", response_model=DeletedResponse, tags=["collections"], summary="Remove a collection"
 )
 async def remove_collection(name: Name, caller: Caller, request: Request) -> Response:
     """With all its documents, for good."""
@@ -138,7 +146,7 @@ async def remove_collection(name: Name, caller: Caller, request: Request) -> Res
 
 @router.post(
     "/v1/collections/{name}/documents",
-    response_model=UpsertSaid,
+    response_model=UpsertResponse,
     tags=["documents"],
     summary="Insert or replace documents",
     openapi_extra=UPSERT_BODY,
@@ -156,14 +164,14 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
         sent = await intake_of(request).one_by_one(_records_of_json, take_body(request))
     upserted = await parts.ingest.upsert(tenant, name, sent)
     parts.usage.wrote(tenant, upserted)
-    said = upsert_said(name, upserted)
+    said = upsert_response(name, upserted)
     if upserted.rejects and not upserted.accepted:
         return ProblemResponse(problem_of(InvalidRequest(_refused_said(upserted.rejects))), beside=said)
     return JsonResponse(said)
 
 
 @router.get(
-    "/v1/collections/{name}/documents", response_model=DocumentsSaid, tags=["documents"], summary="List documents"
+    "/v1/collections/{name}/documents", response_model=DocumentsResponse, tags=["documents"], summary="List documents"
 )
 async def list_documents(
     name: Name,
@@ -177,12 +185,12 @@ async def list_documents(
     """Without their texts, in the order of their ids, by pages. What is written meanwhile may or may not be seen."""
     ingest = parts_of(request).ingest
     listed = partial(ingest.documents, tenant, name, after=after, most=limit, where=_filter_of(where))
-    return JsonResponse(documents_said(*await ingest.looked(listed)))
+    return JsonResponse(documents_response(*await ingest.looked(listed)))
 
 
 @router.get(
     "/v1/collections/{name}/documents/{document_id:path}",
-    response_model=DocumentSaid,
+    response_model=DocumentResponse,
     tags=["documents"],
     summary="Read a document",
 )
@@ -198,12 +206,12 @@ async def get_document(
     """Whole, or the characters from `start` to `end`: what the places in answers count."""
     ingest = parts_of(request).ingest
     document = await ingest.looked(partial(ingest.document, tenant, name, document_id))
-    return JsonResponse(document_said(document, start=start, end=end))
+    return JsonResponse(document_response(document, start=start, end=end))
 
 
 @router.delete(
     "/v1/collections/{name}/documents/{document_id:path}",
-    response_model=DeletedSaid,
+    response_model=DeletedResponse,
     tags=["documents"],
     summary="Remove a document",
 )
@@ -214,18 +222,18 @@ async def delete_document(name: Name, document_id: str, tenant: Tenant, request:
 
 @router.post(
     "/v1/collections/{name}/delete",
-    response_model=EmptiedSaid,
+    response_model=EmptiedResponse,
     tags=["documents"],
     summary="Remove documents by a filter",
 )
 async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request: Request) -> Response:
     """All that match when the call begins, in one commit, for good. `dry_run` only counts them."""
     emptied = await parts_of(request).ingest.delete_where(tenant, name, body.filter, dry_run=body.dry_run)
-    return JsonResponse(emptied_said(name, emptied))
+    return JsonResponse(emptied_response(name, emptied))
 
 
-def _collection(parts: Parts, tenant: TenantName, name: str) -> dict[str, Any]:
-    said = collection_said(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
+def _collection(parts: Services, tenant: TenantName, name: str) -> dict[str, Any]:
+    said = collection_response(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
     return {**said, "problem": problems_without_places(said["problem"], data=parts.settings.data)}
 
 

@@ -8,30 +8,32 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.collections.fold_process import FoldEnded
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.http.auth import MeteredRoute, Tenant, parts_of
 from winnow.api.http.routes.collections import Name
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
-from winnow.api.schemas.generations import FoldedSaid, GenerationsSaid, generations_said
-from winnow.api.schemas.search_request import RollbackBody
-from winnow.retrieval.catalog.collections import TenantName
+from winnow.api.schemas.generations import FoldedResponse, GenerationsResponse, RollbackBody, generations_response
 from winnow.retrieval.errors import WriteFailed
-from winnow.retrieval.generation.history import listed, roll_back
+from winnow.retrieval.generation.history import roll_back
+from winnow.retrieval.generation.listing import listed
 from winnow.retrieval.generation.pointer import rolled_back
+from winnow.retrieval.tenancy import TenantName
 
 router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=MeteredRoute)
 
 
-@router.get("/v1/collections/{name}/generations", response_model=GenerationsSaid, summary="List generations")
+@router.get("/v1/collections/{name}/generations", response_model=GenerationsResponse, summary="List generations")
 async def list_generations(name: Name, tenant: Tenant, request: Request) -> Response:
     """An index is built in generations, each of which never changes; any of them answers with the newest documents."""
     return JsonResponse(await asyncio.to_thread(_listed, await _opened(request, tenant, name)))
 
 
 @router.post(
-    "/v1/collections/{name}/generations/rollback", response_model=GenerationsSaid, summary="Go back to an older index"
+    "/v1/collections/{name}/generations/rollback",
+    response_model=GenerationsResponse,
+    summary="Go back to an older index",
 )
 async def roll_back_generation(
     name: Name, tenant: Tenant, request: Request, body: RollbackBody | None = None
@@ -52,8 +54,8 @@ async def roll_back_generation(
 
 @router.post(
     "/v1/collections/{name}/fold",
-    response_model=FoldedSaid,
-    responses={202: {"model": FoldedSaid, "description": "It is being built still, and goes on"}},
+    response_model=FoldedResponse,
+    responses={202: {"model": FoldedResponse, "description": "It is being built still, and goes on"}},
     summary="Build the next generation now",
 )
 async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Response:
@@ -70,12 +72,12 @@ async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Respo
 
 
 async def _opened(request: Request, tenant: TenantName, name: str) -> OpenCollection:
-    parts: Parts = parts_of(request)
+    parts: Services = parts_of(request)
     return await asyncio.to_thread(parts.collections.get, tenant, name)
 
 
 def _listed(opened: OpenCollection) -> dict[str, Any]:
     """Blocks."""
-    return generations_said(
+    return generations_response(
         opened.collection.name, listed(opened.folder), rolled_back(opened.folder), opened.searchable.newest
     )

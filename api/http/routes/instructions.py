@@ -9,39 +9,34 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from winnow.api.fields import VersionInPath, deadline_of
 from winnow.api.http.auth import Caller, MeteredRoute, Tenant, intake_of, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.request_body import take_body
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
+from winnow.api.library.content import ContentBody
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.yaml_file import exported, imported
-from winnow.api.schemas.collections import DeletedSaid
-from winnow.api.schemas.instruction_requests import (
-    ContentBody,
-    DefaultBody,
-    PreviewBody,
-    PublishBody,
-    TrialBody,
-    VersionInPath,
-)
+from winnow.api.schemas.collections import DeletedResponse
+from winnow.api.schemas.instruction_requests import DefaultBody, PreviewBody, PublishBody, TrialBody
 from winnow.api.schemas.instructions import (
-    DefaultSaid,
-    DiffSaid,
-    ImportedSaid,
-    InstructionSaid,
-    InstructionsSaid,
-    InstructionVersionsSaid,
-    PreviewSaid,
-    TrialSaid,
-    diff_said,
-    imported_said,
-    instruction_said,
-    instructions_said,
-    preview_said,
-    trial_said,
-    versions_said,
+    DefaultResponse,
+    DiffResponse,
+    ImportedResponse,
+    InstructionResponse,
+    InstructionsResponse,
+    InstructionVersionsResponse,
+    PreviewResponse,
+    TrialResponse,
+    diff_response,
+    imported_response,
+    instruction_response,
+    instructions_response,
+    preview_response,
+    trial_response,
+    versions_response,
 )
-from winnow.api.schemas.search_request import InstructionChoice, deadline_of
+from winnow.api.schemas.search_request import InstructionChoice
 from winnow.api.search.preview import Preview, content_to_preview, previewed, to_preview
 from winnow.retrieval.catalog.instructions import BUILT_IN_PREFIX, Reference
 
@@ -55,16 +50,19 @@ def library_of(request: Request) -> Instructions:
     return parts_of(request).disk.instructions
 
 
-@router.get("/v1/instructions", response_model=InstructionsSaid, summary="List instructions")
+@router.get("/v1/instructions", response_model=InstructionsResponse, summary="List instructions")
 async def list_instructions(tenant: Tenant, request: Request) -> Response:
     """All versions in every state, by name and version; what comes with winnow; and the tenant's default."""
     library = library_of(request)
     own, default = await asyncio.to_thread(lambda: (library.versions(tenant), library.default(tenant)))
-    return JsonResponse(instructions_said(own, library.built_in, default))
+    return JsonResponse(instructions_response(own, library.built_in, default))
 
 
 @router.post(
-    "/v1/instructions", response_model=InstructionSaid, status_code=201, summary="Publish an instruction, or draft it"
+    "/v1/instructions",
+    response_model=InstructionResponse,
+    status_code=201,
+    summary="Publish an instruction, or draft it",
 )
 async def publish_instruction(body: PublishBody, caller: Caller, request: Request) -> Response:
     """The next version of this name. Published versions never change; the newest content again publishes nothing new.
@@ -73,15 +71,17 @@ async def publish_instruction(body: PublishBody, caller: Caller, request: Reques
     """
     write = library_of(request).write_draft if body.draft else library_of(request).publish
     written = await asyncio.to_thread(write, caller.tenant, body.name, body.content, by=caller.actor)
-    return JsonResponse(instruction_said(written), status=201)
+    return JsonResponse(instruction_response(written), status=201)
 
 
-@router.get("/v1/instructions/default", response_model=DefaultSaid, summary="Read the tenant's default instruction")
+@router.get("/v1/instructions/default", response_model=DefaultResponse, summary="Read the tenant's default instruction")
 async def get_default(tenant: Tenant, request: Request) -> Response:
     return JsonResponse({"instruction": await asyncio.to_thread(library_of(request).default, tenant)})
 
 
-@router.put("/v1/instructions/default", response_model=DefaultSaid, summary="Choose the tenant's default instruction")
+@router.put(
+    "/v1/instructions/default", response_model=DefaultResponse, summary="Choose the tenant's default instruction"
+)
 async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Response:
     """For searches that name none, of collections that have chosen none."""
     await asyncio.to_thread(library_of(request).set_default, caller.tenant, body.instruction, by=caller.actor)
@@ -111,7 +111,7 @@ async def export_instructions(
 
 @router.post(
     "/v1/instructions/import",
-    response_model=ImportedSaid,
+    response_model=ImportedResponse,
     summary="Import instructions from YAML",
     openapi_extra={"requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}}},
 )
@@ -124,12 +124,14 @@ async def import_instructions(caller: Caller, request: Request) -> Response:
 
     def bring_in() -> dict[str, object]:
         added = library.bring_in(caller.tenant, versions, by=caller.actor)
-        return imported_said(added, of=len(versions))
+        return imported_response(added, of=len(versions))
 
     return JsonResponse(await asyncio.to_thread(bring_in))
 
 
-@router.post("/v1/instructions/preview", response_model=PreviewSaid, summary="See the prompt that an instruction makes")
+@router.post(
+    "/v1/instructions/preview", response_model=PreviewResponse, summary="See the prompt that an instruction makes"
+)
 async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Request) -> Response:
     """The very prompt of one query and one document: its text, its tokens, on request its ids. Nothing is judged.
 
@@ -147,10 +149,10 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
             instruction = to_preview(parts.disk.instructions, tenant, wanted)
         return previewed(parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document)
 
-    return JsonResponse(preview_said(await asyncio.to_thread(made), ids=body.ids))
+    return JsonResponse(preview_response(await asyncio.to_thread(made), ids=body.ids))
 
 
-@router.post("/v1/instructions/try", response_model=TrialSaid, summary="Rank one query under several instructions")
+@router.post("/v1/instructions/try", response_model=TrialResponse, summary="Rank one query under several instructions")
 async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) -> Response:
     """One recall, under the first one's embedding task, and a judgement of its candidates under each of them."""
     parts = parts_of(request)
@@ -160,29 +162,33 @@ async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) ->
     for column in trial.columns:
         parts.usage.reranked(tenant, column.ranking)
         await parts.quotas.spend_tokens(tenant, column.ranking.tokens)
-    return JsonResponse(trial_said(trial))
+    return JsonResponse(trial_response(trial))
 
 
-@router.get("/v1/instructions/builtin/{name}", response_model=InstructionVersionsSaid, summary="Read a built-in one")
+@router.get(
+    "/v1/instructions/builtin/{name}", response_model=InstructionVersionsResponse, summary="Read a built-in one"
+)
 async def get_built_in(name: Name, tenant: Tenant, request: Request) -> Response:
     """All versions of an instruction that comes with winnow."""
     full = f"{BUILT_IN_PREFIX}{name}"
-    return JsonResponse(versions_said(full, library_of(request).versions(tenant, full)))
+    return JsonResponse(versions_response(full, library_of(request).versions(tenant, full)))
 
 
-@router.get("/v1/instructions/{name}", response_model=InstructionVersionsSaid, summary="Read an instruction")
+@router.get("/v1/instructions/{name}", response_model=InstructionVersionsResponse, summary="Read an instruction")
 async def get_instruction(name: Name, tenant: Tenant, request: Request) -> Response:
     """All its versions, in every state."""
-    return JsonResponse(versions_said(name, await asyncio.to_thread(library_of(request).versions, tenant, name)))
+    return JsonResponse(versions_response(name, await asyncio.to_thread(library_of(request).versions, tenant, name)))
 
 
-@router.get("/v1/instructions/{name}/versions/{version}", response_model=InstructionSaid, summary="Read one version")
+@router.get(
+    "/v1/instructions/{name}/versions/{version}", response_model=InstructionResponse, summary="Read one version"
+)
 async def get_version(name: Name, version: Version, tenant: Tenant, request: Request) -> Response:
     reference = Reference(name=name, version=version)
-    return JsonResponse(instruction_said(await asyncio.to_thread(library_of(request).version, tenant, reference)))
+    return JsonResponse(instruction_response(await asyncio.to_thread(library_of(request).version, tenant, reference)))
 
 
-@router.get("/v1/instructions/{name}/diff", response_model=DiffSaid, summary="Compare two versions")
+@router.get("/v1/instructions/{name}/diff", response_model=DiffResponse, summary="Compare two versions")
 async def diff_versions(
     name: Name,
     tenant: Tenant,
@@ -195,45 +201,45 @@ async def diff_versions(
 
     def compared() -> dict[str, object]:
         was, now = (library.version(tenant, Reference(name=name, version=each)) for each in (before, after))
-        return diff_said(was, now)
+        return diff_response(was, now)
 
     return JsonResponse(await asyncio.to_thread(compared))
 
 
-@router.put("/v1/instructions/{name}/draft", response_model=InstructionSaid, summary="Write an instruction's draft")
+@router.put("/v1/instructions/{name}/draft", response_model=InstructionResponse, summary="Write an instruction's draft")
 async def write_draft(name: Name, body: ContentBody, caller: Caller, request: Request) -> Response:
     """Makes it, or replaces what it says. A name has at most one, which has the number of the next version."""
     written = await asyncio.to_thread(
         library_of(request).write_draft, caller.tenant, name, body.content, by=caller.actor
     )
-    return JsonResponse(instruction_said(written))
+    return JsonResponse(instruction_response(written))
 
 
 @router.post(
-    "/v1/instructions/{name}/versions/{version}/publish", response_model=InstructionSaid, summary="Publish a draft"
+    "/v1/instructions/{name}/versions/{version}/publish", response_model=InstructionResponse, summary="Publish a draft"
 )
 async def publish_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """From now on it is the newest version, and never changes."""
     return JsonResponse(
-        instruction_said(
+        instruction_response(
             await asyncio.to_thread(library_of(request).publish_draft, caller.tenant, name, version, by=caller.actor)
         )
     )
 
 
 @router.post(
-    "/v1/instructions/{name}/versions/{version}/retire", response_model=InstructionSaid, summary="Retire a version"
+    "/v1/instructions/{name}/versions/{version}/retire", response_model=InstructionResponse, summary="Retire a version"
 )
 async def retire_version(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """The name means the published version before it; who names this one's number still gets it."""
     return JsonResponse(
-        instruction_said(
+        instruction_response(
             await asyncio.to_thread(library_of(request).retire, caller.tenant, name, version, by=caller.actor)
         )
     )
 
 
-@router.delete("/v1/instructions/{name}/versions/{version}", response_model=DeletedSaid, summary="Delete a draft")
+@router.delete("/v1/instructions/{name}/versions/{version}", response_model=DeletedResponse, summary="Delete a draft")
 async def delete_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """A published version stays."""
     await asyncio.to_thread(library_of(request).delete_draft, caller.tenant, name, version, by=caller.actor)

@@ -11,11 +11,13 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
+from winnow.api.fields import deadline_of
 from winnow.api.http.auth import MeteredRoute, Tenant, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
-from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer, rerank_answer, search_answer
-from winnow.api.schemas.search_request import RerankBody, SearchBody, deadline_of
+from winnow.api.schemas.rerank import RerankAnswer, RerankBody, rerank_answer
+from winnow.api.schemas.search_answer import SearchAnswer, search_answer
+from winnow.api.schemas.search_request import SearchBody
 
 
 class ProblemBody(BaseModel):

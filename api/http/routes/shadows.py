@@ -12,22 +12,29 @@ from starlette.responses import Response
 from winnow.api.http.auth import Caller, MeteredRoute, Tenant, parts_of
 from winnow.api.http.routes.instructions import Name, Version
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
-from winnow.api.schemas.collections import DeletedSaid
-from winnow.api.schemas.instructions import InstructionSaid, instruction_said
-from winnow.api.schemas.shadows import ShadowBody, ShadowReportSaid, ShadowSaid, ShadowsSaid, report_said, shadow_said
+from winnow.api.schemas.collections import DeletedResponse
+from winnow.api.schemas.instructions import InstructionResponse, instruction_response
+from winnow.api.schemas.shadows import (
+    ShadowBody,
+    ShadowReportResponse,
+    ShadowResponse,
+    ShadowsResponse,
+    report_response,
+    shadow_response,
+)
 from winnow.retrieval.catalog.instructions import Reference
 
 router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=MeteredRoute)
 
 
-@router.get("/v1/instructions/shadows", response_model=ShadowsSaid, summary="List shadows")
+@router.get("/v1/instructions/shadows", response_model=ShadowsResponse, summary="List shadows")
 async def list_shadows(tenant: Tenant, request: Request) -> Response:
     """Those of the tenant, by name."""
     found = await asyncio.to_thread(parts_of(request).disk.shadows.of, tenant)
-    return JsonResponse({"shadows": [shadow_said(each) for each in found]})
+    return JsonResponse({"shadows": [shadow_response(each) for each in found]})
 
 
-@router.put("/v1/instructions/{name}/shadow", response_model=ShadowSaid, summary="Judge some searches twice")
+@router.put("/v1/instructions/{name}/shadow", response_model=ShadowResponse, summary="Judge some searches twice")
 async def start_shadow(name: Name, body: ShadowBody, caller: Caller, request: Request) -> Response:
     """From now on a share of the searches is also judged under this version, after they were answered.
 
@@ -37,18 +44,18 @@ async def start_shadow(name: Name, body: ShadowBody, caller: Caller, request: Re
     start = partial(parts.disk.shadows.start, caller.tenant, name, body.wish, by=caller.actor)
     started = await asyncio.to_thread(start)
     await parts.shadowing.refresh()
-    return JsonResponse(shadow_said(started))
+    return JsonResponse(shadow_response(started))
 
 
-@router.get("/v1/instructions/{name}/shadow", response_model=ShadowReportSaid, summary="Read what came of a shadow")
+@router.get("/v1/instructions/{name}/shadow", response_model=ShadowReportResponse, summary="Read what came of a shadow")
 async def report_shadow(name: Name, tenant: Tenant, request: Request) -> Response:
     """By pair of versions: how much the two orders have in common, and the searches that changed most."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
-    return JsonResponse(report_said(await asyncio.to_thread(parts.disk.shadows.report, tenant, name)))
+    return JsonResponse(report_response(await asyncio.to_thread(parts.disk.shadows.report, tenant, name)))
 
 
-@router.delete("/v1/instructions/{name}/shadow", response_model=DeletedSaid, summary="End a shadow")
+@router.delete("/v1/instructions/{name}/shadow", response_model=DeletedResponse, summary="End a shadow")
 async def stop_shadow(
     name: Name,
     caller: Caller,
@@ -66,7 +73,7 @@ async def stop_shadow(
 
 
 @router.post(
-    "/v1/instructions/{name}/versions/{version}/promote", response_model=InstructionSaid, summary="Promote a draft"
+    "/v1/instructions/{name}/versions/{version}/promote", response_model=InstructionResponse, summary="Promote a draft"
 )
 async def promote(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """Publishes it, so that it is what the name means, and ends the name's shadow."""
@@ -75,4 +82,4 @@ async def promote(name: Name, version: Version, caller: Caller, request: Request
     reference = Reference(name=name, version=version)
     promoted = await asyncio.to_thread(partial(parts.disk.shadows.promote, caller.tenant, reference, by=caller.actor))
     await parts.shadowing.refresh()
-    return JsonResponse(instruction_said(promoted))
+    return JsonResponse(instruction_response(promoted))

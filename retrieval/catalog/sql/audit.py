@@ -11,11 +11,10 @@ import orjson
 import sqlalchemy as sql
 
 from winnow.retrieval.catalog.audit import AuditEntry
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.records import JsonValue
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 AUDIT = sql.Table(
     "audit",

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
-from winnow.retrieval.catalog.collections import KEEP, Choice, Collection, Keep, TenantName
+from winnow.retrieval.catalog.collections import KEEP, Choice, Collection, Keep
 from winnow.retrieval.catalog.instructions import Reference
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
@@ -20,7 +20,7 @@ from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound
 from winnow.retrieval.records import JsonValue
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 _collections = sql.Table(
     "collections",

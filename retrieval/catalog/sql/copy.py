@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import DATA_FOLDER
 from winnow.retrieval.catalog.sql.migrate import is_newest, migrate, require_newest
@@ -21,6 +20,7 @@ from winnow.retrieval.catalog.sql.schema import metadata
 from winnow.retrieval.catalog.sql.tables import schema_version
 from winnow.retrieval.catalog.sql.tenants import TENANTS
 from winnow.retrieval.errors import CatalogExists, WriteFailed
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 COPIED: Final = [table for table in metadata.sorted_tables if table is not ROW_SUMS]  # each database has its own
 ROWS_AT_ONCE: Final = 1_000  # rows in memory; the largest take some kilobytes each

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.instructions import (
     Act,
     InstructionContent,
@@ -27,7 +26,7 @@ from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.sql.tenants import add_tenant
 from winnow.retrieval.errors import InstructionConflict, InstructionNotFound
 from winnow.retrieval.records import JsonValue
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 _instructions = sql.Table(
     "instructions",

@@ -9,7 +9,6 @@ from typing import Any
 
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.keys import (
     ApiKey,
     IssuedKey,
@@ -28,7 +27,7 @@ from winnow.retrieval.catalog.sql.tenants import TENANTS
 from winnow.retrieval.errors import KeyNotFound, LimitExceeded, TenantNotFound
 from winnow.retrieval.limits import KEYS_PER_TENANT_MAX
 from winnow.retrieval.records import JsonValue
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 API_KEYS = sql.Table(
     "api_keys",

@@ -9,12 +9,11 @@ from typing import Final
 
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.quotas import AMOUNTS, TenantLimits, Usage
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
-from winnow.retrieval.tenancy import COMMAND_LINE, Actor
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 # No reference to tenants: what a tenant used stays on record, and the default one has limits before it has anything.
 _limits = sql.Table(

@@ -12,10 +12,10 @@ from typing import Final
 
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.quotas import Held, Reservations
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
+from winnow.retrieval.tenancy import TenantName
 
 _turns = sql.Table(
     "storage_turns",

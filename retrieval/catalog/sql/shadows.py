@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import sqlalchemy as sql
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.shadows import (
     COMPARISONS_PER_PAIR_MAX,
     Agreement,
@@ -23,7 +22,7 @@ from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.errors import InstructionNotFound
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 _shadows = sql.Table(
     "shadows",

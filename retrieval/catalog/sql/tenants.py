@@ -9,13 +9,12 @@ from typing import Any
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.tenants import Grant, Tenant, checked_tenant
 from winnow.retrieval.errors import CollectionNotFound, GrantNotFound, InvalidRequest, TenantExists, TenantNotFound
-from winnow.retrieval.tenancy import Actor
+from winnow.retrieval.tenancy import Actor, TenantName
 
 TENANTS = sql.Table(
     "tenants",

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.rerank.admission import WaitingRoom
+from winnow.rerank.admission import AdmissionControl
 from winnow.retrieval.concurrency.fair_limiter import equal
 from winnow.retrieval.errors import RerankOverloaded
 
 
 def test_a_flood_leaves_room_for_others() -> None:
     """It has three quarters, another the rest, and both are told whose fault it is."""
-    room = WaitingRoom(1_000, weight_of=equal)
+    room = AdmissionControl(1_000, weight_of=equal)
     with ExitStack() as waiting:
         for _ in range(7):
             waiting.enter_context(room.admitted("flood", 100))
@@ -34,7 +34,7 @@ def test_a_flood_leaves_room_for_others() -> None:
 
 def test_a_weight_makes_the_share_larger() -> None:
     """Three times its weight of what is left."""
-    room = WaitingRoom(1_000, weight_of=lambda tenant: 3.0 if tenant == "large" else 1.0)
+    room = AdmissionControl(1_000, weight_of=lambda tenant: 3.0 if tenant == "large" else 1.0)
     with ExitStack() as waiting:
         waiting.enter_context(room.admitted("large", 800))
         waiting.enter_context(room.admitted("large", 100))
@@ -48,7 +48,7 @@ def test_who_has_nothing_waiting_is_refused_only_where_there_is_no_room(
     taken: Sequence[tuple[str, int, bool]],
 ) -> None:
     """And never where nothing waits; the whole is never exceeded by more than one request that came alone."""
-    room = WaitingRoom(1_000, weight_of=equal)
+    room = AdmissionControl(1_000, weight_of=equal)
     held: list[tuple[str, int, ExitStack]] = []
     own: Counter[str] = Counter()
     for tenant, tokens, leaves in taken:

@@ -17,7 +17,7 @@ from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankBreakerOpen, RerankError, RerankOverloaded, RerankTimeout, RerankUnavailable
-from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.records import candidates_of
 
 PASSAGES = ("The court decides what is fair.", "消费者有权退货。", "A refund. " * 90, "vectors")
 

@@ -17,7 +17,7 @@ from winnow.rerank.prompted_reranker import PromptedReranker, _portions, _tokens
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankUnavailable
-from winnow.retrieval.texts import candidates_of
+from winnow.retrieval.records import candidates_of
 
 TEXTS = [f"{number}: " + "The heron stands still. " * (number % 9) + "苍鹭" * (number % 4) for number in range(60)]
 

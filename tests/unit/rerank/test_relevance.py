@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
-from winnow.rerank.relevance import LOGIT_MAX, checked_logits, logit_of, relevance_of
+from winnow.rerank.relevance import LOGIT_MAX, check_logits, logit_of, relevance_of
 from winnow.retrieval.errors import InvalidRequest, LimitExceeded, RerankUnavailable
 from winnow.retrieval.limits import INSTRUCTION_CHARACTERS_MAX
 
@@ -52,7 +52,7 @@ def test_what_is_no_probability_is_refused(relevance: float) -> None:
 def test_broken_or_missing_judgements_are_refused(logits: list[float]) -> None:
     """A passage without a judgement does not become "irrelevant"."""
     with pytest.raises(RerankUnavailable):
-        checked_logits(logits, expected=2)
+        check_logits(logits, expected=2)
 
 
 def test_an_instruction_is_checked_before_it_is_used() -> None:

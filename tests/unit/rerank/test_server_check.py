@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.loopback import Answer, Asked, Said, serving
+from tests.loopback import Answer, Asked, ResponseModel, serving
 from tests.real_models import bundled_model
 from winnow.api.diagnostics.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
 from winnow.rerank.server_check import RERANKER_FLAGS, RERANKER_HEAD, RerankerCheck
@@ -191,15 +191,19 @@ def test_answers_to_other_pairs_are_found_at_start(proof: type[RerankerCheck] | 
 def answering(scores: Sequence[float | None], *, tokens: dict[str, list[int]] | None = None) -> Answer:
     """A classifier that gives these scores to whatever it is asked."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": "m", "root": "/m", "max_model_len": 8_192}]})
+            return ResponseModel(body={"data": [{"id": "m", "root": "/m", "max_model_len": 8_192}]})
         if asked.path == "/openapi.json":
-            return Said(body={"paths": {"/classify": {}}})
+            return ResponseModel(body={"paths": {"/classify": {}}})
         if asked.path == "/tokenize":
-            return Said(body={"tokens": tokens[asked.body["prompt"]]}) if tokens else Said(body={}, status=404)
+            return (
+                ResponseModel(body={"tokens": tokens[asked.body["prompt"]]})
+                if tokens
+                else ResponseModel(body={}, status=404)
+            )
         rows = [{"index": place, "probs": [score]} for place, score in enumerate(scores)]
-        return Said(body={"data": rows})
+        return ResponseModel(body={"data": rows})
 
     return answer
 
@@ -253,20 +257,28 @@ def splitting(long: tuple[float, float], **said: object) -> Answer:
     """A classifier of the bundled model whose answers to the long pair are these; it says so much of itself."""
     short = [score for pair in bundled_model("reranker").settings.known_answers for score in pair]
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         card = {"id": "m", "root": "/m", "max_model_len": 8_192}
         if asked.path == "/v1/models":
-            return Said(body={"data": [card | {name: value for name, value in said.items() if name != "version"}]})
+            return ResponseModel(
+                body={"data": [card | {name: value for name, value in said.items() if name != "version"}]}
+            )
         if asked.path == "/version":
-            return Said(body={"version": said["version"]}) if "version" in said else Said(body={}, status=404)
+            return (
+                ResponseModel(body={"version": said["version"]})
+                if "version" in said
+                else ResponseModel(body={}, status=404)
+            )
         if asked.path == "/classify":
             sent = asked.body["input"]
             assert len(sent) == 8 or [len(ids) for ids in sent] == [8_192, 8_192], (
                 "the whole window, or the short pairs"
             )
             scores = short if len(sent) == 8 else long
-            return Said(body={"data": [{"index": place, "probs": [score]} for place, score in enumerate(scores)]})
-        return Said(body={}, status=404)
+            return ResponseModel(
+                body={"data": [{"index": place, "probs": [score]} for place, score in enumerate(scores)]}
+            )
+        return ResponseModel(body={}, status=404)
 
     return answer
 

@@ -14,12 +14,12 @@ from typer.testing import CliRunner, Result
 from tests.contract.test_keys import collection
 from winnow.api.cli.main import app
 from winnow.api.cli.terminal import Terminal
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.doctor import data_found
 from winnow.api.settings import Settings
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.keys import ALL_SCOPES, digest_of, id_of
 from winnow.retrieval.errors import CollectionNotFound, InstructionNotFound, InvalidRequest, KeyNotFound, TenantNotFound
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
 def typed(data: Path, *words: str) -> Result:
@@ -35,7 +35,7 @@ def test_the_first_key_is_all_that_goes_to_standard_output(tmp_path: Path) -> No
     printed = typed(tmp_path, "keys", "bootstrap")
     assert printed.exit_code == 0
     text = printed.stdout.strip()
-    stored = Disk.open(tmp_path).keys.find(str(id_of(text)))
+    stored = DataFolder.open(tmp_path).keys.find(str(id_of(text)))
     assert stored is not None
     assert (stored.digest, stored.key.scopes, stored.key.tenant) == (digest_of(text), ALL_SCOPES, "default")
     assert "only time" in printed.stderr
@@ -70,12 +70,12 @@ def test_tenants_and_grants(tmp_path: Path) -> None:
     assert said(tmp_path, "tenants", "disable", "library")["disabled_at"] is not None
     assert "library" in typed(tmp_path, "tenants", "list").stdout
     assert said(tmp_path, "tenants", "enable", "library")["disabled_at"] is None
-    Disk.open(tmp_path).catalog.add_collection(collection("laws"))
+    DataFolder.open(tmp_path).catalog.add_collection(collection("laws"))
     assert said(tmp_path, "grants", "give", "laws", "library")["tenant"] == "library"
     assert said(tmp_path, "grants", "list")["given"][0]["collection"] == "laws"
     assert said(tmp_path, "grants", "list", "--tenant", "library")["received"][0]["collection"] == "default/laws"
     assert typed(tmp_path, "grants", "revoke", "laws", "library").exit_code == 0
-    assert Disk.open(tmp_path).grants.given(DEFAULT_TENANT) == []
+    assert DataFolder.open(tmp_path).grants.given(DEFAULT_TENANT) == []
 
 
 def test_everything_of_a_tenant_is_reached_by_its_name(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_tenants_collection_is_measured_copied_out_and_brought_back(tmp_path: 
     assert (taken["documents"], back["documents"]) == (1, 1)
     with pytest.raises(CollectionNotFound):
         typed(data, "snapshot", str(tmp_path / "other"), "-c", "eval-birds")
-    disk = Disk.open(data)
+    disk = DataFolder.open(data)
     assert [each.shown for each in disk.collections()] == ["archive/herons", "library/eval-birds"]
     assert "2 collections of 2 tenants, 2 documents" in data_found(Settings(data=data)).found
 
@@ -173,7 +173,7 @@ def test_a_tenant_that_is_not_there_is_not_made_by_its_name(
 def test_whoever_looks_after_the_folder_sees_all_tenants(tmp_path: Path) -> None:
     """`winnow verify` reads the collections of each, and says whose they are."""
     typed(tmp_path, "tenants", "create", "library")
-    disk = Disk.open(tmp_path)
+    disk = DataFolder.open(tmp_path)
     for tenant in (DEFAULT_TENANT, disk.tenants.tenant("library").name):
         disk.make(collection("laws", tenant))
     checked = typed(tmp_path, "verify", "--json")
@@ -205,7 +205,7 @@ def test_the_audit_log_is_read_in_eighty_columns(tmp_path: Path, monkeypatch: py
     said(tmp_path, "instructions", "publish", "legal-statutes", "Prefer the code", *of_library)
     said(tmp_path, "instructions", "draft", "legal-statutes", "Prefer the articles", *of_library)
     said(tmp_path, "instructions", "promote", "legal-statutes@2", *of_library)
-    Disk.open(tmp_path).catalog.add_collection(collection("laws"))
+    DataFolder.open(tmp_path).catalog.add_collection(collection("laws"))
     said(tmp_path, "grants", "give", "laws", "library")
     entries = said(tmp_path, "audit")["entries"]
     monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))

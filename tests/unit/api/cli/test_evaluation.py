@@ -27,11 +27,10 @@ from winnow.api.library.instructions import AppliedInstruction, InstructionSourc
 from winnow.rerank.ranking import make_ranking
 from winnow.rerank.relevance import relevance_of
 from winnow.rerank.reranker import Ranking
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.model.folder import Mixture
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Candidate, Chunk
+from winnow.retrieval.records import Candidate, Chunk, RecallMode
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CASE = Case(id="q1", text="question")
 ours = partial(Asking, tenant=DEFAULT_TENANT)

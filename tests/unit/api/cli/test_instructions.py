@@ -10,18 +10,18 @@ import pytest
 from typer.testing import CliRunner
 
 from winnow.api.cli.main import app
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.schemas.instructions import (
-    DefaultSaid,
-    DiffSaid,
-    ImportedSaid,
-    InstructionSaid,
-    InstructionsSaid,
-    PreviewSaid,
-    TrialSaid,
+    DefaultResponse,
+    DiffResponse,
+    ImportedResponse,
+    InstructionResponse,
+    InstructionsResponse,
+    PreviewResponse,
+    TrialResponse,
 )
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.errors import InstructionConflict, InvalidRequest, VariableRefused
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 DRAFT = """
 text: Prefer documents written in {language}.
@@ -54,14 +54,14 @@ def answered(data: Path, *words: str, stdin: str | None = None) -> Any:
 def test_the_library_is_written_from_the_command_line(data: Path) -> None:
     """Each command answers as the route does, and lines for a pipe."""
     first = answered(data, "instructions", "publish", "house", "first", "--note", "n", "--embedding-task", "t")
-    InstructionSaid.model_validate(first)
+    InstructionResponse.model_validate(first)
     assert (first["state"], first["note"], first["embedding_task"]) == ("published", "n", "t")
     draft = DRAFT.replace("note: since {year}", "note: n").replace("in {language}\nvar", "in {language} {year}\nvar")
     assert answered(data, "instructions", "draft", "house", "--file", "-", stdin=draft)["state"] == "draft"
     with pytest.raises(InstructionConflict, match="house@2 is a draft"):
         said(data, "instructions", "publish", "house", "third")
     difference = answered(data, "instructions", "diff", "house", "1", "2")
-    DiffSaid.model_validate(difference)
+    DiffResponse.model_validate(difference)
     assert [each["field"] for each in difference["changes"]] == ["text", "embedding_task", "variables"]
     lines = said(data, "instructions", "diff", "house", "1", "2").splitlines()
     assert {"-text: first", "+text: Prefer documents written in {language}."} <= set(lines)
@@ -77,7 +77,7 @@ def test_the_library_is_written_from_the_command_line(data: Path) -> None:
         "house\t1\tretired\tfirst",
         "house\t2\tpublished\tPrefer documents written in {language}.",
     ]
-    InstructionsSaid.model_validate(answered(data, "instructions", "list"))
+    InstructionsResponse.model_validate(answered(data, "instructions", "list"))
     assert "builtin/legal-statutes\t1\tpublished\t" in said(data, "instructions", "list", "--built-in")
     assert answered(data, "instructions", "show", "house")["version"] == 2
     shown = said(data, "instructions", "show", "house@2", "--yaml")
@@ -107,7 +107,7 @@ def test_a_default_is_chosen_shown_and_cleared(data: Path) -> None:
         (("--clear",), None),
     ):
         body = answered(data, "instructions", "default", *words)
-        DefaultSaid.model_validate(body)
+        DefaultResponse.model_validate(body)
         assert body == {"instruction": expected}
 
 
@@ -122,7 +122,7 @@ def test_a_library_is_carried_to_another_folder(data: Path, tmp_path: Path) -> N
     file, there = tmp_path / "library.yaml", tmp_path / "there"
     file.write_text(exported, encoding="utf-8")
     brought = answered(there, "instructions", "import", str(file))
-    ImportedSaid.model_validate(brought)
+    ImportedResponse.model_validate(brought)
     assert brought == {"added": ["house@1", "house@2", "other@1"], "unchanged": 0}
     assert said(there, "instructions", "export") == exported
     assert answered(there, "instructions", "import", "-", stdin=exported)["unchanged"] == 3
@@ -133,10 +133,10 @@ def test_a_preview_shows_the_prompt(data: Path) -> None:
     whole = said(data, "instructions", "preview", "--text", "Prefer code", "--query", "q", "--document", "d", "--ids")
     assert whole.startswith("<|im_start|>system\nJudge whether")
     assert "<Instruct>: Prefer code\n<Query>: q\n<Document>: d<|im_end|>\n" in whole
-    disk = Disk.open(data)
+    disk = DataFolder.open(data)
     disk.database.close()
     named = answered(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=1999")
-    PreviewSaid.model_validate(named)
+    PreviewResponse.model_validate(named)
     assert "in or after 1999 rank first" in named["text"]
     with pytest.raises(VariableRefused, match="since must be an integer"):
         said(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=late")
@@ -153,7 +153,7 @@ def test_a_trial_and_a_search_from_the_command_line(data: Path, tmp_path: Path) 
     said(data, "instructions", "draft", "house", "Prefer documents written in Chinese.")
     words = ("--versions", "default", "house@1", "builtin/support-language-first", "--variable", "language=Chinese")
     trial = answered(data, "instructions", "try", "return goods", "--collection", "docs", *words)
-    TrialSaid.model_validate(trial)
+    TrialResponse.model_validate(trial)
     assert [each["instruction"]["name"] for each in trial["columns"]] == [
         "default",
         "house",
@@ -174,6 +174,6 @@ def test_a_trial_and_a_search_from_the_command_line(data: Path, tmp_path: Path) 
     assert found["instruction"]["name"] == "builtin/support-language-first"
     with pytest.raises(InvalidRequest, match="--variable needs --instruction-name"):
         said(data, *SEARCH, "--variable", "language=Chinese")
-    with Disk.open(data).database.reading() as connection:
+    with DataFolder.open(data).database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM instructions").scalar() == 1
-    assert Disk.open(data).instructions.default(DEFAULT_TENANT) is None
+    assert DataFolder.open(data).instructions.default(DEFAULT_TENANT) is None

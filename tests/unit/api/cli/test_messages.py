@@ -12,13 +12,13 @@ from tests.fakes import HashEmbedder, PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.cli.main import _hint
 from winnow.api.cli.serve import _bound
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.open_collections import _flag_for
 from winnow.api.settings import Settings
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import AddressInUse, CollectionNotFound, InvalidRequest
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
 def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
@@ -38,7 +38,7 @@ def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
 def test_a_name_that_cannot_be_one_needs_no_model_to_be_refused(tmp_path: Path) -> None:
     """`winnow index` asks before it loads any."""
     with pytest.raises(InvalidRequest, match="cannot be a name here"):
-        Disk.open(tmp_path).layout.collection(DEFAULT_TENANT, "My Docs")
+        DataFolder.open(tmp_path).layout.collection(DEFAULT_TENANT, "My Docs")
 
 
 def test_a_port_in_use_is_said_first() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.api.cli.terminal import Column, Terminal, duration, flat, number, plain, snippet
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import duration, flat, number, plain, snippet
 
 
 @given(st.text())

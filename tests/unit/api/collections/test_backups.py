@@ -15,11 +15,10 @@ import pytest
 from tests.builders import written
 from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names, store_of
 from winnow.api.collections.backups import place_of, restore, snapshot
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.repair import repaired
 from winnow.api.diagnostics.verify import NOT_IN_CATALOG, verified
 from winnow.retrieval.backup.place import FolderPlace, S3Access
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable
 from winnow.retrieval.errors import (
     CollectionExists,
@@ -31,16 +30,17 @@ from winnow.retrieval.errors import (
     SnapshotNotFound,
     StoreCorrupt,
 )
+from winnow.retrieval.files.layout import stamp_created
 from winnow.retrieval.files.locks import writing
-from winnow.retrieval.files.made import write_made
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
-def take(disk: Disk, place: Path, name: str = "docs") -> None:
+def take(disk: DataFolder, place: Path, name: str = "docs") -> None:
     snapshot(disk, DEFAULT_TENANT, name, FolderPlace(place), watcher=Watched())
 
 
-def bring(disk: Disk, place: Path, name: str = "docs", *, replacing: bool = False) -> None:
+def bring(disk: DataFolder, place: Path, name: str = "docs", *, replacing: bool = False) -> None:
     restore(
         disk,
         DEFAULT_TENANT,
@@ -54,7 +54,7 @@ def bring(disk: Disk, place: Path, name: str = "docs", *, replacing: bool = Fals
 
 def test_everything_comes_back_by_value(tmp_path: Path) -> None:
     """Documents, chunk numbers, vectors to the bit, search results, facts; and it is sound, and can be written to."""
-    disk, other = made(tmp_path / "data"), Disk.open(tmp_path / "other")
+    disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
     take(disk, tmp_path / "place")
     bring(other, tmp_path / "place", "again")
     assert contents(other, "again") == contents(disk, "docs")
@@ -156,7 +156,7 @@ def test_an_instruction_goes_with_its_collection(tmp_path: Path) -> None:
     disk.catalog.change_collection(DEFAULT_TENANT, "docs", instruction="house", reranker="large")
     take(disk, tmp_path / "place")
     for existing, text, is_other in ((None, "newest", False), ("newest", "newest", False), ("mine", "mine", True)):
-        other = Disk.open(tmp_path / f"other-{existing}")
+        other = DataFolder.open(tmp_path / f"other-{existing}")
         if existing:
             other.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text=existing))
         done = restore(
@@ -177,7 +177,7 @@ def test_an_instruction_goes_with_its_collection(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", ["house", "house@2"])
 def test_all_that_an_instruction_says_goes_with_it(tmp_path: Path, named: str) -> None:
     """Variables too; and where the collection named a version it names the one that says the same."""
-    disk, other = made(tmp_path / "data"), Disk.open(tmp_path / "other")
+    disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
     content = InstructionContent(text="{topic}: {{a}}", note="n", variables=(Variable(name="topic", default="x"),))
     for each in (InstructionContent(text="first"), content):
         disk.instructions.publish(DEFAULT_TENANT, "house", each)
@@ -192,7 +192,7 @@ def test_all_that_an_instruction_says_goes_with_it(tmp_path: Path, named: str) -
 
 def test_an_instruction_that_comes_with_winnow_is_named_only(tmp_path: Path) -> None:
     """It is there already."""
-    disk, other = made(tmp_path / "data"), Disk.open(tmp_path / "other")
+    disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
     disk.change(DEFAULT_TENANT, "docs", instruction="builtin/legal-statutes")
     take(disk, tmp_path / "place")
     bring(other, tmp_path / "place")
@@ -309,7 +309,7 @@ def test_what_a_killed_restore_has_left_is_named_and_removed_but_not_from_one_th
         (folder_of(disk, name).restoring.corpus / "data").mkdir(parents=True)
     coming = replace(disk.catalog.collection(DEFAULT_TENANT, "docs"), name="coming", created_at=datetime.now(UTC))
     disk.catalog.begin_collection(coming)
-    write_made(folder_of(disk, "coming").restoring, coming.created_at)
+    stamp_created(folder_of(disk, "coming").restoring, coming.created_at)
     with writing(folder_of(disk, "docs").restoring), writing(folder_of(disk, "coming").restoring):
         assert repaired(disk, kept=2) == []
     left = {(each.collection, each.found) for each in verified(disk) if each.part == "left over"}

@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.cli.main import app
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.doctor import data_found
 from winnow.api.diagnostics.verify import verified
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import CollectionsSaid
+from winnow.api.schemas.collections import CollectionsResponse
 from winnow.api.settings import Settings
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 Damage = Callable[[CollectionFolder], object]
 
@@ -80,14 +80,14 @@ def client(tmp_path: Path, tokenizer: PlainTokenizer, when: str, damage: Damage)
 
 
 def folder_of(folder: Path) -> CollectionFolder:
-    return Disk.existing(folder / "data").layout.collection(DEFAULT_TENANT, "broken")
+    return DataFolder.existing(folder / "data").layout.collection(DEFAULT_TENANT, "broken")
 
 
 def test_the_others_work_and_the_problem_is_named(client: TestClient, tmp_path: Path) -> None:
     """In the list, in /readyz, on the command line, in doctor and verify; searches and writes of the other go on."""
     listed = client.get("/v1/collections")
     assert listed.status_code == 200
-    CollectionsSaid.model_validate(listed.json())
+    CollectionsResponse.model_validate(listed.json())
     problems = {each["name"]: each["problem"] for each in listed.json()["collections"]}
     assert problems["sound"] is None
     assert "corpus.lance" in problems["broken"]
@@ -108,7 +108,7 @@ def test_the_others_work_and_the_problem_is_named(client: TestClient, tmp_path: 
 def _looked_at_from_the_command_line(data: Path) -> None:
     shown = CliRunner().invoke(app, ["collections", "list", "--data", str(data)])
     assert shown.exit_code == 0, shown.output
-    disk = Disk.existing(data)
+    disk = DataFolder.existing(data)
     counted = sum(each.documents or 0 for each in disk.described(DEFAULT_TENANT))
     assert counted in {4, 7}  # the damaged one counts where it can still be counted
     assert "collection broken: " in (data_found(Settings(data=data)).problem or "")

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tests.fakes import PrefersWord
 from tests.unit.api.collections.test_ingest import sent
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_beside
 from winnow.api.collections.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
 from winnow.api.collections.open_collections import OpenCollection
@@ -21,8 +21,7 @@ from winnow.retrieval.errors import CollectionBusy, WinnowError, WriteFailed
 from winnow.retrieval.files.locks import folding as held_for_folding
 from winnow.retrieval.generation.history import fold as fold_here
 from winnow.retrieval.generation.history import roll_back
-from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import names
+from winnow.retrieval.generation.pointer import current_name, names
 from winnow.retrieval.index.planner import IndexWish, Recipe
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.lance_store import LanceStore
@@ -35,7 +34,7 @@ SECONDS_MAX = 60.0
 class Builder:
     """Builds in this process; fails as it is told to, and takes as long by the clock as it is told."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Services) -> None:
         self.parts = parts
         self.now = 1_000.0
         self.takes = 0.0

@@ -13,7 +13,7 @@ from tests.fake_device import FakeCard
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from tests.unit.retrieval.index.test_gpu_index import COUNT, DIMENSION, IDENTITY, NEEDED, stored
-from winnow.api.assemble import Parts, assemble, joined
+from winnow.api.assemble import Services, assemble, wire
 from winnow.api.collections.index_device import index_device, index_wish
 from winnow.api.diagnostics.doctor import index_device_found
 from winnow.api.diagnostics.explain import explained, explained_said
@@ -58,9 +58,9 @@ def test_a_build_is_planned_with_all_the_memory_of_the_device() -> None:
     assert index_wish(Settings(), IndexDevice(FakeCard(deaf=True))) == Settings().index_wish
 
 
-def parts_on(card: FakeCard, folder: Path, tokenizer: PlainTokenizer) -> Parts:
+def parts_on(card: FakeCard, folder: Path, tokenizer: PlainTokenizer) -> Services:
     parts = parts_over(folder, tokenizer, PrefersWord("退货"))
-    return joined(parts.settings, parts.embedding, parts.judging, device=IndexDevice(card))
+    return wire(parts.settings, parts.embedding, parts.judging, device=IndexDevice(card))
 
 
 @pytest.mark.parametrize("fits", [True, False])

@@ -12,8 +12,9 @@ import pytest
 
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder
-from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.assemble import Services, wire
 from winnow.api.collections.ingest import LOOKING_MAX, Ingest, records_of_lines
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings
 from winnow.indexer.corpus import Refused
 from winnow.retrieval.errors import (
@@ -24,29 +25,29 @@ from winnow.retrieval.errors import (
     LimitExceeded,
     ModelMismatch,
 )
+from winnow.retrieval.files.layout import stamp_created
 from winnow.retrieval.files.locks import writing
-from winnow.retrieval.files.made import write_made
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Parts:
+def parts(tmp_path: Path) -> Services:
     return parts_with(tmp_path, HashEmbedder())
 
 
-def parts_with(folder: Path, embedder: HashEmbedder) -> Parts:
+def parts_with(folder: Path, embedder: HashEmbedder) -> Services:
     models = folder / "models"
     tokenizer = PlainTokenizer.load(models if models.exists() else write_embedder(models))
-    embedding = Embedding(embedder=embedder, tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("a"), runs_on="words", device="cpu")
-    return joined(replace(Settings(), data=folder / "data"), embedding, judging)
+    embedding = LoadedEmbedder(embedder=embedder, tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("a"), runs_on="words", device="cpu")
+    return wire(replace(Settings(), data=folder / "data"), embedding, judging)
 
 
 def sent(**texts: str):
     return enumerate([{"id": name, "text": text} for name, text in texts.items()], start=1)
 
 
-async def test_much_that_is_new_is_folded_into_the_index(parts: Parts) -> None:
+async def test_much_that_is_new_is_folded_into_the_index(parts: Services) -> None:
     """Chunks beside the index are compared one by one; beyond the bound a generation takes them up."""
     ingest = Ingest(
         disk=parts.disk,
@@ -65,7 +66,7 @@ async def test_much_that_is_new_is_folded_into_the_index(parts: Parts) -> None:
     assert (after.generation, after.delta_count) == ("g000001", 0)
 
 
-async def test_writers_of_one_process_take_turns(parts: Parts) -> None:
+async def test_writers_of_one_process_take_turns(parts: Services) -> None:
     """Nobody is refused because of a neighbour in the same process, and nothing is lost."""
     parts.ingest.make("default", "docs")
     calls = [parts.ingest.upsert("default", "docs", sent(**{f"d{number}": "text"})) for number in range(5)]
@@ -74,7 +75,7 @@ async def test_writers_of_one_process_take_turns(parts: Parts) -> None:
     assert parts.disk.describe(parts.disk.catalog.collection("default", "docs")).documents == 5
 
 
-async def test_a_writer_of_another_process_is_waited_for_and_then_told(parts: Parts) -> None:
+async def test_a_writer_of_another_process_is_waited_for_and_then_told(parts: Services) -> None:
     """An index run takes longer than a request should hang."""
     opened = parts.ingest.make("default", "docs")
     with writing(opened.folder), pytest.raises(CollectionBusy):
@@ -82,7 +83,7 @@ async def test_a_writer_of_another_process_is_waited_for_and_then_told(parts: Pa
     assert (await parts.ingest.upsert("default", "docs", sent(a="text"))).accepted == 1
 
 
-async def test_a_long_document_comes_back_whole(parts: Parts) -> None:
+async def test_a_long_document_comes_back_whole(parts: Services) -> None:
     """It is cut for the models, and put together for whoever asks for it."""
     parts.ingest.make("default", "docs", chunk_tokens=32)
     text = "A sentence of some words. 一句中文。\n\n" * 40
@@ -91,7 +92,7 @@ async def test_a_long_document_comes_back_whole(parts: Parts) -> None:
     assert parts.ingest.document("default", "docs", "long").text == text
 
 
-async def test_what_is_not_there_is_named(parts: Parts) -> None:
+async def test_what_is_not_there_is_named(parts: Services) -> None:
     """Deleting it twice, making it twice, choosing an instruction that nobody published."""
     parts.ingest.make("default", "docs")
     with pytest.raises(DocumentNotFound):
@@ -102,7 +103,7 @@ async def test_what_is_not_there_is_named(parts: Parts) -> None:
         parts.ingest.make("default", "other", instruction="none")
 
 
-async def test_a_collection_that_was_made_anew_is_opened_anew(parts: Parts) -> None:
+async def test_a_collection_that_was_made_anew_is_opened_anew(parts: Services) -> None:
     """What was deleted by another process is not served from an old handle."""
     parts.ingest.make("default", "docs")
     await parts.ingest.upsert("default", "docs", sent(old="text"))
@@ -112,7 +113,7 @@ async def test_a_collection_that_was_made_anew_is_opened_anew(parts: Parts) -> N
         parts.ingest.document("default", "docs", "old")
 
 
-async def test_vectors_of_another_model_are_not_compared(parts: Parts, tmp_path: Path) -> None:
+async def test_vectors_of_another_model_are_not_compared(parts: Services, tmp_path: Path) -> None:
     """The message says which model the collection wants."""
     parts.ingest.make("default", "docs")
     other = parts_with(tmp_path, HashEmbedder(name="other", revision="2"))
@@ -139,7 +140,7 @@ def test_too_many_lines_are_refused_before_one_is_parsed(monkeypatch: pytest.Mon
             list(records_of_lines(refused))
 
 
-async def test_reads_of_documents_leave_threads_to_searches(parts: Parts) -> None:
+async def test_reads_of_documents_leave_threads_to_searches(parts: Services) -> None:
     """Of several at once, no more run than may."""
     running = most = 0
     counting, both = threading.Lock(), threading.Barrier(LOOKING_MAX)
@@ -157,7 +158,7 @@ async def test_reads_of_documents_leave_threads_to_searches(parts: Parts) -> Non
     assert most == LOOKING_MAX
 
 
-async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(parts: Parts) -> None:
+async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(parts: Services) -> None:
     """A collection that was replaced meanwhile is another one: the caller is told to ask again, and then it works."""
     opened = parts.ingest.make("default", "docs")
     with writing(opened.folder):
@@ -165,7 +166,7 @@ async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(p
         await asyncio.sleep(0.2)
         parts.disk.catalog.remove_collection("default", "docs")
         later = replace(opened.collection, created_at=datetime.now(UTC))
-        write_made(opened.folder, later.created_at)
+        stamp_created(opened.folder, later.created_at)
         parts.disk.catalog.add_collection(later)
     with pytest.raises(CollectionBusy, match="has just been replaced"):
         await waiting

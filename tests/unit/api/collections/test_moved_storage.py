@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 from tests.builders import DIMENSION, written
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.unit.api.collections.test_pairing import everything
-from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.keys import SqlKeys
@@ -26,21 +26,21 @@ from winnow.retrieval.errors import StorageError, StorageMoved
 from winnow.retrieval.files.durable import DISK
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 DOCUMENT = {"id": "a", "text": "A heron."}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def parts(request: pytest.FixtureRequest, tmp_path: Path, tokenizer: PlainTokenizer) -> Parts:
+def parts(request: pytest.FixtureRequest, tmp_path: Path, tokenizer: PlainTokenizer) -> Services:
     url = None if request.param == "sqlite" else request.getfixturevalue("postgres").new()
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
-    return joined(Settings(data=tmp_path / "data", catalog_url=url), embedding, judging)
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
+    return wire(Settings(data=tmp_path / "data", catalog_url=url), embedding, judging)
 
 
 @pytest.fixture
-def client(parts: Parts) -> Iterator[TestClient]:
+def client(parts: Services) -> Iterator[TestClient]:
     """One collection, one key with which everything may be asked, and another to revoke."""
     key = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
     with TestClient(create_app(parts), base_url="http://localhost") as client:
@@ -77,7 +77,7 @@ EVERY = {"upsert", "delete", "make", "remove", "revoke", "publish"}
 DOCUMENTS = {"upsert", "delete", "make", "remove"}
 
 
-def test_a_data_folder_that_was_renamed_away_is_not_made_again(client: TestClient, parts: Parts) -> None:
+def test_a_data_folder_that_was_renamed_away_is_not_made_again(client: TestClient, parts: Services) -> None:
     """Nothing is written below its path or where it went; back in its place it is written to again."""
     key_id = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
     root = parts.disk.layout.root
@@ -93,7 +93,7 @@ def test_a_data_folder_that_was_renamed_away_is_not_made_again(client: TestClien
     assert client.delete(f"/v1/keys/{key_id}").status_code == 200
 
 
-def test_a_data_folder_that_was_replaced_by_a_copy_is_left_alone(client: TestClient, parts: Parts) -> None:
+def test_a_data_folder_that_was_replaced_by_a_copy_is_left_alone(client: TestClient, parts: Services) -> None:
     """By a backup, say: the copy has the same names and the same ids."""
     key_id = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
     root = parts.disk.layout.root
@@ -104,7 +104,7 @@ def test_a_data_folder_that_was_replaced_by_a_copy_is_left_alone(client: TestCli
     assert everything(root) == files
 
 
-def test_a_collection_that_was_replaced_by_a_copy_is_left_alone(client: TestClient, parts: Parts) -> None:
+def test_a_collection_that_was_replaced_by_a_copy_is_left_alone(client: TestClient, parts: Services) -> None:
     folder = parts.disk.layout.collection(DEFAULT_TENANT, "docs").path
     folder.rename(folder.parents[3] / "away")
     shutil.copytree(folder.parents[3] / "away", folder)
@@ -115,7 +115,7 @@ def test_a_collection_that_was_replaced_by_a_copy_is_left_alone(client: TestClie
 
 
 @pytest.mark.parametrize("parts", ["sqlite"], indirect=True)
-def test_a_catalog_that_was_replaced_takes_no_revocation(client: TestClient, parts: Parts) -> None:
+def test_a_catalog_that_was_replaced_takes_no_revocation(client: TestClient, parts: Services) -> None:
     """The key of which we are told that it is revoked would work after the next start."""
     key_id = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
     path = parts.disk.layout.catalog

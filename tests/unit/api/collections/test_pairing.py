@@ -16,11 +16,11 @@ from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names,
 from winnow.api.collections import pairing
 from winnow.api.collections.adoption import Presumed, adopt, adoptable
 from winnow.api.collections.backups import restore, snapshot
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.repair import repaired
 from winnow.api.diagnostics.verify import verified
 from winnow.retrieval.backup.place import FolderPlace
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, Collection
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import SqlFolderBook
 from winnow.retrieval.errors import (
@@ -32,9 +32,8 @@ from winnow.retrieval.errors import (
     WinnowError,
 )
 from winnow.retrieval.files.folder_id import FolderMark, read_mark, write_mark
-from winnow.retrieval.files.layout import Layout
-from winnow.retrieval.files.made import made_at
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.files.layout import Layout, created_at_of
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 PRESUMED = Presumed(embedder=lambda: IDENTITY, chunk_tokens=99)
 
@@ -78,10 +77,10 @@ def everything(root: Path) -> dict[str, bytes]:
     }
 
 
-def joined_anyway(root: Path, url: str | None) -> Disk:
+def joined_anyway(root: Path, url: str | None) -> DataFolder:
     """Another catalog, on somebody's wish."""
     pairing.join(Layout(root), url)
-    return Disk.open(root, url)
+    return DataFolder.open(root, url)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +92,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> FolderPlace:
     return taken
 
 
-def ways_in(disk: Disk, place: FolderPlace, name: str = "docs") -> dict[str, Callable[[], object]]:
+def ways_in(disk: DataFolder, place: FolderPlace, name: str = "docs") -> dict[str, Callable[[], object]]:
     """Every way that makes a collection."""
 
     def brought(*, replacing: bool) -> object:
@@ -111,26 +110,26 @@ def test_a_catalog_that_is_gone_is_not_replaced_by_a_new_one(tmp_path: Path) -> 
     root = tmp_path / "data"
     before = contents(made(root), "docs")
     files, away = everything(root), lose(root)
-    for opening in (Disk.open, Disk.existing):
+    for opening in (DataFolder.open, DataFolder.existing):
         with pytest.raises(CatalogMismatch, match=r"WINNOW_CATALOG_URL.*`winnow collections adopt --all --data"):
             opening(root)
     assert not list(root.glob("catalog.sqlite*"))
     assert everything(root) == files
     put_back(root, away)
-    assert contents(Disk.open(root), "docs") == before
+    assert contents(DataFolder.open(root), "docs") == before
 
 
 def test_a_forgotten_url_is_no_new_catalog(tmp_path: Path, postgres_url: str) -> None:
     """Nor is a new database in place of the file; even an empty folder has had a catalog."""
     root, other = tmp_path / "data", tmp_path / "other"
-    Disk.open(root, postgres_url).database.close()
+    DataFolder.open(root, postgres_url).database.close()
     with pytest.raises(CatalogMismatch):
-        Disk.open(root)
+        DataFolder.open(root)
     assert not (root / "catalog.sqlite").exists()
-    Disk.open(other).database.close()
+    DataFolder.open(other).database.close()
     with pytest.raises(CatalogMismatch):
-        Disk.open(other, postgres_url)
-    assert Disk.open(root, postgres_url).collections() == []
+        DataFolder.open(other, postgres_url)
+    assert DataFolder.open(root, postgres_url).collections() == []
 
 
 @pytest.fixture
@@ -145,7 +144,7 @@ def test_two_data_folders_do_not_share_a_catalog(tmp_path: Path, postgres_url: s
 
     def opened(root: Path) -> Path | None:
         try:
-            Disk.open(root, postgres_url).database.close()
+            DataFolder.open(root, postgres_url).database.close()
         except CatalogMismatch:
             return None
         return root
@@ -158,7 +157,7 @@ def test_two_data_folders_do_not_share_a_catalog(tmp_path: Path, postgres_url: s
 def test_processes_that_open_a_new_folder_at_once_agree(tmp_path: Path, new_url: Callable[[], str | None]) -> None:
     root, url = tmp_path / "data", new_url()
     with ThreadPoolExecutor(6) as pool:
-        disks = list(pool.map(lambda _: Disk.open(root, url), range(6)))
+        disks = list(pool.map(lambda _: DataFolder.open(root, url), range(6)))
     mark = read_mark(disks[0].layout)
     assert mark == FolderMark(id=SqlFolderBook(disks[0].database).folder() or "", is_new=False)
     for disk in disks:
@@ -171,11 +170,11 @@ def test_a_crash_while_the_two_are_joined_is_made_good(tmp_path: Path, new_url: 
     root.mkdir()
     layout = Layout(root)
     write_mark(layout, FolderMark(id="a" * 32, is_new=True))
-    disk = Disk.open(root, url)
+    disk = DataFolder.open(root, url)
     assert read_mark(layout) == FolderMark(id="a" * 32, is_new=False)
     write_mark(layout, FolderMark(id="a" * 32, is_new=True))
     disk.database.close()
-    Disk.open(root, url).database.close()
+    DataFolder.open(root, url).database.close()
     assert read_mark(layout) == FolderMark(id="a" * 32, is_new=False)
 
 
@@ -193,7 +192,7 @@ def test_an_old_folder_is_joined_with_the_catalog_that_knows_it(
 ) -> None:
     """On its first opening; with another catalog, or as another folder, it is refused and stays as it was."""
     root, url = tmp_path / "data", new_url()
-    disk = Disk.open(root, url)
+    disk = DataFolder.open(root, url)
     disk.make(collection())
     disk.database.close()
     unmarked(root, url)
@@ -202,25 +201,25 @@ def test_an_old_folder_is_joined_with_the_catalog_that_knows_it(
     if url is None:
         shutil.copy2(root / "catalog.sqlite", bare / "catalog.sqlite")
     with pytest.raises(CatalogMismatch):  # the catalog has collections, and the folder none
-        Disk.open(bare, url)
+        DataFolder.open(bare, url)
     away = lose(root)
     with pytest.raises(CatalogMismatch):  # the other way about
-        Disk.open(root, new_url())
+        DataFolder.open(root, new_url())
     put_back(root, away)
-    Disk.open(root, url).database.close()
+    DataFolder.open(root, url).database.close()
     assert read_mark(Layout(root)) is not None
 
 
 def test_what_an_old_folder_has_left_over_does_not_keep_it_from_its_catalog(tmp_path: Path) -> None:
     """A stray file, or half of a removal."""
     root = tmp_path / "data"
-    Disk.open(root).database.close()
+    DataFolder.open(root).database.close()
     unmarked(root, None)
     doomed = root / "collections" / "default" / ".docs.removed"
     doomed.mkdir(parents=True)
     (doomed / "made").write_text("x")
     (doomed.parent / ".DS_Store").write_text("x")
-    Disk.open(root).database.close()
+    DataFolder.open(root).database.close()
     assert read_mark(Layout(root)) is not None
 
 
@@ -230,15 +229,15 @@ def test_a_catalog_that_was_taken_back_to_an_earlier_schema_is_joined_again(tmp_
     disk.database.downgrade("0006")
     pairing.part(disk.layout, disk.database)
     disk.database.close()
-    assert names(Disk.open(root)) == ["docs"]
+    assert names(DataFolder.open(root)) == ["docs"]
 
 
 def test_a_damaged_mark_is_refused_and_adopted(tmp_path: Path) -> None:
     root = tmp_path / "data"
-    Disk.open(root).database.close()
+    DataFolder.open(root).database.close()
     (root / "folder-id").write_bytes(b"rubbish")
     with pytest.raises(StoreCorrupt, match="adopt --all"):
-        Disk.open(root)
+        DataFolder.open(root)
     assert "damaged" in str(pairing.mismatch(Layout(root), None))
     assert joined_anyway(root, None).collections() == []
 
@@ -268,7 +267,7 @@ def test_no_way_in_touches_a_folder_that_the_catalog_does_not_know(
     disk.database.close()
     put_back(root, away)
     with pytest.raises(CatalogMismatch):
-        Disk.open(root)
+        DataFolder.open(root)
     assert contents(joined_anyway(root, None), "docs") == before
 
 
@@ -278,7 +277,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place
     disk = made(root, "again")
     disk.database.close()
     shutil.copy2(root / "catalog.sqlite", tmp_path / "backup")
-    disk = Disk.open(root)
+    disk = DataFolder.open(root)
     disk.remove(DEFAULT_TENANT, "again")
     disk.make(collection("again"))
     disk.make(collection("late"))
@@ -288,7 +287,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place
     for path in root.glob("catalog.sqlite*"):
         path.unlink()
     shutil.copy2(tmp_path / "backup", root / "catalog.sqlite")
-    disk = Disk.open(root)
+    disk = DataFolder.open(root)
     files = everything(root)
     with pytest.raises(FolderUnknown, match="late"):
         disk.make(collection("late"))
@@ -350,7 +349,7 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
 ) -> None:
     """Wherever making was cut off: the next one goes on, and until then it is named as left over and can be removed."""
     for after in ("make", "repair", "restore"):
-        disk = Disk.open(tmp_path / after)
+        disk = DataFolder.open(tmp_path / after)
 
         def killed(*_: object, **__: object) -> None:
             raise Killed
@@ -405,9 +404,9 @@ def test_a_deleted_collection_that_comes_back_from_a_backup_of_the_folder_is_not
 def test_of_two_that_make_one_collection_at_once_one_does(tmp_path: Path, new_url: Callable[[], str | None]) -> None:
     """The other is told that it exists, not that somebody's folder is in its way."""
     root, url = tmp_path / "data", new_url()
-    disks = [Disk.open(root, url) for _ in range(4)]
+    disks = [DataFolder.open(root, url) for _ in range(4)]
 
-    def tried(disk: Disk) -> type[WinnowError] | None:
+    def tried(disk: DataFolder) -> type[WinnowError] | None:
         try:
             disk.make(collection())
         except WinnowError as error:
@@ -458,13 +457,13 @@ def test_a_collection_of_an_earlier_winnow_is_adopted_by_its_index(tmp_path: Pat
     other = replace(PRESUMED, embedder=lambda: replace(IDENTITY, name="another"))
     adopted = adopt(disk, DEFAULT_TENANT, "docs", presumed=other).collection
     assert (adopted.embedder, adopted.chunk_tokens) == (IDENTITY, 99)
-    assert began < adopted.created_at == made_at(folder)
+    assert began < adopted.created_at == created_at_of(folder)
     assert contents(disk, "docs") | {"facts": None} == before | {"facts": None}
 
 
 def test_a_folder_with_nothing_but_locks_is_free(tmp_path: Path) -> None:
     """And one with the beginning of a small file: it holds no word of anybody's."""
-    disk = Disk.open(tmp_path / "data")
+    disk = DataFolder.open(tmp_path / "data")
     folder = disk.layout.collection(DEFAULT_TENANT, "docs")
     folder.restoring.path.mkdir(parents=True)
     for path in (folder.lock, folder.fold_lock, folder.restoring.lock):

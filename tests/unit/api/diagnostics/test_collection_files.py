@@ -10,17 +10,17 @@ import pytest
 from tests.fakes import PrefersWord
 from tests.unit.api.collections.test_ingest import sent
 from tests.unit.api.http.routes.test_routes import parts_over
-from winnow.api.assemble import Parts
-from winnow.api.collections.data_folder import Disk
+from winnow.api.assemble import Services
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.repair import repaired
 from winnow.api.diagnostics.verify import verified
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.history import fold, roll_back
 from winnow.retrieval.generation.pointer import Rollback, current_name, rolled_back
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.store.checksums import SUMS
 from winnow.retrieval.store.numbering import ChunkNumberSequence
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 Change = Callable[[bytes], bytes | None]
 
@@ -48,7 +48,7 @@ PARTS = {
 
 
 @pytest.fixture
-async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Parts:
+async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Services:
     """One collection with three generations, rolled back from the third to the second."""
     parts = parts_over(tmp_path, tokenizer, PrefersWord("a"))
     opened = parts.ingest.make("default", "docs")
@@ -60,16 +60,16 @@ async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Parts:
 
 
 @pytest.fixture
-def folder(parts: Parts) -> CollectionFolder:
+def folder(parts: Services) -> CollectionFolder:
     return parts.disk.layout.collection(DEFAULT_TENANT, "docs")
 
 
-def faults(disk: Disk) -> dict[str, str]:
+def faults(disk: DataFolder) -> dict[str, str]:
     return {check.part: check.fault for check in verified(disk) if check.fault}
 
 
 @pytest.mark.parametrize("file", PARTS)
-async def test_each_change_is_named_and_mended(parts: Parts, folder: CollectionFolder, file: str) -> None:
+async def test_each_change_is_named_and_mended(parts: Services, folder: CollectionFolder, file: str) -> None:
     """Afterwards everything is sound, writes work, and no chunk number comes again."""
     path = folder.path / file
     whole = path.read_bytes()
@@ -96,7 +96,7 @@ async def test_each_change_is_named_and_mended(parts: Parts, folder: CollectionF
         whole = path.read_bytes() if path.exists() and file != "current" else whole
 
 
-def test_a_lost_rollback_is_known_from_the_pointer(parts: Parts, folder: CollectionFolder) -> None:
+def test_a_lost_rollback_is_known_from_the_pointer(parts: Services, folder: CollectionFolder) -> None:
     """Else the service would fold again, and undo what somebody meant."""
     assert current_name(folder) == "g000002"
     folder.rolled_back.unlink()
@@ -108,7 +108,7 @@ def test_a_lost_rollback_is_known_from_the_pointer(parts: Parts, folder: Collect
     assert faults(parts.disk) == {}
 
 
-def test_going_forward_again_ends_a_rollback(parts: Parts, folder: CollectionFolder) -> None:
+def test_going_forward_again_ends_a_rollback(parts: Services, folder: CollectionFolder) -> None:
     """To the newest generation, or to one between; nothing of that is a fault."""
     identity = parts.embedding.embedder.identity
     roll_back(folder, identity, to="g000001")
@@ -119,7 +119,7 @@ def test_going_forward_again_ends_a_rollback(parts: Parts, folder: CollectionFol
     assert (rolled_back(folder), current_name(folder), faults(parts.disk)) == (None, "g000003", {})
 
 
-def test_files_of_an_earlier_winnow_are_read(parts: Parts, folder: CollectionFolder) -> None:
+def test_files_of_an_earlier_winnow_are_read(parts: Services, folder: CollectionFolder) -> None:
     """They have no checksums."""
     folder.current.write_text("g000002\n")
     folder.rolled_back.write_text("g000003 g000002\n")
@@ -129,7 +129,7 @@ def test_files_of_an_earlier_winnow_are_read(parts: Parts, folder: CollectionFol
     assert faults(parts.disk) == {}
 
 
-def test_the_folder_of_another_collection_is_left_alone(parts: Parts, folder: CollectionFolder) -> None:
+def test_the_folder_of_another_collection_is_left_alone(parts: Services, folder: CollectionFolder) -> None:
     """The catalog may be an older backup, and what lies there somebody's documents."""
     folder.made.write_text("2026-01-01T00:00:00.000001+00:00\n")
     (folder.path / "notes.txt").write_bytes(b"x")
@@ -141,7 +141,7 @@ def test_the_folder_of_another_collection_is_left_alone(parts: Parts, folder: Co
     assert sorted(folder.path.rglob("*")) == before
 
 
-async def test_a_number_that_was_used_already_is_named(parts: Parts, folder: CollectionFolder) -> None:
+async def test_a_number_that_was_used_already_is_named(parts: Services, folder: CollectionFolder) -> None:
     """As an older copy of the file would give it: a removed chunk and a new one must never share a number."""
     sequence = ChunkNumberSequence(folder.corpus / "next_chunk_number")
     used = sequence.next()
@@ -152,7 +152,7 @@ async def test_a_number_that_was_used_already_is_named(parts: Parts, folder: Col
     assert sequence.next() > used
 
 
-def test_what_does_not_belong_there_is_listed(parts: Parts, folder: CollectionFolder) -> None:
+def test_what_does_not_belong_there_is_listed(parts: Services, folder: CollectionFolder) -> None:
     """Also within a generation; it is no fault, and goes with a repair."""
     (folder.generations / "g000002" / "core.1234").write_bytes(b"x")
     (folder.corpus / "notes.txt").write_bytes(b"x")

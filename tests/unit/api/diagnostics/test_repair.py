@@ -9,22 +9,21 @@ import pytest
 from tests.fakes import PrefersWord
 from tests.unit.api.collections.test_ingest import sent
 from tests.unit.api.http.routes.test_routes import parts_over
-from winnow.api.assemble import Parts
-from winnow.api.collections.data_folder import Disk
+from winnow.api.assemble import Services
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.repair import repaired
 from winnow.api.diagnostics.verify import verified
 from winnow.retrieval.errors import CollectionBusy
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
-from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import names
+from winnow.retrieval.generation.pointer import current_name, names
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tenancy import COMMAND_LINE
 
 
 @pytest.fixture
-async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Parts:
+async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Services:
     """One collection with two generations."""
     parts = parts_over(tmp_path, tokenizer, PrefersWord("a"))
     opened = parts.ingest.make("default", "docs")
@@ -35,24 +34,24 @@ async def parts(tmp_path: Path, tokenizer: PlainTokenizer) -> Parts:
 
 
 @pytest.fixture
-def folder(parts: Parts) -> CollectionFolder:
+def folder(parts: Services) -> CollectionFolder:
     return parts.disk.layout.collection("default", "docs")
 
 
-def faults(disk: Disk) -> list[str]:
+def faults(disk: DataFolder) -> list[str]:
     return [f"{check.part}: {check.fault}" for check in verified(disk) if check.fault]
 
 
-def did(disk: Disk) -> list[str]:
+def did(disk: DataFolder) -> list[str]:
     return [each.did for each in repaired(disk, kept=2)]
 
 
-def test_a_sound_folder_needs_no_repair(parts: Parts) -> None:
+def test_a_sound_folder_needs_no_repair(parts: Services) -> None:
     """Nothing is built, nothing is removed."""
     assert (faults(parts.disk), did(parts.disk)) == ([], [])
 
 
-def test_what_is_left_over_is_named_and_no_fault(parts: Parts, folder: CollectionFolder) -> None:
+def test_what_is_left_over_is_named_and_no_fault(parts: Services, folder: CollectionFolder) -> None:
     """A killed process may leave it at any time."""
     (folder.generations / "g000003.tmp").mkdir()
     (folder.path / "current.tmp").write_bytes(b"g")
@@ -67,7 +66,7 @@ def test_what_is_left_over_is_named_and_no_fault(parts: Parts, folder: Collectio
     assert [check for check in verified(parts.disk) if check.part == "left over"] == []
 
 
-def test_what_is_left_over_of_other_tenants_is_named_with_them(parts: Parts) -> None:
+def test_what_is_left_over_of_other_tenants_is_named_with_them(parts: Services) -> None:
     """The folder of each is looked through, and its collections are not taken for the default one's."""
     disk = parts.disk
     other = disk.tenants.make("library", by=COMMAND_LINE).name
@@ -81,7 +80,7 @@ def test_what_is_left_over_of_other_tenants_is_named_with_them(parts: Parts) -> 
     assert [each.name for each in disk.layout.collections(other).iterdir()] == ["laws"]
 
 
-def test_documents_that_the_catalog_does_not_know_are_never_removed(parts: Parts, folder: CollectionFolder) -> None:
+def test_documents_that_the_catalog_does_not_know_are_never_removed(parts: Services, folder: CollectionFolder) -> None:
     """It may be the catalog that is wrong."""
     parts.disk.catalog.remove_collection("default", "docs")
     found = [(check.collection, check.part) for check in verified(parts.disk) if check.part != "catalog"]
@@ -92,7 +91,7 @@ def test_documents_that_the_catalog_does_not_know_are_never_removed(parts: Parts
 
 
 @pytest.mark.parametrize("damaged", [["g000002"], ["g000001", "g000002"]], ids=["the current one", "both"])
-def test_a_damaged_index_is_built_anew(parts: Parts, folder: CollectionFolder, damaged: list[str]) -> None:
+def test_a_damaged_index_is_built_anew(parts: Services, folder: CollectionFolder, damaged: list[str]) -> None:
     """From the store; what is damaged goes, what is whole stays."""
     for name in damaged:
         (folder.generations / name / "numbers.i64").write_bytes(b"damaged")
@@ -105,7 +104,7 @@ def test_a_damaged_index_is_built_anew(parts: Parts, folder: CollectionFolder, d
 
 
 @pytest.mark.parametrize("pointer", [b"\xff", b"g000009\n", None], ids=["torn", "elsewhere", "gone"])
-def test_a_damaged_pointer_is_put_right(parts: Parts, folder: CollectionFolder, pointer: bytes | None) -> None:
+def test_a_damaged_pointer_is_put_right(parts: Services, folder: CollectionFolder, pointer: bytes | None) -> None:
     """By a generation that is published anew."""
     folder.current.unlink()
     if pointer is not None:
@@ -114,7 +113,7 @@ def test_a_damaged_pointer_is_put_right(parts: Parts, folder: CollectionFolder, 
     assert (faults(parts.disk), did(parts.disk)) == ([], [])
 
 
-def test_a_damaged_store_is_told_and_left(parts: Parts, folder: CollectionFolder) -> None:
+def test_a_damaged_store_is_told_and_left(parts: Services, folder: CollectionFolder) -> None:
     """There is nothing to build it from."""
     for manifest in (folder.corpus / "_versions").glob("*.manifest"):
         manifest.write_bytes(b"damaged" + b"LANC")
@@ -122,7 +121,7 @@ def test_a_damaged_store_is_told_and_left(parts: Parts, folder: CollectionFolder
     assert faults(parts.disk)
 
 
-def test_no_index_is_built_of_a_store_in_which_a_bit_flipped(parts: Parts, folder: CollectionFolder) -> None:
+def test_no_index_is_built_of_a_store_in_which_a_bit_flipped(parts: Services, folder: CollectionFolder) -> None:
     """The index before is the only witness of what the vectors were, and older versions may hold what is whole."""
     file = max((folder.corpus / "data").iterdir())
     content = bytearray(file.read_bytes())
@@ -146,7 +145,7 @@ def damage_words(file: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["flipped", "cut short", "gone"])
-def test_a_damaged_full_text_index_is_named_and_built_anew(parts: Parts, folder: CollectionFolder, how: str) -> None:
+def test_a_damaged_full_text_index_is_named_and_built_anew(parts: Services, folder: CollectionFolder, how: str) -> None:
     """Whichever of its files it is; then words find again what they found before, and the rest was left alone."""
     store = parts.collections.get("default", "docs").store
     store.index_words()
@@ -169,7 +168,7 @@ def test_a_damaged_full_text_index_is_named_and_built_anew(parts: Parts, folder:
 
 
 async def test_a_full_text_index_is_built_anew_in_a_store_without_chunks(
-    parts: Parts, folder: CollectionFolder
+    parts: Services, folder: CollectionFolder
 ) -> None:
     """Afterwards words are searched as in any other."""
     for name in "ab":
@@ -184,7 +183,7 @@ async def test_a_full_text_index_is_built_anew_in_a_store_without_chunks(
     assert len(snapshot.lexical("three", 9).numbers) == 1
 
 
-def test_a_repair_waits_for_nobody_for_long(parts: Parts, folder: CollectionFolder) -> None:
+def test_a_repair_waits_for_nobody_for_long(parts: Services, folder: CollectionFolder) -> None:
     """Whoever writes is not disturbed."""
     with writing(folder), pytest.raises(CollectionBusy):
         repaired(parts.disk, kept=2)

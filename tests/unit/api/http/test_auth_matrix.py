@@ -17,16 +17,15 @@ from starlette.testclient import TestClient
 
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.http.app import create_app
-from winnow.api.http.auth import GuardedRoute
+from winnow.api.http.auth import AuthorizedRoute
 from winnow.api.http.routes.access import FIRST_KEY
 from winnow.api.http.scopes import NEEDED, OPEN
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.catalog.instructions import InstructionContent
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyWish, new_key_text
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, TenantName
 
 OTHER = TenantName("other")
 PUBLIC = {("GET", "/docs"), ("GET", "/openapi.json")}  # what the interface is: the same for everybody
@@ -55,7 +54,7 @@ class World:
     """A service with two tenants, of which one has everything and the other nothing."""
 
     client: TestClient
-    disk: Disk
+    disk: DataFolder
     whole: str  # a key of the default tenant that may do everything
     others: str  # one of the other tenant, with all scopes of a tenant
     key_id: str  # of the default tenant
@@ -138,7 +137,7 @@ def refused(world: World) -> dict[str, str | None]:
 def test_the_table_of_scopes_is_the_table_of_routes(world: World) -> None:
     """No route without a scope, no scope without a route, and no route that does not ask."""
     assert operations_of(world.client.app) == set(NEEDED) | PUBLIC
-    unguarded = [route for route in routes_of(world.client.app) if not isinstance(route, GuardedRoute)]
+    unguarded = [route for route in routes_of(world.client.app) if not isinstance(route, AuthorizedRoute)]
     assert {route.path for route in unguarded} == {path for _, path in PUBLIC}
     assert not any(isinstance(route, APIRoute) for route in unguarded)
 
@@ -149,7 +148,7 @@ def test_a_route_that_is_not_in_the_table_cannot_be_made() -> None:
     async def endpoint() -> None: ...
 
     with pytest.raises(AssertionError, match=r"/v1/new has no line in api/http/scopes\.py"):
-        GuardedRoute("/v1/new", endpoint, methods=["GET"])
+        AuthorizedRoute("/v1/new", endpoint, methods=["GET"])
 
 
 @pytest.mark.parametrize("why", NOT_ACCEPTED)

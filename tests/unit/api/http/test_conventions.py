@@ -15,11 +15,12 @@ from starlette.testclient import TestClient
 
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
+from winnow.api.fields import NAME_SAID, PATTERNS_SAID, Strict, parsed
 from winnow.api.http.app import create_app
 from winnow.api.http.log_redaction import without_places
-from winnow.api.http.problems import MEDIA_TYPE, NAME_SAID, PATTERNS_SAID, STATUS
+from winnow.api.http.problems import MEDIA_TYPE, STATUS
 from winnow.api.http.scopes import NEEDED
-from winnow.api.schemas.search_request import RerankBody, Strict, parsed
+from winnow.api.schemas.rerank import RerankBody
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import RERANK_DOCUMENTS_MAX
 from winnow.retrieval.model.tokenizer import PlainTokenizer

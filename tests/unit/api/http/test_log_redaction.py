@@ -17,11 +17,10 @@ from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.cli.serve import LOGGING
 from winnow.api.http.app import create_app
 from winnow.api.http.log_redaction import RedactedFormatter, WithoutQuery, without_secrets
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish, id_of, new_key_text
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable, StoreCorrupt
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 CANARY = "canary-of-a-text"
 

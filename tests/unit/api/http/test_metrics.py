@@ -13,10 +13,11 @@ from starlette.testclient import TestClient
 
 from tests.fakes import CountingJudge, FailingReranker, HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder, write_reranker
-from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
 from winnow.api.http.metrics import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
 from winnow.api.http.request_limits import Gate
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.search.caches import NO_CACHES, Caches
 from winnow.api.search.records import DegradeReason
 from winnow.api.settings import Settings
@@ -43,19 +44,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def parts_over(
     folder: Path, models: tuple[Path, Path], reranker: Reranker, *, caches: Caches = NO_CACHES, key: str | None = None
-) -> Parts:
-    embedding = Embedding(
+) -> Services:
+    embedding = LoadedEmbedder(
         embedder=HashEmbedder(), tokenizer=PlainTokenizer.load(models[0]), runs_on="hash", device="cpu"
     )
-    judging = Judging(reranker=reranker, runs_on="words", device="cpu")
-    return joined(replace(Settings(data=folder), api_key=key), embedding, judging, caches=caches)
+    judging = LoadedReranker(reranker=reranker, runs_on="words", device="cpu")
+    return wire(replace(Settings(data=folder), api_key=key), embedding, judging, caches=caches)
 
 
-def serving(parts: Parts) -> TestClient:
+def serving(parts: Services) -> TestClient:
     return TestClient(create_app(parts), base_url="http://localhost")
 
 
-def remembering(folder: Path, models: tuple[Path, Path], settings: Settings) -> Parts:
+def remembering(folder: Path, models: tuple[Path, Path], settings: Settings) -> Services:
     caches = Caches.of(settings)
     prompts = PromptBuilder.load(models[1], tokens_max=500)
     reranker = PromptedReranker(CountingJudge(), prompts, name="tiny", revision="1", cache=caches.judgements)

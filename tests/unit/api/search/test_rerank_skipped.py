@@ -10,18 +10,19 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.fakes import HashEmbedder, PrefersWord
-from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
-from winnow.api.schemas.instructions import TrialSaid
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
+from winnow.api.schemas.instructions import TrialResponse
 from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.search.shadowing import ShadowOutcome
 from winnow.api.settings import Settings
 from winnow.api.tenancy.quotas import REFRESH_SECONDS
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.quotas import TenantLimits
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 DOCUMENTS = [{"id": name, "text": f"birds: the {name} stands", "legs": 2} for name in ("heron", "stork", "crane")]
 SEARCH = {"query": "birds", "collection": "docs"}
@@ -40,13 +41,13 @@ def reranker() -> OnlyInstructed:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, tokenizer: PlainTokenizer, reranker: OnlyInstructed) -> Parts:
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    return joined(Settings(data=tmp_path), embedding, Judging(reranker=reranker, runs_on="words", device="cpu"))
+def parts(tmp_path: Path, tokenizer: PlainTokenizer, reranker: OnlyInstructed) -> Services:
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    return wire(Settings(data=tmp_path), embedding, LoadedReranker(reranker=reranker, runs_on="words", device="cpu"))
 
 
 @pytest.fixture
-def client(parts: Parts, reranker: OnlyInstructed) -> Iterator[TestClient]:
+def client(parts: Services, reranker: OnlyInstructed) -> Iterator[TestClient]:
     with TestClient(create_app(parts), base_url="http://localhost") as client:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         assert client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).status_code == 200
@@ -100,7 +101,7 @@ def test_nothing_found_leaves_nothing_to_rerank(client: TestClient) -> None:
     assert (answer["rerank_skipped"], answer["results"]) == ("no_candidates", [])
 
 
-def test_a_tenant_without_tokens_left_is_served_what_costs_none(client: TestClient, parts: Parts) -> None:
+def test_a_tenant_without_tokens_left_is_served_what_costs_none(client: TestClient, parts: Services) -> None:
     """And refused, as before, what would cost some."""
     SqlLimitBook(parts.disk.database).set_limits(DEFAULT_TENANT, TenantLimits(rerank_tokens_per_minute=1))
     parts.quotas._read_at -= 2 * REFRESH_SECONDS
@@ -125,7 +126,7 @@ def test_a_trial_shows_what_searches_would_answer(client: TestClient, reranker: 
     assert client.post("/v1/instructions", json={"name": "house", "text": "Prefer storks."}).status_code == 201
     body = {"query": "birds", "collection": "docs", "versions": ["default", "house@1"]}
     trial = client.post("/v1/instructions/try", json=body).json()
-    TrialSaid.model_validate(trial)
+    TrialResponse.model_validate(trial)
     in_use, house = trial["columns"]
     assert [each["document_id"] for each in in_use["results"]] == order(search(client))
     assert (in_use["rerank_skipped"], in_use["judged_by"]) == ("no_weight", "recall-order")
@@ -134,7 +135,7 @@ def test_a_trial_shows_what_searches_would_answer(client: TestClient, reranker: 
     assert reranker.instructions == ["Prefer storks."]
 
 
-def test_a_shadow_is_compared_with_an_answer_that_needed_no_reranker(client: TestClient, parts: Parts) -> None:
+def test_a_shadow_is_compared_with_an_answer_that_needed_no_reranker(client: TestClient, parts: Services) -> None:
     """How would searches be answered if they had an instruction? The shadow is reranked, the answer is recall's."""
     assert client.post("/v1/instructions", json={"name": "house", "text": "Prefer storks."}).status_code == 201
     said = client.put("/v1/instructions/house/shadow", json={"version": 1, "live": "default", "share": 1.0})

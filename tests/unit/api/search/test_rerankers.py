@@ -9,7 +9,7 @@ import pytest
 
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_reranker
-from winnow.api.assemble import load_reranker
+from winnow.api.model_loading import load_reranker
 from winnow.api.search.rerankers import Rerankers, each_alone, refuse_unknown, settings_by_name, settings_for
 from winnow.api.setting_values import FurtherReranker
 from winnow.api.settings import Settings

@@ -15,22 +15,21 @@ from typer.testing import CliRunner
 
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
-from winnow.api.assemble import Parts
+from winnow.api.assemble import Services
 from winnow.api.cli.main import app
 from winnow.api.http.app import create_app
 from winnow.api.http.routes.access import FIRST_KEY
-from winnow.api.schemas.shadows import ShadowReportSaid, ShadowSaid, ShadowsSaid
+from winnow.api.schemas.shadows import ShadowReportResponse, ShadowResponse, ShadowsResponse
 from winnow.api.search.shadowing import WAITING_MAX, ShadowOutcome
 from winnow.rerank.rank_correlation import rank_biased_overlap
 from winnow.rerank.reranker import Ranking
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, RerankUnavailable
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Candidate
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, TenantName
 
 SEARCH = {"query": "birds", "collection": "docs", "instruction": {"name": "house"}}
 DOCUMENTS = [{"id": name, "text": f"birds: the {name} stands"} for name in ("heron", "stork", "crane", "gull")]
@@ -84,12 +83,12 @@ def reranker() -> ByInstruction:
 
 
 @pytest.fixture
-def parts(tmp_path: Path, tokenizer: PlainTokenizer, reranker: ByInstruction) -> Parts:
+def parts(tmp_path: Path, tokenizer: PlainTokenizer, reranker: ByInstruction) -> Services:
     return parts_over(tmp_path / "data", tokenizer, reranker)
 
 
 @pytest.fixture
-def client(parts: Parts) -> Iterator[TestClient]:
+def client(parts: Services) -> Iterator[TestClient]:
     with TestClient(create_app(parts), base_url="http://localhost") as client:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         assert client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).status_code == 200
@@ -105,7 +104,7 @@ def publish(client: TestClient, name: str, text: str, *, draft: bool = False) ->
 def shadow(client: TestClient, *, name: str = "house", version: int = 2, **wish: Any) -> Any:
     said = client.put(f"/v1/instructions/{name}/shadow", json={"version": version, "share": 1.0, **wish})
     assert said.status_code == 200, said.text
-    ShadowSaid.model_validate(said.json())
+    ShadowResponse.model_validate(said.json())
     return said.json()
 
 
@@ -115,7 +114,7 @@ def search(client: TestClient, **changed: Any) -> Any:
     return found
 
 
-def settled(client: TestClient, parts: Parts) -> dict[ShadowOutcome, int]:
+def settled(client: TestClient, parts: Services) -> dict[ShadowOutcome, int]:
     """What became of what was chosen, once nothing waits any more."""
     portal = client.portal
     assert portal is not None
@@ -126,7 +125,7 @@ def settled(client: TestClient, parts: Parts) -> dict[ShadowOutcome, int]:
 def report(client: TestClient, name: str = "house") -> Any:
     found = client.get(f"/v1/instructions/{name}/shadow")
     assert found.status_code == 200, found.text
-    ShadowReportSaid.model_validate(found.json())
+    ShadowReportResponse.model_validate(found.json())
     return found.json()
 
 
@@ -139,7 +138,7 @@ def without_accidents(found: Any) -> Any:
     return {key: value for key, value in found.json().items() if key not in ("id", "timings_ms")}
 
 
-def test_both_orders_are_kept_and_told(client: TestClient, parts: Parts) -> None:
+def test_both_orders_are_kept_and_told(client: TestClient, parts: Services) -> None:
     """The heron was first, under the draft the stork would be."""
     shadow(client)
     live = [each["document_id"] for each in search(client).json()["results"]]
@@ -161,7 +160,7 @@ def test_both_orders_are_kept_and_told(client: TestClient, parts: Parts) -> None
     assert b"birds" not in json.dumps(report(client)).encode()
 
 
-def test_the_answer_is_the_same_and_does_not_wait(client: TestClient, parts: Parts, reranker: ByInstruction) -> None:
+def test_the_answer_is_the_same_and_does_not_wait(client: TestClient, parts: Services, reranker: ByInstruction) -> None:
     """The shadow's judgement is stuck; every answer still comes, as it is without one, but for number and times."""
     before = [without_accidents(search(client, explain=True)) for _ in range(2)]
     reranker.gate.clear()
@@ -176,7 +175,7 @@ def test_the_answer_is_the_same_and_does_not_wait(client: TestClient, parts: Par
 
 
 def test_nothing_is_begun_while_a_request_is_answered(
-    client: TestClient, parts: Parts, reranker: ByInstruction
+    client: TestClient, parts: Services, reranker: ByInstruction
 ) -> None:
     """What waits in the queue waits on, and goes on when nobody is there any more."""
     shadow(client)
@@ -193,7 +192,7 @@ def test_nothing_is_begun_while_a_request_is_answered(
 
 @pytest.mark.parametrize("failure", [RerankUnavailable("scripted"), ValueError("a bug")])
 def test_what_fails_is_counted_and_harms_nobody(
-    client: TestClient, parts: Parts, reranker: ByInstruction, failure: Exception, caplog: pytest.LogCaptureFixture
+    client: TestClient, parts: Services, reranker: ByInstruction, failure: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not even the next one."""
     shadow(client)
@@ -210,7 +209,7 @@ def test_what_fails_is_counted_and_harms_nobody(
     assert "winnow_shadow_tokens_total 40.0" in text  # four passages of ten each
 
 
-def test_what_waits_is_bounded(client: TestClient, parts: Parts, reranker: ByInstruction) -> None:
+def test_what_waits_is_bounded(client: TestClient, parts: Services, reranker: ByInstruction) -> None:
     """One in hand and as many as may wait; the others are dropped and counted."""
     shadow(client)
     reranker.gate.clear()
@@ -223,7 +222,7 @@ def test_what_waits_is_bounded(client: TestClient, parts: Parts, reranker: ByIns
     assert settled(client, parts) == judged(WAITING_MAX + 1, dropped=3)
 
 
-def test_the_share_is_of_the_searches(client: TestClient, parts: Parts) -> None:
+def test_the_share_is_of_the_searches(client: TestClient, parts: Services) -> None:
     """None, all, and those that the draw falls on."""
     chosen = 0
     for share, draws, more in ((0.0, [0.0, 0.5], 0), (1.0, [0.0, 0.999], 2), (0.5, [0.49, 0.5], 1)):
@@ -252,7 +251,7 @@ COMPARED: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def test_only_what_was_judged_under_the_live_version_is_compared(client: TestClient, parts: Parts) -> None:
+def test_only_what_was_judged_under_the_live_version_is_compared(client: TestClient, parts: Services) -> None:
     """Named, or by version, or the model card's; not a text, another instruction, or what nobody judged."""
     for wish, asked in NOT_COMPARED:
         shadow(client, **wish)
@@ -264,7 +263,7 @@ def test_only_what_was_judged_under_the_live_version_is_compared(client: TestCli
         assert settled(client, parts) == judged(number), (wish, asked)
 
 
-def test_a_default_that_means_it_counts(client: TestClient, parts: Parts) -> None:
+def test_a_default_that_means_it_counts(client: TestClient, parts: Services) -> None:
     """The tenant's; a search names nothing."""
     assert client.put("/v1/instructions/default", json={"instruction": "house"}).status_code == 200
     shadow(client)
@@ -272,7 +271,7 @@ def test_a_default_that_means_it_counts(client: TestClient, parts: Parts) -> Non
     assert settled(client, parts) == judged(1)
 
 
-def test_a_degraded_answer_is_not_compared(client: TestClient, parts: Parts, reranker: ByInstruction) -> None:
+def test_a_degraded_answer_is_not_compared(client: TestClient, parts: Services, reranker: ByInstruction) -> None:
     """Nobody judged it: there are no two orders. The live version fails here, which is the word of the draft."""
     publish(client, "other", "prefer stork")
     publish(client, "other", "prefer gull", draft=True)
@@ -282,14 +281,14 @@ def test_a_degraded_answer_is_not_compared(client: TestClient, parts: Parts, rer
     assert settled(client, parts) == judged(0)
 
 
-def test_queries_are_kept_only_where_somebody_asked_for_that(client: TestClient, parts: Parts) -> None:
+def test_queries_are_kept_only_where_somebody_asked_for_that(client: TestClient, parts: Services) -> None:
     shadow(client, keep_queries=True)
     search(client)
     settled(client, parts)
     assert report(client)["pairs"][0]["most_changed"][0]["query"] == "birds"
 
 
-def test_a_draft_that_was_edited_is_another_pair(client: TestClient, parts: Parts) -> None:
+def test_a_draft_that_was_edited_is_another_pair(client: TestClient, parts: Services) -> None:
     """The newest first; neither's figures are the other's."""
     shadow(client)
     search(client)
@@ -301,7 +300,7 @@ def test_a_draft_that_was_edited_is_another_pair(client: TestClient, parts: Part
     assert [each["searches"] for each in report(client)["pairs"]] == [2, 1]
 
 
-def test_a_promotion_publishes_and_ends_the_shadow(client: TestClient, parts: Parts) -> None:
+def test_a_promotion_publishes_and_ends_the_shadow(client: TestClient, parts: Services) -> None:
     """From the next search on the name means it; repeated it changes nothing; an older one is refused."""
     shadow(client)
     promoted = client.post("/v1/instructions/house/versions/2/promote")
@@ -318,7 +317,7 @@ def test_a_promotion_publishes_and_ends_the_shadow(client: TestClient, parts: Pa
     assert actions[:4] == ["instruction.promote", "instruction.promote", "instruction.publish", "shadow.start"]
 
 
-def test_a_shadow_that_was_stopped_judges_no_more(client: TestClient, parts: Parts, reranker: ByInstruction) -> None:
+def test_a_shadow_that_was_stopped_judges_no_more(client: TestClient, parts: Services, reranker: ByInstruction) -> None:
     """Not even what waited; and what is to be forgotten is gone."""
     shadow(client)
     search(client)
@@ -385,7 +384,7 @@ def test_tenants_do_not_meet(tmp_path: Path, tokenizer: PlainTokenizer, reranker
 
 
 def test_what_waits_at_the_end_is_dropped_and_what_was_judged_is_written(
-    tmp_path: Path, parts: Parts, client: TestClient, reranker: ByInstruction
+    tmp_path: Path, parts: Services, client: TestClient, reranker: ByInstruction
 ) -> None:
     """A service that ends does not wait for a shadow."""
     shadow(client)
@@ -408,14 +407,14 @@ def run(folder: Path, *words: str, json_out: bool = True) -> Any:
     return json.loads(done.stdout) if json_out else done.output
 
 
-def test_the_commands_say_what_the_routes_say(tmp_path: Path, client: TestClient, parts: Parts) -> None:
+def test_the_commands_say_what_the_routes_say(tmp_path: Path, client: TestClient, parts: Services) -> None:
     """Start, list, report, promote, stop."""
     data = tmp_path / "data"
     started = run(data, "instructions", "shadow", "start", "house@2", "--share", "1")
-    ShadowSaid.model_validate(started)
+    ShadowResponse.model_validate(started)
     assert started["live"] == "house"
     listed = run(data, "instructions", "shadow", "list")
-    ShadowsSaid.model_validate(listed)
+    ShadowsResponse.model_validate(listed)
     assert listed == {"shadows": [started]} == client.get("/v1/instructions/shadows").json()
     client.portal.call(parts.shadowing.refresh)
     search(client)

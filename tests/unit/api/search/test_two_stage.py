@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction
-from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer, rerank_answer, search_answer
+from winnow.api.schemas.rerank import RerankAnswer, rerank_answer
+from winnow.api.schemas.search_answer import SearchAnswer, search_answer
 from winnow.api.search.records import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question
 from winnow.api.search.rerankers import Rerankers
 from winnow.api.search.two_stage import FindsCandidates, Search
@@ -37,7 +38,7 @@ from winnow.retrieval.errors import (
     RerankUnavailable,
     VariableRefused,
 )
-from winnow.retrieval.recall_mode import RecallMode
+from winnow.retrieval.records import RecallMode
 
 NEVER = Deadline.never()
 

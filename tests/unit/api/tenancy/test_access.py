@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from winnow.api.tenancy.access import REMEMBERED_SECONDS, Access, Principal, is_loopback, refuse_open_door
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT, TenantName
 from winnow.retrieval.catalog.keys import (
     ALL_SCOPES,
     ApiKey,
@@ -30,7 +29,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.catalog.sql.tenants import SqlTenants
 from winnow.retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
-from winnow.retrieval.tenancy import COMMAND_LINE, DEPLOYMENT_KEY, LOOPBACK
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, DEPLOYMENT_KEY, LOOPBACK, TenantName
 
 SEARCH = KeyWish(scopes=frozenset({KeyScope.SEARCH}))
 

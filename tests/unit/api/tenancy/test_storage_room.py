@@ -11,18 +11,19 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.fakes import HashEmbedder, PrefersWord
-from winnow.api.assemble import Embedding, Judging, Parts, joined
-from winnow.api.collections.data_folder import Disk
+from winnow.api.assemble import Services, wire
+from winnow.api.collections.data_folder import DataFolder
+from winnow.api.collections.storage_room import StorageRoom
 from winnow.api.http.app import create_app
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings
 from winnow.api.tenancy.quotas import Quotas
-from winnow.api.tenancy.storage_room import StorageRoom
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.quotas import Held, TenantLimits
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.reservations import SqlReservations
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 NAMES = ("one", "two")
 
@@ -34,10 +35,10 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def service(settings: Settings, tokenizer: PlainTokenizer) -> Iterator[tuple[TestClient, Parts]]:
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("a"), runs_on="words", device="cpu")
-    parts = joined(settings, embedding, judging)
+def service(settings: Settings, tokenizer: PlainTokenizer) -> Iterator[tuple[TestClient, Services]]:
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("a"), runs_on="words", device="cpu")
+    parts = wire(settings, embedding, judging)
     with TestClient(create_app(parts), base_url="http://localhost") as client:
         yield client, parts
 
@@ -139,7 +140,7 @@ async def test_without_a_limit_nothing_is_counted_and_nothing_reserved(tmp_path:
     def never() -> Held:
         raise AssertionError("nobody wanted to know")
 
-    disk = Disk.open(tmp_path)
+    disk = DataFolder.open(tmp_path)
     room = StorageRoom(disk, Quotas(disk.limits, TenantLimits()), SqlReservations(disk.database))
     async with room.reserved(DEFAULT_TENANT, "one", never):
         assert SqlReservations(disk.database).reservations(DEFAULT_TENANT).held == {}

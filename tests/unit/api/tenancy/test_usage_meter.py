@@ -1,4 +1,4 @@
-"""api/tenancy/usage_meter.py: nothing is lost on an orderly stop, nothing is counted twice, days do not mix."""
+"""api/usage_meter.py: nothing is lost on an orderly stop, nothing is counted twice, days do not mix."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from threading import Event
 import pytest
 
 from winnow.api.collections.ingest import Upserted
-from winnow.api.tenancy.usage_meter import UsageMeter
+from winnow.api.usage_meter import UsageMeter
 from winnow.rerank.reranker import RankedBy, Ranking
 from winnow.retrieval.catalog.quotas import Usage
 from winnow.retrieval.errors import CatalogUnavailable

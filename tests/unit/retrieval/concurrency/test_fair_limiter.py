@@ -9,13 +9,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from winnow.retrieval.concurrency.fair_limiter import Turns
+from winnow.retrieval.concurrency.fair_limiter import FairLimiter
 
 
 class Worker:
     """Holds turns until it is told to end them."""
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, turns: FairLimiter) -> None:
         self.turns = turns
         self.began: list[str] = []
         self.tasks: dict[str, asyncio.Task[None]] = {}
@@ -44,7 +44,7 @@ async def settled() -> None:
 
 async def test_one_tenant_alone_has_as_much_in_hand_as_may_be() -> None:
     """Up to the bound, in order; what is larger than the bound goes by itself."""
-    worker = Worker(Turns(alone=100, shared=50))
+    worker = Worker(FairLimiter(alone=100, shared=50))
     for name, tokens in (("a", 60), ("b", 40), ("c", 40), ("huge", 500), ("d", 1)):
         await worker.ask(name, "ant", tokens)
     assert worker.began == ["a", "b"]
@@ -60,7 +60,7 @@ async def test_one_tenant_alone_has_as_much_in_hand_as_may_be() -> None:
 
 async def test_where_others_are_present_less_is_in_hand_and_the_small_one_is_next() -> None:
     """The flood's later items wait behind it, though they came first."""
-    worker = Worker(Turns(alone=20_000, shared=10_000))
+    worker = Worker(FairLimiter(alone=20_000, shared=10_000))
     for name in ("a", "b", "c", "d"):
         await worker.ask(name, "ant", 10_000)
     await worker.ask("small", "bee", 2_000)
@@ -75,7 +75,7 @@ async def test_where_others_are_present_less_is_in_hand_and_the_small_one_is_nex
 
 async def test_who_leaves_is_forgotten_at_once_waiting_or_at_work() -> None:
     """Nobody waits for a caller that is gone."""
-    worker = Worker(Turns(alone=10, shared=10))
+    worker = Worker(FairLimiter(alone=10, shared=10))
     for name, tenant in (("a", "ant"), ("b", "bee"), ("c", "bee"), ("d", "ant")):
         await worker.ask(name, tenant, 10)
     worker.tasks["b"].cancel()
@@ -90,7 +90,7 @@ async def test_who_leaves_is_forgotten_at_once_waiting_or_at_work() -> None:
 async def test_who_leaves_just_when_the_turn_comes_passes_it_on() -> None:
     """Cancelled in the same moment in which the one before it ends: in either order."""
     for cancelled_first in (True, False):
-        worker = Worker(Turns(alone=10, shared=10))
+        worker = Worker(FairLimiter(alone=10, shared=10))
         for name in ("a", "b", "c"):
             await worker.ask(name, "ant", 10)
         if cancelled_first:
@@ -108,7 +108,7 @@ async def test_who_leaves_just_when_the_turn_comes_passes_it_on() -> None:
 
 async def test_a_failure_within_a_turn_ends_it() -> None:
     """And is nobody else's."""
-    turns = Turns(alone=1, shared=1)
+    turns = FairLimiter(alone=1, shared=1)
     with pytest.raises(ZeroDivisionError):
         async with turns.turn("ant", 1):
             raise ZeroDivisionError
@@ -118,7 +118,7 @@ async def test_a_failure_within_a_turn_ends_it() -> None:
 
 async def test_the_weight_is_that_of_the_tenant() -> None:
     """Twice the weight, twice the turns, once the credit of both is used up."""
-    turns = Turns(alone=0, shared=0, weight_of=lambda tenant: 2.0 if tenant == "bee" else 1.0)
+    turns = FairLimiter(alone=0, shared=0, weight_of=lambda tenant: 2.0 if tenant == "bee" else 1.0)
     order: list[str] = []
 
     async def work(tenant: str) -> None:
@@ -143,7 +143,7 @@ def test_no_more_is_in_hand_than_may_be_and_everybody_gets_a_turn(
     asked: Sequence[tuple[str, int, int, bool]], room: int
 ) -> None:
     """Whoever is cancelled when; afterwards nothing is in hand."""
-    turns = Turns(alone=room, shared=room)
+    turns = FairLimiter(alone=room, shared=room)
     in_hand: list[int] = []
     served = 0
 
@@ -180,7 +180,7 @@ def test_no_more_is_in_hand_than_may_be_and_everybody_gets_a_turn(
 async def test_how_much_is_in_hand_follows_the_pace() -> None:
     """As much as goes through in the seconds that others may wait; while nobody knows the pace, what it was told."""
     now = 0.0
-    turns = Turns(alone=10_000, shared=8_000, least=400, seconds=0.5, clock=lambda: now)
+    turns = FairLimiter(alone=10_000, shared=8_000, least=400, seconds=0.5, clock=lambda: now)
 
     async def held(tokens: int, seconds: float) -> None:
         nonlocal now
@@ -206,7 +206,7 @@ async def test_how_much_is_in_hand_follows_the_pace() -> None:
 async def test_what_overlaps_is_counted_once() -> None:
     """Two that are in hand at the same time take the time of one."""
     now = 0.0
-    turns = Turns(alone=10_000, shared=8_000, seconds=1.0, clock=lambda: now)
+    turns = FairLimiter(alone=10_000, shared=8_000, seconds=1.0, clock=lambda: now)
     async with turns.turn("ant", 3_000), turns.turn("bee", 3_000):
         now += 2.0
     assert turns.shared_tokens == 3_000

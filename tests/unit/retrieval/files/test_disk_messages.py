@@ -17,11 +17,11 @@ from tests.fakes import PrefersWord
 from tests.tiny_models import write_embedder
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.cli import main as cli
-from winnow.api.cli.exits import Exit
+from winnow.api.cli.terminal import Exit
 from winnow.api.http.app import create_app
 from winnow.retrieval.catalog.sql.sqlite import Sqlite
+from winnow.retrieval.disk_causes import STORED, with_advice
 from winnow.retrieval.errors import WriteFailed
-from winnow.retrieval.files.disk_causes import STORED, with_advice
 from winnow.retrieval.files.durable import StrictSyncer, write_errors, write_file
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
@@ -136,7 +136,7 @@ def test_a_full_disk_under_a_library_is_no_traceback(
 
     def failing(number: int) -> None:
         monkeypatch.setattr(
-            "winnow.api.collections.data_folder.Disk.existing",
+            "winnow.api.collections.data_folder.DataFolder.existing",
             lambda *_: (_ for _ in ()).throw(OSError(number, "said")),
         )
 
@@ -174,8 +174,8 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_opened(
     monkeypatch.chdir(tmp_path)
     for opened in (
         "winnow.api.settings.load",
-        "winnow.api.assemble.load_embedding",
-        "winnow.api.assemble.load_reranker",
+        "winnow.api.model_loading.load_embedding",
+        "winnow.api.model_loading.load_reranker",
     ):
         monkeypatch.setattr(opened, lambda *_, **__: pytest.fail("something was loaded"))
     assert ran(monkeypatch, *arguments) == Exit.USAGE
@@ -186,7 +186,7 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_opened(
 def test_a_reranker_that_is_not_configured_is_refused_before_any_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("winnow.api.assemble.load_reranker", lambda *_, **__: pytest.fail("a model was loaded"))
+    monkeypatch.setattr("winnow.api.model_loading.load_reranker", lambda *_, **__: pytest.fail("a model was loaded"))
     assert ran(monkeypatch, "rerank", "question", "text", "--reranker", "missing") != 0
     assert "missing" in capsys.readouterr().err
 

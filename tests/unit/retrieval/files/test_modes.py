@@ -12,12 +12,11 @@ import yaml
 
 from tests.snapshots import Watched, made
 from winnow.api.collections.backups import snapshot
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.indexer.corpus import Place, Reject
 from winnow.indexer.rejects import RejectsFile
 from winnow.retrieval.backup.place import FolderPlace
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
-from winnow.retrieval.tenancy import COMMAND_LINE
+from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 PROJECT = Path(__file__).resolve().parents[4]
 
@@ -33,7 +32,7 @@ def catalog_files(root: Path) -> Iterator[Path]:
 
 def test_data_folder_and_catalog_are_private(tmp_path: Path) -> None:
     """The log and the index of the log, too, which hold the same rows."""
-    disk = Disk.open(tmp_path / "data")
+    disk = DataFolder.open(tmp_path / "data")
     disk.tenants.make("law", by=COMMAND_LINE)
     assert mode(tmp_path / "data") == 0o700
     assert {path.name: mode(path) for path in catalog_files(tmp_path / "data")} == {
@@ -45,10 +44,10 @@ def test_data_folder_and_catalog_are_private(tmp_path: Path) -> None:
 def test_what_was_open_to_others_is_closed(tmp_path: Path) -> None:
     """An earlier winnow made it, or a backup brought it back; files of the catalog that are open stay open."""
     root = tmp_path / "data"
-    disk = Disk.open(root)
+    disk = DataFolder.open(root)
     for path in (root, *catalog_files(root)):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    again = Disk.open(root)
+    again = DataFolder.open(root)
     assert mode(root) == 0o700
     assert {mode(path) for path in catalog_files(root)} == {0o600}
     for each in (disk, again):
@@ -61,7 +60,7 @@ def test_a_folder_that_is_shared_on_purpose_stays_so(tmp_path: Path, bit: int) -
     root = tmp_path / "data"
     root.mkdir()
     root.chmod(0o770 | bit)
-    Disk.open(root).database.close()
+    DataFolder.open(root).database.close()
     assert mode(root) == 0o770 | bit
 
 

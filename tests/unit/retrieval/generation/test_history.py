@@ -15,21 +15,15 @@ from tests.builders import DIMENSION, written
 from tests.fakes import MemoryStore, WatchedSyncer
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, InvalidRequest, WriteFailed
-from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.layout import CollectionFolder, stamp_created
 from winnow.retrieval.files.locks import folding, pointing, writing
-from winnow.retrieval.files.made import write_made
-from winnow.retrieval.generation.history import (
-    RETIRED_SECONDS,
-    clean,
-    fold,
-    left_over,
-    listed,
-    remove_left_over,
-    roll_back,
-)
-from winnow.retrieval.generation.pointer import current_name, rolled_back
-from winnow.retrieval.generation.publish import names, open_newest, publish
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.generation.cleanup import RETIRED_SECONDS, clean, remove_left_over
+from winnow.retrieval.generation.history import fold, roll_back
+from winnow.retrieval.generation.listing import left_over, listed
+from winnow.retrieval.generation.open import open_newest
+from winnow.retrieval.generation.pointer import current_name, names, rolled_back
+from winnow.retrieval.generation.publish import publish
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.contract import StoreSnapshot
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)
@@ -168,9 +162,9 @@ def test_a_collection_that_took_the_place_of_another_during_a_fold_gets_none_of_
 ) -> None:
     """Also where its folder looks just as the other one's did, down to the unfinished generation."""
     earlier, later = datetime(2026, 11, 25, tzinfo=UTC), datetime(2026, 11, 26, tzinfo=UTC)
-    write_made(folder, earlier)
+    stamp_created(folder, earlier)
     with pytest.raises(CollectionBusy, match="has just been replaced"):
-        fold(folder, snapshot_with(store, lambda: write_made(folder, later)), IDENTITY, made_at=earlier)
+        fold(folder, snapshot_with(store, lambda: stamp_created(folder, later)), IDENTITY, made_at=earlier)
     assert current_name(folder) is None
     assert fold(folder, store.snapshot(), IDENTITY, made_at=later).name == current_name(folder)
 
@@ -194,7 +188,7 @@ def test_nobody_who_writes_waits_for_a_fold(folder: CollectionFolder, store: Mem
             store.delete(["d0"])
 
     manifest = fold(folder, snapshot_with(store, write), IDENTITY)
-    view = Searchable(folder=folder, store=store, identity=IDENTITY).view()
+    view = IndexReader(folder=folder, store=store, identity=IDENTITY).view()
     assert (view.generation, manifest.count) == ("g000001", 5)
     hits = view.search(written("meanwhile", "text").vectors[0], 9).numbers.tolist()
     first, *others = [chunk.document_id for chunk in view.snapshot.chunks(hits)]

@@ -14,8 +14,10 @@ from tests.fakes import MemoryStore, WatchedSyncer
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import GenerationCorrupt, ModelMismatch, WriteFailed
 from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.generation.manifest import Manifest
+from winnow.retrieval.generation.open import open_newest, verify
 from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.generation.publish import Manifest, open_newest, publish, verify, writes_per_second
+from winnow.retrieval.generation.publish import publish, writes_per_second
 from winnow.retrieval.index.vector_index import ExactIndex
 
 IDENTITY = EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION)

@@ -21,7 +21,8 @@ from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import GenerationCorrupt, InvalidRequest, MemoryTooSmall
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.generation.publish import open_newest, publish, verify
+from winnow.retrieval.generation.open import open_newest, verify
+from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.backend_probe import Asked, Misdeed, misdeeds
 from winnow.retrieval.index.build import (
     IndexFacts,
@@ -38,7 +39,7 @@ from winnow.retrieval.index.filtered_search import nearest_allowed
 from winnow.retrieval.index.planner import BUILDABLE, Conditions, IndexWish, Plan, Recipe, chosen, index_bytes
 from winnow.retrieval.index.vector_index import ExactIndex, Hits
 from winnow.retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.contract import StoreSnapshot, VectorBatch
 
 DIMENSION = 48
@@ -356,7 +357,7 @@ def test_a_generation_by_each_recipe_is_published_opened_and_searched(tmp_path: 
     assert [check.fault for check in verify(folder)] == [None]
     assert list(faults(store.snapshot(), generation=opened.index)) == []
     store.delete([f"d{start}" for start in range(100, 800, 100)])
-    searchable = Searchable(folder=folder, store=store, identity=IDENTITY)
+    searchable = IndexReader(folder=folder, store=store, identity=IDENTITY)
     alive = set(store.snapshot().chunk_numbers().tolist())
     for query in unit_vectors(3, dimension=DIMENSION, seed=5):
         for k in (5, 300, 5_000):

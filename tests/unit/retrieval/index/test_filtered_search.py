@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import unit_vectors
-from winnow.retrieval.arrays import among, common
+from winnow.retrieval.arrays import intersect_sorted, isin_sorted
 from winnow.retrieval.index.filtered_search import (
     GATHERED_AT_ONCE,
     GATHERED_MAX,
@@ -150,5 +150,5 @@ def test_of_an_index_that_is_not_exact_more_are_gathered() -> None:
 def test_what_two_ascending_lists_have_in_common(some: list[int], others: list[int]) -> None:
     """As a set intersection says, for any two."""
     one, other = np.array(some, dtype=np.int64), np.array(others, dtype=np.int64)
-    assert common(one, other).tolist() == sorted(set(some) & set(others))
-    assert among(one, other).tolist() == [number in others for number in some]
+    assert intersect_sorted(one, other).tolist() == sorted(set(some) & set(others))
+    assert isin_sorted(one, other).tolist() == [number in others for number in some]

@@ -18,7 +18,8 @@ from tests.fakes import MemoryStore
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import SettingInvalid
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.generation.publish import open_newest, publish
+from winnow.retrieval.generation.open import open_newest
+from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index import gpu_index as device_index
 from winnow.retrieval.index.backend_probe import misdeeds
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
@@ -28,7 +29,7 @@ from winnow.retrieval.index.gpu_index import DEVICE_K_MAX, DeviceFlatIndex, Inde
 from winnow.retrieval.index.planner import DEVICE_COUNT_MIN, IndexWish, Recipe, device_bytes
 from winnow.retrieval.index.vector_index import Hits
 from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.contract import VectorBatch
 
 DIMENSION = 16
@@ -214,8 +215,8 @@ def test_few_vectors_and_other_recipes_stay_on_the_host_and_nothing_is_wrong() -
     assert device.foreseen(Recipe.HNSW, count=10**6, dimension=8).reason == "an index by hnsw is searched on the CPU"
 
 
-def opened_on(card: FakeCard, folder: CollectionFolder, store: MemoryStore) -> Searchable:
-    return Searchable(folder=folder, store=store, identity=IDENTITY, device=IndexDevice(card))
+def opened_on(card: FakeCard, folder: CollectionFolder, store: MemoryStore) -> IndexReader:
+    return IndexReader(folder=folder, store=store, identity=IDENTITY, device=IndexDevice(card))
 
 
 def test_a_generation_is_put_on_the_device_when_it_is_opened_and_not_changed_by_it(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_a_generation_is_put_on_the_device_when_it_is_opened_and_not_changed_by_
     assert (manifest.index.recipe, manifest.index.recall) == (Recipe.EXACT, 1.0)
     assert manifest.index.reason == "cuda:0 compares 10,000 vectors in a few milliseconds"
     stored(40, seed=1, store=store)
-    with_device, without = opened_on(card, folder, store), Searchable(folder=folder, store=store, identity=IDENTITY)
+    with_device, without = opened_on(card, folder, store), IndexReader(folder=folder, store=store, identity=IDENTITY)
     view = with_device.view()
     assert (view.seat.device, without.view().seat.device, view.fallback_from) == ("cuda:0", "cpu", None)
     for query in QUERIES:

@@ -13,9 +13,8 @@ from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.filters.grammar import parsed_filter
 from winnow.retrieval.generation.publish import publish
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Document, EmbeddedDocument, Span, passage_of
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span, passage_of
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.search.recall import Recall, Recalled
 
 NAMES = ("bravo", "delta", "kilo", "lima", "tango", "quebec")
@@ -52,7 +51,7 @@ async def store() -> MemoryStore:
 
 def recall_over(store: MemoryStore, tmp_path: Path) -> Recall:
     folder = CollectionFolder(tmp_path / "c")
-    return Recall(embedder=EMBEDDER, searchable=Searchable(folder=folder, store=store, identity=EMBEDDER.identity))
+    return Recall(embedder=EMBEDDER, searchable=IndexReader(folder=folder, store=store, identity=EMBEDDER.identity))
 
 
 async def require_figures(recalled: Recalled, store: MemoryStore, query: str) -> None:

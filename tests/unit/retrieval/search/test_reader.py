@@ -24,7 +24,7 @@ from winnow.retrieval.generation.history import roll_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.records import Document, Vectors
-from winnow.retrieval.search.reader import Searchable, View
+from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.store.lance_store import LanceStore
 
@@ -37,11 +37,11 @@ def folder(tmp_path: Path) -> CollectionFolder:
     return CollectionFolder(tmp_path / "c")
 
 
-def searchable(folder: CollectionFolder, store: Store) -> Searchable:
-    return Searchable(folder=folder, store=store, identity=IDENTITY)
+def searchable(folder: CollectionFolder, store: Store) -> IndexReader:
+    return IndexReader(folder=folder, store=store, identity=IDENTITY)
 
 
-def found(view: View, query: Vectors, k: int) -> list[tuple[str, int]]:
+def found(view: Searcher, query: Vectors, k: int) -> list[tuple[str, int]]:
     """Document id and ordinal of the hits, best first."""
     hits = view.search(query, k)
     assert bool((np.diff(hits.similarities) <= 0).all())

@@ -15,9 +15,8 @@ from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, Embeddings
 from winnow.retrieval.errors import CollectionNotReady, DeadlineExceeded
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
-from winnow.retrieval.recall_mode import RecallMode
-from winnow.retrieval.records import Document, EmbeddedDocument, Span
-from winnow.retrieval.search.reader import Searchable
+from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
+from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.search.recall import Recall
 
 TEXTS = {
@@ -45,7 +44,7 @@ async def filled(embedder: Embedder) -> MemoryStore:
 
 
 def recall_over(store: MemoryStore, embedder: Embedder, folder: CollectionFolder) -> Recall:
-    searchable = Searchable(folder=folder, store=store, identity=embedder.identity)
+    searchable = IndexReader(folder=folder, store=store, identity=embedder.identity)
     return Recall(embedder=embedder, searchable=searchable)
 
 

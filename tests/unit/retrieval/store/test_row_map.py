@@ -14,13 +14,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.builders import DIMENSION, written
 from tests.fakes import MemoryStore, WatchedSyncer
+from winnow.retrieval.arrays import AppendOnlyArray
 from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt
-from winnow.retrieval.growing_array import GrowingArray
 from winnow.retrieval.index.delta_index import FreshIndex
 from winnow.retrieval.store import lance_store
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
-from winnow.retrieval.store.liveness import LiveNumbers
+from winnow.retrieval.store.liveness import LiveSet
 from winnow.retrieval.store.row_map import FragmentFiles, FragmentRows, StoredRows
 
 NAMES = ("a", "b", "c", "d", "民", "e'--")
@@ -202,7 +202,7 @@ def test_documents_whose_hashes_collide_are_told_apart(tmp_path: Path) -> None:
 def test_live_numbers_follow_each_other() -> None:
     """Whatever goes and comes, each version answers as a set would, and the older ones as before."""
     rng = np.random.default_rng(5)
-    live = LiveNumbers.of(np.empty(0, dtype=np.int64))
+    live = LiveSet.of(np.empty(0, dtype=np.int64))
     model: set[int] = set()
     versions = []
     for _ in range(60):
@@ -245,8 +245,8 @@ def test_what_is_fresh_follows_the_store_and_the_generation() -> None:
 
 def test_an_array_that_grew_twice_from_one_version_is_two_arrays() -> None:
     """Also where two threads let it grow at the same time."""
-    first = GrowingArray.of(numbers(1, 2), room=5_000)
-    grown: dict[int, GrowingArray[np.int64]] = {}
+    first = AppendOnlyArray.of(numbers(1, 2), room=5_000)
+    grown: dict[int, AppendOnlyArray[np.int64]] = {}
     ready = threading.Barrier(4)
 
     def grow(value: int) -> None:

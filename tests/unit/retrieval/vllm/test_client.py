@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.loopback import Answer, Asked, HangUp, Said, base64_of, serving
+from tests.loopback import Answer, Asked, HangUp, ResponseModel, base64_of, serving
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
 
@@ -24,27 +24,27 @@ def score(ids: list[int]) -> float:
     return 1.0 / (1.0 + sum(ids))
 
 
-def proper(asked: Asked) -> Said:
+def proper(asked: Asked) -> ResponseModel:
     """As vLLM answers, but last row first: its order is nobody's promise."""
     if asked.path == "/v1/models":
-        return Said(body=MODELS)
+        return ResponseModel(body=MODELS)
     rows: list[dict[str, Any]] = []
     for place, ids in enumerate(asked.body["input"]):
         if asked.path == "/classify":
             rows.append({"index": place, "label": "LABEL_0", "probs": [score(ids)], "num_classes": 1})
         else:
             rows.append({"index": place, "data": base64_of([score(ids), 2.0, -3.5])})
-    return Said(body={"data": rows[::-1]})
+    return ResponseModel(body={"data": rows[::-1]})
 
 
-async def properly(asked: Asked) -> Said:
+async def properly(asked: Asked) -> ResponseModel:
     return proper(asked)
 
 
-def saying(said: Said) -> Answer:
+def saying(said: ResponseModel) -> Answer:
     """Names its model, and answers everything else with this."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         return proper(asked) if asked.path == "/v1/models" else said
 
     return answer
@@ -121,7 +121,7 @@ BROKEN_SCORES: dict[str, Any] = {
 @pytest.mark.parametrize("said", BROKEN_SCORES.values(), ids=BROKEN_SCORES.keys())
 async def test_a_broken_reply_is_never_a_score(said: Any) -> None:
     """Not the good half of it either."""
-    assert (await failure_of(saying(Said(body=said)), [[1], [2]])).fault is Fault.BROKEN
+    assert (await failure_of(saying(ResponseModel(body=said)), [[1], [2]])).fault is Fault.BROKEN
 
 
 BROKEN_VECTORS: dict[str, Any] = {
@@ -137,7 +137,7 @@ BROKEN_VECTORS: dict[str, Any] = {
 @pytest.mark.parametrize("said", BROKEN_VECTORS.values(), ids=BROKEN_VECTORS.keys())
 async def test_a_broken_vector_is_never_a_vector(said: Any) -> None:
     """Nor one of another width: it would be of another model than the folder's."""
-    answer = saying(Said(body={"data": [{"index": 0, "data": said}]}))
+    answer = saying(ResponseModel(body={"data": [{"index": 0, "data": said}]}))
     with pytest.raises(CallFailed, match="/pooling"):
         await asked_of(answer, lambda client: client.embed([[1]], width=3, salt="s", deadline=Deadline.never()))
 
@@ -155,7 +155,7 @@ async def test_a_broken_vector_is_never_a_vector(said: Any) -> None:
 )
 async def test_a_refusal_says_which(status: int, fault: Fault) -> None:
     """Busy is another thing than broken, and the server's own words are passed on to the operator."""
-    failed = await failure_of(saying(Said(body={"error": {"message": "too long"}}, status=status)), [[1]])
+    failed = await failure_of(saying(ResponseModel(body={"error": {"message": "too long"}}, status=status)), [[1]])
     assert failed.fault is fault
     assert f"status {status}" in failed.detail
 
@@ -163,7 +163,9 @@ async def test_a_refusal_says_which(status: int, fault: Fault) -> None:
 @pytest.mark.parametrize("charset", ["base64", "idna", "punycode", "no-such", "utf-16"])
 async def test_a_refusal_in_any_script_is_a_refusal(charset: str) -> None:
     """What a body says of its letters is not believed: a codec that breaks on it would be our failure."""
-    failure = await failure_of(saying(Said(body=b"\xffoh", status=500, kind=f"text/html; charset={charset}")), [[1]])
+    failure = await failure_of(
+        saying(ResponseModel(body=b"\xffoh", status=500, kind=f"text/html; charset={charset}")), [[1]]
+    )
     assert (failure.fault, failure.detail[-3:]) == (Fault.BROKEN, "\ufffdoh")
 
 
@@ -171,8 +173,8 @@ async def test_a_refusal_in_any_script_is_a_refusal(charset: str) -> None:
 async def test_a_server_without_a_model_is_none(models: Any) -> None:
     """It was started with something else, or is something else."""
 
-    async def answer(_: Asked) -> Said:
-        return Said(body=models)
+    async def answer(_: Asked) -> ResponseModel:
+        return ResponseModel(body=models)
 
     with pytest.raises(CallFailed, match="names no model"):
         await classified(answer, [[1]])
@@ -182,13 +184,13 @@ async def test_a_server_that_came_back_with_another_model_is_asked_for_its_name_
     """One refusal, and not a refusal for ever."""
     names = iter(["old", "new"])
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": next(names)}]})
+            return ResponseModel(body={"data": [{"id": next(names)}]})
         return (
             proper(asked)
             if asked.body["model"] == "new"
-            else Said(body={"error": {"message": "no such model"}}, status=404)
+            else ResponseModel(body={"error": {"message": "no such model"}}, status=404)
         )
 
     async def twice(client: VllmClient) -> list[float]:
@@ -203,7 +205,7 @@ async def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
     """Servers end idle connections without a word; the call that meets one is made again."""
     met: list[str] = []
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         met.append(asked.path)
         if len(met) == 2:
             raise HangUp
@@ -217,7 +219,7 @@ async def test_a_server_that_always_hangs_up_is_unavailable() -> None:
     """After two tries: nothing is tried for ever."""
     met: list[str] = []
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         met.append(asked.path)
         raise HangUp
 
@@ -239,7 +241,7 @@ async def test_nobody_there_is_unavailable() -> None:
 async def test_silence_ends_at_the_deadline() -> None:
     """Not at some bound of the connection's own."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/classify":
             await asyncio.sleep(5)
         return proper(asked)
@@ -264,9 +266,9 @@ async def test_a_passed_deadline_asks_nothing() -> None:
 async def test_a_server_that_read_other_tokens_than_were_sent_has_not_answered() -> None:
     """It cut something, or added something: its score is of another prompt."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         said = proper(asked)
-        return said if asked.path == "/v1/models" else Said(body=said.body | {"usage": {"prompt_tokens": 2}})
+        return said if asked.path == "/v1/models" else ResponseModel(body=said.body | {"usage": {"prompt_tokens": 2}})
 
     assert await classified(answer, [[1, 2]]) == [1 / 4]
     assert "it read 2 tokens, and 3 were sent" in (await failure_of(answer, [[1, 2, 3]])).detail
@@ -275,13 +277,13 @@ async def test_a_server_that_read_other_tokens_than_were_sent_has_not_answered()
 async def test_a_version_without_classify_is_asked_through_pooling() -> None:
     """Once it has said so, at once; the numbers are the same."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
             return proper(asked)
         if asked.path == "/classify":
-            return Said(body={"detail": "Not Found"}, status=404)
+            return ResponseModel(body={"detail": "Not Found"}, status=404)
         rows = [{"index": place, "data": [score(ids)]} for place, ids in enumerate(asked.body["input"])]
-        return Said(body={"data": rows})
+        return ResponseModel(body={"data": rows})
 
     async with serving(answer) as server:
         client = VllmClient(server.url)
@@ -301,13 +303,15 @@ async def test_a_version_without_classify_is_asked_through_pooling() -> None:
 async def test_calls_at_once_find_the_other_route_each_for_itself() -> None:
     """What one of them finds out takes nothing from the others; a server that has neither route fails them all."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/classify":
             await asyncio.sleep(0.02 * len(asked.body["input"]))
-            return Said(body={"detail": "Not Found"}, status=404)
+            return ResponseModel(body={"detail": "Not Found"}, status=404)
         if asked.path == "/pooling":
             await asyncio.sleep(0.05)
-            return Said(body={"data": [{"index": at, "data": [0.5]} for at in range(len(asked.body["input"]))]})
+            return ResponseModel(
+                body={"data": [{"index": at, "data": [0.5]} for at in range(len(asked.body["input"]))]}
+            )
         return proper(asked)
 
     async def together(client: VllmClient) -> list[list[float]]:
@@ -316,18 +320,18 @@ async def test_calls_at_once_find_the_other_route_each_for_itself() -> None:
 
     assert await asked_of(answer, together) == [[0.5], [0.5, 0.5], [0.5, 0.5, 0.5]]
     with pytest.raises(CallFailed, match="/pooling: status 404"):
-        await classified(saying(Said(body={"detail": "Not Found"}, status=404)), [[1]])
+        await classified(saying(ResponseModel(body={"detail": "Not Found"}, status=404)), [[1]])
 
 
 async def test_a_server_tells_about_itself() -> None:
     """Its model, its window and its routes; and what its tokenizer makes of a text."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/tokenize":
-            return Said(body={"tokens": [len(asked.body["prompt"]), 7]})
+            return ResponseModel(body={"tokens": [len(asked.body["prompt"]), 7]})
         if asked.path == "/openapi.json":
-            return Said(body={"paths": {"/classify": {}, "/v1/models": {}}})
-        return Said(body={"data": [{"id": "m", "root": "Qwen/Qwen3-Reranker-4B", "max_model_len": 8192}]})
+            return ResponseModel(body={"paths": {"/classify": {}, "/v1/models": {}}})
+        return ResponseModel(body={"data": [{"id": "m", "root": "Qwen/Qwen3-Reranker-4B", "max_model_len": 8192}]})
 
     facts = await asked_of(answer, lambda client: client.facts(Deadline.never()))
     assert facts == ServerFacts(
@@ -340,10 +344,10 @@ async def test_a_server_tells_about_itself() -> None:
 async def test_a_server_that_does_not_tell_is_asked_for_nothing_more(missing: Any) -> None:
     """Older versions and proxies lack these routes, which is no fault; nobody missed a model where none was named."""
 
-    async def answer(asked: Asked) -> Said:
+    async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": "m"}]})
-        return Said(body=missing if asked.path == "/openapi.json" else {"detail": "Not Found"}, status=404)
+            return ResponseModel(body={"data": [{"id": "m"}]})
+        return ResponseModel(body=missing if asked.path == "/openapi.json" else {"detail": "Not Found"}, status=404)
 
     facts = await asked_of(answer, lambda client: client.facts(Deadline.never()))
     assert facts == ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset())

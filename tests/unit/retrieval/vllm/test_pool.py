@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from tests.loopback import Asked, HangUp, Said, base64_of, serving
+from tests.loopback import Asked, HangUp, ResponseModel, base64_of, serving
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankBreakerOpen, RerankOverloaded, RerankTimeout, RerankUnavailable
@@ -43,13 +43,13 @@ class Server:
     seconds: float = 0.0
     url: str = ""
 
-    async def answer(self, asked: Asked) -> Said:
+    async def answer(self, asked: Asked) -> ResponseModel:
         if self.does == "hang up":
             raise HangUp
         if self.does == "say nothing of itself":
-            return Said(body=b"<html>", status=503)  # as a proxy says it with nobody behind
+            return ResponseModel(body=b"<html>", status=503)  # as a proxy says it with nobody behind
         if asked.path == "/v1/models":
-            return Said(body={"data": [{"id": "m"}]})
+            return ResponseModel(body={"data": [{"id": "m"}]})
         self.sizes.append(len(asked.body["input"]))
         self.salts.append(asked.body["cache_salt"])
         self.in_hand += 1
@@ -59,13 +59,17 @@ class Server:
         finally:
             self.in_hand -= 1
         if self.does == "break":
-            return Said(body=b"<html>")
+            return ResponseModel(body=b"<html>")
         if self.does == "be busy":
-            return Said(body={}, status=503)
+            return ResponseModel(body={}, status=503)
         inputs = asked.body["input"]
         if asked.path == "/classify":
-            return Said(body={"data": [{"index": place, "probs": [score(ids)]} for place, ids in enumerate(inputs)]})
-        return Said(body={"data": [{"index": place, "data": base64_of(ids)} for place, ids in enumerate(inputs)]})
+            return ResponseModel(
+                body={"data": [{"index": place, "probs": [score(ids)]} for place, ids in enumerate(inputs)]}
+            )
+        return ResponseModel(
+            body={"data": [{"index": place, "data": base64_of(ids)} for place, ids in enumerate(inputs)]}
+        )
 
 
 async def one_score(client: VllmClient, deadline: Deadline) -> None:

@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import DocumentSaid
+from winnow.api.schemas.collections import DocumentResponse
 from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
@@ -37,7 +37,7 @@ def test_a_part_of_a_document_is_told_by_its_span(client: TestClient, asked: str
     text = DOCUMENTS[0]["text"]
     start, end = span or (len(text), len(text))
     said = client.get(f"/v1/collections/docs/documents/refunds?{asked}").json()
-    DocumentSaid.model_validate(said)
+    DocumentResponse.model_validate(said)
     assert (said["start"], said["end"], said["text"], said["characters"]) == (start, end, text[start:end], len(text))
     assert client.get("/v1/collections/docs/documents/refunds?start=-1").status_code == 422
 

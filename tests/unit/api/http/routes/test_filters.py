@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import CollectionSaid, CollectionsSaid, EmptiedSaid
+from winnow.api.schemas.collections import CollectionResponse, CollectionsResponse, EmptiedResponse
 from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
@@ -66,7 +66,7 @@ def test_a_collection_tells_what_its_filters_may_name(client: TestClient) -> Non
     assert client.post("/v1/collections/notes/documents", json=mixed).status_code == 200
     assert client.delete("/v1/collections/notes/documents/x").status_code == 200
     notes = client.get("/v1/collections/notes").json()
-    CollectionSaid.model_validate(notes)
+    CollectionResponse.model_validate(notes)
     assert notes["attributes"] == {
         "owner": "text",
         "seen": "boolean",
@@ -74,7 +74,7 @@ def test_a_collection_tells_what_its_filters_may_name(client: TestClient) -> Non
         "year": "number or text",
     }
     listed = client.get("/v1/collections").json()
-    CollectionsSaid.model_validate(listed)
+    CollectionsResponse.model_validate(listed)
     assert {each["name"]: each["attributes"] for each in listed["collections"]} == {
         "empty": {},
         "notes": notes["attributes"],
@@ -145,7 +145,7 @@ def test_a_deletion_by_filter_removes_all_that_match_at_once(client: TestClient)
     assert (counted["documents"], counted["dry_run"]) == (10, True)
     assert client.get("/v1/collections/notes").json()["documents"] == 30
     gone = client.post("/v1/collections/notes/delete", json={"filter": MINE})
-    EmptiedSaid.model_validate(gone.json())
+    EmptiedResponse.model_validate(gone.json())
     assert gone.json() == {
         "collection": "notes",
         "documents": 10,

@@ -15,14 +15,14 @@ from tests.real_models import bundled_model
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.http.app import create_app
 from winnow.api.schemas.instructions import (
-    DefaultSaid,
-    DiffSaid,
-    ImportedSaid,
-    InstructionSaid,
-    InstructionsSaid,
-    InstructionVersionsSaid,
-    PreviewSaid,
-    TrialSaid,
+    DefaultResponse,
+    DiffResponse,
+    ImportedResponse,
+    InstructionResponse,
+    InstructionsResponse,
+    InstructionVersionsResponse,
+    PreviewResponse,
+    TrialResponse,
 )
 from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.search.caches import Caches
@@ -61,7 +61,7 @@ def refused(response: Any, status: int, code: str) -> str:
 def test_an_instruction_lives_from_its_draft_to_its_retirement(client: TestClient) -> None:
     """Every step answers with the version as it then is; what a step does not allow is a 409."""
     draft = ok(client.put("/v1/instructions/house/draft", json=HOUSE))
-    InstructionSaid.model_validate(draft)
+    InstructionResponse.model_validate(draft)
     assert (draft["version"], draft["state"], draft["variables"]) == (
         1,
         "draft",
@@ -86,7 +86,7 @@ def test_an_instruction_lives_from_its_draft_to_its_retirement(client: TestClien
     assert ok(client.post("/v1/instructions/house/versions/1/retire"))["state"] == "retired"
     assert ok(client.post("/v1/search", json=named))["instruction"]["state"] == "retired"
     versions = ok(client.get("/v1/instructions/house"))
-    InstructionVersionsSaid.model_validate(versions)
+    InstructionVersionsResponse.model_validate(versions)
     assert [each["state"] for each in versions["versions"]] == ["retired", "published"]
     assert ok(client.get("/v1/instructions/house/versions/1")) == versions["versions"][0]
     refused(client.get("/v1/instructions/house/versions/3"), 404, "instruction_not_found")
@@ -97,7 +97,7 @@ def test_two_versions_are_compared_field_by_field_and_line_by_line(client: TestC
     for body in (HOUSE, HOUSE | {"text": "{topic}!", "variables": [TOPIC], "note": "n"}):
         ok(client.post("/v1/instructions", json=body | {"name": "house"}), status=201)
     said = ok(client.get("/v1/instructions/house/diff?before=1&after=2"))
-    DiffSaid.model_validate(said)
+    DiffResponse.model_validate(said)
     assert {each["field"]: each["after"] for each in said["changes"]} == {
         "text": "{topic}!", "variables": [{"name": "topic", "type": "string"}], "note": "n"
     }  # fmt: skip
@@ -113,7 +113,7 @@ def test_defaults_of_tenant_and_collection(client: TestClient) -> None:
     refused(client.put("/v1/instructions/default", json={"instruction": "house"}), 422, "variable_refused")
     refused(client.put("/v1/instructions/default", json={"instruction": "none"}), 404, "instruction_not_found")
     refused(client.put("/v1/instructions/default", json={"instruction": "a@b"}), 422, "invalid_request")
-    DefaultSaid.model_validate(ok(client.put("/v1/instructions/default", json={"instruction": "plain@1"})))
+    DefaultResponse.model_validate(ok(client.put("/v1/instructions/default", json={"instruction": "plain@1"})))
     assert ok(client.post("/v1/search", json=SEARCH))["instruction"]["source"] == "tenant"
     assert ok(client.get("/v1/instructions"))["default"] == "plain@1"
     refused(client.patch("/v1/collections/docs", json={"instruction": "house"}), 422, "variable_refused")
@@ -129,7 +129,7 @@ def test_defaults_of_tenant_and_collection(client: TestClient) -> None:
 def test_what_comes_with_winnow_is_listed_and_read(client: TestClient) -> None:
     """Four lines of business, each in two languages; every one can be previewed as it is."""
     said = ok(client.get("/v1/instructions"))
-    InstructionsSaid.model_validate(said)
+    InstructionsResponse.model_validate(said)
     assert said["instructions"] == []
     names = [each["name"] for each in said["built_in"]]
     assert len(names) == 8
@@ -147,7 +147,7 @@ def test_a_preview_is_the_very_prompt(client: TestClient) -> None:
     folder = bundled_model("reranker")
     body = {"content": HOUSE, "variables": {"topic": "<|im_end|>"}, "query": "q?", "document": "d <think>", "ids": True}
     said = ok(client.post("/v1/instructions/preview", json=body))
-    PreviewSaid.model_validate(said)
+    PreviewResponse.model_validate(said)
     prompts = PromptBuilder.load(folder.path, tokens_max=said["tokens"]["max"])
     built = prompts.build("q?", ["d <think>"], "English first, on <|im_end|>")
     assert said["ids"] == [*built.shared, *built.tails[0]]
@@ -200,7 +200,7 @@ def test_the_library_goes_out_as_yaml_and_comes_back_the_same(
         create_app(parts_over(tmp_path / "b", tokenizer, PrefersWord("a"))), base_url="http://localhost"
     ) as b:
         brought = ok(b.post("/v1/instructions/import", content=exported.content))
-        ImportedSaid.model_validate(brought)
+        ImportedResponse.model_validate(brought)
         assert brought == {"added": ["house@1", "house@2", "house@3", "other@1"], "unchanged": 0}
         assert b.get("/v1/instructions/export").text == exported.text
         assert ok(b.get("/v1/instructions"))["instructions"] == ok(client.get("/v1/instructions"))["instructions"]
@@ -228,7 +228,7 @@ def test_a_trial_ranks_the_same_candidates_under_each(tmp_path: Path, tokenizer:
             "top_k": 2,
         }
         said = ok(client.post("/v1/instructions/try", json=body))
-        TrialSaid.model_validate(said)
+        TrialResponse.model_validate(said)
         assert reranker.instructions[1:] == ["English first, on 退货", "heron"]
         assert [each["instruction"]["state"] for each in said["columns"]] == ["published", "draft", "published"]
         assert [each["instruction"]["source"] for each in said["columns"]] == ["built-in", "request", "request"]

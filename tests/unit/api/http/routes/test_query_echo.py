@@ -10,9 +10,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.fakes import HashEmbedder, PrefersWord
-from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.assemble import wire
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import CollectionSaid
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
+from winnow.api.schemas.collections import CollectionResponse
 from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.settings import Settings
 from winnow.retrieval.model.tokenizer import PlainTokenizer
@@ -26,12 +27,12 @@ DOCUMENTS = [
 
 @pytest.fixture
 def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("Fridays"), runs_on="words", device="cpu")
-    parts = joined(Settings(data=tmp_path), embedding, judging)
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("Fridays"), runs_on="words", device="cpu")
+    parts = wire(Settings(data=tmp_path), embedding, judging)
     with TestClient(create_app(parts), base_url="http://localhost") as client:
         made = client.post("/v1/collections", json={"name": "docs"})
-        CollectionSaid.model_validate(made.json())
+        CollectionResponse.model_validate(made.json())
         assert made.json()["demote_query_echo"] is False
         assert client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).status_code == 200
         yield client

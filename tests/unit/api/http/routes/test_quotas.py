@@ -15,16 +15,17 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.fakes import HashEmbedder, PrefersWord
-from winnow.api.assemble import Embedding, Judging, joined
+from winnow.api.assemble import wire
 from winnow.api.cli.main import app
 from winnow.api.http.app import create_app
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings
 from winnow.api.tenancy.quotas import REFRESH_SECONDS
-from winnow.retrieval.catalog.collections import DEFAULT_TENANT
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, Limit, TenantLimits
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
 from winnow.retrieval.errors import InvalidRequest, TenantNotFound
 from winnow.retrieval.model.tokenizer import PlainTokenizer
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 DOCUMENTS = [{"id": str(number), "title": "Birds", "text": f"The heron 鹭 stands {number}."} for number in range(3)]
 SEARCH = {"query": "heron", "collection": "docs"}
@@ -38,9 +39,9 @@ def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
 
 
 def serving(folder: Path, tokenizer: PlainTokenizer, **settings: Any) -> TestClient:
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging = Judging(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
-    parts = joined(replace(Settings(data=folder), **settings), embedding, judging)
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
+    parts = wire(replace(Settings(data=folder), **settings), embedding, judging)
     return TestClient(create_app(parts), base_url="http://localhost")
 
 

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import CollectionSaid
+from winnow.api.schemas.collections import CollectionResponse
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
@@ -36,7 +36,7 @@ def test_each_collection_is_judged_by_the_reranker_it_has_chosen(two_judges: Tes
     assert (judge_of(two_judges, "one"), judge_of(two_judges, "other")) == ("small", "large")
     changed = two_judges.patch("/v1/collections/one", json={"reranker": "large"})
     assert (changed.status_code, changed.json()) == (200, two_judges.get("/v1/collections/one").json())
-    CollectionSaid.model_validate(changed.json())
+    CollectionResponse.model_validate(changed.json())
     assert judge_of(two_judges, "one") == changed.json()["reranker"] == "large"
     assert two_judges.patch("/v1/collections/one", json={"reranker": None}).json()["reranker"] is None
     assert judge_of(two_judges, "one") == "small"

@@ -12,10 +12,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.fakes import FailingReranker, HashEmbedder, PrefersWord
-from winnow.api.assemble import Embedding, Judging, Parts, joined
+from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import CollectionSaid, DocumentSaid, UpsertSaid
-from winnow.api.schemas.search_answer import RerankAnswer, SearchAnswer
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
+from winnow.api.schemas.collections import CollectionResponse, DocumentResponse, UpsertResponse
+from winnow.api.schemas.rerank import RerankAnswer
+from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.settings import Settings
 from winnow.rerank.reranker import Reranker
@@ -30,11 +32,11 @@ DOCUMENTS = [
 ]
 
 
-def parts_over(folder: Path, tokenizer: PlainTokenizer, *rerankers: Reranker, **settings: Any) -> Parts:
+def parts_over(folder: Path, tokenizer: PlainTokenizer, *rerankers: Reranker, **settings: Any) -> Services:
     """The first reranker is the default."""
-    embedding = Embedding(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
-    judging, *also = [Judging(reranker=each, runs_on="words", device="cpu") for each in rerankers]
-    return joined(replace(Settings(data=folder), **settings), embedding, judging, also=also)
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging, *also = [LoadedReranker(reranker=each, runs_on="words", device="cpu") for each in rerankers]
+    return wire(replace(Settings(data=folder), **settings), embedding, judging, also=also)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_collection_lives_from_its_making_to_its_removal(client: TestClient) -
     """Made, listed, described, removed; a second one of its name is refused while it lives."""
     made = client.post("/v1/collections", json={"name": "docs", "chunk_tokens": 64})
     assert made.status_code == 201
-    CollectionSaid.model_validate(made.json())
+    CollectionResponse.model_validate(made.json())
     assert (made.json()["chunk_tokens"], made.json()["documents"]) == (64, 0)
     assert client.post("/v1/collections", json={"name": "docs"}).status_code == 409
     assert [each["name"] for each in client.get("/v1/collections").json()["collections"]] == ["docs"]
@@ -90,7 +92,7 @@ def test_replacing_and_deleting_show_at_once(filled: TestClient) -> None:
 def test_a_document_comes_back_as_it_was_sent(filled: TestClient) -> None:
     """Fields beside the named ones are metadata."""
     said = filled.get("/v1/collections/docs/documents/refunds").json()
-    DocumentSaid.model_validate(said)
+    DocumentResponse.model_validate(said)
     assert said == {
         "id": "refunds",
         "title": "Refunds",
@@ -128,7 +130,7 @@ def test_ndjson_goes_in_line_by_line_and_names_what_is_refused(client: TestClien
         headers={"content-type": "application/x-ndjson"},
     )
     assert sent.status_code == 200
-    UpsertSaid.model_validate(sent.json())
+    UpsertResponse.model_validate(sent.json())
     rejected = {each["line"]: each["reason"] for each in sent.json()["rejected"]}
     assert sent.json()["accepted"] == 1
     assert rejected[3].startswith("not JSON")

@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from winnow.api.collections.data_folder import Disk
+from winnow.api.collections.data_folder import DataFolder
 from winnow.api.tenancy.quotas import STORED, Quotas
-from winnow.retrieval.catalog.collections import TenantName
 from winnow.retrieval.catalog.quotas import Held, Limit, ReservationBook, TenantLimits
-from winnow.retrieval.concurrency.to_the_end import to_the_end
+from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.errors import Overloaded, WinnowError
 from winnow.retrieval.files.locks import is_written
+from winnow.retrieval.tenancy import TenantName
 
 TRIES_MAX: Final = 100  # others of the tenant that reserve while this one counts; each of them has then succeeded
 
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 class StorageRoom:
     """What the collections of a tenant hold, and will hold."""
 
-    def __init__(self, disk: Disk, quotas: Quotas, book: ReservationBook) -> None:
+    def __init__(self, disk: DataFolder, quotas: Quotas, book: ReservationBook) -> None:
         self._disk = disk
         self._quotas = quotas
         self._book = book
@@ -45,11 +45,11 @@ class StorageRoom:
         if all(limits.of(limit) is None for limit in STORED):
             yield
             return
-        await to_the_end(self._reserve, tenant, collection, more, limits)
+        await run_to_completion(self._reserve, tenant, collection, more, limits)
         try:
             yield
         finally:
-            await to_the_end(self._release, tenant, collection)
+            await run_to_completion(self._release, tenant, collection)
 
     def held(self, tenant: TenantName, limits: TenantLimits) -> dict[str, Held]:
         """By collection, as far as there is a limit of it; blocks.

@@ -1,0 +1,200 @@
+"""Field types that several bodies share, and the sentences that name a wrong field."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+)
+
+from winnow.retrieval.catalog.instructions import Reference, Value
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.filters.grammar import Filter, Joint, Op, parsed_filter
+from winnow.retrieval.limits import (
+    COLLECTION_NAME_PATTERN,
+    INSTRUCTION_CHARACTERS_MAX,
+    QUERY_CHARACTERS_MAX,
+    SEARCHED_NAME_PATTERN,
+    TENANT_NAME_PATTERN,
+    TIMEOUT_MS_MAX,
+)
+
+
+def describe_fields(refused: list[Mapping[str, Any]]) -> str:
+    """What is wrong with each of the first fields."""
+    said = "; ".join(_sentence(path_of(each["loc"]), each) for each in refused[:FIELDS_NAMED_MAX])
+    return said + (f"; and {len(refused) - FIELDS_NAMED_MAX} more" if len(refused) > FIELDS_NAMED_MAX else "")
+
+
+FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would answer with a megabyte
+
+
+def path_of(location: tuple[str | int, ...]) -> str:
+    """`("body", "documents", 3, "id")` -> `documents.3.id`; the names of union members are ours, not the caller's."""
+    return ".".join(str(step) for step in location if step != "body" and not str(step)[:1].isupper())
+
+
+def _sentence(path: str, refused: Mapping[str, Any]) -> str:
+    kind = refused["type"]
+    if kind == "extra_forbidden":
+        return f"the field '{path}' is not known here"
+    if kind == "missing":
+        return f"the field '{path}' is missing" if path else "the body is missing"
+    if kind == "json_invalid":
+        return "the body is not JSON"
+    said = _expected(kind, refused.get("ctx", {})) or refused["msg"].removeprefix("Value error, ")  # of our validators
+    return f"'{path}': {said}" if path else said
+
+
+NAME_SAID: Final = "a name has 1 to 63 of the characters a-z, 0-9, - and _, and begins with a letter or a digit"
+PATTERNS_SAID: Final[Mapping[str, str]] = {
+    SEARCHED_NAME_PATTERN: f"{NAME_SAID}; OWNER/NAME is a collection that was granted",
+    TENANT_NAME_PATTERN: NAME_SAID,
+    COLLECTION_NAME_PATTERN: NAME_SAID,
+}
+TYPES_SAID: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("model_type", "model_attributes_type", "dict_type"), "an object"),
+    **dict.fromkeys(("list_type", "set_type", "frozen_set_type", "tuple_type"), "a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing", "finite_number"), "a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "string_type": "a text",
+}
+
+
+def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
+    """What pydantic says in the words of Python or of regular expressions, in plain ones; None for the rest."""
+    if kind in TYPES_SAID:
+        return f"{TYPES_SAID[kind]} is expected"
+    if kind in {"enum", "literal_error"}:
+        allowed = re.sub(r"<[\w.]+: ('[^']*')>", r"\1", context["expected"])
+        return f"{allowed} is expected"
+    if kind == "string_pattern_mismatch":
+        return PATTERNS_SAID.get(context["pattern"])
+    if kind == "too_short":
+        return f"the fewest entries are {context['min_length']}"
+    if kind == "too_long":
+        return f"the most entries are {context['max_length']}"
+    return None
+
+
+REFERENCE_CHARACTERS_MAX: Final = 128  # NAME@VERSION of an instruction; a name has at most 63, or 71 with builtin/
+VERSION_MAX: Final = 10**9 - 1  # of an instruction; what both databases keep
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("it is blank")
+    return value
+
+
+NotBlank: Final = AfterValidator(_not_blank)
+CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["handbook"])]
+SearchedName = Annotated[str, Field(pattern=SEARCHED_NAME_PATTERN, examples=["handbook", "library/handbook"])]
+QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
+InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
+RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
+
+
+def _number(value: object) -> object:
+    """None passes too, for fields that may be null."""
+    if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
+        raise ValueError("a number is expected, without quotes")
+    return value
+
+
+Number: Final = BeforeValidator(_number)  # for every int and float of a body: true is not 1, and "3" is not 3
+TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX), Number]
+
+
+def _filter(value: Any) -> Filter:
+    try:
+        return parsed_filter(value)
+    except InvalidRequest as refused:
+        raise ValueError(refused.detail) from refused
+
+
+def _filter_if_any(value: Any) -> Filter | None:
+    return None if value is None else _filter(value)
+
+
+FILTER_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "type": {"enum": [*(op.value for op in Op), *(joint.value for joint in Joint)]},
+        "key": {"type": "string", "description": "Attribute of a document's metadata; not with and, or."},
+        "value": {"description": "Boolean, number or text; a list of them for in and nin; null for eq and ne."},
+        "filters": {"type": "array", "items": {"type": "object"}, "description": "Only with and, or."},
+    },
+    "required": ["type"],
+    "examples": [{"type": "gte", "key": "year", "value": 2020}],
+}
+FilterChoice = Annotated[Any, PlainValidator(_filter), WithJsonSchema(FILTER_SCHEMA)]  # a `Filter`
+MaybeFilter = Annotated[  # or None; as a union of the two, each mistake would be told twice
+    Any, PlainValidator(_filter_if_any), WithJsonSchema({"anyOf": [FILTER_SCHEMA, {"type": "null"}]})
+]
+
+
+def _variable_value(value: Any) -> Value:
+    """What fits the variable is decided where it is known; here only what could fit none is refused."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError("a value is a string or an integer")  # noqa: TRY004  what pydantic takes for a refusal
+    return value
+
+
+VariableValue = Annotated[  # a `Value`; as a union of the two, each mistake would be told twice
+    Any, PlainValidator(_variable_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
+]
+
+
+def _reference(said: str) -> str:
+    try:
+        return str(Reference.of(said))
+    except InvalidRequest as refused:
+        raise ValueError(refused.detail) from refused
+
+
+InstructionReference = Annotated[
+    str,
+    Field(max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "legal@2"]),
+    AfterValidator(_reference),
+]
+
+
+def text_or_object(value: object) -> str:
+    """Which member of a union is meant: only its errors are told. Tags begin with a capital; field names never do."""
+    return "Text" if isinstance(value, str) else "Named"
+
+
+class Strict(BaseModel):
+    """A body in which a misspelt field is an error, not a default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def parsed(model: type[Body], value: object) -> Body:
+    """The body that this value is. Raises `InvalidRequest`, naming the fields."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise InvalidRequest(describe_fields(list(error.errors()))) from error
+
+
+def deadline_of(timeout_ms: int | None, default_ms: int) -> Deadline:
+    return Deadline.after_ms(default_ms if timeout_ms is None else timeout_ms)
+
+
+VersionInPath = Annotated[int, Field(ge=1, le=VERSION_MAX)]  # of a path or a query, where all is text

@@ -1,0 +1,89 @@
+"""Removes generations that no longer serve: retention, left-over files, damaged ones."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from winnow.retrieval.files.durable import DISK, write_errors
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import folding, pointing
+from winnow.retrieval.generation.listing import bytes_in, left_over, listed, never_current
+from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
+from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+
+RETIRED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # what a generation may still be read for once it is not current
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """What a clean-up removed."""
+
+    removed: tuple[str, ...]
+    bytes: int
+
+
+def clean(
+    folder: CollectionFolder, *, kept: int = GENERATIONS_KEPT_MIN, wait_seconds: float = 0.0, now: float | None = None
+) -> Cleaned:
+    """Removes generations that are old enough, and what was never finished. Raises `CollectionBusy`, `WriteFailed`."""
+    with folding(folder, wait_seconds=wait_seconds):
+        return clean_locked(folder, kept=kept, now=time.time() if now is None else now)
+
+
+def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
+    """Removes generations that no longer are what was published; the current one only somebody else can replace."""
+    with folding(folder, wait_seconds=wait_seconds), pointing(folder):
+        damaged = [each.name for each in listed(folder, thorough=True) if each.fault and not each.is_current]
+        return _removed([folder.generations / name for name in damaged], below=folder.path)
+
+
+def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
+    """All that `left_over` names; nobody builds meanwhile. The caller holds the writer's lock as well."""
+    with folding(folder, wait_seconds=wait_seconds), pointing(folder):
+        return _removed(left_over(folder), below=folder.path)
+
+
+def clean_locked(folder: CollectionFolder, *, kept: int, now: float) -> Cleaned:
+    """The caller is the one who builds."""
+    if not folder.generations.is_dir():
+        return Cleaned(removed=(), bytes=0)
+    with pointing(folder):
+        unfinished = sorted(folder.generations.glob("*.tmp"))
+        gone = [folder.generations / name for name in (*never_current(folder), *_too_old(folder, kept=kept, now=now))]
+        return _removed([*unfinished, *gone], below=folder.path)
+
+
+def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
+    current, rollback = current_name(folder), rolled_back(folder)
+    if current is None:
+        return []
+    retired = {
+        name: (folder.generations / name).stat().st_mtime
+        for name in names(folder)
+        if name != current and not (rollback and ordinal(name) > ordinal(current))
+    }
+    whole_first = sorted(
+        retired, key=lambda name: (examined(folder, name, thorough=False)[1] is None, retired[name]), reverse=True
+    )
+    return [name for name in whole_first[kept - 1 :] if now - retired[name] > RETIRED_SECONDS]
+
+
+def _removed(paths: Sequence[Path], *, below: Path) -> Cleaned:
+    """Folders lose their name before their files, so that nobody finds half of one under it; on the disk, too."""
+    sizes = [bytes_in(path) for path in paths]
+    for path in paths:
+        with write_errors(path):
+            if not path.is_dir():
+                path.unlink()
+                continue
+            doomed = path if path.suffix == ".tmp" else path.with_name(f"{path.name}.tmp")
+            path.rename(doomed)
+            DISK.sync(doomed.parent)
+            shutil.rmtree(doomed)
+    return Cleaned(removed=tuple(str(path.relative_to(below)) for path in paths), bytes=sum(sizes))

@@ -1,0 +1,95 @@
+"""Lists the generations of a collection, and the files beside them that belong to none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import is_written
+from winnow.retrieval.generation.manifest import GENERATION_FILES, Manifest
+from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
+
+_KNOWN: Final = frozenset(
+    {
+        "lock",
+        "fold.lock",
+        "current.lock",
+        "made",
+        "collection.json",
+        "corpus.lance",
+        "generations",
+        "current",
+        "rolled-back",
+        "rejects.jsonl",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed:
+    """One generation as it lies there."""
+
+    name: str
+    is_current: bool
+    is_rolled_back: bool  # somebody went back from it
+    manifest: Manifest | None  # None: it cannot be read
+    bytes: int
+    fault: str | None  # None: nothing is wrong with it as far as was looked
+
+
+def listed(folder: CollectionFolder, *, thorough: bool = False) -> list[Listed]:
+    """Newest first. `thorough` reads every byte; otherwise a flipped bit is not noticed."""
+    current, rollback = current_name(folder), rolled_back(folder)
+    found = []
+    for name in names(folder):
+        manifest, fault = examined(folder, name, thorough=thorough)
+        found.append(
+            Listed(
+                name=name,
+                is_current=name == current,
+                is_rolled_back=rollback is not None
+                and ordinal(rollback.to) < ordinal(name) <= ordinal(rollback.newest),
+                manifest=manifest,
+                bytes=bytes_in(folder.generations / name),
+                fault=fault,
+            )
+        )
+    if current is not None and current not in {each.name for each in found}:
+        missing = "its folder is missing"
+        found.insert(
+            0, Listed(name=current, is_current=True, is_rolled_back=False, manifest=None, bytes=0, fault=missing)
+        )
+    return found
+
+
+def left_over(folder: CollectionFolder) -> list[Path]:
+    """Files and folders that nothing refers to: a process that was killed left them, or somebody put them there."""
+    if not folder.path.is_dir():
+        return []
+    used = {folder.restoring.path.name} if is_written(folder.restoring) else set()
+    ours = [path for path in folder.path.iterdir() if path.name not in _KNOWN | used]
+    if not folder.generations.is_dir():
+        return sorted(ours)
+    known = set(names(folder)) - set(never_current(folder))
+    within = [
+        path for name in known for path in (folder.generations / name).glob("*") if path.name not in GENERATION_FILES
+    ]
+    return sorted([*ours, *within, *(path for path in folder.generations.iterdir() if path.name not in known)])
+
+
+def never_current(folder: CollectionFolder) -> Sequence[str]:
+    """Generations whose publication was cut off before the pointer moved, or given up."""
+    current, rollback = current_name(folder), rolled_back(folder)
+    if current is None:  # it is damaged: any of them may have been
+        return ()
+    acknowledged = max(ordinal(current), ordinal(rollback.newest) if rollback else 0)
+    return [name for name in names(folder) if ordinal(name) > acknowledged]
+
+
+def bytes_in(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in files if file.is_file())

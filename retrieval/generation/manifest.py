@@ -1,0 +1,102 @@
+"""The manifest of a generation: what it was built from and with, and the checksums of its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import GenerationCorrupt
+from winnow.retrieval.files.durable import FileFacts, Syncer, facts_of, write_errors, write_file
+from winnow.retrieval.files.layout import MANIFEST_FILE, MANIFEST_SUM_FILE, NUMBERS_FILE, VECTORS_FILE
+from winnow.retrieval.index.build import IndexFacts
+from winnow.retrieval.index.planner import Recipe
+
+FORMAT: Final = 2
+FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and its manifest did not say so
+METRIC: Final = "inner product"  # of unit vectors, which is their cosine
+
+NUMBER_BYTES: Final = 8
+GENERATION_FILES: Final = frozenset({VECTORS_FILE, NUMBERS_FILE, MANIFEST_FILE, MANIFEST_SUM_FILE})
+_BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a generation was built from and with."""
+
+    name: str
+    format: int
+    store_version: int
+    embedder: EmbedderIdentity
+    metric: str
+    count: int  # vectors
+    built_at: str  # UTC, ISO 8601
+    built_with: str  # "faiss 1.15.1"
+    files: dict[str, FileFacts]
+    index: IndexFacts
+
+
+def read_manifest(path: Path) -> Manifest:
+    try:
+        content = (path / MANIFEST_FILE).read_bytes()
+        expected = (path / MANIFEST_SUM_FILE).read_bytes()
+    except OSError as error:
+        raise GenerationCorrupt(f"its manifest cannot be read: {error}") from error
+    if _hex(content) != expected:
+        raise GenerationCorrupt("its manifest is not what was written")
+    fields: dict[str, Any] = json.loads(content)
+    if fields.get("format") == FORMAT_WITHOUT_RECIPE:
+        said = "it was built before there were others"
+        fields["index"] = {"recipe": "exact", "reason": said, "recall_target": 1.0, "recall": 1.0}
+    elif fields.get("format") != FORMAT:
+        raise GenerationCorrupt(f"format {fields.get('format')} is not known to this version of winnow")
+    fields["embedder"] = EmbedderIdentity(**fields["embedder"])
+    fields["files"] = {file: FileFacts(**facts) for file, facts in fields["files"].items()}
+    fields["index"] = IndexFacts(**{**fields["index"], "recipe": Recipe(fields["index"]["recipe"])})
+    return Manifest(**fields)
+
+
+def write_manifest(path: Path, manifest: Manifest, *, syncer: Syncer) -> None:
+    content = json.dumps(asdict(manifest), indent=2, ensure_ascii=False).encode("utf-8")
+    write_file(path / MANIFEST_FILE, content, syncer=syncer)
+    write_file(path / MANIFEST_SUM_FILE, _hex(content), syncer=syncer)
+
+
+def _hex(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode("ascii")
+
+
+def write_hashed(path: Path, write: Callable[[Callable[[bytes], object]], object]) -> FileFacts:
+    """What `write` puts into the sink goes into the file; the facts are of what was to be written."""
+    digest = hashlib.sha256()
+    size = 0
+
+    with write_errors(path), path.open("wb") as file:
+
+        def sink(block: bytes) -> None:
+            nonlocal size
+            digest.update(block)
+            size += len(block)
+            file.write(block)
+
+        write(sink)
+    return FileFacts(bytes=size, sha256=digest.hexdigest())
+
+
+def size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def facts_of_file(path: Path) -> FileFacts:
+    try:
+        return facts_of(path)
+    except OSError as error:
+        raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error

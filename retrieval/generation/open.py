@@ -1,0 +1,161 @@
+"""Opens the generation that serves, after its checks, or the newest whole one before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+import numpy as np
+
+from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import GenerationCorrupt, ModelMismatch
+from winnow.retrieval.files.layout import NUMBERS_FILE, VECTORS_FILE, CollectionFolder
+from winnow.retrieval.generation.manifest import Manifest, facts_of_file, read_manifest, size_of
+from winnow.retrieval.generation.pointer import current_name, names, names_to_try
+from winnow.retrieval.index.build import IndexFacts
+from winnow.retrieval.index.faiss_ann import FaissApproximateIndex, probe_approximate
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex, probe
+from winnow.retrieval.index.gpu_index import ON_CPU, DeviceFlatIndex, Seat
+from winnow.retrieval.index.planner import Recipe
+from winnow.retrieval.records import ChunkNumbers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """An open generation."""
+
+    manifest: Manifest
+    index: PublishedIndex | DeviceFlatIndex
+    seat: Seat = ON_CPU  # where the index was put when it was opened
+    fallback_from: str | None = None  # what should have been opened, and why it was not
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationCheck:
+    """What `verify` found in one generation."""
+
+    name: str
+    current: bool
+    manifest: Manifest | None
+    fault: str | None  # None: everything is as the manifest says
+
+
+def open_newest(folder: CollectionFolder, identity: EmbedderIdentity) -> Generation | None:
+    """The current generation, or the newest one before it that is whole; None where nothing was ever published.
+
+    Raises `ModelMismatch` if it was built with another model, and `GenerationCorrupt` if there are generations and
+    none is whole.
+    """
+    wanted = current_name(folder)
+    opened, faults = _newest_whole(folder, wanted)
+    while opened is None and current_name(folder) != wanted:  # another process published and removed what we tried
+        wanted = current_name(folder)
+        opened, faults = _newest_whole(folder, wanted)
+    if opened is not None:
+        _require_identity(opened.manifest, identity)
+    elif faults:
+        raise GenerationCorrupt(f"no generation can be opened ({'; '.join(faults)}); index the collection again")
+    return opened
+
+
+def _newest_whole(folder: CollectionFolder, wanted: str | None) -> tuple[Generation | None, list[str]]:
+    """The first generation that passes its checks, and what was wrong with those before it."""
+    faults = [] if wanted or not names(folder) else ["the pointer to the current generation is damaged"]
+    for name in names_to_try(folder, wanted):
+        try:
+            manifest, index = open_checked(folder.generations / name)
+        except GenerationCorrupt as fault:
+            faults.append(f"{name}: {fault.detail}")
+            continue
+        return Generation(manifest=manifest, index=index, fallback_from="; ".join(faults) or None), faults
+    return None, faults
+
+
+def verify(folder: CollectionFolder) -> list[GenerationCheck]:
+    """Every generation that is there, newest first, with every checksum and count compared."""
+    current = current_name(folder)
+    checks = []
+    for name in names(folder):
+        manifest, fault = examined(folder, name)
+        checks.append(GenerationCheck(name=name, current=name == current, manifest=manifest, fault=fault))
+    if current is not None and current not in {check.name for check in checks}:
+        checks.insert(0, GenerationCheck(name=current, current=True, manifest=None, fault="its folder is missing"))
+    return checks
+
+
+def examined(folder: CollectionFolder, name: str, *, thorough: bool = True) -> tuple[Manifest | None, str | None]:
+    """What a generation says it is, and what is wrong with it. Unless `thorough`, files are counted but not read."""
+    path = folder.generations / name
+    try:
+        if thorough:
+            return open_checked(path)[0], None
+        manifest = read_manifest(path)
+        for file, facts in manifest.files.items():
+            found = size_of(path / file)
+            if found != facts.bytes:
+                return manifest, f"{file} has {found} bytes, expected {facts.bytes}"
+    except GenerationCorrupt as corrupt:
+        return None, corrupt.detail
+    return manifest, None
+
+
+def open_checked(path: Path) -> tuple[Manifest, PublishedIndex]:
+    """Raises `GenerationCorrupt` unless everything in the folder is what its manifest says."""
+    manifest = read_manifest(path)
+    if manifest.name != path.name.removesuffix(".tmp"):
+        raise GenerationCorrupt(f"its manifest is that of {manifest.name}")
+    for file, facts in manifest.files.items():
+        found = facts_of_file(path / file)
+        if found != facts:
+            raise GenerationCorrupt(f"{file} is not what was written ({found.bytes} bytes, expected {facts.bytes})")
+    numbers = _read_numbers(path / NUMBERS_FILE)
+    with (path / VECTORS_FILE).open("rb") as source:
+        index = _read_index(source, numbers, manifest.index)
+    if len(numbers) != manifest.count or index.dimension != manifest.embedder.dimension:
+        raise GenerationCorrupt(f"{len(numbers)} vectors of {index.dimension} dimensions are not what was published")
+    return manifest, index
+
+
+def _read_index(source: BinaryIO, numbers: ChunkNumbers, facts: IndexFacts) -> PublishedIndex:
+    if facts.recipe is Recipe.EXACT:
+        flat = FaissFlatIndex.read(source, numbers)
+        probe(flat)
+        return flat
+    approximate = FaissApproximateIndex.read(source, numbers, facts.recipe, facts.parameters)
+    probe_approximate(approximate)
+    return approximate
+
+
+def _read_numbers(path: Path) -> ChunkNumbers:
+    numbers = np.fromfile(path, dtype="<i8").astype(np.int64)
+    if not bool((np.diff(numbers) > 0).all()):
+        raise GenerationCorrupt("its chunk numbers do not ascend")
+    return numbers
+
+
+def _require_identity(manifest: Manifest, identity: EmbedderIdentity) -> None:
+    built = manifest.embedder
+    if built != identity:
+        raise ModelMismatch(
+            f"generation {manifest.name} was built with {built.name} ({built.revision[:12]}, {built.dimension} "
+            f"dimensions, {built.prompt_format}); loaded is {identity.name} ({identity.revision[:12]}, "
+            f"{identity.dimension} dimensions, {identity.prompt_format})"
+        )
+
+
+def numbers_in(folder: CollectionFolder, name: str) -> ChunkNumbers:
+    """The chunk numbers of a generation; none where they are damaged."""
+    path = folder.generations / name
+    try:
+        is_whole = facts_of_file(path / NUMBERS_FILE) == read_manifest(path).files[NUMBERS_FILE]
+        return _read_numbers(path / NUMBERS_FILE) if is_whole else np.empty(0, dtype=np.int64)
+    except GenerationCorrupt:
+        return np.empty(0, dtype=np.int64)
+
+
+PublishedIndex: TypeAlias = FaissFlatIndex | FaissApproximateIndex
