@@ -34,8 +34,8 @@ from winnow.api.http.routes.collections import router as corpus
 from winnow.api.http.routes.generations import router as generations
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.instructions import router as instructions
-from winnow.api.http.routes.quotas import router as limits
-from winnow.api.http.routes.quotas import router as usage
+from winnow.api.http.routes.quotas import limits_router as limits
+from winnow.api.http.routes.quotas import usage_router as usage
 from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
 from winnow.retrieval.disk_causes import FULL

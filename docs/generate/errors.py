@@ -7,9 +7,8 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
-from winnow.api.cli.exits import Exit
-
 from docs.generate.markdown import code, table
+from winnow.api.cli.terminal import Exit
 from winnow.api.http.problems import STATUS, code_of, problem_of
 from winnow.retrieval.errors import CallerError, WinnowError
 

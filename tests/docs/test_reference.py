@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from winnow.api.cli.exits import Exit
 
 from docs.generate import limits
 from docs.generate.__main__ import COMMAND
@@ -16,6 +15,7 @@ from docs.generate.markdown import anchor, cell, prose
 from docs.generate.openapi import described
 from docs.generate.pages import FOLDER, PAGES, written
 from docs.generate.schemas import kind_of
+from winnow.api.cli.terminal import Exit
 from winnow.api.http.metrics import METRICS
 from winnow.api.http.problems import STATUS, code_of
 from winnow.api.http.scopes import NEEDED

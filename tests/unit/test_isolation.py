@@ -24,7 +24,7 @@ from winnow.retrieval.tenancy import COMMAND_LINE
 ROOT = Path(__file__).resolve().parents[2]
 CANARY = {"alice": "canaryofalice", "bob": "canaryofbob"}
 MAY_NAME_TENANTS = {
-    "retrieval/catalog/collections.py",  # the default one
+    "retrieval/tenancy.py",  # the default one
     "retrieval/catalog/tenants.py",  # one that is being made
     "retrieval/catalog/sql/audit.py", "retrieval/catalog/sql/keys.py", "retrieval/catalog/sql/tenants.py",  # from rows
     "retrieval/catalog/sql/shadows.py",  # likewise

@@ -1,4 +1,4 @@
-"""GET /v1/usage: what the tenant that asks has used."""
+"""`/v1/usage` and `/v1/limits`: what a tenant has used, and what it may use."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from winnow.retrieval.catalog.quotas import TenantLimits
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import TenantName
 
-router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
+usage_router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
+limits_router = APIRouter(responses=PROBLEMS, tags=["limits"], route_class=AuthorizedRoute)
 
 
-@router.get("/v1/usage", response_model=UsageResponse, tags=["usage"], summary="Read what was used")
+@usage_router.get("/v1/usage", response_model=UsageResponse, tags=["usage"], summary="Read what was used")
 async def get_usage(
     tenant: Tenant,
     request: Request,
@@ -50,23 +51,20 @@ async def get_usage(
     return JsonResponse(usage_response(found))
 
 
-router = APIRouter(responses=PROBLEMS, tags=["limits"], route_class=AuthorizedRoute)
-
-
-@router.get("/v1/limits", response_model=LimitsResponse, summary="Read the limits of the tenant that asks")
+@limits_router.get("/v1/limits", response_model=LimitsResponse, summary="Read the limits of the tenant that asks")
 async def get_own_limits(tenant: Tenant, request: Request) -> Response:
     """So that a client can keep to them. Asking is not counted."""
     return JsonResponse(await asyncio.to_thread(_said, request, tenant))
 
 
-@router.get("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Read the limits of a tenant")
+@limits_router.get("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Read the limits of a tenant")
 async def get_limits(name: TenantInPath, request: Request) -> Response:
     """Those of its own, and those that hold."""
     disk = parts_of(request).disk
     return JsonResponse(await asyncio.to_thread(lambda: _said(request, disk.tenant_named(name))))
 
 
-@router.put("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Set the limits of a tenant")
+@limits_router.put("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Set the limits of a tenant")
 async def set_limits(name: TenantInPath, body: LimitsBody, caller: Caller, request: Request) -> Response:
     """All of them: what is left out is as the deployment has it. Services follow within two seconds."""
     disk, limits = parts_of(request).disk, body.limits()

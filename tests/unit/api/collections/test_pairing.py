@@ -356,7 +356,7 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
 
         with monkeypatch.context() as patch:
             if last == "begin_collection":
-                patch.setattr("winnow.api.collections.data_folder.write_made", killed)
+                patch.setattr("winnow.api.collections.data_folder.stamp_created", killed)
             elif last == "made":
                 patch.setattr("winnow.api.collections.data_folder.LanceStore.create", killed)
             else:
