@@ -101,7 +101,7 @@ def _made_fault(folder: CollectionFolder, at: datetime) -> str | None:
     if not folder.made.exists():
         return f"it is missing; {REPAIRED}"
     if _is_unreadable(folder):
-        return f"it is not what was written; {REPAIRED}"
+        return f"it differs from what was written; {REPAIRED}"
     if folder.made.read_bytes() == f"{at.isoformat()}\n".encode("ascii"):
         return None
     said = folder.made.read_text("ascii").strip()
@@ -117,7 +117,7 @@ def _facts_fault(folder: CollectionFolder, collection: Collection) -> str | None
     if folder.facts.read_bytes() == CollectionFacts.of(collection).written():
         return None
     if _facts_in(folder) is None:
-        return f"it is not what was written; {REPAIRED}"
+        return f"it differs from what was written; {REPAIRED}"
     return (
         "it says other things of the collection than the catalog does. Where the catalog is right, delete the file "
         f"{folder.facts} and run `winnow verify --repair`"

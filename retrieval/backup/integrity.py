@@ -58,7 +58,7 @@ def _document_faults(snapshot: StoreSnapshot) -> Iterator[str]:
     written = dict(snapshot.content_hashes())
     for document_id, chunks in groupby(_chunks(snapshot), key=lambda chunk: chunk.document_id):
         if written.pop(document_id, None) != document_of(list(chunks)).content_hash:
-            yield f"document {document_id!r} is not what was written"
+            yield f"document {document_id!r} differs from what was written"
     for document_id in written:
         yield f"document {document_id!r} has lost its chunks"
     for document_id in snapshot.misfiled():

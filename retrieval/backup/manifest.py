@@ -75,7 +75,7 @@ def read(content: bytes, *, origin: str) -> SnapshotManifest:
     except (ValueError, KeyError, TypeError) as error:
         raise SnapshotCorrupt(f"{origin}: {MANIFEST} cannot be read") from error
     if not is_whole or _canonical(document) != content:
-        raise SnapshotCorrupt(f"{origin}: {MANIFEST} is not what was written")
+        raise SnapshotCorrupt(f"{origin}: {MANIFEST} differs from what was written")
     if fields.get("format") != FORMAT:
         raise SnapshotCorrupt(f"{origin}: format {fields.get('format')} is not known to this version of winnow")
     try:

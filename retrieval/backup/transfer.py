@@ -181,5 +181,5 @@ def _bring_file(place: Place, name: str, facts: FileFacts, target: Path, *, watc
     found = place.get(name, target, watcher.advanced)
     if found != facts:
         raise SnapshotCorrupt(
-            f"{place.name}: {name} is not what was written ({found.bytes:,} bytes, expected {facts.bytes:,})"
+            f"{place.name}: {name} differs from what was written ({found.bytes:,} bytes, expected {facts.bytes:,})"
         )

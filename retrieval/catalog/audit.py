@@ -1,8 +1,8 @@
-"""Who changed what, when, and how was it before? The contract of the audit log.
+"""The audit log: who changed what, when, and what was there before. The contract.
 
-Rule 1: an entry is written in the transaction of the change that it tells of: there is neither without the other.
-Rule 2: entries are only added; the database itself refuses to change or to remove one.
-Rule 3: no secret, no query, no text is ever in it: `before` and `after` name properties, and a key only its prefix.
+Rule 1: an entry is written in the same transaction as its change, so neither exists without the other.
+Rule 2: entries are only added; the database itself refuses to change or remove one.
+Rule 3: no entry contains a secret, a query or a text: `before` and `after` name properties, and of a key only its id.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from winnow.retrieval.tenancy import Actor, TenantName
 class AuditEntry:
     """One administrative action."""
 
-    number: int  # counts up; with gaps where a change failed
+    number: int  # ascending; with gaps where a change failed
     at: datetime  # UTC
     actor: Actor
     action: str  # `key.create`, `tenant.disable`, `instruction.publish`: noun, then verb
-    tenant: TenantName  # whose key, collection, grant, instruction it is
+    tenant: TenantName  # the owner of the key, collection, grant or instruction
     subject: str  # the key's id, the collection's name, ...
-    before: Mapping[str, JsonValue] | None  # None where there was nothing
-    after: Mapping[str, JsonValue] | None  # None where nothing is left
+    before: Mapping[str, JsonValue] | None  # None if there was nothing
+    after: Mapping[str, JsonValue] | None  # None if nothing is left
 
 
 class AuditLog(Protocol):
-    """Tells what has been done. There is no way to write here: whoever changes something writes its entry."""
+    """Reads the audit log. It has no method to write: the code that makes a change writes its entry."""
 
     def entries(self, *, tenant: TenantName | None, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
-        """Newest first, of this tenant or of all; those with a number below `before`."""
+        """Return the entries of this tenant, or of all, with numbers below `before`; newest first."""
         ...

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Keep(Enum):
-    """Says that a choice stays what it is; None says already that it goes back to the default."""
+    """Marks a choice as unchanged, because None already means the default."""
 
     KEEP = "keep"
 
@@ -31,29 +31,29 @@ Choice: TypeAlias = str | Literal[Keep.KEEP] | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A corpus that can be searched, and what it was built with."""
+    """A searchable corpus, and what it was built with."""
 
     tenant: TenantName
     name: str
     embedder: EmbedderIdentity
-    chunk_tokens: int  # the most tokens a chunk may have
+    chunk_tokens: int  # maximum tokens per chunk
     created_at: datetime  # UTC
-    instruction: str | None = None  # NAME or NAME@VERSION that its searches use unless they bring their own
-    reranker: str | None = None  # name of the reranker that judges its searches; None is the deployment's own
-    demote_query_echo: bool = False  # passages that hold little but the query come last, unless a search says otherwise
+    instruction: str | None = None  # NAME or NAME@VERSION, used by searches without an instruction
+    reranker: str | None = None  # name of the reranker of its searches; None is the deployment's default
+    demote_query_echo: bool = False  # rank passages with little but the query last, unless a search overrides it
 
     @property
     def shown(self) -> str:
-        """For who looks after all tenants: `name`, and `tenant/name` where it is not the default tenant's."""
+        """The name shown to operators: `name`, or `tenant/name` outside the default tenant."""
         return self.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.name}"
 
 
 class Catalog(Protocol):
-    """Everything about a deployment that is not text or vectors. Every name is looked up within a tenant.
+    """Everything about a deployment except text and vectors. Every name is looked up within a tenant.
 
-    What is done to a collection as a whole is in the audit log, as `by` did it.
+    The audit log records every change of a whole collection, as made by `by`.
 
-    Raises `CollectionNotFound`, `CollectionExists`, and of `InstructionLibrary` what a default raises.
+    Raises `CollectionNotFound`, `CollectionExists`, and whatever `InstructionLibrary` raises for a default.
     """
 
     def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None: ...
@@ -61,36 +61,36 @@ class Catalog(Protocol):
     def collection(self, tenant: TenantName, name: str) -> Collection: ...
 
     def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
-        """One that its owner lets this tenant search, named as the reader names it: `owner/name` where it is not found.
+        """Return a collection that its owner lets this tenant search. Errors name it as `owner/name`.
 
-        That there is one which was not granted, nobody is told.
+        A reader never learns whether a collection that was not granted exists.
         """
         ...
 
     def collections(self, tenant: TenantName) -> Sequence[Collection]:
-        """By name."""
+        """Return the tenant's collections, by name."""
         ...
 
     def remove_collection(
         self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
     ) -> None:
-        """Where its folder is to be removed after it, that is noted as begun in the same transaction."""
+        """Remove the row. `folder_follows` notes, in the same transaction, that the folder's removal has begun."""
         ...
 
     def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        """As `add_collection`, of what lies on the disk already; a row of its name is replaced."""
+        """Like `add_collection`, for a corpus already on the disk; replaces an existing row of this name."""
         ...
 
     def begin_collection(self, collection: Collection) -> None:
-        """Notes, before anything of it is on the disk, that what is marked with its time of making is ours."""
+        """Note, before anything is on the disk, that files marked with this creation time are ours."""
         ...
 
     def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
-        """Times of making of what was begun under this name, or is being removed, and is not finished."""
+        """Return the creation times of unfinished creations and removals under this name."""
         ...
 
     def end_collection(self, tenant: TenantName, name: str) -> None:
-        """Nothing that was begun under this name is left on the disk."""
+        """Note that nothing unfinished is left on the disk under this name."""
         ...
 
     def change_collection(
@@ -103,9 +103,9 @@ class Catalog(Protocol):
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        """Chooses anew what is named, all of it or nothing, and returns what the collection is now.
+        """Change the given choices, all or none of them, and return the collection as it is now.
 
-        An instruction has to be published, unless it comes with winnow: which of those there are, and which rerankers,
-        no catalog knows.
+        An instruction must be published or built in. The catalog does not check whether a built-in instruction or a
+        reranker exists: it does not know them.
         """
         ...

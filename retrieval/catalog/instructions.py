@@ -1,10 +1,10 @@
-"""What is an instruction of the library, through which states does it go, and where is it kept: the contract.
+"""Instructions of the library: their content, their states, and where they are kept. The contract.
 
     draft ──────> published ──────> retired
-      │ edited, deleted                stays usable by whoever names its version
+      │ edited, deleted                still usable by naming its version
 
-Rule 1: what a version says never changes once it is published. Rule 2: a name has at most one draft, which carries the
-number that it will be published under. Rule 3: a name without a version means its newest published one.
+Rule 1: the content of a published version never changes. Rule 2: a name has at most one draft, whose number is the one
+it will be published under. Rule 3: a name without a version means its newest published version.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from winnow.retrieval.errors import InstructionConflict, InvalidRequest
 from winnow.retrieval.limits import VARIABLE_CHARACTERS_MAX
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
-BUILT_IN_PREFIX: Final = "builtin/"  # reserved: what stands below it comes with winnow, for every tenant, read-only
+BUILT_IN_PREFIX: Final = "builtin/"  # reserved for instructions that come with winnow: for every tenant, read-only
 VARIABLE_NAME_PATTERN: Final = r"[a-z][a-z0-9_]{0,31}"
-# What routes and answers mean by these words; a version that was published before they were reserved stays usable.
+# Routes and answers use these words; versions published before they were reserved stay usable.
 RESERVED_NAMES: Final = frozenset({"builtin", "default", "diff", "export", "import", "preview", "shadows", "try"})
 
 Value: TypeAlias = str | int
 
 
 class State(StrEnum):
-    """Where a version is."""
+    """The state of a version."""
 
     DRAFT = "draft"  # may be edited and deleted; no search uses it
     PUBLISHED = "published"
-    RETIRED = "retired"  # no default any more; answers say so where it is still used
+    RETIRED = "retired"  # cannot be a default; answers that use it say that it is retired
 
 
 class Act(StrEnum):
-    """What may be done to a version."""
+    """What can be done to a version."""
 
     EDIT = "edit"
     DELETE = "delete"
@@ -49,19 +49,19 @@ AFTER: Final[Mapping[State, Mapping[Act, State | None]]] = {
     State.DRAFT: {Act.EDIT: State.DRAFT, Act.DELETE: None, Act.PUBLISH: State.PUBLISHED},
     State.PUBLISHED: {Act.RETIRE: State.RETIRED},
     State.RETIRED: {},
-}  # None: it is gone
+}  # None: the version is gone
 
 
 def state_after(state: State, act: Act, *, named: str) -> State | None:
-    """None where it is gone. Raises `InstructionConflict` for what the table does not know, with what it does."""
+    """Return the next state, or None if the version is gone. Raises `InstructionConflict`, naming what is possible."""
     if act not in AFTER[state]:
         known = " or ".join(AFTER[state]) or "nothing more"
-        raise InstructionConflict(f"{named} is {state}; it cannot {act}, but {known}")
+        raise InstructionConflict(f"{named} is {state}; you cannot {act} it. Possible: {known}")
     return AFTER[state][act]
 
 
 class VariableType(StrEnum):
-    """What a variable's values are."""
+    """The type of a variable's values."""
 
     STRING = "string"
     INTEGER = "integer"
@@ -70,35 +70,33 @@ class VariableType(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variable:
-    """A place in an instruction's text that whoever asks may fill."""
+    """A placeholder in an instruction's text, filled by the caller."""
 
     name: str
     type: VariableType = VariableType.STRING
-    default: Value | None = None  # None: whoever asks has to give one
-    allowed: tuple[Value, ...] = ()  # empty: whatever fits the type
-    max_length: int = VARIABLE_CHARACTERS_MAX  # characters of a value as it stands in the text
+    default: Value | None = None  # None: the caller must give a value
+    allowed: tuple[Value, ...] = ()  # empty: any value of the type
+    max_length: int = VARIABLE_CHARACTERS_MAX  # characters of a value in the text
     description: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstructionContent:
-    """What one version says. Texts hold `{name}` where a variable stands, `{{` and `}}` for braces."""
+    """The content of one version. In texts, `{name}` is a variable, `{{` and `}}` are braces."""
 
     text: str  # what the reranker reads
-    literal: bool = (
-        False  # the texts are taken as they stand, braces and all: versions from before there were variables
-    )
-    embedding_task: str | None = None  # what the query is embedded under; None is the embedder's default task
+    literal: bool = False  # texts are used as they are, with braces: versions from before variables existed
+    embedding_task: str | None = None  # task for embedding the query; None is the embedder's default
     variables: tuple[Variable, ...] = ()
     purpose: str = ""
     language: str = ""  # of the text, such as en
-    collections: tuple[str, ...] = ()  # that it is meant for; empty is all
+    collections: tuple[str, ...] = ()  # collections it is restricted to; empty means all
     author: str = ""
     note: str = ""
 
     @property
     def asks_for(self) -> tuple[str, ...]:
-        """The variables that somebody has to give a value: what asks for any is no default, since nobody is asked."""
+        """The variables without a default. A version with any cannot be a default, which has no caller to ask."""
         return tuple(each.name for each in self.variables if each.default is None)
 
     def applies_to(self, collection: str) -> bool:
@@ -107,14 +105,14 @@ class InstructionContent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstructionVersion:
-    """One version of an instruction, and where it is on its way."""
+    """One version of an instruction, with its state."""
 
-    tenant: TenantName | None  # None: everybody's, it comes with winnow
+    tenant: TenantName | None  # None: built in, for every tenant
     name: str
     version: int  # counts up from 1
     state: State
     content: InstructionContent
-    created_at: datetime  # UTC; of a draft: when it was last edited
+    created_at: datetime  # UTC; for a draft, the time of the last edit
     published_at: datetime | None = None
     retired_at: datetime | None = None
 
@@ -129,17 +127,17 @@ class InstructionVersion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """An instruction by name: `legal` is its newest published version, `legal@2` that very one."""
+    """An instruction by name: `legal` is its newest published version, `legal@2` exactly version 2."""
 
     name: str
     version: int | None = None
 
     @classmethod
     def of(cls, said: str) -> Self:
-        """Raises `InvalidRequest`."""
+        """Parse a reference. Raises `InvalidRequest`."""
         found = re.fullmatch(r"([^@]+)(?:@([1-9][0-9]{0,8}))?", said)
         if found is None:
-            raise InvalidRequest(f"{said[:80]!r} is no instruction; write NAME or NAME@VERSION")
+            raise InvalidRequest(f"{said[:80]!r} is not an instruction; write NAME or NAME@VERSION")
         return cls(name=found[1], version=int(found[2]) if found[2] else None)
 
     @property
@@ -151,13 +149,13 @@ class Reference:
 
 
 class InstructionLibrary(Protocol):
-    """The instructions of all tenants; every name is looked up within a tenant, and no call sees another's.
+    """The instructions of all tenants. Every name is looked up within a tenant; no call sees another tenant's.
 
-    A default (of the tenant, or of a collection in the same database) always has a published version to mean, and one
-    that asks for no value: what would leave it without raises `InstructionConflict`, whatever call that is.
+    A default (of the tenant, or of a collection in the same database) always has a published version without required
+    variables. Any call that would leave it without one raises `InstructionConflict`.
 
-    It keeps what it is given: whether a text is fit to be used is checked before (rerank/instruction_template.py).
-    What a call has returned is on the disk, and in the audit log every change, as `by` made it.
+    The library stores what it is given: rerank/instruction_template.py checks texts before.
+    Changes are on the disk when a call returns, and in the audit log, as made by `by`.
 
     Raises `InstructionNotFound`, `InstructionConflict`.
     """
@@ -165,56 +163,56 @@ class InstructionLibrary(Protocol):
     def write_draft(
         self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
     ) -> InstructionVersion:
-        """The draft of this name says this from now on; it is made where there is none."""
+        """Replace the content of this name's draft, or create the draft."""
         ...
 
     def delete_draft(
         self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
     ) -> None:
-        """For good; its number is given again. None is the draft of the name, whatever its number."""
+        """Delete a draft for good; its number will be used again. None means the name's draft, whatever its number."""
         ...
 
     def publish_draft(
         self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
     ) -> InstructionVersion:
-        """From now on the newest version."""
+        """Publish the draft as the newest version."""
         ...
 
     def publish(
         self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
     ) -> InstructionVersion:
-        """The next version at once; what the newest published version says already publishes nothing new.
+        """Publish the next version at once; content equal to the newest published version publishes nothing.
 
-        Raises `InstructionConflict` where there is a draft: which of the two should come first, nobody has said.
+        Raises `InstructionConflict` if there is a draft: it is unknown which of the two should come first.
         """
         ...
 
     def retire(self, tenant: TenantName, name: str, version: int, *, by: Actor = COMMAND_LINE) -> InstructionVersion:
-        """The name means the published version before it."""
+        """Retire a version; the name then means the published version before it."""
         ...
 
     def version(self, tenant: TenantName, name: str, version: int | None = None) -> InstructionVersion:
-        """This version, in whatever state, or the newest published one."""
+        """Return this version, in any state, or the newest published one."""
         ...
 
     def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
-        """All of them, or all of a name, by name and version, in every state. Empty where there are none."""
+        """Return all versions, or all of one name, by name and version, in every state; possibly none."""
         ...
 
     def bring_in(
         self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
     ) -> Sequence[InstructionVersion]:
-        """Takes versions of this tenant as they are, numbers, states and dates; returns those that were new.
+        """Import versions of this tenant with their numbers, states and dates; return the new ones.
 
-        All of it or nothing. One that is there already, word for word, is passed over. Raises `InstructionConflict`
-        where a number says something else here, or would come before one that is here.
+        All or nothing. Identical versions are skipped. Raises `InstructionConflict` if a number has other content
+        here, or would come before an existing one.
         """
         ...
 
     def default(self, tenant: TenantName) -> str | None:
-        """The instruction of the tenant's searches where neither they nor their collection name one."""
+        """Return the instruction of the tenant's searches, used if neither the search nor its collection names one."""
         ...
 
     def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
-        """None is the model card's again. One of the tenant's own must have a published version to mean."""
+        """Set the default; None returns to the model card's. The tenant's own instructions must be published."""
         ...

@@ -1,11 +1,11 @@
-"""What is an API key, and which of them are there? The contract, and the form of a key.
+"""API keys: their form, and the contract of their store.
 
     wk_<id>_<secret>       12 and 64 hexadecimal digits
 
 The id finds the row and may be shown. The secret has 256 bits from the system's generator, is shown once, when the key
-is made, and is kept nowhere: what is stored is the SHA-256 of the whole key, which for so much chance needs no salt and
-no slowness. A key is never removed, only revoked, so that its id stays explained, and so that a deployment that has had
-keys never falls open again.
+is created, and is stored nowhere: the stored SHA-256 of the whole key needs no salt and no slow hash for that much
+randomness. A key is never removed, only revoked: its id stays explained, and a deployment that had keys never becomes
+open again.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _KEY: Final = re.compile(r"wk_([0-9a-f]{12})_[0-9a-f]{64}")
 
 
 class KeyScope(StrEnum):
-    """What a key may do. None of them contains another."""
+    """What a key may do. Scopes are independent."""
 
-    SEARCH = "search"  # search, rerank, and read what belongs to the tenant
-    WRITE = "write"  # make, fill, change and remove the tenant's collections
+    SEARCH = "search"  # search, rerank, and read the tenant's data
+    WRITE = "write"  # create, fill, change and remove the tenant's collections
     ADMIN = "admin"  # the tenant's keys, grants, instructions and limits
-    OPERATOR = "operator"  # the deployment: its tenants, its metrics, everybody's audit log
+    OPERATOR = "operator"  # the deployment: tenants, metrics, the audit log of all tenants
 
 
 TENANT_SCOPES: Final = frozenset({KeyScope.SEARCH, KeyScope.WRITE, KeyScope.ADMIN})
@@ -40,7 +40,7 @@ ALL_SCOPES: Final = frozenset(KeyScope)
 
 
 class KeyStanding(StrEnum):
-    """Whether a key is accepted, and if not, why."""
+    """Whether a key is accepted and, if not, why."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -58,7 +58,7 @@ class ApiKey:
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None  # to the minute
-    note: str = ""  # what it is for, in the words of whoever made it
+    note: str = ""  # its purpose, as given by its creator
 
     def standing(self, now: datetime) -> KeyStanding:
         if self.revoked_at is not None:
@@ -70,7 +70,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyWish:
-    """A key that is to be made."""
+    """The properties of a key to be created."""
 
     scopes: frozenset[KeyScope]
     lifetime: timedelta | None = None  # None is forever
@@ -79,15 +79,15 @@ class KeyWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IssuedKey:
-    """A key in the only moment in which its secret is known."""
+    """A new key with its secret, which is known only now."""
 
     key: ApiKey
-    text: str  # what callers send: `wk_...`
+    text: str  # the text that clients send: `wk_...`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredKey:
-    """What a key that somebody sends is compared with."""
+    """The stored form of a key, to compare with a presented one."""
 
     key: ApiKey
     digest: bytes  # SHA-256 of the whole key
@@ -95,54 +95,54 @@ class StoredKey:
 
 
 class Keys(Protocol):
-    """Makes keys and tells of them. Within a tenant the key of another one is not there: `KeyNotFound`.
+    """Creates and lists keys. Keys of another tenant count as missing: `KeyNotFound`.
 
-    Every change is in the audit log. Times are the database's clients' own, in UTC.
+    Every change is in the audit log. Times are those of the database's clients, in UTC.
     """
 
     def find(self, key_id: str) -> StoredKey | None:
-        """Whoever's it is: the one question that is asked before the tenant is known."""
+        """Find a key of any tenant: the only lookup before the tenant is known."""
         ...
 
     def has_any(self) -> bool:
-        """Whether a key was ever made here, also one that is accepted no longer."""
+        """Return whether a key was ever created here, including keys no longer accepted."""
         ...
 
     def keys(self, tenant: TenantName) -> Sequence[ApiKey]:
-        """In the order of their making."""
+        """Return the tenant's keys in order of creation."""
         ...
 
     def make(self, tenant: TenantName, wish: KeyWish, *, by: Actor) -> IssuedKey:
-        """Raises `TenantNotFound`."""
+        """Create a key. Raises `TenantNotFound`."""
         ...
 
     def rotate(self, tenant: TenantName, key_id: str, *, overlap: timedelta, by: Actor) -> IssuedKey:
-        """A new key like this one, with its lifetime anew; the old one is accepted for `overlap` still.
+        """Create a key with the same properties and a new lifetime; the old key stays valid for `overlap`.
 
-        Raises `KeyNotFound`, also for one that is revoked or has expired.
+        Raises `KeyNotFound`, also for a revoked or expired key.
         """
         ...
 
     def revoke(self, tenant: TenantName, key_id: str, *, by: Actor) -> ApiKey:
-        """From now on, everywhere, and for good. Revoked again it stays as it was."""
+        """Revoke a key at once, everywhere, for good. Revoking it again changes nothing."""
         ...
 
     def used(self, key_id: str, *, at: datetime, least: timedelta) -> None:
-        """Remembers it, unless somebody did so less than `least` before."""
+        """Record the use of a key, unless a use less than `least` before is recorded."""
         ...
 
 
 def new_key_text() -> str:
-    """A key that nobody else has."""
+    """Generate a unique key."""
     return f"wk_{secrets.token_hex(ID_BYTES)}_{secrets.token_hex(SECRET_BYTES)}"
 
 
 def id_of(text: str) -> str | None:
-    """The id of a key that looks like one of ours."""
+    """Return the id of a text in the form of a key, or None."""
     match = _KEY.fullmatch(text)
     return match[1] if match else None
 
 
 def digest_of(text: str) -> bytes:
-    """What is stored of a key. Takes any text, also what no key can be."""
+    """Return the stored digest of a key. Accepts any text, even one that cannot be a key."""
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()

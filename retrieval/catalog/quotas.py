@@ -1,7 +1,7 @@
-"""How much may a tenant use? The limits, where they are kept, and what was used. The contract.
+"""Tenant limits and usage: the contract of where they are kept.
 
-Rule 1: None is "as the deployment has it", 0 is "no limit". Rule 2: what is counted by the minute is counted by each
-process for itself; what is stored is counted where it lies, for all processes together.
+Rule 1: None means the deployment's default, 0 means no limit. Rule 2: limits per minute are counted per process; stored
+amounts are counted on the disk, for all processes together.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final, Protocol
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
-LIMIT_MAX: Final = 2**53  # beyond it JSON's readers round
+LIMIT_MAX: Final = 2**53  # beyond it JSON readers round
 WEIGHT_MIN: Final = 0.01
 WEIGHT_MAX: Final = 100.0
 
 
 class Limit(StrEnum):
-    """The name of a limit, as settings, answers and metrics have it."""
+    """The name of a limit in settings, answers and metrics."""
 
     REQUESTS = "requests_per_minute"
     TOKENS = "rerank_tokens_per_minute"
@@ -32,49 +32,49 @@ class Limit(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TenantLimits:
-    """What holds for one tenant, or for all that have nothing of their own. Raises `InvalidRequest`."""
+    """The limits of one tenant, or the defaults for all. Raises `InvalidRequest`."""
 
     requests_per_minute: int | None = None
-    rerank_tokens_per_minute: int | None = None  # tokens that a reranker computed
-    concurrent_requests: int | None = None  # answered at once by one process
+    rerank_tokens_per_minute: int | None = None  # tokens computed by a reranker
+    concurrent_requests: int | None = None  # requests in one process at a time
     documents: int | None = None  # in all collections together
-    bytes: int | None = None  # on the disk, vectors and indexes included
-    weight: float | None = None  # of its share of the reranker; 1 unless it says so
+    bytes: int | None = None  # on the disk, including vectors and indexes
+    weight: float | None = None  # weight of its share of the reranker; 1 by default
 
     def __post_init__(self) -> None:
         for name in Limit:
             value = getattr(self, name)
             if value is not None and not 0 <= value <= LIMIT_MAX:
-                raise InvalidRequest(f"{name} = {value}: it is not between 0 and {LIMIT_MAX}; 0 is no limit")
+                raise InvalidRequest(f"{name} = {value} is not between 0 and {LIMIT_MAX}; 0 means no limit")
         if self.weight is not None and not WEIGHT_MIN <= self.weight <= WEIGHT_MAX:
-            raise InvalidRequest(f"weight = {self.weight}: it is not between {WEIGHT_MIN} and {WEIGHT_MAX}")
+            raise InvalidRequest(f"weight = {self.weight} is not between {WEIGHT_MIN} and {WEIGHT_MAX}")
 
     def over(self, defaults: TenantLimits) -> TenantLimits:
-        """These, and the defaults where these say nothing."""
+        """Return these limits, completed by the defaults."""
         own = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(defaults, **{name: value for name, value in own.items() if value is not None})
 
     def of(self, limit: Limit) -> int | None:
-        """The number, or None where there is no limit."""
+        """Return the number, or None for no limit."""
         value: int | None = getattr(self, limit)
         return value or None
 
 
 class LimitBook(Protocol):
-    """Where the limits are kept that tenants have of their own."""
+    """Stores the limits that tenants have of their own."""
 
     def limits(self) -> Mapping[str, TenantLimits]:
-        """Of every tenant that has any."""
+        """Return the limits of every tenant that has any."""
         ...
 
     def set_limits(self, tenant: TenantName, limits: TenantLimits, *, by: Actor = COMMAND_LINE) -> None:
-        """In place of what it had. The change is in the audit log."""
+        """Replace the tenant's limits. The change is in the audit log."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """What a collection holds, or will hold once its writer is done."""
+    """What a collection holds, or will hold when its writer is done."""
 
     documents: int = 0
     bytes: int = 0
@@ -83,7 +83,7 @@ class Held:
         return Held(documents=self.documents + other.documents, bytes=self.bytes + other.bytes)
 
     def __or__(self, other: Held) -> Held:
-        """The larger of both, each by itself."""
+        """Return the maximum of both amounts, each separately."""
         return Held(documents=max(self.documents, other.documents), bytes=max(self.bytes, other.bytes))
 
     def of(self, limit: Limit) -> int:
@@ -92,44 +92,44 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservations:
-    """What the writers of one tenant have reserved."""
+    """The reservations of a tenant's writers."""
 
-    turn: int  # moves with every reservation
+    turn: int  # increases with every reservation
     held: Mapping[str, Held]  # by collection
 
 
 class ReservationBook(Protocol):
-    """Where room is reserved before it is written to, for all processes together."""
+    """Reserves storage before it is written, for all processes together."""
 
     def reservations(self, tenant: TenantName) -> Reservations: ...
 
     def reserve(self, tenant: TenantName, collection: str, held: Held, *, turn: int) -> bool:
-        """In place of an earlier one of the collection; False, and nothing is changed, where the turn has moved."""
+        """Replace the collection's reservation; return False, changing nothing, if `turn` is outdated."""
         ...
 
     def release(self, tenant: TenantName, collection: str) -> None:
-        """Where there is none, that is right, too."""
+        """Drop the collection's reservation, if there is one."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What one tenant used on one day, or in a part of it."""
+    """What one tenant used on one day, or part of it."""
 
     tenant: str
     day: date  # UTC
-    requests: int = 0  # that were let in
-    searches: int = 0  # that were answered
-    rerank_documents: int = 0  # that a reranker judged
-    rerank_remembered: int = 0  # that had been judged before, at no cost
+    requests: int = 0  # admitted requests
+    searches: int = 0  # answered searches
+    rerank_documents: int = 0  # documents scored by a reranker
+    rerank_remembered: int = 0  # documents with a cached score, at no cost
     rerank_tokens: int = 0  # computed
     embedded_tokens: int = 0  # computed, of queries and documents
     documents_written: int = 0
     bytes_written: int = 0  # UTF-8, of their titles and texts
 
     def __add__(self, other: Usage) -> Usage:
-        """Of the same tenant and day."""
-        assert (self.tenant, self.day) == (other.tenant, other.day), "what belongs to two is no sum. This is a bug."
+        """Add usage of the same tenant and day."""
+        assert (self.tenant, self.day) == (other.tenant, other.day), "usage of the same tenant and day. This is a bug."
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in AMOUNTS})
 
 
@@ -137,12 +137,12 @@ AMOUNTS: Final = tuple(each.name for each in fields(Usage) if each.name not in {
 
 
 class UsageBook(Protocol):
-    """Where usage is added up."""
+    """Accumulates usage."""
 
     def add(self, used: Iterable[Usage]) -> None:
-        """To what was there: all of it, or nothing."""
+        """Add usage, all of it or none."""
         ...
 
     def usage(self, *, since: date, until: date, tenant: str | None = None) -> Sequence[Usage]:
-        """Both days included; by day and tenant. None is every tenant."""
+        """Return usage by day and tenant, both days included; None means every tenant."""
         ...

@@ -1,7 +1,7 @@
-"""What is a shadow of an instruction, what does comparing with it tell, and where is that kept: the contract.
+"""Shadows of instructions and their comparisons: the contract of where they are kept.
 
-A shadow is a version that some of a tenant's live searches are judged under a second time, after they were answered:
-nobody sees its order, but how it differs is kept, by pair of versions.
+A shadow is a version with which some of a tenant's live searches are reranked a second time, after they were answered.
+Its order is shown to no caller; how it differs is stored, per pair of versions.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import Final, Protocol
 
 from winnow.retrieval.tenancy import Actor, TenantName
 
-ORDER_PLACES_MAX: Final = 20  # of each order that is kept
-COMPARISONS_PER_PAIR_MAX: Final = 10_000  # the newest ones
+ORDER_PLACES_MAX: Final = 20  # stored places of each order
+COMPARISONS_PER_PAIR_MAX: Final = 10_000  # the newest are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shadow:
-    """Which searches are judged a second time, and under what. A tenant has at most one of a name."""
+    """A shadow and the searches it covers. A tenant has at most one shadow per name."""
 
     tenant: TenantName
-    name: str  # of the instruction that judges in the shadow
-    version: int  # of it; a draft, usually
-    live: str  # NAME or NAME@VERSION: searches that were answered under this
+    name: str  # of the instruction in the shadow
+    version: int  # its version; usually a draft
+    live: str  # NAME or NAME@VERSION: covers searches answered with this
     share: float  # of those searches, in [0, 1]
-    collection: str | None = None  # None is all of the tenant's own
-    keep_queries: bool = False  # their texts, not only the SHA-256 of them
+    collection: str | None = None  # None means all of the tenant's own
+    keep_queries: bool = False  # store query texts, not only their SHA-256
     started_at: datetime  # UTC
 
     @property
@@ -37,7 +37,7 @@ class Shadow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VersionPair:
-    """What was compared. A draft may be edited meanwhile: what it said is a part of that."""
+    """The compared versions. A draft may be edited meanwhile, so its text is part of the identity."""
 
     live: str  # NAME@VERSION
     shadow: str  # likewise
@@ -46,17 +46,17 @@ class VersionPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How much two orders of one query's candidates have in common."""
+    """How similar two orders of one query's candidates are."""
 
     overlap: float  # of the first ten places, in [0, 1]
-    tau: float | None  # Kendall's tau-b of all scores, in [-1, 1]; None where one of both ties everything
+    tau: float | None  # Kendall's tau-b of all scores, in [-1, 1]; None if one order ties everything
     rbo: float  # rank-biased overlap of all places, in [0, 1]
-    top_changed: bool  # another candidate stands first
+    top_changed: bool  # the first candidate differs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A chunk, by its document and its number in it."""
+    """A chunk, by its document and its position in it."""
 
     document_id: str
     ordinal: int
@@ -64,16 +64,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One search, judged twice."""
+    """One search, reranked twice."""
 
     tenant: TenantName
     name: str  # of the shadow
     pair: VersionPair
     collection: str
-    at: datetime  # UTC; when it was judged the second time
+    at: datetime  # UTC; time of the second reranking
     query_sha256: str
     query: str | None  # None unless the shadow keeps queries
-    candidates: int  # that were judged twice
+    candidates: int  # candidates reranked twice
     live_order: tuple[Place, ...]  # best first, the first `ORDER_PLACES_MAX`
     shadow_order: tuple[Place, ...]
     agreement: Agreement
@@ -81,43 +81,43 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a report needs of every comparison."""
+    """The part of a comparison that a report needs."""
 
-    number: int  # which one; later ones have larger numbers
+    number: int  # number of the comparison; ascending in time
     pair: VersionPair
     agreement: Agreement
 
 
 class ShadowBook(Protocol):
-    """The shadows of all tenants, and what came of them. What a call has returned is on the disk.
+    """The shadows of all tenants and their comparisons. Changes are on the disk when a call returns.
 
-    Every name is looked up within a tenant. What starts and ends a shadow is in the audit log.
+    Every name is looked up within a tenant. The audit log records the start and end of a shadow.
     """
 
     def start(self, shadow: Shadow, *, by: Actor) -> None:
-        """In place of the tenant's shadow of this name, if there is one."""
+        """Start a shadow; it replaces the tenant's shadow of this name."""
         ...
 
     def stop(self, tenant: TenantName, name: str, *, forget: bool = False, by: Actor) -> None:
-        """What came of it stays, unless it is to be forgotten. Raises `InstructionNotFound` where there is nothing."""
+        """Stop a shadow, and delete its comparisons if `forget`. Raises `InstructionNotFound` if there are none."""
         ...
 
     def promoted(self, tenant: TenantName, name: str, version: int, *, by: Actor) -> None:
-        """This version is what the name means now: its shadow, if it has one, ends."""
+        """End the name's shadow, because the name now means this version."""
         ...
 
     def shadows(self, tenant: TenantName | None = None) -> Sequence[Shadow]:
-        """Of a tenant, or of all, by tenant and name."""
+        """Return the shadows of a tenant, or of all, by tenant and name."""
         ...
 
     def add(self, comparisons: Iterable[Comparison]) -> None:
-        """All or none of them. Beyond `COMPARISONS_PER_PAIR_MAX` of a pair of versions the oldest go."""
+        """Add all comparisons or none. Beyond `COMPARISONS_PER_PAIR_MAX` per pair the oldest are deleted."""
         ...
 
     def outcomes(self, tenant: TenantName, name: str) -> Sequence[Outcome]:
-        """In the order in which they were added."""
+        """Return outcomes in the order they were added."""
         ...
 
     def comparisons(self, tenant: TenantName, name: str, numbers: Sequence[int]) -> Sequence[Comparison]:
-        """Those of these numbers, in their order; what is not there (any more), or another's, is passed over."""
+        """Return comparisons by number, in the given order; missing ones and those of others are skipped."""
         ...

@@ -1,7 +1,7 @@
-"""Who are the tenants, and who of them may search what another one owns? The contract.
+"""Tenants, and grants to search another tenant's collections: the contract.
 
-A grant lets a tenant search one collection of another, and nothing else: not write, not list, not read whole documents.
-It ends with the collection, so that one that is made anew under the same name is nobody's but its owner's.
+A grant lets a tenant search one collection of another, and nothing else: no writing, no listing, no whole documents.
+It ends with the collection; a new collection of the same name belongs to its owner alone.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _NAME: Final = re.compile(TENANT_NAME_PATTERN)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
-    """One of those who share a deployment and do not see each other."""
+    """A party that shares a deployment with others without seeing them."""
 
     name: TenantName
     created_at: datetime  # UTC
-    disabled_at: datetime | None = None  # UTC; from then on none of its keys is accepted, and its grants rest
+    disabled_at: datetime | None = None  # UTC; while disabled, its keys are refused and its grants suspended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,57 +39,57 @@ class Grant:
 
 
 def unstored_grant(owner: TenantName, collection: str, reader: str) -> Grant:
-    """Looks like a grant to an existing tenant, so that the owner does not learn that `reader` is none."""
+    """Return what a grant to an existing tenant looks like, so the owner does not learn whether `reader` exists."""
     return Grant(owner=owner, collection=collection, reader=TenantName(reader), created_at=datetime.now(UTC))
 
 
 class Tenants(Protocol):
-    """Makes tenants and tells of them. Raises `TenantNotFound`, `TenantExists`. Every change is in the audit log."""
+    """Creates and lists tenants. Raises `TenantNotFound`, `TenantExists`. Every change is in the audit log."""
 
     def tenants(self) -> Sequence[Tenant]:
-        """By name."""
+        """Return all tenants, by name."""
         ...
 
     def tenant(self, name: str) -> Tenant: ...
 
     def make(self, name: str, *, by: Actor) -> Tenant:
-        """Raises `InvalidRequest` where this cannot be a tenant's name."""
+        """Create a tenant. Raises `InvalidRequest` for an invalid name."""
         ...
 
     def disable(self, name: str, *, by: Actor) -> Tenant:
-        """Nothing of it is removed."""
+        """Disable a tenant without removing anything."""
         ...
 
     def enable(self, name: str, *, by: Actor) -> Tenant:
-        """It goes on as before."""
+        """Enable a tenant again; everything is as before."""
         ...
 
 
 class Grants(Protocol):
-    """Gives and takes back the right to search. Every change is in the audit log."""
+    """Gives and revokes the right to search. Every change is in the audit log."""
 
     def give(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> Grant:
-        """Given again it stays as it was. Raises `CollectionNotFound`, `InvalidRequest`.
+        """Grant a collection; an existing grant stays as it is. Raises `CollectionNotFound`, `InvalidRequest`.
 
-        Whether there is such a reader is not looked up: the owner would learn who else is here.
+        It does not check whether the reader exists: the owner would learn about other tenants.
         """
         ...
 
     def take_back(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> None:
-        """Raises `GrantNotFound`."""
+        """Revoke a grant. Raises `GrantNotFound`."""
         ...
 
     def given(self, owner: TenantName) -> Sequence[Grant]:
-        """By collection and reader."""
+        """Return the grants an owner gave, by collection and reader."""
         ...
 
     def received(self, reader: TenantName) -> Sequence[Grant]:
-        """By owner and collection."""
+        """Return the grants a reader received, by owner and collection."""
         ...
 
 
 def checked_tenant(name: str) -> TenantName:
-    """This text as the name of a tenant that is to be. Raises `InvalidRequest`."""
+    """Check the name of a new tenant. Raises `InvalidRequest`."""
     if not _NAME.fullmatch(name):
-        raise InvalidRequest(f"{name!r} cannot be a tenant's name; names match {TENANT_NAME_PATTERN}")
+        raise InvalidRequest(f"{name!r} is not a valid tenant name; names match {TENANT_NAME_PATTERN}")
     return TenantName(name)

@@ -1,18 +1,18 @@
-"""Which bytes did the files of a store have when they were written?
+"""Checksums of a store's files, recorded when they are written.
 
-Lance has no checksums: a bit that flipped on the disk is another letter, another vector, or a crash within Lance, and
-none of the three says which file it was. So the SHA-256 of each file is written beside the dataset when the commit
-that brought it is acknowledged, in the format of `sha256sum`, which can check it, too:
+Lance has no checksums: a flipped bit on the disk becomes another letter, another vector, or a crash inside Lance, and
+none of these names the file. The SHA-256 of each file is therefore written into the dataset's folder when its commit is
+acknowledged. The format is that of `sha256sum`, which can check them as well:
 
     cd corpus.lance && sha256sum --check --ignore-missing SHA256SUMS
 
-Rule 1: a sum is appended after its file is on the disk, so that a file with a sum was whole once. One without, because
-the process died in between or because an earlier winnow wrote it, gets its sum with the next write.
-Rule 2: a file that was cut short while it was written fails that write; no version ever names it, and later writes pass
-it over. What a failed write has left goes with the next clean-up of the store.
-Rule 3: each write ends with a comment that has the SHA-256 of all that stands before it, so that a change of the sums
-themselves is found as well. What was appended after a change does not hide it.
-Rule 4: the newest version that has a sum was acknowledged; without its manifest Lance would open the one before.
+Rule 1: a checksum is appended after its file is on the disk, so a file with a checksum was once complete. A file
+without one (the process died in between, or an earlier winnow wrote it) gets its checksum with the next write.
+Rule 2: a file that was truncated while it was written fails that write. No version ever names it, later writes ignore
+it, and the next clean-up of the store removes it.
+Rule 3: each write ends with a comment that holds the SHA-256 of everything before it, so changes of the checksum file
+itself are found too. Lines appended after such a change do not hide it.
+Rule 4: the newest version with a checksum was acknowledged; without its manifest Lance would open the one before it.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from winnow.retrieval.store.lance_files import require_whole
 SUMS: Final = "SHA256SUMS"
 
 _LINE: Final = re.compile(r"([0-9a-f]{64})  (.+)")
-_MARK: Final = "# of all before: "  # sha256sum passes comments over
+_MARK: Final = "# of all before: "  # sha256sum ignores comments
 _MANIFEST: Final = re.compile(r"_versions/\d+\.manifest")
-_REWRITTEN: Final = frozenset({"_versions/latest_version_hint.json"})  # a hint that Lance does without
+_REWRITTEN: Final = frozenset({"_versions/latest_version_hint.json"})  # a hint that Lance does not need
 
 
 class _Digest(Protocol):
-    """A hash that goes on."""
+    """A hash that can be continued."""
 
     def update(self, data: bytes, /) -> None: ...
 
@@ -47,37 +47,37 @@ class _Digest(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """A file that is not what was written."""
+    """A file that differs from what was written."""
 
     file: str  # relative to the store
-    said: str  # one sentence
+    said: str  # one sentence for the user
 
     @property
     def is_of_words(self) -> bool:
-        """Whether the file is a part of the full-text index, which can be made anew of the texts."""
+        """Whether the file belongs to the full-text index, which can be rebuilt from the texts."""
         return is_of_words(self.file)
 
 
 class StoreSums:
-    """The sums of one store, kept by the process that writes to it."""
+    """The checksums of one store, kept by the process that writes to it."""
 
     def __init__(self, root: Path, *, syncer: Syncer = DISK) -> None:
         self._root = root
         self._syncer = syncer
-        self._present: set[str] = set()  # files that are judged already, or that no later write will name
+        self._present: set[str] = set()  # files that have a checksum, or that no later commit will name
         self._is_complete = False  # no write has failed since `_present` was read
-        self._pending: dict[str, str] = {}  # sums that are not written yet, by path
-        self._size = -1  # of the file, as this process left it
-        self._written: _Digest = hashlib.sha256()  # of all that is in it then
+        self._pending: dict[str, str] = {}  # checksums not written yet, by path
+        self._size = -1  # bytes of the file as this process left it
+        self._written: _Digest = hashlib.sha256()  # hash of the file's content then
 
     def begin(self) -> None:
-        """Before anything is written: what is there now came whole, or is nothing that a commit will name."""
+        """Start a write: files that exist now are complete, or no commit will ever name them."""
         if not self._is_complete:
             self._present.update(_files(self._root))
         self._is_complete = False
 
     def arrived(self, path: Path) -> None:
-        """A file is new here. Raises `WriteFailed` where it was cut short."""
+        """Record the checksum of a new file. Raises `WriteFailed` if the file was truncated."""
         name = path.relative_to(self._root).as_posix()
         if name in self._present or not _is_lances(name):
             return
@@ -87,7 +87,7 @@ class StoreSums:
         self._present.add(name)
 
     def write(self) -> None:
-        """The sums of all that arrived, on the disk when this returns."""
+        """Write the checksums of all new files; they are on the disk when this returns."""
         path = self._root / SUMS
         with write_errors(path):
             if self._size == _size_of(path) >= 0:
@@ -96,7 +96,7 @@ class StoreSums:
                     file.write(added)
                 self._syncer.sync(path)
                 self._size = _size_of(path)
-            else:  # the first time, or another process wrote since: it may have died within a line
+            else:  # first write, or another process wrote since: it may have died within a line
                 known = sums_of(self._root) | self._pending
                 without = [name for name in _files(self._root) if _is_lances(name) and name not in known]
                 self._replace(known | {name: _sum_of(self._root / name) for name in without})
@@ -104,17 +104,17 @@ class StoreSums:
         self._is_complete = True
 
     def prune(self) -> None:
-        """Forgets files that are no longer there."""
+        """Drop the checksums of files that no longer exist."""
         known = sums_of(self._root)
         left = {name: digest for name, digest in known.items() if (self._root / name).exists()}
         if len(left) < len(known):
             is_ours = self._size == _size_of(self._root / SUMS)
             self._replace(left)
             if not is_ours:
-                self._size = -1  # the next write looks for files that have none
+                self._size = -1  # the next write looks for files without a checksum
 
     def _replace(self, sums: Mapping[str, str]) -> None:
-        """Replaces the file; one that is damaged is continued instead, so that the damage stays found."""
+        """Replace the file. A damaged file is continued instead, so that the damage stays visible."""
         kept = b""
         if sums_fault(self._root) is not None and (self._root / SUMS).exists():
             kept = b"".join(line + b"\n" for line in (self._root / SUMS).read_bytes().split(b"\n")[:-1])
@@ -126,13 +126,13 @@ class StoreSums:
 
 
 def renew(root: Path, *, syncer: Syncer = DISK) -> None:
-    """Takes the files as they are. For who has read and compared what is in them."""
+    """Record the files as they are now, for callers that have read and compared their content."""
     sums = {name: _sum_of(root / name) for name in _files(root) if _is_lances(name)}
     write_file(root / SUMS, _marked(hashlib.sha256(), _lines(sums)), syncer=syncer)
 
 
 def sums_fault(root: Path) -> str | None:
-    """What is wrong with the sums themselves; None where nothing is. Raises `StoreCorrupt` where it cannot be read."""
+    """Return what is wrong with the checksum file itself, or None. Raises `StoreCorrupt` if it cannot be read."""
     if not (root / SUMS).exists():
         return f"{SUMS} is missing"
     if not sums_of(root):
@@ -141,49 +141,49 @@ def sums_fault(root: Path) -> str | None:
     for line in _lines_of(root):
         is_mark = line.startswith(_MARK)
         if is_mark and line != f"{_MARK}{read.hexdigest()}":
-            return f"{SUMS} is not what was written"
+            return f"{SUMS} differs from what was written"
         if not is_mark and _LINE.fullmatch(line) is None:
-            return f"{SUMS} has lines that are no checksums"
+            return f"{SUMS} contains lines that are not checksums"
         read.update(f"{line}\n".encode())
     return None
 
 
 def without_sum(root: Path) -> list[str]:
-    """Files of the store that have none: a write that was killed leaves some, and the next one adds them."""
+    """Return the files without a checksum: a killed write leaves some, and the next write adds them."""
     known = sums_of(root)
     return sorted(name for name in _files(root) if _is_lances(name) and name not in known)
 
 
 def without_file(root: Path) -> list[str]:
-    """Files that have a sum and are missing: a clean-up that was killed leaves such lines."""
+    """Return missing files that still have a checksum: a killed clean-up leaves such lines."""
     return sorted(name for name in sums_of(root) if not (root / name).exists())
 
 
 def sums_of(root: Path) -> dict[str, str]:
-    """By path. Empty where a store has none yet; a line that is no sum is passed over, `damaged` tells of it."""
+    """Return the checksums by path; lines that are no checksums are skipped (`sums_fault` reports them)."""
     found = (_LINE.fullmatch(line) for line in _lines_of(root))
     return {match[2]: match[1] for match in found if match is not None}
 
 
 def require_newest(root: Path) -> None:
-    """Raises `StoreCorrupt` where the newest acknowledged version has lost its manifest, or has another one."""
+    """Raise `StoreCorrupt` if the newest acknowledged version has lost its manifest, or has a different one."""
     manifests = {name: digest for name, digest in sums_of(root).items() if _MANIFEST.fullmatch(name)}
     if not manifests:
         return
-    newest = min(manifests)  # they are named by the distance to the largest version there can be
+    newest = min(manifests)  # Lance names them by the distance to the largest possible version
     try:
         found = _sum_of(root / newest)
     except OSError as error:
         raise StoreCorrupt(f"{root / newest} cannot be read: {error.strerror}") from error
     if found != manifests[newest]:
-        raise StoreCorrupt(f"{root / newest} is not what was written, or its line in {SUMS} is not")
+        raise StoreCorrupt(f"{root / newest} differs from what was written, or its line in {SUMS} does")
 
 
 def damaged(root: Path) -> Iterator[Damage]:
-    """The files that are not what was written. Reads everything, and without Lance. The sums are checked by
-    `sums_fault`.
+    """Yield the files that differ from what was written. Reads every file, without Lance.
 
-    A file that is missing was removed with its version, or Lance will miss it, except for the newest manifest.
+    `sums_fault` checks the checksum file itself. A missing file was removed with its version or will be reported by
+    Lance, except for the newest manifest.
     """
     try:
         require_newest(root)
@@ -200,16 +200,16 @@ def damaged(root: Path) -> Iterator[Damage]:
             yield Damage(file=name, said=f"{name} cannot be read: {error.strerror}")
             continue
         if found != digest:
-            yield Damage(file=name, said=f"{name} is not what was written")
+            yield Damage(file=name, said=f"{name} differs from what was written")
 
 
 def is_of_words(name: str) -> bool:
-    """Whether a file of a store belongs to its full-text index: Lance keeps indexes there, and we have no others."""
+    """Whether a file belongs to the full-text index: Lance keeps indexes in this folder, and we have no others."""
     return name.startswith("_indices/")
 
 
 def _marked(written: _Digest, lines: bytes) -> bytes:
-    """The lines with their mark; `written` has all of it afterwards."""
+    """Return the lines followed by their mark, and add both to `written`."""
     written.update(lines)
     mark = f"{_MARK}{written.hexdigest()}\n".encode()
     written.update(mark)
@@ -221,7 +221,7 @@ def _lines(sums: Mapping[str, str]) -> bytes:
 
 
 def _lines_of(root: Path) -> list[str]:
-    """What stands behind the last line's end was cut off while it was appended."""
+    """Return the complete lines; text after the last line break was cut off while it was appended."""
     try:
         content = (root / SUMS).read_bytes()
     except FileNotFoundError:
@@ -238,7 +238,7 @@ def _files(root: Path) -> Iterator[str]:
 
 
 def _is_lances(name: str) -> bool:
-    """What lies directly in the root is ours, and checked in other ways."""
+    """Whether Lance wrote this file; files directly in the root are ours and are checked in other ways."""
     return "/" in name and name not in _REWRITTEN and not name.rpartition("/")[2].startswith(".")
 
 
@@ -248,5 +248,5 @@ def _sum_of(path: Path) -> str:
 
 
 def _size_of(path: Path) -> int:
-    """-1 where there is none."""
+    """Return the size in bytes, or -1 if there is no file."""
     return path.stat().st_size if path.exists() else -1

@@ -1,4 +1,4 @@
-"""The chunks of one collection, by version: the contract."""
+"""The contract of a store: the chunks of one collection, by version."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from winnow.retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocu
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VectorBatch:
-    """Some chunks' numbers and vectors, in ascending order of number."""
+    """Numbers and vectors of some chunks, in ascending order of number."""
 
     numbers: ChunkNumbers
     vectors: Vectors
@@ -24,134 +24,136 @@ class VectorBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LexicalHits:
-    """The chunks that match the words of one query best, best first; equal scores in order of chunk number."""
+    """The best lexical matches of one query, best first; equal scores in order of chunk number."""
 
     numbers: ChunkNumbers  # no repeats
-    scores: Vectors  # (same,) float32 BM25, above 0: no similarity, no relevance, and of another scale for each query
+    scores: Vectors  # (same,) float32 BM25, above 0: neither similarity nor relevance; the scale differs per query
 
 
 class StoreSnapshot(Protocol):
-    """One version of the corpus. It never changes, whatever is written meanwhile."""
+    """One version of the corpus. It never changes, even while others write."""
 
     @property
     def version(self) -> int: ...
 
     def chunk_numbers(self) -> ChunkNumbers:
-        """All live chunk numbers, ascending. Costs the whole collection; the two below do not."""
+        """Return all live chunk numbers, ascending. Costs a pass over the collection, unlike `alive` and `count`."""
         ...
 
     def alive(self, numbers: ChunkNumbers) -> NDArray[np.bool_]:
-        """Which of these chunks are live. `numbers` may be any, in any order."""
+        """Return which of these chunks are live. `numbers` may be any numbers in any order."""
         ...
 
     def count(self, *, after: int = -1) -> int:
-        """How many live chunks have a number greater than `after`."""
+        """Return how many live chunks have a number greater than `after`."""
         ...
 
     def vectors(self, *, after: int = -1) -> Iterator[VectorBatch]:
-        """Numbers and vectors of the chunks whose number is greater than `after`, in bounded batches."""
+        """Yield numbers and vectors of the chunks whose number is greater than `after`, in bounded batches."""
         ...
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
-        """The chunks of these numbers, in the order asked for; a number that is not live is left out."""
+        """Return the chunks with these numbers, in the given order; numbers that are not live are left out."""
         ...
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
-        """As `chunks`, without title, URL and metadata, which each chunk repeats."""
+        """Like `chunks`, but without title, URL and metadata, which every chunk repeats."""
         ...
 
     def document_ids(self, numbers: Sequence[int]) -> list[str]:
-        """As `chunks`, but only whose they are: cheap for thousands of them."""
+        """Like `chunks`, but only the document ids: cheap for thousands of chunks."""
         ...
 
     def document(self, document_id: str) -> Document:
-        """The document, put together from its chunks. Raises `DocumentNotFound`."""
+        """Return the document, reassembled from its chunks. Raises `DocumentNotFound`."""
         ...
 
     def content_hashes(self) -> Mapping[str, str]:
-        """Content hash by document id, for all documents."""
+        """Return the content hash of every document, by document id."""
         ...
 
     def counts(self) -> tuple[int, int]:
-        """(documents, chunks)."""
+        """Return (documents, chunks)."""
         ...
 
     def attributes(self) -> Mapping[str, str]:
-        """What filters may name, by key, with its kinds in words. An attribute that some document had stays known."""
+        """Return the attributes that filters may use, by key, with a description of their types.
+
+        An attribute stays known once any document had it.
+        """
         ...
 
     def numbers_where(self, where: Filter) -> ChunkNumbers:
-        """The numbers of the chunks whose document matches, ascending. The rules are in retrieval/filters/masks.py.
+        """Return the numbers of the chunks whose document matches, ascending; rules in retrieval/filters/masks.py.
 
-        Raises `InvalidRequest` for an attribute that is not known, or of another kind than what it is compared with.
+        Raises `InvalidRequest` for an unknown attribute, or for a comparison with a value of another type.
         """
         ...
 
     def documents_where(self, where: Filter) -> list[str]:
-        """The ids of the documents that match, in the order in which they were written. Raises `InvalidRequest`."""
+        """Return the ids of the matching documents, in the order they were written. Raises `InvalidRequest`."""
         ...
 
     def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
-        """The `k` chunks whose title and text hold the words of `text` best, by BM25; fewer where fewer hold any.
+        """Return the `k` best chunks by BM25 over title and text; fewer if fewer match.
 
-        `text` is plain text: nothing in it is an operator. Where `allowed` is given, ascending, the best of those.
-        How rare a word is is counted over all chunks, for some time also over removed ones. Raises `WordsNotIndexed`.
+        `text` is plain text without operators. `allowed`, ascending, restricts the matches. Document frequencies count
+        all chunks, for some time including removed ones. Raises `WordsNotIndexed`.
         """
         ...
 
     def misfiled(self) -> list[str]:
-        """The ids of documents that filters see with other attributes than their metadata has. Reads everything."""
+        """Return the ids of documents whose attribute columns differ from their metadata. Reads everything."""
         ...
 
 
 class Store(Protocol):
     """The corpus of one collection on disk.
 
-    Every write is one commit: readers see all of it or nothing. When a write returns it has reached the disk
-    (files, manifest and folders are synced). One process writes at a time; readers need no lock.
+    Each write is one commit: readers see all of it or nothing. A write returns once it is on the disk (files, manifest
+    and folders are synced). One process writes at a time; readers need no lock.
     Raises `WriteFailed`, `StoreCorrupt`.
     """
 
     def snapshot(self) -> StoreSnapshot:
-        """The newest committed version. Cheap when nothing was written since the last call."""
+        """Return the newest committed version. Cheap if nothing was written since the last call."""
         ...
 
     def replace(self, documents: Sequence[EmbeddedDocument], *, more_follows: bool = False) -> int:
-        """Insert these documents, or replace those of the same ids whole; returns the new version.
+        """Insert these documents, or replace whole documents with the same ids; return the new version.
 
-        With `more_follows` their words may wait for `index_words`, which the caller calls at the end.
-
-        Chunk numbers are assigned here: ascending in the order given, above every number ever used before.
+        Chunk numbers are assigned here: ascending in the given order, above every number ever used. With
+        `more_follows` full-text indexing may wait until the caller calls `index_words` at the end.
         """
         ...
 
     def holding(self) -> AbstractContextManager[None]:
-        """While the block runs, no version is cleaned up, by whichever process: for readers that take minutes."""
+        """Prevent any process from cleaning up versions during the block: for readers that take minutes."""
         ...
 
     def clean_up(self) -> int:
-        """Removes what old versions and writes that failed have left, and nobody reads; returns how many bytes.
+        """Remove what old versions and failed writes left and nothing reads any more; return the freed bytes.
 
-        What was deleted is gone, to the last byte, with the first call that comes when nobody may read any more
-        the versions that were there at this one. The caller is the one who writes.
+        Deleted data is gone, to the last byte, after the first clean-up that runs once the versions of now can no
+        longer be read. The caller must be the writer.
         """
         ...
 
     def index_words(self) -> None:
-        """Brings the chunks into the full-text index that are not in it yet; makes it in a store that has none.
+        """Add chunks to the full-text index that it does not cover yet; create the index if there is none.
 
-        Nothing is committed where nothing is missing. Chunks that are not in it are found as well, by reading them.
+        Commits only if something is missing. Searches also find uncovered chunks, by reading them.
         """
         ...
 
     def renew_word_rules(self, locked: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
-        """Tells words apart by the rules of today, where the store has older ones (retrieval/lexical/words.py).
+        """Migrate a store with older word rules to the current ones (retrieval/lexical/words.py).
 
-        It takes steps, and holds the writer's lock, `locked`, in each for some seconds; searches go by the old rules
-        until the last one. Interrupted it goes on where it was.
+        Works in steps that each hold the writer's lock, `locked`, for some seconds; searches use the old rules until
+        the last step. After an interruption it continues where it stopped.
         """
         ...
 
     def delete(self, document_ids: Sequence[str]) -> int:
-        """Remove these documents; ids that are not there are passed over. Returns how many were removed."""
+        """Remove these documents and return how many were removed; unknown ids are ignored."""
         ...

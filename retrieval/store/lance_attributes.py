@@ -1,8 +1,9 @@
-"""Where are the attributes in a Lance dataset? In columns that are added when a document first has such an attribute.
+"""Attributes in a Lance dataset: columns that are added when a document first has such an attribute.
 
-A column is added empty, by a commit of its own that changes no row, and the write that needed it follows. A dataset of
-the format before had none: until its next write, its attributes are read out of the metadata, which takes two seconds
-for 100,000 documents; that write then makes columns of them. Lance's datasets are handed in, it is not named here.
+An empty column is added by a commit of its own that changes no row, and the write that needs it follows. A dataset of
+the format before has no columns: until its next write, attributes are read from the metadata, which takes two seconds
+for 100,000 documents; that write then creates the columns. Callers pass Lance's datasets; this module does not import
+Lance.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from winnow.retrieval.filters.attributes import attribute_of
 from winnow.retrieval.filters.masks import AttributeColumns
 from winnow.retrieval.store.rows import attribute_table, has_attributes, known_attributes, upgraded
 
-_COLUMNS_KEPT: Final = 4  # columns; of a million rows one takes 1 to 24 MB, and 4 to 40 ms to read again
+_COLUMNS_KEPT: Final = 4  # columns; one of a million rows takes 1 to 24 MB, and 4 to 40 ms to read again
 
 
 def columns_of(schema: pa.Schema, read: Callable[[str], Any], *, rows: int) -> AttributeColumns:
-    """The attributes of all rows; `read` gives a column of the dataset."""
+    """Return the attributes of all rows; `read` returns a column of the dataset."""
     if has_attributes(schema):
         known = known_attributes(schema)
         return AttributeColumns(rows=rows, known=known, read=lru_cache(_COLUMNS_KEPT)(lambda each: read(each.column)))
@@ -34,10 +35,10 @@ def columns_of(schema: pa.Schema, read: Callable[[str], Any], *, rows: int) -> A
 
 
 def differing(schema: pa.Schema, read: Callable[[str], Any]) -> NDArray[np.bool_]:
-    """Which rows have other attributes in their columns than in their metadata."""
+    """Return which rows have different attributes in their columns than in their metadata."""
     mask = np.zeros(len(read("number")), dtype=np.bool_)
     if not has_attributes(schema):
-        return mask  # then nobody reads the columns
+        return mask  # then the columns are not read
     known = known_attributes(schema)
     expected = attribute_table(read("metadata").to_pylist(), known)
     for column in sorted(attribute.column for attribute in known):
@@ -48,10 +49,10 @@ def differing(schema: pa.Schema, read: Callable[[str], Any]) -> NDArray[np.bool_
 
 
 def upgrade(dataset: Any, *, written: Callable[[], None]) -> None:
-    """Makes columns of what the metadata of every row says, in a dataset of the format before.
+    """Create attribute columns from the metadata of every row, in a dataset of the format before.
 
-    Interrupted, it begins again: until the format is changed, which comes last, nobody reads what it has added. Before
-    that `written` brings it to the disk, and refuses what Lance has cut short.
+    After an interruption it starts again: until the format changes, which comes last, nothing reads the new columns.
+    Before that, `written` brings them to the disk and refuses files that Lance has truncated.
     """
     begun = [each.column for each in known_attributes(dataset.schema)]
     if begun:

@@ -1,4 +1,4 @@
-"""What did Lance mean by that? Its errors, and its panics, in the words of our own."""
+"""Translates Lance's errors and panics into winnow's."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Final
 from winnow.retrieval.errors import StoreCorrupt, WriteFailed
 from winnow.retrieval.files.durable import write_errors
 
-FOREIGN: Final = (OSError, ValueError, RuntimeError)  # what lance raises; pyarrow's errors are ValueErrors too
+FOREIGN: Final = (OSError, ValueError, RuntimeError)  # raised by Lance; pyarrow's errors are ValueErrors as well
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """What cannot be read is corrupt."""
+    """Turn errors while reading into `StoreCorrupt`."""
     try:
         with panics():
             yield
@@ -25,7 +25,7 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def committing(path: Path) -> Iterator[None]:
-    """What cannot be written has failed."""
+    """Turn errors while writing into `WriteFailed`."""
     with write_errors(path):
         try:
             with panics():
@@ -36,7 +36,10 @@ def committing(path: Path) -> Iterator[None]:
 
 @contextmanager
 def panics() -> Iterator[None]:
-    """A panic of the Rust code, which damaged files can cause, is no Exception to Python: it would end the process."""
+    """Turn panics of the Rust code into exceptions.
+
+    Damaged files can cause them; to Python a panic is not an Exception, so it would end the process.
+    """
     try:
         yield
     except BaseException as error:

@@ -1,9 +1,9 @@
-"""Did Lance write all of this file? It does not always know.
+"""Checks whether Lance wrote a file completely. Lance does not always notice.
 
-Lance writes through buffers whose last error nobody asks for: on a disk that is full or broken the end of a file is
-missing, and the write is called a success (seen by failing each write on its own, tests/faults). Such a file would be
-committed, acknowledged, and unreadable. What is written in order is whole where its end is there, so each new file is
-asked for its end before anything names it.
+Lance writes through buffers and does not check their last error: on a full or broken disk the end of a file is missing,
+and the write still counts as a success (seen by failing each write on its own, tests/faults). Such a file would be
+committed, acknowledged, and unreadable. Files are written in order, so a file with its end is complete; every new file
+is checked for its end before anything names it.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from winnow.retrieval.files.durable import write_errors
 LANCE_END: Final = b"LANC"  # of data files, of index files and of manifests
 
 _ENDS: Final = {".lance": LANCE_END, ".manifest": LANCE_END, ".arrow": b"ARROW1"}
-_BITMAP: Final = ".bin"  # the deleted rows of a fragment where they are many; it has no mark at its end
+_BITMAP: Final = ".bin"  # the deleted rows of a fragment, if there are many; it has no end mark
 _RUNS_COOKIE, _PLAIN_COOKIE = 12_347, 12_346
-_OFFSETS_FROM: Final = 4  # containers; a bitmap with runs of fewer has no table of offsets
-_ARRAY_MAX: Final = 4_096  # values; a container of more is a bit for each of 65,536
+_OFFSETS_FROM: Final = 4  # containers; a bitmap with runs and fewer of them has no offset table
+_ARRAY_MAX: Final = 4_096  # values; a larger container is a bitmap of 65,536 bits
 _BITS_BYTES: Final = 8_192
 
 
 def require_whole(path: Path) -> None:
-    """Raises `WriteFailed` for a file that was cut short while it was written. The size of the file does not matter."""
+    """Raise `WriteFailed` for a file that was truncated while it was written. The cost is independent of its size."""
     with write_errors(path):
         if path.suffix == _BITMAP:
             is_whole = _is_whole_bitmap(path.read_bytes())
         else:
             is_whole = _ends_with(path, _ENDS.get(path.suffix, b""))
     if not is_whole:
-        raise WriteFailed(f"{path}: only a part of it reached the file; is the disk full?")
+        raise WriteFailed(f"{path} was written only in part; is the disk full?")
 
 
 def _ends_with(path: Path, end: bytes) -> bool:
-    """An empty file is never whole, whatever its kind."""
+    """Whether the file ends with these bytes. An empty file never does."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         if size == 0 or size < len(end):
@@ -47,10 +47,10 @@ def _ends_with(path: Path, end: bytes) -> bool:
 
 
 def _is_whole_bitmap(content: bytes) -> bool:
-    """Format: https://github.com/RoaringBitmap/RoaringFormatSpec. Adds up what its containers take."""
+    """Add up the size of the containers. Format: https://github.com/RoaringBitmap/RoaringFormatSpec."""
     try:
         return _bitmap_bytes(content) == len(content)
-    except struct.error:  # it ends within a number
+    except struct.error:  # the file ends within a number
         return False
 
 

@@ -1,19 +1,18 @@
-"""Which chunks hold the words of a query? Lance's full-text index over the column of words
-(retrieval/lexical/words.py).
+"""Full-text search with Lance's index over the column of words (retrieval/lexical/words.py).
 
-A store of the word rules before has no such column: there Lance tells the words of titles and texts apart itself, and
+A store with the previous word rules has no such column: there Lance itself splits titles and texts into words, and
 scores both as one field (BM25F).
 
-The index is made of segments, each of which covers some fragments. What is in no segment is read at each search and
-scored together with the rest, which costs 30 us a row; so a write covers what waits once that is 16 rows, and takes the
-segments along that cover no more rows than the new one: there are few of either.
+The index consists of segments, each of which covers some fragments. Rows without a segment are read at each search
+and scored with the rest, which costs 30 us a row. A write therefore covers waiting rows once there are 16, and merges
+in the segments that cover no more rows than the new one, so both stay few.
 
-    an empty segment    while no other is there: it says how words are told apart
-    a segment           written, and synced, before the commit that names it
+    an empty segment    exists while there is no other: it records how words are split
+    a segment           is written and synced before the commit that names it
 
-Rule 1: no segment covers rows that are about to be copied by a compaction. Lance would write a new one in the middle of
-that commit, where nobody can sync it first; so it is dropped before, and its rows are indexed again where they went.
-Rule 2: what a user wrote is matched as it is. No text is ever parsed as a query.
+Rule 1: no segment covers rows that a compaction is about to copy. Lance would write a new segment in the middle of that
+commit, where it cannot be synced first. Such a segment is dropped before, and its rows are indexed again afterwards.
+Rule 2: user text is matched as it is. It is never parsed as a query.
 """
 
 from __future__ import annotations
@@ -35,54 +34,54 @@ from winnow.retrieval.records import ChunkNumbers
 from winnow.retrieval.store.contract import LexicalHits
 from winnow.retrieval.store.rows import WORDS_COLUMN, word_rules
 
-SEGMENT_ROWS_MAX: Final = 262_144  # rows; a segment that has to be made again takes up to 20 s, and few are searched
-TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining fragments of fewer takes a few ms
-SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining fragments of fewer takes up to a second
-TIES_AHEAD: Final = 16  # hits; how far beyond k to look for chunks that score as the k-th does
-REFILL: Final = 4  # times more hits are asked for, where too many were not allowed
-NAMED_MAX: Final = 4_096  # allowed chunks; so few are named to Lance, from among more it is asked until enough came
+SEGMENT_ROWS_MAX: Final = 262_144  # rows; rebuilding a segment takes up to 20 s, and few segments are searched
+TINY_FRAGMENT_ROWS: Final = 1_024  # rows; joining smaller fragments takes a few ms
+SMALL_FRAGMENT_ROWS: Final = 32_768  # rows; joining smaller fragments takes up to a second
+TIES_AHEAD: Final = 16  # hits; how far beyond k to look for chunks with the k-th score
+REFILL: Final = 4  # factor by which more hits are requested, if too many were not allowed
+NAMED_MAX: Final = 4_096  # allowed chunks; up to so many are passed to Lance, beyond that hits are filtered here
 
-# What Lance does to words, by the word rules; stored with the index, and so alike for queries.
+# Lance's options for splitting words, by word rules; stored with the index, so queries are split the same way.
 _OPTIONS: Final[dict[int, dict[str, Any]]] = {
     WORD_RULES_BEFORE: {"base_tokenizer": "icu/split"},
     WORD_RULES: {"base_tokenizer": "whitespace", "remove_stop_words": False, "max_token_length": None},
 }
 _COLUMNS: Final = {WORD_RULES_BEFORE: ("title", "text"), WORD_RULES: (WORDS_COLUMN,)}
-OLD_NAMES: Final = frozenset({"title_words", "text_words"})  # of the index by the rules before
+OLD_NAMES: Final = frozenset({"title_words", "text_words"})  # of the index with the previous rules
 
 Live = Callable[[ChunkNumbers], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cover:
-    """Fragments that one segment is to cover, and the segments that go for it."""
+    """Fragments that one new segment will cover, and the segments that it replaces."""
 
     fragments: tuple[lance.LanceFragment, ...]
     dropped: tuple[Index, ...] = ()
 
 
 def is_indexed(dataset: lance.LanceDataset) -> bool:
-    """Whether words can be searched here at all."""
+    """Whether the dataset has a full-text index."""
     return {_name(column) for column in _columns(dataset)} <= {index.name for index in dataset.describe_indices()}
 
 
 def empty_segments(dataset: lance.LanceDataset) -> list[Index]:
-    """With them, and no other, every row is read at each search."""
+    """Write empty segments; without any others, every search reads every row."""
     return _empty(dataset, word_rules(dataset.schema))
 
 
 def uncovered(dataset: lance.LanceDataset, *, rules: int | None = None) -> list[lance.LanceFragment]:
-    """The fragments that are in no segment, of the word rules of this store unless others are named."""
-    last = _name(_COLUMNS[rules or word_rules(dataset.schema)][-1])  # segments of all columns are committed together
+    """Return the fragments that no segment covers, by default of this store's word rules."""
+    last = _name(_COLUMNS[rules or word_rules(dataset.schema)][-1])  # segments of all columns are committed at once
     covered = {each for segment in segments(dataset) if segment.name == last for each in segment.fragment_ids}
     return [fragment for fragment in dataset.get_fragments() if fragment.fragment_id not in covered]
 
 
 def covers_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> list[Cover]:
-    """How to cover these fragments: those of a class of size together, as many as a segment may cover.
+    """Plan how to cover these fragments: fragments of one size class together, as many as a segment may cover.
 
-    `tidy` takes along the segments of the class that cover no more rows than come in, the smallest first; so there are
-    few, and a row is written again only when its segment has grown to twice the size.
+    `tidy` merges in the segments of the class that cover no more rows than the new ones, smallest first. So segments
+    stay few, and a row is written again only when its segment has doubled.
     """
     return [_with_small_segments(dataset, group) if tidy else Cover(fragments=group) for group in _grouped(fragments)]
 
@@ -90,7 +89,7 @@ def covers_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragme
 def segments_of(
     dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, rules: int | None = None
 ) -> list[Index]:
-    """Writes a segment of each column that covers these fragments, for a commit to name."""
+    """Write a segment per column that covers these fragments, for a later commit."""
     if not fragments:
         return _empty(dataset, rules or word_rules(dataset.schema))
     numbers = [fragment.fragment_id for fragment in fragments]
@@ -100,23 +99,23 @@ def segments_of(
 
 
 def covering(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index]:
-    """Writes the segments, for a commit to name."""
+    """Write the segments of these covers, for a later commit."""
     return [segment for cover in covers for segment in segments_of(dataset, cover.fragments)]
 
 
 def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -> list[Index]:
-    """The segments that cover any of these fragments, for a commit to drop."""
+    """Return the segments that cover any of these fragments, for a commit to drop."""
     return [each for each in segments(dataset) if not set(fragments).isdisjoint(each.fragment_ids)]
 
 
 def covered_and_gone(dataset: lance.LanceDataset) -> set[int]:
-    """Fragments of which every row was deleted, but whose words are in a segment yet."""
+    """Return fragments whose rows are all deleted, but whose words are still in a segment."""
     present = {fragment.fragment_id for fragment in dataset.get_fragments()}
     return {each for segment in segments(dataset) for each in segment.fragment_ids} - present
 
 
 def without_segments(dataset: lance.LanceDataset, fragments: Collection[int]) -> lance.LanceOperation.CreateIndex:
-    """Drops those that cover any of these fragments; without any other it would be a store without words."""
+    """Drop the segments of these fragments; if none would be left, add an empty one, or the index would be gone."""
     dropped = segments_covering(dataset, fragments)
     gone = {segment.uuid for segment in dropped}
     left = {segment.name for segment in segments(dataset) if segment.uuid not in gone}
@@ -125,7 +124,7 @@ def without_segments(dataset: lance.LanceDataset, fragments: Collection[int]) ->
 
 
 def segments(dataset: lance.LanceDataset) -> list[Index]:
-    """All of them, as a commit names them; none of their files is read."""
+    """Return all segments as a commit names them, without reading their files."""
     return [
         Index(
             uuid=segment.uuid,
@@ -141,12 +140,12 @@ def segments(dataset: lance.LanceDataset) -> list[Index]:
 
 
 def change(added: Sequence[Index] = (), *, dropped: Sequence[Index] = ()) -> lance.LanceOperation.CreateIndex:
-    """What to commit."""
+    """Return the operation to commit."""
     return lance.LanceOperation.CreateIndex(new_indices=list(added), removed_indices=list(dropped))
 
 
 def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allowed: ChunkNumbers | None) -> LexicalHits:
-    """The `k` best; every number that Lance gives is compared with the live and the allowed ones here."""
+    """Return the `k` best matches; every number from Lance is checked against the live and allowed ones here."""
     words = analysed_query(text) if word_rules(dataset.schema) == WORD_RULES else _plain(text)
     query = CombinedFieldsQuery(words, list(_columns(dataset)))
     is_named = allowed is not None and len(allowed) <= NAMED_MAX
@@ -160,7 +159,7 @@ def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allow
         kept = live(found) if allowed is None else live(found) & isin_sorted(found, allowed)
         order = np.lexsort((found[kept], -scores[kept]))[:k]
         numbers, best = found[kept][order], scores[kept][order]
-        # Lance may leave out any of several equal hits at the end of its list; then the list must be longer.
+        # Lance may drop any of several equal hits at the end of its list; then a longer list is needed.
         if len(found) < asked or (len(best) == k and best[-1] > scores.min()):
             return LexicalHits(numbers=numbers, scores=best)
         asked *= REFILL
@@ -180,14 +179,14 @@ def _name(column: str) -> str:
 
 
 def _written(dataset: lance.LanceDataset, column: str, fragments: list[int], *, rules: int) -> Index:
-    """`replace` is about the name, which is taken; nothing is replaced before a commit says so."""
+    """Write a segment. `replace` concerns only its name, which is taken; nothing is replaced before a commit."""
     return dataset.create_index_uncommitted(
         column, "INVERTED", name=_name(column), replace=True, fragment_ids=fragments, **_OPTIONS[rules]
     )
 
 
 def _grouped(fragments: Sequence[lance.LanceFragment]) -> Iterator[tuple[lance.LanceFragment, ...]]:
-    """Neighbours of one class of size, as many as a segment may cover: a join must not take larger ones along."""
+    """Group neighbours of one size class, as many as a segment may cover: a join must not include larger ones."""
     for size in range(3):
         group: list[lance.LanceFragment] = []
         rows = 0
@@ -225,5 +224,5 @@ def _with_small_segments(dataset: lance.LanceDataset, group: tuple[lance.LanceFr
 
 
 def _plain(text: str) -> str:
-    """Half of a surrogate pair is no text to Lance; to everybody else it is no word."""
+    """Replace halves of surrogate pairs, which Lance refuses and which are no words anywhere."""
     return text.encode("utf-8", "replace").decode("utf-8")

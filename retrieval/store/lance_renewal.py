@@ -1,11 +1,11 @@
-"""How does a store of the word rules before get those of today, while it is searched and written to?
+"""Migrates a store from the previous word rules to the current ones while it is searched and written to.
 
-    1  a column for the words, empty
-    2  fragment after fragment: its words, then a segment that covers them; searches still go by the old index
-    3  the format, which is what searches go by; then the old index goes
+    1  add an empty column for the words
+    2  fragment by fragment: fill in its words, then write a segment that covers them; searches still use the old index
+    3  change the format, which switches searches over; then drop the old index
 
-Interrupted anywhere it goes on at the first fragment that no segment of the new rules covers. The words are made before
-the lock is taken, and thrown away where the fragment was joined meanwhile. Lance's datasets are handed in.
+After an interruption it continues at the first fragment that no segment of the new rules covers. Words are prepared
+before the lock is taken, and discarded if the fragment was joined meanwhile. Callers pass Lance's datasets.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.store.lance_fulltext import OLD_NAMES, change, segments, segments_of, uncovered
 from winnow.retrieval.store.rows import WORDS_COLUMN, with_words, words_schema, words_table
 
-STEP_ROWS: Final = 16_384  # rows, or one fragment: the words of a step are in memory, and indexed under the lock
+STEP_ROWS: Final = 16_384  # rows, or one fragment; a step's words are in memory, and are indexed under the lock
 
 _KEY: Final = "number"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ahead:
-    """The words of some fragments, made before the lock is taken."""
+    """The words of some fragments, prepared before the lock is taken."""
 
     words: Mapping[int, pa.Table]  # by fragment: number and words of each live row
-    files: Mapping[int, str]  # by fragment: the file that its rows are in
+    files: Mapping[int, str]  # by fragment: the file with its rows
 
 
 def words_ahead(dataset: lance.LanceDataset) -> Ahead:
-    """Of the first fragments that no segment of the new rules covers; of none where all are covered."""
+    """Prepare the words of the first fragments that no segment of the new rules covers; none if all are covered."""
     words: dict[int, pa.Table] = {}
     files: dict[int, str] = {}
     rows = 0
@@ -56,7 +56,7 @@ def column_added(dataset: lance.LanceDataset) -> None:
 
 
 def filled(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.Update | None:
-    """Writes the words into their column, for a commit to name; None where none of the fragments is as it was."""
+    """Write the words into their column, for a later commit; None if none of the fragments is unchanged."""
     updated, fields = [], set[int]()
     for fragment in _still(dataset, ahead):
         metadata, modified = fragment.update_columns(ahead.words[fragment.fragment_id], left_on=_KEY)
@@ -68,7 +68,7 @@ def filled(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.Up
 
 
 def covered(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.CreateIndex:
-    """Writes the segment, for a commit to name; after the words themselves were committed."""
+    """Write the segment, for a later commit; the words must be committed first."""
     return change(segments_of(dataset, _still(dataset, ahead), rules=WORD_RULES))
 
 
@@ -78,7 +78,7 @@ def switched(dataset: lance.LanceDataset) -> None:
 
 
 def of_old_rules(dataset: lance.LanceDataset) -> list[Index]:
-    """The segments that no search goes by any more."""
+    """Return the segments that no search uses any more."""
     return [segment for segment in segments(dataset) if segment.name in OLD_NAMES]
 
 

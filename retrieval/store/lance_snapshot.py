@@ -1,8 +1,8 @@
-"""One version of a collection's chunks, as Lance holds it: where is each chunk, and what is in it?
+"""One version of a collection's chunks in Lance: the place and content of every chunk.
 
-Rows keep the order in which they were written, whatever is removed or compacted, so that chunk numbers ascend in it.
-Lance compiles no filter. Rows are found by what `StoredRows` holds in memory, or by reading a column, and compared
-here, so that a value from outside stays a value.
+Rows keep the order in which they were written, despite removals and compactions, so chunk numbers ascend in it.
+Lance compiles no filter: rows are found by what `StoredRows` holds in memory, or by reading a column, and are compared
+here, so a value from outside never becomes part of an expression.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from winnow.retrieval.store.rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, 
 
 Made = TypeVar("Made")
 
-VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit in which memory is bounded
+VECTORS_PER_BATCH: Final = 8_192  # vectors; 32 MB at 1,024 dimensions, the unit that bounds memory
 _ANY_WORD: Final = "word"
-READ_AHEAD_BYTES: Final = 64_000_000  # of files, by Lance, whose own bound is 2 GB
+READ_AHEAD_BYTES: Final = 64_000_000  # of files, by Lance, whose own limit is 2 GB
 
 
 class LanceSnapshot:
     """One version of a LanceStore. Implements `StoreSnapshot`."""
 
     def __init__(self, dataset: lance.LanceDataset, path: Path, *, held: StoredRows | None = None) -> None:
-        """`held` are the rows of an earlier version; what is still there of them is not read again."""
+        """`held` are the rows of an earlier version; those that still exist are not read again."""
         self.dataset = dataset
         self._path = path
         self._held = held
@@ -62,7 +62,7 @@ class LanceSnapshot:
 
     @property
     def held(self) -> StoredRows | None:
-        """What the next version need not read again: as much as was asked for in this one."""
+        """The rows that the next version need not read again: as far as this one has read them."""
         read: dict[str, StoredRows] = self.__dict__
         return read.get("_documents") or read.get("_rows") or self._held
 
@@ -85,7 +85,7 @@ class LanceSnapshot:
                 fragments=[fragment for fragment in self.dataset.get_fragments() if fragment.fragment_id in wanted],
                 scan_in_order=True,
                 batch_size=VECTORS_PER_BATCH,
-                batch_readahead=1,  # the vectors are used as fast as they are read: more would only fill memory
+                batch_readahead=1,  # vectors are used as fast as they are read: more would only fill memory
                 fragment_readahead=1,
                 io_buffer_size=READ_AHEAD_BYTES,
             )
@@ -124,7 +124,7 @@ class LanceSnapshot:
         return dict(zip(*(column.to_pylist() for column in first_chunks.columns), strict=True))
 
     def require_files(self) -> None:
-        """Raises `OSError` for a file of this version that is missing. Reads none."""
+        """Raise `OSError` for a missing file of this version. Reads no file."""
         for fragment in self.dataset.get_fragments():
             for file in fragment.data_files():
                 (self._path / "data" / file.path).stat()
@@ -145,12 +145,12 @@ class LanceSnapshot:
 
     @property
     def has_attribute_columns(self) -> bool:
-        """Whether `attributes` costs nothing; in a store of the format before it reads all metadata."""
+        """Whether `attributes` costs nothing; in a store of the format before, it reads all metadata."""
         return has_attributes(self.dataset.schema)
 
     @property
     def word_rules(self) -> int:
-        """By which rules words are told apart, in texts and in queries (retrieval/lexical/words.py)."""
+        """The word rules for texts and queries (retrieval/lexical/words.py)."""
         return word_rules(self.dataset.schema)
 
     def attributes(self) -> Mapping[str, str]:
@@ -159,19 +159,17 @@ class LanceSnapshot:
     def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
         with reading(self._path):
             if not self._has_words:
-                raise WordsNotIndexed(
-                    f"{self._path.parent.name} has no full-text index; index any corpus into it again"
-                )
+                raise WordsNotIndexed(f"{self._path.parent.name}; index any corpus into it")
             return matches(self.dataset, text, k, live=self.alive, allowed=allowed)
 
     def words_fault(self) -> str | None:
-        """Why words cannot be searched; None where they can, or where this store has no full-text index."""
+        """Return why full-text search does not work; None if it works, or if the store has no full-text index."""
         try:
             with reading(self._path):
                 if not self._has_words:
                     return None
                 used = {str(segment.uuid) for segment in segments(self.dataset)}
-            for name in sums_of(self._path):  # Lance lists only what is there
+            for name in sums_of(self._path):  # Lance lists only files that exist
                 if is_of_words(name) and Path(name).parts[1] in used and not (self._path / name).exists():
                     return f"{name} is missing"
             self.lexical(_ANY_WORD, 1)
@@ -185,13 +183,13 @@ class LanceSnapshot:
             return list(dict.fromkeys(self._column("document_id").take(pa.array(wrong)).to_pylist()))
 
     def files(self) -> list[str]:
-        """All that it is made of, relative to the store's folder; they stay as they are for as long as it is held."""
+        """Return all files of this version, relative to the store's folder. They stay unchanged while it is held."""
         with reading(self._path):
             tracked = self.dataset.tracked_files(min_version=self.version).read_all().to_pylist()
         return sorted({row["path"] for row in tracked if row["version"] == self.version})
 
     def rows_of(self, document_ids: Sequence[str]) -> dict[int, NDArray[np.uint32]]:
-        """The rows of these documents: by fragment, their offsets within it. What a delete is made of."""
+        """Return the rows of these documents, for a delete: by fragment, their offsets in it."""
         wanted = [name for name in document_ids if is_text(name)]
         addresses = self._documents.addresses_by_id(wanted)
         if len(addresses):
@@ -207,7 +205,7 @@ class LanceSnapshot:
 
     @cached_property
     def _documents(self) -> StoredRows:
-        """The same rows, and in which of them each document is."""
+        """The same rows, with the places of each document."""
         with reading(self._path):
             return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
 
@@ -225,31 +223,31 @@ class LanceSnapshot:
             return mask_of(where, self._attributes)
 
     def _column(self, name: str) -> Any:
-        """In the order of the numbers."""
+        """Read a column in order of chunk number."""
         with reading(self._path):
             return self.dataset.to_table(columns=[name], scan_in_order=True)[name]
 
     def _each(self, numbers: Sequence[int], columns: list[str], made: Callable[[dict[str, Any]], Made]) -> list[Made]:
-        """What is `made` of the rows of these numbers, in the order asked for; what is not live is left out."""
+        """Convert the rows of these numbers with `made`, in the given order; numbers that are not live are left out."""
         addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
         live = addresses[addresses >= 0]
         if not len(live):
             return []
-        unique, inverse = np.unique(live, return_inverse=True)  # one read for a number that is asked for twice
+        unique, inverse = np.unique(live, return_inverse=True)  # a repeated number is read once
         with reading(self._path):
             rows = [made(row) for row in self._take(unique, columns).to_pylist()]
         return [rows[position] for position in inverse]
 
     def _take(self, addresses: Addresses, columns: list[str]) -> Any:
-        """In the order of `addresses`."""
+        """Read rows in the order of `addresses`."""
         with reading(self._path):
-            # The public `take` counts live rows from the first one on, which is slow where rows were deleted (measured:
-            # 7 s instead of 0.1 s for 100,000 rows); this is what it calls once it has counted.
+            # The public `take` counts live rows from the first one on, which is slow after deletions (measured: 7 s
+            # instead of 0.1 s for 100,000 rows). This is the call it makes after counting.
             return self.dataset._take_rows(addresses.tolist(), columns=columns)  # noqa: SLF001
 
 
 def _rows_of(dataset: lance.LanceDataset, held: StoredRows | None) -> StoredRows:
-    """The rows of this version. Fragments that are as they were are taken from `held`, the others are read."""
+    """Return the rows of this version. Unchanged fragments are taken from `held`, the others are read."""
     before = {rows.files.number: rows for rows in held.fragments} if held else {}
     files = {fragment.fragment_id: _files_of(fragment) for fragment in dataset.get_fragments()}
     rows = {number: before[number] for number in files if number in before and before[number].files == files[number]}
@@ -272,13 +270,13 @@ def _with_documents(dataset: lance.LanceDataset, rows: FragmentRows) -> Fragment
         if bool((offsets_of(_addresses(table)) == rows.offsets[rows.alive]).all()):
             hashes = hashes_of(table["document_id"].to_pylist())
             return rows.with_documents(hashes, table["ordinal"].to_numpy() == 0)
-    raise StoreCorrupt(f"fragment {rows.files.number} does not hold the rows that it held")
+    raise StoreCorrupt(f"fragment {rows.files.number} no longer holds the same rows")
 
 
 def _scanned(
     dataset: lance.LanceDataset, wanted: Collection[int], *, columns: list[str]
 ) -> Iterator[tuple[int, pa.Table]]:
-    """What is alive of these fragments, one by one; one that holds nothing is left out."""
+    """Yield the live rows of these fragments, one fragment at a time; empty ones are left out."""
     if not wanted:
         return
     fragments = [fragment for fragment in dataset.get_fragments() if fragment.fragment_id in wanted]
@@ -293,5 +291,5 @@ def _addresses(table: pa.Table) -> Addresses:
 
 
 def _files_of(fragment: lance.LanceFragment) -> FragmentFiles:
-    data = fragment.data_files()[0]._path  # noqa: SLF001  (`path` makes a class at every call, most of a look's cost)
+    data = fragment.data_files()[0]._path  # noqa: SLF001  (`path` creates a class at every call, most of the cost)
     return FragmentFiles(number=fragment.fragment_id, data=data, deletions=fragment.deletion_file())

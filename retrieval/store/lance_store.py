@@ -1,12 +1,12 @@
-"""The chunks of one collection, as a Lance dataset. Only this module and its snapshot name lance.
+"""The chunks of one collection, stored as a Lance dataset.
 
-Rule 1: one call, one commit. New rows are written and old rows marked as deleted first; one commit then shows both.
-Columns that they are the first to need were added, empty, by a commit before it.
-Rule 2: what a commit names is on the disk before the commit is, and the commit is on the disk before a caller hears of
-it. Lance itself syncs nothing, so that the kernel may write a manifest before the data that it names.
+Rule 1: one call, one commit. New rows are written and old rows are marked as deleted first; one commit then publishes
+both. Columns that the new rows need first are added, empty, by a commit before it.
+Rule 2: everything that a commit names is on the disk before the commit, and the commit is on the disk before the caller
+hears of it. Lance itself syncs nothing, so the kernel may write a manifest before the data that it names.
 
-Vectors are kept as float32, as they came: what recall finds then agrees with the oracle to the last bits, and a
-rebuilt index is the same index. float16 would halve the file, and the text beside a vector of 384 is as large as it.
+Vectors are stored as the float32 values that came in: recall then agrees with the oracle to the last bits, and a
+rebuilt index is identical. float16 would halve them, but the text of a chunk is as large as a vector of 384 dimensions.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ from winnow.retrieval.store.rows import (
 )
 from winnow.retrieval.store.torn_commits import VERSIONS, manifests, set_torn_commits_aside
 
-FRAGMENT_ROWS_MAX: Final = 65_536  # rows; after a removal the places of its fragment are read again, in about 1 ms
-SMALL_FRAGMENTS_MAX: Final = 32  # tiny ones, and small ones; each costs a scan about 0.1 ms
-DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it the rest is worth copying
-UNINDEXED_ROWS_MAX: Final = 16  # rows whose words are in no segment; each costs a search by words 30 us
+FRAGMENT_ROWS_MAX: Final = 65_536  # rows; a removal reads the places of its fragment again, in about 1 ms
+SMALL_FRAGMENTS_MAX: Final = 32  # of the tiny and of the small ones each; a fragment costs every scan about 0.1 ms
+DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it, copying the rest pays off
+UNINDEXED_ROWS_MAX: Final = 16  # rows that no segment covers; each costs a lexical search 30 us
 UNINDEXED_ROWS_OF_RUN_MAX: Final = 4_096  # the same, during a run that indexes the rest at its end
-COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes about as long as ten commits
+COMMITS_BETWEEN_CLEANUPS: Final = 64  # commits; looking for old versions takes as long as about ten commits
 
-NEXT_NUMBER: Final = "next_chunk_number"  # beside Lance's own folders, so that it is copied and removed with them
+NEXT_NUMBER: Final = "next_chunk_number"  # next to Lance's own folders, so it is copied and removed with them
 _EVER: Final = timedelta(days=36_500)
 
 _log = logging.getLogger(__name__)
@@ -98,15 +98,15 @@ class LanceStore:
         self._sums = StoreSums(path, syncer=self._syncer)
         self._tree = SyncedTree(path, arrived=self._sums.arrived, syncer=self._syncer)
         self._newest = LanceSnapshot(dataset, path)
-        self._cleaned_at: int | None = None  # the version at which it was last cleaned up
+        self._cleaned_at: int | None = None  # version of the last clean-up
         self._writing = threading.Lock()
-        self._refreshing = threading.Lock()  # another one, so that nobody who reads waits for a write
+        self._refreshing = threading.Lock()  # a second lock, so that readers never wait for a write
 
     @classmethod
     def create(cls, path: Path, *, dimension: int, syncer: Syncer = DISK) -> LanceStore:
-        """An empty store. What an interrupted `create` left is completed; a store that is there is opened."""
+        """Create an empty store, complete an interrupted `create`, or open an existing store."""
         numbers = path / NEXT_NUMBER
-        if numbers.exists():  # it is written last
+        if numbers.exists():  # written last
             return cls.open(path, dimension=dimension, syncer=syncer)
         make_folder(path, syncer=syncer)
         if not manifests(path):
@@ -126,9 +126,9 @@ class LanceStore:
         return cls(dataset, path, dimension=dimension, syncer=syncer)
 
     def require_usable(self) -> None:
-        """Raises `StoreCorrupt` where a file of the newest version or the next chunk number is missing or damaged.
+        """Raise `StoreCorrupt` if a file of the newest version or the next chunk number is missing or damaged.
 
-        Reads no data: a flipped bit in it is found by `winnow verify`.
+        Reads no data: `winnow verify` finds flipped bits.
         """
         self._numbers.next()
         with reading(self._path):
@@ -173,7 +173,7 @@ class LanceStore:
         with self._writing:
             self._syncer.require_sound()
             self._sums.begin()
-            self._clean_up()  # but no compaction: it needs room, and a delete may be there to make some
+            self._clean_up()  # no compaction: it needs space, and the delete may be meant to free some
             base = self.snapshot()
             gone = base.rows_of(document_ids)
             if not gone:
@@ -191,9 +191,9 @@ class LanceStore:
             self._sums.write()
 
     def renew_words(self, damaged: Sequence[str]) -> None:
-        """Makes the full-text index anew of all texts, and removes the damaged files of the one there was.
+        """Rebuild the full-text index from all texts, and remove the damaged files of the old one.
 
-        `damaged` are relative to the store's folder. Where older versions named them they are broken there, too.
+        `damaged` paths are relative to the store's folder. Older versions that name these files stay broken.
         """
         with self._writing:
             self._syncer.require_sound()
@@ -244,7 +244,7 @@ class LanceStore:
             self._alter(switched)
 
     def _index_waiting_words(self, *, more_follows: bool) -> None:
-        """After a write, which stands whatever becomes of this: what no segment covers is read by searches."""
+        """Index uncovered words after a write. The write stands even if this fails: searches read uncovered rows."""
         waiting = self._waiting()
         rows_max = UNINDEXED_ROWS_OF_RUN_MAX if more_follows else UNINDEXED_ROWS_MAX
         if sum(fragment.physical_rows for fragment in waiting) < rows_max:
@@ -254,12 +254,13 @@ class LanceStore:
             self._cover(waiting, tidy=not more_follows)
             self._sums.write()
         except WriteFailed as failed:
-            self._syncer.require_sound()  # where a sync has failed nothing more is acknowledged
-            _log.warning("%s: the words of the last writes are not indexed yet: %s", self._path, failed)
+            self._syncer.require_sound()  # after a failed sync nothing more is acknowledged
+            _log.warning("%s: the last writes are not in the full-text index yet: %s", self._path, failed)
 
     def _waiting(self) -> list[lance.LanceFragment]:
-        """The fragments that no segment covers. A store that was made without words has none: making them of all its
-        texts takes a minute for a million, which is no part of a write.
+        """Return the fragments that no segment covers; none for a store without a full-text index.
+
+        Building that index takes a minute for a million texts, too long for a write.
         """
         dataset = self.snapshot().dataset
         return uncovered(dataset) if is_indexed(dataset) else []
@@ -272,7 +273,7 @@ class LanceStore:
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         with committing(self._path):
-            dataset = self._own()  # while a segment is written nobody else may call the dataset that it is written for
+            dataset = self._own()  # while a segment is written, no other call may use its dataset
             operation = made(dataset)
         self._tree.sync()
         with committing(self._path):
@@ -280,7 +281,7 @@ class LanceStore:
         self._tree.sync()
 
     def _alter(self, altered: Callable[[lance.LanceDataset], None]) -> None:
-        """A change of columns, which no answer shows: it only makes room for what a write brings."""
+        """Change columns. No answer shows it: it only makes room for what a write adds."""
         with committing(self._path):
             altered(self._own())
         self._tree.sync()
@@ -292,20 +293,20 @@ class LanceStore:
         with self._writing:
             base = self.snapshot()
             removed = self._remove_old_versions(base)
-            with committing(self._path):  # nothing is that old: what goes are the files that no version ever named
+            with committing(self._path):  # no version is that old: this removes files that no version ever named
                 stats = base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True)
             for torn in (self._path / VERSIONS).glob("*.torn"):
                 removed += torn.stat().st_size
                 torn.unlink()
             self._sums.prune()
             try:
-                self._forget()  # last: it needs room, and a clean-up may be there to make some
+                self._forget()  # last: it needs space, and the clean-up may be meant to free some
             except WriteFailed as failed:
-                _log.warning("%s: what was deleted stays on the disk until a later clean-up: %s", self._path, failed)
+                _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self._path, failed)
             return removed + int(stats.bytes_removed)
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
-        """One commit: `rows` come in, `gone` go out."""
+        """Commit `rows` as new and `gone` as deleted, at once; return the new version."""
         with committing(self._path):
             added = [] if rows is None else _written(rows, base.dataset)
             left = {number: _fragment(base.dataset, number).delete_rows(offsets) for number, offsets in gone.items()}
@@ -323,12 +324,11 @@ class LanceStore:
         return int(committed.version)
 
     def _compact(self) -> None:
-        """Joins fragments once there are too many of a size; each commit leaves one, and each costs every scan.
+        """Join fragments once there are too many of a size; each commit adds one, and each costs every scan.
 
-        First tiny ones to one that is less so, and when there are many of those, they to a large one: what a commit has
-        to wait for is then mostly little, and a row is copied about as often as its fragment grows by a factor, and
-        later only where most of its fragment was deleted. It comes before a commit, so that a disk that is too full for
-        it has taken nothing yet.
+        Tiny fragments are joined into small ones, and many small ones into a large one. A commit then mostly waits for
+        little work, and a row is copied about as often as its fragment grows by a factor, later only when most of its
+        fragment was deleted. This runs before a commit, so that a disk too full for it has not taken anything yet.
         """
         sizes = [fragment.physical_rows for fragment in self.snapshot().dataset.get_fragments()]
         if sum(TINY_FRAGMENT_ROWS <= size < SMALL_FRAGMENT_ROWS for size in sizes) > SMALL_FRAGMENTS_MAX:
@@ -337,10 +337,10 @@ class LanceStore:
             self._join(TINY_FRAGMENT_ROWS)
 
     def _join(self, rows: int, *, deleted_share_max: float = DELETED_SHARE_MAX) -> None:
-        """Makes neighbours of fewer rows one. Rows keep their order and their numbers: no index and no view notices."""
+        """Join neighbouring fragments with fewer rows. Rows keep order and numbers, so no index or view is affected."""
         options = CompactionOptions(target_rows_per_fragment=rows, materialize_deletions_threshold=deleted_share_max)
         copied = {each.id for task in Compaction.plan(self._own(), options).tasks for each in task.fragments}
-        if segments_covering(self.snapshot().dataset, copied):  # searches read their rows until they are covered again
+        if segments_covering(self.snapshot().dataset, copied):  # searches read these rows until they are covered again
             self._commit_words(lambda dataset: without_segments(dataset, copied))
         with committing(self._path):
             dataset = self._own()
@@ -351,9 +351,9 @@ class LanceStore:
         self._tree.sync()
 
     def _forget(self) -> None:
-        """Copies what stands beside deleted rows away from them: they go with the last version that has them.
+        """Copy the rows around deleted ones, so that deleted data goes with the last version that has it.
 
-        Until then a deletion is a mark beside the text, and the text's words are in the full-text index.
+        Until then a deletion is only a mark, and the deleted text's words stay in the full-text index.
         """
         dataset = self.snapshot().dataset
         gone = covered_and_gone(dataset)
@@ -368,12 +368,12 @@ class LanceStore:
         self._sums.write()
 
     def _own(self) -> lance.LanceDataset:
-        """The newest version, for what moves the dataset that it is given to the version that it makes."""
+        """Return the newest version as a dataset of our own, for calls that move their dataset to a new version."""
         base = self.snapshot()
         return base.dataset.checkout_version(base.version)
 
     def _clean_up(self) -> None:
-        """Removes the files of versions that nobody reads any more, every so often."""
+        """Remove the files of versions that nothing reads any more, once every `COMMITS_BETWEEN_CLEANUPS`."""
         base = self.snapshot()
         if self._cleaned_at is None or base.version - self._cleaned_at >= COMMITS_BETWEEN_CLEANUPS:
             self._remove_old_versions(base)

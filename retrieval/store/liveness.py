@@ -1,7 +1,7 @@
-"""Is this chunk alive? Asked for every hit of every search, so that it must cost no more than a look into one array.
+"""Which chunks are alive. Checked for every hit of every search, so it must cost no more than an array lookup.
 
-Numbers ascend and are never used again, so that each version's stand behind those of the one before. Which of them are
-alive is one bit for each, copied for each version: 125 kB for a million.
+Numbers ascend and are never reused, so the numbers of a version follow those of the version before. Liveness is one bit
+per number, copied for each version: 125 kB for a million.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from winnow.retrieval.records import ChunkNumbers
 
 Flags = NDArray[np.bool_]
 
-REMOVED_SHARE_MAX: Final = 0.25  # of the numbers; beyond it the rest is worth copying
+REMOVED_SHARE_MAX: Final = 0.25  # of the numbers; beyond it, copying the rest pays off
 
 
 class LiveSet:
-    """The live chunk numbers of one version, and among them some that were alive in an earlier one. Never changes."""
+    """The live chunk numbers of one version, among some that were alive in an earlier one. Never changes."""
 
     def __init__(self, known: AppendOnlyArray[np.int64], bits: NDArray[np.uint8], *, count: int) -> None:
-        """Of the `known` numbers, which ascend, `count` are alive; the bit of the n-th is that of value 2^(n mod 8)."""
+        """Of the `known` numbers, ascending, `count` are alive; the bit of the n-th has the value 2^(n mod 8)."""
         self._known = known
         self._bits = bits
         self._count = count
 
     @classmethod
     def of(cls, numbers: ChunkNumbers) -> LiveSet:
-        """All of these, which ascend."""
+        """Create the set of all these numbers, which ascend."""
         return cls(AppendOnlyArray.of(numbers), _bits(np.ones(len(numbers), dtype=np.bool_)), count=len(numbers))
 
     def followed_by(self, *, gone: ChunkNumbers, new: ChunkNumbers) -> LiveSet:
-        """The next version's: `gone` were alive, and `new` are greater than all that ever were."""
+        """Return the next version: `gone` were alive, and `new` are greater than all numbers so far."""
         known, old = self._known.followed_by(new), len(self._known.rows)
         bits = np.zeros(-(-len(known.rows) // 8), dtype=np.uint8)
         bits[: len(self._bits)] = self._bits
@@ -48,7 +48,7 @@ class LiveSet:
         return follower
 
     def includes(self, numbers: ChunkNumbers) -> Flags:
-        """Which of these, in any order, are alive."""
+        """Return which of these numbers, in any order, are alive."""
         known = self._known.rows
         if not len(known):
             return np.zeros(len(numbers), dtype=np.bool_)
@@ -57,13 +57,13 @@ class LiveSet:
         return alive
 
     def numbers(self) -> ChunkNumbers:
-        """Those alive, ascending. Costs all of them."""
+        """Return the live numbers, ascending. Costs a pass over all of them."""
         known = self._known.rows
         alive = np.unpackbits(self._bits, count=len(known), bitorder="little")
         return known[alive.astype(np.bool_)]
 
     def last(self) -> int:
-        """The greatest that was ever alive; -1 where none was."""
+        """Return the greatest number that was ever alive, or -1."""
         return int(self._known.rows[-1]) if len(self._known.rows) else -1
 
 

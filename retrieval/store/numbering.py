@@ -1,9 +1,9 @@
-"""Which chunk number comes next? Always one that was never used, whatever was deleted or restarted since.
+"""Assigns chunk numbers. A number is never reused, regardless of deletions and restarts.
 
-An index or an answer that still names a removed chunk must find nothing, never another text under the same number.
-The largest live number is no guide, because the newest chunks may have been deleted; so the next number is a file,
-and numbers count as used as soon as it is on the disk, before the commit that uses them. A writer that dies in between
-leaves a gap, which is harmless.
+An index or answer that still names a removed chunk must find nothing, never another text under the same number. The
+largest live number is not enough, because the newest chunks may be deleted. So the next number is kept in a file, and
+numbers count as used once it is on the disk, before the commit that uses them. A writer that dies in between leaves a
+gap, which is harmless.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from winnow.retrieval.files.durable import DISK, Syncer, write_file
 
 
 class ChunkNumberSequence:
-    """The numbers of one store, counted up in a file. One process takes numbers at a time."""
+    """The chunk numbers of one store, counted up in a file. One process takes numbers at a time."""
 
     def __init__(self, path: Path, *, syncer: Syncer = DISK) -> None:
         self._path = path
         self._syncer = syncer
 
     def start(self, first: int = 0) -> None:
-        """The first number will be `first`, above all that were ever used."""
+        """Set the first number, which must be above all that were ever used."""
         self._write(first)
 
     def next(self) -> int:
-        """The number that `take` would give; read from the disk, because the last writer may have been another."""
+        """Return the number that `take` would give; read from the disk, because another process may have written."""
         try:
             content = self._path.read_text("ascii")
             number, checksum = content.split()
@@ -38,7 +38,7 @@ class ChunkNumberSequence:
         return int(number)
 
     def take(self, count: int) -> int:
-        """The first of `count` numbers that are now used up, on the disk, for good."""
+        """Reserve `count` numbers for good, on the disk, and return the first."""
         first = self.next()
         self._write(first + count)
         return first

@@ -1,8 +1,8 @@
-"""Which old versions of a store may go? Those that were replaced long enough ago, while nobody holds on to them.
+"""Which old versions of a store may be removed: those replaced long enough ago, while no reader holds them.
 
-A search reads a version for the length of a request; so a version goes when another has stood in its place for two of
-the longest requests. A build or a copy reads for longer and says so: it holds a lock, shared with others like it, and
-whoever cleans up leaves everything as it is while somebody holds one. The kernel drops it when its holder dies.
+A search reads a version for the length of a request, so a version may go once it has been replaced for twice the
+longest request. A build or a copy reads for longer and takes a shared lock; a clean-up changes nothing while anyone
+holds it. The kernel releases the lock when its holder dies.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import Final
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.limits import TIMEOUT_MS_MAX
 
-SUPERSEDED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # no answer still reads a version that was replaced so long ago
-HELD: Final = "held"  # beside Lance's own folders, like the next chunk number
-_LARGEST: Final = (1 << 64) - 1  # Lance names a version's manifest by its distance to this one
+SUPERSEDED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # no request still reads a version replaced this long ago
+HELD: Final = "held"  # next to Lance's own folders, like the next chunk number
+_LARGEST: Final = (1 << 64) - 1  # Lance names a version's manifest by its distance to this
 
 
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
-    """No version of the store at this path goes while the block runs."""
+    """Keep all versions of the store at this path during the block."""
     handle = _opened(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
@@ -35,7 +35,7 @@ def holding(path: Path) -> Iterator[None]:
 
 @contextmanager
 def nobody_holding(path: Path) -> Iterator[bool]:
-    """Whether nobody holds on to a version; then nobody can begin to while the block runs."""
+    """Yield whether no reader holds a version; if so, none can start to during the block."""
     handle = _opened(path)
     try:
         try:
@@ -49,7 +49,7 @@ def nobody_holding(path: Path) -> Iterator[bool]:
 
 
 def superseded(manifests: Sequence[Path], *, now: float) -> list[int]:
-    """The versions among these manifests, newest first, that another one replaced long enough ago."""
+    """Return the versions that were replaced long enough ago, from their manifests, newest first."""
     with write_errors(manifests[0].parent):
         made = [manifest.stat().st_mtime for manifest in manifests]
     return [

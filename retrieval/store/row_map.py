@@ -1,13 +1,13 @@
-"""Which chunks are alive, where does each lie, and which belong to this document? Held in memory, version by version.
+"""Where every live chunk is stored, and which chunks belong to a document. Held in memory, per version.
 
-A fragment's rows never change. Which of them are still alive does, and Lance writes that into a file with a name of
-its own. A fragment whose files have the names that they had is therefore what was read before, whoever committed, how
-often, and whatever a compaction did beside it: a new version costs the fragments that are new in it, and not the
-collection. What no longer fits together is read anew.
+A fragment's rows never change; only which of them are alive does, and Lance writes that into a file with its own name.
+A fragment whose file names are unchanged therefore holds what was read before, regardless of commits by others and of
+compactions around it. A new version costs its new fragments, not the collection. Fragments that no longer fit are read
+again.
 
-Of a chunk 21 bytes are held here, and 13 more where documents were looked up by id: a hash of the id, and its place.
-Hashes are Python's own, whose key is drawn for each process, so that nobody can choose ids that collide; a row that is
-found by one is still to be compared with the id itself.
+Each chunk takes 21 bytes here, and 13 more once documents were looked up by id: a hash of the id, and its place.
+Hashes are Python's own, whose key is random per process, so nobody can choose colliding ids; a row found by hash must
+still be compared with the id itself.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.records import ChunkNumbers
 from winnow.retrieval.store.liveness import Flags, LiveSet
 
-Addresses = NDArray[np.int64]  # fragment and offset within it, as Lance packs them
+Addresses = NDArray[np.int64]  # fragment and offset in it, as Lance packs them
 Offsets = NDArray[np.uint32]
 
-NOWHERE: Final = -1  # the address of a chunk that is not alive
+NOWHERE: Final = -1  # the address of a chunk that is not live
 
 _OFFSET_BITS: Final = 32  # the low bits of an address
 _NONE: Final = np.empty(0, dtype=np.int64)
@@ -44,9 +44,9 @@ def fragments_of(addresses: Addresses) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FragmentFiles:
-    """What makes a fragment this one, in this state: two of equal files hold the same rows, the same of them alive.
+    """The identity and state of a fragment: equal files mean the same rows, with the same ones alive.
 
-    The number alone would not do, because a dataset that was removed and made again counts from 0; data files have
+    The number alone is not enough, because a dataset that was removed and created again counts from 0; data files have
     random names.
     """
 
@@ -60,11 +60,11 @@ class FragmentFiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentPlaces:
-    """The rows of a fragment in order of the hash of their document's id."""
+    """The rows of a fragment, sorted by the hash of their document's id."""
 
     hashes: NDArray[np.int64]  # ascending
-    places: NDArray[np.uint32]  # the row that each belongs to
-    begins: Flags  # for each row: is it the first chunk of its document
+    places: NDArray[np.uint32]  # the row of each hash
+    begins: Flags  # per row: whether it is the first chunk of its document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,19 +75,19 @@ class FragmentRows:
     numbers: ChunkNumbers  # ascending
     offsets: Offsets  # ascending
     alive: Flags
-    count: int  # of those alive
-    documents: DocumentPlaces | None = None  # None: nobody has asked for documents yet
+    count: int  # live rows
+    documents: DocumentPlaces | None = None  # None until documents are first needed
 
     @classmethod
     def read(cls, files: FragmentFiles, numbers: ChunkNumbers, offsets: Offsets) -> FragmentRows:
-        """Raises `StoreCorrupt` unless the numbers ascend."""
+        """Create the rows of a fragment. Raises `StoreCorrupt` unless the numbers ascend."""
         if not bool((np.diff(numbers) > 0).all()):
             raise StoreCorrupt(f"chunk numbers do not ascend in fragment {files.number} ({files.data})")
         alive = np.ones(len(numbers), dtype=np.bool_)
         return cls(files=files, numbers=numbers, offsets=offsets, alive=alive, count=len(numbers))
 
     def narrowed(self, files: FragmentFiles, offsets: Offsets) -> FragmentRows | None:
-        """These rows with only those at `offsets` alive; None where one of those was not alive before."""
+        """Return these rows with only those at `offsets` alive; None if one of those was not alive before."""
         places = np.searchsorted(self.offsets, offsets)
         if len(offsets) and (places[-1] == len(self.offsets) or not bool((self.offsets[places] == offsets).all())):
             return None
@@ -98,11 +98,11 @@ class FragmentRows:
         return replace(self, files=files, alive=alive, count=len(offsets))
 
     def is_part_of(self, other: FragmentRows) -> bool:
-        """Whether these came from those by taking some out."""
+        """Whether these rows are `other` after removals."""
         return self is other or (self.numbers is other.numbers and bool((other.alive | ~self.alive).all()))
 
     def with_documents(self, hashes: NDArray[np.int64], begins: Flags) -> FragmentRows:
-        """`hashes` and `begins` have one entry for each row that is alive."""
+        """Add document places; `hashes` and `begins` have one entry per live row."""
         assert len(hashes) == len(begins) == self.count, "one for each live row. This is a bug."
         places = np.flatnonzero(self.alive).astype(np.uint32)
         order = np.argsort(hashes, kind="stable")
@@ -114,7 +114,7 @@ class FragmentRows:
         return self.numbers[self.alive]
 
     def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
-        """`NOWHERE` for those that are not alive here."""
+        """Return the addresses; `NOWHERE` for numbers that are not live here."""
         places = np.minimum(np.searchsorted(self.numbers, numbers), len(self.numbers) - 1)
         found = (self.numbers[places] == numbers) & self.alive[places]
         return np.where(found, self._addresses(places), NOWHERE)
@@ -125,7 +125,7 @@ class FragmentRows:
         return int(np.count_nonzero(self.alive[np.searchsorted(self.numbers, number, side="right") :]))
 
     def addresses_by_hash(self, hashes: NDArray[np.int64]) -> Addresses:
-        """Ascending. Asked of every fragment, and most have none of them."""
+        """Return addresses, ascending. Called for every fragment, most of which have none of the hashes."""
         assert self.documents is not None, "documents are known. This is a bug."
         known = self.documents.hashes
         starts = known.searchsorted(hashes)
@@ -146,10 +146,10 @@ class FragmentRows:
 
 
 class StoredRows:
-    """All rows of one version, fragment by fragment. Chunk numbers ascend in it."""
+    """All rows of one version, fragment by fragment, in ascending order of chunk number."""
 
     def __init__(self, fragments: Iterable[FragmentRows], live: LiveSet | None = None) -> None:
-        """Raises `StoreCorrupt` unless each fragment's numbers are greater than those of the one before."""
+        """Raises `StoreCorrupt` unless the numbers ascend from fragment to fragment."""
         self.fragments: Final = tuple(rows for rows in fragments if len(rows.numbers))
         self._firsts = np.array([rows.numbers[0] for rows in self.fragments], dtype=np.int64)
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
@@ -158,7 +158,7 @@ class StoredRows:
         self.live: Final = LiveSet.of(_joined(rows.live() for rows in self.fragments)) if live is None else live
 
     def followed_by(self, fragments: Sequence[FragmentRows]) -> StoredRows:
-        """The rows of a later version. The more of its fragments are fragments of this one, the less it costs."""
+        """Return the rows of a later version. The more fragments it shares with this one, the less it costs."""
         left = {rows.files.number: rows for rows in self.fragments}
         taken_out, come = [], []
         for rows in fragments:
@@ -172,27 +172,27 @@ class StoredRows:
         old, new = _joined(rows.live() for rows in left.values()), _joined(come)
         gone = np.sort(_joined([*taken_out, difference_sorted(old, new)]))
         new = difference_sorted(new, old)
-        if len(new) and new[0] <= self.live.last():  # a number came back: this is no later version of the same
+        if len(new) and new[0] <= self.live.last():  # a number came back: this is not a later version of the same store
             return StoredRows(fragments)
         return StoredRows(fragments, self.live.followed_by(gone=gone, new=new))
 
     def with_documents(self, fragments: Iterable[FragmentRows]) -> StoredRows:
-        """The same, with fragments that know more."""
+        """Return the same rows, with fragments that also know their documents."""
         return StoredRows(fragments, self.live)
 
     def count(self, *, after: int = -1) -> int:
-        """How many chunks are alive whose number is greater."""
+        """Return how many live chunks have a greater number."""
         return sum(rows.count_after(after) for rows in self._from(after))
 
     def document_count(self) -> int:
         return sum(rows.document_count() for rows in self.fragments)
 
     def fragments_after(self, number: int) -> frozenset[int]:
-        """The fragments that hold live chunks of greater numbers."""
+        """Return the fragments that hold live chunks with greater numbers."""
         return frozenset(rows.files.number for rows in self._from(number) if rows.count_after(number))
 
     def addresses_of(self, numbers: ChunkNumbers) -> Addresses:
-        """Where each of these chunks is, in the order asked for; `NOWHERE` for one that is not alive."""
+        """Return the address of each of these chunks, in the given order; `NOWHERE` for one that is not live."""
         addresses = np.full(len(numbers), NOWHERE, dtype=np.int64)
         holders = np.searchsorted(self._firsts, numbers, side="right") - 1
         order = np.argsort(holders, kind="stable")
@@ -203,12 +203,12 @@ class StoredRows:
         return addresses
 
     def addresses_by_id(self, document_ids: Sequence[str]) -> Addresses:
-        """Where chunks of these documents may be, ascending by number: all that are there, and seldom one too many."""
+        """Return addresses, ascending by number, of all chunks of these documents and rarely of others as well."""
         hashes = np.unique(hashes_of(document_ids))
         return _joined(rows.addresses_by_hash(hashes) for rows in self.fragments)
 
     def _from(self, number: int) -> tuple[FragmentRows, ...]:
-        """The fragments that may hold greater numbers."""
+        """Return the fragments that may hold greater numbers."""
         return self.fragments[max(int(np.searchsorted(self._firsts, number, side="right")) - 1, 0) :]
 
 
@@ -218,7 +218,7 @@ def _joined(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
 
 
 def runs_of(values: NDArray[np.int64]) -> Iterator[tuple[int, slice]]:
-    """Each value that stands there, and from where to where it is repeated."""
+    """Yield each run of equal values with its slice."""
     bounds = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     for start, end in itertools.pairwise(bounds):
         if start < end:

@@ -1,4 +1,4 @@
-"""How does a chunk look as a row of a table, and a row as a chunk?"""
+"""Converts between chunks and rows of a table."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "tit
 PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text"]
 
 _FORMAT_KEY: Final = b"winnow.format"
-_FORMAT: Final = b"3"  # of the columns below; a table of another format is refused, not guessed at
-_WITHOUT_WORDS: Final = b"2"  # the format before: the same, without the column of words
-_WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without columns of attributes
+_FORMAT: Final = b"3"  # of the columns below; a table of another format is refused
+_WITHOUT_WORDS: Final = b"2"  # the format before: without the column of words
+_WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without attribute columns
 _FORMATS: Final = frozenset({_FORMAT, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
 
-WORDS_COLUMN: Final = "words"  # what `analysed` makes of title and text; lexical search reads nothing else
+WORDS_COLUMN: Final = "words"  # output of `analysed` for title and text; lexical search reads only this
 _WORDS_FIELD: Final = pa.field(
     WORDS_COLUMN,
     pa.large_string(),
@@ -39,7 +39,7 @@ _WORDS_FIELD: Final = pa.field(
 
 
 def schema_of(dimension: int) -> pa.Schema:
-    """Texts are large_strings: the metadata of a long document, repeated in every chunk, may pass 2 GB in one call."""
+    """Return the schema. Texts are large_strings: a long document's metadata, repeated per chunk, may exceed 2 GB."""
     return pa.schema(
         [
             pa.field("number", pa.int64(), nullable=False),
@@ -60,32 +60,32 @@ def schema_of(dimension: int) -> pa.Schema:
 
 
 def fields_of(attributes: Iterable[Attribute]) -> list[pa.Field]:
-    """The columns of attributes come after those above, when a document first has them."""
+    """Return the columns of attributes, which follow the others once a document has such an attribute."""
     return [pa.field(attribute.column, ARROW_TYPES[attribute.kind]) for attribute in attributes]
 
 
 def known_attributes(schema: pa.Schema) -> frozenset[Attribute]:
-    """Those that have a column."""
+    """Return the attributes that have a column."""
     return frozenset(attribute for attribute in map(attribute_of, schema.names) if attribute is not None)
 
 
 def has_attributes(schema: pa.Schema) -> bool:
-    """Whether every row's attributes are in their columns; otherwise only its metadata tells them."""
+    """Whether attributes are in their columns; otherwise only the metadata has them."""
     return bool(schema.metadata[_FORMAT_KEY] != _WITHOUT_ATTRIBUTES)
 
 
 def word_rules(schema: pa.Schema) -> int:
-    """By which rules words are told apart in this store (retrieval/lexical/words.py)."""
+    """Return the word rules of this store (retrieval/lexical/words.py)."""
     return WORD_RULES if schema.metadata[_FORMAT_KEY] == _FORMAT else WORD_RULES_BEFORE
 
 
 def words_schema() -> pa.Schema:
-    """The column that a store of the format before lacks."""
+    """Return the column that a store of the format before lacks."""
     return pa.schema([_WORDS_FIELD])
 
 
 def words_table(rows: pa.Table) -> pa.Table:
-    """The words of these rows, of which the title and the text are read, in their order."""
+    """Return the words of these rows, from title and text, in the same order."""
     both = zip(rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True)
     return pa.table(
         [pa.array([f"{analysed(title)} {analysed(text)}" for title, text in both], pa.large_string())], words_schema()
@@ -93,23 +93,23 @@ def words_table(rows: pa.Table) -> pa.Table:
 
 
 def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
-    """The columns that rows of the second schema need and the first has not; None where there are none."""
+    """Return the columns of `needed` that `schema` lacks, or None."""
     missing = [field for field in needed if field.name not in schema.names]
     return pa.schema(missing) if missing else None
 
 
 def upgraded(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """What stands beside the schema once the columns of attributes are complete."""
+    """Return the schema metadata once the attribute columns are complete."""
     return {**metadata, _FORMAT_KEY: _WITHOUT_WORDS}
 
 
 def with_words(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-    """What stands beside the schema once all words are in their column and in the full-text index."""
+    """Return the schema metadata once all words are in their column and in the full-text index."""
     return {**metadata, _FORMAT_KEY: _FORMAT}
 
 
 def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) -> pa.Table:
-    """The attributes of rows with this metadata, as it is stored."""
+    """Return the attributes of rows with this stored metadata."""
     parsed = {each: attributes_of(json.loads(each)) for each in dict.fromkeys(metadata)}  # chunks repeat their document
     rows = [parsed[each] for each in metadata]
     attributes = kept(known, rows)
@@ -117,12 +117,12 @@ def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) 
 
 
 def require_schema(found: pa.Schema, dimension: int, origin: str) -> None:
-    """Raises `StoreCorrupt` for a table that is not ours, `ModelMismatch` for vectors of another dimension."""
+    """Raise `StoreCorrupt` for a table that is not ours, `ModelMismatch` for vectors of another dimension."""
     if (found.metadata or {}).get(_FORMAT_KEY) not in _FORMATS or "vector" not in found.names:
-        raise StoreCorrupt(f"{origin}: not a corpus of this version of winnow")
+        raise StoreCorrupt(f"{origin} is not a corpus that this version of winnow can read")
     stored = found.field("vector").type.list_size
     if stored != dimension:
-        raise ModelMismatch(f"{origin} holds vectors of {stored} dimensions, the model makes {dimension}")
+        raise ModelMismatch(f"{origin} holds vectors of {stored} dimensions, but the model makes {dimension}")
 
 
 def table_of(
@@ -133,9 +133,9 @@ def table_of(
     known: Collection[Attribute] = (),
     has_words: bool = True,
 ) -> pa.Table:
-    """One row for each chunk, numbered in the order given; of the attributes, those that occur among them.
+    """Return one row per chunk, numbered in the given order, with columns for the attributes that occur.
 
-    `known` are those that have a column already; `has_words` says whether words have one.
+    `known` are the attributes that already have a column; `has_words` tells whether there is a column of words.
     """
     schema = schema_of(dimension)
     if not has_words:
@@ -172,12 +172,12 @@ def table_of(
 
 
 def chunk_of(row: dict[str, Any]) -> Chunk:
-    """`row` has the `CHUNK_COLUMNS`."""
+    """Convert a row with the `CHUNK_COLUMNS` to a chunk."""
     return Chunk(**{**row, "metadata": json.loads(row["metadata"])})
 
 
 def document_of(chunks: Sequence[Chunk]) -> Document:
-    """All chunks of one document, in order, put together again."""
+    """Reassemble a document from all its chunks, in order."""
     first = chunks[0]
     return Document(
         id=first.document_id,
@@ -189,6 +189,6 @@ def document_of(chunks: Sequence[Chunk]) -> Document:
 
 
 def require_text(document: Document) -> None:
-    """Raises `InvalidRequest`."""
+    """Raise `InvalidRequest` if a text of the document is not valid Unicode."""
     if not all(is_text(value) for value in (document.id, document.title, document.text, document.url or "")):
-        raise InvalidRequest(f"document {document.id!r} holds half of a surrogate pair, which is no text")
+        raise InvalidRequest(f"document {document.id!r} contains half of a surrogate pair, which is not valid text")

@@ -71,5 +71,5 @@ def test_a_folder_is_a_place_too_and_damage_is_named(indexed: Command, tmp_path:
     numbers.write_bytes(numbers.read_bytes() + b"\n")
     other = command_in(tmp_path / "data", models)
     done = other.run("restore", str(place), "--collection", "four")
-    assert (done.code, "corpus.lance/next_chunk_number is not what was written" in done.err) == (1, True)
+    assert (done.code, "corpus.lance/next_chunk_number differs from what was written" in done.err) == (1, True)
     assert names(DataFolder.existing(other.data)) == []

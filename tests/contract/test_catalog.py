@@ -132,7 +132,7 @@ def test_what_no_text_holds_is_refused(catalog: Catalog, impossible: str) -> Non
         lambda: catalog.add_collection(collection(impossible)),
         lambda: catalog.collection("default", impossible),
     ):
-        with pytest.raises(InvalidRequest, match="NUL or half a character"):
+        with pytest.raises(InvalidRequest, match="NUL or half a surrogate pair"):
             attempt()
     assert catalog.collections("default") == []
 

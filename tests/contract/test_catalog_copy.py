@@ -288,16 +288,18 @@ def test_a_source_of_another_schema_is_refused_before_anything_is_made(place: Pl
     """An earlier one with the command that changes it, a later one as everywhere, and none."""
     target = tmp_path / "target.sqlite"
     SqlDatabase.at(place).close()
-    with pytest.raises(InvalidRequest, match=f"schema none, not {NEWEST}; `winnow catalog upgrade`"):
+    with pytest.raises(InvalidRequest, match=f"schema none, not {NEWEST}; upgrade it with `winnow catalog upgrade`"):
         copied(place, target)
     source = SqlDatabase.open(place)
     source.downgrade(REVISIONS[-2])
-    with pytest.raises(InvalidRequest, match=f"schema {REVISIONS[-2]}, not {NEWEST}; `winnow catalog upgrade`"):
+    with pytest.raises(
+        InvalidRequest, match=f"schema {REVISIONS[-2]}, not {NEWEST}; upgrade it with `winnow catalog upgrade`"
+    ):
         copied(place, target)
     source.upgrade()
     with source.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(StoreCorrupt, match=f"schema version 9999; this winnow reads {NEWEST}"):
+    with pytest.raises(StoreCorrupt, match=f"schema version 9999, this winnow reads {NEWEST}"):
         copied(place, target)
     source.close()
     assert not target.exists()
@@ -339,7 +341,7 @@ def test_a_database_that_keeps_something_else_is_found_out(place: Place, tmp_pat
         for statement in ALTERING["sqlite" if isinstance(place, Path) else "postgres"]:
             connection.exec_driver_sql(statement)
     before = rows_of(place)
-    with pytest.raises(WriteFailed, match="the table usage reads back other than it was written"):
+    with pytest.raises(WriteFailed, match="the table usage reads back differently than it was written"):
         copied(tmp_path / "source.sqlite", place)
     assert rows_of(place) == before
     target.close()

@@ -147,7 +147,7 @@ def test_every_act_in_every_state_is_in_the_table_or_refused(
         after = TABLE[state, act]
         assert states(library) == ([] if after is None else [f"recency@1 {after}"])
     else:
-        with pytest.raises(InstructionConflict, match=f"recency@1 is {state}; it cannot {act}"):
+        with pytest.raises(InstructionConflict, match=f"recency@1 is {state}; you cannot {act} it"):
             ACTS[act](library)
         assert library.versions("default") == before
 
@@ -413,7 +413,7 @@ def test_what_no_text_holds_is_refused(database: SqlDatabase, impossible: str) -
         lambda: library.write_draft("default", "recency", InstructionContent(text=impossible)),
         lambda: library.version("default", impossible),
     ):
-        with pytest.raises(InvalidRequest, match="NUL or half a character"):
+        with pytest.raises(InvalidRequest, match="NUL or half a surrogate pair"):
             attempt()
     assert library.versions("default") == []
 

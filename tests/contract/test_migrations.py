@@ -235,7 +235,7 @@ def test_a_version_that_no_upgrade_leads_from_is_refused_untouched(old: Path, un
     connection.execute("UPDATE schema_version SET version = ?", [unknown])
     connection.commit()
     before = list(connection.iterdump())
-    with pytest.raises(StoreCorrupt, match=f"schema version {unknown}; this winnow reads {NEWEST}"):
+    with pytest.raises(StoreCorrupt, match=f"schema version {unknown}, this winnow reads {NEWEST}"):
         SqlDatabase.open(old)
     assert list(connection.iterdump()) == before
     connection.close()
@@ -247,7 +247,7 @@ def test_a_catalog_of_a_later_winnow_is_refused_untouched(place: Path | str) -> 
     with database.writing() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     before = columns(database)
-    with pytest.raises(StoreCorrupt, match=f"schema version 9999; this winnow reads {NEWEST}"):
+    with pytest.raises(StoreCorrupt, match=f"schema version 9999, this winnow reads {NEWEST}"):
         SqlDatabase.open(place)
     with pytest.raises(StoreCorrupt, match="schema version 9999"):
         database.downgrade("0001")

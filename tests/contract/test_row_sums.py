@@ -119,7 +119,7 @@ def test_an_update_does_not_hide_what_was_damaged_before(whole: Path) -> None:
     behind_its_back(whole, "UPDATE tenants SET created_at = '2020-01-01T00:00:00+00:00' WHERE name = 'law'")
     database = SqlDatabase.open(whole)
     SqlTenants(database).disable("law", by=COMMAND_LINE)
-    assert database.faults() == ["the row 'law' of tenants is not what was written"]
+    assert database.faults() == ["the row 'law' of tenants differs from what was written"]
     database.accept()
     assert database.faults() == []
     database.close()

@@ -1,4 +1,4 @@
-"""The audit log in SQL. What refuses to change or remove an entry is a trigger of the database: see the migration."""
+"""The audit log in SQL. A trigger of the database refuses to change or remove entries: see the migration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AUDIT = sql.Table(
     sql.Column("at", Words, nullable=False),  # UTC, ISO 8601
     sql.Column("actor", Words, nullable=False),
     sql.Column("action", Words, nullable=False),
-    sql.Column("tenant", Words, nullable=False),  # no reference: an entry outlives what it tells of
+    sql.Column("tenant", Words, nullable=False),  # no reference: an entry outlives its subject
     sql.Column("subject", Words, nullable=False),
     sql.Column("before", Words),  # JSON
     sql.Column("after", Words),  # JSON
@@ -33,7 +33,7 @@ AUDIT = sql.Table(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What is to be remembered of a change. Properties are names, numbers and times: never a secret, never a text."""
+    """A change to record. Properties are names, numbers and times: never a secret, never a text."""
 
     actor: Actor
     action: str  # noun, then verb: `key.create`
@@ -44,7 +44,7 @@ class Change:
 
 
 def record(connection: sql.Connection, change: Change) -> None:
-    """Writes the entry, in the transaction of the change itself."""
+    """Write the entry, in the transaction of the change itself."""
     connection.execute(
         sql.insert(AUDIT).values(
             at=datetime.now(UTC).isoformat(timespec="microseconds"),

@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL, as far as the catalog is concerned. The contract."""
+"""What differs between SQLite and PostgreSQL for the catalog. The contract."""
 
 from __future__ import annotations
 
@@ -12,48 +12,48 @@ from winnow.retrieval.errors import WinnowError
 
 
 class Backend(Protocol):
-    """One database. What a transaction means is the same on both: one writer at a time, durable when it returns."""
+    """One database. Transactions mean the same on both: one writer at a time, durable when they return."""
 
     @property
     def place(self) -> str:
-        """Where it is, for people: never a password."""
+        """The location for messages, without any password."""
         ...
 
     def engine(self) -> sql.Engine:
-        """Connections are made when they are needed. Raises `SettingInvalid` and `WriteFailed`."""
+        """Create the engine, which connects on demand. Raises `SettingInvalid` and `WriteFailed`."""
         ...
 
     def begin_snapshot(self, connection: sql.Connection) -> None:
-        """Every statement from here on sees what was committed before the first of them."""
+        """Begin a transaction whose statements all see the state before the first of them."""
         ...
 
     def begin_writing(self, connection: sql.Connection) -> None:
-        """Waits for its turn among the writers, before anything is read."""
+        """Wait for the turn among writers, before anything is read."""
         ...
 
     def require_unmoved(self, connection: sql.Connection | None = None) -> None:
-        """What this connection has open, or this process at all, is the database at its place.
+        """Check that this connection, or this process, still uses the database at its place.
 
-        Asks no server. Raises `StorageMoved`.
+        Does not query the server. Raises `StorageMoved`.
         """
         ...
 
     def begin_migrating(self, connection: sql.Connection) -> None:
-        """As `begin_writing`, for a transaction that changes tables."""
+        """Like `begin_writing`, for a transaction that changes tables."""
         ...
 
     def check_migrated(self, connection: sql.Connection) -> None:
-        """Before the commit: is what the migration left sound? Raises `StoreCorrupt`."""
+        """Check, before the commit, that the migrated data is sound. Raises `StoreCorrupt`."""
         ...
 
     def faults(self, connection: sql.Connection) -> Iterator[str]:
-        """What is not as it was written, one sentence each, as far as the database can tell."""
+        """Yield what differs from what was written, one sentence each, as far as the database can tell."""
         ...
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
-        """The next row that the database numbers gets a number above all that are there."""
+        """Make the next number that the database assigns greater than all existing ones."""
         ...
 
     def translated(self, error: DBAPIError) -> WinnowError:
-        """One of ours for one of the driver's."""
+        """Translate an error of the driver into one of winnow's."""
         ...

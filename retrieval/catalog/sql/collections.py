@@ -1,4 +1,4 @@
-"""The collections of the catalog in SQL, and which of them may be searched by others."""
+"""The collections of the catalog in SQL, including those granted to other tenants."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _collections = sql.Table(
     sql.Column("demote_query_echo", sql.Boolean),  # null is false
 )
 
-# No reference to tenants: the first collection of the default tenant is begun before it has a row.
+# No reference to tenants: the default tenant's first collection begins before the tenant has a row.
 _unfinished = sql.Table(
     "unfinished_collections",
     metadata,
@@ -51,10 +51,10 @@ TABLES: Final = frozenset({_collections, _unfinished})
 
 
 class SqlCatalog:
-    """Implements `Catalog`, over SQLite and PostgreSQL alike; its calls raise what `SqlDatabase` raises, too."""
+    """Implements `Catalog` for SQLite and PostgreSQL; its calls also raise what `SqlDatabase` raises."""
 
     def __init__(self, database: SqlDatabase, *, place: str | None = None) -> None:
-        """`place` is the data folder that it belongs to, for messages."""
+        """`place` is the data folder of the catalog, for messages."""
         self._database = database
         self._place = place
 
@@ -157,7 +157,7 @@ class SqlCatalog:
 
 
 def _add(connection: sql.Connection, collection: Collection) -> None:
-    """What was begun under this name is finished with it."""
+    """Insert the collection and end what was begun under its name."""
     add_tenant(connection, collection.tenant)
     try:
         connection.execute(sql.insert(_collections).values(_row_of(collection)))
@@ -181,7 +181,7 @@ def _record(
     after: Collection | None = None,
 ) -> None:
     whose = after or before
-    assert whose is not None, "it was or it is. This is a bug."
+    assert whose is not None, "a collection before or after. This is a bug."
     change = Change(
         actor=by,
         action=action,

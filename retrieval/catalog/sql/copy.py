@@ -1,6 +1,6 @@
-"""The whole catalog from one database into another: every row, as it is.
+"""Copies the whole catalog from one database to another, row by row.
 
-A table that `retrieval.catalog.sql.schema` knows is copied; there is no list here that could be forgotten.
+All tables that `retrieval.catalog.sql.schema` knows are copied; there is no list here to forget one.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ Batch: TypeAlias = Sequence[sql.Row[Any]]
 
 
 class Watcher(Protocol):
-    """Is told how far it is."""
+    """Receives the progress."""
 
     def started(self, rows: int) -> None:
-        """So many there are."""
+        """The copy starts; it has this many rows."""
         ...
 
     def advanced(self, rows: int) -> None:
-        """So many more are written."""
+        """This many more rows are written."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopiedTable:
-    """What a table holds, in both databases."""
+    """The content of a table, equal in both databases."""
 
     name: str
     rows: int
-    sha256: str  # of its rows, in the order of their keys; the same contents have the same one in every database
+    sha256: str  # of its rows in key order; equal contents have equal hashes in every database
 
 
 def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) -> Sequence[CopiedTable]:
-    """Every table of `source` as it was at one moment, into `target`, which gets its tables in the same transaction.
+    """Copy every table of `source`, as of one moment, to `target`, which gets its tables in the same transaction.
 
-    What was written is read back and compared before it is committed: `target` holds all of it afterwards, or what it
-    held before. Raises `InvalidRequest` for a source whose schema is not the newest, `CatalogExists` for a target that
-    holds anything, `WriteFailed` where it keeps something else than it was given, and what transactions raise.
+    Written rows are read back and compared before the commit: `target` then has all of them, or what it had before.
+    Raises `InvalidRequest` if the source's schema is not the newest, `CatalogExists` if the target holds anything,
+    `WriteFailed` if it reads back something else, and what transactions raise.
     """
     with source.snapshot() as reading:
         require_newest(reading, place=source.place)
@@ -70,7 +70,9 @@ def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) 
                 given = _told(table, _written(writing, table, rows, watcher))
                 kept = _told(table, target.batches(writing, _ordered(table), rows=ROWS_AT_ONCE))
                 if kept != given:
-                    raise WriteFailed(f"{target.place}: the table {table.name} reads back other than it was written")
+                    raise WriteFailed(
+                        f"{target.place}: the table {table.name} reads back differently than it was written"
+                    )
                 if table.autoincrement_column is not None:
                     target.count_on(writing, table.autoincrement_column)
                 copied.append(kept)
@@ -78,10 +80,10 @@ def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) 
 
 
 def _require_empty(connection: sql.Connection, *, place: str) -> None:
-    """Raises `CatalogExists`.
+    """Raise `CatalogExists` if the target holds anything.
 
-    What every new catalog has is nothing: its default tenant, its schema's number, and the folder that it was opened
-    with.
+    The content of every new catalog does not count: the default tenant, the schema's number, and the folder that it
+    was opened with.
     """
     if is_newest(connection):
         counts = {
@@ -96,7 +98,7 @@ def _require_empty(connection: sql.Connection, *, place: str) -> None:
     if held:
         name, count = next(iter(held.items()))
         rows = "1 row" if count == 1 else f"{count:,} rows"
-        raise CatalogExists(f"{place} has a table {name} with {rows}; name a database that is empty")
+        raise CatalogExists(f"{place} has a table {name} with {rows}; name an empty database")
 
 
 def _count(connection: sql.Connection, table: sql.FromClause, *, but: sql.ColumnElement[bool] | None = None) -> int:
@@ -111,7 +113,7 @@ def _ordered(table: sql.Table) -> sql.Select[Any]:
 def _written(
     connection: sql.Connection, table: sql.Table, batches: Iterable[Batch], watcher: Watcher
 ) -> Iterator[Batch]:
-    """Each batch as it came, once it is written."""
+    """Write the batches, and yield each one after it is written."""
     for batch in batches:
         connection.execute(sql.insert(table), [row._asdict() for row in batch])
         watcher.advanced(len(batch))

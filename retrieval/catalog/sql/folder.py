@@ -1,4 +1,4 @@
-"""The data folder that a catalog belongs to, in SQL: one row, which the folder's own mark has to equal."""
+"""The data folder of a catalog, in SQL: one row, which must equal the folder's own mark."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 
-FIRST_REVISION: Final = "0007"  # of the schema; before it no catalog names a folder
+FIRST_REVISION: Final = "0007"  # of the schema; earlier catalogs name no folder
 
 DATA_FOLDER: Final = sql.Table(
     "data_folder",
@@ -27,12 +27,12 @@ class SqlFolderBook:
         self._database = database
 
     def folder(self) -> str | None:
-        """None until a folder has joined."""
+        """Return the folder's id, or None until a folder has joined."""
         with self._database.reading() as connection:
             return connection.scalar(sql.select(DATA_FOLDER.c.id))
 
     def join(self, folder: str, *, replace: bool = False) -> str:
-        """Returns the folder that the catalog belongs to from now on: of several that join at once, the first.
+        """Join a folder, and return the catalog's folder from now on: the first of several that join at once.
 
         With `replace` it is always this one.
         """

@@ -1,4 +1,4 @@
-"""The instruction library in SQL. A trigger beside it keeps what a published version says (migration 0004)."""
+"""The instruction library in SQL. A trigger protects the content of published versions (migration 0004)."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ _defaults = sql.Table(
     sql.Column("instruction", Words, nullable=False),  # NAME or NAME@VERSION
 )
 
-_choices = sql.table("collections", sql.column("tenant"), sql.column("instruction"))  # which are the catalog's
+_choices = sql.table("collections", sql.column("tenant"), sql.column("instruction"))  # a table of the catalog's
 
 TABLES: Final = frozenset({_instructions, _defaults})
 
 
 class SqlInstructions:
-    """Implements `InstructionLibrary`; its calls raise what `SqlDatabase` raises, too."""
+    """Implements `InstructionLibrary`; its calls also raise what `SqlDatabase` raises."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
@@ -113,7 +113,7 @@ class SqlInstructions:
         with self._database.writing() as connection:
             add_tenant(connection, tenant)
             if draft := _draft(connection, tenant, name):
-                raise InstructionConflict(f"{draft.reference} is a draft; publish it, or delete it first")
+                raise InstructionConflict(f"{draft.reference} is a draft; publish or delete it first")
             newest = _newest(connection, tenant, name)
             if newest is not None and newest.content == content:
                 return newest
@@ -165,11 +165,11 @@ class SqlInstructions:
                 if row is not None and _read(row).content == each.content:
                     continue
                 if row is not None:
-                    raise InstructionConflict(f"{each.reference} says something else here")
+                    raise InstructionConflict(f"{each.reference} exists here with other content")
                 if _draft(connection, tenant, each.name) is not None:
                     raise InstructionConflict(f"{each.name} has a draft here; publish or delete it first")
                 if each.version < _next(connection, tenant, each.name):
-                    raise InstructionConflict(f"{each.reference} would come before a version that is here")
+                    raise InstructionConflict(f"{each.reference} would come before an existing version")
                 new.append(_put(connection, each))
                 _record(connection, "instruction.import", tenant, by, after=each)
             for name in sorted({each.name for each in new}):
@@ -205,23 +205,25 @@ class SqlInstructions:
 
 
 def require_published(connection: sql.Connection, tenant: TenantName, reference: Reference) -> None:
-    """May it be a default? Built-in ones are not known here. Raises `InstructionNotFound`, `InstructionConflict`."""
+    """Require a possible default, or a built-in name. Raises `InstructionNotFound`, `InstructionConflict`."""
     if reference.is_built_in:
         return
     found = _version(connection, tenant, reference.name, reference.version)
     if found.state is not State.PUBLISHED:
-        raise InstructionConflict(f"{found.reference} is {found.state}; a default has to be published")
+        raise InstructionConflict(f"{found.reference} is {found.state}; a default must be published")
     _refuse_asking(found, "a default")
 
 
 def _check_defaults(connection: sql.Connection, tenant: TenantName, name: str) -> None:
-    """After a change, and before it is committed: can whoever has chosen this name still be served?"""
+    """Check, before a change is committed, that every default with this name still works."""
     user = _user(connection, tenant, name)
     if user is None:
         return
     newest = _newest(connection, tenant, name)
     if newest is None:
-        raise InstructionConflict(f"{name} is {user}, and this is its last published version")
+        raise InstructionConflict(
+            f"{name} is {user}, which needs this last published version; choose another default first"
+        )
     _refuse_asking(newest, user)
 
 
@@ -232,7 +234,7 @@ def _refuse_asking(version: InstructionVersion, user: str) -> None:
 
 
 def _user(connection: sql.Connection, tenant: TenantName, name: str) -> str | None:
-    """Who has chosen the name without a version, in words."""
+    """Return what uses the name without a version, in words."""
     choices = _choices.c
     if connection.execute(
         sql.select(choices.instruction).where(choices.tenant == tenant, choices.instruction == name)
@@ -258,7 +260,7 @@ def _version(connection: sql.Connection, tenant: TenantName, name: str, version:
 
 
 def _newest(connection: sql.Connection, tenant: TenantName, name: str) -> InstructionVersion | None:
-    """The newest published one."""
+    """Return the newest published version."""
     return _last(connection, tenant, name, State.PUBLISHED)
 
 
@@ -287,7 +289,7 @@ def _next(connection: sql.Connection, tenant: TenantName, name: str) -> int:
 
 
 def _moved(connection: sql.Connection, version: InstructionVersion) -> InstructionVersion:
-    """Writes where it is now, and nothing of what it says."""
+    """Write the version's state, and nothing of its content."""
     where = {name: each for name, each in _row_of(version).items() if name in ("state", "published_at", "retired_at")}
     connection.execute(sql.update(_instructions).where(_is(version)).values(where))
     return version
@@ -308,7 +310,7 @@ def _record(
     after: InstructionVersion | None = None,
 ) -> None:
     whose = after or before
-    assert whose is not None, "it was or it is. This is a bug."
+    assert whose is not None, "a version before or after. This is a bug."
     change = Change(
         actor=by,
         action=action,
@@ -321,7 +323,7 @@ def _record(
 
 
 def _properties(version: InstructionVersion) -> dict[str, JsonValue]:
-    """Never its text: that stands in the library, under this number."""
+    """Return what the audit log records: never the text, which the library keeps under this number."""
     return {"version": version.version, "state": version.state.value}
 
 
@@ -330,7 +332,7 @@ def _named(tenant: TenantName, name: str) -> sql.ColumnElement[bool]:
 
 
 def _is(version: InstructionVersion) -> sql.ColumnElement[bool]:
-    assert version.tenant is not None, "what comes with winnow is in no table. This is a bug."
+    assert version.tenant is not None, "built-in versions are in no table. This is a bug."
     return sql.and_(_named(version.tenant, version.name), _instructions.c.version == version.version)
 
 

@@ -1,4 +1,4 @@
-"""API keys in SQL: everything of a key but its secret."""
+"""API keys in SQL, without their secrets."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ API_KEYS = sql.Table(
     sql.Column("id", Words, primary_key=True),
     sql.Column("tenant", sql.ForeignKey("tenants.name"), nullable=False, index=True),
     sql.Column("digest", sql.LargeBinary, nullable=False),  # SHA-256 of the whole key
-    sql.Column("scopes", Words, nullable=False),  # sorted, with spaces between them
-    sql.Column("created_at", Words, nullable=False),  # UTC, ISO 8601, as all of them
+    sql.Column("scopes", Words, nullable=False),  # sorted, separated by spaces
+    sql.Column("created_at", Words, nullable=False),  # UTC, ISO 8601, as all times here
     sql.Column("expires_at", Words),
     sql.Column("revoked_at", Words),
     sql.Column("last_used_at", Words),
@@ -48,7 +48,7 @@ class SqlKeys:
     """Implements `Keys`."""
 
     def __init__(self, database: SqlDatabase, *, keys_max: int = KEYS_PER_TENANT_MAX) -> None:
-        """`keys_max`: how many keys of one tenant are accepted at once."""
+        """`keys_max` is the maximum number of valid keys of one tenant."""
         self._database = database
         self._keys_max = keys_max
 
@@ -121,7 +121,7 @@ class SqlKeys:
         accepted = sql.and_(columns.tenant == tenant, columns.revoked_at.is_(None), lives)
         count = connection.scalar(sql.select(sql.func.count()).select_from(API_KEYS).where(accepted)) or 0
         if count >= self._keys_max:
-            raise LimitExceeded(f"{tenant} has {count} keys that are accepted; revoke one first")
+            raise LimitExceeded(f"{tenant} already has {count} valid keys; revoke one first")
 
 
 def _issued(tenant: TenantName, wish: KeyWish) -> IssuedKey:
@@ -184,7 +184,7 @@ def _record(connection: sql.Connection, action: str, by: Actor, *, after: ApiKey
 
 
 def _properties(key: ApiKey) -> Mapping[str, JsonValue]:
-    """Without its note: whatever somebody wrote there could not be taken back."""
+    """Return what the audit log records: not the note, because nothing in the log can be removed."""
     return {
         "scopes": list[JsonValue](sorted(key.scopes)),
         "expires_at": _said(key.expires_at),
@@ -193,7 +193,7 @@ def _properties(key: ApiKey) -> Mapping[str, JsonValue]:
 
 
 def _said(moment: datetime | None) -> str | None:
-    """Of equal length, so that their order is that of the texts."""
+    """Format a time with fixed length, so that texts sort by time."""
     return None if moment is None else moment.isoformat(timespec="microseconds")
 
 

@@ -1,6 +1,6 @@
-"""From one schema to the next and back. The only module that names alembic, beside the migrations themselves.
+"""Upgrades and downgrades the schema. The only module besides the migrations that imports Alembic.
 
-Alembic is imported where something is to be done: a command that opens an up-to-date catalog does not wait for it.
+Alembic is imported on demand: a command that opens an up-to-date catalog does not wait for it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _alembic_version: Final = sql.table("alembic_version", sql.column("version_num")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
-    """Which schema a database has."""
+    """The schema of a database."""
 
-    revision: str | None  # None: it is empty, or from before Alembic, or of no winnow
-    before_alembic: int | None = None  # the version of a winnow from before Alembic
+    revision: str | None  # None: empty, from before Alembic, or not winnow's
+    before_alembic: int | None = None  # the schema version from before Alembic
 
     @property
     def said(self) -> str:
@@ -40,7 +40,7 @@ class Schema:
 
 
 def schema_of(connection: sql.Connection) -> Schema:
-    """What the database says. It changes nothing."""
+    """Return the schema of the database, without changing it."""
     there = sql.inspect(connection)
     if there.has_table(_alembic_version.name):
         revision = connection.scalar(sql.select(_alembic_version.c.version_num))
@@ -52,21 +52,23 @@ def schema_of(connection: sql.Connection) -> Schema:
 
 
 def is_newest(connection: sql.Connection) -> bool:
-    """Is there nothing to be done?"""
+    """Whether the schema is up to date."""
     return schema_of(connection).revision == NEWEST
 
 
 def require_newest(connection: sql.Connection, *, place: str) -> None:
-    """Raises `InvalidRequest` for an earlier schema, and `StoreCorrupt` for one of a later winnow."""
+    """Raise `InvalidRequest` for an earlier schema, and `StoreCorrupt` for one of a later winnow."""
     found = _known(connection, place=place)
     if found.revision != NEWEST:
-        raise InvalidRequest(f"{place} is at schema {found.said}, not {NEWEST}; `winnow catalog upgrade` changes that")
+        raise InvalidRequest(
+            f"{place} is at schema {found.said}, not {NEWEST}; upgrade it with `winnow catalog upgrade`"
+        )
 
 
 def migrate(connection: sql.Connection, *, place: str) -> None:
-    """To the newest schema, in the transaction of `connection`. Raises `StoreCorrupt` for a schema of a later winnow.
+    """Upgrade to the newest schema, in the transaction of `connection`. Raises `StoreCorrupt` for a later schema.
 
-    A database from before Alembic is first told which revision its version is, and then refused by winnows of then.
+    A database from before Alembic is first stamped with its revision; winnows of that time refuse it afterwards.
     """
     found = _known(connection, place=place)
     if found.revision == NEWEST:
@@ -81,12 +83,12 @@ def migrate(connection: sql.Connection, *, place: str) -> None:
 
 
 def migrate_down(connection: sql.Connection, revision: str, *, place: str) -> None:
-    """To an earlier schema, in the transaction of `connection`. Raises `InvalidRequest`, `StoreCorrupt`."""
+    """Downgrade to an earlier schema, in the transaction of `connection`. Raises `InvalidRequest`, `StoreCorrupt`."""
     found = _known(connection, place=place)
     earlier = REVISIONS[: REVISIONS.index(found.revision)] if found.revision else ()
     if revision not in earlier:
         known = ", ".join(earlier) or "none"
-        raise InvalidRequest(f"{place} is at schema {found.said}; {revision!r} is none before it ({known})")
+        raise InvalidRequest(f"{place} is at schema {found.said}; {revision!r} is not an earlier one ({known})")
     from alembic import command
 
     command.downgrade(_config(connection), revision)
@@ -97,14 +99,14 @@ def _known(connection: sql.Connection, *, place: str) -> Schema:
     versions = {None, *_VERSIONS_BEFORE_ALEMBIC}
     is_known = found.revision in REVISIONS if found.revision else found.before_alembic in versions
     if not is_known:
-        raise StoreCorrupt(f"{place}: schema version {found.said}; this winnow reads {NEWEST}")
+        raise StoreCorrupt(f"{place} has schema version {found.said}, this winnow reads {NEWEST}; use a later winnow")
     return found
 
 
 def _config(connection: sql.Connection) -> Config:
     from alembic.config import Config
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would tell of every step
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it would log every step
     config = Config()
     config.set_main_option("script_location", "winnow.retrieval.catalog.sql:migrations")
     config.attributes["connection"] = connection

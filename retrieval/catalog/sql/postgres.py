@@ -1,4 +1,4 @@
-"""The catalog's database on a server: PostgreSQL, through psycopg."""
+"""The catalog's database on a PostgreSQL server, through psycopg."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from winnow.retrieval.errors import CatalogUnavailable, SettingInvalid, StoreCorrupt, WinnowError, WriteFailed
 
-CONNECT_SECONDS: Final = 5  # seconds; a server that is there answers in milliseconds
-SILENCE_MS: Final = 15_000  # milliseconds without an answer to what was sent, then the connection is given up
-LOCK_MS: Final = 10_000  # milliseconds that one writer waits for another's transaction; SQLite waits as long
+CONNECT_SECONDS: Final = 5  # seconds; a running server answers in milliseconds
+SILENCE_MS: Final = 15_000  # milliseconds without a reply, after which the connection is closed
+LOCK_MS: Final = 10_000  # milliseconds that a writer waits for another's transaction; as for SQLite
 POOL_SECONDS: Final = 10  # seconds to wait for one of the process's own connections
-WRITER_LOCK: Final = 0x77696E6E6F77  # "winnow" in ASCII; an advisory lock is a number within a database
+WRITER_LOCK: Final = 0x77696E6E6F77  # "winnow" in ASCII; an advisory lock is identified by a number
 _DRIVER: Final = "postgresql+psycopg"
 _SCHEMES: Final = ("postgresql", "postgres", _DRIVER)
 _SECRETS: Final = ("password", "sslpassword")
@@ -24,16 +24,18 @@ _DAMAGED: Final = ("XX", "42P01", "42703")  # SQLSTATE: internal and damaged pag
 
 
 class Postgres:
-    """Implements `Backend`. No error and no log line holds the password."""
+    """Implements `Backend`. No error and no log line contains the password."""
 
     def __init__(self, url: str) -> None:
-        """Raises `SettingInvalid` for what is no URL of PostgreSQL."""
+        """Raises `SettingInvalid` unless this is a URL of PostgreSQL."""
         try:
             parsed = sql.make_url(url)
         except (ArgumentError, ValueError):
-            raise SettingInvalid("the catalog's URL is no URL") from None  # its text may hold a password
+            raise SettingInvalid(
+                "the catalog's URL is not valid; write postgresql://USER@HOST/DATABASE"
+            ) from None  # its text may hold a password
         if parsed.drivername not in _SCHEMES:
-            raise SettingInvalid("the catalog's URL is not like postgresql://USER@HOST/DATABASE")
+            raise SettingInvalid("the catalog's URL must be of the form postgresql://USER@HOST/DATABASE")
         self._url = parsed.set(drivername=_DRIVER)
         given = [self._url.password, *(self._url.query.get(name) for name in _SECRETS)]
         self._secrets = [each for each in given if isinstance(each, str) and each]
@@ -48,7 +50,7 @@ class Postgres:
         defaults = {"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": SILENCE_MS}
         arguments: dict[str, Any] = {
             name: value for name, value in defaults.items() if name not in self._url.query
-        }  # what the URL says itself is its own
+        }  # the URL's own parameters win
         try:
             return sql.create_engine(
                 self._url,
@@ -67,37 +69,37 @@ class Postgres:
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
 
     def begin_writing(self, connection: sql.Connection) -> None:
-        """One writer at a time, as on SQLite: what a writer has read is still so when it writes.
+        """One writer at a time, as with SQLite: what a writer has read is still true when it writes.
 
-        Each statement of the transaction sees what was committed before it, so what is read after the lock is the
-        newest. A transaction that were serializable would see what was there before it waited.
+        Each statement sees what was committed before it, so reads after the lock see the newest state. A serializable
+        transaction would see the state from before it waited.
         """
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_MS}")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITER_LOCK})")
 
     def require_unmoved(self, connection: sql.Connection | None = None) -> None:
-        """The server has the database open, and no file of it can be replaced under it."""
+        """Nothing to do: the server holds the database open, and its files cannot be replaced meanwhile."""
 
     def begin_migrating(self, connection: sql.Connection) -> None:
         self.begin_writing(connection)
 
     def check_migrated(self, connection: sql.Connection) -> None:
-        """References are checked by the server, always."""
+        """Nothing to do: the server always checks references."""
 
     def faults(self, connection: sql.Connection) -> Iterator[str]:
-        """The server checks its pages where it was set up to."""
+        """Return nothing: the server checks its pages, if it is configured to."""
         del connection
         return iter(())
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
         sequence = sql.func.pg_get_serial_sequence(column.table.name, column.name)
         highest = sql.func.max(column)
-        is_any = highest.is_not(None)  # where there is none, the next one is the first
+        is_any = highest.is_not(None)  # without rows, the next number is the first
         connection.execute(sql.select(sql.func.setval(sequence, sql.func.coalesce(highest, 1), is_any)))
 
     def translated(self, error: DBAPIError) -> WinnowError:
         state = getattr(error.orig, "sqlstate", None)
-        diagnosis = getattr(error.orig, "diag", None)  # its first line: the details name values of rows
+        diagnosis = getattr(error.orig, "diag", None)  # only the primary message: the details contain values of rows
         words = (diagnosis and diagnosis.message_primary) or str(error.orig).strip()
         said = f"{self.place}: {self._without_secrets(words)}"
         if state is None or (state.startswith(_UNAVAILABLE) and state != _FULL):

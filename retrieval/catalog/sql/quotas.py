@@ -15,7 +15,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
-# No reference to tenants: what a tenant used stays on record, and the default one has limits before it has anything.
+# No reference to tenants: usage stays on record, and the default tenant can have limits before it has anything else.
 _limits = sql.Table(
     "tenant_limits",
     metadata,
@@ -73,7 +73,7 @@ class SqlUsageBook:
         self._database = database
 
     def add(self, used: Iterable[Usage]) -> None:
-        with self._database.writing() as connection:  # the only writer: what is not there yet nobody else puts there
+        with self._database.writing() as connection:  # the only writer: no other can insert the row in between
             for each in used:
                 more = {name: getattr(each, name) for name in AMOUNTS}
                 here = sql.and_(_usage.c.tenant == each.tenant, _usage.c.day == each.day.isoformat())

@@ -1,8 +1,8 @@
-"""Room that writers have reserved before they write, in SQL: one row for each collection that is written to.
+"""Storage reserved by writers before they write, in SQL: one row per collection being written.
 
-A writer reads the tenant's turn and reservations, counts what lies on the disk, and then reserves only if the turn is
-still the same: between two reservations of one tenant nobody else has reserved anything. A reservation says how much
-its collection will hold, not how much more: it does not matter how far its writer is.
+A writer reads the tenant's turn and reservations, counts what is on the disk, and reserves only if the turn is still
+the same: so no other reservation of the tenant comes in between. A reservation is the amount the collection will hold,
+not the increase, so the writer's progress does not matter.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Checksums of the catalog's rows, for SQLite, which has none of its own.
+"""Checksums of the catalog's rows for SQLite, which has none of its own.
 
-A flipped bit inside a value passes SQLite's own integrity check, so each row has a checksum in the table `row_sums`,
-written in the transaction of the row. Temporary triggers of each writing connection keep them. They are no part of the
-schema: a migration may make a table again without knowing of them, and calculates all checksums at its end.
+A flipped bit inside a value passes SQLite's integrity check. So each row has a checksum in the table `row_sums`,
+written in the row's transaction by temporary triggers of each writing connection. They are not part of the schema: a
+migration may recreate a table without knowing of them, and recalculates all checksums at its end.
 
-Rule 1: an update keeps the mismatch of a row that was damaged before it. Rule 2: the schema's own text is summed as
-rows are. Rule 3: on PostgreSQL the table stays empty; its pages can have checksums (initdb --data-checksums).
+Rule 1: an update keeps the mismatch of a row that was damaged before. Rule 2: the schema's own text has checksums like
+rows. Rule 3: on PostgreSQL the table stays empty; its pages can have checksums (initdb --data-checksums).
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ ROW_SUMS: Final = sql.Table(
     "row_sums",
     metadata,
     sql.Column("of_table", Words, primary_key=True),
-    sql.Column("of_row", Words, primary_key=True),  # its primary key, each value quoted and in hex
+    sql.Column("of_row", Words, primary_key=True),  # its primary key, each value quoted, in hex
     sql.Column("checksum", Words, nullable=False),
 )
 
 _FUNCTION: Final = "winnow_row_sum"
 _SCHEMA: Final = "sqlite_master"
 _SCHEMA_COLUMNS: Final = ("type", "name", "tbl_name", "sql")  # not rootpage, which VACUUM changes
-_WATCHED: Final = "winnow_row_sums"  # in `Connection.info`: the version of the schema that its triggers are for
+_WATCHED: Final = "winnow_row_sums"  # in `Connection.info`: the schema version of its triggers
 _DIGEST_BYTES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Summed:
-    """A table as it is in the database, whatever this winnow's tables say."""
+    """A table as it is in the database, regardless of this winnow's definitions."""
 
     name: str
     columns: Sequence[str]
     key: Sequence[str]
 
     def content(self, row: str) -> str:
-        """An SQL expression: every value with its type, in ASCII, also where a text is no longer UTF-8."""
+        """Return an SQL expression: every value with its type, in ASCII, even if a text is no longer UTF-8."""
         return f"{_FUNCTION}({_joined(self.columns, row)})"
 
     def key_of(self, row: str) -> str:
@@ -51,24 +51,24 @@ class _Summed:
 
 
 def register(connection: Any) -> None:
-    """Makes the checksum known to a new connection of the driver."""
+    """Register the checksum function with a new connection of the driver."""
     connection.create_function(_FUNCTION, 1, _row_sum, deterministic=True)
 
 
 def watch(connection: sql.Connection) -> None:
-    """From here on the connection keeps the checksums. Call it outside of a transaction."""
+    """Make the connection maintain the checksums. Must be called outside a transaction."""
     version = connection.exec_driver_sql("PRAGMA schema_version").scalar()
     if connection.info.get(_WATCHED) == version:
         return
     unwatch(connection)
-    for table in _summed(connection) if _has_sums(connection) else ():  # a downgrade by another process drops them
+    for table in _summed(connection) if _has_sums(connection) else ():  # a downgrade by another process drops the table
         for statement in _triggers(table):
             connection.exec_driver_sql(statement)
     connection.info[_WATCHED] = version
 
 
 def unwatch(connection: sql.Connection) -> None:
-    """Before tables are altered: SQLite would read the triggers of this connection along with them."""
+    """Remove the triggers, before tables are altered: SQLite would parse them as well."""
     found = connection.exec_driver_sql("SELECT name FROM sqlite_temp_master WHERE type = 'trigger'")
     for name in found.scalars().all():
         connection.exec_driver_sql(f'DROP TRIGGER temp."{name}"')
@@ -76,7 +76,7 @@ def unwatch(connection: sql.Connection) -> None:
 
 
 def renew(connection: sql.Connection) -> None:
-    """Takes all rows, and the schema, as they are; nothing in a schema from before there were checksums."""
+    """Accept all rows and the schema as they are; does nothing in a schema without checksums."""
     if not _has_sums(connection):
         return
     connection.execute(sql.delete(ROW_SUMS))
@@ -88,9 +88,9 @@ def renew(connection: sql.Connection) -> None:
 
 
 def faults(connection: sql.Connection) -> Iterator[str]:
-    """Rows that are not what was written, one sentence each."""
+    """Yield rows that differ from what was written, one sentence each."""
     if not _has_sums(connection):
-        yield "the table row_sums is missing, so that no row can be checked"
+        yield "the table row_sums is missing, so no row can be checked"
         return
     tables = [*_summed(connection), _schema_table()]
     for table in tables:
@@ -100,7 +100,8 @@ def faults(connection: sql.Connection) -> Iterator[str]:
             f"WHERE sums.checksum IS NOT {table.content('it')}"
         )
         for key, is_new in found:
-            yield f"{_row_said(table, key)} {'was not written by winnow' if is_new else 'is not what was written'}"
+            fault = "was not written by winnow" if is_new else "differs from what was written"
+            yield f"{_row_said(table, key)} {fault}"
         gone = connection.exec_driver_sql(
             f"SELECT of_row FROM row_sums WHERE of_table = '{table.name}' "  # noqa: S608  likewise
             f"AND of_row NOT IN (SELECT {table.key_of('it')} FROM {_rows_of(table)})"
@@ -122,7 +123,7 @@ def _has_sums(connection: sql.Connection) -> bool:
 
 
 def _summed(connection: sql.Connection) -> list[_Summed]:
-    """Every table but SQLite's own and that of the checksums."""
+    """Return every table except SQLite's own and that of the checksums."""
     names = connection.exec_driver_sql(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'row_sums' "
         "ORDER BY name"
@@ -142,7 +143,7 @@ def _schema_table() -> _Summed:
 
 
 def _rows_of(table: _Summed) -> str:
-    """For FROM. SQLite's own entries of its schema, such as the indexes of keys, are checked by SQLite."""
+    """Return the FROM clause. SQLite itself checks its own schema entries, such as the indexes of keys."""
     if table.name != _SCHEMA:
         return f'"{table.name}" AS it'
     return f"(SELECT * FROM {_SCHEMA} WHERE name NOT GLOB 'sqlite_*') AS it"  # noqa: S608  a name of SQLite's

@@ -1,4 +1,4 @@
-"""All tables of the catalog. Importing this module is what makes `metadata` whole; a new module is added here."""
+"""All tables of the catalog. Importing this module completes `metadata`; add new modules here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shadows of instructions, and what came of them, in SQL."""
+"""Shadows of instructions and their comparisons, in SQL."""
 
 from __future__ import annotations
 
@@ -49,9 +49,9 @@ _comparisons = sql.Table(
     sql.Column("collection", Words, nullable=False),
     sql.Column("at", Words, nullable=False),  # UTC, ISO 8601
     sql.Column("query_sha256", Words, nullable=False),
-    sql.Column("query", Words),  # JSON: it may hold what no database keeps, a NUL or half a character
+    sql.Column("query", Words),  # JSON, as it may contain a NUL or half a surrogate pair, which databases refuse
     sql.Column("candidates", sql.Integer, nullable=False),
-    sql.Column("orders", Words, nullable=False),  # JSON, as a document's id may hold the same: _places of both
+    sql.Column("orders", Words, nullable=False),  # JSON, as document ids may contain the same: `_places` of both
     sql.Column("overlap", sql.Double, nullable=False),
     sql.Column("tau", sql.Double),
     sql.Column("rbo", sql.Double, nullable=False),
@@ -63,7 +63,7 @@ TABLES: Final = frozenset({_shadows, _comparisons})
 
 
 class SqlShadowBook:
-    """Implements `ShadowBook`; its calls raise what `SqlDatabase` raises, too."""
+    """Implements `ShadowBook`; its calls also raise what `SqlDatabase` raises."""
 
     def __init__(self, database: SqlDatabase, *, kept_max: int = COMPARISONS_PER_PAIR_MAX) -> None:
         self._database = database
@@ -166,7 +166,7 @@ def _found(connection: sql.Connection, tenant: str, name: str) -> Shadow | None:
 
 
 def _properties(shadow: Shadow | None) -> dict[str, Any] | None:
-    """For the audit log, which knows whose it is and which."""
+    """Return what the audit log records besides tenant and name."""
     if shadow is None:
         return None
     return {name: value for name, value in _row_of(shadow).items() if name not in ("tenant", "name")}

@@ -1,4 +1,4 @@
-"""The catalog's database in one file: SQLite, write-ahead logged."""
+"""The catalog's database in one SQLite file, with a write-ahead log."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from winnow.retrieval.errors import CatalogUnavailable, StorageMoved, StoreCorru
 from winnow.retrieval.files.durable import PRIVATE_FILE, keep_private, make_folder
 from winnow.retrieval.files.opened_files import FileId, OpenedFiles, file_id
 
-FAULTS_TOLD_MAX: Final = 5  # faults of its pages that SQLite tells
-BUSY_MS: Final = 10_000  # milliseconds; how long one writer waits for another's transaction of some milliseconds
+FAULTS_TOLD_MAX: Final = 5  # page faults that SQLite reports
+BUSY_MS: Final = 10_000  # milliseconds that a writer waits for another's transaction, which takes a few
 _WAL_PAUSE_SECONDS: Final = 0.01
-_FILES: Final = "winnow_files"  # in `Connection.info`: the files that the connection has open
-_WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt", "decode to UTF-8")  # how SQLite says it
+_FILES: Final = "winnow_files"  # in `Connection.info`: the connection's open files
+_WORDS_OF_DAMAGE: Final = ("malformed", "not a database", "corrupt", "decode to UTF-8")  # in SQLite's errors
 
 
 class Sqlite:
@@ -32,7 +32,7 @@ class Sqlite:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._first: FileId | None = None  # the file as this process found it
+        self._first: FileId | None = None  # the file that this process opened first
 
     @property
     def place(self) -> str:
@@ -48,24 +48,24 @@ class Sqlite:
         return engine
 
     def _make_private(self, *_: object) -> None:
-        """Before SQLite makes the file; the log gets its mode. Keys lie in both, if only their hashes.
+        """Create the file with private mode before SQLite does; the log inherits it. Both contain hashes of keys.
 
-        A file that is there is not opened: closing it again would drop the locks that other connections have on it.
+        An existing file is not opened: closing it would drop the locks of other connections on it.
         """
-        with suppress(OSError):  # SQLite will meet it again, and say so
+        with suppress(OSError):  # SQLite will meet the same error and report it
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE))
         for end in ("", "-wal", "-shm"):
             keep_private(self._path.with_name(f"{self._path.name}{end}"))
 
     def _remember(self, connection: Any, record: Any) -> None:
-        """What this connection has open. Reading makes SQLite open the log, which stays until the last one closes."""
+        """Remember this connection's files. Reading makes SQLite open the log, which stays open until the end."""
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         files = (self._path, *(self._path.with_name(f"{self._path.name}-{end}") for end in ("wal", "shm")))
         record.info[_FILES] = OpenedFiles.of(files)
         self._first = self._first or file_id(self._path)
         try:
             self.require_unmoved()
-        except StorageMoved:  # two connections of one process may not read two catalogs
+        except StorageMoved:  # connections of one process must not read two catalogs
             connection.close()
             raise
 
@@ -80,25 +80,25 @@ class Sqlite:
         connection.exec_driver_sql("BEGIN")
 
     def begin_writing(self, connection: sql.Connection) -> None:
-        """The write lock comes first: of two that read first and write then, one would fail."""
+        """Take the write lock first: of two transactions that read and then write, one would fail."""
         watch(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         self.require_unmoved(connection)
 
     def begin_migrating(self, connection: sql.Connection) -> None:
-        """A table that is made anew is dropped first; references to it would go with it. Not in a transaction."""
-        connection.detach()  # it is closed afterwards, not given to the next who would trust its settings
+        """Switch off references: a recreated table is dropped first, and referring rows would go with it."""
+        connection.detach()  # closed afterwards, so that no later user gets these settings
         connection.exec_driver_sql("PRAGMA foreign_keys = OFF")
         unwatch(connection)
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     def check_migrated(self, connection: sql.Connection) -> None:
         if broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first():
-            raise StoreCorrupt(f"{self._path}: a row of {broken[0]} names a row of {broken[2]} that is not there")
+            raise StoreCorrupt(f"{self._path}: a row of {broken[0]} refers to a missing row of {broken[2]}")
         renew(connection)
 
     def faults(self, connection: sql.Connection) -> Iterator[str]:
-        """The write-ahead log is read under the write lock, since a commit in progress looks like a torn one."""
+        """Check everything. The log is read under the write lock, since a commit in progress looks like a torn one."""
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         in_log = list(log_faults(self._path.with_name(f"{self._path.name}-wal")))
         connection.exec_driver_sql("ROLLBACK")
@@ -106,10 +106,10 @@ class Sqlite:
         self.begin_snapshot(connection)
         told = connection.exec_driver_sql(f"PRAGMA integrity_check({FAULTS_TOLD_MAX})").scalars().all()
         if wrong := [each for each in told if each != "ok"]:
-            yield from wrong  # what a damaged tree says of its rows is of no use
+            yield from wrong  # rows of a damaged tree cannot be checked
             return
         for table, _, other, _ in connection.exec_driver_sql("PRAGMA foreign_key_check"):
-            yield f"a row of {table} names a row of {other} that is not there"
+            yield f"a row of {table} refers to a missing row of {other}"
         pages, page_bytes = (
             connection.exec_driver_sql(f"PRAGMA page_{each}").scalar_one() for each in ("count", "size")
         )
@@ -117,19 +117,19 @@ class Sqlite:
         yield from faults(connection)
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
-        """It looks for the highest number by itself."""
+        """Nothing to do: SQLite looks for the highest number itself."""
 
     def translated(self, error: DBAPIError) -> WinnowError:
         said = f"{self._path}: {error.orig}"
         if any(word in said for word in _WORDS_OF_DAMAGE):
             return StoreCorrupt(said)
         if "database is locked" in said:
-            return CatalogUnavailable(f"{said} by another process for {BUSY_MS // 1_000} s")
+            return CatalogUnavailable(f"{said} by another process for {BUSY_MS // 1_000} s; try again later")
         return WriteFailed(f"{said}{_refusal(self._path.parent, said)}")
 
 
 def _refusal(folder: Path, said: str) -> str:
-    """What the system says of a folder where SQLite says only that it could not write or open its files."""
+    """Return the system's reason if SQLite only says that it could not write or open its files."""
     if "readonly" not in said and "unable to open" not in said:
         return ""
     try:
@@ -142,9 +142,9 @@ def _refusal(folder: Path, said: str) -> str:
 
 
 def _configure(connection: Any, _: object) -> None:
-    """Every new connection: readers beside one writer, every commit synced, references enforced, rows summed."""
+    """Configure a new connection: concurrent readers, synced commits, enforced references, row checksums."""
     register(connection)
-    connection.isolation_level = None  # Python's driver would open transactions by its own rules; `Sqlite` does
+    connection.isolation_level = None  # otherwise Python's driver would begin transactions; `Sqlite` does
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _write_ahead(connection)
     for pragma in ("synchronous = FULL", "foreign_keys = ON"):
@@ -152,7 +152,7 @@ def _configure(connection: Any, _: object) -> None:
 
 
 def _write_ahead(connection: Any) -> None:
-    """Waits here where another process makes the same file: for this one change SQLite does not wait by itself."""
+    """Switch to the write-ahead log, waiting for other processes: SQLite does not wait for this change itself."""
     until = time.monotonic() + BUSY_MS / 1_000
     while True:
         try:

@@ -1,7 +1,7 @@
-"""What SQLite does not check of its own files: constants of the header, a tail behind the last page, the log.
+"""Checks what SQLite does not check in its own files: header constants, data behind the last page, the log.
 
-Format: https://www.sqlite.org/fileformat2.html. Frames of the write-ahead log have checksums, and SQLite drops whatever
-follows the first one that is wrong, since a power cut leaves such a frame. What was dropped may have been acknowledged.
+Format: https://www.sqlite.org/fileformat2.html. Frames of the write-ahead log have checksums, and SQLite drops all
+frames from the first wrong one on, since a power cut leaves such a frame. The dropped ones may have been acknowledged.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ _UNUSED: Final = (("user version", 60, 64), ("application id", 68, 72), ("reserv
 _HEADER_BYTES: Final = 100
 _LOG_HEADER: Final = struct.Struct(">8I")
 _FRAME_HEADER: Final = struct.Struct(">6I")
-_COMMITS: Final = 1  # the field of a frame that is not 0 where a transaction ends with it
-_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the words that are summed
+_COMMITS: Final = 1  # field of a frame; not 0 if a transaction ends with it
+_MAGICS: Final = {0x377F0682: "<", 0x377F0683: ">"}  # and the byte order of the summed words
 _LOG_FORMAT: Final = 3_007_000
 
 
 def file_faults(path: Path, *, size_max: int) -> Iterator[str]:
-    """Of the database's file. `size_max` is where its last page ends."""
+    """Yield faults of the database file. `size_max` is where its last page ends."""
     with path.open("rb") as file:
         header = file.read(_HEADER_BYTES)
         size = file.seek(0, 2)
     if header[_MODES] != b"\2\2":
-        yield f"the header of {path.name} asks for another journal mode than the write-ahead log"
+        yield f"the header of {path.name} names a journal mode other than the write-ahead log"
     for called, start, end in _UNUSED:
         if any(header[start:end]):
             yield f"the header of {path.name} has a {called}, which winnow does not set"
     if size > size_max:
-        yield f"{path.name} has {size - size_max} bytes behind its last page"
+        yield f"{path.name} has {size - size_max} bytes after its last page"
 
 
 def log_faults(path: Path) -> Iterator[str]:
-    """Of the write-ahead log, while nobody writes. A log that is empty or missing is sound."""
+    """Yield faults of the write-ahead log, while there is no writer. An empty or missing log is sound."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -46,13 +46,13 @@ def log_faults(path: Path) -> Iterator[str]:
     magic, version, *_, first, second = _LOG_HEADER.unpack_from(content)
     order = _MAGICS.get(magic, ">")
     if magic not in _MAGICS or version != _LOG_FORMAT or _summed(content[:24], order, (0, 0)) != (first, second):
-        yield f"the header of {path.name} is damaged, so that SQLite ignores all of it"
+        yield f"the header of {path.name} is damaged, so SQLite ignores the whole log"
         return
     yield from _frame_faults(path, content, order)
 
 
 def _frame_faults(path: Path, content: bytes, order: str) -> Iterator[str]:
-    """Frames of an earlier round of the log have other salts, and count for nothing."""
+    """Yield damaged frames. Frames of an earlier round of the log have other salts and do not count."""
     _, _, page_bytes, _, *salts, first, second = _LOG_HEADER.unpack_from(content)
     sums = (first, second)
     frame_bytes = _FRAME_HEADER.size + page_bytes
@@ -64,11 +64,9 @@ def _frame_faults(path: Path, content: bytes, order: str) -> Iterator[str]:
         if frame[2:] == (*salts, *sums):
             continue
         later = (_FRAME_HEADER.unpack_from(content, at) for at in starts[place:])
-        if any(
-            each[2:4] == tuple(salts) and each[_COMMITS] for each in later
-        ):  # not what a rolled back transaction left
+        if any(each[2:4] == tuple(salts) and each[_COMMITS] for each in later):  # not left by a rolled-back transaction
             yield (
-                f"frame {place + 1} of {path.name} is damaged, and SQLite ignores it and what follows it: a power cut "
+                f"frame {place + 1} of {path.name} is damaged, and SQLite ignores it and all later ones: a power cut "
                 "tore it before it was acknowledged, or changes since then are lost"
             )
         return

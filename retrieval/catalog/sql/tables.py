@@ -1,6 +1,6 @@
-"""What all tables have in common: one MetaData, one kind of text.
+"""Shared by all tables: one MetaData, one type of text.
 
-Each subject keeps its tables in its own module; `retrieval.catalog.sql.schema` brings them together.
+Each subject has its tables in its own module; `retrieval.catalog.sql.schema` collects them.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ NAMES: Final = {
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "ck": "ck_%(table_name)s_%(constraint_name)s",
-}  # so that a later migration can name what it changes, on both databases
+}  # names for later migrations, equal on both databases
 
 metadata: Final = sql.MetaData(naming_convention=NAMES)
 
 
 class Words(TypeDecorator[str]):
-    """Text that both databases keep, compare and order alike: by code points, and without a NUL.
+    """Text that both databases store, compare and order alike: by code points, and without NUL.
 
-    PostgreSQL would order by the language that its server was set up with, and cannot keep a NUL, which SQLite can.
-    Binding another text raises `InvalidRequest`.
+    PostgreSQL would order by the language its server was set up with, and cannot store NUL, which SQLite can.
+    Binding any other text raises `InvalidRequest`.
     """
 
     impl = sql.String
@@ -41,12 +41,12 @@ class Words(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         del dialect
         if value is not None and ("\0" in value or not is_text(value)):
-            raise InvalidRequest("a name or a text holds a NUL or half a character")
+            raise InvalidRequest("a name or text contains a NUL or half a surrogate pair")
         return value
 
 
-# Read by winnows from before Alembic: they open what says 1 or 2, and refuse what says more.
+# Read by winnows from before Alembic: they open 1 or 2, and refuse anything greater.
 schema_version: Final = sql.Table(
     "schema_version", metadata, sql.Column("version", sql.Integer, primary_key=True, autoincrement=False)
 )
-SCHEMA_VERSION_OF_ALEMBIC: Final = 3  # stays what it is; Alembic's own table says which revision it is
+SCHEMA_VERSION_OF_ALEMBIC: Final = 3  # never changes; Alembic's own table has the revision

@@ -94,7 +94,7 @@ class SqlGrants:
     def give(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> Grant:
         grant = Grant(owner=owner, collection=collection, reader=checked_tenant(reader), created_at=datetime.now(UTC))
         if grant.reader == owner:
-            raise InvalidRequest(f"{collection} is {owner}'s own")
+            raise InvalidRequest(f"{collection} already belongs to {owner}; grant it to another tenant")
         with self._database.writing() as connection:
             there = connection.execute(sql.select(GRANTS).where(_is(owner, collection, reader))).first()
             if there is not None:
@@ -102,7 +102,7 @@ class SqlGrants:
             row = {"owner": owner, "collection": collection, "reader": reader, "created_at": _said(grant.created_at)}
             try:
                 connection.execute(sql.insert(GRANTS).values(row))
-            except IntegrityError as error:  # it refers to the collection
+            except IntegrityError as error:  # the row refers to the collection
                 raise CollectionNotFound(collection) from error
             after = {"reader": reader}
             record(connection, Change(actor=by, action="grant.give", tenant=owner, subject=collection, after=after))
@@ -129,7 +129,7 @@ class SqlGrants:
 
 
 def add_tenant(connection: sql.Connection, name: str) -> None:
-    """Unless it is there: whoever writes the data folder directly need not make a tenant first."""
+    """Insert the tenant unless it exists: a local writer of the data folder need not create one first."""
     if connection.execute(sql.select(TENANTS.c.name).where(TENANTS.c.name == name)).first() is None:
         connection.execute(sql.insert(TENANTS).values(name=name, created_at=_said(datetime.now(UTC))))
 

@@ -1,4 +1,4 @@
-"""Run by Alembic for every command. The connection, and its transaction, are `retrieval.catalog.sql.database`'s.
+"""Runs for every Alembic command, with the connection and transaction of `retrieval.catalog.sql.database`.
 
 To write the next migration, copy the newest file of versions/ and count its number up. A test fails until the
 migrations make what the tables say, and until the way back is the way there.

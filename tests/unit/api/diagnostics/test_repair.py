@@ -131,7 +131,7 @@ def test_no_index_is_built_of_a_store_in_which_a_bit_flipped(parts: Services, fo
     before = sorted(folder.corpus.rglob("*"))
     (said,) = did(parts.disk)
     assert said.startswith("built nothing: ")
-    assert f"{file.name} is not what was written" in said
+    assert f"{file.name} differs from what was written" in said
     assert sorted(folder.corpus.rglob("*")) == before
     assert names(folder) == ["g000002", "g000001"]
 

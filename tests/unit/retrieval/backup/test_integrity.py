@@ -44,14 +44,14 @@ def test_a_changed_letter_is_found() -> None:
     for change in ({"text": "x"}, {"title": "标題"}, {"metadata": {"b": 2}}, {"url": None}):
         chunk, vector = sound.stored[0]
         damaged = replace(sound, stored={**sound.stored, 0: (replace(chunk, **change), vector)})
-        assert list(faults(damaged)) == ["document 'a' is not what was written"]
+        assert list(faults(damaged)) == ["document 'a' differs from what was written"]
 
 
 def test_a_lost_chunk_and_a_lost_document_are_found() -> None:
     """Missing text is as wrong as other text."""
     sound = filled()
     without_one = replace(sound, stored={n: row for n, row in sound.stored.items() if n != 4})
-    assert list(faults(without_one)) == ["document 'b' is not what was written"]
+    assert list(faults(without_one)) == ["document 'b' differs from what was written"]
     without_a = replace(sound, stored={n: row for n, row in sound.stored.items() if n > 2})
     assert list(faults(without_a)) == ["document 'a' has lost its chunks"]
 

@@ -130,7 +130,7 @@ def test_a_line_that_is_no_sum_is_told_and_stands_in_nobodys_way(path: Path) -> 
     create(path).replace([written("a", "one")])
     lines = (path / SUMS).read_bytes().splitlines(keepends=True)
     (path / SUMS).write_bytes(b"".join([b"Z" + lines[0][1:], *lines[1:]]))
-    assert sums_fault(path) == f"{SUMS} has lines that are no checksums"
+    assert sums_fault(path) == f"{SUMS} contains lines that are not checksums"
     assert list(damaged(path)) == []
     reopened(path).replace([written("b", "two")])
     assert sums_of(path) == expected(path)
@@ -168,7 +168,7 @@ def test_a_file_that_was_cut_short_fails_its_own_write_and_no_later_one(path: Pa
     sums.arrived(path / "data" / "before.lance")
     for name in ("a.lance", "b.lance"):
         (path / "data" / name).write_bytes(b"without its en")
-    with pytest.raises(WriteFailed, match=r"a\.lance: only a part"):
+    with pytest.raises(WriteFailed, match=r"a\.lance was written only in part"):
         sums.arrived(path / "data" / "a.lance")
     sums.begin()
     (path / "data" / "c.lance").write_bytes(b"whole LANC")
@@ -183,7 +183,7 @@ def test_a_damaged_newest_manifest_is_not_an_older_version(path: Path) -> None:
     create(path).replace([written("a", "acknowledged")])
     newest = min((path / "_versions").glob("*.manifest"))
     newest.write_bytes(newest.read_bytes()[:-1])
-    with pytest.raises(StoreCorrupt, match="is not what was written"):
+    with pytest.raises(StoreCorrupt, match="differs from what was written"):
         reopened(path)
     assert newest.exists()
 

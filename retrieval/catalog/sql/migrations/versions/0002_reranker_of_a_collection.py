@@ -1,4 +1,4 @@
-"""A collection may choose its reranker: schema version 2 from before Alembic."""
+"""Reranker of a collection: schema version 2 from before Alembic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a tenant was made and whether it is disabled; API keys; grants; an audit log that nobody can rewrite."""
+"""Creation and disabling of tenants; API keys; grants; an append-only audit log."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def downgrade() -> None:
 
 
 def _make_default_tenant(now: str) -> None:
-    """Whose keys may be made before anything else is there."""
+    """Insert the default tenant, whose keys may be created before anything else."""
     tenants = sql.table("tenants", sql.column("name"), sql.column("created_at"))
     connection = op.get_bind()
     if connection.execute(sql.select(tenants.c.name).where(tenants.c.name == "default")).first() is None:

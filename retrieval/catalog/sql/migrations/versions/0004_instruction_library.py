@@ -1,4 +1,4 @@
-"""Instructions get states, variables and words about them; a tenant gets a default; what is published stays."""
+"""States, variables and notes of instructions; a tenant's default; published versions become immutable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ words = sql.String().with_variant(sql.String(collation="C"), "postgresql")
 
 NEW = (
     ("state", words, "'published'"),
-    ("literal", sql.Boolean(), "true"),  # braces in a text from before there were variables are braces
+    ("literal", sql.Boolean(), "true"),  # in texts from before variables, braces are just braces
     ("embedding_task", words, None),
     ("variables", words, "'[]'"),
     ("purpose", words, "''"),
@@ -22,7 +22,7 @@ NEW = (
     ("note", words, "''"),
     ("published_at", words, "created_at"),
     ("retired_at", words, None),
-)  # what the versions that are there get
+)  # values for existing versions
 OPTIONAL = ("embedding_task", "published_at", "retired_at")
 CONTENT = (
     "tenant", "name", "version", "text", "literal", "embedding_task", "variables", "purpose", "language", "collections",
@@ -36,7 +36,7 @@ def upgrade() -> None:
         for name, kind, _ in NEW:
             instructions.add_column(sql.Column(name, kind))
     told = ", ".join(f"{name} = {value}" for name, _, value in NEW if value)
-    op.execute(f"UPDATE instructions SET {told}")  # noqa: S608  nothing but the words above
+    op.execute(f"UPDATE instructions SET {told}")  # noqa: S608  only the constants above
     with op.batch_alter_table("instructions") as instructions:
         for name, kind, _ in NEW:
             if name not in OPTIONAL:
@@ -74,7 +74,7 @@ def _keep_what_is_published() -> None:
 
 
 def downgrade() -> None:
-    """Drafts go, and choices that an earlier winnow cannot read; texts with variables stay as they are."""
+    """Delete drafts and choices that an earlier winnow cannot read; texts with variables stay as they are."""
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER instructions_stay")
     else:

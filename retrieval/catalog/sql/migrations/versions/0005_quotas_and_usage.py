@@ -1,4 +1,4 @@
-"""Limits of a tenant's own, and what each tenant used on each day."""
+"""Limits of tenants, and their usage per day."""
 
 from __future__ import annotations
 

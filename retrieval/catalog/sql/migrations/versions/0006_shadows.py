@@ -1,4 +1,4 @@
-"""Shadows of instructions, and what came of judging searches under them, too."""
+"""Shadows of instructions, and their comparisons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data folder of a catalog, collections that were begun and not finished, and room that writers have reserved."""
+"""The data folder of a catalog, unfinished collections, and storage reserved by writers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checksums of all other rows, which SQLite has none of; on PostgreSQL the table stays empty."""
+"""Checksums of all other rows for SQLite; on PostgreSQL the table stays empty."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ words = sql.String().with_variant(sql.String(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """They are calculated at the end of the transaction (retrieval/catalog/sql/row_checksums.py), as after every
+    """The checksums are calculated at the end of the transaction (retrieval/catalog/sql/row_checksums.py), after every
     migration."""
     op.create_table(
         "row_sums",

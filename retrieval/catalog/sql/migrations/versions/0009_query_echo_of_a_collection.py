@@ -1,4 +1,4 @@
-"""A collection may demote passages that hold little but the query."""
+"""Demotion of passages with little but the query, per collection."""
 
 from __future__ import annotations
 
