@@ -1,14 +1,7 @@
-"""Checks that a vLLM server scores like the reranker in the local folder, before its first score is used.
-
-A server that was started with the wrong flags answers every request with status 200 and a number in [0, 1]. The check
-therefore first reads what the server says about itself, then has it score known pairs (retrieval/model/known_pairs.py)
-in the exact prompts of a search. A refusal says what was seen, the likely cause, and the flags to start the server
-with.
-"""
+"""Checks that a vLLM server scores like the reranker in the local folder: known pairs, in the prompts of a search."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -20,7 +13,6 @@ from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_pairs import (
     LONG_PAIR,
-    LONG_PROOF_SECONDS,
     PAIRS,
     PairAnswer,
     long_passages,
@@ -28,16 +20,8 @@ from winnow.retrieval.model.known_pairs import (
     refuse_other_pairs,
     unread_languages,
 )
-from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
-from winnow.retrieval.vllm.identity import (
-    another_model,
-    another_tokenizer,
-    may_split_wrongly,
-    split_seen,
-    splits_wrongly,
-    too_short,
-    without_route,
-)
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.server_check import ServerCheck
 
 DEPARTURE_MAX: Final = 0.05  # of probability; bfloat16 moves our model's answers by 0.01, another model by more
 ALIKE: Final = 1e-4  # of probability; the answers of every working model are apart by hundreds of times that
@@ -48,22 +32,24 @@ RERANKER_HEAD: Final = (  # JSON: only the rows yes and no of the head
 RERANKER_FLAGS: Final = f"--runner=pooling --hf-overrides='{RERANKER_HEAD}'"
 
 
-class RerankerCheck:
-    """A `Proof` of one reranker's servers."""
+class RerankerCheck(ServerCheck):
+    """Checks the servers of one reranker."""
+
+    unavailable = RerankUnavailable
+    flags = RERANKER_FLAGS
+    route = "/classify"
+    other_route = "/v1/embeddings"
+    broken_because = (
+        "it does not run as a classifier, its head has other classes, it returns raw logits, or its weights are broken"
+    )
 
     def __init__(self, folder: ModelFolder, prompts: PromptBuilder) -> None:
         """`prompts` are those used by searches."""
+        texts = {text: prompts.scaffold.ids(text) for text in (YES, NO, PREFIX + SUFFIX)}
+        super().__init__(folder, texts=texts, tokens_max=prompts.tokens_max)
         self.prompts = prompts
-        self._folder = folder
-        self._asked = [
-            (*prompt.shared, *tail)
-            for pair in PAIRS
-            for prompt in (prompts.build(pair.query, (pair.relevant, pair.irrelevant), DEFAULT_INSTRUCTION),)
-            for tail in prompt.tails
-        ]
-        long = prompts.build(LONG_PAIR.query, long_passages(prompts.tokens_max), DEFAULT_INSTRUCTION)
-        self._long = [(*long.shared, *tail) for tail in long.tails]
-        self._scaffold = {text: prompts.scaffold.ids(text) for text in (YES, NO, PREFIX + SUFFIX)}
+        self._inputs = [ids for pair in PAIRS for ids in _inputs(prompts, pair.query, (pair.relevant, pair.irrelevant))]
+        self._long_inputs = _inputs(prompts, LONG_PAIR.query, long_passages(prompts.tokens_max))
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
@@ -72,57 +58,22 @@ class RerankerCheck:
         tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(folder, PromptBuilder.load(folder.path, tokens_max=tokens_max))
 
-    async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
-        """Check one server. Raises `RerankUnavailable` with the cause, or `CallFailed`."""
-        facts = await client.facts(deadline)
-        cause = (
-            self._check_facts(facts)
-            or await self._check_tokenizer(client, deadline)
-            or cause_of(await self._answers(client, deadline), self._folder)
-            or await self._check_long_inputs(client, facts, deadline)
-        )
-        if cause is not None:
-            raise RerankUnavailable(f"the server {client.url} was rejected: {cause}")
-
-    def _check_facts(self, facts: ServerFacts) -> str | None:
-        return (
-            without_route(facts, wanted="/classify", instead="/v1/embeddings", flags=RERANKER_FLAGS, general="/pooling")
-            or another_model(facts, self._folder)
-            or too_short(facts, self._folder, tokens_max=self.prompts.tokens_max)
-            or splits_wrongly(facts)
-        )
-
-    async def _check_long_inputs(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
-        """Once per start, and only if this vLLM may split inputs into several steps and does that wrongly."""
-        if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
-            return None
-        relevant, irrelevant = await client.classify(self._long, salt=secrets.token_hex(16), deadline=deadline)
-        answer = PairAnswer(pair=LONG_PAIR, relevant=relevant, irrelevant=irrelevant)
-        return None if answer.is_separated else split_seen(facts, answer.figures)
-
-    async def _check_tokenizer(self, client: VllmClient, deadline: Deadline) -> str | None:
-        """Compare token ids: the server builds its head from what its own tokenizer calls yes and no."""
-        for text, ours in self._scaffold.items():
-            found = another_tokenizer(text, await client.tokens_of(text, deadline), ours, self._folder)
-            if found:
-                return found
-        return None
-
-    async def _answers(self, client: VllmClient, deadline: Deadline) -> list[PairAnswer]:
-        """Score the known pairs with a random salt, so that the server computes and does not use its cache."""
-        try:
-            scores = await client.classify(self._asked, salt=secrets.token_hex(16), deadline=deadline)
-        except CallFailed as failed:
-            if failed.fault is not Fault.BROKEN:
-                raise
-            raise RerankUnavailable(
-                f"{failed.detail}; the server was rejected. Probably it does not run as a classifier, its head has "
-                f"other classes, it returns raw logits, or its weights are broken. Start it with {RERANKER_FLAGS}"
-            ) from failed
-        return [
+    async def _cause(self, client: VllmClient, salt: str, deadline: Deadline) -> str | None:
+        scores = await client.classify(self._inputs, salt=salt, deadline=deadline)
+        answers = [
             PairAnswer(pair=pair, relevant=relevant, irrelevant=irrelevant)
             for pair, relevant, irrelevant in zip(PAIRS, scores[::2], scores[1::2], strict=True)
         ]
+        return cause_of(answers, self._folder)
+
+    async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
+        relevant, irrelevant = await client.classify(self._long_inputs, salt=salt, deadline=deadline)
+        return PairAnswer(pair=LONG_PAIR, relevant=relevant, irrelevant=irrelevant)
+
+
+def _inputs(prompts: PromptBuilder, query: str, passages: Sequence[str]) -> list[tuple[int, ...]]:
+    built = prompts.build(query, passages, DEFAULT_INSTRUCTION)
+    return [(*built.shared, *tail) for tail in built.tails]
 
 
 def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:

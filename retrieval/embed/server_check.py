@@ -1,12 +1,11 @@
-"""Does this vLLM server embed as the model whose folder lies here does? Asked before its first vector is believed.
+"""Checks that a vLLM server embeds like the model in the local folder.
 
 Vectors of another model, or pooled in another way, have the right shape and are searched without complaint; what they
-find is noise. So a server is asked first what it is, then what everybody knows (retrieval/model/known_pairs.py).
+find is noise.
 """
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Final, Self
 
@@ -20,7 +19,6 @@ from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_pairs import (
     LONG_PAIR,
-    LONG_PROOF_SECONDS,
     PAIRS,
     PairAnswer,
     long_passages,
@@ -30,45 +28,42 @@ from winnow.retrieval.model.known_pairs import (
 )
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 from winnow.retrieval.records import Vectors
-from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
-from winnow.retrieval.vllm.identity import (
-    another_model,
-    another_tokenizer,
-    may_split_wrongly,
-    split_seen,
-    splits_wrongly,
-    too_short,
-    without_route,
-)
+from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.vllm.server_check import ServerCheck
 
 DEPARTURE_MAX: Final = 0.02  # of cosine; bfloat16 moves our own model by a tenth of that, another model by more
 END_COSINE_MAX: Final = 0.995  # of a long text with its end mark and without; 0.1 where the last token is pooled
 EMBEDDER_FLAGS: Final = "--runner=pooling"
 
 
-class EmbedderCheck:
-    """A `Proof` of one embedder's servers."""
+class EmbedderCheck(ServerCheck):
+    """Checks the servers of one embedder."""
+
+    unavailable = EmbedderUnavailable
+    flags = EMBEDDER_FLAGS
+    route = "/v1/embeddings"
+    other_route = "/classify"
+    broken_because = "it serves another model, does not run as an embedder, or its weights are broken"
 
     def __init__(
         self, folder: ModelFolder, tokenizer: PlainTokenizer, *, end_id: int, width: int, tokens_max: int
     ) -> None:
-        """`tokens_max` is the longest input that will be sent."""
-        self._folder = folder
+        """`width` is the size of the model's own vectors."""
+        text = " ".join(text for pair in PAIRS for text in (pair.query, pair.relevant))
+        ids = tokenizer.ids(text)
+        super().__init__(folder, texts={text: ids}, tokens_max=tokens_max)
         self._width = width
-        self._tokens_max = tokens_max
-        self._text = " ".join(text for pair in PAIRS for text in (pair.query, pair.relevant))
         texts = [
             text for pair in PAIRS for text in (query_prompt(pair.query, DEFAULT_TASK), pair.relevant, pair.irrelevant)
         ]
-        self._ids = tokenizer.ids(self._text)
-        question = tokenizer.ids(query_prompt(LONG_PAIR.query, DEFAULT_TASK))
+        self._inputs = [*([*tokenizer.ids(text), end_id] for text in texts), [*ids, end_id], ids]
+        long_query = tokenizer.ids(query_prompt(LONG_PAIR.query, DEFAULT_TASK))
         long = [tokenizer.ids(passage)[: tokens_max - 1] for passage in long_passages(tokens_max)]
-        self._long = [[*ids, end_id] for ids in (question, *long)]
-        self._inputs = [*([*tokenizer.ids(text), end_id] for text in texts), [*self._ids, end_id], self._ids]
+        self._long_inputs = [[*each, end_id] for each in (long_query, *long)]
 
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
-        """Asks no server yet. Raises `ModelUnusable`."""
+        """Prepare the check; calls no server yet. Raises `ModelUnusable`."""
         refuse_other_pairs(folder)
         config = QwenConfig.read(folder.path)
         return cls(
@@ -79,73 +74,35 @@ class EmbedderCheck:
             tokens_max=config.window(folder.settings.max_tokens),
         )
 
-    async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
-        """Raises `EmbedderUnavailable` with the cause, or `CallFailed`."""
-        facts = await client.facts(deadline)
-        cause = (
-            self._seen_in(facts)
-            or await self._seen_in_tokens(client, deadline)
-            or cause_of(await self._vectors(client, deadline), self._folder)
-            or await self._seen_in_long_ones(client, facts, deadline)
-        )
-        if cause is not None:
-            raise EmbedderUnavailable(f"{client.url} is not used: {cause}")
+    async def _cause(self, client: VllmClient, salt: str, deadline: Deadline) -> str | None:
+        return cause_of(await self._vectors(client, self._inputs, salt, deadline), self._folder)
 
-    def _seen_in(self, facts: ServerFacts) -> str | None:
-        """Not the route that is asked for vectors: other kinds of model have that one too.
+    async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
+        query, relevant, irrelevant = _units(await self._vectors(client, self._long_inputs, salt, deadline))
+        return PairAnswer(pair=LONG_PAIR, relevant=float(query @ relevant), irrelevant=float(query @ irrelevant))
 
-        Our own front has that one only.
-        """
-        return (
-            without_route(facts, wanted="/v1/embeddings", instead="/classify", flags=EMBEDDER_FLAGS, general="/pooling")
-            or another_model(facts, self._folder)
-            or too_short(facts, self._folder, tokens_max=self._tokens_max)
-            or splits_wrongly(facts)
-        )
-
-    async def _seen_in_long_ones(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
-        """As of a reranker's server."""
-        if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
-            return None
-        vectors = await client.embed(self._long, width=self._width, salt=secrets.token_hex(16), deadline=deadline)
-        query, relevant, irrelevant = _units(vectors[:, : self._folder.settings.dimension])
-        answer = PairAnswer(pair=LONG_PAIR, relevant=float(query @ relevant), irrelevant=float(query @ irrelevant))
-        return None if answer.is_separated else split_seen(facts, answer.figures)
-
-    async def _seen_in_tokens(self, client: VllmClient, deadline: Deadline) -> str | None:
-        """It reads our ids and not our texts; but whose tokenizer is another, its model is another."""
-        served = await client.tokens_of(self._text, deadline)
-        return another_tokenizer(self._text, served, self._ids, self._folder)
-
-    async def _vectors(self, client: VllmClient, deadline: Deadline) -> Vectors:
-        """With a salt of its own, so that the server computes and does not remember."""
-        salt = secrets.token_hex(16)
-        try:
-            vectors = await client.embed(self._inputs, width=self._width, salt=salt, deadline=deadline)
-        except CallFailed as failed:
-            if failed.fault is not Fault.BROKEN:
-                raise
-            raise EmbedderUnavailable(
-                f"{failed.detail}; so it is not used. Probably it serves another model than {self._folder.name}, or "
-                f"was started as no embedder, or its weights are broken. Start it with {EMBEDDER_FLAGS}"
-            ) from failed
+    async def _vectors(
+        self, client: VllmClient, inputs: Sequence[Sequence[int]], salt: str, deadline: Deadline
+    ) -> Vectors:
+        """(n, dimension), not normalised."""
+        vectors = await client.embed(inputs, width=self._width, salt=salt, deadline=deadline)
         return vectors[:, : self._folder.settings.dimension]
 
 
 def _units(vectors: Vectors) -> Vectors:
-    """Of length 1; zeros stay zeros, and are like nothing."""
+    """Scale each row to length 1; zeros stay zeros."""
     units: Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return units
 
 
 def cause_of(vectors: Vectors, folder: ModelFolder) -> str | None:
-    """Why a server that gave these vectors cannot be this model, rightly started; None where it can. Pure.
+    """Why a server with these vectors cannot be this model, started correctly; None if it can. Pure.
 
-    The rows: question, answer and unrelated passage of each pair; a long text with its end mark, and without.
+    Rows: query, relevant and irrelevant passage of each pair; then a long text with its end mark, and without.
     """
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not lengths.all():
-        return f"it gives vectors of zeros: its weights were not read. Start it again with {EMBEDDER_FLAGS}"
+        return f"its vectors are all zeros: its weights were not loaded. Start it again with {EMBEDDER_FLAGS}"
     units = vectors / lengths
     without_end = float(units[-1] @ units[-2])
     if without_end > END_COSINE_MAX:
@@ -165,8 +122,8 @@ def _unlike(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     first = next((each for each in answers if not each.is_separated), None)
     if first is not None:
         unread = " and ".join(unread_languages(answers))
-        said = f"the known pairs{f' in {unread}' * bool(unread)} are not told apart (cosine {first.figures})"
+        seen = f"it does not distinguish the known pairs{f' in {unread}' * bool(unread)} (cosine {first.figures})"
         trained = ", or one that was not trained on that language" * bool(unread)
-        return f"{said}. Probably it serves another model than {folder.name}{trained}, or its weights are broken"
+        return f"{seen}. Probably it serves another model than {folder.name}{trained}, or its weights are broken"
     reference = folder.settings.known_answers
     return other_answers(answers, reference, apart_max=DEPARTURE_MAX, called="cosines", model=folder.name)

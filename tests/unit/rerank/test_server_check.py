@@ -152,9 +152,9 @@ def vectors(*figures: tuple[float, float], with_end: float = 0.1) -> np.ndarray:
     ("given", "cause"),
     [
         (vectors(*RIGHT, with_end=0.9999), "it pools all tokens or the first one"),
-        (vectors(*((0.5, 0.6),) * 4), "the known pairs are not told apart"),
-        (vectors(*RIGHT[:2], *((0.5, 0.6),) * 2), "the known pairs in zh are not told apart"),
-        (np.zeros((14, 2)), "vectors of zeros"),
+        (vectors(*((0.5, 0.6),) * 4), "it does not distinguish the known pairs ("),
+        (vectors(*RIGHT[:2], *((0.5, 0.6),) * 2), "it does not distinguish the known pairs in zh"),
+        (np.zeros((14, 2)), "vectors are all zeros"),
     ],
 )
 def test_wrong_vectors_have_a_cause(given: np.ndarray, cause: str) -> None:
@@ -336,7 +336,7 @@ async def test_an_embedders_server_is_asked_the_long_pair_too(
     """It pools the last token as a reranker does, and its inputs fill its window."""
     facts = ServerFacts(model="m", root=None, tokens_max=8_192, paths=frozenset(), version=version)
     client = GivenVectors((1.0, 0.0), relevant, (0.5, 0.5))
-    found = await EmbedderCheck.load(bundled_model("embedder"))._seen_in_long_ones(
+    found = await EmbedderCheck.load(bundled_model("embedder"))._check_long_inputs(
         client, facts, Deadline.after_ms(60_000)
     )
     await client.close()

@@ -1,0 +1,98 @@
+"""Checks that a vLLM server gives what the model in the local folder would give, before its first answer is used.
+
+A server that was started with the wrong flags, or with another model, answers every request with status 200 and numbers
+of the right shape. The check therefore first reads what the server says about itself, then asks it for known pairs
+(retrieval/model/known_pairs.py). A refusal says what was seen, the likely cause, and the flags to start it with.
+"""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import UnavailableError
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.known_pairs import LONG_PROOF_SECONDS, PairAnswer
+from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
+from winnow.retrieval.vllm.identity import (
+    another_model,
+    another_tokenizer,
+    may_split_wrongly,
+    split_seen,
+    splits_wrongly,
+    too_short,
+    without_route,
+)
+
+
+class ServerCheck(ABC):
+    """A `Proof` (retrieval/vllm/pool.py) of the servers of one model. What differs by kind of model is abstract."""
+
+    unavailable: type[UnavailableError]  # raised when a server is rejected
+    flags: str  # to start such a server with
+    route: str  # that such a server has; not the one that is called: other kinds of model have that one too
+    other_route: str  # that a server of the other kind has instead
+    broken_because: str  # likely causes of an answer that is none
+
+    def __init__(self, folder: ModelFolder, *, texts: Mapping[str, Sequence[int]], tokens_max: int) -> None:
+        """`texts` with their token ids; `tokens_max` is the longest input that will be sent."""
+        self._folder = folder
+        self._texts = texts
+        self._tokens_max = tokens_max
+
+    async def __call__(self, client: VllmClient, deadline: Deadline) -> None:
+        """Check one server. Raises `unavailable` with the cause, or `CallFailed`."""
+        facts = await client.facts(deadline)
+        cause = (
+            self._check_facts(facts)
+            or await self._check_tokenizer(client, deadline)
+            or await self._check_answers(client, deadline)
+            or await self._check_long_inputs(client, facts, deadline)
+        )
+        if cause is not None:
+            raise self.unavailable(f"the server {client.url} was rejected: {cause}")
+
+    @abstractmethod
+    async def _cause(self, client: VllmClient, salt: str, deadline: Deadline) -> str | None:
+        """Ask for the known pairs. Why the server cannot be this model, started correctly; None if it can."""
+
+    @abstractmethod
+    async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
+        """Ask for the pair that is as long as the model's window."""
+
+    def _check_facts(self, facts: ServerFacts) -> str | None:
+        return (
+            without_route(facts, wanted=self.route, instead=self.other_route, flags=self.flags, general="/pooling")
+            or another_model(facts, self._folder)
+            or too_short(facts, self._folder, tokens_max=self._tokens_max)
+            or splits_wrongly(facts)
+        )
+
+    async def _check_tokenizer(self, client: VllmClient, deadline: Deadline) -> str | None:
+        """Compare token ids: a server with another tokenizer has another model, or builds another head."""
+        for text, ours in self._texts.items():
+            found = another_tokenizer(text, await client.tokens_of(text, deadline), ours, self._folder)
+            if found:
+                return found
+        return None
+
+    async def _check_answers(self, client: VllmClient, deadline: Deadline) -> str | None:
+        """With a random salt, so that the server computes and does not use its cache."""
+        try:
+            return await self._cause(client, secrets.token_hex(16), deadline)
+        except CallFailed as failed:
+            if failed.fault is not Fault.BROKEN:
+                raise
+            raise self.unavailable(
+                f"the server {client.url} was rejected: {failed.detail}. Probably {self.broken_because}. "
+                f"Start it with {self.flags}"
+            ) from failed
+
+    async def _check_long_inputs(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
+        """Once per start, and only if this vLLM may split inputs into several steps and does that wrongly."""
+        if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
+            return None
+        answer = await self._long_answer(client, secrets.token_hex(16), deadline)
+        return None if answer.is_separated else split_seen(facts, answer.figures)
