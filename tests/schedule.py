@@ -33,6 +33,8 @@ FIRST: Final = (  # the longest first, as `make test` prints them; then everythi
     "tests/faults/",
     "tests/tenants/",
     "tests/security/",
+    "tests/packaging/",
+    "tests/upgrade/",
     "tests/contract/",
 )
 
