@@ -1,8 +1,8 @@
-"""Which documents go into one commit, and which are passed over?
+"""Groups documents into windows, one commit each, and skips unchanged ones.
 
-Rule: a window is bounded by what goes into it, never by time or by what was skipped. A run that was killed has
-committed its first windows and nothing else; the next run skips their documents and cuts the rest into the very same
-windows, so that every vector is computed in the same company and comes out bit for bit the same.
+Rule: a window is bounded by its contents, never by time or by what was skipped. A run that was killed has committed its
+first windows and nothing else. The next run skips their documents and cuts the rest into the same windows, so every
+vector is computed in the same batch and comes out identical to the bit.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from winnow.indexer.changes import Change, Changes
 from winnow.indexer.corpus import Entry, Reject
 from winnow.retrieval.records import Document
 
-WINDOW_DOCUMENTS: Final = 256  # documents; what a kill can cost, and what is held in memory
+WINDOW_DOCUMENTS: Final = 256  # documents; the most that a kill can lose and that memory holds
 WINDOW_CHARACTERS: Final = 500_000  # characters; the same for long documents
-_SILENCE_MAX: Final = 2_000  # records; the most that are passed over without a sign of life
+_SILENCE_MAX: Final = 2_000  # records; the most that are skipped without a progress report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowBound:
-    """A window is full when it reaches either; its last document may go over."""
+    """Size limits of a window: it is full at either one, and its last document may exceed it."""
 
     documents: int = WINDOW_DOCUMENTS
     characters: int = WINDOW_CHARACTERS
@@ -31,16 +31,16 @@ class WindowBound:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A stretch of a corpus."""
+    """A stretch of the corpus."""
 
-    window: tuple[Document, ...]  # to be committed at once; empty where the stretch was only passed over
+    window: tuple[Document, ...]  # committed at once; empty if the stretch was only skipped
     changes: Mapping[Change, int]  # the window's documents and the unchanged ones, counted
     rejects: tuple[Reject, ...]
-    position: int  # how far the corpus was read
+    position: int  # how far the corpus has been read
 
 
 class _Stretch:
-    """What has gathered since the last step."""
+    """Collects what was read since the last step."""
 
     def __init__(self) -> None:
         self.window: list[Document] = []
@@ -71,7 +71,7 @@ class _Stretch:
         return self._silence >= _SILENCE_MAX
 
     def step(self, *, close_window: bool) -> Step:
-        """What has gathered. A window that is not closed stays, and so keeps its bounds."""
+        """Return what was collected. Unless closed, the window stays open and so keeps its bounds."""
         counted = Counter({Change.UNCHANGED: self._unchanged})
         window: tuple[Document, ...] = ()
         if close_window:
@@ -84,8 +84,8 @@ class _Stretch:
         return Step(window=window, changes=counted, rejects=rejects, position=self._position)
 
 
-def steps(entries: Iterable[Entry], changes: Changes, bound: WindowBound) -> Iterator[Step]:
-    """The corpus as windows to commit, in order. Every entry is counted in exactly one step."""
+def make_steps(entries: Iterable[Entry], changes: Changes, bound: WindowBound) -> Iterator[Step]:
+    """Yield the corpus as windows to commit, in order. Every entry is counted in exactly one step."""
     stretch = _Stretch()
     for entry in entries:
         stretch.add(entry, changes)

@@ -1,4 +1,4 @@
-"""What has to be done for this document: is it new, other than before, the same, or gone?"""
+"""Compares a corpus with the collection: new, changed, unchanged or removed documents."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from winnow.retrieval.records import Document
 
 
 class Change(StrEnum):
-    """What a document of a corpus is to a collection."""
+    """How a document of the corpus differs from the collection."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -20,18 +20,18 @@ class Change(StrEnum):
 class Changes:
     """Compares a corpus, document by document, with what the collection held when the run began.
 
-    Equal content hashes mean that nothing is cut, embedded or written again: this is what makes a run that was
-    interrupted go on where it stopped.
+    A document with an equal content hash is not cut, embedded or written again, so an interrupted run resumes where it
+    stopped.
     """
 
     def __init__(self, known: Mapping[str, str]) -> None:
-        """`known`: content hash by document id (`StoreSnapshot.content_hashes`)."""
+        """`known` maps document ids to content hashes (`StoreSnapshot.content_hashes`)."""
         self._known = known
         self._unseen = set(known)
-        self.unidentified = 0  # records that were refused before their id was known
+        self.unidentified = 0  # records refused before their id was known
 
     def of(self, document: Document) -> Change:
-        """What this document is. It counts as seen from here on."""
+        """Classify the document and mark its id as seen."""
         self._unseen.discard(document.id)
         known_hash = self._known.get(document.id)
         if known_hash is None:
@@ -39,9 +39,9 @@ class Changes:
         return Change.UNCHANGED if known_hash == document.content_hash else Change.CHANGED
 
     def keep(self, document_id: str | None) -> None:
-        """Counts an id as seen though its record was refused: what cannot be read is not gone.
+        """Mark the id of a refused record as seen: an unreadable document is not gone.
 
-        Without an id it may be any of the documents that the corpus has not shown.
+        A record without an id could be any document that the corpus has not shown.
         """
         if document_id is None or not document_id.strip():
             self.unidentified += 1
@@ -49,5 +49,5 @@ class Changes:
             self._unseen.discard(document_id)
 
     def removed(self) -> tuple[str, ...]:
-        """The ids (`Change.REMOVED`) that the corpus has not shown, in order. Ask after its end."""
+        """Ids (`Change.REMOVED`) that the corpus has not shown, sorted. Call it after the end of the corpus."""
         return tuple(sorted(self._unseen))

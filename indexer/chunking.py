@@ -1,8 +1,8 @@
-"""Where is a document cut, so that every piece fits the models and reads as a whole?
+"""Cuts documents into chunks that fit the models and read as a whole.
 
-A cut falls on the end of a paragraph, else of a sentence (English or Chinese), else of a word, else between two
-tokens; the pieces of a document are about equally long, so that none is a stray last line. The pieces tile the text
-(see `Span`): nothing is lost, nothing is repeated but the title, which every piece carries and which is counted.
+A cut falls at the end of a paragraph, else of a sentence (English or Chinese), else of a word, else between two tokens.
+The chunks of a document have similar lengths, so none is a stray last line. They tile the text (see `Span`): nothing is
+lost, and nothing is repeated but the title, which every chunk carries and which counts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Final, Protocol
 
 from winnow.retrieval.records import Span, passage_of
 
-CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is not a passage, and one emoji may not fit beside a title
+CHUNK_TOKENS_MIN: Final = 16  # tokens; a shorter chunk is not a passage, and one emoji may not fit after the title
 
-# Each pattern starts its match at one place of a run only, so that a megabyte of "!" costs one pass.
+# Each pattern can match a run at its first position only, so a megabyte of "!" costs one pass.
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*+\n\s*+")
 _SENTENCE_END: Final = re.compile(
     r"""[。！？；…]++[”’」』）】》"')\]]*+\s*+|(?<![.!?])[.!?]++["')\]”’]*+\s++|\n\s*+""",
@@ -27,14 +27,14 @@ _SENTENCE_END: Final = re.compile(
 _WORD_END: Final = re.compile(r"[，、：]++\s*+|\s++")
 _BOUNDARIES: Final = (_PARAGRAPH_END, _SENTENCE_END, _WORD_END)  # best first
 
-_EDGE_TOKENS: Final = 2  # tokens; what a piece alone may have more than it had within its text, at its two ends
+_EDGE_TOKENS: Final = 2  # tokens; a piece on its own may have this many more than within its text, at its two ends
 _VIRAMA_CLASS: Final = 9  # joins two consonants of an Indic script
 _ZERO_WIDTH_JOINER: Final = "\u200d"
-_GRAPHEME_CHARACTERS_MAX: Final = 32  # characters; how far a cut moves back to spare one; longer ones are not text
+_GRAPHEME_CHARACTERS_MAX: Final = 32  # characters that a cut moves back to keep a grapheme whole; longer is not text
 
 
 class Tokenizer(Protocol):
-    """What chunking asks of a model's tokenizer (`retrieval.model.tokenizer.PlainTokenizer`)."""
+    """The part of a model's tokenizer that chunking needs (`retrieval.model.tokenizer.PlainTokenizer`)."""
 
     def ids(self, text: str) -> list[int]: ...
 
@@ -47,12 +47,12 @@ class Tokenizer(Protocol):
 class _Piece:
     """A part of a text that may still be too long."""
 
-    owner: int  # position of its text in the caller's list
+    owner: int  # index of its text in the caller's list
     title: str
     text: str
     start: int
     budget: int | None = None  # tokens that its parts may have; None for a whole text
-    passage_max: int  # tokens, with the title
+    passage_max: int  # tokens, title included
 
     @property
     def span(self) -> Span:
@@ -63,8 +63,8 @@ class _Piece:
 class Chunker:
     """Cuts texts into passages of at most `tokens_max` tokens.
 
-    The bound counts what the models read: title, line end and text. It holds unless the title alone takes more than
-    three quarters of it: then the text still gets the last quarter, and the embedder reports what it cut.
+    The limit counts what the models read: title, line end and text. It holds unless the title alone takes more than
+    three quarters of it. Then the text still gets the last quarter, and the embedder reports the truncation.
     """
 
     tokenizer: Tokenizer
@@ -74,11 +74,11 @@ class Chunker:
         assert self.tokens_max >= CHUNK_TOKENS_MIN, "the settings check this. This is a bug."
 
     def spans(self, text: str, title: str = "") -> tuple[Span, ...]:
-        """The pieces in order; an empty text is one empty piece."""
+        """Cut one text; an empty text is one empty chunk."""
         return self.spans_of([(title, text)])[0]
 
     def spans_of(self, texts: Sequence[tuple[str, str]]) -> list[tuple[Span, ...]]:
-        """The pieces of each (title, text): counted together, on all cores, and cut again until every one fits."""
+        """Cut each (title, text) until every chunk fits. All texts are tokenised together, on all cores."""
         found: list[list[Span]] = [[] for _ in texts]
         waiting = [
             _Piece(owner=owner, title=title, text=text, start=0, passage_max=self.tokens_max)
@@ -96,7 +96,7 @@ class Chunker:
         return [tuple(sorted(spans, key=lambda span: span.start)) for spans in found]
 
     def _parts(self, piece: _Piece, passage_tokens: int) -> list[_Piece]:
-        """What a piece that is too long is cut into; nothing where it cannot be cut."""
+        """Cut a piece that is too long; returns nothing if it cannot be cut."""
         offsets = self.tokenizer.offsets(piece.text)
         if len(piece.text) < 2 or len(offsets) < 2:
             return []
@@ -107,7 +107,7 @@ class Chunker:
             budget, passage_max = text_tokens - _EDGE_TOKENS, title_tokens + text_tokens
             if passage_tokens <= passage_max:
                 return []  # only the title is too long
-        budget = min(budget, (len(offsets) + 1) // 2)  # at least two parts, or nothing would be won
+        budget = min(budget, (len(offsets) + 1) // 2)  # at least two parts, or cutting would not help
         token_starts = list(accumulate((_behind_blanks(piece.text, first, last) for first, last in offsets), max))
         return [
             replace(
@@ -122,14 +122,14 @@ class Chunker:
 
 
 def _behind_blanks(text: str, first: int, last: int) -> int:
-    """Where a token's word begins: tokens carry the blank before them, cuts fall behind it."""
+    """Start of a token's word: tokens include the space before them, cuts fall after it."""
     token = text[first:last]
     blanks = len(token) - len(token.lstrip())
     return first + blanks if blanks < len(token) else first
 
 
 def _tiles(text: str, token_starts: Sequence[int], budget: int) -> Iterator[Span]:
-    """Tiles of about equal size, none with more than `budget` of these tokens beginning in it."""
+    """Yield tiles of similar size; at most `budget` tokens begin in each."""
     boundaries = [[match.end() for match in pattern.finditer(text)] for pattern in _BOUNDARIES]
     start, token = 0, 0
     while (remaining := len(token_starts) - token) > budget:
@@ -150,7 +150,7 @@ def _tiles(text: str, token_starts: Sequence[int], budget: int) -> Iterator[Span
 
 
 def _best_cut(boundaries: Sequence[Sequence[int]], *, earliest: int, target: int, latest: int) -> int:
-    """The boundary of the best kind nearest to the target; the target itself where there is none in reach."""
+    """The boundary of the best kind nearest to the target, or the target if none is in reach."""
     for positions in boundaries:
         reachable = positions[bisect_left(positions, earliest + 1) : bisect_left(positions, latest + 1)]
         if reachable:
@@ -159,7 +159,7 @@ def _best_cut(boundaries: Sequence[Sequence[int]], *, earliest: int, target: int
 
 
 def _outside_grapheme(text: str, cut: int, *, after: int) -> int:
-    """The same place, or the beginning of the character sequence that it would tear apart."""
+    """The cut, or the start of the grapheme that it would split."""
     floor = max(after + 1, cut - _GRAPHEME_CHARACTERS_MAX)
     moved = cut
     while moved > floor and _is_inside_grapheme(text, moved):
@@ -168,7 +168,7 @@ def _outside_grapheme(text: str, cut: int, *, after: int) -> int:
 
 
 def _is_inside_grapheme(text: str, cut: int) -> bool:
-    """Whether a reader sees the two sides as one: accents, conjuncts, emoji sequences, flags, CRLF."""
+    """Whether readers see both sides as one character: accents, conjuncts, emoji sequences, flags, CRLF."""
     if not 0 < cut < len(text):
         return False
     left, right = text[cut - 1], text[cut]

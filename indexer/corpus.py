@@ -1,7 +1,7 @@
-"""What does a corpus give, one record at a time, and which records are refused?
+"""Records and rejects of a corpus, and the rules that every document must meet.
 
-A reader yields a `Record` for what it could read and a `Reject` for what it could not, and goes on. It raises
-`CorpusUnreadable` only where nothing after that place can be read either.
+A reader yields a `Record` for what it could read, a `Reject` for what it could not, and continues. It raises
+`CorpusUnreadable` only if nothing after that point can be read either.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from winnow.retrieval.records import Document, JsonValue, is_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a record lies, for somebody who wants to correct it."""
+    """Location of a record in its source, for a person who wants to correct it."""
 
-    source: str  # file, or file within the folder
-    line: int | None = None  # counts from 1; None where the whole file is one record
+    source: str  # file, or path within the folder
+    line: int | None = None  # counted from 1; None if the whole file is one record
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line is not None else self.source
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A document, and where it came from."""
+    """A document and its location."""
 
     document: Document
     place: Place
@@ -51,7 +51,7 @@ class Reject:
     place: Place
     reason: str
     position: int
-    id: str | None = None  # where the record got far enough to have one
+    id: str | None = None  # if the record was readable enough to have one
 
 
 Entry: TypeAlias = Record | Reject
@@ -59,45 +59,45 @@ Entry: TypeAlias = Record | Reject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Why a piece of a corpus makes no document, before anybody says where it lies."""
+    """Why a piece of a corpus is not a document, without its location."""
 
     reason: str
     id: str | None = None
 
 
-def entry_of(made: Document | Refused, *, place: Place, position: int) -> Entry:
-    """What a reader made of one record, with its place."""
+def make_entry(made: Document | Refused, *, place: Place, position: int) -> Entry:
+    """Add the location to what a reader made of one record."""
     if isinstance(made, Refused):
         return Reject(place=place, reason=made.reason, position=position, id=made.id)
     return Record(document=made, place=place, position=position)
 
 
 class Corpus(Protocol):
-    """Documents in an order that is the same at every reading of the same files."""
+    """Yields documents, in the same order at every reading of the same files."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def size(self) -> int | None:
-        """The end of the scale of `position`: bytes for a file, records for the rest. None where nobody knows."""
+        """Maximum of `position`: bytes for a file, records otherwise. None if unknown."""
         ...
 
     def entries(self) -> Iterator[Entry]:
-        """Every record once, in bounded memory. Raises `CorpusUnreadable`."""
+        """Yield every record once, in bounded memory. Raises `CorpusUnreadable`."""
         ...
 
     def account(self) -> Account:
-        """What else there is to tell, after `entries` has come to its end."""
+        """Notes on the corpus. Call it after the end of `entries`."""
         ...
 
     def stop(self) -> None:
-        """Ends a reading that waits for input, with `CorpusUnreadable`. Called from another thread."""
+        """Stop a reading that waits for input, which then raises `CorpusUnreadable`. Called from another thread."""
         ...
 
 
 def refusal(document: Document) -> str | None:
-    """Why this document cannot be stored, or None. Every way in asks here: the readers and the HTTP routes."""
+    """Why this document cannot be stored, or None. Both the readers and the HTTP routes use it."""
     return (
         _id_refusal(document.id)
         or _text_refusal("title", document.title, TITLE_CHARACTERS_MAX)
@@ -108,8 +108,8 @@ def refusal(document: Document) -> str | None:
     )
 
 
-def checked(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The same entries, with a Reject in place of each record that is refused or that repeats an id."""
+def check_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Replace each record that is refused or repeats an id by a `Reject`."""
     first_place_of: dict[str, Place] = {}
     for entry in entries:
         if isinstance(entry, Reject):
@@ -129,17 +129,17 @@ def _id_refusal(document_id: str) -> str | None:
     if not document_id.strip():
         return "no id"
     if any(ord(character) < 0x20 or character == "\x7f" for character in document_id):
-        return "the id has control characters"
+        return "the id contains control characters"
     return _text_refusal("id", document_id, DOCUMENT_ID_CHARACTERS_MAX)
 
 
 def _text_refusal(name: str, value: str, characters_max: int) -> str | None:
     if len(value) > characters_max:
-        return f"the {name} has {len(value)} characters; {characters_max} are allowed"
+        return f"the {name} has {len(value)} characters; the limit is {characters_max}"
     if not is_text(value):
-        return f"the {name} has half a surrogate pair, which is not a character"
+        return f"the {name} contains half of a surrogate pair, which is not a character"
     if "\0" in value:
-        return f"the {name} has a NUL character; it may be in another encoding, or no text at all"
+        return f"the {name} contains a NUL character; the file may be binary or in another encoding"
     return None
 
 
@@ -147,18 +147,18 @@ def _metadata_refusal(document: Document) -> str | None:
     for name, value in document.metadata.items():
         if (beyond := _beyond_integers(value)) is not None:
             return (
-                f"the field {name!r} has a whole number of {len(str(abs(beyond)))} digits, which is beyond 64 bits and "
-                "cannot be compared exactly; send it as a string"
+                f"field {name!r}: an integer of {len(str(abs(beyond)))} digits exceeds 64 bits and cannot be compared "
+                "exactly; send it as a string"
             )
     try:
         size = len(orjson.dumps(dict(document.metadata)))
     except orjson.JSONEncodeError as error:
         return f"the metadata is not JSON: {error}"
-    return f"the metadata has {size} bytes; {METADATA_BYTES_MAX} are allowed" if size > METADATA_BYTES_MAX else None
+    return f"the metadata has {size} bytes; the limit is {METADATA_BYTES_MAX}" if size > METADATA_BYTES_MAX else None
 
 
 def _beyond_integers(value: JsonValue) -> int | None:
-    """A whole number in here that a filter cannot compare exactly; None where there is none."""
+    """Find an integer that a filter cannot compare exactly, or None."""
     waiting = [value]
     while waiting:
         match waiting.pop():
@@ -174,5 +174,5 @@ def _beyond_integers(value: JsonValue) -> int | None:
 
 
 def _writable(document_id: str) -> str:
-    """An id that can go into the rejects file, whatever was in it."""
+    """Make any id writable to the rejects file."""
     return document_id[:DOCUMENT_ID_CHARACTERS_MAX].encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""In which state is an indexing job, and what may happen to it there? The whole answer is the table."""
+"""The states of an indexing job and the events that change them, as one table."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Final
 
 
 class State(StrEnum):
-    """Where a job is."""
+    """State of a job."""
 
     QUEUED = "queued"
-    COMPARING = "comparing"  # what does the collection hold already?
-    WRITING = "writing"  # window after window: read, cut, embedded, committed
+    COMPARING = "comparing"  # reading what the collection holds already
+    WRITING = "writing"  # window by window: read, cut, embed, commit
     REMOVING = "removing"  # documents that the corpus no longer has
-    PUBLISHING = "publishing"  # a generation of the index
+    PUBLISHING = "publishing"  # creating a generation of the index
     DONE = "done"
-    FAILED = "failed"  # what was committed stays; running it again goes on from there
+    FAILED = "failed"  # what was committed stays; the next run continues from there
     STOPPED = "stopped"  # by its owner; as above
 
 
 class Event(StrEnum):
-    """What happens to a job."""
+    """An event in the life of a job."""
 
     STARTED = "started"
     COMPARED = "compared"
-    READ = "read"  # the corpus is at its end
+    READ = "read"  # the corpus was read to its end
     REMOVED = "removed"
     PUBLISHED = "published"
     FAILED = "failed"
@@ -47,13 +47,13 @@ AFTER: Final[Mapping[State, Mapping[Event, State]]] = {
 
 
 class Job:
-    """One job on its way through the table."""
+    """One job in the state table."""
 
     def __init__(self) -> None:
         self.state = State.QUEUED
 
     def on(self, event: Event) -> State:
-        """The state after this event. An event that the table does not know here is a bug of the caller."""
+        """Move to the state after this event. An event that the table lacks here is a bug of the caller."""
         assert event in AFTER[self.state], f"{event} while {self.state}. This is a bug."
         self.state = AFTER[self.state][event]
         return self.state

@@ -1,13 +1,13 @@
-"""How does a whole corpus become searchable, and how does a run that was killed go on?
+"""Indexes a whole corpus, and resumes a run that was killed.
 
-    compare    which documents does the collection hold already, by content hash
-    write      window after window of new and changed documents, one commit each
-    remove     where asked to: documents that the corpus no longer has
+    compare    which documents the collection holds already, by content hash
+    write      windows of new and changed documents, one commit each
+    remove     if requested: documents that the corpus no longer has
     publish    a generation of the index
 
-Nothing is remembered between runs but the store itself: what it holds with an equal hash is done, the rest is not
-(indexer/batches.py says why the vectors come out the same). A run that is cancelled finishes the commit that it is
-in, or drops the window that it is embedding.
+Runs share no state but the store itself: documents with an equal hash are done, the rest is not (indexer/batches.py
+says why the vectors come out the same). A run that is cancelled finishes its current commit, or drops the window that
+it is embedding.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.indexer.account import Account
-from winnow.indexer.batches import Step, WindowBound, steps
+from winnow.indexer.batches import Step, WindowBound, make_steps
 from winnow.indexer.changes import Change, Changes
-from winnow.indexer.corpus import Corpus, checked
+from winnow.indexer.corpus import Corpus, check_entries
 from winnow.indexer.job import Event, Job
-from winnow.indexer.progress import Progress, Tally, Unwatched
+from winnow.indexer.progress import NoProgress, Progress, Tally
 from winnow.indexer.rejects import RejectsFile
 from winnow.indexer.report import IndexReport, peak_memory_bytes
 from winnow.indexer.writer import CutDocuments, DocumentWriter
@@ -44,11 +44,11 @@ async def index_corpus(
     prune_anyway: bool = False,
     bound: WindowBound | None = None,
 ) -> IndexReport:
-    """Runs to the end. Raises what stopped it; running the same corpus again goes on from there.
+    """Index the corpus. Raises what stopped the run; running the same corpus again resumes there.
 
-    `publish` returns the name of the generation that serves the snapshot; `rejects` is the file for the records that
-    were refused; `prune` removes the documents that the corpus no longer has, if it was read completely, and
-    `prune_anyway` also if not. The caller holds the collection's writer lock.
+    `publish` returns the name of the generation that serves the snapshot. `rejects` is the file for refused records.
+    `prune` removes documents that the corpus no longer has, if it was read completely; `prune_anyway` also if not. The
+    caller holds the collection's writer lock.
     """
     run = _Run(
         corpus=corpus,
@@ -56,7 +56,7 @@ async def index_corpus(
         writer=writer,
         publish=publish,
         rejects=RejectsFile(rejects),
-        progress=progress or Unwatched(),
+        progress=progress or NoProgress(),
         prune=prune or prune_anyway,
         prune_anyway=prune_anyway,
         bound=bound or WindowBound(),
@@ -105,8 +105,8 @@ class _Run:
         return Changes(known)
 
     async def _write(self, changes: Changes) -> None:
-        """Window after window; while the model is busy with one, the next is read and cut."""
-        stretches = steps(checked(self.corpus.entries()), changes, self.bound)
+        """Write window by window; while the model works on one, the next is read and cut."""
+        stretches = make_steps(check_entries(self.corpus.entries()), changes, self.bound)
         with self.rejects:
             self.tally.reading()
             ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
@@ -121,7 +121,7 @@ class _Run:
         self._advance(Event.READ)
 
     def _prepare(self, stretches: Iterator[Step]) -> tuple[Step, CutDocuments | None] | None:
-        """The next step, cut as far as it has a window; None at the corpus's end."""
+        """Return the next step, with its window cut into chunks; None at the end of the corpus."""
         step = next(stretches, None)
         if step is None:
             return None
@@ -138,12 +138,12 @@ class _Run:
         removed = changes.removed() if self.prune else ()
         if removed:
             if self.tally.read == self.tally.rejected:
-                raise CorpusUnreadable(f"{self.corpus.name} holds no document at all; nothing was removed")
+                raise CorpusUnreadable(f"{self.corpus.name} contains no documents; nothing was removed")
             unread = _unread(changes, self.corpus.account())
             if unread and not self.prune_anyway:
                 self.not_pruned = (
-                    f"Nothing was pruned: {unread}. The documents that the corpus did not show ({len(removed)}) may "
-                    "still be in it. Correct that and run again, or take --prune-anyway."
+                    f"Nothing was pruned: {unread}. {len(removed)} documents that were not seen may still be in the "
+                    "corpus. Fix that and run again, or use --prune-anyway."
                 )
             else:
                 self.tally.changes[Change.REMOVED] = await run_to_completion(self.store.delete, removed)
@@ -151,7 +151,7 @@ class _Run:
 
     async def _make_searchable(self) -> str | None:
         await run_to_completion(self.store.renew_word_rules)
-        await run_to_completion(self.store.index_words)  # before the snapshot: it makes a version of its own
+        await run_to_completion(self.store.index_words)  # before the snapshot, since it makes a version of its own
         snapshot = self.store.snapshot()
         _, chunks = snapshot.counts()
         generation = await run_to_completion(self.publish, snapshot) if chunks else None
@@ -199,10 +199,10 @@ class _Run:
 
 
 def _unread(changes: Changes, account: Account) -> str | None:
-    """Why a document may be in the corpus and was not seen there; None where all of it was read."""
+    """Why documents of the corpus may not have been seen; None if it was read completely."""
     if changes.unidentified:
-        return f"records without an id that can be read were refused ({changes.unidentified})"
+        return f"{changes.unidentified} records were refused without a readable id"
     if account.unread:
         more = f" and {len(account.unread) - 1} more" if len(account.unread) > 1 else ""
-        return f"{account.unread[0]}{more} could not be read, or was not"
+        return f"{account.unread[0]}{more} could not be read or was skipped"
     return None

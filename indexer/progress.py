@@ -1,4 +1,4 @@
-"""How far is a run, how fast is it, and when will it be done?"""
+"""Progress of a run: position, speed and estimated end."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from winnow.indexer.writer import UpsertReport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """A run at one moment.
+    """State of a run at one moment.
 
-    The rates and the estimate leave out what an earlier run had done already: skipping is not embedding.
+    Rates and estimate exclude what an earlier run had done already: skipping is not embedding.
     """
 
     state: State
     position: int  # how much of `size` has been read
-    size: int | None  # None where nobody knows (standard input)
-    read: int  # records, those refused included
+    size: int | None  # None if unknown (standard input)
+    read: int  # records, refused ones included
     written: int  # documents added or changed
     unchanged: int
     rejected: int
     chunks: int
     tokens: int
     writing_seconds: float
-    writing_from: int  # position at which there was first something to write
+    writing_from: int  # position of the first thing to write
 
     @property
     def documents_per_second(self) -> float:
@@ -43,7 +43,7 @@ class Figures:
 
     @property
     def eta_seconds(self) -> float | None:
-        """Until the corpus is read; None as long as there is nothing to estimate from."""
+        """Seconds until the corpus is read; None while there is no basis for an estimate."""
         done = self.position - self.writing_from
         if self.size is None or done <= 0 or not self.writing_seconds:
             return None
@@ -51,21 +51,21 @@ class Figures:
 
 
 class Progress(Protocol):
-    """Somebody who watches a run. Called from the event loop; it must not take long."""
+    """Observer of a run. Called from the event loop: it must return quickly."""
 
     def started(self, name: str, size: int | None) -> None: ...
 
     def advanced(self, figures: Figures) -> None:
-        """After every window, and when the state changes."""
+        """Called after every window and every change of state."""
         ...
 
     def finished(self, report: IndexReport) -> None:
-        """Only where the run came to its end: one that fails or is stopped raises instead."""
+        """Called if the run succeeded; one that fails or is stopped raises instead."""
         ...
 
 
-class Unwatched:
-    """Nobody watches."""
+class NoProgress:
+    """A `Progress` that ignores everything."""
 
     def started(self, name: str, size: int | None) -> None:
         pass
@@ -79,7 +79,7 @@ class Unwatched:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """The counts of a run, as it goes."""
+    """Running counts of a run."""
 
     began: float = field(default_factory=time.monotonic)  # seconds
     writing_began: float | None = None  # seconds
@@ -93,12 +93,12 @@ class Tally:
     truncated: int = 0
 
     def reading(self) -> None:
-        """The next step is about to be read: should it be the first to write, writing began here."""
+        """Called before each read. Writing begins at the last call before the first step that writes."""
         if not self.written:
             self.writing_began, self.writing_from = time.monotonic(), self.position
 
     def add(self, step: Step, upsert: UpsertReport | None) -> None:
-        """A step is done; `upsert` where it had something to write."""
+        """Count a finished step; `upsert` is None if it wrote nothing."""
         self.position = step.position
         self.changes.update(step.changes)
         self.rejected += len(step.rejects)

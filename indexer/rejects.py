@@ -1,4 +1,4 @@
-"""Which records did not go in, and why? One JSON line each: {"line", "source", "id", "reason"}."""
+"""File of the records that were refused, one JSON line each: {"line", "source", "id", "reason"}."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from winnow.indexer.corpus import Reject
 from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.files.durable import keep_private
 
-FIRST_MAX: Final = 3  # rejects that are told at once
+FIRST_MAX: Final = 3  # rejects shown immediately
 
 
 class RejectsFile:
-    """The rejects of one run; those of an earlier run are forgotten. Without rejects there is no file."""
+    """The rejects of one run; replaces those of an earlier run. Without rejects there is no file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.count = 0
-        self.first: list[str] = []  # for a person who does not open the file
+        self.first: list[str] = []  # for people who do not open the file
         self._stream: BinaryIO | None = None
 
     def __enter__(self) -> Self:
@@ -38,12 +38,12 @@ class RejectsFile:
             self._stream.close()
 
     def write(self, reject: Reject) -> None:
-        """Unbuffered, so that a run that is killed leaves what it had to say."""
+        """Write one reject, unbuffered: a killed run keeps what it wrote."""
         row = {"line": reject.place.line, "source": reject.place.source, "id": reject.id, "reason": reject.reason}
         try:
             if self._stream is None:
                 self._stream = self.path.open("ab", buffering=0)
-                keep_private(self.path)  # ids and pieces of documents
+                keep_private(self.path)  # it holds ids and pieces of documents
             self._stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
         except OSError as error:
             raise WriteFailed(f"{self.path}: {error.strerror}") from error

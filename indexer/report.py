@@ -1,4 +1,4 @@
-"""What did a run do, how fast, and at what cost?"""
+"""Report of a finished run: what it did, how fast, and at what cost."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from winnow.indexer.account import FileCounts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexReport:
-    """A finished run. Every field is a plain value, so that `dataclasses.asdict` is its JSON."""
+    """A finished run. All fields are plain values, so `dataclasses.asdict` gives its JSON."""
 
     corpus: str
-    read: int  # records, those refused included
+    read: int  # records, refused ones included
     added: int
     changed: int
     unchanged: int
@@ -24,19 +24,19 @@ class IndexReport:
     documents: int  # in the collection now
     chunks: int  # in the collection now
     chunks_written: int
-    truncated: int  # chunks of which the embedder read only the beginning
+    truncated: int  # chunks cut short by the embedder
     tokens: int  # computed by the embedder
     seconds: float
     documents_per_second: float  # added and changed, while writing
     tokens_per_second: float
-    peak_memory_bytes: int  # of this process, the models included
+    peak_memory_bytes: int  # of this process, including the models
     store_version: int
-    generation: str | None  # None where the collection is empty
-    rejects: str | None  # the file that names the rejects; None where there are none
-    first_rejects: Sequence[str] = field(default_factory=list)  # the first of them: where, and why
-    files: FileCounts | None = None  # of a folder: what became of every file in it
-    notes: Sequence[str] = field(default_factory=list)  # what was guessed or left out, in sentences
-    not_pruned: str | None = None  # why nothing was removed although that was asked for
+    generation: str | None  # None if the collection is empty
+    rejects: str | None  # path of the rejects file; None if there are no rejects
+    first_rejects: Sequence[str] = field(default_factory=list)  # location and reason of the first rejects
+    files: FileCounts | None = None  # if the corpus is a folder: what happened to every file
+    notes: Sequence[str] = field(default_factory=list)  # guesses and omissions, as sentences
+    not_pruned: str | None = None  # why nothing was pruned although it was requested
 
     @property
     def taken(self) -> int:
@@ -45,6 +45,6 @@ class IndexReport:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held at once."""
+    """Peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux kilobytes

@@ -1,6 +1,6 @@
-"""How do documents get into a collection? Cut, embedded, and committed at once: all of them or none.
+"""Writes documents to a collection: cut, embed, and commit all of them or none.
 
-Both ways in end here: `winnow index` and the routes that take documents over HTTP.
+Both `winnow index` and the HTTP routes that take documents end here.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, passage_of
 from winnow.retrieval.store.contract import Store
 
-_LENGTH_TOLERANCE: Final = 1e-2  # how far from 1 a unit vector may be; bf16 models leave a few thousandths
+_LENGTH_TOLERANCE: Final = 1e-2  # distance of a vector's length from 1; bf16 models are off by a few thousandths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutDocuments:
-    """Documents and where each is cut: what can be done before it is their turn at the model."""
+    """Documents and where each is cut: the work that needs no model."""
 
     documents: tuple[Document, ...]
-    spans: tuple[tuple[Span, ...], ...]  # of each document
+    spans: tuple[tuple[Span, ...], ...]  # per document
 
     @property
     def passages(self) -> list[str]:
@@ -41,12 +41,12 @@ class CutDocuments:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpsertReport:
-    """What one commit brought in, and what it cost."""
+    """Size and cost of one commit."""
 
     documents: int
     chunks: int
     tokens: int  # computed by the embedder
-    truncated: int  # chunks of which the embedder read only the beginning
+    truncated: int  # chunks cut short by the embedder
     store_version: int  # the first version that shows them
 
 
@@ -59,22 +59,22 @@ class DocumentWriter:
         self._chunker = chunker
 
     async def upsert(self, documents: Sequence[Document]) -> UpsertReport:
-        """One commit with these documents; it has reached the disk when this returns.
+        """Commit these documents; they are on disk when this returns.
 
-        The ids are different from each other, and there is at least one: who calls has checked it.
-        Cancelled before the commit, it leaves nothing behind; cancelled during it, it ends after the commit.
+        The caller has checked that there is at least one and that ids do not repeat. If cancelled before the commit,
+        nothing is written; if cancelled during the commit, the commit is finished.
         """
         return await self.write(await asyncio.to_thread(self.cut, documents))
 
     def cut(self, documents: Sequence[Document]) -> CutDocuments:
-        """The first half of `upsert`: it needs no model, and may run while the model is busy. Blocks."""
+        """First half of `upsert`: it needs no model and may run while the model is busy. Blocks."""
         assert documents, "an empty commit is no commit. This is a bug."
         assert len({document.id for document in documents}) == len(documents), "ids repeat. This is a bug."
         spans = self._chunker.spans_of([(document.title, document.text) for document in documents])
         return CutDocuments(documents=tuple(documents), spans=tuple(spans))
 
     async def write(self, cut: CutDocuments, *, more_follows: bool = False) -> UpsertReport:
-        """The second half of `upsert`. With `more_follows` the caller ends with `Store.index_words`."""
+        """Second half of `upsert`. With `more_follows` the caller must call `Store.index_words` at the end."""
         passages = cut.passages
         embeddings = await self._embedder.embed_passages(passages)
         _require_unit_vectors(embeddings.vectors, count=len(passages))
@@ -91,7 +91,7 @@ class DocumentWriter:
 
 
 def _embedded(cut: CutDocuments, vectors: Vectors) -> list[EmbeddedDocument]:
-    """Every document with its share of the vectors, which come in the order of the passages."""
+    """Give each document its share of the vectors, which come in the order of the passages."""
     embedded = []
     first = 0
     for document, spans in zip(cut.documents, cut.spans, strict=True):
@@ -102,9 +102,9 @@ def _embedded(cut: CutDocuments, vectors: Vectors) -> list[EmbeddedDocument]:
 
 
 def _require_unit_vectors(vectors: Vectors, *, count: int) -> None:
-    """A vector of another length, or with a NaN in it, would be found always or never: it must not be stored."""
+    """A vector of another length, or with a NaN in it, would be found always or never: refuse to store it."""
     assert len(vectors) == count, "one vector for each passage. This is a bug."
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
     wrong = np.flatnonzero(~(np.abs(lengths - 1.0) <= _LENGTH_TOLERANCE))
     if len(wrong):
-        raise ModelUnusable(f"the embedder gave {len(wrong)} of {count} vectors that are not of length 1")
+        raise ModelUnusable(f"the embedder returned {len(wrong)} of {count} vectors with a length other than 1")

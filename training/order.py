@@ -36,7 +36,7 @@ from winnow.api.assemble import assemble
 from winnow.api.cli.evaluation import judged_cases
 from winnow.api.collections.indexing import Indexing
 from winnow.api.settings import load
-from winnow.indexer.progress import Unwatched
+from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
@@ -116,7 +116,7 @@ async def asked_of(folders: Sequence[Path], embedder: str | None, data: Path, mo
     found: list[Asked] = []
     for folder in folders:
         opened = indexing.open(folder.name.lower())
-        await indexing.run(open_corpus(str(folder)), opened, progress=Unwatched())
+        await indexing.run(open_corpus(str(folder)), opened, progress=NoProgress())
         opened.searchable.refresh()
         view = opened.searchable.view()
         judgments = read_qrels(folder)

@@ -151,8 +151,8 @@ def index(
     from winnow.api.collections.indexing import Indexing
     from winnow.api.model_loading import load_embedding
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
-    from winnow.indexer.decoding.column_types import asked_types
-    from winnow.indexer.decoding.encodings import known_encoding
+    from winnow.indexer.decoding.column_types import parse_types
+    from winnow.indexer.decoding.encodings import find_codec
     from winnow.indexer.readers.folder_walk import Choice
     from winnow.indexer.readers.open_corpus import Reading, check, open_corpus
 
@@ -162,8 +162,8 @@ def index(
         corpus,
         Reading(
             fields=_fields(corpus, id_field, text_field, title_field, url_field),
-            encoding=known_encoding(encoding) if encoding is not None else None,
-            types=asked_types(types or ()),
+            encoding=find_codec(encoding) if encoding is not None else None,
+            types=parse_types(types or ()),
             choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ())),
         ),
     )

@@ -361,9 +361,9 @@ def _footer(answer: Answer) -> str:
 
 
 def _lines_of_input() -> list[str]:
-    from winnow.indexer.decoding.encodings import decoded
+    from winnow.indexer.decoding.encodings import decode_text
 
-    text, _, reason = decoded(standard_input())
+    text, _, reason = decode_text(standard_input())
     if text is None:
         raise InvalidRequest(f"the standard input is {reason.partition(';')[0]}")
     return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]

@@ -19,10 +19,10 @@ from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.indexer.chunking import Chunker
-from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject, checked, entry_of
-from winnow.indexer.decoding.encodings import as_utf8
-from winnow.indexer.decoding.json_values import parsed
-from winnow.indexer.readers.fields import Fields, document_of
+from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject, check_entries, make_entry
+from winnow.indexer.decoding.encodings import to_utf8
+from winnow.indexer.decoding.json_values import parse_record
+from winnow.indexer.readers.fields import Fields, make_document
 from winnow.indexer.writer import DocumentWriter
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.quotas import Held
@@ -165,7 +165,7 @@ class Ingest:
         """
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         async with self._reading:
-            entries = await asyncio.to_thread(lambda: list(checked(_entries(records))))
+            entries = await asyncio.to_thread(lambda: list(check_entries(_entries(records))))
         documents = [entry.document for entry in entries if isinstance(entry, Record)]
         async with self._turn_of(opened):
             snapshot = opened.store.snapshot()
@@ -267,7 +267,7 @@ def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
 
     Blocks, and rests. Raises `LimitExceeded` where there are too many lines.
     """
-    body = as_utf8(body)
+    body = to_utf8(body)
     _require_lines(body)
     end, number = -1, 0
     while end < len(body):
@@ -276,7 +276,7 @@ def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
         number += 1
         rest(number)
         if line.strip():
-            yield number, parsed(line)
+            yield number, parse_record(line)
 
 
 def _require_lines(body: bytes | bytearray) -> None:
@@ -296,10 +296,10 @@ def _line_end(body: bytes | bytearray, start: int) -> int:
 def _entries(records: Iterator[Sent]) -> Iterator[Entry]:
     for number, record in records:
         if isinstance(record, dict):
-            made = document_of(record, Fields())
+            made = make_document(record, Fields())
         else:
             made = record if isinstance(record, Refused) else Refused(reason="not a JSON object")
-        yield entry_of(made, place=Place(source="request", line=number), position=number)
+        yield make_entry(made, place=Place(source="request", line=number), position=number)
 
 
 def _fresh(snapshot: StoreSnapshot, documents: Sequence[Document]) -> list[Document]:

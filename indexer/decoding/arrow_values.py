@@ -1,22 +1,22 @@
-"""Every type of Arrow as JSON, by a stated rule, or a reason why a value of it cannot be JSON.
+"""Converts every Arrow type to JSON by a stated rule, or refuses the value with a reason.
 
-    booleans, whole numbers           the same, exactly
-    floats                            the same; NaN is null, an infinity is refused
-    decimals                          a number up to 15 digits (a float keeps those), beyond that text
+    booleans, integers                the same, exactly
+    floats                            the same; NaN is null, infinity is refused
+    decimals                          a number up to 15 digits (exact in a float), beyond that a string
     strings                           the same
-    binary                            text if it is UTF-8 without NUL, else refused
+    binary                            a string if it is UTF-8 without NUL, else refused
     dates                             2020-01-02
-    timestamps                        2020-01-02T03:04:05.25; with a time zone, in UTC and with +00:00 behind
+    timestamps                        2020-01-02T03:04:05.25; with a time zone, in UTC with the suffix +00:00
     times of day                      03:04:05.25
     durations                         a number of seconds
     lists of any kind                 an array
     structs                           an object
-    maps                              an object if their keys are texts, else an array of [key, value]
-    dictionaries, run-ends            what they stand for
-    UUIDs, other extensions           text; what they are stored as
+    maps                              an object if all keys are strings, else an array of [key, value]
+    dictionaries, run-ends            their values
+    UUIDs, other extensions           a string; their storage type
     intervals, unions                 refused
 
-Years beyond 9999 and before 0 are written with a sign, as ISO 8601 has it. No value passes through `str()`.
+Years beyond 9999 and before 0 have a sign, as in ISO 8601. No value passes through `str()`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import pyarrow as pa
 
 from winnow.retrieval.records import JsonValue
 
-DECIMAL_DIGITS_MAX: Final = 15  # digits that any float keeps
+DECIMAL_DIGITS_MAX: Final = 15  # decimal digits that any float keeps
 _PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _DAY_SECONDS: Final = 86_400
 _YEAR: Final = re.compile(r"(-?)([0-9]+)(-.*)", re.DOTALL)
@@ -44,7 +44,7 @@ _NO_TIME: Final = np.iinfo(np.int64).min  # numpy's "not a time"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unfit:
-    """A value that cannot be JSON."""
+    """A value that JSON cannot represent."""
 
     reason: str
 
@@ -54,7 +54,7 @@ class _Refusal(Exception):
 
 
 def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, JsonValue], Unfit | None]]:
-    """Each row, and the first of its columns that is unfit. That column is missing from the row."""
+    """Yield each row without its unfit columns, and the first of these."""
     columns = [list(_column(batch.column(place))) for place in range(batch.num_columns)]
     names = batch.schema.names
     for values in zip(*columns, strict=True):
@@ -85,7 +85,7 @@ def _value(convert: Conversion, scalar: Any) -> JsonValue:
 
 
 def _conversion(kind: Any) -> Conversion:
-    """What makes JSON of a scalar of this type that is not null."""
+    """Choose the conversion for valid (non-null) scalars of this type."""
     if isinstance(kind, pa.BaseExtensionType):
         return _uuid if kind.extension_name == "arrow.uuid" else partial(_of_value, _conversion(kind.storage_type))
     for is_of_kind, convert in _SIMPLE:
@@ -112,7 +112,7 @@ def _nested(kind: Any) -> Conversion:
         return partial(_struct, {name: _conversion(kind.field(name).type) for name in names})
     if any(is_list(kind) for is_list in _LISTS):
         return partial(_list, _conversion(kind.value_type))
-    return partial(_refuse, f"values of type {kind} have no form in JSON")
+    return partial(_refuse, f"JSON cannot represent values of type {kind}")
 
 
 def _refuse(reason: str, _scalar: Any) -> JsonValue:
@@ -131,7 +131,7 @@ def _null(_scalar: Any) -> JsonValue:
 def _real(scalar: Any) -> JsonValue:
     value = float(scalar.as_py())
     if math.isinf(value):
-        raise _Refusal("an infinite number has no form in JSON")
+        raise _Refusal("JSON cannot represent infinity")
     return None if math.isnan(value) else value
 
 
@@ -148,7 +148,7 @@ def _bytes(scalar: Any) -> JsonValue:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise _Refusal("the bytes are not UTF-8 text; store them as text, or leave the column out")
+        raise _Refusal("the bytes are not UTF-8 text; store them as text, or drop the column")
     return text
 
 
@@ -179,9 +179,9 @@ def _timestamp(kind: Any, scalar: Any) -> JsonValue:
 
 
 def _iso(value: int, unit: Literal["D", "s", "ms", "us", "ns"]) -> str:
-    """The moment so many units after 1970, without zeros behind its decimal point."""
+    """Format the moment this many units after 1970, without trailing zeros in the fraction."""
     if value == _NO_TIME:
-        raise _Refusal("the moment is out of range")
+        raise _Refusal("the timestamp is out of range")
     written = np.datetime_as_string(np.datetime64(value, unit)).item()
     sign, year, rest = _YEAR.fullmatch(written).groups()  # type: ignore[union-attr]  # numpy always writes one
     if len(year) > 4 and not sign:
@@ -208,7 +208,7 @@ def _seconds(kind: Any, scalar: Any) -> JsonValue:
 
 
 def _of_value(convert: Conversion, scalar: Any) -> JsonValue:
-    """A scalar that stands for another: of a dictionary, of a run, of an extension."""
+    """Convert a scalar that wraps another: of a dictionary, a run, or an extension."""
     return _value(convert, scalar.value)
 
 

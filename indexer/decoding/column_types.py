@@ -1,12 +1,12 @@
-"""Which columns of a table of texts hold numbers, and which truth values? Those in which every value agrees.
+"""Infers the types of text columns: a column has a type if all its values agree.
 
-    number    -7, 2020, 19.90     whole numbers of 64 bits, and decimals of up to 15 digits, which a float keeps
+    number    -7, 2020, 19.90     64-bit integers, and decimals of up to 15 digits, which are exact in a float
     boolean   true, False
     text      everything else
 
-A value that a number would spell otherwise makes its column text: 007, +1, 1e5, a decimal of more digits. Zeros at the
-end of a decimal are allowed where all decimals of the column are equally long: 19.90 and 5.00 are prices, 1.9 and 1.10
-are versions. An empty value agrees with everything, and is null in a column that is not text.
+A value that a number would spell differently makes its column text: 007, +1, 1e5, a decimal with more digits. Trailing
+zeros are allowed if all decimals of the column have the same length: 19.90 and 5.00 are prices, 1.9 and 1.10 are
+versions. An empty value agrees with every type, and is null in a column that is not text.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.filters.grammar import INTEGER_MAX, INTEGER_MIN
 from winnow.retrieval.records import JsonValue
 
-DIGITS_MAX: Final = 15  # digits of a decimal that any float keeps
+DIGITS_MAX: Final = 15  # decimal digits that any float keeps
 _SPELT: Final = re.compile(r"-?(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
 _READABLE: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?", re.ASCII)
 _TRUTH: Final = {"true": True, "false": False}
 
 
 class ColumnType(StrEnum):
-    """What the values of a column are."""
+    """Type of the values in a column."""
 
     TEXT = "text"
     NUMBER = "number"
@@ -36,15 +36,15 @@ class ColumnType(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedTypes:
-    """The types that somebody insists on."""
+class RequestedTypes:
+    """Types requested by the user."""
 
     of_column: Mapping[str, ColumnType] = field(default_factory=dict)
-    of_others: ColumnType | None = None  # None: as their values agree
+    of_others: ColumnType | None = None  # None: inferred from the values
 
 
-def asked_types(spellings: Iterable[str]) -> AskedTypes:
-    """`COLUMN=TYPE` for one column, `TYPE` for all others. Raises `InvalidRequest`."""
+def parse_types(spellings: Iterable[str]) -> RequestedTypes:
+    """Parse `COLUMN=TYPE` for one column, `TYPE` for all others. Raises `InvalidRequest`."""
     of_column: dict[str, ColumnType] = {}
     of_others: ColumnType | None = None
     for spelling in spellings:
@@ -53,18 +53,18 @@ def asked_types(spellings: Iterable[str]) -> AskedTypes:
             kind = ColumnType(name.strip().lower())
         except ValueError as error:
             raise InvalidRequest(
-                f"--types takes COLUMN=TYPE, or one TYPE for all columns; a type is {', '.join(ColumnType)}; "
-                f"{spelling!r} was given"
+                f"--types takes COLUMN=TYPE, or TYPE for all other columns, where TYPE is {', '.join(ColumnType)}; "
+                f"got {spelling!r}"
             ) from error
         if column:
             of_column[column.strip()] = kind
         else:
             of_others = kind
-    return AskedTypes(of_column=of_column, of_others=of_others)
+    return RequestedTypes(of_column=of_column, of_others=of_others)
 
 
-def typed(cell: str, kind: ColumnType) -> JsonValue:
-    """The value of a cell. Raises ValueError where it is not of this type."""
+def convert_cell(cell: str, kind: ColumnType) -> JsonValue:
+    """Convert a cell. Raises ValueError if it is not of this type."""
     if kind is ColumnType.TEXT:
         return cell
     bare = cell.strip()
@@ -86,7 +86,7 @@ class _Column:
     def __init__(self) -> None:
         self._may_be_number = True
         self._may_be_boolean = True
-        self._decimals: set[int] = set()  # lengths of what is behind the point
+        self._decimals: set[int] = set()  # numbers of decimal places
         self._has_zeros_at_the_end = False
         self._has_values = False
 
@@ -120,8 +120,8 @@ class _Column:
         return len(whole) <= 20 and INTEGER_MIN <= int(bare) <= INTEGER_MAX
 
 
-def agreed_types(names: Sequence[str], rows: Iterable[Sequence[str]]) -> dict[str, ColumnType]:
-    """The type of each column, by its name, after all rows."""
+def infer_types(names: Sequence[str], rows: Iterable[Sequence[str]]) -> dict[str, ColumnType]:
+    """Infer the type of each column from all rows."""
     columns = [_Column() for _ in names]
     for row in rows:
         for column, cell in zip(columns, row, strict=True):

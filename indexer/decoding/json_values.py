@@ -1,7 +1,7 @@
-"""JSON as it was written: whole numbers of any length stay exact.
+"""Parses JSON with integers of any length kept exact.
 
-orjson makes a rounded float of a whole number from 2^64 on. Where a text holds a run of digits that long, the standard
-library reads it again, after orjson has found that it is JSON.
+orjson turns integers from 2^64 on into rounded floats. If a text contains a run of digits that long, the standard
+library parses it again, after orjson has found it to be valid JSON.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from winnow.retrieval.errors import LimitExceeded
 from winnow.retrieval.json_bounds import RECORD_JSON, JsonBounds, require_within
 from winnow.retrieval.records import JsonValue
 
-DIGITS: Final = 19  # 2^63 has as many
+DIGITS: Final = 19  # digits of 2^63
 _MANY_DIGITS: Final = re.compile(rb"[0-9]{%d}" % DIGITS)
 _SLICE_BYTES: Final = 65_536
 
 
-def parsed(content: bytes | bytearray, *, bounds: JsonBounds | None = RECORD_JSON) -> JsonValue | Refused:
-    """The value of a JSON text, or why it has none. Without `bounds` the caller has counted what it holds."""
+def parse_record(content: bytes | bytearray, *, bounds: JsonBounds | None = RECORD_JSON) -> JsonValue | Refused:
+    """Parse a JSON text, or say why it is invalid. Pass no `bounds` if the caller has checked them."""
     try:
         if bounds is not None:
             require_within(content, bounds)
@@ -36,14 +36,14 @@ def parsed(content: bytes | bytearray, *, bounds: JsonBounds | None = RECORD_JSO
     except orjson.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}" if error.lineno > 1 else f"column {error.colno}"
         return Refused(reason=f"not JSON: {error.msg} at {where}")
-    except RecursionError:  # where orjson's bound on the depth is above the standard library's
-        return Refused(reason="not JSON that can be read: its objects and arrays are nested too deeply")
-    except ValueError:  # Python's own bound on the digits of a whole number
-        return Refused(reason="not JSON that can be read: a number has thousands of digits")
+    except RecursionError:  # orjson allows deeper nesting than the standard library
+        return Refused(reason="cannot parse the JSON: objects and arrays are nested too deeply")
+    except ValueError:  # Python limits the digits of an integer
+        return Refused(reason="cannot parse the JSON: a number has thousands of digits")
     return exact
 
 
 def _has_many_digits(content: bytes | bytearray) -> bool:
-    """Looked for in slices, so that a long text keeps no other thread waiting."""
+    """Search in slices, so that a long text does not hold up other threads."""
     starts = range(0, len(content), _SLICE_BYTES)
     return any(_MANY_DIGITS.search(content, start, start + _SLICE_BYTES + DIGITS) for start in starts)

@@ -1,7 +1,7 @@
-"""The bytes of a file or of the standard input, decompressed and as UTF-8, whatever encoding they have.
+"""Byte streams of files and standard input, decompressed and converted to UTF-8.
 
-What cannot be decoded becomes bytes that are not UTF-8, so that the line it is on is rejected and the next one is read.
-A file that is none (a pipe, a socket, a device) is not opened: reading it may never end.
+Undecodable input becomes bytes that are not UTF-8, so its line is rejected and the next one is read. Special files
+(pipes, sockets, devices) are not opened: reading them may never end.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from typing import BinaryIO, Final, cast
 
 import pyarrow as pa
 
-from winnow.indexer.decoding.encodings import MARK_BYTES_MAX, SAMPLE_BYTES, UTF_8, Encoding, encoding_of
+from winnow.indexer.decoding.encodings import MARK_BYTES_MAX, SAMPLE_BYTES, UTF_8, Encoding, detect_encoding
 from winnow.retrieval.errors import CorpusUnreadable
 
 STANDARD_INPUT: Final = Path("-")
-STOPPED_SECONDS_MAX: Final = 0.1  # how long a reading that waits for input goes on after it was stopped
+STOPPED_SECONDS_MAX: Final = 0.1  # a reading that waits for input notices a stop within this time
 _BLOCK_BYTES: Final = 1 << 16
 _MARKED: Final = "winnow-undecodable"
 _KINDS: Final = (
@@ -42,10 +42,10 @@ codecs.register_error(_MARKED, lambda error: ("\udcff", cast("UnicodeDecodeError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextSource:
-    """Where a text lies and how it is to be read."""
+    """Location and encoding of a text."""
 
-    path: Path  # `STANDARD_INPUT` for that
-    encoding: str | None = None  # None: as `encoding_of` finds
+    path: Path  # or `STANDARD_INPUT`
+    encoding: str | None = None  # None: determined by `detect_encoding`
     stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @property
@@ -54,7 +54,7 @@ class TextSource:
 
     @property
     def size(self) -> int | None:
-        """Bytes on disk; None for the standard input."""
+        """Bytes on disk; None for standard input."""
         if self.path == STANDARD_INPUT:
             return None
         try:
@@ -63,34 +63,34 @@ class TextSource:
             raise CorpusUnreadable(f"{self.path}: {error.strerror}") from error
 
     @contextmanager
-    def opened(self, *, told: Callable[[Encoding], None]) -> Iterator[tuple[BinaryIO, BinaryIO]]:
-        """The file itself, and its text as a stream of UTF-8. `told` hears which encoding it has."""
+    def opened(self, *, on_encoding: Callable[[Encoding], None]) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+        """Open the file. Yields it, and its text as a stream of UTF-8. `on_encoding` is called with the encoding."""
         with _raw(self) as raw, _decompressed(self.path, raw) as stream:
             start = _start_of(stream, is_waiting=self.path == STANDARD_INPUT)
-            encoding = encoding_of(start, asked=self.encoding)
-            told(encoding)
+            encoding = detect_encoding(start, asked=self.encoding)
+            on_encoding(encoding)
             text = io.BufferedReader(_Utf8(start, stream, encoding), _BLOCK_BYTES)
             yield raw, cast("BinaryIO", text)
 
 
 def shown_path(path: str) -> str:
-    """A path as text. Bytes of it that are not UTF-8 are escaped."""
+    """Format a path as text; bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def kind_of_special(mode: int) -> str | None:
-    """What this is, where it is neither a file nor a folder that can be read to its end; None where it is a file."""
+def special_kind(mode: int) -> str | None:
+    """Name the kind of a file that is not a regular file; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     return next((said for is_kind, said in _KINDS if is_kind(mode)), "neither a file nor a folder")
 
 
 def require_file(path: Path) -> None:
-    """Raises `CorpusUnreadable` for what is no file, which is not opened, and OSError."""
-    kind = kind_of_special(path.stat().st_mode)
+    """Raise `CorpusUnreadable`, before opening, for what is not a regular file. Raises OSError."""
+    kind = special_kind(path.stat().st_mode)
     if kind is not None:
         raise CorpusUnreadable(
-            f"{shown_path(str(path))} is {kind}, not a file; JSON lines can be piped into `winnow index -`"
+            f"{shown_path(str(path))} is {kind}, not a file; to read a pipe, pipe JSON lines into `winnow index -`"
         )
 
 
@@ -118,7 +118,7 @@ def _decompressed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _start_of(stream: BinaryIO, *, is_waiting: bool) -> bytes:
-    """Enough to tell the encoding. Of an input that comes bit by bit only what is there, so that it is read at once."""
+    """Read enough to determine the encoding. If input arrives bit by bit, use what is there, to read on at once."""
     enough = MARK_BYTES_MAX if is_waiting else SAMPLE_BYTES
     start = b""
     while len(start) < enough and (block := stream.read(SAMPLE_BYTES - len(start))):
@@ -127,12 +127,12 @@ def _start_of(stream: BinaryIO, *, is_waiting: bool) -> bytes:
 
 
 class _StandardInput(io.RawIOBase):
-    """Not `sys.stdin`: a wait for its next bytes can be stopped from another thread."""
+    """Replaces `sys.stdin`: another thread can stop a wait for its next bytes."""
 
     def __init__(self, stopped: threading.Event) -> None:
         super().__init__()
         if sys.stdin is None:
-            raise CorpusUnreadable("the standard input is closed; pipe JSON lines into `winnow index -`")
+            raise CorpusUnreadable("standard input is closed; pipe JSON lines into `winnow index -`")
         self._input = sys.stdin.fileno()
         self._stopped = stopped
 
@@ -142,14 +142,14 @@ class _StandardInput(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # as the io module calls it
         while not select.select([self._input], [], [], STOPPED_SECONDS_MAX)[0]:
             if self._stopped.is_set():
-                raise CorpusUnreadable("the reading was stopped")
+                raise CorpusUnreadable("reading was stopped")
         content = os.read(self._input, len(buffer))
         buffer[: len(content)] = content
         return len(content)
 
 
 class _Utf8(io.RawIOBase):
-    """A text as UTF-8 without its byte order mark. Where no line ends in LF, CR ends one."""
+    """A text as UTF-8 without its byte order mark. If no line ends in LF, CR ends a line."""
 
     def __init__(self, start: bytes, stream: BinaryIO, encoding: Encoding) -> None:
         super().__init__()

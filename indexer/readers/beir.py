@@ -1,6 +1,6 @@
-"""What lies in a BEIR folder: its corpus, its queries, and which documents answer them?
+"""Reads BEIR folders: corpus, queries and relevance judgments.
 
-Two layouts are read, each file plain, .gz or .zst:
+Two layouts are supported, each file plain, .gz or .zst:
 
     corpus.jsonl  queries.jsonl  qrels/{split}.tsv     as BEIR publishes its sets
     corpus.jsonl  queries.jsonl  qrels.tsv             one set of judgments, whatever the split
@@ -20,12 +20,12 @@ from winnow.retrieval.errors import CorpusUnreadable
 Judgments: TypeAlias = Mapping[str, Mapping[str, int]]  # query id -> document id -> grade; 0 is "read, not relevant"
 
 _COMPRESSIONS: Final = ("", ".gz", ".zst")
-_BEIR_COLUMNS: Final = 3  # query-id, corpus-id, score, between tabs, below a header
-_TREC_COLUMNS: Final = 4  # query, iteration, document, grade, between tabs or blanks, no header
+_BEIR_COLUMNS: Final = 3  # query-id, corpus-id, score, separated by tabs, after a header
+_TREC_COLUMNS: Final = 4  # query, iteration, document, grade, separated by tabs or spaces, no header
 
 
 def is_beir(folder: Path) -> bool:
-    """Whether the folder holds a corpus in BEIR's form."""
+    """Whether the folder contains a BEIR corpus."""
     return _found(folder / "corpus.jsonl") is not None
 
 
@@ -34,7 +34,7 @@ def corpus_file(folder: Path) -> Path:
 
 
 def read_queries(folder: Path) -> Mapping[str, str]:
-    """Text by query id, in the file's order. Raises `CorpusUnreadable`, naming the line that is not a query."""
+    """Read query texts by id, in file order. Raises `CorpusUnreadable`, which names the line."""
     path = _required(folder / "queries.jsonl")
     queries: dict[str, str] = {}
     for line in read_lines(path):
@@ -52,7 +52,7 @@ def read_queries(folder: Path) -> Mapping[str, str]:
 
 
 def read_qrels(folder: Path, split: str = "test") -> Judgments:
-    """Grades by query and document. Raises `CorpusUnreadable`, naming the line that is not a judgment."""
+    """Read grades by query and document. Raises `CorpusUnreadable`, which names the line."""
     path = _found(folder / "qrels" / f"{split}.tsv") or _required(folder / "qrels.tsv")
     judgments: dict[str, dict[str, int]] = {}
     for number, (query_id, document_id, grade) in _judgment_rows(path):
@@ -78,12 +78,12 @@ def _judgment_rows(path: Path) -> Iterator[tuple[int, tuple[str, str, str]]]:
             case _:
                 raise CorpusUnreadable(
                     f"{path}, line {line.number}: {len(columns)} columns; "
-                    f"{_BEIR_COLUMNS} (BEIR) or {_TREC_COLUMNS} (TREC) are read"
+                    f"expected {_BEIR_COLUMNS} (BEIR) or {_TREC_COLUMNS} (TREC)"
                 )
 
 
 def _columns(line: str) -> list[str]:
-    """Split at tabs where they make the columns, for ids may hold blanks; else at any blanks, as TREC's tools do."""
+    """Split at tabs if that gives the right number (ids may contain spaces); else at whitespace, like TREC's tools."""
     at_tabs = line.split("\t")
     return at_tabs if len(at_tabs) in (_BEIR_COLUMNS, _TREC_COLUMNS) else line.split()
 
@@ -96,5 +96,5 @@ def _found(path: Path) -> Path | None:
 def _required(path: Path) -> Path:
     found = _found(path)
     if found is None:
-        raise CorpusUnreadable(f"{path.parent} holds no {path.name} (nor .gz, .zst)")
+        raise CorpusUnreadable(f"{path.parent} contains no {path.name} (nor .gz, .zst)")
     return found

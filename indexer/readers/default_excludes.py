@@ -1,4 +1,4 @@
-"""What is left out of a folder unless its owner says otherwise: patterns of .gitignore."""
+"""Patterns (.gitignore syntax) of files that a folder corpus excludes by default."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DEFAULT_EXCLUDES: Final = (
     "build/",
     "dist/",
     "target/",
-    "~$*",  # what Office writes beside an open document
+    "~$*",  # Office creates these next to an open document
     "Thumbs.db",
     "desktop.ini",
 )

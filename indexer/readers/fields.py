@@ -1,4 +1,4 @@
-"""Which field of a record is its id, its text, its title, its url? What is left over is its metadata."""
+"""Maps the fields of a record to id, text, title and url; the rest becomes metadata."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from winnow.retrieval.records import Document, JsonValue
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fields:
-    """The names of a record's fields, as the flags of `winnow index` give them."""
+    """Names of a record's fields, from the flags of `winnow index`."""
 
     id: str = "id"
     text: str = "text"
@@ -28,40 +28,40 @@ _COLUMNS_NAMED_MAX: Final = 20  # in a message
 
 
 def require_columns(columns: Sequence[str], fields: Fields, *, origin: Path) -> None:
-    """Raises `CorpusUnreadable` where a table has two columns of one name, or none for the id or the text."""
+    """Raise `CorpusUnreadable` if a table repeats a column name, or lacks the column for id or text."""
     named = ", ".join(map(repr, columns[:_COLUMNS_NAMED_MAX])) or "none"
     if len(columns) > _COLUMNS_NAMED_MAX:
         named += f" and {len(columns) - _COLUMNS_NAMED_MAX} more"
     repeated = [name for name, count in Counter(columns).items() if count > 1]
     if repeated:
         raise CorpusUnreadable(
-            f"{origin} has several columns named {', '.join(map(repr, repeated))}; rename all but one. "
-            f"Its columns are {named}"
+            f"{origin}: several columns are named {', '.join(map(repr, repeated))}; rename all but one. "
+            f"The columns are {named}"
         )
     for flag, name in (("--id-field", fields.id), ("--text-field", fields.text)):
         if name not in columns:
             raise CorpusUnreadable(
-                f"{origin} has no column {name!r}. Its columns are {named}; {flag} NAME says which one is meant"
+                f"{origin} has no column {name!r}. The columns are {named}; choose one with {flag} NAME"
             )
 
 
-def document_of(record: Mapping[str, JsonValue], fields: Fields) -> Document | Refused:
-    """The document that these fields make.
+def make_document(record: Mapping[str, JsonValue], fields: Fields) -> Document | Refused:
+    """Build the document from these fields.
 
-    A field `metadata` that holds an object is taken apart into it; a field beside it wins over one of the same name
-    inside. Whole numbers are accepted as ids, since most tables have such.
+    A field `metadata` that holds an object is merged into the metadata; a field of the record wins over one of the same
+    name inside it. Integers are accepted as ids, since most tables have them.
     """
     document_id = record.get(fields.id)
     if document_id is None or document_id == "":
         return Refused(reason=f"no id (field {fields.id!r})")
     if isinstance(document_id, bool) or not isinstance(document_id, str | int):
-        return Refused(reason=f"the id (field {fields.id!r}) is {_kind(document_id)}, not a string")
+        return Refused(reason=f"the id (field {fields.id!r}) must be a string, not {_kind(document_id)}")
     text, title, url = record.get(fields.text), record.get(fields.title), record.get(fields.url)
     if text is None:
         return Refused(reason=f"no text (field {fields.text!r})", id=str(document_id))
     for name, value in ((fields.text, text), (fields.title, title), (fields.url, url)):
         if not isinstance(value, str | None):
-            return Refused(reason=f"the field {name!r} is {_kind(value)}, not a string", id=str(document_id))
+            return Refused(reason=f"field {name!r} must be a string, not {_kind(value)}", id=str(document_id))
     return Document(
         id=str(document_id),
         text=str(text),
@@ -82,7 +82,7 @@ def _metadata(record: Mapping[str, JsonValue], fields: Fields) -> dict[str, Json
 
 
 def _kind(value: JsonValue) -> str:
-    """What JSON calls it."""
+    """JSON's name for the type."""
     match value:
         case None:
             return "null"

@@ -1,8 +1,8 @@
-"""Which files lie below a folder, and what is to become of each?
+"""Finds the files of a folder and decides which to read.
 
-Patterns are those of .gitignore, relative to the folder: `*.log`, `drafts/`, `/top.md`, `docs/**/old`. The last one
-that matches decides, and `!build/` takes back what an earlier one leaves out. A linked folder is followed, unless its
-files are read under another path or it holds the folder itself. The only module that names pathspec.
+Patterns have .gitignore syntax, relative to the folder: `*.log`, `drafts/`, `/top.md`, `docs/**/old`. The last pattern
+that matches decides, and `!build/` re-includes what an earlier one excludes. Linked folders are followed, unless their
+files are read under another path or they contain the folder itself. The only module that names pathspec.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ NO_ENDING: Final = "without an ending"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """Which files are wanted."""
+    """Patterns of the files to read."""
 
-    include: tuple[str, ...] = ()  # none: all
-    exclude: tuple[str, ...] = ()  # beyond `DEFAULT_EXCLUDES`
+    include: tuple[str, ...] = ()  # empty: all files
+    exclude: tuple[str, ...] = ()  # in addition to `DEFAULT_EXCLUDES`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,20 +38,20 @@ class FoundFile:
     """A file that has a reader."""
 
     path: Path
-    relative: str  # within the folder, with slashes; bytes that are not UTF-8 are surrogates
+    relative: str  # path within the folder, with slashes; bytes that are not UTF-8 are surrogates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walked:
-    """A folder once through."""
+    """Result of a walk through a folder."""
 
-    files: tuple[FoundFile, ...]  # in the order of their paths
+    files: tuple[FoundFile, ...]  # ordered by path
     counts: FileCounts
-    broken_links: tuple[str, ...]  # a folder with documents may be behind one, on a disk that is not there now
+    broken_links: tuple[str, ...]  # may point to a folder of documents on a disk that is missing now
 
 
-def walked(root: Path, choice: Choice) -> Walked:
-    """Raises `CorpusUnreadable` for a folder that cannot be read, `InvalidRequest` for a pattern that is none."""
+def walk_folder(root: Path, choice: Choice) -> Walked:
+    """Walk the folder. Raises `CorpusUnreadable` for an unreadable folder, `InvalidRequest` for an invalid pattern."""
     return _Walk(root, choice).finish()
 
 
@@ -96,14 +96,14 @@ class _Walk:
         return Walked(files=files, counts=counts, broken_links=tuple(self.broken_links))
 
     def _folder(self, path: Path, relative: str) -> None:
-        """Everything below, but for linked folders, which come when all others have been seen."""
+        """Visit everything below, except linked folders, which come after all others."""
         try:
             here = path.stat()
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
         except OSError as error:
             raise CorpusUnreadable(
                 f"{shown_path(str(path))}: {error.strerror}"
-                + (f"; --exclude {relative!r} leaves it out" if relative else "")
+                + (f"; exclude it with --exclude {relative!r}" if relative else "")
             ) from error
         if (here.st_dev, here.st_ino) in self.seen:
             self.links_passed_over += 1
@@ -137,7 +137,7 @@ class _Walk:
             self.not_read[shown_path(ending) or NO_ENDING] += 1
 
     def _excluded_by(self, relative: str) -> str | None:
-        """The pattern that leaves this path out; None where none does."""
+        """The pattern that excludes this path, or None."""
         result = self.excluding.check_file(relative)
         if not result.include or result.index is None:
             return None
@@ -151,12 +151,12 @@ def _largest_first(counts: Counter[str]) -> dict[str, int]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself: its reading says so
+    except OSError:  # a link to itself: reading it reports the error
         return False
 
 
 def _files_below(entry: os.DirEntry[str]) -> int:
-    """How many files lie in a folder that is left out. Links are not followed; what cannot be read counts as none."""
+    """Number of files in an excluded folder. Links are not followed; unreadable folders count as empty."""
     if entry.is_symlink():
         return 0
     return sum(len(names) for _, _, names in os.walk(entry.path))

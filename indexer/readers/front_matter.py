@@ -1,10 +1,10 @@
-"""The front matter of a Markdown file: YAML between two lines of dashes, with which it begins.
+"""Front matter of Markdown files: YAML between two lines of dashes at the beginning.
 
-Values are those of YAML 1.2's core schema, as far as nothing of them is lost: a number that a number would spell
-otherwise, a date, and `no` are texts. Keys are texts as they are written. What is not a mapping is no front matter.
+Values follow YAML 1.2's core schema if nothing is lost. Dates, `no`, and numbers that would be spelt differently are
+strings. Keys are strings as written. Front matter must be a mapping.
 
-Here and in api/library/strict_yaml.py alone yaml is named. Events are read, so that no tag builds an object and no
-alias multiplies what it stands for.
+Only this module and api/library/strict_yaml.py name yaml. Both read events, so that no tag builds an object and no
+alias multiplies its target.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from winnow.retrieval.filters.grammar import INTEGER_MAX, INTEGER_MIN
 from winnow.retrieval.limits import METADATA_BYTES_MAX
 from winnow.retrieval.records import JsonValue
 
-DEPTH_MAX: Final = 12  # mappings and lists within each other
-_PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is twenty times as fast
+DEPTH_MAX: Final = 12  # nested mappings and lists
+_PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser is twenty times as fast
 _FENCE: Final = "---"
 _ENDS: Final = frozenset({"---", "..."})
 _KEY: Final = re.compile(r"""["']?[\w][^:#{}\[\]]*:(\s|$)""")
@@ -32,13 +32,13 @@ _TRUTH: Final = {"true": True, "True": True, "TRUE": True, "false": False, "Fals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontMatter:
-    """A file taken apart."""
+    """A file split into front matter and body."""
 
-    body: str  # the file itself where it has no front matter
+    body: str  # the whole file if it has no front matter
     title: str = ""
     metadata: dict[str, JsonValue] = field(default_factory=dict)
-    problem: str | None = None  # why what looks like front matter is none
-    below: str | None = None  # what follows front matter that cannot be read: headings stand there, not in the YAML
+    problem: str | None = None  # why a block that looks like front matter is invalid
+    below: str | None = None  # text after an invalid block: headings are searched there, not in the YAML
 
 
 class _NoFrontMatter(Exception):
@@ -46,7 +46,7 @@ class _NoFrontMatter(Exception):
 
 
 def front_matter(text: str) -> FrontMatter:
-    """Never raises: what cannot be read stays in the text."""
+    """Split a file. Never raises: an invalid block stays in the text."""
     lines = text.split("\n", 1)
     if len(lines) < 2 or lines[0].rstrip() != _FENCE:
         return FrontMatter(body=text)
@@ -63,7 +63,7 @@ def front_matter(text: str) -> FrontMatter:
 
 
 def _split(rest: str) -> tuple[str, bool, str]:
-    """What is above the closing line, whether there is one, and what is below."""
+    """The text above the closing line, whether that line exists, and the text below."""
     place = 0
     while place < min(len(rest), METADATA_BYTES_MAX):
         end = rest.find("\n", place)
@@ -85,42 +85,42 @@ class _Reading:
         self._events = events
 
     def front(self) -> tuple[str, dict[str, JsonValue]]:
-        """The title, and everything else."""
+        """Return the title, and everything else."""
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 break
         event = next(self._events, None)
         if not isinstance(event, yaml.MappingStartEvent):
-            raise _NoFrontMatter("it is not a mapping")
+            raise _NoFrontMatter("not a mapping")
         title = ""
         found: dict[str, JsonValue] = {}
         for key, value in self._pairs():
             if key == "title" and isinstance(value, yaml.ScalarEvent):
                 title = "" if _scalar(value) is None else " ".join(value.value.split())
             elif key in found:
-                raise _NoFrontMatter(f"the key {key[:80]!r} stands twice")
+                raise _NoFrontMatter(f"duplicate key {key[:80]!r}")
             else:
                 found[key] = self._node(value, depth=2)
         for _ in self._events:
-            pass  # what follows has to be YAML, too
+            pass  # the rest must be valid YAML, too
         return title, found
 
     def _pairs(self) -> Iterator[tuple[str, Any]]:
-        """Key and first event of each value of a mapping that has begun."""
+        """Yield key and first event of each value of a mapping that has begun."""
         for event in self._events:
             if isinstance(event, yaml.MappingEndEvent):
                 return
             if not isinstance(event, yaml.ScalarEvent):
-                raise _NoFrontMatter("a key is not a text")
+                raise _NoFrontMatter("a key is not a string")
             yield event.value, next(self._events)
 
     def _node(self, event: Any, *, depth: int) -> JsonValue:
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if isinstance(event, yaml.AliasEvent):
-            raise _NoFrontMatter("aliases are not read")
+            raise _NoFrontMatter("aliases are not supported")
         if depth > DEPTH_MAX:
-            raise _NoFrontMatter(f"it is nested more deeply than {DEPTH_MAX} levels")
+            raise _NoFrontMatter(f"nested more than {DEPTH_MAX} levels deep")
         if isinstance(event, yaml.MappingStartEvent):
             return {key: self._node(value, depth=depth + 1) for key, value in self._pairs()}
         items: list[JsonValue] = []
@@ -132,7 +132,7 @@ class _Reading:
 
 
 def _scalar(event: Any) -> JsonValue:
-    """What is quoted or tagged is a text; so is what is bare, unless it is null, a truth value or a number."""
+    """Convert a scalar. Quoted and tagged scalars are strings, as are bare ones except nulls, booleans and numbers."""
     value: str = event.value
     if not event.implicit[0]:
         return value
@@ -144,7 +144,7 @@ def _scalar(event: Any) -> JsonValue:
 
 
 def _number(value: str) -> int | float | str:
-    """The number that is spelt like this, if there is one."""
+    """Return the number if it is spelt exactly like this, else the string."""
     try:
         number = float(value) if "." in value else int(value)
     except ValueError:

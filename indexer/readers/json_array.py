@@ -1,6 +1,6 @@
-"""The records of a .json file: lines of JSON, one array, or values one after the other over several lines.
+"""Reads .json files: JSON lines, one array, or values one after the other over several lines.
 
-An array is taken apart as it is read, so that memory is bounded by `RECORD_BYTES_MAX` here, too.
+Arrays are split as they are read, so memory is bounded by `RECORD_BYTES_MAX` here, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from winnow.indexer.corpus import Entry, Place, entry_of
+from winnow.indexer.corpus import Entry, Place, make_entry
 from winnow.indexer.decoding.streams import TextSource
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.jsonl import JsonCorpus, JsonLinesCorpus
@@ -26,7 +26,7 @@ _IN_STRING: Final = re.compile(rb'["\\]')
 
 
 def json_corpus(path: Path, *, fields: Fields, encoding: str | None = None) -> JsonLinesCorpus | JsonValuesCorpus:
-    """The reader for what the file begins with. Raises `CorpusUnreadable`."""
+    """Choose the reader by the first line. Raises `CorpusUnreadable`."""
     lines = read_lines(TextSource(path=path, encoding=encoding))
     first = next((line.content for line in lines if line.content is None or line.content.strip()), b"")
     lines.close()
@@ -39,34 +39,34 @@ def json_corpus(path: Path, *, fields: Fields, encoding: str | None = None) -> J
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonValuesCorpus(JsonCorpus):
-    """The objects of an array, or one object after the other; the line of a record is the one it begins on."""
+    """The objects of an array, or consecutive objects. A record's line is the one it begins on."""
 
     def entries(self) -> Iterator[Entry]:
         splitter = _Splitter(bytes_max=self.record_bytes_max)
         try:
-            with self.source.opened(told=self.heard.append) as (raw, stream):
+            with self.source.opened(on_encoding=self.detected.append) as (raw, stream):
                 while block := stream.read(_BLOCK_BYTES):
                     for line, content in splitter.values_of(block):
                         place = Place(source=self.name, line=line)
-                        yield entry_of(self.made_of(content, unit="record"), place=place, position=raw.tell())
+                        yield make_entry(self.to_document(content, unit="record"), place=place, position=raw.tell())
         except (OSError, EOFError, zlib.error) as error:
             raise CorpusUnreadable(f"{self.path} after line {splitter.line}: {error}") from error
         if splitter.is_open:
-            raise CorpusUnreadable(f"{self.path} ends in the middle of a value; is it complete?")
+            raise CorpusUnreadable(f"{self.path} ends in the middle of a value; the file may be incomplete")
 
 
 class _Splitter:
-    """Finds where the values of an array end, or those of a stream of objects, without reading them."""
+    """Finds where the values of an array, or of a stream of objects, end, without parsing them."""
 
     def __init__(self, *, bytes_max: int) -> None:
         self.line = 1
         self._bytes_max = bytes_max
-        self._is_array: bool | None = None  # None until the first byte that is not blank
-        self._is_over = False  # behind the end of the array
+        self._is_array: bool | None = None  # None until the first byte that is not whitespace
+        self._is_over = False  # after the end of the array
         self._depth = 0
         self._is_in_string = False
-        self._skips_one = False  # the byte after a backslash, in the next block
-        self._begun = bytearray()  # what there is of the current value
+        self._skips_one = False  # the byte after a backslash is in the next block
+        self._begun = bytearray()  # what was read of the current value
         self._begun_on = 1
         self._is_too_long = False
 
@@ -75,7 +75,7 @@ class _Splitter:
         return self._depth > 0 or self._is_in_string or bool(self._begun.strip())
 
     def values_of(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
-        """Line and content of each value that ends in this block; no content where it is too long."""
+        """Yield line and content of each value that ends in this block; None as content if it is too long."""
         place = 0
         if self._is_array is None:
             bare = block.lstrip(_BLANKS)
@@ -110,7 +110,7 @@ class _Splitter:
     def _step(self, byte: bytes) -> bool:
         """Whether a value ends here: before this byte in an array, with it elsewhere."""
         if self._is_over:
-            raise CorpusUnreadable(f"line {self.line}: there is more after the end of the array")
+            raise CorpusUnreadable(f"line {self.line}: unexpected content after the end of the array")
         if byte == b'"':
             self._is_in_string = not self._is_in_string
             return False
@@ -123,7 +123,7 @@ class _Splitter:
             return self._depth == 1 and bool(self._is_array)
         self._depth -= 1
         if self._depth < 0:
-            raise CorpusUnreadable(f"line {self.line}: a bracket closes what was never opened")
+            raise CorpusUnreadable(f"line {self.line}: a closing bracket has no opening one")
         self._is_over = bool(self._is_array) and self._depth == 0
         return self._depth == 0
 
@@ -138,7 +138,7 @@ class _Splitter:
         line = self._begun_on + whole[: len(whole) - len(whole.lstrip(_BLANKS))].count(b"\n")
         if self._is_too_long:
             yield line, None
-        elif bare or not self._is_over:  # a comma before the end of the array is forgiven
+        elif bare or not self._is_over:  # a comma before the end of the array is tolerated
             yield line, bare
         self._begun.clear()
         self._begun_on, self._is_too_long = self.line, False

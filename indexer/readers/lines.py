@@ -1,6 +1,6 @@
-"""What are the lines of this text, however long they are?
+"""Reads text line by line, whatever the length of a line.
 
-Memory is bounded by `RECORD_BYTES_MAX`: a longer line is passed over to its end without being held.
+Memory is bounded by `RECORD_BYTES_MAX`: a longer line is skipped to its end without being held.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from winnow.indexer.decoding.streams import TextSource
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import RECORD_BYTES_MAX
 
-_SKIP_BYTES: Final = 1 << 20  # bytes held at once while an over-long line is passed over
+_SKIP_BYTES: Final = 1 << 20  # bytes held at once while skipping a line that is too long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of a text, without its line end."""
+    """One line of text, without its line end."""
 
-    number: int  # counts from 1
-    content: bytes | None  # UTF-8, unless it is damaged; None where the line is longer than RECORD_BYTES_MAX
-    position: int  # bytes of the file on disk read so far, at least those of this line; compressed where the file is
+    number: int  # counted from 1
+    content: bytes | None  # UTF-8, unless it is damaged; None if the line is longer than RECORD_BYTES_MAX
+    position: int  # bytes read from disk so far, at least to the end of this line (compressed, if the file is)
 
 
 def read_lines(
     source: TextSource | Path,
     *,
     bytes_max: int = RECORD_BYTES_MAX,
-    told: Callable[[Encoding], None] = lambda _encoding: None,
+    on_encoding: Callable[[Encoding], None] = lambda _encoding: None,
 ) -> Generator[Line, None, None]:
-    """All lines of a plain, .gz or .zst file, or of the standard input. Raises `CorpusUnreadable`.
+    """Yield all lines of a plain, .gz or .zst file, or of standard input. Raises `CorpusUnreadable`.
 
-    `told` hears which encoding the text has.
+    `on_encoding` is called with the encoding of the text.
     """
     if isinstance(source, Path):
         source = TextSource(path=source)
     number = 0
     try:
-        with source.opened(told=told) as (raw, stream):
-            while content := stream.readline(bytes_max + 2):  # two more: a line of the full length may end in CRLF
+        with source.opened(on_encoding=on_encoding) as (raw, stream):
+            while content := stream.readline(bytes_max + 2):  # two more: a line of full length may end in CRLF
                 number += 1
                 bare = content.rstrip(b"\r\n")
                 too_long = len(bare) > bytes_max

@@ -1,4 +1,4 @@
-"""The title of a Markdown file, and its text without front matter. The only module that names markdown_it."""
+"""Title and text of Markdown files. The only module that names markdown_it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from markdown_it.token import Token
 from winnow.indexer.readers.front_matter import FrontMatter, front_matter
 from winnow.retrieval.limits import TITLE_CHARACTERS_MAX
 
-HEADING_WITHIN: Final = 100_000  # characters; a title that comes later is none
-_BLOCKS: Final = MarkdownIt("commonmark").disable("inline")  # the text of one heading is read, not of the whole file
+HEADING_WITHIN: Final = 100_000  # characters; a heading further down is not a title
+_BLOCKS: Final = MarkdownIt("commonmark").disable("inline")  # only the text of one heading is parsed, not the file's
 _WORDS: Final = MarkdownIt("commonmark")
 
 
 def read_markdown(text: str) -> FrontMatter:
-    """The title of the front matter, else the first heading; the rest of the front matter as metadata."""
+    """Title from the front matter, else the first heading; the rest of the front matter is metadata."""
     front = front_matter(text)
     title = front.title or first_heading(front.body if front.below is None else front.below)
     return FrontMatter(
@@ -27,9 +27,9 @@ def read_markdown(text: str) -> FrontMatter:
 
 
 def first_heading(markdown: str) -> str:
-    """The words of the first heading that has some, as CommonMark reads it; not one within a quote or a list."""
+    """Text of the first non-empty heading (CommonMark) that is not inside a quote or a list."""
     start = markdown if len(markdown) <= HEADING_WITHIN else markdown[: markdown.rfind("\n", 0, HEADING_WITHIN) + 1]
-    links: dict[str, object] = {}  # what the definitions of links in the file say
+    links: dict[str, object] = {}  # link definitions of the file
     tokens = _BLOCKS.parse(start, links)
     for opening, content in pairwise(tokens):
         if opening.type == "heading_open" and opening.level == 0:
@@ -40,7 +40,7 @@ def first_heading(markdown: str) -> str:
 
 
 def _text(tokens: Iterable[Token]) -> str:
-    """Without the marks around it."""
+    """The text without markup."""
     said: list[str] = []
     for token in tokens:
         if token.children:

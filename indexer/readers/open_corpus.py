@@ -1,7 +1,7 @@
-"""Which reader reads this corpus?
+"""Chooses the reader for a corpus.
 
 python-docs:[MODULE]      the running interpreter's documentation
--                         JSON lines from the standard input
+-                         JSON lines from standard input
 FOLDER with corpus.jsonl  BEIR
 FOLDER                    .txt and .md files below it
 FILE.jsonl[.gz|.zst]      JSON lines
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from winnow.indexer.corpus import Corpus
-from winnow.indexer.decoding.column_types import AskedTypes
+from winnow.indexer.decoding.column_types import RequestedTypes
 from winnow.indexer.decoding.streams import STANDARD_INPUT, require_file
 from winnow.indexer.readers.beir import corpus_file, is_beir
 from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
@@ -38,18 +38,18 @@ _READABLE: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What the caller says of a corpus. None, and nothing: as it is found."""
+    """Options for reading a corpus; unset ones are detected."""
 
     fields: Fields | None = None  # None: the usual names
-    encoding: str | None = None  # what `known_encoding` gave
-    types: AskedTypes = field(default_factory=AskedTypes)  # of the columns of a table
-    choice: Choice = field(default_factory=Choice)  # of the files of a folder
+    encoding: str | None = None  # from `find_codec`
+    types: RequestedTypes = field(default_factory=RequestedTypes)  # column types of a table
+    choice: Choice = field(default_factory=Choice)  # files of a folder
 
 
 def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
-    """The corpus that `winnow index SOURCE` means.
+    """Open the corpus of `winnow index SOURCE`.
 
-    Raises `CorpusUnreadable`, and `InvalidRequest` where something is asked for that such a corpus has not.
+    Raises `CorpusUnreadable`, and `InvalidRequest` if an option does not apply to this kind of corpus.
     """
     reading = reading or Reading()
     corpus = _opened(source, reading)
@@ -57,16 +57,16 @@ def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
     has_encoding = not isinstance(corpus, ParquetCorpus | PythonDocsCorpus)
     for flags, is_asked, fits, of in (
         ("--include and --exclude", reading.choice != Choice(), has_files, "files of a folder"),
-        ("--types", reading.types != AskedTypes(), has_columns, "columns of a CSV file"),
+        ("--types", reading.types != RequestedTypes(), has_columns, "columns of a CSV file"),
         ("--encoding", reading.encoding is not None, has_encoding, "text"),
     ):
         if is_asked and not fits:
-            raise InvalidRequest(f"{flags} is about {of}; {corpus.name} has none")
+            raise InvalidRequest(f"{flags} applies to {of}; {corpus.name} has none")
     return corpus
 
 
 def check(corpus: Corpus) -> None:
-    """Reads as much as tells whether it can be read at all. Raises `CorpusUnreadable`."""
+    """Read just enough to know whether the corpus is readable. Raises `CorpusUnreadable`."""
     match corpus:
         case CsvCorpus() | ParquetCorpus():
             corpus.require_columns()
@@ -84,7 +84,7 @@ def _opened(source: str, reading: Reading) -> Corpus:
         return _of_folder(path, reading)
     if path.exists():
         return _of_file(path, reading, reading.fields or Fields())
-    raise CorpusUnreadable(f"there is no file or folder {source!r}")
+    raise CorpusUnreadable(f"no such file or folder: {source!r}")
 
 
 def _of_folder(path: Path, reading: Reading) -> Corpus:
@@ -110,4 +110,4 @@ def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
         return FileCorpus(path=path, encoding=reading.encoding)
     if suffix == ".parquet":
         return ParquetCorpus(path=path, fields=fields)
-    raise CorpusUnreadable(f"{str(path)!r} has no reader: it is neither a folder nor a {_READABLE} file")
+    raise CorpusUnreadable(f"{str(path)!r} cannot be read: expected a folder or a {_READABLE} file")

@@ -1,4 +1,4 @@
-"""Rows of a Parquet file as documents; columns are named as fields are."""
+"""Reads Parquet files; each row is a document, columns are fields."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.indexer.account import NOTHING, Account
-from winnow.indexer.corpus import Entry, Place, Refused, entry_of
+from winnow.indexer.corpus import Entry, Place, Refused, make_entry
 from winnow.indexer.decoding.arrow_values import Unfit, rows_of
 from winnow.indexer.decoding.streams import require_file, shown_path
-from winnow.indexer.readers.fields import Fields, document_of, require_columns
+from winnow.indexer.readers.fields import Fields, make_document, require_columns
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.records import Document, JsonValue
 
-ROWS_AT_ONCE: Final = 256  # rows; held in memory as one batch
+ROWS_AT_ONCE: Final = 256  # rows held in memory as one batch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParquetCorpus:
-    """The line of a row is its number, counted from 1."""
+    """A Parquet file; the line of a record is its row number, counted from 1."""
 
     path: Path
     fields: Fields
@@ -46,12 +46,12 @@ class ParquetCorpus:
                     for row, unfit in rows_of(batch):
                         number += 1
                         place = Place(source=self.name, line=number)
-                        yield entry_of(self._made_of(row, unfit), place=place, position=number)
+                        yield make_entry(self._to_document(row, unfit), place=place, position=number)
             except (pa.ArrowException, OSError) as error:
                 raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
 
     def require_columns(self) -> None:
-        """Raises `CorpusUnreadable` where there are none for id and text, or two of one name."""
+        """Raise `CorpusUnreadable` if the columns for id and text are missing, or names repeat."""
         with _opened(self.path) as file:
             require_columns(file.schema_arrow.names, self.fields, origin=self.path)
 
@@ -59,17 +59,17 @@ class ParquetCorpus:
         return NOTHING
 
     def stop(self) -> None:
-        """It waits for nothing."""
+        """Nothing to stop: it never waits for input."""
 
-    def _made_of(self, row: dict[str, JsonValue], unfit: Unfit | None) -> Document | Refused:
-        made = document_of(row, self.fields)
+    def _to_document(self, row: dict[str, JsonValue], unfit: Unfit | None) -> Document | Refused:
+        made = make_document(row, self.fields)
         if unfit is None:
             return made
         return Refused(reason=unfit.reason, id=made.id)
 
 
 def _opened(path: Path) -> pq.ParquetFile:
-    """Timestamps of 96 bits, as Spark wrote them, are read in microseconds: nanoseconds end in the year 2262."""
+    """Open the file. 96-bit timestamps (Spark) are read in microseconds: nanoseconds end in the year 2262."""
     try:
         require_file(path)
         return pq.ParquetFile(path, coerce_int96_timestamp_unit="us")

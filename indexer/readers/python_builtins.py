@@ -1,6 +1,6 @@
-"""What do the parts of the standard library that are written in C say about themselves? Asked of the objects.
+"""Documentation of the parts of the standard library that are written in C, from the objects themselves.
 
-Only modules that are safe to import are asked: importing them does nothing but define names.
+Only modules that are safe to import are read: importing them does nothing but define names.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ ASKED_MODULES: Final = (
 
 _METHODS: Final = (types.MethodDescriptorType, types.ClassMethodDescriptorType, staticmethod)
 _PROPERTIES: Final = (types.GetSetDescriptorType, types.MemberDescriptorType)
-_SELF: Final = re.compile(r"^\(\$\w+(, /)?(, )?")  # "($self, /, key)" is written "(key)"
+_SELF: Final = re.compile(r"^\(\$\w+(, /)?(, )?")  # "($self, /, key)" becomes "(key)"
 
 
-def asked_definitions(module_name: str) -> Iterator[Definition]:
-    """What its C functions and classes say; nothing where this platform does not have the module.
+def inspect_module(module_name: str) -> Iterator[Definition]:
+    """Yield the documentation of a module's C functions and classes; nothing if this platform lacks the module.
 
-    Of a class written in Python only the docstring shows here, which its source shows as well.
+    Classes written in Python show only their docstring here, which their source shows as well.
     """
     try:
         module = importlib.import_module(module_name)
@@ -49,7 +49,7 @@ def asked_definitions(module_name: str) -> Iterator[Definition]:
 
 
 def _names(module: ModuleType) -> list[str]:
-    """What the module offers as its own: what it lists, else what says that it comes from there."""
+    """Names that the module exports: its `__all__`, else what was defined in it."""
     own = {module.__name__, f"_{module.__name__}"}
     listed = getattr(module, "__all__", None)
     if listed is not None:

@@ -1,7 +1,7 @@
-"""What does the running interpreter's standard library document? A corpus that every machine has.
+"""Reads the documentation of the running interpreter's standard library: a corpus that every machine has.
 
-Source code is parsed, never run; what is written in C is asked (indexer/readers/python_builtins.py). A thing is named
-as its user names it: `json.JSONDecoder`, though json/decoder.py defines it.
+Source code is parsed, never run; C modules are imported and inspected (indexer/readers/python_builtins.py). Names are
+those that users import: `json.JSONDecoder`, though json/decoder.py defines it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 
 from winnow.indexer.account import NOTHING, Account
 from winnow.indexer.corpus import Entry, Place, Record
-from winnow.indexer.readers.python_builtins import ASKED_MODULES, asked_definitions
+from winnow.indexer.readers.python_builtins import ASKED_MODULES, inspect_module
 from winnow.indexer.readers.python_pages import page_url
 from winnow.indexer.readers.python_source import Definition, ModuleSource, is_public, read_module
 from winnow.retrieval.errors import CorpusUnreadable
@@ -32,15 +32,15 @@ _LEFT_OUT: Final = frozenset(
         "pydoc_data", "sre_compile", "sre_constants", "sre_parse", "test", "tests", "this", "turtledemo",
     }
 )  # fmt: skip
-_NAMED_BY_USERS: Final = {"posixpath": "os.path"}  # source -> the name under which it is documented
-_HALVES: Final = frozenset({"genericpath"})  # public by name, but only ever imported by another
+_NAMED_BY_USERS: Final = {"posixpath": "os.path"}  # source -> the name it is documented under
+_HALVES: Final = frozenset({"genericpath"})  # public by name, but only ever imported by other modules
 
 
 @dataclass(frozen=True, kw_only=True)
 class PythonDocsCorpus:
     """Docstrings of modules, classes, functions, methods and properties, ordered by id."""
 
-    package: str = ""  # only this module and what is below it; empty for all
+    package: str = ""  # only this module and its submodules; empty for all
 
     @property
     def name(self) -> str:
@@ -58,7 +58,7 @@ class PythonDocsCorpus:
                 document = _document(module, definition, defined_in)
                 documents.setdefault(document.id, document)
         if not documents:
-            raise CorpusUnreadable(f"{self.name}: this interpreter has no such module with documentation")
+            raise CorpusUnreadable(f"{self.name}: this interpreter has no such module, or it has no documentation")
         return tuple(documents[document_id] for document_id in sorted(documents))
 
     def entries(self) -> Iterator[Entry]:
@@ -69,13 +69,13 @@ class PythonDocsCorpus:
         return NOTHING
 
     def stop(self) -> None:
-        """It waits for nothing."""
+        """Nothing to stop: it never waits for input."""
 
 
 def _documented() -> Iterator[tuple[str, Definition, str]]:
-    """Every documented thing between the module that its users import and the one that defines it.
+    """Yield each documented thing with the module that users import and the module that defines it.
 
-    Some come twice; the source, which knows more, comes first.
+    Some come twice; the source, which has more detail, comes first.
     """
     sources = {source.name: source for source in _sources(Path(sysconfig.get_path("stdlib")))}
     offered = _offered(sources)
@@ -87,14 +87,14 @@ def _documented() -> Iterator[tuple[str, Definition, str]]:
             if _is_offering(module) and is_public(definition.name):
                 yield module, definition, source.name
     for module in ASKED_MODULES:
-        for definition in asked_definitions(module):
+        for definition in inspect_module(module):
             yield module, definition, module
 
 
 def _offered(sources: Mapping[str, ModuleSource]) -> dict[tuple[str, str], str]:
-    """(defining module, name) -> the module that offers it, where that is another.
+    """(defining module, name) -> the module that exports it, if that is another one.
 
-    A package offers what it imports from its own submodules; any module, what it imports from a private one.
+    A package exports what it imports from its own submodules; any module, what it imports from a private one.
     """
     offered: dict[tuple[str, str], str] = {}
     for source in sources.values():
@@ -121,7 +121,7 @@ def _sources(standard_library: Path) -> Iterator[ModuleSource]:
         except OSError as error:
             raise _unreadable(error) from error
         except (SyntaxError, UnicodeDecodeError):
-            continue  # a file that this interpreter could not import either documents nothing
+            continue  # this interpreter could not import the file either
 
 
 def _module_files(standard_library: Path) -> Iterator[tuple[str, Path]]:
@@ -148,7 +148,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _unreadable(error: OSError) -> CorpusUnreadable:
-    """What lies there would look as if it were gone."""
+    """Refuse to go on: its documents would look removed."""
     return CorpusUnreadable(f"{error.filename}: {error.strerror}")
 
 

@@ -1,4 +1,4 @@
-"""Where on docs.python.org is this documented? Only pages that are known to exist are named."""
+"""Maps documented names to pages on docs.python.org. Only pages known to exist are used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import builtins
 import sys
 from typing import Final
 
-# Modules with a page of their own at library/{name in lower case}.html, in every version from 3.11 on.
+# Modules with a page at library/{lowercase name}.html, in every version from 3.11 on.
 _OWN_PAGE: Final = frozenset(
     """
     __future__ __main__ _thread abc argparse array ast asyncio atexit base64 bdb binascii bisect builtins bz2
@@ -29,10 +29,10 @@ _OWN_PAGE: Final = frozenset(
     urllib.request urllib.robotparser uuid venv warnings wave weakref webbrowser wsgiref xml xml.dom
     xml.dom.minidom xml.dom.pulldom xml.etree.ElementTree xml.sax xml.sax.handler xmlrpc xmlrpc.client
     xmlrpc.server zipapp zipfile zipimport zlib zoneinfo
-    """.split()  # noqa: SIM905  one name to a line would be four pages
+    """.split()  # noqa: SIM905  one name per line would be four pages
 )
 
-# Modules that are documented on the page of another.
+# Modules documented on the page of another.
 _SHARED_PAGE: Final = {
     "cProfile": "profile",
     "pstats": "profile",
@@ -63,7 +63,7 @@ _SHARED_PAGE: Final = {
     "xml.sax.xmlreader": "xml.sax.reader",
 }
 
-# The package has a page for each of its subjects: where a thing is defined tells which.
+# asyncio has one page per subject; the defining module tells which.
 _ASYNCIO_PAGES: Final = {
     "asyncio.base_events": "asyncio-eventloop",
     "asyncio.events": "asyncio-eventloop",
@@ -88,7 +88,7 @@ _STANDARD_TYPES: Final = frozenset(
 
 
 def page_url(module: str, name: str, *, defined_in: str) -> str | None:
-    """The address of `name` within `module` (empty: the module itself), or None where it is not certain."""
+    """URL of `name` within `module` (empty: the module itself), or None if not certain."""
     if name and module == "builtins":
         return _url(_builtin_page(name), name)
     if name and module == "asyncio":

@@ -1,4 +1,4 @@
-"""What does a Python module say about itself? Read from its source, without running any of it."""
+"""Extracts documentation from Python source without running it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SETTER_SUFFIXES: Final = (".setter", ".deleter")
 class Definition:
     """Something with a docstring."""
 
-    name: str  # within its module, with dots: "JSONEncoder.default"; empty for the module itself
+    name: str  # within its module, dotted: "JSONEncoder.default"; empty for the module itself
     kind: str  # module, class, function, method, property
-    signature: str  # "(obj, *, skipkeys=False)"; empty where there is none
-    docstring: str  # cleaned of its indentation
+    signature: str  # "(obj, *, skipkeys=False)"; empty if there is none
+    docstring: str  # without indentation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleSource:
-    """One module, as far as its documentation goes."""
+    """Documentation and imports of one module."""
 
     name: str
     definitions: tuple[Definition, ...]
@@ -43,7 +43,7 @@ class ModuleSource:
 
 
 def read_module(name: str, path: Path) -> ModuleSource:
-    """Raises OSError, SyntaxError or UnicodeDecodeError where the file is no Python."""
+    """Parse a module. Raises OSError, SyntaxError or UnicodeDecodeError if the file is not Python."""
     with tokenize.open(path) as stream:
         tree = ast.parse(stream.read())
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -60,7 +60,7 @@ def is_public(name: str) -> bool:
 
 
 def _unconditional(statements: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements, and those below an `if` or `try`, where modules define or import a thing in two ways."""
+    """Yield the statements, and those below `if` and `try`, where modules define or import things in two ways."""
     for statement in statements:
         if isinstance(statement, ast.If):
             yield from _unconditional([*statement.body, *statement.orelse])

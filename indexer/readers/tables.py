@@ -1,7 +1,7 @@
-"""What documents lie in this table (CSV, TSV)? Each row is one; columns are named as fields are.
+"""Reads tables (CSV, TSV). Each row is a document, columns are fields.
 
-The delimiter is the one under which the first row has the columns of id and text. The types of the other columns are
-those in which their values agree (indexer/decoding/column_types.py), which takes a reading of its own.
+The delimiter is the one that gives the first row columns for id and text. The types of the other columns come from
+their values (indexer/decoding/column_types.py), which takes an extra pass over the file.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from winnow.indexer.account import Account, detected_note
-from winnow.indexer.corpus import Entry, Place, Refused, entry_of
-from winnow.indexer.decoding.column_types import AskedTypes, ColumnType, agreed_types, typed
+from winnow.indexer.account import Account, detection_notes
+from winnow.indexer.corpus import Entry, Place, Refused, make_entry
+from winnow.indexer.decoding.column_types import ColumnType, RequestedTypes, convert_cell, infer_types
 from winnow.indexer.decoding.encodings import Encoding, undecodable
-from winnow.indexer.readers.fields import document_of, require_columns
+from winnow.indexer.readers.fields import make_document, require_columns
 from winnow.indexer.readers.lines import read_lines
 from winnow.indexer.readers.text_corpus import TextCorpus
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import RECORD_BYTES_MAX
 from winnow.retrieval.records import Document, JsonValue
 
-DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}  # by ending: the usual one
+DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}  # usual delimiter by file extension
 _TRIED: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
-_HEADER_LINES_MAX: Final = 200  # lines; a quoted name of a column may hold line ends
-_ANNOUNCED: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # as Excel writes into the first line
+_HEADER_LINES_MAX: Final = 200  # lines; a quoted column name may contain line ends
+_ANNOUNCED: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel writes this as the first line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """How a table begins."""
+    """The first row of a table and its delimiter."""
 
-    names: tuple[str, ...]  # of the columns, in order; empty where a column has none
+    names: tuple[str, ...]  # column names in order; empty if a column has none
     delimiter: str
-    is_announced: bool  # in a line of its own above the names
+    is_announced: bool  # by a line of its own above the names
 
 
 @dataclass(slots=True, kw_only=True)
-class _Heard:
-    """What a reading found."""
+class _Detected:
+    """What a reading detected."""
 
     encoding: Encoding | None = None
     header: Header | None = None
@@ -51,34 +51,34 @@ class _Heard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvCorpus(TextCorpus):
-    """A header, then rows; a quoted field may hold line ends. The line of a row is the one it ends on."""
+    """A header, then rows; a quoted field may contain line ends. A record's line is the one its row ends on."""
 
     delimiter: str  # the usual one
-    types: AskedTypes = field(default_factory=AskedTypes)
-    heard: _Heard = field(default_factory=_Heard, compare=False, repr=False)
+    types: RequestedTypes = field(default_factory=RequestedTypes)
+    detected: _Detected = field(default_factory=_Detected, compare=False, repr=False)
 
     def entries(self) -> Iterator[Entry]:
-        csv.field_size_limit(RECORD_BYTES_MAX)  # of the whole process; its own default of 131,072 is no long text
-        header = self.heard.header = self._header()
-        self.heard.types = self._types(header)
+        csv.field_size_limit(RECORD_BYTES_MAX)  # for the whole process; the default of 131,072 is too short for a text
+        header = self.detected.header = self._header()
+        self.detected.types = self._types(header)
         for line, position, row in self._rows(header):
             place = Place(source=self.name, line=line)
-            yield entry_of(self._made_of(header, row), place=place, position=position)
+            yield make_entry(self._to_document(header, row), place=place, position=position)
 
     def require_columns(self) -> None:
-        """Raises `CorpusUnreadable` where the header does not name id and text, or a name twice."""
+        """Raise `CorpusUnreadable` if the header lacks a column for id or text, or repeats a name."""
         self._header()
 
     def account(self) -> Account:
-        notes = detected_note(self.name, self.heard.encoding)
-        if self.heard.header is not None:
-            notes += (self._said(self.heard.header),)
+        notes = detection_notes(self.name, self.detected.encoding)
+        if self.detected.header is not None:
+            notes += (self._describe(self.detected.header),)
         return Account(notes=notes)
 
     def _header(self) -> Header:
         lines = [line for _, line in islice(self._lines(), _HEADER_LINES_MAX)]
         if not any(line.strip() for line in lines):
-            raise CorpusUnreadable(f"{self.path} is empty; its first line has to name the columns")
+            raise CorpusUnreadable(f"{self.path} is empty; its first line must name the columns")
         announced = _ANNOUNCED.fullmatch(lines[0].strip("\n"))
         if announced:
             names = _names(lines[1:], announced[1])
@@ -101,20 +101,20 @@ class CsvCorpus(TextCorpus):
         if self.types.of_others is not None:
             types = dict.fromkeys(header.names, self.types.of_others)
         elif set(header.names) - fixed - self.types.of_column.keys():
-            types = agreed_types(header.names, self._whole_rows(header))
+            types = infer_types(header.names, self._whole_rows(header))
         return {**types, **self.types.of_column, **dict.fromkeys(fixed, ColumnType.TEXT)}
 
     def _whole_rows(self, header: Header) -> Iterator[Sequence[str]]:
-        """The rows that a document can be made of, up to where the table cannot be read on."""
+        """Yield the rows that can become documents, as far as the table can be read."""
         try:
             for _, _, row in self._rows(header):
                 if len(row) == len(header.names):
                     yield row
         except CorpusUnreadable:
-            return  # the reading of the documents comes there, too, and says so
+            return  # the reading of the documents gets there, too, and reports it
 
     def _rows(self, header: Header) -> Iterator[tuple[int, int, list[str]]]:
-        """Line, position and cells of each row below the header."""
+        """Yield line, position and cells of each row below the header."""
         position = 0
 
         def lines() -> Iterator[str]:
@@ -131,42 +131,42 @@ class CsvCorpus(TextCorpus):
                     above -= 1
                 elif row:
                     yield rows.line_num, position, row
-        except csv.Error as error:  # where the quotes do not close, nobody knows where the next row begins
+        except csv.Error as error:  # after an unclosed quote it is unknown where the next row begins
             raise CorpusUnreadable(f"{self.path}, line {rows.line_num}: {error}") from error
 
     def _lines(self) -> Iterator[tuple[int, str]]:
-        """Position and text of each line; bytes that are no text are surrogates in it."""
-        for line in read_lines(self.source, told=self._hear):
+        """Yield position and text of each line; undecodable bytes are surrogates."""
+        for line in read_lines(self.source, on_encoding=self._note_encoding):
             if line.content is None:
                 raise CorpusUnreadable(f"{self.path}, line {line.number}: longer than {RECORD_BYTES_MAX} bytes")
             yield line.position, line.content.decode(errors="surrogateescape") + "\n"
 
-    def _hear(self, encoding: Encoding) -> None:
-        self.heard.encoding = encoding
+    def _note_encoding(self, encoding: Encoding) -> None:
+        self.detected.encoding = encoding
 
-    def _made_of(self, header: Header, row: list[str]) -> Document | Refused:
+    def _to_document(self, header: Header, row: list[str]) -> Document | Refused:
         if len(row) != len(header.names):
-            return Refused(reason=f"{len(row)} columns, the header has {len(header.names)}")
+            return Refused(reason=f"{len(row)} columns, but the header has {len(header.names)}")
         if any("\udc80" <= character <= "\udcff" for cell in row if not cell.isascii() for character in cell):
-            assert self.heard.encoding is not None, "lines were read. This is a bug."
-            return Refused(reason=undecodable(self.heard.encoding, "a byte that UTF-8 does not have"))
+            assert self.detected.encoding is not None, "lines were read. This is a bug."
+            return Refused(reason=undecodable(self.detected.encoding, "a byte that is not valid in UTF-8"))
         record: dict[str, JsonValue] = {}
         unfit = ""
         for name, cell in zip(header.names, row, strict=True):
             try:
-                record[name] = typed(cell, self.heard.types[name])
+                record[name] = convert_cell(cell, self.detected.types[name])
             except ValueError as error:
                 unfit = unfit or f"column {name!r}: {error}"
         record.pop("", None)
-        made = document_of(record, self.fields)
+        made = make_document(record, self.fields)
         return Refused(reason=unfit, id=made.id) if unfit else made
 
-    def _said(self, header: Header) -> str:
+    def _describe(self, header: Header) -> str:
         others = [
             name for name in header.names if name and name not in (self.fields.id, self.fields.text, self.fields.title)
         ]
         kinds = {
-            kind: [name for name in others if self.heard.types[name] is kind]
+            kind: [name for name in others if self.detected.types[name] is kind]
             for kind in (ColumnType.NUMBER, ColumnType.BOOLEAN)
         }
         said = f"{self.name}: separated by {_NAMES.get(header.delimiter, repr(header.delimiter))}"
@@ -174,13 +174,13 @@ class CsvCorpus(TextCorpus):
             if names:
                 said += f"; {kind}: {', '.join(names)}"
         if any(kinds.values()):
-            said += "; every other column is text (--types changes that)"
+            said += "; all other columns are text (change that with --types)"
         unnamed = header.names.count("")
-        return f"{said}; {unnamed} without a name left out." if unnamed else f"{said}."
+        return f"{said}; {unnamed} unnamed columns were ignored." if unnamed else f"{said}."
 
 
 def _names(lines: Sequence[str], delimiter: str) -> tuple[str, ...]:
-    """The first row that is not blank, in this dialect; none where it is no row of it."""
+    """The first row that is not blank, split at this delimiter; empty if it is malformed."""
     try:
         rows = csv.reader(lines, delimiter=delimiter, strict=True)
         return tuple(cell.strip() for cell in next((row for row in rows if row), []))

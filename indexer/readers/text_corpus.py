@@ -1,4 +1,4 @@
-"""What all readers of one file of text share: where it lies, in which encoding, and how its reading is ended."""
+"""Common part of the readers of one text file: location, encoding, and stopping."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from winnow.indexer.readers.fields import Fields
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextCorpus:
-    """A file, compressed or not, or the standard input. Subclasses yield its entries and account for them."""
+    """A file, compressed or not, or standard input. Subclasses implement `entries` and `account`."""
 
     path: Path
     fields: Fields

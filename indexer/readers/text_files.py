@@ -1,4 +1,4 @@
-"""One file of text as a document."""
+"""Reads one text file as a document."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from winnow.indexer.corpus import Refused
-from winnow.indexer.decoding.encodings import Encoding, decoded
-from winnow.indexer.decoding.streams import kind_of_special
+from winnow.indexer.decoding.encodings import Encoding, decode_text
+from winnow.indexer.decoding.streams import special_kind
 from winnow.indexer.readers.markdown import read_markdown
 from winnow.retrieval.limits import RECORD_BYTES_MAX
 from winnow.retrieval.records import Document
@@ -19,26 +19,26 @@ TEXT_SUFFIXES: Final = frozenset({".txt", *MARKDOWN_SUFFIXES})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileRead:
-    """What one file gave."""
+    """Result of reading one file."""
 
     made: Document | Refused
-    encoding: Encoding | None = None  # None where it was not read
-    problem: str | None = None  # with its front matter, which then stays in its text
+    encoding: Encoding | None = None  # None if it was not read
+    problem: str | None = None  # of its front matter, which then stays in the text
 
 
 def read_text_file(path: Path, document_id: str, *, asked: str | None = None) -> FileRead:
-    """Never raises. What is no file is refused before it is opened. `asked` is an encoding."""
+    """Read one file; never raises. Special files are refused before they are opened. `asked` is an encoding."""
     try:
-        special = kind_of_special(path.stat().st_mode)
+        special = special_kind(path.stat().st_mode)
         if special is not None:
-            return FileRead(made=Refused(reason=f"{special}, not a file; it was not opened", id=document_id))
+            return FileRead(made=Refused(reason=f"{special}, not a file; it was skipped", id=document_id))
         with path.open("rb") as stream:
             content = stream.read(RECORD_BYTES_MAX + 1)
     except OSError as error:
         return FileRead(made=Refused(reason=f"cannot be read: {error.strerror}", id=document_id))
     if len(content) > RECORD_BYTES_MAX:
         return FileRead(made=Refused(reason=f"the file is longer than {RECORD_BYTES_MAX} bytes", id=document_id))
-    text, encoding, reason = decoded(content, asked=asked)
+    text, encoding, reason = decode_text(content, asked=asked)
     if text is None:
         return FileRead(made=Refused(reason=reason, id=document_id))
     if path.suffix.lower() not in MARKDOWN_SUFFIXES:

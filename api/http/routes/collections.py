@@ -40,8 +40,8 @@ from winnow.api.schemas.collections import (
 )
 from winnow.api.search.rerankers import refuse_unknown
 from winnow.indexer.corpus import Refused, Reject
-from winnow.indexer.decoding.encodings import as_utf8
-from winnow.indexer.decoding.json_values import parsed
+from winnow.indexer.decoding.encodings import to_utf8
+from winnow.indexer.decoding.json_values import parse_record
 from winnow.retrieval.catalog.collections import KEEP
 from winnow.retrieval.errors import InvalidRequest, LimitExceeded
 from winnow.retrieval.filters.grammar import Filter, parsed_filter
@@ -257,9 +257,9 @@ def _refused_said(rejects: Sequence[Reject]) -> str:
 
 def _records_of_json(body: bytes | bytearray) -> Iterator[Sent]:
     """The documents of a JSON body: one, or a list of them under `documents`. Blocks."""
-    content = as_utf8(body)
+    content = to_utf8(body)
     require_within(content, DOCUMENTS.json)
-    value = parsed(content, bounds=None)
+    value = parse_record(content, bounds=None)
     if isinstance(value, Refused):
         raise InvalidRequest(f"the body is {value.reason}")
     records = value.get("documents", [value]) if isinstance(value, dict) else value

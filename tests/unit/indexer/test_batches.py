@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.indexer.batches import Step, WindowBound, steps
+from winnow.indexer.batches import Step, WindowBound, make_steps
 from winnow.indexer.changes import Change, Changes
 from winnow.indexer.corpus import Entry, Place, Record, Reject
 from winnow.retrieval.records import Document
@@ -21,7 +21,7 @@ def record(name: str, *, characters: int = 10, position: int = 1) -> Record:
 
 
 def run(entries: Iterable[Entry], known: dict[str, str] | None = None) -> list[Step]:
-    return list(steps(entries, Changes(known or {}), BOUND))
+    return list(make_steps(entries, Changes(known or {}), BOUND))
 
 
 def windows(found: list[Step]) -> list[list[str]]:

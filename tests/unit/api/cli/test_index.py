@@ -84,7 +84,7 @@ def test_a_guess_is_said_aloud(index: Indexes, tmp_path: Path) -> None:
     path.write_bytes(f"id;text;year\n1;{text};2020\n".encode("gbk"))
     done = index(path)
     assert done.code == 0
-    assert "a.csv is not UTF-8 and is read as gb18030, as detected" in done.err
+    assert "a.csv is not UTF-8; read as gb18030 (detected)" in done.err
     assert "a.csv: separated by semicolons; number: year" in done.err
     assert index(path, "--encoding", "gbk", "--types", "text", "--json").json["notes"] == [
         "a.csv: separated by semicolons."
@@ -120,7 +120,7 @@ def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_pa
     assert files["read"] + sum(files["not_read"].values()) + sum(files["left_out"].values()) == 60
     assert report["first_rejects"] == ["handbook/file.txt: no text"]
     assert report["notes"] == [
-        "Not UTF-8 and read as gb18030, as detected: legal/contracts/file.txt; --encoding NAME says otherwise."
+        "Not UTF-8; read as gb18030 (detected): legal/contracts/file.txt. Use --encoding NAME if that is wrong."
     ]
     done = index(tmp_path / "company")
     assert (
@@ -156,4 +156,4 @@ def test_a_name_that_is_not_utf8_ends_no_run(index: Indexes, tmp_path: Path) -> 
     done = index(folder, "--json")
     assert done.code == 3
     assert (done.json["corpus"], done.json["added"], done.json["rejected"]) == ("caf\\xe9", 1, 1)
-    assert done.json["first_rejects"][0].startswith("na\\xefve.txt: the name of the file is not UTF-8")
+    assert done.json["first_rejects"][0].startswith("na\\xefve.txt: the file name is not UTF-8")

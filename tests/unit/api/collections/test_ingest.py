@@ -134,7 +134,7 @@ def test_too_many_lines_are_refused_before_one_is_parsed(monkeypatch: pytest.Mon
     monkeypatch.setattr("winnow.api.collections.ingest.NDJSON_LINES_MAX", 2)
     for allowed in (b"1\n2\n", b"1\n2"):
         assert len(list(records_of_lines(allowed))) == 2
-    monkeypatch.setattr("winnow.api.collections.ingest.parsed", lambda _: pytest.fail("a line was parsed"))
+    monkeypatch.setattr("winnow.api.collections.ingest.parse_record", lambda _: pytest.fail("a line was parsed"))
     for refused in (b"1\n2\n3", b"\n" * 3, b"1\n" * 100_000):
         with pytest.raises(LimitExceeded, match="more than 2 lines"):
             list(records_of_lines(refused))

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.corpus import Record, Reject, check_entries
 from winnow.indexer.decoding.arrow_values import rows_of
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
@@ -66,9 +66,12 @@ REFUSED: list[tuple[Any, str]] = [
     (pa.array([b"a\0b"]), "column 'x': the bytes are not UTF-8 text"),
     (pa.array([{"y": [b"\xff"]}]), "column 'x': the bytes are not UTF-8 text"),
     (pa.array([b"\xff"]).cast(pa.string(), safe=False), "column 'x': the text is not UTF-8"),
-    (pa.array([float("-inf")]), "column 'x': an infinite number"),
-    (pa.array([-(2**63)], pa.timestamp("us")), "column 'x': the moment is out of range"),
-    (pa.array([pa.MonthDayNano([1, 2, 3])]), "column 'x': values of type month_day_nano_interval"),
+    (pa.array([float("-inf")]), "column 'x': JSON cannot represent infinity"),
+    (pa.array([-(2**63)], pa.timestamp("us")), "column 'x': the timestamp is out of range"),
+    (
+        pa.array([pa.MonthDayNano([1, 2, 3])]),
+        "column 'x': JSON cannot represent values of type month_day_nano_interval",
+    ),
 ]
 
 
@@ -121,7 +124,7 @@ def test_a_bad_row_does_not_end_the_run(tmp_path: Path):
         "raw": pa.array([b"ok", b"\xff", None], pa.binary()),
     }
     pq.write_table(pa.table(columns), path)
-    first, second, third = checked(open_corpus(str(path)).entries())
+    first, second, third = check_entries(open_corpus(str(path)).entries())
     assert isinstance(first, Record)
     assert first.document.text == "正文"
     assert first.document.metadata == {"seen": "1970-01-01T00:00:00.001", "raw": "ok"}
@@ -146,8 +149,8 @@ def test_old_timestamps_of_spark_are_not_wrapped(tmp_path: Path):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"id": ["a"], "body": ["t"]}, r"no column 'text'. Its columns are 'id', 'body'; --text-field"),
-        ({"key": ["a"], "text": ["t"]}, r"no column 'id'. Its columns are 'key', 'text'; --id-field"),
+        ({"id": ["a"], "body": ["t"]}, r"no column 'text'. The columns are 'id', 'body'; choose one with --text-field"),
+        ({"key": ["a"], "text": ["t"]}, r"no column 'id'. The columns are 'key', 'text'; choose one with --id-field"),
     ],
 )
 def test_a_missing_column_is_said_once_with_those_there_are(tmp_path: Path, columns: dict[str, Any], said: str):
@@ -165,7 +168,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path):
         [pa.array(["a"]), pa.array(["t"]), pa.array([1]), pa.array([2])], ["id", "text", "y", "y"]
     )
     pq.write_table(table, path)
-    with pytest.raises(CorpusUnreadable, match="several columns named 'y'"):
+    with pytest.raises(CorpusUnreadable, match="several columns are named 'y'"):
         list(open_corpus(str(path)).entries())
 
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.api.collections.ingest import records_of_lines
-from winnow.indexer.corpus import Corpus, Record, Reject, checked
-from winnow.indexer.decoding.encodings import decoded, encoding_of, known_encoding
+from winnow.indexer.corpus import Corpus, Record, Reject, check_entries
+from winnow.indexer.decoding.encodings import decode_text, detect_encoding, find_codec
 from winnow.indexer.readers.open_corpus import Reading, open_corpus
 from winnow.retrieval.errors import InvalidRequest
 
@@ -62,7 +62,7 @@ FORMS: dict[str, Callable[[str], str]] = {"x.csv": table, "x.jsonl": lines, "x.j
 
 
 def text_in(corpus: Corpus) -> str:
-    (entry,) = checked(corpus.entries())
+    (entry,) = check_entries(corpus.entries())
     assert isinstance(entry, Record), entry
     return entry.document.text
 
@@ -96,14 +96,14 @@ def test_an_encoding_is_detected_and_told(tmp_path: Path, name: str, text: str, 
     corpus = open_corpus(str(path))
     assert text_in(corpus) == text.strip()
     assert corpus.account().notes[0] == (
-        f"{name} is not UTF-8 and is read as {expected}, as detected; --encoding NAME says otherwise."
+        f"{name} is not UTF-8; read as {expected} (detected). Use --encoding NAME if that is wrong."
     )
 
 
 @pytest.mark.parametrize("content", [b"caf\xe9", b"10 \xb0C", b"\xff", b"a\0b", bytes(range(256))])
 def test_too_little_to_tell_is_not_guessed(content: bytes):
     """A reject that says what to do, and never a NUL."""
-    text, encoding, reason = decoded(content)
+    text, encoding, reason = decode_text(content)
     if text is None:
         assert reason.startswith("not UTF-8: ")
         assert "--encoding NAME" in reason
@@ -115,7 +115,7 @@ def test_a_damaged_line_does_not_change_the_encoding_of_the_others(tmp_path: Pat
     """It is rejected, and they are read as UTF-8."""
     path = tmp_path / "x.csv"
     path.write_bytes(f"id,text\na,{SIMPLIFIED}\nb,".encode() + b"\xff\xfe\xfd\n" + f"c,{SIMPLIFIED}\n".encode())
-    first, second, third = checked(open_corpus(str(path)).entries())
+    first, second, third = check_entries(open_corpus(str(path)).entries())
     assert isinstance(first, Record)
     assert isinstance(second, Reject)
     assert isinstance(third, Record)
@@ -125,15 +125,15 @@ def test_a_damaged_line_does_not_change_the_encoding_of_the_others(tmp_path: Pat
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.sampled_from(sorted(MARKS)))
 def test_any_text_behind_a_mark_comes_back(text: str, encoding: str):
     """And without a mark, UTF-8 that is not mere ASCII does, whatever was asked for."""
-    assert decoded(MARKS[encoding] + text.encode(encoding), asked="latin-1")[0] == text
+    assert decode_text(MARKS[encoding] + text.encode(encoding), asked="latin-1")[0] == text
     if not text.isascii() and not text.startswith("\ufeff"):
-        assert decoded(text.encode(), asked="big5")[0] == text
+        assert decode_text(text.encode(), asked="big5")[0] == text
 
 
 @given(st.binary(max_size=300), st.sampled_from([None, "gb18030", "utf-16-le"]))
 def test_any_bytes_have_an_encoding_or_a_reason(content: bytes, asked: str | None):
     """No exception, and a text is what its encoding says."""
-    text, encoding, reason = decoded(content, asked=asked)
+    text, encoding, reason = decode_text(content, asked=asked)
     assert (text is None) == bool(reason)
     if text is not None:
         assert text == content.removeprefix(encoding.mark).decode(encoding.name)
@@ -142,29 +142,29 @@ def test_any_bytes_have_an_encoding_or_a_reason(content: bytes, asked: str | Non
 @pytest.mark.parametrize("content", [b"ab\0c", b"id,text\n1,a\0b\n", b"\0a log line with a NUL in front"])
 def test_ascii_with_a_few_nuls_is_not_read_as_utf_16(content: bytes) -> None:
     """Pairs of its bytes would be Chinese characters that nobody wrote; as UTF-8 it is rejected for its NUL."""
-    assert decoded(content)[0] == content.decode("ascii")
+    assert decode_text(content)[0] == content.decode("ascii")
     for text in ("a", "hello, world\n", "Привет мир", "中文 text with more than a few letters"):
         for encoding in ("utf-16-le", "utf-16-be"):
-            assert decoded(text.encode(encoding))[0] == text
+            assert decode_text(text.encode(encoding))[0] == text
 
 
 def test_asked_encodings(tmp_path: Path):
     """By any name that Python knows; GBK is read as the standard that holds it."""
-    assert known_encoding("GBK") == known_encoding("gb2312") == "gb18030"
-    assert encoding_of("ascii".encode("utf-16-le"), asked=known_encoding("utf-16")).name == "utf-16-le"
+    assert find_codec("GBK") == find_codec("gb2312") == "gb18030"
+    assert detect_encoding("ascii".encode("utf-16-le"), asked=find_codec("utf-16")).name == "utf-16-le"
     path = tmp_path / "x.csv"
     path.write_bytes(table("café").encode("latin-1"))
-    assert text_in(open_corpus(str(path), Reading(encoding=known_encoding("latin-1")))) == "café"
+    assert text_in(open_corpus(str(path), Reading(encoding=find_codec("latin-1")))) == "café"
     for impossible in ("base64", "rot13", "no-such", "unicode_escape", "idna", ""):
         with pytest.raises(InvalidRequest, match="--encoding"):
-            known_encoding(impossible)
+            find_codec(impossible)
 
 
 def test_what_an_encoding_does_not_have_rejects_its_line(tmp_path: Path):
     """And names the encoding; the next line is read."""
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"id": "a", "text": "\xff\xff"}\n' + '{"id": "b", "text": "民法"}\n'.encode("gbk"))
-    first, second = checked(open_corpus(str(path), Reading(encoding="gb18030")).entries())
+    first, second = check_entries(open_corpus(str(path), Reading(encoding="gb18030")).entries())
     assert isinstance(first, Reject)
     assert first.reason == "not gb18030"
     assert isinstance(second, Record)

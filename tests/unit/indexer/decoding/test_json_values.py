@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.api.collections.ingest import records_of_lines
-from winnow.indexer.corpus import Record, Refused, Reject, checked
-from winnow.indexer.decoding.json_values import parsed
+from winnow.indexer.corpus import Record, Refused, Reject, check_entries
+from winnow.indexer.decoding.json_values import parse_record
 from winnow.indexer.readers.open_corpus import open_corpus
 
 JSON = st.recursive(
@@ -23,7 +23,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_every_json_is_read_exactly(value: object):
     """As the standard library reads it, whatever the length of its numbers."""
-    assert parsed(json.dumps(value, ensure_ascii=False).encode()) == value
+    assert parse_record(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 @pytest.mark.parametrize("beyond", [2**63, 2**64, -(2**63) - 1, 10**80])
@@ -32,9 +32,9 @@ def test_a_number_beyond_64_bits_is_refused_by_the_name_of_its_field(tmp_path: P
     """In a file as over HTTP: it would be found by another number, or by none."""
     path = tmp_path / "a.jsonl"
     path.write_text(shape % beyond, encoding="utf-8")
-    (entry,) = checked(open_corpus(str(path)).entries())
+    (entry,) = check_entries(open_corpus(str(path)).entries())
     assert isinstance(entry, Reject)
-    assert entry.reason.startswith("the field 'n' has a whole number of ")
+    assert entry.reason.startswith("field 'n': an integer of ")
     assert entry.id == "a"
 
 
@@ -43,7 +43,7 @@ def test_a_number_of_64_bits_is_kept_exactly(tmp_path: Path, exact: int):
     """To the last unit."""
     path = tmp_path / "a.jsonl"
     path.write_text(f'{{"id": {2**64 + 1}, "text": "t", "n": {exact}}}', encoding="utf-8")
-    (entry,) = checked(open_corpus(str(path)).entries())
+    (entry,) = check_entries(open_corpus(str(path)).entries())
     assert isinstance(entry, Record)
     assert entry.document.id == str(2**64 + 1)
     assert entry.document.metadata == {"n": exact}
@@ -59,7 +59,7 @@ def test_numbers_without_end_are_refused():
 def test_depth_is_a_refusal():
     """Also where a long number makes the standard library read it."""
     for depth in (900, 1_000, 1_023, 5_000):
-        value = parsed(b"[" * depth + b"1" * 25 + b"]" * depth)
+        value = parse_record(b"[" * depth + b"1" * 25 + b"]" * depth)
         assert isinstance(value, list | Refused)
 
 
@@ -67,6 +67,6 @@ def test_a_nul_is_no_text(tmp_path: Path):
     """It is what another encoding looks like."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": "a", "text": "a\\u0000b"}', encoding="utf-8")
-    (entry,) = checked(open_corpus(str(path)).entries())
+    (entry,) = check_entries(open_corpus(str(path)).entries())
     assert isinstance(entry, Reject)
-    assert entry.reason.startswith("the text has a NUL character")
+    assert entry.reason.startswith("the text contains a NUL character")

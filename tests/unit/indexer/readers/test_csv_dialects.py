@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.indexer.corpus import Record, Reject, checked
-from winnow.indexer.decoding.column_types import AskedTypes, ColumnType, agreed_types, asked_types, typed
+from winnow.indexer.corpus import Record, Reject, check_entries
+from winnow.indexer.decoding.column_types import ColumnType, RequestedTypes, convert_cell, infer_types, parse_types
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.open_corpus import Reading, open_corpus
 from winnow.indexer.readers.tables import CsvCorpus
@@ -30,7 +30,7 @@ def corpus(folder: Path, content: str | bytes, name: str = "a.csv", reading: Rea
 
 
 def documents(read: CsvCorpus) -> list[Document]:
-    return [entry.document for entry in checked(read.entries()) if isinstance(entry, Record)]
+    return [entry.document for entry in check_entries(read.entries()) if isinstance(entry, Record)]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
@@ -48,7 +48,7 @@ def test_every_separator_and_line_end(tmp_path: Path, delimiter: str, line_end: 
     ]
     said = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}[delimiter]
     assert read.account().notes == (
-        f"{name}: separated by {said}; number: year; every other column is text (--types changes that).",
+        f"{name}: separated by {said}; number: year; all other columns are text (change that with --types).",
     )
 
 
@@ -60,10 +60,10 @@ def test_the_line_that_excel_writes(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("id,text,year,year\n1,t,1,2\n", "several columns named 'year'; rename all but one"),
-        ("key;body\n1;t\n", "no column 'id'. Its columns are 'key', 'body'; --id-field NAME"),
-        ("id,body\n1,t\n", "no column 'text'. Its columns are 'id', 'body'; --text-field NAME"),
-        ("", "is empty; its first line has to name the columns"),
+        ("id,text,year,year\n1,t,1,2\n", "several columns are named 'year'; rename all but one"),
+        ("key;body\n1;t\n", "no column 'id'. The columns are 'key', 'body'; choose one with --id-field NAME"),
+        ("id,body\n1,t\n", "no column 'text'. The columns are 'id', 'body'; choose one with --text-field NAME"),
+        ("", "is empty; its first line must name the columns"),
     ],
 )
 def test_a_table_that_cannot_be_read_is_refused_with_the_cause(tmp_path: Path, content: str, said: str):
@@ -77,7 +77,7 @@ def test_columns_without_a_name_are_left_out_and_counted(tmp_path: Path):
     """What a trailing comma or an index without a name makes."""
     read = corpus(tmp_path, ",id, text ,\n0,1,t,\n")
     assert documents(read) == [Document(id="1", text="t")]
-    assert read.account().notes == ("a.csv: separated by commas; 2 without a name left out.",)
+    assert read.account().notes == ("a.csv: separated by commas; 2 unnamed columns were ignored.",)
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ def test_columns_without_a_name_are_left_out_and_counted(tmp_path: Path):
 )
 def test_the_type_of_a_column(cells: list[str], kind: ColumnType):
     """Typed only where nothing of any value is lost."""
-    assert agreed_types(["x"], [[cell] for cell in cells]) == {"x": kind}
+    assert infer_types(["x"], [[cell] for cell in cells]) == {"x": kind}
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1) | st.decimals(-(10**6), 10**6, places=3), min_size=1))
 def test_what_is_typed_is_written_back_alike(numbers: list[object]):
     """The number of every cell of a number column equals the cell."""
     cells = [f"{number}" for number in numbers]
-    if agreed_types(["x"], [[cell] for cell in cells])["x"] is ColumnType.NUMBER:
+    if infer_types(["x"], [[cell] for cell in cells])["x"] is ColumnType.NUMBER:
         for cell in cells:
-            value = typed(cell, ColumnType.NUMBER)
+            value = convert_cell(cell, ColumnType.NUMBER)
             assert isinstance(value, int | float)
             assert f"{value:.3f}" == cell if "." in cell else str(value) == cell
 
@@ -125,7 +125,7 @@ def test_any_cells_come_back(tmp_path_factory: pytest.TempPathFactory, rows: lis
     written = io.StringIO()
     table = [("id", "text", "title", "more"), *((str(number), "t", *row) for number, row in enumerate(rows))]
     csv.writer(written).writerows(table)
-    types = AskedTypes(of_others=ColumnType.TEXT)
+    types = RequestedTypes(of_others=ColumnType.TEXT)
     read = corpus(tmp_path_factory.mktemp("cells"), written.getvalue(), reading=Reading(types=types))
     expected = [
         Document(id=str(number), text="t", title=one, metadata={"more": other})
@@ -139,7 +139,7 @@ def test_types_can_be_asked_for(tmp_path: Path):
     content = "id,text,year,zip,open\n1,t,2020,010,true\n2,t,soon,20,\n"
 
     def read(*spellings: str) -> list[object]:
-        entries = checked(corpus(tmp_path, content, reading=Reading(types=asked_types(spellings))).entries())
+        entries = check_entries(corpus(tmp_path, content, reading=Reading(types=parse_types(spellings))).entries())
         return [dict(each.document.metadata) if isinstance(each, Record) else each.reason for each in entries]
 
     found: list[dict[str, JsonValue]] = [
@@ -156,9 +156,9 @@ def test_types_can_be_asked_for(tmp_path: Path):
 def test_a_type_that_cannot_be_is_refused(tmp_path: Path):
     """An unknown type, and a column that is not there."""
     with pytest.raises(InvalidRequest, match="text, number, boolean"):
-        asked_types(["year=date"])
+        parse_types(["year=date"])
     with pytest.raises(CorpusUnreadable, match="no column 'when' for --types"):
-        documents(corpus(tmp_path, "id,text\n1,t\n", reading=Reading(types=asked_types(["when=number"]))))
+        documents(corpus(tmp_path, "id,text\n1,t\n", reading=Reading(types=parse_types(["when=number"]))))
 
 
 def test_rows_before_a_torn_one_are_still_read(tmp_path: Path):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.indexer.corpus import Entry, Record, Reject, checked
+from winnow.indexer.corpus import Entry, Record, Reject, check_entries
 from winnow.indexer.readers.folder import FileCorpus, FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.open_corpus import Reading, open_corpus
@@ -25,7 +25,7 @@ def filled(folder: Path, **files: bytes) -> FolderCorpus:
 
 
 def entries(corpus: FolderCorpus) -> list[Entry]:
-    return list(checked(corpus.entries()))
+    return list(check_entries(corpus.entries()))
 
 
 def test_files_become_documents_in_order_of_path(tmp_path: Path):
@@ -59,7 +59,7 @@ def test_bad_files_are_named_and_the_rest_goes_in(tmp_path: Path):
         stream.truncate(RECORD_BYTES_MAX + 1)
     rejects = [entry for entry in entries(corpus) if isinstance(entry, Reject)]
     assert [(reject.id, reject.place.source, reject.reason) for reject in rejects] == [
-        ("bad.txt", "bad.txt", "not UTF-8: invalid start byte at byte 1; --encoding NAME says which encoding it has"),
+        ("bad.txt", "bad.txt", "not UTF-8: invalid start byte at byte 1; specify the encoding with --encoding NAME"),
         ("blank.md", "blank.md", "no text"),
         ("long.txt", "long.txt", f"the file is longer than {RECORD_BYTES_MAX} bytes"),
     ]
@@ -141,7 +141,7 @@ def test_what_is_no_file_is_rejected_unopened(tmp_path: Path):
     (tmp_path / "round.md").symlink_to(tmp_path / "round.md")
     corpus = FolderCorpus(root=tmp_path)
     rejects = {entry.place.source: entry.reason for entry in entries(corpus) if isinstance(entry, Reject)}
-    assert rejects["pipe.txt"] == "a pipe, not a file; it was not opened"
+    assert rejects["pipe.txt"] == "a pipe, not a file; it was skipped"
     assert rejects["nowhere.md"].startswith("cannot be read: ")
     assert rejects["round.md"].startswith("cannot be read: ")
     files = corpus.account().files
@@ -197,7 +197,7 @@ def test_encodings_of_a_folder_are_told_by_their_files(tmp_path: Path):
     corpus = FolderCorpus(root=tmp_path)
     assert {entry.document.text for entry in entries(corpus) if isinstance(entry, Record)} == {text}
     assert corpus.account().notes == (
-        "Not UTF-8 and read as gb18030, as detected: b.txt, c.txt; --encoding NAME says otherwise.",
+        "Not UTF-8; read as gb18030 (detected): b.txt, c.txt. Use --encoding NAME if that is wrong.",
     )
     asked = open_corpus(str(tmp_path), Reading(encoding="gb18030"))
     assert {entry.document.text for entry in asked.entries() if isinstance(entry, Record)} == {text}
@@ -208,5 +208,5 @@ def test_a_folder_that_cannot_be_read_says_how_to_leave_it_out(tmp_path: Path):
     """It may hold documents: passing over it in silence would lose them."""
     filled(tmp_path, **{"shut/a.md": b"t"})
     (tmp_path / "shut").chmod(0)
-    with pytest.raises(CorpusUnreadable, match="--exclude 'shut/' leaves it out"):
+    with pytest.raises(CorpusUnreadable, match="exclude it with --exclude 'shut/'"):
         entries(FolderCorpus(root=tmp_path))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.corpus import Record, Reject, check_entries
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.json_array import JsonValuesCorpus, _Splitter, json_corpus
 from winnow.indexer.readers.jsonl import JsonLinesCorpus
@@ -57,7 +57,7 @@ def test_records_have_the_line_they_begin_on(tmp_path: Path):
     path.write_bytes(
         gzip.compress(b'\n[\n  {"id": "a",\n   "text": "t, ]"},\n {"id": "b"},\n 5, {"id": "c", "text": "u"}\n]\n')
     )
-    first, second, third, fourth = checked(open_corpus(str(path)).entries())
+    first, second, third, fourth = check_entries(open_corpus(str(path)).entries())
     assert isinstance(first, Record)
     assert (first.place.line, first.document.text) == (3, "t, ]")
     assert isinstance(second, Reject)
@@ -91,9 +91,9 @@ def test_the_form_is_told_by_the_first_line(tmp_path: Path, content: bytes, kind
     [
         (b'[{"id": "a", "text": "t"}', "in the middle of a value"),
         (b'[{"id": "a", "text": "t', "in the middle of a value"),
-        (b'[{"id": "a", "text": "t"}] {"id": "b"}', "more after the end"),
-        (b'[{"id": "a", "text": "t"}]]', "more after the end"),
-        (b'{\n"id": "a"}}', "never opened"),
+        (b'[{"id": "a", "text": "t"}] {"id": "b"}', "unexpected content after the end"),
+        (b'[{"id": "a", "text": "t"}]]', "unexpected content after the end"),
+        (b'{\n"id": "a"}}', "has no opening one"),
     ],
 )
 def test_a_torn_array_is_an_error(tmp_path: Path, content: bytes, said: str):

@@ -12,7 +12,7 @@ import orjson
 import pyarrow as pa
 import pytest
 
-from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.corpus import Record, Reject, check_entries
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.jsonl import JsonLinesCorpus
 from winnow.retrieval.errors import CorpusUnreadable
@@ -23,7 +23,7 @@ GOOD = b'{"id": "good", "text": "text"}'
 
 
 def entries(path: Path, fields: Fields | None = None) -> list[Record | Reject]:
-    return list(checked(JsonLinesCorpus(path=path, fields=fields or Fields()).entries()))
+    return list(check_entries(JsonLinesCorpus(path=path, fields=fields or Fields()).entries()))
 
 
 def documents(path: Path, fields: Fields | None = None) -> list[Document]:
@@ -69,23 +69,26 @@ REFUSED = [
     (b'{"id": "", "text": "t"}', "no id (field 'id')"),
     (b'{"id": null, "text": "t"}', "no id (field 'id')"),
     (b'{"id": "  ", "text": "t"}', "no id"),
-    (b'{"id": ["a"], "text": "t"}', "the id (field 'id') is an array, not a string"),
-    (b'{"id": true, "text": "t"}', "the id (field 'id') is a boolean, not a string"),
-    (b'{"id": 1.5, "text": "t"}', "the id (field 'id') is a number, not a string"),
-    (b'{"id": "a\\nb", "text": "t"}', "the id has control characters"),
-    (b'{"id": "%s", "text": "t"}' % (b"x" * (DOCUMENT_ID_CHARACTERS_MAX + 1)), "the id has 513 characters; 512 are"),
+    (b'{"id": ["a"], "text": "t"}', "the id (field 'id') must be a string, not an array"),
+    (b'{"id": true, "text": "t"}', "the id (field 'id') must be a string, not a boolean"),
+    (b'{"id": 1.5, "text": "t"}', "the id (field 'id') must be a string, not a number"),
+    (b'{"id": "a\\nb", "text": "t"}', "the id contains control characters"),
+    (
+        b'{"id": "%s", "text": "t"}' % (b"x" * (DOCUMENT_ID_CHARACTERS_MAX + 1)),
+        "the id has 513 characters; the limit is 512",
+    ),
     (b'{"id": "a"}', "no text (field 'text')"),
     (b'{"id": "a", "text": null}', "no text (field 'text')"),
     (b'{"id": "a", "text": ""}', "no text"),
     (b'{"id": "a", "text": " \\u3000\\n"}', "no text"),
-    (b'{"id": "a", "text": 5}', "the field 'text' is a number, not a string"),
-    (b'{"id": "a", "text": ["t"]}', "the field 'text' is an array, not a string"),
-    (b'{"id": "a", "text": {"t": 1}}', "the field 'text' is an object, not a string"),
-    (b'{"id": "a", "text": "t", "title": 3}', "the field 'title' is a number, not a string"),
-    (b'{"id": "a", "text": "t", "url": false}', "the field 'url' is a boolean, not a string"),
-    (b'{"id": "a", "text": "t", "title": "%s"}' % (b"x" * 2049), "the title has 2049 characters; 2048 are allowed"),
+    (b'{"id": "a", "text": 5}', "field 'text' must be a string, not a number"),
+    (b'{"id": "a", "text": ["t"]}', "field 'text' must be a string, not an array"),
+    (b'{"id": "a", "text": {"t": 1}}', "field 'text' must be a string, not an object"),
+    (b'{"id": "a", "text": "t", "title": 3}', "field 'title' must be a string, not a number"),
+    (b'{"id": "a", "text": "t", "url": false}', "field 'url' must be a string, not a boolean"),
+    (b'{"id": "a", "text": "t", "title": "%s"}' % (b"x" * 2049), "the title has 2049 characters; the limit is 2048"),
     (b'{"id": "a", "text": "%s"}' % (b"x" * (DOCUMENT_CHARACTERS_MAX + 1)), "the text has 4000001 characters"),
-    (b'{"id": "a", "text": "t", "more": "%s"}' % (b"x" * 70_000), "the metadata has 70011 bytes; 65536 are allowed"),
+    (b'{"id": "a", "text": "t", "more": "%s"}' % (b"x" * 70_000), "the metadata has 70011 bytes; the limit is 65536"),
     (b'{"id": "a", "text": "\xff"}', "not UTF-8: invalid start byte at byte 21 of the line"),
     (b'{"id": "a", "text": "\\ud800"}', "not JSON: "),
     (b'{"id": "a", "text": "t"', "not JSON: "),
@@ -148,7 +151,7 @@ def test_the_line_bound_is_exact(tmp_path: Path, line_end: bytes, longer: int, k
     path = tmp_path / "corpus.jsonl"
     path.write_bytes(GOOD + line_end + b'{"id": "next", "text": "t"}' + line_end)
     corpus = JsonLinesCorpus(path=path, fields=Fields(), record_bytes_max=len(GOOD) - longer)
-    first, second = checked(corpus.entries())
+    first, second = check_entries(corpus.entries())
     assert isinstance(first, kind)
     assert second.place.line == 2
 

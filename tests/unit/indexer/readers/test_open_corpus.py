@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.indexer.decoding.column_types import asked_types
+from winnow.indexer.decoding.column_types import parse_types
 from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
 from winnow.indexer.readers.folder import FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
@@ -43,18 +43,18 @@ def test_named_fields_win(tmp_path: Path):
 def test_what_cannot_be_read_is_said(tmp_path: Path):
     """A path that is not there, and a file of another kind."""
     (tmp_path / "paper.pdf").touch()
-    with pytest.raises(CorpusUnreadable, match="there is no file or folder"):
+    with pytest.raises(CorpusUnreadable, match="no such file or folder"):
         open_corpus(str(tmp_path / "missing"))
-    with pytest.raises(CorpusUnreadable, match="has no reader"):
+    with pytest.raises(CorpusUnreadable, match="cannot be read"):
         open_corpus(str(tmp_path / "paper.pdf"))
 
 
 @pytest.mark.parametrize(
     ("name", "reading", "said"),
     [
-        ("x.jsonl", Reading(choice=Choice(include=("*.md",))), "--include and --exclude is about files of a folder"),
-        ("x.jsonl", Reading(types=asked_types(["text"])), "--types is about columns of a CSV file; x.jsonl has none"),
-        ("x.parquet", Reading(encoding="gb18030"), "--encoding is about text"),
+        ("x.jsonl", Reading(choice=Choice(include=("*.md",))), "--include and --exclude applies to files of a folder"),
+        ("x.jsonl", Reading(types=parse_types(["text"])), "--types applies to columns of a CSV file; x.jsonl has none"),
+        ("x.parquet", Reading(encoding="gb18030"), "--encoding applies to text"),
     ],
 )
 def test_what_does_not_fit_the_corpus_is_refused(tmp_path: Path, name: str, reading: Reading, said: str):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.indexer.corpus import Record, checked
+from winnow.indexer.corpus import Record, check_entries
 from winnow.indexer.readers.python_docs import PythonDocsCorpus
 from winnow.indexer.readers.python_pages import page_url
 from winnow.indexer.readers.python_source import Definition, Import, read_module
@@ -17,7 +17,7 @@ from winnow.retrieval.records import Document
 
 @pytest.fixture(scope="module")
 def documents() -> dict[str, Document]:
-    entries = list(checked(PythonDocsCorpus().entries()))
+    entries = list(check_entries(PythonDocsCorpus().entries()))
     assert all(isinstance(entry, Record) for entry in entries)
     return {entry.document.id: entry.document for entry in entries if isinstance(entry, Record)}
 

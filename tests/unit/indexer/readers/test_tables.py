@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from winnow.indexer.corpus import Record, Reject, checked
+from winnow.indexer.corpus import Record, Reject, check_entries
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.open_corpus import Reading, open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
@@ -45,10 +45,10 @@ def test_bad_rows_are_named_and_the_rest_goes_in(tmp_path: Path):
     """Too few columns, bad UTF-8, no text: each with the line it ends on."""
     path = tmp_path / "a.csv"
     path.write_bytes(b"id,text\n1,good\n2\n3,b\xffd\n4,\n5,good\n")
-    rejects = [entry for entry in checked(open_corpus(str(path)).entries()) if isinstance(entry, Reject)]
+    rejects = [entry for entry in check_entries(open_corpus(str(path)).entries()) if isinstance(entry, Reject)]
     assert [(reject.place.line, reject.reason) for reject in rejects] == [
-        (3, "1 columns, the header has 2"),
-        (4, "not UTF-8: a byte that UTF-8 does not have; --encoding NAME says which encoding it has"),
+        (3, "1 columns, but the header has 2"),
+        (4, "not UTF-8: a byte that is not valid in UTF-8; specify the encoding with --encoding NAME"),
         (5, "no text"),
     ]
 

@@ -82,7 +82,7 @@ def test_a_number_beyond_64_bits_is_refused_at_the_door(client: TestClient, beyo
     assert sent.status_code == 200
     (rejected,) = sent.json()["rejected"]
     assert (rejected["id"], rejected["line"]) == ("a", 1)
-    assert rejected["reason"].startswith(f"the field 'n' has a whole number of {len(str(abs(beyond)))} digits")
+    assert rejected["reason"].startswith(f"field 'n': an integer of {len(str(abs(beyond)))} digits")
     assert client.get(f"{HERE}/b").json()["metadata"] == {"n": fits}
 
 
