@@ -1,4 +1,4 @@
-"""Why did the disk not take it, and what to do? Read from the words of an error, whichever library wrote them."""
+"""Finds the cause of a failed write, and what to do, in the text of an error of any library."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import os
 import re
 from typing import Final
 
-STORED: Final = "what was stored before stays stored"
-FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # these mean a write, whatever was done
+STORED: Final = "data stored before is unaffected"
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})  # these always mean a failed write
 
-_FORBIDDEN: Final = "this user has no permission to write there: change the owner or mode of the folder"
+_FORBIDDEN: Final = "this user may not write there: change the owner or mode of the folder"
 _ADVICE: Final = {
-    errno.ENOSPC: "the disk is full: free some space, then repeat it",
-    errno.EDQUOT: "the disk quota is used up: free some space or raise the quota, then repeat it",
-    errno.EROFS: "the file system is read-only: mount it writable, or name a folder on another",
+    errno.ENOSPC: "the disk is full: free some space, then retry",
+    errno.EDQUOT: "the disk quota is used up: free some space or raise the quota, then retry",
+    errno.EROFS: "the file system is read-only: mount it writable, or use a folder on another one",
     errno.EACCES: _FORBIDDEN,
     errno.EPERM: _FORBIDDEN,
 }
-_WORDS: Final = {  # of databases; libraries give the number or what the system says
+_WORDS: Final = {  # texts of databases; libraries give the number or the system's text
     "database or disk is full": errno.ENOSPC,
     "read-only transaction": errno.EROFS,
 }
@@ -26,7 +26,7 @@ _NUMBER: Final = re.compile(r"(?:\(os error |\[Errno )(\d+)")
 
 
 def with_advice(said: str) -> str:
-    """The same, with the cause and what to do where the words tell; once, however often it is asked."""
+    """Append the cause and what to do, if the text tells; at most once, however often it is called."""
     if STORED in said:
         return said
     advice = _ADVICE.get(_number(said) or 0)

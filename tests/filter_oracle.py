@@ -65,7 +65,7 @@ def require_known(where: Filter, seen: Mapping[str, frozenset[str]]) -> None:
             require_known(each, seen)
         return
     if where.key not in seen:
-        raise InvalidRequest(f"no document of the collection has had an attribute {where.key!r}")
+        raise InvalidRequest(f"the collection has no attribute {where.key!r}")
     for value in where.values:
         if not _fits(where, value, seen[where.key]):
             raise InvalidRequest(f"the attribute {where.key!r} is a {' or '.join(sorted(seen[where.key]))}")

@@ -1,7 +1,7 @@
-"""A bucket as the place of a snapshot, through the object store that Lance brings along. Names lance.
+"""A bucket as the location of a snapshot, through the object store that Lance includes.
 
-What the store answers to a refused request quotes parts of the request. Of that only its code and its sentence are
-passed on, and whatever secret were in them is struck out.
+Replies to a refused request quote parts of the request. Only their code and message are passed on, with secrets
+removed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from winnow.retrieval.errors import SnapshotCorrupt, SnapshotUnreachable, WriteF
 from winnow.retrieval.files.durable import FileFacts, facts_of
 from winnow.retrieval.store.lance_errors import FOREIGN, panics
 
-RETRIES_MAX: Final = 3  # of one request; Lance's own ten would take minutes to say that nobody listens
+RETRIES_MAX: Final = 3  # retries per request; Lance's default of ten takes minutes to fail
 RETRY_SECONDS_MAX: Final = 30
-REGION_OF_OTHERS: Final = "us-east-1"  # what stores that know no regions expect in a signature
+REGION_OF_OTHERS: Final = "us-east-1"  # region that stores without regions expect in signatures
 
 _SAID_BY_S3: Final = re.compile(r"<Code>([^<]*)</Code>\s*(?:<Message>([^<]*)</Message>)?")
 _PLACE_IN_RUST: Final = re.compile(r",? ?/\S+\.rs:\d+:\d+")
-_NO_KEY: Final = "Failed to get AWS credentials"  # what follows is the whole search for one
+_NO_KEY: Final = "Failed to get AWS credentials"  # followed by the whole search for credentials
 _REFUSALS: Final = ("403 Forbidden", "401 Unauthorized", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch",
                     _NO_KEY)  # fmt: skip
 
@@ -36,7 +36,7 @@ class BucketPlace:
     def __init__(self, url: str, access: S3Access) -> None:
         self._url = url.rstrip("/")
         self._access = access
-        with self._foreign("it cannot be opened"):
+        with self._foreign("cannot be opened"):
             self._files = LanceFileSession(self._url, storage_options=_options(access))
 
     @property
@@ -44,7 +44,7 @@ class BucketPlace:
         return self._url
 
     def names(self) -> list[str]:
-        with self._foreign("it cannot be listed"):
+        with self._foreign("cannot be listed"):
             return sorted(self._files.list())
 
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
@@ -81,15 +81,13 @@ class BucketPlace:
         except FOREIGN as error:
             said = _said(str(error), self._access.secrets)
             refused = any(word in said for word in _REFUSALS)
-            hint = (
-                "; AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL say who asks whom" if refused else ""
-            )
-            # The cause would carry the whole answer into a traceback.
+            hint = "; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL" if refused else ""
+            # The cause would put the whole reply into a traceback.
             raise SnapshotUnreachable(f"{self.name}: {what} ({said}){hint}") from None
 
 
 def _options(access: S3Access) -> dict[str, str]:
-    """In the words of Lance."""
+    """Return the options by their names in Lance."""
     region = access.region or (REGION_OF_OTHERS if access.endpoint else None)
     chosen = {
         "aws_endpoint": access.endpoint,
@@ -105,7 +103,7 @@ def _options(access: S3Access) -> dict[str, str]:
 
 
 def _said(message: str, secrets: tuple[str, ...]) -> str:
-    """One line, in the store's own words where it answered, without anything that may not be told."""
+    """Return one line, in the store's own words if it replied, without secrets."""
     answered = _SAID_BY_S3.search(message)
     if _NO_KEY in message:
         said = _NO_KEY

@@ -1,10 +1,10 @@
-"""What is in a snapshot? The file that says so, and whether it says what was written.
+"""The manifest of a snapshot: its content, and a check that it is unchanged.
 
     corpus.lance/...      the files of one version of the corpus, byte for byte, and the next chunk number
     manifest.json         what they are, what the catalog knew, and a checksum of itself; written last
 
-There is a snapshot where there is a manifest. No index is in it: an index is only a cache of the corpus, which another
-machine, with another processor, would rather build in its own way.
+A snapshot exists once its manifest does. It contains no index: an index is only a cache of the corpus, and another
+machine, with another processor, builds its own.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from winnow.retrieval.errors import SnapshotCorrupt
 from winnow.retrieval.files.durable import FileFacts
 
 MANIFEST: Final = "manifest.json"
-CORPUS: Final = "corpus.lance/"  # every file but the manifest lies below it
+CORPUS: Final = "corpus.lance/"  # every file except the manifest is below it
 FORMAT: Final = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InstructionText:
-    """The published instruction that the collection had chosen; elsewhere there may be none of its name."""
+    """The published instruction that the collection had chosen; elsewhere its name may be missing."""
 
-    name: str  # as the collection names it, with a version where it does
+    name: str  # as the collection names it, possibly with a version
     text: str
-    document: str | None = None  # all that the version says, in words of api's; None where that is its text
+    document: str | None = None  # the version's whole content, in api's format; None if that is only its text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotManifest:
-    """One version of a collection, and all that is needed to search it elsewhere."""
+    """One version of a collection, with everything needed to search it elsewhere."""
 
     format: int
     taken_at: str  # UTC, ISO 8601
-    collection: str  # its name where it was taken
+    collection: str  # its original name
     embedder: EmbedderIdentity
     chunk_tokens: int
     instruction: InstructionText | None
@@ -47,7 +47,7 @@ class SnapshotManifest:
     store_version: int
     documents: int
     chunks: int
-    files: dict[str, FileFacts]  # by name, relative to the place
+    files: dict[str, FileFacts]  # by name, relative to the location
     demote_query_echo: bool = False
 
     @property
@@ -56,10 +56,10 @@ class SnapshotManifest:
 
 
 def written(manifest: SnapshotManifest) -> bytes:
-    """The manifest and, behind it, the checksum of its own text."""
+    """Return the manifest, with the checksum of its own text."""
     fields = asdict(manifest)
     if manifest.instruction is not None and manifest.instruction.document is None:
-        del fields["instruction"]["document"]  # which earlier winnows do not know
+        del fields["instruction"]["document"]  # earlier winnows do not know this field
     if not manifest.demote_query_echo:
         del fields["demote_query_echo"]  # likewise
     content = _canonical(fields)
@@ -67,7 +67,7 @@ def written(manifest: SnapshotManifest) -> bytes:
 
 
 def read(content: bytes, *, origin: str) -> SnapshotManifest:
-    """Raises `SnapshotCorrupt` for anything but what `written` wrote, to the bit."""
+    """Parse a manifest. Raises `SnapshotCorrupt` for anything that differs by a bit from what `written` returned."""
     try:
         document = json.loads(content)
         fields: dict[str, Any] = document["snapshot"]
@@ -77,7 +77,7 @@ def read(content: bytes, *, origin: str) -> SnapshotManifest:
     if not is_whole or _canonical(document) != content:
         raise SnapshotCorrupt(f"{origin}: {MANIFEST} differs from what was written")
     if fields.get("format") != FORMAT:
-        raise SnapshotCorrupt(f"{origin}: format {fields.get('format')} is not known to this version of winnow")
+        raise SnapshotCorrupt(f"{origin} has format {fields.get('format')}, which this version of winnow cannot read")
     try:
         manifest = _manifest_of(fields)
     except (KeyError, TypeError, AttributeError) as error:
@@ -102,7 +102,7 @@ def _canonical(value: object) -> bytes:
 
 
 def _require_inside(name: str, origin: str) -> None:
-    """A snapshot comes from elsewhere: a name in it must not lead out of the folder that it is restored to."""
+    """Require a name inside the snapshot: it comes from elsewhere and must not lead out of the restored folder."""
     path = PurePosixPath(name)
     if not name.startswith(CORPUS) or ".." in path.parts or path.as_posix() != name or "\\" in name:
-        raise SnapshotCorrupt(f"{origin}: {name!r} is no name of a file in a snapshot")
+        raise SnapshotCorrupt(f"{origin}: {name!r} is not a valid file name in a snapshot")

@@ -1,7 +1,7 @@
-"""Where do a snapshot's files lie, and how do they get there and back? The contract, and a folder as such a place.
+"""The location of a snapshot's files: the contract, and a folder as such a location.
 
-A file is there whole or not at all. What was read on its way is told, for the manifest when it goes and against the
-manifest when it comes back.
+A file exists completely or not at all. Copying returns what was read: it goes into the manifest, or is compared with
+it.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from winnow.retrieval.errors import SnapshotCorrupt, SnapshotNotFound
 from winnow.retrieval.files.durable import DISK, FileFacts, Syncer, keep_private, make_folder, remove, write_errors
 
 BLOCK_BYTES: Final = 1 << 20  # bytes copied at a time
-UNFINISHED: Final = ".tmp"  # ends the name of a file in a folder that is not whole yet
+UNFINISHED: Final = ".tmp"  # suffix of an incomplete file in a folder
 
-Advanced: TypeAlias = Callable[[int], None]  # told how many more bytes have been copied
+Advanced: TypeAlias = Callable[[int], None]  # called with the number of bytes just copied
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Access:
-    """How an S3-compatible store is reached. What is None, the store's own client looks for, as on AWS."""
+    """How to reach an S3-compatible store. Its client looks up whatever is None, as on AWS."""
 
-    endpoint: str | None = None  # http://HOST:PORT; None is AWS
+    endpoint: str | None = None  # http://HOST:PORT; None means AWS
     region: str | None = None
     key_id: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
@@ -33,28 +33,28 @@ class S3Access:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no message may hold."""
+        """Secrets that no message may contain."""
         return tuple(each for each in (self.key_id, self.secret, self.session_token) if each)
 
 
 class Place(Protocol):
-    """Files under names with slashes in them. Raises `SnapshotUnreachable` and `WriteFailed`."""
+    """Files under names with slashes. Raises `SnapshotUnreachable` and `WriteFailed`."""
 
     @property
     def name(self) -> str:
-        """As a person would write it."""
+        """The location as users write it."""
         ...
 
     def names(self) -> list[str]:
-        """All files that are there, also what an interrupted `put` has left."""
+        """Return all files, including those that an interrupted `put` left."""
         ...
 
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
-        """A copy of `source` under this name, and what was read of it. It is on the disk when this returns."""
+        """Copy `source` to this name and return what was read; it is on the disk when this returns."""
         ...
 
     def get(self, name: str, target: Path, advanced: Advanced) -> FileFacts:
-        """A copy under `target`, and what has arrived there. Raises `SnapshotCorrupt` where there is no such file."""
+        """Copy the file to `target` and return what arrived. Raises `SnapshotCorrupt` if there is no such file."""
         ...
 
     def remove(self, name: str) -> None: ...
@@ -73,7 +73,7 @@ class FolderPlace:
 
     def names(self) -> list[str]:
         if self.root.exists() and not self.root.is_dir():
-            raise SnapshotNotFound(f"{self.root} is a file; a snapshot is a folder")
+            raise SnapshotNotFound(f"{self.root} is a file, but a snapshot is a folder")
         return sorted(path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
 
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:

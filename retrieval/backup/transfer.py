@@ -1,8 +1,8 @@
-"""How does a collection get out of its data folder, and back into one?
+"""Takes snapshots of collections and restores them.
 
-Out: one version, held while it is copied; its files, then the manifest. Whoever reads a place without a
-manifest reads no snapshot. Back: into a folder beside, every checksum compared, synced, opened, counted and indexed;
-only then may the caller show it. Both may be interrupted and started again.
+Taking: one version is held while it is copied, its files first, then the manifest. A location without a manifest holds
+no snapshot. Restoring: files go into a separate folder, every checksum is compared, and everything is synced, opened,
+counted and indexed; only then may the caller publish it. Both can be interrupted and started again.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ NAMED_MAX: Final = 3  # files or faults named in one message
 
 
 class Watcher(Protocol):
-    """Is told how far it is."""
+    """Receives the progress."""
 
     def started(self, doing: str, size: int | None) -> None:
-        """`size` in bytes; None is not known."""
+        """A step starts; `size` is in bytes, or None if unknown."""
         ...
 
     def advanced(self, size: int) -> None:
-        """So many bytes more."""
+        """This many more bytes are done."""
         ...
 
 
@@ -59,14 +59,14 @@ def take(
     instruction: InstructionText | None,
     watcher: Watcher,
 ) -> SnapshotManifest:
-    """A snapshot of the newest version. Writers go on meanwhile.
+    """Take a snapshot of the newest version, while writers continue.
 
-    Raises `SnapshotExists`, `StoreCorrupt` where what is stored is damaged, and what `place` raises.
+    Raises `SnapshotExists`, `StoreCorrupt` if the stored data is damaged, and what `place` raises.
     """
     _make_free(place)
     with store.holding(), tempfile.TemporaryDirectory() as scratch:
         version = store.snapshot()
-        watcher.started("checking what is stored", None)
+        watcher.started("checking the stored data", None)
         _require_sound(version)
         files = _put_all(version, folder, place, Path(scratch), watcher)
         documents, chunks = version.counts()
@@ -85,7 +85,9 @@ def take(
             files=files,
         )
         if not files.keys() <= set(place.names()):
-            raise SnapshotExists(f"{place.name}: somebody else is taking one there and has removed files of this one")
+            raise SnapshotExists(
+                f"{place.name}: another process is taking a snapshot there and has removed files of this one"
+            )
         last = Path(scratch) / MANIFEST
         last.write_bytes(written(manifest))
         place.put(MANIFEST, last, watcher.advanced)
@@ -93,10 +95,10 @@ def take(
 
 
 def manifest_at(place: Place) -> SnapshotManifest:
-    """Raises `SnapshotNotFound`, `SnapshotCorrupt`, and what `place` raises."""
+    """Return the manifest. Raises `SnapshotNotFound`, `SnapshotCorrupt`, and what `place` raises."""
     names = place.names()
     if MANIFEST not in names:
-        begun = "one was begun and not finished: take it again" if names else "nothing is there"
+        begun = "a snapshot was begun but not finished; take it again" if names else "there is nothing"
         raise SnapshotNotFound(f"{place.name}: {begun}")
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / MANIFEST
@@ -113,10 +115,9 @@ def bring_back(
     wish: IndexWish = ANY_INDEX,
     syncer: Syncer = DISK,
 ) -> str:
-    """The collection of this snapshot in `folder`, which nobody looks into yet; the name of its generation.
+    """Restore the snapshot into `folder`, which is not in use yet; return the name of its generation.
 
-    What an interrupted call has brought and is right stays. Raises `SnapshotCorrupt`, `MemoryTooSmall`, and what
-    `place` raises.
+    Correct files of an interrupted call are kept. Raises `SnapshotCorrupt`, `MemoryTooSmall`, and what `place` raises.
     """
     _keep_only(folder, manifest)
     watcher.started("reading the snapshot", manifest.bytes)
@@ -129,27 +130,29 @@ def bring_back(
     snapshot = store.snapshot()
     found = (snapshot.version, *snapshot.counts())
     if found != (manifest.store_version, manifest.documents, manifest.chunks):
-        raise SnapshotCorrupt(f"{place.name}: version, documents and chunks are {found}, not as its manifest says")
+        raise SnapshotCorrupt(
+            f"{place.name}: version, documents and chunks are {found}, which differs from the manifest"
+        )
     return publish(folder, snapshot, manifest.embedder, wish=wish, syncer=syncer).name
 
 
 def _make_free(place: Place) -> None:
-    """What an unfinished snapshot has left goes; anything else is somebody's."""
+    """Remove what an unfinished snapshot left; anything else belongs to someone, and raises `SnapshotExists`."""
     names = place.names()
     if MANIFEST in names:
-        raise SnapshotExists(f"{place.name} holds a finished one, which is never changed; name another place")
+        raise SnapshotExists(f"{place.name} already holds a snapshot, which is never changed; use another location")
     foreign = [name for name in names if not name.startswith(CORPUS) and name != MANIFEST + UNFINISHED]
     if foreign:
-        raise SnapshotExists(f"{place.name} holds {', '.join(foreign[:NAMED_MAX])}; name a place with nothing in it")
+        raise SnapshotExists(f"{place.name} holds {', '.join(foreign[:NAMED_MAX])}; use an empty location")
     for name in names:
         place.remove(name)
 
 
 def _require_sound(version: LanceSnapshot) -> None:
-    """A snapshot of something damaged would push out an older one that is whole."""
+    """Refuse to take a snapshot of damaged data: it might replace an older, intact one."""
     wrong = list(islice(faults(version), NAMED_MAX))
     if wrong:
-        raise StoreCorrupt(f"{'; '.join(wrong)}. No snapshot was taken; an earlier one may be whole")
+        raise StoreCorrupt(f"{'; '.join(wrong)}. No snapshot was taken; an earlier one may be intact")
 
 
 def _put_all(
@@ -164,7 +167,7 @@ def _put_all(
 
 
 def _keep_only(folder: CollectionFolder, manifest: SnapshotManifest) -> None:
-    """Of what lies there already, which may be of another snapshot."""
+    """Keep only files of this manifest: what is there already may be of another snapshot."""
     with write_errors(folder.path):
         for path in (folder.generations, folder.current):
             remove(path)

@@ -1,4 +1,4 @@
-"""What a collection was made with, in its own folder: the catalog says so, too, until somebody loses it.
+"""What a collection was built with, stored in its own folder for the case that the catalog is lost.
 
 {"format": 1, "embedder": {"name", "revision", "dimension", "prompt_format"}, "chunk_tokens"}
 """
@@ -22,7 +22,7 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionFacts:
-    """What searches and writes have to agree with."""
+    """The properties that searches and writes depend on."""
 
     embedder: EmbedderIdentity
     chunk_tokens: int
@@ -32,22 +32,24 @@ class CollectionFacts:
         return cls(embedder=collection.embedder, chunk_tokens=collection.chunk_tokens)
 
     def written(self) -> bytes:
-        """The file's content."""
+        """Return the content of the file."""
         body = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True)
         return f"{body}\n".encode()
 
 
 def write_facts(folder: CollectionFolder, facts: CollectionFacts, *, syncer: Syncer = DISK) -> None:
-    """The caller holds the writer's lock. Raises `WriteFailed`."""
+    """Write the file. The caller holds the writer's lock. Raises `WriteFailed`."""
     write_file(folder.facts, facts.written(), syncer=syncer)
 
 
 def read_facts(folder: CollectionFolder) -> CollectionFacts | None:
-    """None where an earlier winnow made the collection. Raises `StoreCorrupt`."""
+    """Return the facts, or None for a collection of an earlier winnow. Raises `StoreCorrupt`."""
     try:
         found: Any = json.loads(folder.facts.read_bytes())
         if found["format"] != FORMAT:
-            raise StoreCorrupt(f"{folder.facts} has format {found['format']}; this winnow reads {FORMAT}")
+            raise StoreCorrupt(
+                f"{folder.facts} has format {found['format']}, this winnow reads {FORMAT}; use a later winnow"
+            )
         embedder = EmbedderIdentity(**found["embedder"])
         facts = CollectionFacts(embedder=embedder, chunk_tokens=found["chunk_tokens"])
     except FileNotFoundError:

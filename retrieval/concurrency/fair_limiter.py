@@ -1,7 +1,7 @@
-"""Who may go on now? Tenants take turns at something that does a bounded amount at once, counted in tokens.
+"""Fair admission: tenants take turns at work of bounded parallelism, counted in tokens.
 
-What waits here can still be given up for nothing: a caller that is cancelled, or whose deadline passes, leaves its
-place at once, and nobody notices.
+Waiting work can be abandoned without cost: a caller that is cancelled, or whose deadline passes, leaves its place at
+once, without effect on others.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import Final, TypeAlias
 
 from winnow.retrieval.concurrency.fair_queue import FairQueue, Waiting
 
-Turn: TypeAlias = Callable[[int], AbstractAsyncContextManager[None]]  # for so many tokens: wait for it, and hold it
+Turn: TypeAlias = Callable[[int], AbstractAsyncContextManager[None]]  # waits for a turn of so many tokens and holds it
 
-CREDIT_TOKENS: Final = 32_768  # a request of 100 passages of 256 tokens is served as a whole beside a flood
-PRESENCE_TOKENS: Final = 262_144  # tokens; a minute of two cores, some seconds of a large GPU
-_PACE_SECONDS_MIN: Final = 1.0  # that something was in hand; before, nobody knows how fast it goes
-_PACE_SECONDS_MAX: Final = 10.0  # that are remembered whole
+CREDIT_TOKENS: Final = 32_768  # serves a request of 100 passages of 256 tokens as a whole during a flood
+PRESENCE_TOKENS: Final = 262_144  # tokens; a minute on two cores, some seconds on a large GPU
+_PACE_SECONDS_MIN: Final = 1.0  # seconds of work before the pace is known
+_PACE_SECONDS_MAX: Final = 10.0  # seconds that are remembered in full
 
 
 def equal(_: str) -> float:
-    """The weight of every tenant where nobody says otherwise."""
+    """Return the default weight of every tenant."""
     return 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimiterStats:
-    """What an operator may want to know; the totals only grow."""
+    """Statistics for operators; the totals only increase."""
 
     turns: int
     wait_seconds: float  # of all turns together
 
 
 class _Pace:
-    """How many tokens go through in a second, lately, while something is in hand."""
+    """The recent throughput, in tokens per second of work."""
 
     def __init__(self) -> None:
         self._tokens = 0.0
@@ -46,11 +46,11 @@ class _Pace:
         self._since = 0.0
 
     def begin(self, now: float) -> None:
-        """Something is in hand again."""
+        """Work starts after a pause."""
         self._since = now
 
     def end(self, tokens: int, now: float) -> None:
-        """So many tokens no longer are."""
+        """Work of this many tokens has ended."""
         self._tokens += tokens
         self._seconds += now - self._since
         self._since = now
@@ -58,18 +58,18 @@ class _Pace:
             self._tokens, self._seconds = self._tokens / 2, self._seconds / 2
 
     def tokens_in(self, seconds: float) -> float:
-        """Infinitely many where too little is known."""
+        """Return the expected tokens in this time; infinite while the pace is unknown."""
         if self._seconds < _PACE_SECONDS_MIN or math.isinf(seconds):
             return math.inf
         return self._tokens / self._seconds * seconds
 
 
 class FairLimiter:
-    """Use it from one event loop.
+    """Limits work in progress, fairly between tenants. Must be used from one event loop.
 
-    While one tenant is alone `alone` tokens are in hand at once, so that what works never idles; while others are
-    present only `shared`, because what is in hand is what they wait for: no more than go through in `seconds`, but
-    `least` in any case. Something larger goes by itself.
+    A tenant that is alone may have `alone` tokens in progress, so the workers never idle. While others are present the
+    limit is `shared`, because work in progress is what they wait for: no more than is processed in `seconds`, but at
+    least `least`. A larger item runs by itself.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class FairLimiter:
         weight_of: Callable[[str], float] = equal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        assert alone >= shared >= least, "company makes nothing faster. This is a bug."
+        assert alone >= shared >= least, "alone >= shared >= least. This is a bug."
         self._alone = alone
         self._shared = shared
         self._least = least
@@ -92,18 +92,18 @@ class FairLimiter:
         self._pace = _Pace()
         self._queue = FairQueue(credit=CREDIT_TOKENS, presence=PRESENCE_TOKENS)
         self._granted: dict[Waiting, asyncio.Future[None]] = {}
-        self._in_hand = 0  # tokens
-        self._held = 0  # turns, of which some may be for no token at all
+        self._in_hand = 0  # tokens in progress
+        self._held = 0  # turns in progress; some may have no tokens
         self._turns = 0
         self._wait_seconds = 0.0
 
     @property
     def shared_tokens(self) -> int:
-        """In hand at once while several tenants are present; follows the pace."""
+        """Tokens in progress at once while several tenants are present; follows the pace."""
         return int(min(self._shared, max(self._least, self._pace.tokens_in(self._seconds))))
 
     def is_shared_with(self, tenant: str) -> bool:
-        """Whether others than this one are present: have something here, or had a short while ago."""
+        """Whether other tenants are present: they have work here, or had some recently."""
         return self._queue.is_shared_with(tenant)
 
     @property
@@ -112,7 +112,7 @@ class FairLimiter:
 
     @asynccontextmanager
     async def turn(self, tenant: str, tokens: int) -> AsyncIterator[None]:
-        """Waits for it; it lasts as long as the block."""
+        """Wait for a turn, and hold it during the block."""
         began = self._clock()
         item = self._queue.put(tenant, tokens, weight=self._weight_of(tenant))
         granted = self._granted[item] = asyncio.get_running_loop().create_future()
@@ -130,7 +130,7 @@ class FairLimiter:
             self._end(item)
 
     def _grant(self) -> None:
-        """To as many as there is room for."""
+        """Grant turns while there is room."""
         while (item := self._queue.first()) is not None:
             room = self.shared_tokens if self._queue.is_shared_with(item.tenant) else self._alone
             if self._held and self._in_hand + item.tokens > room:
@@ -141,11 +141,11 @@ class FairLimiter:
             self._in_hand += item.tokens
             self._held += 1
             granted = self._granted.pop(item)
-            if not granted.done():  # else its caller was cancelled just now, and is about to give it up
+            if not granted.done():  # otherwise its caller was just cancelled and is about to give it up
                 granted.set_result(None)
 
     def _give_up(self, item: Waiting) -> None:
-        """The caller was cancelled: before its turn, or just when it had been given one."""
+        """Handle a cancelled caller: before its turn, or just when it was granted one."""
         if self._granted.pop(item, None) is None:
             self._end(item)
             return

@@ -1,13 +1,13 @@
-"""Whose turn is it? Start-time fair queueing between tenants, in tokens. Pure: no clock, no tasks.
+"""Start-time fair queueing between tenants, in tokens. Pure: no clock, no tasks.
 
-Every tenant has a place in virtual time: the tokens that it was served, divided by its weight. The tenant that is least
-far goes next, first come first served within it. So those that always have something waiting are served by their
-weights, to within one item, however much each of them sends.
+Every tenant has a position in virtual time: the tokens it was served, divided by its weight. The tenant furthest behind
+is served next, first come first served within it. So tenants that always have work waiting are served by their weights,
+to within one item, however much each of them sends.
 
-Rule 1: who comes back after a pause may not make up for it: it starts at most `credit` behind the front. That much it
-is let ahead, so that a small request is served as a whole, and not every other time beside a flood. Within the first
-quarter of it the first to come is served first: by turns, all small requests would end late.
-Rule 2: something is served whenever something waits. Rule 3: what is given up costs its tenant nothing.
+Rule 1: an idle tenant gains at most `credit` tokens: it restarts at most that far behind the front. So a small request
+is served as a whole, and not every other time during a flood. Within the first quarter of the credit the order is first
+come, first served: in turns, all small requests would end late.
+Rule 2: something is served whenever something waits. Rule 3: abandoned work costs its tenant nothing.
 """
 
 from __future__ import annotations
@@ -16,44 +16,44 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
-PRESENCE_TIMES: Final = 64  # what a tenant was served; at a 64th of all or more it is always present
+PRESENCE_TIMES: Final = 64  # times a tenant's own served tokens; with a 64th of all or more it is always present
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
 class Waiting:
-    """One thing that waits; compared by identity."""
+    """One waiting item; compared by identity."""
 
     tenant: str
     tokens: int
-    number: int  # counts up as they come
+    number: int  # ascending in order of arrival
 
 
 @dataclass(slots=True)
 class _Account:
-    """Where a tenant stands."""
+    """The state of a tenant."""
 
     weight: float
     start: float  # virtual time at which its next item starts
     waiting: OrderedDict[int, Waiting] = field(default_factory=OrderedDict)
-    in_hand: int = 0  # items that were taken and are not done
+    in_hand: int = 0  # items taken but not done
     served: int = 0  # tokens
-    seen_at: int = 0  # tokens that all tenants together had been served when it last was
+    seen_at: int = 0  # tokens served to all tenants when it was last seen
 
 
 class FairQueue:
-    """What waits, in the order in which it is fair to serve it.
+    """The waiting items, in fair order.
 
-    `credit` is in tokens of a tenant of weight 1. A tenant counts as present until, since it had anything here, others
-    have been served `presence` tokens, or `PRESENCE_TIMES` as much as itself: who asks for next to nothing (a probe) is
-    not reckoned with for long.
+    `credit` is in tokens of a tenant of weight 1. A tenant counts as present until others have been served `presence`
+    tokens since its last activity, or `PRESENCE_TIMES` as much as itself: a tenant that asks for next to nothing (a
+    probe) soon no longer counts.
     """
 
     def __init__(self, *, credit: int = 0, presence: int = 0) -> None:
         self._credit = credit
         self._presence = presence
-        self._accounts: OrderedDict[str, _Account] = OrderedDict()  # the least recently seen first
-        self._back = 0.0  # virtual time: `credit` behind the latest start that was served; who comes starts here
-        self._furthest = 0.0  # the latest end that was served
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()  # least recently seen first
+        self._back = 0.0  # virtual time: `credit` behind the latest served start; newcomers start here
+        self._furthest = 0.0  # the latest served end
         self._served = 0  # tokens
         self._numbers = 0
         self._waiting = 0  # items
@@ -67,9 +67,9 @@ class FairQueue:
         return len(self._accounts) > (tenant in self._accounts)
 
     def put(self, tenant: str, tokens: int, *, weight: float = 1.0) -> Waiting:
-        """At the end of its tenant's own line."""
-        assert tokens >= 0, "nothing gives tokens back. This is a bug."
-        assert weight > 0, "a tenant of no weight would wait for ever. This is a bug."
+        """Append an item to its tenant's own queue."""
+        assert tokens >= 0, "tokens are never negative. This is a bug."
+        assert weight > 0, "a tenant without weight would wait for ever. This is a bug."
         account = self._accounts.get(tenant)
         if account is None:
             account = self._accounts[tenant] = _Account(weight=weight, start=self._back)
@@ -84,7 +84,7 @@ class FairQueue:
         return item
 
     def first(self) -> Waiting | None:
-        """What is to be served next; None where nothing waits."""
+        """Return the item to serve next, or None."""
         far_behind = self._back + self._credit / 4
         heads = (
             (max(account.start, far_behind), next(iter(account.waiting.values())))
@@ -95,7 +95,7 @@ class FairQueue:
         return None if best is None else best[1]
 
     def take(self) -> Waiting:
-        """Serves the first. Say `done` when it is no longer in hand."""
+        """Take the first item. Call `done` when its work has ended."""
         item = self.first()
         assert item is not None, "nothing waits. This is a bug."
         account = self._accounts[item.tenant]
@@ -113,7 +113,7 @@ class FairQueue:
         return item
 
     def done(self, item: Waiting) -> None:
-        """It was taken, and is finished or given up."""
+        """End an item that was taken, whether finished or abandoned."""
         account = self._accounts[item.tenant]
         account.in_hand -= 1
         self._in_hand -= 1
@@ -121,14 +121,14 @@ class FairQueue:
         self._settle()
 
     def drop(self, item: Waiting) -> None:
-        """It is no longer wanted, and was not taken."""
+        """Remove an item that was not taken and is no longer wanted."""
         account = self._accounts[item.tenant]
         del account.waiting[item.number]
         self._waiting -= 1
         self._settle()
 
     def _settle(self) -> None:
-        """When nothing is left all are equal again: who was served last owes nobody anything."""
+        """Equalise all tenants once nothing is left: past service is no debt then."""
         if not self._waiting and not self._in_hand:
             self._back = self._furthest
         self._forget()
@@ -138,11 +138,11 @@ class FairQueue:
         self._accounts.move_to_end(tenant)
 
     def _forget(self) -> None:
-        """Tenants that were not seen for long, so that memory is bounded by what is served and not by who ever came."""
+        """Forget tenants not seen for long, so memory is bounded by activity, not by the tenants ever seen."""
         while self._accounts:
             tenant, account = next(iter(self._accounts.items()))
             is_busy = account.waiting or account.in_hand
-            is_ahead = account.start > self._back  # forgotten, it would be further back
+            is_ahead = account.start > self._back  # forgetting it would move it further back
             presence = min(self._presence, PRESENCE_TIMES * account.served)
             if is_busy or is_ahead or self._served - account.seen_at < presence:
                 return

@@ -1,7 +1,7 @@
-"""How does a long computation in a thread leave Python to the others? It rests now and then.
+"""Lets a long computation in a thread release Python's lock from time to time.
 
-A thread that waits for Python's lock gets it only when the one that has it is made to let go, each time anew; a
-request that is being answered waits dozens of times.
+A thread that waits for the lock gets it only when the holder is forced to let go, once per wait; a request in progress
+waits dozens of times.
 """
 
 from __future__ import annotations
@@ -14,6 +14,6 @@ REST_SECONDS: Final = 0.001
 
 
 def rest(step: int) -> None:
-    """After every `STEPS` steps, for a moment. Not for the event loop."""
+    """Sleep for a moment after every `STEPS` steps. Not for the event loop."""
     if step % STEPS == 0:
         time.sleep(REST_SECONDS)

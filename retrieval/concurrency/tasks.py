@@ -10,7 +10,7 @@ Answer = TypeVar("Answer")
 
 
 async def gather_or_raise(parts: Iterable[Coroutine[Any, Any, Answer]]) -> list[Answer]:
-    """Their answers in order. The first failure ends the others, and is raised as it is: one caller, one reason."""
+    """Return the results in order. The first failure cancels the others and is raised as it is."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(part) for part in parts]
@@ -24,9 +24,9 @@ Result = TypeVar("Result")
 
 
 async def run_to_completion(work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-    """In a thread, as `asyncio.to_thread`; but a cancellation takes effect only after the work has ended.
+    """Run in a thread, like `asyncio.to_thread`, but delay a cancellation until the work has ended.
 
-    A commit cannot be taken back, and the lock that its caller holds must outlast it.
+    A commit cannot be undone, and the lock that its caller holds must outlast it.
     """
     task = asyncio.create_task(asyncio.to_thread(work, *arguments))
     try:

@@ -1,8 +1,8 @@
-"""Has it reached the disk? The only place that asks for it.
+"""Durable writes: the only module that syncs to the disk.
 
-Rule 1: a name appears only over complete content: write beside, sync, rename, sync the folder.
-Rule 2: a failed sync is a failed write. It is never tried again: the kernel has thrown the pages away by then, and a
-second sync would succeed over nothing.
+Rule 1: a name appears only with its complete content: write a temporary file, sync, rename, sync the folder.
+Rule 2: a failed sync is a failed write. It is never retried: the kernel has already dropped the pages, and a second
+sync would succeed without them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class Syncer(Protocol):
-    """Brings what was written to a file, or the names in a folder, to the disk. Raises `WriteFailed`."""
+    """Syncs a file's content, or a folder's names, to the disk. Raises `WriteFailed`."""
 
     def sync(self, path: Path) -> None: ...
 
 
 class DiskSyncer:
-    """fsync."""
+    """Syncs with fsync."""
 
     def sync(self, path: Path) -> None:
         with write_errors(path):
@@ -47,26 +47,26 @@ DISK = DiskSyncer()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
-    """What a file must be."""
+    """Expected size and checksum of a file."""
 
     bytes: int
     sha256: str
 
 
 def facts_of(path: Path) -> FileFacts:
-    """What lies there. Raises `OSError`."""
+    """Return size and checksum of a file. Raises `OSError`."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return FileFacts(bytes=file.tell(), sha256=digest.hexdigest())
 
 
 class StrictSyncer:
-    """Syncs until one sync fails; then nobody knows what the disk holds, and nothing succeeds any more.
+    """Syncs until one sync fails; from then on every call fails. Implements `Syncer`.
 
-    The kernel has thrown away the pages that it could not write, and the next sync of the same file would succeed over
-    nothing. Only who opens the files anew, and so looks at what is there, may write again. Implements `Syncer`.
+    After a failure the disk's state is unknown: the kernel has dropped the pages that it could not write, and the next
+    sync of the same file would succeed without them. Writing resumes only after the files are reopened and checked.
 
-    A `root` that was moved or replaced since is not written to either, until it is back in its place.
+    A `root` that was moved or replaced is not written to either, until it is back in its place.
     """
 
     def __init__(self, syncer: Syncer, *, root: Path | None = None) -> None:
@@ -75,14 +75,14 @@ class StrictSyncer:
         self._failure: WriteFailed | None = None
 
     def require_sound(self) -> None:
-        """Before anything more is written, and before it is acknowledged.
+        """Check before anything is written, and before it is acknowledged.
 
         Raises `WriteFailed` if a sync has failed, and `StorageMoved`.
         """
         self._root.require_unmoved()
         if self._failure is not None:
             raise WriteFailed(
-                f"an earlier sync failed ({self._failure.detail}); nothing is written until the files are opened anew"
+                f"an earlier sync failed ({self._failure.detail}); restart winnow to write again"
             ) from self._failure
 
     def sync(self, path: Path) -> None:
@@ -96,7 +96,7 @@ class StrictSyncer:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """A full disk, a dying disk, a forbidden folder: all are `WriteFailed`, with what the system said."""
+    """Turn errors of the system, such as a full disk or a forbidden folder, into `WriteFailed`."""
     try:
         yield
     except OSError as error:
@@ -104,7 +104,7 @@ def write_errors(path: Path) -> Iterator[None]:
 
 
 def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
-    """The folder and the folders above it, each known to its parent on the disk."""
+    """Create the folder and its parents, each synced to its parent."""
     missing = [folder for folder in (path, *path.parents) if not folder.exists()]
     with write_errors(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ def make_folder(path: Path, *, syncer: Syncer = DISK) -> None:
 
 
 def keep_private(path: Path) -> None:
-    """Takes from group and others what they may do with this file or folder, if it is ours to say.
+    """Remove all permissions of group and others from a file or folder, if we own it.
 
-    A folder with a sticky or a setgid bit is shared on purpose, and some file systems know no modes.
+    A folder with a sticky or setgid bit is shared on purpose, and some file systems have no modes.
     """
     with suppress(OSError):
         found = path.stat()
@@ -125,7 +125,7 @@ def keep_private(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """The file or the folder with all that is in it; nothing where there is nothing. Links are not followed."""
+    """Remove the file, or the folder with its content, if it exists. Does not follow links."""
     with write_errors(path):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -134,7 +134,7 @@ def remove(path: Path) -> None:
 
 
 def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
-    """A file of this content under this name, or the file that was there before; never a part."""
+    """Write a file atomically: either the new content or the previous file is there, never a part."""
     beside = path.with_name(f"{path.name}.tmp")
     try:
         with write_errors(path):
@@ -151,17 +151,17 @@ def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The entries of a folder when it was last synced."""
+    """The entries of a folder at its last sync."""
 
     names: frozenset[str]
     folders: frozenset[str]
 
 
 class SyncedTree:
-    """A folder that somebody else's library writes into without syncing; `sync` makes up for that.
+    """Syncs a folder that a library writes into without syncing.
 
-    The library never changes a file once it is closed, so that a name that was synced stays synced. Each new file is
-    shown to `arrived`, which may refuse it by raising `WriteFailed`, before it is synced.
+    The library never changes a file once it is closed, so a synced name stays synced. Each new file is passed to
+    `arrived` before its sync, which may refuse it with `WriteFailed`.
     """
 
     def __init__(
@@ -177,13 +177,13 @@ class SyncedTree:
         self._known: dict[Path, _Known] = {}
 
     def sync(self) -> None:
-        """All that was written since the last call: files first, then the folders that name them, innermost first."""
+        """Sync everything written since the last call: files first, then their folders, innermost first."""
         self._sync_folder(self._root)
 
     def _sync_folder(self, folder: Path) -> None:
-        """Asks the disk only for names; with thousands of old versions, anything more would cost more than the sync."""
+        """Compare only names; with thousands of old versions, anything more would cost more than the sync."""
         with write_errors(folder):
-            names = frozenset(os.listdir(folder))  # noqa: PTH208  names are what is needed
+            names = frozenset(os.listdir(folder))  # noqa: PTH208  only names are needed
         known = self._known.get(folder)
         new = names - known.names if known else names
         folders = frozenset(name for name in new if (folder / name).is_dir())

@@ -1,7 +1,7 @@
-"""What lies in the folder of a collection that the catalog does not know, and whether this catalog put it there.
+"""The content of a collection's folder that the catalog does not know, and whether this catalog put it there.
 
-A folder is this catalog's own where every time of making in it is one that the catalog has noted as begun, of a
-collection or of its removal, and not finished. Everything else may be somebody's documents and is left alone.
+A folder is this catalog's own if all creation times in it belong to a creation or removal that the catalog has noted as
+begun and not finished. Anything else may be a user's data and is left alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _HALVES: Final = frozenset({"restoring", "replaced"})
 
 
 def contents_of(folder: CollectionFolder) -> list[str]:
-    """Names of what lies there, without locks and torn small files: of an empty list nothing can be lost."""
+    """Return the names in the folder without locks and torn small files; if none, nothing can be lost."""
     path = folder.path
     if not path.is_dir():
         return [path.name] if path.exists() or path.is_symlink() else []
@@ -31,7 +31,7 @@ def contents_of(folder: CollectionFolder) -> list[str]:
 
 
 def is_begun(folder: CollectionFolder, begun: AnyOf[datetime]) -> bool:
-    """Whether what lies there was begun, at one of these times, and not finished."""
+    """Whether the content was begun at one of these times and not finished."""
     parts = (folder, folder.restoring, folder.replaced)
     marks = {created_at_of(part) for part in parts if part.made.exists()}
     return bool(marks) and all(mark in begun for mark in marks)

@@ -1,8 +1,8 @@
-"""The mark of a data folder: its id, by which a catalog knows its folder again.
+"""The mark of a data folder: the id by which a catalog recognises its folder.
 
 Rule 1: the mark is written before the catalog names it, and says `new` until the catalog does. So a crash at any point
-leaves either a new mark that nobody relies on, or a catalog and a folder that agree. Rule 2: a mark that is not new is
-never replaced by itself: only `winnow collections adopt` does that.
+leaves either a new mark that nothing relies on, or a catalog and a folder that agree. Rule 2: a mark that is not new is
+never replaced automatically; only `winnow collections adopt` does that.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _MARK: Final = re.compile(r"([0-9a-f]{32})( new)?\n")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderMark:
-    """What the mark says."""
+    """The content of the mark."""
 
     id: str
     is_new: bool  # no catalog is known to name it yet
 
     @classmethod
     def drawn(cls) -> FolderMark:
-        """One that no other folder has."""
+        """Create a mark with a unique id."""
         return cls(id=secrets.token_hex(16), is_new=True)
 
     def written(self) -> bytes:
@@ -40,7 +40,7 @@ class FolderMark:
 
 
 def read_mark(layout: Layout) -> FolderMark | None:
-    """None where the folder has none. Raises `StoreCorrupt` for one that cannot be read."""
+    """Return the folder's mark, or None. Raises `StoreCorrupt` if it cannot be read."""
     try:
         said = layout.mark.read_bytes().decode("ascii", errors="replace")
     except FileNotFoundError:
@@ -56,13 +56,13 @@ def read_mark(layout: Layout) -> FolderMark | None:
 
 
 def write_mark(layout: Layout, mark: FolderMark, *, syncer: Syncer = DISK) -> None:
-    """The caller holds `joining`. Raises `WriteFailed`."""
+    """Write the mark. The caller holds `joining`. Raises `WriteFailed`."""
     write_file(layout.mark, mark.written(), syncer=syncer)
 
 
 @contextmanager
 def joining(layout: Layout) -> Iterator[None]:
-    """One process at a time brings this folder and a catalog together; the kernel drops the lock of one that dies."""
+    """Lock this folder while it joins a catalog; the kernel releases the lock of a process that dies."""
     with write_errors(layout.root):
         handle = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

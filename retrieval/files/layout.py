@@ -1,21 +1,21 @@
-"""Where does everything lie below the data folder? No other module puts a path together.
+"""The layout of the data folder. No other module builds paths in it.
 
 ROOT/
-  catalog.sqlite                          who owns what
-  folder-id                               which folder this is: its catalog names the same
+  catalog.sqlite                          the catalog: tenants, collections, keys and so on
+  folder-id                               the folder's id, which its catalog also names
   collections/TENANT/NAME/
     lock                                  held by the one process that writes
-    made                                  when the collection was made, as the catalog has it
-    collection.json                       what it was made with, for a catalog that has lost it
-    corpus.lance/                         the chunks: the truth
-    generations/g000001/                  an index of them: a cache, immutable
+    made                                  when the collection was created, as in the catalog
+    collection.json                       what it was built with, for the case that the catalog is lost
+    corpus.lance/                         the chunks: the source of truth
+    generations/g000001/                  an index of them: an immutable cache
     current                               the name of the generation to open
-    rolled-back                           whether somebody chose that one over a newer one
-    current.lock                          held for the moment in which `current` moves
+    rolled-back                           whether that one was chosen over a newer one
+    current.lock                          held for the moment in which `current` changes
     fold.lock                             held by the one process that builds a generation
-    rejects.jsonl                         records of the last run that could not be taken
-    restoring/                            a collection on its way in: the same files, until they are whole
-    replaced/                             what it took the place of, until that is done
+    rejects.jsonl                         rejected records of the last run
+    restoring/                            a collection being restored: the same files, until complete
+    replaced/                             the collection it replaces, until that is done
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _SEGMENT: Final = re.compile(COLLECTION_NAME_PATTERN)
 
 
 def require_name(name: str) -> None:
-    """A tenant or a collection could have it. Raises `InvalidRequest`."""
+    """Require a valid name for a tenant or collection. Raises `InvalidRequest`."""
     if not _SEGMENT.fullmatch(name):
-        raise InvalidRequest(f"{name!r} cannot be a name here; names match {COLLECTION_NAME_PATTERN}")
+        raise InvalidRequest(f"{name!r} is not a valid name; names match {COLLECTION_NAME_PATTERN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class CollectionFolder:
 
     @property
     def contents(self) -> tuple[Path, ...]:
-        """What makes a collection; first what says which one it is, the corpus last, without which there is none."""
+        """The files of a collection: its identity first, and last the corpus, without which there is no collection."""
         return (self.made, self.facts, self.rolled_back, self.current, self.generations, self.corpus)
 
     @property
@@ -89,7 +89,7 @@ class CollectionFolder:
 
     @property
     def removed(self) -> Path:
-        """Where the folder goes while its files are removed; no collection can have such a name."""
+        """The folder's path while its files are removed; no collection can have this name."""
         return self.path.with_name(f".{self.path.name}.removed")
 
     @property
@@ -121,15 +121,15 @@ class Layout:
 
     @property
     def tenants(self) -> Path:
-        """Where the folders of the tenants lie."""
+        """The parent of the tenants' folders."""
         return self.root / "collections"
 
     def collections(self, tenant: TenantName) -> Path:
-        """Where the folders of a tenant's collections lie."""
+        """The parent of the folders of a tenant's collections."""
         return self.tenants / tenant
 
     def collection(self, tenant: TenantName, name: str) -> CollectionFolder:
-        """Raises `InvalidRequest` for a name that could leave the data folder: `..` is no name, nor is `a/b`."""
+        """Return a collection's folder. Raises `InvalidRequest` for `..` or `a/b`, which could lead outside."""
         for segment in (tenant, name):
             require_name(segment)
         return CollectionFolder(self.collections(tenant) / name)
@@ -142,15 +142,16 @@ MANIFEST_SUM_FILE: Final = "manifest.sha256"
 
 
 def stamp_created(folder: CollectionFolder, at: datetime, *, syncer: Syncer = DISK) -> None:
-    """The caller holds the writer's lock. Raises `WriteFailed`."""
+    """Write the creation time. The caller holds the writer's lock. Raises `WriteFailed`."""
     write_file(folder.made, f"{at.isoformat()}\n".encode("ascii"), syncer=syncer)
 
 
 def require_created_at(folder: CollectionFolder, at: datetime | None) -> None:
-    """Raises `CollectionBusy` where the folder holds a collection that was made at another moment.
+    """Raise `CollectionBusy` if the folder holds a collection with another creation time.
 
-    With None nothing is compared; nor where the folder does not say, because an earlier winnow made it: everything that
-    could have taken its place would.
+    A name may be reused, and a folder is found by its name. So the folder stores the collection's creation time, as in
+    the catalog, and late users compare it under the lock that any replacement needs. Nothing is compared for None, or
+    if the folder has no time because an earlier winnow created it: any replacement would have one.
     """
     found = created_at_of(folder)
     if at is not None and found is not None and found != at:
@@ -158,7 +159,7 @@ def require_created_at(folder: CollectionFolder, at: datetime | None) -> None:
 
 
 def created_at_of(folder: CollectionFolder) -> datetime | None:
-    """When the collection was made that lies there; None where the folder does not say."""
+    """Return the creation time of the collection in the folder, or None."""
     try:
         return datetime.fromisoformat(folder.made.read_text("ascii").strip())
     except (OSError, UnicodeDecodeError, ValueError):

@@ -1,12 +1,12 @@
-"""Who may change this collection? One process at a time, by three locks; readers need none.
+"""Locks for changes to a collection: one process at a time, with three locks. Readers need none.
 
-    writing    its documents; an index run holds it from beginning to end
-    folding    builds a generation, which may take minutes; nobody who writes waits for that
-    pointing   moves the pointer to another generation, or the whole folder out of the way: for a moment only
+    writing    its documents; an index run holds it from start to end
+    folding    builds a generation, which may take minutes; writers do not wait for it
+    pointing   switches the pointer to another generation, or moves the whole folder away: only for a moment
 
-Rule: who holds one may wait for those below it, never for those above it; so nobody waits in a circle.
+Rule: a holder may wait for the locks below its own, never for those above, so no cycle can form.
 
-The kernel drops a lock when its holder dies, however it dies: there is no stale lock to remove by hand.
+The kernel releases a lock when its holder dies for any reason: there are no stale locks to remove.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from winnow.retrieval.errors import CollectionBusy
 from winnow.retrieval.files.durable import make_folder, write_errors
 from winnow.retrieval.files.layout import CollectionFolder
 
-POINTING_SECONDS_MAX: Final = 5.0  # how long a moment may last, on a disk that is slow to sync
-_RETRY_SECONDS: Final = 0.02  # flock has no time-out of its own
+POINTING_SECONDS_MAX: Final = 5.0  # the longest moment, on a disk that is slow to sync
+_RETRY_SECONDS: Final = 0.02  # flock has no timeout
 
 
 @contextmanager
 def writing(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Holds the collection's lock. Raises `CollectionBusy` where another holder keeps it longer than `wait_seconds`.
+    """Hold the collection's lock. Raises `CollectionBusy` if another holder keeps it longer than `wait_seconds`.
 
-    Two threads of one process exclude each other as two processes do.
+    Two threads of one process exclude each other like two processes.
     """
     make_folder(folder.path)
     with _held(folder.lock, wait_seconds=wait_seconds, busy=folder.path.name):
@@ -40,20 +40,20 @@ def writing(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[
 
 @contextmanager
 def folding(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Iterator[None]:
-    """Holds the right to build generations. Raises `CollectionBusy`, and `WriteFailed` where the folder is gone."""
-    with _held(folder.fold_lock, wait_seconds=wait_seconds, busy=f"{folder.path.name} is being folded"):
+    """Hold the right to build generations. Raises `CollectionBusy`, and `WriteFailed` if the folder is gone."""
+    with _held(folder.fold_lock, wait_seconds=wait_seconds, busy=f"a new index of {folder.path.name} is being built"):
         yield
 
 
 @contextmanager
 def pointing(folder: CollectionFolder) -> Iterator[None]:
-    """Holds the pointer. Raises `CollectionBusy`, and `WriteFailed` where the folder is gone."""
+    """Hold the pointer. Raises `CollectionBusy`, and `WriteFailed` if the folder is gone."""
     with _held(folder.pointer_lock, wait_seconds=POINTING_SECONDS_MAX, busy=folder.path.name):
         yield
 
 
 def is_written(folder: CollectionFolder) -> bool:
-    """Whether somebody holds the collection's lock just now."""
+    """Whether the collection's lock is held just now."""
     try:
         handle = os.open(folder.lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -70,11 +70,11 @@ def _held(path: Path, *, wait_seconds: float, busy: str) -> Iterator[None]:
     try:
         yield
     finally:
-        os.close(handle)  # and with it the lock
+        os.close(handle)  # this also releases the lock
 
 
 def _acquired(path: Path, *, until: float, busy: str) -> int:
-    """The open file that carries the lock."""
+    """Return the open file that carries the lock."""
     while True:
         with write_errors(path):
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -83,7 +83,7 @@ def _acquired(path: Path, *, until: float, busy: str) -> int:
             return handle
         os.close(handle)
         if is_locked:
-            continue  # that of a collection which was removed meanwhile
+            continue  # it belongs to a collection that was removed meanwhile
         if time.monotonic() >= until:
             raise CollectionBusy(busy)
         time.sleep(_RETRY_SECONDS)
@@ -98,7 +98,7 @@ def _is_locked(handle: int) -> bool:
 
 
 def _is_still(path: Path, handle: int) -> bool:
-    """Whether the file has its name yet: a collection that was removed took its locks along, and they bind nobody."""
+    """Whether the file still has its name: a removed collection took its locks along, and they protect nothing."""
     try:
         return os.path.samestat(path.stat(), os.fstat(handle))
     except FileNotFoundError:

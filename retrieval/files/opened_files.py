@@ -1,7 +1,7 @@
-"""Is what was opened still what lies at its path?
+"""Detects whether opened files are still at their paths.
 
-A file that was renamed or replaced while it is open goes on being written to by whoever has it open, and nobody will
-ever read that. Two stat calls tell, in some microseconds: a path that leads to another device or inode.
+A process keeps writing to an open file that was renamed or replaced, and that data is lost. Two stat calls, a few
+microseconds, detect it: the path leads to another device or inode.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from winnow.retrieval.errors import StorageMoved
 
 @dataclass(frozen=True, slots=True)
 class FileId:
-    """What a path leads to."""
+    """The device and inode that a path leads to."""
 
     device: int
     inode: int
 
 
 def file_id(path: Path) -> FileId | None:
-    """None where nothing is there, or nothing that may be looked at."""
+    """Return the id, or None if nothing readable is there."""
     try:
         found = path.stat()
     except OSError:
@@ -32,7 +32,7 @@ def file_id(path: Path) -> FileId | None:
 
 @dataclass(frozen=True, slots=True)
 class OpenedFiles:
-    """Files and folders as they were when they were opened."""
+    """The identity of files and folders when they were opened."""
 
     ids: tuple[tuple[Path, FileId | None], ...]
 
@@ -41,14 +41,14 @@ class OpenedFiles:
         return cls(tuple((path, file_id(path)) for path in paths))
 
     def moved(self) -> Path | None:
-        """The first that no longer lies at its path."""
+        """Return the first path that no longer leads to its file, or None."""
         return next((path for path, found in self.ids if found is None or file_id(path) != found), None)
 
     def require_unmoved(self) -> None:
-        """Raises `StorageMoved`."""
+        """Raise `StorageMoved` if a file is no longer at its path."""
         moved = self.moved()
         if moved is not None:
             raise StorageMoved(
-                f"{moved} is gone, or another one than was opened. Put the one that was opened back, or restart winnow "
-                "over what is there now"
+                f"{moved} was removed or replaced while in use. Put the original back, or restart winnow "
+                "to use what is there now"
             )

@@ -1,16 +1,16 @@
-"""What of a document's metadata can be filtered by? Its attributes: a key, a kind, and one value or several texts.
+"""Attributes: the part of a document's metadata that filters can use. A key, a type, and one value or several texts.
 
     true, false                      boolean
     -7, 2020, 2020.0, 0.5            number   (whole numbers of 64 bits are exact; 2020.0 is 2020)
     "zh"                             text
     ["a", "b"]                       list of texts
-    null, objects, other lists,      none: carried with the document, and as good as absent to a filter
+    null, objects, other lists,      none: stored with the document, but missing for filters
     [], NaN, long keys and texts
 
-Rule 1: the kind is that of the value, never of what was seen first. Where one document says 2020 and another "2020",
-the key has both kinds, a number finds the first and a text the second, and what a filter finds does not depend on
-which came first. Rule 2: no document is refused for its metadata here (indexer/corpus.py refuses whole numbers beyond
-64 bits). Rule 3: an attribute that some document had stays known to the collection, with its kinds.
+Rule 1: the type is that of the value, never of the first value seen. If one document has 2020 and another "2020", the
+key has both types: a number matches the first, a text the second, and results do not depend on which came first.
+Rule 2: no document is rejected for its metadata here (indexer/corpus.py rejects whole numbers beyond 64 bits). Rule 3:
+an attribute that any document had stays known to the collection, with its types.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Value: TypeAlias = Scalar | list[str]
 
 
 class Kind(StrEnum):
-    """How a value is kept. Numbers have two kinds, because no single one holds all of both exactly."""
+    """How a value is stored. Numbers have two kinds, because none holds all of both exactly."""
 
     BOOLEAN = "boolean"
     INTEGER = "integer"
@@ -52,19 +52,19 @@ _COLUMN_PREFIX: Final = "attribute"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """A key and a kind, for which the store has a column."""
+    """A key and a kind, with a column in the store."""
 
     key: str
     kind: Kind
 
     @property
     def column(self) -> str:
-        """A name in which no letter of the key can mean anything: a dot, a quotation mark, another case."""
+        """Return a column name without special characters: the key may contain dots, quotes or mixed case."""
         return f"{_COLUMN_PREFIX}_{self.kind}_{self.key.encode().hex()}"
 
 
 def attribute_of(column: str) -> Attribute | None:
-    """The counterpart of `Attribute.column`; None for any other column."""
+    """Invert `Attribute.column`; None for any other column."""
     prefix, _, rest = column.partition("_")
     kind, _, key = rest.partition("_")
     if prefix != _COLUMN_PREFIX:
@@ -73,18 +73,18 @@ def attribute_of(column: str) -> Attribute | None:
 
 
 def attributes_of(metadata: Metadata) -> dict[Attribute, Value]:
-    """What can be filtered by, in the order of the metadata."""
+    """Return the attributes of a document, in the order of its metadata."""
     found: dict[Attribute, Value] = {}
     for key, value in metadata.items():
         kind = _kind_of(value)
         if kind is not None and 0 < len(key) <= ATTRIBUTE_KEY_CHARACTERS_MAX and is_text(key):
-            assert not isinstance(value, dict | None), "these have no kind. This is a bug."
-            found[Attribute(key=key, kind=kind)] = value  # type: ignore[assignment]  # a list of this kind is of texts
+            assert not isinstance(value, dict | None), "values without a kind were skipped. This is a bug."
+            found[Attribute(key=key, kind=kind)] = value  # type: ignore[assignment]  # a list with a kind contains texts
     return found
 
 
 def kept(known: Collection[Attribute], rows: Sequence[Mapping[Attribute, Value]]) -> list[Attribute]:
-    """The attributes of these rows for which there is a column, or room for another one."""
+    """Return the attributes of these rows that have a column, or room for a new one."""
     occurring = dict.fromkeys(attribute for row in rows for attribute in row)
     room = max(0, ATTRIBUTE_COLUMNS_MAX - len(known))
     new = [attribute for attribute in occurring if attribute not in known][:room]
@@ -92,7 +92,7 @@ def kept(known: Collection[Attribute], rows: Sequence[Mapping[Attribute, Value]]
 
 
 def attribute_arrays(rows: Iterable[Mapping[Attribute, Value]], attributes: Iterable[Attribute]) -> dict[str, Any]:
-    """A column for each of these attributes, with one value, or null, for each of the rows."""
+    """Return one column per attribute, with a value or null for each row."""
     listed = list(rows)
     return {
         attribute.column: pa.array([row.get(attribute) for row in listed], ARROW_TYPES[attribute.kind])
@@ -116,7 +116,7 @@ def _kind_of(value: JsonValue) -> Kind | None:
 
 
 def number_kind(value: float) -> Kind | None:
-    """None for what is no number, and for whole numbers that 64 bits do not hold."""
+    """Return the kind of a number; None for NaN, infinity, and whole numbers beyond 64 bits."""
     if isinstance(value, int):
         return Kind.INTEGER if INTEGER_MIN <= value <= INTEGER_MAX else None
     if not math.isfinite(value):

@@ -1,13 +1,13 @@
-"""Which documents may answer? A condition over their attributes, as a caller writes it and as everybody below reads it.
+"""Filters: conditions on the attributes of documents. Parses what callers send.
 
     {"type": "gte", "key": "year", "value": 2020}
     {"type": "and", "filters": [{"type": "eq", "key": "lang", "value": "zh"}, ...]}
 
 The grammar is that of OpenAI's vector stores. A filter is parsed into a small tree of frozen records and stays one: no
-part of it ever becomes text that something else parses, so that a value from outside stays a value.
+part of it becomes text that something else parses, so a value from outside stays a value.
 
-Here it is decided whether a filter makes sense at all. Whether a collection has such attributes, of such types, only
-its store can tell (retrieval/filters/masks.py).
+This module checks that a filter is valid. Whether a collection has such attributes, of such types, is checked by its
+store (retrieval/filters/masks.py).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from winnow.retrieval.records import JsonValue, is_text
 
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**63 - 1
-_SHOWN_CHARACTERS: Final = 64  # of what was given, in a message
+_SHOWN_CHARACTERS: Final = 64  # characters of a given value in a message
 
 Scalar: TypeAlias = bool | int | float | str
 
 
 class Op(StrEnum):
-    """How an attribute is compared. `ne` and `nin` are the exact opposites of `eq` and `in`."""
+    """A comparison operator. `ne` and `nin` are the exact negations of `eq` and `in`."""
 
     EQ = "eq"
     NE = "ne"
@@ -52,7 +52,7 @@ ORDERED: Final = frozenset({Op.GT, Op.GTE, Op.LT, Op.LTE})  # these need an orde
 
 
 class Joint(StrEnum):
-    """How several filters make one."""
+    """How several filters are combined."""
 
     AND = "and"
     OR = "or"
@@ -60,16 +60,16 @@ class Joint(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One attribute, compared with what the caller gave."""
+    """One attribute, compared with given values."""
 
     key: str
     op: Op
-    values: tuple[Scalar, ...]  # several only where `op` takes a list; none where it was compared with null
+    values: tuple[Scalar, ...]  # several only if `op` takes a list; none for a comparison with null
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Combination:
-    """Several filters as one. There is at least one: an empty one would match everything without having said so."""
+    """Several filters combined. There is at least one: an empty combination would silently match everything."""
 
     joint: Joint
     filters: tuple[Filter, ...]
@@ -82,12 +82,12 @@ _JOINTS: Final = {joint.value: joint for joint in Joint}
 
 
 def parsed_filter(value: JsonValue) -> Filter:
-    """Raises `InvalidRequest`, which names the place within the filter, what was given and what is allowed."""
+    """Parse a filter. Raises `InvalidRequest`, naming the place in it, what was given and what is allowed."""
     return _Parser().filter(value, at=())
 
 
 class _Parser:
-    """One filter being read. It counts on the way, so that a hostile one is put down early."""
+    """Parses one filter. Counts while it reads, so that a hostile one is rejected early."""
 
     def __init__(self) -> None:
         self._conditions = 0
@@ -95,21 +95,21 @@ class _Parser:
 
     def filter(self, value: JsonValue, *, at: tuple[str, ...]) -> Filter:
         if not isinstance(value, Mapping):
-            raise _refused(at, f"a filter is an object with a type; {shown(value)} was given")
+            raise _refused(at, f"a filter must be an object with a type, not {shown(value)}")
         kind = value.get("type")
         if isinstance(kind, str) and kind in _JOINTS:
             return self._combination(_JOINTS[kind], value, at)
         if isinstance(kind, str) and kind in _OPS:
             return self._comparison(_OPS[kind], value, at)
-        raise _refused(at, f"the type is one of {', '.join((*_OPS, *_JOINTS))}; {shown(kind)} was given")
+        raise _refused(at, f"the type must be one of {', '.join((*_OPS, *_JOINTS))}, not {shown(kind)}")
 
     def _combination(self, joint: Joint, value: Mapping[str, JsonValue], at: tuple[str, ...]) -> Combination:
         _require_fields(value, {"type", "filters"}, at)
         filters = value["filters"]
         if not isinstance(filters, list) or not filters:
-            raise _refused(at, f"{joint} takes a list of filters, at least one; {shown(filters)} was given")
-        if len(at) // 2 + 1 >= FILTER_DEPTH_MAX:  # a level is two steps: "filters", and the place in the list
-            raise _refused((), f"it is nested more deeply than {FILTER_DEPTH_MAX} levels")
+            raise _refused(at, f"{joint} takes a list of at least one filter, not {shown(filters)}")
+        if len(at) // 2 + 1 >= FILTER_DEPTH_MAX:  # a level is two steps: "filters", and the index in the list
+            raise _refused((), f"the filter is nested more than {FILTER_DEPTH_MAX} levels deep")
         below = tuple(self.filter(each, at=(*at, "filters", str(place))) for place, each in enumerate(filters))
         return Combination(joint=joint, filters=below)
 
@@ -117,10 +117,10 @@ class _Parser:
         _require_fields(value, {"type", "key", "value"}, at)
         self._conditions += 1
         if self._conditions > FILTER_CONDITIONS_MAX:
-            raise _refused((), f"it has more than {FILTER_CONDITIONS_MAX} comparisons")
+            raise _refused((), f"the filter has more than {FILTER_CONDITIONS_MAX} comparisons")
         key = value["key"]
         if not isinstance(key, str) or not key:
-            raise _refused((*at, "key"), f"the key is an attribute's name; {shown(key)} was given")
+            raise _refused((*at, "key"), f"the key must be the name of an attribute, not {shown(key)}")
         given = value["value"]
         if op in LISTED:
             return Comparison(key=key, op=op, values=self._listed(op, given, (*at, "value")))
@@ -130,10 +130,10 @@ class _Parser:
 
     def _listed(self, op: Op, given: JsonValue, at: tuple[str, ...]) -> tuple[Scalar, ...]:
         if not isinstance(given, list):
-            raise _refused(at, f"{op} takes a list of values; {shown(given)} was given")
+            raise _refused(at, f"{op} takes a list of values, not {shown(given)}")
         self._values += len(given)
         if self._values > FILTER_VALUES_MAX:
-            raise _refused((), f"its lists hold more than {FILTER_VALUES_MAX} values")
+            raise _refused((), f"the filter's lists have more than {FILTER_VALUES_MAX} values")
         return tuple(_scalar(op, each, (*at, str(place))) for place, each in enumerate(given))
 
 
@@ -141,35 +141,36 @@ def _scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
     match given:
         case bool():
             if op in ORDERED:
-                raise _refused(at, f"{op} compares numbers and texts; {shown(given)} was given")
+                raise _refused(at, f"{op} takes a number or a text, not {shown(given)}")
             return given
         case int():
             if not INTEGER_MIN <= given <= INTEGER_MAX:
-                raise _refused(at, "a whole number has up to 64 bits; a larger one was given")
+                raise _refused(at, "a whole number may have up to 64 bits; this one is larger")
             return given
         case float():
             if not math.isfinite(given):
-                raise _refused(at, f"{shown(given)} is no number to compare with")
+                raise _refused(at, f"{shown(given)} cannot be compared with")
             return given
         case str():
             return _text(given, at)
     hint = "; only eq and ne take null" if given is None else ""
-    raise _refused(at, f"{op} compares with a boolean, a number or a text; {shown(given)} was given{hint}")
+    kinds = "a number or a text" if op in ORDERED else "a boolean, a number or a text"
+    raise _refused(at, f"{op} takes {kinds}, not {shown(given)}{hint}")
 
 
 def _text(given: str, at: tuple[str, ...]) -> str:
     if len(given) > ATTRIBUTE_TEXT_CHARACTERS_MAX:
         raise _refused(
-            at, f"a text has up to {ATTRIBUTE_TEXT_CHARACTERS_MAX} characters; one of {len(given)} was given"
+            at, f"a text may have up to {ATTRIBUTE_TEXT_CHARACTERS_MAX} characters; this one has {len(given)}"
         )
     if not is_text(given):
-        raise _refused(at, "the text holds half of a surrogate pair, which is no text")
+        raise _refused(at, "the text contains half of a surrogate pair")
     return given
 
 
 def _require_fields(value: Mapping[str, JsonValue], fields: set[str], at: tuple[str, ...]) -> None:
     for name in sorted(fields - value.keys()):
-        raise _refused(at, f"a filter of type {value['type']} has a field {name!r}; it is missing")
+        raise _refused(at, f"a filter of type {value['type']} needs a field {name!r}")
     for name in sorted(value.keys() - fields):
         raise _refused(at, f"a filter of type {value['type']} has no field {quoted(name)}")
 
@@ -179,7 +180,7 @@ def _refused(at: Sequence[str], reason: str) -> InvalidRequest:
 
 
 def shown(given: JsonValue) -> str:
-    """What was given, short enough for a message, and fit to be written whatever was in it."""
+    """Describe a given value for a message: short, and printable whatever it contains."""
     match given:
         case None | bool():
             said = {None: "null", True: "true", False: "false"}[given]
@@ -197,6 +198,6 @@ def shown(given: JsonValue) -> str:
 
 
 def quoted(text: str) -> str:
-    """The beginning of it, between quotation marks; what cannot be written is escaped."""
+    """Return the start of a text in quotes, with unprintable characters escaped."""
     cut = text[:_SHOWN_CHARACTERS]
     return repr(cut) + ("..." if len(text) > len(cut) else "")

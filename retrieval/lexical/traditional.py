@@ -1,11 +1,11 @@
-"""Which simplified character stands for a traditional one? A fixed table, one character for one.
+"""Maps traditional Chinese characters to simplified ones: a fixed table of single characters.
 
-Lexical search maps texts and queries through it, so that both scripts find each other. It goes by single characters,
-because a part of a text must become what the whole text becomes. Characters that several simplified ones may stand for
-have one here, which merges a few words; similarity of meaning, the snippet and the stored text do not see the table.
+Lexical search maps texts and queries through it, so that both scripts match. It works on single characters, because a
+part of a text must map to the same part of the result. A character with several simplified forms has one here, which
+merges a few words; vector similarity, snippets and stored texts do not use the table.
 
 Derived from the conversions t2s, tw2s and hk2s of OpenCC 1.4 (Apache-2.0, https://github.com/BYVoid/OpenCC), applied to
-each character alone, with six characters added that OpenCC converts only within words. It is part of the word rules
+each character alone, plus six characters that OpenCC converts only within words. It is part of the word rules
 (retrieval/lexical/words.py): a change needs a new number there.
 """
 

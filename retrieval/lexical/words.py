@@ -1,14 +1,14 @@
-"""Which words does a text hold? The rules of lexical search, the same for texts and for queries. Pure.
+"""Splits texts and queries into words for lexical search, by the same rules. Pure.
 
-    every word counts      no stop words, no longest word: WHO, can, der, a digest and a path are found; only a query
-                           leaves out what connects its other words
-    one form               compatibility forms (full and half width, CO₂, ligatures), case, and characters that nobody
-                           sees are folded; traditional characters become simplified ones
+    every word counts      no stop words, no maximum length: WHO, can, der, a digest and a path are found; only a query
+                           drops the words that connect its other words
+    one form               folds compatibility forms (full and half width, CO₂, ligatures), case and invisible
+                           characters; traditional characters become simplified ones
     names of code          C++, C# and .NET are words of their own; setValue also counts as set and value
-    without spaces         Chinese, Japanese, Korean, Thai and their like: each character, and each pair of neighbours
+    without spaces         Chinese, Japanese, Korean, Thai and the like: each character, and each pair of neighbours
 
-The store keeps what `analysed` returns and Lance splits it at the blanks, so that nothing but this module decides what
-a word is. Lance then takes English endings and accents off, by settings that are stored with its index.
+The store keeps what `analysed` returns and Lance splits it at blanks, so only this module decides what a word is. Lance
+then removes English endings and accents, by settings that are stored with its index.
 Rule: a change here needs a new number of `WORD_RULES`; collections are analysed again at their next fold.
 """
 
@@ -23,9 +23,11 @@ from typing import Final
 from winnow.retrieval.lexical.traditional import SIMPLIFIED
 
 WORD_RULES: Final = 2
-WORD_RULES_BEFORE: Final = 1  # Lance's own words of titles and texts, without stop words and words over 40 characters
+WORD_RULES_BEFORE: Final = (
+    1  # Lance's own splitting of titles and texts, without stop words and words over 40 characters
+)
 
-_CAMEL_CHARACTERS_MAX: Final = 64  # characters; what is longer and of mixed case is encoded data, not a name
+_CAMEL_CHARACTERS_MAX: Final = 64  # characters; longer words of mixed case are encoded data, not names
 
 _IGNORABLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -42,7 +44,7 @@ _WORD: Final = re.compile(
     rf"|((?<![^ ])\.(?=[^\W\d]))?([^ .+#{_WITHOUT_SPACES}]+)(\+\+|#(?![^\W\d]))?"
 )
 _CAPITALS: Final = re.compile(r"\b[A-Z]{2,}\b")
-_CONNECTING_WORDS: Final = (  # not those that are names or nouns as well: can, it, will, who, us
+_CONNECTING_WORDS: Final = (  # without those that are also names or nouns: can, it, will, who, us
     "an and any are as at be been being but by could did do does doing for from had has have having how if in "
     "into is its me my not of on or our should so such than that the their them then there these they this "
     "those to was we were what when where which while whom whose why with would you your"
@@ -52,13 +54,13 @@ _CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A
 
 
 class _Before(dict[int, str]):
-    """What becomes of a character before compatibility forms are folded; each is looked at once."""
+    """What a character becomes before compatibility forms are folded; computed once per character."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
         if _IGNORABLE.fullmatch(char):
             becomes = ""
-        elif char in "™℠" or unicodedata.category(char) in {"Sk", "Cs"}:  # folded they would grow into the word
+        elif char in "™℠" or unicodedata.category(char) in {"Sk", "Cs"}:  # folding would join them to the word
             becomes = " "
         else:
             becomes = char
@@ -67,7 +69,7 @@ class _Before(dict[int, str]):
 
 
 class _After(dict[int, str]):
-    """What becomes of a character afterwards: a part of a word, a word, or a gap; each is looked at once."""
+    """What a character becomes afterwards: part of a word, a word, or a gap; computed once per character."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -91,7 +93,7 @@ _after: Final = _After()
 
 
 def words_of(text: str) -> Iterator[str]:
-    """In the order of the text, as often as they are in it."""
+    """Yield the words in the order of the text, with repetitions."""
     for run, dot, name, sign in _WORD.findall(_plain(text)):
         if run:
             yield from run
@@ -110,15 +112,15 @@ def words_of(text: str) -> Iterator[str]:
 
 
 def analysed(text: str) -> str:
-    """The words with a blank between them, none of which holds one."""
+    """Return the words separated by blanks; no word contains one."""
     return " ".join(words_of(text))
 
 
 def analysed_query(query: str) -> str:
-    """The same for a query, each word once: it counts no more where it is repeated.
+    """Return the words of a query, each once: repetition does not count.
 
-    Words that only hold an English question together are left out beside others, because in a small collection, or in
-    one of another language, BM25 takes them for rare. In capitals they stay, and where there are no others.
+    Words that only connect an English question are dropped if there are others, because in a small collection, or in
+    one of another language, BM25 takes them for rare. Capitalised ones stay, and so do all if there are no others.
     """
     words = dict.fromkeys(words_of(query))
     named = set() if query.isupper() else {word.lower() for word in _CAPITALS.findall(query)}
@@ -137,4 +139,4 @@ def _plain(text: str) -> str:
 def _folded(word: str) -> str:
     if word.isascii():
         return word.lower()
-    return unicodedata.normalize("NFKC", word.casefold()).replace("i\u0307", "i")  # as İ becomes
+    return unicodedata.normalize("NFKC", word.casefold()).replace("i\u0307", "i")  # the result for İ

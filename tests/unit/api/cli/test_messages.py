@@ -37,7 +37,7 @@ def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
 
 def test_a_name_that_cannot_be_one_needs_no_model_to_be_refused(tmp_path: Path) -> None:
     """`winnow index` asks before it loads any."""
-    with pytest.raises(InvalidRequest, match="cannot be a name here"):
+    with pytest.raises(InvalidRequest, match="is not a valid name"):
         DataFolder.open(tmp_path).layout.collection(DEFAULT_TENANT, "My Docs")
 
 

@@ -72,7 +72,7 @@ def test_the_one_who_waits_is_told_every_byte(tmp_path: Path) -> None:
     out, back = Watched(), Watched()
     manifest = snapshot(disk, DEFAULT_TENANT, "docs", FolderPlace(tmp_path / "place"), watcher=out)
     restore(disk, DEFAULT_TENANT, "b", FolderPlace(tmp_path / "place"), embedder=IDENTITY, replace=False, watcher=back)
-    assert out.doings == ["checking what is stored", "writing the snapshot"]
+    assert out.doings == ["checking the stored data", "writing the snapshot"]
     assert back.doings == ["reading the snapshot", "building the index"]
     assert back.bytes == manifest.bytes
     assert out.bytes == manifest.bytes + (tmp_path / "place" / "manifest.json").stat().st_size
@@ -205,10 +205,10 @@ def test_a_snapshot_is_never_put_where_something_lies(tmp_path: Path) -> None:
     disk = made(tmp_path / "data")
     place = tmp_path / "place"
     take(disk, place)
-    with pytest.raises(SnapshotExists, match="finished"):
+    with pytest.raises(SnapshotExists, match="already holds a snapshot"):
         take(disk, place)
     (place / "manifest.json").unlink()
-    with pytest.raises(SnapshotNotFound, match="begun and not finished"):
+    with pytest.raises(SnapshotNotFound, match="begun but not finished"):
         bring(disk, place, "b")
     store_of(disk, "docs").replace([written("more", "of another version")])
     (place / "corpus.lance" / "data" / "half.lance.tmp").touch()
@@ -220,7 +220,7 @@ def test_a_snapshot_is_never_put_where_something_lies(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").touch()
     with pytest.raises(SnapshotExists, match=r"thesis\.txt"):
         take(disk, tmp_path / "mine")
-    with pytest.raises(SnapshotNotFound, match="nothing is there"):
+    with pytest.raises(SnapshotNotFound, match="there is nothing"):
         bring(disk, tmp_path / "none", "c")
     with pytest.raises(CollectionNotFound):
         take(disk, tmp_path / "new", "none")

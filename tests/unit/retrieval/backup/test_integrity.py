@@ -62,7 +62,7 @@ def test_a_vector_that_is_not_of_length_one_is_found() -> None:
     chunk, vector = sound.stored[1]
     for factor in (2.0, 0.0, np.nan):
         damaged = replace(sound, stored={**sound.stored, 1: (chunk, (vector * factor).astype(np.float32))})
-        assert list(faults(damaged)) == ["the vector of chunk 1 is not of length 1"]
+        assert list(faults(damaged)) == ["the vector of chunk 1 does not have length 1"]
 
 
 def test_a_vector_that_differs_from_its_generation_is_found() -> None:
@@ -75,7 +75,7 @@ def test_a_vector_that_differs_from_its_generation_is_found() -> None:
     nudged[2] = np.nextafter(nudged[2], np.float32(1.0))
     damaged = replace(sound, stored={**sound.stored, 1: (chunk, nudged)})
     assert list(faults(damaged, generation=generation)) == [
-        "the vector of chunk 1 is not the one that its generation was built from"
+        "the vector of chunk 1 differs from the one that its generation was built from"
     ]
     older = FaissFlatIndex.build(list(sound.vectors())[1:], dimension=DIMENSION)  # without the first batch
     assert list(faults(damaged, generation=older)) == []

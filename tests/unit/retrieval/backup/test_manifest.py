@@ -59,7 +59,7 @@ def test_every_flipped_bit_and_every_cut_is_detected() -> None:
 )  # fmt: skip
 def test_no_name_leads_out_of_the_folder(name: str) -> None:
     """A snapshot may come from somebody else, checksums and all."""
-    with pytest.raises(SnapshotCorrupt, match="no name of a file in a snapshot"):
+    with pytest.raises(SnapshotCorrupt, match="not a valid file name in a snapshot"):
         read(written(replace(MANIFEST, files={name: FileFacts(bytes=0, sha256="")})), origin="here")
 
 

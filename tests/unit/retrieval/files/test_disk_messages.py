@@ -29,8 +29,8 @@ CAUSES = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",
     errno.EROFS: "the file system is read-only",
-    errno.EACCES: "no permission to write there",
-    errno.EPERM: "no permission to write there",
+    errno.EACCES: "this user may not write there",
+    errno.EPERM: "this user may not write there",
 }
 
 
@@ -179,7 +179,7 @@ def test_a_name_that_cannot_be_one_is_refused_before_anything_is_opened(
     ):
         monkeypatch.setattr(opened, lambda *_, **__: pytest.fail("something was loaded"))
     assert ran(monkeypatch, *arguments) == Exit.USAGE
-    assert "cannot be a name here" in " ".join(capsys.readouterr().err.split())
+    assert "is not a valid name" in " ".join(capsys.readouterr().err.split())
     assert list(tmp_path.iterdir()) == []
 
 

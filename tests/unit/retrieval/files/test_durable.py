@@ -92,7 +92,7 @@ def test_what_failed_to_sync_once_fails_for_good(tmp_path: Path) -> None:
         tree.sync()
     with pytest.raises(WriteFailed, match=r"an earlier sync failed .*scripted"):
         tree.sync()
-    with pytest.raises(WriteFailed, match="opened anew"):
+    with pytest.raises(WriteFailed, match="restart winnow"):
         strict.require_sound()
     assert failing_once.synced == []
 

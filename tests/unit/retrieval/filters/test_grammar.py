@@ -62,36 +62,36 @@ def test_a_filter_is_read_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        (None, "a filter is an object with a type; null was given"),
-        ([EQ], "a filter is an object with a type; a list of 1 was given"),
-        ("k = 1", "a filter is an object with a type; the text 'k = 1' was given"),
-        ({"key": "k", "value": 1}, "the type is one of eq, ne, gt, gte, lt, lte, in, nin, and, or; null was given"),
-        ({"type": "like", "key": "k", "value": 1}, "the text 'like' was given"),
-        ({"type": ["eq"], "key": "k", "value": 1}, "a list of 1 was given"),
-        ({"type": "eq", "key": "k"}, "a filter of type eq has a field 'value'; it is missing"),
+        (None, "a filter must be an object with a type, not null"),
+        ([EQ], "a filter must be an object with a type, not a list of 1"),
+        ("k = 1", "a filter must be an object with a type, not the text 'k = 1'"),
+        ({"key": "k", "value": 1}, "the type must be one of eq, ne, gt, gte, lt, lte, in, nin, and, or, not null"),
+        ({"type": "like", "key": "k", "value": 1}, "not the text 'like'"),
+        ({"type": ["eq"], "key": "k", "value": 1}, "not a list of 1"),
+        ({"type": "eq", "key": "k"}, "a filter of type eq needs a field 'value'"),
         ({**EQ, "filters": []}, "a filter of type eq has no field 'filters'"),
         ({**both(EQ), "\ud800": 1}, r"a filter of type and has no field '\ud800'"),
-        ({**EQ, "key": 3}, "at key: the key is an attribute's name; the number 3 was given"),
-        ({**EQ, "key": ""}, "at key: the key is an attribute's name; the text '' was given"),
-        (both(), "and takes a list of filters, at least one; a list of 0 was given"),
-        ({"type": "or", "filters": EQ}, "or takes a list of filters, at least one; an object was given"),
-        (both(EQ, both(EQ, 3)), "at filters.1.filters.1: a filter is an object with a type; the number 3 was given"),
-        (compared("eq", {"$ne": 1}), "at value: eq compares with a boolean, a number or a text; an object was given"),
-        (compared("eq", [1]), "a list of 1 was given"),
+        ({**EQ, "key": 3}, "at key: the key must be the name of an attribute, not the number 3"),
+        ({**EQ, "key": ""}, "at key: the key must be the name of an attribute, not the text ''"),
+        (both(), "and takes a list of at least one filter, not a list of 0"),
+        ({"type": "or", "filters": EQ}, "or takes a list of at least one filter, not an object"),
+        (both(EQ, both(EQ, 3)), "at filters.1.filters.1: a filter must be an object with a type, not the number 3"),
+        (compared("eq", {"$ne": 1}), "at value: eq takes a boolean, a number or a text, not an object"),
+        (compared("eq", [1]), "not a list of 1"),
         (
             compared("gt", None),
-            "gt compares with a boolean, a number or a text; null was given; only eq and ne take null",
+            "gt takes a number or a text, not null; only eq and ne take null",
         ),
-        (compared("gte", True), "at value: gte compares numbers and texts; true was given"),
-        (compared("in", "a"), "at value: in takes a list of values; the text 'a' was given"),
-        (compared("nin", ["a", None]), "at value.1: nin compares with a boolean"),
-        (compared("eq", float("nan")), "the number nan is no number to compare with"),
-        (compared("lt", float("-inf")), "the number -inf is no number to compare with"),
-        (compared("eq", 2**63), "a whole number has up to 64 bits"),
-        (compared("eq", 10**4000), "a whole number has up to 64 bits"),
-        ({**EQ, "key": 10**4000}, "a number of more than 64 bits was given"),
-        (compared("eq", "x" * 513), "a text has up to 512 characters; one of 513 was given"),
-        (compared("eq", "\udc00"), "the text holds half of a surrogate pair"),
+        (compared("gte", True), "at value: gte takes a number or a text, not true"),
+        (compared("in", "a"), "at value: in takes a list of values, not the text 'a'"),
+        (compared("nin", ["a", None]), "at value.1: nin takes a boolean"),
+        (compared("eq", float("nan")), "the number nan cannot be compared with"),
+        (compared("lt", float("-inf")), "the number -inf cannot be compared with"),
+        (compared("eq", 2**63), "a whole number may have up to 64 bits"),
+        (compared("eq", 10**4000), "a whole number may have up to 64 bits"),
+        ({**EQ, "key": 10**4000}, "not a number of more than 64 bits"),
+        (compared("eq", "x" * 513), "a text may have up to 512 characters; this one has 513"),
+        (compared("eq", "\udc00"), "the text contains half of a surrogate pair"),
     ],
 )
 def test_what_is_no_filter_is_refused_by_its_place_and_by_what_was_given(written: Any, said: str) -> None:
@@ -105,11 +105,11 @@ def test_depth_conditions_and_values_are_bounded() -> None:
     parsed_filter(both(*[EQ] * FILTER_CONDITIONS_MAX))
     parsed_filter(compared("in", list(range(FILTER_VALUES_MAX))))
     for levels in (FILTER_DEPTH_MAX + 1, 100_000):
-        assert refusal(nested(levels)) == "it is nested more deeply than 8 levels"
+        assert refusal(nested(levels)) == "the filter is nested more than 8 levels deep"
     for count in (FILTER_CONDITIONS_MAX + 1, 100_000):
-        assert refusal(both(*[EQ] * count)) == "it has more than 64 comparisons"
+        assert refusal(both(*[EQ] * count)) == "the filter has more than 64 comparisons"
     half = list(range(FILTER_VALUES_MAX // 2 + 1))
-    assert refusal(both(compared("in", half), compared("nin", half))) == "its lists hold more than 1000 values"
+    assert refusal(both(compared("in", half), compared("nin", half))) == "the filter's lists have more than 1000 values"
 
 
 JSON = st.recursive(

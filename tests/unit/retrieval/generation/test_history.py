@@ -197,7 +197,7 @@ def test_nobody_who_writes_waits_for_a_fold(folder: CollectionFolder, store: Mem
 
 def test_one_builds_at_a_time(folder: CollectionFolder, store: MemoryStore) -> None:
     """Another one is told at once, or waits as long as it likes."""
-    with folding(folder), pytest.raises(CollectionBusy, match="c is being folded"):
+    with folding(folder), pytest.raises(CollectionBusy, match="a new index of c is being built"):
         fold(folder, store.snapshot(), IDENTITY)
     with folding(folder):
         waiting = threading.Thread(target=lambda: fold(folder, store.snapshot(), IDENTITY, wait_seconds=60))

@@ -146,7 +146,7 @@ def test_a_store_whose_sync_failed_once_writes_nothing_more(tmp_path: Path) -> N
         then = files_of(path)
         with pytest.raises(WriteFailed, match="an earlier sync failed"):
             store.replace([written("b", "more")])
-        with pytest.raises(WriteFailed, match="opened anew"):
+        with pytest.raises(WriteFailed, match="restart winnow"):
             store.delete(["a"])
         assert files_of(path) == then
         assert contents(store) in ({}, {"a": "new"})
