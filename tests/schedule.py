@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 VLLM: Final = "every test that starts vLLM"
 FILES_WITH_VLLM: Final = ("tests/vllm/", "tests/acceptance/test_spawned.py")
 FIRST: Final = (  # the longest first, as `make test` prints them; then everything else
-    *FILES_WITH_VLLM,
+    "tests/acceptance/test_spawned.py",
+    "tests/vllm/test_front.py",  # starts the servers, so that those that run alone find them
+    "tests/vllm/",
     "tests/quality/",
     "tests/acceptance/",
     "tests/contract/test_reranker.py",
