@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.campaign import CAMPAIGNS, Campaign
+from tests.campaign import CAMPAIGNS, Campaign, outcome_of
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAKEFILE = (PROJECT / "Makefile").read_text(encoding="utf-8")
@@ -124,3 +124,27 @@ def test_every_campaign_can_be_started(campaign: Campaign):
     for option in (each for each in campaign.arguments if each.startswith("--")):
         assert f'"{option}"' in text
     assert 1 <= campaign.minutes <= 60
+
+
+def test_unit_tests_lie_where_the_modules_lie():
+    """tests/unit has no folder that the project's root has not."""
+    unit = PROJECT / "tests" / "unit"
+    folders = {file.parent.relative_to(unit) for file in unit.rglob("test_*.py")}
+    assert {str(each) for each in folders if not (PROJECT / each).is_dir()} == set()
+    assert len(folders) > 20
+
+
+@pytest.mark.parametrize(
+    ("program", "seconds", "outcome"),
+    [
+        ("pass", 30.0, "passed"),
+        ("raise SystemExit(3)", 30.0, "failed"),
+        ("import time; time.sleep(60)", 0.5, "ended after"),
+    ],
+)
+def test_a_campaign_is_bounded_and_its_end_is_told(program: str, seconds: float, outcome: str, tmp_path: Path):
+    """timeit is the module here, and runs a program once."""
+    campaign = Campaign(name="one", module="timeit", arguments=("-n", "1", "-r", "1", program), minutes=1)
+    log = tmp_path / "log"
+    assert outcome_of(campaign, log, seconds=seconds).startswith(outcome)
+    assert log.exists()
