@@ -15,6 +15,7 @@ from winnow.api.collections.open_collections import OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker
 from winnow.api.search.caches import NO_CACHES, Caches
+from winnow.api.search.first_stage import FirstStage
 from winnow.api.search.rerankers import Rerankers, settings_by_name
 from winnow.api.search.shadowing import Shadowing
 from winnow.api.search.trial import Trials
@@ -127,6 +128,13 @@ def wire(
     disk = ground.disk
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
+    first_stage = FirstStage(
+        catalog=disk.catalog,
+        instructions=disk.instructions,
+        collections=collections,
+        candidates_default=candidates,
+        recall_default=RecallMode(settings.recall),
+    )
     wish = index_wish(settings, device)
     return Services(
         settings=settings,
@@ -137,23 +145,8 @@ def wire(
         also=tuple(also),
         rerankers=rerankers,
         collections=collections,
-        search=Search(
-            catalog=disk.catalog,
-            instructions=disk.instructions,
-            collections=collections,
-            rerankers=rerankers,
-            candidates_default=candidates,
-            recall_default=RecallMode(settings.recall),
-            depth_default=Depth(settings.depth),
-        ),
-        trials=Trials(
-            catalog=disk.catalog,
-            instructions=disk.instructions,
-            collections=collections,
-            rerankers=rerankers,
-            candidates_default=candidates,
-            recall_default=RecallMode(settings.recall),
-        ),
+        search=Search(first_stage=first_stage, rerankers=rerankers, depth_default=Depth(settings.depth)),
+        trials=Trials(first_stage=first_stage, rerankers=rerankers),
         ingest=_ingest(settings, embedding, collections, ground, wish),
         folding=Folding(
             collections=collections,

@@ -51,9 +51,7 @@ class UsageMeter:
         self._add(self._of(tenant, requests=1))
 
     def searched(self, tenant: str, answer: Answer) -> None:
-        recalled = answer.recalled
-        embedded = 0 if recalled.query_remembered else recalled.tokens
-        self._add(self._of(tenant, searches=1, embedded_tokens=embedded))
+        self._add(self._of(tenant, searches=1, embedded_tokens=answer.recalled.embedded_tokens))
         self._judged(tenant, answer.ranking)
 
     def reranked(self, tenant: str, ranking: Ranking) -> None:

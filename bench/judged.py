@@ -29,6 +29,7 @@ from winnow.rerank.reranker import RankedBy
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.search.recall import RecallRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 BY_INSTRUCTION: Final = "by-instruction"  # the set that is data/corpus under its own instructions
@@ -113,7 +114,7 @@ class Judging:
         return [await self._judged(opened, each) for each in asked]
 
     async def _judged(self, opened: OpenCollection, asked: Asked) -> JudgedQuery:
-        recalled = await opened.recall.find(asked.query, width=self._width)
+        recalled = await opened.recall.find(RecallRequest(query=asked.query, width=self._width))
         ranking = await self._parts.reranker.rank(
             asked.query,
             recalled.candidates,

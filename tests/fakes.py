@@ -38,7 +38,7 @@ from winnow.retrieval.records import (
     Vectors,
 )
 from winnow.retrieval.search.grouping import spread
-from winnow.retrieval.search.recall import Recalled
+from winnow.retrieval.search.recall import Recalled, RecallRequest, RecallTimings, Served
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 
 
@@ -266,39 +266,33 @@ class ScriptedRecall:
         self.modes: list[RecallMode] = []  # likewise
         self.tasks: list[str] = []  # likewise
 
-    async def find(
-        self,
-        query: str,
-        *,
-        width: int,
-        documents: int = 0,
-        task: str,
-        where: Filter | None = None,
-        mode: RecallMode = RecallMode.HYBRID,
-        deadline: Deadline,
-    ) -> Recalled:
-        if deadline.has_passed:
+    async def find(self, request: RecallRequest) -> Recalled:
+        if request.deadline.has_passed:
             raise DeadlineExceeded("before embedding")
-        self.widths.append(width)
-        self.filters.append(where)
-        self.modes.append(mode)
-        self.tasks.append(task)
+        self.widths.append(request.width)
+        self.filters.append(request.where)
+        self.modes.append(request.mode)
+        self.tasks.append(request.task)
         found = list(self._candidates())
         owners = [candidate.chunk.document_id for candidate in found]
         return Recalled(
-            candidates=tuple(found[place] for place in spread(owners, width=width, documents=documents)),
-            snapshot=MemorySnapshot(
-                version=7,
-                documents=MappingProxyType({}),
-                stored=MappingProxyType({each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}),
+            candidates=tuple(
+                found[place] for place in spread(owners, width=request.width, documents=request.documents)
             ),
-            generation="g000001",
-            store_version=7,
-            embed_ms=1.0,
-            recall_ms=2.0,
-            fetch_ms=3.0,
-            tokens=len(query),
-            mode=mode,
+            mode=request.mode,
+            tokens=len(request.query),
+            served=Served(
+                snapshot=MemorySnapshot(
+                    version=7,
+                    documents=MappingProxyType({}),
+                    stored=MappingProxyType(
+                        {each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}
+                    ),
+                ),
+                generation="g000001",
+                store_version=7,
+            ),
+            timings=RecallTimings(embed_ms=1.0, recall_ms=2.0, fetch_ms=3.0),
         )
 
     def _candidates(self) -> Iterator[Candidate]:

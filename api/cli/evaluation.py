@@ -28,8 +28,8 @@ from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.indexing import Indexing
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
 from winnow.api.schemas.search_answer import applied_response
+from winnow.api.search.first_stage import FindsCandidates
 from winnow.api.search.rerankers import settings_for
-from winnow.api.search.two_stage import FindsCandidates
 from winnow.api.settings import Settings
 from winnow.indexer.readers.beir import Judgments, read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
@@ -39,6 +39,7 @@ from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import CANDIDATES_MAX
 from winnow.retrieval.measures import parse
 from winnow.retrieval.records import Candidate, RecallMode
+from winnow.retrieval.search.recall import RecallRequest
 from winnow.retrieval.tenancy import TenantName
 
 RECALL: Final = "recall"
@@ -196,12 +197,7 @@ class Asking:
         wanted = self.depth * CHUNKS_PER_DOCUMENT_MARGIN if self.is_cut else self.depth
         width = min(CANDIDATES_MAX, max(wanted, self.candidates))
         recalled = await self.recall.find(
-            case.text,
-            width=width,
-            task=self.instruction.embedding_task,
-            where=None,
-            mode=mode,
-            deadline=Deadline.never(),
+            RecallRequest(query=case.text, width=width, task=self.instruction.embedding_task, mode=mode)
         )
         orders = {RECALL: _scored((each, _recall_score(each)) for each in recalled.candidates)}
         return orders | await self._reranked(case, recalled.candidates, self.reranker) if self.reranker else orders

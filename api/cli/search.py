@@ -130,7 +130,7 @@ def search(
     from winnow.api.collections.data_folder import DataFolder
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.schemas.search_request import SearchBody
-    from winnow.api.search.two_stage import searched
+    from winnow.api.search.first_stage import find_collection
 
     disk = DataFolder.existing(settings.data, settings.catalog_url)
     whose = disk.tenant_named(tenant)
@@ -156,7 +156,7 @@ def search(
         },
     )
 
-    chosen = searched(disk.catalog, body.collection, asker=whose).reranker  # asked before seconds of loading
+    chosen = find_collection(disk.catalog, body.collection, asker=whose).reranker  # asked before seconds of loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(whose), deadline), *parts.pools))

@@ -78,8 +78,14 @@ class OpenCollections:
             raise CollectionBusy(f"{mine.name} has just been replaced")
 
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
-        """What its owner asked lately, no other asker finds out by the time that an answer takes."""
-        opened = self.get(collection.tenant, collection.name)
+        """`collection` is its row in the catalog, just read: an open collection needs no second read.
+
+        The cache of query vectors is the asker's own, so that no asker learns from the time of an answer what the
+        owner asked lately.
+        """
+        opened = self._open.get((collection.tenant, collection.name))
+        if opened is None or opened.collection.created_at != collection.created_at:
+            opened = self.get(collection.tenant, collection.name)
         if asker == collection.tenant:
             return opened.recall
         return Recall(embedder=self._embedder_for(asker), searchable=opened.searchable)

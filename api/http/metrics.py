@@ -284,9 +284,9 @@ class Telemetry:
     def searched(self, answer: Answer) -> None:
         recalled = answer.recalled
         milliseconds = {
-            "embed": recalled.embed_ms,
-            "recall": recalled.recall_ms,
-            "fetch": recalled.fetch_ms,
+            "embed": recalled.timings.embed_ms,
+            "recall": recalled.timings.recall_ms,
+            "fetch": recalled.timings.fetch_ms,
             "rerank": answer.rerank_ms,
             "total": answer.total_ms,
         }

@@ -20,7 +20,7 @@ from winnow.api.fields import (
 from winnow.api.library.content import ContentBody
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.schemas.search_request import EitherInstruction, InstructionChoice
-from winnow.api.search.trial import TrialQuestion
+from winnow.api.search.records import TrialQuestion
 from winnow.rerank.instruction_template import check_content
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference
 from winnow.retrieval.limits import (

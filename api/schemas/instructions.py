@@ -225,7 +225,7 @@ def trial_response(trial: Trial) -> Json:
     return {
         "collection": trial.collection,
         "query": trial.query,
-        "store_version": trial.recalled.store_version,
+        "store_version": trial.recalled.served.store_version,
         "recall": trial.recalled.mode.value,
         "candidates": len(trial.recalled.candidates),
         "judged_by": judged.judged_by,

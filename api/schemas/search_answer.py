@@ -190,11 +190,12 @@ class SearchAnswer(ResponseModel):
 def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     """The body of POST /v1/search, and what `winnow search --json` prints."""
     recalled, ranking = answer.recalled, answer.ranking
+    served, timings = recalled.served, recalled.timings
     body: Json = {
         "id": answer.id,
         "collection": answer.collection,
-        "generation": recalled.generation,
-        "store_version": recalled.store_version,
+        "generation": served.generation,
+        "store_version": served.store_version,
         "recall": recalled.mode.value,
         "instruction": applied_response(answer.instruction),
         "judged_by": ranking.judged_by,
@@ -205,10 +206,10 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         "rerank_skipped": None if answer.rerank_skipped is None else answer.rerank_skipped.value,
         "results": [_result(result, answer.contexts, grouped=grouped) for result in answer.results],
         "timings_ms": {
-            "embed": round(recalled.embed_ms, 3),
-            "recall": round(recalled.recall_ms, 3),
-            "lexical": None if recalled.lexical_ms is None else round(recalled.lexical_ms, 3),
-            "fetch": round(recalled.fetch_ms, 3),
+            "embed": round(timings.embed_ms, 3),
+            "recall": round(timings.recall_ms, 3),
+            "lexical": None if timings.lexical_ms is None else round(timings.lexical_ms, 3),
+            "fetch": round(timings.fetch_ms, 3),
             "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
             "total": round(answer.total_ms, 3),
         },
@@ -226,11 +227,11 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
         body["explain"] = [_explained(ranked) for ranked in ranking.ranked]
         body["filtered"] = None if recalled.filtered is None else _filtered(recalled.filtered)
         body["index"] = {
-            "generation": recalled.generation,
-            "fresh_chunks": recalled.fresh_chunks,
-            "fallback_from": recalled.fallback_from,
-            "device": recalled.seat.device,
-            "device_fault": recalled.seat.fault,
+            "generation": served.generation,
+            "fresh_chunks": served.fresh_chunks,
+            "fallback_from": served.fallback_from,
+            "device": served.seat.device,
+            "device_fault": served.seat.fault,
         }
     return body
 

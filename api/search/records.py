@@ -1,4 +1,4 @@
-"""What a search asks for and what its answer holds: the records that cross between search, HTTP and command line."""
+"""The records of searches and trials: what the HTTP routes and the command line ask, and what they get."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from winnow.retrieval.tenancy import TenantName
 
 
 class OnRerankFailure(StrEnum):
-    """What the caller wants where stage two fails."""
+    """What to answer when the reranker fails."""
 
     DEGRADE = "degrade"  # recall's order, and the reason
     ERROR = "error"
 
 
 class DegradeReason(StrEnum):
-    """Why an answer is in recall's order although a judgement was asked for. The list is closed."""
+    """Why an answer is in recall's order although reranking was requested. The list is closed."""
 
     TIMEOUT = "timeout"
     OVERLOADED = "overloaded"
@@ -35,7 +35,7 @@ class DegradeReason(StrEnum):
 
 
 class RerankSkipped(StrEnum):
-    """Why the reranker was not asked, and nothing failed. The list is closed."""
+    """Why the reranker did not run although nothing failed. The list is closed."""
 
     NOT_REQUESTED = "not_requested"  # by `rerank: false`
     NO_WEIGHT = "no_weight"  # relevance has no weight under this instruction (rerank/ranking.py)
@@ -52,35 +52,49 @@ REASONS: Final[Mapping[type[errors.WinnowError], DegradeReason]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One search, as the caller means it."""
+    """One search."""
 
     tenant: TenantName
-    collection: str  # one of the tenant's own, or `owner/name` of one that it was granted
+    collection: str  # the tenant's own, or `owner/name` of one that was granted to it
     query: str
     top_k: int
-    candidates: int | None = None  # None leaves the number to the service
+    candidates: int | None = None  # None: the service's default
     recall: RecallMode | None = None  # likewise
     depth: Depth | None = None  # likewise
     where: Filter | None = None  # which documents may answer; None is all
     rerank: bool = True
-    rerank_always: bool = False  # also where relevance has no weight: for the relevance of each result
+    rerank_always: bool = False  # also where relevance has no weight, for the relevance of each result
     instruction: str | NamedInstruction | None = None
-    min_relevance: float | None = None  # only where somebody judged
+    min_relevance: float | None = None  # applies only to reranked answers
     group_by_document: bool = False
-    chunks_per_document: int | None = None  # shown of each, the best; only where grouped; None is all candidates
-    demote_query_echo: bool | None = None  # passages that hold little but the query come last; None: as the collection
-    neighbours: int = 0  # chunks of context shown on either side of each chunk
+    chunks_per_document: int | None = None  # the best are shown; only where grouped; None: all candidates
+    demote_query_echo: bool | None = None  # puts passages that only repeat the query last; None: as the collection says
+    neighbours: int = 0  # chunks of context on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
     @property
     def wants_relevance(self) -> bool:
-        """Whether an answer without relevance would not be what was asked for."""
+        """Whether the answer has to have relevance scores."""
         return self.rerank and (self.rerank_always or self.min_relevance is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TrialQuestion:
+    """One search, and the instructions to rank its candidates under."""
+
+    tenant: TenantName
+    collection: str  # as in a search
+    query: str
+    wanted: tuple[NamedInstruction | None, ...]  # None: the one that the collection's searches use now
+    top_k: int
+    candidates: int | None = None
+    recall: RecallMode | None = None
+    where: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Degraded:
-    """A stage that was asked for and did not happen."""
+    """A stage that was requested and failed."""
 
     stage: str
     reason: DegradeReason
@@ -88,7 +102,7 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One place of the answer."""
+    """One result, in its place."""
 
     rank: int
     best: Ranked
@@ -97,7 +111,7 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is told about a question."""
+    """The answer to one search."""
 
     id: str
     collection: str
@@ -106,8 +120,8 @@ class Answer:
     ranking: Ranking  # all candidates, in their final order
     degraded: Degraded | None
     rerank_skipped: RerankSkipped | None
-    reranker: str | None  # the one that the collection uses, asked or not; None where it is not configured
+    reranker: str | None  # the collection's, whether it ran or not; None: it is not configured
     results: tuple[Result, ...]
-    contexts: Mapping[int, Context]  # by chunk number, of everything in `results`; empty where none was asked for
-    rerank_ms: float | None  # None where no judge was called
+    contexts: Mapping[int, Context]  # by chunk number, of all results; empty where none was requested
+    rerank_ms: float | None  # None: the reranker did not run
     total_ms: float

@@ -1,4 +1,4 @@
-"""How would these instructions rank the same candidates? One recall, and a judgement for each of them."""
+"""Tries instructions: one recall, and a ranking of its candidates under each instruction."""
 
 from __future__ import annotations
 
@@ -6,46 +6,25 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from winnow.api.library.instructions import AppliedInstruction, Instructions, NamedInstruction
-from winnow.api.search.records import RerankSkipped
+from winnow.api.library.instructions import AppliedInstruction
+from winnow.api.search.first_stage import FirstStage
+from winnow.api.search.records import RerankSkipped, TrialQuestion
 from winnow.api.search.rerankers import Rerankers
-from winnow.api.search.two_stage import OpensCollections, found_by, searched
 from winnow.rerank.reranker import Ranked, Ranking, RecallOrder
-from winnow.retrieval.catalog.collections import Catalog
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.recall import Recalled
-from winnow.retrieval.tenancy import TenantName
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrialQuestion:
-    """One question, and what to rank its candidates under.
-
-    Of a collection of the tenant's own: under which instruction another one's is ranked is not for its readers to see.
-    """
-
-    tenant: TenantName
-    collection: str
-    query: str
-    wanted: tuple[NamedInstruction | None, ...]  # None: what the collection's searches use now
-    top_k: int
-    candidates: int | None = None
-    recall: RecallMode | None = None
-    where: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialPlace:
-    """A place of one ranking beside the first one."""
+    """A result of one ranking, and its place in the first ranking."""
 
     ranked: Ranked
     rank_in_first: int
 
     @property
     def moved(self) -> int:
-        """Places up, against the first ranking; negative is down."""
+        """Places up, compared with the first ranking; negative is down."""
         return self.rank_in_first - self.ranked.rank
 
 
@@ -56,13 +35,13 @@ class TrialColumn:
     instruction: AppliedInstruction
     ranking: Ranking
     places: tuple[TrialPlace, ...]  # the first of them
-    rerank_skipped: RerankSkipped | None  # as a search would say
-    is_readable: bool  # whether whoever asks may read its text: not what the owner of a granted collection chose
+    rerank_skipped: RerankSkipped | None  # as in a search
+    is_readable: bool  # whether the asker may read its text; a reader may not read what the owner's collection uses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """Rankings of the same candidates side by side. They were found under the first one's embedding task."""
+    """Rankings of the same candidates. Recall embedded the query under the first instruction's embedding task."""
 
     collection: str
     query: str
@@ -71,46 +50,23 @@ class Trial:
 
 
 class Trials:
-    """Tries instructions, drafts among them, without any search noticing."""
+    """Tries instructions, drafts among them, without changing any search."""
 
-    def __init__(
-        self,
-        *,
-        catalog: Catalog,
-        instructions: Instructions,
-        collections: OpensCollections,
-        rerankers: Rerankers,
-        candidates_default: int,
-        recall_default: RecallMode = RecallMode.HYBRID,
-    ) -> None:
-        self._catalog = catalog
-        self._instructions = instructions
-        self._collections = collections
+    def __init__(self, *, first_stage: FirstStage, rerankers: Rerankers) -> None:
+        self._first_stage = first_stage
         self._rerankers = rerankers
-        self._candidates_default = candidates_default
-        self._recall_default = recall_default
 
     async def run(self, question: TrialQuestion, deadline: Deadline) -> Trial:
-        """Raises as a search does that wants no degraded answer: without a judge there is nothing to compare."""
-        collection = await asyncio.to_thread(searched, self._catalog, question.collection, asker=question.tenant)
-        tried = await asyncio.to_thread(
-            lambda: [
-                self._instructions.applied(question.tenant, None, collection)
-                if wanted is None
-                else self._instructions.tried(question.tenant, wanted)
-                for wanted in question.wanted
-            ]
-        )
-        recall = await asyncio.to_thread(self._collections.recall_of, collection, asker=question.tenant)
-        recalled = await found_by(
-            recall,
-            question.query,
-            mode=question.recall,
-            mode_default=self._recall_default,
-            width=question.candidates or max(question.top_k, self._candidates_default),
-            task=tried[0].embedding_task,
-            where=question.where,
-            deadline=deadline,
+        """Raises what a search raises, and `RerankError`: without relevance scores there is nothing to compare."""
+        opened = await asyncio.to_thread(self._first_stage.open, question)
+        collection, tried = opened.collection, opened.instructions
+        recalled = await opened.recall.find(
+            self._first_stage.request(
+                question,
+                width=self._first_stage.width(question),
+                task=tried[0].embedding_task,
+                deadline=deadline,
+            )
         )
         reranker = self._rerankers.of_collection(collection.reranker)
         judges = [reranker if reranker.changes_order(each.text) else RecallOrder() for each in tried]

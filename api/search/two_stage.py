@@ -1,9 +1,9 @@
-"""What is the answer to this question? Recall, then judgement; knows no HTTP and no command line.
+"""Answers a search: recall finds the candidates, the reranker orders them. Knows no HTTP and no command line.
 
-prepare    which collection, which instruction, and whether the reranker has a say under it
+prepare    the collection, the instruction, and whether the reranker is needed under it
 recall     the chunks that are nearest, that hold the words, or both
-judge      the reranker's order, or recall's with the reason why
-answer     what of that the caller asked to see
+rank       the reranker's order, or recall's with the reason why
+answer     what the caller asked to see of that order
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Protocol
 
-from winnow.api.library.instructions import AppliedInstruction, Instructions
+from winnow.api.library.instructions import AppliedInstruction
+from winnow.api.search.first_stage import FindsCandidates, FirstStage
 from winnow.api.search.records import REASONS, Answer, Degraded, OnRerankFailure, Question, RerankSkipped, Result
 from winnow.api.search.rerankers import Rerankers
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
@@ -25,20 +24,17 @@ from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
-from winnow.retrieval.catalog.collections import Catalog, Collection
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.records import Candidate, RecallMode, candidates_of
+from winnow.retrieval.records import Candidate, candidates_of
 from winnow.retrieval.search.context import Context, contexts
-from winnow.retrieval.search.recall import Recalled
+from winnow.retrieval.search.recall import Recalled, RecallRequest
 from winnow.retrieval.tenancy import TenantName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """What is known of a question before anything is computed for it."""
+    """What a search needs before anything is computed for it."""
 
-    collection: Collection
     recall: FindsCandidates
     instruction: AppliedInstruction
     reranker: Reranker | errors.RerankUnavailable  # or why there is none
@@ -48,30 +44,8 @@ class Prepared:
 
     @property
     def is_reranked(self) -> bool:
-        """Whether the reranker will be asked, unless there is nothing to ask about."""
+        """Whether the reranker runs if recall finds anything."""
         return self.rerank_skipped is None
-
-
-class FindsCandidates(Protocol):
-    """Stage one of one collection (retrieval.search.recall.Recall)."""
-
-    async def find(
-        self,
-        query: str,
-        *,
-        width: int,
-        documents: int = 0,
-        task: str,
-        where: Filter | None = None,
-        mode: RecallMode = RecallMode.HYBRID,
-        deadline: Deadline,
-    ) -> Recalled: ...
-
-
-class OpensCollections(Protocol):
-    """Where collections are opened (api.collections.open_collections)."""
-
-    def recall_of(self, collection: Collection, *, asker: TenantName) -> FindsCandidates: ...
 
 
 class Search:
@@ -80,20 +54,12 @@ class Search:
     def __init__(
         self,
         *,
-        catalog: Catalog,
-        instructions: Instructions,
-        collections: OpensCollections,
+        first_stage: FirstStage,
         rerankers: Rerankers,
-        candidates_default: int,
-        recall_default: RecallMode = RecallMode.HYBRID,
         depth_default: Depth = Depth.FULL,
     ) -> None:
-        self._catalog = catalog
-        self._instructions = instructions
-        self._collections = collections
+        self._first_stage = first_stage
         self._rerankers = rerankers
-        self._candidates_default = candidates_default
-        self._recall_default = recall_default
         self._depth_default = depth_default
 
     async def prepare(self, question: Question) -> Prepared:
@@ -103,19 +69,9 @@ class Search:
     async def answer(self, question: Question, deadline: Deadline, prepared: Prepared | None = None) -> Answer:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
         ready = prepared or await self.prepare(question)
-        recalled = await found_by(
-            ready.recall,
-            question.query,
-            mode=question.recall,
-            mode_default=self._recall_default,
-            width=self._width(question, demotes_echo=ready.demotes_echo),
-            documents=question.top_k if question.group_by_document else 0,
-            task=ready.instruction.embedding_task,
-            where=question.where,
-            deadline=deadline,
-        )
+        recalled = await ready.recall.find(self._request(question, ready, deadline))
         skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
-        ranking, degraded, rerank_ms = await self._judge(question, ready, skipped, recalled.candidates, deadline)
+        ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, recalled.candidates, deadline)
         if ready.demotes_echo:
             ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)
         results = _results(question, ranking)
@@ -145,9 +101,9 @@ class Search:
         deadline: Deadline,
         top_k: int | None = None,
     ) -> Ranking:
-        """Judges texts that no recall found; each one's chunk number is its place. Raises `RerankError`.
+        """Reranks the caller's own texts; the chunk number of each is its place. Raises `RerankError`.
 
-        `model` is what the caller calls the judge: a reranker of this name if there is one, else the default.
+        `model` names a reranker; an unknown name means the default.
         """
         return await self._rerankers.of_caller(model).rank(
             query,
@@ -160,12 +116,12 @@ class Search:
 
     def _prepared(self, question: Question, started: float) -> Prepared:
         """Blocks."""
-        collection = searched(self._catalog, question.collection, asker=question.tenant)
-        instruction = self._instructions.applied(question.tenant, question.instruction, collection)
+        opened = self._first_stage.open(question)
+        collection, (instruction,) = opened.collection, opened.instructions
         reranker: Reranker | errors.RerankUnavailable
         try:
             reranker = self._rerankers.of_collection(collection.reranker)
-        except errors.RerankUnavailable as unavailable:  # an answer that needs it says so; others do not
+        except errors.RerankUnavailable as unavailable:  # an error only where the answer needs it
             reranker = unavailable
         skipped = None
         if not question.rerank:
@@ -173,8 +129,7 @@ class Search:
         elif not question.wants_relevance and _has_no_weight(reranker, instruction.text):
             skipped = RerankSkipped.NO_WEIGHT
         return Prepared(
-            collection=collection,
-            recall=self._collections.recall_of(collection, asker=question.tenant),
+            recall=opened.recall,
             instruction=instruction,
             reranker=reranker,
             rerank_skipped=skipped,
@@ -184,15 +139,20 @@ class Search:
             started=started,
         )
 
-    def _width(self, question: Question, *, demotes_echo: bool) -> int:
-        """How many candidates recall proposes. What the caller says holds; the default never starves `top_k`."""
-        if question.candidates is not None:
-            return question.candidates
-        if not question.rerank and not question.group_by_document and not demotes_echo:
-            return question.top_k
-        return max(question.top_k, self._candidates_default)
+    def _request(self, question: Question, ready: Prepared, deadline: Deadline) -> RecallRequest:
+        """Where nothing changes recall's order, by default only the candidates that are shown are recalled."""
+        width = self._first_stage.width(question)
+        if not question.rerank and not question.group_by_document and not ready.demotes_echo:
+            width = question.candidates or question.top_k
+        return self._first_stage.request(
+            question,
+            width=width,
+            documents=question.top_k if question.group_by_document else 0,
+            task=ready.instruction.embedding_task,
+            deadline=deadline,
+        )
 
-    async def _judge(
+    async def _rank(
         self,
         question: Question,
         ready: Prepared,
@@ -200,7 +160,7 @@ class Search:
         candidates: Sequence[Candidate],
         deadline: Deadline,
     ) -> tuple[Ranking, Degraded | None, float | None]:
-        """By the reranker that the collection has chosen."""
+        """The reranker's order; where it fails, and the question allows that, recall's order and the reason."""
         if skipped is not None:
             return await _recall_order(question, candidates, deadline), None, None
         started = time.perf_counter()
@@ -228,43 +188,6 @@ def _has_no_weight(reranker: Reranker | errors.RerankUnavailable, instruction: s
     return not isinstance(reranker, errors.RerankUnavailable) and not reranker.changes_order(instruction)
 
 
-async def found_by(
-    recall: FindsCandidates,
-    query: str,
-    *,
-    mode: RecallMode | None,
-    mode_default: RecallMode,
-    width: int,
-    documents: int = 0,
-    task: str,
-    where: Filter | None,
-    deadline: Deadline,
-) -> Recalled:
-    """By the way that was asked for, else by the default.
-
-    A collection made before words were indexed cannot be searched by them. The default is no reason to refuse it: it
-    is searched by meaning then, and the answer says so. Raises as `Recall.find` does.
-    """
-    find = partial(recall.find, query, width=width, documents=documents, task=task, where=where, deadline=deadline)
-    try:
-        return await find(mode=mode or mode_default)
-    except errors.WordsNotIndexed:
-        if mode is not None:
-            raise
-        return await find(mode=RecallMode.DENSE)
-
-
-def searched(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:
-    """The asker's own, or `owner/name` of one that it was granted; every other one is as one that is not there.
-
-    Raises `CollectionNotFound`.
-    """
-    owner, separator, name = named.rpartition("/")
-    if not separator or owner == asker:
-        return catalog.collection(asker, name)
-    return catalog.granted_collection(owner, name, reader=asker)
-
-
 async def _recall_order(question: Question, candidates: Sequence[Candidate], deadline: Deadline) -> Ranking:
     return await RecallOrder().rank(
         question.query, candidates, instruction="", tenant=question.tenant, deadline=deadline
@@ -283,21 +206,21 @@ def _results(question: Question, ranking: Ranking) -> tuple[Result, ...]:
 
 
 def _contexts(question: Question, recalled: Recalled, results: Sequence[Result]) -> Mapping[int, Context]:
-    """From the very version that was searched; blocks."""
+    """Reads the version of the store that was searched. Blocks."""
     shown = [each.candidate.chunk for result in results for each in (result.best, *result.others)]
-    found = contexts(recalled.snapshot, shown, reach=question.neighbours)
+    found = contexts(recalled.served.snapshot, shown, reach=question.neighbours)
     return {chunk.number: context for chunk, context in zip(shown, found, strict=True)}
 
 
 def _relevant_enough(ranking: Ranking, least: float | None) -> Sequence[Ranked]:
-    """Recall's order is passed whole: what nobody judged is neither above nor below a relevance."""
+    """Recall's order is returned whole: without relevance scores there is nothing to compare with the minimum."""
     if least is None or ranking.ranked_by is RankedBy.RECALL_ORDER:
         return ranking.ranked
     return [ranked for ranked in ranking.ranked if ranked.relevance is not None and ranked.relevance >= least]
 
 
 def _by_document(ranked: Sequence[Ranked]) -> list[list[Ranked]]:
-    """The chunks of each document together, documents in the order of their best chunk."""
+    """Groups the chunks of each document; documents are in the order of their best chunk."""
     groups: dict[str, list[Ranked]] = {}
     for each in ranked:
         groups.setdefault(each.candidate.chunk.document_id, []).append(each)

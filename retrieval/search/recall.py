@@ -1,19 +1,19 @@
-"""Which chunks are worth judging for this query? Embed it, search, fetch the texts."""
+"""Stage one: embeds a query, searches a collection for candidates, and fetches their texts."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, Embeddings
-from winnow.retrieval.errors import DeadlineExceeded
+from winnow.retrieval.errors import DeadlineExceeded, WordsNotIndexed
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.gpu_index import ON_CPU, Seat
-from winnow.retrieval.records import Candidate, RecallMode, Vectors
+from winnow.retrieval.records import Candidate, ChunkNumbers, RecallMode, Vectors
 from winnow.retrieval.search.grouping import nearest_of_documents
 from winnow.retrieval.search.hybrid import Proposal, proposal
 from winnow.retrieval.search.reader import IndexReader, Searcher
@@ -21,24 +21,68 @@ from winnow.retrieval.store.contract import StoreSnapshot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recalled:
-    """The candidates of one query, best first, and what finding them took."""
+class RecallRequest:
+    """A query, and which candidates recall should find for it."""
 
-    candidates: tuple[Candidate, ...]
-    generation: str | None  # None: no generation is open, everything was compared from the store
+    query: str
+    width: int  # candidates
+    documents: int = 0  # make room for chunks of this many documents; 0: the best chunks, whatever their documents
+    task: str = DEFAULT_TASK  # what the query is embedded under
+    where: Filter | None = None  # which documents may answer; None is all
+    mode: RecallMode = RecallMode.HYBRID
+    falls_back_to_dense: bool = False  # search by meaning where words are not indexed; False: raise `WordsNotIndexed`
+    deadline: Deadline = field(default_factory=Deadline.never)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """The state of the collection that answered: one version of the store, and the generation that was open."""
+
+    snapshot: StoreSnapshot  # for what else an answer shows of these documents
     store_version: int
+    generation: str | None  # None: no generation is open, every vector was compared from the store
+    fresh_chunks: int = 0  # newer than the generation; compared one by one
+    fallback_from: str | None = None  # why an older generation serves; None: the newest does
+    seat: Seat = ON_CPU  # where the generation was searched
+
+    @classmethod
+    def by(cls, view: Searcher) -> Served:
+        return cls(
+            snapshot=view.snapshot,
+            store_version=view.store_version,
+            generation=view.generation,
+            fresh_chunks=view.delta_count,
+            fallback_from=view.fallback_from,
+            seat=view.seat,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallTimings:
+    """How long each step took, in milliseconds."""
+
     embed_ms: float
     recall_ms: float
     fetch_ms: float
-    tokens: int  # computed by the embedder
-    snapshot: StoreSnapshot  # of that version; for what else an answer shows of these documents
-    query_remembered: bool = False  # the query's vector was not computed again
-    filtered: Filtered | None = None  # how the filter was answered; None where there was none
-    fresh_chunks: int = 0  # that were compared beside the generation
-    fallback_from: str | None = None  # why it is not the generation that should be open; None where it is
-    seat: Seat = ON_CPU  # where the generation was searched
-    mode: RecallMode = RecallMode.DENSE
-    lexical_ms: float | None = None  # of `recall_ms`: the search by words; None where there was none
+    lexical_ms: float | None = None  # the search by words, part of `recall_ms`; None: there was none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recalled:
+    """The candidates of one query, what served them, and what finding them took."""
+
+    candidates: tuple[Candidate, ...]  # best first
+    mode: RecallMode  # that found them
+    filtered: Filtered | None = None  # how the filter was applied; None: there was none
+    tokens: int  # of the query
+    query_remembered: bool = False  # the cache had the query's vector
+    served: Served
+    timings: RecallTimings
+
+    @property
+    def embedded_tokens(self) -> int:
+        """Tokens that the embedder computed."""
+        return 0 if self.query_remembered else self.tokens
 
 
 class Recall:
@@ -48,94 +92,80 @@ class Recall:
         self._embedder = embedder
         self._searchable = searchable
 
-    async def find(
-        self,
-        query: str,
-        *,
-        width: int,
-        documents: int = 0,
-        task: str = DEFAULT_TASK,
-        where: Filter | None = None,
-        mode: RecallMode = RecallMode.HYBRID,
-        deadline: Deadline | None = None,
-    ) -> Recalled:
+    async def find(self, request: RecallRequest) -> Recalled:
         """The `width` best chunks that match the filter, fewer only where there are fewer.
 
-        With `documents` the last of them make room, if need be, so that there are as many different documents.
+        With `documents`, chunks of further documents replace the last candidates until that many documents are found.
 
         Raises `CollectionNotReady`, `InvalidRequest` for a filter that does not fit the collection, `WordsNotIndexed`
-        where words are asked for and were never indexed, `DeadlineExceeded` before a stage that would start too late
-        and while a query is embedded, and what the embedder raises. Without a deadline it takes as long as it takes.
+        for a search by words over a collection without a word index, and what the embedder raises. Raises
+        `DeadlineExceeded` before a step that would start too late, and while the query is embedded.
         """
-        until = deadline or Deadline.never()
-        _require_time(until, "embedding")
+        _require_time(request.deadline, "embedding")
         began = time.perf_counter()
-        embeddings = await self._embed(query, task, until)
+        embeddings = await self._embed(request)
         embedded = time.perf_counter()
-        _require_time(until, "recall")
-        vector = embeddings.vectors[0]
-        view, found = await asyncio.to_thread(
-            self._search, vector, query, mode=mode, width=width, documents=documents, where=where, deadline=until
-        )
-        recalled = time.perf_counter()
-        _require_time(until, "fetching texts")
+        _require_time(request.deadline, "recall")
+        view, found, mode = await asyncio.to_thread(self._search, embeddings.vectors[0], request)
+        searched = time.perf_counter()
+        _require_time(request.deadline, "fetching texts")
         candidates = await asyncio.to_thread(_fetch, view, found)
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
-            generation=view.generation,
-            store_version=view.store_version,
-            embed_ms=1000.0 * (embedded - began),
-            recall_ms=1000.0 * (recalled - embedded),
-            fetch_ms=1000.0 * (fetched - recalled),
-            tokens=embeddings.tokens,
-            snapshot=view.snapshot,
-            query_remembered=embeddings.remembered > 0,
-            filtered=found.filtered,
-            fresh_chunks=view.delta_count,
-            fallback_from=view.fallback_from,
-            seat=view.seat,
             mode=mode,
-            lexical_ms=found.lexical_ms,
+            filtered=found.filtered,
+            tokens=embeddings.tokens,
+            query_remembered=embeddings.remembered > 0,
+            served=Served.by(view),
+            timings=RecallTimings(
+                embed_ms=1000.0 * (embedded - began),
+                recall_ms=1000.0 * (searched - embedded),
+                fetch_ms=1000.0 * (fetched - searched),
+                lexical_ms=found.lexical_ms,
+            ),
         )
 
-    async def _embed(self, query: str, task: str, deadline: Deadline) -> Embeddings:
-        """An embedder knows no deadline, and may be a server that has gone silent."""
+    async def _embed(self, request: RecallRequest) -> Embeddings:
+        """An embedder knows no deadline, and may be a server that does not answer."""
+        deadline = request.deadline
         try:
             async with asyncio.timeout(None if math.isinf(deadline.at) else deadline.remaining_seconds):
-                return await self._embedder.embed_queries([query], task)
+                return await self._embedder.embed_queries([request.query], request.task)
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(
-        self,
-        vector: Vectors,
-        query: str,
-        *,
-        mode: RecallMode,
-        width: int,
-        documents: int,
-        where: Filter | None,
-        deadline: Deadline,
-    ) -> tuple[Searcher, Proposal]:
-        """Blocks. The filter is answered once, however often it is looked further for more documents."""
+    def _search(self, vector: Vectors, request: RecallRequest) -> tuple[Searcher, Proposal, RecallMode]:
+        """Blocks. Also returns the mode that found the candidates."""
         view = self._searchable.view()
-        matching = None if where is None else view.snapshot.numbers_where(where)
+        matching = None if request.where is None else view.snapshot.numbers_where(request.where)
+        try:
+            return view, _propose(view, vector, request, request.mode, matching), request.mode
+        except WordsNotIndexed:
+            if not request.falls_back_to_dense:
+                raise
+        return view, _propose(view, vector, request, RecallMode.DENSE, matching), RecallMode.DENSE
 
-        def best(k: int) -> Proposal:
-            _require_time(deadline, "recall")
-            return proposal(view, vector, query, mode=mode, width=k, matching=matching)
 
-        if not documents:
-            return view, best(width)
-        owners = view.snapshot.document_ids
-        return view, nearest_of_documents(
-            best, lambda numbers: owners(numbers.tolist()), width=width, documents=documents
-        )
+def _propose(
+    view: Searcher, vector: Vectors, request: RecallRequest, mode: RecallMode, matching: ChunkNumbers | None
+) -> Proposal:
+    """Searches again, and wider, until the candidates come from as many documents as the request wants."""
+
+    def best(k: int) -> Proposal:
+        _require_time(request.deadline, "recall")
+        return proposal(view, vector, request.query, mode=mode, width=k, matching=matching)
+
+    if not request.documents:
+        return best(request.width)
+    owners = view.snapshot.document_ids
+    return nearest_of_documents(
+        best, lambda numbers: owners(numbers.tolist()), width=request.width, documents=request.documents
+    )
 
 
 def _fetch(view: Searcher, found: Proposal) -> tuple[Candidate, ...]:
-    """The chunks with their texts, from the very version of the store that they were checked against."""
+    """Reads the chunks from the version of the store that the search ran on."""
     chunks = view.snapshot.chunks(found.numbers.tolist())
     assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
     scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()

@@ -16,9 +16,10 @@ from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction
 from winnow.api.schemas.rerank import RerankAnswer, rerank_answer
 from winnow.api.schemas.search_answer import SearchAnswer, search_answer
+from winnow.api.search.first_stage import FindsCandidates, FirstStage
 from winnow.api.search.records import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question
 from winnow.api.search.rerankers import Rerankers
-from winnow.api.search.two_stage import FindsCandidates, Search
+from winnow.api.search.two_stage import Search
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
 from winnow.retrieval.catalog.collections import Collection
@@ -39,6 +40,7 @@ from winnow.retrieval.errors import (
     VariableRefused,
 )
 from winnow.retrieval.records import RecallMode
+from winnow.retrieval.search.recall import RecallRequest
 
 NEVER = Deadline.never()
 
@@ -77,16 +79,20 @@ def instructions_of(catalog: SqlCatalog) -> Instructions:
     return Instructions(SqlInstructions(catalog._database), built_in=built_in_instructions())
 
 
-def search_over(catalog: SqlCatalog, recall: FindsCandidates, *rerankers: Reranker) -> Search:
-    """The first of them is the default."""
-    default, *also = rerankers
-    return Search(
+def first_stage_over(catalog: SqlCatalog, recall: FindsCandidates, mode: RecallMode = RecallMode.HYBRID) -> FirstStage:
+    return FirstStage(
         catalog=catalog,
         instructions=instructions_of(catalog),
         collections=OneCollection(recall),
-        rerankers=Rerankers(default=default, also=tuple(also)),
         candidates_default=4,
+        recall_default=mode,
     )
+
+
+def search_over(catalog: SqlCatalog, recall: FindsCandidates, *rerankers: Reranker) -> Search:
+    """The first of them is the default."""
+    default, *also = rerankers
+    return Search(first_stage=first_stage_over(catalog, recall), rerankers=Rerankers(default=default, also=tuple(also)))
 
 
 def question(**changes: object) -> Question:
@@ -388,7 +394,7 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     """Whatever is asked for: ranks count from 1, no chunk appears twice, and the order is the ranking's."""
     from winnow.api.search.two_stage import _results
 
-    recalled = await ScriptedRecall(*words).find("q", width=100, task="", deadline=NEVER)
+    recalled = await ScriptedRecall(*words).find(RecallRequest(query="q", width=100))
     ranking = await PrefersWord("refund").rank("q", recalled.candidates, instruction="", tenant="t", deadline=NEVER)
     results = _results(question(top_k=top_k, group_by_document=grouped, min_relevance=least), ranking)
     shown = [result.best.rank for result in results]
@@ -405,14 +411,8 @@ async def test_recall_goes_the_way_that_the_search_names_and_says_which(
 ) -> None:
     """Unless it names none: then the service's own."""
     recall = ScriptedRecall("a")
-    search = Search(
-        catalog=catalog,
-        instructions=instructions_of(catalog),
-        collections=OneCollection(recall),
-        rerankers=Rerankers(default=RecallOrder()),
-        candidates_default=4,
-        recall_default=RecallMode.LEXICAL,
-    )
+    first_stage = first_stage_over(catalog, recall, mode=RecallMode.LEXICAL)
+    search = Search(first_stage=first_stage, rerankers=Rerankers(default=RecallOrder()))
     answer = await search.answer(question(recall=said), NEVER)
     assert recall.modes == [used]
     assert search_answer(answer, explain=False, grouped=False)["recall"] == used

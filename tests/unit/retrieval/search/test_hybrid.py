@@ -15,7 +15,7 @@ from winnow.retrieval.filters.grammar import parsed_filter
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span, passage_of
 from winnow.retrieval.search.reader import IndexReader
-from winnow.retrieval.search.recall import Recall, Recalled
+from winnow.retrieval.search.recall import Recall, Recalled, RecallRequest
 
 NAMES = ("bravo", "delta", "kilo", "lima", "tango", "quebec")
 EMBEDDER = HashEmbedder(dimension=64)
@@ -82,9 +82,9 @@ async def test_every_candidate_carries_its_own_figures(
     if is_published:
         publish(CollectionFolder(tmp_path / "c"), store.snapshot(), EMBEDDER.identity)
         await put(store, Document(id="new", text="zulu quebec"))
-    recalled = await recall_over(store, tmp_path).find("zulu quebec tango", width=20, mode=mode)
+    recalled = await recall_over(store, tmp_path).find(RecallRequest(query="zulu quebec tango", width=20, mode=mode))
     assert (len(recalled.candidates), recalled.mode) == (20, mode)
-    assert (recalled.lexical_ms is None) == (mode is RecallMode.DENSE)
+    assert (recalled.timings.lexical_ms is None) == (mode is RecallMode.DENSE)
     assert (mode is RecallMode.DENSE) == all(each.lexical_score is None for each in recalled.candidates)
     await require_figures(recalled, store, "zulu quebec tango")
 
@@ -93,7 +93,10 @@ async def test_both_find_what_one_of_them_does_not(store: MemoryStore, tmp_path:
     """A rare word leads to a text that looks like nothing in the query; meaning fills the rest of the list."""
     recall = recall_over(store, tmp_path)
     by_mode = {
-        mode: [each.chunk.document_id for each in (await recall.find("zulu", width=10, mode=mode)).candidates]
+        mode: [
+            each.chunk.document_id
+            for each in (await recall.find(RecallRequest(query="zulu", width=10, mode=mode))).candidates
+        ]
         for mode in RecallMode
     }
     assert "far" not in by_mode[RecallMode.DENSE]
@@ -105,17 +108,19 @@ async def test_both_find_what_one_of_them_does_not(store: MemoryStore, tmp_path:
 async def test_without_words_hybrid_is_the_order_of_the_nearest(store: MemoryStore, tmp_path: Path) -> None:
     """Punctuation has no words; nobody is left without an answer for that."""
     recall = recall_over(store, tmp_path)
-    dense = await recall.find("?!", width=10)
-    hybrid = await recall.find("?!", width=10, mode=RecallMode.HYBRID)
+    dense = await recall.find(RecallRequest(query="?!", width=10))
+    hybrid = await recall.find(RecallRequest(query="?!", width=10, mode=RecallMode.HYBRID))
     assert [each.chunk for each in hybrid.candidates] == [each.chunk for each in dense.candidates]
-    assert (await recall.find("?!", width=10, mode=RecallMode.LEXICAL)).candidates == ()
+    assert (await recall.find(RecallRequest(query="?!", width=10, mode=RecallMode.LEXICAL))).candidates == ()
 
 
 @pytest.mark.parametrize("mode", list(RecallMode))
 async def test_a_filter_holds_for_both_searches(store: MemoryStore, tmp_path: Path, mode: RecallMode) -> None:
     """Only what matches is a candidate, and the answer says how many those are."""
     where = parsed_filter({"type": "eq", "key": "part", "value": 1})
-    recalled = await recall_over(store, tmp_path).find("zulu tango", width=30, mode=mode, where=where)
+    recalled = await recall_over(store, tmp_path).find(
+        RecallRequest(query="zulu tango", width=30, mode=mode, where=where)
+    )
     assert len(recalled.candidates) == 30
     assert {each.chunk.metadata["part"] for each in recalled.candidates} == {1}
     assert recalled.filtered is not None
@@ -123,4 +128,4 @@ async def test_a_filter_holds_for_both_searches(store: MemoryStore, tmp_path: Pa
     await require_figures(recalled, store, "zulu tango")
     unknown = parsed_filter({"type": "eq", "key": "nobody", "value": 1})
     with pytest.raises(InvalidRequest):
-        await recall_over(store, tmp_path).find("zulu", width=3, mode=mode, where=unknown)
+        await recall_over(store, tmp_path).find(RecallRequest(query="zulu", width=3, mode=mode, where=unknown))

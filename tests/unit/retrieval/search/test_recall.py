@@ -17,7 +17,7 @@ from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
 from winnow.retrieval.search.reader import IndexReader
-from winnow.retrieval.search.recall import Recall
+from winnow.retrieval.search.recall import Recall, RecallRequest
 
 TEXTS = {
     "refund": "How to get a refund for a returned parcel",
@@ -57,7 +57,7 @@ async def test_candidates_come_nearest_first_with_their_texts(folder: Collection
     """Ranks count from 1, similarities are the cosines of the vectors, and the cost is told."""
     embedder = HashEmbedder(dimension=256)
     store = await filled(embedder)
-    recalled = await recall_over(store, embedder, folder).find("refund of a parcel", width=3)
+    recalled = await recall_over(store, embedder, folder).find(RecallRequest(query="refund of a parcel", width=3))
     assert [candidate.recall_rank for candidate in recalled.candidates] == [1, 2, 3]
     assert recalled.candidates[0].chunk.text == TEXTS["refund"]
     query = (await embedder.embed_queries(["refund of a parcel"])).vectors[0]
@@ -65,18 +65,19 @@ async def test_candidates_come_nearest_first_with_their_texts(folder: Collection
         vector = (await embedder.embed_passages([candidate.chunk.text])).vectors[0]
         assert candidate.similarity == pytest.approx(float(vector @ query), abs=1e-6)
     assert recalled.tokens == len("refund of a parcel") + 1
-    assert (recalled.generation, recalled.store_version) == (None, store.snapshot().version)
-    assert min(recalled.embed_ms, recalled.recall_ms, recalled.fetch_ms) >= 0.0
+    assert (recalled.served.generation, recalled.served.store_version) == (None, store.snapshot().version)
+    timings = recalled.timings
+    assert min(timings.embed_ms, timings.recall_ms, timings.fetch_ms) >= 0.0
 
 
 async def test_the_answer_names_the_generation_it_came_from(folder: CollectionFolder) -> None:
     """And is the same with it as without it."""
     embedder = HashEmbedder(dimension=256)
     store = await filled(embedder)
-    without = await recall_over(store, embedder, folder).find("申请退款", width=10)
+    without = await recall_over(store, embedder, folder).find(RecallRequest(query="申请退款", width=10))
     publish(folder, store.snapshot(), embedder.identity)
-    with_it = await recall_over(store, embedder, folder).find("申请退款", width=10)
-    assert (without.generation, with_it.generation) == (None, "g000001")
+    with_it = await recall_over(store, embedder, folder).find(RecallRequest(query="申请退款", width=10))
+    assert (without.served.generation, with_it.served.generation) == (None, "g000001")
     assert [c.chunk for c in with_it.candidates] == [c.chunk for c in without.candidates]
     np.testing.assert_allclose(
         [c.similarity for c in with_it.candidates], [c.similarity for c in without.candidates], atol=1e-6
@@ -87,7 +88,7 @@ async def test_the_answer_names_the_generation_it_came_from(folder: CollectionFo
 async def test_an_empty_collection_is_not_ready(folder: CollectionFolder) -> None:
     """It is no empty answer."""
     with pytest.raises(CollectionNotReady):
-        await recall_over(MemoryStore(), HashEmbedder(), folder).find("anything", width=10)
+        await recall_over(MemoryStore(), HashEmbedder(), folder).find(RecallRequest(query="anything", width=10))
 
 
 class CountingEmbedder(HashEmbedder):
@@ -112,11 +113,11 @@ async def test_no_stage_starts_after_the_deadline(folder: CollectionFolder) -> N
     embedder = CountingEmbedder(deadline)
     recall = recall_over(await filled(HashEmbedder()), embedder, folder)
     with pytest.raises(DeadlineExceeded, match="before embedding"):
-        await recall.find("refund", width=3, deadline=deadline[0])
+        await recall.find(RecallRequest(query="refund", width=3, deadline=deadline[0]))
     assert embedder.calls == 0
     deadline[0] = Deadline.after_ms(20)
     with pytest.raises(DeadlineExceeded, match="before recall"):
-        await recall.find("refund", width=3, deadline=deadline[0])
+        await recall.find(RecallRequest(query="refund", width=3, deadline=deadline[0]))
     assert embedder.calls == 1
 
 
@@ -132,7 +133,7 @@ async def test_a_silent_embedder_is_left_at_the_deadline(folder: CollectionFolde
     """The caller's time is the caller's, whatever the embedder is."""
     recall = recall_over(await filled(HashEmbedder()), SilentEmbedder(), folder)
     with pytest.raises(DeadlineExceeded, match="while embedding"):
-        await recall.find("refund", width=3, deadline=Deadline.after_ms(50))
+        await recall.find(RecallRequest(query="refund", width=3, deadline=Deadline.after_ms(50)))
 
 
 async def test_one_long_document_leaves_room_for_others(folder: CollectionFolder) -> None:
@@ -145,9 +146,9 @@ async def test_one_long_document_leaves_room_for_others(folder: CollectionFolder
     store.replace([EmbeddedDocument(document=Document(id="long", text=text), spans=spans, vectors=vectors)])
     publish(folder, store.snapshot(), embedder.identity)
     recall = recall_over(store, embedder, folder)
-    alone = await recall.find("refund of a parcel", width=6, mode=RecallMode.DENSE)
-    spread = await recall.find("refund of a parcel", width=6, documents=4, mode=RecallMode.DENSE)
-    every = await recall.find("refund of a parcel", width=6, documents=9, mode=RecallMode.DENSE)
+    alone = await recall.find(RecallRequest(query="refund of a parcel", width=6, mode=RecallMode.DENSE))
+    spread = await recall.find(RecallRequest(query="refund of a parcel", width=6, documents=4, mode=RecallMode.DENSE))
+    every = await recall.find(RecallRequest(query="refund of a parcel", width=6, documents=9, mode=RecallMode.DENSE))
     assert [each.chunk.document_id for each in alone.candidates] == ["long"] * 6
     assert [each.chunk.document_id for each in spread.candidates[:3]] == ["long"] * 3
     assert len({each.chunk.document_id for each in spread.candidates}) == 4

@@ -1,0 +1,118 @@
+"""The first stage of a search and of a trial: finds the collection and the instructions, opens the index, asks recall.
+
+open       what a question needs before anything is computed for it
+request    what recall is asked for
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from winnow.api.library.instructions import AppliedInstruction, Instructions
+from winnow.api.search.records import Question, TrialQuestion
+from winnow.retrieval.catalog.collections import Catalog, Collection
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.records import RecallMode
+from winnow.retrieval.search.recall import Recalled, RecallRequest
+from winnow.retrieval.tenancy import TenantName
+
+
+class FindsCandidates(Protocol):
+    """Recall over one collection (retrieval.search.recall.Recall)."""
+
+    async def find(self, request: RecallRequest) -> Recalled: ...
+
+
+class OpensCollections(Protocol):
+    """Opens the indexes of collections (api.collections.open_collections)."""
+
+    def recall_of(self, collection: Collection, *, asker: TenantName) -> FindsCandidates: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A collection that is ready to be searched, and the instructions to rank its candidates under."""
+
+    collection: Collection
+    instructions: tuple[AppliedInstruction, ...]  # one for each that the question wants
+    recall: FindsCandidates
+
+
+class FirstStage:
+    """Does what comes before reranking, in the same way for searches and trials."""
+
+    def __init__(
+        self,
+        *,
+        catalog: Catalog,
+        instructions: Instructions,
+        collections: OpensCollections,
+        candidates_default: int,
+        recall_default: RecallMode = RecallMode.HYBRID,
+    ) -> None:
+        self._catalog = catalog
+        self._instructions = instructions
+        self._collections = collections
+        self._candidates_default = candidates_default
+        self._recall_default = recall_default
+
+    def open(self, question: Question | TrialQuestion) -> Opened:
+        """Reads the catalog. Blocks.
+
+        Raises `CollectionNotFound`, what `Instructions` raises, and what opening the index raises.
+        """
+        collection = find_collection(self._catalog, question.collection, asker=question.tenant)
+        if isinstance(question, TrialQuestion):
+            instructions = self._for_trial(question, collection)
+        else:
+            instructions = [self._instructions.applied(question.tenant, question.instruction, collection)]
+        return Opened(
+            collection=collection,
+            instructions=tuple(instructions),
+            recall=self._collections.recall_of(collection, asker=question.tenant),
+        )
+
+    def width(self, question: Question | TrialQuestion) -> int:
+        """How many candidates to recall: as many as the caller names, or else enough to fill `top_k`."""
+        return question.candidates or max(question.top_k, self._candidates_default)
+
+    def request(
+        self, question: Question | TrialQuestion, *, width: int, documents: int = 0, task: str, deadline: Deadline
+    ) -> RecallRequest:
+        """What recall is asked for: in the mode that the question names, or else in the service's default.
+
+        Only the default may fall back: a collection that was made before words were indexed is then searched by
+        meaning, and the answer says so.
+        """
+        return RecallRequest(
+            query=question.query,
+            width=width,
+            documents=documents,
+            task=task,
+            where=question.where,
+            mode=question.recall or self._recall_default,
+            falls_back_to_dense=question.recall is None,
+            deadline=deadline,
+        )
+
+    def _for_trial(self, question: TrialQuestion, collection: Collection) -> Sequence[AppliedInstruction]:
+        """A trial may name drafts, which a search may not."""
+        return [
+            self._instructions.applied(question.tenant, None, collection)
+            if wanted is None
+            else self._instructions.tried(question.tenant, wanted)
+            for wanted in question.wanted
+        ]
+
+
+def find_collection(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:
+    """The asker's own collection, or `owner/name` of one that was granted to it.
+
+    Raises `CollectionNotFound`, also for a collection that exists but was not granted.
+    """
+    owner, separator, name = named.rpartition("/")
+    if not separator or owner == asker:
+        return catalog.collection(asker, name)
+    return catalog.granted_collection(owner, name, reader=asker)
