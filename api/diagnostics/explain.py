@@ -1,4 +1,4 @@
-"""Why is the index what it is, and what would be built now? For `winnow generations explain`."""
+"""Explains why the index is what it is, and what would be built now, for `winnow generations explain`."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from winnow.retrieval.store.contract import StoreSnapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceFound:
-    """The device that is set, at this moment."""
+    """The configured device, at this moment."""
 
     name: str
-    memory: GpuMemory | None  # None: nobody knows
+    memory: GpuMemory | None  # None: unknown
     fault: str | None  # why no index is searched there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """The current generation's recipe, and the next one's as far as anybody can tell now."""
+    """The recipe of the current generation, and that of the next one as far as known now."""
 
-    manifest: Manifest | None  # None: nothing was published, or what was cannot be read
-    vectors: int  # that the next generation would hold
+    manifest: Manifest | None  # None: nothing was published, or it cannot be read
+    vectors: int  # vectors of the next generation
     writes_per_second: float
-    memory_bytes: int | None  # that are free; None where nobody knows
+    memory_bytes: int | None  # free memory; None if unknown
     plan: Plan | None
     refused: str | None  # why there is no plan
     seat: Seat  # where a service with these settings would search the current one
-    device: DeviceFound | None  # None: none is set
+    device: DeviceFound | None  # None: none is configured
 
 
 def explained(
@@ -50,7 +50,7 @@ def explained(
     *,
     device: IndexDevice | None = None,
 ) -> Explained:
-    """Builds nothing, and reads no vector. What a service that runs has on the device counts as taken."""
+    """Explain without building, and without reading vectors. Device memory used by running services counts as taken."""
     name = current_name(folder)
     rate = writes_per_second(folder, snapshot)
     plan, refused = None, None
@@ -87,7 +87,7 @@ def _device_found(device: IndexDevice) -> DeviceFound:
 
 
 def explained_said(collection: str, found: Explained) -> dict[str, Any]:
-    """As JSON."""
+    """Return the explanation as JSON."""
     return {
         "collection": collection,
         "current": {
@@ -127,7 +127,7 @@ def _device_said(found: DeviceFound) -> dict[str, Any]:
 
 
 def index_said(facts: IndexFacts) -> dict[str, Any]:
-    """By which recipe an index was built, why, and what it reaches."""
+    """Return the recipe of an index, its reason, and the recall it reaches."""
     return {
         "recipe": facts.recipe.value,
         "reason": facts.reason,

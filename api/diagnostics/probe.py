@@ -1,8 +1,7 @@
-"""Do the models really read? Each is asked what everybody knows (retrieval/model/known_pairs.py), through the
-contracts.
+"""Checks that models work, with known pairs of texts (retrieval/model/known_pairs.py).
 
-That is the whole way of a search, whoever computes. What a vLLM server is asked before it is believed, and why it
-fails, is the matter of rerank/server_check.py and retrieval/embed/server_check.py.
+It uses the contracts, and so the complete path of a search, whatever computes it. What a vLLM server is asked before it
+is used, and why that fails, is in rerank/server_check.py and retrieval/embed/server_check.py.
 """
 
 from __future__ import annotations
@@ -21,23 +20,23 @@ from winnow.retrieval.records import candidates_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed(PairAnswer):
-    """What a model said about one pair."""
+    """A model's answer for one pair."""
 
     model: str
 
 
 async def probe_embedder(embedder: Embedder) -> tuple[Probed, ...]:
-    """Raises what the embedder raises."""
+    """Probe the embedder with all pairs. Raises what it raises."""
     return tuple([await _probe_embedder(embedder, pair) for pair in PAIRS])
 
 
 async def probe_reranker(reranker: Reranker) -> tuple[Probed, ...]:
-    """Raises what the reranker raises."""
+    """Probe the reranker with all pairs. Raises what it raises."""
     return tuple([await _probe_reranker(reranker, pair) for pair in PAIRS])
 
 
 def likely_cause(probed: Sequence[Probed]) -> str | None:
-    """What is wrong with a model that did not separate the pairs; None where it did."""
+    """Return the likely fault of a model that did not separate the pairs, or None."""
     failed = [each for each in probed if not each.is_separated]
     if not failed:
         return None
@@ -45,8 +44,8 @@ def likely_cause(probed: Sequence[Probed]) -> str | None:
     languages = " and ".join(dict.fromkeys(each.language for each in failed))
     said = f"{first.model} did not separate the known pair in {languages} ({first.figures})"
     if unread_languages(probed):
-        return f"{said}: it probably was not trained on that language"
-    return f"{said}: probably random or damaged weights, or a model of another kind than its setting names"
+        return f"{said}: it was probably not trained on that language"
+    return f"{said}: its weights are probably random or damaged, or it is a model of another kind than configured"
 
 
 async def _probe_embedder(embedder: Embedder, pair: KnownPair) -> Probed:
@@ -62,7 +61,7 @@ async def _probe_embedder(embedder: Embedder, pair: KnownPair) -> Probed:
 
 
 async def _probe_reranker(reranker: Reranker, pair: KnownPair) -> Probed:
-    nobody = f"probe-{uuid.uuid4().hex}"  # a tenant that never asked before, so that no cache answers for the model
+    nobody = f"probe-{uuid.uuid4().hex}"  # a new tenant, so that no cache answers for the model
     ranking = await reranker.rank(
         pair.query,
         candidates_of([pair.irrelevant, pair.relevant]),

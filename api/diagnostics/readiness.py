@@ -1,7 +1,7 @@
-"""Can this process answer, and if not, what is the likely cause?
+"""Readiness: whether this process can answer and, if not, the likely cause.
 
-Models in this process are asked their known pairs once, at start. Model servers come and go: their pools prove them,
-again and again, and what they find is told as it is when somebody asks.
+Models in this process are probed once, at start. Model servers come and go: their pools check them repeatedly, and
+their state is reported as it is when requested.
 """
 
 from __future__ import annotations
@@ -25,37 +25,37 @@ from winnow.retrieval.generation.pointer import rolled_back
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
-SERVERS_SECONDS_MAX: Final = 10.0  # the service answers from then on, without those that have not been proven
-DISK_SECONDS: Final = 5.0  # seconds for which what was found on the disk is believed, at least
-DISK_SHARE: Final = 0.001  # of the time, for each collection; a look takes some ms
-LOOK_SECONDS: Final = 0.5  # seconds between two looks at who is ready
+SERVERS_SECONDS_MAX: Final = 10.0  # afterwards the service starts without the servers that have not passed their check
+DISK_SECONDS: Final = 5.0  # minimum seconds for which a result of reading the disk is cached
+DISK_SHARE: Final = 0.001  # of the time, per collection; a check takes some ms
+LOOK_SECONDS: Final = 0.5  # seconds between two checks of readiness
 
 log = logging.getLogger(__name__)
 
 
 class Spawned(Protocol):
-    """Model servers that run beside this process, which started them."""
+    """Model servers that this process started."""
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps them from answering, each in a sentence."""
+        """What keeps them from answering, one sentence each."""
 
     def said(self, *, names_shown: bool) -> list[dict[str, Any]]:
-        """What /readyz tells about them; their addresses only to who may know them."""
+        """Return their part of /readyz; addresses only if `names_shown`."""
 
     def running(self, served: Callable[[], Awaitable[None]]) -> AbstractAsyncContextManager[None]:
-        """Starts them, and ends them; `served` is called whenever all of them have come to answer."""
+        """Start the servers, and stop them at the end; `served` is called whenever all of them answer."""
 
 
 class Readiness:
-    """Asks at start, and tells whoever wants to know. `spawned` servers may have problems of their own."""
+    """Probes at start, and reports readiness. `spawned` servers may have problems of their own."""
 
     def __init__(self, parts: Services, spawned: Spawned | None = None) -> None:
         self._parts = parts
         self._spawned = spawned
         self._probed: tuple[Probed, ...] = ()
-        self._problems: list[str] = ["the models have not been asked yet"]  # of the models in this process
-        self._looked_at: dict[tuple[str, str], tuple[float, str | None]] = {}  # until when that is believed, and what
+        self._problems: list[str] = ["the models have not been probed yet"]  # of the models in this process
+        self._looked_at: dict[tuple[str, str], tuple[float, str | None]] = {}  # cached until when, and the result
 
     @property
     def is_ready(self) -> bool:
@@ -63,7 +63,7 @@ class Readiness:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """While spawned servers cannot answer, that is the cause of everything else."""
+        """The problems; while spawned servers cannot answer, only theirs, which cause all others."""
         served = (_problem_of(pool.report()) for pool in self._parts.pools)
         folder = self._parts.disk.problem()
         return (self._spawned.problems if self._spawned else ()) or (
@@ -73,7 +73,7 @@ class Readiness:
         )
 
     async def prepare(self) -> None:
-        """Probes the models and opens every collection. Servers that take their time are not waited for."""
+        """Probe the models and open every collection. Does not wait long for slow servers."""
         problems: list[str] = []
         probed: list[Probed] = []
         for asked in self._asked():
@@ -96,12 +96,12 @@ class Readiness:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
 
     def _of_all_tenants(self) -> list[dict[str, Any]]:
-        """Opens them, so that nobody who asks first waits for it; blocks."""
+        """Open all collections, so that no first request waits for it. Blocks."""
         return [self._collection(each) | {"name": each.shown} for each in self._parts.disk.collections()]
 
     async def awaited(self) -> None:
-        """Until it is ready, however often servers are proven in vain before."""
-        while not self.is_ready:  # noqa: ASYNC110  (pools and supervisors tell nobody when that changes)
+        """Wait until ready, however often servers fail before."""
+        while not self.is_ready:  # noqa: ASYNC110  (pools and supervisors do not signal changes)
             await asyncio.sleep(LOOK_SECONDS)
 
     def _asked(self) -> Iterator[Coroutine[Any, Any, tuple[Probed, ...]]]:
@@ -113,9 +113,10 @@ class Readiness:
                 yield probe_reranker(judging.reranker)
 
     async def report(self, caller: Principal | None) -> dict[str, Any]:
-        """The body of /readyz. One broken collection does not keep the others from being searched.
+        """Return the body of /readyz. A broken collection does not make the service unready for others.
 
-        Collections are named to their tenant, addresses to an operator; a load balancer without a key needs neither.
+        Collections are named only to their tenant, addresses only to operators; load balancers without a key need
+        neither.
         """
         embedding = self._parts.embedding
         names_shown = caller is not None and caller.is_operator
@@ -124,7 +125,7 @@ class Readiness:
         try:
             damaged = await asyncio.to_thread(self._damaged_collections)
             collections = await asyncio.to_thread(self.collections, caller.tenant) if caller else None
-        except WinnowError as error:  # of the catalog
+        except WinnowError as error:  # from the catalog
             problems.append(error.message)
         return {
             "status": "not ready" if problems else "ready",
@@ -161,12 +162,12 @@ class Readiness:
         }
 
     def _damaged_collections(self) -> tuple[str, ...]:
-        """Of all tenants, each in a sentence; the service is ready all the same, for the others. Blocks."""
+        """Return damaged collections of all tenants, one sentence each; the service stays ready for others. Blocks."""
         found = [(each.shown, self._damage_of(each)) for each in self._parts.disk.collections()]
         return tuple(f"collection {name}: {problem}" for name, problem in found if problem)
 
     def _damage_of(self, collection: Collection) -> str | None:
-        """Looks at the disk seldom enough to cost next to nothing, however often and by whom /readyz is asked."""
+        """Check the disk rarely enough to cost next to nothing, however often /readyz is requested."""
         key, now = (collection.tenant, collection.name), time.monotonic()
         until, problem = self._looked_at.get(key, (-math.inf, None))
         if now >= until:
@@ -176,7 +177,7 @@ class Readiness:
         return problem
 
     def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[dict[str, Any]]:
-        """Which of a tenant's are open, and what keeps the others closed; blocks."""
+        """Return a tenant's collections, and what keeps them from being opened. Blocks."""
         return [self._collection(each) for each in self._parts.disk.catalog.collections(tenant)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
@@ -213,7 +214,7 @@ class Readiness:
         }
 
     def _without_reranker(self, collection: Collection) -> str | None:
-        """Its searches are answered all the same, in recall's order."""
+        """Return why there is no reranker; searches are still answered, in recall's order."""
         try:
             self._parts.rerankers.of_collection(collection.reranker)
         except RerankUnavailable as error:
@@ -222,7 +223,7 @@ class Readiness:
 
 
 def _problem_of(servers: Sequence[ReplicaReport]) -> str | None:
-    """What keeps a model that servers run from answering; None while one of them answers."""
+    """Return what keeps a model on servers from answering; None while one of them answers."""
     if any(each.standing is Standing.PROVEN for each in servers):
         return None
-    return "; ".join(each.problem or f"{each.url} has not been proven yet" for each in servers)
+    return "; ".join(each.problem or f"{each.url} has not passed its check yet" for each in servers)

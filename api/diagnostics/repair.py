@@ -1,8 +1,8 @@
-"""What can be put right in a data folder, and was? For `winnow verify --repair`.
+"""Repairs a data folder, for `winnow verify --repair`.
 
-An index, of vectors or of words, is a cache of the store and is built anew from it; so are small files that can be
-derived; what killed processes left is removed. A damaged store is not repaired: there is nothing to build it from. Nor
-is a folder with documents that the catalog does not know: it may be the catalog that is wrong.
+An index, of vectors or of words, is a cache of the store and is rebuilt from it. Small files that can be derived are
+rewritten, and leftovers of killed processes are removed. A damaged store is not repaired: there is nothing to rebuild
+it from. Nor is a folder with documents that the catalog does not know: the catalog may be wrong.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ from winnow.retrieval.store.checksums import damaged
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """One thing that was done, or could not be."""
+    """One thing that was done, or could not be done."""
 
     collection: str
     did: str
 
 
 def repaired(disk: DataFolder, *, kept: int, wish: IndexWish = ANY_INDEX) -> list[Repair]:
-    """Waits for whoever writes or builds. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
+    """Repair all collections; waits for writers. Raises `CollectionBusy`, `MemoryTooSmall`, `WriteFailed`."""
     done: list[Repair] = []
     for collection in disk.collections():
         try:
             done += _collection(disk, collection, kept, wish)
-        except StorageError as error:  # the others are mended all the same
-            done.append(Repair(collection=collection.shown, did=f"mended nothing more: {error.message}"))
+        except StorageError as error:  # the others are still repaired
+            done.append(Repair(collection=collection.shown, did=f"repaired nothing more: {error.message}"))
     return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
 
 
 def _collection(disk: DataFolder, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
     folder = disk.layout.collection(collection.tenant, collection.name)
     if created_at_of(folder) not in {None, collection.created_at}:
-        yield Repair(collection=collection.shown, did=f"mended nothing: {folder.made} is that of another collection")
+        yield Repair(collection=collection.shown, did=f"repaired nothing: {folder.made} belongs to another collection")
         return
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-        disk.require_meant(collection, folder)  # what is left over in another one is not ours to judge
+        disk.require_meant(collection, folder)  # leftovers of another collection must stay
         gone = remove_left_over(folder, wait_seconds=BUSY_SECONDS_MAX)
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
@@ -88,9 +88,9 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
 
 
 def _damaged_words(folder: CollectionFolder) -> list[str]:
-    """Of what can be made anew. Raises `StoreCorrupt` where anything else is damaged.
+    """Return damaged files that can be rebuilt. Raises `StoreCorrupt` if anything else is damaged.
 
-    An index of other vectors would hide that, and an older version may be whole.
+    An index of other vectors would hide that damage, and an older version may be intact.
     """
     words = []
     for damage in damaged(folder.corpus):
@@ -101,7 +101,7 @@ def _damaged_words(folder: CollectionFolder) -> list[str]:
 
 
 def _needs_index(folder: CollectionFolder) -> bool:
-    """Something was published once, and what should serve cannot."""
+    """Whether something was published, but the current generation cannot serve."""
     generations = listed(folder, thorough=True)
     current = [each for each in generations if each.is_current]
     return (bool(generations) and not current) or any(each.fault for each in current) or _is_torn(folder)
@@ -112,7 +112,7 @@ def _is_torn(folder: CollectionFolder) -> bool:
 
 
 def _removed_strangers(disk: DataFolder) -> Iterator[Stranger]:
-    """Under their locks: what is being made or brought in just now is no stranger."""
+    """Remove leftovers under their locks: collections being created or restored just now are not leftovers."""
     for each in strangers(disk):
         if each.is_unknown or each.path.is_symlink() or not each.path.is_dir():
             continue

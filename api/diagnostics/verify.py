@@ -1,4 +1,4 @@
-"""Is what lies on the disk what was written? Every collection: its store, its words, each generation of its index."""
+"""Verifies the data on the disk: the catalog and, of every collection, the store, its words and all generations."""
 
 from __future__ import annotations
 
@@ -22,49 +22,47 @@ from winnow.retrieval.index.vector_index import VectorIndex
 from winnow.retrieval.store.checksums import damaged
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
-FAULTS_NAMED_MAX: Final = 5  # faults; whoever has more of them needs a backup, not a list
+FAULTS_NAMED_MAX: Final = 5  # faults; with more of them a backup is needed, not a list
 
 CATALOG: Final = "catalog"
 STORE: Final = "store"
-WORDS: Final = "words"  # the full-text index in it
-CATALOG_ADVICE: Final = (
-    "Restore the catalog from a backup, or, where the rows that are named are right, run `winnow catalog accept`"
-)
-NOT_IN_CATALOG: Final = "the catalog knows no such collection"
+WORDS: Final = "words"  # the store's full-text index
+CATALOG_ADVICE: Final = "Restore the catalog from a backup or, if the named rows are right, run `winnow catalog accept`"
+NOT_IN_CATALOG: Final = "the catalog has no such collection"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One part of one collection, or what a killed process left of one: that is no fault."""
+    """The result for one part of one collection, or for a leftover of a killed process, which is no fault."""
 
-    collection: str  # empty for what belongs to all of them
+    collection: str  # empty for parts shared by all
     part: str  # "catalog", "store", "words", a generation's or a small file's name, "left over" or "unknown"
     found: str
-    fault: str | None  # None: it is sound
+    fault: str | None  # None: no fault
 
 
 def verified(disk: DataFolder) -> list[Check]:
-    """Reads everything."""
+    """Verify everything; reads all data."""
     checks = [_catalog(disk), *(check for each in disk.collections() for check in _collection(disk, each))]
     return checks + [_stranger(each) for each in strangers(disk)] + list(_unknown(disk))
 
 
 def _unknown(disk: DataFolder) -> Iterator[Check]:
-    """What lies directly in the data folder and is none of winnow's: somebody put it there."""
+    """Yield foreign files directly in the data folder."""
     layout = disk.layout
     catalog = {f"{layout.catalog.name}{suffix}" for suffix in ("", "-wal", "-shm")}
     known = catalog | {layout.mark.name, layout.tenants.name}
     for path in sorted(layout.root.iterdir()):
         if path.name not in known:
-            yield Check(collection="", part="unknown", found=f"{path.name} is none of winnow's", fault=None)
+            yield Check(collection="", part="unknown", found=f"{path.name} does not belong to winnow", fault=None)
 
 
 def _stranger(each: Stranger) -> Check:
-    """What holds documents that nobody can find is a fault; what a killed process has left is none."""
+    """Report an unknown folder: a fault if it has documents, none if it is a leftover of a killed process."""
     if not each.is_unknown:
         return Check(collection=each.shown, part="left over", found=NOT_IN_CATALOG, fault=None)
     whose = "" if each.tenant == DEFAULT_TENANT else f" --tenant {each.tenant}"
-    adopting = f"`winnow collections adopt {each.path.name}{whose}` takes it in; otherwise move it away"
+    adopting = f"`winnow collections adopt {each.path.name}{whose}` adds it to the catalog; otherwise move it away"
     return Check(collection=each.shown, part="unknown", found="", fault=f"{NOT_IN_CATALOG}; {adopting}")
 
 
@@ -98,7 +96,7 @@ def _collection(disk: DataFolder, collection: Collection) -> Iterator[Check]:
 
 
 def _corpus(disk: DataFolder, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
-    """Its files first: one that is damaged is named, and not given to Lance, which may crash over it."""
+    """Verify the files first: damaged files are reported, not passed to Lance, which may crash on them."""
     try:
         harmed = list(damaged(folder.corpus))
     except StorageError as error:
@@ -115,7 +113,7 @@ def _corpus(disk: DataFolder, collection: Collection, folder: CollectionFolder) 
 
 
 def _store(disk: DataFolder, collection: Collection, folder: CollectionFolder) -> Check:
-    """What is in its files, which are as they were written."""
+    """Verify the content of the files, which are as they were written."""
     try:
         opened = disk.store(collection)
         snapshot = opened.snapshot()
@@ -139,7 +137,7 @@ def _joined(wrong: list[str]) -> str:
 
 
 def _index(folder: CollectionFolder, collection: Collection) -> VectorIndex | None:
-    """What the store's vectors can be compared with; that it cannot be opened is told by its own check."""
+    """Return the index to compare the store's vectors with; its own check reports if it cannot be opened."""
     try:
         newest = open_newest(folder, collection.embedder)
     except GenerationCorrupt:

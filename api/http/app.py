@@ -1,4 +1,4 @@
-"""How do the parts become a web service?"""
+"""Builds the web service from its parts."""
 
 from __future__ import annotations
 
@@ -44,23 +44,24 @@ from winnow.retrieval.errors import WinnowError, WriteFailed
 log = logging.getLogger(__name__)
 
 ROUTERS: Final = (answers, corpus, shadows, instructions, generations, usage, access, limits, health)
-FAILED: Final = 500  # the first status that is ours to answer for
+FAILED: Final = 500  # the first status that is the service's own fault
 
 DESCRIPTION = """
-Two-stage retrieval: vector recall proposes candidates, a reranker that reads your instruction orders them.
+Two-stage retrieval: vector recall proposes candidates, and a reranker that follows your instruction ranks them.
 
-Send `Authorization: Bearer KEY`; what a key may do is in its scopes: search, write, admin, operator. While there is no
-key the service answers this machine only. Every error has the same body: `detail` is a sentence, `error.code` is for
-programs, `error.param` names the field at fault.
+Send `Authorization: Bearer KEY`. A key's scopes (search, write, admin, operator) define what it may do. Until the first
+key is created, the service answers only this machine. Every error has the same body: `detail` is a sentence for people,
+`error.code` is for programs, `error.param` names the faulty field.
 """
 
 
 def create_app(
     parts: Services, *, announce: Callable[[Readiness], None] = lambda _: None, spawned: Spawned | None = None
 ) -> FastAPI:
-    """The service over these parts. The models are probed when it starts; `announce` is called when that is done.
+    """Create the service. The models are probed when it starts; `announce` is called afterwards.
 
-    With `spawned` servers the door opens at once, and the models are probed, and it is called again, when they answer.
+    With `spawned` servers the service listens at once. When they answer, models are probed, and `announce` is called
+    again.
     """
     app = FastAPI(
         title="winnow",
@@ -69,9 +70,9 @@ def create_app(
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
-        redirect_slashes=False,  # api/http/methods.py does, without the Host header
+        redirect_slashes=False,  # api/http/methods.py redirects, without the Host header
     )
-    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # the framework's own way to extend it
+    app.openapi = partial(describe, app)  # type: ignore[method-assign]  # the framework's documented way to extend it
     app.state.parts = parts
     app.state.readiness = Readiness(parts, spawned)
     app.state.spawned = spawned
@@ -102,16 +103,16 @@ def create_app(
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Opens what there is and asks the models their known pair, so that the first caller waits for neither.
+    """Open everything and probe the models, so that the first caller waits for neither.
 
-    Indexes are built anew meanwhile, where that is due.
+    Due indexes are rebuilt meanwhile.
     """
     spawned, readiness = app.state.spawned, app.state.readiness
 
     async def served() -> None:
         try:
             await readiness.prepare()
-        except WinnowError:  # data that cannot be read just now is no reason to end the model servers
+        except WinnowError:  # unreadable data is no reason to end the model servers
             log.exception("not ready")
         await readiness.awaited()
         app.state.announce(readiness)
@@ -133,8 +134,8 @@ async def _docs(request: Request) -> HTMLResponse:
 
 
 async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
-    """A caller learns what happened; where on this machine it happened only the log says."""
-    assert isinstance(error, WinnowError), "registered for it. This is a bug."
+    """Tell the caller what happened; only the log tells where on this machine."""
+    assert isinstance(error, WinnowError), "registered for this type. This is a bug."
     problem = problem_of(error)
     message = without_places(problem.message, data=request.app.state.parts.settings.data, all_=problem.status >= FAILED)
     if message != problem.message:
@@ -143,31 +144,31 @@ async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
 
 
 async def _disk_full(request: Request, error: Exception) -> ProblemResponse:
-    """A full or read-only disk that met a library where no write of ours was: such as a temporary file."""
-    assert isinstance(error, OSError), "registered for it. This is a bug."
+    """Report a full or read-only disk met outside our own writes, such as for a temporary file."""
+    assert isinstance(error, OSError), "registered for this type. This is a bug."
     if error.errno not in FULL:
         raise error
     return await _said_by_us(request, WriteFailed(str(error)))
 
 
 async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
-    assert isinstance(error, RequestValidationError), "registered for it. This is a bug."
+    assert isinstance(error, RequestValidationError), "registered for this type. This is a bug."
     return ProblemResponse(problem_of_fields(list(error.errors())))
 
 
 async def _said_by_the_framework(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException), "registered for it. This is a bug."
+    assert isinstance(error, HTTPException), "registered for this type. This is a bug."
     if isinstance(error, CallerLeft):
         return Response(status_code=error.status_code)
     return await refuse_unrouted(request, error.status_code, error.detail)
 
 
 async def _unforeseen(_request: Request, _error: Exception) -> ProblemResponse:
-    """The outermost loop: the server logs the traceback, the caller gets the same kind of body as ever."""
+    """Handle an unexpected error: the server logs the traceback, the caller gets the usual body."""
     return ProblemResponse(
         Problem(
             status=HTTPStatus.INTERNAL_SERVER_ERROR,
             code="internal_error",
-            message="Something went wrong in winnow that nobody foresaw; its log has the details.",
+            message="An unexpected error occurred in winnow; its log has the details.",
         )
     )

@@ -1,10 +1,10 @@
-"""Is whoever asks allowed to ask this, and is there room for it? The way of every request to its route.
+"""Authenticates and admits requests: the way of every request to its route.
 
     router = APIRouter(route_class=MeteredRoute)
 
-The key first, then the tenant's limits, then the body, then a place among those that are answered; each is refused
-before the next is looked at. A route class, not a dependency: the framework reads and parses a body before it asks its
-dependencies, and a route could forget to depend on anything.
+First the key, then the tenant's limits, then the body, then a slot for answering; each is checked before the next. This
+is a route class, not a dependency: the framework reads and parses a body before dependencies, and a route could forget
+its dependency.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from winnow.api.tenancy.access import Principal
 from winnow.retrieval.errors import KeyRefused, NotPermitted
 from winnow.retrieval.tenancy import TenantName
 
-BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})  # what comes with these is not read
-ALWAYS_ANSWERED: Final = frozenset({"/metrics"})  # a busy service must be able to say how busy it is
+BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})  # bodies of these are not read
+ALWAYS_ANSWERED: Final = frozenset({"/metrics"})  # a busy service must still report how busy it is
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class AuthorizedRoute(APIRoute):
-    """A route that asks for the scope that api/http/scopes.py names for it; without a line there it cannot be made."""
+    """A route that requires the scope listed in api/http/scopes.py; without an entry there it cannot be created."""
 
     def get_route_handler(self) -> Handler:
         needed = _needed(self.path, self.methods or ())
@@ -60,16 +60,16 @@ class AuthorizedRoute(APIRoute):
 
     @asynccontextmanager
     async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:  # noqa: ARG002
-        """For as long as the request is read and answered."""
+        """Admit the request until it is answered."""
         yield
 
 
 class MeteredRoute(AuthorizedRoute):
-    """A route whose use the tenant's limits bound and its usage counts. No shadow is judged meanwhile."""
+    """A route that counts towards the tenant's limits and usage. Shadows pause meanwhile."""
 
     @asynccontextmanager
     async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:
-        """Raises `QuotaExceeded`."""
+        """Admit the request within the tenant's limits. Raises `QuotaExceeded`."""
         parts = parts_of(request)
         async with parts.quotas.admitted(tenant):
             parts.usage.requested(tenant)
@@ -96,19 +96,19 @@ def intake_of(request: Request) -> Intake:
 
 
 async def principal_of(request: Request) -> Principal:
-    """Who asks, on any route that is not open."""
+    """Return the caller of a route that is not open."""
     principal = request.state.principal
-    assert isinstance(principal, Principal), "every route that wants to know is guarded. This is a bug."
+    assert isinstance(principal, Principal), "the route is guarded. This is a bug."
     return principal
 
 
 async def tenant_of(request: Request) -> TenantName:
-    """The tenant whose key came with the request."""
+    """Return the tenant of the request's key."""
     return (await principal_of(request)).tenant
 
 
 async def anybody_of(request: Request) -> Principal | None:
-    """Who asks, on a route that is open; None where that is nobody whom we know."""
+    """Return the caller of an open route, or None if unknown."""
     try:
         return await _principal(request)
     except (KeyRefused, NotPermitted):
@@ -123,7 +123,7 @@ Anybody = Annotated[Principal | None, Depends(anybody_of)]
 def _needed(path: str, methods: Iterable[str]) -> Needed:
     found = {NEEDED.get((method, path)) for method in methods}
     needed = found.pop() if len(found) == 1 else None
-    assert needed is not None, f"{sorted(methods)} {path} has no line in api/http/scopes.py. This is a bug."
+    assert needed is not None, f"{sorted(methods)} {path} has no entry in api/http/scopes.py. This is a bug."
     return needed
 
 

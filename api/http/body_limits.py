@@ -1,4 +1,4 @@
-"""How long may a route's body be, and how much may it hold? The whole table; what is not in it gets `OTHER`."""
+"""Limits of request bodies, by route. Routes without an entry use `OTHER`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from winnow.retrieval.limits import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BodyLimit:
-    """What a route takes."""
+    """The limits of a route's body."""
 
     bytes: int
     json: JsonBounds = SMALL_JSON
@@ -49,5 +49,5 @@ BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
 
 
 def body_limit(path: str) -> BodyLimit:
-    """Of the route with this path, as the app's table has it."""
+    """Return the limits of the route with this path pattern."""
     return BODY_LIMITS.get(path, OTHER)

@@ -1,9 +1,9 @@
-"""Which connections are open, and which of them goes first when there are too many? Pure: knows no sockets.
+"""Open connections, and which to close when there are too many. Pure: knows no sockets.
 
-Rule 1: a connection whose request has not arrived whole is a stranger; so is one that has said nothing. When there are
-too many connections the oldest stranger is dropped, else the one that has been idle longest, else the newcomer.
-Rule 2: a stranger has `HEADER_SECONDS`. Rule 3: what a caller does not read counts too: too much of it altogether, and
-the one that has not read for longest is dropped; too little progress, and it is dropped without that.
+Rule 1: a connection whose request has not arrived completely, or not at all, is a stranger. With too many connections
+the oldest stranger is dropped, else the longest idle connection, else the new one.
+Rule 2: a stranger has `HEADER_SECONDS`. Rule 3: unread answers count: if they are too many bytes in total, the
+connection that has not read for longest is dropped; one that reads too slowly is dropped anyway.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from typing import Final, Protocol
 
 from winnow.retrieval.limits import CONNECTIONS_MAX, HEADER_SECONDS, UNREAD_BYTES_MAX, UNREAD_SECONDS
 
-READ_BYTES_MIN: Final = 160_000  # bytes of an answer that a caller takes in `UNREAD_SECONDS`; eight thousand a second
+READ_BYTES_MIN: Final = 160_000  # bytes of an answer to be read in `UNREAD_SECONDS`; eight thousand per second
 
 
 class Connection(Protocol):
-    """As much of a connection as is needed here."""
+    """The part of a connection that is needed here."""
 
     @property
     def unread(self) -> int:
-        """Bytes of answers that its caller has not taken yet."""
+        """Bytes of answers that the client has not read yet."""
 
     def refuse_slow(self) -> None:
-        """Says that the request did not arrive in time, and closes."""
+        """Answer that the request did not arrive in time, and close."""
 
     def drop(self) -> None:
-        """Closes without a word."""
+        """Close without an answer."""
 
 
 @dataclass(slots=True)
 class _Unread:
-    """How much of an answer was left when it was last looked at."""
+    """How much of an answer was unread at the last check."""
 
     since: float
     left: int
 
 
 class Connections:
-    """All that one server has open. Dicts keep the order in which connections came into a state: the oldest first."""
+    """The open connections of a server. Dicts keep the order of entering a state: oldest first."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class Connections:
         self._strangers: dict[Connection, float] = {}
         self._idle: dict[Connection, None] = {}
         self._unread: dict[Connection, _Unread] = {}
-        self.dropped = 0  # only grows
+        self.dropped = 0  # only increases
 
     def __len__(self) -> int:
         return len(self._open)
 
     def opened(self, connection: Connection) -> None:
-        """A new one; it, or another in its place, is dropped where there are too many."""
+        """Add a connection; with too many, drop it or another one."""
         self._open[connection] = None
         victim = next(iter(self._strangers), None) or next(iter(self._idle), None) or connection
         self._strangers[connection] = self._clock()
@@ -79,30 +79,30 @@ class Connections:
             state.pop(connection, None)
 
     def arriving(self, connection: Connection) -> None:
-        """A part of a request has come, and more is to come."""
+        """Note that part of a request has arrived and more is to come."""
         self._idle.pop(connection, None)
         if connection in self._open:
             self._strangers.setdefault(connection, self._clock())
 
     def answering(self, connection: Connection) -> None:
-        """A request's header has arrived whole."""
+        """Note that a request's headers are complete."""
         self._idle.pop(connection, None)
         self._strangers.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
-        """Its request was answered."""
+        """Note that the request was answered."""
         self._strangers.pop(connection, None)
         if connection in self._open:
             self._idle[connection] = None
 
     def blocked(self, connection: Connection) -> None:
-        """Its caller does not take what is sent."""
+        """Note that the client does not read what is sent."""
         self._unread.setdefault(connection, _Unread(self._clock(), connection.unread))
         if sum(each.unread for each in self._unread) > self._unread_bytes_max:
             self._drop(next(iter(self._unread)))
 
     def sweep(self) -> None:
-        """Ends what has taken too long; to be called about once a second."""
+        """Close connections that took too long; to be called about once a second."""
         now = self._clock()
         for connection, since in list(self._strangers.items()):
             if now - since < self._header_seconds:

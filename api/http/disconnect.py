@@ -1,6 +1,6 @@
-"""Is the caller still there? Work for somebody who has left is ended, here and on the model servers.
+"""Stops work for callers who have disconnected, here and on the model servers.
 
-Only for answers that change nothing: a write goes on, for half of one would be worse than one that nobody waited for.
+Only for answers without side effects: a write continues, because half of one would be worse than an unread answer.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any, Final, TypeVar
 from fastapi import Request
 from starlette.exceptions import HTTPException
 
-CLIENT_CLOSED_REQUEST: Final = 499  # nginx's number for it; nobody reads it but the access log
+CLIENT_CLOSED_REQUEST: Final = 499  # nginx's number; only the access log shows it
 
 Answer = TypeVar("Answer")
 
 
 class CallerLeft(HTTPException):
-    """Nobody will read this answer."""
+    """The caller disconnected; no answer will be read."""
 
     def __init__(self) -> None:
-        super().__init__(CLIENT_CLOSED_REQUEST, detail="the caller left")
+        super().__init__(CLIENT_CLOSED_REQUEST, detail="the caller disconnected")
 
 
 async def while_connected(request: Request, answering: Coroutine[Any, Any, Answer]) -> Answer:
-    """What `answering` returns or raises; it is cancelled, and `CallerLeft` raised, once the caller has left.
+    """Return or raise what `answering` does; cancel it and raise `CallerLeft` once the caller disconnects.
 
     The request's body must have been read.
     """
@@ -38,7 +38,7 @@ async def while_connected(request: Request, answering: Coroutine[Any, Any, Answe
             return answer.result()
         answer.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await answer  # until what it held is let go
+            await answer  # until its resources are released
         raise CallerLeft
     finally:
         for task in (answer, left):

@@ -1,6 +1,6 @@
-"""What does the service speak? /docs, made of the OpenAPI description, with nothing fetched from anywhere.
+"""The page /docs, generated from the OpenAPI description without external resources.
 
-The usual pages load their scripts from a content network; a search service often stands where there is none.
+The usual pages load scripts from a content network; a search service often runs without network access.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ EXAMPLES: Final[Mapping[str, Any]] = {
 
 
 def docs_page(described: Schema) -> str:
-    """The page of this OpenAPI description."""
+    """Return the page of this OpenAPI description."""
     operations = [
         (path, method, operation)
         for path, methods in described["paths"].items()

@@ -1,4 +1,4 @@
-"""How often may something be logged that callers can cause at will?"""
+"""Limits the rate of log lines that callers can cause at will."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from http import HTTPStatus
 from typing import Final
 
 BURST: Final = 20  # lines
-LINES_PER_SECOND: Final = 2.0  # 15 kB a minute of the longest
+LINES_PER_SECOND: Final = 2.0  # 15 kB per minute of the longest lines
 
 
 class Sparing:
-    """A token bucket that counts what it turned away."""
+    """A token bucket that counts what it suppressed."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Sparing:
         self._passed_over = 0
 
     def allowed(self) -> int | None:
-        """None: not now. Else how many were turned away since the last that was allowed."""
+        """Return None to suppress, or the number suppressed since the last allowed line."""
         now = self._clock()
         self._left = min(self._burst, self._left + (now - self._seen_at) * self._per_second)
         self._seen_at = now
@@ -40,7 +40,7 @@ class Sparing:
 
 
 class SparingRefusals(logging.Filter):
-    """For the log of requests: what was refused is logged at a rate. What was answered is always logged."""
+    """A filter for the request log: limits the rate of refused requests. Answered requests are always logged."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,5 +54,5 @@ class SparingRefusals(logging.Filter):
             return True
         passed_over = self._refusals.allowed()
         if passed_over:
-            record.msg = f"{record.msg} (and {passed_over} more refusals before it)"
+            record.msg = f"{record.msg} ({passed_over} refusals before this one were not logged)"
         return passed_over is not None

@@ -1,9 +1,9 @@
-"""What may stand in a log? No key, no query, no text: a log is read by more people than the data is.
+"""Removes secrets from logs: no key, no query, no text, because more people read logs than data.
 
-Rule 1: whatever looks like a key of ours keeps its id and loses its secret.
-Rule 2: of a URL the path is logged, never what follows a question mark.
-Rule 3: of an error that nobody foresaw the log has its type and where it happened; its words only where they are a
-machine's (no memory, no file), not where they may repeat a value that somebody sent.
+Rule 1: anything that looks like a winnow key keeps its id and loses its secret.
+Rule 2: of a URL only the path is logged, never the query string.
+Rule 3: for an unexpected error the log has its type and location; its message only if it is the system's (no memory, no
+file), not if it may repeat a value that a caller sent.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | N
 _KEY: Final = re.compile(r"(wk_[0-9a-f]{12})_[0-9a-f]{16,}")
 _BEARER: Final = re.compile(r"(?i)(bearer\s+)(?!wk_)\S+")
 _OF_THE_MACHINE: Final = (OSError, MemoryError, RuntimeError, WinnowError)
-_PLACE: Final = re.compile(r"(?<![\w:/.)])(?:/[^/\s:'\"]+)+/([^/\s:'\"]+)")  # no URL, and nothing relative
+_PLACE: Final = re.compile(r"(?<![\w:/.)])(?:/[^/\s:'\"]+)+/([^/\s:'\"]+)")  # not URLs, and not relative paths
 DATA_FOLDER: Final = "(data folder)"
-WITHHELD: Final = "(its words are withheld: they may repeat what somebody sent)"
+WITHHELD: Final = "(message withheld: it may repeat what a caller sent)"
 
 
 class RedactedFormatter(logging.Formatter):
-    """The last thing that a line passes on its way into the log."""
+    """The last step of a line on its way into the log."""
 
     def format(self, record: logging.LogRecord) -> str:
         return without_secrets(super().format(record))
 
-    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  (logging calls it so)
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  (the name is logging's)
         return "" if ei[1] is None else "\n".join(_told(ei[1]))
 
 
 class WithoutQuery(logging.Filter):
-    """For the log of requests: `GET /v1/audit?before=3` is `GET /v1/audit`."""
+    """A filter for the request log: `GET /v1/audit?before=3` becomes `GET /v1/audit`."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
@@ -51,14 +51,16 @@ def without_secrets(line: str) -> str:
 
 
 def without_places(message: str, *, data: Path, all_: bool) -> str:
-    """What a caller may read: the data folder has no place in it, and with `all_` no file has more than its name."""
+    """Return what a caller may read: without the data folder's path, and with `all_` only names of files."""
     for place in sorted({str(data.absolute()), str(data.resolve())}, key=len, reverse=True):
-        message = message.replace(place, DATA_FOLDER).replace(place.lstrip("/"), DATA_FOLDER)  # Lance leaves that out
+        message = message.replace(place, DATA_FOLDER).replace(
+            place.lstrip("/"), DATA_FOLDER
+        )  # Lance omits the leading slash
     return _PLACE.sub(r"\1", message) if all_ else message
 
 
 def problems_without_places(body: Any, *, data: Path) -> Any:
-    """The same JSON, in which no text names the data folder's place."""
+    """Return the same JSON without the data folder's path in any text."""
     if isinstance(body, str):
         return without_places(body, data=data, all_=False)
     if isinstance(body, dict):
@@ -73,7 +75,7 @@ def _path(value: object) -> object:
 
 
 def _told(error: BaseException) -> list[str]:
-    """Causes first, as Python does; the frames are code of ours and of libraries, never values."""
+    """Describe the error, causes first like Python; frames are our own or libraries' code, never values."""
     lines: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:

@@ -1,7 +1,7 @@
-"""What HTTP asks of every service: HEAD wherever GET is, the methods of a path, and who is told that nothing is there.
+"""What HTTP expects of every service: HEAD for every GET, the allowed methods of a path, and answers without a route.
 
-Rule 1: where a key is needed, whoever sends none is told that before anything else: also of paths that do not exist.
-Rule 2: a redirect names a path, never a host: the Host header is the caller's word.
+Rule 1: if a key is needed, a caller without one learns only that, even for paths that do not exist.
+Rule 2: a redirect contains a path, never a host: the Host header is the caller's claim.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from winnow.api.http.problems import problem_of, problem_of_status
 from winnow.api.http.scopes import NEEDED, OPEN
 from winnow.retrieval.errors import KeyRefused, NotPermitted
 
-PUBLIC: Final = frozenset({("GET", "/docs"), ("GET", "/openapi.json")})  # what the interface is, not what is in it
+PUBLIC: Final = frozenset({("GET", "/docs"), ("GET", "/openapi.json")})  # the interface, not the data
 _METHODS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (compile_path(path)[0], method) for method, path in (*NEEDED, *PUBLIC)
 )
@@ -30,7 +30,7 @@ _OPEN_PATHS: Final = frozenset(path for (_, path), needed in NEEDED.items() if n
 
 
 class HeadAsGet:
-    """ASGI middleware: HEAD is answered as GET is, without the body."""
+    """ASGI middleware that answers HEAD like GET, without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -47,13 +47,13 @@ class HeadAsGet:
 
 
 def methods_of(path: str) -> tuple[str, ...]:
-    """What may be done at this path; empty where nothing is there."""
+    """Return the methods of this path; empty if there is nothing."""
     found = {method for pattern, method in _METHODS if pattern.match(path)}
     return tuple(sorted(found | {"HEAD"} if "GET" in found else found))
 
 
 async def refuse_unrouted(request: Request, status: int, detail: str) -> Response:
-    """The answer where no route takes the request."""
+    """Answer a request that no route takes."""
     path = request.url.path
     if path not in _OPEN_PATHS:
         try:

@@ -1,7 +1,7 @@
-"""What can be read at GET /metrics? Every metric, named and documented once (docs/reference/metrics.md).
+"""The metrics of GET /metrics: every metric, named and documented once (docs/reference/metrics.md).
 
-Nothing is global: an app has its own registry. Labels take few values and never what a caller wrote. What is counted is
-counted here; what somebody else knows (a cache, a server) is asked when the metrics are read: `Telemetry.watch`.
+Nothing is global: an app has its own registry. Labels have few values and never a caller's text. Events are counted
+here; values that other parts know (a cache, a server) are read on demand: `Telemetry.watch`.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-UNROUTED: Final = "none"  # refused before a route was found, or there is none
+UNROUTED: Final = "none"  # refused before routing, or no such route
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
-Reading = tuple[tuple[str, ...], float]  # the values of a metric's labels, in their order, and the number
+Reading = tuple[tuple[str, ...], float]  # the values of a metric's labels, in order, and the number
 
 
 class Kind(StrEnum):
-    """What may be done with a metric's numbers."""
+    """The type of a metric."""
 
-    COUNTER = "counter"  # only grows
+    COUNTER = "counter"  # only increases
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One row of the table."""
+    """One row of the table of metrics."""
 
-    name: str  # unit and _total last, as Prometheus has it
+    name: str  # unit and _total last, by Prometheus' convention
     kind: Kind
     said: str
     labels: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
-        """`name{label, label}`, as the documentation has it."""
+        """`name{label, label}`, as in the documentation."""
         return f"{self.name}{{{', '.join(self.labels)}}}" if self.labels else self.name
 
 
@@ -59,126 +59,125 @@ REQUESTS: Final = Metric(
     name="winnow_requests_total",
     kind=Kind.COUNTER,
     labels=("route", "status"),
-    said="Requests answered. route is the path's pattern, or none where there was no route or no room.",
+    said="Answered requests. route is the path's pattern, or none if there was no route or no capacity.",
 )
 STAGE_SECONDS: Final = Metric(
     name="winnow_stage_seconds",
     kind=Kind.HISTOGRAM,
     labels=("asked", "stage"),
-    said="Seconds of an answer. asked: search or rerank; stage: embed, recall, fetch, rerank, total.",
+    said="Seconds per answer. asked: search or rerank; stage: embed, recall, fetch, rerank, total.",
 )
 DEGRADED: Final = Metric(
     name="winnow_degraded_total",
     kind=Kind.COUNTER,
     labels=("reason",),
-    said="Searches answered in recall's order because the reranker did not. reason: as in the answer.",
+    said="Searches answered in recall's order because reranking failed. reason: as in the answer.",
 )
 RERANK_SKIPPED: Final = Metric(
     name="winnow_rerank_skipped_total",
     kind=Kind.COUNTER,
     labels=("reason",),
-    said="Searches for which the reranker was not run although nothing failed. reason: as in the answer.",
+    said="Searches for which reranking was skipped without a failure. reason: as in the answer.",
 )
 RERANK_TOKENS: Final = Metric(
-    name="winnow_rerank_tokens_total", kind=Kind.COUNTER, said="Tokens that the reranker computed for answers."
+    name="winnow_rerank_tokens_total", kind=Kind.COUNTER, said="Tokens computed by the reranker for answers."
 )
 JUDGEMENTS: Final = Metric(
     name="winnow_judgements_total",
     kind=Kind.COUNTER,
     labels=("source",),
-    said="Judgements in answers. source: computed or remembered.",
+    said="Relevance scores in answers. source: computed or remembered (from the cache).",
 )
 QUERY_VECTORS: Final = Metric(
     name="winnow_query_vectors_total",
     kind=Kind.COUNTER,
     labels=("source",),
-    said="Query vectors of searches. source: computed or remembered.",
+    said="Query vectors of searches. source: computed or remembered (from the cache).",
 )
 CACHE_BYTES: Final = Metric(
     name="winnow_cache_bytes",
     kind=Kind.GAUGE,
     labels=("cache",),
-    said="Memory that a cache takes. cache: judgements or queries.",
+    said="Memory used by a cache. cache: judgements (relevance scores) or queries.",
 )
 CACHE_ENTRIES: Final = Metric(
-    name="winnow_cache_entries", kind=Kind.GAUGE, labels=("cache",), said="Entries of a cache."
+    name="winnow_cache_entries", kind=Kind.GAUGE, labels=("cache",), said="Entries in a cache."
 )
 CACHE_EVICTIONS: Final = Metric(
     name="winnow_cache_evictions_total",
     kind=Kind.COUNTER,
     labels=("cache",),
-    said="Entries that a cache dropped for want of room, before they were too old.",
+    said="Entries evicted from a cache because it was full, before they expired.",
 )
 SERVER_PROVEN: Final = Metric(
     name="winnow_server_proven",
     kind=Kind.GAUGE,
     labels=("model", "url"),
-    said="1 while a model server is asked, 0 while it is left alone or has not answered its known pairs yet.",
+    said="1 while a model server is in use, 0 while it is paused or has not passed its check.",
 )
 SERVER_TOKENS: Final = Metric(
     name="winnow_server_tokens_in_flight",
     kind=Kind.GAUGE,
     labels=("model", "url"),
-    said="Tokens that a model server has in hand.",
+    said="Tokens in progress on a model server.",
 )
 UNFOLDED: Final = Metric(
     name="winnow_unfolded_chunks",
     kind=Kind.GAUGE,
-    said="Chunks of all open collections that were written or removed since their indexes were built.",
+    said="Chunks of all open collections written or removed since their indexes were built.",
 )
 FALLEN_BACK: Final = Metric(
     name="winnow_collections_fallen_back",
     kind=Kind.GAUGE,
-    said="Open collections that are not served by the generation that should serve, because it is damaged; /readyz "
-    "names them.",
+    said="Open collections served by a fallback because their current generation is damaged; /readyz names them.",
 )
 FOLDING: Final = Metric(name="winnow_folding", kind=Kind.GAUGE, said="1 while a generation is being built.")
 FOLDS: Final = Metric(
     name="winnow_folds_total",
     kind=Kind.COUNTER,
     labels=("outcome",),
-    said="Generations that this process set out to build. outcome: folded, failed, or elsewhere where another did.",
+    said="Generations that this process started to build. outcome: folded, failed, or elsewhere (by another process).",
 )
 FOLD_SECONDS: Final = Metric(
-    name="winnow_fold_seconds_total", kind=Kind.COUNTER, said="Seconds that generations were being built."
+    name="winnow_fold_seconds_total", kind=Kind.COUNTER, said="Seconds spent building generations."
 )
 RERANK_WAITING: Final = Metric(
     name="winnow_rerank_waiting_tokens",
     kind=Kind.GAUGE,
     labels=("model",),
-    said="Tokens, about, of requests that a reranker has not finished, of all tenants.",
+    said="Approximate tokens of unfinished requests at a reranker, for all tenants.",
 )
 RERANK_TURNS: Final = Metric(
     name="winnow_rerank_turns_total",
     kind=Kind.COUNTER,
     labels=("model",),
-    said="Turns that tenants were given at a reranker, one for each pack or slice.",
+    said="Turns granted to tenants at a reranker, one per batch.",
 )
 RERANK_TURN_SECONDS: Final = Metric(
     name="winnow_rerank_turn_wait_seconds_total",
     kind=Kind.COUNTER,
     labels=("model",),
-    said="Seconds that those turns were waited for, all together.",
+    said="Total seconds waited for those turns.",
 )
 REFUSED: Final = Metric(
     name="winnow_refused_total",
     kind=Kind.COUNTER,
     labels=("limit",),
-    said="What was refused. limit: the name of a tenant's limit, rerank_tokens_waiting where there was no room for "
-    "anybody, or rerank_tokens_waiting_of_tenant where the same tenant had too much waiting.",
+    said="Refused requests. limit: the name of a tenant's limit, rerank_tokens_waiting if the queue was full for "
+    "all, or rerank_tokens_waiting_of_tenant if the same tenant had too much waiting.",
 )
 SHADOWS: Final = Metric(
     name="winnow_shadows_total",
     kind=Kind.COUNTER,
     labels=("outcome",),
-    said="Searches chosen to be judged under a shadow, too. outcome: judged, failed, or dropped where too many waited "
+    said="Searches selected for a shadow. outcome: judged (reranked again), failed, or dropped if too many waited "
     "or the shadow had ended.",
 )
 SHADOWS_WAITING: Final = Metric(
-    name="winnow_shadows_waiting", kind=Kind.GAUGE, said="Answered searches that wait to be judged under a shadow."
+    name="winnow_shadows_waiting", kind=Kind.GAUGE, said="Answered searches that wait to be reranked by a shadow."
 )
 SHADOW_TOKENS: Final = Metric(
-    name="winnow_shadow_tokens_total", kind=Kind.COUNTER, said="Tokens that the reranker computed for shadows."
+    name="winnow_shadow_tokens_total", kind=Kind.COUNTER, said="Tokens computed by the reranker for shadows."
 )
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
@@ -204,7 +203,7 @@ class Telemetry:
 
     @classmethod
     def over(cls, parts: Services) -> Self:
-        """Watching everything in the parts that knows numbers of its own."""
+        """Create telemetry that watches all parts with numbers of their own."""
         telemetry = cls()
         caches = {"judgements": parts.caches.judgements, "queries": parts.caches.queries}
 
@@ -230,7 +229,7 @@ class Telemetry:
         return telemetry
 
     def watch_queues(self, parts: Services) -> None:
-        """What waits for the rerankers, and what was refused. Never by tenant: there may be any number of them."""
+        """Watch the rerankers' queues and refusals. Never by tenant: there may be any number of tenants."""
         queues = [each.reranker for each in (parts.judging, *parts.also) if isinstance(each.reranker, PromptedReranker)]
 
         def of_queues(number: Callable[[WaitingReport], float]) -> Callable[[], list[Reading]]:
@@ -250,14 +249,14 @@ class Telemetry:
         self.watch(REFUSED, refused)
 
     def watch_shadows(self, shadowing: Shadowing) -> None:
-        """What is judged when everybody has been answered."""
+        """Watch the shadow queue."""
         figures = shadowing.figures
         self.watch(SHADOWS, lambda: [((outcome.value,), count) for outcome, count in figures.outcomes.items()])
         self.watch(SHADOWS_WAITING, lambda: [((), float(shadowing.waiting))])
         self.watch(SHADOW_TOKENS, lambda: [((), float(figures.tokens))])
 
     def watch_indexes(self, parts: Services) -> None:
-        """How far they are behind, and what is done about it."""
+        """Watch how far indexes are behind, and their builds."""
 
         def of_views(number: Callable[[Searcher], int]) -> Callable[[], list[Reading]]:
             def read() -> list[Reading]:
@@ -274,8 +273,8 @@ class Telemetry:
         self.watch(FOLD_SECONDS, lambda: [((), folding.figures.seconds)])
 
     def watch(self, metric: Metric, read: Callable[[], Iterable[Reading]]) -> None:
-        """From now on `read` is asked for this gauge or counter whenever the metrics are, on the event loop."""
-        assert metric.kind is not Kind.HISTOGRAM, "a distribution cannot be read at a moment. This is a bug."
+        """Read this gauge or counter with `read` whenever metrics are read, on the event loop."""
+        assert metric.kind is not Kind.HISTOGRAM, "a histogram cannot be read on demand. This is a bug."
         self._registry.register(_Watched(metric, read))
 
     def requested(self, route: str, status: int) -> None:
@@ -301,13 +300,13 @@ class Telemetry:
         self._judged(answer.ranking)
 
     def reranked(self, ranking: Ranking, *, seconds: float) -> None:
-        """Loose documents: judging them is all there is to do."""
+        """Count a rerank request: its only stage is reranking."""
         for stage in ("rerank", "total"):
             self._seconds.labels("rerank", stage).observe(seconds)
         self._judged(ranking)
 
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(_Documented(self._registry))
 
     def _judged(self, ranking: Ranking) -> None:
@@ -320,7 +319,7 @@ class Telemetry:
 
 
 class _Watched:
-    """Asks somebody else whenever the metrics are read. A collector, as the library has it."""
+    """A Prometheus collector that reads its value on demand."""
 
     def __init__(self, metric: Metric, read: Callable[[], Iterable[Reading]]) -> None:
         self._metric = metric
@@ -335,7 +334,7 @@ class _Watched:
 
 
 class _Documented:
-    """Leaves out the times of creation that the library adds to its own metrics and this text format has no use for."""
+    """Leaves out creation times, which the library adds and the text format does not use."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -347,7 +346,7 @@ class _Documented:
 
 
 class CountedRequests:
-    """ASGI middleware, the outermost of ours: counts what the gate refused as well."""
+    """The outermost ASGI middleware: also counts requests refused before routing."""
 
     def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
         self._app = app
@@ -357,7 +356,7 @@ class CountedRequests:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = 500  # what becomes of a request that ends without an answer of ours
+        status = 500  # the status of a request that ends without our answer
 
         async def watched(message: Message) -> None:
             nonlocal status

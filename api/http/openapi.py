@@ -1,4 +1,4 @@
-"""The OpenAPI description, with what the framework does not know: problems, where the service is, and who may ask."""
+"""The OpenAPI description, completed with problems, the server's address, and authentication."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from winnow.api.http.scopes import NEEDED, OPEN
 BEARER: Final = "bearer"
 PROBLEM: Final[dict[str, Any]] = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
 ANYWHERE: Final = {
-    400: "The request is not HTTP",
-    405: "The path does not have this method; `Allow` names those that it has",
+    400: "The request is not valid HTTP",
+    405: "The path does not support this method; see `Allow`",
     408: "The request did not arrive in time",
-    431: "The line and the headers of the request are too long",
-    500: "Something is wrong with what is stored, or with the service; its log says more",
-}  # answered for every path, before or whatever its route does
+    431: "The request line and headers are too long",
+    500: "Stored data or the service is faulty; the service's log has the details",
+}  # possible for every path, before or regardless of its route
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Made once, as FastAPI's own is."""
+    """Build the description once, like FastAPI's own."""
     if app.openapi_schema is None:
         described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        described["servers"] = [{"url": "/", "description": "where this description comes from"}]
+        described["servers"] = [{"url": "/", "description": "The server of this description."}]
         described["components"]["securitySchemes"] = {
             BEARER: {"type": "http", "scheme": "bearer", "description": "An API key of winnow."}
         }

@@ -1,4 +1,4 @@
-"""A problem, as HTTP sends it."""
+"""A problem as an HTTP response."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from winnow.api.http.problems import MEDIA_TYPE, Problem
 
 
 class ProblemResponse(Response):
-    """The body of every error, with an id of its own."""
+    """The response of every error, with its own id."""
 
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, *, beside: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """`beside` are fields of the route's own, where a refusal has more to say."""
+        """`beside` are additional fields of the route, for a refusal with more details."""
         body = problem_body(problem, beside=beside)
         super().__init__(body, status_code=problem.status, headers=problem.headers)
 
 
 def problem_body(problem: Problem, *, beside: Mapping[str, Any] = MappingProxyType({})) -> bytes:
-    """The JSON of it, also for what is answered below the framework."""
+    """Return the JSON body, also for answers below the framework."""
     return orjson.dumps({**beside, **problem.body(f"req_{uuid.uuid4().hex}")})

@@ -1,7 +1,7 @@
-"""Which status and which words answer each error? The only place that knows both errors and HTTP.
+"""Maps errors to HTTP statuses and bodies. The only module that knows both.
 
-One body that the clients people already have can read (facts from running them): OpenAI's reads `error`, Voyage's and
-Jina's `detail`, Cohere's the whole of it; the rest is RFC 9457.
+One body serves existing clients (verified by running them): OpenAI's reads `error`, Voyage's and Jina's read `detail`,
+Cohere's the whole body; the rest is RFC 9457.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from winnow.retrieval import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
 LIMIT_HEADER: Final = "X-Winnow-Limit"
-RETRY_AFTER_SECONDS: Final = 1  # a search takes about that long; waiting longer would leave the service idle
+RETRY_AFTER_SECONDS: Final = 1  # about the time of a search; longer would leave the service idle
 
 STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.InvalidRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -73,14 +73,14 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What is told to a caller whose request was not answered."""
+    """The description of a failed request for its caller."""
 
     status: HTTPStatus
     code: str  # snake case, stable: programs branch on it
     message: str
-    param: str | None = None  # the field that is at fault, with dots, or the limit
-    limit: str | None = None  # the tenant's limit that was met, by its name
-    retry_after_seconds: int | None = None  # where it is known
+    param: str | None = None  # path of the faulty field, with dots, or the limit
+    limit: str | None = None  # name of the tenant's limit that was reached
+    retry_after_seconds: int | None = None  # if known
 
     @property
     def headers(self) -> dict[str, str]:
@@ -110,7 +110,7 @@ class Problem:
 
 
 def problem_of(error: errors.WinnowError, *, param: str | None = None) -> Problem:
-    """The answer to one of our own errors."""
+    """Return the problem of one of our own errors."""
     kind = type(error)
     limit = error.limit if isinstance(error, errors.QuotaExceeded | errors.StorageQuotaExceeded) else None
     return Problem(
@@ -124,13 +124,13 @@ def problem_of(error: errors.WinnowError, *, param: str | None = None) -> Proble
 
 
 def problem_of_status(status: int, detail: str) -> Problem:
-    """The answer where the framework refused: no such route, no such method."""
+    """Return the problem of a refusal by the framework: no such route, no such method."""
     known = HTTPStatus(status)
     return Problem(status=known, code=known.name.lower(), message=detail)
 
 
 def problem_of_fields(refused: list[Mapping[str, Any]]) -> Problem:
-    """The answer to a body whose fields are wrong, each named (pydantic's list of errors)."""
+    """Return the problem of a body with wrong fields, each named (from pydantic's list of errors)."""
     return Problem(
         status=HTTPStatus.UNPROCESSABLE_ENTITY,
         code=code_of(errors.InvalidRequest),

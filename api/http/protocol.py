@@ -1,4 +1,4 @@
-"""One connection of the server: uvicorn's protocol over h11, with an end to everything that a caller can leave open."""
+"""One connection of the server: uvicorn's protocol over h11, with limits on everything that a client can leave open."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from winnow.api.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of
 from winnow.retrieval.errors import RequestSlow
 from winnow.retrieval.limits import HEADER_BYTES_MAX, HEADER_SECONDS
 
-READ_BYTES: Final = 65_536  # read at once from a connection; asyncio's own quarter of a megabyte adds up
-CHUNKS_PER_TURN: Final = 25  # pieces of bodies, parsed before others have their turn; half a millisecond
-PAUSE_PER_WORK: Final = 3.0  # times what a turn took; tiny chunks get a quarter of the event loop, altogether
-UNWANTED_BYTES_MAX: Final = 1_000_000  # of a body that was refused; a caller that sends on after that is cut off
+READ_BYTES: Final = 65_536  # bytes read at once from a connection; asyncio's default of 256 kB adds up
+CHUNKS_PER_TURN: Final = 25  # body chunks parsed per turn; half a millisecond
+PAUSE_PER_WORK: Final = 3.0  # times the duration of a turn; all tiny chunks together get a quarter of the event loop
+UNWANTED_BYTES_MAX: Final = 1_000_000  # bytes of a refused body; a client that sends more is disconnected
 
 
 class Turns:
-    """Whose body is parsed: a few chunks of one connection at a time, however many wait, then a pause for others."""
+    """Schedules the parsing of bodies: a few chunks of one connection at a time, then a pause for other work."""
 
     def __init__(self) -> None:
         self._waiting: deque[BoundedProtocol] = deque()
@@ -52,7 +52,7 @@ class Turns:
 
 
 class _PacedParser(h11.Connection):
-    """Says that it needs more data after so many chunks, though it has some, and remembers that."""
+    """Claims to need more data after a number of chunks, although it has some, and remembers that."""
 
     chunks_left = CHUNKS_PER_TURN
     is_behind = False
@@ -71,7 +71,7 @@ class _PacedParser(h11.Connection):
 
 
 class _Flow(FlowControl):
-    """Reads nothing while the parser is behind, whatever the application asks for."""
+    """Keeps reading paused while the parser is behind, regardless of the application."""
 
     is_held = False
 
@@ -81,7 +81,7 @@ class _Flow(FlowControl):
 
 
 class BoundedProtocol(H11Protocol):
-    """Tells `Connections` in which state it is; all else is uvicorn's."""
+    """Reports its state to `Connections`; everything else is uvicorn's."""
 
     conn: _PacedParser
     flow: _Flow
@@ -100,8 +100,8 @@ class BoundedProtocol(H11Protocol):
         self.conn = _PacedParser(h11.SERVER, HEADER_BYTES_MAX)
         self._connections = connections
         self._turns = turns
-        self._is_refusing = False  # the answer was sent before the body had come; the rest of it is thrown away
-        self._unwanted = 0  # bytes of it
+        self._is_refusing = False  # the answer was sent before the body arrived; the rest is discarded
+        self._unwanted = 0  # discarded bytes
 
     @property
     def unread(self) -> int:
@@ -138,7 +138,7 @@ class BoundedProtocol(H11Protocol):
             self._turns.wait(self)
 
     def parse_on(self) -> None:
-        """What has arrived and could not be parsed in the last turn."""
+        """Parse what has arrived and did not fit the last turn."""
         self.flow.is_held = False
         if self.transport.is_closing() or self._is_refusing:
             return
@@ -159,20 +159,20 @@ class BoundedProtocol(H11Protocol):
         self._connections.blocked(self)
 
     def refuse_slow(self) -> None:
-        self._refuse(problem_of(RequestSlow(f"its line and headers did not come within {HEADER_SECONDS} seconds")))
+        self._refuse(problem_of(RequestSlow(f"the request line and headers took more than {HEADER_SECONDS} seconds")))
 
     def send_400_response(self, msg: str) -> None:
-        """h11 has refused what came; nothing is logged, since there may be any number of these."""
+        """Answer input that h11 has refused; not logged, since there may be any number of these."""
         is_long = len(self.conn.trailing_data[0]) > HEADER_BYTES_MAX
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if is_long else HTTPStatus.BAD_REQUEST
-        said = f"the line and the headers have more than {HEADER_BYTES_MAX} bytes" if is_long else msg
+        said = f"the request line and headers have more than {HEADER_BYTES_MAX} bytes" if is_long else msg
         self._refuse(problem_of_status(status, said))
 
     def drop(self) -> None:
         self.transport.abort()
 
     def _refuse(self, problem: Problem) -> None:
-        """Written past h11, which may be in a state that allows no answer any more."""
+        """Write an answer past h11, whose state may no longer allow one."""
         body = problem_body(problem)
         head = (
             f"HTTP/1.1 {problem.status.value} {problem.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
@@ -190,4 +190,4 @@ class BoundedProtocol(H11Protocol):
             self._connections.arriving(self)
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Nothing: the request is answered as if it had not asked."""
+        """Do nothing: the request is answered as if it had not asked for an upgrade."""

@@ -1,9 +1,9 @@
-"""How does the body of a request get in? Whole and in time, before a place is taken for answering it.
+"""Reads request bodies completely and in time, before a slot for answering is taken.
 
-Rule 1: a body that announces or turns out to be longer than its route allows is refused, the rest of it unread.
-Rule 2: after a grace it has to come at a rate, and by a deadline. Rule 3: how many bodies are read at once, and how
-many bytes of long ones are in memory, is bounded and shared between the tenants; a long one waits for room, unread.
-Rule 4: JSON is counted before it is parsed, and parsed in a thread, one at a time, where it is long.
+Rule 1: a body announced or found to be longer than its route allows is refused, and the rest is not read.
+Rule 2: after a grace period it must arrive at a minimum rate, and by a deadline. Rule 3: the number of bodies read at
+once, and the bytes of long ones in memory, are bounded and shared between tenants; a long body waits for room, unread.
+Rule 4: JSON is measured before it is parsed; long JSON is parsed in a thread, one body at a time.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ from winnow.retrieval.limits import (
 Arguments = TypeVarTuple("Arguments")
 Parsed = TypeVar("Parsed")
 
-LONG_BYTES: Final = SEARCH_BYTES_MAX  # from here on a body is long: it needs room in memory, and a thread
-ROOM_SECONDS: Final = 10.0  # that a long body waits for room
-PIECE_BYTES: Final = 1_000_000  # of room, taken at once for a body that does not say how long it is
+LONG_BYTES: Final = SEARCH_BYTES_MAX  # a longer body needs room in memory, and a thread
+ROOM_SECONDS: Final = 10.0  # time that a long body waits for room
+PIECE_BYTES: Final = 1_000_000  # room taken at once for a body of unknown length
 
-TRIMMED_BYTES: Final = 8_000_000  # of a body after which freed memory goes back to the system; others would wait for it
-TRIM_SECONDS: Final = 5.0  # between two times
+TRIMMED_BYTES: Final = 8_000_000  # size of a body after which freed memory is returned to the system, which takes time
+TRIM_SECONDS: Final = 5.0  # minimum time between two returns
 
 
 class ReadRequest(Request):
-    """A request whose body has been read, and parsed where its route takes JSON."""
+    """A request whose body was read, and parsed if its route takes JSON."""
 
     def __init__(self, request: Request, content: bytearray, value: Any) -> None:
         super().__init__(request.scope, request.receive)
-        self._body: bytes | bytearray = content  # type: ignore[assignment]  # a copy would be as large again
+        self._body: bytes | bytearray = content  # type: ignore[assignment]  # avoids a copy
         self._json = value
 
     def take_body(self) -> bytes | bytearray:
-        """The body, of which nothing is kept here."""
+        """Return the body and drop the reference to it."""
         content, self._body = self._body, b""
         return content
 
 
 def take_body(request: Request) -> bytes | bytearray:
-    """The body of a request to a guarded route."""
+    """Return the body of a request to a guarded route."""
     assert isinstance(request, ReadRequest), "a guarded route reads the body first. This is a bug."
     return request.take_body()
 
@@ -88,14 +88,14 @@ class Intake:
     async def taken(
         self, request: Request, limit: BodyLimit, *, tenant: str, as_json: bool
     ) -> AsyncIterator[ReadRequest]:
-        """The request with its body, whose bytes count for as long as the block lasts.
+        """Read the request's body; its bytes count until the block ends.
 
         Raises `LimitExceeded`, `RequestSlow`, `Overloaded`, `UnsupportedMedia`, `InvalidRequest`, `CallerLeft`.
         """
         announced = _announced(request)
         _refuse_encoded(request)
         if announced is not None and announced > limit.bytes:
-            raise LimitExceeded(f"the body has {announced} bytes; {limit.bytes} are allowed")
+            raise LimitExceeded(f"the body has {announced} bytes, more than the limit of {limit.bytes}")
         held = _Held(self._bytes, tenant)
         try:
             with self._reading.holding(tenant):
@@ -111,7 +111,7 @@ class Intake:
                 await asyncio.to_thread(give_memory_back)
 
     async def one_by_one(self, parse: Callable[[*Arguments], Parsed], *args: *Arguments) -> Parsed:
-        """What it returns, in a thread: long bodies take turns, and leave threads to the others."""
+        """Run `parse` in a thread, one long body at a time, which leaves threads to others."""
         async with self._parsing:
             return await asyncio.to_thread(parse, *args)
 
@@ -126,21 +126,21 @@ class Intake:
                 raise CallerLeft
             content += message.get("body", b"")
             if len(content) > limit.bytes:
-                raise LimitExceeded(f"the body has more than {limit.bytes} bytes")
+                raise LimitExceeded(f"the body has more than {limit.bytes} bytes, the limit of this route")
             if not message.get("more_body", False):
                 return content
             if len(content) > LONG_BYTES and len(content) > held.amount:
                 await held.grow(PIECE_BYTES)
 
     async def _next(self, receive: Receive, began: float, received: int) -> Any:
-        """Raises `RequestSlow` when it comes too late."""
+        """Receive a message. Raises `RequestSlow` if it arrives too late."""
         allowed = min(self._grace_seconds + received / self._bytes_per_second, self._seconds_max)
         try:
             async with asyncio.timeout(max(0.0, began + allowed - time.monotonic())):
                 return await receive()
         except TimeoutError:
             raise RequestSlow(
-                f"{received} bytes of the body in {allowed:.0f} seconds; send at least {self._bytes_per_second} a "
+                f"{received} bytes of the body in {allowed:.0f} seconds; send at least {self._bytes_per_second} per "
                 f"second, and all of it within {self._seconds_max:.0f} seconds"
             ) from None
 
@@ -155,7 +155,7 @@ class Intake:
 
 
 class _Held:
-    """The room that one body has in memory."""
+    """The memory reserved for one body."""
 
     def __init__(self, room: Room, tenant: str) -> None:
         self._room, self._tenant = room, tenant
@@ -166,7 +166,7 @@ class _Held:
         self.amount += amount
 
     def give_back(self) -> int:
-        """How much it was."""
+        """Release the room, and return how much it was."""
         released, self.amount = self.amount, 0
         if released:
             self._room.give_back(self._tenant, released)
@@ -174,12 +174,12 @@ class _Held:
 
 
 def media_type(request: Request) -> str:
-    """What the Content-Type says, without its parameters; empty where there is none."""
+    """Return the Content-Type without parameters; empty if missing."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def require_json(request: Request) -> None:
-    """Raises `UnsupportedMedia`."""
+    """Raise `UnsupportedMedia` unless the body is JSON."""
     kind = media_type(request)
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise UnsupportedMedia(f"the Content-Type is {kind or 'missing'}; send 'Content-Type: application/json'")
@@ -190,7 +190,7 @@ def not_json(error: orjson.JSONDecodeError) -> InvalidRequest:
 
 
 def _announced(request: Request) -> int | None:
-    """The caller's word only. None where it gives none."""
+    """Return the announced length, or None; it is the caller's claim."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isascii() and said.isdigit() else None
 
@@ -199,7 +199,7 @@ def _refuse_encoded(request: Request) -> None:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"", "identity"}:
         raise UnsupportedMedia(
-            f"the body is compressed (Content-Encoding: {encoding[:40]}); send it as it is, without that header"
+            f"the body is compressed (Content-Encoding: {encoding[:40]}); send it uncompressed, without that header"
         )
     if "content-length" in request.headers and "transfer-encoding" in request.headers:
-        raise InvalidRequest("Content-Length and Transfer-Encoding say two things about the body; send one of them")
+        raise InvalidRequest("Content-Length and Transfer-Encoding exclude each other; send only one of them")

@@ -1,8 +1,7 @@
-"""Is there room for this request? Bounds what all tenants have here together, and shares it between them.
+"""Admission control: bounds what all tenants hold together, and shares it between them.
 
-One tenant may take up to `OWN_PER_FREE` times what is left: three quarters while it is alone, less the fuller it gets.
-So one flood, or several, cannot take the last place, and a tenant that has nothing here is refused only where there is
-no room at all.
+One tenant may hold up to `OWN_PER_FREE` times the free room: three quarters while it is alone, less as it fills up. So
+floods cannot take the last slot, and a tenant that holds nothing is refused only if there is no room at all.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from typing import Final
 from winnow.retrieval.errors import Overloaded
 from winnow.retrieval.limits import REQUESTS_IN_FLIGHT_MAX
 
-OWN_PER_FREE: Final = 3  # times the room that is left
+OWN_PER_FREE: Final = 3  # times the free room
 
 
 class Room:
-    """Counts what tenants hold of something, such as requests or bytes. Belongs to one event loop."""
+    """Counts what tenants hold, such as requests or bytes. Belongs to one event loop."""
 
     def __init__(self, most: int, *, what: str) -> None:
         """`what` completes "256 ..." in refusals."""
@@ -34,16 +33,16 @@ class Room:
         return self._held.total()
 
     def take(self, tenant: str, amount: int = 1) -> None:
-        """Raises `Overloaded`."""
+        """Take room. Raises `Overloaded`."""
         held, own = self.held, self._held[tenant]
         if held + amount > self._most:
-            raise Overloaded(f"{held} {self._what}; {self._most} may be")
+            raise Overloaded(f"{held} {self._what}, the limit is {self._most}; retry later")
         if own and own + amount > OWN_PER_FREE * (self._most - held - amount):
-            raise Overloaded(f"{own} {self._what} for this tenant, and others need room too")
+            raise Overloaded(f"{own} {self._what} for this tenant, which is its share; retry later")
         self._held[tenant] += amount
 
     async def wait(self, tenant: str, amount: int, *, seconds: float) -> None:
-        """Takes it as soon as there is room. Raises `Overloaded` where there is none in time."""
+        """Take room as soon as it is free. Raises `Overloaded` if there is none in time."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
@@ -66,7 +65,7 @@ class Room:
 
     @contextmanager
     def holding(self, tenant: str, amount: int = 1) -> Iterator[None]:
-        """For as long as the block lasts. Raises `Overloaded`."""
+        """Hold room during the block. Raises `Overloaded`."""
         self.take(tenant, amount)
         try:
             yield
@@ -75,13 +74,13 @@ class Room:
 
 
 class Gate:
-    """The places of requests that are being answered. None is held while a body is read or an answer is sent."""
+    """The slots of requests in progress. None is held while a body is read or an answer is sent."""
 
     def __init__(self, *, in_flight_max: int = REQUESTS_IN_FLIGHT_MAX) -> None:
         self._places = Room(in_flight_max, what="requests are being answered")
 
     @asynccontextmanager
     async def held(self, tenant: str) -> AsyncIterator[None]:
-        """Raises `Overloaded`."""
+        """Hold a slot. Raises `Overloaded`."""
         with self._places.holding(tenant):
             yield

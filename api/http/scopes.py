@@ -1,7 +1,7 @@
-"""What does each route ask of a key? The whole table, and the only one.
+"""The scope that each route requires. The complete and only table.
 
-A route that is not in it cannot be made (api/http/auth.py), so a new one gets its line here. Scopes do not contain each
-other. `OPEN` routes tell nothing that is a tenant's: without a key /readyz leaves out every name and address.
+A route without an entry cannot be created (api/http/auth.py). Scopes are independent. `OPEN` routes reveal nothing of a
+tenant: without a key /readyz omits every name and address.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which instructions come with winnow? Those of data/instructions, for every tenant and below `builtin/`."""
+"""The instructions that come with winnow: those of data/instructions, for every tenant, below `builtin/`."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _PLACES: Final = (
 
 @cache
 def built_in_instructions() -> tuple[InstructionVersion, ...]:
-    """By name and version. Their dates are those of this reading and mean nothing."""
+    """Return the built-in instructions, by name and version. Their dates are when they were read and mean nothing."""
     files = sorted(file for place in _PLACES for file in place.glob("*.yaml"))
     found = [version for file in files for version in imported(file.read_bytes(), tenant=None)]
-    assert found, "they travel with the program. This is a bug."
+    assert found, "the program contains them. This is a bug."
     return tuple(sorted(found, key=lambda each: (each.name, each.version)))

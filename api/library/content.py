@@ -1,4 +1,4 @@
-"""The content of an instruction as a body holds it: text, variables, note."""
+"""The content of an instruction in a request body: text, variables, notes."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ Note = Annotated[str, Field(max_length=INSTRUCTION_NOTE_CHARACTERS_MAX)]
 
 
 class VariableBody(Strict):
-    """A variable that an instruction's texts may hold as `{name}`."""
+    """A variable that an instruction's texts may contain as `{name}`."""
 
     name: Annotated[str, Field(examples=["language"])]
     type: VariableType = VariableType.STRING
-    default: VariableValue | None = Field(default=None, description="Without one, a value has to be given.")
+    default: VariableValue | None = Field(default=None, description="Without a default, every use must give a value.")
     allowed: Annotated[list[VariableValue], Field(max_length=VARIABLE_VALUES_MAX)] = Field(
-        default_factory=list, description="An enum lists its values; others may. Empty: whatever fits the type."
+        default_factory=list,
+        description="Allowed values: required for an enum, optional for other types. Empty: any value of the type.",
     )
     max_length: Annotated[int, Field(ge=1, le=VARIABLE_CHARACTERS_MAX), Number] = VARIABLE_CHARACTERS_MAX
     description: Note = ""
@@ -53,20 +54,22 @@ class VariableBody(Strict):
 
 
 class ContentBody(Strict):
-    """What one version of an instruction says."""
+    """The content of one version of an instruction."""
 
     text: InstructionText = Field(
-        description="What the reranker reads; {name} where a variable stands, {{ and }} for braces. English works best."
+        description="Text for the reranker. Write a variable as {name}, a literal brace as {{ or }}. English is best."
     )
-    literal: StrictBool = Field(default=False, description="The texts are taken as they stand, braces and all.")
+    literal: StrictBool = Field(
+        default=False, description="Use the texts as they are, without variables; braces are literal."
+    )
     embedding_task: Annotated[str, Field(max_length=EMBEDDING_TASK_CHARACTERS_MAX), NotBlank] | None = Field(
-        default=None, description="What the query is embedded under; the embedder's default task unless given."
+        default=None, description="Task for embedding the query. Default: the embedder's own task."
     )
     variables: Annotated[list[VariableBody], Field(default_factory=list, max_length=INSTRUCTION_VARIABLES_MAX)]
     purpose: Note = ""
     language: Annotated[str, Field(max_length=64, examples=["en"])] = ""
     collections: Annotated[list[CollectionName], Field(max_length=INSTRUCTION_COLLECTIONS_MAX)] = Field(
-        default_factory=list, description="That it is meant for; empty is all."
+        default_factory=list, description="Collections that may use this instruction; empty means all."
     )
     author: Note = ""
     note: Note = ""
@@ -90,7 +93,7 @@ VersionNumber = Annotated[VersionInPath, Number]
 
 
 def content_fields(content: InstructionContent) -> dict[str, Any]:
-    """The fields of `ContentBody`, in its order, that are not what they are anyway."""
+    """Return the fields of `ContentBody`, in its order, that differ from their defaults."""
     return {
         "text": content.text,
         **({"literal": True} if content.literal else {}),

@@ -1,4 +1,4 @@
-"""What does one version of an instruction say that another does not?"""
+"""Differences between two versions of an instruction."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from winnow.retrieval.catalog.instructions import InstructionContent, Instructio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A field that differs, as JSON has it."""
+    """A field that differs, with values as in JSON."""
 
     field: str
     before: Any
@@ -22,7 +22,7 @@ class Change:
 
 
 def changes(before: InstructionContent, after: InstructionContent) -> Sequence[Change]:
-    """In the order of the fields; none where both say the same."""
+    """Return the fields that differ, in the order of the fields."""
     return [
         Change(field=each.name, before=_said(was), after=_said(now))
         for each in fields(InstructionContent)
@@ -31,7 +31,7 @@ def changes(before: InstructionContent, after: InstructionContent) -> Sequence[C
 
 
 def unified(before: InstructionVersion, after: InstructionVersion) -> str:
-    """The same for a person: the lines of both as YAML, as `diff -u` has them. Empty where both say the same."""
+    """Return the differences for people: both versions as YAML, compared like `diff -u`; empty if they are equal."""
     was, now = (written_content(each.content).splitlines(keepends=True) for each in (before, after))
     return "".join(unified_diff(was, now, fromfile=before.reference, tofile=after.reference))
 

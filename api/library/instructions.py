@@ -1,7 +1,7 @@
-"""Which instruction does a search use, and what may be written to the library?
+"""Chooses the instruction of a search, and checks what is written to the library.
 
-Order: the request's own, else the collection's, else the tenant's, else the model card's. What the library keeps and
-what comes with winnow (`builtin/...`) are looked up alike; only the former can be written.
+Order: the request's own, else the collection's, else the tenant's, else the model card's. Stored instructions and those
+that come with winnow (`builtin/...`) are looked up alike; only the former can be written.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 
 class InstructionSource(StrEnum):
-    """Whose instruction an answer was ranked under."""
+    """The origin of the instruction that ranked an answer."""
 
     REQUEST = "request"
     COLLECTION = "collection"
@@ -56,14 +56,14 @@ class NamedInstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedInstruction:
-    """The very text that the reranker was given, and where it came from."""
+    """The exact text given to the reranker, and its origin."""
 
     text: str
     source: InstructionSource
     name: str | None = None
     version: int | None = None
-    state: State | None = None  # None for a text of the request's own
-    embedding_task: str = DEFAULT_TASK  # what the query is embedded under
+    state: State | None = None  # None for a text in the request
+    embedding_task: str = DEFAULT_TASK  # task for embedding the query
 
     @property
     def sha256(self) -> str:
@@ -71,7 +71,7 @@ class AppliedInstruction:
 
     @property
     def said(self) -> str:
-        """For a person: `legal@2`, or that it was a text."""
+        """For people: `legal@2`, or that it was a text."""
         return f"{self.name}@{self.version}" if self.name else "your instruction"
 
 
@@ -85,14 +85,14 @@ BUILT_IN: Final = AppliedInstruction(
 
 
 def applied_text(text: str) -> AppliedInstruction:
-    """A request's own words: no template, no name. Raises `InvalidRequest`, `LimitExceeded`."""
+    """Apply a text of the request: no template, no name. Raises `InvalidRequest`, `LimitExceeded`."""
     return AppliedInstruction(text=check_instruction(text), source=InstructionSource.REQUEST)
 
 
 def applied_version(
     version: InstructionVersion, values: Mapping[str, Value], source: InstructionSource
 ) -> AppliedInstruction:
-    """Raises `VariableRefused`."""
+    """Fill in the variables of a version. Raises `VariableRefused`."""
     made = render(version.content, values)
     return AppliedInstruction(
         text=made.text,
@@ -105,7 +105,7 @@ def applied_version(
 
 
 class Instructions:
-    """The library as a deployment uses it. Every method blocks; raises what `InstructionLibrary` raises."""
+    """The library as a deployment uses it. Every method blocks, and raises what `InstructionLibrary` raises."""
 
     def __init__(self, library: InstructionLibrary, *, built_in: Sequence[InstructionVersion] = ()) -> None:
         self._library = library
@@ -114,22 +114,28 @@ class Instructions:
     def applied(
         self, tenant: TenantName, wanted: str | NamedInstruction | None, collection: Collection
     ) -> AppliedInstruction:
-        """What a search of this collection is ranked under.
+        """Return the instruction for a search of this collection.
 
-        A default that is not meant for the collection is passed over; a request that names such an instruction, or a
-        draft, is refused. Raises `VariableRefused`, `InvalidRequest`, `LimitExceeded` too.
+        A default not meant for the collection is skipped; a request that names such an instruction, or a draft, is
+        refused. Also raises `VariableRefused`, `InvalidRequest`, `LimitExceeded`.
         """
         if isinstance(wanted, str):
             return applied_text(wanted)
         if wanted is not None:
             version = self.version(tenant, wanted.reference)
             if version.state is State.DRAFT:
-                raise InstructionConflict(f"{version.reference} is a draft; publish it, or try it")
+                raise InstructionConflict(f"{version.reference} is a draft; publish it, or use it in a trial")
             if not version.content.applies_to(_seen_by(tenant, collection)):
-                raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
+                raise InvalidRequest(
+                    f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
+                )
             return applied_version(version, wanted.variables, InstructionSource.REQUEST)
         for source, owner, name in (
-            (InstructionSource.COLLECTION, collection.tenant, collection.instruction),  # its owner's, whoever asks
+            (
+                InstructionSource.COLLECTION,
+                collection.tenant,
+                collection.instruction,
+            ),  # the owner's, for every tenant that searches it
             (InstructionSource.TENANT, tenant, self._library.default(tenant)),
         ):
             if name is not None:
@@ -139,11 +145,11 @@ class Instructions:
         return BUILT_IN
 
     def tried(self, tenant: TenantName, wanted: NamedInstruction) -> AppliedInstruction:
-        """The same for a trial or a preview: a draft, too, and whatever it is meant for. Raises `VariableRefused`."""
+        """Like `applied`, for a trial or preview: allows drafts and any restriction. Raises `VariableRefused`."""
         return applied_version(self.version(tenant, wanted.reference), wanted.variables, InstructionSource.REQUEST)
 
     def version(self, tenant: TenantName, reference: Reference) -> InstructionVersion:
-        """This version, in whatever state, or the newest published one."""
+        """Return this version, in any state, or the newest published one."""
         if not reference.is_built_in:
             return self._library.version(tenant, reference.name, reference.version)
         for each in reversed(self.built_in):
@@ -152,7 +158,7 @@ class Instructions:
         raise InstructionNotFound(f"{str(reference)[:80]}; see `winnow instructions list --built-in`")
 
     def versions(self, tenant: TenantName, name: str | None = None) -> Sequence[InstructionVersion]:
-        """Without a name all of the tenant's own; with one all of that, which must exist."""
+        """Return all versions of the tenant's own instructions, or of one name, which must exist."""
         if name is None:
             return self._library.versions(tenant)
         is_built_in = name.startswith(BUILT_IN_PREFIX)
@@ -165,7 +171,7 @@ class Instructions:
     def write_draft(
         self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
     ) -> InstructionVersion:
-        """Raises `InvalidRequest`, `LimitExceeded`, `VariableRefused` too."""
+        """Write a draft. Also raises `InvalidRequest`, `LimitExceeded`, `VariableRefused`."""
         _require_writable(name)
         self._refuse_reserved(tenant, name)
         return self._library.write_draft(tenant, name, check_content(content), by=by)
@@ -173,7 +179,7 @@ class Instructions:
     def publish(
         self, tenant: TenantName, name: str, content: InstructionContent, *, by: Actor = COMMAND_LINE
     ) -> InstructionVersion:
-        """The next version at once. Raises as `write_draft` does."""
+        """Publish the next version at once. Raises like `write_draft`."""
         _require_writable(name)
         self._refuse_reserved(tenant, name)
         return self._library.publish(tenant, name, check_content(content), by=by)
@@ -197,7 +203,7 @@ class Instructions:
     def bring_in(
         self, tenant: TenantName, versions: Sequence[InstructionVersion], *, by: Actor = COMMAND_LINE
     ) -> Sequence[InstructionVersion]:
-        """Of a file. Raises as `write_draft` does, before anything is written."""
+        """Import versions from a file. Raises like `write_draft`, before anything is written."""
         for each in versions:
             _require_writable(each.name)
             self._refuse_reserved(tenant, each.name)
@@ -208,41 +214,43 @@ class Instructions:
         return self._library.default(tenant)
 
     def set_default(self, tenant: TenantName, reference: str | None, *, by: Actor = COMMAND_LINE) -> None:
-        """Of the tenant's searches. Raises as `check_default` does."""
+        """Set the default of the tenant's searches. Raises like `check_default`."""
         if reference is not None:
             self.check_default(tenant, reference)
         self._library.set_default(tenant, reference, by=by)
 
     def check_default(self, tenant: TenantName, reference: str, *, collection: str | None = None) -> None:
-        """May it be named where nobody gives values, of this collection or of all that it is meant for?
+        """Check that it can be a default, which gets no values, of this collection or of all it is meant for.
 
         Raises `InstructionConflict` for a draft or a retired version, `InvalidRequest`, `VariableRefused`.
         """
         version = self.version(tenant, Reference.of(reference))
         if version.state is not State.PUBLISHED:
-            raise InstructionConflict(f"{version.reference} is {version.state}; a default has to be published")
+            raise InstructionConflict(f"{version.reference} is {version.state}; a default must be published")
         if collection is not None and not version.content.applies_to(collection):
-            raise InvalidRequest(f"{version.reference} is meant for {', '.join(version.content.collections)} only")
+            raise InvalidRequest(
+                f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
+            )
         try:
             render(version.content, {})
         except VariableRefused as refused:
-            raise VariableRefused(f"{refused.detail}; a default is used without values") from refused
+            raise VariableRefused(f"{refused.detail}; a default gets no values") from refused
 
     def _refuse_reserved(self, tenant: TenantName, name: str) -> None:
-        """Unless it was there before the word was reserved."""
+        """Refuse a reserved name, unless it existed before the word was reserved."""
         if name in RESERVED_NAMES and not self._library.versions(tenant, name):
             raise InvalidRequest(f"{name!r} is reserved; choose another name")
 
 
 def _seen_by(tenant: TenantName, collection: Collection) -> str:
-    """What an instruction of this tenant calls the collection: `owner/name` where it is another one's."""
+    """Return the collection's name for an instruction of this tenant: `owner/name` for another tenant's."""
     return collection.name if collection.tenant == tenant else f"{collection.tenant}/{collection.name}"
 
 
 def _require_writable(name: str) -> None:
     if name.startswith(BUILT_IN_PREFIX):
-        raise InstructionConflict(f"{name[:80]} comes with winnow and is read-only; copy it under a name of your own")
+        raise InstructionConflict(f"{name[:80]} is built in and read-only; copy it under another name")
     if re.fullmatch(COLLECTION_NAME_PATTERN, name, re.ASCII) is None:
         raise InvalidRequest(
-            f"{name[:80]!a} is no name of an instruction: up to 63 small letters, digits, hyphens, underscores"
+            f"{name[:80]!a} is not a valid instruction name; use up to 63 letters a-z, digits, hyphens, underscores"
         )

@@ -1,4 +1,4 @@
-"""What came of a shadow: how much its orders differ from those that callers saw. Pure."""
+"""The report of a shadow: how much its orders differ from those that callers saw. Pure."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from winnow.retrieval.catalog.shadows import Agreement, Comparison, Outcome, Shadow, VersionPair
 
-PAIRS_MAX: Final = 20  # of a report, the newest; every edit of a draft makes another
-EXAMPLES_MAX: Final = 5  # of each pair, those that changed most
+PAIRS_MAX: Final = 20  # newest pairs in a report; every edit of a draft adds one
+EXAMPLES_MAX: Final = 5  # most changed searches per pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spread:
-    """Of one measure over many searches. Percentiles lie between neighbours as numpy's do."""
+    """The distribution of a measure over many searches. Percentiles interpolate like numpy's."""
 
     mean: float
     p10: float  # a tenth of the searches are below
@@ -25,7 +25,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Self | None:
-        """None of nothing."""
+        """Return the distribution, or None without values."""
         if not values:
             return None
         p10, p50, p90 = np.percentile(values, [10, 50, 90])
@@ -34,12 +34,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairFigures:
-    """All searches that one pair of versions was compared by."""
+    """The figures of all searches compared for one pair of versions."""
 
     pair: VersionPair
     searches: int
     overlap: Spread | None
-    tau: Spread | None  # None: nowhere was there an order
+    tau: Spread | None  # None: no search had an order
     rbo: Spread | None
     top_changed: float  # share of the searches, in [0, 1]
     most_changed: tuple[int, ...]  # numbers of outcomes, the lowest RBO first
@@ -47,7 +47,7 @@ class PairFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairReport:
-    """The same, with the searches that changed most."""
+    """The figures of a pair, with its most changed searches."""
 
     figures: PairFigures
     examples: tuple[Comparison, ...]
@@ -55,15 +55,15 @@ class PairReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowReport:
-    """Everything that came of the shadow of one name."""
+    """The whole report of one name's shadow."""
 
     name: str
-    shadow: Shadow | None  # None: it has ended
-    pairs: tuple[PairReport, ...]  # what was compared last first
+    shadow: Shadow | None  # None: the shadow has ended
+    pairs: tuple[PairReport, ...]  # the last compared pair first
 
 
 def figures_of(outcomes: Sequence[Outcome]) -> tuple[PairFigures, ...]:
-    """By pair, that which was compared last first, at most `PAIRS_MAX`."""
+    """Return figures by pair, the last compared pair first, at most `PAIRS_MAX`."""
     by_pair: dict[VersionPair, list[Outcome]] = {}
     for outcome in sorted(outcomes, key=lambda each: -each.number):
         by_pair.setdefault(outcome.pair, []).append(outcome)

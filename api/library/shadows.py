@@ -1,4 +1,4 @@
-"""Which searches are judged under another version, too, what came of that, and what follows from it."""
+"""Shadows of instructions: start, stop, report and promote them."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from winnow.retrieval.tenancy import Actor, TenantName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShadowWish:
-    """What a shadow is to be."""
+    """The properties of a shadow to start."""
 
     version: int
     share: float  # in [0, 1]
-    live: str | None = None  # NAME or NAME@VERSION; None is the shadow's own name, in whatever version
+    live: str | None = None  # NAME or NAME@VERSION; None means the shadow's own name, in any version
     collection: str | None = None
     keep_queries: bool = False
 
 
 class Shadows:
-    """The shadows of a deployment. Every method blocks; raises what `Instructions` and `ShadowBook` raise."""
+    """The shadows of a deployment. Every method blocks, and raises what `Instructions` and `ShadowBook` raise."""
 
     def __init__(self, instructions: Instructions, book: ShadowBook) -> None:
         self._instructions = instructions
         self.book = book
 
     def start(self, tenant: TenantName, name: str, wish: ShadowWish, *, by: Actor) -> Shadow:
-        """In place of the one that the name has. Raises `InvalidRequest` where both versions would be the same."""
+        """Start a shadow in place of the name's current one. Raises `InvalidRequest` if both versions are the same."""
         shadow = self._instructions.version(tenant, Reference(name=name, version=wish.version))
         live = Reference.of(wish.live or name)
         if shadow.reference == self._meant(tenant, live):
-            raise InvalidRequest(f"{shadow.reference} is what {live} means: there is nothing to compare")
+            raise InvalidRequest(f"{live} already means {shadow.reference}, so there is nothing to compare")
         started = Shadow(
             tenant=tenant,
             name=name,
@@ -52,15 +52,15 @@ class Shadows:
         return started
 
     def stop(self, tenant: TenantName, name: str, *, forget: bool = False, by: Actor) -> None:
-        """Raises `InstructionNotFound` where there is nothing to stop or to forget."""
+        """Stop a shadow. Raises `InstructionNotFound` if there is nothing to stop or forget."""
         self.book.stop(tenant, name, forget=forget, by=by)
 
     def of(self, tenant: TenantName) -> Sequence[Shadow]:
-        """By name."""
+        """Return the tenant's shadows, by name."""
         return self.book.shadows(tenant)
 
     def report(self, tenant: TenantName, name: str) -> ShadowReport:
-        """Also of a shadow that has ended. Raises `InstructionNotFound` for a name that nothing has."""
+        """Return the report, also of an ended shadow. Raises `InstructionNotFound` for an unknown name."""
         self._instructions.versions(tenant, name)
         shadow = next((each for each in self.of(tenant) if each.name == name), None)
         return ShadowReport(
@@ -76,23 +76,23 @@ class Shadows:
         )
 
     def promote(self, tenant: TenantName, reference: Reference, *, by: Actor) -> InstructionVersion:
-        """Publishes the draft, so that it is what its name means, and ends the name's shadow.
+        """Publish the draft, so that its name means it, and end the name's shadow.
 
-        Of what the name means already only the shadow ends, so that a promotion which was interrupted can be repeated.
+        For the version that the name already means, only the shadow ends: an interrupted promotion can be repeated.
         Raises `InstructionConflict` for any other version.
         """
         if reference.version is None:
-            raise InvalidRequest(f"which version of {reference}? Write {reference}@NUMBER")
+            raise InvalidRequest(f"no version given for {reference}; write {reference}@NUMBER")
         found = self._instructions.version(tenant, reference)
         if found.state is State.DRAFT:
             found = self._instructions.publish_draft(tenant, reference.name, reference.version, by=by)
         elif self._instructions.version(tenant, Reference(name=reference.name)).version != found.version:
-            raise InstructionConflict(f"{found.reference} is {found.state}, and {reference.name} means a later version")
+            raise InstructionConflict(f"{found.reference} is {found.state}, but {reference.name} means a later version")
         self.book.promoted(tenant, reference.name, reference.version, by=by)
         return found
 
     def _meant(self, tenant: TenantName, live: Reference) -> str:
-        """The version that searches are answered under. The model card's has a name and a version in answers, too."""
+        """Return the version that searches use. The model card's has a name and version in answers, too."""
         if live.name == BUILT_IN.name and live.version in (None, BUILT_IN.version):
             return BUILT_IN.said
         return self._instructions.version(tenant, live).reference

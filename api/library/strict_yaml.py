@@ -1,7 +1,7 @@
-"""Texts, whole numbers, booleans, lists and mappings in YAML: no other kind of value, and nothing that runs or repeats.
+"""Strict YAML: texts, whole numbers, booleans, lists and mappings only; nothing that runs or repeats.
 
-With indexer/readers/front_matter.py the only module that names yaml. It reads the parser's events and makes nothing of
-a tag, so that no object is built, no alias multiplied, no `no` taken for false, and no date for anything but its text.
+Besides indexer/readers/front_matter.py the only module that imports yaml. It reads the parser's events and ignores
+tags, so no object is built, no alias multiplied, no `no` taken for false, and a date stays its text.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from winnow.retrieval.limits import LIBRARY_VALUES_MAX
 
 Node: TypeAlias = "str | int | bool | list[Node] | dict[str, Node] | None"
 
-DEPTH_MAX: Final = 12  # mappings and lists within each other
-_PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is twenty times as fast
+DEPTH_MAX: Final = 12  # nested mappings and lists
+_PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the parser in C is twenty times faster
 _WHOLE: Final = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})", re.ASCII)
 _OTHER_LINE_ENDS: Final = frozenset("\x85\u2028\u2029")
 _WORDS: Final = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
 def read_yaml(content: bytes | bytearray, *, bytes_max: int, values_max: int = LIBRARY_VALUES_MAX) -> Node:
-    """One document. Raises `InvalidRequest`, with the line, and `LimitExceeded`."""
+    """Read one document. Raises `InvalidRequest`, with the line, and `LimitExceeded`."""
     if len(content) > bytes_max:
-        raise LimitExceeded(f"the YAML has {len(content)} bytes; {bytes_max} are allowed")
+        raise LimitExceeded(f"the YAML has {len(content)} bytes, more than the limit of {bytes_max}")
     try:
         events = yaml.parse(content.decode("utf-8-sig"), Loader=_PARSER)
         return _Reading(events, values_max=values_max).document()
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the YAML is not UTF-8: byte {error.start}") from error
+        raise InvalidRequest(f"the YAML is not UTF-8 at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f", line {error.problem_mark.line + 1}"
-        raise InvalidRequest(f"not YAML{line}: {error.problem}") from error
+        raise InvalidRequest(f"invalid YAML{line}: {error.problem}") from error
     except yaml.YAMLError as error:
-        raise InvalidRequest("not YAML: it holds a character that YAML does not allow") from error
+        raise InvalidRequest("invalid YAML: it contains a character that YAML does not allow") from error
 
 
 def written_yaml(value: dict[str, Any]) -> str:
-    """In the order of its keys; texts of several lines as blocks where that loses nothing."""
+    """Write YAML in the order of the keys; texts of several lines become blocks if that loses nothing."""
     written: str = yaml.dump(value, Dumper=_Writer, allow_unicode=True, sort_keys=False, width=100)
     return written
 
 
 class _Writer(yaml.SafeDumper):  # type: ignore[misc]  # the library has no types
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  equal values are written out, each
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  equal values are written in full
         return True
 
 
 def _written_text(writer: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    """What YAML takes for the end of a line, and would fold, is written as an escape."""
+    """Write line ends of YAML that it would fold as escapes."""
     style = "|" if "\n" in text.strip("\n") else None
     if not _OTHER_LINE_ENDS.isdisjoint(text):
         style = '"'
@@ -76,7 +76,7 @@ class _Reading:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise _refused("more than one document", event)
+                    raise _refused("only one document is allowed", event)
                 value = self._node(next(self._events), depth=1)
         return value
 
@@ -86,15 +86,15 @@ class _Reading:
         if self._values > self._values_max:
             raise LimitExceeded(f"the YAML has more than {self._values_max} values")
         if isinstance(event, yaml.AliasEvent):
-            raise _refused("aliases are not read", event)
+            raise _refused("aliases are not supported", event)
         if event.anchor is not None:
-            raise _refused("anchors are not read", event)
+            raise _refused("anchors are not supported", event)
         if event.tag is not None:
-            raise _refused("tags are not read", event)
+            raise _refused("tags are not supported", event)
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if depth > DEPTH_MAX:
-            raise _refused("too deep", event)
+            raise _refused(f"nested more than {DEPTH_MAX} levels deep", event)
         if isinstance(event, yaml.SequenceStartEvent):
             return [self._node(each, depth=depth + 1) for each in self._until(yaml.SequenceEndEvent)]
         return self._mapping(depth)
@@ -104,9 +104,9 @@ class _Reading:
         for event in self._until(yaml.MappingEndEvent):
             key = self._node(event, depth=depth + 1)
             if not isinstance(key, str):
-                raise _refused("a key is a text", event)
+                raise _refused("a key must be a text", event)
             if key in found:
-                raise _refused(f"the key {key[:80]!r} stands twice", event)
+                raise _refused(f"the key {key[:80]!r} is repeated", event)
             found[key] = self._node(next(self._events), depth=depth + 1)
         return found
 
@@ -118,9 +118,9 @@ class _Reading:
 
 
 def _scalar(event: yaml.ScalarEvent) -> Node:
-    """What is quoted is a text; so is what is bare, unless it is a whole number or one of five words."""
+    """Quoted values are texts; so are plain ones, except whole numbers and five words."""
     value: str = event.value
-    if not event.implicit[0]:  # not bare
+    if not event.implicit[0]:  # quoted
         return value
     if _WHOLE.fullmatch(value):
         return int(value)

@@ -1,4 +1,4 @@
-"""Instructions as a YAML file: the format of exports, imports and of those that come with winnow."""
+"""Instructions as a YAML file: the format of exports, imports and built-in instructions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FORMAT: Final = 1
 
 
 class VersionInFile(ContentBody):
-    """One version; without dates it is as old as its reading."""
+    """One version; missing dates become the time of reading."""
 
     version: VersionNumber
     state: State = State.PUBLISHED
@@ -46,7 +46,7 @@ class LibraryFile(Strict):
 
 
 def exported(versions: Sequence[InstructionVersion]) -> str:
-    """All that a file has to say of these versions, which come by name. `imported` gives them back as they are."""
+    """Write these versions, sorted by name, completely; `imported` reads them back unchanged."""
     return written_yaml(
         {
             "winnow_instructions": FORMAT,
@@ -59,7 +59,7 @@ def exported(versions: Sequence[InstructionVersion]) -> str:
 
 
 def imported(content: bytes | bytearray, *, tenant: TenantName | None) -> list[InstructionVersion]:
-    """In the file's order. Raises `InvalidRequest`, which names line or field, and `LimitExceeded`."""
+    """Read versions in the file's order. Raises `InvalidRequest`, which names line or field, and `LimitExceeded`."""
     file = parsed(LibraryFile, read_yaml(content, bytes_max=LIBRARY_BYTES_MAX))
     now = datetime.now(UTC)
     found = [
@@ -69,17 +69,17 @@ def imported(content: bytes | bytearray, *, tenant: TenantName | None) -> list[I
     ]
     for reference, count in Counter(each.reference for each in found).items():
         if count > 1:
-            raise InvalidRequest(f"{reference} stands twice in the file")
+            raise InvalidRequest(f"{reference} appears twice in the file")
     return found
 
 
 def written_content(content: InstructionContent) -> str:
-    """What one version says; `read_content` reads it."""
+    """Write the content of one version, for `read_content`."""
     return written_yaml(content_fields(content))
 
 
 def read_content(content: bytes) -> InstructionContent:
-    """Raises as `imported` does."""
+    """Read the content of one version. Raises like `imported`."""
     return parsed(ContentBody, read_yaml(content, bytes_max=LIBRARY_BYTES_MAX)).content
 
 
@@ -116,11 +116,11 @@ def _version(said: VersionInFile, *, tenant: TenantName | None, name: str, now: 
 
 
 def _date(said: str | None) -> datetime | None:
-    """With its zone, in UTC."""
+    """Parse a date, in UTC unless it has a zone."""
     if said is None:
         return None
     try:
         read = datetime.fromisoformat(said)
         return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise InvalidRequest(f"{said[:40]!r} is no date") from error
+        raise InvalidRequest(f"{said[:40]!r} is not a date; write it like 2026-01-31T12:00:00+00:00") from error

@@ -1,12 +1,12 @@
-"""Who is asking, and what may they do?
+"""Authenticates requests: which tenant a key belongs to, and what it may do.
 
-Rule 1: the tenant comes from the key and from nowhere else: only `Access` makes a `Principal`.
-Rule 2: keys are compared in constant time, also where there is none of that id; a wrong one is looked up every time.
-Rule 3: what is remembered of a key is looked up anew after half a second, so that a revocation holds within one, in
-every process.
-Rule 4: while no key was ever made nobody but this machine gets in: the service binds to loopback, and a browser that
-was led here by somebody else's name for 127.0.0.1 (DNS rebinding) is turned away by its Host header. The first key ends
-that, for good.
+Rule 1: the tenant comes from the key alone: only `Access` creates a `Principal`.
+Rule 2: keys are compared in constant time, even if the id is unknown; a wrong key is looked up every time.
+Rule 3: a cached key is looked up again after half a second, so a revocation takes effect within one second in every
+process.
+Rule 4: until a first key is created, only this machine has access: the service binds to loopback, and the Host header
+check refuses a browser that another site led here by a name for 127.0.0.1 (DNS rebinding). The first key ends open
+access for good.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from winnow.retrieval.catalog.keys import ALL_SCOPES, Keys, KeyScope, KeyStandin
 from winnow.retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
 from winnow.retrieval.tenancy import DEFAULT_TENANT, DEPLOYMENT_KEY, LOOPBACK, Actor, TenantName
 
-REMEMBERED_SECONDS: Final = 0.5  # half of the second within which a revocation holds; the rest is for the look-up
+REMEMBERED_SECONDS: Final = 0.5  # half of the second within which a revocation takes effect; the rest is for the lookup
 REMEMBERED_MAX: Final = 10_000  # keys; a few MB
-USED_EVERY: Final = timedelta(minutes=1)  # how exact `last_used_at` is, and how seldom it is written
-SEND_IT: Final = "send it as 'Authorization: Bearer KEY'"
+USED_EVERY: Final = timedelta(minutes=1)  # precision of `last_used_at`, and the interval of writing it
+SEND_IT: Final = "send a valid key as 'Authorization: Bearer KEY'"
 
 _ONLY_ACCESS: Final = object()
-_NOBODYS: Final = bytes(32)  # compared with where there is no key of that id; no text is known to have this digest
+_NOBODYS: Final = bytes(32)  # compared with if the id is unknown; no text is known to have this digest
 
 log = logging.getLogger(__name__)
 
@@ -49,18 +49,18 @@ def is_loopback(host: str) -> bool:
 
 
 def refuse_open_door(host: str, *, has_key: bool) -> None:
-    """Raises `SettingInvalid` where the service would be open to others without a key."""
+    """Raise `SettingInvalid` if other machines could use the service without a key."""
     if has_key or is_loopback(host):
         return
     raise SettingInvalid(
-        f"--host {host} lets other machines in, and there is no API key. Make one ('winnow keys bootstrap') or set one "
-        "(WINNOW_API_KEY=...), or listen on 127.0.0.1"
+        f"--host {host} is open to other machines, but there is no API key. Create one ('winnow keys bootstrap'), set "
+        "one (WINNOW_API_KEY=...), or listen on 127.0.0.1"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who asks: whose tenant's data they reach, what they may do, and what the audit log calls them."""
+    """An authenticated caller: its tenant, its scopes, and its name in the audit log."""
 
     tenant: TenantName
     scopes: frozenset[KeyScope]
@@ -68,14 +68,14 @@ class Principal:
     made_by: object = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        assert self.made_by is _ONLY_ACCESS, "only Access makes one, from what a request proves. This is a bug."
+        assert self.made_by is _ONLY_ACCESS, "only Access creates principals. This is a bug."
 
     @property
     def is_operator(self) -> bool:
         return KeyScope.OPERATOR in self.scopes
 
     def require(self, scope: KeyScope) -> None:
-        """Raises `NotPermitted`."""
+        """Raise `NotPermitted` if the caller lacks this scope."""
         if scope not in self.scopes:
             raise NotPermitted(f"this needs a key with the scope '{scope}'")
 
@@ -97,20 +97,20 @@ class Access:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`deployment_key` is a key that lies in no catalog: it may do everything, as tenant `default`."""
+        """`deployment_key` is a key outside the catalog: it may do everything, as tenant `default`."""
         self._keys = keys
         self._deployment_digest = None if deployment_key is None else digest_of(deployment_key)
         self._now = now
         self._monotonic = monotonic
         self._remembered: OrderedDict[str, _Remembered] = OrderedDict()
         self._needs_key = deployment_key is not None
-        self._open_until = float("-inf")  # when it has to be looked up again whether a key was made
+        self._open_until = float("-inf")  # when to check again whether a key exists
         self._used: OrderedDict[str, datetime] = OrderedDict()
         self._writing: set[asyncio.Task[None]] = set()
         self._finding: dict[tuple[str, bytes], asyncio.Future[StoredKey | None]] = {}
 
     async def principal(self, *, authorization: str | None, host: str | None) -> Principal:
-        """Raises `KeyRefused`, `NotPermitted`, and what reading the catalog raises."""
+        """Authenticate a request. Raises `KeyRefused`, `NotPermitted`, and what reading the catalog raises."""
         scheme, _, sent = (authorization or "").partition(" ")
         text = sent.strip()
         key_id = id_of(text)
@@ -130,12 +130,12 @@ class Access:
         return _principal(stored.key.tenant, stored.key.scopes, Actor(f"key:{stored.key.id}"))
 
     async def settle(self) -> None:
-        """Until everything that it writes in the background is written."""
+        """Wait until all background writes are done."""
         while self._writing:
             await asyncio.gather(*self._writing)
 
     async def _is_key_needed(self, *, anew: bool) -> bool:
-        """Once it is, it stays so. Who sends a key is not let in as nobody for a moment after it was made."""
+        """Whether a key is needed; once true, always true. `anew` checks again, so a first key counts at once."""
         if self._needs_key or (not anew and self._monotonic() < self._open_until):
             return self._needs_key
         asked_at = self._monotonic()
@@ -145,10 +145,10 @@ class Access:
         return self._needs_key
 
     async def _stored(self, key_id: str, digest: bytes) -> StoredKey | None:
-        """None where it is not the key of that id.
+        """Return the stored key if it matches, or None.
 
-        Only a right one is remembered, and only a right one is spared the look-up: else the time of a refusal would
-        tell whether there is a key of that id. And no flood of guesses drives the others out.
+        Only a matching key is cached, and only a match skips the lookup: otherwise the time of a refusal would tell
+        whether the id exists. A flood of guesses cannot evict other keys.
         """
         asked_at = self._monotonic()
         known = self._remembered.get(key_id)
@@ -164,7 +164,7 @@ class Access:
         return stored
 
     async def _found(self, key_id: str, digest: bytes) -> StoredKey | None:
-        """One look-up for all that send the very same key at the same time: a burst of one caller is one."""
+        """Share one lookup between requests that send the same key at the same time."""
         asked = key_id, digest
         if asked not in self._finding:
             finding = asyncio.ensure_future(asyncio.to_thread(self._keys.find, key_id))
@@ -173,15 +173,15 @@ class Access:
         return await asyncio.shield(self._finding[asked])
 
     def _require_accepted(self, stored: StoredKey) -> None:
-        """Who has come so far has proven to hold the key, and may know what became of it. Raises `KeyRefused`."""
+        """Check that the key is active. The caller has proven to hold it, so it may know why. Raises `KeyRefused`."""
         standing = stored.key.standing(self._now())
         if standing is not KeyStanding.ACTIVE:
-            raise KeyRefused(f"this one is {standing}")
+            raise KeyRefused(f"this key is {standing}")
         if stored.tenant_disabled:
-            raise KeyRefused("its tenant is disabled")
+            raise KeyRefused("the key's tenant is disabled")
 
     def _note_use(self, key_id: str) -> None:
-        """At most once a minute, and nobody waits for it."""
+        """Record the use in the background, at most once a minute."""
         now, last = self._now(), self._used.pop(key_id, None)
         self._used[key_id] = now if last is None or now - last >= USED_EVERY else last
         if len(self._used) > REMEMBERED_MAX:
@@ -194,12 +194,12 @@ class Access:
     async def _write_use(self, key_id: str, at: datetime) -> None:
         try:
             await asyncio.to_thread(self._keys.used, key_id, at=at, least=USED_EVERY)
-        except WinnowError as error:  # a full disk is no reason to refuse a search
-            log.warning("when key %s was used could not be written: %s", key_id, error)
+        except WinnowError as error:  # a full disk must not refuse a search
+            log.warning("the last use of key %s could not be recorded: %s", key_id, error)
 
 
 def _proven(stored: StoredKey | None, digest: bytes) -> StoredKey | None:
-    """It, if it is what was sent. Takes the same time where there is none."""
+    """Return the key if the digest matches. Takes the same time if there is none."""
     is_equal = hmac.compare_digest(digest, _NOBODYS if stored is None else stored.digest)
     return stored if is_equal else None
 
@@ -210,7 +210,7 @@ def _principal(tenant: TenantName, scopes: frozenset[KeyScope], actor: Actor) ->
 
 def _refuse_foreign_name(host: str | None) -> None:
     if host is not None and not is_loopback(_without_port(host)):
-        raise NotPermitted(f"without an API key the service answers to localhost only, not to {host!r}")
+        raise NotPermitted(f"without an API key the service answers only to localhost, not to {host!r}")
 
 
 def _without_port(host: str) -> str:

@@ -1,9 +1,9 @@
-"""May this tenant ask for this now? Its limits, read anew every second, and what it has used of them.
+"""Enforces tenants' limits, which are reread every second.
 
-Requests and tokens are counted by this process for itself, so that with several processes behind one address a tenant
-may have up to as many times as much. Documents and bytes are counted where they lie, and reserved
-before they are written (api/collections/storage_room.py). What a request costs in tokens is
-known only when it has been answered: it is let in while anything is left, and waited for afterwards.
+Each process counts requests and tokens for itself, so several processes behind one address allow up to that many times
+as much. Documents and bytes are counted on the disk, and reserved before they are written
+(api/collections/storage_room.py). The tokens of a request are known only after its answer: a request is admitted while
+any are left, and the excess delays later requests.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from winnow.retrieval.catalog.quotas import Held, Limit, LimitBook, TenantLimits
 from winnow.retrieval.concurrency.token_bucket import TokenBucket
 from winnow.retrieval.errors import QuotaExceeded, StorageError, StorageQuotaExceeded, UnavailableError
 
-REFRESH_SECONDS: Final = 1.0  # after which a change of limits is known everywhere
-STORED: Final = (Limit.DOCUMENTS, Limit.BYTES)  # the limits of what lies on the disk
-BUSY_RETRY_SECONDS: Final = 1  # until one of a tenant's requests may have ended
+REFRESH_SECONDS: Final = 1.0  # maximum delay of a change of limits
+STORED: Final = (Limit.DOCUMENTS, Limit.BYTES)  # the limits of stored data
+BUSY_RETRY_SECONDS: Final = 1  # one of the tenant's requests may have ended by then
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Used:
-    """What a tenant has used, as far as this process knows."""
+    """A tenant's usage in this process."""
 
     requests: TokenBucket = field(default_factory=TokenBucket)
     tokens: TokenBucket = field(default_factory=TokenBucket)
-    running: int = 0  # requests
+    running: int = 0  # requests in progress
 
 
 class Quotas:
-    """Lets tenants in, or refuses them by the name of a limit. Use it from one event loop."""
+    """Admits tenants' requests, or refuses them naming a limit. Must be used from one event loop."""
 
     def __init__(self, book: LimitBook, defaults: TenantLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._book = book
@@ -49,16 +49,16 @@ class Quotas:
         self._read_at = -math.inf
         self._reading = asyncio.Lock()
         self._used: dict[str, _Used] = {}
-        self.refused: Counter[Limit] = Counter(dict.fromkeys(Limit, 0))  # only grows
+        self.refused: Counter[Limit] = Counter(dict.fromkeys(Limit, 0))  # only increases
 
     def weight_of(self, tenant: str) -> float:
-        """How large its share of the reranker is, as far as is known."""
+        """Return the weight of its share of the reranker, as far as is known."""
         own = self._own.get(tenant)
         weight = self._defaults.weight if own is None or own.weight is None else own.weight
         return 1.0 if weight is None else weight
 
     async def limits_of(self, tenant: str) -> TenantLimits:
-        """At most a second old, but older where the catalog cannot be read: searches do not end with it."""
+        """Return the limits, at most a second old; older if the catalog fails, so that searches continue."""
         if self._clock() - self._read_at > REFRESH_SECONDS:
             async with self._reading:
                 if self._clock() - self._read_at > REFRESH_SECONDS:
@@ -68,18 +68,20 @@ class Quotas:
 
     @asynccontextmanager
     async def admitted(self, tenant: str) -> AsyncIterator[None]:
-        """For as long as a request is answered. Raises `QuotaExceeded`."""
+        """Admit a request for the duration of the block. Raises `QuotaExceeded`."""
         limits = await self.limits_of(tenant)
         used = self._used.setdefault(tenant, _Used())
         at_once = limits.of(Limit.CONCURRENT)
         if at_once is not None and used.running >= at_once:
-            self._refuse(Limit.CONCURRENT, f"{used.running} are being answered; {at_once} may", BUSY_RETRY_SECONDS)
+            self._refuse(
+                Limit.CONCURRENT, f"{used.running} requests are in progress, the limit is {at_once}", BUSY_RETRY_SECONDS
+            )
         per_minute = limits.of(Limit.REQUESTS)
         if per_minute is not None:
             now = self._clock()
             wait = used.requests.wait_seconds(1, per_minute=per_minute, now=now)
             if wait:
-                self._refuse(Limit.REQUESTS, f"{per_minute} a minute", wait)
+                self._refuse(Limit.REQUESTS, f"the limit is {per_minute} per minute", wait)
             used.requests.spend(1, per_minute=per_minute, now=now)
         used.running += 1
         try:
@@ -88,29 +90,29 @@ class Quotas:
             used.running -= 1
 
     async def require_tokens(self, tenant: str) -> None:
-        """Before something is judged. Raises `QuotaExceeded` where the tenant has no tokens left."""
+        """Check before reranking. Raises `QuotaExceeded` if the tenant has no tokens left."""
         per_minute = (await self.limits_of(tenant)).of(Limit.TOKENS)
         if per_minute is None:
             return
         used = self._used.setdefault(tenant, _Used())
         wait = used.tokens.wait_seconds(1, per_minute=per_minute, now=self._clock())
         if wait:
-            self._refuse(Limit.TOKENS, f"{per_minute} a minute", wait)
+            self._refuse(Limit.TOKENS, f"the limit is {per_minute} per minute", wait)
 
     async def spend_tokens(self, tenant: str, tokens: int) -> None:
-        """After something was judged."""
+        """Count tokens after reranking."""
         per_minute = (await self.limits_of(tenant)).of(Limit.TOKENS)
         if per_minute is not None:
             used = self._used.setdefault(tenant, _Used())
             used.tokens.spend(tokens, per_minute=per_minute, now=self._clock())
 
     def require_stored(self, held: Held, limits: TenantLimits) -> None:
-        """For what a tenant would have. Raises `StorageQuotaExceeded`."""
+        """Check what the tenant would store in total. Raises `StorageQuotaExceeded`."""
         for limit in STORED:
             most, wanted = limits.of(limit), held.of(limit)
             if most is not None and wanted > most:
                 self.refused[limit] += 1
-                raise StorageQuotaExceeded(f"with this there would be {wanted} {limit}; {most} may be", limit=limit)
+                raise StorageQuotaExceeded(f"{wanted} {limit} would exceed the limit of {most}", limit=limit)
 
     def _refuse(self, limit: Limit, said: str, wait_seconds: float) -> NoReturn:
         self.refused[limit] += 1
@@ -120,5 +122,5 @@ class Quotas:
         try:
             self._own = await asyncio.to_thread(self._book.limits)
         except (StorageError, UnavailableError):
-            log.exception("the limits of tenants cannot be read; those known before hold on")
+            log.exception("the tenants' limits cannot be read; the last known ones stay in force")
         self._read_at = self._clock()

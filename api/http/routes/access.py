@@ -52,14 +52,14 @@ router = APIRouter(responses=PROBLEMS, route_class=AuthorizedRoute)
 
 @router.get("/v1/keys", response_model=KeysResponse, tags=["keys"], summary="List the tenant's keys")
 async def list_keys(caller: Caller, request: Request) -> Response:
-    """Without their secrets, which nobody has; those that have expired or were revoked, too."""
+    """List the tenant's keys without their secrets, which are not stored; includes expired and revoked keys."""
     keys = await asyncio.to_thread(parts_of(request).disk.keys.keys, caller.tenant)
     return JsonResponse(keys_response(keys, datetime.now(UTC)))
 
 
-@router.post("/v1/keys", response_model=IssuedResponse, status_code=201, tags=["keys"], summary="Make a key")
+@router.post("/v1/keys", response_model=IssuedResponse, status_code=201, tags=["keys"], summary="Create a key")
 async def make_key(body: KeyBody, caller: Caller, request: Request) -> Response:
-    """For the caller's own tenant. `key` is told this once; an admin may give scopes that its own key has not."""
+    """Create a key of the caller's tenant. `key` is shown only now; it may have scopes that the caller lacks."""
     wish = body.wish()
     _refuse_new_operator(caller, wish.scopes)
     issued = await asyncio.to_thread(parts_of(request).disk.keys.make, caller.tenant, wish, by=caller.actor)
@@ -70,7 +70,7 @@ async def make_key(body: KeyBody, caller: Caller, request: Request) -> Response:
     "/v1/keys/{key_id}/rotate", response_model=IssuedResponse, status_code=201, tags=["keys"], summary="Replace a key"
 )
 async def rotate_key(key_id: str, caller: Caller, request: Request, body: RotateBody | None = None) -> Response:
-    """A new key of the same scopes now; the old one is accepted for `overlap_seconds` still."""
+    """Create a key with the same scopes; the old key stays valid for `overlap_seconds`."""
     keys = parts_of(request).disk.keys
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     _refuse_new_operator(caller, await asyncio.to_thread(_scopes_of, request, caller, key_id))
@@ -80,7 +80,7 @@ async def rotate_key(key_id: str, caller: Caller, request: Request, body: Rotate
 
 @router.delete("/v1/keys/{key_id}", response_model=KeyResponse, tags=["keys"], summary="Revoke a key")
 async def revoke_key(key_id: str, caller: Caller, request: Request) -> Response:
-    """For good, and within a second in every process. It stays in the list."""
+    """Revoke a key for good, within a second in every process. It stays in the list."""
     _refuse_new_operator(caller, await asyncio.to_thread(_scopes_of, request, caller, key_id))
     revoked = await asyncio.to_thread(parts_of(request).disk.keys.revoke, caller.tenant, key_id, by=caller.actor)
     return JsonResponse(key_response(revoked, datetime.now(UTC)))
@@ -88,7 +88,7 @@ async def revoke_key(key_id: str, caller: Caller, request: Request) -> Response:
 
 @router.get("/v1/grants", response_model=GrantsResponse, tags=["grants"], summary="List grants, given and received")
 async def list_grants(caller: Caller, request: Request) -> Response:
-    """A grant lets another tenant search a collection, and nothing else."""
+    """List grants. A grant lets another tenant search a collection, and nothing else."""
     grants = parts_of(request).disk.grants
     given = await asyncio.to_thread(grants.given, caller.tenant)
     return JsonResponse(grants_response(given, await asyncio.to_thread(grants.received, caller.tenant)))
@@ -101,7 +101,7 @@ async def list_grants(caller: Caller, request: Request) -> Response:
     summary="Let another tenant search a collection",
 )
 async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
-    """It is searched there as OWNER/NAME. Without such a tenant nothing is stored, and the answer is the same."""
+    """Grant a collection, which the reader searches as OWNER/NAME. Unknown readers get the same answer, unstored."""
     return JsonResponse(given_response(await asyncio.to_thread(_given, parts_of(request).disk, caller, name, reader)))
 
 
@@ -109,16 +109,16 @@ async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: 
     "/v1/collections/{name}/grants/{reader}",
     response_model=DeletedResponse,
     tags=["grants"],
-    summary="Take a grant back",
+    summary="Revoke a grant",
 )
 async def take_grant_back(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
-    """From the next search on."""
+    """Revoke a grant, from the next search on."""
     grants = parts_of(request).disk.grants
     await asyncio.to_thread(grants.take_back, caller.tenant, name, reader, by=caller.actor)
     return JsonResponse({"deleted": reader})
 
 
-@router.get("/v1/audit", response_model=AuditResponse, tags=["audit"], summary="What was changed, by whom")
+@router.get("/v1/audit", response_model=AuditResponse, tags=["audit"], summary="Read the audit log")
 async def list_audit(
     caller: Caller,
     request: Request,
@@ -126,7 +126,7 @@ async def list_audit(
     limit: Annotated[int, Query(ge=1, le=AUDIT_ENTRIES_MAX)] = PAGE_DEFAULT,
     before: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only entries with a lower number.")] = None,
 ) -> Response:
-    """Of the caller's tenant; to an operator of all. Newest first."""
+    """Return the audit log of the caller's tenant, or of all tenants for an operator; newest first."""
     whose = None if caller.is_operator else caller.tenant
     audit = parts_of(request).disk.audit
     entries = await asyncio.to_thread(audit.entries, tenant=whose, limit=limit, before=before)
@@ -135,15 +135,15 @@ async def list_audit(
 
 @router.get("/v1/tenants", response_model=TenantsResponse, tags=["tenants"], summary="List tenants")
 async def list_tenants(request: Request) -> Response:
-    """By name."""
+    """List all tenants, by name."""
     return JsonResponse(tenants_response(await asyncio.to_thread(parts_of(request).disk.tenants.tenants)))
 
 
 @router.post(
-    "/v1/tenants", response_model=MadeTenantResponse, status_code=201, tags=["tenants"], summary="Make a tenant"
+    "/v1/tenants", response_model=MadeTenantResponse, status_code=201, tags=["tenants"], summary="Create a tenant"
 )
 async def make_tenant(body: TenantBody, caller: Caller, request: Request) -> Response:
-    """With its first key, which may do everything within it; the key is told this once."""
+    """Create a tenant with its first key, which has all scopes within it and is shown only now."""
     disk = parts_of(request).disk
     made = await asyncio.to_thread(disk.tenants.make, body.name, by=caller.actor)
     issued = await asyncio.to_thread(disk.keys.make, made.name, FIRST_KEY, by=caller.actor)
@@ -154,9 +154,9 @@ async def make_tenant(body: TenantBody, caller: Caller, request: Request) -> Res
     "/v1/tenants/{name}", response_model=TenantResponse, tags=["tenants"], summary="Disable or enable a tenant"
 )
 async def change_tenant(name: TenantInPath, body: TenantChange, caller: Caller, request: Request) -> Response:
-    """None of the keys of a disabled tenant is accepted, and its grants rest; nothing of it is removed."""
+    """Disable or enable a tenant. While disabled, its keys are refused and its grants suspended; its data stays."""
     if body.disabled and name == caller.tenant:
-        raise NotPermitted("nobody disables the tenant of the key that asks for it")
+        raise NotPermitted("you cannot disable the tenant of your own key")
     tenants = parts_of(request).disk.tenants
     changed = await asyncio.to_thread(tenants.disable if body.disabled else tenants.enable, name, by=caller.actor)
     return JsonResponse(tenant_response(changed))
@@ -167,10 +167,10 @@ async def change_tenant(name: TenantInPath, body: TenantChange, caller: Caller, 
     response_model=IssuedResponse,
     status_code=201,
     tags=["tenants"],
-    summary="Make a key for a tenant",
+    summary="Create a key for a tenant",
 )
 async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, request: Request) -> Response:
-    """For a tenant that has lost its own."""
+    """Create a key for a tenant that has lost its own."""
     disk = parts_of(request).disk
     tenant = await asyncio.to_thread(disk.tenants.tenant, name)
     issued = await asyncio.to_thread(disk.keys.make, tenant.name, body.wish(), by=caller.actor)
@@ -178,7 +178,7 @@ async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, 
 
 
 def _given(disk: DataFolder, caller: Principal, name: str, reader: str) -> Grant:
-    """Blocks."""
+    """Grant the collection. Blocks."""
     try:
         disk.tenants.tenant(reader)
     except TenantNotFound:
@@ -188,12 +188,12 @@ def _given(disk: DataFolder, caller: Principal, name: str, reader: str) -> Grant
 
 
 def _scopes_of(request: Request, caller: Principal, key_id: str) -> frozenset[KeyScope]:
-    """Of a key of the caller's tenant; none where there is no such key, as the change itself will say. Blocks."""
+    """Return the scopes of a key of the caller's tenant; none if missing, which the change reports. Blocks."""
     keys = parts_of(request).disk.keys.keys(caller.tenant)
     return next((each.scopes for each in keys if each.id == key_id), frozenset())
 
 
 def _refuse_new_operator(caller: Principal, scopes: frozenset[KeyScope]) -> None:
-    """Who administers a tenant does not thereby govern the deployment. Raises `NotPermitted`."""
+    """Refuse: administering a tenant does not include operating the deployment. Raises `NotPermitted`."""
     if KeyScope.OPERATOR in scopes:
         caller.require(KeyScope.OPERATOR)

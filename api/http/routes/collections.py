@@ -60,7 +60,7 @@ SEVERAL_DOCUMENTS: Final = {
 UPSERT_BODY: Final[dict[str, Any]] = {
     "requestBody": {
         "required": True,
-        "description": f"One document, or up to {DOCUMENTS_PER_REQUEST_MAX}; or NDJSON, a document per line.",
+        "description": f"One document, up to {DOCUMENTS_PER_REQUEST_MAX}, or NDJSON with one document per line.",
         "content": {
             "application/json": {
                 "schema": {"anyOf": [SEVERAL_DOCUMENTS, ONE_DOCUMENT]},
@@ -77,7 +77,7 @@ router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 @router.get("/v1/collections", response_model=CollectionsResponse, tags=["collections"], summary="List collections")
 async def list_collections(tenant: Tenant, request: Request) -> Response:
-    """By name; those built with another embedding model than the loaded one too."""
+    """List collections by name, including those built with another embedding model."""
     described = await asyncio.to_thread(parts_of(request).disk.described, tenant)
     said = [collection_response(each) for each in described]
     return JsonResponse({"collections": problems_without_places(said, data=parts_of(request).settings.data)})
@@ -88,7 +88,7 @@ async def list_collections(tenant: Tenant, request: Request) -> Response:
     response_model=CollectionResponse,
     status_code=201,
     tags=["collections"],
-    summary="Make a collection",
+    summary="Create a collection",
 )
 async def make_collection(body: CollectionBody, caller: Caller, request: Request) -> Response:
     parts = parts_of(request)
@@ -117,10 +117,10 @@ async def get_collection(name: Name, tenant: Tenant, request: Request) -> Respon
     "/v1/collections/{name}",
     response_model=CollectionResponse,
     tags=["collections"],
-    summary="Choose anew for a collection",
+    summary="Change a collection",
 )
 async def change_collection(name: Name, body: CollectionChange, caller: Caller, request: Request) -> Response:
-    """Its choices. What the body leaves out stays; null is the default again."""
+    """Change the collection's choices. Omitted fields stay; null returns to the default."""
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     await asyncio.to_thread(
@@ -139,7 +139,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
     "/v1/collections/{name}", response_model=DeletedResponse, tags=["collections"], summary="Remove a collection"
 )
 async def remove_collection(name: Name, caller: Caller, request: Request) -> Response:
-    """With all its documents, for good."""
+    """Remove a collection with all its documents, for good."""
     await asyncio.to_thread(parts_of(request).disk.remove, caller.tenant, name, by=caller.actor)
     return JsonResponse({"deleted": name})
 
@@ -152,9 +152,9 @@ async def remove_collection(name: Name, caller: Caller, request: Request) -> Res
     openapi_extra=UPSERT_BODY,
 )
 async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Response:
-    """When the answer arrives, what was accepted is on the disk and searchable.
+    """Insert or replace documents. They are on the disk and searchable when the answer arrives.
 
-    A document that is refused is named in `rejected` and keeps no other from going in; 422 where all were refused.
+    Rejected documents are listed in `rejected` and do not affect the others; 422 if all were rejected.
     """
     parts = parts_of(request)
     if media_type(request) in NDJSON_TYPES:
@@ -179,10 +179,10 @@ async def list_documents(
     request: Request,
     *,
     limit: Annotated[int, Query(ge=1, le=DOCUMENTS_LISTED_MAX)] = PAGE_DEFAULT,
-    after: Annotated[str, Query(description="Only documents with a greater id: `next` of the page before.")] = "",
-    where: Annotated[str | None, Query(alias="filter", description="Which, as JSON; the grammar of a search.")] = None,
+    after: Annotated[str, Query(description="Only documents with a greater id: `next` of the last page.")] = "",
+    where: Annotated[str | None, Query(alias="filter", description="Filter as JSON, as in a search.")] = None,
 ) -> Response:
-    """Without their texts, in the order of their ids, by pages. What is written meanwhile may or may not be seen."""
+    """List documents without their texts, by id, in pages. Concurrent writes may or may not be included."""
     ingest = parts_of(request).ingest
     listed = partial(ingest.documents, tenant, name, after=after, most=limit, where=_filter_of(where))
     return JsonResponse(documents_response(*await ingest.looked(listed)))
@@ -200,10 +200,10 @@ async def get_document(
     tenant: Tenant,
     request: Request,
     *,
-    start: Annotated[int, Query(ge=0, description="First character of the text that is wanted.")] = 0,
-    end: Annotated[int | None, Query(ge=0, description="Where to stop; at the text's end unless given.")] = None,
+    start: Annotated[int, Query(ge=0, description="First character of the text to return.")] = 0,
+    end: Annotated[int | None, Query(ge=0, description="End of the text to return. Default: its end.")] = None,
 ) -> Response:
-    """Whole, or the characters from `start` to `end`: what the places in answers count."""
+    """Return a document, or its characters from `start` to `end`, as counted by the positions in answers."""
     ingest = parts_of(request).ingest
     document = await ingest.looked(partial(ingest.document, tenant, name, document_id))
     return JsonResponse(document_response(document, start=start, end=end))
@@ -227,7 +227,7 @@ async def delete_document(name: Name, document_id: str, tenant: Tenant, request:
     summary="Remove documents by a filter",
 )
 async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request: Request) -> Response:
-    """All that match when the call begins, in one commit, for good. `dry_run` only counts them."""
+    """Remove all documents that match when the call begins, in one commit, for good. `dry_run` only counts them."""
     emptied = await parts_of(request).ingest.delete_where(tenant, name, body.filter, dry_run=body.dry_run)
     return JsonResponse(emptied_response(name, emptied))
 
@@ -238,25 +238,25 @@ def _collection(parts: Services, tenant: TenantName, name: str) -> dict[str, Any
 
 
 def _filter_of(written: str | None) -> Filter | None:
-    """Raises `InvalidRequest`, `LimitExceeded`."""
+    """Parse the filter. Raises `InvalidRequest`, `LimitExceeded`."""
     if written is None:
         return None
     try:
         return parsed_filter(parse_json(written.encode(), SMALL_JSON))
     except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
-        raise InvalidRequest("the filter is not JSON") from error
+        raise InvalidRequest("the filter is not valid JSON") from error
 
 
 def _refused_said(rejects: Sequence[Reject]) -> str:
-    """The first reason, and how many there are."""
+    """Return the first reason, and the number of rejected documents."""
     first = rejects[0]
-    place = f"the document in line {first.place.line} is refused"
-    others = f"; all {len(rejects)} are, see `rejected`" if len(rejects) > 1 else ""
+    place = f"the document in line {first.place.line} is rejected"
+    others = f"; all {len(rejects)} are rejected, see `rejected`" if len(rejects) > 1 else ""
     return f"{place}: {first.reason}{others}"
 
 
 def _records_of_json(body: bytes | bytearray) -> Iterator[Sent]:
-    """The documents of a JSON body: one, or a list of them under `documents`. Blocks."""
+    """Yield the documents of a JSON body: one, or a list under `documents`. Blocks."""
     content = to_utf8(body)
     require_within(content, DOCUMENTS.json)
     value = parse_record(content, bounds=None)
@@ -264,7 +264,7 @@ def _records_of_json(body: bytes | bytearray) -> Iterator[Sent]:
         raise InvalidRequest(f"the body is {value.reason}")
     records = value.get("documents", [value]) if isinstance(value, dict) else value
     if not isinstance(records, list) or not records:
-        raise InvalidRequest("the body is neither a document nor {'documents': [...]}")
+        raise InvalidRequest("the body must be a document or {'documents': [...]}")
     if len(records) > DOCUMENTS_PER_REQUEST_MAX:
-        raise LimitExceeded(f"{len(records)} documents; {DOCUMENTS_PER_REQUEST_MAX} are allowed, or send NDJSON")
+        raise LimitExceeded(f"{len(records)} documents exceed the limit of {DOCUMENTS_PER_REQUEST_MAX}; send NDJSON")
     return iter(list(enumerate(records, start=1)))

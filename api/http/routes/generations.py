@@ -1,4 +1,4 @@
-"""The generations of a collection's index over HTTP: list them, go back to one, build the next."""
+"""The generations of a collection's index over HTTP: list them, roll back, build the next."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=Metered
 
 @router.get("/v1/collections/{name}/generations", response_model=GenerationsResponse, summary="List generations")
 async def list_generations(name: Name, tenant: Tenant, request: Request) -> Response:
-    """An index is built in generations, each of which never changes; any of them answers with the newest documents."""
+    """List generations. A generation of the index never changes; any of them answers with the newest documents."""
     return JsonResponse(await asyncio.to_thread(_listed, await _opened(request, tenant, name)))
 
 
 @router.post(
     "/v1/collections/{name}/generations/rollback",
     response_model=GenerationsResponse,
-    summary="Go back to an older index",
+    summary="Roll back to an older index",
 )
 async def roll_back_generation(
     name: Name, tenant: Tenant, request: Request, body: RollbackBody | None = None
 ) -> Response:
-    """To an older *index*, never to older documents: what was written since then is searched beside it.
+    """Roll back to an older *index*, never to older documents: later writes are still found.
 
-    It stays until the next generation is published, and none is built by itself until somebody asks for one.
+    It stays until the next generation is published; none is built automatically until you request one.
     """
     opened = await _opened(request, tenant, name)
 
@@ -55,11 +55,11 @@ async def roll_back_generation(
 @router.post(
     "/v1/collections/{name}/fold",
     response_model=FoldedResponse,
-    responses={202: {"model": FoldedResponse, "description": "It is being built still, and goes on"}},
+    responses={202: {"model": FoldedResponse, "description": "The build continues in the background"}},
     summary="Build the next generation now",
 )
 async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Response:
-    """The service does so by itself, by size and age; this ends a rollback, or comes before a time of many searches."""
+    """Build the next generation now. It is also built automatically, by size and age; building one ends a rollback."""
     parts = parts_of(request)
     building = parts.folding.ask(await _opened(request, tenant, name))
     await asyncio.wait({building}, timeout=parts.settings.timeout_ms / 1000)

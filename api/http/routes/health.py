@@ -1,4 +1,4 @@
-"""GET /healthz: is the process alive? GET /readyz: can it answer, and if not, why? GET /metrics: what has it done?"""
+"""GET /healthz: whether the process is alive. GET /readyz: whether it can answer, or why not. GET /metrics."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from winnow.api.http.routes.search import PROBLEMS, JsonResponse, telemetry_of
 router = APIRouter(tags=["health"], route_class=AuthorizedRoute)
 
 
-@router.get("/healthz", summary="Is the process alive?")
+@router.get("/healthz", summary="Check that the process is alive")
 async def healthz() -> Response:
     return JsonResponse({"status": "alive", "version": __version__})
 
 
 @router.get(
     "/readyz",
-    summary="Are collections open, and did the models answer a known pair?",
+    summary="Check that collections are open and models work",
     responses={
         503: {
-            "description": "Not ready, in the same body as 200; or a problem, where the catalog does not answer",
+            "description": "Not ready, with the same body as 200; or a problem if the catalog does not answer",
             "content": {"application/json": {"schema": {"type": "object"}}, MEDIA_TYPE: PROBLEM},
         }
     },
 )
 async def readyz(caller: Anybody, request: Request) -> Response:
-    """503 until the models have separated a relevant from an irrelevant passage, in English and in Chinese.
+    """Return 503 until the models have separated a relevant from an irrelevant passage, in English and Chinese.
 
-    Needs no key; with one it names the tenant's collections, and to an operator also addresses and what ails them.
+    Works without a key. With a key it names the tenant's collections; operators also see addresses and problems.
     """
     readiness = request.app.state.readiness
     assert isinstance(readiness, Readiness), "create_app sets it. This is a bug."
@@ -45,9 +45,9 @@ async def readyz(caller: Anybody, request: Request) -> Response:
 
 @router.get(
     "/metrics",
-    summary="What has it done, in Prometheus' text format?",
+    summary="Read metrics in Prometheus' text format",
     description="\n\n".join(
-        ["Asks for the scope operator: how much a service is used, and by whom, is no tenant's affair."]
+        ["Requires the scope operator, because metrics cover all tenants."]
         + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
     ),
     responses={status: PROBLEMS[status] for status in (401, 403, 503)},

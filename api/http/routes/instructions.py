@@ -52,7 +52,7 @@ def library_of(request: Request) -> Instructions:
 
 @router.get("/v1/instructions", response_model=InstructionsResponse, summary="List instructions")
 async def list_instructions(tenant: Tenant, request: Request) -> Response:
-    """All versions in every state, by name and version; what comes with winnow; and the tenant's default."""
+    """List all versions in every state, by name and version, with built-in instructions and the tenant's default."""
     library = library_of(request)
     own, default = await asyncio.to_thread(lambda: (library.versions(tenant), library.default(tenant)))
     return JsonResponse(instructions_response(own, library.built_in, default))
@@ -62,12 +62,12 @@ async def list_instructions(tenant: Tenant, request: Request) -> Response:
     "/v1/instructions",
     response_model=InstructionResponse,
     status_code=201,
-    summary="Publish an instruction, or draft it",
+    summary="Publish or draft an instruction",
 )
 async def publish_instruction(body: PublishBody, caller: Caller, request: Request) -> Response:
-    """The next version of this name. Published versions never change; the newest content again publishes nothing new.
+    """Publish the next version of this name. Published versions never change; unchanged content publishes nothing.
 
-    With `draft` it is written as the name's draft instead, which may be edited until it is published.
+    With `draft` it becomes the name's draft instead, which can be edited until it is published.
     """
     write = library_of(request).write_draft if body.draft else library_of(request).publish
     written = await asyncio.to_thread(write, caller.tenant, body.name, body.content, by=caller.actor)
@@ -83,7 +83,7 @@ async def get_default(tenant: Tenant, request: Request) -> Response:
     "/v1/instructions/default", response_model=DefaultResponse, summary="Choose the tenant's default instruction"
 )
 async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Response:
-    """For searches that name none, of collections that have chosen none."""
+    """Set the instruction for searches without one, in collections without one."""
     await asyncio.to_thread(library_of(request).set_default, caller.tenant, body.instruction, by=caller.actor)
     return JsonResponse({"instruction": body.instruction})
 
@@ -97,9 +97,11 @@ async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Re
 async def export_instructions(
     tenant: Tenant,
     request: Request,
-    name: Annotated[list[str] | None, Query(description="Only these; all of the tenant's own unless given.")] = None,
+    name: Annotated[
+        list[str] | None, Query(description="Names to export. Default: all of the tenant's own instructions.")
+    ] = None,
 ) -> Response:
-    """With numbers, states and dates: an import into an empty library gives the very same export."""
+    """Export with numbers, states and dates: importing into an empty library gives the same export again."""
     library = library_of(request)
 
     def written() -> str:
@@ -116,9 +118,7 @@ async def export_instructions(
     openapi_extra={"requestBody": {"required": True, "content": {YAML: {"schema": {"type": "string"}}}}},
 )
 async def import_instructions(caller: Caller, request: Request) -> Response:
-    """All of the file, or nothing. What is there already, word for word, is passed over; 409 where a number says
-    something else here.
-    """
+    """Import all of the file or nothing. Identical versions are skipped; 409 if a number has other content here."""
     content, library = take_body(request), library_of(request)
     versions = await intake_of(request).one_by_one(partial(imported, tenant=caller.tenant), content)
 
@@ -129,13 +129,11 @@ async def import_instructions(caller: Caller, request: Request) -> Response:
     return JsonResponse(await asyncio.to_thread(bring_in))
 
 
-@router.post(
-    "/v1/instructions/preview", response_model=PreviewResponse, summary="See the prompt that an instruction makes"
-)
+@router.post("/v1/instructions/preview", response_model=PreviewResponse, summary="Preview the prompt of an instruction")
 async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Request) -> Response:
-    """The very prompt of one query and one document: its text, its tokens, on request its ids. Nothing is judged.
+    """Return the exact prompt for one query and one document: text, token count, and token ids on request.
 
-    What could not be written is refused as it would be there.
+    Nothing is reranked. Content that could not be saved is refused like when saving.
     """
     parts = parts_of(request)
 
@@ -152,9 +150,9 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
     return JsonResponse(preview_response(await asyncio.to_thread(made), ids=body.ids))
 
 
-@router.post("/v1/instructions/try", response_model=TrialResponse, summary="Rank one query under several instructions")
+@router.post("/v1/instructions/try", response_model=TrialResponse, summary="Compare instructions on one query")
 async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) -> Response:
-    """One recall, under the first one's embedding task, and a judgement of its candidates under each of them."""
+    """Recall once, with the first instruction's embedding task, and rerank the candidates with each instruction."""
     parts = parts_of(request)
     await parts.quotas.require_tokens(tenant)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
@@ -166,17 +164,17 @@ async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) ->
 
 
 @router.get(
-    "/v1/instructions/builtin/{name}", response_model=InstructionVersionsResponse, summary="Read a built-in one"
+    "/v1/instructions/builtin/{name}", response_model=InstructionVersionsResponse, summary="Read a built-in instruction"
 )
 async def get_built_in(name: Name, tenant: Tenant, request: Request) -> Response:
-    """All versions of an instruction that comes with winnow."""
+    """Return all versions of a built-in instruction."""
     full = f"{BUILT_IN_PREFIX}{name}"
     return JsonResponse(versions_response(full, library_of(request).versions(tenant, full)))
 
 
 @router.get("/v1/instructions/{name}", response_model=InstructionVersionsResponse, summary="Read an instruction")
 async def get_instruction(name: Name, tenant: Tenant, request: Request) -> Response:
-    """All its versions, in every state."""
+    """Return all versions of an instruction, in every state."""
     return JsonResponse(versions_response(name, await asyncio.to_thread(library_of(request).versions, tenant, name)))
 
 
@@ -193,10 +191,10 @@ async def diff_versions(
     name: Name,
     tenant: Tenant,
     request: Request,
-    before: Annotated[VersionInPath, Query(description="One version.")],
-    after: Annotated[VersionInPath, Query(description="The other.")],
+    before: Annotated[VersionInPath, Query(description="First version to compare.")],
+    after: Annotated[VersionInPath, Query(description="Second version to compare.")],
 ) -> Response:
-    """Field by field, and line by line."""
+    """Compare two versions, field by field and line by line."""
     library = library_of(request)
 
     def compared() -> dict[str, object]:
@@ -206,9 +204,9 @@ async def diff_versions(
     return JsonResponse(await asyncio.to_thread(compared))
 
 
-@router.put("/v1/instructions/{name}/draft", response_model=InstructionResponse, summary="Write an instruction's draft")
+@router.put("/v1/instructions/{name}/draft", response_model=InstructionResponse, summary="Write a draft")
 async def write_draft(name: Name, body: ContentBody, caller: Caller, request: Request) -> Response:
-    """Makes it, or replaces what it says. A name has at most one, which has the number of the next version."""
+    """Create or replace the draft. A name has at most one, whose number is that of the next version."""
     written = await asyncio.to_thread(
         library_of(request).write_draft, caller.tenant, name, body.content, by=caller.actor
     )
@@ -219,7 +217,7 @@ async def write_draft(name: Name, body: ContentBody, caller: Caller, request: Re
     "/v1/instructions/{name}/versions/{version}/publish", response_model=InstructionResponse, summary="Publish a draft"
 )
 async def publish_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
-    """From now on it is the newest version, and never changes."""
+    """Publish a draft as the newest version, which never changes."""
     return JsonResponse(
         instruction_response(
             await asyncio.to_thread(library_of(request).publish_draft, caller.tenant, name, version, by=caller.actor)
@@ -231,7 +229,7 @@ async def publish_draft(name: Name, version: Version, caller: Caller, request: R
     "/v1/instructions/{name}/versions/{version}/retire", response_model=InstructionResponse, summary="Retire a version"
 )
 async def retire_version(name: Name, version: Version, caller: Caller, request: Request) -> Response:
-    """The name means the published version before it; who names this one's number still gets it."""
+    """Retire a version. The name then means the published version before it; the number still works."""
     return JsonResponse(
         instruction_response(
             await asyncio.to_thread(library_of(request).retire, caller.tenant, name, version, by=caller.actor)
@@ -241,6 +239,6 @@ async def retire_version(name: Name, version: Version, caller: Caller, request: 
 
 @router.delete("/v1/instructions/{name}/versions/{version}", response_model=DeletedResponse, summary="Delete a draft")
 async def delete_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
-    """A published version stays."""
+    """Delete a draft. Published versions cannot be deleted."""
     await asyncio.to_thread(library_of(request).delete_draft, caller.tenant, name, version, by=caller.actor)
     return JsonResponse({"deleted": f"{name}@{version}"})

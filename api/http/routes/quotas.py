@@ -1,4 +1,4 @@
-"""`/v1/usage` and `/v1/limits`: what a tenant has used, and what it may use."""
+"""`/v1/usage` and `/v1/limits`: what a tenant has used, and its limits."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ usage_router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 limits_router = APIRouter(responses=PROBLEMS, tags=["limits"], route_class=AuthorizedRoute)
 
 
-@usage_router.get("/v1/usage", response_model=UsageResponse, tags=["usage"], summary="Read what was used")
+@usage_router.get("/v1/usage", response_model=UsageResponse, tags=["usage"], summary="Read usage")
 async def get_usage(
     tenant: Tenant,
     request: Request,
     *,
-    since: Annotated[date | None, Query(alias="from", description="First day, in UTC; today unless given.")] = None,
-    until: Annotated[date | None, Query(alias="to", description="Last day; today unless given.")] = None,
+    since: Annotated[date | None, Query(alias="from", description="First day, in UTC. Default: today.")] = None,
+    until: Annotated[date | None, Query(alias="to", description="Last day, in UTC. Default: today.")] = None,
     kind: Annotated[UsageFormat, Query(alias="format", description="json or csv.")] = UsageFormat.JSON,
 ) -> Response:
-    """Of the tenant that asks, by day, this very moment included as far as this process has answered it."""
+    """Return the tenant's usage by day, up to this moment for requests of this process."""
     meter = parts_of(request).usage
     today = datetime.now(UTC).date()
     since, until = since or today, until or today
@@ -51,22 +51,22 @@ async def get_usage(
     return JsonResponse(usage_response(found))
 
 
-@limits_router.get("/v1/limits", response_model=LimitsResponse, summary="Read the limits of the tenant that asks")
+@limits_router.get("/v1/limits", response_model=LimitsResponse, summary="Read your tenant's limits")
 async def get_own_limits(tenant: Tenant, request: Request) -> Response:
-    """So that a client can keep to them. Asking is not counted."""
+    """Return the limits, so that clients can respect them. This request is not counted."""
     return JsonResponse(await asyncio.to_thread(_said, request, tenant))
 
 
-@limits_router.get("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Read the limits of a tenant")
+@limits_router.get("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Read a tenant's limits")
 async def get_limits(name: TenantInPath, request: Request) -> Response:
-    """Those of its own, and those that hold."""
+    """Return the tenant's own limits, and the effective ones."""
     disk = parts_of(request).disk
     return JsonResponse(await asyncio.to_thread(lambda: _said(request, disk.tenant_named(name))))
 
 
-@limits_router.put("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Set the limits of a tenant")
+@limits_router.put("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Set a tenant's limits")
 async def set_limits(name: TenantInPath, body: LimitsBody, caller: Caller, request: Request) -> Response:
-    """All of them: what is left out is as the deployment has it. Services follow within two seconds."""
+    """Set all limits; omitted ones return to the deployment's defaults. Takes effect within two seconds."""
     disk, limits = parts_of(request).disk, body.limits()
 
     def changed() -> dict[str, object]:
@@ -78,7 +78,7 @@ async def set_limits(name: TenantInPath, body: LimitsBody, caller: Caller, reque
 
 
 def _said(request: Request, tenant: TenantName) -> dict[str, object]:
-    """From the catalog, not from what this process remembers of it. Blocks."""
+    """Read the limits from the catalog, not from this process's cache. Blocks."""
     parts = parts_of(request)
     own = parts.disk.limits.limits().get(tenant, TenantLimits())
     return limits_response(tenant, own, defaults=parts.settings.limits)

@@ -34,7 +34,7 @@ class ProblemBody(BaseModel):
 
 
 class JsonResponse(Response):
-    """A body that is written once, by orjson."""
+    """A JSON response, serialised by orjson."""
 
     media_type = "application/json"
 
@@ -45,20 +45,20 @@ class JsonResponse(Response):
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": ProblemBody, "description": said}
     for status, said in (
-        (401, "No key, or one that is not accepted"),
+        (401, "The API key is missing or invalid"),
         (
             403,
             "The key lacks the scope, or a storage limit of the tenant would be exceeded; then `limit` names it",
         ),
-        (404, "No such collection, document or instruction"),
+        (404, "There is no such collection, document or instruction"),
         (408, "The body did not arrive in time"),
-        (409, "What is there does not allow this"),
+        (409, "The current state does not allow this"),
         (413, "The request is larger than a limit of this route"),
-        (415, "The body is compressed, or has not the Content-Type that is read here"),
-        (422, "The body is wrong; `error.param` names the field"),
+        (415, "The body is compressed, or its Content-Type is not supported"),
+        (422, "The request is invalid; `error.param` names the field"),
         (429, "The tenant has used up a quota; `limit` names it, Retry-After says when to retry"),
-        (500, "Something is wrong with what is stored, or with the service; its log says more"),
-        (503, "Too busy, or the reranker failed and on_rerank_failure is error; see Retry-After"),
+        (500, "Stored data or the service is faulty; the service's log has the details"),
+        (503, "The service is overloaded, or the reranker failed and on_rerank_failure is error; see Retry-After"),
         (504, "The deadline passed before any result was available"),
         (507, "Writing to the disk failed; nothing was acknowledged"),
     )
@@ -76,9 +76,9 @@ router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 @router.post("/v1/search", response_model=SearchAnswer, tags=["search"], summary="Search a collection")
 async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response:
-    """Recall proposes, the reranker orders.
+    """Search a collection: recall finds candidates, the reranker ranks them.
 
-    Where relevance has no weight the reranker is not run, and `rerank_skipped` says so. Where it fails the answer is
+    If relevance has no weight, the reranker is skipped, and `rerank_skipped` says why. If it fails, the answer is in
     recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
     """
     parts = parts_of(request)
@@ -92,16 +92,19 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     parts.usage.searched(tenant, answer)
     await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)
     said = JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
-    said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # when it has been sent
+    said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # after the answer was sent
     return said
 
 
-@router.post("/v1/rerank", response_model=RerankAnswer, tags=["search"], summary="Rerank documents of your own")
+@router.post("/v1/rerank", response_model=RerankAnswer, tags=["search"], summary="Rerank your own documents")
 @router.post(
-    "/v2/rerank", response_model=RerankAnswer, tags=["search"], summary="The same, where Cohere's clients look"
+    "/v2/rerank",
+    response_model=RerankAnswer,
+    tags=["search"],
+    summary="Rerank your own documents (path of Cohere's clients)",
 )
 async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response:
-    """Speaks the dialects of Cohere, Jina, Voyage and vLLM. A failing reranker is 503: there is no other order here."""
+    """Rerank documents in the dialects of Cohere, Jina, Voyage and vLLM. 503 if the reranker fails."""
     parts = parts_of(request)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     await parts.quotas.require_tokens(tenant)

@@ -29,16 +29,16 @@ router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=Metere
 
 @router.get("/v1/instructions/shadows", response_model=ShadowsResponse, summary="List shadows")
 async def list_shadows(tenant: Tenant, request: Request) -> Response:
-    """Those of the tenant, by name."""
+    """List the tenant's shadows, by name."""
     found = await asyncio.to_thread(parts_of(request).disk.shadows.of, tenant)
     return JsonResponse({"shadows": [shadow_response(each) for each in found]})
 
 
-@router.put("/v1/instructions/{name}/shadow", response_model=ShadowResponse, summary="Judge some searches twice")
+@router.put("/v1/instructions/{name}/shadow", response_model=ShadowResponse, summary="Start a shadow")
 async def start_shadow(name: Name, body: ShadowBody, caller: Caller, request: Request) -> Response:
-    """From now on a share of the searches is also judged under this version, after they were answered.
+    """Also rerank a share of the searches with this version, after they were answered.
 
-    In place of the shadow that the name has. Candidates are those of the live version: recall is not repeated.
+    Replaces the name's current shadow. Uses the candidates of the live version: recall is not repeated.
     """
     parts = parts_of(request)
     start = partial(parts.disk.shadows.start, caller.tenant, name, body.wish, by=caller.actor)
@@ -47,9 +47,9 @@ async def start_shadow(name: Name, body: ShadowBody, caller: Caller, request: Re
     return JsonResponse(shadow_response(started))
 
 
-@router.get("/v1/instructions/{name}/shadow", response_model=ShadowReportResponse, summary="Read what came of a shadow")
+@router.get("/v1/instructions/{name}/shadow", response_model=ShadowReportResponse, summary="Read a shadow's report")
 async def report_shadow(name: Name, tenant: Tenant, request: Request) -> Response:
-    """By pair of versions: how much the two orders have in common, and the searches that changed most."""
+    """Return, by pair of versions, how similar the two orders are, and the most changed searches."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
     return JsonResponse(report_response(await asyncio.to_thread(parts.disk.shadows.report, tenant, name)))
@@ -61,9 +61,9 @@ async def stop_shadow(
     caller: Caller,
     request: Request,
     *,
-    forget: Annotated[Literal["true", "false"], Query(description="Remove what came of it, too.")] = "false",
+    forget: Annotated[Literal["true", "false"], Query(description="Also delete its comparisons.")] = "false",
 ) -> Response:
-    """What came of it can still be read, unless it is to be forgotten."""
+    """Stop a shadow. Its report stays, unless `forget` is true."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
     stop = partial(parts.disk.shadows.stop, caller.tenant, name, forget=forget == "true", by=caller.actor)
@@ -76,7 +76,7 @@ async def stop_shadow(
     "/v1/instructions/{name}/versions/{version}/promote", response_model=InstructionResponse, summary="Promote a draft"
 )
 async def promote(name: Name, version: Version, caller: Caller, request: Request) -> Response:
-    """Publishes it, so that it is what the name means, and ends the name's shadow."""
+    """Publish the draft, so that its name means it, and stop the name's shadow."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
     reference = Reference(name=name, version=version)

@@ -299,7 +299,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place
         ways_in(disk, place, "again")["replace"]()
     said = [each.did for each in repaired(disk, kept=2) if each.collection == "again"]
     assert len(said) == 1
-    assert said[0].startswith("mended nothing")
+    assert said[0].startswith("repaired nothing")
     without_restoring = {name: content for name, content in everything(root).items() if "/restoring/" not in name}
     assert without_restoring.items() >= files.items()
     for name in ("again", "late"):

@@ -104,7 +104,7 @@ def test_a_lost_rollback_is_known_from_the_pointer(parts: Services, folder: Coll
     assert rollback is not None
     assert (rollback.newest, rollback.to) == ("g000003", "g000002")
     assert list(faults(parts.disk)) == ["rolled-back"]
-    assert [each.did for each in repaired(parts.disk, kept=3)] == ["wrote rolled-back as the pointer has it"]
+    assert [each.did for each in repaired(parts.disk, kept=3)] == ["wrote rolled-back from the pointer"]
     assert faults(parts.disk) == {}
 
 
@@ -136,7 +136,7 @@ def test_the_folder_of_another_collection_is_left_alone(parts: Services, folder:
     before = sorted(folder.path.rglob("*"))
     assert "delete the file" in faults(parts.disk)["made"]
     assert [each.did for each in repaired(parts.disk, kept=3)] == [
-        f"mended nothing: {folder.made} is that of another collection"
+        f"repaired nothing: {folder.made} belongs to another collection"
     ]
     assert sorted(folder.path.rglob("*")) == before
 
@@ -146,7 +146,7 @@ async def test_a_number_that_was_used_already_is_named(parts: Services, folder: 
     sequence = ChunkNumberSequence(folder.corpus / "next_chunk_number")
     used = sequence.next()
     sequence.start(used - 1)
-    assert f"the next chunk number is {used - 1}, and {used - 1} was used already" in faults(parts.disk)["store"]
+    assert f"the next chunk number is {used - 1}, but {used - 1} is already used" in faults(parts.disk)["store"]
     repaired(parts.disk, kept=3)
     assert faults(parts.disk) == {}
     assert sequence.next() > used
@@ -160,8 +160,8 @@ def test_what_does_not_belong_there_is_listed(parts: Services, folder: Collectio
     checks = verified(parts.disk)
     assert [check.found for check in checks if check.part == "left over"] == ["generations/g000002/core.1234"]
     assert [check.found for check in checks if check.part == "unknown"] == [
-        "corpus.lance/notes.txt is none of winnow's",
-        "backup.tar is none of winnow's",
+        "corpus.lance/notes.txt does not belong to winnow",
+        "backup.tar does not belong to winnow",
     ]
     assert all(check.fault is None for check in checks)
     repaired(parts.disk, kept=3)

@@ -59,7 +59,7 @@ def test_what_is_left_over_is_named_and_no_fault(parts: Services, folder: Collec
     left = [(check.collection, check.found) for check in verified(parts.disk) if check.part == "left over"]
     assert left == [
         ("docs", "current.tmp, generations/g000003.tmp"),
-        (".gone.removed", "the catalog knows no such collection"),
+        (".gone.removed", "the catalog has no such collection"),
     ]
     assert faults(parts.disk) == []
     assert did(parts.disk) == ["removed current.tmp, generations/g000003.tmp", "removed .gone.removed"]

@@ -146,14 +146,14 @@ def test_every_error_has_the_same_shape(client: TestClient, path: str, content: 
 def test_documents_that_are_all_refused_are_told_one_by_one_too(client: TestClient) -> None:
     """The problem's fields beside the route's own."""
     body = client.post("/v1/collections/docs/documents", json={"documents": [{"text": "a"}, {"id": "b"}]}).json()
-    assert body["detail"].endswith("line 1 is refused: no id (field 'id'); all 2 are, see `rejected`")
+    assert body["detail"].endswith("line 1 is rejected: no id (field 'id'); all 2 are rejected, see `rejected`")
     assert [each["line"] for each in body["rejected"]] == [1, 2]
 
 
 def test_the_description_declares_problems_keys_and_every_status(client: TestClient) -> None:
     """What can occur somewhere is declared wherever tenants' data is."""
     described = client.get("/openapi.json").json()
-    assert described["servers"] == [{"url": "/", "description": "where this description comes from"}]
+    assert described["servers"] == [{"url": "/", "description": "The server of this description."}]
     assert described["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
     for path, operations in described["paths"].items():
         for method, operation in operations.items():

@@ -221,9 +221,9 @@ async def test_an_instruction_is_used_where_it_is_meant_for(catalog: SqlCatalog)
     instructions.publish("default", "laws", InstructionContent(text="x", collections=("laws", "acts")))
     instructions.set_default("default", "laws")
     assert (await search.answer(question(), NEVER)).instruction.source is InstructionSource.BUILT_IN
-    with pytest.raises(InvalidRequest, match="laws@1 is meant for laws, acts only"):
+    with pytest.raises(InvalidRequest, match="laws@1 is restricted to the collections laws, acts"):
         await search.answer(question(instruction=NamedInstruction(name="laws")), NEVER)
-    with pytest.raises(InvalidRequest, match="meant for"):
+    with pytest.raises(InvalidRequest, match="restricted to"):
         instructions.check_default("default", "laws", collection="docs")
 
 
@@ -277,7 +277,7 @@ def test_a_default_needs_no_values(catalog: SqlCatalog) -> None:
     instructions = instructions_of(catalog)
     content = InstructionContent(text="{topic}", variables=(replace(TOPIC, default=None),))
     instructions.publish("default", "needs", content)
-    with pytest.raises(VariableRefused, match="topic is required: it has no default; a default is used without values"):
+    with pytest.raises(VariableRefused, match="topic is required: it has no default; a default gets no values"):
         instructions.set_default("default", "needs")
 
 

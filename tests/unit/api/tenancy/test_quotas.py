@@ -61,7 +61,7 @@ async def test_requests_are_let_in_by_the_minute_and_the_wait_is_told() -> None:
         await ask(quotas, "ant")
     failure = await refused(quotas, "ant")
     assert (failure.limit, failure.retry_after_seconds) == ("requests_per_minute", 10)
-    assert "6 a minute" in failure.message
+    assert "the limit is 6 per minute" in failure.message
     await ask(quotas, "bee")
     clock.now += 9
     assert (await refused(quotas, "ant")).retry_after_seconds == 1
@@ -119,10 +119,10 @@ def test_exactly_as_much_as_may_be_stored_is_not_too_much() -> None:
     quotas, both = Quotas(Book(), NONE, clock=Clock()), TenantLimits(documents=10, bytes=5)
     quotas.require_stored(Held(documents=10, bytes=5), both)
     quotas.require_stored(Held(documents=10**9, bytes=10**9), NONE)
-    with pytest.raises(StorageQuotaExceeded, match="11 documents; 10 may be") as caught:
+    with pytest.raises(StorageQuotaExceeded, match="11 documents would exceed the limit of 10") as caught:
         quotas.require_stored(Held(documents=11), both)
     assert caught.value.limit == "documents"
-    with pytest.raises(StorageQuotaExceeded, match="6 bytes; 5 may be"):
+    with pytest.raises(StorageQuotaExceeded, match="6 bytes would exceed the limit of 5"):
         quotas.require_stored(Held(bytes=6), both)
     assert (quotas.refused[Limit.DOCUMENTS], quotas.refused[Limit.BYTES]) == (1, 1)
 
@@ -149,4 +149,4 @@ async def test_where_the_catalog_is_away_what_was_known_holds_on(caplog: pytest.
     book.failure = CatalogUnavailable("away")
     clock.now += 2
     assert (await refused(quotas, "ant")).limit == "requests_per_minute"
-    assert "those known before hold on" in caplog.text
+    assert "the last known ones stay in force" in caplog.text
