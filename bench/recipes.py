@@ -33,7 +33,7 @@ import faiss
 import numpy as np
 
 from winnow.retrieval.embed.qwen import QwenEmbedder
-from winnow.retrieval.index.build import IndexFacts, built_index, planned
+from winnow.retrieval.index.build import IndexFacts, build_index, plan_index
 from winnow.retrieval.index.planner import RECALL_TARGET, IndexWish, Plan, Recipe
 from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, find_model
 from winnow.retrieval.records import ChunkNumbers, Vectors
@@ -199,9 +199,9 @@ def tuned(plan: Plan, index: Any, queries: Vectors, truth: list[set[int]], wante
 def measured(recipe: Recipe, vectors: Vectors, queries: Vectors, truth: list[set[int]], target: float) -> Row:
     snapshot: Any = Held(vectors)
     wish = IndexWish(recipe=recipe, recall_target=target)
-    plan = planned(snapshot, vectors.shape[1], wish)
+    plan = plan_index(snapshot, vectors.shape[1], wish)
     began = time.perf_counter()
-    index, facts = built_index(snapshot, plan, wish)
+    index, facts = build_index(snapshot, plan, wish)
     build_s = time.perf_counter() - began
     blocks: list[int] = []
     index.write(lambda block: blocks.append(len(block)))

@@ -30,7 +30,7 @@ def index_wish(settings: Settings, device: IndexDevice | None) -> IndexWish:
     if device is None:
         return settings.index_wish
     try:
-        device.require_believed()
+        device.require_correct()
     except DeviceUnusable as unusable:
         _log.warning("indexes are built for the CPU: %s", unusable.message)
         return settings.index_wish

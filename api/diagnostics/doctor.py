@@ -125,7 +125,7 @@ def index_device_found(settings: Settings) -> Finding:
         device = index_device(settings)
         if device is None:
             return Finding(what="index device", found=settings.index_device)
-        device.require_believed()
+        device.require_correct()
     except WinnowError as error:
         return Finding(what="index device", found=settings.index_device, problem=error.message)
     memory = device.memory()

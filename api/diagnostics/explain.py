@@ -11,7 +11,7 @@ from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import examined
 from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.generation.publish import writes_per_second
-from winnow.retrieval.index.build import IndexFacts, planned
+from winnow.retrieval.index.build import IndexFacts, plan_index
 from winnow.retrieval.index.gpu_index import ON_CPU, IndexDevice, Seat
 from winnow.retrieval.index.memory import available_bytes
 from winnow.retrieval.index.planner import IndexWish, Plan
@@ -55,7 +55,7 @@ def explained(
     rate = writes_per_second(folder, snapshot)
     plan, refused = None, None
     try:
-        plan = planned(snapshot, dimension, wish, writes_per_second=rate)
+        plan = plan_index(snapshot, dimension, wish, writes_per_second=rate)
     except MemoryTooSmall as error:
         refused = error.message
     manifest = examined(folder, name, thorough=False)[0] if name else None
@@ -74,13 +74,13 @@ def explained(
 def _foreseen(manifest: Manifest | None, device: IndexDevice | None) -> Seat:
     if manifest is None or device is None:
         return ON_CPU
-    return device.foreseen(manifest.index.recipe, count=manifest.count, dimension=manifest.embedder.dimension)
+    return device.predict_placement(manifest.index.recipe, count=manifest.count, dimension=manifest.embedder.dimension)
 
 
 def _device_found(device: IndexDevice) -> DeviceFound:
     fault = None
     try:
-        device.require_believed()
+        device.require_correct()
     except DeviceUnusable as unusable:
         fault = unusable.message
     return DeviceFound(name=device.name, memory=device.memory(), fault=fault)

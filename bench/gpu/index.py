@@ -43,8 +43,8 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import DeviceUnusable
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
-from winnow.retrieval.index.backend_probe import Asked, misdeeds
-from winnow.retrieval.index.faiss_flat import FaissFlatIndex, selector_of
+from winnow.retrieval.index.backend_probe import RawSearch, find_faults
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex, make_selector
 from winnow.retrieval.index.faiss_gpu import FaissGpu
 from winnow.retrieval.index.gpu_index import DeviceFlatIndex, IndexDevice
 from winnow.retrieval.index.planner import IndexWish, Recipe
@@ -87,11 +87,11 @@ def cagra(resources: Any, dimension: int, *, degree: int) -> Any:
     return _FAISS.GpuIndexCagra(resources, dimension, faiss.METRIC_INNER_PRODUCT, config)
 
 
-def asked_of(index: Any, told: Callable[[Any], Any]) -> Asked:
+def asked_of(index: Any, told: Callable[[Any], Any]) -> RawSearch:
     """`told` makes parameters of a selector, or of none."""
 
     def asked(query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
-        selector = None if held is None else selector_of(held)
+        selector = None if held is None else make_selector(held)
         similarities, positions = index.search(query.reshape(1, -1), k, params=told(selector))
         return similarities[0], positions[0]
 
@@ -102,13 +102,13 @@ def probed(kind: str) -> list[str]:
     """What this kind does wrong."""
     if kind == AS_ASKED:
         try:
-            IndexDevice(FaissGpu(0)).require_believed()
+            IndexDevice(FaissGpu(0)).require_correct()
         except DeviceUnusable as unusable:
             return [unusable.message]
         return []
     resources = _FAISS.StandardGpuResources()
 
-    def tiny(rows: Vectors) -> Asked:
+    def tiny(rows: Vectors) -> RawSearch:
         dimension, cuvs = rows.shape[1], kind.endswith("cuvs")
         learned = np.random.default_rng(0).normal(size=(4_096, dimension)).astype(np.float32)
         if kind.startswith("flat"):
@@ -124,7 +124,7 @@ def probed(kind: str) -> list[str]:
         index.train(rows)
         return asked_of(index, lambda selector: _told_graph(selector, itopk=64))
 
-    return sorted(misdeeds(tiny))
+    return sorted(find_faults(tiny))
 
 
 def _told_flat(selector: Any) -> Any:
@@ -192,7 +192,7 @@ def exact(count: int, say: Say) -> None:
     for share in SHARES:
         held = np.random.default_rng(3).random(count) < share
         allowed = np.flatnonzero(held).astype(np.int64)
-        bare = partial(_bare, card.last, told=_told_flat(selector_of(held)))
+        bare = partial(_bare, card.last, told=_told_flat(make_selector(held)))
         mine = lambda query, allowed=allowed: ours.search(query, K, allowed=allowed).numbers  # noqa: E731
         first, second, found = _in_turn(queries[:50], bare, mine)
         say(

@@ -38,7 +38,7 @@ from winnow.retrieval.generation.manifest import (
 )
 from winnow.retrieval.generation.open import open_checked
 from winnow.retrieval.generation.pointer import begin, current_name, names, ordinal, point
-from winnow.retrieval.index.build import IndexFacts, built_index, planned
+from winnow.retrieval.index.build import IndexFacts, build_index, plan_index
 from winnow.retrieval.index.faiss_flat import FAISS_VERSION
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish, Plan
 from winnow.retrieval.store.contract import StoreSnapshot
@@ -63,7 +63,7 @@ def publish(
     where another collection lies there than the one that was made at `made_at`; and `MemoryTooSmall`, before anything
     is built.
     """
-    plan = planned(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
+    plan = plan_index(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
     _remove_unfinished(folder)
     before = current_name(folder)
@@ -132,7 +132,7 @@ def _write_index(
     path: Path, snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
 ) -> tuple[int, dict[str, FileFacts], IndexFacts]:
     """How many vectors, their files, and what they were built by. The index is out of memory when this returns."""
-    index, facts = built_index(snapshot, plan, wish)
+    index, facts = build_index(snapshot, plan, wish)
     numbers = index.numbers.astype("<i8").tobytes()
     files = {
         VECTORS_FILE: write_hashed(path / VECTORS_FILE, index.write),

@@ -1,10 +1,10 @@
-"""An index of a snapshot, by the recipe that suits it, and how much of the truth it finds.
+"""Builds the index of a snapshot by the recipe that suits it, and measures its recall.
 
-An approximate index is tuned where it is built. Its queries are made of pairs of stored vectors: each is one of them,
-turned by the angle whose cosine is 0.8 towards another. Stored vectors themselves would be too easy, because graph and
-lists lead straight to them; noise in every direction would leave the space that the model uses. The parameters are
-chosen on one half of the queries, and the recall that the manifest states is that of the other half, which chose
-nothing. The truth is an exact search over the snapshot's own vectors, batch by batch.
+An approximate index is tuned when it is built. Its queries come from pairs of stored vectors: each is one of them,
+turned towards another by the angle whose cosine is 0.8. Stored vectors themselves would be too easy, because graph and
+lists lead straight to them; noise in every direction would leave the space that the model uses. One half of the queries
+chooses the parameters; the recall in the manifest comes from the other half. The truth is an exact search over the
+snapshot's own vectors, batch by batch.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from winnow.retrieval.errors import MemoryTooSmall
 from winnow.retrieval.index.faiss_ann import ApproximateBuilder, FaissApproximateIndex
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.index.memory import available_bytes
-from winnow.retrieval.index.planner import SAMPLE_MAX, Conditions, IndexWish, Plan, Recipe, chosen
+from winnow.retrieval.index.planner import SAMPLE_MAX, Conditions, IndexWish, Plan, Recipe, choose_plan
 from winnow.retrieval.index.vector_index import VectorIndex
 from winnow.retrieval.records import ChunkNumbers, Vectors
 from winnow.retrieval.store.contract import StoreSnapshot
 
-RECALL_AT: Final = 100  # candidates; what the large rerankers are given
-_QUERIES: Final = 256  # half of them choose, half of them measure
-_TURN: Final = 0.8  # cosine between a query and the stored vector that it was made of
-_RECALL_SLACK: Final = 0.005  # by which the two halves of the queries may differ
+RECALL_AT: Final = 100  # candidates; as many as the large rerankers get
+_QUERIES: Final = 256  # half of them for tuning, half for measuring
+_TURN: Final = 0.8  # cosine between a query and the stored vector it was made from
+_RECALL_SLACK: Final = 0.005  # allowed difference between the two halves of the queries
 _SEED: Final = 20261125
 _EF_SEARCH: Final = (100, 128, 160, 200, 256, 320, 400, 512, 768, 1_024, 2_048, 4_096)
 _NPROBE: Final = (
@@ -39,17 +39,17 @@ _K_FACTOR: Final = (1, 2, 3, 4, 6, 8, 12, 16)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFacts:
-    """By which recipe an index was built, why, and what it reaches."""
+    """Recipe of an index, the reason for it, and its recall."""
 
     recipe: Recipe
     reason: str
     recall_target: float
-    recall: float  # of the 100 nearest; 1 where every vector is compared
-    parameters: dict[str, int] = field(default_factory=dict)  # of a search
+    recall: float  # of the 100 nearest; 1 if all vectors are compared
+    parameters: dict[str, int] = field(default_factory=dict)  # for searching
 
 
-def planned(snapshot: StoreSnapshot, dimension: int, wish: IndexWish, *, writes_per_second: float = 0.0) -> Plan:
-    """What would be built of the snapshot on this machine now. Raises `MemoryTooSmall`."""
+def plan_index(snapshot: StoreSnapshot, dimension: int, wish: IndexWish, *, writes_per_second: float = 0.0) -> Plan:
+    """Plan the index of this snapshot on this machine now. Raises `MemoryTooSmall`."""
     conditions = Conditions(
         count=snapshot.count(),
         dimension=dimension,
@@ -59,31 +59,31 @@ def planned(snapshot: StoreSnapshot, dimension: int, wish: IndexWish, *, writes_
         device=wish.device,
         device_memory_bytes=wish.device_memory_bytes,
     )
-    return chosen(conditions, wanted=wish.recipe)
+    return choose_plan(conditions, wanted=wish.recipe)
 
 
-def built_index(
+def build_index(
     snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
 ) -> tuple[FaissFlatIndex | FaissApproximateIndex, IndexFacts]:
-    """What was planned of this snapshot; exact after all where nothing was set, and the target is out of reach."""
+    """Build as planned; or build an exact index if no recipe was set and the recall target is missed."""
     if plan.recipe.stored is Recipe.EXACT:
         return _exact(snapshot, plan, wish)
     index, facts = _approximate(snapshot, plan, wish)
     if wish.recipe is not None or facts.recall >= wish.recall_target - _RECALL_SLACK:
         return index, facts
     try:
-        exact = planned(snapshot, plan.dimension, replace(wish, recipe=Recipe.EXACT))
+        exact = plan_index(snapshot, plan.dimension, replace(wish, recipe=Recipe.EXACT))
     except MemoryTooSmall:
         return index, facts
     del index
     why = (
-        f"{plan.reason}; but {plan.recipe} finds {facts.recall:.3f} of the nearest, and {wish.recall_target} is wanted"
+        f"{plan.reason}; but {plan.recipe} finds {facts.recall:.3f} of the nearest; the target is {wish.recall_target}"
     )
     return _exact(snapshot, replace(exact, reason=why), wish)
 
 
-def recall_of(index: VectorIndex, queries: Vectors, truth: list[ChunkNumbers]) -> float:
-    """The share of the truly nearest that the index finds, over all queries."""
+def measure_recall(index: VectorIndex, queries: Vectors, truth: list[ChunkNumbers]) -> float:
+    """Share of the true nearest neighbours that the index finds, averaged over all queries."""
     found = [
         len(np.intersect1d(index.search(query, len(nearest)).numbers, nearest)) / len(nearest)
         for query, nearest in zip(queries, truth, strict=True)
@@ -91,8 +91,8 @@ def recall_of(index: VectorIndex, queries: Vectors, truth: list[ChunkNumbers]) -
     return float(np.mean(found))
 
 
-def queries_of(sample: Vectors) -> Vectors:
-    """Held-out queries, the same for the same sample."""
+def make_queries(sample: Vectors) -> Vectors:
+    """Make held-out queries; deterministic for a sample."""
     chance = np.random.default_rng(_SEED)
     rows = chance.integers(0, len(sample), size=(2, _QUERIES))
     near, far = sample[rows[0]].astype(np.float32), sample[rows[1]].astype(np.float32)
@@ -103,8 +103,8 @@ def queries_of(sample: Vectors) -> Vectors:
     return queries
 
 
-def nearest_of(snapshot: StoreSnapshot, queries: Vectors, k: int) -> list[ChunkNumbers]:
-    """The truth: the numbers of the `k` nearest for each query, by comparing all, one batch in memory at a time."""
+def exact_neighbours(snapshot: StoreSnapshot, queries: Vectors, k: int) -> list[ChunkNumbers]:
+    """Exact search: the numbers of the `k` nearest for each query, with one batch in memory at a time."""
     numbers = np.empty((len(queries), 0), dtype=np.int64)
     similarities = np.empty((len(queries), 0), dtype=np.float32)
     for batch in snapshot.vectors():
@@ -117,8 +117,8 @@ def nearest_of(snapshot: StoreSnapshot, queries: Vectors, k: int) -> list[ChunkN
     return list(numbers)
 
 
-def sample_of(snapshot: StoreSnapshot) -> Vectors:
-    """Vectors from everywhere in the snapshot, the same for the same snapshot."""
+def draw_sample(snapshot: StoreSnapshot) -> Vectors:
+    """Sample vectors from the whole snapshot; deterministic for a snapshot."""
     chance = np.random.default_rng(_SEED)
     share = min(1.0, SAMPLE_MAX / max(1, snapshot.count()))
     kept = [batch.vectors[chance.random(len(batch.vectors)) < share] for batch in snapshot.vectors()]
@@ -133,40 +133,40 @@ def _exact(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissF
 
 
 def _approximate(snapshot: StoreSnapshot, plan: Plan, wish: IndexWish) -> tuple[FaissApproximateIndex, IndexFacts]:
-    sample = sample_of(snapshot)
+    sample = draw_sample(snapshot)
     builder = ApproximateBuilder(plan, sample, snapshot.vectors if len(sample) < snapshot.count() else None)
-    queries = queries_of(sample)
+    queries = make_queries(sample)
     del sample
     for batch in snapshot.vectors():
         builder.add(batch)
-    truth = nearest_of(snapshot, queries, min(RECALL_AT, snapshot.count()))
+    truth = exact_neighbours(snapshot, queries, min(RECALL_AT, snapshot.count()))
     half = _QUERIES // 2
-    index, parameters = _tuned(builder, plan, queries[:half], truth[:half], wish.recall_target)
+    index, parameters = _tune(builder, plan, queries[:half], truth[:half], wish.recall_target)
     facts = IndexFacts(
         recipe=plan.recipe,
         reason=plan.reason,
         recall_target=wish.recall_target,
-        recall=round(recall_of(index, queries[half:], truth[half:]), 4),
+        recall=round(measure_recall(index, queries[half:], truth[half:]), 4),
         parameters=parameters,
     )
     return index, facts
 
 
-def _tuned(
+def _tune(
     builder: ApproximateBuilder, plan: Plan, queries: Vectors, truth: list[ChunkNumbers], target: float
 ) -> tuple[FaissApproximateIndex, dict[str, int]]:
-    """With the cheapest parameters that reach the target, or with the most thorough."""
+    """Choose the cheapest parameters that reach the target, or the most thorough ones."""
     first, *further = _ladder(plan)
     index, parameters = builder.finished(first), first
     for each in further:
-        if recall_of(index, queries, truth) >= target:
+        if measure_recall(index, queries, truth) >= target:
             break
         index, parameters = index.with_parameters(each), each
-    return _less_refined(index, parameters, queries, truth, target)
+    return _reduce_refinement(index, parameters, queries, truth, target)
 
 
 def _ladder(plan: Plan) -> Iterator[dict[str, int]]:
-    """Parameters of a search, the cheapest first."""
+    """Yield search parameters, the cheapest first."""
     if plan.recipe is Recipe.HNSW:
         yield from ({"ef_search": ef_search} for ef_search in _EF_SEARCH)
         return
@@ -174,15 +174,15 @@ def _ladder(plan: Plan) -> Iterator[dict[str, int]]:
         yield {"nprobe": nprobe, "k_factor": _K_FACTOR[-1]}
 
 
-def _less_refined(
+def _reduce_refinement(
     index: FaissApproximateIndex, parameters: dict[str, int], queries: Vectors, truth: list[ChunkNumbers], target: float
 ) -> tuple[FaissApproximateIndex, dict[str, int]]:
-    """The same lists, and as few codes compared again as reach the target."""
+    """Reduce re-ranking of codes to the least that reaches the target, with the same lists."""
     if "k_factor" not in parameters:
         return index, parameters
     for k_factor in _K_FACTOR[:-1]:
         fewer = {**parameters, "k_factor": k_factor}
         lighter = index.with_parameters(fewer)
-        if recall_of(lighter, queries, truth) >= target:
+        if measure_recall(lighter, queries, truth) >= target:
             return lighter, fewer
     return index, parameters

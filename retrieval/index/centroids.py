@@ -1,8 +1,8 @@
-"""Where do the lists of an inverted index lie? Learned from a sample in memory, then from everything, batch by batch.
+"""Learns the centroids of an inverted index: from a sample in memory, then from all vectors, batch by batch.
 
-K-means over a sample costs little and leaves the lists askew. Of a million vectors 384 of 3,276 lists held 0.990 of the
-nearest; after each centroid had moved twice to the middle of all the vectors that are nearest to it, 300 did. Moving is
-a step of k-means (Lloyd, 1982); it costs what adding the vectors does, and no memory that grows with them.
+K-means over a sample is cheap but leaves the lists unbalanced. With a million vectors, 384 of 3,276 lists held 0.990 of
+the nearest; after moving each centroid twice to the mean of all its vectors, 300 did. Each move is a step of k-means
+(Lloyd, 1982); it costs as much as adding the vectors, and constant memory.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from winnow.retrieval.records import Vectors
 from winnow.retrieval.store.contract import VectorBatch
 
-STEPS: Final = 2  # the first saves a search a seventh of its lists or more, the second a tenth; a third was not tried
-_FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
+STEPS: Final = 2  # the first saves a search at least a seventh of its lists, the second a tenth; a third was not tried
+_FAISS: Final[Any] = faiss  # its stubs have the C++ constructors, not the Python ones
 
 Everything: TypeAlias = Callable[[], Iterator[VectorBatch]]
 
 
 def learn_centroids(lists: Any, sample: Vectors, everything: Everything | None = None) -> None:
-    """Gives this untrained inverted index of FAISS its centroids; codes are still to be learned after it.
+    """Set the centroids of an untrained inverted FAISS index; its codes must be trained afterwards.
 
-    `sample` is (n, dimension), float32, unit vectors; `everything` gives all vectors anew each time it is called.
+    `sample` is (n, dimension), float32, unit vectors. `everything` yields all vectors at each call.
     """
     verbose = False
     lists.train_q1(len(sample), _FAISS.swig_ptr(sample), verbose, faiss.METRIC_INNER_PRODUCT)
@@ -39,7 +39,7 @@ def learn_centroids(lists: Any, sample: Vectors, everything: Everything | None =
 
 
 def _moved(quantizer: Any, batches: Iterator[VectorBatch]) -> Vectors:
-    """Each centroid to the middle of the vectors that are nearest to it, and back onto the sphere."""
+    """Move each centroid to the mean of its nearest vectors, normalised."""
     centroids: Vectors = quantizer.reconstruct_n(0, quantizer.ntotal)
     sums = np.zeros(centroids.shape, dtype=np.float64)
     for batch in batches:
@@ -49,6 +49,6 @@ def _moved(quantizer: Any, batches: Iterator[VectorBatch]) -> Vectors:
         places, starts = np.unique(nearest[order], return_index=True)
         sums[places] += np.add.reduceat(vectors[order], starts, axis=0, dtype=np.float64)
     lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    is_held = lengths > 0  # a list that nobody is nearest to stays where it is
+    is_held = lengths > 0  # an empty list stays where it is
     middles: Vectors = np.where(is_held, sums / np.where(is_held, lengths, 1.0), centroids).astype(np.float32)
     return middles

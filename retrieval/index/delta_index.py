@@ -1,7 +1,7 @@
-"""Which of the chunks that no generation holds yet are nearest? An exact index that grows with every commit.
+"""Exact index of the chunks that no generation contains yet. Grows with every commit.
 
-What a commit brings stands behind what was there, and nothing of that is copied. Removed chunks stay until they are
-many, because whoever searches compares every hit with the live chunks anyway.
+New chunks are appended, without copying older ones. Removed chunks stay until there are many, since searches check
+every hit against the live chunks anyway.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from winnow.retrieval.arrays import AppendOnlyArray
 from winnow.retrieval.index.vector_index import ExactIndex
 from winnow.retrieval.store.contract import StoreSnapshot
 
-REMOVED_SHARE_MAX: Final = 0.25  # of the rows; each costs a search what a live one costs, and taking it out copies all
+REMOVED_SHARE_MAX: Final = (
+    0.25  # of the rows; a removed row costs a search as much as a live one; dropping it copies all
+)
 
 
-class FreshIndex(ExactIndex):
-    """The chunks whose number is greater than `after`: all that are live, and some that were."""
+class DeltaIndex(ExactIndex):
+    """The chunks with a number greater than `after`: all live ones, and some that were removed."""
 
     def __init__(self, numbers: AppendOnlyArray[np.int64], vectors: AppendOnlyArray[np.float32], *, after: int) -> None:
         super().__init__(numbers.rows, vectors.rows)
@@ -26,27 +28,27 @@ class FreshIndex(ExactIndex):
         self._after = after
 
     @classmethod
-    def of(cls, snapshot: StoreSnapshot, *, after: int, dimension: int) -> FreshIndex:
-        """Read from the store."""
+    def of(cls, snapshot: StoreSnapshot, *, after: int, dimension: int) -> DeltaIndex:
+        """Read the chunks from the store."""
         room = snapshot.count(after=after)
         numbers = AppendOnlyArray.of(np.empty(0, dtype=np.int64), room=room)
         vectors = AppendOnlyArray.of(np.empty((0, dimension), dtype=np.float32), room=room)
         return cls._grown(numbers, vectors, snapshot, after=after)
 
-    def followed_by(self, snapshot: StoreSnapshot, *, after: int) -> FreshIndex:
-        """The same for a newer version of the store, perhaps beside another generation.
+    def followed_by(self, snapshot: StoreSnapshot, *, after: int) -> DeltaIndex:
+        """Update to a newer version of the store, possibly with another generation.
 
-        Costs what is new, as long as the generation is the same and few chunks were removed.
+        Costs as much as what is new, if the generation is the same and few chunks were removed.
         """
-        if after < self._after:  # an older generation took over: what it lacks was never here
-            return FreshIndex.of(snapshot, after=after, dimension=self.dimension)
+        if after < self._after:  # an older generation took over: the chunks it lacks were never here
+            return DeltaIndex.of(snapshot, after=after, dimension=self.dimension)
         numbers, vectors = self._arrays
         last = int(self.numbers[-1]) if len(self.numbers) else after
         live = snapshot.count(after=after) - snapshot.count(after=max(after, last))
         if after > self._after or len(self.numbers) - live > REMOVED_SHARE_MAX * len(self.numbers):
             kept = np.flatnonzero((self.numbers > after) & snapshot.alive(self.numbers))
             numbers, vectors = AppendOnlyArray.of(self.numbers[kept]), AppendOnlyArray.of(self.vectors[kept])
-        return FreshIndex._grown(numbers, vectors, snapshot, after=after)
+        return DeltaIndex._grown(numbers, vectors, snapshot, after=after)
 
     @classmethod
     def _grown(
@@ -56,8 +58,8 @@ class FreshIndex(ExactIndex):
         snapshot: StoreSnapshot,
         *,
         after: int,
-    ) -> FreshIndex:
-        """These, and what the snapshot has beyond them."""
+    ) -> DeltaIndex:
+        """Append the chunks that the snapshot has beyond these."""
         last = int(numbers.rows[-1]) if len(numbers.rows) else after
         for batch in snapshot.vectors(after=last):
             numbers, vectors = numbers.followed_by(batch.numbers), vectors.followed_by(batch.vectors)

@@ -1,8 +1,8 @@
-"""Most of the nearest vectors, found without comparing all of them, by FAISS: graphs and inverted lists.
+"""Approximate FAISS indexes: graphs and inverted lists.
 
-As in retrieval/index/faiss_flat.py, chunk numbers lie beside the index. What FAISS finds too few of, because a list or
-a selector kept it from the rest, is found by looking further and at last by comparing everything: an index may miss
-some of the nearest, and never gives fewer than there are.
+As in retrieval/index/faiss_flat.py, chunk numbers are kept outside the FAISS index. If FAISS returns too few hits,
+because lists or a selector cut off the rest, the search goes wider and at last compares everything. An index may miss
+some of the nearest, but never returns fewer hits than there are.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.arrays import mask_sorted
 from winnow.retrieval.errors import GenerationCorrupt
-from winnow.retrieval.index.backend_probe import Asked, Misdeed, misdeeds
+from winnow.retrieval.index.backend_probe import IndexFault, RawSearch, find_faults
 from winnow.retrieval.index.centroids import Everything, learn_centroids
-from winnow.retrieval.index.faiss_flat import FAISS_VERSION, bytes_of, index_of, selector_of
-from winnow.retrieval.index.filtered_search import gathered
+from winnow.retrieval.index.faiss_flat import FAISS_VERSION, make_selector, read_index, write_index
+from winnow.retrieval.index.filtered_search import search_gathered
 from winnow.retrieval.index.planner import Plan, Recipe
 from winnow.retrieval.index.vector_index import Hits
 from winnow.retrieval.records import ChunkNumbers, Vectors
 from winnow.retrieval.store.contract import VectorBatch
 
-PROBE_FLOOR: Final = 0.75  # of the probed vectors must find themselves; a whole index finds nearly all
-FURTHEST: Final = 64  # times as far as was tuned; beyond it everything is compared
-SCANNED_SHARE: Final = 0.25  # of the index; who wants more of it gets all of it compared
-_FAISS: Final[Any] = faiss  # its stubs know the constructors of C++, not those of Python
+PROBE_FLOOR: Final = 0.75  # share of probed vectors that must find themselves; an intact index finds nearly all
+FURTHEST: Final = 64  # times the tuned width; beyond it everything is compared
+SCANNED_SHARE: Final = 0.25  # of the index; a search for more compares everything
+_FAISS: Final[Any] = faiss  # its stubs have the C++ constructors, not the Python ones
 _GRAPH_LINKS: Final = 32
 _TINY_SAMPLE: Final = 1_024  # vectors
 _PROBED: Final = 16  # vectors
@@ -37,16 +37,18 @@ _PROBE_TOLERANCE: Final = 1e-3  # similarity
 
 
 class FaissApproximateIndex:
-    """An index by one of the approximate recipes; implements `VectorIndex`. Never changed once it is built."""
+    """An index by one of the approximate recipes; implements `VectorIndex`. Immutable."""
 
     def __init__(self, numbers: ChunkNumbers, index: Any, recipe: Recipe, parameters: Mapping[str, int]) -> None:
-        """`parameters` are those of a search: ef_search of a graph; nprobe and k_factor of lists."""
+        """`parameters` configure searches: ef_search of a graph; nprobe and k_factor of lists."""
         assert len(numbers) == index.ntotal, "one number for each vector. This is a bug."
         self._numbers = numbers
         self._index = index
         self._recipe = recipe
         self._parameters = dict(parameters)
-        self._told_usually = self._told(None, 0, 1)  # made once: making it takes as long as a part of the search
+        self._usual_parameters = self._search_parameters(
+            None, 0, 1
+        )  # built once: building it takes a noticeable part of a search
 
     @property
     def recipe(self) -> Recipe:
@@ -69,7 +71,7 @@ class FaissApproximateIndex:
         return False
 
     def with_parameters(self, parameters: Mapping[str, int]) -> FaissApproximateIndex:
-        """The same vectors, searched in another way."""
+        """The same vectors with other search parameters."""
         return FaissApproximateIndex(self._numbers, self._index, self._recipe, parameters)
 
     def vectors_of(self, numbers: ChunkNumbers) -> Vectors:
@@ -81,17 +83,17 @@ class FaissApproximateIndex:
         inside = len(self._numbers) if held is None else int(held.sum())
         wanted = min(k, inside)
         if 0 < wanted <= SCANNED_SHARE * len(self._numbers):
-            further = -(-len(self._numbers) // inside)  # the fewer may answer, the further apart they lie
+            further = -(-len(self._numbers) // inside)  # the fewer are allowed, the further apart they lie
             while further <= FURTHEST:
-                hits = self._found(query, wanted, held, further=further)
+                hits = self._search_wider(query, wanted, held, further=further)
                 if len(hits.numbers) >= wanted:
                     return hits
                 further *= 4
-        return gathered(self, query, max(k, 0), self._numbers if held is None else self._numbers[held])
+        return search_gathered(self, query, max(k, 0), self._numbers if held is None else self._numbers[held])
 
-    def _found(self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int) -> Hits:
-        """What FAISS finds, each once and allowed, looking `further` times as far as was tuned."""
-        similarities, positions = self.asked(query, k, held, further=further)
+    def _search_wider(self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int) -> Hits:
+        """Search `further` times as wide as tuned; returns distinct, allowed hits."""
+        similarities, positions = self.raw_search(query, k, held, further=further)
         answers = (positions >= 0) & (positions < len(self._numbers))
         if held is not None:
             answers[answers] = held[positions[answers]]
@@ -102,18 +104,18 @@ class FaissApproximateIndex:
         order = np.lexsort((numbers, -similarities))[:k]
         return Hits(numbers=numbers[order], similarities=similarities[order])
 
-    def asked(
+    def raw_search(
         self, query: Vectors, k: int, held: NDArray[np.bool_] | None, *, further: int = 1
     ) -> tuple[Vectors, NDArray[np.int64]]:
-        """Similarities and positions as FAISS gives them, unchecked."""
+        """Similarities and positions as FAISS returns them, unchecked."""
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
         is_usual = held is None and further == 1 and k <= self._parameters.get("ef_search", k)
-        told = self._told_usually if is_usual else self._told(held, k, further)
-        similarities, positions = self._index.search(row, k, params=told)
+        parameters = self._usual_parameters if is_usual else self._search_parameters(held, k, further)
+        similarities, positions = self._index.search(row, k, params=parameters)
         return similarities[0], positions[0]
 
-    def _told(self, held: NDArray[np.bool_] | None, k: int, further: int) -> Any:
-        chosen = {} if held is None else {"sel": selector_of(held)}
+    def _search_parameters(self, held: NDArray[np.bool_] | None, k: int, further: int) -> Any:
+        chosen = {} if held is None else {"sel": make_selector(held)}
         if self._recipe is Recipe.HNSW:
             return _FAISS.SearchParametersHNSW(efSearch=max(k, further * self._parameters["ef_search"]), **chosen)
         lists = _FAISS.downcast_index(self._index.base_index).nlist
@@ -123,28 +125,28 @@ class FaissApproximateIndex:
         )
 
     def write(self, sink: Callable[[bytes], object]) -> None:
-        """The index as FAISS keeps it, block by block; numbers and parameters are not in it."""
-        bytes_of(self._index, sink)
+        """Write the FAISS index block by block, without numbers and parameters."""
+        write_index(self._index, sink)
 
     @classmethod
     def read(
         cls, source: BinaryIO, numbers: ChunkNumbers, recipe: Recipe, parameters: Mapping[str, int]
     ) -> FaissApproximateIndex:
-        """The counterpart of `write`. `source` was checked against its checksum."""
-        index = index_of(source, len(numbers))
+        """Read what `write` wrote. The caller has checked the checksum of `source`."""
+        index = read_index(source, len(numbers))
         expected = faiss.IndexHNSWSQ if recipe is Recipe.HNSW else faiss.IndexRefine
         if not isinstance(index, expected) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
             raise GenerationCorrupt(f"the index is not {recipe} over inner products")
         if parameters.keys() != parameter_names(recipe):
-            raise GenerationCorrupt(f"{', '.join(parameters) or 'nothing'} are no parameters of {recipe}")
+            raise GenerationCorrupt(f"{', '.join(parameters) or 'nothing'}: not the parameters of {recipe}")
         return cls(numbers, index, recipe, parameters)
 
 
 class ApproximateBuilder:
-    """Learns from a sample, takes batches, becomes an index. Holds one batch beside the index at any time."""
+    """Trains on a sample, adds batches, and finishes the index. Holds at most one batch besides the index."""
 
     def __init__(self, plan: Plan, sample: Vectors, everything: Everything | None = None) -> None:
-        """`everything` gives all vectors, of which the sample is a part; lists are then learned from all of them."""
+        """`everything` yields all vectors, sample included; lists are then trained on all of them."""
         self._plan = plan
         self._index: Any = _FAISS.index_factory(
             sample.shape[1], _factory(plan, sample.shape[1]), faiss.METRIC_INNER_PRODUCT
@@ -164,19 +166,19 @@ class ApproximateBuilder:
 
 
 def parameter_names(recipe: Recipe) -> set[str]:
-    """What a search by this recipe is told."""
+    """Names of the search parameters of a recipe."""
     return {"ef_search"} if recipe is Recipe.HNSW else {"nprobe", "k_factor"}
 
 
 @functools.cache
-def misdeeds_of(recipe: Recipe) -> frozenset[Misdeed]:
-    """What this build of FAISS does wrong with an index by this recipe; found out once a process."""
-    return frozenset(misdeeds(lambda rows: _tiny(recipe, rows)))
+def faults_of(recipe: Recipe) -> frozenset[IndexFault]:
+    """Faults of this build of FAISS with a recipe; tested once per process."""
+    return frozenset(find_faults(lambda rows: _tiny(recipe, rows)))
 
 
 def probe_approximate(index: FaissApproximateIndex) -> None:
-    """FAISS does what it is told, and most stored vectors find themselves. Raises `GenerationCorrupt`."""
-    wrong = sorted(misdeeds_of(index.recipe))
+    """Check that FAISS works and most stored vectors find themselves. Raises `GenerationCorrupt`."""
+    wrong = sorted(faults_of(index.recipe))
     if wrong:
         raise GenerationCorrupt(f"FAISS {FAISS_VERSION}, as {index.recipe}, {' and '.join(wrong)}")
     step = max(1, len(index.numbers) // _PROBED)
@@ -188,18 +190,18 @@ def probe_approximate(index: FaissApproximateIndex) -> None:
     own = np.einsum("ij,ij->i", vectors, vectors)
     share = float((np.array(nearest) >= own - _PROBE_TOLERANCE).mean())
     if share < PROBE_FLOOR:
-        raise GenerationCorrupt(f"only {share:.0%} of the probed vectors find themselves, {PROBE_FLOOR:.0%} must")
+        raise GenerationCorrupt(f"only {share:.0%} of the probed vectors find themselves; {PROBE_FLOOR:.0%} must")
 
 
-def _tiny(recipe: Recipe, rows: Vectors) -> Asked:
-    """Of a few rows, learned from more than a few."""
+def _tiny(recipe: Recipe, rows: Vectors) -> RawSearch:
+    """Build an index of a few rows, trained on more."""
     sample = np.random.default_rng(0).normal(size=(_TINY_SAMPLE, rows.shape[1])).astype(np.float32)
     sample /= np.linalg.norm(sample, axis=1, keepdims=True)
     plan = Plan(recipe=recipe, dimension=rows.shape[1], lists=2, index_bytes=0, building_bytes=0, reason="")
     builder = ApproximateBuilder(plan, sample)
     builder.add(VectorBatch(numbers=np.arange(len(rows), dtype=np.int64), vectors=rows))
     every = {"ef_search": _TINY_SAMPLE} if recipe is Recipe.HNSW else {"nprobe": plan.lists, "k_factor": 4}
-    return builder.finished(every).asked
+    return builder.finished(every).raw_search
 
 
 def _factory(plan: Plan, dimension: int) -> str:

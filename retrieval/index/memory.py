@@ -1,4 +1,4 @@
-"""How much memory may this process still take? What the machine has free, or its control groups, whichever is less."""
+"""Memory available to this process: what is free on the machine or in its control groups, whichever is less."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _GROUPS: Final = Path("/sys/fs/cgroup")
 
 
 def available_bytes(*, machine: Path = _MACHINE, membership: Path = _MEMBERSHIP, groups: Path = _GROUPS) -> int | None:
-    """None where nobody says anything, as on a system that is not Linux."""
+    """Available bytes; None if unknown, as on systems other than Linux."""
     said = [_machine(machine), *map(_group, _own_groups(membership, groups))]
     return min((found for found in said if found is not None), default=None)
 
 
 def give_memory_back() -> None:
-    """To the system: what was freed and the C library keeps. Takes milliseconds; does something with glibc only."""
+    """Return memory that was freed but is kept by the C library. Takes milliseconds; works with glibc only."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
@@ -34,15 +34,15 @@ def _machine(path: Path) -> int | None:
 
 
 def _own_groups(membership: Path, groups: Path) -> Iterator[Path]:
-    """The folders of the groups that this process is in, and of those around them, whose limits hold as well.
+    """Yield the control groups of this process and their parents, whose limits apply as well.
 
-    A container may see its own group as the root, whatever its path is said to be.
+    A container may see its own group as the root, whatever its path claims to be.
     """
     for line in _read(membership).splitlines():
         _, controllers, path = line.split(":", 2)
         if controllers and "memory" not in controllers.split(","):
             continue
-        root = groups / "memory" if controllers else groups  # each controller had a tree of its own in version 1
+        root = groups / "memory" if controllers else groups  # in version 1 each controller has its own tree
         folder = root / path.lstrip("/")
         yield root
         while folder != root and folder.is_relative_to(root):
@@ -51,7 +51,7 @@ def _own_groups(membership: Path, groups: Path) -> Iterator[Path]:
 
 
 def _group(folder: Path) -> int | None:
-    """The limit, less what is taken; what the group holds of files can be given back, and does not count."""
+    """The limit minus usage; the page cache can be reclaimed and does not count."""
     for limit_file, taken_file in (
         ("memory.max", "memory.current"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes"),  # version 1

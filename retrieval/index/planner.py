@@ -1,14 +1,14 @@
-"""Which kind of index suits this collection, and why? One pure function; nothing here measures, builds or searches.
+"""Chooses the kind of index for a collection. Pure: measures, builds and searches nothing.
 
-    exact        every vector is compared: right by construction, and the time of a search grows with the count
-    hnsw         a graph over vectors of one byte for each number: the fastest, and the slowest to build
-    ivf-rabitq   lists of four-bit codes, the best of which are compared again by vectors of one byte for each number
+    exact        compares every vector: correct by construction, and linear in their number
+    hnsw         a graph over vectors of one byte per dimension: the fastest, and the slowest to build
+    ivf-rabitq   lists of four-bit codes, the best of which are compared again by one byte per dimension
     ivf-pq       the same with codes half as large: the smallest
-    gpu-flat     exact on the disk, and searched on a GPU, over a copy in half precision
+    gpu-flat     exact on disk, and searched on a GPU, over a copy in half precision
 
-The last is not built but opened (retrieval/index/gpu_index.py): what is published can be opened on any machine. Graphs
-and lists on a GPU are not among them: at a million vectors they were no faster by enough to matter (bench/RESULTS.md),
-and would have to be built and tuned anew at every opening.
+The last one is chosen at opening, not built (retrieval/index/gpu_index.py): what is published can be opened on any
+machine. Graphs and lists on a GPU are not offered: at a million vectors they were not fast enough to matter
+(bench/RESULTS.md), and would have to be built and tuned at every opening.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from winnow.retrieval.errors import InvalidRequest, MemoryTooSmall
 
 EXACT_COUNT_MAX: Final = 100_000  # vectors; up to here comparing all of them takes some milliseconds
 CPU: Final = "cpu"
-GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; as many of 1,024 dimensions take an H200 five milliseconds
-DEVICE_COUNT_MIN: Final = 10_000  # vectors; fewer are compared on the CPU in the time that it takes to ask a GPU
-DEVICE_SCRATCH_BYTES: Final = 268_435_456  # that FAISS takes beside an index there, for what is on its way
+GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; an H200 compares as many of 1,024 dimensions in five milliseconds
+DEVICE_COUNT_MIN: Final = 10_000  # vectors; the CPU compares fewer in the time that a call to the GPU takes
+DEVICE_SCRATCH_BYTES: Final = 268_435_456  # FAISS takes this beside an index on the device, for data in transit
 DEVICE_WORK_BYTES: Final = 1_000_000_000  # scratch, and the pages in which vectors are copied, before they are rounded
-DEVICE_WORK_EACH: Final = 24  # bytes for each vector: its length, twice, its similarity, and who may answer
-APPROXIMATE_COUNT_MIN: Final = 1_000  # vectors; below it there is nothing to learn from, and nothing to gain
-EXACT_RECALL: Final = 0.99  # a target above it is not promised by vectors of one byte for each number
-GRAPH_WRITES_MAX: Final = 60  # chunks per second; above it the index is built anew so often that a graph costs too much
-SAMPLE_MAX: Final = 131_072  # vectors that lists are learned from
+DEVICE_WORK_EACH: Final = 24  # bytes per vector: its length, twice, its similarity, and the selector
+APPROXIMATE_COUNT_MIN: Final = 1_000  # vectors; fewer are too few to train on, and gain nothing
+EXACT_RECALL: Final = 0.99  # vectors of one byte per dimension cannot promise more
+GRAPH_WRITES_MAX: Final = 60  # chunks per second; above it the index is rebuilt so often that a graph costs too much
+SAMPLE_MAX: Final = 131_072  # vectors that lists are trained on
 SAMPLE_PER_LIST: Final = 40  # vectors; FAISS complains below 39
-BUILDING_FACTOR: Final = 2.5  # FAISS doubles its arrays as they fill: the old one and the new one stand side by side
-EXACT_BUILDING_FACTOR: Final = 1.35  # room is made at once; measured 1.2 to 1.3 (bench/growth.py)
-READING_BYTES: Final = 48_000_000  # of the store beside it, whatever the count; measured 15 to 45 MB
-TUNING_BYTES: Final = 64_000_000  # what it takes to compare a batch with all queries of the tuning
-RECALL_TARGET: Final = 0.98  # of the 100 nearest, unless a deployment sets another
+BUILDING_FACTOR: Final = 2.5  # FAISS doubles its arrays as they fill, with the old and the new one in memory
+EXACT_BUILDING_FACTOR: Final = 1.35  # memory is allocated at once; measured 1.2 to 1.3 (bench/growth.py)
+READING_BYTES: Final = 48_000_000  # of the store during a build, whatever the count; measured 15 to 45 MB
+TUNING_BYTES: Final = 64_000_000  # for comparing a batch with all tuning queries
+RECALL_TARGET: Final = 0.98  # of the 100 nearest, unless the deployment sets another
 
 
 class Recipe(StrEnum):
-    """How vectors are kept and searched."""
+    """How vectors are stored and searched."""
 
     EXACT = "exact"
     HNSW = "hnsw"
@@ -50,7 +50,7 @@ class Recipe(StrEnum):
 
     @property
     def stored(self) -> Recipe:
-        """How it lies on the disk, which is the same with and without a GPU."""
+        """The recipe on disk, which is the same with and without a GPU."""
         return Recipe.EXACT if self is Recipe.GPU_FLAT else self
 
 
@@ -59,16 +59,16 @@ BUILDABLE: Final = (Recipe.EXACT, Recipe.HNSW, Recipe.IVF_RABITQ, Recipe.IVF_PQ)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexWish:
-    """What a deployment asks of its indexes."""
+    """Options of a deployment for its indexes."""
 
-    recipe: Recipe | None = None  # None: whichever suits
+    recipe: Recipe | None = None  # None: chosen by the planner
     recall_target: float = RECALL_TARGET
     device: str = CPU  # where they will be searched
-    device_memory_bytes: int | None = None  # of that device, in all; None where nobody knows
+    device_memory_bytes: int | None = None  # total memory of that device; None if unknown
 
     def __post_init__(self) -> None:
         if self.recipe is not None and self.recipe not in BUILDABLE:
-            raise InvalidRequest(f"{self.recipe} cannot be built; {', '.join(BUILDABLE)} can")
+            raise InvalidRequest(f"{self.recipe} cannot be built; choose one of {', '.join(BUILDABLE)}")
 
 
 ANY_INDEX: Final = IndexWish()
@@ -76,32 +76,32 @@ ANY_INDEX: Final = IndexWish()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What a choice depends on."""
+    """Inputs of the choice."""
 
     count: int
     dimension: int
-    memory_bytes: int | None = None  # that may be used while it is built; None where nobody knows
+    memory_bytes: int | None = None  # available for building; None if unknown
     device: str = CPU
-    device_memory_bytes: int | None = None  # that may be used on the device; None where nobody knows
+    device_memory_bytes: int | None = None  # available on the device; None if unknown
     recall_target: float = RECALL_TARGET
     writes_per_second: float = 0.0  # chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A recipe, and why it was chosen."""
+    """A recipe, its sizes, and the reason for it."""
 
     recipe: Recipe
     dimension: int
-    lists: int  # of an inverted file; 0 where there is none
+    lists: int  # of an inverted file; 0 if there is none
     index_bytes: int
     building_bytes: int
     reason: str
-    device_bytes: int = 0  # that it takes on a GPU
+    device_bytes: int = 0  # on a GPU
 
 
-def chosen(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan:
-    """What to build. `wanted` is built unless it cannot be. Raises `MemoryTooSmall`, with figures."""
+def choose_plan(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan:
+    """Choose what to build: `wanted` if possible. Raises `MemoryTooSmall`, with figures."""
     if conditions.device == CPU or wanted not in {None, Recipe.EXACT}:
         return _on_cpu(conditions, wanted)
     why_not = _unfit_for_device(conditions)
@@ -122,7 +122,7 @@ def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
             f"{conditions.count:,} vectors are few enough to compare them all",
         )
     if conditions.recall_target > EXACT_RECALL:
-        why = f"a recall of {conditions.recall_target} is wanted, which only comparing all of them promises"
+        why = f"the recall target is {conditions.recall_target}, which only comparing all vectors guarantees"
         return _first_that_fits(conditions, [Recipe.EXACT], why)
     small = [Recipe.IVF_RABITQ, Recipe.IVF_PQ]
     if conditions.writes_per_second > GRAPH_WRITES_MAX:
@@ -133,8 +133,8 @@ def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
 
 
 def index_bytes(recipe: Recipe, *, count: int, dimension: int, lists: int = 0) -> int:
-    """Of the index and the chunk numbers beside it, once it is built."""
-    links = 32 * 2 * 4 + 24  # of a vector in the graph: two times 32 on the ground, a few above it
+    """Size of the finished index and its chunk numbers."""
+    links = 32 * 2 * 4 + 24  # per vector in the graph: two times 32 on the bottom layer, a few above it
     each = {
         Recipe.EXACT: 4 * dimension,
         Recipe.HNSW: dimension + links,
@@ -145,20 +145,20 @@ def index_bytes(recipe: Recipe, *, count: int, dimension: int, lists: int = 0) -
 
 
 def lists_for(count: int) -> int:
-    """Four times the square root, as long as each is learned from enough vectors."""
+    """Four times the square root, but no more than the sample can train."""
     return max(1, min(4 * isqrt(count), min(count, SAMPLE_MAX) // SAMPLE_PER_LIST))
 
 
 def device_bytes(*, count: int, dimension: int) -> int:
-    """On a GPU, of an exact index in half precision while it is copied and searched there."""
+    """Device memory of an exact index in half precision while it is copied and searched."""
     return count * (2 * dimension + DEVICE_WORK_EACH) + DEVICE_WORK_BYTES
 
 
 def _unfit_for_device(conditions: Conditions) -> str | None:
-    """Why the device will not search all vectors; None where it will: it compares far more of them than a CPU can."""
+    """Why the device will not search all vectors; None if it will: it compares far more of them than a CPU can."""
     count, device, memory = conditions.count, conditions.device, conditions.device_memory_bytes
     if count < DEVICE_COUNT_MIN:
-        return f"{count:,} vectors are too few for {device} to gain by"
+        return f"{count:,} vectors are too few to gain from {device}"
     if count > GPU_EXACT_COUNT_MAX:
         return f"{count:,} vectors are more than {device} is known to compare in time"
     needed = device_bytes(count=count, dimension=conditions.dimension)
@@ -168,7 +168,7 @@ def _unfit_for_device(conditions: Conditions) -> str | None:
 
 
 def _with_device(conditions: Conditions, wanted: Recipe | None) -> list[Recipe]:
-    """What is built lies in the memory of the host, too; where that is too small, smaller ones are left."""
+    """The built index is in host memory, too; if that is too small, smaller recipes remain."""
     if wanted is not None or conditions.recall_target > EXACT_RECALL:
         return [Recipe.GPU_FLAT]
     return [Recipe.GPU_FLAT, Recipe.IVF_RABITQ, Recipe.IVF_PQ]
@@ -176,9 +176,9 @@ def _with_device(conditions: Conditions, wanted: Recipe | None) -> list[Recipe]:
 
 def _wanted(conditions: Conditions, wanted: Recipe) -> Plan:
     if wanted is not Recipe.EXACT and conditions.count < APPROXIMATE_COUNT_MIN:
-        why = f"{wanted} is set, but {conditions.count:,} vectors are too few for it"
+        why = f"{wanted} is configured, but {conditions.count:,} vectors are too few for it"
         return _first_that_fits(conditions, [Recipe.EXACT], why)
-    return _first_that_fits(conditions, [wanted], f"{wanted} is set")
+    return _first_that_fits(conditions, [wanted], f"{wanted} is configured")
 
 
 def _first_that_fits(conditions: Conditions, recipes: list[Recipe], why: str) -> Plan:
@@ -186,12 +186,14 @@ def _first_that_fits(conditions: Conditions, recipes: list[Recipe], why: str) ->
     for plan in plans:
         if conditions.memory_bytes is None or plan.building_bytes <= conditions.memory_bytes:
             passed = [f"{each.recipe} needs {megabytes(each.building_bytes)}" for each in plans[: plans.index(plan)]]
-            room = [f"{' and '.join(passed)}, {megabytes(conditions.memory_bytes or 0)} are free"] if passed else []
+            room = (
+                [f"{' and '.join(passed)}, {megabytes(conditions.memory_bytes or 0)} are available"] if passed else []
+            )
             return replace(plan, reason="; ".join([why, *room]))
     needs = ", ".join(f"{each.recipe} needs {megabytes(each.building_bytes)}" for each in plans)
     raise MemoryTooSmall(
-        f"an index of {conditions.count:,} vectors of {conditions.dimension} dimensions cannot be built in the "
-        f"{megabytes(conditions.memory_bytes or 0)} that are free: {needs}"
+        f"not enough memory to build an index of {conditions.count:,} vectors with {conditions.dimension} dimensions: "
+        f"{megabytes(conditions.memory_bytes or 0)} are available; {needs}"
     )
 
 
@@ -215,10 +217,10 @@ def _plan(conditions: Conditions, recipe: Recipe) -> Plan:
 
 
 def _pq_bytes(dimension: int) -> int:
-    """Four bits for each two numbers, or for each one where they do not pair up."""
+    """Four bits for every two dimensions, or for each one if their number is odd."""
     return dimension // 4 if dimension % 2 == 0 else dimension // 2 + 1
 
 
 def megabytes(count: int) -> str:
-    """For people: they compare it with what is free."""
+    """Format for people, who compare it with what is free."""
     return f"{count / 1e6:,.0f} MB"

@@ -1,4 +1,4 @@
-"""Which vectors are nearest: the contract, and the exact index that every implementation is compared with."""
+"""The contract of vector indexes, and the exact index that every implementation is compared with."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from winnow.retrieval.records import ChunkNumbers, Vectors
 class Hits:
     """The nearest chunks of one query, nearest first; equal similarities in order of chunk number."""
 
-    numbers: ChunkNumbers  # (<= k,) no repeats, no -1
+    numbers: ChunkNumbers  # (<= k,) no duplicates, no -1
     similarities: Vectors  # (same,) float32 cosine
 
     def at(self, places: Sequence[int]) -> Hits:
-        """Only these of them, in this order."""
+        """Select hits by position, in this order."""
         return Hits(numbers=self.numbers[places], similarities=self.similarities[places])
 
 
 class VectorIndex(Protocol):
     """An immutable set of (chunk number, unit vector) pairs that answers nearest-neighbour queries.
 
-    There is no add: a served index is never mutated (add during search crashes FAISS); a new one is built beside it.
+    There is no add: a served index never changes (adding during a search crashes FAISS); a new one is built instead.
     """
 
     @property
@@ -40,28 +40,28 @@ class VectorIndex(Protocol):
 
     @property
     def is_exact(self) -> bool:
-        """Whether a search finds the very nearest, and `vectors_of` gives the vectors that came in."""
+        """Whether a search finds the true nearest, and `vectors_of` returns the original vectors."""
         ...
 
     @property
     def selects(self) -> bool:
-        """Whether a search among `allowed` is as good and as quick however few those are."""
+        """Whether a search among `allowed` is as good and as fast however few are allowed."""
         ...
 
     def search(self, query: Vectors, k: int, *, allowed: ChunkNumbers | None = None) -> Hits:
-        """The `k` nearest of all, fewer only where the index holds fewer. `query` is (dimension,), unit length.
+        """Return the `k` nearest; fewer only if the index holds fewer. `query` is (dimension,), unit length.
 
-        Where `allowed` is given, ascending, the nearest of those; numbers that the index does not hold are passed over.
+        If `allowed` is given, ascending, only those; numbers that the index lacks are ignored.
         """
         ...
 
     def vectors_of(self, numbers: ChunkNumbers) -> Vectors:
-        """The vectors of these numbers, all of which it holds, as they are stored."""
+        """Return the stored vectors of these numbers, all of which are in the index."""
         ...
 
 
 class ExactIndex:
-    """Every similarity by one matrix product in numpy: the oracle, and the small delta of fresh writes."""
+    """Computes every similarity by one matrix product in numpy: the oracle, and the small delta of new writes."""
 
     def __init__(self, numbers: ChunkNumbers, vectors: Vectors) -> None:
         """`numbers` (n,) ascending and unique, `vectors` (n, dimension)."""

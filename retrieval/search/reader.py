@@ -22,8 +22,8 @@ from winnow.retrieval.errors import CollectionNotReady, GenerationCorrupt, Winno
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.open import Generation, open_newest
 from winnow.retrieval.generation.pointer import current_name
-from winnow.retrieval.index.delta_index import FreshIndex
-from winnow.retrieval.index.filtered_search import Filtered, merged, nearest_allowed
+from winnow.retrieval.index.delta_index import DeltaIndex
+from winnow.retrieval.index.filtered_search import Filtered, merge_hits, search_allowed
 from winnow.retrieval.index.gpu_index import ON_CPU, DeviceFlatIndex, IndexDevice, Seat
 from winnow.retrieval.index.vector_index import Hits, VectorIndex
 from winnow.retrieval.records import ChunkNumbers, Vectors
@@ -41,7 +41,7 @@ class Searcher:
 
     snapshot: StoreSnapshot
     opened: Generation | None
-    delta: FreshIndex
+    delta: DeltaIndex
     fallback_from: str | None  # why this is not the generation that should be open; None where it is
 
     @property
@@ -83,19 +83,19 @@ class Searcher:
         found = [self._nearest_live(self.delta, vector, k, live=fresh)]
         if self.opened:
             found.append(self._nearest_live(self.opened.index, vector, k, live=self.snapshot.count() - fresh))
-        return merged(found, k)
+        return merge_hits(found, k)
 
     def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
         """The `k` nearest of the chunks that match a filter, live ones, ascending; and how they were found.
 
         The way is the generation's; the delta is small, and compared one by one.
         """
-        fresh, way = nearest_allowed(self.delta, vector, k, matching)
+        fresh, way = search_allowed(self.delta, vector, k, matching)
         found = [fresh]
         if self.opened:
-            hits, way = nearest_allowed(self.opened.index, vector, k, matching)
+            hits, way = search_allowed(self.opened.index, vector, k, matching)
             found.append(hits)
-        return merged(found, k), Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
+        return merge_hits(found, k), Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 
     def _nearest_live(self, index: VectorIndex, vector: Vectors, k: int, *, live: int) -> Hits:
         """Asks for more where removed chunks take places; every number is compared with the live ones here.
@@ -236,10 +236,10 @@ class IndexReader:
 
 def _delta(
     snapshot: StoreSnapshot, opened: Generation | None, *, before: Searcher | None, dimension: int
-) -> FreshIndex:
+) -> DeltaIndex:
     """The chunks that are newer than the generation. Those that the last view had are not read again."""
     if before is None:
-        return FreshIndex.of(snapshot, after=_covered(opened), dimension=dimension)
+        return DeltaIndex.of(snapshot, after=_covered(opened), dimension=dimension)
     return before.delta.followed_by(snapshot, after=_covered(opened))
 
 

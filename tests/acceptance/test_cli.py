@@ -46,7 +46,7 @@ def test_the_kind_of_an_index_is_set_and_explained(winnow: Command, corpus: Path
     assert told.code == 0, told.err
     current, then = told.json["current"], told.json["next"]
     assert (current["generation"], current["recipe"], current["recall"]) == ("g000001", "exact", 1.0)
-    assert current["reason"] == f"ivf-pq is set, but {current['chunks']} vectors are too few for it"
+    assert current["reason"] == f"ivf-pq is configured, but {current['chunks']} vectors are too few for it"
     assert (current["parameters"], current["recall_target"]) == ({}, 0.98)
     assert (then["recipe"], told.json["refused"]) == ("exact", None)
     assert then["building_bytes"] > then["index_bytes"] > 0

@@ -151,7 +151,7 @@ def test_what_is_no_flat_index_is_refused() -> None:
     assert isinstance(built, FaissFlatIndex)
     built.write(file.write)
     file.seek(0)
-    with pytest.raises(GenerationCorrupt, match="3 vectors for 2 chunk numbers"):
+    with pytest.raises(GenerationCorrupt, match="3 vectors, but there are 2 chunk numbers"):
         FaissFlatIndex.read(file, np.arange(2))
 
 

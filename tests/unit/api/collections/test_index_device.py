@@ -106,7 +106,7 @@ def test_explain_tells_device_memory_and_reason(tmp_path: Path) -> None:
     deaf = FakeCard(deaf=True)
     said = explained_said("c", explained(folder, store.snapshot(), DIMENSION, wish, device=IndexDevice(deaf)))
     assert said["current"]["searched_on"]["device"] == "cpu"
-    assert "answers with what may not answer" in said["device"]["fault"]
+    assert "returns vectors that are excluded" in said["device"]["fault"]
     without = explained_said("c", explained(folder, store.snapshot(), DIMENSION, Settings().index_wish))
     assert (without["device"], without["current"]["searched_on"]["device"]) == (None, "cpu")
     assert (without["next"]["recipe"], without["next"]["device_bytes"]) == ("exact", 0)

@@ -23,20 +23,20 @@ from winnow.retrieval.errors import GenerationCorrupt, InvalidRequest, MemoryToo
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.open import open_newest, verify
 from winnow.retrieval.generation.publish import publish
-from winnow.retrieval.index.backend_probe import Asked, Misdeed, misdeeds
+from winnow.retrieval.index.backend_probe import IndexFault, RawSearch, find_faults
 from winnow.retrieval.index.build import (
     IndexFacts,
-    built_index,
-    nearest_of,
-    planned,
-    queries_of,
-    recall_of,
-    sample_of,
+    build_index,
+    draw_sample,
+    exact_neighbours,
+    make_queries,
+    measure_recall,
+    plan_index,
 )
-from winnow.retrieval.index.faiss_ann import FaissApproximateIndex, misdeeds_of, probe_approximate
-from winnow.retrieval.index.faiss_flat import FaissFlatIndex, misdeeds_when_flat
-from winnow.retrieval.index.filtered_search import nearest_allowed
-from winnow.retrieval.index.planner import BUILDABLE, Conditions, IndexWish, Plan, Recipe, chosen, index_bytes
+from winnow.retrieval.index.faiss_ann import FaissApproximateIndex, faults_of, probe_approximate
+from winnow.retrieval.index.faiss_flat import FaissFlatIndex, flat_faults
+from winnow.retrieval.index.filtered_search import search_allowed
+from winnow.retrieval.index.planner import BUILDABLE, Conditions, IndexWish, Plan, Recipe, choose_plan, index_bytes
 from winnow.retrieval.index.vector_index import ExactIndex, Hits
 from winnow.retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
 from winnow.retrieval.search.reader import IndexReader
@@ -93,8 +93,8 @@ class Built:
 def built(request: pytest.FixtureRequest) -> Built:
     snapshot = stored(clustered()).snapshot()
     wish = IndexWish(recipe=request.param, recall_target=0.95)
-    plan = planned(snapshot, DIMENSION, wish)
-    index, facts = built_index(snapshot, plan, wish)
+    plan = plan_index(snapshot, DIMENSION, wish)
+    index, facts = build_index(snapshot, plan, wish)
     assert isinstance(index, FaissApproximateIndex)
     exact = everything(snapshot)
     return Built(recipe=request.param, snapshot=snapshot, exact=exact, plan=plan, index=index, facts=facts)
@@ -112,7 +112,7 @@ def test_the_target_is_reached_and_the_recall_that_is_stated_is_the_one_that_is_
     """Counted again here, against an oracle that shares no code with the tuning; the wanted share is found."""
     assert built.facts.recipe is built.recipe
     assert built.facts.recall >= 0.95 - 0.01
-    queries = queries_of(sample_of(built.snapshot))[128:]
+    queries = make_queries(draw_sample(built.snapshot))[128:]
     found = 0
     for query in queries:
         truth = set(np.argsort(-(built.exact.vectors @ query), kind="stable")[:100].tolist())
@@ -146,14 +146,14 @@ def test_only_allowed_chunks_answer_and_enough_of_them(built: Built, share: floa
     numbers = built.exact.numbers
     allowed = numbers[np.random.default_rng(4).random(len(numbers)) < share]
     searched, oracle = 0, 0
-    for query in queries_of(built.exact.vectors)[:20]:
+    for query in make_queries(built.exact.vectors)[:20]:
         truth = built.exact.search(query, 20, allowed=allowed)
         hits = built.index.search(query, 20, allowed=allowed)
         assert len(hits.numbers) == len(truth.numbers) == len(set(hits.numbers.tolist()))
         assert set(hits.numbers.tolist()) <= set(allowed.tolist())
         searched += len(set(hits.numbers.tolist()) & set(truth.numbers.tolist()))
         oracle += len(truth.numbers)
-        gathered, _ = nearest_allowed(built.index, query, 20, allowed)
+        gathered, _ = search_allowed(built.index, query, 20, allowed)
         assert len(gathered.numbers) == len(truth.numbers)
         assert set(gathered.numbers.tolist()) <= set(allowed.tolist())
     assert searched >= 0.9 * oracle
@@ -188,16 +188,16 @@ def test_a_build_takes_no_more_memory_than_was_planned_and_a_third_of_it_at_leas
     program = (
         "import sys\n"
         "from pathlib import Path\n"
-        "from winnow.retrieval.index.build import built_index, planned\n"
+        "from winnow.retrieval.index.build import build_index, plan_index\n"
         "from winnow.retrieval.index.planner import IndexWish, Recipe\n"
         "from tests.unit.retrieval.index.test_build import Drawn\n"
         "def peak():\n"
         "    status = Path('/proc/self/status').read_text()\n"
         "    return 1024 * int(status.partition('VmHWM:')[2].split()[0])\n"
         "wish = IndexWish(recipe=Recipe(sys.argv[1]), recall_target=0.5)\n"
-        "built_index(Drawn(2_000), planned(Drawn(2_000), 256, wish), wish)\n"
+        "build_index(Drawn(2_000), plan_index(Drawn(2_000), 256, wish), wish)\n"
         "next(Drawn(20_000).vectors())\n"
-        "before, plan = peak(), planned(Drawn(20_000), 256, wish)\n"
+        "before, plan = peak(), plan_index(Drawn(20_000), 256, wish)\n"
         "index, _ = built_index(Drawn(20_000), plan, wish)\n"
         "print(plan.building_bytes, peak() - before)\n"
     )
@@ -211,7 +211,7 @@ def test_an_odd_dimension_has_codes_too() -> None:
     snapshot = stored(clustered(2_000, dimension=33)).snapshot()
     for recipe in APPROXIMATE:
         wish = IndexWish(recipe=recipe, recall_target=0.9)
-        index, facts = built_index(snapshot, planned(snapshot, 33, wish), wish)
+        index, facts = build_index(snapshot, plan_index(snapshot, 33, wish), wish)
         assert index.dimension == 33
         assert facts.recall > 0.88
 
@@ -229,7 +229,7 @@ def test_another_kind_of_index_is_refused(built: Built) -> None:
         with pytest.raises(GenerationCorrupt, match=said):
             FaissApproximateIndex.read(file, built.index.numbers, recipe, parameters)
     file.seek(0)
-    with pytest.raises(GenerationCorrupt, match="not a flat one"):
+    with pytest.raises(GenerationCorrupt, match="not a flat index"):
         FaissFlatIndex.read(file, built.index.numbers)
 
 
@@ -284,10 +284,10 @@ def test_nothing_that_an_unruly_index_says_is_passed_on(built: Built) -> None:
             )
 
 
-def obedient(rows: Vectors) -> Asked:
+def obedient(rows: Vectors) -> RawSearch:
     """Does what it is told, by comparing everything."""
 
-    def asked(query: Vectors, k: int, held: Any) -> tuple[Vectors, Any]:
+    def raw_search(query: Vectors, k: int, held: Any) -> tuple[Vectors, Any]:
         similarities = rows @ query
         order = np.argsort(-similarities, kind="stable")
         order = order if held is None else order[held[order]]
@@ -295,31 +295,31 @@ def obedient(rows: Vectors) -> Asked:
         positions[: len(order[:k])] = order[:k]
         return similarities, positions
 
-    return asked
+    return raw_search
 
 
-def deaf(rows: Vectors) -> Asked:
+def deaf(rows: Vectors) -> RawSearch:
     return lambda query, k, held: obedient(rows)(query, k, None)
 
 
-def repeating(rows: Vectors) -> Asked:
-    def asked(query: Vectors, k: int, held: Any) -> tuple[Vectors, Any]:
+def repeating(rows: Vectors) -> RawSearch:
+    def raw_search(query: Vectors, k: int, held: Any) -> tuple[Vectors, Any]:
         similarities, positions = obedient(rows)(query, k, held)
         return similarities, np.where(positions < 0, positions[0], positions)
 
-    return asked
+    return raw_search
 
 
-def forgetful(rows: Vectors) -> Asked:
-    def asked(query: Vectors, k: int, held: Any) -> tuple[Vectors, Any]:
+def forgetful(rows: Vectors) -> RawSearch:
+    def raw_search(query: Vectors, k: int, held: Any) -> tuple[Vectors, Any]:
         similarities, positions = obedient(rows)(query, k, held)
         positions[1:] = -1
         return similarities, positions
 
-    return asked
+    return raw_search
 
 
-def contrary(rows: Vectors) -> Asked:
+def contrary(rows: Vectors) -> RawSearch:
     return lambda query, k, held: obedient(rows)(-query, k, held)
 
 
@@ -327,21 +327,21 @@ def contrary(rows: Vectors) -> Asked:
     ("build", "found"),
     [
         (obedient, set()),
-        (deaf, {Misdeed.SELECTOR_IGNORED}),
-        (repeating, {Misdeed.REPEATED}),
-        (forgetful, {Misdeed.LOST}),
-        (contrary, {Misdeed.WRONG}),
+        (deaf, {IndexFault.SELECTOR_IGNORED}),
+        (repeating, {IndexFault.REPEATED}),
+        (forgetful, {IndexFault.LOST}),
+        (contrary, {IndexFault.WRONG}),
     ],
 )
-def test_the_probe_finds_what_an_index_does_wrong(build: Callable[[Vectors], Asked], found: set[Misdeed]) -> None:
+def test_the_probe_finds_what_is_wrong(build: Callable[[Vectors], RawSearch], found: set[IndexFault]) -> None:
     """Each misdeed by its name. One that ignores who may answer also crowds out who may."""
-    assert misdeeds(build) - ({Misdeed.LOST} if build is deaf else set()) == found
+    assert find_faults(build) - ({IndexFault.LOST} if build is deaf else set()) == found
 
 
 @pytest.mark.parametrize("recipe", APPROXIMATE)
 def test_faiss_on_this_machine_does_what_it_is_told(recipe: Recipe) -> None:
     """Two rows, a selector, duplicates, and more than there are."""
-    assert misdeeds_of(recipe) == misdeeds_when_flat() == set()
+    assert faults_of(recipe) == flat_faults() == set()
 
 
 @pytest.mark.parametrize("recipe", APPROXIMATE)
@@ -352,7 +352,7 @@ def test_a_generation_by_each_recipe_is_published_opened_and_searched(tmp_path: 
     opened = open_newest(folder, IDENTITY)
     assert opened is not None
     assert (opened.manifest, opened.manifest.index.recipe, opened.fallback_from) == (manifest, recipe, None)
-    assert manifest.index.reason == f"{recipe} is set"
+    assert manifest.index.reason == f"{recipe} is configured"
     assert 0.88 < manifest.index.recall <= 1.0
     assert [check.fault for check in verify(folder)] == [None]
     assert list(faults(store.snapshot(), generation=opened.index)) == []
@@ -399,12 +399,12 @@ def test_without_a_wish_small_collections_are_exact_as_ever(tmp_path: Path) -> N
 def test_a_target_out_of_reach_is_answered_by_comparing_everything() -> None:
     """Where nobody set a recipe. Who set one gets it, and is told what it reaches."""
     snapshot = stored(unit_vectors(3_000, dimension=DIMENSION)).snapshot()
-    plan = chosen(Conditions(count=snapshot.count(), dimension=DIMENSION), wanted=Recipe.IVF_PQ)
-    index, facts = built_index(snapshot, plan, IndexWish(recall_target=1.0))
+    plan = choose_plan(Conditions(count=snapshot.count(), dimension=DIMENSION), wanted=Recipe.IVF_PQ)
+    index, facts = build_index(snapshot, plan, IndexWish(recall_target=1.0))
     assert isinstance(index, FaissFlatIndex)
     assert (facts.recipe, facts.recall) == (Recipe.EXACT, 1.0)
     assert "but ivf-pq finds 0.9" in facts.reason
-    index, facts = built_index(snapshot, plan, IndexWish(recipe=Recipe.IVF_PQ, recall_target=1.0))
+    index, facts = build_index(snapshot, plan, IndexWish(recipe=Recipe.IVF_PQ, recall_target=1.0))
     assert isinstance(index, FaissApproximateIndex)
     assert facts.recall < 1.0
 
@@ -440,7 +440,7 @@ def test_a_generation_of_the_format_before_still_opens(tmp_path: Path) -> None:
 def test_an_index_that_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     """With what it needs, and what there is."""
     folder = CollectionFolder(tmp_path / "c")
-    with pytest.raises(MemoryTooSmall, match=r"cannot be built in the .* MB that are free: hnsw needs"):
+    with pytest.raises(MemoryTooSmall, match=r"not enough memory .* MB are available; hnsw needs"):
         publish(folder, Endless(), IDENTITY)
     assert not folder.generations.exists()
 
@@ -474,10 +474,10 @@ class Endless(type(MemoryStore().snapshot())):  # type: ignore[misc]  # whatever
 def test_the_truth_does_not_depend_on_batches() -> None:
     """Compared batch by batch, the nearest are those of one comparison."""
     snapshot = stored(clustered(1_500)).snapshot()
-    queries = queries_of(sample_of(snapshot))[:20]
-    for query, nearest in zip(queries, nearest_of(snapshot, queries, 100), strict=True):
+    queries = make_queries(draw_sample(snapshot))[:20]
+    for query, nearest in zip(queries, exact_neighbours(snapshot, queries, 100), strict=True):
         assert set(nearest.tolist()) == set(everything(snapshot).search(query, 100).numbers.tolist())
-    assert recall_of(everything(snapshot), queries, nearest_of(snapshot, queries, 100)) == 1.0
+    assert measure_recall(everything(snapshot), queries, exact_neighbours(snapshot, queries, 100)) == 1.0
 
 
 def test_sizes_are_in_the_order_that_the_choice_relies_on() -> None:

@@ -16,7 +16,7 @@ from winnow.retrieval.index.filtered_search import (
     GATHERED_MAX,
     GATHERED_SHARE_MAX,
     Way,
-    nearest_allowed,
+    search_allowed,
 )
 from winnow.retrieval.index.vector_index import ExactIndex, Hits, VectorIndex
 from winnow.retrieval.records import ChunkNumbers, Vectors
@@ -83,7 +83,7 @@ def test_only_allowed_chunks_and_never_fewer_than_there_are(build: Build, share:
     allowed = NUMBERS[np.random.default_rng(3).random(COUNT) < share]
     for query in QUERIES:
         for k in (1, 10, 150):
-            hits, _ = nearest_allowed(index, query, k, allowed)
+            hits, _ = search_allowed(index, query, k, allowed)
             assert len(hits.numbers) == min(k, len(allowed)) == len(set(hits.numbers.tolist()))
             assert set(hits.numbers.tolist()) <= set(allowed.tolist())
             if build not in {Lossy, Repeating}:
@@ -93,7 +93,7 @@ def test_only_allowed_chunks_and_never_fewer_than_there_are(build: Build, share:
 def test_numbers_that_the_index_does_not_hold_are_passed_over() -> None:
     """An allowed chunk may be newer than the index, or one that it never had."""
     allowed = np.array([-7, 0, 5, 6, 8, 9_999], dtype=np.int64)
-    hits, _ = nearest_allowed(ExactIndex(NUMBERS, VECTORS), QUERIES[0], 10, allowed)
+    hits, _ = search_allowed(ExactIndex(NUMBERS, VECTORS), QUERIES[0], 10, allowed)
     assert sorted(hits.numbers.tolist()) == [5, 8]
 
 
@@ -103,7 +103,7 @@ def test_what_is_gathered_is_gathered_in_bounded_blocks() -> None:
     index = Watched(np.arange(count, dtype=np.int64), unit_vectors(count, dimension=4))
     allowed = np.arange(0, count, 10, dtype=np.int64)
     query = unit_vectors(1, dimension=4, seed=1)[0]
-    hits, way = nearest_allowed(index, query, 50, allowed)
+    hits, way = search_allowed(index, query, 50, allowed)
     assert way is Way.GATHERED
     assert index.gathered == [GATHERED_AT_ONCE, 7]
     assert hits.numbers.tolist() == index.search(query, 50, allowed=allowed).numbers.tolist()
@@ -129,7 +129,7 @@ class Approximate(ExactIndex):
 )
 def test_the_way_is_told(kind: Build, allowed: int, way: Way) -> None:
     """Few are gathered; many are left to the index; one that did not listen, or lost too many, is asked for more."""
-    assert nearest_allowed(kind(NUMBERS, VECTORS), QUERIES[0], 40, NUMBERS[:allowed])[1] is way
+    assert search_allowed(kind(NUMBERS, VECTORS), QUERIES[0], 40, NUMBERS[:allowed])[1] is way
 
 
 def test_of_an_index_that_is_not_exact_more_are_gathered() -> None:
@@ -138,7 +138,7 @@ def test_of_an_index_that_is_not_exact_more_are_gathered() -> None:
     index = Approximate(np.arange(count, dtype=np.int64), unit_vectors(count, dimension=4))
     query = unit_vectors(1, dimension=4, seed=1)[0]
     for allowed, way in ((GATHERED_MAX, Way.GATHERED), (GATHERED_MAX + 1, Way.SELECTED)):
-        hits, taken = nearest_allowed(index, query, 10, np.arange(allowed, dtype=np.int64))
+        hits, taken = search_allowed(index, query, 10, np.arange(allowed, dtype=np.int64))
         assert (len(hits.numbers), taken) == (10, way)
 
 

@@ -21,10 +21,10 @@ from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.open import open_newest
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index import gpu_index as device_index
-from winnow.retrieval.index.backend_probe import misdeeds
+from winnow.retrieval.index.backend_probe import find_faults
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
 from winnow.retrieval.index.faiss_gpu import FaissGpu, missing
-from winnow.retrieval.index.filtered_search import GATHERED_BESIDE_DEVICE_MAX, Way, nearest_allowed
+from winnow.retrieval.index.filtered_search import GATHERED_BESIDE_DEVICE_MAX, Way, search_allowed
 from winnow.retrieval.index.gpu_index import DEVICE_K_MAX, DeviceFlatIndex, IndexDevice, Seat
 from winnow.retrieval.index.planner import DEVICE_COUNT_MIN, IndexWish, Recipe, device_bytes
 from winnow.retrieval.index.vector_index import Hits
@@ -109,7 +109,7 @@ def test_more_equal_vectors_than_the_device_can_select_come_in_order_of_number()
 def test_few_allowed_vectors_are_gathered_and_more_are_selected_there(allowed: int, way: Way) -> None:
     """Both give the same."""
     index = host()
-    hits, taken = nearest_allowed(on(FakeCard(), index), QUERIES[0], 50, index.numbers[:allowed])
+    hits, taken = search_allowed(on(FakeCard(), index), QUERIES[0], 50, index.numbers[:allowed])
     assert taken is way
     assert_same(hits, index.search(QUERIES[0], 50, allowed=index.numbers[:allowed]))
 
@@ -131,19 +131,19 @@ def test_the_classic_index_is_refused_and_that_over_cuvs_is_not() -> None:
     index = host()
     same, seat = IndexDevice(FakeCard(deaf=True)).placed(index, Recipe.EXACT)
     assert (same, seat.device) == (index, "cpu")
-    assert "on cuda:0 answers with what may not answer" in str(seat.fault)
-    assert misdeeds(lambda rows: _unbounded(FakeCard().flat(rows)))
-    IndexDevice(FakeCard()).require_believed()
+    assert "on cuda:0 returns vectors that are excluded" in str(seat.fault)
+    assert find_faults(lambda rows: _unbounded(FakeCard().flat(rows)))
+    IndexDevice(FakeCard()).require_correct()
 
 
 def _unbounded(index: Any) -> Any:
     """Asks for as much as it is told to, as winnow does not."""
 
-    def asked(query: Vectors, k: int, held: Any) -> Any:
-        similarities, positions = index.search(query.reshape(1, -1), k, params=device_index.told_of(held))
+    def raw_search(query: Vectors, k: int, held: Any) -> Any:
+        similarities, positions = index.search(query.reshape(1, -1), k, params=device_index.search_parameters(held))
         return similarities[0], positions[0]
 
-    return asked
+    return raw_search
 
 
 @pytest.mark.parametrize("fault", ["fails", "lies"])
@@ -156,7 +156,7 @@ def test_a_device_that_fails_later_is_left_for_good_and_the_answer_is_the_hosts(
     setattr(card, fault, "CUDA error 700" if fault == "fails" else True)
     assert_same(there.search(QUERIES[0], 10), index.search(QUERIES[0], 10))
     assert there.seat.device == "cpu"
-    assert "CUDA error 700" in str(there.seat.fault) if fault == "fails" else "twice with the same" in str(there.seat)
+    assert "CUDA error 700" in str(there.seat.fault) if fault == "fails" else "or the same one twice" in str(there.seat)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
     assert "an index has left cuda:0" in caplog.text
     gc.collect()
@@ -184,7 +184,7 @@ def test_what_cannot_be_placed_stays_on_the_host_and_says_why(change: dict[str, 
     assert (same, seat.device) == (index, "cpu")
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(seat.fault)
-    assert device.foreseen(Recipe.EXACT, count=COUNT, dimension=DIMENSION) == seat
+    assert device.predict_placement(Recipe.EXACT, count=COUNT, dimension=DIMENSION) == seat
     gc.collect()
     assert card.taken == 0
 
@@ -211,8 +211,10 @@ def test_few_vectors_and_other_recipes_stay_on_the_host_and_nothing_is_wrong() -
     """There is nothing to gain, and nothing to look into."""
     small, device = host(COUNT - 1), IndexDevice(FakeCard())
     index, seat = device.placed(small, Recipe.EXACT)
-    assert (index, seat) == (small, Seat(device="cpu", reason="9,999 vectors are compared as soon on the CPU"))
-    assert device.foreseen(Recipe.HNSW, count=10**6, dimension=8).reason == "an index by hnsw is searched on the CPU"
+    assert (index, seat) == (small, Seat(device="cpu", reason="9,999 vectors are compared as fast on the CPU"))
+    assert (
+        device.predict_placement(Recipe.HNSW, count=10**6, dimension=8).reason == "hnsw indexes are searched on the CPU"
+    )
 
 
 def opened_on(card: FakeCard, folder: CollectionFolder, store: MemoryStore) -> IndexReader:
@@ -278,7 +280,7 @@ def test_a_fallback_is_logged_and_shown_and_the_generation_serves_all_the_same(
     publish(folder, store.snapshot(), IDENTITY)
     view = opened_on(FakeCard(total=NEEDED - 1), folder, store).view()
     assert (view.generation, view.fallback_from, view.seat.device) == ("g000001", None, "cpu")
-    assert "are free there" in str(view.seat.fault)
+    assert " free" in str(view.seat.fault)
     assert "g000001 is searched on the cpu" in caplog.text
 
 
@@ -317,7 +319,7 @@ def test_what_is_asked_of_faiss_is_half_precision_over_cuvs(monkeypatch: pytest.
     assert index.added is vectors
     assert (held.ntotal, held.search(vectors, 2, params=None)) == (3, (vectors, 2, None))
     assert FaissGpu.named("cuda").name == "cuda:0"
-    with pytest.raises(SettingInvalid, match=r"index_device is cuda:2, and FAISS .* sees 2 GPUs"):
+    with pytest.raises(SettingInvalid, match=r"index_device is cuda:2, but FAISS .* sees 2 GPUs"):
         FaissGpu.named("cuda:2")
     monkeypatch.setattr(faiss, "get_num_gpus", lambda: 0)
     with pytest.raises(SettingInvalid, match="sees no GPU on this machine: install faiss-gpu-cuvs"):
@@ -334,14 +336,14 @@ def test_a_build_of_faiss_without_a_gpu_is_named_with_what_to_install(monkeypatc
 def test_every_vector_is_what_came_in() -> None:
     """Read where FAISS keeps it; also after it was written and read."""
     index = host(50, seed=4)
-    np.testing.assert_array_equal(index.every_vector(), unit_vectors(50, dimension=DIMENSION, seed=4))
+    np.testing.assert_array_equal(index.all_vectors(), unit_vectors(50, dimension=DIMENSION, seed=4))
 
 
 @pytest.mark.skipif(missing() is not None, reason=f"no index can be on a GPU here: {missing()}")
 def test_on_a_real_gpu_the_answers_are_those_of_the_host() -> None:
     """The probe passes; what is found is what the CPU finds; the memory comes back."""
     device = IndexDevice(FaissGpu.named("cuda"))
-    device.require_believed()
+    device.require_correct()
     index = host(2 * COUNT)
     free = device.memory()
     there, seat = device.placed(index, Recipe.EXACT)

@@ -24,7 +24,7 @@ from winnow.retrieval.index.planner import (
     Conditions,
     Plan,
     Recipe,
-    chosen,
+    choose_plan,
     device_bytes,
     lists_for,
 )
@@ -43,7 +43,7 @@ anything = st.builds(
 
 def chosen_or_refused(conditions: Conditions, wanted: Recipe | None = None) -> Plan | MemoryTooSmall:
     try:
-        return chosen(conditions, wanted=wanted)
+        return choose_plan(conditions, wanted=wanted)
     except MemoryTooSmall as refused:
         return refused
 
@@ -57,7 +57,7 @@ def test_what_is_chosen_fits_or_is_refused_with_figures(conditions: Conditions, 
         assert " needs " in plan.detail
         assert conditions.memory_bytes is not None
         return
-    assert plan == chosen(conditions, wanted=wanted)
+    assert plan == choose_plan(conditions, wanted=wanted)
     assert conditions.memory_bytes is None or plan.building_bytes <= conditions.memory_bytes
     assert plan.building_bytes >= plan.index_bytes
     assert plan.reason
@@ -98,7 +98,7 @@ def test_more_memory_never_refuses_what_less_could_hold(conditions: Conditions, 
     if memory is None or isinstance(small, MemoryTooSmall):
         return
     parts = {name: getattr(conditions, name) for name in Conditions.__dataclass_fields__}
-    large = chosen(Conditions(**{**parts, "memory_bytes": memory + more}))
+    large = choose_plan(Conditions(**{**parts, "memory_bytes": memory + more}))
     assert large.building_bytes >= small.building_bytes or large.recipe is Recipe.HNSW
 
 
@@ -115,7 +115,7 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
         (Conditions(count=0, dimension=384), Recipe.EXACT, "few enough"),
         (Conditions(count=EXACT_COUNT_MAX, dimension=384), Recipe.EXACT, "few enough"),
         (Conditions(count=EXACT_COUNT_MAX + 1, dimension=384), Recipe.HNSW, "too many to compare"),
-        (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "0.999 is wanted"),
+        (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "the recall target is 0.999"),
         (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
         (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),
         (Conditions(count=10**6, dimension=384, memory_bytes=1_800_000_000), Recipe.IVF_PQ, "ivf-rabitq needs"),
@@ -130,12 +130,12 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
             Recipe.HNSW,
             "more than cuda:0 is known to",
         ),
-        (Conditions(count=5_000, dimension=384, device="cuda:1"), Recipe.EXACT, "too few for cuda:1 to gain by"),
+        (Conditions(count=5_000, dimension=384, device="cuda:1"), Recipe.EXACT, "too few to gain from cuda:1"),
     ],
 )
 def test_the_choice_and_its_reason(conditions: Conditions, recipe: Recipe, reason: str) -> None:
     """The cases that people will meet."""
-    plan = chosen(conditions)
+    plan = choose_plan(conditions)
     assert plan.recipe is recipe
     assert reason in plan.reason
 
@@ -145,7 +145,7 @@ def test_what_does_not_fit_is_refused_with_what_each_recipe_needs() -> None:
     with pytest.raises(
         MemoryTooSmall, match=r"10 MB that are free: hnsw needs .* MB, ivf-rabitq needs .* ivf-pq needs"
     ):
-        chosen(Conditions(count=10**6, dimension=384, memory_bytes=10_000_000))
+        choose_plan(Conditions(count=10**6, dimension=384, memory_bytes=10_000_000))
 
 
 def test_memory_is_what_the_machine_and_the_control_group_leave(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.builders import DIMENSION, written
 from tests.fakes import MemoryStore, WatchedSyncer
 from winnow.retrieval.arrays import AppendOnlyArray
 from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt
-from winnow.retrieval.index.delta_index import FreshIndex
+from winnow.retrieval.index.delta_index import DeltaIndex
 from winnow.retrieval.store import lance_store
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
@@ -222,7 +222,7 @@ def test_what_is_fresh_follows_the_store_and_the_generation() -> None:
     """Beside a newer or an older generation, over any writes: all live chunks beyond it, and few that are not."""
     rng = np.random.default_rng(3)
     store, after = MemoryStore(), -1
-    fresh = FreshIndex.of(store.snapshot(), after=after, dimension=DIMENSION)
+    fresh = DeltaIndex.of(store.snapshot(), after=after, dimension=DIMENSION)
     for turn in range(150):
         if rng.random() < 0.7:
             names = rng.choice(list(NAMES), size=int(rng.integers(1, 4)), replace=False)
