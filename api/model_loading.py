@@ -15,7 +15,7 @@ from winnow.rerank.torch_reranker import TorchReranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
 from winnow.retrieval.concurrency.fair_limiter import equal
 from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
-from winnow.retrieval.embed.pooled import identity_of
+from winnow.retrieval.embed.pooled import make_identity
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
 from winnow.retrieval.embed.server_check import EmbedderCheck
@@ -75,7 +75,7 @@ def embedder_identity(settings: Settings) -> EmbedderIdentity:
     """What `load_embedding` would load; of a Qwen3 model its weights need not be read for it. Raises the same."""
     folder = find_model(settings.embed_model, kind="embedder")
     if folder.model_type == QWEN:
-        return identity_of(folder, QwenConfig.read(folder.path), dimension=settings.embed_dimension)
+        return make_identity(folder, QwenConfig.read(folder.path), dimension=settings.embed_dimension)
     return load_embedding(settings).embedder.identity
 
 

@@ -87,12 +87,12 @@ class PromptBuilder:
         ids = self._plain.ids(_head(instruction, query))
         if len(ids) > room:
             least = self._room // _QUERY_SHARE
-            query = self._fitted(query, room, least, lambda beginning: _head(instruction, beginning))
-            instruction = self._fitted(instruction, room, 0, lambda beginning: _head(beginning, query))
+            query = self._fit(query, room, least, lambda beginning: _head(instruction, beginning))
+            instruction = self._fit(instruction, room, 0, lambda beginning: _head(beginning, query))
             ids = self._plain.ids(_head(instruction, query))
         return ids[:room]
 
-    def _fitted(self, text: str, room: int, least: int, around: Callable[[str], str]) -> str:
+    def _fit(self, text: str, room: int, least: int, around: Callable[[str], str]) -> str:
         """Return the longest beginning of the text that fits inside `around`, or about `least` tokens of it.
 
         Token counts change where two texts meet, so each attempt is measured and repeated if it does not fit.

@@ -15,10 +15,10 @@ from winnow.retrieval.model.known_pairs import (
     LONG_PAIR,
     PAIRS,
     PairAnswer,
+    answer_mismatch,
+    check_known_answers,
     long_passages,
-    other_answers,
-    refuse_other_pairs,
-    unread_languages,
+    missed_languages,
 )
 from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.server_check import ServerCheck
@@ -54,7 +54,7 @@ class RerankerCheck(ServerCheck):
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
         """Prepare the check; calls no server yet. Raises `ModelUnusable`."""
-        refuse_other_pairs(folder)
+        check_known_answers(folder)
         tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(folder, PromptBuilder.load(folder.path, tokens_max=tokens_max))
 
@@ -81,7 +81,7 @@ def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     first = next((each for each in answers if not each.is_separated), None)
     if first is None:
         reference = folder.settings.known_answers
-        return other_answers(answers, reference, apart_max=DEPARTURE_MAX, called="scores", model=folder.name)
+        return answer_mismatch(answers, reference, apart_max=DEPARTURE_MAX, called="scores", model=folder.name)
     scores = [score for each in answers for score in (each.relevant, each.irrelevant)]
     if max(scores) - min(scores) < ALIKE:
         return (
@@ -94,7 +94,7 @@ def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
             f"every known pair is scored in reverse ({first.figures}): the server returns the probability of no. "
             f"Start it with {_CLASSES} in this order: {RERANKER_FLAGS}"
         )
-    unread = " and ".join(unread_languages(answers))
+    unread = " and ".join(missed_languages(answers))
     if unread:
         return (
             f"it does not distinguish the known pairs in {unread} ({first.figures}), but does the others. Probably it "

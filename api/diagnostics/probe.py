@@ -14,7 +14,7 @@ from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.reranker import Reranker
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import Embedder
-from winnow.retrieval.model.known_pairs import PAIRS, KnownPair, PairAnswer, unread_languages
+from winnow.retrieval.model.known_pairs import PAIRS, KnownPair, PairAnswer, missed_languages
 from winnow.retrieval.records import candidates_of
 
 
@@ -43,7 +43,7 @@ def likely_cause(probed: Sequence[Probed]) -> str | None:
     first = failed[0]
     languages = " and ".join(dict.fromkeys(each.language for each in failed))
     said = f"{first.model} did not separate the known pair in {languages} ({first.figures})"
-    if unread_languages(probed):
+    if missed_languages(probed):
         return f"{said}: it was probably not trained on that language"
     return f"{said}: its weights are probably random or damaged, or it is a model of another kind than configured"
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from winnow.api.settings import Settings
 from winnow.rerank.reranker import Reranker
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable, SettingInvalid
-from winnow.retrieval.model.folder import name_of
+from winnow.retrieval.model.folder import model_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ def settings_by_name(settings: Settings) -> dict[str, Settings]:
     Raises `SettingInvalid` where two have one name, `ModelNotFound`, `ModelUnusable`.
     """
     alone = each_alone(settings)
-    names = [name_of(each.rerank_model, kind="reranker") for each in alone]
+    names = [model_name(each.rerank_model, kind="reranker") for each in alone]
     _refuse_repeated(names)
     return dict(zip(names, alone, strict=True))
 

@@ -1,1 +1,1 @@
-"""Which vector is this text?"""
+"""Which vector belongs to this text?"""

@@ -1,8 +1,8 @@
-"""Texts to ids to unit vectors, as Qwen3-Embedding wants it, whoever computes the states.
+"""Embeds texts as Qwen3-Embedding requires, whatever computes the states.
 
-`<|endoftext|>` is appended by its id after the text was cut, so it is always the token that is pooled. It is not left
-to the tokenizer's post-processor: the reranker's tokenizer has none, and a truncating one may cut it off. Nor to a
-server: the ids are the same everywhere, and so an index built with one is searched with another.
+The id of `<|endoftext|>` is appended after the text was cut, so it is always the token that is pooled. The tokenizer's
+post-processor cannot do that: the reranker's tokenizer has none, and a truncating one may cut it off. Nor is it left to
+a server: with equal ids everywhere, an index built with one can be searched with another.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ END: Final = "<|endoftext|>"
 
 
 class States(Protocol):
-    """Computes what a model thinks at the end of each sequence. Raises `UnavailableError` leaves."""
+    """Computes the state at the end of each sequence. Raises `UnavailableError` leaves."""
 
     @property
     def runs_on(self) -> str: ...
 
     async def last_states(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        """(len(sequences), the model's width), of any length: whoever asked brings them to one."""
+        """(len(sequences), the model's width), not normalised."""
         ...
 
 
 class PooledEmbedder:
-    """An `Embedder` on `States`."""
+    """An `Embedder` over `States`."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class PooledEmbedder:
         identity: EmbedderIdentity,
         tokens_max: int,
     ) -> None:
-        """`tokens_max` counts the end mark; a longer text is cut at its end."""
+        """`tokens_max` includes the end mark; a longer text is cut at its end."""
         assert tokens_max > 1, "room for a token and the end mark. This is a bug."
         self.tokenizer = tokenizer
         self._states = states
@@ -56,13 +56,13 @@ class PooledEmbedder:
 
     @classmethod
     def over(cls, states: States, folder: ModelFolder, *, dimension: int | None) -> Self:
-        """With the tokenizer and the identity of this folder. Raises `ModelUnusable`, `SettingInvalid`."""
+        """Use the tokenizer and the identity of this folder. Raises `ModelUnusable`, `SettingInvalid`."""
         config = QwenConfig.read(folder.path)
         return cls(
             states,
             PlainTokenizer.load(folder.path),
             end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
-            identity=identity_of(folder, config, dimension=dimension),
+            identity=make_identity(folder, config, dimension=dimension),
             tokens_max=config.window(folder.settings.max_tokens),
         )
 
@@ -72,7 +72,7 @@ class PooledEmbedder:
 
     @property
     def runs_on(self) -> str:
-        """For the operator: where, and in which type of numbers or by what."""
+        """For operators: device and number format, or the servers."""
         return self._states.runs_on
 
     async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
@@ -93,7 +93,7 @@ class PooledEmbedder:
         )
 
     def _normalised(self, states: Vectors) -> Vectors:
-        """Cut first, then brought to length one: the other way round leaves vectors that are too short."""
+        """Truncate first, then normalise: the other order leaves vectors that are too short."""
         kept = states[:, : self._identity.dimension]
         lengths = np.linalg.norm(kept, axis=1, keepdims=True)
         if not np.isfinite(lengths).all() or (lengths == 0.0).any():
@@ -101,9 +101,9 @@ class PooledEmbedder:
         return np.asarray(kept / lengths, dtype=np.float32)
 
 
-def identity_of(folder: ModelFolder, config: QwenConfig, *, dimension: int | None) -> EmbedderIdentity:
-    """Who embeds, known before the weights are read. Raises `SettingInvalid`."""
+def make_identity(folder: ModelFolder, config: QwenConfig, *, dimension: int | None) -> EmbedderIdentity:
+    """Identity of the embedder, known before the weights are read. Raises `SettingInvalid`."""
     wanted = dimension or folder.settings.dimension or config.hidden
     if not 0 < wanted <= config.hidden:
-        raise SettingInvalid(f"dimension {wanted}; {folder.name} has {config.hidden}")
+        raise SettingInvalid(f"dimension {wanted} is out of range; {folder.name} has {config.hidden} dimensions")
     return EmbedderIdentity(name=folder.name, revision=folder.revision, dimension=wanted)

@@ -1,7 +1,7 @@
-"""Which of these queries has this embedder embedded lately, for this tenant?
+"""Cache of query vectors per tenant.
 
-A query is embedded again for every page of an answer, every instruction that is tried and every collection that is
-asked; its vector is always the same.
+A query is embedded for every page of an answer, every instruction that is tried and every collection that is searched;
+its vector is always the same.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _TRUNCATED: Final = struct.Struct("<?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryVector:
-    """What an embedder made of one query."""
+    """The vector of one query."""
 
     vector: Vectors  # (dimension,)
-    truncated: bool  # it read only the beginning
+    truncated: bool  # the model read only the beginning
 
 
 class QueryCache:
-    """Remembers the query vectors of all tenants of this process. Any thread and any task may use it.
+    """Caches query vectors of all tenants of this process. Thread-safe.
 
     Two requests that ask the same at the same moment both compute.
     """
@@ -38,7 +38,7 @@ class QueryCache:
     def __init__(
         self, *, bytes_max: int, seconds_max: float, secret: bytes, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """`secret` is random, of 16 to 64 bytes, and never leaves the process."""
+        """`secret` is random, 16 to 64 bytes, and never leaves the process."""
         self._secret = secret
         self._held = BoundedCache(bytes_max=bytes_max, seconds_max=seconds_max, clock=clock)
 
@@ -47,13 +47,13 @@ class QueryCache:
         return self._held.state
 
     def keys(self, queries: Sequence[str], *, task: str, tenant: str, identity: EmbedderIdentity) -> list[bytes]:
-        """A key for each query."""
+        """Return one key per query."""
         model = (identity.name, identity.revision, str(identity.dimension), identity.prompt_format)
         common = CommonKey(self._secret, tenant, *model, task)
         return [common.of(query) for query in queries]
 
     def find(self, keys: Sequence[bytes]) -> list[QueryVector | None]:
-        """The vector of each, None where it is not known (any more)."""
+        """Return the cached vector for each key, or None."""
         return [None if packed is None else _unpacked(packed) for packed in self._held.find(keys)]
 
     def remember(self, keys: Sequence[bytes], vectors: Sequence[QueryVector]) -> None:
@@ -61,7 +61,7 @@ class QueryCache:
 
 
 class CachedQueries:
-    """An `Embedder` that embeds no query again which it, or another of the same tenant, embedded lately."""
+    """An `Embedder` that reuses cached query vectors of the same tenant."""
 
     def __init__(self, embedder: Embedder, cache: QueryCache, *, tenant: str) -> None:
         self._embedder = embedder
@@ -73,7 +73,7 @@ class CachedQueries:
         return self._embedder.identity
 
     async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
-        """`tokens` are those of the queries that had to be embedded; `remembered` counts the others."""
+        """Embed queries. `tokens` covers those that were computed; `remembered` counts the others."""
         keys = self._cache.keys(texts, task=task, tenant=self._tenant, identity=self.identity)
         found = self._cache.find(keys)
         missing = [place for place, known in enumerate(found) if known is None]
@@ -97,7 +97,7 @@ class CachedQueries:
         )
 
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        """Passages are embedded once, when they are written."""
+        """Embed passages, uncached: they are embedded once, when they are written."""
         return await self._embedder.embed_passages(texts)
 
 

@@ -1,4 +1,4 @@
-"""Qwen3-Embedding, the small one of ours or a large one, in this process."""
+"""Qwen3-Embedding in this process, the bundled small model or a large one."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from winnow.retrieval.model.runtime import QwenRuntime
 
 
 class QwenEmbedder(PooledEmbedder):
-    """An `Embedder` on a `QwenRuntime`."""
+    """An `Embedder` over a `QwenRuntime`."""
 
     @classmethod
     def load(
         cls, folder: ModelFolder, *, device: str | None = None, dtype: str | None = None, dimension: int | None = None
     ) -> Self:
-        """Into memory; `dimension` cuts the vectors shorter than the model's own (Matryoshka).
+        """Load the model; `dimension` truncates the vectors (Matryoshka).
 
         Raises `ModelUnusable`, `SettingInvalid`.
         """

@@ -1,7 +1,7 @@
-"""Any model that sentence-transformers runs, for collections that are not embedded by a Qwen3. An optional extra.
+"""Embeds with any model that sentence-transformers runs, instead of a Qwen3. An optional extra.
 
-The model's own configuration says how it pools and what it puts before a query. It does not hide control tokens from
-the text of users: its tokenizer is used as it comes.
+The model's own configuration decides pooling and the prompt of a query. Control tokens in user texts are not
+neutralised: its tokenizer is used as it is.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from winnow.retrieval.model.tokenizer import encodable
 from winnow.retrieval.records import Vectors
 
 _BATCH: Final = 32  # texts; each batch is padded to its longest
-_OWN_PROMPTS: Final = "sentence-transformers/1"  # the prompt format of models that bring their own
-_QWEN: Final = "qwen3"  # the model type whose queries carry the task
+_OWN_PROMPTS: Final = "sentence-transformers/1"  # prompt format of models that bring their own
+_QWEN: Final = "qwen3"  # model type whose queries contain the task
 
 
 class SentenceTransformerEmbedder:
-    """An `Embedder` on a `SentenceTransformer`."""
+    """An `Embedder` over a `SentenceTransformer`."""
 
     def __init__(self, model: Any, identity: EmbedderIdentity, *, tokens_max: int) -> None:
         self._model = model
@@ -37,7 +37,7 @@ class SentenceTransformerEmbedder:
     def load(
         cls, folder: ModelFolder, *, device: str | None = None, dimension: int | None = None
     ) -> SentenceTransformerEmbedder:
-        """Into memory. Raises `SettingInvalid` where the extra is not installed, `ModelUnusable`."""
+        """Load the model. Raises `SettingInvalid` if the extra is not installed, `ModelUnusable`."""
         try:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
@@ -53,7 +53,7 @@ class SentenceTransformerEmbedder:
         own = int(model.get_embedding_dimension() or 0)
         wanted = dimension or folder.settings.dimension or own
         if not 0 < wanted <= own:
-            raise SettingInvalid(f"dimension {wanted}; {folder.name} has {own}")
+            raise SettingInvalid(f"dimension {wanted} is out of range; {folder.name} has {own} dimensions")
         identity = EmbedderIdentity(
             name=folder.name,
             revision=folder.revision,
@@ -68,11 +68,11 @@ class SentenceTransformerEmbedder:
 
     @property
     def runs_on(self) -> str:
-        """For the operator: device and library."""
+        """For operators: device and library."""
         return f"{self._model.device} sentence-transformers"
 
     async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
-        """The task is read by Qwen3 models; others put their own prompt before a query."""
+        """Embed queries. Only Qwen3 models use the task; others put their own prompt before a query."""
         if self._identity.prompt_format == PROMPT_FORMAT:
             return await self._embed([query_prompt(text, task) for text in texts])
         return await self._embed([self._model.prompts.get("query", "") + text for text in texts])
@@ -91,7 +91,7 @@ class SentenceTransformerEmbedder:
         lengths = [len(ids) for ids in self._model.tokenizer(written, verbose=False)["input_ids"]]
         found = self._model.encode(
             written,
-            prompt="",  # put in front above; some models would add a default one
+            prompt="",  # already prepended above; some models would add a default one
             batch_size=_BATCH,
             show_progress_bar=False,
             convert_to_numpy=True,

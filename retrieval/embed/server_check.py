@@ -21,10 +21,10 @@ from winnow.retrieval.model.known_pairs import (
     LONG_PAIR,
     PAIRS,
     PairAnswer,
+    answer_mismatch,
+    check_known_answers,
     long_passages,
-    other_answers,
-    refuse_other_pairs,
-    unread_languages,
+    missed_languages,
 )
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 from winnow.retrieval.records import Vectors
@@ -64,7 +64,7 @@ class EmbedderCheck(ServerCheck):
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
         """Prepare the check; calls no server yet. Raises `ModelUnusable`."""
-        refuse_other_pairs(folder)
+        check_known_answers(folder)
         config = QwenConfig.read(folder.path)
         return cls(
             folder,
@@ -121,9 +121,9 @@ def cause_of(vectors: Vectors, folder: ModelFolder) -> str | None:
 def _unlike(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     first = next((each for each in answers if not each.is_separated), None)
     if first is not None:
-        unread = " and ".join(unread_languages(answers))
+        unread = " and ".join(missed_languages(answers))
         seen = f"it does not distinguish the known pairs{f' in {unread}' * bool(unread)} (cosine {first.figures})"
         trained = ", or one that was not trained on that language" * bool(unread)
         return f"{seen}. Probably it serves another model than {folder.name}{trained}, or its weights are broken"
     reference = folder.settings.known_answers
-    return other_answers(answers, reference, apart_max=DEPARTURE_MAX, called="cosines", model=folder.name)
+    return answer_mismatch(answers, reference, apart_max=DEPARTURE_MAX, called="cosines", model=folder.name)

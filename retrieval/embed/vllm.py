@@ -1,7 +1,7 @@
-"""Qwen3-Embedding, on one or several vLLM servers.
+"""Qwen3-Embedding on one or several vLLM servers.
 
-The folder of the same model lies here too: its tokenizer makes the ids, and its weights' hash is the identity, so that
-an index that was built in process can be searched through a server, and the other way round.
+The model's folder must be on this machine, too: its tokenizer makes the ids, and the hash of its weights is the
+identity. So an index built in process can be searched through a server, and the other way round.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ EMBEDDER_FAILURES: Final = Failures(
 
 
 class VllmEmbedder(PooledEmbedder):
-    """An `Embedder` on a `VllmPool` with `EMBEDDER_FAILURES`."""
+    """An `Embedder` over a `VllmPool` with `EMBEDDER_FAILURES`."""
 
     @classmethod
     def load(cls, folder: ModelFolder, pool: VllmPool, *, dimension: int | None = None) -> Self:
-        """Asks the servers nothing yet. Raises `ModelUnusable`, `SettingInvalid`."""
+        """Create the embedder; calls no server yet. Raises `ModelUnusable`, `SettingInvalid`."""
         states = _ServedStates(pool, width=QwenConfig.read(folder.path).hidden)
         return cls.over(states, folder, dimension=dimension)
 
 
 class _ServedStates:
-    """The servers' pooled vectors. They bring them to length one, which cutting and doing so again survives."""
+    """The servers' pooled vectors. They are normalised; truncating and normalising them again is harmless."""
 
     def __init__(self, pool: VllmPool, *, width: int) -> None:
         self.runs_on = pool.runs_on
@@ -44,7 +44,7 @@ class _ServedStates:
         self._width = width
 
     async def last_states(self, sequences: Sequence[Sequence[int]]) -> Vectors:
-        """Zeros are the server's failure, which may pass; left to `PooledEmbedder` they would be the folder's."""
+        """Return the vectors. Zeros are the server's fault and may pass; `PooledEmbedder` would blame the folder."""
         states = await self._pool.embed(sequences, width=self._width, deadline=Deadline.never())
         if not states.any(axis=1).all():
             raise EmbedderUnavailable(f"{self.runs_on} returned a vector of zeros")

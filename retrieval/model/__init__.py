@@ -1,1 +1,1 @@
-"""What does a Qwen3 decoder say? The only package that names torch."""
+"""What does a Qwen3 model compute? The only package that names torch."""

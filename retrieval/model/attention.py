@@ -1,7 +1,7 @@
-"""Who attends to whom: every token to the shared prefix and to its own sequence, never to a neighbour's.
+"""Attention in a pack: each token sees the shared prefix and its own sequence, never another one.
 
-The rows of a pack lie side by side without padding. A group of equal lengths becomes a batch by a change of view;
-lengths that differ a little are gathered with padding at the end, where causality hides it from every real token.
+The rows of a pack are stored without padding. A group of equal lengths becomes a batch by a change of view. Similar
+lengths are gathered with padding at the end, where causality hides it from every real token.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from winnow.retrieval.model.packing import Group
 
 Past = tuple[Tensor, Tensor] | None  # keys and values of a prefix, each (1, kv_heads, tokens, head_dim)
 
-_QUERY_BLOCK: Final = 256  # rows at once on a CPU: what lies above the diagonal is mostly skipped, masks stay small
+_QUERY_BLOCK: Final = 256  # rows at once on a CPU: skips most of what lies above the diagonal, and masks stay small
 
 
 class Rows:
@@ -27,7 +27,7 @@ class Rows:
     def __init__(self, group: Group, device: torch.device) -> None:
         self.group = group
         self.count = len(group.lengths)
-        self.visible: Tensor | None = None  # (count, longest), False is padding; None where there is no padding
+        self.visible: Tensor | None = None  # (count, longest), False is padding; None if there is no padding
         if not group.is_even:
             lengths = torch.tensor(group.lengths, device=device).unsqueeze(1)
             places = torch.arange(group.longest, device=device).unsqueeze(0)
@@ -48,7 +48,7 @@ class Rows:
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past: Past) -> Tensor:
-    """Every token, up to itself: (tokens, query_heads * head_dim)."""
+    """Causal attention of every token: (tokens, query_heads * head_dim)."""
     attended = []
     for group in rows:
         own_keys, own_values = _after(past, group.spread(keys), group.spread(values))
@@ -57,7 +57,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past
 
 
 def attend_from_ends(queries: Tensor, keys: Tensor, values: Tensor, rows: list[Rows], past: Past) -> Tensor:
-    """Only the last token of every sequence, which sees all of it; `queries` has one row for each."""
+    """Attention of the last token of each sequence only; `queries` has one row per sequence."""
     attended = []
     first = 0
     for group in rows:
@@ -74,7 +74,7 @@ def attend_from_ends(queries: Tensor, keys: Tensor, values: Tensor, rows: list[R
 
 
 def _after(past: Past, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """The prefix's keys and values, then these."""
+    """Prepend the prefix's keys and values."""
     if past is None:
         return keys, values
     count = keys.shape[0]
@@ -85,7 +85,7 @@ def _after(past: Past, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """The last query sees all keys, the one before it all but one, and so on."""
+    """Causal attention: the last query sees all keys, the one before it all but one, and so on."""
     length, before = queries.shape[2], keys.shape[2] - queries.shape[2]
     attention = functional.scaled_dot_product_attention
     if before == 0:
@@ -103,7 +103,7 @@ def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def _mask(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-    """(rows, columns) that lets the last row see everything: a window of one band that serves all sizes."""
+    """(rows, columns) mask whose last row sees everything: a window into one band that serves all sizes."""
     width = 1024
     while width < columns:
         width *= 2

@@ -1,4 +1,4 @@
-"""The weights of a model folder, by name: one file or many, with or without `model.` before the names."""
+"""Reads the weights of a model folder by name: one file or many, with or without `model.` before the names."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ _INDEX: Final = "model.safetensors.index.json"
 
 
 class Checkpoint:
-    """Tensors are read when asked for; the files stay on the disk."""
+    """Reads tensors on demand; the files stay on disk."""
 
     def __init__(self, folder: Path, files: dict[str, Path]) -> None:
         self._folder = folder
-        self._files = files  # by tensor name, `model.` taken off
+        self._files = files  # by tensor name, without `model.`
 
     @classmethod
     def open(cls, folder: Path) -> Checkpoint:
-        """Raises `ModelUnusable`."""
+        """Open a folder. Raises `ModelUnusable`."""
         try:
             return cls(folder, {name.removeprefix("model."): file for name, file in _names(folder).items()})
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise ModelUnusable(f"{folder}: its weights cannot be read: {error!r}") from error
+            raise ModelUnusable(f"{folder}: cannot read the weights: {error!r}") from error
 
     def tensor(self, name: str) -> Any:
-        """A torch tensor on the CPU, in the type it was stored in."""
+        """Read a tensor to the CPU, in its stored type."""
         return self._read(name, None)
 
     def row(self, name: str, number: int) -> Any:
-        """One row of a matrix, without reading the others."""
+        """Read one row of a matrix, without reading the others."""
         return self._read(name, number)
 
     def _read(self, name: str, row: int | None) -> Any:
         if name not in self._files:
-            raise ModelUnusable(f"{self._folder}: there is no tensor {name!r}")
+            raise ModelUnusable(f"{self._folder}: no tensor named {name!r}")
         file = self._files[name]
         try:
             with safe_open(file, framework="pt", device="cpu") as opened:

@@ -1,8 +1,8 @@
-"""The arithmetic of a Qwen3 decoder, up to the states that somebody reads. The reference is transformers' Qwen3Model.
+"""The forward pass of a Qwen3 decoder, up to the states that are used. The reference is transformers' Qwen3Model.
 
 Rule 1: no padding; the tokens of a pack go through the linear layers as one matrix (retrieval/model/packing.py).
-Rule 2: what all sequences begin with is computed once and leaves its keys and values.
-Rule 3: the last layer works for the last positions only, and no head is applied.
+Rule 2: the common prefix of all sequences is computed once and leaves its keys and values.
+Rule 3: the last layer computes the last positions only, and no head is applied.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from winnow.retrieval.model.linear import Linear, linear_for
 from winnow.retrieval.model.packing import Group, Pack
 from winnow.retrieval.records import Vectors
 
-Take = Callable[..., Tensor]  # (name, *shape) to a weight, on the device and in the type that is computed with
+Take = Callable[..., Tensor]  # (name, *shape) to a weight, on the device and in the compute type
 
 
 class QwenDecoder:
-    """The weights of one model, and what is done with them. Not for many threads at once: see QwenRuntime."""
+    """The weights of one model and its computations. Single-threaded: see QwenRuntime."""
 
     def __init__(self, config: QwenConfig, checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> None:
         def take(name: str, *shape: int) -> Tensor:
@@ -44,7 +44,7 @@ class QwenDecoder:
         self._rotations = _Rotations(config, device)
 
     def remember(self, prefix: Sequence[int]) -> list[Past]:
-        """The keys and values of the prefix, layer by layer. The last layer needs no more than those."""
+        """Compute the prefix's keys and values, layer by layer. The last layer needs nothing else."""
         if not prefix:
             return [None] * len(self._layers)
         rows = [Rows(Group(start=0, lengths=(len(prefix),)), self._device)]
@@ -115,13 +115,13 @@ class _Layer:
         return keys, self._linear.product(normed, self._value).view_as(keys)
 
     def finish(self, states: Tensor, attended: Tensor) -> Tensor:
-        """What comes after attention; `attended` is (tokens, query_heads * head_dim)."""
+        """The part after attention; `attended` is (tokens, query_heads * head_dim)."""
         states = self._linear.product_plus(attended, self._out, states)
         opened = self._linear.gated(_norm(states, self._norm_mlp, self._config), self._gate, self._up)
         return self._linear.product_plus(opened, self._down, states)
 
     def _rotated(self, projected: Tensor, weight: Tensor, rotation: Tensor) -> Tensor:
-        """Rotary embedding as one complex product: `_paired` has laid the two halves of a head side by side."""
+        """Rotary embedding as one complex product: `_paired` has interleaved the two halves of a head."""
         tokens, head_dim = projected.shape[0], self._config.head_dim
         normed = _norm(projected.view(tokens, -1, head_dim), weight, self._config)
         pairs = torch.view_as_complex(normed.float().view(tokens, -1, head_dim // 2, 2))
@@ -135,7 +135,7 @@ def _under(take: Take, prefix: str) -> Take:
 def _of_shape(checkpoint: Checkpoint, name: str, shape: tuple[int, ...]) -> Tensor:
     weight: Tensor = checkpoint.tensor(name)
     if weight.shape != shape:
-        raise ModelUnusable(f"{name} has the shape {tuple(weight.shape)}; config.json promises {shape}")
+        raise ModelUnusable(f"{name} has the shape {tuple(weight.shape)}, but config.json says {shape}")
     return weight
 
 
@@ -144,7 +144,7 @@ def _norm(states: Tensor, weight: Tensor, config: QwenConfig) -> Tensor:
 
 
 def _paired(rows: Tensor, head_dim: int) -> Tensor:
-    """Rows 0, h/2, 1, h/2+1, ... of every head: a product of query and key does not depend on the order."""
+    """Reorder rows to 0, h/2, 1, h/2+1, ... in every head: products of queries and keys are not affected."""
     halves = rows.view(-1, 2, head_dim // 2, *rows.shape[1:])
     return halves.transpose(1, 2).reshape(rows.shape)
 

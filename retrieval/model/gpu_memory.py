@@ -1,4 +1,4 @@
-"""How much memory has this GPU, and how much of it is free? As CUDA tells through torch: FAISS does not pass it on."""
+"""Memory of a GPU, from CUDA through torch: FAISS does not expose it."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuMemory:
-    """Of one GPU, all processes on it counted."""
+    """Memory of one GPU, counting all processes."""
 
     free_bytes: int
     total_bytes: int
 
 
 def gpu_memory(ordinal: int) -> GpuMemory | None:
-    """Of the GPU with this number; None where this torch sees no such GPU, and nobody knows."""
-    import torch  # seconds, for whoever has a GPU only
+    """Memory of this GPU; None if torch does not see it or the driver does not tell."""
+    import torch  # takes seconds; only needed with a GPU
 
     if not torch.cuda.is_available() or ordinal >= torch.cuda.device_count():
         return None
     try:
         free, total = torch.cuda.mem_get_info(ordinal)
-    except RuntimeError:  # the driver does not say
+    except RuntimeError:  # the driver does not tell
         return None
     return GpuMemory(free_bytes=int(free), total_bytes=int(total))

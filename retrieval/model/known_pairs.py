@@ -1,8 +1,8 @@
-"""Which questions have answers that everybody knows? Asked of every model before anybody believes it.
+"""Questions with obvious answers, which test a model before it is used.
 
-A model with a wrong template, a wrong head or broken weights still returns numbers; they are noise. The same two
-passages are judged under two questions, in English and in Chinese, and each must win under its own: a model that merely
-likes one of them better is found out. It costs less than a search.
+A model with a wrong template, a wrong head or broken weights still returns numbers, but they are noise. Two passages
+are scored for two questions, in English and in Chinese, and each must win for its own question: that exposes a model
+that merely prefers one of them. The test costs less than a search.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Final
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.folder import ModelFolder
 
-MARGIN: Final = 0.02  # of relevance or cosine; real models are apart by ten times that, noise by nothing
+MARGIN: Final = 0.02  # of relevance or cosine; working models separate the pairs by ten times that, noise by nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownPair:
-    """A question, a passage that answers it, and one that has nothing to do with it."""
+    """A question, a passage that answers it, and an unrelated passage."""
 
     language: str
     query: str
@@ -29,7 +29,7 @@ class KnownPair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairAnswer:
-    """What a model says about one pair: relevance of a reranker, cosine of an embedder."""
+    """A model's scores for one pair: relevance from a reranker, cosine from an embedder."""
 
     pair: KnownPair
     relevant: float
@@ -53,7 +53,7 @@ class PairAnswer:
 
     @property
     def figures(self) -> str:
-        """For a message."""
+        """For messages."""
         return f"{self.relevant:.3f} for the answer to {self.query!r}, {self.irrelevant:.3f} for an unrelated passage"
 
 
@@ -76,31 +76,31 @@ PAIRS: Final = (
 
 
 LONG_PAIR: Final = PAIRS[1]
-LONG_PROOF_SECONDS: Final = 30.0  # seconds; a proof that may take less is of a server that was not started again
+LONG_PROOF_SECONDS: Final = 30.0  # a shorter check is of a server that did not restart
 
 
 def long_passages(tokens: int) -> tuple[str, str]:
-    """The passages of `LONG_PAIR`, repeated until they fill so many tokens of any tokenizer.
+    """Repeat the passages of `LONG_PAIR` until they fill this many tokens of any tokenizer.
 
-    One that is computed in several steps gets its score in the last of them.
+    If such an input is computed in several steps, its score comes from the last one.
     """
     repeats = tokens // 8 + 1
     return " ".join([LONG_PAIR.relevant] * repeats), " ".join([LONG_PAIR.irrelevant] * repeats)
 
 
-def refuse_other_pairs(folder: ModelFolder) -> None:
-    """Whether its known answers, if it has any, can be to these pairs. Raises `ModelUnusable`."""
+def check_known_answers(folder: ModelFolder) -> None:
+    """Check that the folder's known answers, if any, match these pairs. Raises `ModelUnusable`."""
     if len(folder.settings.known_answers) not in {0, len(PAIRS)}:
-        raise ModelUnusable(f"{folder.path}: winnow.json has known answers to other pairs than the {len(PAIRS)}")
+        raise ModelUnusable(f"{folder.path}: known_answers in winnow.json must have {len(PAIRS)} entries")
 
 
-def unread_languages(answers: Sequence[PairAnswer]) -> tuple[str, ...]:
-    """The languages with a pair that was not separated, where another language's all were; else none."""
+def missed_languages(answers: Sequence[PairAnswer]) -> tuple[str, ...]:
+    """Languages with a pair that was not separated, if another language's pairs all were; else none."""
     unread = tuple(dict.fromkeys(each.language for each in answers if not each.is_separated))
     return unread if len(unread) < len({each.language for each in answers}) else ()
 
 
-def other_answers(
+def answer_mismatch(
     answers: Sequence[PairAnswer],
     reference: Sequence[tuple[float, float]],
     *,
@@ -108,9 +108,9 @@ def other_answers(
     called: str,
     model: str,
 ) -> str | None:
-    """Why a model that tells the pairs apart is not the one known to give the reference; None where it may be.
+    """Why a model that separates the pairs is not the one with the reference answers; None if it may be.
 
-    `called` is what the answers are called; without a reference nothing is known.
+    `called` names the answers in the message. Without a reference nothing can be said.
     """
     if not reference:
         return None
@@ -121,7 +121,7 @@ def other_answers(
     if apart <= apart_max:
         return None
     return (
-        f"it tells the known pairs apart, but with {called} up to {apart:.3f} from those of {model}. Probably it "
-        "serves another model of the family, or a quantised one. Start it with the folder that is set here, or set "
-        "the model that it serves"
+        f"it distinguishes the known pairs, but its {called} differ by up to {apart:.3f} from those of {model}. "
+        "Probably it serves another model of the family, or a quantised one. Start it with the folder configured here, "
+        "or configure the model that it serves"
     )

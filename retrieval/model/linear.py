@@ -1,4 +1,4 @@
-"""The linear layers of a decoder: as torch has them, and faster on a CPU."""
+"""Linear layers of a decoder: torch's, and a faster version for CPUs."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Linear:
 
 
 class OneDnnLinear(Linear):
-    """The same by oneDNN: weights laid out for it, and what follows a product computed in the same pass.
+    """The same with oneDNN: weights in its layout, and what follows a product computed in the same pass.
 
-    These are the operators that torch's own compiler emits for a CPU. Against MKL, torch's default in float32, the
-    gated layer took 0.74 of the time for 1,024 tokens and 0.12 for the 20 of a query (AMD EPYC, 2 cores).
+    These are the operators that torch's own compiler emits for a CPU. Compared with MKL, torch's default in float32,
+    the gated layer took 0.74 of the time for 1,024 tokens and 0.12 for the 20 of a query (AMD EPYC, 2 cores).
     """
 
     def prepare(self, weight: Tensor) -> Tensor:
@@ -51,11 +51,11 @@ class OneDnnLinear(Linear):
 
 
 def linear_for(device: torch.device, dtype: torch.dtype) -> Linear:
-    """The fastest that this device has for this type of number."""
+    """The fastest implementation for this device and number type."""
     return OneDnnLinear() if _HAS_ONEDNN and device.type == "cpu" and dtype == torch.float32 else Linear()
 
 
 def _tensor(found: Any) -> Tensor:
-    """Operators of `torch.ops` carry no types."""
+    """Narrow the type: operators of `torch.ops` are untyped."""
     assert isinstance(found, Tensor)
     return found

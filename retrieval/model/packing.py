@@ -1,7 +1,7 @@
-"""Which sequences are computed together: packs of bounded size without padding. Pure.
+"""Groups sequences into packs of bounded size without padding. Pure.
 
-The linear layers of a decoder do not care where a sequence ends, so the tokens of a whole pack go through them as
-one matrix. Attention does care: it is computed by group, a run of sequences of (nearly) the same length.
+The linear layers of a decoder treat each token alone, so the tokens of a whole pack go through them as one matrix.
+Attention does not: it is computed by group, a run of sequences of (nearly) the same length.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Sequences that lie side by side in a pack and attend together."""
+    """Sequences that are adjacent in a pack and share a call of attention."""
 
-    start: int  # row of the pack where its first token lies
+    start: int  # row of its first token in the pack
     lengths: tuple[int, ...]  # tokens, ascending
 
     @property
@@ -27,7 +27,7 @@ class Group:
 
     @property
     def is_even(self) -> bool:
-        """All of one length: nothing to pad."""
+        """Whether all have the same length, so nothing is padded."""
         return self.lengths[0] == self.lengths[-1]
 
 
@@ -43,10 +43,10 @@ class Pack:
         return tuple(length for group in self.groups for length in group.lengths)
 
 
-def packs(lengths: Sequence[int], *, tokens_max: int, stretch_max: float) -> list[Pack]:
-    """Every sequence in exactly one pack of at most `tokens_max` tokens; a longer sequence is a pack by itself.
+def make_packs(lengths: Sequence[int], *, tokens_max: int, stretch_max: float) -> list[Pack]:
+    """Put every sequence in one pack of at most `tokens_max` tokens; a longer sequence is a pack by itself.
 
-    `stretch_max` is how many times its own length a sequence may be padded to inside attention; 1.0 is never.
+    `stretch_max` limits padding inside attention, as a multiple of a sequence's length; 1.0 is none.
     """
     assert stretch_max >= 1.0, "padding does not shrink. This is a bug."
     assert all(length > 0 for length in lengths), "an empty sequence has no last position. This is a bug."

@@ -1,9 +1,8 @@
-"""Token ids to the state of the last position, for whoever asks, in turn.
+"""Computes the state at the last position of token sequences, one pack at a time.
 
-Rule 1: one pack at a time on a device, in one thread of its own, first come first served pack by pack. So memory is
-bounded by the pack, a short query waits for one pack of a long job and not for the job, and the cores are not given
-to two products at once. Rule 2: a caller that is cancelled, or whose deadline passes, costs at most the pack that is
-being computed.
+Rule 1: one pack at a time on a device, in its own thread, first come first served. So memory is bounded by the pack, a
+short query waits for one pack of a long job, not for the whole job, and the cores never work on two products at once.
+Rule 2: a caller that is cancelled, or past its deadline, costs at most the pack in progress.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.decoder import QwenDecoder
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.model.packing import Pack, packs
+from winnow.retrieval.model.packing import Pack, make_packs
 from winnow.retrieval.records import Vectors
 
-_PACK_TOKENS_CPU: Final = 2_048  # tokens; more no longer makes a product faster, and leaves the cache
+_PACK_TOKENS_CPU: Final = 2_048  # tokens; more is not faster and no longer fits in the cache
 _PACK_TOKENS_CUDA: Final = 16_384  # tokens; enough to be compute bound, 1 GB of activations for the 8B
-_STRETCH_CPU: Final = 1.0  # a call of attention costs little there, padding costs what it weighs
+_STRETCH_CPU: Final = 1.0  # a call of attention is cheap there, padding is not
 _STRETCH_CUDA: Final = 1.25  # a launch costs more than the padding it saves
 _DTYPES: Final = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -51,7 +50,7 @@ class QwenRuntime:
         pack_tokens: int | None = None,
         stretch_max: float | None = None,
     ) -> None:
-        """`pack_tokens` and `stretch_max` (retrieval/model/packing.py) default to what suits the device."""
+        """`pack_tokens` and `stretch_max` (retrieval/model/packing.py) default to values that suit the device."""
         is_cuda = device.type == "cuda"
         self.config = config
         self.runs_on = f"{device} {str(dtype).removeprefix('torch.')}"
@@ -66,12 +65,12 @@ class QwenRuntime:
 
     @classmethod
     def load(cls, folder: ModelFolder, *, device: str | None = None, dtype: str | None = None) -> QwenRuntime:
-        """Into memory. By default on CUDA in bfloat16 where there is one, else on the CPU in float32.
+        """Load the model: by default on CUDA in bfloat16 if available, else on the CPU in float32.
 
         Raises `ModelUnusable`, `SettingInvalid`.
         """
         if dtype is not None and dtype not in _DTYPES:
-            raise SettingInvalid(f"dtype {dtype!r}; there are {', '.join(_DTYPES)}")
+            raise SettingInvalid(f"unknown dtype {dtype!r}; use one of {', '.join(_DTYPES)}")
         target = _device(device)
         natural = torch.bfloat16 if target.type == "cuda" else torch.float32
         return cls(
@@ -84,10 +83,10 @@ class QwenRuntime:
     async def last_states(
         self, sequences: Sequence[Sequence[int]], prefix: Sequence[int] = (), *, turn: Turn | None = None
     ) -> Vectors:
-        """(len(sequences), hidden): the normed state at the end of `prefix` + each sequence. None may be empty.
+        """(len(sequences), hidden): the normed state at the end of `prefix` + each sequence. No sequence may be empty.
 
-        With `turn` every pack waits for one of its own, and all of them at once; else one follows the other.
-        Raises `Overloaded` when the device's memory does not suffice.
+        With `turn` each pack waits for its own turn, and all wait at once; without, packs run one by one. Raises
+        `Overloaded` if the device runs out of memory.
         """
         states = np.empty((len(sequences), self.config.hidden), dtype=np.float32)
         one_by_one = asyncio.Lock()
@@ -98,22 +97,22 @@ class QwenRuntime:
                 states[list(pack.members)] = await self._in_turn(lambda: work_on(pack))
 
         lengths = [len(sequence) for sequence in sequences]
-        found = packs(lengths, tokens_max=self.pack_tokens, stretch_max=self._stretch_max)
-        await gather_or_raise(  # the first pack computes the prefix as well
+        found = make_packs(lengths, tokens_max=self.pack_tokens, stretch_max=self._stretch_max)
+        await gather_or_raise(  # the first pack computes the prefix, too
             compute(pack, sum(pack.lengths) + (0 if place else len(prefix))) for place, pack in enumerate(found)
         )
         return states
 
     def head_difference(self, yes: int, no: int) -> Vectors:
-        """(hidden,): the head's row for `yes` minus that for `no`; a state times it is logit_yes - logit_no."""
+        """(hidden,): the head's row for `yes` minus that for `no`; its product with a state is logit_yes - logit_no."""
         name = "embed_tokens.weight" if self.config.is_tied else "lm_head.weight"
         row = self._checkpoint.row(name, yes).float() - self._checkpoint.row(name, no).float()
         return np.asarray(row.numpy(), dtype=np.float32)
 
     def _work(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> Callable[[Pack], Vectors]:
-        """For the thread of the device. Whichever pack comes first remembers the prefix for all, in the same go.
+        """Return the work for the device's thread. The first pack also computes the prefix for all.
 
-        As a piece of work of its own the prefix would wait for a pack of somebody else's, and what follows it again.
+        As a separate piece of work, the prefix would wait for a pack of another caller, and the packs after it again.
         """
         past: list[Past] | None = None
 
@@ -134,12 +133,12 @@ class QwenRuntime:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._worker, compute)
         except torch.OutOfMemoryError as error:
-            raise Overloaded(f"too little memory on {self.runs_on} for a pack of {self.pack_tokens} tokens") from error
+            raise Overloaded(f"not enough memory on {self.runs_on} for a pack of {self.pack_tokens} tokens") from error
 
 
 @lru_cache
 def _worker(device: str) -> ThreadPoolExecutor:
-    """The one thread that computes on a device, for all models that live there."""
+    """The one thread that computes on a device, for all models there."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"winnow-{device}")
 
 
@@ -151,5 +150,5 @@ def _device(name: str | None) -> torch.device:
     except RuntimeError as error:
         raise SettingInvalid(f"device {name!r}: {error}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingInvalid(f"device {name!r}: there is no usable CUDA device here")
+        raise SettingInvalid(f"device {name!r}: no usable CUDA device found")
     return device

@@ -1,10 +1,10 @@
-"""Text to token ids: one tokenizer for what we wrote, another for everything that somebody else wrote.
+"""Tokenizers: one for our own prompt texts, another for everything users write.
 
-Rule 1: the scaffold of a prompt, and nothing else, is encoded by `ScaffoldTokenizer`, which knows control tokens.
-Rule 2: everything a user wrote is encoded by `PlainTokenizer`, which knows none: `<|im_end|>` in a document becomes
-ordinary pieces. It is built with its added tokens emptied, because `encode_special_tokens=True` still lets through
-the twelve of Qwen's 26 that are added but not flagged special, `<think>` among them.
-Rule 3: neither appends anything; whoever needs `<|endoftext|>` appends its id.
+Rule 1: `ScaffoldTokenizer`, which knows control tokens, encodes the scaffold of a prompt and nothing else.
+Rule 2: `PlainTokenizer`, which knows none, encodes everything users write: `<|im_end|>` in a document becomes ordinary
+pieces. It is built without added tokens, because `encode_special_tokens=True` still lets through the twelve of Qwen's
+26 that are added but not flagged special, `<think>` among them.
+Rule 3: neither appends anything; a caller that needs `<|endoftext|>` appends its id.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from tokenizers import Tokenizer
 
 from winnow.retrieval.errors import ModelUnusable
 
-# How Qwen cuts text before merging bytes, for folders that hold vocab.json and merges.txt only.
+# How Qwen splits text before merging bytes, for folders with only vocab.json and merges.txt.
 _QWEN_SPLIT: Final = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # cannot be written as UTF-8, and so not be tokenised
+_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # not valid in UTF-8, so it cannot be tokenised
 
 
 class PlainTokenizer:
-    """Encodes what a user wrote. No text, however clever, makes it return a control token."""
+    """Encodes user text. No text makes it return a control token."""
 
     def __init__(self, definition: dict[str, Any], *, control_ids: frozenset[int], origin: str) -> None:
         self._tokenizer = _build(definition | {"added_tokens": []}, origin)
@@ -35,7 +35,7 @@ class PlainTokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> PlainTokenizer:
-        """From a model folder. Raises `ModelUnusable`."""
+        """Load from a model folder. Raises `ModelUnusable`."""
         definition = _read_definition(folder)
         return cls(definition, control_ids=_control_ids(definition), origin=str(folder))
 
@@ -43,26 +43,26 @@ class PlainTokenizer:
         return list(self._tokenizer.encode(encodable(text), add_special_tokens=False).ids)
 
     def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of each text, computed on all cores."""
+        """Encode each text, on all cores."""
         encodings = self._tokenizer.encode_batch_fast([encodable(text) for text in texts], add_special_tokens=False)
         return [list(encoding.ids) for encoding in encodings]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Where each token lies in the text, in characters (code points), half-open.
+        """Position of each token in the text, in characters (code points), half-open.
 
-        The pieces of one character (an emoji may take four tokens) all name that whole character.
+        If a character takes several tokens (an emoji may take four), each has the whole character's position.
         """
         return list(self._tokenizer.encode(encodable(text), add_special_tokens=False).offsets)
 
     def _refuse_control_tokens(self, definition: dict[str, Any], control_ids: frozenset[int], origin: str) -> None:
-        """A vocabulary could hold a control token as an ordinary piece; better to find out at start."""
+        """Check at start that the vocabulary does not contain a control token as an ordinary piece."""
         for token in definition["added_tokens"]:
             if not control_ids.isdisjoint(self.ids(token["content"])):
-                raise ModelUnusable(f"{origin}: the text {token['content']!r} would become a control token")
+                raise ModelUnusable(f"{origin}: the text {token['content']!r} would be encoded as a control token")
 
 
 class ScaffoldTokenizer:
-    """Encodes what we wrote: the fixed parts of a prompt, control tokens included."""
+    """Encodes our own texts: the fixed parts of a prompt, control tokens included."""
 
     def __init__(self, definition: dict[str, Any], *, origin: str) -> None:
         self._tokenizer = _build(definition, origin)
@@ -71,18 +71,18 @@ class ScaffoldTokenizer:
 
     @classmethod
     def load(cls, folder: Path) -> ScaffoldTokenizer:
-        """From a model folder. Raises `ModelUnusable`."""
+        """Load from a model folder. Raises `ModelUnusable`."""
         return cls(_read_definition(folder), origin=str(folder))
 
     def ids(self, text: str) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def text(self, ids: Sequence[int]) -> str:
-        """What these ids say, control tokens by their names. For people: no ids come back from it."""
+        """Decode ids, with control tokens by name. For people only: encoding it may give other ids."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
     def token_id(self, token: str) -> int:
-        """The id of exactly this token. Raises `ModelUnusable` where the vocabulary has no such token."""
+        """The id of exactly this token. Raises `ModelUnusable` if the vocabulary lacks it."""
         found = self._tokenizer.token_to_id(token)
         if found is None:
             raise ModelUnusable(f"{self._origin}: the tokenizer has no token {token!r}")
@@ -90,7 +90,7 @@ class ScaffoldTokenizer:
 
 
 def encodable(text: str) -> str:
-    """The same text with U+FFFD for lone surrogates: as many characters, so offsets stay true."""
+    """Replace lone surrogates by U+FFFD: the number of characters stays, so offsets are right."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)
 
 
@@ -99,16 +99,16 @@ def _control_ids(definition: dict[str, Any]) -> frozenset[int]:
 
 
 def _build(definition: dict[str, Any], origin: str) -> Tokenizer:
-    """Nothing appended, nothing cut, nothing padded: lengths are ours to decide."""
+    """Build without appending, truncating or padding, which the caller decides."""
     bare = definition | {"post_processor": None, "truncation": None, "padding": None}
     try:
         return Tokenizer.from_str(json.dumps(bare))
     except Exception as error:  # the library raises bare Exception for a definition it cannot read
-        raise ModelUnusable(f"{origin}: the tokenizer cannot be built: {error}") from error
+        raise ModelUnusable(f"{origin}: cannot build the tokenizer: {error}") from error
 
 
 def _read_definition(folder: Path) -> dict[str, Any]:
-    """What a tokenizer.json says, or the same put together from Qwen's older files."""
+    """Read tokenizer.json, or assemble it from Qwen's older files."""
     try:
         is_whole = (folder / "tokenizer.json").is_file()
         definition = _read_json(folder / "tokenizer.json") if is_whole else _definition_from_parts(folder)
@@ -116,11 +116,11 @@ def _read_definition(folder: Path) -> dict[str, Any]:
             "added_tokens": [{**token, "id": int(token["id"])} for token in definition["added_tokens"]]
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelUnusable(f"{folder}: its tokenizer cannot be read: {error!r}") from error
+        raise ModelUnusable(f"{folder}: cannot read the tokenizer: {error!r}") from error
 
 
 def _definition_from_parts(folder: Path) -> dict[str, Any]:
-    """From vocab.json, merges.txt and the added tokens of tokenizer_config.json, as Qwen publishes them."""
+    """Assemble from vocab.json, merges.txt and the added tokens of tokenizer_config.json, as Qwen publishes them."""
     lines = (folder / "merges.txt").read_text(encoding="utf-8").split("\n")
     merges = [line for line in lines if line and not line.startswith("#version")]
     added = _read_json(folder / "tokenizer_config.json")["added_tokens_decoder"]

@@ -1,1 +1,1 @@
-"""What does this vLLM server answer, and may it be believed?"""
+"""What does this vLLM server answer, and can the answer be trusted?"""

@@ -1,13 +1,13 @@
-"""May this server be asked, and how much has it in hand?
+"""State of one server: whether it may be called, and how much it has in hand.
 
     UNPROVEN --passed--> PROVEN --lost--> LEFT_ALONE --passed--> PROVEN
         |                                   ^    |
         +-------------failed----------------+    +--failed--> LEFT_ALONE
 
-Rule 1: nothing is taken from a server that has not passed its proof since it was last lost: it may have come back as
-another. Rule 2: no caller's request is the probe; a server that is left alone is proven in the background.
-Rule 3: silence counts only where a server had time and answered nobody else meanwhile: a caller with a short deadline
-must not be able to take a healthy server from all others.
+Rule 1: a server is used only if it has passed its check since it was last lost: it may have come back as another.
+Rule 2: callers' requests are never probes; a server that is left alone is checked in the background.
+Rule 3: silence counts only if the server had time and answered no other call meanwhile: a caller with a short deadline
+must not take a healthy server away from all others.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from winnow.retrieval.vllm.client import CallFailed, Fault, VllmClient
 
 
 class Standing(StrEnum):
-    """What is known of a server."""
+    """State of a server."""
 
     UNPROVEN = "unproven"
     PROVEN = "proven"
-    LEFT_ALONE = "left alone"  # the open breaker; its half-open probes are proofs
+    LEFT_ALONE = "left alone"  # the open breaker; its half-open probes are checks
 
 
 class Event(StrEnum):
-    """What can happen to it."""
+    """What can happen to a server."""
 
-    PASSED = "passed"  # its proof
-    FAILED = "failed"  # its proof
+    PASSED = "passed"  # its check
+    FAILED = "failed"  # its check
     LOST = "lost"  # it stopped answering
 
 
@@ -43,26 +43,26 @@ AFTER: Final[Mapping[Standing, Mapping[Event, Standing]]] = {
 }
 
 
-_DOUBLINGS_MAX: Final = 10  # of a pause, long after it has reached its bound; a day of failures would overflow
+_DOUBLINGS_MAX: Final = 10  # of a pause, long after it has reached its maximum; a day of failures would overflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How much is borne, and for how long. The defaults bring a healed server back within three seconds."""
+    """Limits of the breaker. With the defaults a healed server is back within three seconds."""
 
-    failures_max: int = 3  # calls in a row that were broken or silent; a lost connection needs only one
-    silence_seconds: float = 2.0  # a call that was given less time says nothing about the server
-    pause_seconds: float = 0.25  # until the first proof of a lost server; doubled each time
+    failures_max: int = 3  # consecutive calls that were broken or silent; one lost connection is enough
+    silence_seconds: float = 2.0  # a call with less time says nothing about the server
+    pause_seconds: float = 0.25  # until the first check of a lost server; doubled each time
     pause_seconds_max: float = 1.0
     proof_seconds_max: float = 60.0  # the first answer after a start may wait for a compiler
-    proof_seconds_short: float = 1.0  # for one that was there all the time, or ten times what its last proof took
-    proof_seconds_slow: float = 4.0  # but never more
-    watch_seconds: float = 2.0  # between two looks at a server that nobody asks; none is started again in less
+    proof_seconds_short: float = 1.0  # for a server that stayed up, or ten times what its last check took
+    proof_seconds_slow: float = 4.0  # upper limit of that
+    watch_seconds: float = 2.0  # between two looks at an idle server; no restart is faster
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaReport:
-    """For the operator."""
+    """State of a server, for operators."""
 
     url: str
     standing: Standing
@@ -71,7 +71,7 @@ class ReplicaReport:
 
 
 class Replica:
-    """One server of a pool. Pure but for `client`: time is told to it."""
+    """One server of a pool. Pure but for `client`: callers pass the time."""
 
     def __init__(self, client: VllmClient, patience: Patience) -> None:
         self.client = client
@@ -83,9 +83,9 @@ class Replica:
         self._proofs_failed = 0
         self._answered_at = -1.0
         self._passed_at = -1.0
-        self._proof_took: float | None = None  # seconds; None where it was gone since
+        self._proof_took: float | None = None  # seconds; None if it was gone since
         self._was_gone = True
-        self._was_believed = False  # it has passed, and has not been refused since
+        self._was_believed = False  # it has passed, and was not rejected since
 
     @property
     def report(self) -> ReplicaReport:
@@ -98,14 +98,14 @@ class Replica:
 
     @property
     def pause(self) -> float:
-        """Seconds to wait before it is proven again."""
+        """Seconds to wait before the next check."""
         patience = self._patience
         doublings = min(self._proofs_failed, _DOUBLINGS_MAX)
         return min(patience.pause_seconds * 2.0**doublings, patience.pause_seconds_max)
 
     @property
     def proof_seconds(self) -> float:
-        """How long its next proof may take."""
+        """Time limit of its next check."""
         patience = self._patience
         if self._was_gone or self._proof_took is None:
             return patience.proof_seconds_max
@@ -126,7 +126,7 @@ class Replica:
         self._was_gone |= was_gone
 
     def refused(self, problem: str) -> bool:
-        """Answered its proof, and wrongly. Whether this casts doubt on what was taken from it before."""
+        """Record a wrong answer to its check. Returns whether earlier answers are now in doubt."""
         self.failed_proof(problem, was_gone=False)
         was_believed, self._was_believed = self._was_believed, False
         return was_believed
@@ -136,24 +136,24 @@ class Replica:
         self._answered_at = now
 
     def failed(self, failure: CallFailed, *, since: float) -> bool:
-        """Whether it is lost now."""
+        """Record a failed call. Returns whether the server is lost now."""
         if failure.fault is Fault.BUSY:
             return False
-        return self._counted(failure.detail, since=since, at_once=failure.fault is Fault.GONE)
+        return self._count_failure(failure.detail, since=since, at_once=failure.fault is Fault.GONE)
 
     def was_away(self, failure: CallFailed, *, since: float) -> bool:
-        """Whether it is lost now, where not even its name was to be had: nobody is too busy to say that."""
-        return failure.fault is not Fault.SILENT and self._counted(failure.detail, since=since, at_once=True)
+        """Record that it did not even tell its name, for which no server is too busy. Returns whether it is lost."""
+        return failure.fault is not Fault.SILENT and self._count_failure(failure.detail, since=since, at_once=True)
 
     def stayed_silent(self, *, since: float, now: float, detail: str) -> bool:
-        """Whether it is lost now. Answers to others since then, or too little time, speak for it."""
+        """Record silence, excused by other answers or too little time. Returns whether the server is lost now."""
         if now - since < self._patience.silence_seconds or self._answered_at >= since:
             return False
-        return self._counted(detail, since=since, at_once=False)
+        return self._count_failure(detail, since=since, at_once=False)
 
-    def _counted(self, problem: str, *, since: float, at_once: bool) -> bool:
+    def _count_failure(self, problem: str, *, since: float, at_once: bool) -> bool:
         if self.standing is not Standing.PROVEN or since < self._passed_at:
-            return False  # others, sent with this one, have told already, and maybe it has come back meanwhile
+            return False  # other calls sent with this one have reported it already, and it may have come back meanwhile
         self._failures += 1
         if not at_once and self._failures < self._patience.failures_max:
             return False

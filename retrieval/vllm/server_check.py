@@ -17,24 +17,24 @@ from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_pairs import LONG_PROOF_SECONDS, PairAnswer
 from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
 from winnow.retrieval.vllm.identity import (
-    another_model,
-    another_tokenizer,
+    describe_split_fault,
     may_split_wrongly,
-    split_seen,
-    splits_wrongly,
-    too_short,
-    without_route,
+    missing_route,
+    model_mismatch,
+    short_window,
+    split_fault,
+    tokenizer_mismatch,
 )
 
 
 class ServerCheck(ABC):
-    """A `Proof` (retrieval/vllm/pool.py) of the servers of one model. What differs by kind of model is abstract."""
+    """Common part of the checks of both kinds of model; implements `Proof` (retrieval/vllm/pool.py)."""
 
     unavailable: type[UnavailableError]  # raised when a server is rejected
-    flags: str  # to start such a server with
-    route: str  # that such a server has; not the one that is called: other kinds of model have that one too
-    other_route: str  # that a server of the other kind has instead
-    broken_because: str  # likely causes of an answer that is none
+    flags: str  # for starting such a server
+    route: str  # route that identifies such a server; not the one that is called, which other kinds of model have, too
+    other_route: str  # route of the other kind of server
+    broken_because: str  # likely causes of an invalid answer
 
     def __init__(self, folder: ModelFolder, *, texts: Mapping[str, Sequence[int]], tokens_max: int) -> None:
         """`texts` with their token ids; `tokens_max` is the longest input that will be sent."""
@@ -64,16 +64,16 @@ class ServerCheck(ABC):
 
     def _check_facts(self, facts: ServerFacts) -> str | None:
         return (
-            without_route(facts, wanted=self.route, instead=self.other_route, flags=self.flags, general="/pooling")
-            or another_model(facts, self._folder)
-            or too_short(facts, self._folder, tokens_max=self._tokens_max)
-            or splits_wrongly(facts)
+            missing_route(facts, wanted=self.route, instead=self.other_route, flags=self.flags, general="/pooling")
+            or model_mismatch(facts, self._folder)
+            or short_window(facts, self._folder, tokens_max=self._tokens_max)
+            or split_fault(facts)
         )
 
     async def _check_tokenizer(self, client: VllmClient, deadline: Deadline) -> str | None:
         """Compare token ids: a server with another tokenizer has another model, or builds another head."""
         for text, ours in self._texts.items():
-            found = another_tokenizer(text, await client.tokens_of(text, deadline), ours, self._folder)
+            found = tokenizer_mismatch(text, await client.tokenise(text, deadline), ours, self._folder)
             if found:
                 return found
         return None
@@ -95,4 +95,4 @@ class ServerCheck(ABC):
         if not may_split_wrongly(facts) or deadline.remaining_seconds < LONG_PROOF_SECONDS:
             return None
         answer = await self._long_answer(client, secrets.token_hex(16), deadline)
-        return None if answer.is_separated else split_seen(facts, answer.figures)
+        return None if answer.is_separated else describe_split_fault(facts, answer.figures)

@@ -30,7 +30,7 @@ from winnow.rerank.torch_reranker import TorchReranker, TorchScorer
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankOverloaded, RerankTimeout
 from winnow.retrieval.model.folder import ModelFolder, find_model
-from winnow.retrieval.model.packing import packs
+from winnow.retrieval.model.packing import make_packs
 from winnow.retrieval.model.runtime import _worker
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 from winnow.retrieval.records import Candidate, Chunk
@@ -369,7 +369,7 @@ async def test_a_small_request_does_not_wait_for_another_tenants_flood(tiny: Mod
         await small
         waited[tenant] = judge.turns.turns
         await asyncio.gather(*flood)
-    own = len(packs([len(CHINESE) * 9] * 40, tokens_max=2_048, stretch_max=1.0))
+    own = len(make_packs([len(CHINESE) * 9] * 40, tokens_max=2_048, stretch_max=1.0))
     assert waited["small"] <= own + 3, "its own, what was in hand, and what is in hand when it ends"
     assert waited["flood"] > 2 * waited["small"]
 

@@ -269,5 +269,5 @@ async def test_a_server_with_another_model_is_found_out(judging: tuple[Loopback,
     """By the width of its vectors, where that differs."""
     wider = find_model(str(write_embedder(tmp_path / "wider", TinyShape(hidden=64))), kind="embedder")
     async with pool_of(judging[0].url, EMBEDDER_FAILURES) as pool:
-        with pytest.raises(EmbedderUnavailable, match="48 numbers; the model here has 64"):
+        with pytest.raises(EmbedderUnavailable, match="48 numbers; the local model has 64"):
             await VllmEmbedder.load(wider, pool).embed_passages(["a"])

@@ -19,7 +19,7 @@ from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS, EmbedderCheck
 from winnow.retrieval.errors import EmbedderUnavailable, RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.vllm.client import VllmClient
-from winnow.retrieval.vllm.identity import splits_wrongly
+from winnow.retrieval.vllm.identity import split_fault
 from winnow.retrieval.vllm.pool import Proof
 
 POOLING = ("--runner=pooling", "--max-model-len=8192")
@@ -97,7 +97,7 @@ async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: Model
         facts = await client.facts(minutes)
         assert (facts.step_tokens, facts.is_compiled, facts.tokens_max) == (512, False, 8_192)
         assert (facts.version or "").startswith("0.")
-        assert splits_wrongly(replace(facts, version="0.24.0", is_compiled=True)) is not None
+        assert split_fault(replace(facts, version="0.24.0", is_compiled=True)) is not None
         proof = RerankerCheck.load(reranker)
         await proof(client, minutes)
         assert await proof._seen_in_long_ones(client, replace(facts, version=None, is_compiled=None), minutes) is None
@@ -123,7 +123,7 @@ async def test_no_overrides(reranker: ModelFolder, embedder: ModelFolder, tmp_pa
         embedded = await refusal_by(EmbedderCheck.load(embedder), url)
     assert "has no /classify but /v1/embeddings" in judged
     assert RERANKER_FLAGS in judged
-    assert "a vector of 384 numbers; the model here has 512" in embedded
+    assert "a vector of 384 numbers; the local model has 512" in embedded
     assert f"it serves another model than {embedder.name}" in embedded
 
 
@@ -133,7 +133,7 @@ async def test_generating(reranker: ModelFolder, embedder: ModelFolder, tmp_path
         judged = await refusal_by(RerankerCheck.load(reranker), url)
         embedded = await refusal_by(EmbedderCheck.load(embedder), url)
     for said, flags in ((judged, RERANKER_FLAGS), (embedded, EMBEDDER_FLAGS)):
-        assert "it was started to generate text" in said
+        assert "it was started for text generation" in said
         assert flags in said
 
 
@@ -166,7 +166,7 @@ async def test_another_model_of_the_family(reranker: ModelFolder, tmp_path: Path
     """It tells the known pairs apart as well; only their scores give it away."""
     with vllm(copy_of(reranker, tmp_path / "model", sharpen), tmp_path / "log", *POOLING, head()) as url:
         said = await refusal_by(RerankerCheck.load(reranker), url)
-    assert "tells the known pairs apart, but with scores up to" in said
+    assert "distinguishes the known pairs, but its scores differ by up to" in said
     assert "another model of the family" in said
 
 
@@ -174,7 +174,7 @@ async def test_a_context_too_short(reranker: ModelFolder, tmp_path: Path) -> Non
     """The known pairs would fit; what is longer would be refused request by request."""
     with vllm(reranker.path, tmp_path / "log", "--runner=pooling", "--max-model-len=256", head()) as url:
         said = await refusal_by(RerankerCheck.load(reranker), url)
-    assert "takes at most 256 tokens" in said
+    assert "accepts at most 256 tokens" in said
     assert "--max-model-len=8192" in said
 
 

@@ -23,7 +23,12 @@ from winnow.retrieval.errors import ModelUnusable, RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder, ModelSettings
 from winnow.retrieval.model.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages
 from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
-from winnow.retrieval.vllm.identity import another_model, another_tokenizer, too_short, without_route
+from winnow.retrieval.vllm.identity import (
+    missing_route,
+    model_mismatch,
+    short_window,
+    tokenizer_mismatch,
+)
 
 RIGHT = ((0.9, 0.1), (0.8, 0.2), (0.7, 0.1), (0.9, 0.3))
 
@@ -92,18 +97,18 @@ def test_the_right_order_with_other_scores_is_another_model() -> None:
 def test_two_releases_are_told_apart_by_name(ours: str, root: str | None, served: str, *, differs: bool) -> None:
     """The hub's name, its cache's folder or a folder's last part; a name of one's own is not held against anybody."""
     facts = ServerFacts(model=served, root=root, tokens_max=8_192, paths=frozenset())
-    said = another_model(facts, model(ours))
+    said = model_mismatch(facts, model(ours))
     assert (said is not None) is differs
     if said is not None:
-        assert f"it serves {root or served}, and {ours} is set here" in said
+        assert f"it serves {root or served}, but {ours} is configured" in said
 
 
 def test_a_window_is_too_short_only_for_what_is_sent() -> None:
     """Equal is enough, and a server that does not tell is not suspected."""
     facts = ServerFacts(model="m", root=None, tokens_max=4_096, paths=frozenset())
-    assert too_short(facts, model(), tokens_max=4_096) is None
-    assert too_short(replace(facts, tokens_max=None), model(), tokens_max=8_192) is None
-    assert "--max-model-len=8192" in (too_short(facts, model(), tokens_max=8_192) or "")
+    assert short_window(facts, model(), tokens_max=4_096) is None
+    assert short_window(replace(facts, tokens_max=None), model(), tokens_max=8_192) is None
+    assert "--max-model-len=8192" in (short_window(facts, model(), tokens_max=8_192) or "")
 
 
 def test_routes_tell_what_a_server_was_started_as() -> None:
@@ -112,10 +117,10 @@ def test_routes_tell_what_a_server_was_started_as() -> None:
 
     def said(*paths: str) -> str | None:
         told = replace(facts, paths=frozenset(paths))
-        return without_route(told, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
+        return missing_route(told, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
 
     assert said() is said("/classify") is said("/pooling", "/health") is None
-    assert "started to generate text" in (said("/v1/chat/completions") or "")
+    assert "started for text generation" in (said("/v1/chat/completions") or "")
     assert "the other kind of model" in (said("/v1/embeddings") or "")
     assert said("/health") == "it has no /classify. Start vLLM with --right"
 
@@ -123,7 +128,7 @@ def test_routes_tell_what_a_server_was_started_as() -> None:
 def test_an_embedders_server_has_pooling_too() -> None:
     """Its general route is no sign of a classifier."""
     facts = ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset({"/pooling", "/v1/embeddings"}))
-    said = without_route(facts, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
+    said = missing_route(facts, wanted="/classify", instead="/v1/embeddings", flags="--right", general="/pooling")
     assert "the other kind of model" in (said or "")
 
 
@@ -135,9 +140,9 @@ def test_the_flags_in_messages_are_those_that_servers_are_started_with() -> None
 @pytest.mark.parametrize(("served", "place"), [([1, 9, 3], 1), ([1, 2], 2), ([1, 2, 3, 4], 3)])
 def test_the_first_token_that_differs_is_named(served: list[int], place: int) -> None:
     """Also where one side has more of them."""
-    assert f"token {place} of 'yes'" in (another_tokenizer("yes", served, [1, 2, 3], model()) or "")
-    assert another_tokenizer("yes", [1, 2, 3], (1, 2, 3), model()) is None
-    assert another_tokenizer("yes", None, [1, 2, 3], model()) is None
+    assert f"token {place} of 'yes'" in (tokenizer_mismatch("yes", served, [1, 2, 3], model()) or "")
+    assert tokenizer_mismatch("yes", [1, 2, 3], (1, 2, 3), model()) is None
+    assert tokenizer_mismatch("yes", None, [1, 2, 3], model()) is None
 
 
 def vectors(*figures: tuple[float, float], with_end: float = 0.1) -> np.ndarray:
@@ -184,7 +189,7 @@ async def test_what_the_bundled_models_are_known_to_answer_is_what_they_answer()
 @pytest.mark.parametrize("proof", [RerankerCheck, EmbedderCheck])
 def test_answers_to_other_pairs_are_found_at_start(proof: type[RerankerCheck] | type[EmbedderCheck]) -> None:
     """Not when the first server is asked."""
-    with pytest.raises(ModelUnusable, match="known answers to other pairs"):
+    with pytest.raises(ModelUnusable, match="must have 4 entries"):
         proof.load(model(known=RIGHT[:3]))
 
 
@@ -232,14 +237,14 @@ async def test_a_server_that_answers_as_the_model_does_is_accepted() -> None:
 async def test_scores_that_are_no_numbers_are_no_answer() -> None:
     """vLLM writes null for a NaN; the remedy stands beside what was seen."""
     said = await asked(answering([None] * 8), bundled_model("reranker"))
-    assert "the score None is no probability" in said
+    assert "the score None is not a probability" in said
     assert RERANKER_FLAGS in said
 
 
 async def test_the_servers_own_tokenizer_is_asked_for_yes_and_no() -> None:
     """Its head is made of what it calls by these words."""
     said = await asked(answering([0.5] * 8, tokens={"yes": [7]}), bundled_model("reranker"))
-    assert "token 0 of 'yes' is 7 there, and 2212 in the tokenizer of winnow-rerank" in said
+    assert "token 0 of 'yes' is 7 there, but 2212 in that of winnow-rerank" in said
 
 
 async def test_a_server_that_is_gone_is_not_called_wrong() -> None:
@@ -291,8 +296,8 @@ SHORT_STEPS = {"max_num_batched_tokens": 2_048, "compiled": True}
     [
         ((0.9, 0.1), {"version": "0.24.0", **SHORT_STEPS}, "it runs vLLM 0.24.0 with steps of 2048 tokens"),
         ((0.9, 0.1), {"version": "0.25.1.dev3+g1234", **SHORT_STEPS}, "--max-num-batched-tokens=8192"),
-        ((0.5, 0.5), {"version": "0.24.0"}, "not where their passages are long"),
-        ((0.1, 0.9), {}, "not where their passages are long"),
+        ((0.5, 0.5), {"version": "0.24.0"}, "not with long passages"),
+        ((0.1, 0.9), {}, "not with long passages"),
         ((0.5, 0.5), {"version": "0.24.0", "max_num_batched_tokens": 2_048, "compiled": False}, None),
         ((0.5, 0.5), {"version": "0.24.0", "max_num_batched_tokens": 8_192, "compiled": True}, None),
         ((0.5, 0.5), {"version": "0.26.0", **SHORT_STEPS}, None),
@@ -325,7 +330,7 @@ class GivenVectors(VllmClient):
 @pytest.mark.parametrize(
     ("version", "relevant", "cause"),
     [
-        ("0.24.0", (0.0, 1.0), "not where their passages are long"),
+        ("0.24.0", (0.0, 1.0), "not with long passages"),
         ("0.24.0", (0.9, 0.1), None),
         ("0.26.0", (0, 1), None),
     ],

@@ -40,7 +40,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_gpu_that_faiss_has_not_is_refused_before_anything_is_loaded() -> None:
     """With the cause and what to install; by the doctor as well, which goes on with the rest."""
     assert index_device(Settings()) is None
-    with pytest.raises(SettingInvalid, match=r"index_device is cuda, and this build of FAISS .*faiss-gpu-cuvs"):
+    with pytest.raises(SettingInvalid, match=r"index_device is cuda, but this build of FAISS .*faiss-gpu-cuvs"):
         assemble(WITHOUT_GPU)
     found = index_device_found(WITHOUT_GPU)
     assert (found.what, found.found) == ("index device", "cuda")
@@ -85,7 +85,7 @@ def test_where_an_index_is_searched_is_shown_wherever_its_generation_is(
     if fits:
         assert ready["problem"] is None
     else:
-        assert "1,000 MB of 1,000 MB are free there" in ready["problem"]
+        assert "1,000 MB of 1,000 MB free" in ready["problem"]
     assert (found["index"]["fallback_from"], serving["generation"]) == (None, "g000001")
 
 
@@ -97,7 +97,7 @@ def test_explain_tells_device_memory_and_reason(tmp_path: Path) -> None:
     publish(folder, store.snapshot(), IDENTITY, wish=wish)
     said = explained_said("c", explained(folder, store.snapshot(), DIMENSION, wish, device=device))
     assert said["current"]["recipe"] == "exact"
-    reason = f"10,000 vectors in half precision, {NEEDED / 1e6:,.0f} MB there"
+    reason = f"10,000 vectors in half precision, {NEEDED / 1e6:,.0f} MB on the device"
     assert said["current"]["searched_on"] == {"device": "cuda:0", "reason": reason, "fault": None}
     then = said["next"]
     assert (then["recipe"], then["stored_as"], then["device_bytes"]) == ("gpu-flat", "exact", NEEDED)

@@ -198,7 +198,7 @@ def test_a_build_takes_no_more_memory_than_was_planned_and_a_third_of_it_at_leas
         "build_index(Drawn(2_000), plan_index(Drawn(2_000), 256, wish), wish)\n"
         "next(Drawn(20_000).vectors())\n"
         "before, plan = peak(), plan_index(Drawn(20_000), 256, wish)\n"
-        "index, _ = built_index(Drawn(20_000), plan, wish)\n"
+        "index, _ = build_index(Drawn(20_000), plan, wish)\n"
         "print(plan.building_bytes, peak() - before)\n"
     )
     ran = subprocess.run([sys.executable, "-c", program, recipe], capture_output=True, text=True, check=True)
@@ -223,7 +223,7 @@ def test_another_kind_of_index_is_refused(built: Built) -> None:
     built.index.write(file.write)
     for recipe, parameters, said in (
         (other, {}, "is not"),
-        (built.recipe, {"speed": 9}, "speed are no parameters"),
+        (built.recipe, {"speed": 9}, "speed: not the parameters"),
     ):
         file.seek(0)
         with pytest.raises(GenerationCorrupt, match=said):

@@ -77,7 +77,9 @@ def test_what_is_found_on_the_device_has_the_similarities_of_the_host(share: flo
         for k in (1, 100, 1_000):
             assert_same(there.search(query, k, allowed=allowed), index.search(query, k, allowed=allowed))
     assert card.searches > 15
-    assert there.seat == Seat(device="cuda:0", reason=f"10,000 vectors in half precision, {NEEDED / 1e6:,.0f} MB there")
+    assert there.seat == Seat(
+        device="cuda:0", reason=f"10,000 vectors in half precision, {NEEDED / 1e6:,.0f} MB on the device"
+    )
     assert (there.is_exact, there.selects, index.is_exact) == (False, True, True)
     np.testing.assert_array_equal(there.vectors_of(index.numbers[5:9]), index.vectors_of(index.numbers[5:9]))
 
@@ -131,7 +133,7 @@ def test_the_classic_index_is_refused_and_that_over_cuvs_is_not() -> None:
     index = host()
     same, seat = IndexDevice(FakeCard(deaf=True)).placed(index, Recipe.EXACT)
     assert (same, seat.device) == (index, "cpu")
-    assert "on cuda:0 returns vectors that are excluded" in str(seat.fault)
+    assert "returns vectors that are excluded" in str(seat.fault)
     assert find_faults(lambda rows: _unbounded(FakeCard().flat(rows)))
     IndexDevice(FakeCard()).require_correct()
 
@@ -158,7 +160,7 @@ def test_a_device_that_fails_later_is_left_for_good_and_the_answer_is_the_hosts(
     assert there.seat.device == "cpu"
     assert "CUDA error 700" in str(there.seat.fault) if fault == "fails" else "or the same one twice" in str(there.seat)
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert "an index has left cuda:0" in caplog.text
+    assert "an index was moved from cuda:0" in caplog.text
     gc.collect()
     assert card.taken == 0
     before = card.searches
@@ -169,9 +171,9 @@ def test_a_device_that_fails_later_is_left_for_good_and_the_answer_is_the_hosts(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"total": NEEDED - 1}, r"10,000 vectors of 16 dimensions needs .* MB on cuda:0, .* MB of .* MB are free"),
+        ({"total": NEEDED - 1}, r"10,000 vectors with 16 dimensions needs .* MB; cuda:0 has .* MB of .* MB free"),
         ({"fails": "cudaMalloc"}, "cannot search on cuda:0: cudaMalloc"),
-        ({"lies": True}, "gives"),
+        ({"lies": True}, "returns"),
     ],
 )
 def test_what_cannot_be_placed_stays_on_the_host_and_says_why(change: dict[str, Any], said: str) -> None:
@@ -197,7 +199,7 @@ def test_vectors_that_the_device_has_lost_are_found_out_before_it_serves() -> No
             return super().flat(vectors if len(vectors) < COUNT else -vectors)
 
     _, seat = IndexDevice(Forgetful()).placed(host(), Recipe.EXACT)
-    assert "does not find itself on cuda:0" in str(seat.fault)
+    assert "misses that chunk" in str(seat.fault)
 
 
 def test_memory_that_nobody_knows_is_tried() -> None:
@@ -329,7 +331,7 @@ def test_what_is_asked_of_faiss_is_half_precision_over_cuvs(monkeypatch: pytest.
 def test_a_build_of_faiss_without_a_gpu_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the start of whatever needs it."""
     monkeypatch.delattr(faiss, "StandardGpuResources", raising=False)
-    with pytest.raises(SettingInvalid, match=r"index_device is cuda, and this build of FAISS .* faiss-gpu-cuvs"):
+    with pytest.raises(SettingInvalid, match=r"index_device is cuda, but this build of FAISS .* faiss-gpu-cuvs"):
         FaissGpu.named("cuda")
 
 

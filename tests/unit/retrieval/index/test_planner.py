@@ -53,7 +53,7 @@ def test_what_is_chosen_fits_or_is_refused_with_figures(conditions: Conditions, 
     """Whatever the conditions are; and the same conditions give the same plan."""
     plan = chosen_or_refused(conditions, wanted)
     if isinstance(plan, MemoryTooSmall):
-        assert f"{conditions.count:,} vectors of {conditions.dimension} dimensions" in plan.detail
+        assert f"{conditions.count:,} vectors with {conditions.dimension} dimensions" in plan.detail
         assert " needs " in plan.detail
         assert conditions.memory_bytes is not None
         return
@@ -143,7 +143,7 @@ def test_the_choice_and_its_reason(conditions: Conditions, recipe: Recipe, reaso
 def test_what_does_not_fit_is_refused_with_what_each_recipe_needs() -> None:
     """So that the reader can buy the memory, or choose."""
     with pytest.raises(
-        MemoryTooSmall, match=r"10 MB that are free: hnsw needs .* MB, ivf-rabitq needs .* ivf-pq needs"
+        MemoryTooSmall, match=r"10 MB are available; hnsw needs .* MB, ivf-rabitq needs .* ivf-pq needs"
     ):
         choose_plan(Conditions(count=10**6, dimension=384, memory_bytes=10_000_000))
 

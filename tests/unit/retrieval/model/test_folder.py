@@ -9,7 +9,7 @@ import pytest
 
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable
-from winnow.retrieval.model.folder import MAX_TOKENS_DEFAULT, Mixture, Order, find_model, name_of, revision_of
+from winnow.retrieval.model.folder import MAX_TOKENS_DEFAULT, Mixture, Order, find_model, model_name, revision_of
 
 ORDER = {
     "plain": {"recall_weight": 1, "relevance_weight": 0},
@@ -56,14 +56,14 @@ def test_the_name_is_told_without_weights_and_without_the_hub(tmp_path: Path) ->
     described, bare = write_reranker(tmp_path / "r"), write_reranker(tmp_path / "bare")
     (bare / "winnow.json").unlink()
     for folder in (described, bare):
-        assert name_of(str(folder), kind="reranker") == find_model(str(folder), kind="reranker").name
+        assert model_name(str(folder), kind="reranker") == find_model(str(folder), kind="reranker").name
         (folder / "model.safetensors").unlink()
-    assert [name_of(str(folder), kind="reranker") for folder in (described, bare)] == ["tiny-rerank", "bare"]
-    assert name_of("nobody/no-such-model", kind="reranker") == "nobody/no-such-model"
+    assert [model_name(str(folder), kind="reranker") for folder in (described, bare)] == ["tiny-rerank", "bare"]
+    assert model_name("nobody/no-such-model", kind="reranker") == "nobody/no-such-model"
     with pytest.raises(ModelNotFound, match="a/b/c"):
-        name_of("a/b/c", kind="reranker")
+        model_name("a/b/c", kind="reranker")
     with pytest.raises(ModelUnusable, match="reranker"):
-        name_of(str(described), kind="embedder")
+        model_name(str(described), kind="embedder")
 
 
 def test_a_large_file_is_sampled_and_says_so(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_real_shapes_are_read(tmp_path: Path, size: str, rotation: dict[str,
 def test_a_folder_without_weights_says_what_is_missing(tmp_path: Path, size: str) -> None:
     """A download that was broken off looks like this."""
     folder = write_shape(tmp_path / size, size, ROTATIONS[0])
-    with pytest.raises(ModelUnusable, match=r"no \*\.safetensors file in it"):
+    with pytest.raises(ModelUnusable, match=r"contains no \*\.safetensors file"):
         find_model(str(folder), kind="reranker")
 
 
@@ -97,7 +97,9 @@ def test_what_lies_in_the_hubs_cache_is_called_as_it_says(tmp_path: Path) -> Non
     (cached / "snapshots" / "abc").mkdir(parents=True)
     described = {"kind": "reranker", "name": "legal-rerank"}
     (cached / "snapshots" / "abc" / "winnow.json").write_text(json.dumps(described), encoding="utf-8")
-    program = "from winnow.retrieval.model.folder import name_of; print(name_of('somebody/legal', kind='reranker'))"
+    program = (
+        "from winnow.retrieval.model.folder import model_name; print(model_name('somebody/legal', kind='reranker'))"
+    )
     assert offline(tmp_path, program).strip() == "legal-rerank"
 
 
@@ -120,11 +122,11 @@ def test_a_name_that_the_hub_cannot_be_asked_for_is_told_in_a_sentence(tmp_path:
     program = (
         "import json, sys\n"
         "from winnow.retrieval.errors import ModelNotFound\n"
-        "from winnow.retrieval.model.folder import find_model, name_of\n"
+        "from winnow.retrieval.model.folder import find_model, model_name\n"
         "said = {}\n"
         "for name in sys.argv[1:]:\n"
         "    kind = 'reranker' if 'Reranker' in name else 'embedder'\n"
-        "    assert name_of(name, kind=kind) == name\n"
+        "    assert model_name(name, kind=kind) == name\n"
         "    try:\n"
         "        find_model(name, kind=kind)\n"
         "    except ModelNotFound as error:\n"
@@ -137,5 +139,5 @@ def test_a_name_that_the_hub_cannot_be_asked_for_is_told_in_a_sentence(tmp_path:
         assert message.startswith(
             f"The model is neither bundled, nor a folder, nor in the local Hugging Face cache: {name} ("
         )
-        assert message.endswith("Fetch it once where there is a network, or name a folder")
+        assert message.endswith("Download it once on a machine with network access, or use a folder")
         assert "\n" not in message

@@ -111,7 +111,7 @@ def test_a_vocabulary_that_holds_a_control_token_is_refused(tmp_path: Path) -> N
     definition["model"]["ignore_merges"] = True
     definition["pre_tokenizer"] = {"type": "WhitespaceSplit"}
     (folder / "tokenizer.json").write_text(json.dumps(definition), "utf-8")
-    with pytest.raises(ModelUnusable, match="would become a control token"):
+    with pytest.raises(ModelUnusable, match="would be encoded as a control token"):
         PlainTokenizer.load(folder)
 
 

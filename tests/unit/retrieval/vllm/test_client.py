@@ -176,7 +176,7 @@ async def test_a_server_without_a_model_is_none(models: Any) -> None:
     async def answer(_: Asked) -> ResponseModel:
         return ResponseModel(body=models)
 
-    with pytest.raises(CallFailed, match="names no model"):
+    with pytest.raises(CallFailed, match="lists no model"):
         await classified(answer, [[1]])
 
 
@@ -257,7 +257,7 @@ async def test_a_passed_deadline_asks_nothing() -> None:
     """Work past it is not started."""
     async with serving(properly) as server:
         client = VllmClient(server.url)
-        with pytest.raises(CallFailed, match="not asked any more"):
+        with pytest.raises(CallFailed, match="not called, the deadline has passed"):
             await client.classify([[1]], salt="s", deadline=Deadline.after_ms(0))
         await client.close()
     assert server.asked == []
@@ -271,7 +271,7 @@ async def test_a_server_that_read_other_tokens_than_were_sent_has_not_answered()
         return said if asked.path == "/v1/models" else ResponseModel(body=said.body | {"usage": {"prompt_tokens": 2}})
 
     assert await classified(answer, [[1, 2]]) == [1 / 4]
-    assert "it read 2 tokens, and 3 were sent" in (await failure_of(answer, [[1, 2, 3]])).detail
+    assert "the server read 2 tokens, but 3 were sent" in (await failure_of(answer, [[1, 2, 3]])).detail
 
 
 async def test_a_version_without_classify_is_asked_through_pooling() -> None:
@@ -337,7 +337,7 @@ async def test_a_server_tells_about_itself() -> None:
     assert facts == ServerFacts(
         model="m", root="Qwen/Qwen3-Reranker-4B", tokens_max=8192, paths=frozenset({"/classify", "/v1/models"})
     )
-    assert await asked_of(answer, lambda client: client.tokens_of("abc", Deadline.never())) == [3, 7]
+    assert await asked_of(answer, lambda client: client.tokenise("abc", Deadline.never())) == [3, 7]
 
 
 @pytest.mark.parametrize("missing", [{"detail": "Not Found"}, {"error": {"message": "Not Found"}}])
@@ -351,4 +351,4 @@ async def test_a_server_that_does_not_tell_is_asked_for_nothing_more(missing: An
 
     facts = await asked_of(answer, lambda client: client.facts(Deadline.never()))
     assert facts == ServerFacts(model="m", root=None, tokens_max=None, paths=frozenset())
-    assert await asked_of(answer, lambda client: client.tokens_of("abc", Deadline.never())) is None
+    assert await asked_of(answer, lambda client: client.tokenise("abc", Deadline.never())) is None
