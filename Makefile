@@ -10,7 +10,7 @@ TAG ?=
 # One thread a process: two workers on two cores would only wait for each other's.
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --durations=20
 
-.PHONY: help demo serve develop test quick check format campaign bench dist clean
+.PHONY: help demo serve develop test quick check format docs campaign bench dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -44,6 +44,9 @@ campaign: $(VENV)/.develop  ## run the long campaigns of faults, lives, attacks 
 	vllm="$$($(BIN)/python tests/vllm/environment.py $(VLLM))" && WINNOW_VLLM_PYTHON="$$vllm" \
 	  $(BIN)/python -m tests.campaign --hours $(HOURS)
 
+docs: $(VENV)/.docs  ## build the documentation into site/; any warning fails
+	$(BIN)/zensical build --strict --clean
+
 bench: $(VENV)/.develop  ## measure search and indexing beside the naive way
 	$(BIN)/python -m bench.search
 	$(BIN)/python -m bench.index
@@ -52,12 +55,16 @@ dist: $(VENV)/.develop  ## build wheel and source archive into dist/, print and 
 	$(BIN)/python deploy/distribution.py --tag "$(TAG)"
 
 clean:  ## remove what `make` made, the indexed data included
-	rm -rf $(VENV) $(VLLM) $(DATA) build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) $(DATA) build dist site .cache ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
 $(VENV)/.service: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python deploy/install.py cpu
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.service
+	$(BIN)/python deploy/install.py cpu,docs
 	@touch $@
 
 $(VENV)/.develop: $(VENV)/.service
