@@ -60,163 +60,169 @@ RECALL_TARGET_MIN: Final = 0.5  # below it a search would rather miss than find
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
+MODELS: Final = "Models"  # panels in a command's help
+INDEX: Final = "Index"
+CACHES: Final = "Caches"
+TENANT_LIMITS: Final = "Limits of each tenant"
 
 
-def _setting(default: Any, parse: Callable[[str], Any], help_: str, *, has_flag: bool = True) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": help_, "has_flag": has_flag})
+def _setting(
+    default: Any, parse: Callable[[str], Any], help_: str, metavar: str = "", panel: str | None = None, *,
+    has_flag: bool = True,
+) -> Any:  # fmt: skip
+    texts = {"help": help_, "metavar": metavar, "panel": panel}
+    return field(default=default, metadata={"parse": parse, "has_flag": has_flag, **texts})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set, with its default."""
 
+    # fmt: off
     data: Path = _setting(  # noqa: RUF009  it makes a field
-        DATA_DEFAULT, folder, "Folder that holds collections and catalog; made when missing."
+        DATA_DEFAULT, folder, "Folder that holds the collections and the catalog; created if it does not exist.", "DIR"
     )
     catalog_url: str | None = _setting(
         None, database_url, "Database that holds the catalog, such as postgresql://winnow@db/winnow; by default a file "
-        "in the data folder. Not a flag, since it may hold a password.", has_flag=False
-    )  # fmt: skip
+        "in the data folder. There is no flag, because the URL may hold a password.", has_flag=False
+    )
     embed_model: str = _setting(
         "winnow-embed", text, "Embedding model: winnow-embed (bundled), a folder, or a hub name such as "
-        "Qwen/Qwen3-Embedding-0.6B."
-    )  # fmt: skip
+        "Qwen/Qwen3-Embedding-0.6B.", "MODEL", MODELS
+    )
     rerank_model: str = _setting(
         "winnow-rerank", text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
-        "Qwen/Qwen3-Reranker-0.6B."
-    )  # fmt: skip
+        "Qwen/Qwen3-Reranker-0.6B.", "MODEL", MODELS
+    )
     rerank_also: tuple[FurtherReranker, ...] = _setting(
-        (), further_rerankers, "Further rerankers that a collection may choose, separated by spaces: MODEL runs in "
-        "this process, MODEL=URL on the vLLM server there, or on several with commas between them."
-    )  # fmt: skip
+        (), further_rerankers, "More rerankers that a collection may choose, separated by spaces: MODEL runs in this "
+        "process, MODEL=URL on a vLLM server, MODEL=URL,URL on several.", "'MODEL[=URL] ...'", MODELS
+    )
     embed_url: tuple[str, ...] = _setting(
-        (), urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001, or several with commas "
-        "between them; by default it runs in this process."
-    )  # fmt: skip
+        (), urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001; separate several with "
+        "commas. By default the model runs in this process.", "URL", MODELS
+    )
     rerank_url: tuple[str, ...] = _setting(
-        (), urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002, or several with commas between "
-        "them; by default it runs in this process."
-    )  # fmt: skip
+        (), urls, "vLLM server that runs the reranker, such as http://127.0.0.1:8002; separate several with commas. By "
+        "default the model runs in this process.", "URL", MODELS
+    )
     cache_secret: str | None = _setting(
-        None, text, "Secret from which the salts are made that keep tenants apart in the servers' prefix caches; by "
-        "default a new one each start. Processes that share servers share prefixes if they share it.", has_flag=False
-    )  # fmt: skip
+        None, text, "Secret that keeps tenants apart in the prefix caches of vLLM servers; by default a new one at "
+        "each start. Give processes the same secret to let them share cached prefixes.", has_flag=False
+    )
     embed_dimension: int | None = _setting(
-        None, whole(8, 8_192), "Numbers kept of each vector (MRL); all of them by default."
+        None, whole(8, 8_192), "Number of dimensions to keep of each vector (MRL); all by default.", "N", MODELS
     )
     device: str | None = _setting(
-        None, text, "Where the models run: cpu, cuda, cuda:1; by default a GPU if there is one."
+        None, text, "Device that runs the models: cpu, cuda or cuda:1; by default a GPU if there is one.",
+        "DEVICE", MODELS
     )
     dtype: str | None = _setting(
-        None, one_of(*DTYPES), "Number format of the models; by default float32 on a CPU, bfloat16 on a GPU."
+        None, one_of(*DTYPES), "Number format of the models: float32, bfloat16 or float16; by default float32 on a "
+        "CPU, bfloat16 on a GPU.", "DTYPE", MODELS
     )
     spawn_vllm: bool = _setting(
         False,  # noqa: FBT003  the default's place is first
-        yes_or_no,
-        "Start and supervise a vLLM server for each model that no URL is given for.",
+        yes_or_no, "Start and supervise a vLLM server for each model that has no URL.", "", MODELS
     )
     vllm_python: str | None = _setting(
-        None, text, "Python that has vllm, for servers that winnow starts; by default the one that runs winnow."
+        None, text, "Python that has vllm installed, for the servers that winnow starts; by default the one that runs "
+        "winnow.", "PYTHON", MODELS
     )
     vllm_front: Front = _setting(  # noqa: RUF009  it makes a field
-        "winnow",
-        one_of(*FRONTS),
-        "What listens before vLLM's engine: winnow, a program of ours with less to do for each input, or vLLM's own.",
+        "winnow", one_of(*FRONTS), "HTTP server in front of vLLM's engine: winnow (less work per input) or vllm "
+        "(vLLM's own).", "winnow|vllm", MODELS
     )
     quantization: Quantization = _setting(  # noqa: RUF009  it makes a field
-        "none", one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU."
+        "none", one_of(*QUANTIZATIONS), "Format of the weights on a vLLM server: none, or fp8 on an Ada or Hopper GPU.",
+        "FORMAT", MODELS
     )
     candidates: int | None = _setting(
-        None,
-        whole(1, CANDIDATES_MAX),
-        f"Candidates judged per search unless it says so itself; by default {CANDIDATES_ON_CPU} on a CPU, "
-        f"{CANDIDATES_ON_GPU} on a GPU.",
+        None, whole(1, CANDIDATES_MAX), "Number of candidates to rerank, unless the search sets its own; by default "
+        f"{CANDIDATES_ON_CPU} on a CPU, {CANDIDATES_ON_GPU} on a GPU.", "N"
     )
     recall: str = _setting(
-        RecallMode.HYBRID.value,
-        one_of(*RecallMode),
-        "How candidates are found unless a search says so itself: dense by meaning, lexical by words, hybrid by both.",
+        RecallMode.HYBRID.value, one_of(*RecallMode), "How to find candidates, unless the search sets its own way: "
+        "dense (by meaning), lexical (by words) or hybrid (both).", "dense|lexical|hybrid"
     )
     depth: str = _setting(
-        Depth.FULL.value,
-        one_of(*Depth),
-        "How many candidates are judged unless a search says so itself: full is all, adaptive stops where the rest can "
-        "hardly change the answer.",
+        Depth.FULL.value, one_of(*Depth), "How many candidates to rerank, unless the search sets its own depth: full "
+        "(all) or adaptive (stop once the rest can hardly change the answer).", "full|adaptive"
     )
     chunk_tokens: int = _setting(
-        256,
-        whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX),
-        "Most tokens of a chunk in a collection that is newly made.",
+        256, whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Maximum tokens per chunk (new collections only).", "N"
     )
     index_recipe: str = _setting(
-        AUTO, one_of(AUTO, *BUILDABLE), "Kind of the indexes that are built: auto compares all vectors up to about a "
-        "hundred thousand, and takes what suits beyond; exact, hnsw, ivf-rabitq and ivf-pq insist."
-    )  # fmt: skip
+        AUTO, one_of(AUTO, *BUILDABLE), "Type of index to build. auto builds an exact index up to about a hundred "
+        "thousand chunks and chooses an approximate one beyond.", "auto|exact|hnsw|ivf-rabitq|ivf-pq", INDEX
+    )
     index_recall: float = _setting(
-        RECALL_TARGET,
-        share(RECALL_TARGET_MIN, 1.0),
-        "Share of the 100 nearest chunks that an index which does not compare all is tuned to find.",
+        RECALL_TARGET, share(RECALL_TARGET_MIN, 1.0), "Share of the 100 nearest chunks that an approximate index must "
+        "find; the index is tuned to reach it.", "SHARE", INDEX
     )
     index_device: str = _setting(
-        CPU, gpu_or_cpu, "Where indexes that compare all are searched: cpu, or by FAISS with cuVS on cuda, cuda:1."
+        CPU, gpu_or_cpu, "Device that searches exact indexes: cpu, or cuda or cuda:1 with a FAISS that has cuVS.",
+        "cpu|cuda|cuda:N", INDEX
     )
     timeout_ms: int = _setting(
-        30_000, whole(1, TIMEOUT_MS_MAX), "Milliseconds a request may take unless it says so itself."
+        30_000, whole(1, TIMEOUT_MS_MAX), "Time limit of a request in milliseconds, unless the request sets its own.",
+        "MS"
     )
     fold_chunks: int = _setting(
-        10_000, whole(0, CHUNKS_MAX), "Chunks written or removed since the index was built that make the service "
-        "build the next one beside it; 0 leaves that to the writes, which then wait for it."
-    )  # fmt: skip
+        10_000, whole(0, CHUNKS_MAX), "Number of unindexed changes (chunks written or removed) after which the "
+        "service rebuilds the index in the background; 0 makes each write rebuild it and wait.", "N", INDEX
+    )
     fold_seconds: int = _setting(
-        300, whole(1, CACHE_SECONDS_MAX), "Seconds after which the service does so for fewer chunks, too."
+        300, whole(1, CACHE_SECONDS_MAX), "Maximum age of unindexed changes before a rebuild, in seconds.", "SECONDS",
+        INDEX
     )
     generations_kept: int = _setting(
-        GENERATIONS_KEPT_MIN,
-        whole(GENERATIONS_KEPT_MIN, KEPT_MAX),
-        "Generations of an index that are kept, the one that serves among them.",
+        GENERATIONS_KEPT_MIN, whole(GENERATIONS_KEPT_MIN, KEPT_MAX), "Number of generations (published builds) of an "
+        "index to keep, including the current one.", "N", INDEX
     )
     judgement_cache_mb: int = _setting(
-        64,
-        whole(0, CACHE_MB_MAX),
-        "Megabytes of the reranker's judgements that the service remembers; 0 is none.",
+        64, whole(0, CACHE_MB_MAX), "Size of the cache of relevance scores, in megabytes; 0 turns it off.", "MB", CACHES
     )
     query_cache_mb: int = _setting(
-        16, whole(0, CACHE_MB_MAX), "Megabytes of query vectors that the service remembers; 0 is none."
+        16, whole(0, CACHE_MB_MAX), "Size of the cache of query vectors, in megabytes; 0 turns it off.", "MB", CACHES
     )
     cache_seconds: int = _setting(
-        3_600, whole(1, CACHE_SECONDS_MAX), "Seconds that a judgement or a query vector is remembered."
+        3_600, whole(1, CACHE_SECONDS_MAX), "Lifetime of an entry in either cache, in seconds.", "SECONDS", CACHES
     )
     limit_requests_per_minute: int = _setting(
-        0, whole(0, LIMIT_MAX), "Requests that each tenant may make in a minute unless it has a limit of its own; 0 "
-        "is no limit."
-    )  # fmt: skip
+        0, whole(0, LIMIT_MAX), "Maximum requests per minute of a tenant that has no limit of its own; 0 is no limit.",
+        "N", TENANT_LIMITS
+    )
     limit_rerank_tokens_per_minute: int = _setting(
-        0, whole(0, LIMIT_MAX), "Tokens that rerankers may compute for each tenant in a minute; 0 is no limit."
+        0, whole(0, LIMIT_MAX), "Maximum tokens per minute that rerankers compute for a tenant; 0 is no limit.",
+        "N", TENANT_LIMITS
     )
     limit_concurrent_requests: int = _setting(
-        0, whole(0, LIMIT_MAX), "Requests of each tenant that are answered at once; 0 is no limit."
+        0, whole(0, LIMIT_MAX), "Maximum concurrent requests of a tenant; 0 is no limit.", "N", TENANT_LIMITS
     )
     limit_documents: int = _setting(
-        0, whole(0, LIMIT_MAX), "Documents that each tenant may store, in all its collections; 0 is no limit."
+        0, whole(0, LIMIT_MAX), "Maximum documents of a tenant in all its collections; 0 is no limit.",
+        "N", TENANT_LIMITS
     )
     limit_bytes: int = _setting(
-        0, whole(0, LIMIT_MAX), "Bytes that each tenant's collections may take on the disk, indexes included; 0 is no "
-        "limit."
-    )  # fmt: skip
+        0, whole(0, LIMIT_MAX), "Maximum bytes on disk of a tenant's collections, indexes included; 0 is no limit.",
+        "N", TENANT_LIMITS
+    )
     cors_origins: tuple[str, ...] = _setting(
         (), origins, "Origins whose web pages may call the service, such as https://app.example.org, separated by "
-        "commas; * is any. None by default."
-    )  # fmt: skip
-    host: str = _setting("127.0.0.1", text, "Address to listen on; another than loopback needs an API key.")
-    port: int = _setting(8000, whole(0, 65_535), "Port to listen on; 0 takes a free one.")
+        "commas; * allows all. None by default.", "URL,..."
+    )
+    host: str = _setting("127.0.0.1", text, "Address to listen on; any but loopback requires an API key.", "HOST")
+    port: int = _setting(8000, whole(0, 65_535), "Port to listen on; 0 chooses a free one.", "PORT")
     api_key: str | None = _setting(
-        None, text, "Key that callers send as 'Authorization: Bearer KEY'; not a flag, since flags show in process "
-        "lists.", has_flag=False
-    )  # fmt: skip
+        None, text, "API key that clients send as 'Authorization: Bearer KEY'. There is no flag, because process lists "
+        "show flags.", has_flag=False
+    )
+    # fmt: on
 
     @property
     def index_wish(self) -> IndexWish:
-        """What is asked of the indexes that are built, wherever they are searched."""
+        """What to build, wherever the index is searched."""
         recipe = None if self.index_recipe == AUTO else Recipe(self.index_recipe)
         return IndexWish(recipe=recipe, recall_target=self.index_recall)
 
@@ -247,6 +253,8 @@ class Row:
     variable: str
     default: Any
     help: str
+    metavar: str
+    panel: str | None  # of a command's help; None: the panel of the command's own options
     parse: Callable[[str], Any]
 
     @property
@@ -264,6 +272,8 @@ def rows() -> Iterator[Row]:
             variable=PREFIX + each.name.upper(),
             default=each.default,
             help=each.metadata["help"],
+            metavar=each.metadata["metavar"],
+            panel=each.metadata["panel"],
             parse=each.metadata["parse"],
         )
 

@@ -12,15 +12,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias, Union
+from typing import TYPE_CHECKING, TypeAlias, Union
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # `winnow --help` imports this module and must not wait for numpy
+    import numpy as np
+    from numpy.typing import NDArray
 
 JsonValue: TypeAlias = Union[bool, int, float, str, list["JsonValue"], dict[str, "JsonValue"], None]  # noqa: UP007  it names itself
 Metadata: TypeAlias = Mapping[str, JsonValue]
-Vectors: TypeAlias = NDArray[np.float32]  # (n, dimension), unit length, finite
-ChunkNumbers: TypeAlias = NDArray[np.int64]  # (n,); -1 never names a chunk
+Vectors: TypeAlias = "NDArray[np.float32]"  # (n, dimension), unit length, finite
+ChunkNumbers: TypeAlias = "NDArray[np.int64]"  # (n,); -1 never names a chunk
 
 
 def passage_of(title: str, text: str) -> str:

@@ -1,1 +1,1 @@
-"""What can be typed? One file for each group of commands."""
+"""Which commands does `winnow` have? One file for each group of commands."""

@@ -12,15 +12,21 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.options import Config, Data, Json, Whose, opened, own_name
+from winnow.api.cli.options import (
+    Json,
+    TenantOption,
+    open_data_folder,
+    own_name,
+    with_settings,
+)
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import flat
+from winnow.api.settings import Settings
 from winnow.retrieval.catalog.keys import ALL_SCOPES, TENANT_SCOPES, KeyScope, KeyWish
 from winnow.retrieval.limits import AUDIT_ENTRIES_MAX, KEY_DAYS_MAX
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from winnow.api.collections.data_folder import DataFolder
     from winnow.retrieval.catalog.audit import AuditEntry
     from winnow.retrieval.catalog.keys import IssuedKey
     from winnow.retrieval.catalog.tenants import Tenant
@@ -51,29 +57,30 @@ grants = typer.Typer(help="Let other tenants search a collection.", no_args_is_h
 
 
 @keys.command("bootstrap")
-def bootstrap_key(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def bootstrap_key(*, settings: Settings, json: Json = False) -> None:
     """Make a key that may do everything, as tenant default and as operator of the deployment.
 
     From the first key on, every request needs one, also from this machine.
     """
-    terminal, disk = _opened(data, config, json=json, made=True)
+    terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
     wish = KeyWish(scopes=ALL_SCOPES, note="bootstrap")
     _show_issued(terminal, disk.keys.make(DEFAULT_TENANT, wish, by=COMMAND_LINE))
 
 
 @keys.command("create")
+@with_settings("data")
 def create_key(
     *,
     scope: ScopeOption,
-    tenant: Whose = DEFAULT_TENANT,
+    tenant: TenantOption = DEFAULT_TENANT,
     note: NoteOption = "",
     expires_in_days: DaysOption = None,
-    data: Data = None,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Make a key of a tenant. Only the key goes to standard output."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.fields import parsed
     from winnow.api.schemas.access import KeyBody
 
@@ -83,9 +90,10 @@ def create_key(
 
 
 @keys.command("list")
-def list_keys(*, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def list_keys(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """List the keys of a tenant, those that are accepted no longer among them."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import keys_response
 
     found, now = disk.keys.keys(disk.tenant_named(tenant)), datetime.now(UTC)
@@ -111,19 +119,19 @@ def list_keys(*, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json =
 
 
 @keys.command("rotate")
+@with_settings("data")
 def rotate_key(
     key_id: KeyId,
     *,
-    tenant: Whose = DEFAULT_TENANT,
+    tenant: TenantOption = DEFAULT_TENANT,
     overlap_seconds: Annotated[
         int, typer.Option("--overlap-seconds", metavar="N", min=0, help="How long the old key is accepted still.")
     ] = 3_600,
-    data: Data = None,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Make a key like this one, which is accepted for some time still."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.fields import parsed
     from winnow.api.schemas.access import RotateBody
 
@@ -132,11 +140,10 @@ def rotate_key(
 
 
 @keys.command("revoke")
-def revoke_key(
-    key_id: KeyId, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
-) -> None:
+@with_settings("data")
+def revoke_key(key_id: KeyId, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """Accept a key no longer, for good; services that run follow within a second."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import key_response
 
     revoked = disk.keys.revoke(disk.tenant_named(tenant), key_id, by=COMMAND_LINE)
@@ -147,9 +154,10 @@ def revoke_key(
 
 
 @tenants.command("create")
-def create_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def create_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
     """Make a tenant, with a first key that may do everything within it."""
-    terminal, disk = _opened(data, config, json=json, made=True)
+    terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
     from winnow.api.schemas.access import issued_response, tenant_response
 
     made = disk.tenants.make(name, by=COMMAND_LINE)
@@ -161,9 +169,10 @@ def create_tenant(name: TenantArgument, *, data: Data = None, json: Json = False
 
 
 @tenants.command("list")
-def list_tenants(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def list_tenants(*, settings: Settings, json: Json = False) -> None:
     """List the tenants of the deployment."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import tenants_response
 
     found = disk.tenants.tenants()
@@ -175,25 +184,26 @@ def list_tenants(*, data: Data = None, json: Json = False, config: Config = None
 
 
 @tenants.command("disable")
-def disable_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def disable_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
     """Accept no key of a tenant any longer, and let its grants rest; nothing of it is removed."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     _show_tenant(terminal, disk.tenants.disable(name, by=COMMAND_LINE))
 
 
 @tenants.command("enable")
-def enable_tenant(name: TenantArgument, *, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def enable_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
     """Let a disabled tenant go on as before."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     _show_tenant(terminal, disk.tenants.enable(name, by=COMMAND_LINE))
 
 
 @grants.command("list")
-def list_grants(
-    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
-) -> None:
+@with_settings("data")
+def list_grants(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """List what a tenant lets others search, and what others let it search."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import grants_response
 
     whose = disk.tenant_named(tenant)
@@ -207,17 +217,17 @@ def list_grants(
 
 
 @grants.command("give")
+@with_settings("data")
 def give_grant(
     collection: CollectionArgument,
     reader: ReaderArgument,
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Let another tenant search a collection of --tenant, and nothing else."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import given_response
 
     owner, name = disk.tenant_named(tenant), disk.tenant_named(reader)
@@ -229,17 +239,17 @@ def give_grant(
 
 
 @grants.command("revoke")
+@with_settings("data")
 def revoke_grant(
     collection: CollectionArgument,
     reader: ReaderArgument,
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Take it back."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     disk.grants.take_back(disk.tenant_named(tenant), collection, reader, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": reader})
@@ -247,6 +257,7 @@ def revoke_grant(
         terminal.say(f"{reader} may search {tenant}/{collection} no longer.")
 
 
+@with_settings("data")
 def audit(
     *,
     tenant: Annotated[
@@ -259,12 +270,11 @@ def audit(
     before: Annotated[
         int | None, typer.Option("--before", metavar="NUMBER", min=1, help="Only entries with a lower number.")
     ] = None,
-    data: Data = None,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Show who changed keys, tenants, limits, grants, collections and instructions: newest first."""
-    terminal, disk = _opened(data, config, json=json)
+    terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import audit_response
 
     whose = None if tenant is None else disk.tenant_named(tenant)
@@ -289,11 +299,6 @@ def audit(
         for each in entries
     ]
     _table(terminal, ["number", "at (UTC)", "actor", "action", "tenant", "subject", "change"], rows)
-
-
-def _opened(data: Data, config: Config, *, json: bool, made: bool = False) -> tuple[Terminal, DataFolder]:
-    _, disk = opened(data, config, made=made)
-    return Terminal(json=json), disk
 
 
 def _show_issued(terminal: Terminal, issued: IssuedKey) -> None:

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from winnow.api.cli.options import (
-    Config,
-    Data,
-    Device,
-    Dtype,
-    EmbedDimension,
-    EmbedModel,
-    EmbedUrl,
-    GenerationsKept,
-    IndexDevice,
+    DEVICE,
+    EMBEDDER,
+    RERANKER,
     Json,
-    RerankAlso,
-    RerankModel,
-    RerankUrl,
-    Whose,
-    opened,
+    TenantOption,
+    open_data_folder,
+    open_tenant,
     switch,
+    with_settings,
 )
 from winnow.api.cli.terminal import Column, Exit, Terminal
 from winnow.api.formatting import amount
-from winnow.api.settings import load
+from winnow.api.settings import Settings
 from winnow.retrieval.tenancy import DEFAULT_TENANT
-
-if TYPE_CHECKING:
-    from winnow.api.collections.data_folder import DataFolder
-    from winnow.retrieval.tenancy import TenantName
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
 
@@ -49,15 +38,14 @@ collections = typer.Typer(help="List, show, change and delete collections.", no_
 
 
 @collections.command("list")
-def list_collections(
-    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
-) -> None:
+@with_settings("data")
+def list_collections(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """List the collections of a data folder."""
     terminal = Terminal(json=json)
     from winnow.api.schemas.collections import collection_response
 
-    disk, whose = _existing(data, config, tenant)
-    described = disk.described(whose)
+    disk, owner = open_tenant(settings, tenant)
+    described = disk.described(owner)
     if json:
         terminal.answer({"collections": [collection_response(each) for each in described]})
         return
@@ -89,15 +77,16 @@ def list_collections(
 
 
 @collections.command("show")
+@with_settings("data")
 def show_collection(
-    name: NameArgument, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+    name: NameArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Show one collection: what is in it, and what it was built with."""
     terminal = Terminal(json=json)
     from winnow.api.schemas.collections import collection_response
 
-    disk, whose = _existing(data, config, tenant)
-    said = collection_response(disk.describe(disk.catalog.collection(whose, name)))
+    disk, owner = open_tenant(settings, tenant)
+    said = collection_response(disk.describe(disk.catalog.collection(owner, name)))
     if json:
         terminal.answer(said)
         return
@@ -111,24 +100,24 @@ def show_collection(
 
 
 @collections.command("delete")
+@with_settings("data")
 def delete_collection(
     name: NameArgument,
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    yes: Annotated[bool, switch("--yes", "-y", said="Do not ask.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask.")] = False,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Delete a collection with all its documents, for good."""
     terminal = Terminal(json=json)
 
-    disk, whose = _existing(data, config, tenant)
-    described = disk.describe(disk.catalog.collection(whose, name))
+    disk, owner = open_tenant(settings, tenant)
+    described = disk.describe(disk.catalog.collection(owner, name))
     if not yes:
         held = "an unknown number of" if described.documents is None else amount(described.documents)
         typer.confirm(f"Delete {name} with {held} documents?", abort=True, err=True)
-    disk.remove(whose, name)
+    disk.remove(owner, name)
     if json:
         terminal.answer({"deleted": name, "documents": described.documents})
     else:
@@ -136,6 +125,7 @@ def delete_collection(
 
 
 @collections.command("set-instruction")
+@with_settings("data")
 def set_instruction(
     name: NameArgument,
     instruction: Annotated[
@@ -145,16 +135,15 @@ def set_instruction(
         ),
     ] = None,
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Choose the instruction that a collection's searches use unless they bring their own."""
     terminal = Terminal(json=json)
 
-    disk, whose = _existing(data, config, tenant)
-    disk.change(whose, name, instruction=instruction)
+    disk, owner = open_tenant(settings, tenant)
+    disk.change(owner, name, instruction=instruction)
     if json:
         terminal.answer({"collection": name, "instruction": instruction})
     else:
@@ -162,28 +151,24 @@ def set_instruction(
 
 
 @collections.command("set-reranker")
+@with_settings("data", "rerank_model", "rerank_also")
 def set_reranker(
     name: NameArgument,
     reranker: Annotated[
         str | None, typer.Argument(metavar="[RERANKER]", help="Name of a configured reranker; without it, the default.")
     ] = None,
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Choose the reranker that judges a collection's searches. A service that runs follows at once."""
     terminal = Terminal(json=json)
-    settings = load({"data": data, "rerank_model": rerank_model, "rerank_also": rerank_also}, config=config)
-    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    disk = DataFolder.existing(settings.data, settings.catalog_url)
+    disk = open_data_folder(settings)
     disk.change(disk.tenant_named(tenant), name, reranker=reranker)
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
@@ -192,35 +177,36 @@ def set_reranker(
 
 
 @collections.command("set-demote-query-echo")
+@with_settings("data")
 def set_demote_query_echo(
     name: NameArgument,
     state: Annotated[OnOff, typer.Argument(help="on or off.")],
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Place passages that hold little but the query behind all others in a collection's searches, or stop doing so."""
     terminal = Terminal(json=json)
-    disk, whose = _existing(data, config, tenant)
-    disk.change(whose, name, demote_query_echo=state is OnOff.ON)
+    disk, owner = open_tenant(settings, tenant)
+    disk.change(owner, name, demote_query_echo=state is OnOff.ON)
     if json:
         terminal.answer({"collection": name, "demote_query_echo": state is OnOff.ON})
     else:
         terminal.say(f"{name}: demotion of query echoes is {state.value}.")
 
 
+@with_settings("data", "generations_kept")
 def verify(
     *,
-    data: Data = None,
+    settings: Settings,
     repair: Annotated[
         bool,
-        switch("--repair", said="Before that, remove what is left over, and mend what can be derived from the rest."),
+        switch(
+            "--repair", meaning="Before that, remove what is left over, and mend what can be derived from the rest."
+        ),
     ] = False,
-    generations_kept: GenerationsKept = None,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong.
 
@@ -229,13 +215,11 @@ def verify(
     to build it from.
     """
     terminal = Terminal(json=json)
-    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
-    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.index_device import index_device, index_wish
     from winnow.api.diagnostics.repair import repaired
     from winnow.api.diagnostics.verify import verified
 
-    disk = DataFolder.existing(settings.data, settings.catalog_url)
+    disk = open_data_folder(settings)
     repairs = []
     if repair:
         wish = index_wish(settings, index_device(settings))
@@ -262,41 +246,13 @@ def verify(
         raise typer.Exit(Exit.FAILED)
 
 
-def doctor(
-    *,
-    data: Data = None,
-    json: Json = False,
-    embed_model: EmbedModel = None,
-    embed_url: EmbedUrl = None,
-    embed_dimension: EmbedDimension = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    rerank_url: RerankUrl = None,
-    index_device: IndexDevice = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    config: Config = None,
-) -> None:
+@with_settings("data", *EMBEDDER, *RERANKER, "index_device", *DEVICE)
+def doctor(*, settings: Settings, json: Json = False) -> None:
     """Say what runs where: versions, devices, models, data, and whether the models answer a known pair.
 
     Exits with 1 where something would keep winnow from answering.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "data": data,
-            "embed_model": embed_model,
-            "embed_url": embed_url,
-            "embed_dimension": embed_dimension,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-            "rerank_url": rerank_url,
-            "index_device": index_device,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
     import asyncio
 
     from winnow.api.diagnostics.doctor import examined
@@ -313,12 +269,6 @@ def doctor(
         terminal.say("All is well." if is_well else "Something is missing or wrong.", style="bold")
     if not is_well:
         raise typer.Exit(Exit.FAILED)
-
-
-def _existing(data: Data, config: Config, tenant: str) -> tuple[DataFolder, TenantName]:
-    """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
-    _, disk = opened(data, config)
-    return disk, disk.tenant_named(tenant)
 
 
 def _mark(problem: str | None) -> str:

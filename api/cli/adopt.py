@@ -7,28 +7,33 @@ from typing import Annotated
 
 import typer
 
-from winnow.api.cli.options import ChunkTokens, Config, Data, EmbedDimension, EmbedModel, Json, Whose, switch
+from winnow.api.cli.options import (
+    Json,
+    TenantOption,
+    open_tenant,
+    switch,
+    with_settings,
+)
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, counted
-from winnow.api.settings import load
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import CollectionNotFound, InvalidRequest, SettingInvalid
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 
+@with_settings("data", "chunk_tokens", "embed_model", "embed_dimension")
 def adopt_collections(
     named: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Collections whose folders lie there.")
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Collections owner folders lie there.")
     ] = None,
     *,
-    every: Annotated[bool, switch("--all", said="All folders of the tenant that the catalog does not know.")] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    yes: Annotated[bool, switch("--yes", "-y", said="Do not ask.")] = False,
-    chunk_tokens: ChunkTokens = None,
-    embed_model: EmbedModel = None,
-    embed_dimension: EmbedDimension = None,
+    every: Annotated[
+        bool, switch("--all", meaning="All folders of the tenant that the catalog does not know.")
+    ] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask.")] = False,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Take collections that lie in a data folder into its catalog. The way back after a lost catalog.
 
@@ -39,22 +44,18 @@ def adopt_collections(
     With a collection that an earlier winnow made, --chunk-tokens and --embed-model say what it was made with.
     """
     terminal = Terminal(json=json)
-    wanted = {"data": data, "chunk_tokens": chunk_tokens, "embed_model": embed_model}
-    settings = load(wanted | {"embed_dimension": embed_dimension}, config=config)
     if bool(named) == every:
         raise InvalidRequest("name collections, or take --all")
     _join(settings.data, settings.catalog_url, named=named or [], tenant=tenant, yes=yes)
     from winnow.api.collections.adoption import Presumed, adopt, adoptable
-    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.unregistered import strangers
     from winnow.api.model_loading import embedder_identity
 
-    disk = DataFolder.open(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)
+    disk, owner = open_tenant(settings, tenant, create=True)
     presumed = Presumed(embedder=lambda: embedder_identity(settings), chunk_tokens=settings.chunk_tokens)
-    names = adoptable(disk, whose) if every else named or []
-    adopted = [adopt(disk, whose, name, presumed=presumed) for name in names]
-    left = sorted({each.tenant for each in strangers(disk) if each.is_unknown and each.tenant != whose})
+    names = adoptable(disk, owner) if every else named or []
+    adopted = [adopt(disk, owner, name, presumed=presumed) for name in names]
+    left = sorted({each.tenant for each in strangers(disk) if each.is_unknown and each.tenant != owner})
     if json:
         rows = [{"name": a.collection.name, "documents": a.documents, "chunks": a.chunks} for a in adopted]
         terminal.answer({"adopted": rows, "other_tenants": left})

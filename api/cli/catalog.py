@@ -10,12 +10,16 @@ from urllib.parse import urlsplit
 
 import typer
 
-from winnow.api.cli.options import Config, Data, Json, switch
+from winnow.api.cli.options import (
+    Json,
+    switch,
+    with_settings,
+)
 from winnow.api.cli.standard_streams import standard_input_line
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, duration
 from winnow.api.setting_values import database_url
-from winnow.api.settings import load
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import SettingInvalid
 
 if TYPE_CHECKING:
@@ -27,44 +31,47 @@ catalog = typer.Typer(
 
 
 @catalog.command("show")
-def show_catalog(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def show_catalog(*, settings: Settings, json: Json = False) -> None:
     """Show where the catalog is, which schema it has, and which is the newest. Changes nothing."""
-    _say(Terminal(json=json), _database(data, config), json=json)
+    _say(Terminal(json=json), _database(settings), json=json)
 
 
 @catalog.command("upgrade")
-def upgrade_catalog(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def upgrade_catalog(*, settings: Settings, json: Json = False) -> None:
     """Upgrade the schema to the newest. Every command that opens the catalog does so by itself."""
-    database = _database(data, config)
+    database = _database(settings)
     database.upgrade()
     _say(Terminal(json=json), database, json=json)
 
 
 @catalog.command("downgrade")
+@with_settings("data")
 def downgrade_catalog(
     revision: Annotated[str, typer.Argument(metavar="REVISION", help="The schema to go back to, such as 0001.")],
     *,
-    data: Data = None,
-    yes: Annotated[bool, switch("--yes", "-y", said="Do not ask.")] = False,
+    settings: Settings,
+    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask.")] = False,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Go back to the schema of an earlier winnow. Stop all services first; what it cannot hold is lost, for good."""
     from winnow.api.collections.pairing import part
     from winnow.retrieval.files.layout import Layout
 
-    database = _database(data, config)
+    database = _database(settings)
     if not yes:
         typer.confirm(f"Take {database.place} back to schema {revision}?", abort=True, err=True)
     database.downgrade(revision)
-    part(Layout(load({"data": data}, config=config).data), database)
+    part(Layout(settings.data), database)
     _say(Terminal(json=json), database, json=json)
 
 
 @catalog.command("accept")
-def accept_catalog(*, data: Data = None, json: Json = False, config: Config = None) -> None:
+@with_settings("data")
+def accept_catalog(*, settings: Settings, json: Json = False) -> None:
     """Take all rows as they are, after `winnow verify` named some and you found them right. Lists them again."""
-    terminal, database = Terminal(json=json), _database(data, config)
+    terminal, database = Terminal(json=json), _database(settings)
     database.upgrade()
     accepted = database.faults()
     database.accept()
@@ -79,6 +86,7 @@ def accept_catalog(*, data: Data = None, json: Json = False, config: Config = No
 
 
 @catalog.command("copy")
+@with_settings("data")
 def copy_catalog(
     *,
     to: Annotated[
@@ -90,9 +98,8 @@ def copy_catalog(
             "the catalog as a file. - reads it from standard input: an option with a password shows in process lists.",
         ),
     ],
-    data: Data = None,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Copy the catalog into another database, all of it or nothing. Stop all services first.
 
@@ -100,7 +107,7 @@ def copy_catalog(
     read back and compared. What services write meanwhile is not in the copy. The catalog that is there stays as it is.
     """
     terminal = Terminal(json=json)
-    source, where = _database(data, config), _where(terminal, to)
+    source, where = _database(settings), _where(terminal, to)
     from winnow.api.cli.progress import RowProgress
     from winnow.api.collections.pairing import lend_mark
     from winnow.retrieval.catalog.sql.copy import copy_catalog as copied
@@ -153,13 +160,12 @@ def _next(where: Path | str) -> str:
     return "Set WINNOW_CATALOG_URL to this database for all services and commands, and start them."
 
 
-def _database(data: Data, config: Config) -> SqlDatabase:
-    """Raises `SettingInvalid`."""
+def _database(settings: Settings) -> SqlDatabase:
+    """Raises what `require_existing` raises."""
     from winnow.api.collections.data_folder import require_existing
     from winnow.retrieval.catalog.sql.database import SqlDatabase
     from winnow.retrieval.files.layout import Layout
 
-    settings = load({"data": data}, config=config)
     require_existing(settings.data, settings.catalog_url)
     return SqlDatabase.at(settings.catalog_url or Layout(settings.data).catalog)
 

@@ -10,28 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from winnow.api.cli.options import (
-    Candidates,
-    ChunkTokens,
-    Config,
-    Data,
-    Device,
-    Dtype,
-    EmbedDimension,
-    EmbedModel,
-    EmbedUrl,
+    DEVICE,
+    EMBEDDER,
+    RERANKER,
     InstructionName,
     InstructionText,
     Json,
-    RerankAlso,
-    RerankModel,
-    RerankUrl,
+    TenantOption,
     Variables,
-    Whose,
+    open_tenant,
     own_name,
+    with_settings,
 )
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, duration
-from winnow.api.settings import load
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.records import RecallMode
@@ -50,102 +43,83 @@ class WhichRun(StrEnum):
     TWO_STAGE = "two-stage"  # recall, the order of answers, and relevance alone
 
 
+Folder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="BEIR_FOLDER", help="Folder with corpus.jsonl, queries.jsonl and qrels/ (plain, .gz or .zst)."
+    ),
+]
+Collection = Annotated[
+    str | None,
+    typer.Option(
+        "--collection",
+        "-c",
+        metavar="NAME",
+        help="Collection to index the corpus into; by default eval-FOLDER.",
+        callback=own_name,
+    ),
+]
+Metrics = Annotated[str, typer.Option(metavar='"M M ..."', help="Measures, separated by spaces: nDCG@k, R@k, MRR@k.")]
+Queries = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Ask a fixed sample of N queries; all queries by default.")
+]
+RunOption = Annotated[
+    WhichRun, typer.Option(help="recall measures the first stage without a reranker; two-stage measures all orders.")
+]
+Ways = Annotated[
+    str | None,
+    typer.Option(
+        "--recall",
+        metavar='"WAY W ..."',
+        help="Compare these kinds of recall, separated by spaces: dense, lexical, hybrid.",
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Also write TREC run files: FILE.recall, FILE.two-stage and FILE.rerank."),
+]
+Split = Annotated[str, typer.Option(metavar="NAME", help="Relevance judgements to use: qrels/NAME.tsv.")]
+
+
+@with_settings("data", "candidates", "chunk_tokens", *EMBEDDER, *RERANKER, *DEVICE)
 def evaluate(
-    folder: Annotated[
-        Path, typer.Argument(metavar="BEIR_FOLDER", help="corpus.jsonl, queries.jsonl and qrels (plain, .gz, .zst).")
-    ],
+    folder: Folder,
     *,
-    data: Data = None,
-    tenant: Whose = DEFAULT_TENANT,
-    collection: Annotated[
-        str | None,
-        typer.Option(
-            "--collection",
-            "-c",
-            metavar="NAME",
-            help="By default eval- and the folder's name.",
-            callback=own_name,
-        ),
-    ] = None,
-    metrics: Annotated[
-        str, typer.Option(metavar='"M M ..."', help="nDCG@k, R@k and MRR@k, separated by spaces.")
-    ] = "nDCG@10 R@100",
-    candidates: Candidates = None,
-    queries: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Ask a sample of N queries, always the same; all by default.")
-    ] = None,
-    run: Annotated[
-        WhichRun, typer.Option(help="recall leaves the reranker out; two-stage measures all orders.")
-    ] = WhichRun.TWO_STAGE,
-    ways: Annotated[
-        str | None,
-        typer.Option(
-            "--recall",
-            metavar='"WAY W ..."',
-            help="Compare these ways of recall: dense, lexical, hybrid, separated by spaces.",
-        ),
-    ] = None,
+    settings: Settings,
+    tenant: TenantOption = DEFAULT_TENANT,
+    collection: Collection = None,
+    metrics: Metrics = "nDCG@10 R@100",
+    queries: Queries = None,
+    run: RunOption = WhichRun.TWO_STAGE,
+    ways: Ways = None,
     instruction: InstructionText = None,
     instruction_name: InstructionName = None,
     variable: Variables = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Also write the orders as TREC run files FILE.recall, FILE.two-stage, FILE.rerank."
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Which qrels/NAME.tsv is used.")] = "test",
+    output: Output = None,
+    split: Split = "test",
     json: Json = False,
-    chunk_tokens: ChunkTokens = None,
-    embed_model: EmbedModel = None,
-    embed_url: EmbedUrl = None,
-    embed_dimension: EmbedDimension = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    rerank_url: RerankUrl = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    config: Config = None,
 ) -> None:
-    """Measure three orders on a judged collection: recall alone, as a search answers, by relevance alone.
+    """Measure three orders on a collection with relevance judgements: recall, as a search answers, by relevance.
 
-    The folder's corpus is indexed where it is not indexed yet. The first --candidates chunks are reranked; those behind
-    them keep recall's order, so that R@100 means the same in every row. Reranker and instruction are those of the
-    collection's searches, unless --instruction or --instruction-name gives another instruction.
+    Indexes the folder's corpus first if needed. Only the first --candidates chunks are reranked; the chunks after them
+    keep the order of recall, so R@100 means the same in every row. Searches use the collection's own reranker and
+    instruction unless you pass --instruction or --instruction-name.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "data": data,
-            "candidates": candidates,
-            "chunk_tokens": chunk_tokens,
-            "embed_model": embed_model,
-            "embed_url": embed_url,
-            "embed_dimension": embed_dimension,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-            "rerank_url": rerank_url,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
     from winnow.indexer.readers.beir import is_beir
 
     if not is_beir(folder):
-        raise CorpusUnreadable(f"{folder} is not a BEIR folder: there is no corpus.jsonl in it")
+        raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
     import asyncio
 
     from winnow.api.cli.evaluation import Plan, evaluated
-    from winnow.api.cli.variables import wanted_instruction
-    from winnow.api.collections.data_folder import DataFolder
+    from winnow.api.cli.instructions.variables import wanted_instruction
 
-    disk = DataFolder.open(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)
+    data, owner = open_tenant(settings, tenant, create=True)
     plan = Plan(
         folder=folder,
-        tenant=whose,
-        instruction=wanted_instruction(disk.instructions, whose, instruction, instruction_name, variable or []),
+        tenant=owner,
+        instruction=wanted_instruction(data.instructions, owner, instruction, instruction_name, variable or []),
         collection=collection or _collection_name(folder),
         metrics=tuple(metrics.split()),
         sample=queries,
@@ -159,32 +133,9 @@ def evaluate(
     _show(terminal, found.said())
 
 
-def demo(
-    *,
-    data: Data = None,
-    candidates: Candidates = None,
-    embed_model: EmbedModel = None,
-    embed_url: EmbedUrl = None,
-    rerank_model: RerankModel = None,
-    rerank_url: RerankUrl = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    config: Config = None,
-) -> None:
-    """Index Python's documentation and our bilingual corpus, search them, and show what an instruction changes."""
-    settings = load(
-        {
-            "data": data,
-            "candidates": candidates,
-            "embed_model": embed_model,
-            "embed_url": embed_url,
-            "rerank_model": rerank_model,
-            "rerank_url": rerank_url,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
+@with_settings("data", "candidates", "embed_model", "embed_url", "rerank_model", "rerank_url", *DEVICE)
+def demo(*, settings: Settings) -> None:
+    """Index Python's documentation and a bilingual corpus, search both, and show what an instruction changes."""
     import asyncio
 
     from winnow.api.cli.demo import show

@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from winnow.api.cli.options import (
+    INDEXES,
     CollectionName,
-    Config,
-    Data,
-    GenerationsKept,
-    IndexDevice,
-    IndexRecall,
-    IndexRecipe,
     Json,
-    Whose,
+    TenantOption,
+    open_data_folder,
     switch,
+    with_settings,
 )
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, counted
-from winnow.api.settings import Settings, load
+from winnow.api.settings import Settings
 from winnow.retrieval.index.planner import megabytes
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -35,25 +32,26 @@ generations = typer.Typer(
 
 
 @generations.command("list")
+@with_settings("data")
 def list_generations(
     *,
     collection: CollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    quick: Annotated[bool, switch("--quick", said="Compare sizes only; read no checksums.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    quick: Annotated[bool, switch("--quick", meaning="Compare sizes only; read no checksums.")] = False,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """List the generations of an index: which is current, which are damaged, which were rolled back.
 
     Whichever is current, a search answers with the newest documents.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _found(load({"data": data}, config=config), collection, tenant)
+    _, found, folder = _found(settings, collection, tenant)
     _show(terminal, found, folder, thorough=not quick)
 
 
 @generations.command("rollback")
+@with_settings("data")
 def rollback(
     *,
     collection: CollectionName,
@@ -61,10 +59,9 @@ def rollback(
         str | None,
         typer.Option("--to", metavar="GENERATION", help="Which one; by default the newest whole one before it."),
     ] = None,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Go back to an older index. Documents do not go back: searches answer with the newest ones all the same.
 
@@ -72,7 +69,7 @@ def rollback(
     generation is published, by 'winnow index' or 'winnow generations fold'; a service builds none by itself until then.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _found(load({"data": data}, config=config), collection, tenant)
+    _, found, folder = _found(settings, collection, tenant)
     from winnow.retrieval.generation.history import roll_back
 
     name = roll_back(folder, found.embedder, to=to)
@@ -82,28 +79,17 @@ def rollback(
 
 
 @generations.command("fold")
+@with_settings("data", "generations_kept", *INDEXES)
 def fold(
-    *,
-    collection: CollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    generations_kept: GenerationsKept = None,
-    index_recipe: IndexRecipe = None,
-    index_recall: IndexRecall = None,
-    index_device: IndexDevice = None,
-    json: Json = False,
-    config: Config = None,
+    *, collection: CollectionName, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Build the next generation now, of all documents. Needs no model; writers and searches go on meanwhile."""
     terminal = Terminal(json=json)
-    chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
-    settings = load({"data": data, "generations_kept": generations_kept, **chosen}, config=config)
     disk, found, folder = _found(settings, collection, tenant)
-    from winnow.api.collections.index_device import index_device as device_of
-    from winnow.api.collections.index_device import index_wish
+    from winnow.api.collections.index_device import index_device, index_wish
     from winnow.retrieval.generation.history import fold as built
 
-    wish = index_wish(settings, device_of(settings))
+    wish = index_wish(settings, index_device(settings))
     store = disk.store(found)
     with store.holding():
         snapshot, kept = store.snapshot(), settings.generations_kept
@@ -114,16 +100,9 @@ def fold(
 
 
 @generations.command("explain")
+@with_settings("data", *INDEXES)
 def explain(
-    *,
-    collection: CollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    index_recipe: IndexRecipe = None,
-    index_recall: IndexRecall = None,
-    index_device: IndexDevice = None,
-    json: Json = False,
-    config: Config = None,
+    *, collection: CollectionName, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Say by which recipe the index was built, why, and what recall it reaches; and what would be built now.
 
@@ -131,14 +110,11 @@ def explain(
     Builds nothing.
     """
     terminal = Terminal(json=json)
-    chosen = {"index_recipe": index_recipe, "index_recall": index_recall, "index_device": index_device}
-    settings = load({"data": data, **chosen}, config=config)
     disk, found, folder = _found(settings, collection, tenant)
-    from winnow.api.collections.index_device import index_device as device_of
-    from winnow.api.collections.index_device import index_wish
+    from winnow.api.collections.index_device import index_device, index_wish
     from winnow.api.diagnostics.explain import explained, explained_said
 
-    device, snapshot = device_of(settings), disk.store(found).snapshot()
+    device, snapshot = index_device(settings), disk.store(found).snapshot()
     wish = index_wish(settings, device)
     said = explained_said(collection, explained(folder, snapshot, found.embedder.dimension, wish, device=device))
     if json:
@@ -148,14 +124,9 @@ def explain(
 
 
 @generations.command("clean")
+@with_settings("data", "generations_kept")
 def clean(
-    *,
-    collection: CollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    generations_kept: GenerationsKept = None,
-    json: Json = False,
-    config: Config = None,
+    *, collection: CollectionName, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Remove old generations, old versions of the store, and what killed processes left.
 
@@ -164,7 +135,6 @@ def clean(
     what was deleted to be gone: of that no byte is left after two calls with four minutes between them.
     """
     terminal = Terminal(json=json)
-    settings = load({"data": data, "generations_kept": generations_kept}, config=config)
     disk, found, folder = _found(settings, collection, tenant)
     from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
     from winnow.retrieval.files.locks import writing
@@ -183,9 +153,8 @@ def clean(
 
 def _found(settings: Settings, name: str, tenant: str) -> tuple[DataFolder, Collection, CollectionFolder]:
     """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `DataFolder.require_meant` raises."""
-    from winnow.api.collections.data_folder import DataFolder
 
-    disk = DataFolder.existing(settings.data, settings.catalog_url)
+    disk = open_data_folder(settings)
     found = disk.catalog.collection(disk.tenant_named(tenant), name)
     folder = disk.layout.collection(found.tenant, found.name)
     disk.require_meant(found, folder)

@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from winnow.api.cli.index_report import show_report
 from winnow.api.cli.options import (
-    ChunkTokens,
-    Config,
-    Data,
-    Device,
-    Dtype,
-    EmbedDimension,
-    EmbedModel,
-    EmbedUrl,
-    GenerationsKept,
-    IndexDevice,
-    IndexRecall,
-    IndexRecipe,
+    DEVICE,
+    EMBEDDER,
+    INDEXES,
     Json,
     OwnCollectionName,
-    RerankAlso,
-    RerankModel,
-    Whose,
+    TenantOption,
+    open_tenant,
     switch,
+    with_settings,
 )
 from winnow.api.cli.terminal import Exit, Terminal
-from winnow.api.settings import load
+from winnow.api.settings import Settings
 from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
 from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.tenancy import DEFAULT_TENANT
@@ -39,115 +32,96 @@ if TYPE_CHECKING:
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
 
 
-def _field(what: str, usual: str) -> Any:
-    said = f"Which field holds {what}; by default {usual}."
-    return typer.Option(metavar="FIELD", help=said, rich_help_panel=FIELDS_PANEL, show_default=False)
+def _field(content: str, usual: str) -> Any:
+    meaning = f"Field that holds {content}; by default {usual}."
+    return typer.Option(metavar="FIELD", help=meaning, rich_help_panel=FIELDS_PANEL, show_default=False)
 
 
+Corpus = Annotated[
+    str,
+    typer.Argument(
+        metavar="CORPUS",
+        help="A BEIR folder, a folder of .txt and .md files, or a file: .jsonl, .json, .csv or .tsv (also .gz, .zst), "
+        ".parquet, .txt, .md. - reads JSON lines from stdin; python-docs:[MODULE] is the documentation of the running "
+        "Python.",
+    ),
+]
+Prune = Annotated[
+    bool,
+    switch("--prune", meaning="Remove documents that the corpus no longer has, if all of the corpus could be read."),
+]
+PruneAnyway = Annotated[bool, switch("--prune-anyway", meaning="Prune even if a part of the corpus could not be read.")]
+AllowRejects = Annotated[
+    bool,
+    switch("--allow-rejects", meaning="Exit with 0 instead of 3 if records were rejected or the corpus is empty."),
+]
+RerankerName = Annotated[
+    str | None,
+    typer.Option("--reranker", metavar="NAME", help="Configured reranker of the collection (new collections only)."),
+]
+IdField = Annotated[str | None, _field("the id", "id, or _id in a BEIR folder")]
+TextField = Annotated[str | None, _field("the text", "text")]
+TitleField = Annotated[str | None, _field("the title", "title")]
+UrlField = Annotated[str | None, _field("the address", "url")]
+Include = Annotated[
+    list[str] | None,
+    typer.Option(metavar="PATTERN", help="Read only files that match this .gitignore pattern ('*.md'); repeatable."),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="PATTERN",
+        help="Skip files that match this .gitignore pattern; repeatable. '!build/' cancels a default. Skipped by "
+        "default: " + ", ".join(DEFAULT_EXCLUDES),
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Encoding of text that is not UTF-8, such as gb18030; detected by default."),
+]
+Types = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=TYPE",
+        help="Type of a CSV column: text, number or boolean; repeatable. TYPE alone applies to all columns. By default "
+        "a column is number or boolean if every value in it is.",
+        rich_help_panel=FIELDS_PANEL,
+    ),
+]
+
+
+@with_settings("data", "chunk_tokens", *EMBEDDER, "rerank_model", "rerank_also", "generations_kept", *INDEXES, *DEVICE)
 def index(
-    corpus: Annotated[
-        str,
-        typer.Argument(
-            metavar="CORPUS",
-            help="BEIR folder, folder of .txt and .md files, a .jsonl, .json, .csv or .tsv file (.gz, .zst), a "
-            ".parquet, .txt or .md file, - for JSON lines on stdin, or python-docs:[MODULE] for the documentation of "
-            "the running Python.",
-        ),
-    ],
+    corpus: Corpus,
     *,
     collection: OwnCollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    prune: Annotated[
-        bool, switch("--prune", said="Remove documents that the corpus no longer has, if all of it could be read.")
-    ] = False,
-    prune_anyway: Annotated[
-        bool, switch("--prune-anyway", said="Prune also where a part of the corpus could not be read.")
-    ] = False,
-    allow_rejects: Annotated[
-        bool, switch("--allow-rejects", said="Exit with 0, not 3, when some records were rejected or there were none.")
-    ] = False,
-    chunk_tokens: ChunkTokens = None,
-    reranker: Annotated[
-        str | None,
-        typer.Option("--reranker", metavar="NAME", help="Configured reranker that judges a collection newly made."),
-    ] = None,
-    id_field: Annotated[str | None, _field("the id", "id, or _id in a BEIR folder")] = None,
-    text_field: Annotated[str | None, _field("the text", "text")] = None,
-    title_field: Annotated[str | None, _field("the title", "title")] = None,
-    url_field: Annotated[str | None, _field("the address", "url")] = None,
-    embed_model: EmbedModel = None,
-    embed_url: EmbedUrl = None,
-    embed_dimension: EmbedDimension = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    generations_kept: GenerationsKept = None,
-    index_recipe: IndexRecipe = None,
-    index_recall: IndexRecall = None,
-    index_device: IndexDevice = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Read only these files of a folder; a .gitignore pattern such as '*.md'; repeatable.",
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATTERN",
-            help="Leave these out, too; '!build/' takes back a default. Left out by default: "
-            + ", ".join(DEFAULT_EXCLUDES),
-        ),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Encoding of text that is not UTF-8, such as gb18030; detected by default."),
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN=TYPE",
-            help="Type of a CSV column: text, number or boolean; repeatable. TYPE alone holds for all columns. By "
-            "default, columns in which every value agrees are numbers or booleans.",
-            rich_help_panel=FIELDS_PANEL,
-        ),
-    ] = None,
-    config: Config = None,
+    prune: Prune = False,
+    prune_anyway: PruneAnyway = False,
+    allow_rejects: AllowRejects = False,
+    chunk_tokens: int | None,
+    reranker: RerankerName = None,
+    id_field: IdField = None,
+    text_field: TextField = None,
+    title_field: TitleField = None,
+    url_field: UrlField = None,
+    include: Include = None,
+    exclude: Exclude = None,
+    encoding: Encoding = None,
+    types: Types = None,
 ) -> None:
-    """Index a corpus into a collection, which is made if it is missing.
+    """Index a corpus into a collection. The collection is created if it does not exist.
 
-    Documents that are there already, word for word, are skipped: a run that was interrupted goes on when it is started
-    again, and ends as if nothing had happened. Records that cannot be taken are listed in a rejects file with line and
-    reason; the others go in.
+    Unchanged documents are skipped. After an interruption, run the same command again: it continues where it stopped.
+    Records that cannot be indexed are listed with line and reason in a rejects file; all others are indexed.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "data": data,
-            "chunk_tokens": chunk_tokens,
-            "generations_kept": generations_kept,
-            "index_recipe": index_recipe,
-            "index_recall": index_recall,
-            "index_device": index_device,
-            "embed_model": embed_model,
-            "embed_url": embed_url,
-            "embed_dimension": embed_dimension,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
     import asyncio
 
     from winnow.api.assemble import closing
     from winnow.api.cli.progress import IndexProgress
-    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.indexing import Indexing
     from winnow.api.model_loading import load_embedding
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
@@ -158,37 +132,40 @@ def index(
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    source = open_corpus(
-        corpus,
-        Reading(
-            fields=_fields(corpus, id_field, text_field, title_field, url_field),
-            encoding=find_codec(encoding) if encoding is not None else None,
-            types=parse_types(types or ()),
-            choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ())),
-        ),
+    reading = Reading(
+        fields=_fields(corpus, id_field, text_field, title_field, url_field),
+        encoding=find_codec(encoding) if encoding is not None else None,
+        types=parse_types(types or ()),
+        choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ())),
     )
+    source = open_corpus(corpus, reading)
     check(source)  # before seconds of loading, and before a collection is made
-    disk = DataFolder.open(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)  # asked before seconds of loading
+    folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
-    indexing = Indexing(settings=settings, disk=disk, embedding=embedding)
-    opened = indexing.open(collection, tenant=whose, chunk_tokens=chunk_tokens, reranker=reranker)
+    indexing = Indexing(settings=settings, disk=folder, embedding=embedding)
+    opened = indexing.open(collection, tenant=owner, chunk_tokens=chunk_tokens, reranker=reranker)
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
-    try:
-        with IndexProgress(terminal) as progress:
-            running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)
-            report = asyncio.run(closing(running, embedding.pool))
-    except KeyboardInterrupt:
-        terminal.warn("Interrupted. What was committed stays; the same command goes on from there.")
-        raise typer.Exit(Exit.INTERRUPTED) from None
-    except WriteFailed:
-        terminal.warn("What was committed stays; the same command goes on from there.")
-        raise
+    with _resumable(terminal), IndexProgress(terminal) as progress:
+        running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)
+        report = asyncio.run(closing(running, embedding.pool))
     show_report(terminal, collection, report)
     if report.rejected and not report.taken:
         raise typer.Exit(Exit.FAILED)
     if (report.rejected or not report.taken) and not allow_rejects:
         raise typer.Exit(Exit.REJECTS)
+
+
+@contextlib.contextmanager
+def _resumable(terminal: Terminal) -> Iterator[None]:
+    """Tell that an interrupted or failed run can be continued."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        terminal.warn("Interrupted. Committed documents stay; run the same command again to continue.")
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    except WriteFailed:
+        terminal.warn("Committed documents stay; run the same command again to continue.")
+        raise
 
 
 def _fields(corpus: str, id_: str | None, text: str | None, title: str | None, url: str | None) -> Fields | None:

@@ -18,11 +18,11 @@ from winnow.api.cli.catalog import catalog
 from winnow.api.cli.eval import demo, evaluate
 from winnow.api.cli.generations import generations
 from winnow.api.cli.index import index
+from winnow.api.cli.instructions.shadows import instructions
 from winnow.api.cli.options import switch
 from winnow.api.cli.quotas import limits, usage
 from winnow.api.cli.search import rerank, search
 from winnow.api.cli.serve import serve
-from winnow.api.cli.shadows import instructions
 from winnow.api.cli.snapshot import restore, snapshot
 from winnow.api.cli.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from winnow.api.cli.terminal import Exit, Terminal
@@ -63,7 +63,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001  (typer calls it so)
 def root(
     *,
     version: Annotated[
-        bool, switch("--version", said="Print the version.", callback=_show_version, is_eager=True)
+        bool, switch("--version", meaning="Print the version.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     pass

@@ -1,12 +1,16 @@
-"""How is each setting spelt on the command line? One alias for each row of the settings, so that all commands agree.
+"""Options that several commands share, and the data folder that they name.
 
-And which data folder do they name: `opened`.
+`with_settings` makes the options of settings: names, meanings and defaults stand in the settings' table alone.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_type_hints
 
 import typer
 
@@ -15,32 +19,107 @@ from winnow.retrieval.files.layout import require_name
 
 if TYPE_CHECKING:
     from winnow.api.collections.data_folder import DataFolder
+    from winnow.retrieval.tenancy import TenantName
 
 _ROWS: Final = {row.name: row for row in rows()}
+_TYPES: Final = get_type_hints(Settings)
+_TYPED_BY_CLICK: Final = (bool, int, float, Path)  # the settings' own parser reads all other values from a text
+_SETTINGS: Final = "settings"  # the parameter of a command that receives them
+
+EMBEDDER: Final = ("embed_model", "embed_url", "embed_dimension")
+RERANKER: Final = ("rerank_model", "rerank_also", "rerank_url")
+DEVICE: Final = ("device", "dtype")
+INDEXES: Final = ("index_recipe", "index_recall", "index_device")
+
+Command = Callable[..., None]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help=f"Settings file in TOML. [{CONFIG_VARIABLE}]", show_default=False),
+]
 
 
-def _option(name: str, **bounds: Any) -> Any:
-    row = _ROWS[name]
+def with_settings(*names: str) -> Callable[[Command], Command]:
+    """Give a command an option for each of these settings and --config, and call it with the `Settings` in force.
+
+    Rule 1: the options stand where the command has its parameter `settings`; those with a panel stand at the end.
+    Rule 2: a parameter that is named like a setting receives what the flag alone says, None without the flag; the
+            option stands there.
+    """
+
+    def decorate(command: Command) -> Command:
+        own = inspect.signature(command, eval_str=True).parameters
+        assert own[_SETTINGS].annotation is Settings, f"{command.__name__} takes no Settings. This is a bug."
+
+        @functools.wraps(command)
+        def run(**arguments: object) -> None:
+            config = arguments.pop("config")
+            assert config is None or isinstance(config, Path), "typer reads a path. This is a bug."
+            flags = {name: arguments[name] if name in own else arguments.pop(name) for name in names}
+            command(**arguments, **{_SETTINGS: load(flags, config=config)})
+
+        parameters = _with_options(list(own.values()), names)
+        run.__dict__["__signature__"] = inspect.Signature(parameters, return_annotation=None)
+        run.__annotations__ = {each.name: each.annotation for each in parameters}
+        return run
+
+    return decorate
+
+
+def _with_options(own: list[inspect.Parameter], names: tuple[str, ...]) -> list[inspect.Parameter]:
+    declared = {each.name for each in own}
+    options = [_parameter(name, _option(_ROWS[name])) for name in names if name not in declared]
+    at_end = [each for each in options if _ROWS[each.name].panel is not None]
+    found: list[inspect.Parameter] = []
+    for each in own:
+        if each.name == _SETTINGS:
+            found += [option for option in options if option not in at_end]
+        else:
+            found.append(_parameter(each.name, _option(_ROWS[each.name])) if each.name in names else each)
+    return [*found, *at_end, _parameter("config", Config)]
+
+
+def _parameter(name: str, annotation: object) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _option(row: Row) -> object:
+    """The annotation of a parameter, as typer reads it."""
     assert row.flag is not None, "only settings with a flag have an option. This is a bug."
-    return typer.Option(row.flag, help=_help(row), show_default=False, **bounds)
-
-
-def _switch(name: str, **how: Any) -> Any:
-    """A setting that is on or off: its flag, and the one that takes it back."""
-    row = _ROWS[name]
-    assert row.flag is not None, "only settings with a flag have an option. This is a bug."
-    spelling = f"{row.flag}/--no-{row.flag.removeprefix('--')}"
-    return typer.Option(spelling, help=_help(row), show_default=False, metavar="", **how)
-
-
-def _help(row: Row) -> str:
+    flag = f"{row.flag}/--no-{row.flag.removeprefix('--')}" if row.is_switch else row.flag
     default = "" if row.default in (None, False, ()) else f", default {row.default}"
-    return f"{row.help} [{row.variable}{default}]"
+    option = typer.Option(
+        flag,
+        help=f"{row.help} [{row.variable}{default}]",
+        show_default=False,
+        metavar=row.metavar,
+        rich_help_panel=row.panel,
+    )
+    return Annotated[_type_of(row) | None, option]
 
 
-def switch(*names: str, said: str, **how: Any) -> Any:
+def _type_of(row: Row) -> type:
+    declared = _TYPES[row.name]
+    kinds = get_args(declared) if isinstance(declared, UnionType) else (declared,)
+    return next((each for each in _TYPED_BY_CLICK if each in kinds), str)
+
+
+def switch(*names: str, meaning: str, **how: Any) -> Any:
     """An option that takes no value."""
-    return typer.Option(*names, help=said, metavar="", **how)
+    return typer.Option(*names, help=meaning, metavar="", **how)
+
+
+def own_name(name: str | None) -> str | None:
+    """Check the name of a tenant or of a tenant's own collection before anything is loaded. Raises `InvalidRequest`."""
+    if name is not None:
+        require_name(name)
+    return name
+
+
+def collection_name(name: str) -> str:
+    """Check NAME, or OWNER/NAME of a collection that another tenant shares. Raises `InvalidRequest`."""
+    for segment in name.split("/", maxsplit=1):
+        require_name(segment)
+    return name
 
 
 InstructionText = Annotated[
@@ -49,103 +128,45 @@ InstructionText = Annotated[
 InstructionName = Annotated[
     str | None,
     typer.Option(
-        "--instruction-name", metavar="NAME[@VERSION]", help="An instruction of the library instead of a text."
+        "--instruction-name",
+        metavar="NAME[@VERSION]",
+        help="Instruction from the library (`winnow instructions list`), instead of --instruction.",
     ),
 ]
 Variables = Annotated[
     list[str] | None,
-    typer.Option("--variable", metavar="NAME=VALUE", help="Value of a variable of that; may be given several times."),
+    typer.Option("--variable", metavar="NAME=VALUE", help="Value for a variable of the named instruction; repeatable."),
 ]
-Data = Annotated[Path | None, _option("data", metavar="DIR")]
-EmbedModel = Annotated[str | None, _option("embed_model", metavar="MODEL", rich_help_panel="Models")]
-EmbedUrl = Annotated[str | None, _option("embed_url", metavar="URL", rich_help_panel="Models")]
-EmbedDimension = Annotated[int | None, _option("embed_dimension", metavar="N", rich_help_panel="Models")]
-RerankModel = Annotated[str | None, _option("rerank_model", metavar="MODEL", rich_help_panel="Models")]
-RerankAlso = Annotated[str | None, _option("rerank_also", metavar="'MODEL[=URL] ...'", rich_help_panel="Models")]
-RerankUrl = Annotated[str | None, _option("rerank_url", metavar="URL", rich_help_panel="Models")]
-Device = Annotated[str | None, _option("device", metavar="DEVICE", rich_help_panel="Models")]
-Dtype = Annotated[str | None, _option("dtype", metavar="DTYPE", rich_help_panel="Models")]
-SpawnVllm = Annotated[bool | None, _switch("spawn_vllm", rich_help_panel="Models")]
-VllmPython = Annotated[str | None, _option("vllm_python", metavar="PYTHON", rich_help_panel="Models")]
-VllmFront = Annotated[str | None, _option("vllm_front", metavar="winnow|vllm", rich_help_panel="Models")]
-Quantization = Annotated[str | None, _option("quantization", metavar="FORMAT", rich_help_panel="Models")]
-Candidates = Annotated[int | None, _option("candidates", metavar="N")]
-RecallBy = Annotated[str | None, _option("recall", metavar="dense|lexical|hybrid")]
-Depth = Annotated[str | None, _option("depth", metavar="full|adaptive")]
-ChunkTokens = Annotated[int | None, _option("chunk_tokens", metavar="N")]
-IndexRecipe = Annotated[
-    str | None, _option("index_recipe", metavar="auto|exact|hnsw|ivf-rabitq|ivf-pq", rich_help_panel="Index")
-]
-IndexRecall = Annotated[float | None, _option("index_recall", metavar="SHARE", rich_help_panel="Index")]
-IndexDevice = Annotated[str | None, _option("index_device", metavar="cpu|cuda|cuda:N", rich_help_panel="Index")]
-TimeoutMs = Annotated[int | None, _option("timeout_ms", metavar="MS")]
-FoldChunks = Annotated[int | None, _option("fold_chunks", metavar="N", rich_help_panel="Index")]
-FoldSeconds = Annotated[int | None, _option("fold_seconds", metavar="SECONDS", rich_help_panel="Index")]
-GenerationsKept = Annotated[int | None, _option("generations_kept", metavar="N", rich_help_panel="Index")]
-JudgementCacheMb = Annotated[int | None, _option("judgement_cache_mb", metavar="MB", rich_help_panel="Caches")]
-QueryCacheMb = Annotated[int | None, _option("query_cache_mb", metavar="MB", rich_help_panel="Caches")]
-CacheSeconds = Annotated[int | None, _option("cache_seconds", metavar="SECONDS", rich_help_panel="Caches")]
-LimitRequestsPerMinute = Annotated[
-    int | None, _option("limit_requests_per_minute", metavar="N", rich_help_panel="Limits of each tenant")
-]
-LimitRerankTokensPerMinute = Annotated[
-    int | None, _option("limit_rerank_tokens_per_minute", metavar="N", rich_help_panel="Limits of each tenant")
-]
-LimitConcurrentRequests = Annotated[
-    int | None, _option("limit_concurrent_requests", metavar="N", rich_help_panel="Limits of each tenant")
-]
-LimitDocuments = Annotated[int | None, _option("limit_documents", metavar="N", rich_help_panel="Limits of each tenant")]
-LimitBytes = Annotated[int | None, _option("limit_bytes", metavar="N", rich_help_panel="Limits of each tenant")]
-CorsOrigins = Annotated[str | None, _option("cors_origins", metavar="URL,...")]
-Host = Annotated[str | None, _option("host", metavar="HOST")]
-Port = Annotated[int | None, _option("port", metavar="PORT")]
-
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help=f"Settings file in TOML. [{CONFIG_VARIABLE}]", show_default=False),
-]
-
-
-def own_name(said: str | None) -> str | None:
-    """Of a tenant, or of a collection of its own: refused before anything is loaded. Raises `InvalidRequest`."""
-    if said is not None:
-        require_name(said)
-    return said
-
-
-def collection_name(said: str) -> str:
-    """The tenant's own, or OWNER/NAME where it is granted. Raises `InvalidRequest`."""
-    for segment in said.split("/", maxsplit=1):
-        require_name(segment)
-    return said
-
-
-Whose = Annotated[
+TenantOption = Annotated[
     str,
     typer.Option(
         "--tenant",
         "-t",
         metavar="TENANT",
-        help="Whose; `winnow tenants create` makes more.",
+        help="Tenant to act for; `winnow tenants list` shows all.",
         callback=own_name,
     ),
 ]
-Json = Annotated[bool, switch("--json", said="Print one JSON object to stdout and nothing else there.")]
+Json = Annotated[bool, switch("--json", meaning="Print one JSON object to stdout, and nothing else.")]
 CollectionName = Annotated[
-    str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.", callback=collection_name)
+    str, typer.Option("--collection", "-c", metavar="NAME", help="Name of the collection.", callback=collection_name)
 ]
 OwnCollectionName = Annotated[
-    str, typer.Option("--collection", "-c", metavar="NAME", help="Which collection.", callback=own_name)
+    str, typer.Option("--collection", "-c", metavar="NAME", help="Name of the collection.", callback=own_name)
 ]
 
 
-def opened(data: Path | None, config: Path | None, *, made: bool = False) -> tuple[Settings, DataFolder]:
-    """The data folder that these options name, under all settings that hold.
+def open_data_folder(settings: Settings, *, create: bool = False) -> DataFolder:
+    """Open the data folder with its catalog.
 
-    One that is missing is an error, unless it is to be made, since there is something to put into it. Raises
-    `SettingInvalid`, and what opening a catalog raises.
+    A missing folder is an error, unless the command is about to write to it. Raises what opening a catalog raises.
     """
     from winnow.api.collections.data_folder import DataFolder
 
-    settings = load({"data": data}, config=config)
-    return settings, (DataFolder.open if made else DataFolder.existing)(settings.data, settings.catalog_url)
+    return (DataFolder.open if create else DataFolder.existing)(settings.data, settings.catalog_url)
+
+
+def open_tenant(settings: Settings, tenant: str, *, create: bool = False) -> tuple[DataFolder, TenantName]:
+    """Open the data folder for a tenant of its catalog. Raises `TenantNotFound`, and what opening a catalog raises."""
+    folder = open_data_folder(settings, create=create)
+    return folder, folder.tenant_named(tenant)

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from winnow.api.cli.options import Config, Data, Json, opened, own_name, switch
+from winnow.api.cli.options import (
+    Json,
+    open_data_folder,
+    own_name,
+    switch,
+    with_settings,
+)
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -26,16 +33,16 @@ def _limit(flag: str, said: str) -> Any:
 
 
 @limits.command("show")
+@with_settings("data")
 def show_limits(
     tenant: Annotated[str | None, typer.Argument(metavar="TENANT", help="Only this one.", callback=own_name)] = None,
     *,
-    data: Data = None,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Show which tenants have limits of their own, and what holds for the others under these settings."""
     terminal = Terminal(json=json)
-    settings, disk = opened(data, config)
+    disk = open_data_folder(settings)
     own = disk.limits.limits()
     if tenant is not None:
         named = disk.tenant_named(tenant)
@@ -44,6 +51,7 @@ def show_limits(
 
 
 @limits.command("set")
+@with_settings("data")
 def set_limits(
     tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", callback=own_name)],
     *,
@@ -62,15 +70,14 @@ def set_limits(
             "--weight", metavar="W", help="Its share of the reranker beside others, or 'default', which is 1."
         ),
     ] = None,
-    data: Data = None,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Change some limits of a tenant, and leave the others. Services that run follow within two seconds."""
     terminal = Terminal(json=json)
     from winnow.retrieval.catalog.quotas import TenantLimits
 
-    settings, disk = opened(data, config)
+    disk = open_data_folder(settings)
     named = disk.tenant_named(tenant)
     said = {
         "requests_per_minute": requests_per_minute,
@@ -87,6 +94,7 @@ def set_limits(
     _say(terminal, {"(default)": settings.limits, named: changed}, json=json)
 
 
+@with_settings("data")
 def usage(
     *,
     since: Annotated[
@@ -96,10 +104,11 @@ def usage(
     tenant: Annotated[
         str | None, typer.Option("--tenant", metavar="TENANT", help="Only this one.", callback=own_name)
     ] = None,
-    as_csv: Annotated[bool, switch("--csv", said="Print comma-separated values, with a line of names first.")] = False,
-    data: Data = None,
+    as_csv: Annotated[
+        bool, switch("--csv", meaning="Print comma-separated values, with a line of names first.")
+    ] = False,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Show what tenants used, by day: requests, searches, tokens, documents.
 
@@ -110,7 +119,7 @@ def usage(
     from winnow.retrieval.catalog.quotas import AMOUNTS
     from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
 
-    _, disk = opened(data, config)
+    disk = open_data_folder(settings)
     first, last = _day(since), _day(until)
     if last < first:
         raise InvalidRequest(f"{last} is before {first}")

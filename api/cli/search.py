@@ -7,32 +7,23 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from winnow.api.cli.options import (
-    Candidates,
+    DEVICE,
+    EMBEDDER,
+    RERANKER,
     CollectionName,
-    Config,
-    Data,
-    Depth,
-    Device,
-    Dtype,
-    EmbedDimension,
-    EmbedModel,
-    EmbedUrl,
     InstructionName,
     InstructionText,
     Json,
-    RecallBy,
-    RerankAlso,
-    RerankModel,
-    RerankUrl,
-    TimeoutMs,
+    TenantOption,
     Variables,
-    Whose,
+    open_tenant,
     switch,
+    with_settings,
 )
 from winnow.api.cli.standard_streams import standard_input
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import flat, number, snippet
-from winnow.api.settings import Settings, load
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -51,157 +42,129 @@ _SKIPPED: Final = {  # by the reason of `rerank_skipped`, where the order does n
 }
 
 
+Query = Annotated[str, typer.Argument(metavar="QUERY", help="Text to search for.")]
+TopK = Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Number of results to show.")]
+Filter = Annotated[
+    str | None,
+    typer.Option(
+        "--filter",
+        metavar="JSON",
+        help='Search only documents that match, such as {"type": "eq", "key": "lang", "value": "zh"}.',
+    ),
+]
+NoRerank = Annotated[bool, switch("--no-rerank", meaning="Keep the order of recall; do not load the reranker.")]
+AlwaysRerank = Annotated[
+    bool, switch("--always-rerank", meaning="Run the reranker even where its relevance cannot change the order.")
+]
+MinRelevance = Annotated[
+    float | None, typer.Option(metavar="X", help="Leave out results with a relevance below X (0 to 1).")
+]
+GroupByDocument = Annotated[bool, switch("--group-by-document", meaning="Show one result per document.")]
+ChunksPerDocument = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="With --group-by-document: show the N best chunks of each document; by default all found."
+    ),
+]
+Neighbours = Annotated[
+    int, typer.Option(metavar="N", help="Show N chunks before and after each result (in a terminal and with --json).")
+]
+DemoteQueryEcho = Annotated[
+    bool, switch("--demote-query-echo", meaning="Place passages last that hold little but the query itself.")
+]
+Explain = Annotated[bool, switch("--explain", meaning="With --json: list every candidate in both orders.")]
+
+
+@with_settings("data", "candidates", "recall", "depth", "timeout_ms", *EMBEDDER, *RERANKER, *DEVICE)
 def search(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    query: Query,
     *,
     collection: CollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Results shown.")] = 10,
-    candidates: Candidates = None,
-    recall: RecallBy = None,
-    depth: Depth = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--filter", metavar="JSON", help='Which may answer: {"type": "eq", "key": "lang", "value": "zh"}.'
-        ),
-    ] = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    top_k: TopK = 10,
+    candidates: int | None,
+    recall: str | None,
+    depth: str | None,
+    where: Filter = None,
     instruction: InstructionText = None,
     instruction_name: InstructionName = None,
     variable: Variables = None,
-    no_rerank: Annotated[bool, switch("--no-rerank", said="Recall's order; no reranker is loaded.")] = False,
-    always_rerank: Annotated[
-        bool, switch("--always-rerank", said="Run the reranker even where its relevance cannot change the order.")
-    ] = False,
-    min_relevance: Annotated[
-        float | None, typer.Option(metavar="X", help="Leave out what was judged below it.")
-    ] = None,
-    group_by_document: Annotated[bool, switch("--group-by-document", said="One result per document.")] = False,
-    chunks_per_document: Annotated[
-        int | None, typer.Option(metavar="N", help="With --group-by-document: its N best chunks; all candidates else.")
-    ] = None,
-    neighbours: Annotated[
-        int, typer.Option(metavar="N", help="Add N chunks before and after each result, in a terminal and with --json.")
-    ] = 0,
-    demote_query_echo: Annotated[
-        bool, switch("--demote-query-echo", said="Passages that hold little but the query come last.")
-    ] = False,
-    explain: Annotated[bool, switch("--explain", said="With --json: every candidate in both orders.")] = False,
-    timeout_ms: TimeoutMs = None,
+    no_rerank: NoRerank = False,
+    always_rerank: AlwaysRerank = False,
+    min_relevance: MinRelevance = None,
+    group_by_document: GroupByDocument = False,
+    chunks_per_document: ChunksPerDocument = None,
+    neighbours: Neighbours = 0,
+    demote_query_echo: DemoteQueryEcho = False,
+    explain: Explain = False,
+    timeout_ms: int | None,
     json: Json = False,
-    embed_model: EmbedModel = None,
-    embed_url: EmbedUrl = None,
-    embed_dimension: EmbedDimension = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    rerank_url: RerankUrl = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    config: Config = None,
 ) -> None:
-    """Search a collection: recall proposes candidates, the reranker orders them under your instruction.
+    """Search a collection: recall finds candidates, the reranker orders them under your instruction.
 
-    With --json the output is the body of POST /v1/search.
+    With --json the output is the response body of POST /v1/search.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "data": data,
-            "candidates": candidates,
-            "recall": recall,
-            "depth": depth,
-            "timeout_ms": timeout_ms,
-            "embed_model": embed_model,
-            "embed_url": embed_url,
-            "embed_dimension": embed_dimension,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-            "rerank_url": rerank_url,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
     import asyncio
 
     from winnow.api.assemble import closing
-    from winnow.api.cli.variables import wanted_instruction
-    from winnow.api.collections.data_folder import DataFolder
+    from winnow.api.cli.instructions.variables import wanted_instruction
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.schemas.search_request import SearchBody
     from winnow.api.search.first_stage import find_collection
 
-    disk = DataFolder.existing(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)
-    body = parsed(
-        SearchBody,
-        {
-            "query": query,
-            "collection": collection,
-            "top_k": top_k,
-            "candidates": candidates,
-            "recall": recall,
-            "depth": depth,
-            "filter": _parsed_json(where),
-            "rerank": _rerank_said(no_rerank=no_rerank, always_rerank=always_rerank),
-            "instruction": _said(
-                wanted_instruction(disk.instructions, whose, instruction, instruction_name, variable or [])
-            ),
-            "min_relevance": min_relevance,
-            "group_by_document": group_by_document,
-            "chunks_per_document": chunks_per_document,
-            "neighbours": neighbours,
-            "demote_query_echo": demote_query_echo or None,
-        },
-    )
-
-    chosen = find_collection(disk.catalog, body.collection, asker=whose).reranker  # asked before seconds of loading
+    folder, owner = open_tenant(settings, tenant)
+    wanted = wanted_instruction(folder.instructions, owner, instruction, instruction_name, variable or [])
+    fields = {
+        "query": query,
+        "collection": collection,
+        "top_k": top_k,
+        "candidates": candidates,
+        "recall": recall,
+        "depth": depth,
+        "filter": _parsed_json(where),
+        "rerank": _rerank_said(no_rerank=no_rerank, always_rerank=always_rerank),
+        "instruction": _said(wanted),
+        "min_relevance": min_relevance,
+        "group_by_document": group_by_document,
+        "chunks_per_document": chunks_per_document,
+        "neighbours": neighbours,
+        "demote_query_echo": demote_query_echo or None,
+    }
+    body = parsed(SearchBody, fields)
+    chosen = find_collection(folder.catalog, body.collection, asker=owner).reranker  # before loading
     parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
-    answer = asyncio.run(closing(parts.search.answer(body.question(whose), deadline), *parts.pools))
+    answer = asyncio.run(closing(parts.search.answer(body.question(owner), deadline), *parts.pools))
     _show(terminal, answer, explain=explain, grouped=group_by_document)
 
 
+@with_settings("timeout_ms", *RERANKER, *DEVICE)
 def rerank(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Text that the documents should answer.")],
     documents: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DOCUMENT]...", help="Texts to judge; without any, one per line of stdin."),
+        typer.Argument(metavar="[DOCUMENT]...", help="Texts to rerank; without any, stdin is read, one text per line."),
     ] = None,
     *,
     instruction: InstructionText = None,
     top_n: Annotated[
-        int | None, typer.Option("--top-n", "-n", metavar="N", help="Results shown; all by default.")
+        int | None, typer.Option("--top-n", "-n", metavar="N", help="Number of results to show; all by default.")
     ] = None,
-    timeout_ms: TimeoutMs = None,
+    timeout_ms: int | None,
     json: Json = False,
     reranker: Annotated[
-        str | None, typer.Option("--reranker", metavar="NAME", help="Which configured one judges; else the default.")
+        str | None,
+        typer.Option("--reranker", metavar="NAME", help="Configured reranker to use, instead of the default."),
     ] = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    rerank_url: RerankUrl = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    config: Config = None,
+    settings: Settings,
 ) -> None:
-    """Judge texts of your own, without any collection.
+    """Rerank texts that you pass in, without a collection.
 
-    With --json the output is the body of POST /v1/rerank.
+    With --json the output is the response body of POST /v1/rerank.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "timeout_ms": timeout_ms,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-            "rerank_url": rerank_url,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
     import asyncio
 
     from winnow.api.assemble import closing

@@ -9,20 +9,16 @@ import typer
 
 from winnow.api.cli.options import (
     CollectionName,
-    Config,
-    Data,
-    EmbedDimension,
-    EmbedModel,
     Json,
     OwnCollectionName,
-    RerankAlso,
-    RerankModel,
-    Whose,
+    TenantOption,
+    open_tenant,
     switch,
+    with_settings,
 )
 from winnow.api.cli.terminal import Terminal
 from winnow.api.formatting import amount, duration
-from winnow.api.settings import load, s3_access
+from winnow.api.settings import Settings, s3_access
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -37,14 +33,14 @@ Target = Annotated[
 ]
 
 
+@with_settings("data")
 def snapshot(
     target: Target,
     *,
     collection: CollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Copy a collection to a folder or a bucket, with a checksum of every file. Writers go on meanwhile.
 
@@ -53,18 +49,15 @@ def snapshot(
     variables that AWS's own tools read, or from their files, and from nowhere else.
     """
     terminal = Terminal(json=json)
-    settings = load({"data": data}, config=config)
     from winnow.api.cli.progress import CopyProgress
     from winnow.api.collections.backups import place_of
     from winnow.api.collections.backups import snapshot as taken
-    from winnow.api.collections.data_folder import DataFolder
 
     began = time.monotonic()
-    disk = DataFolder.existing(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)
+    disk, owner = open_tenant(settings, tenant)
     place = place_of(target, s3_access())
     with CopyProgress(terminal) as watcher:
-        manifest = taken(disk, whose, collection, place, watcher=watcher)
+        manifest = taken(disk, owner, collection, place, watcher=watcher)
     seconds = time.monotonic() - began
     if json:
         terminal.answer(_said(manifest, target, seconds))
@@ -72,19 +65,15 @@ def snapshot(
         terminal.say(f"{collection} → {place.name}: {_summary(manifest)} in {duration(seconds)}.", style="bold")
 
 
+@with_settings("data", "embed_model", "embed_dimension", "rerank_model", "rerank_also")
 def restore(
     target: Target,
     *,
     collection: OwnCollectionName,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    replace: Annotated[bool, switch("--replace", said="Take the place of a collection of this name.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    replace: Annotated[bool, switch("--replace", meaning="Take the place of a collection of this name.")] = False,
     json: Json = False,
-    embed_model: EmbedModel = None,
-    embed_dimension: EmbedDimension = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    config: Config = None,
 ) -> None:
     """Bring a collection back from a snapshot, under its old name or another.
 
@@ -93,20 +82,9 @@ def restore(
     on from there.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "data": data,
-            "embed_model": embed_model,
-            "embed_dimension": embed_dimension,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-        },
-        config=config,
-    )
     from winnow.api.cli.progress import CopyProgress
     from winnow.api.collections.backups import place_of
     from winnow.api.collections.backups import restore as restored
-    from winnow.api.collections.data_folder import DataFolder
     from winnow.api.collections.index_device import index_device, index_wish
     from winnow.api.model_loading import embedder_identity
     from winnow.api.search.rerankers import settings_by_name
@@ -114,12 +92,11 @@ def restore(
     began = time.monotonic()
     place = place_of(target, s3_access())
     embedder = embedder_identity(settings)
-    disk = DataFolder.open(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)
+    disk, owner = open_tenant(settings, tenant, create=True)
     with CopyProgress(terminal) as watcher:
         done = restored(
             disk,
-            whose,
+            owner,
             collection,
             place,
             embedder=embedder,

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from winnow.api.cli.options import Config, Dtype, EmbedModel, Json, Quantization, RerankModel, VllmFront, VllmPython
+from winnow.api.cli.options import (
+    Json,
+    with_settings,
+)
 from winnow.api.cli.terminal import Column, Terminal
-from winnow.api.settings import Settings, load
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import SettingInvalid
 
 if TYPE_CHECKING:
@@ -66,6 +69,7 @@ Share = Annotated[
 Listen = Annotated[str | None, _option("--listen", "ADDRESS", "Address that vLLM listens on; by default this machine.")]
 
 
+@with_settings("rerank_model", "embed_model", "dtype", "quantization", "vllm_python", "vllm_front")
 def vllm_command(
     *,
     role: RoleOption = None,
@@ -77,31 +81,14 @@ def vllm_command(
     tensor_parallel: Spread = None,
     gpu_share: Share = None,
     listen: Listen = None,
-    rerank_model: RerankModel = None,
-    embed_model: EmbedModel = None,
-    dtype: Dtype = None,
-    quantization: Quantization = None,
-    vllm_python: VllmPython = None,
-    vllm_front: VllmFront = None,
     json: Json = False,
-    config: Config = None,
+    settings: Settings,
 ) -> None:
     """Print the command line of a vLLM server that winnow can use, for a shell, a compose file or a unit file.
 
     It is the one that 'winnow serve --spawn-vllm' would start on this machine, or on the machine that is named.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "rerank_model": rerank_model,
-            "embed_model": embed_model,
-            "dtype": dtype,
-            "quantization": quantization,
-            "vllm_python": vllm_python,
-            "vllm_front": vllm_front,
-        },
-        config=config,
-    )
     from winnow.api.vllm.command import Wanted, vllm_commands
     from winnow.api.vllm.formats import COMPOSE_HOST, COMPOSE_PORT
     from winnow.api.vllm.model import served_by_name

@@ -98,7 +98,7 @@ def test_a_default_is_chosen_shown_and_cleared(data: Path) -> None:
         "-",
         stdin=DRAFT.replace("text: ", "text: '{year} ").replace("}.", "}.'").replace("note: since {year}", ""),
     )
-    with pytest.raises(VariableRefused, match="language is missing"):
+    with pytest.raises(VariableRefused, match="language is required"):
         said(data, "instructions", "default", "needs")
     for words, expected in (
         ((), None),

@@ -125,7 +125,7 @@ def test_indexing_onto_a_full_disk_says_that_it_goes_on(
     model = str(write_embedder(tmp_path / "model"))
     assert ran(monkeypatch, "index", str(corpus), "-c", "docs", "--data", str(tmp_path / "d"), "--embed-model", model)
     said = " ".join(capsys.readouterr().err.split())
-    assert "What was committed stays; the same command goes on from there." in said
+    assert "Committed documents stay; run the same command again to continue." in said
     assert "the disk is full" in said
 
 

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.options import Config, Data, Json, Whose, opened, switch
+from winnow.api.cli.options import (
+    Json,
+    TenantOption,
+    open_tenant,
+    switch,
+    with_settings,
+)
 from winnow.api.cli.standard_streams import print_text, standard_input
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import flat, snippet
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from winnow.api.library.instructions import Instructions
     from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion
-    from winnow.retrieval.tenancy import TenantName
 
 TEXT_CHARACTERS: Final = 100  # characters of a text in a list
 
@@ -42,13 +47,13 @@ instructions = typer.Typer(
 
 
 @instructions.command("list")
+@with_settings("data")
 def list_instructions(
     *,
-    built_in: Annotated[bool, switch("--built-in", said="Those that come with winnow instead.")] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    built_in: Annotated[bool, switch("--built-in", meaning="Those that come with winnow instead.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """List all versions of all instructions, in every state.
 
@@ -57,8 +62,9 @@ def list_instructions(
     terminal = Terminal(json=json)
     from winnow.api.schemas.instructions import instructions_response
 
-    library, whose = library_of(data, config, tenant)
-    own, default = library.versions(whose), library.default(whose)
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
+    own, default = library.versions(owner), library.default(owner)
     if json:
         terminal.answer(instructions_response(own, library.built_in, default))
         return
@@ -86,14 +92,14 @@ def list_instructions(
 
 
 @instructions.command("show")
+@with_settings("data")
 def show_instruction(
     name: VersionArgument,
     *,
-    yaml: Annotated[bool, switch("--yaml", said="Print it as YAML, as --file reads it.")] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    yaml: Annotated[bool, switch("--yaml", meaning="Print it as YAML, as --file reads it.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Show one version: this one, or the newest that is published."""
     terminal = Terminal(json=json)
@@ -101,8 +107,9 @@ def show_instruction(
     from winnow.api.schemas.instructions import instruction_response
     from winnow.retrieval.catalog.instructions import Reference
 
-    library, whose = library_of(data, config, tenant)
-    found = library.version(whose, Reference.of(name))
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
+    found = library.version(owner, Reference.of(name))
     if json:
         terminal.answer(instruction_response(found))
     elif yaml:
@@ -116,6 +123,7 @@ def show_instruction(
 
 
 @instructions.command("draft")
+@with_settings("data")
 def draft_instruction(
     name: NameArgument,
     text: TextArgument = None,
@@ -123,19 +131,20 @@ def draft_instruction(
     file: File = None,
     embedding_task: EmbeddingTask = None,
     note: Note = "",
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Write the draft of an instruction, or replace what it says. No search uses it until it is published."""
 
     content = _content(text, file, embedding_task, note)
-    library, whose = library_of(data, config, tenant, make=True)
-    _say(Terminal(json=json), library.write_draft(whose, name, content))
+    folder, owner = open_tenant(settings, tenant, create=True)
+    library = folder.instructions
+    _say(Terminal(json=json), library.write_draft(owner, name, content))
 
 
 @instructions.command("publish")
+@with_settings("data")
 def publish_instruction(
     name: VersionArgument,
     text: TextArgument = None,
@@ -143,10 +152,9 @@ def publish_instruction(
     file: File = None,
     embedding_task: EmbeddingTask = None,
     note: Note = "",
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Publish the draft of an instruction; with TEXT or --file, that at once as its next version.
 
@@ -154,23 +162,24 @@ def publish_instruction(
     """
     from winnow.retrieval.catalog.instructions import Reference
 
-    library, whose = library_of(data, config, tenant, make=True)
+    folder, owner = open_tenant(settings, tenant, create=True)
+    library = folder.instructions
     if text is None and file is None:
         reference = Reference.of(name)
-        published = library.publish_draft(whose, reference.name, reference.version)
+        published = library.publish_draft(owner, reference.name, reference.version)
     else:
-        published = library.publish(whose, name, _content(text, file, embedding_task, note))
+        published = library.publish(owner, name, _content(text, file, embedding_task, note))
     _say(Terminal(json=json), published)
 
 
 @instructions.command("retire")
+@with_settings("data")
 def retire_instruction(
     version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")],
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Retire a version: the name means the published one before it from now on. Who names its number still gets it."""
     from winnow.retrieval.catalog.instructions import Reference
@@ -178,26 +187,24 @@ def retire_instruction(
     reference = Reference.of(version)
     if reference.version is None:
         raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
-    library, whose = library_of(data, config, tenant)
-    _say(Terminal(json=json), library.retire(whose, reference.name, reference.version))
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
+    _say(Terminal(json=json), library.retire(owner, reference.name, reference.version))
 
 
 @instructions.command("delete")
+@with_settings("data")
 def delete_instruction(
-    name: VersionArgument,
-    *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    json: Json = False,
-    config: Config = None,
+    name: VersionArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Delete the draft of an instruction. What is published stays."""
     terminal = Terminal(json=json)
     from winnow.retrieval.catalog.instructions import Reference
 
     reference = Reference.of(name)
-    library, whose = library_of(data, config, tenant)
-    library.delete_draft(whose, reference.name, reference.version)
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
+    library.delete_draft(owner, reference.name, reference.version)
     if json:
         terminal.answer({"deleted": name})
     else:
@@ -205,39 +212,32 @@ def delete_instruction(
 
 
 @instructions.command("default")
+@with_settings("data")
 def default_instruction(
     name: Annotated[
         str | None,
         typer.Argument(metavar="[NAME[@VERSION]]", help="The new default; without it, the present one is shown."),
     ] = None,
     *,
-    clear: Annotated[bool, switch("--clear", said="The model card's again.")] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    clear: Annotated[bool, switch("--clear", meaning="The model card's again.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Show or choose the instruction of searches that name none, in collections that have chosen none."""
     terminal = Terminal(json=json)
 
-    library, whose = library_of(data, config, tenant)
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
     if clear and name is not None:
         raise InvalidRequest("--clear goes without a name")
     if clear or name is not None:
-        library.set_default(whose, name)
-    default = library.default(whose)
+        library.set_default(owner, name)
+    default = library.default(owner)
     if json:
         terminal.answer({"instruction": default})
     else:
         terminal.say(f"The default is {default or 'the model card’s'}.")
-
-
-def library_of(
-    data: Path | None, config: Path | None, tenant: str, *, make: bool = False
-) -> tuple[Instructions, TenantName]:
-    """Of the data folder, which is made only where something is to be written to it. Raises `TenantNotFound`."""
-    _, disk = opened(data, config, made=make)
-    return disk.instructions, disk.tenant_named(tenant)
 
 
 def bytes_of(file: Path) -> bytes:

@@ -8,30 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.instructions import bytes_of, instructions, library_of
+from winnow.api.cli.instructions.library import bytes_of, instructions
 from winnow.api.cli.options import (
-    Candidates,
+    DEVICE,
+    EMBEDDER,
+    RERANKER,
     CollectionName,
-    Config,
-    Data,
-    Device,
-    Dtype,
-    EmbedDimension,
-    EmbedModel,
-    EmbedUrl,
     Json,
-    RecallBy,
-    RerankAlso,
-    RerankModel,
-    RerankUrl,
-    TimeoutMs,
-    Whose,
+    TenantOption,
+    open_tenant,
     switch,
+    with_settings,
 )
 from winnow.api.cli.standard_streams import print_text
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import counted, flat, number, plain, snippet
-from winnow.api.settings import load
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -53,15 +45,15 @@ VariableOption = Annotated[
 
 
 @instructions.command("diff")
+@with_settings("data")
 def diff_instruction(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")],
     before: Annotated[int, typer.Argument(metavar="VERSION", help="One version.")],
     after: Annotated[int, typer.Argument(metavar="VERSION", help="The other.")],
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Show what differs between two versions, line by line."""
     terminal = Terminal(json=json)
@@ -69,8 +61,9 @@ def diff_instruction(
     from winnow.api.schemas.instructions import diff_response
     from winnow.retrieval.catalog.instructions import Reference
 
-    library, whose = library_of(data, config, tenant)
-    was, now = (library.version(whose, Reference(name=name, version=each)) for each in (before, after))
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
+    was, now = (library.version(owner, Reference(name=name, version=each)) for each in (before, after))
     if json:
         terminal.answer(diff_response(was, now))
         return
@@ -90,15 +83,15 @@ _LINE_STYLES: Final = {"+": "green", "-": "red", "@": "dim"}
 
 
 @instructions.command("export")
+@with_settings("data")
 def export_instructions(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all of your own unless given.")
     ] = None,
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Write instructions as YAML to standard output: all versions, with numbers, states and dates.
 
@@ -107,9 +100,10 @@ def export_instructions(
     terminal = Terminal(json=json)
     from winnow.api.library.yaml_file import exported
 
-    library, whose = library_of(data, config, tenant)
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.instructions
     wanted: list[str | None] = list(dict.fromkeys(names)) if names else [None]
-    versions = [each for name in wanted for each in library.versions(whose, name)]
+    versions = [each for name in wanted for each in library.versions(owner, name)]
     if json:
         terminal.answer({"yaml": exported(versions), "versions": len(versions)})
     else:
@@ -117,13 +111,13 @@ def export_instructions(
 
 
 @instructions.command("import")
+@with_settings("data")
 def import_instructions(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML that an export wrote; - is standard input.")],
     *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Read instructions from YAML: all of the file, or nothing. What is there already, word for word, is skipped."""
     terminal = Terminal(json=json)
@@ -131,9 +125,10 @@ def import_instructions(
     from winnow.api.schemas.instructions import imported_response
 
     content = bytes_of(file)
-    library, whose = library_of(data, config, tenant, make=True)
-    versions = imported(content, tenant=whose)
-    added = library.bring_in(whose, versions)
+    folder, owner = open_tenant(settings, tenant, create=True)
+    library = folder.instructions
+    versions = imported(content, tenant=owner)
+    added = library.bring_in(owner, versions)
     if json:
         terminal.answer(imported_response(added, of=len(versions)))
     else:
@@ -141,6 +136,7 @@ def import_instructions(
 
 
 @instructions.command("preview")
+@with_settings("data", "rerank_model")
 def preview_instruction(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="Which instruction; drafts too.")
@@ -155,17 +151,14 @@ def preview_instruction(
     document: Annotated[
         str | None, typer.Option("--document", metavar="TEXT", help="The document of the prompt.")
     ] = None,
-    ids: Annotated[bool, switch("--ids", said="Every token's id, too.")] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    ids: Annotated[bool, switch("--ids", meaning="Every token's id, too.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    rerank_model: RerankModel = None,
-    config: Config = None,
 ) -> None:
     """Show the very prompt that an instruction makes: its text, its tokens. Nothing is judged and nothing written."""
     terminal = Terminal(json=json)
-    settings = load({"data": data, "rerank_model": rerank_model}, config=config)
-    from winnow.api.cli.variables import named_instruction, typed_values
+    from winnow.api.cli.instructions.variables import named_instruction, typed_values
     from winnow.api.library.yaml_file import read_content
     from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, SAMPLE_QUERY
     from winnow.api.schemas.instructions import preview_response
@@ -178,10 +171,11 @@ def preview_instruction(
         content = check_content(read_content(bytes_of(file)))
         instruction = content_to_preview(content, typed_values(content, variable or []))
     else:
-        library, whose = library_of(data, config, tenant, make=text is not None)
-        wanted = text if name is None else named_instruction(library, whose, name, variable or [])
+        folder, owner = open_tenant(settings, tenant, create=text is not None)
+        library = folder.instructions
+        wanted = text if name is None else named_instruction(library, owner, name, variable or [])
         assert wanted is not None, "one of three was given. This is a bug."
-        instruction = to_preview(library, whose, wanted)
+        instruction = to_preview(library, owner, wanted)
     preview = previewed(
         settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
     )
@@ -192,6 +186,7 @@ def preview_instruction(
 
 
 @instructions.command("try")
+@with_settings("candidates", "recall", "timeout_ms", "data", *EMBEDDER, *RERANKER, *DEVICE)
 def try_instructions(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
     names: Annotated[
@@ -209,21 +204,12 @@ def try_instructions(
     variable: VariableOption = None,
     collection: CollectionName,
     top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Places shown.")] = 10,
-    candidates: Candidates = None,
-    recall: RecallBy = None,
-    timeout_ms: TimeoutMs = None,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    candidates: int | None,
+    recall: str | None,
+    timeout_ms: int | None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    embed_model: EmbedModel = None,
-    embed_url: EmbedUrl = None,
-    embed_dimension: EmbedDimension = None,
-    rerank_model: RerankModel = None,
-    rerank_also: RerankAlso = None,
-    rerank_url: RerankUrl = None,
-    device: Device = None,
-    dtype: Dtype = None,
-    config: Config = None,
 ) -> None:
     """Rank the candidates of one query under several instructions, side by side. Nothing is kept of it.
 
@@ -231,28 +217,10 @@ def try_instructions(
     /v1/instructions/try.
     """
     terminal = Terminal(json=json)
-    settings = load(
-        {
-            "data": data,
-            "candidates": candidates,
-            "recall": recall,
-            "timeout_ms": timeout_ms,
-            "embed_model": embed_model,
-            "embed_url": embed_url,
-            "embed_dimension": embed_dimension,
-            "rerank_model": rerank_model,
-            "rerank_also": rerank_also,
-            "rerank_url": rerank_url,
-            "device": device,
-            "dtype": dtype,
-        },
-        config=config,
-    )
     import asyncio
 
     from winnow.api.assemble import assemble, closing
-    from winnow.api.cli.variables import named_instructions
-    from winnow.api.collections.data_folder import DataFolder
+    from winnow.api.cli.instructions.variables import named_instructions
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.schemas.instruction_requests import TrialBody
     from winnow.api.schemas.instructions import trial_response
@@ -270,14 +238,13 @@ def try_instructions(
             "recall": recall,
         },
     )
-    disk = DataFolder.existing(settings.data, settings.catalog_url)
-    whose = disk.tenant_named(tenant)
-    chosen = disk.catalog.collection(whose, body.collection).reranker  # asked before seconds of loading
-    wanted = named_instructions(disk.instructions, whose, said, variable or [])
+    disk, owner = open_tenant(settings, tenant)
+    chosen = disk.catalog.collection(owner, body.collection).reranker  # asked before seconds of loading
+    wanted = named_instructions(disk.instructions, owner, said, variable or [])
     for each in filter(None, wanted):
-        disk.instructions.tried(whose, each)
+        disk.instructions.tried(owner, each)
     parts = assemble(settings_for(settings, chosen))
-    question = replace(body.question(whose), wanted=tuple(wanted))
+    question = replace(body.question(owner), wanted=tuple(wanted))
     running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))
     trial = asyncio.run(closing(running, *parts.pools))
     if json:

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.instructions import NameArgument
-from winnow.api.cli.instructions_try import instructions
-from winnow.api.cli.options import Config, Data, Json, Whose, opened, switch
+from winnow.api.cli.instructions.library import NameArgument
+from winnow.api.cli.instructions.trials import instructions
+from winnow.api.cli.options import (
+    Json,
+    TenantOption,
+    open_tenant,
+    switch,
+    with_settings,
+)
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, number, snippet
+from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.api.library.shadow_report import PairReport, Spread
-    from winnow.api.library.shadows import Shadows
     from winnow.retrieval.catalog.shadows import Comparison, Place
-    from winnow.retrieval.tenancy import TenantName
 
 __all__ = ["instructions"]  # the group, with these commands in it
 
@@ -35,6 +39,7 @@ instructions.add_typer(shadow, name="shadow")
 
 
 @shadow.command("start")
+@with_settings("data")
 def start_shadow(
     version: FullVersion,
     *,
@@ -53,12 +58,11 @@ def start_shadow(
         str | None, typer.Option("--collection", "-c", metavar="NAME", help="Only its searches; all unless given.")
     ] = None,
     keep_queries: Annotated[
-        bool, switch("--keep-queries", said="Keep the texts of queries, not only the SHA-256 of them.")
+        bool, switch("--keep-queries", meaning="Keep the texts of queries, not only the SHA-256 of them.")
     ] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """Judge a share of the searches under this version, too, a draft for one, when they have been answered.
 
@@ -81,8 +85,9 @@ def start_shadow(
         "keep_queries": keep_queries,
     }
     wish = parsed(ShadowBody, said).wish
-    shadows, whose = _shadows_of(data, config, tenant)
-    started = shadows.start(whose, reference.name, wish, by=COMMAND_LINE)
+    folder, owner = open_tenant(settings, tenant)
+    shadows = folder.shadows
+    started = shadows.start(owner, reference.name, wish, by=COMMAND_LINE)
     if json:
         terminal.answer(shadow_response(started))
     else:
@@ -93,15 +98,15 @@ def start_shadow(
 
 
 @shadow.command("list")
-def list_shadows(
-    *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
-) -> None:
+@with_settings("data")
+def list_shadows(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """List the shadows that run."""
     terminal = Terminal(json=json)
     from winnow.api.schemas.shadows import shadow_response
 
-    shadows, whose = _shadows_of(data, config, tenant)
-    found = shadows.of(whose)
+    folder, owner = open_tenant(settings, tenant)
+    shadows = folder.shadows
+    found = shadows.of(owner)
     if json:
         terminal.answer({"shadows": [shadow_response(each) for each in found]})
         return
@@ -129,8 +134,9 @@ def list_shadows(
 
 
 @shadow.command("report")
+@with_settings("data")
 def report_shadow(
-    name: NameArgument, *, tenant: Whose = DEFAULT_TENANT, data: Data = None, json: Json = False, config: Config = None
+    name: NameArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Show how much the orders of a shadow differ from those that callers saw, by pair of versions.
 
@@ -140,8 +146,9 @@ def report_shadow(
     terminal = Terminal(json=json)
     from winnow.api.schemas.shadows import report_response
 
-    shadows, whose = _shadows_of(data, config, tenant)
-    report = shadows.report(whose, name)
+    folder, owner = open_tenant(settings, tenant)
+    shadows = folder.shadows
+    report = shadows.report(owner, name)
     if json:
         terminal.answer(report_response(report))
         return
@@ -167,21 +174,22 @@ def report_shadow(
 
 
 @shadow.command("stop")
+@with_settings("data")
 def stop_shadow(
     name: NameArgument,
     *,
-    forget: Annotated[bool, switch("--forget", said="Remove what came of it, too.")] = False,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
+    forget: Annotated[bool, switch("--forget", meaning="Remove what came of it, too.")] = False,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
     json: Json = False,
-    config: Config = None,
 ) -> None:
     """End the shadow of an instruction. What came of it can still be read."""
     terminal = Terminal(json=json)
     from winnow.retrieval.tenancy import COMMAND_LINE
 
-    shadows, whose = _shadows_of(data, config, tenant)
-    shadows.stop(whose, name, forget=forget, by=COMMAND_LINE)
+    folder, owner = open_tenant(settings, tenant)
+    shadows = folder.shadows
+    shadows.stop(owner, name, forget=forget, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": name})
     else:
@@ -189,13 +197,9 @@ def stop_shadow(
 
 
 @instructions.command("promote")
+@with_settings("data")
 def promote_instruction(
-    version: FullVersion,
-    *,
-    tenant: Whose = DEFAULT_TENANT,
-    data: Data = None,
-    json: Json = False,
-    config: Config = None,
+    version: FullVersion, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
     """Publish a draft, so that it is what its name means, and end its shadow.
 
@@ -206,18 +210,13 @@ def promote_instruction(
     from winnow.retrieval.catalog.instructions import Reference
     from winnow.retrieval.tenancy import COMMAND_LINE
 
-    shadows, whose = _shadows_of(data, config, tenant)
-    promoted = shadows.promote(whose, Reference.of(version), by=COMMAND_LINE)
+    folder, owner = open_tenant(settings, tenant)
+    shadows = folder.shadows
+    promoted = shadows.promote(owner, Reference.of(version), by=COMMAND_LINE)
     if json:
         terminal.answer(instruction_response(promoted))
     else:
         terminal.say(f"{promoted.name} means {promoted.reference} from now on.")
-
-
-def _shadows_of(data: Path | None, config: Path | None, tenant: str) -> tuple[Shadows, TenantName]:
-    """Raises `SettingInvalid`, `TenantNotFound`, and what opening a catalog raises."""
-    _, disk = opened(data, config)
-    return disk.shadows, disk.tenant_named(tenant)
 
 
 _PAIR_COLUMNS: Final = [

@@ -1,0 +1,1 @@
+"""Which commands write, try and publish instructions?"""
