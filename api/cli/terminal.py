@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
 from winnow.api.cli.standard_streams import abandon, print_json, print_text, writing_answer
 from winnow.api.formatting import flat, plain
@@ -65,7 +65,7 @@ class Terminal:
 
         return RemarkConsole()
 
-    def answer(self, body: dict[str, Any]) -> None:
+    def answer(self, body: Mapping[str, object]) -> None:
         """The JSON object of a command."""
         import orjson
 

@@ -1,9 +1,9 @@
-"""Bodies and answers of `POST /v1/rerank`, in the shapes of its own, of Jina, Cohere and OpenAI-like clients."""
+"""Request and answer of `POST /v1/rerank`, as the clients of Cohere, Jina, Voyage and vLLM send and read them."""
 
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import Annotated, NotRequired
 
 from pydantic import (
     BaseModel,
@@ -21,8 +21,8 @@ from winnow.api.fields import (
     TimeoutMs,
     text_or_object,
 )
-from winnow.api.schemas.response import Json, ResponseModel
-from winnow.rerank.reranker import Ranking
+from winnow.api.schemas.response import JsonObject
+from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
@@ -30,7 +30,7 @@ from winnow.retrieval.limits import (
 
 
 class TextDocument(BaseModel):
-    """A document as Cohere's v1 and Jina's clients may send it."""
+    """A document, as the clients of Cohere's v1 and of Jina may send it."""
 
     text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
 
@@ -42,35 +42,35 @@ EitherDocument = Annotated[
 
 
 class RerankBody(BaseModel):
-    """POST /v1/rerank, as the clients of Cohere, Jina, Voyage and vLLM send it. Fields of theirs that change nothing
-    here (max_tokens_per_doc, truncation, user ...) are passed over.
+    """POST /v1/rerank, as the clients of Cohere, Jina, Voyage and vLLM send it. Fields that have no meaning in winnow
+    (max_tokens_per_doc, truncation, user ...) are ignored.
     """
 
     query: QueryText
     documents: Annotated[list[EitherDocument], Field(min_length=1, max_length=RERANK_DOCUMENTS_MAX)]
     model: str | None = Field(
         default=None,
-        description="A reranker that is configured here judges by its name; under any other name "
-        "the default does. The answer says which judged.",
+        description="Name of a configured reranker. Any other name means the default reranker. The answer names the "
+        "one that ran.",
     )
     instruction: InstructionText | None = None
-    instruct: InstructionText | None = Field(default=None, description="The same, as SGLang spells it.")
+    instruct: InstructionText | None = Field(default=None, description="Same as `instruction`, in SGLang's spelling.")
     top_n: Annotated[int, Field(ge=0), Number] | None = Field(
-        default=None, description="0 or null is all (vLLM's meaning)."
+        default=None, description="Number of results. 0 or null returns all, as in vLLM."
     )
     top_k: Annotated[int, Field(ge=0), Number] | None = Field(
-        default=None, description="The same, as Voyage spells it."
+        default=None, description="Same as `top_n`, in Voyage's spelling."
     )
     return_documents: StrictBool | None = Field(
-        default=None, description="Whether results repeat the texts; true by default."
+        default=None, description="Whether results hold the texts; true by default."
     )
     timeout_ms: TimeoutMs | None = None
 
     @model_validator(mode="after")
-    def _said_once(self) -> RerankBody:
+    def _check_synonyms(self) -> RerankBody:
         for one, other in (("top_n", "top_k"), ("instruction", "instruct")):
             if getattr(self, one) and getattr(self, other) and getattr(self, one) != getattr(self, other):
-                raise ValueError(f"{one} and {other} are two names of one field, and differ")
+                raise ValueError(f"{one} and {other} are two names of one field, but their values differ")
         return self
 
     @property
@@ -82,69 +82,115 @@ class RerankBody(BaseModel):
         return self.top_n or self.top_k or len(self.documents)
 
 
-class RerankedText(ResponseModel):
-    """The document, as Cohere's and Jina's clients read it."""
+class RerankedText(JsonObject):
+    """The document, as the clients of Cohere and Jina read it."""
 
     text: str
 
 
-class RerankResult(BaseModel):
-    """One judged document."""
+class RerankResult(JsonObject):
+    """One reranked document."""
 
-    index: int
+    index: Annotated[int, Field(description="Place of the document in the request; 0 is the first.")]
     relevance_score: float
-    document: RerankedText | None = None
+    document: NotRequired[Annotated[RerankedText, Field(description="Only with `return_documents`.")]]
 
 
-class RerankDatum(ResponseModel):
-    """The same, as Voyage's client reads it."""
+class RerankDatum(JsonObject):
+    """One reranked document, as Voyage's client reads it."""
 
     object: str
     index: int
     relevance_score: float
 
 
-class RerankUsage(ResponseModel):
-    """Tokens computed."""
+class RerankUsage(JsonObject):
+    """Tokens that the reranker computed."""
 
     prompt_tokens: int
     total_tokens: int
 
 
-class RerankAnswer(ResponseModel):
-    """POST /v1/rerank: one body that the clients of Cohere, Jina, Voyage and vLLM all read."""
+class ApiVersion(JsonObject):
+    """The version of Cohere's API that this answer follows."""
+
+    version: str
+
+
+class BilledUnits(JsonObject):
+    """One search unit per request, as Cohere's client reads it."""
+
+    search_units: int
+
+
+class RerankTokens(JsonObject):
+    """Tokens that the reranker computed, as Cohere's client reads them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class RerankCounts(JsonObject):
+    """Documents that were reranked."""
+
+    judged: Annotated[int, Field(description="Documents with a relevance score.")]
+    remembered: Annotated[int, Field(description="Documents of `judged` whose score came from the cache.")]
+
+
+class RerankMeta(JsonObject):
+    """What Cohere's client reads besides the results."""
+
+    api_version: ApiVersion
+    billed_units: BilledUnits
+    tokens: RerankTokens
+    warnings: Annotated[list[str], Field(description="One for each document of which only the beginning was read.")]
+    winnow: RerankCounts
+
+
+class RerankAnswer(JsonObject):
+    """POST /v1/rerank: one body for the clients of Cohere, Jina, Voyage and vLLM."""
 
     id: str
     object: str
-    model: str
-    results: list[RerankResult]
-    data: list[RerankDatum]
+    model: Annotated[str, Field(description="Name of the reranker.")]
+    results: Annotated[list[RerankResult], Field(description="Best first.")]
+    data: Annotated[list[RerankDatum], Field(description="The same documents, as Voyage's client reads them.")]
     usage: RerankUsage
-    meta: dict[str, Any]
+    meta: RerankMeta
 
 
-def rerank_answer(ranking: Ranking, *, wanted: int, with_texts: bool) -> Json:
-    """`ranking` is of candidates whose chunk number is their place in the request."""
+def rerank_answer(ranking: Ranking, *, wanted: int, with_texts: bool) -> RerankAnswer:
+    """The body of POST /v1/rerank. A candidate's chunk number is its place in the request."""
     shown = ranking.ranked[:wanted]
-    judged = [{"index": each.candidate.chunk.number, "relevance_score": each.relevance} for each in shown]
-    results: list[Json] = [
-        {**one, "document": {"text": each.candidate.chunk.text}} if with_texts else one
-        for one, each in zip(judged, shown, strict=True)
-    ]
-    cut = [each.candidate.chunk.number for each in ranking.ranked if each.truncated]
-    warnings = [f"only the beginning of document {index} was judged" for index in sorted(cut)]
+    cut = sorted(each.candidate.chunk.number for each in ranking.ranked if each.truncated)
     return {
         "id": f"req_{uuid.uuid4().hex}",
         "object": "list",
         "model": ranking.judged_by,
-        "results": results,
-        "data": [{"object": "rerank", **one} for one in judged],
+        "results": [_result(each, with_text=with_texts) for each in shown],
+        "data": [
+            {"object": "rerank", "index": each.candidate.chunk.number, "relevance_score": _score(each)}
+            for each in shown
+        ],
         "usage": {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens},
         "meta": {
             "api_version": {"version": "2"},
             "billed_units": {"search_units": 1},
             "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
-            "warnings": warnings,
+            "warnings": [f"only the beginning of document {index} was judged" for index in cut],
             "winnow": {"judged": ranking.judged, "remembered": ranking.remembered},
         },
     }
+
+
+def _result(ranked: Ranked, *, with_text: bool) -> RerankResult:
+    chunk = ranked.candidate.chunk
+    body: RerankResult = {"index": chunk.number, "relevance_score": _score(ranked)}
+    if with_text:
+        body["document"] = {"text": chunk.text}
+    return body
+
+
+def _score(ranked: Ranked) -> float:
+    assert ranked.relevance is not None, "every document of a request is reranked. This is a bug."
+    return ranked.relevance

@@ -1,10 +1,21 @@
-"""The base of every answer, and the type of JSON in it."""
+"""The base of every answer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, with_config
+from typing_extensions import TypedDict  # pydantic reads the one of `typing` from Python 3.12 on only
+
+
+@with_config(ConfigDict(extra="forbid"))
+class JsonObject(TypedDict):
+    """A JSON object in an answer: every key that its class declares, and no other.
+
+    The class is the one definition of the answer. OpenAPI shows it, and mypy checks the dict that a function returns
+    against it, key by key. At run time the answer is that dict: nothing is validated, copied or converted.
+    """
+
 
 Json = dict[str, Any]
 

@@ -1,38 +1,50 @@
-"""What does a caller get back? The models are the documentation; the functions beside them build the bodies.
-
-Bodies are plain dictionaries made once and written by orjson: validating our own answers would cost more than the
-vector search. A test holds the bodies against the models.
-"""
+"""The answer of `POST /v1/search`, and the parts that it shares with other answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, TypeAlias
+from typing import Annotated, Any, NotRequired, TypeAlias
 
 from pydantic import Field
 
-from winnow.api.library.instructions import AppliedInstruction
-from winnow.api.schemas.response import Json, ResponseModel
-from winnow.api.search.records import Answer, RerankSkipped, Result
+from winnow.api.library.instructions import AppliedInstruction, InstructionSource
+from winnow.api.schemas.response import JsonObject
+from winnow.api.search.records import Answer, Degraded, DegradeReason, RerankSkipped, Result
 from winnow.rerank.reranker import Ranked, RankedBy
 from winnow.retrieval.catalog.instructions import State
-from winnow.retrieval.index.filtered_search import Filtered
+from winnow.retrieval.index.filtered_search import Filtered, Way
 from winnow.retrieval.records import RecallMode
-from winnow.retrieval.search.context import Context
+from winnow.retrieval.search.context import Context, Extract
 
 Contexts: TypeAlias = Mapping[int, Context]  # by chunk number
 
+Similarity = Annotated[
+    float | None,
+    Field(
+        description="Stage one: cosine similarity in [-1, 1], also for a chunk that lexical search found. null if it "
+        "was not computed."
+    ),
+]
+LexicalScore = Annotated[
+    float | None,
+    Field(description="Stage one: BM25 score of title and text. null if lexical search did not find the chunk."),
+]
+RecallRank = Annotated[int, Field(description="Place in recall's order; 1 is best.")]
+Relevance = Annotated[
+    float | None, Field(description="Stage two: relevance score in [0, 1]. null if the chunk was not reranked.")
+]
+Score = Annotated[float | None, Field(description="The quantity that `ranked_by` names.")]
 
-class ChunkPlace(ResponseModel):
-    """Where in its document a chunk lies: characters (code points), half-open."""
 
-    ordinal: int
+class ChunkPlace(JsonObject):
+    """Where a chunk lies in its document: characters (code points), half-open."""
+
+    ordinal: Annotated[int, Field(description="0 for the document's first chunk.")]
     start: int
     end: int
 
 
-class ExtractResponse(ResponseModel):
+class ExtractResponse(JsonObject):
     """A part of the document's text: characters (code points), half-open."""
 
     start: int
@@ -40,192 +52,192 @@ class ExtractResponse(ResponseModel):
     text: str
 
 
-class ContextResponse(ResponseModel):
-    """What stands directly around a chunk; null where there is nothing, or nothing that this answer has not shown."""
+class ContextResponse(JsonObject):
+    """The text directly before and after a chunk. null if there is none, or if this answer already shows it."""
 
     before: ExtractResponse | None
     after: ExtractResponse | None
 
 
-class OtherChunk(ResponseModel):
-    """A further chunk of a grouped result's document."""
+class OtherChunk(JsonObject):
+    """Another chunk of a grouped result's document."""
 
     chunk: ChunkPlace
     text: str
-    score: float | None
-    similarity: float | None
-    lexical_score: float | None
-    recall_rank: int
-    relevance: float | None
-    context: ContextResponse | None = Field(default=None, description="Only with neighbours.")
+    score: Score
+    similarity: Similarity
+    lexical_score: LexicalScore
+    recall_rank: RecallRank
+    relevance: Relevance
+    context: NotRequired[Annotated[ContextResponse, Field(description="Only with `neighbours`.")]]
 
 
-class SearchResult(ResponseModel):
-    """One result. `score` is the quantity named by `ranked_by`; its parts stand beside it."""
+class SearchResult(JsonObject):
+    """One result: a chunk and its scores."""
 
-    rank: int
-    score: float | None
+    rank: Annotated[int, Field(description="1 is best.")]
+    score: Score
     document_id: str
     chunk: ChunkPlace
     title: str
     url: str | None
     text: str
     metadata: dict[str, Any]
-    similarity: float | None = Field(description="Stage one: cosine in [-1, 1], whichever way the chunk was found.")
-    lexical_score: float | None = Field(
-        description="Stage one: BM25 of title and text, no similarity; null unless the chunk was found by its words."
-    )
-    recall_rank: int
-    relevance: float | None = Field(description="Stage two: in [0, 1]; null means that nobody judged it.")
-    truncated: bool = Field(description="The judge read only the beginning.")
-    demoted: bool = Field(description="Behind the others whatever its score, by demote_query_echo.")
-    context: ContextResponse | None = Field(default=None, description="Only with neighbours.")
-    other_chunks: list[OtherChunk] | None = Field(default=None, description="Only with group_by_document.")
+    similarity: Similarity
+    lexical_score: LexicalScore
+    recall_rank: RecallRank
+    relevance: Relevance
+    truncated: Annotated[bool, Field(description="Whether the reranker read only the beginning.")]
+    demoted: Annotated[
+        bool, Field(description="Whether `demote_query_echo` placed it behind the others, whatever its score.")
+    ]
+    context: NotRequired[Annotated[ContextResponse, Field(description="Only with `neighbours`.")]]
+    other_chunks: NotRequired[Annotated[list[OtherChunk], Field(description="Only with `group_by_document`.")]]
 
 
-class AppliedInstructionResponse(ResponseModel):
-    """Under which instruction the answer was asked for."""
+class AppliedInstructionResponse(JsonObject):
+    """The instruction that was applied."""
 
     name: str | None
     version: int | None
-    source: str = Field(description="request, collection, tenant or built-in")
-    sha256: str = Field(description="of the instruction's text in UTF-8, with the values of its variables")
-    state: State | None = Field(description="published, retired or (only in trials) draft; null for a text")
+    source: Annotated[InstructionSource, Field(description="Where it came from.")]
+    sha256: Annotated[str, Field(description="SHA-256 of the instruction's text in UTF-8, variables filled in.")]
+    state: Annotated[
+        State | None,
+        Field(description="published, retired or (only in trials) draft. null for a text in the request."),
+    ]
 
 
-class DegradedResponse(ResponseModel):
-    """A stage that was asked for and did not happen."""
+class DegradedResponse(JsonObject):
+    """A stage that was requested and failed."""
 
     stage: str
-    reason: str = Field(description="timeout, overloaded, unavailable or breaker_open")
+    reason: DegradeReason
 
 
-class Timings(ResponseModel):
-    """Milliseconds by stage; null where a stage was not called."""
+class Timings(JsonObject):
+    """Milliseconds by stage. null if a stage did not run."""
 
     embed: float
     recall: float
-    lexical: float | None = Field(description="The part of recall that searched by words.")
+    lexical: Annotated[float | None, Field(description="Lexical search; part of `recall`.")]
     fetch: float
     rerank: float | None
     total: float
 
 
-class Usage(ResponseModel):
-    """What was computed for this answer, and what was remembered."""
+class Usage(JsonObject):
+    """What was computed for this answer, and what came from a cache."""
 
     embed_tokens: int
     rerank_tokens: int
     total_tokens: int
     candidates: int
-    judged: int = Field(description="candidates that have a judgement; not all of them where depth is adaptive")
-    remembered: int = Field(description="of the judged: how many were not judged again, but remembered")
-    query_remembered: bool = Field(description="The query's vector was remembered.")
+    judged: Annotated[
+        int, Field(description="Candidates with a relevance score; fewer than all if `depth` is adaptive.")
+    ]
+    remembered: Annotated[int, Field(description="Candidates of `judged` whose score came from the cache.")]
+    query_remembered: Annotated[bool, Field(description="Whether the query's vector came from the cache.")]
 
 
-class ExplainedCandidate(ResponseModel):
+class ExplainedCandidate(JsonObject):
     """A candidate's place in both orders."""
 
     document_id: str
     ordinal: int
-    recall_rank: int
-    similarity: float | None
-    lexical_score: float | None
-    rank: int
-    relevance: float | None
-    score: float | None
+    recall_rank: RecallRank
+    similarity: Similarity
+    lexical_score: LexicalScore
+    rank: Annotated[int, Field(description="Place in the final order; 1 is best.")]
+    relevance: Relevance
+    score: Score
 
 
-class FilteredResponse(ResponseModel):
-    """How a filter was answered."""
+class FilteredResponse(JsonObject):
+    """How the filter was applied."""
 
-    matching: int = Field(description="chunks that may answer")
-    of: int = Field(description="chunks of the collection")
-    way: str = Field(
-        description="gathered: the matching vectors were compared one by one; selected: the index was searched and "
-        "told which may answer; refilled: the index was asked for more until enough matched"
-    )
-
-
-class IndexResponse(ResponseModel):
-    """What was searched."""
-
-    generation: str | None = Field(description="null where everything came from the store")
-    fresh_chunks: int = Field(description="compared one by one, because they are in no generation yet")
-    fallback_from: str | None = Field(
-        description="Why it is not the generation that should serve; null where it is. The answer is complete all the "
-        "same."
-    )
-    device: str = Field(description="where the generation was searched: cpu, or a GPU such as cuda:0")
-    device_fault: str | None = Field(
-        description="Why that is not the device that is set; null where it is. The answer is complete all the same."
-    )
+    matching: Annotated[int, Field(description="Chunks that match the filter.")]
+    of: Annotated[int, Field(description="Chunks in the collection.")]
+    way: Annotated[
+        Way,
+        Field(
+            description="gathered: every matching vector was compared. selected: the index searched among matching "
+            "chunks only. refilled: the index was asked for more until enough chunks matched."
+        ),
+    ]
 
 
-class SearchAnswer(ResponseModel):
+class IndexResponse(JsonObject):
+    """The index that was searched."""
+
+    generation: Annotated[str | None, Field(description="null if every chunk was compared from the store.")]
+    fresh_chunks: Annotated[int, Field(description="Chunks that no generation holds yet; all were compared.")]
+    fallback_from: Annotated[
+        str | None,
+        Field(
+            description="Why the current generation does not serve; null if it does. The answer is complete either way."
+        ),
+    ]
+    device: Annotated[str, Field(description="Where the generation was searched: cpu, or a GPU such as cuda:0.")]
+    device_fault: Annotated[
+        str | None,
+        Field(
+            description="Why the configured device is not used. null if it is used. The answer is complete either way."
+        ),
+    ]
+
+
+class SearchAnswer(JsonObject):
     """POST /v1/search"""
 
     id: str
     collection: str
-    generation: str | None = Field(description="null where everything came from fresh writes")
+    generation: Annotated[str | None, Field(description="null if every chunk was compared from the store.")]
     store_version: int
-    recall: RecallMode = Field(description="How candidates were found: dense, lexical or hybrid.")
+    recall: Annotated[RecallMode, Field(description="How candidates were found: dense, lexical or hybrid.")]
     instruction: AppliedInstructionResponse
-    judged_by: str = Field(description="the reranker's name, or recall-order where nobody judged")
+    judged_by: Annotated[str, Field(description="Name of the reranker; recall-order if nothing was reranked.")]
     ranked_by: RankedBy
-    degraded: DegradedResponse | None
-    rerank_skipped: RerankSkipped | None = Field(
-        description="Why the reranker was not run although nothing failed; null where it ran or failed. not_requested: "
-        "rerank is false; no_weight: relevance has no weight in this reranker's order under this instruction; "
-        "no_candidates: recall found nothing."
-    )
+    degraded: Annotated[DegradedResponse | None, Field(description="null if nothing failed.")]
+    rerank_skipped: Annotated[
+        RerankSkipped | None,
+        Field(
+            description="Why the reranker did not run although nothing failed. null if it ran or failed. "
+            "not_requested: `rerank` is false. no_weight: relevance has no weight in this reranker's order under this "
+            "instruction. no_candidates: recall found nothing."
+        ),
+    ]
     results: list[SearchResult]
     timings_ms: Timings
     usage: Usage
-    explain: list[ExplainedCandidate] | None = Field(default=None, description="Only with explain.")
-    filtered: FilteredResponse | None = Field(default=None, description="Only with explain; null without a filter.")
-    index: IndexResponse | None = Field(default=None, description="Only with explain.")
+    explain: NotRequired[Annotated[list[ExplainedCandidate], Field(description="Only with `explain`.")]]
+    filtered: NotRequired[
+        Annotated[FilteredResponse | None, Field(description="Only with `explain`; null if no filter was set.")]
+    ]
+    index: NotRequired[Annotated[IndexResponse, Field(description="Only with `explain`.")]]
 
 
-def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
-    """The body of POST /v1/search, and what `winnow search --json` prints."""
-    recalled, ranking = answer.recalled, answer.ranking
-    served, timings = recalled.served, recalled.timings
-    body: Json = {
+def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> SearchAnswer:
+    """The body of POST /v1/search, also printed by `winnow search --json`."""
+    recalled, ranking, served = answer.recalled, answer.ranking, answer.recalled.served
+    body: SearchAnswer = {
         "id": answer.id,
         "collection": answer.collection,
         "generation": served.generation,
         "store_version": served.store_version,
-        "recall": recalled.mode.value,
+        "recall": recalled.mode,
         "instruction": applied_response(answer.instruction),
         "judged_by": ranking.judged_by,
-        "ranked_by": ranking.ranked_by.value,
-        "degraded": None
-        if answer.degraded is None
-        else {"stage": answer.degraded.stage, "reason": answer.degraded.reason.value},
-        "rerank_skipped": None if answer.rerank_skipped is None else answer.rerank_skipped.value,
+        "ranked_by": ranking.ranked_by,
+        "degraded": _degraded(answer.degraded),
+        "rerank_skipped": answer.rerank_skipped,
         "results": [_result(result, answer.contexts, grouped=grouped) for result in answer.results],
-        "timings_ms": {
-            "embed": round(timings.embed_ms, 3),
-            "recall": round(timings.recall_ms, 3),
-            "lexical": None if timings.lexical_ms is None else round(timings.lexical_ms, 3),
-            "fetch": round(timings.fetch_ms, 3),
-            "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
-            "total": round(answer.total_ms, 3),
-        },
-        "usage": {
-            "embed_tokens": recalled.tokens,
-            "rerank_tokens": ranking.tokens,
-            "total_tokens": recalled.tokens + ranking.tokens,
-            "candidates": len(recalled.candidates),
-            "judged": ranking.judged,
-            "remembered": ranking.remembered,
-            "query_remembered": recalled.query_remembered,
-        },
+        "timings_ms": _timings(answer),
+        "usage": _usage(answer),
     }
     if explain:
         body["explain"] = [_explained(ranked) for ranked in ranking.ranked]
-        body["filtered"] = None if recalled.filtered is None else _filtered(recalled.filtered)
+        body["filtered"] = _filtered(recalled.filtered)
         body["index"] = {
             "generation": served.generation,
             "fresh_chunks": served.fresh_chunks,
@@ -236,23 +248,57 @@ def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> Json:
     return body
 
 
-def applied_response(instruction: AppliedInstruction) -> Json:
+def applied_response(instruction: AppliedInstruction) -> AppliedInstructionResponse:
     return {
         "name": instruction.name,
         "version": instruction.version,
-        "source": instruction.source.value,
+        "source": instruction.source,
         "sha256": instruction.sha256,
-        "state": None if instruction.state is None else instruction.state.value,
+        "state": instruction.state,
     }
 
 
-def _filtered(filtered: Filtered) -> Json:
-    return {"matching": filtered.matching, "of": filtered.of, "way": filtered.way.value}
+def place_response(ranked: Ranked) -> ChunkPlace:
+    chunk = ranked.candidate.chunk
+    return {"ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
 
 
-def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
+def _degraded(degraded: Degraded | None) -> DegradedResponse | None:
+    return None if degraded is None else {"stage": degraded.stage, "reason": degraded.reason}
+
+
+def _timings(answer: Answer) -> Timings:
+    timings = answer.recalled.timings
+    return {
+        "embed": round(timings.embed_ms, 3),
+        "recall": round(timings.recall_ms, 3),
+        "lexical": None if timings.lexical_ms is None else round(timings.lexical_ms, 3),
+        "fetch": round(timings.fetch_ms, 3),
+        "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
+        "total": round(answer.total_ms, 3),
+    }
+
+
+def _usage(answer: Answer) -> Usage:
+    recalled, ranking = answer.recalled, answer.ranking
+    return {
+        "embed_tokens": recalled.tokens,
+        "rerank_tokens": ranking.tokens,
+        "total_tokens": recalled.tokens + ranking.tokens,
+        "candidates": len(recalled.candidates),
+        "judged": ranking.judged,
+        "remembered": ranking.remembered,
+        "query_remembered": recalled.query_remembered,
+    }
+
+
+def _filtered(filtered: Filtered | None) -> FilteredResponse | None:
+    return None if filtered is None else {"matching": filtered.matching, "of": filtered.of, "way": filtered.way}
+
+
+def _result(result: Result, contexts: Contexts, *, grouped: bool) -> SearchResult:
     ranked, chunk = result.best, result.best.candidate.chunk
-    body: Json = {
+    body: SearchResult = {
         "rank": result.rank,
         "score": ranked.score,
         "document_id": chunk.document_id,
@@ -267,13 +313,16 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> Json:
         "relevance": ranked.relevance,
         "truncated": ranked.truncated,
         "demoted": ranked.demoted,
-        **_context(ranked, contexts),
     }
-    return body | {"other_chunks": [_other(other, contexts) for other in result.others]} if grouped else body
+    if (context := contexts.get(chunk.number)) is not None:
+        body["context"] = _context(context)
+    if grouped:
+        body["other_chunks"] = [_other(other, contexts) for other in result.others]
+    return body
 
 
-def _other(ranked: Ranked, contexts: Contexts) -> Json:
-    return {
+def _other(ranked: Ranked, contexts: Contexts) -> OtherChunk:
+    body: OtherChunk = {
         "chunk": place_response(ranked),
         "text": ranked.candidate.chunk.text,
         "score": ranked.score,
@@ -281,22 +330,21 @@ def _other(ranked: Ranked, contexts: Contexts) -> Json:
         "lexical_score": ranked.candidate.lexical_score,
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
-        **_context(ranked, contexts),
     }
+    if (context := contexts.get(ranked.candidate.chunk.number)) is not None:
+        body["context"] = _context(context)
+    return body
 
 
-def _context(ranked: Ranked, contexts: Contexts) -> Json:
-    """Nothing where none was asked for."""
-    context = contexts.get(ranked.candidate.chunk.number)
-    return {} if context is None else {"context": asdict(context)}
+def _context(context: Context) -> ContextResponse:
+    return {"before": _extract(context.before), "after": _extract(context.after)}
 
 
-def place_response(ranked: Ranked) -> Json:
-    chunk = ranked.candidate.chunk
-    return {"ordinal": chunk.ordinal, "start": chunk.start, "end": chunk.end}
+def _extract(extract: Extract | None) -> ExtractResponse | None:
+    return None if extract is None else {"start": extract.start, "end": extract.end, "text": extract.text}
 
 
-def _explained(ranked: Ranked) -> Json:
+def _explained(ranked: Ranked) -> ExplainedCandidate:
     candidate = ranked.candidate
     return {
         "document_id": candidate.chunk.document_id,

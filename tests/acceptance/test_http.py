@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from tests.acceptance.conftest import Command
+from tests.answers import check_answer
 from winnow.api.schemas.search_answer import SearchAnswer
 
 pytestmark = pytest.mark.acceptance
@@ -58,7 +59,7 @@ def test_the_service_answers_and_stops_when_asked(service: Service, models: dict
         assert [(each["name"], each["open"]) for each in ready.json()["collections"]] == [("four", True)]
         found = client.post("/v1/search", json={"query": "return goods", "collection": "four", "top_k": 2})
         assert found.status_code == 200, found.text
-        SearchAnswer.model_validate(found.json())
+        check_answer(SearchAnswer, found.json())
         assert len(found.json()["results"]) == 2
     code, seconds = service.stop(signal.SIGINT)
     assert code == 0

@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.routing import Route
-from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder
 from winnow.api.assemble import Services, wire
@@ -82,7 +82,7 @@ class Service:
         self.parts: Services = wire(self._settings, self._embedding, self._judging, caches=Caches.of(self._settings))
         self.app: FastAPI = create_app(self.parts)
         self.client = self._open.enter_context(
-            TestClient(self.app, base_url="http://search.example.org", raise_server_exceptions=False)
+            CheckingClient(self.app, base_url="http://search.example.org", raise_server_exceptions=False)
         )
 
     def restart(self) -> None:

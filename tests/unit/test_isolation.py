@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import HashEmbedder, PrefersWord
 from winnow.api.assemble import wire
 from winnow.api.http.app import create_app
@@ -68,7 +69,7 @@ def deployment(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[Deployment
     for tenant in CANARY:
         made = parts.disk.tenants.make(tenant, by=COMMAND_LINE)
         keys[tenant] = parts.disk.keys.make(made.name, FIRST_KEY, by=COMMAND_LINE).text
-    with TestClient(create_app(parts), base_url="http://search.example.org") as client:
+    with CheckingClient(create_app(parts), base_url="http://search.example.org") as client:
         deployment = Deployment(client=client, keys=keys)
         for tenant, canary in CANARY.items():
             assert deployment.ask(tenant, "POST", "/v1/collections", {"name": "docs"}).status_code == 201

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -38,7 +39,7 @@ class JsonResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, body: dict[str, Any], *, status: int = 200) -> None:
+    def __init__(self, body: Mapping[str, object], *, status: int = 200) -> None:
         super().__init__(orjson.dumps(body), status_code=status)
 
 

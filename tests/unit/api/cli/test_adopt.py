@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.snapshots import contents, made
 from tests.unit.api.collections.test_pairing import everything, lose, put_back
@@ -87,7 +87,7 @@ def test_a_folder_that_the_catalog_does_not_know_is_a_conflict_over_http(
     join(Layout(data), None)
     files = everything(data)
     parts = parts_over(data, tokenizer, PrefersWord("a"))
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         refused = client.post("/v1/collections", json={"name": "docs"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "folder_unknown")
     assert "collections/default/docs" in refused.json()["detail"]

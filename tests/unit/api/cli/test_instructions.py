@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.answers import check_answer
 from winnow.api.cli.main import app
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.schemas.instructions import (
@@ -54,14 +55,14 @@ def answered(data: Path, *words: str, stdin: str | None = None) -> Any:
 def test_the_library_is_written_from_the_command_line(data: Path) -> None:
     """Each command answers as the route does, and lines for a pipe."""
     first = answered(data, "instructions", "publish", "house", "first", "--note", "n", "--embedding-task", "t")
-    InstructionResponse.model_validate(first)
+    check_answer(InstructionResponse, first)
     assert (first["state"], first["note"], first["embedding_task"]) == ("published", "n", "t")
     draft = DRAFT.replace("note: since {year}", "note: n").replace("in {language}\nvar", "in {language} {year}\nvar")
     assert answered(data, "instructions", "draft", "house", "--file", "-", stdin=draft)["state"] == "draft"
     with pytest.raises(InstructionConflict, match="house@2 is a draft"):
         said(data, "instructions", "publish", "house", "third")
     difference = answered(data, "instructions", "diff", "house", "1", "2")
-    DiffResponse.model_validate(difference)
+    check_answer(DiffResponse, difference)
     assert [each["field"] for each in difference["changes"]] == ["text", "embedding_task", "variables"]
     lines = said(data, "instructions", "diff", "house", "1", "2").splitlines()
     assert {"-text: first", "+text: Prefer documents written in {language}."} <= set(lines)
@@ -77,7 +78,7 @@ def test_the_library_is_written_from_the_command_line(data: Path) -> None:
         "house\t1\tretired\tfirst",
         "house\t2\tpublished\tPrefer documents written in {language}.",
     ]
-    InstructionsResponse.model_validate(answered(data, "instructions", "list"))
+    check_answer(InstructionsResponse, answered(data, "instructions", "list"))
     assert "builtin/legal-statutes\t1\tpublished\t" in said(data, "instructions", "list", "--built-in")
     assert answered(data, "instructions", "show", "house")["version"] == 2
     shown = said(data, "instructions", "show", "house@2", "--yaml")
@@ -107,7 +108,7 @@ def test_a_default_is_chosen_shown_and_cleared(data: Path) -> None:
         (("--clear",), None),
     ):
         body = answered(data, "instructions", "default", *words)
-        DefaultResponse.model_validate(body)
+        check_answer(DefaultResponse, body)
         assert body == {"instruction": expected}
 
 
@@ -122,7 +123,7 @@ def test_a_library_is_carried_to_another_folder(data: Path, tmp_path: Path) -> N
     file, there = tmp_path / "library.yaml", tmp_path / "there"
     file.write_text(exported, encoding="utf-8")
     brought = answered(there, "instructions", "import", str(file))
-    ImportedResponse.model_validate(brought)
+    check_answer(ImportedResponse, brought)
     assert brought == {"added": ["house@1", "house@2", "other@1"], "unchanged": 0}
     assert said(there, "instructions", "export") == exported
     assert answered(there, "instructions", "import", "-", stdin=exported)["unchanged"] == 3
@@ -136,7 +137,7 @@ def test_a_preview_shows_the_prompt(data: Path) -> None:
     disk = DataFolder.open(data)
     disk.database.close()
     named = answered(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=1999")
-    PreviewResponse.model_validate(named)
+    check_answer(PreviewResponse, named)
     assert "in or after 1999 rank first" in named["text"]
     with pytest.raises(VariableRefused, match="since must be an integer"):
         said(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=late")
@@ -153,7 +154,7 @@ def test_a_trial_and_a_search_from_the_command_line(data: Path, tmp_path: Path) 
     said(data, "instructions", "draft", "house", "Prefer documents written in Chinese.")
     words = ("--versions", "default", "house@1", "builtin/support-language-first", "--variable", "language=Chinese")
     trial = answered(data, "instructions", "try", "return goods", "--collection", "docs", *words)
-    TrialResponse.model_validate(trial)
+    check_answer(TrialResponse, trial)
     assert [each["instruction"]["name"] for each in trial["columns"]] == [
         "default",
         "house",

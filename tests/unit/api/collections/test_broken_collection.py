@@ -10,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.cli.main import app
@@ -17,7 +18,6 @@ from winnow.api.collections.data_folder import DataFolder
 from winnow.api.diagnostics.doctor import data_found
 from winnow.api.diagnostics.verify import verified
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import CollectionsResponse
 from winnow.api.settings import Settings
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.model.tokenizer import PlainTokenizer
@@ -64,7 +64,7 @@ def client(tmp_path: Path, tokenizer: PlainTokenizer, when: str, damage: Damage)
 
     def served() -> TestClient:
         parts = parts_over(tmp_path / "data", tokenizer, PrefersWord("heron"))
-        return TestClient(create_app(parts), base_url="http://localhost", raise_server_exceptions=False)
+        return CheckingClient(create_app(parts), base_url="http://localhost", raise_server_exceptions=False)
 
     with served() as client:
         for name in ("broken", "sound"):
@@ -87,7 +87,6 @@ def test_the_others_work_and_the_problem_is_named(client: TestClient, tmp_path: 
     """In the list, in /readyz, on the command line, in doctor and verify; searches and writes of the other go on."""
     listed = client.get("/v1/collections")
     assert listed.status_code == 200
-    CollectionsResponse.model_validate(listed.json())
     problems = {each["name"]: each["problem"] for each in listed.json()["collections"]}
     assert problems["sound"] is None
     assert "corpus.lance" in problems["broken"]

@@ -7,8 +7,8 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.collections.test_ingest import sent
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
@@ -316,7 +316,7 @@ async def test_a_fold_is_given_up_when_the_service_stops(builder: Builder) -> No
 def test_generations_over_http(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
     """Built when asked for, listed, rolled back; every answer holds the newest documents."""
     parts = parts_over(tmp_path, tokenizer, PrefersWord("退货"))
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         client.post("/v1/collections", json={"name": "docs"})
         for at in range(2):
             client.post("/v1/collections/docs/documents", json=DOCUMENTS[at])

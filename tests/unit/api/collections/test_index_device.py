@@ -7,8 +7,8 @@ from pathlib import Path
 
 import faiss
 import pytest
-from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fake_device import FakeCard
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
@@ -71,7 +71,7 @@ def test_where_an_index_is_searched_is_shown_wherever_its_generation_is(
     for module in (device_index, recipes):
         monkeypatch.setattr(module, "DEVICE_COUNT_MIN", 1)
     card = FakeCard(total=80 * 10**9 if fits else DEVICE_WORK_BYTES)
-    with TestClient(create_app(parts_on(card, tmp_path, tokenizer)), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts_on(card, tmp_path, tokenizer)), base_url="http://localhost") as client:
         client.post("/v1/collections", json={"name": "docs"})
         client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS})
         assert client.post("/v1/collections/docs/fold").status_code == 200

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.builders import DIMENSION, written
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.unit.api.collections.test_pairing import everything
@@ -43,7 +44,7 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path, tokenizer: PlainTokeni
 def client(parts: Services) -> Iterator[TestClient]:
     """One collection, one key with which everything may be asked, and another to revoke."""
     key = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         client.headers["authorization"] = f"Bearer {key}"
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         assert client.post("/v1/collections/docs/documents", json=DOCUMENT).status_code == 200

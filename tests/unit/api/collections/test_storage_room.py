@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import HashEmbedder, PrefersWord
 from winnow.api.assemble import Services, wire
 from winnow.api.collections.data_folder import DataFolder
@@ -39,7 +40,7 @@ def service(settings: Settings, tokenizer: PlainTokenizer) -> Iterator[tuple[Tes
     embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
     judging = LoadedReranker(reranker=PrefersWord("a"), runs_on="words", device="cpu")
     parts = wire(settings, embedding, judging)
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         yield client, parts
 
 

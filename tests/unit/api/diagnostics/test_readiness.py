@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from starlette.testclient import TestClient
-
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.diagnostics.readiness import Readiness
@@ -48,7 +47,7 @@ async def test_readiness_follows_the_servers(tmp_path: Path, tokenizer: PlainTok
 
 def test_readiness_tells_what_is_open_and_what_the_models_said(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
     """Collections with their generation and version; each probe with its figures."""
-    with TestClient(
+    with CheckingClient(
         create_app(parts_over(tmp_path, tokenizer, PrefersWord("heron"))), base_url="http://localhost"
     ) as client:
         client.post("/v1/collections", json={"name": "docs"})

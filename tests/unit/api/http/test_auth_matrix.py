@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient, routes_of
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.collections.data_folder import DataFolder
@@ -80,23 +81,13 @@ def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer) -
     whole = disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
     others = disk.keys.make(OTHER, FIRST_KEY, by=COMMAND_LINE).text
     spare = disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=frozenset({KeyScope.SEARCH})), by=COMMAND_LINE)
-    with TestClient(create_app(parts), base_url="http://search.example.org") as client:
+    with CheckingClient(create_app(parts), base_url="http://search.example.org") as client:
         world = World(client=client, disk=disk, whole=whole.text, others=others, key_id=spare.key.id)
         with_key = {"authorization": f"Bearer {whole.text}"}
         assert client.post("/v1/collections", json={"name": "docs"}, headers=with_key).status_code == 201
         filled = client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}, headers=with_key)
         assert filled.status_code == 200
         yield world
-
-
-def routes_of(holder: Any) -> Iterator[Any]:
-    """The app's own table, included routers unfolded."""
-    for route in holder.routes:
-        inner = getattr(route, "original_router", None)
-        if inner is None:
-            yield route
-        else:
-            yield from routes_of(inner)
 
 
 def operations_of(app: Any) -> set[Operation]:
@@ -288,7 +279,7 @@ def test_another_instance_of_the_app_hears_of_a_revocation(world: World, tokeniz
     key = world.key(KeyWish(scopes=ALL_SCOPES))
     key_id = key.split("_")[1]
     second = create_app(parts_over(world.disk.layout.root, tokenizer, PrefersWord("a")))
-    with TestClient(second, base_url="http://search.example.org") as client:
+    with CheckingClient(second, base_url="http://search.example.org") as client:
         headers = {"authorization": f"Bearer {key}"}
         assert client.get("/v1/collections", headers=headers).status_code == 200
         revoked = world.client.delete(f"/v1/keys/{key_id}", headers={"authorization": f"Bearer {world.whole}"})

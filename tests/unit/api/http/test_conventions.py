@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.fields import NAME_SAID, PATTERNS_SAID, Strict, parsed
@@ -50,7 +51,7 @@ def client(service: TestClient) -> Iterator[TestClient]:
 
 def serving(folder: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
     parts = parts_over(folder, tokenizer, PrefersWord("refund"), api_key="secret")
-    with TestClient(create_app(parts), base_url="http://search.example.org", headers=BEARER) as client:
+    with CheckingClient(create_app(parts), base_url="http://search.example.org", headers=BEARER) as client:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         assert client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).status_code == 200
         yield client
@@ -302,7 +303,7 @@ def test_other_origins_are_let_in_by_a_setting_only(tmp_path: Path, tokenizer: P
     asked = {"origin": "https://app.example.org", "access-control-request-method": "POST"}
     for origins, allowed in (((), None), (("https://app.example.org",), "https://app.example.org")):
         parts = parts_over(tmp_path / str(len(origins)), tokenizer, PrefersWord("a"), api_key="k", cors_origins=origins)
-        with TestClient(create_app(parts), base_url="http://search.example.org") as client:
+        with CheckingClient(create_app(parts), base_url="http://search.example.org") as client:
             answered = client.options("/v1/search", headers=asked)
             assert answered.headers.get("access-control-allow-origin") == allowed
             refused = client.post("/v1/search", json={}, headers={"origin": "https://evil.example.org"})

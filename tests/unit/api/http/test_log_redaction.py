@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.cli.serve import LOGGING
@@ -124,7 +124,7 @@ def test_no_failure_brings_what_was_sent_into_the_log(
     parts = parts_over(tmp_path, tokenizer, Quotes(), PrefersWord("a"))
     key = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES, note=CANARY), by=COMMAND_LINE).text
     refused = new_key_text()
-    with TestClient(create_app(parts), base_url="http://x.example.org", raise_server_exceptions=False) as client:
+    with CheckingClient(create_app(parts), base_url="http://x.example.org", raise_server_exceptions=False) as client:
         for sent in (refused, f"{key}0", CANARY):
             assert client.get("/v1/keys", headers={"authorization": f"Bearer {sent}"}).status_code == 401
         client.headers["authorization"] = f"Bearer {key}"

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import CountingJudge, FailingReranker, HashEmbedder, PrefersWord
 from tests.tiny_models import write_embedder, write_reranker
 from winnow.api.assemble import Services, wire
@@ -53,7 +54,7 @@ def parts_over(
 
 
 def serving(parts: Services) -> TestClient:
-    return TestClient(create_app(parts), base_url="http://localhost")
+    return CheckingClient(create_app(parts), base_url="http://localhost")
 
 
 def remembering(folder: Path, models: tuple[Path, Path], settings: Settings) -> Services:
@@ -207,7 +208,7 @@ def test_a_full_service_still_shows_its_metrics_and_what_it_refused(tmp_path: Pa
     """That is when somebody looks."""
     app = create_app(parts_over(tmp_path, models, PrefersWord("a")))
     app.state.gate = Gate(in_flight_max=0)
-    with TestClient(app, base_url="http://localhost") as client:
+    with CheckingClient(app, base_url="http://localhost") as client:
         assert client.get("/v1/collections").status_code == 503
         assert read(client)["winnow_requests_total{route=/v1/collections}{status=503}"] == 1
 

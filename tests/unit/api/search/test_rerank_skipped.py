@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import HashEmbedder, PrefersWord
 from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
-from winnow.api.schemas.instructions import TrialResponse
-from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.search.shadowing import ShadowOutcome
 from winnow.api.settings import Settings
 from winnow.api.tenancy.quotas import REFRESH_SECONDS
@@ -48,7 +47,7 @@ def parts(tmp_path: Path, tokenizer: PlainTokenizer, reranker: OnlyInstructed) -
 
 @pytest.fixture
 def client(parts: Services, reranker: OnlyInstructed) -> Iterator[TestClient]:
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         assert client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS}).status_code == 200
         reranker.instructions.clear()  # the known pairs that are asked at the start
@@ -58,7 +57,6 @@ def client(parts: Services, reranker: OnlyInstructed) -> Iterator[TestClient]:
 def search(client: TestClient, **changed: Any) -> Any:
     found = client.post("/v1/search", json=SEARCH | changed)
     assert found.status_code == 200, found.text
-    SearchAnswer.model_validate(found.json())
     return found.json()
 
 
@@ -126,7 +124,6 @@ def test_a_trial_shows_what_searches_would_answer(client: TestClient, reranker: 
     assert client.post("/v1/instructions", json={"name": "house", "text": "Prefer storks."}).status_code == 201
     body = {"query": "birds", "collection": "docs", "versions": ["default", "house@1"]}
     trial = client.post("/v1/instructions/try", json=body).json()
-    TrialResponse.model_validate(trial)
     in_use, house = trial["columns"]
     assert [each["document_id"] for each in in_use["results"]] == order(search(client))
     assert (in_use["rerank_skipped"], in_use["judged_by"]) == ("no_weight", "recall-order")

@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_embedder, write_reranker
 from tests.unit.api.http.routes.test_routes import parts_over
@@ -145,7 +145,7 @@ def test_the_door_is_open_while_servers_start(settings: Settings, tmp_path: Path
     servers = planned(settings)
     tokenizer = PlainTokenizer.load(Path(settings.embed_model))
     parts = parts_over(settings.data, tokenizer, PrefersWord("退货"))
-    with TestClient(create_app(parts, spawned=servers), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts, spawned=servers), base_url="http://localhost") as client:
         early = client.get("/readyz")
         assert early.status_code == 503
         assert early.json()["problems"][0].startswith("starting vLLM for the reranker")

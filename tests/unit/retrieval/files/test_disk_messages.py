@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 import sqlalchemy.exc
-from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.tiny_models import write_embedder
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
@@ -93,7 +93,7 @@ def test_a_write_over_http_says_it_too(
 ) -> None:
     """507, from our own writes and from a library's; what was stored before is found."""
     parts = parts_over(tmp_path, tokenizer, PrefersWord("refund"), api_key="secret")
-    with TestClient(create_app(parts), headers={"authorization": "Bearer secret"}) as client:
+    with CheckingClient(create_app(parts), headers={"authorization": "Bearer secret"}) as client:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         documents = "/v1/collections/docs/documents"
         assert client.post(documents, json={"documents": DOCUMENTS}).status_code == 200

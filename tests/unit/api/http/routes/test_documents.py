@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.http.app import create_app
-from winnow.api.schemas.collections import DocumentResponse
-from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 HERE = "/v1/collections/docs/documents"
@@ -21,7 +20,7 @@ HERE = "/v1/collections/docs/documents"
 
 @pytest.fixture
 def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
-    with TestClient(
+    with CheckingClient(
         create_app(parts_over(tmp_path, tokenizer, PrefersWord("1"))), base_url="http://localhost"
     ) as client:
         assert client.post("/v1/collections", json={"name": "docs", "chunk_tokens": 16}).status_code == 201
@@ -37,7 +36,6 @@ def test_a_part_of_a_document_is_told_by_its_span(client: TestClient, asked: str
     text = DOCUMENTS[0]["text"]
     start, end = span or (len(text), len(text))
     said = client.get(f"/v1/collections/docs/documents/refunds?{asked}").json()
-    DocumentResponse.model_validate(said)
     assert (said["start"], said["end"], said["text"], said["characters"]) == (start, end, text[start:end], len(text))
     assert client.get("/v1/collections/docs/documents/refunds?start=-1").status_code == 422
 
@@ -49,7 +47,6 @@ def test_neighbours_are_told_with_their_spans(client: TestClient) -> None:
     body = {"query": "herons", "collection": "docs", "top_k": 3}
     assert "context" not in client.post("/v1/search", json=body).json()["results"][0]
     said = client.post("/v1/search", json=body | {"neighbours": 2}).json()
-    SearchAnswer.model_validate(said)
     spans = []
     for each in said["results"]:
         extracts = [extract for extract in each["context"].values() if extract]

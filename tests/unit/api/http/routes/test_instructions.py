@@ -10,21 +10,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from tests.answers import CheckingClient
 from tests.fakes import CountingJudge, PrefersWord
 from tests.real_models import bundled_model
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.http.app import create_app
-from winnow.api.schemas.instructions import (
-    DefaultResponse,
-    DiffResponse,
-    ImportedResponse,
-    InstructionResponse,
-    InstructionsResponse,
-    InstructionVersionsResponse,
-    PreviewResponse,
-    TrialResponse,
-)
-from winnow.api.schemas.search_answer import SearchAnswer
 from winnow.api.search.caches import Caches
 from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import PromptBuilder
@@ -42,7 +32,7 @@ SEARCH = {"query": "how may I return it?", "collection": "docs"}
 @pytest.fixture
 def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
     parts = parts_over(tmp_path, tokenizer, PrefersWord("退货"))
-    with TestClient(create_app(parts), base_url="http://localhost", raise_server_exceptions=False) as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost", raise_server_exceptions=False) as client:
         client.post("/v1/collections", json={"name": "docs"})
         client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS})
         yield client
@@ -61,7 +51,6 @@ def refused(response: Any, status: int, code: str) -> str:
 def test_an_instruction_lives_from_its_draft_to_its_retirement(client: TestClient) -> None:
     """Every step answers with the version as it then is; what a step does not allow is a 409."""
     draft = ok(client.put("/v1/instructions/house/draft", json=HOUSE))
-    InstructionResponse.model_validate(draft)
     assert (draft["version"], draft["state"], draft["variables"]) == (
         1,
         "draft",
@@ -86,7 +75,6 @@ def test_an_instruction_lives_from_its_draft_to_its_retirement(client: TestClien
     assert ok(client.post("/v1/instructions/house/versions/1/retire"))["state"] == "retired"
     assert ok(client.post("/v1/search", json=named))["instruction"]["state"] == "retired"
     versions = ok(client.get("/v1/instructions/house"))
-    InstructionVersionsResponse.model_validate(versions)
     assert [each["state"] for each in versions["versions"]] == ["retired", "published"]
     assert ok(client.get("/v1/instructions/house/versions/1")) == versions["versions"][0]
     refused(client.get("/v1/instructions/house/versions/3"), 404, "instruction_not_found")
@@ -97,7 +85,6 @@ def test_two_versions_are_compared_field_by_field_and_line_by_line(client: TestC
     for body in (HOUSE, HOUSE | {"text": "{topic}!", "variables": [TOPIC], "note": "n"}):
         ok(client.post("/v1/instructions", json=body | {"name": "house"}), status=201)
     said = ok(client.get("/v1/instructions/house/diff?before=1&after=2"))
-    DiffResponse.model_validate(said)
     assert {each["field"]: each["after"] for each in said["changes"]} == {
         "text": "{topic}!", "variables": [{"name": "topic", "type": "string"}], "note": "n"
     }  # fmt: skip
@@ -113,7 +100,7 @@ def test_defaults_of_tenant_and_collection(client: TestClient) -> None:
     refused(client.put("/v1/instructions/default", json={"instruction": "house"}), 422, "variable_refused")
     refused(client.put("/v1/instructions/default", json={"instruction": "none"}), 404, "instruction_not_found")
     refused(client.put("/v1/instructions/default", json={"instruction": "a@b"}), 422, "invalid_request")
-    DefaultResponse.model_validate(ok(client.put("/v1/instructions/default", json={"instruction": "plain@1"})))
+    ok(client.put("/v1/instructions/default", json={"instruction": "plain@1"}))
     assert ok(client.post("/v1/search", json=SEARCH))["instruction"]["source"] == "tenant"
     assert ok(client.get("/v1/instructions"))["default"] == "plain@1"
     refused(client.patch("/v1/collections/docs", json={"instruction": "house"}), 422, "variable_refused")
@@ -129,7 +116,6 @@ def test_defaults_of_tenant_and_collection(client: TestClient) -> None:
 def test_what_comes_with_winnow_is_listed_and_read(client: TestClient) -> None:
     """Four lines of business, each in two languages; every one can be previewed as it is."""
     said = ok(client.get("/v1/instructions"))
-    InstructionsResponse.model_validate(said)
     assert said["instructions"] == []
     names = [each["name"] for each in said["built_in"]]
     assert len(names) == 8
@@ -147,7 +133,6 @@ def test_a_preview_is_the_very_prompt(client: TestClient) -> None:
     folder = bundled_model("reranker")
     body = {"content": HOUSE, "variables": {"topic": "<|im_end|>"}, "query": "q?", "document": "d <think>", "ids": True}
     said = ok(client.post("/v1/instructions/preview", json=body))
-    PreviewResponse.model_validate(said)
     prompts = PromptBuilder.load(folder.path, tokens_max=said["tokens"]["max"])
     built = prompts.build("q?", ["d <think>"], "English first, on <|im_end|>")
     assert said["ids"] == [*built.shared, *built.tails[0]]
@@ -196,11 +181,10 @@ def test_the_library_goes_out_as_yaml_and_comes_back_the_same(
     assert (exported.status_code, exported.headers["content-type"]) == (200, "application/yaml")
     only = client.get("/v1/instructions/export?name=other").text
     assert "name: house" not in only
-    with TestClient(
+    with CheckingClient(
         create_app(parts_over(tmp_path / "b", tokenizer, PrefersWord("a"))), base_url="http://localhost"
     ) as b:
         brought = ok(b.post("/v1/instructions/import", content=exported.content))
-        ImportedResponse.model_validate(brought)
         assert brought == {"added": ["house@1", "house@2", "house@3", "other@1"], "unchanged": 0}
         assert b.get("/v1/instructions/export").text == exported.text
         assert ok(b.get("/v1/instructions"))["instructions"] == ok(client.get("/v1/instructions"))["instructions"]
@@ -217,7 +201,7 @@ def test_a_trial_ranks_the_same_candidates_under_each(tmp_path: Path, tokenizer:
     """Side by side with the first, drafts too; the judge is asked once for each, and recall once."""
     reranker = FollowsInstruction()
     parts = parts_over(tmp_path, tokenizer, reranker)
-    with TestClient(create_app(parts), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         client.post("/v1/collections", json={"name": "docs"})
         client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS})
         ok(client.put("/v1/instructions/house/draft", json=HOUSE))
@@ -228,7 +212,6 @@ def test_a_trial_ranks_the_same_candidates_under_each(tmp_path: Path, tokenizer:
             "top_k": 2,
         }
         said = ok(client.post("/v1/instructions/try", json=body))
-        TrialResponse.model_validate(said)
         assert reranker.instructions[1:] == ["English first, on 退货", "heron"]
         assert [each["instruction"]["state"] for each in said["columns"]] == ["published", "draft", "published"]
         assert [each["instruction"]["source"] for each in said["columns"]] == ["built-in", "request", "request"]
@@ -262,7 +245,7 @@ def test_a_remembered_judgement_is_one_under_the_same_values(tmp_path: Path, tok
     caches = Caches(judgements=ScoreCache(bytes_max=1_000_000, seconds_max=60, secret=b"s" * 16))
     prompts = PromptBuilder.load(bundled_model("reranker").path, tokens_max=512)
     reranker = PromptedReranker(judge, prompts, name="counting", revision="1", cache=caches.judgements)
-    with TestClient(create_app(parts_over(tmp_path, tokenizer, reranker)), base_url="http://localhost") as client:
+    with CheckingClient(create_app(parts_over(tmp_path, tokenizer, reranker)), base_url="http://localhost") as client:
         client.post("/v1/collections", json={"name": "docs"})
         client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS})
         ok(client.post("/v1/instructions", json=HOUSE | {"name": "house"}), status=201)
@@ -305,7 +288,7 @@ def test_no_hostile_value_or_text_breaks_a_search_or_the_prompt(
     reranker = PrefersWord("退货")
     expected = controls(prompts, "x")
     statuses: dict[int, int] = {}
-    with TestClient(
+    with CheckingClient(
         create_app(parts_over(tmp_path, tokenizer, reranker)),
         base_url="http://localhost",
         raise_server_exceptions=False,
@@ -332,7 +315,6 @@ def test_no_hostile_value_or_text_breaks_a_search_or_the_prompt(
             assert len(answer.content) < 10_000
             statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
             if answer.status_code == 200:
-                SearchAnswer.model_validate(answer.json())
                 for text in reranker.instructions:
                     assert controls(prompts, text) == expected, text
                     if isinstance(instruction, dict):
