@@ -25,7 +25,7 @@ from winnow.api.assemble import Services, assemble
 from winnow.api.collections.indexing import Indexing
 from winnow.api.search.records import Question
 from winnow.api.settings import Settings, load
-from winnow.indexer.progress import Unwatched
+from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import Ranked
@@ -87,7 +87,7 @@ async def outcomes(
 ) -> list[Outcome]:
     """Indexes the folder into the parts' data, then asks one in `every` case of the groups that begin so."""
     indexing = Indexing(settings=parts.settings, disk=parts.disk, embedding=parts.embedding)
-    await indexing.run(open_corpus(str(folder)), indexing.open(COLLECTION), progress=Unwatched())
+    await indexing.run(open_corpus(str(folder)), indexing.open(COLLECTION), progress=NoProgress())
     preferences, queries = read_preferences(folder), read_queries(folder)
     found = []
     wanted = [case for case in read_cases(folder).items() if preferences[case[0][1]].group.startswith(group)]

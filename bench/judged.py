@@ -20,7 +20,7 @@ from winnow.api.assemble import Services
 from winnow.api.cli.evaluation import SAMPLE_SEED, judged_cases
 from winnow.api.collections.indexing import Indexing
 from winnow.api.collections.open_collections import OpenCollection
-from winnow.indexer.progress import Unwatched
+from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
@@ -109,7 +109,7 @@ class Judging:
         """Indexes the corpus where it is not indexed yet, then judges every candidate of every query."""
         indexing = Indexing(settings=self._parts.settings, disk=self._parts.disk, embedding=self._parts.embedding)
         opened = indexing.open(name)
-        await indexing.run(open_corpus(str(corpus)), opened, progress=Unwatched())
+        await indexing.run(open_corpus(str(corpus)), opened, progress=NoProgress())
         opened.searchable.refresh()
         return [await self._judged(opened, each) for each in asked]
 
