@@ -94,7 +94,7 @@ def serve(*, settings: Settings) -> None:
     refuse_open_door(settings.host, has_key=_has_key(settings))
     bound = _bound(settings)
     spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
-    settings = spawned.pointed(settings) if spawned else settings
+    settings = spawned.with_server_urls(settings) if spawned else settings
     rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
     terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
     _run(terminal, settings, bound, spawned)
@@ -109,14 +109,14 @@ def _has_key(settings: Settings) -> bool:
 
 
 def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
-    """The plan for model servers beside this process; nothing is started yet. Raises what `planned` raises."""
+    """The plan for model servers beside this process; nothing is started yet. Raises what `plan` raises."""
     from functools import partial
 
     from winnow.api.cli.vllm_progress import shown
     from winnow.api.vllm.servers import VllmServers
 
     terminal.say("Planning vLLM ...")
-    servers = VllmServers.planned(settings, partial(shown, terminal))
+    servers = VllmServers.plan(settings, partial(shown, terminal))
     if servers is None:
         terminal.warn("No vLLM is started: both models have a URL.")
         return None

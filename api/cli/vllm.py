@@ -89,7 +89,7 @@ def vllm_command(
     It is the one that 'winnow serve --spawn-vllm' would start on this machine, or on the machine that is named.
     """
     terminal = Terminal(json=json)
-    from winnow.api.vllm.command import Wanted, vllm_commands
+    from winnow.api.vllm.command import Wanted, plan_commands
     from winnow.api.vllm.formats import COMPOSE_HOST, COMPOSE_PORT
     from winnow.api.vllm.model import served_by_name
 
@@ -98,7 +98,7 @@ def vllm_command(
     named = NamedGpus(count=gpus, memory_gb=gpu_memory_gb, capability=gpu_capability)
     models = _models(settings, role, model)
     machine, python = _machine(terminal, settings, named, is_composed=is_composed)
-    commands = vllm_commands(
+    commands = plan_commands(
         [served_by_name(each, name) for each, name in models.items()],
         machine,
         Wanted(
@@ -138,12 +138,12 @@ def _models(settings: Settings, role: str | None, model: str | None) -> dict[Rol
 def _machine(terminal: Terminal, settings: Settings, named: NamedGpus, *, is_composed: bool) -> tuple[Machine, str]:
     """For which machine to plan, and its Python. A compose file is for another one always."""
     from winnow.api.vllm.machine import ask_python
-    from winnow.api.vllm.process import found_python
+    from winnow.api.vllm.process import find_python
 
     if is_composed or named.is_named:
         return _named(named), settings.vllm_python or "python"
     try:
-        found = ask_python(found_python(settings.vllm_python))
+        found = ask_python(find_python(settings.vllm_python))
     except SettingInvalid as error:
         if settings.vllm_python is not None:
             raise
@@ -173,12 +173,12 @@ def _short(flag: str) -> str:
 
 
 def _print(terminal: Terminal, commands: tuple[VllmCommand, ...], form: Form, python: str) -> None:
-    from winnow.api.vllm.formats import said, written
+    from winnow.api.vllm.formats import format_commands, said
 
     if terminal.is_json:
         terminal.answer({"commands": [said(command, python=python) for command in commands]})
         return
-    terminal.lines(written(commands, form, python=python))
+    terminal.lines(format_commands(commands, form, python=python))
     if terminal.is_rich:
         for command in commands:
             terminal.table(

@@ -1,1 +1,1 @@
-"""How are model servers planned, started and watched?"""
+"""How are vLLM servers planned, started and watched?"""

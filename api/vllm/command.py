@@ -1,11 +1,12 @@
-"""With which flags must vLLM be started, and why each? One pure function, and what it makes.
+"""Builds the command line of a vLLM server, with a reason for every flag. Pure.
 
-Whatever starts a server (`winnow serve --spawn-vllm`, a person's shell, a compose file, a unit file) gets its command
-line from here, so that none of them can serve scores of another kind than the others.
+Whatever starts a server (`winnow serve --spawn-vllm`, a shell, a compose file, a unit file) gets its command line from
+here, so they all serve the same scores.
 
-Rule 1: every flag has its reason beside it. Rule 2: only flags that vLLM 0.24 and 0.32 both know.
-Rule 3: prefix caching is vLLM's default for these models and stays on: the part that a request's prompts share is
-computed once through it. Nothing here may name it.
+Rule 1: every flag has its reason.
+Rule 2: only flags that both vLLM 0.24 and 0.32 know.
+Rule 3: prefix caching is vLLM's default for these models and stays on: through it, the part that a request's prompts
+share is computed once. Nothing here may set it.
 """
 
 from __future__ import annotations
@@ -18,33 +19,33 @@ from typing import Final
 
 from winnow.api.settings import Front, Quantization
 from winnow.api.vllm.machine import Machine
-from winnow.api.vllm.memory import Load, Place, placed, refusal
+from winnow.api.vllm.memory import Load, Place, place_servers, refusal
 from winnow.api.vllm.model import Role, Served
 from winnow.rerank.server_check import RERANKER_HEAD
 from winnow.retrieval.errors import SettingInvalid
 
 FRONT: Final = Path(__file__).with_name("front") / "server.py"  # run by its path, in a Python without winnow
-SERVER: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build has no such command
+SERVER: Final = "vllm.entrypoints.openai.api_server"  # what `vllm serve` runs; the CPU build lacks that command
 VISIBLE_GPUS: Final = "CUDA_VISIBLE_DEVICES"
-BATCHED_TOKENS: Final = 16_384  # tokens of one step on a GPU; one request's 100 passages of 128 tokens in one of them
+BATCHED_TOKENS: Final = 16_384  # behind our own front, if memory allows: 100 passages of 512 are 3 to 5 % faster
 BATCHED_TOKENS_BY_FRONT: Final = 65_536  # and where memory allows it, behind our own front 100 of 512: 3 to 5 % faster
-BATCHED_TOKENS_ON_CPU: Final = 2_048  # vLLM's own there; a start runs one full step, which a CPU feels
-FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older ones would only unpack it, slower than before
+BATCHED_TOKENS_ON_CPU: Final = 2_048  # vLLM's default there; startup runs one full step, which takes a while on a CPU
+FP8_CAPABILITY: Final = (8, 9)  # Ada and Hopper multiply in fp8; older GPUs would only unpack it, slower than before
 BFLOAT16_CAPABILITY: Final = (8, 0)
 
 
 class Shortage(StrEnum):
-    """Which memory was short, as far as vLLM's log tells."""
+    """Which memory was short, from vLLM's log."""
 
-    CACHE = "cache"  # its share was too small for what it holds: a smaller share would only make it worse
-    TAKEN = "taken"  # the GPU had less to give than its share
+    CACHE = "cache"  # its share was too small for the cache: a smaller share would make it worse
+    TAKEN = "taken"  # the GPU had less free memory than the share
 
 
 SIGNS: Final = (
     ("No available memory for the cache blocks", Shortage.CACHE),
     ("larger than the available KV cache memory", Shortage.CACHE),
     ("is less than desired", Shortage.TAKEN),  # "Free memory on device ..."
-    ("allocation is less than requested memory for kv", Shortage.TAKEN),  # the CPU's way of saying it
+    ("allocation is less than requested memory for kv", Shortage.TAKEN),  # the CPU build's wording
     ("torch.OutOfMemoryError", Shortage.TAKEN),
     ("torch.cuda.OutOfMemoryError", Shortage.TAKEN),
     ("CUDA out of memory", Shortage.TAKEN),
@@ -53,7 +54,7 @@ SIGNS: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """One argument."""
+    """One command-line flag."""
 
     text: str
     reason: str
@@ -61,18 +62,18 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VllmCommand:
-    """How one server is started. The Python that has vllm comes before `argv`."""
+    """How to start one server. The Python that has vllm precedes `argv`."""
 
     role: Role
     model: str
     flags: tuple[Flag, ...]
     environment: tuple[tuple[str, str], ...]
     place: Place
-    front: Path | None = None  # the program in place of vLLM's own server
+    front: Path | None = None  # program that replaces vLLM's own server
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """The flags as text, the model not among them."""
+        """The flags as text, without the model."""
         return tuple(flag.text for flag in self.flags)
 
     @property
@@ -87,21 +88,21 @@ class VllmCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the operator decides; the rest follows from the model and the machine."""
+    """Choices of the operator; the rest follows from the model and the machine."""
 
     quantization: Quantization = "none"
     dtype: str | None = None
-    tensor_parallel: int | None = None  # as many GPUs as it takes
-    share: float | None = None  # of GPU memory; planned by default
+    tensor_parallel: int | None = None  # None: as many GPUs as needed
+    share: float | None = None  # of GPU memory; None: planned
     host: str = "127.0.0.1"
     front: Front = "vllm"
 
 
-def vllm_commands(
+def plan_commands(
     served: Sequence[Served], machine: Machine, wanted: Wanted, *, ports: Sequence[int]
 ) -> tuple[VllmCommand, ...]:
-    """A command for each; those that are planned together share the machine. Raises `SettingInvalid`."""
-    for batched_tokens in (BATCHED_TOKENS, 0):  # a smaller step needs less; no less than a window can be one
+    """Plan a command for each model; models planned together share the machine. Raises `SettingInvalid`."""
+    for batched_tokens in (BATCHED_TOKENS, 0):  # a smaller step needs less memory, but must hold one window
         loads = [_load(each, machine, wanted, batched_tokens) for each in served]
         places = _places(loads, machine, wanted)
         if places is not None:
@@ -115,7 +116,7 @@ def vllm_commands(
 def _with_larger_steps(
     loads: Sequence[Load], places: tuple[Place, ...], machine: Machine, wanted: Wanted
 ) -> Iterator[tuple[Load, Place]]:
-    """Behind our own front, where memory allows it and no model needs another GPU for it."""
+    """Use larger steps behind our own front, if memory allows and no model needs another GPU for it."""
     larger = [replace(load, batched_tokens=max(load.batched_tokens, BATCHED_TOKENS_BY_FRONT)) for load in loads]
     found = _places(larger, machine, wanted) if wanted.front == "winnow" and machine.gpus else None
     if found is None or any(len(new.gpus) > len(old.gpus) for new, old in zip(found, places, strict=True)):
@@ -123,11 +124,12 @@ def _with_larger_steps(
     return zip(larger, found, strict=True)
 
 
-def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
-    """The same server, uncompiled and with half the step: what to try when memory ran out.
+def shrink(command: VllmCommand, shortage: Shortage) -> VllmCommand:
+    """Shrink a server after memory ran out: uncompiled, and with half the step.
 
-    The context stays: our prompts are cut to it, and the service takes no server that refuses some of them. On a GPU a
-    step stays as long as the context, since vLLM before 0.26 may score an input wrongly that takes several.
+    The context stays: prompts are cut to it, and the service rejects a server that refuses some of them. On a GPU a
+    step stays at least as long as the context, since vLLM before 0.26 may score an input wrongly that takes several
+    steps.
     """
     lengths = dict(each.text.split("=", 1) for each in command.flags if "=" in each.text)
     least = int(lengths["--max-model-len"]) if command.place.gpus else 0
@@ -136,21 +138,21 @@ def smaller(command: VllmCommand, shortage: Shortage) -> VllmCommand:
         name, _, value = flag.text.partition("=")
         if name == "--max-num-batched-tokens":
             step = max(int(value) // 2, least)
-            flags.append(Flag(text=f"{name}={step}", reason=f"less than {value}: memory ran out with it"))
+            flags.append(Flag(text=f"{name}={step}", reason=f"reduced from {value}: memory ran out"))
         elif name == "--gpu-memory-utilization" and shortage is Shortage.TAKEN:
             share = command.place.share_least
-            flags.append(Flag(text=f"{name}={share:.2f}", reason="the least that it can start with"))
+            flags.append(Flag(text=f"{name}={share:.2f}", reason="the minimum for a start"))
         elif name != "--enforce-eager":
             flags.append(flag)
-    flags.append(Flag(text="--enforce-eager", reason="captured graphs cost a gigabyte or more"))
+    flags.append(Flag(text="--enforce-eager", reason="captured graphs take a gigabyte or more"))
     return replace(command, flags=tuple(flags))
 
 
 def _places(loads: Sequence[Load], machine: Machine, wanted: Wanted) -> tuple[Place, ...] | None:
     if wanted.share is None:
-        return placed(loads, machine, split=wanted.tensor_parallel)
+        return place_servers(loads, machine, split=wanted.tensor_parallel)
     if not machine.gpus:
-        raise SettingInvalid("a share of GPU memory was given, but there is no GPU")
+        raise SettingInvalid("a share of GPU memory is set, but this machine has no GPU")
     if wanted.share * len(loads) > 1:
         raise SettingInvalid(f"{len(loads)} servers cannot have {wanted.share} of one GPU each")
     by_hand = Place(gpus=machine.gpus[: wanted.tensor_parallel or 1], share=wanted.share, share_least=wanted.share)
@@ -178,14 +180,14 @@ def _dtype(machine: Machine) -> str:
 
 def _refuse_fp8(served: Served, machine: Machine) -> None:
     if not machine.gpus:
-        raise SettingInvalid("fp8 needs a GPU; vLLM will run on a CPU here")
+        raise SettingInvalid("fp8 needs a GPU, but vLLM runs on the CPU of this machine")
     least = min(gpu.capability for gpu in machine.gpus)
     if least < FP8_CAPABILITY:
         raise SettingInvalid(
             f"fp8 needs a GPU of compute capability 8.9 or newer (Ada, Hopper); this one has {least[0]}.{least[1]}"
         )
     if served.stored_bytes is not None:
-        raise SettingInvalid(f"{served.model} is stored quantised already, and runs as it is; leave fp8 off for it")
+        raise SettingInvalid(f"{served.model} is already quantised and runs as it is; do not use fp8 with it")
 
 
 def _command(load: Load, place: Place, machine: Machine, wanted: Wanted, port: int) -> VllmCommand:
@@ -201,52 +203,53 @@ def _command(load: Load, place: Place, machine: Machine, wanted: Wanted, port: i
 
 
 def _model_flags(load: Load, wanted: Wanted) -> Iterator[Flag]:
-    yield Flag(text="--runner=pooling", reason="one number or one vector for each input, nothing generated")
+    yield Flag(text="--runner=pooling", reason="returns one number or one vector per input; generates nothing")
     if load.served.role == "rerank":
         yield Flag(
             text=f"--hf-overrides={RERANKER_HEAD}",
-            reason="of the head only the rows yes and no: one score, sigmoid(logit yes - logit no)",
+            reason="keeps the rows yes and no of the head: one score, sigmoid(logit yes - logit no)",
         )
     reasons = {
-        "float32": "exact, and on a CPU as fast as any",
-        "bfloat16": "what the weights were published in",
-        "float16": "this GPU knows no bfloat16",
+        "float32": "exact, and the fastest on a CPU",
+        "bfloat16": "the format of the published weights",
+        "float16": "this GPU does not support bfloat16",
     }
-    yield Flag(text=f"--dtype={load.dtype}", reason="as set" if wanted.dtype else reasons[load.dtype])
+    yield Flag(text=f"--dtype={load.dtype}", reason="as configured" if wanted.dtype else reasons[load.dtype])
     if load.quantization == "fp8":
-        yield Flag(text="--quantization=fp8", reason="the layers' weights in eight bits, made while loading")
-    yield Flag(text=f"--max-model-len={load.window}", reason="the window that our prompts are cut to; no more is sent")
+        yield Flag(text="--quantization=fp8", reason="quantises the layers' weights to eight bits while loading")
+    yield Flag(text=f"--max-model-len={load.window}", reason="the window to which winnow cuts its prompts")
 
 
 def _device_flags(load: Load, place: Place, wanted: Wanted) -> Iterator[Flag]:
     yield Flag(
         text=f"--max-num-batched-tokens={load.batched_tokens}",
-        # Older compiled vLLMs score wrongly around a step that ends no input (their issue 48831, mended by a wait for
-        # just such steps). With a step no shorter than the window every step ends at least the first of its inputs.
-        reason="a usual request in a step or few, and no input longer than one"
+        # Older compiled vLLMs score wrongly around a step that ends no input (their issue 48831, fixed by a wait for
+        # just such steps). With a step no shorter than the window, every step ends at least the first of its inputs.
+        reason="fits a usual request in one step or a few, and every input in one"
         if place.gpus
-        else "a step that a CPU ends in seconds",
+        else "a step that a CPU finishes in seconds",
     )
     if not place.gpus:
-        yield Flag(text="--enforce-eager", reason="compiling takes minutes on a CPU, and saves little")
+        yield Flag(text="--enforce-eager", reason="compiling takes minutes on a CPU, and gains little")
         return
-    planned = "all that may be taken of its GPU" if place.is_alone else "its part of a GPU that two servers share"
-    shared = planned if wanted.share is None else "as set"
+    planned = "all available memory of its GPU" if place.is_alone else "its part of a GPU shared by two servers"
+    shared = planned if wanted.share is None else "as configured"
     yield Flag(text=f"--gpu-memory-utilization={place.share:.2f}", reason=shared)
     spread = "it fits on one GPU" if len(place.gpus) == 1 else "it does not fit on fewer GPUs"
-    yield Flag(text=f"--tensor-parallel-size={len(place.gpus)}", reason="as set" if wanted.tensor_parallel else spread)
+    split = "as configured" if wanted.tensor_parallel else spread
+    yield Flag(text=f"--tensor-parallel-size={len(place.gpus)}", reason=split)
 
 
 def _server_flags(wanted: Wanted, port: int) -> Iterator[Flag]:
-    yield Flag(text="--seed=0", reason="nothing is drawn; should anything be, it is the same every time")
-    yield Flag(text="--no-enable-log-requests", reason="what people ask and read stays out of the log")
-    yield Flag(text="--disable-uvicorn-access-log", reason="a line for each call would hide the lines that matter")
-    yield Flag(text=f"--host={wanted.host}", reason="who may call it; it asks for no key")
-    yield Flag(text=f"--port={port}", reason="where")
+    yield Flag(text="--seed=0", reason="nothing is sampled; if anything were, it would be reproducible")
+    yield Flag(text="--no-enable-log-requests", reason="keeps queries and passages out of the log")
+    yield Flag(text="--disable-uvicorn-access-log", reason="a line per call would hide important lines")
+    yield Flag(text=f"--host={wanted.host}", reason="the interface it listens on; it requires no key")
+    yield Flag(text=f"--port={port}", reason="the port it listens on")
 
 
 def _environment(place: Place, machine: Machine) -> Iterator[tuple[str, str]]:
-    """HF_HUB_OFFLINE is not among them: it stays as the caller has it."""
+    """Environment variables. HF_HUB_OFFLINE stays as the caller has set it."""
     yield "VLLM_NO_USAGE_STATS", "1"
     if len(machine.gpus) > 1:
         yield VISIBLE_GPUS, ",".join(gpu.id for gpu in place.gpus)

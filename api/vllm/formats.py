@@ -1,7 +1,7 @@
-"""How is a server's command line written for a shell, a compose file, a unit file, a program? Text in four forms.
+"""Formats a server's command line for a shell, a program, a compose file or a unit file.
 
-Each form quotes in its own way, so that what is read back is the command to the letter: a shell's words, JSON, YAML's
-single quotes, systemd's own rules.
+Each format has its own quoting (shell words, JSON, YAML single quotes, systemd's rules), so that it reads back as
+exactly the same command.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from winnow.api.vllm.process import GRACE_SECONDS
 
 Form = Literal["shell", "argv", "compose", "systemd"]
 FORMS: Final[tuple[Form, ...]] = ("shell", "argv", "compose", "systemd")
-COMPOSE_HOST: Final = "0.0.0.0"  # noqa: S104  (inside its container; the compose file publishes no port of it)
+COMPOSE_HOST: Final = "0.0.0.0"  # noqa: S104  (inside its container; the compose file does not publish the port)
 COMPOSE_PORT: Final = 8000  # each container has its own
 _YAML_PLAIN: Final = re.compile(r"--[a-z-]+(=[\w./-]+)?|[A-Za-z][\w./-]*/[\w./-]+")
 
 
-def written(commands: Sequence[VllmCommand], form: Form, *, python: str) -> str:
-    """All of them in one text, without the newline at its end."""
+def format_commands(commands: Sequence[VllmCommand], form: Form, *, python: str) -> str:
+    """Format all commands as one text, without a trailing newline."""
     if form == "shell":
         return "\n\n".join(_shell(command, python) for command in commands)
     if form == "argv":
@@ -35,7 +35,7 @@ def written(commands: Sequence[VllmCommand], form: Form, *, python: str) -> str:
 
 
 def said(command: VllmCommand, *, python: str) -> dict[str, Any]:
-    """For --json: all forms of it that a program could want, and the reasons."""
+    """One command for --json: everything that a program could need, and the reasons."""
     return {
         "role": command.role,
         "model": command.model,
@@ -54,7 +54,7 @@ def _shell(command: VllmCommand, python: str) -> str:
 
 
 def _compose(command: VllmCommand) -> list[str]:
-    """The part of a service that is ours to say: its image, volumes and health are the operator's."""
+    """The part of a compose service that winnow knows: image, volumes and health check are the operator's."""
     lines = [f"  {command.role}:", "    command:"]
     lines += [f"      - {_yaml_word(word)}" for word in (command.model, *command.arguments)]
     lines.append("    environment:")
@@ -67,7 +67,7 @@ def _compose(command: VllmCommand) -> list[str]:
 
 
 def _yaml_word(word: str) -> str:
-    """As it is where it can only be a text, else in single quotes, within which nothing is special but themselves."""
+    """Plain if YAML reads it as a string, else in single quotes, where only single quotes are special."""
     return word if _YAML_PLAIN.fullmatch(word) else "'" + word.replace("'", "''") + "'"
 
 
@@ -92,7 +92,7 @@ def _systemd(command: VllmCommand, python: str) -> list[str]:
 
 
 def _unit_word(word: str) -> str:
-    """One word of a unit file: systemd unquotes, then expands %, $ and backslashes, in single quotes too."""
+    """Quote one word of a unit file: systemd unquotes, then expands %, $ and backslashes, in single quotes, too."""
     plain = word.replace("\\", "\\\\").replace("%", "%%").replace("$", "$$")
     if plain == word and not set(word) & set(" \t\"'{}[];"):
         return word

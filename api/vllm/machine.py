@@ -1,4 +1,4 @@
-"""On what will vLLM run? The GPUs as a plan needs them, and the Python that has vllm asked what it sees."""
+"""The machine that vLLM will run on: its GPUs, as the Python that has vllm sees them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from winnow.retrieval.errors import SettingInvalid
 
-ASK_SECONDS_MAX: Final = 120.0  # seconds; importing torch with CUDA from a cold disk takes a minute at worst
+ASK_SECONDS_MAX: Final = 120.0  # seconds; importing torch with CUDA from a cold disk takes up to a minute
 
-# Runs in the other Python, which knows nothing of us. Only it sees the GPUs as its vLLM will see them.
+# Runs in the other Python, which lacks winnow. Only that Python sees the GPUs as its vLLM will.
 _QUESTION: Final = """
 import importlib.metadata, importlib.util, json, os
 found = {"vllm": None, "gpus": []}
@@ -40,24 +40,24 @@ print(json.dumps(found))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One GPU, as a plan needs it."""
+    """One GPU, for planning."""
 
     memory_bytes: int
     capability: tuple[int, int]  # (8, 9) is Ada, (9, 0) Hopper
-    id: str = "0"  # as CUDA_VISIBLE_DEVICES names it
+    id: str = "0"  # as in CUDA_VISIBLE_DEVICES
     name: str = "GPU"
-    free_bytes: int | None = None  # None where nobody asked it: all of it then
+    free_bytes: int | None = None  # None if unknown; then all memory counts as free
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What vLLM will find. Without a GPU it runs on the CPU."""
+    """The GPUs that vLLM will find. Without a GPU it runs on the CPU."""
 
     gpus: tuple[Gpu, ...] = ()
 
     @property
     def said(self) -> str:
-        """For a person."""
+        """Description for people."""
         if not self.gpus:
             return "the CPU"
         return ", ".join(f"{each.name} ({each.memory_bytes / 1e9:.0f} GB)" for each in self.gpus)
@@ -73,24 +73,24 @@ class VllmPython:
 
 
 def ask_python(python: str) -> VllmPython:
-    """Takes seconds. Raises `SettingInvalid` where it does not run or has no vllm."""
+    """Ask a Python for its vllm and GPUs. Takes seconds. Raises `SettingInvalid` if it does not run or lacks vllm."""
     try:
         done = subprocess.run(  # noqa: S603  (the operator's own choice of a Python)
             [python, "-c", _QUESTION], capture_output=True, text=True, timeout=ASK_SECONDS_MAX, cwd="/", check=False
         )
     except OSError as error:
-        raise SettingInvalid(f"{python} cannot be started ({error.strerror}); --vllm-python names another") from error
+        raise SettingInvalid(f"cannot start {python} ({error.strerror}); set another with --vllm-python") from error
     except subprocess.TimeoutExpired as error:
-        raise SettingInvalid(f"{python} did not say within {ASK_SECONDS_MAX:.0f} s whether it has vllm") from error
+        raise SettingInvalid(f"{python} did not report its vllm within {ASK_SECONDS_MAX:.0f} s") from error
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise SettingInvalid(f"{python} could not say whether it has vllm: {last}")
+        last = (done.stderr.strip().splitlines() or ["no error message"])[-1]
+        raise SettingInvalid(f"{python} failed to report its vllm: {last}")
     try:
         found: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except (IndexError, ValueError) as error:
-        raise SettingInvalid(f"{python} is no Python: asked what it has, it said {done.stdout[-80:]!r}") from error
+        raise SettingInvalid(f"{python} is not a Python interpreter; it printed {done.stdout[-80:]!r}") from error
     if found["vllm"] is None:
-        raise SettingInvalid(f"{python} has no vllm; install it there, or name a Python that has it with --vllm-python")
+        raise SettingInvalid(f"{python} has no vllm; install it there, or choose another Python with --vllm-python")
     return VllmPython(python=python, version=str(found["vllm"]), machine=_machine(found["gpus"]))
 
 

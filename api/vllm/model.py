@@ -1,7 +1,7 @@
-"""Which model is a vLLM server to run, and what must be known of it to plan one? Its shape, its window, its bytes.
+"""The model that a vLLM server runs: its shape, its window, its bytes.
 
-A command line is often printed on another machine than the one that will run it, without the model at hand. The shapes
-of the six published Qwen3 models are therefore written down here; every other model has to be found first.
+A command line is often printed on another machine than the one that runs it, without the model. So the shapes of the
+six published Qwen3 models are built in; every other model must be found first.
 """
 
 from __future__ import annotations
@@ -37,23 +37,23 @@ PUBLISHED: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """One model, in one role."""
+    """One model in one role."""
 
     role: Role
-    model: str  # what vLLM is told: a path here, or a name on the hub
+    model: str  # what vLLM gets: a local path, or a name on the hub
     shape: QwenConfig
-    window: int  # tokens of the longest input that we ever send
+    window: int  # tokens of the longest input
     stored_bytes: int | None = None  # of weights that are stored quantised, which vLLM runs as they are
 
     @property
     def parameters(self) -> int:
-        """Numbers that are loaded. An embedder has no head; a reranker's is loaded, and dropped then."""
+        """Number of loaded parameters. An embedder has no head; a reranker's is loaded and then dropped."""
         head = 0 if self.shape.is_tied or self.role == "embed" else self._table
         return self._table + self._decoder + head
 
     @property
     def quantizable(self) -> int:
-        """Of those, the ones in the layers' matrices: embedding, head and norms keep their format."""
+        """Parameters in the layers' matrices: embedding, head and norms keep their format."""
         shape = self.shape
         query, kv = shape.query_heads * shape.head_dim, shape.kv_heads * shape.head_dim
         return shape.layers * (shape.hidden * (2 * query + 2 * kv) + 3 * shape.hidden * shape.intermediate)
@@ -69,7 +69,7 @@ class Served:
 
 
 def served_from_folder(role: Role, name: str) -> Served:
-    """The model of this name, found as everywhere in winnow; vLLM is told where it lies here.
+    """Find the model as everywhere in winnow; vLLM gets its local path.
 
     Raises `ModelNotFound`, `ModelUnusable`.
     """
@@ -80,20 +80,20 @@ def served_from_folder(role: Role, name: str) -> Served:
 
 
 def served_by_name(role: Role, name: str) -> Served:
-    """As `served_from_folder`, but a published name needs no model at hand, and vLLM is told the name.
+    """Like `served_from_folder`, but a published model need not be present, and vLLM gets its name.
 
-    Raises `SettingInvalid` for a published model of the other role too.
+    Also raises `SettingInvalid` for a published model of the other role.
     """
     shape = PUBLISHED.get(name)
     if shape is None:
         return served_from_folder(role, name)
     if ("Reranker" in name) != (role == "rerank"):
-        raise SettingInvalid(f"{name} is not a model for the part of the {KINDS[role]}")
+        raise SettingInvalid(f"{name} is not a model of kind {KINDS[role]}")
     return Served(role=role, model=name, shape=shape, window=shape.window(MAX_TOKENS_DEFAULT))
 
 
 def _stored_quantized(folder: ModelFolder) -> int | None:
-    """Bytes of the weights where config.json says that they are quantised already; None where it does not."""
+    """Bytes of the weights if config.json says that they are quantised; else None."""
     try:
         said = json.loads((folder.path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

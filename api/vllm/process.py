@@ -1,8 +1,8 @@
-"""How is a vLLM server started, asked whether it is well, and ended with everything below it?
+"""Starts a vLLM server, checks its health, and stops it with all its child processes.
 
-The server runs under `api/vllm/watchdog.py`, which ends it when this process is gone. Both are in a process group of
-their own: Ctrl-C in the terminal reaches winnow alone, which ends its servers in order; and what a server leaves behind
-(vLLM computes in a process of its own) is found by the group.
+The server runs under `api/vllm/watchdog.py`, which stops it when this process is gone. Both have their own process
+group: Ctrl-C in the terminal reaches only winnow, which stops its servers in order, and child processes that a server
+leaves behind (vLLM computes in one) are found by the group.
 """
 
 from __future__ import annotations
@@ -18,61 +18,61 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from winnow.api.settings import rows
-from winnow.api.vllm import watchdog as vllm_guard
+from winnow.api.vllm import watchdog
 from winnow.retrieval.errors import SettingInvalid
 
-GRACE_SECONDS: Final = 10.0  # seconds for the answers under way, and for the GPU's memory to be given back in order
+GRACE_SECONDS: Final = 10.0  # seconds for answers in progress, and for an orderly release of GPU memory
 ASK_SECONDS_MAX: Final = 5.0  # seconds; /health computes nothing
 _OK: Final = b"200"
-_GUARD: Final = str(Path(vllm_guard.__file__).absolute())
-_KEPT_FROM_IT: Final = tuple(row.variable for row in rows() if row.flag is None)  # secrets, of no use to vLLM
+_WATCHDOG: Final = str(Path(watchdog.__file__).absolute())
+_WITHHELD: Final = tuple(row.variable for row in rows() if row.flag is None)  # secrets, which vLLM does not need
 
 
 class Process(Protocol):
-    """A server that was started."""
+    """A server process."""
 
     @property
     def code(self) -> int | None:
-        """How it ended; None while it runs."""
+        """Exit code; None while it runs."""
 
     async def stop(self) -> None:
-        """Ends it and all below it. Once it has ended this only clears up; it may be called again."""
+        """Stop it and its child processes. After its end this only cleans up; safe to call again."""
 
 
 class Spawn(Protocol):
-    """Starts a server; what it says goes to the end of the log."""
+    """Starts a server; its output is appended to the log."""
 
     async def __call__(self, command: Sequence[str], log: Path) -> Process: ...
 
 
 class Answers(Protocol):
-    """Asks whether a server on this port of this machine is well."""
+    """Checks the health of a server on this port of this machine."""
 
     async def __call__(self, port: int) -> bool: ...
 
 
-def found_python(python: str | None) -> str:
-    """The path of the Python that has vllm; that it has it is asked elsewhere. Raises `SettingInvalid`.
+def find_python(python: str | None) -> str:
+    """Path of the Python that should have vllm, which is not checked here. Raises `SettingInvalid`.
 
-    Links are kept: what a virtual environment's python links to knows nothing of the environment.
+    Links are not resolved: the target of a virtual environment's python does not belong to the environment.
     """
     found = shutil.which(python or sys.executable)
     if found is None:
-        raise SettingInvalid(f"there is no {python} that can be started; --vllm-python names the Python that has vllm")
+        raise SettingInvalid(f"{python} is not a program; set the Python that has vllm with --vllm-python")
     return str(Path(found).absolute())
 
 
 def with_environment(environment: Sequence[tuple[str, str]], command: Sequence[str]) -> list[str]:
-    """The command, which inherits our variables but for our secrets, and gets these."""
-    without = [part for name in _KEPT_FROM_IT for part in ("-u", name)]
+    """The command with our variables, except secrets, and these."""
+    without = [part for name in _WITHHELD for part in ("-u", name)]
     return ["env", *without, *(f"{name}={value}" for name, value in environment), *command]
 
 
 async def spawn(command: Sequence[str], log: Path, *, grace_seconds: float = GRACE_SECONDS) -> Process:
-    """Implements `Spawn`, with the guard between. Its folder is the log's: in ours lie modules that it might import."""
+    """Implements `Spawn`, with the watchdog in between. Runs in the log's folder: ours has modules it might import."""
     with log.open("ab") as written:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-I", _GUARD, str(grace_seconds)),
+            *(sys.executable, "-I", _WATCHDOG, str(grace_seconds)),
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=written,
@@ -96,17 +96,17 @@ class _Guarded:
 
     async def stop(self) -> None:
         assert self._process.stdin is not None, "it was started with a pipe. This is a bug."
-        self._process.stdin.close()  # the word to the guard, which has its own grace
+        self._process.stdin.close()  # tells the watchdog, which has its own grace period
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._grace_seconds + 2):
                 await self._process.wait()
-        with contextlib.suppress(ProcessLookupError):  # nobody is left, as it should be
+        with contextlib.suppress(ProcessLookupError):  # none is left, as it should be
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
 
 
 async def answers(port: int) -> bool:
-    """Implements `Answers`. Ten lines of HTTP/1.0: the service's HTTP client belongs to the models' clients."""
+    """Implements `Answers` with ten lines of HTTP/1.0: the HTTP client is reserved for the models' clients."""
     try:
         async with asyncio.timeout(ASK_SECONDS_MAX):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -115,6 +115,6 @@ async def answers(port: int) -> bool:
                 status = await reader.readline()
             finally:
                 writer.close()
-    except (OSError, TimeoutError, ValueError):  # the last: somebody else listens there, and sends no lines
+    except (OSError, TimeoutError, ValueError):  # ValueError: another program listens there, and sends no lines
         return False
     return status.split(b" ")[1:2] == [_OK]

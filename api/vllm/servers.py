@@ -1,8 +1,8 @@
-"""Which vLLM servers does `winnow serve --spawn-vllm` run beside itself, and are they well?
+"""The vLLM servers that `winnow serve --spawn-vllm` runs, and their health.
 
-A server is started for each model that no URL is given for. All plans are made, and refused, before anything is
-started; then the service opens its door, and the servers start one after the other where they share a GPU or the CPU:
-each measures what memory is free, and would take the other's for its own.
+One server is started for each model without a URL. All plans are made, or refused, before anything is started. Then the
+service starts to listen. Servers that share a GPU or the CPU start one after the other: each measures free memory, and
+would otherwise take the other's.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from dataclasses import replace
 from typing import Any, Final
 
 from winnow.api.settings import Settings
-from winnow.api.vllm.command import VllmCommand, Wanted, vllm_commands
+from winnow.api.vllm.command import VllmCommand, Wanted, plan_commands
 from winnow.api.vllm.log import VllmLog
 from winnow.api.vllm.machine import VllmPython, ask_python
 from winnow.api.vllm.model import ROLES, Role, served_from_folder
-from winnow.api.vllm.process import answers, found_python, spawn
+from winnow.api.vllm.process import answers, find_python, spawn
 from winnow.api.vllm.supervisor import LOOK_SECONDS, RealClock, State, VllmServer
 
-FOLDER: Final = "vllm"  # of the data folder: the servers' logs
+FOLDER: Final = "vllm"  # in the data folder: the servers' logs
 
-Shown = Callable[[Sequence[VllmServer]], AbstractAsyncContextManager[None]]  # tells a person how they are
+Shown = Callable[[Sequence[VllmServer]], AbstractAsyncContextManager[None]]  # shows people the state of the servers
 
 
 class VllmServers:
-    """Made before the service is, since the service is told their URLs. Implements `readiness.Spawned`."""
+    """The servers, created before the service, which needs their URLs. Implements `readiness.Spawned`."""
 
     def __init__(self, servers: tuple[VllmServer, ...], found: VllmPython, shown: Shown) -> None:
         self.servers = servers
@@ -37,24 +37,24 @@ class VllmServers:
         self._shown = shown
 
     @classmethod
-    def planned(cls, settings: Settings, shown: Shown) -> VllmServers | None:
-        """None where every model has a URL. Takes seconds: the other Python is asked what it has.
+    def plan(cls, settings: Settings, shown: Shown) -> VllmServers | None:
+        """Plan the servers; None if every model has a URL. Takes seconds: the other Python is asked for its vllm.
 
-        Raises `SettingInvalid` where that has no vllm or the models do not fit, and what finding a model raises.
+        Raises `SettingInvalid` if that lacks vllm or the models do not fit, and what finding a model raises.
         """
         roles = [role for role in ROLES if not _url(settings, role)]
         if not roles:
             return None
         models = {"rerank": settings.rerank_model, "embed": settings.embed_model}
         served = [served_from_folder(role, models[role]) for role in roles]
-        found = ask_python(found_python(settings.vllm_python))
+        found = ask_python(find_python(settings.vllm_python))
         wanted = Wanted(quantization=settings.quantization, dtype=settings.dtype, front=settings.vllm_front)
         ports = _free_ports(len(roles))
-        commands = vllm_commands(served, found.machine, wanted, ports=ports)
+        commands = plan_commands(served, found.machine, wanted, ports=ports)
         return cls(_servers(commands, ports, settings, found.python), found, shown)
 
-    def pointed(self, settings: Settings) -> Settings:
-        """The settings of the service in front of them."""
+    def with_server_urls(self, settings: Settings) -> Settings:
+        """The settings of the service that uses the servers."""
         urls = {server.command.role: (server.url,) for server in self.servers}
         is_slow = "rerank" in urls and not self.found.machine.gpus
         return replace(
@@ -66,7 +66,7 @@ class VllmServers:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What keeps them from answering."""
+        """Why servers do not answer."""
         return tuple(server.problem for server in self.servers if server.problem is not None)
 
     def said(self, *, names_shown: bool) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ class VllmServers:
 
     @contextlib.asynccontextmanager
     async def running(self, served: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
-        """Starts them, and ends them. `served` is called whenever all of them have come to answer."""
+        """Run the servers while the block runs. `served` is called whenever all of them have started to answer."""
         async with self._shown(self.servers), asyncio.TaskGroup() as tasks:
             begun = [tasks.create_task(server.run()) for server in self.servers]
             begun.append(tasks.create_task(self._tell(served)))
@@ -88,12 +88,12 @@ class VllmServers:
                     task.cancel()
 
     async def _tell(self, served: Callable[[], Awaitable[None]]) -> None:
-        told = 0  # starts, all servers together, when it was last told
+        told = 0  # total number of starts at the last call
         while True:
             starts = sum(server.starts for server in self.servers)
             if starts != told and all(server.state is State.SERVING for server in self.servers):
                 await served()
-                told = sum(server.starts for server in self.servers)  # those it has waited for among them
+                told = sum(server.starts for server in self.servers)  # including those during the call
             await asyncio.sleep(LOOK_SECONDS)
 
 
@@ -124,7 +124,7 @@ def _servers(
 
 
 def _free_ports(count: int) -> list[int]:
-    """Different ones that nobody listens on now; all are held until all are known."""
+    """Distinct ports without a listener; all are held until all are found."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

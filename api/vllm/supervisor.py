@@ -1,12 +1,13 @@
-"""One vLLM server's life: started, watched, started again when it ends, made smaller when memory ran out.
+"""Life cycle of one vLLM server: start, watch, restart after it ends, shrink after memory ran out.
 
     QUEUED ── its turn ──> STARTING ── answers ──> SERVING
        ^                       └────────┬─────────────┘
        |                               ends
        └── the wait is over ── WAITING <┘      ... or memory ran out twice ──> GIVEN_UP
 
-Rule 1: states change by the table `AFTER` and nowhere else. Rule 2: clock, processes and health are given, so that
-hours of this life pass in a second of a test. Rule 3: whoever asks is told the truth in a sentence: `problem`, `note`.
+Rule 1: only the table `AFTER` changes states.
+Rule 2: clock, processes and health checks are parameters, so that tests run hours of this life in a second.
+Rule 3: `problem` and `note` describe the true state in a sentence.
 """
 
 from __future__ import annotations
@@ -20,36 +21,36 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from winnow.api.formatting import duration
-from winnow.api.vllm.command import VllmCommand, smaller
+from winnow.api.vllm.command import VllmCommand, shrink
 from winnow.api.vllm.log import VllmLog
 from winnow.api.vllm.model import KINDS
 from winnow.api.vllm.process import Answers, Process, Spawn, with_environment
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS: Final = 0.5  # seconds between two looks at a server
-ASK_EVERY_SECONDS: Final = 5.0  # seconds between two questions to one that serves
-WAIT_SECONDS_LEAST: Final = 1.0  # before the second try; doubled with each further one
+LOOK_SECONDS: Final = 0.5  # seconds between looks at a server
+ASK_EVERY_SECONDS: Final = 5.0  # seconds between health checks of a serving server
+WAIT_SECONDS_LEAST: Final = 1.0  # before the second try; doubled for each further one
 WAIT_SECONDS_MAX: Final = 60.0
-WELL_SECONDS: Final = 300.0  # seconds of good health after which earlier failures are forgotten
+WELL_SECONDS: Final = 300.0  # seconds; 16 GB from a slow disk, compiled and captured, take a third of it
 START_SECONDS_MAX: Final = 1_800.0  # seconds; 16 GB from a slow disk, compiled and captured, take a third of it
-SIGNALLED: Final = 128  # the guard's exit code where a signal ended the server is this plus the signal's number
-SILENT_SECONDS_MAX: Final = 60.0  # seconds without an answer to /health, after which a server hangs
+SIGNALLED: Final = 128  # the watchdog's exit code is this plus the signal's number if a signal ended the server
+SILENT_SECONDS_MAX: Final = 60.0  # seconds without an answer to /health before a server counts as hung
 
 
 class State(StrEnum):
-    """Where a server is in its life."""
+    """State of a server."""
 
-    QUEUED = "queued"  # another one is starting on the same GPU: each measures what memory is free
+    QUEUED = "queued"  # another one is starting on the same GPU: each measures free memory
     STARTING = "starting"
     SERVING = "serving"
-    WAITING = "waiting"  # to be started again
+    WAITING = "waiting"  # for a restart
     GIVEN_UP = "given up"
-    STOPPING = "stopping"  # winnow is
+    STOPPING = "stopping"  # winnow is stopping
 
 
 class Event(StrEnum):
-    """What may happen to it."""
+    """Events in the life of a server."""
 
     TURN = "its turn came"
     ANSWERED = "it answers"
@@ -79,10 +80,10 @@ AFTER: Final = {
 
 
 class Clock(Protocol):
-    """Time that passes."""
+    """A source of time."""
 
     def now(self) -> float:
-        """Seconds since whenever."""
+        """Seconds since an arbitrary start."""
 
     async def sleep(self, seconds: float) -> None: ...
 
@@ -98,7 +99,7 @@ class RealClock:
 
 
 class VllmServer:
-    """Use `run` once; everything else may be read at any time, in the same event loop."""
+    """One server. Call `run` once; everything else may be read at any time, in the same event loop."""
 
     def __init__(
         self,
@@ -127,7 +128,7 @@ class VllmServer:
 
     @property
     def name(self) -> str:
-        """For a sentence: the reranker, the embedder."""
+        """Name in sentences: reranker, embedder."""
         return KINDS[self.command.role]
 
     @property
@@ -136,30 +137,32 @@ class VllmServer:
 
     @property
     def seconds(self) -> float:
-        """In this state so far."""
+        """Seconds in this state."""
         return self._clock.now() - self._since
 
     @property
     def problem(self) -> str | None:
-        """What keeps it from answering; None while it serves."""
-        after = f", after it ended: {self._cause}" if self._cause else ""
+        """Why it does not answer; None while it serves."""
+        after = f", after it stopped: {self._cause}" if self._cause else ""
         left = max(0.0, self._wait_seconds - self.seconds)
         said = {
-            State.QUEUED: f"starting vLLM for the {self.name} when its turn comes{after}",
-            State.STARTING: f"starting vLLM for the {self.name}, {duration(self.seconds)} so far{after}",
-            State.WAITING: f"vLLM for the {self.name} ended ({self._cause}); started again in {duration(left)}",
-            State.GIVEN_UP: f"vLLM for the {self.name} ran out of memory again with smaller settings and is not "
-            f"started any more ({self._cause}); its log is {self.log.path}",
+            State.QUEUED: f"starting vLLM for the {self.name} once another server has started{after}",
+            State.STARTING: f"starting vLLM for the {self.name} ({duration(self.seconds)} so far){after}",
+            State.WAITING: f"vLLM for the {self.name} stopped ({self._cause}); it restarts in {duration(left)}",
+            State.GIVEN_UP: f"vLLM for the {self.name} ran out of memory again with smaller settings and will not "
+            f"restart ({self._cause}); see its log: {self.log.path}",
             State.STOPPING: f"vLLM for the {self.name} is being stopped",
         }
         return said.get(self.state)
 
     @property
     def note(self) -> str | None:
-        """What is not as it was planned, though it may serve."""
+        """How it differs from the plan, though it may serve."""
         if not self.is_smaller:
             return None
-        return f"memory ran out for the {self.name}: vLLM runs uncompiled and with a step of half the size, so slower"
+        return (
+            f"vLLM for the {self.name} ran out of memory: it now runs uncompiled, with half the step size, and slower"
+        )
 
     def said(self) -> dict[str, Any]:
         """For /readyz."""
@@ -172,61 +175,61 @@ class VllmServer:
         }
 
     def leave(self) -> None:
-        """Says that `run` is about to be cancelled."""
-        self._happened(Event.LEFT)
+        """Announce that `run` will be cancelled."""
+        self._advance(Event.LEFT)
 
     async def run(self) -> None:
-        """Until it is cancelled, which ends the server, or has given up."""
+        """Run until cancelled, which stops the server, or given up."""
         while self.state is not State.GIVEN_UP:
             try:
-                cause = await self._live()
-            except OSError as error:  # no process, no log, no room on the disk: as if the server had ended
+                cause = await self._run_once()
+            except OSError as error:  # no process, no log, disk full: as if the server had ended
                 cause = f"it could not be started: {error}"
-            self._ended(cause)
+            self._handle_end(cause)
             if self.state is State.WAITING:
                 await self._clock.sleep(self._wait_seconds)
-                self._happened(Event.DUE)
+                self._advance(Event.DUE)
 
-    async def _live(self) -> str:
-        """One process, from its start to its end; why it ended."""
+    async def _run_once(self) -> str:
+        """Run one process from start to end. Returns why it ended."""
         async with contextlib.AsyncExitStack() as ending:
             async with self._turn:
-                self._happened(Event.TURN)
-                process = await self._started()
+                self._advance(Event.TURN)
+                process = await self._start_process()
                 ending.push_async_callback(process.stop)
-                cause = await self._starting(process)
+                cause = await self._wait_until_serving(process)
                 if cause is not None:
-                    await process.stop()  # before anybody else measures what memory is free
+                    await process.stop()  # before another server measures free memory
             if cause is None:
-                self._happened(Event.ANSWERED)
-                cause = await self._serving(process)
+                self._advance(Event.ANSWERED)
+                cause = await self._watch(process)
         return cause
 
-    async def _started(self) -> Process:
+    async def _start_process(self) -> Process:
         self.log.renew()
         self.starts += 1
         command = with_environment(self.command.environment, [self._python, *self.command.argv])
         return await self._spawn(command, self.log.path)
 
-    async def _starting(self, process: Process) -> str | None:
-        """Why it ended, or None when it answers."""
+    async def _wait_until_serving(self, process: Process) -> str | None:
+        """Wait until it answers. Returns None, or why it ended."""
         while self.seconds < START_SECONDS_MAX:
             self.log.read()
             if process.code is not None:
-                return self._cause_of(process)
+                return self._describe_end(process)
             if await self._answers(self.port):
                 return None
             await self._clock.sleep(LOOK_SECONDS)
         return f"it did not answer within {duration(START_SECONDS_MAX)}"
 
-    async def _serving(self, process: Process) -> str:
-        """Why it ended."""
+    async def _watch(self, process: Process) -> str:
+        """Watch it. Returns why it ended."""
         heard = asked = self._clock.now()
         while True:
             await self._clock.sleep(LOOK_SECONDS)
             self.log.read()
             if process.code is not None:
-                return self._cause_of(process)
+                return self._describe_end(process)
             if self._clock.now() - asked >= ASK_EVERY_SECONDS:
                 asked = self._clock.now()
                 if await self._answers(self.port):
@@ -236,32 +239,32 @@ class VllmServer:
             if self.seconds >= WELL_SECONDS:
                 self._failures = 0
 
-    def _cause_of(self, process: Process) -> str:
-        """A signal is a cause by itself; who sent it, the server's log does not know."""
-        self.log.read()  # its last words may have come after the last look
+    def _describe_end(self, process: Process) -> str:
+        """Why it ended. A signal is a cause; the log does not know who sent it."""
+        self.log.read()  # its last lines may be newer than the last look
         code = process.code or 0
         number = -code if code < 0 else code - SIGNALLED
         if number in set(signal.Signals):
             named = f"killed by {signal.Signals(number).name}"
             return f"{named}: {self.log.error}" if self.log.error else named
-        return f"exit code {code}: {self.log.error or self.log.last_line or 'it said nothing'}"
+        return f"exit code {code}: {self.log.error or self.log.last_line or 'no output'}"
 
-    def _ended(self, cause: str) -> None:
+    def _handle_end(self, cause: str) -> None:
         self._cause = cause
         shortage = self.log.shortage
         if shortage is not None and self.is_smaller:
-            self._happened(Event.EXHAUSTED)
+            self._advance(Event.EXHAUSTED)
             log.error("%s", self.problem)
             return
         self._wait_seconds = min(WAIT_SECONDS_MAX, WAIT_SECONDS_LEAST * 2**self._failures)
         self._failures += 1
-        self._happened(Event.ENDED)
+        self._advance(Event.ENDED)
         log.error("%s", self.problem)
         if shortage is not None:
-            self.command, self.is_smaller = smaller(self.command, shortage), True
+            self.command, self.is_smaller = shrink(self.command, shortage), True
             log.warning("%s", self.note)
 
-    def _happened(self, event: Event) -> None:
+    def _advance(self, event: Event) -> None:
         self.state = AFTER[self.state][event]
         self._since = self._clock.now()
         if self.state is State.SERVING:

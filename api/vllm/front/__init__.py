@@ -1,1 +1,1 @@
-"""A program for the Python that has vllm, run by the path of its file (server.py) and imported by nobody here."""
+"""A program for the Python that has vllm, run by the path of its file (server.py) and never imported here."""

@@ -1,17 +1,17 @@
-"""What do these token ids score, or embed to? vLLM's engine behind a door of our own, the only module that names vllm.
+"""Scores and embeds token ids: vLLM's engine behind our own HTTP front. The only module that names vllm.
 
-Run by the Python that has vllm, by the path of this file: nothing of winnow is installed there, and nothing of winnow
-is imported. It takes vLLM's own flags and speaks the part of vLLM's own HTTP that winnow asks for, to the letter, so
-that nobody who asks has to know which of the two answers.
+The Python that has vllm runs this file by its path: winnow is not installed there, and nothing of it is imported. It
+accepts vLLM's own flags and implements exactly the part of vLLM's HTTP interface that winnow uses, so callers need not
+know which of the two answers.
 
-Why it is here: vLLM's server validates every body with pydantic, makes a task of every input, and sends each through a
-socket to the process that computes, and back, while the card waits (bench/RESULTS.md). Here the engine computes in this
-very process: the main thread hands it all inputs of a request at once and steps, and a second thread reads and prepares
-what comes next while the card computes.
+Why it exists: vLLM's server validates every body with pydantic, creates a task per input, and sends each through a
+socket to the computing process and back while the GPU waits (bench/RESULTS.md). Here the engine computes in this
+process: the main thread hands it all inputs of a request at once and steps, and a second thread reads and prepares the
+next requests while the GPU computes.
 
-Rule 1: the main thread alone touches what is being computed. Rule 2: what vLLM refuses is refused here, in its words.
-Rule 3: an engine that fails ends the process. Whoever started it starts it again; a server that went on could not be
-believed.
+Rule 1: only the main thread touches what is being computed.
+Rule 2: what vLLM refuses is refused here, in its words.
+Rule 3: an engine failure ends the process, and its supervisor restarts it; a server that went on could not be trusted.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ from vllm.v1.executor import Executor
 CLASSIFY: Final = "/classify"
 POOLING: Final = "/pooling"
 TOKENIZE: Final = "/tokenize"
-_BACKLOG: Final = 1024  # connections that wait to be accepted
+_BACKLOG: Final = 1024  # connections waiting to be accepted
 BODY_BYTES_MAX: Final = 64_000_000  # bytes; a thousand inputs of 8,192 ids each
 BODY_SECONDS_MAX: Final = 60.0  # until a body has arrived
 _JSON: Final = (b"content-type", b"application/json")
 
-TokenId = Annotated[int, msgspec.Meta(ge=0)]  # vLLM knows which are too large; a negative one it would look up
+TokenId = Annotated[int, msgspec.Meta(ge=0)]  # vLLM refuses ids that are too large, but would look up negative ones
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Ask(msgspec.Struct):
-    """The body of `/classify` and `/pooling`, as far as it is taken here: ids only."""
+    """The body of `/classify` and `/pooling`, as far as it is supported: ids only."""
 
     input: list[list[TokenId]]
     model: str | None = None
@@ -73,7 +73,7 @@ class Text(msgspec.Struct):
 
 
 class Refused(Exception):
-    """The request is at fault."""
+    """The request is invalid."""
 
     def __init__(self, status: int, said: str) -> None:
         super().__init__(said)
@@ -81,15 +81,15 @@ class Refused(Exception):
 
 
 class Prepared(NamedTuple):
-    """An input, ready to be computed."""
+    """An input that is ready to be computed."""
 
     name: str
-    request: Any  # as the front of vLLM knows it
-    hashed: Any  # as its scheduler does
+    request: Any  # in the form of vLLM's front
+    hashed: Any  # in the form of its scheduler
 
 
 class Job:
-    """One request on its way through the engine. `done` resolves to one tensor for each input."""
+    """One request in the engine. `done` resolves to one tensor per input."""
 
     def __init__(self, prepared: Sequence[Prepared], loop: asyncio.AbstractEventLoop) -> None:
         self.prepared = prepared
@@ -102,12 +102,12 @@ class Job:
         self._loop.call_soon_threadsafe(self._resolve)
 
     def _resolve(self) -> None:
-        if not self.done.done():  # it is where whoever asked has left
+        if not self.done.done():  # it is done if the caller has left
             self.done.set_result(self.rows)
 
 
 class Turns:
-    """The engine's life: take what has arrived, step, hand out. `run` is the main thread's, the rest is for HTTP's."""
+    """The engine's loop: take arrivals, step, deliver results. `run` is for the main thread, the rest for HTTP's."""
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
@@ -115,12 +115,12 @@ class Turns:
         self._tasks = engine.get_supported_tasks()
         self._arrived: queue.SimpleQueue[tuple[Callable[[Job], None], Job] | None] = queue.SimpleQueue()
         self._numbers = itertools.count()
-        self._waiting: dict[str, tuple[Job, int]] = {}  # by name: whose, and at which place
+        self._waiting: dict[str, tuple[Job, int]] = {}  # by name: job and index of the input
 
-    def prepared(self, inputs: Sequence[list[int]], task: str, salt: str | None) -> list[Prepared]:
-        """Checked, and hashed for the prefix cache: what would keep the engine waiting, done while it computes.
+    def prepare(self, inputs: Sequence[list[int]], task: str, salt: str | None) -> list[Prepared]:
+        """Check inputs and hash them for the prefix cache, while the engine computes.
 
-        Raises `Refused` for an input that is too long, or has ids or a task that the model lacks.
+        Raises `Refused` for an input that is too long, or with ids or a task that the model lacks.
         """
         number = next(self._numbers)
         params = PoolingParams(task=task)
@@ -141,14 +141,14 @@ class Turns:
         self._arrived.put((self._add, job))
 
     def drop(self, job: Job) -> None:
-        """Nobody waits for it any more."""
+        """Cancel a job that is no longer awaited."""
         self._arrived.put((self._abort, job))
 
     def stop(self) -> None:
         self._arrived.put(None)
 
     def run(self) -> None:
-        """Until `stop`. Raises what the engine raises."""
+        """Run until `stop`. Raises what the engine raises."""
         while self._take():
             for output in self._engine.step():
                 job, place = self._waiting.pop(output.request_id)
@@ -158,7 +158,7 @@ class Turns:
                     job.finish()
 
     def _take(self) -> bool:
-        """Everything that has arrived; waits for something where the engine has nothing to do. False: stop."""
+        """Take everything that has arrived; wait if the engine is idle. False means stop."""
         is_idle = not self._waiting
         while True:
             try:
@@ -172,7 +172,7 @@ class Turns:
             is_idle = not self._waiting
 
     def _add(self, job: Job) -> None:
-        """What `LLMEngine.add_request` does with an input that was prepared."""
+        """Does what `LLMEngine.add_request` does, with a prepared input."""
         for place, each in enumerate(job.prepared):
             self._engine.output_processor.add_request(each.request, None)
             self._core.add_request(*each.hashed)
@@ -185,7 +185,7 @@ class Turns:
             self._account()
 
     def _account(self) -> None:
-        """For /metrics, which vLLM brings up to date at the end of a step: there may be none after this."""
+        """Update /metrics, which vLLM does at the end of a step: there may be none after this."""
         if self._engine.logger_manager is not None:
             self._engine.logger_manager.record(
                 scheduler_stats=self._core.scheduler.make_stats(), iteration_stats=None, mm_cache_stats=None
@@ -212,14 +212,14 @@ class Door:
         self._routes: dict[tuple[str, str], Callable[[bytes, Receive], Awaitable[bytes]]] = {
             ("GET", "/health"): self._health,
             ("GET", "/metrics"): self._metrics,
-            ("GET", "/openapi.json"): self._described,
-            ("GET", "/v1/models"): self._models,
+            ("GET", "/openapi.json"): self._describe,
+            ("GET", "/v1/models"): self._list_models,
             ("GET", "/version"): self._version,
             ("POST", TOKENIZE): self._tokens,
-            ("POST", POOLING): self._pooled,
+            ("POST", POOLING): self._pool,
         }
         if "classify" in self._tasks:
-            self._routes["POST", CLASSIFY] = self._classified
+            self._routes["POST", CLASSIFY] = self._classify
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "there are no websockets and no lifespan here"
@@ -236,7 +236,7 @@ class Door:
             status, content = refused.status, msgspec.json.encode({"error": said})
         headers = [_JSON, (b"content-length", str(len(content)).encode("ascii"))]
         if status in (408, 413):
-            headers.append((b"connection", b"close"))  # of such a body nothing more is read
+            headers.append((b"connection", b"close"))  # the rest of such a body is not read
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
@@ -244,46 +244,46 @@ class Door:
         return b""
 
     async def _metrics(self, _body: bytes, _receive: Receive) -> bytes:
-        """vLLM's own; as text, whatever the header says."""
+        """vLLM's own metrics; always as text."""
         exposed: bytes = generate_latest()
         return exposed
 
-    async def _described(self, _body: bytes, _receive: Receive) -> bytes:
+    async def _describe(self, _body: bytes, _receive: Receive) -> bytes:
         paths: dict[str, dict[str, object]] = {path: {} for _, path in self._routes}
         return msgspec.json.encode({"openapi": "3.1.0", "info": {"title": "vLLM, by winnow"}, "paths": paths})
 
-    async def _models(self, _body: bytes, _receive: Receive) -> bytes:
+    async def _list_models(self, _body: bytes, _receive: Receive) -> bytes:
         return msgspec.json.encode({"object": "list", "data": [self._card]})
 
     async def _version(self, _body: bytes, _receive: Receive) -> bytes:
         return msgspec.json.encode({"version": vllm.__version__})
 
     async def _tokens(self, body: bytes, _receive: Receive) -> bytes:
-        text = _decoded(body, Text)
+        text = _decode(body, Text)
         self._require_name(text.model)
         tokens = self._tokenizer.encode(text.prompt, add_special_tokens=text.add_special_tokens)
         return msgspec.json.encode({"tokens": tokens, "count": len(tokens)})
 
-    async def _classified(self, body: bytes, receive: Receive) -> bytes:
-        ask = _decoded(body, Ask)
-        rows = await self._computed(ask, "classify", receive)
+    async def _classify(self, body: bytes, receive: Receive) -> bytes:
+        ask = _decode(body, Ask)
+        rows = await self._compute(ask, "classify", receive)
         return _reply(ask, self._name, [{"index": place, "probs": row.tolist()} for place, row in enumerate(rows)])
 
-    async def _pooled(self, body: bytes, receive: Receive) -> bytes:
-        ask = _decoded(body, Ask)
+    async def _pool(self, body: bytes, receive: Receive) -> bytes:
+        ask = _decode(body, Ask)
         task = ask.task or next((task for task in ("classify", "embed") if task in self._tasks), "embed")
-        rows = await self._computed(ask, task, receive)
+        rows = await self._compute(ask, task, receive)
         written = _base64 if ask.encoding_format == "base64" else _numbers
         return _reply(ask, self._name, [{"index": place, "data": written(row)} for place, row in enumerate(rows)])
 
-    async def _computed(self, ask: Ask, task: str, receive: Receive) -> list[Any]:
-        """Raises `Refused`; `_Left` when the caller hangs up, and the engine then drops the work."""
+    async def _compute(self, ask: Ask, task: str, receive: Receive) -> list[Any]:
+        """Raises `Refused`, and `_Left` when the caller hangs up; the engine then drops the work."""
         self._require_name(ask.model)
         if not ask.input:
-            raise Refused(400, "input: at least one list of token ids")
-        job = Job(self._turns.prepared(ask.input, task, ask.cache_salt), asyncio.get_running_loop())
+            raise Refused(400, "input: at least one list of token ids is required")
+        job = Job(self._turns.prepare(ask.input, task, ask.cache_salt), asyncio.get_running_loop())
         self._turns.put(job)
-        leaving = asyncio.ensure_future(receive())  # after the body there is only one more thing to hear
+        leaving = asyncio.ensure_future(receive())  # after the body, only a disconnect can follow
         try:
             await asyncio.wait((job.done, leaving), return_when=asyncio.FIRST_COMPLETED)
             if job.done.done():
@@ -305,7 +305,7 @@ class _Left(Exception):
 
 
 async def _body(receive: Receive) -> bytes:
-    """Raises `_Left`, and `Refused` for a body that is too long or too slow."""
+    """Read the body. Raises `_Left`, and `Refused` for a body that is too long or too slow."""
     reading = asyncio.ensure_future(_parts(receive))
     try:
         done, _ = await asyncio.wait((reading,), timeout=BODY_SECONDS_MAX)
@@ -330,7 +330,7 @@ async def _parts(receive: Receive) -> list[bytes]:
             return parts
 
 
-def _decoded(body: bytes, kind: type[Any]) -> Any:
+def _decode(body: bytes, kind: type[Any]) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.DecodeError as error:
@@ -359,23 +359,23 @@ def _engine(args: Namespace) -> Any:
         executor_class=Executor.get_class(config),
         log_stats=not args.disable_log_stats,
         usage_context=UsageContext.OPENAI_API_SERVER,
-        multiprocess_mode=False,  # the whole point
+        multiprocess_mode=False,  # the reason for this program
     )
 
 
 def _arguments() -> Namespace:
     """vLLM's flags, and those of its server that `winnow vllm-command` uses."""
-    parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(description="vLLM's engine behind winnow's door."))
+    parser = AsyncEngineArgs.add_cli_args(FlexibleArgumentParser(description="vLLM's engine behind winnow's front."))
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--disable-uvicorn-access-log", action="store_true", help="there is none anyway")
+    parser.add_argument("--disable-uvicorn-access-log", action="store_true", help="accepted; there is no access log")
     return parser.parse_args()
 
 
 def main() -> None:
     args = _arguments()
     family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
-    # Before the minutes of loading, so that a port that is taken is known at once.
+    # Before the minutes of loading, so that a port in use is reported at once.
     listening = socket.create_server((args.host, args.port), family=family, backlog=_BACKLOG)
     engine = _engine(args)
     turns = Turns(engine)
@@ -387,7 +387,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: turns.stop())
     signal.signal(signal.SIGINT, lambda *_: turns.stop())
     gc.collect()
-    gc.freeze()  # what is here now stays; walking through it again and again would cost a request 100 ms now and then
+    gc.freeze()  # objects of the startup stay; scanning them again and again would sometimes cost a request 100 ms
     http.start()
     turns.run()
     server.should_exit = True

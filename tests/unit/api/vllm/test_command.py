@@ -10,9 +10,9 @@ import pytest
 
 from tests.tiny_models import write_embedder, write_reranker
 from winnow.api.settings import Quantization
-from winnow.api.vllm.command import FRONT, Shortage, VllmCommand, Wanted, smaller, vllm_commands
+from winnow.api.vllm.command import FRONT, Shortage, VllmCommand, Wanted, plan_commands, shrink
 from winnow.api.vllm.machine import Gpu, Machine
-from winnow.api.vllm.memory import GPU_SHARE_MAX, Load, need_of
+from winnow.api.vllm.memory import GPU_SHARE_MAX, Load, memory_need
 from winnow.api.vllm.model import PUBLISHED, Role, Served, served_by_name, served_from_folder
 from winnow.rerank.server_check import RERANKER_HEAD
 from winnow.retrieval.errors import SettingInvalid
@@ -30,7 +30,7 @@ def gpus(count: int, gigabytes: float, capability: tuple[int, int] = (9, 0)) -> 
 
 
 def commands(machine: Machine, *served: Served, wanted: Wanted | None = None) -> tuple[VllmCommand, ...]:
-    return vllm_commands(served, machine, wanted or Wanted(), ports=range(8_000, 8_000 + len(served)))
+    return plan_commands(served, machine, wanted or Wanted(), ports=range(8_000, 8_000 + len(served)))
 
 
 def value_of(command: VllmCommand, flag: str) -> str:
@@ -55,7 +55,7 @@ def test_the_size_of_a_published_model_follows_from_its_shape(name: str, paramet
     role: Role = "rerank" if "Reranker" in name else "embed"
     served = served_by_name(role, name)
     assert served.parameters == parameters
-    assert need_of(load_of(served)).weights == 2 * parameters
+    assert memory_need(load_of(served)).weights == 2 * parameters
 
 
 def load_of(served: Served, quantization: Quantization = "none") -> Load:
@@ -66,7 +66,7 @@ def load_of(served: Served, quantization: Quantization = "none") -> Load:
 def test_fp8_halves_what_the_layers_weigh(name: str) -> None:
     """The table of words keeps its format, so a small model saves less than half."""
     served = served_by_name("rerank" if "Reranker" in name else "embed", name)
-    saved = need_of(load_of(served)).weights - need_of(load_of(served, "fp8")).weights
+    saved = memory_need(load_of(served)).weights - memory_need(load_of(served, "fp8")).weights
     assert saved == served.quantizable
     assert 0.35 < saved / (2 * served.parameters) < 0.5
 
@@ -75,7 +75,7 @@ def test_the_cache_of_a_token_is_as_published() -> None:
     """112 KiB for 0.6B, 144 KiB for 4B and 8B, in two bytes a number."""
     for name, kib in (("0.6B", 112), ("4B", 144), ("8B", 144)):
         load = load_of(served_by_name("rerank", f"Qwen/Qwen3-Reranker-{name}"))
-        assert need_of(load).cache == (16_384 + 8_192) * kib * 1024
+        assert memory_need(load).cache == (16_384 + 8_192) * kib * 1024
 
 
 def test_the_reranker_gets_its_head_and_the_embedder_none() -> None:
@@ -105,13 +105,13 @@ def test_two_servers_on_one_gpu_share_it() -> None:
         ]
         assert GPU_SHARE_MAX - 0.02 <= sum(shares) <= GPU_SHARE_MAX
         for served, share in zip((RERANKER, EMBEDDER), shares, strict=True):
-            assert share * gigabytes * GB >= need_of(load_of(served)).total * 0.98
+            assert share * gigabytes * GB >= memory_need(load_of(served)).total * 0.98
 
 
 def test_a_plan_for_a_small_gpu_holds_on_a_large_one() -> None:
     """What compose prints without knowing the machine is right on every larger one."""
     for served, command in zip((RERANKER, EMBEDDER), commands(gpus(1, 24), RERANKER, EMBEDDER), strict=True):
-        assert float(value_of(command, "--gpu-memory-utilization")) * 80 * GB > need_of(load_of(served)).total
+        assert float(value_of(command, "--gpu-memory-utilization")) * 80 * GB > memory_need(load_of(served)).total
 
 
 def test_a_model_that_does_not_fit_is_refused_with_figures() -> None:
@@ -120,7 +120,7 @@ def test_a_model_that_does_not_fit_is_refused_with_figures() -> None:
     with pytest.raises(SettingInvalid) as refused:
         commands(gpus(1, 16), large, EMBEDDER)
     assert "Qwen/Qwen3-Reranker-8B (rerank) needs 21.3 GB (weights 16.4" in refused.value.detail
-    assert "has 14.4 GB for it" in refused.value.detail
+    assert "has 14.4 GB available" in refused.value.detail
 
 
 def test_servers_get_gpus_of_their_own_where_there_are_enough() -> None:
@@ -142,7 +142,7 @@ def test_a_model_too_large_for_one_gpu_is_spread_over_as_few_as_it_takes() -> No
     both = commands(gpus(2, 24), large, large)
     assert [value_of(each, "--tensor-parallel-size") for each in both] == ["1", "1"]
     assert [value_of(each, "--max-num-batched-tokens") for each in both] == ["8192", "8192"], "or they would not fit"
-    with pytest.raises(SettingInvalid, match="cannot be spread over 4 GPUs; there are 2"):
+    with pytest.raises(SettingInvalid, match="cannot be split over 4 GPUs; this machine has 2"):
         commands(gpus(2, 80), large, wanted=Wanted(tensor_parallel=4))
 
 
@@ -151,7 +151,7 @@ def test_memory_that_others_hold_is_not_planned_with() -> None:
     busy = Machine(gpus=(replace(HOPPER, free_bytes=40 * GB),))
     (command,) = commands(busy, RERANKER)
     assert float(value_of(command, "--gpu-memory-utilization")) == 0.49
-    with pytest.raises(SettingInvalid, match=r"has 3\.5 GB for it"):
+    with pytest.raises(SettingInvalid, match=r"has 3\.5 GB available"):
         commands(Machine(gpus=(replace(HOPPER, free_bytes=4 * GB),)), RERANKER)
 
 
@@ -164,7 +164,7 @@ def test_fp8_is_refused_where_it_would_not_be_fast() -> None:
         commands(gpus(1, 80, (8, 0)), RERANKER, wanted=wanted)
     with pytest.raises(SettingInvalid, match="fp8 needs a GPU"):
         commands(CPU, RERANKER, wanted=wanted)
-    with pytest.raises(SettingInvalid, match="quantised already"):
+    with pytest.raises(SettingInvalid, match="already quantised"):
         commands(gpus(1, 80), replace(RERANKER, stored_bytes=5 * GB), wanted=wanted)
 
 
@@ -191,13 +191,13 @@ def test_the_smaller_server_has_half_the_step(shortage: Shortage) -> None:
     It takes all that winnow sends, as before: a server with a shorter context would be refused by its proof.
     """
     (command,) = commands(gpus(1, 80), RERANKER)
-    small = smaller(command, shortage)
+    small = shrink(command, shortage)
     assert value_of(small, "--max-model-len") == "8192"
     assert value_of(small, "--max-num-batched-tokens") == "8192"
     assert small.arguments.count("--enforce-eager") == 1
     share = value_of(small, "--gpu-memory-utilization")
     assert share == ("0.90" if shortage is Shortage.CACHE else f"{command.place.share_least:.2f}")
-    again = smaller(smaller(small, shortage), shortage)
+    again = shrink(shrink(small, shortage), shortage)
     assert again.arguments.count("--enforce-eager") == 1
     assert value_of(again, "--max-num-batched-tokens") == "8192", "no input may take two steps before vLLM 0.26"
 
@@ -208,7 +208,7 @@ def test_models_of_ones_own_are_found_as_everywhere(tmp_path: Path) -> None:
     embedder = served_by_name("embed", str(write_embedder(tmp_path / "e")))
     assert (reranker.model, reranker.window) == (str(tmp_path / "r"), 5_000)
     assert (embedder.model, embedder.window) == (str(tmp_path / "e"), 512)
-    with pytest.raises(SettingInvalid, match="not a model for the part of the embedder"):
+    with pytest.raises(SettingInvalid, match="not a model of kind embedder"):
         served_by_name("embed", "Qwen/Qwen3-Reranker-4B")
 
 
@@ -220,7 +220,7 @@ def test_a_folder_that_is_quantised_weighs_what_its_files_weigh(tmp_path: Path) 
     (folder / "config.json").write_text(json.dumps(quantized), encoding="utf-8")
     served = served_from_folder("rerank", str(folder))
     assert served.stored_bytes == (folder / "model.safetensors").stat().st_size
-    assert need_of(load_of(served)).weights == served.stored_bytes
+    assert memory_need(load_of(served)).weights == served.stored_bytes
 
 
 def test_our_own_front_takes_the_same_flags() -> None:

@@ -12,8 +12,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from winnow.api.cli.main import app
-from winnow.api.vllm.command import VllmCommand, Wanted, vllm_commands
-from winnow.api.vllm.formats import written
+from winnow.api.vllm.command import VllmCommand, Wanted, plan_commands
+from winnow.api.vllm.formats import format_commands
 from winnow.api.vllm.machine import Gpu, Machine
 from winnow.api.vllm.model import Served, served_by_name
 from winnow.rerank.server_check import RERANKER_HEAD
@@ -30,7 +30,7 @@ def commands(machine: Machine = ONE, *, model: str | None = None) -> tuple[VllmC
     embedder = served_by_name("embed", "Qwen/Qwen3-Embedding-0.6B")
     if model:
         reranker = Served(role="rerank", model=model, shape=reranker.shape, window=8_192)
-    return vllm_commands([reranker, embedder], machine, Wanted(), ports=[1, 2])
+    return plan_commands([reranker, embedder], machine, Wanted(), ports=[1, 2])
 
 
 def invoked(*arguments: str) -> Result:
@@ -41,7 +41,7 @@ def test_a_shell_reads_the_command() -> None:
     """Variables first, then the Python, then every argument, whatever is in it."""
     for machine in (ONE, TWO):
         for command, text in zip(
-            commands(machine), written(commands(machine), "shell", python=PYTHON).split("\n\n"), strict=True
+            commands(machine), format_commands(commands(machine), "shell", python=PYTHON).split("\n\n"), strict=True
         ):
             words = shlex.split(text.replace("\\\n", ""))
             assert words == [*(f"{name}={value}" for name, value in command.environment), PYTHON, *command.argv]
@@ -49,14 +49,14 @@ def test_a_shell_reads_the_command() -> None:
 
 def test_a_program_reads_one_command_a_line() -> None:
     """As a JSON array, which every language can start a process with."""
-    lines = written(commands(), "argv", python=PYTHON).splitlines()
+    lines = format_commands(commands(), "argv", python=PYTHON).splitlines()
     assert [json.loads(line) for line in lines] == [[PYTHON, *command.argv] for command in commands()]
 
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen3-Reranker-4B", "/models/it's: #1", "1.5"])
 def test_compose_reads_the_command(model: str) -> None:
     """The image starts vLLM itself, so the model comes first; what needs quotes has them."""
-    read = yaml.safe_load(written(commands(model=model), "compose", python=PYTHON))["services"]
+    read = yaml.safe_load(format_commands(commands(model=model), "compose", python=PYTHON))["services"]
     for command in commands(model=model):
         assert read[command.role]["command"] == [command.model, *command.arguments]
         assert read[command.role]["environment"] == dict(command.environment)
@@ -65,7 +65,7 @@ def test_compose_reads_the_command(model: str) -> None:
 
 def test_compose_reserves_a_gpu_for_each_where_there_are_two() -> None:
     """Inside a container the only GPU is the first, so the choice is docker's and not a variable."""
-    read = yaml.safe_load(written(commands(TWO), "compose", python=PYTHON))["services"]
+    read = yaml.safe_load(format_commands(commands(TWO), "compose", python=PYTHON))["services"]
     for role, place in (("rerank", "0"), ("embed", "1")):
         assert "CUDA_VISIBLE_DEVICES" not in read[role]["environment"]
         (device,) = read[role]["deploy"]["resources"]["reservations"]["devices"]
@@ -74,7 +74,7 @@ def test_compose_reserves_a_gpu_for_each_where_there_are_two() -> None:
 
 def test_systemd_reads_the_command() -> None:
     """By its own rules: quotes, then percent and dollar signs, which would be expanded in quotes too."""
-    (unit, _) = written(commands(model="/m/100% $HOME it's"), "systemd", python="/opt/python").split("\n\n# ")
+    (unit, _) = format_commands(commands(model="/m/100% $HOME it's"), "systemd", python="/opt/python").split("\n\n# ")
     start = unit.partition("ExecStart=")[2].partition("\nRestart")[0]
     words = [
         word.replace("%%", "%").replace("$$", "$")
@@ -120,7 +120,7 @@ def test_a_named_gpu_needs_neither_vllm_nor_a_model_here() -> None:
         (["--gpus", "1", "--gpu-capability", "new"], "it is not like 8.9"),
         (["--gpus", "1", "--gpu-capability", "8.0", "--quantization", "fp8"], "8.9 or newer"),
         (["--gpus", "1", "--gpu-share", "0.6"], "2 servers cannot have 0.6 of one GPU each"),
-        (["--vllm-python", "/nowhere/python"], "there is no /nowhere/python"),
+        (["--vllm-python", "/nowhere/python"], "/nowhere/python is not a program"),
     ],
 )
 def test_what_cannot_be_printed_is_refused(arguments: list[str], said: str) -> None:

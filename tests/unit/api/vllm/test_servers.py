@@ -69,7 +69,7 @@ def nobody(_: object) -> AbstractAsyncContextManager[None]:
 
 
 def planned(settings: Settings) -> VllmServers:
-    servers = VllmServers.planned(settings, nobody)
+    servers = VllmServers.plan(settings, nobody)
     assert servers is not None
     return servers
 
@@ -77,28 +77,30 @@ def planned(settings: Settings) -> VllmServers:
 def test_a_server_is_planned_for_each_model_without_a_url(settings: Settings) -> None:
     """The service is pointed at them, and keeps the URLs that it was given."""
     both = planned(settings)
-    pointed = both.pointed(settings)
+    with_server_urls = both.with_server_urls(settings)
     assert [server.name for server in both.servers] == ["reranker", "embedder"]
-    assert (pointed.rerank_url, pointed.embed_url) == tuple((server.url,) for server in both.servers)
-    assert pointed.candidates == settings.candidates_on("cpu"), "vLLM on a CPU is no faster than a CPU"
+    assert (with_server_urls.rerank_url, with_server_urls.embed_url) == tuple((server.url,) for server in both.servers)
+    assert with_server_urls.candidates == settings.candidates_on("cpu"), "vLLM on a CPU is no faster than a CPU"
     given = replace(settings, rerank_url=("http://elsewhere:1",))
     (embedder,) = planned(given).servers
-    assert (embedder.name, planned(given).pointed(given).rerank_url) == ("embedder", ("http://elsewhere:1",))
-    assert planned(given).pointed(given).candidates is None, "nothing is known of the machine that judges elsewhere"
-    assert VllmServers.planned(replace(given, embed_url=("http://elsewhere:2",)), nobody) is None
+    assert (embedder.name, planned(given).with_server_urls(given).rerank_url) == ("embedder", ("http://elsewhere:1",))
+    assert planned(given).with_server_urls(given).candidates is None, (
+        "nothing is known of the machine that judges elsewhere"
+    )
+    assert VllmServers.plan(replace(given, embed_url=("http://elsewhere:2",)), nobody) is None
 
 
 def test_what_cannot_be_started_is_refused_before_anything_starts(settings: Settings, tmp_path: Path) -> None:
     """No vllm, no Python, no Qwen3, no room."""
-    with pytest.raises(SettingInvalid, match="has no vllm; install it there, or name a Python that has it"):
+    with pytest.raises(SettingInvalid, match="has no vllm; install it there, or choose another Python"):
         planned(replace(settings, vllm_python=write_python(tmp_path, vllm=None)))
-    with pytest.raises(SettingInvalid, match="could not say whether it has vllm"):
+    with pytest.raises(SettingInvalid, match="failed to report its vllm"):
         planned(replace(settings, vllm_python="false"))
     for stranger in ("true", "echo"):
-        with pytest.raises(SettingInvalid, match=f"{stranger} is no Python"):
+        with pytest.raises(SettingInvalid, match=f"{stranger} is not a Python"):
             planned(replace(settings, vllm_python=stranger))
     small = write_python(tmp_path, gpus=(GPU | {"free": 2_000_000_000},))
-    with pytest.raises(SettingInvalid, match=r"Tiny \(80 GB\) has 1\.5 GB for it"):
+    with pytest.raises(SettingInvalid, match=r"Tiny \(80 GB\) has 1\.5 GB available"):
         planned(replace(settings, vllm_python=small))
     config = Path(settings.embed_model) / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "bert"}))
@@ -160,7 +162,7 @@ def test_the_door_is_open_while_servers_start(settings: Settings, tmp_path: Path
 
 async def test_a_log_is_told_how_they_are(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a terminal: one line for each server that has come, with its address and its log."""
-    servers = VllmServers.planned(settings, partial(shown, Terminal()))
+    servers = VllmServers.plan(settings, partial(shown, Terminal()))
     assert servers is not None
     served = asyncio.Event()
 

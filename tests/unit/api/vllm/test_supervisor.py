@@ -20,12 +20,12 @@ from pathlib import Path
 import pytest
 
 from winnow.api.vllm import supervisor as vllm_supervisor
-from winnow.api.vllm import watchdog as vllm_guard
-from winnow.api.vllm.command import SERVER, Wanted, vllm_commands
+from winnow.api.vllm import watchdog
+from winnow.api.vllm.command import SERVER, Wanted, plan_commands
 from winnow.api.vllm.log import READ_BYTES_MAX, VllmLog
 from winnow.api.vllm.machine import Gpu, Machine
 from winnow.api.vllm.model import served_by_name
-from winnow.api.vllm.process import Process, answers, found_python, spawn, with_environment
+from winnow.api.vllm.process import Process, answers, find_python, spawn, with_environment
 from winnow.api.vllm.servers import _free_ports
 from winnow.api.vllm.supervisor import AFTER, Event, State, VllmServer
 from winnow.retrieval.errors import SettingInvalid
@@ -54,7 +54,7 @@ class Bench:
         folder.mkdir(exist_ok=True)
         (folder / "script").write_text(script)
         (port,) = _free_ports(1)
-        (command,) = vllm_commands([served_by_name("rerank", "Qwen/Qwen3-Reranker-4B")], GPU, Wanted(), ports=[port])
+        (command,) = plan_commands([served_by_name("rerank", "Qwen/Qwen3-Reranker-4B")], GPU, Wanted(), ports=[port])
         self.server = VllmServer(
             command,
             python=sys.executable,
@@ -131,7 +131,7 @@ async def test_a_server_says_what_it_does_until_it_serves(tmp_path: Path) -> Non
     async with running(bench):
         await bench.until(State.STARTING)
         await until(lambda: bench.server.log.last_line == "Loading weights")
-        assert (bench.server.problem or "").startswith("starting vLLM for the reranker, ")
+        assert (bench.server.problem or "").startswith("starting vLLM for the reranker (")
         await bench.until(State.SERVING)
         assert bench.server.problem is None
         assert bench.server.said()["state"] == "serving"
@@ -142,7 +142,7 @@ async def test_a_server_that_ends_without_a_word_says_nothing(tmp_path: Path) ->
     """What its guard wrote into the log is no cause."""
     bench = Bench(tmp_path, "end:3")
     async with running(bench):
-        await until(lambda: "exit code 3: it said nothing" in (bench.server.problem or ""))
+        await until(lambda: "exit code 3: no output" in (bench.server.problem or ""))
 
 
 async def test_a_server_that_is_killed_is_started_again(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_waits_double_and_are_forgotten_after_good_health(
         os.kill(bench.pid, signal.SIGKILL)
         await bench.until(State.SERVING, starts=5)
     assert re.findall(
-        r"ended \((exit code \d+(?:: last words)?|killed by SIGKILL).*started again in (\S+) s", caplog.text
+        r"stopped \((exit code \d+(?:: last words)?|killed by SIGKILL).*restarts in (\S+) s", caplog.text
     ) == [
         ("exit code 1", "1.0"),
         ("exit code 255: last words", "2.0"),
@@ -198,7 +198,7 @@ async def test_memory_that_runs_out_makes_it_smaller_once(tmp_path: Path, said: 
         assert "--enforce-eager" not in bench.starts[0]
         assert "--enforce-eager" in bench.starts[1]
         assert "--max-num-batched-tokens=8192" in bench.starts[1]
-        assert "with a step of half the size" in (bench.server.note or "")
+        assert "with half the step size" in (bench.server.note or "")
         assert bench.server.said()["note"] == bench.server.note
         await bench.until(State.GIVEN_UP, starts=2)
         assert "ran out of memory again" in (bench.server.problem or "")
@@ -228,7 +228,7 @@ async def test_servers_start_one_after_the_other(tmp_path: Path) -> None:
     async with running(one, other):
         await one.until(State.STARTING)
         assert other.server.state is State.QUEUED
-        assert "when its turn comes" in (other.server.problem or "")
+        assert "once another server has started" in (other.server.problem or "")
         await other.until(State.STARTING)
         assert one.server.state is State.SERVING
         await other.until(State.SERVING)
@@ -324,9 +324,9 @@ def test_secrets_stay_with_winnow(tmp_path: Path) -> None:
 
 def test_a_python_that_cannot_be_found_is_refused() -> None:
     """Before anything is started; a found one keeps its links, since a virtual environment lives by them."""
-    with pytest.raises(SettingInvalid, match="there is no /nowhere/python"):
-        found_python("/nowhere/python")
-    assert found_python(None) == str(Path(sys.executable).absolute())
+    with pytest.raises(SettingInvalid, match="/nowhere/python is not a program"):
+        find_python("/nowhere/python")
+    assert find_python(None) == str(Path(sys.executable).absolute())
 
 
 def test_a_log_is_read_as_it_grows(tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ async def test_a_server_is_watched_though_nothing_can_be_logged(tmp_path: Path) 
     server = [sys.executable, str(STAND_IN), str(tmp_path), f"--port={port}"]
     with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230  (it never waits)
         guard = subprocess.Popen(  # noqa: ASYNC220  (as winnow starts it, but for the log)
-            [sys.executable, "-I", vllm_guard.__file__, "1", *server],
+            [sys.executable, "-I", watchdog.__file__, "1", *server],
             stdin=subprocess.PIPE,
             stdout=full,
             start_new_session=True,
