@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,9 @@ from tests.docs.running import PageFailed, Reader
 from winnow.api.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = sorted((ROOT / "docs").rglob("*.md"))
+PATHS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README_LINES_MAX = 150
+LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 AS_INSTALLED = {ROOT / "docs" / "tutorials" / "first-search.md"}  # the others skip loading the libraries: warm.py
 
 
@@ -64,6 +67,15 @@ def test_commands_that_do_not_run_still_parse(path: Path) -> None:
         if block.kind == "not run" and block.language in SHELLS:
             for words in winnow_commands(block.text):
                 check_command(words)
+
+
+def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+    """The site generator checks the links within docs/."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= README_LINES_MAX
+    links = LINK.findall(text)
+    assert links
+    assert not [link for link in links if not (ROOT / link).exists()]
 
 
 def written(tmp_path: Path, text: str) -> Page:
