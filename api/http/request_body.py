@@ -95,7 +95,7 @@ class Intake:
         announced = _announced(request)
         _refuse_encoded(request)
         if announced is not None and announced > limit.bytes:
-            raise LimitExceeded(f"the body has {announced} bytes, more than the limit of {limit.bytes}")
+            raise LimitExceeded(f"the body has {announced} bytes; the limit is {limit.bytes}")
         held = _Held(self._bytes, tenant)
         try:
             with self._reading.holding(tenant):

@@ -36,9 +36,9 @@ class Room:
         """Take room. Raises `Overloaded`."""
         held, own = self.held, self._held[tenant]
         if held + amount > self._most:
-            raise Overloaded(f"{held} {self._what}, the limit is {self._most}; retry later")
+            raise Overloaded(f"{held} {self._what}; the limit is {self._most}. Retry later")
         if own and own + amount > OWN_PER_FREE * (self._most - held - amount):
-            raise Overloaded(f"{own} {self._what} for this tenant, which is its share; retry later")
+            raise Overloaded(f"{own} {self._what} for this tenant, which is its share. Retry later")
         self._held[tenant] += amount
 
     async def wait(self, tenant: str, amount: int, *, seconds: float) -> None:

@@ -28,7 +28,7 @@ _WORDS: Final = {"": None, "~": None, "null": None, "true": True, "false": False
 def read_yaml(content: bytes | bytearray, *, bytes_max: int, values_max: int = LIBRARY_VALUES_MAX) -> Node:
     """Read one document. Raises `InvalidRequest`, with the line, and `LimitExceeded`."""
     if len(content) > bytes_max:
-        raise LimitExceeded(f"the YAML has {len(content)} bytes, more than the limit of {bytes_max}")
+        raise LimitExceeded(f"the YAML has {len(content)} bytes; the limit is {bytes_max}")
     try:
         events = yaml.parse(content.decode("utf-8-sig"), Loader=_PARSER)
         return _Reading(events, values_max=values_max).document()

@@ -1,4 +1,4 @@
-"""How are tenants, keys, grants and the audit log told? The same over HTTP and on the command line."""
+"""Bodies for tenants, keys, grants and the audit log, for HTTP and the command line."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class KeyResponse(BaseModel):
 
 
 class KeysResponse(BaseModel):
-    """All keys of a tenant, those that are accepted no longer among them."""
+    """All keys of a tenant, including invalid ones."""
 
     keys: list[KeyResponse]
 
@@ -38,7 +38,7 @@ class KeysResponse(BaseModel):
 class IssuedResponse(KeyResponse):
     """A new key."""
 
-    key: str  # what callers send; told once, and kept nowhere
+    key: str  # the text that clients send; shown once, and stored nowhere
 
 
 class GivenResponse(BaseModel):
@@ -52,12 +52,12 @@ class GivenResponse(BaseModel):
 class ReceivedResponse(BaseModel):
     """A grant, as its reader sees it."""
 
-    collection: str  # `owner/name`, as a search names it
+    collection: str  # `owner/name`, the name for searches
     created_at: datetime
 
 
 class GrantsResponse(BaseModel):
-    """Both sides of a tenant's grants."""
+    """A tenant's grants, given and received."""
 
     given: list[GivenResponse]
     received: list[ReceivedResponse]
@@ -72,7 +72,7 @@ class TenantResponse(BaseModel):
 
 
 class MadeTenantResponse(TenantResponse):
-    """A new tenant, and its first key."""
+    """A new tenant with its first key."""
 
     key: IssuedResponse
 
@@ -100,7 +100,7 @@ class AuditResponse(BaseModel):
     """A page of the audit log, newest first."""
 
     entries: list[AuditEntryResponse]
-    next_before: int | None  # `before` of the next page; null where there is none
+    next_before: int | None  # `before` for the next page; null if there is none
 
 
 def key_response(key: ApiKey, now: datetime) -> dict[str, Any]:
@@ -165,17 +165,20 @@ def audit_response(entries: Sequence[AuditEntry], *, limit: int) -> dict[str, An
     }
 
 
-OVERLAP_SECONDS_DEFAULT = 3_600  # a deployment of whoever uses the key takes less
+OVERLAP_SECONDS_DEFAULT = 3_600  # longer than the deployment of a client with the new key takes
 SECONDS_A_DAY = 86_400
 
 Scopes = Annotated[
     frozenset[Literal[KeyScope.SEARCH, KeyScope.WRITE, KeyScope.ADMIN, KeyScope.OPERATOR]],
-    Field(min_length=1, description="What it may do; none of them contains another. Only an operator makes operators."),
+    Field(
+        min_length=1,
+        description="What the key may do. Scopes are independent. Only operators can create operator keys.",
+    ),
 ]
-Note = Annotated[str, Field(max_length=KEY_NOTE_CHARACTERS_MAX, description="What it is for.")]
+Note = Annotated[str, Field(max_length=KEY_NOTE_CHARACTERS_MAX, description="Purpose of the key.")]
 Lifetime = Annotated[
     float | None,
-    Field(gt=0, le=KEY_DAYS_MAX, description="Days until it expires; never unless given."),
+    Field(gt=0, le=KEY_DAYS_MAX, description="Days until the key expires. Default: never."),
     Number,
 ]
 
@@ -197,7 +200,7 @@ class RotateBody(Strict):
 
     overlap_seconds: Annotated[
         int,
-        Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="How long the old key is accepted still."),
+        Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="Seconds that the old key stays valid."),
         Number,
     ] = OVERLAP_SECONDS_DEFAULT
 

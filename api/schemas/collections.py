@@ -1,4 +1,4 @@
-"""What does a caller get back about collections, and documents? Built as in api/schemas/search_answer.py."""
+"""Bodies and answers for collections and documents, built as in api/schemas/search_answer.py."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from winnow.retrieval.records import Document
 
 
 class EmbedderResponse(ResponseModel):
-    """What a collection's vectors were made with."""
+    """The embedding model of a collection's vectors."""
 
     name: str
     revision: str
@@ -50,23 +50,22 @@ class CollectionResponse(ResponseModel):
     embedder: EmbedderResponse
     chunk_tokens: int
     instruction: str | None
-    reranker: str | None = Field(description="null where the service's default judges")
+    reranker: str | None = Field(description="null: the service's default")
     demote_query_echo: bool
     created_at: str
-    documents: int | None = Field(description="null, as chunks and store_version, where the collection cannot be read")
+    documents: int | None = Field(description="null, like chunks and store_version, if the collection cannot be read")
     chunks: int | None
     attributes: dict[str, str] | None = Field(
-        description="what filters may name, and what it holds: boolean, number, text, list of texts, or several of "
-        "these with ` or ` between; null for a collection of an earlier winnow, until its next write"
+        description="attributes for filters, with their type: boolean, number, text, list of texts, or several of "
+        "these joined by ` or `; null for a collection of an earlier winnow, until its next write"
     )
     store_version: int | None
     word_rules: int | None = Field(
-        description=f"the rules by which lexical search tells words apart: {WORD_RULES} today; an earlier winnow's "
-        "collection keeps its own until its next fold. null where it cannot be read"
+        description=f"version of the rules that split texts into words, now {WORD_RULES}; older collections "
+        "keep theirs until their next fold. null if it cannot be read"
     )
     problem: str | None = Field(
-        description="what keeps the collection from being read or written, and which file is at fault; null where "
-        "nothing does"
+        description="what prevents reading or writing the collection, and which file is faulty; null if nothing does"
     )
 
 
@@ -100,22 +99,22 @@ def collection_response(described: Described) -> Json:
 
 
 class RejectedResponse(ResponseModel):
-    """A document that did not go in."""
+    """A rejected document."""
 
-    line: int = Field(description="counts from 1: line of NDJSON, or place in `documents`")
+    line: int = Field(description="line of NDJSON, or position in `documents`, from 1")
     id: str | None
     reason: str
 
 
 class UpsertResponse(ResponseModel):
-    """POST /v1/collections/{name}/documents. When it arrives, what was accepted is on the disk and searchable."""
+    """POST /v1/collections/{name}/documents. Accepted documents are on the disk and searchable."""
 
     collection: str
     accepted: int
-    unchanged: int = Field(description="of those accepted, how many were there already, word for word")
+    unchanged: int = Field(description="accepted documents that were already stored unchanged")
     chunks: int
     rejected: list[RejectedResponse]
-    store_version: int | None = Field(description="null where nothing was written")
+    store_version: int | None = Field(description="null if nothing was written")
     tokens: int
 
 
@@ -132,20 +131,20 @@ def upsert_response(collection: str, upserted: Upserted) -> Json:
 
 
 class DocumentResponse(ResponseModel):
-    """A document, put together from its chunks: its text, or what was asked for of it."""
+    """A document, reassembled from its chunks, with its text or the requested part."""
 
     id: str
     title: str
     text: str
-    start: int = Field(description="of `text` in the document, in characters (code points)")
+    start: int = Field(description="start of `text` in the document, in characters (code points)")
     end: int
-    characters: int = Field(description="of the whole text")
+    characters: int = Field(description="length of the whole text, in characters")
     url: str | None
     metadata: dict[str, Any]
 
 
 def document_response(document: Document, *, start: int = 0, end: int | None = None) -> Json:
-    """A range that goes beyond the text ends with it."""
+    """Build the body; a range beyond the text ends with it."""
     characters = len(document.text)
     first, last, _ = slice(start, end).indices(characters)
     return {
@@ -161,12 +160,12 @@ def document_response(document: Document, *, start: int = 0, end: int | None = N
 
 
 class ListedResponse(ResponseModel):
-    """A document in a list, without its text."""
+    """A document in a listing, without its text."""
 
     id: str
     title: str
     url: str | None
-    characters: int = Field(description="of its text")
+    characters: int = Field(description="length of its text, in characters")
     metadata: dict[str, Any]
 
 
@@ -192,7 +191,7 @@ def documents_response(documents: Sequence[Document], following: str | None) -> 
 
 
 class DeletedResponse(ResponseModel):
-    """What was removed."""
+    """The name of what was removed."""
 
     deleted: str
 
@@ -201,9 +200,9 @@ class EmptiedResponse(ResponseModel):
     """POST /v1/collections/{name}/delete"""
 
     collection: str
-    documents: int = Field(description="how many matched; with dry_run they are still there")
+    documents: int = Field(description="number of matching documents; with dry_run they are not removed")
     dry_run: bool
-    store_version: int = Field(description="the first version without them; with dry_run the one that was looked at")
+    store_version: int = Field(description="the first version without them; with dry_run the version that was read")
 
 
 def emptied_response(collection: str, emptied: Emptied) -> Json:
@@ -220,42 +219,44 @@ class CollectionBody(Strict):
 
     name: CollectionName
     chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX), Number] | None = Field(
-        default=None, description="Most tokens of a chunk; the service's own number unless given."
+        default=None, description="Maximum tokens per chunk. Default: the service's setting."
     )
     instruction: InstructionReference | None = Field(
         default=None,
-        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
+        description="Published instruction, NAME or NAME@VERSION, for searches without their own.",
     )
     reranker: RerankerName | None = Field(
-        default=None, description="Configured reranker that judges its searches; the service's default unless given."
+        default=None, description="Configured reranker for its searches. Default: the service's default."
     )
     demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_SAID)
 
 
 class CollectionChange(Strict):
-    """PATCH /v1/collections/{name}: what is left out stays, null goes back to the default."""
+    """PATCH /v1/collections/{name}: omitted fields stay, null returns to the default."""
 
     instruction: InstructionReference | None = Field(
         default=None,
-        description="Published instruction, NAME or NAME@VERSION, that its searches use unless they bring their own.",
+        description="Published instruction, NAME or NAME@VERSION, for searches without their own.",
     )
-    reranker: RerankerName | None = Field(default=None, description="Configured reranker that judges its searches.")
+    reranker: RerankerName | None = Field(default=None, description="Configured reranker for its searches.")
     demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_SAID)
 
 
 class DeleteBody(Strict):
     """POST /v1/collections/{name}/delete"""
 
-    filter: FilterChoice = Field(description="Which documents go, by their metadata; OpenAI's grammar.")
-    dry_run: StrictBool = Field(default=False, description="Says how many would go, and removes none.")
+    filter: FilterChoice = Field(description="Documents to remove, by their metadata; in OpenAI's grammar.")
+    dry_run: StrictBool = Field(default=False, description="Count matching documents without removing them.")
 
 
 class DocumentBody(BaseModel):
-    """POST /v1/collections/{name}/documents: one document; fields beside these become its metadata."""
+    """POST /v1/collections/{name}/documents: one document; any other fields become its metadata."""
 
     model_config = ConfigDict(extra="allow")
 
-    id: Annotated[str | int, Field(description=f"Unique in its collection; {DOCUMENT_ID_CHARACTERS_MAX} characters.")]
+    id: Annotated[
+        str | int, Field(description=f"Unique in its collection; at most {DOCUMENT_ID_CHARACTERS_MAX} characters.")
+    ]
     text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
     title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
     url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None

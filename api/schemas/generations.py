@@ -1,4 +1,4 @@
-"""What does a caller get back about the generations of an index? Built as in api/schemas/search_answer.py."""
+"""Bodies and answers for the generations of an index, built as in api/schemas/search_answer.py."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ class GenerationResponse(ResponseModel):
     """One generation of an index."""
 
     name: str
-    current: bool = Field(description="It is the one that should serve.")
-    rolled_back: bool = Field(description="Somebody went back from it.")
-    chunks: int | None = Field(description="null where it cannot be read")
+    current: bool = Field(description="Whether it is the current generation.")
+    rolled_back: bool = Field(description="Whether it was rolled back from.")
+    chunks: int | None = Field(description="null if it cannot be read")
     store_version: int | None
     built_at: str | None
     built_with: str | None
-    recipe: str | None = Field(description="How its vectors are kept: exact, hnsw, ivf-rabitq or ivf-pq.")
+    recipe: str | None = Field(description="How its vectors are stored: exact, hnsw, ivf-rabitq or ivf-pq.")
     recall: float | None = Field(
-        description="Of the 100 nearest, measured when it was built; 1 where all are compared."
+        description="Recall of the 100 nearest, measured when it was built; 1 if all vectors are compared."
     )
     bytes: int
-    fault: str | None = Field(description="What is wrong with it; null where nothing was found.")
+    fault: str | None = Field(description="What is wrong with it; null if no fault was found.")
 
 
 class GenerationsResponse(ResponseModel):
-    """GET /v1/collections/{name}/generations, newest first. Sizes are compared; `winnow verify` reads every byte."""
+    """GET /v1/collections/{name}/generations, newest first. Compares file sizes; `winnow verify` reads every byte."""
 
     collection: str
     rolled_back_from: str | None = Field(
-        description="The newest generation over which the current one was chosen; nothing is folded by itself then."
+        description="The newest generation, if a rollback chose an older one; then none is built automatically."
     )
     generations: list[GenerationResponse]
-    serving: IndexResponse | None = Field(description="What this service really searches; null where nothing is open.")
+    serving: IndexResponse | None = Field(description="What this service currently searches; null if nothing is open.")
 
 
 class FoldedResponse(ResponseModel):
     """POST /v1/collections/{name}/fold"""
 
     collection: str
-    generation: str | None = Field(description="null where it is being built still")
+    generation: str | None = Field(description="null while it is still being built")
 
 
 def generations_response(
@@ -75,7 +75,7 @@ def generations_response(
 
 
 def fold_response(standing: Standing) -> Json:
-    """For /readyz."""
+    """Return the state of folding for /readyz."""
     return {
         "building": standing.why.value if standing.why else None,
         "failures": standing.failures,
@@ -104,5 +104,5 @@ class RollbackBody(Strict):
     """POST /v1/collections/{name}/generations/rollback"""
 
     to: str | None = Field(
-        default=None, description="The generation to make current; the newest whole one before it unless given."
+        default=None, description="Generation to make current. Default: the newest intact one before the current."
     )

@@ -1,4 +1,4 @@
-"""What may a caller send about instructions, over HTTP and in a file?"""
+"""Request bodies for instructions."""
 
 from __future__ import annotations
 
@@ -34,46 +34,52 @@ from winnow.retrieval.tenancy import TenantName
 
 SAMPLE_QUERY: Final = "How long may I wait before I return a product?"
 SAMPLE_DOCUMENT: Final = "A consumer may return goods within seven days of receiving them."
-IN_USE: Final = "default"  # of a trial: whatever the collection's searches use now
+IN_USE: Final = "default"  # in a trial: what the collection's searches use now
 
 
 class PublishBody(ContentBody):
     """POST /v1/instructions"""
 
     name: Annotated[str, Field(min_length=1, max_length=64, examples=["chinese-first"])]
-    draft: StrictBool = Field(default=False, description="Write it as a draft, or into the draft that there is.")
+    draft: StrictBool = Field(default=False, description="Write it as a draft, replacing an existing draft.")
 
 
 class DefaultBody(Strict):
     """PUT /v1/instructions/default"""
 
     instruction: InstructionReference | None = Field(
-        description="NAME or NAME@VERSION; null is the model card's again."
+        description="NAME or NAME@VERSION; null returns to the model card's instruction."
     )
 
 
 class PreviewBody(Strict):
-    """POST /v1/instructions/preview: an instruction that is there, a text, or what could become a version."""
+    """POST /v1/instructions/preview: an existing instruction, a text, or content that could become a version."""
 
     instruction: EitherInstruction | None = None
-    content: ContentBody | None = Field(default=None, description="Instead of `instruction`: nothing is written.")
-    variables: dict[str, VariableValue] = Field(default_factory=dict, description="Of `content`.")
+    content: ContentBody | None = Field(
+        default=None, description="Content to preview instead of `instruction`; it is not stored."
+    )
+    variables: dict[str, VariableValue] = Field(
+        default_factory=dict, description="Values for the variables of `content`."
+    )
     query: QueryText = SAMPLE_QUERY
     document: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)] = SAMPLE_DOCUMENT
-    reranker: RerankerName | None = Field(default=None, description="Whose prompt; the default's unless given.")
-    ids: StrictBool = Field(default=False, description="Adds `ids`: every token of the prompt.")
+    reranker: RerankerName | None = Field(
+        default=None, description="Reranker whose prompt to show. Default: the default reranker."
+    )
+    ids: StrictBool = Field(default=False, description="Add `ids`, every token of the prompt.")
 
     @model_validator(mode="after")
     def _one_of_both(self) -> PreviewBody:
         if (self.instruction is None) == (self.content is None):
             raise ValueError("give either instruction or content")
         if self.variables and self.content is None:
-            raise ValueError("variables are those of content; an instruction has its own")
+            raise ValueError("variables belong to content; give an instruction's variables within instruction")
         return self
 
     @property
     def checked(self) -> InstructionContent | None:
-        """Raises as writing it would."""
+        """The checked content. Raises like writing it would."""
         return None if self.content is None else check_content(self.content.content)
 
 
@@ -85,7 +91,7 @@ class TrialBody(Strict):
     versions: Annotated[
         list[InstructionReference | InstructionChoice], Field(min_length=1, max_length=TRIAL_VERSIONS_MAX)
     ] = Field(
-        description="NAME, NAME@VERSION (drafts too) or {name, version, variables}; `default` is what is used now. The "
+        description="NAME, NAME@VERSION (or drafts) or {name, version, variables}; `default` is what is used now. The "
         "others are compared with the first."
     )
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
@@ -108,7 +114,7 @@ class TrialBody(Strict):
 
     @property
     def wanted(self) -> tuple[NamedInstruction | None, ...]:
-        """None: whatever is used now."""
+        """The instructions; None means what is used now."""
         return tuple(map(_wanted, self.versions))
 
 

@@ -1,4 +1,4 @@
-"""What does a caller get back about instructions? Built as in api/schemas/search_answer.py."""
+"""Answers for instructions, built as in api/schemas/search_answer.py."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class InstructionsResponse(ResponseModel):
     """GET /v1/instructions"""
 
     instructions: list[InstructionResponse]
-    built_in: list[InstructionResponse] = Field(description="What comes with winnow, for every tenant, read-only.")
-    default: str | None = Field(description="Of the tenant's searches; null is the model card's.")
+    built_in: list[InstructionResponse] = Field(description="Built-in instructions, for every tenant, read-only.")
+    default: str | None = Field(description="Default of the tenant's searches; null is the model card's instruction.")
 
 
 class InstructionVersionsResponse(ResponseModel):
@@ -93,14 +93,14 @@ def versions_response(name: str, versions: Sequence[InstructionVersion]) -> Json
 class DefaultResponse(ResponseModel):
     """The tenant's default."""
 
-    instruction: str | None = Field(description="NAME or NAME@VERSION; null is the model card's.")
+    instruction: str | None = Field(description="NAME or NAME@VERSION; null is the model card's instruction.")
 
 
 class ImportedResponse(ResponseModel):
     """POST /v1/instructions/import"""
 
-    added: list[str] = Field(description="NAME@VERSION of what was new")
-    unchanged: int = Field(description="how many were there already, word for word")
+    added: list[str] = Field(description="NAME@VERSION of new versions")
+    unchanged: int = Field(description="number of versions that already existed unchanged")
 
 
 def imported_response(added: Sequence[InstructionVersion], *, of: int) -> Json:
@@ -122,7 +122,7 @@ class DiffResponse(ResponseModel):
     before: int
     after: int
     changes: list[ChangeResponse]
-    diff: str = Field(description="The lines of both as YAML, as diff -u has them.")
+    diff: str = Field(description="Both versions as YAML, compared like diff -u.")
 
 
 def diff_response(before: InstructionVersion, after: InstructionVersion) -> Json:
@@ -136,14 +136,14 @@ def diff_response(before: InstructionVersion, after: InstructionVersion) -> Json
 
 
 class PromptTokens(ResponseModel):
-    """How many tokens each part of a prompt has."""
+    """The tokens of each part of a prompt."""
 
     prefix: int = Field(description="of the scaffold")
     question: int = Field(description="instruction and query")
     document: int
     suffix: int = Field(description="of the scaffold")
     total: int
-    max: int = Field(description="what this model reads at most")
+    max: int = Field(description="the most that this model reads")
 
 
 class PreviewResponse(ResponseModel):
@@ -153,10 +153,12 @@ class PreviewResponse(ResponseModel):
     text: str = Field(description="The instruction with its values.")
     reranker: str
     tokens: PromptTokens
-    control_tokens: int = Field(description="All of them in prefix and suffix, whatever the texts hold.")
-    truncated: bool = Field(description="The prompt holds only the beginning of the document.")
-    prompt: str = Field(description="What the ids say, scaffold included.")
-    embedding_prompt: str = Field(description="What the query is embedded as.")
+    control_tokens: int = Field(
+        description="Control tokens, which are all in prefix and suffix, whatever the texts contain."
+    )
+    truncated: bool = Field(description="Whether the prompt contains only the beginning of the document.")
+    prompt: str = Field(description="The text of the ids, including the scaffold.")
+    embedding_prompt: str = Field(description="The text that is embedded for the query.")
     ids: list[int] | None = Field(default=None, description="Only with ids.")
 
 
@@ -182,10 +184,10 @@ def preview_response(preview: Preview, *, ids: bool) -> Json:
 
 
 class TrialResult(ResponseModel):
-    """A place of one ranking."""
+    """One result of a ranking."""
 
     rank: int
-    moved: int = Field(description="Places up against the first ranking; negative is down.")
+    moved: int = Field(description="Ranks gained against the first ranking; negative if lost.")
     document_id: str
     chunk: ChunkPlace
     title: str
@@ -194,13 +196,13 @@ class TrialResult(ResponseModel):
 
 
 class TrialColumnResponse(ResponseModel):
-    """The ranking under one instruction."""
+    """The ranking with one instruction."""
 
     instruction: AppliedInstructionResponse
-    text: str | None = Field(description="null where it is what the owner of a granted collection chose")
+    text: str | None = Field(description="null if it was chosen by the owner of a granted collection")
     judged_by: str
     ranked_by: RankedBy
-    rerank_skipped: RerankSkipped | None = Field(description="As in the answer of a search under it.")
+    rerank_skipped: RerankSkipped | None = Field(description="As in a search's answer.")
     results: list[TrialResult]
 
 
@@ -212,11 +214,11 @@ class TrialResponse(ResponseModel):
     store_version: int
     recall: RecallMode
     candidates: int
-    judged_by: str = Field(description="of the first column, as ranked_by")
+    judged_by: str = Field(description="of the first column, like ranked_by")
     ranked_by: RankedBy
     rerank_tokens: int
     columns: list[TrialColumnResponse] = Field(
-        description="As asked for; the first is what the others are compared with."
+        description="In the requested order; the others are compared with the first."
     )
 
 

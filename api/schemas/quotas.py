@@ -1,4 +1,4 @@
-"""How are limits told? The same of a tenant's own and of those that hold."""
+"""Bodies and answers for limits and usage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from winnow.retrieval.tenancy import TenantName
 
 
 class LimitsOfTenant(BaseModel):
-    """The limits by name. 0 is no limit."""
+    """Limits by name. 0 means no limit."""
 
     requests_per_minute: int | None
     rerank_tokens_per_minute: int | None
@@ -32,8 +32,8 @@ class LimitsResponse(BaseModel):
     """A tenant's limits."""
 
     tenant: str
-    own: LimitsOfTenant  # null: as the deployment has it
-    holds: LimitsOfTenant  # its own, and the deployment's where it has none; a weight of null is 1
+    own: LimitsOfTenant  # null: the deployment's default
+    holds: LimitsOfTenant  # its own, completed by the deployment's; a weight of null is 1
 
 
 def limits_response(tenant: TenantName, own: TenantLimits, *, defaults: TenantLimits) -> dict[str, object]:
@@ -42,7 +42,7 @@ def limits_response(tenant: TenantName, own: TenantLimits, *, defaults: TenantLi
 
 
 class UsageFormat(StrEnum):
-    """How usage is written."""
+    """The format of usage."""
 
     JSON = "json"
     CSV = "csv"
@@ -64,7 +64,7 @@ class UsageOfDay(BaseModel):
 
 
 class UsageResponse(BaseModel):
-    """What was used, by day."""
+    """Usage by day."""
 
     usage: list[UsageOfDay]
 
@@ -73,7 +73,7 @@ Most = Annotated[int | None, Field(ge=0, le=LIMIT_MAX), Number]
 
 
 class LimitsBody(Strict):
-    """PUT /v1/tenants/NAME/limits. Left out or null is as the deployment has it, 0 is no limit."""
+    """PUT /v1/tenants/NAME/limits. Omitted or null means the deployment's default, 0 means no limit."""
 
     requests_per_minute: Most = None
     rerank_tokens_per_minute: Most = None
@@ -82,7 +82,7 @@ class LimitsBody(Strict):
     bytes: Most = None
     weight: Annotated[
         float | None,
-        Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Of its share of the reranker beside others."),
+        Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Weight of its share of the reranker, relative to others."),
         Number,
     ] = None
 
@@ -96,7 +96,7 @@ def usage_response(used: Sequence[Usage]) -> dict[str, Any]:
 
 
 def usage_csv(used: Sequence[Usage]) -> str:
-    """With a line of names first. A tenant's name needs no care: it begins with a letter or a digit."""
+    """Return CSV with a header line. A tenant's name needs no quoting: it begins with a letter or a digit."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [each.name for each in fields(Usage)], lineterminator="\n")
     writer.writeheader()

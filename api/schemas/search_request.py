@@ -1,5 +1,6 @@
-"""What may a caller send? Bodies of our own routes refuse fields they do not know; /v1/rerank, which other people's
-clients call, passes over them and takes null everywhere.
+"""Request bodies of searches.
+
+Our own routes refuse unknown fields; /v1/rerank, which other clients call, ignores them and accepts null everywhere.
 """
 
 from __future__ import annotations
@@ -47,11 +48,9 @@ class InstructionChoice(Strict):
         Field(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "builtin/legal-statutes"]),
     ]
     version: Annotated[int, Field(ge=1, le=VERSION_MAX), Number] | None = Field(
-        default=None, description="The newest published one unless given."
+        default=None, description="Default: the newest published version."
     )
-    variables: dict[str, VariableValue] | None = Field(
-        default=None, description="Values of the variables that it declares."
-    )
+    variables: dict[str, VariableValue] | None = Field(default=None, description="Values of its variables.")
 
     @property
     def named(self) -> NamedInstruction:
@@ -64,8 +63,8 @@ EitherInstruction = Annotated[
 
 
 DEMOTE_SAID: Final = (
-    "Places passages that repeat the query and hold little else behind all others, and marks them as demoted: for "
-    "collections into which others write."
+    "Rank passages that repeat the query and contain little else behind all others, marked as demoted: for "
+    "collections that others can write to."
 )
 
 
@@ -73,62 +72,60 @@ class SearchBody(Strict):
     """POST /v1/search"""
 
     query: QueryText
-    collection: SearchedName = Field(description="One of the tenant's own, or OWNER/NAME of one that it was granted.")
+    collection: SearchedName = Field(description="One of the tenant's collections, or OWNER/NAME of a granted one.")
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
-        default=None, description="How many chunks recall proposes; the service's own number unless given."
+        default=None, description="Number of candidates from recall. Default: the service's setting."
     )
     recall: RecallMode | None = Field(
         default=None,
-        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both; the "
-        "service's own choice unless given.",
+        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both. "
+        "Default: the service's setting.",
     )
     depth: Depth | None = Field(
         default=None,
-        description="full judges all candidates, adaptive stops where the rest can hardly change the first top_k; "
-        "the service's own choice unless given. Grouped answers and min_relevance need all.",
+        description="full reranks all candidates, adaptive stops when the rest can hardly change the first top_k. "
+        "Default: the service's setting. Grouped answers and min_relevance need all.",
     )
-    filter: MaybeFilter = Field(
-        default=None, description="Which documents may answer, by their metadata; OpenAI's grammar."
-    )
+    filter: MaybeFilter = Field(default=None, description="Restricts documents by their metadata; in OpenAI's grammar.")
     rerank: StrictBool | Literal["always"] = Field(
         default=True,
-        description="false: the answer is in recall's order. true: the reranker is run unless its relevance has no "
-        "weight under the instruction; `rerank_skipped` says so then. always: it is run all the same, for the "
+        description="false: the answer is in recall's order. true: rerank, unless relevance has no "
+        "weight with this instruction (see `rerank_skipped`). always: rerank in any case, for the "
         "relevance of each result. min_relevance implies always.",
     )
     instruction: EitherInstruction | None = Field(
         default=None, description="What counts as relevant: a text, or the name of a published instruction."
     )
     min_relevance: Annotated[float, Field(ge=0, le=1), Number] | None = Field(
-        default=None, description="Leaves out what was judged below it; not applied where nobody judged."
+        default=None, description="Omit results with a lower relevance; has no effect without reranking."
     )
     group_by_document: StrictBool = Field(
         default=False,
-        description="One result per document, its other chunks beneath. It is looked further than `candidates` chunks, "
-        "though no more are judged, until there are top_k documents.",
+        description="One result per document, with its other chunks. Recall looks beyond `candidates` chunks, "
+        "without reranking more, until there are top_k documents.",
     )
     chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
         default=None,
-        description="Only with group_by_document: so many of its chunks, the best; all candidates unless given.",
+        description="Only with group_by_document: maximum chunks per document, best first. Default: all candidates.",
     )
     neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX), Number] = Field(
-        default=0, description="Adds `context`: so many chunks before and after each that is shown; no text twice."
+        default=0, description="Add `context`: this many chunks before and after each result, no text twice."
     )
     demote_query_echo: StrictBool | None = Field(
-        default=None, description=f"{DEMOTE_SAID} The collection's own choice unless given."
+        default=None, description=f"{DEMOTE_SAID} Default: the collection's setting."
     )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
     explain: StrictBool = Field(
         default=False,
-        description="Adds `explain`: every candidate with its place in both orders; and `index`: what was searched.",
+        description="Add `explain`, every candidate with its rank in both orders, and `index`, what was searched.",
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> SearchBody:
         if self.min_relevance is not None and not self.rerank:
-            raise ValueError("min_relevance needs rerank: without it nothing has a relevance")
+            raise ValueError("min_relevance needs rerank: without it there is no relevance")
         if self.chunks_per_document is not None and not self.group_by_document:
             raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self

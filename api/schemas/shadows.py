@@ -1,4 +1,4 @@
-"""What may a caller send about shadows, and what comes back? Built as in api/schemas/search_answer.py."""
+"""Bodies and answers for shadows, built as in api/schemas/search_answer.py."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from winnow.api.library.shadows import ShadowWish
 from winnow.api.schemas.response import Json, ResponseModel
 from winnow.retrieval.catalog.shadows import Comparison, Shadow
 
-SHARE: Final = 0.1  # of the searches, unless said otherwise
+SHARE: Final = 0.1  # default share of the searches
 
 
 class ShadowBody(Strict):
     """PUT /v1/instructions/{name}/shadow"""
 
-    version: VersionNumber = Field(description="Of this instruction, a draft usually: what is tried in the shadow.")
+    version: VersionNumber = Field(description="Version of this instruction to try in the shadow, usually a draft.")
     share: Annotated[float, Field(ge=0, le=1), Number] = Field(
-        default=SHARE, description="Of the searches that are answered under `live`; 0 pauses it."
+        default=SHARE, description="Share of the searches answered with `live`; 0 pauses the shadow."
     )
     live: InstructionReference | None = Field(
         default=None,
-        description="NAME or NAME@VERSION that searches are answered under; this instruction unless given. `default` "
-        "is the model card's.",
+        description="NAME or NAME@VERSION whose searches to cover. Default: this instruction. `default` "
+        "is the model card's instruction.",
     )
-    collection: CollectionName | None = Field(default=None, description="Only its searches; null is all of your own.")
-    keep_queries: StrictBool = Field(
-        default=False, description="Keep the queries' texts, not only the SHA-256 of them."
+    collection: CollectionName | None = Field(
+        default=None, description="Restrict to searches of this collection; null means all of your own."
     )
+    keep_queries: StrictBool = Field(default=False, description="Store the queries' texts, not only their SHA-256.")
 
     @property
     def wish(self) -> ShadowWish:
@@ -46,7 +46,7 @@ class ShadowBody(Strict):
 
 
 class ShadowResponse(ResponseModel):
-    """Which searches are judged a second time, and under what."""
+    """A shadow and the searches it covers."""
 
     name: str
     version: int
@@ -64,7 +64,7 @@ class ShadowsResponse(ResponseModel):
 
 
 class SpreadResponse(ResponseModel):
-    """Of one measure over all searches."""
+    """The distribution of a measure over all searches."""
 
     mean: float
     p10: float
@@ -80,7 +80,7 @@ class PlaceResponse(ResponseModel):
 
 
 class ExampleResponse(ResponseModel):
-    """One search, judged twice; orders are best first, their first 20 places."""
+    """One search, reranked twice; orders are best first, up to 20 places."""
 
     at: str
     collection: str
@@ -96,16 +96,16 @@ class ExampleResponse(ResponseModel):
 
 
 class PairResponse(ResponseModel):
-    """Two versions, compared."""
+    """A comparison of two versions."""
 
     live: str
     shadow: str
-    text_sha256: str = Field(description="of the shadow's text: a draft may have been edited meanwhile")
+    text_sha256: str = Field(description="of the shadow's text, because a draft may have been edited meanwhile")
     searches: int
-    overlap: SpreadResponse | None = Field(description="share of the first ten places that both orders fill alike")
-    tau: SpreadResponse | None = Field(description="Kendall's tau-b of all candidates; null where there was no order")
+    overlap: SpreadResponse | None = Field(description="share of the first ten results common to both orders")
+    tau: SpreadResponse | None = Field(description="Kendall's tau-b of all candidates; null if there was no order")
     rbo: SpreadResponse | None = Field(description="rank-biased overlap, extrapolated, p = 0.9")
-    top_changed: float = Field(description="share of the searches in which another candidate stands first")
+    top_changed: float = Field(description="share of the searches with a different first candidate")
     most_changed: list[ExampleResponse] = Field(description="The lowest RBO first.")
 
 
@@ -113,8 +113,10 @@ class ShadowReportResponse(ResponseModel):
     """GET /v1/instructions/{name}/shadow"""
 
     name: str
-    shadow: ShadowResponse | None = Field(description="null: none is running; what came of it is still told")
-    pairs: list[PairResponse] = Field(description="What was compared last first.")
+    shadow: ShadowResponse | None = Field(
+        description="null if no shadow is running; its comparisons are still reported"
+    )
+    pairs: list[PairResponse] = Field(description="The last compared pair first.")
 
 
 def shadow_response(shadow: Shadow) -> Json:

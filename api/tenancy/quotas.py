@@ -74,7 +74,7 @@ class Quotas:
         at_once = limits.of(Limit.CONCURRENT)
         if at_once is not None and used.running >= at_once:
             self._refuse(
-                Limit.CONCURRENT, f"{used.running} requests are in progress, the limit is {at_once}", BUSY_RETRY_SECONDS
+                Limit.CONCURRENT, f"{used.running} requests are in progress; the limit is {at_once}", BUSY_RETRY_SECONDS
             )
         per_minute = limits.of(Limit.REQUESTS)
         if per_minute is not None:

@@ -1,4 +1,4 @@
-"""Removes generations that no longer serve: retention, left-over files, damaged ones."""
+"""Removes generations that no longer serve: by retention, leftover files, and damaged ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from winnow.retrieval.generation.open import examined
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 
-RETIRED_SECONDS: Final = 2 * TIMEOUT_MS_MAX / 1000  # what a generation may still be read for once it is not current
+RETIRED_SECONDS: Final = (
+    2 * TIMEOUT_MS_MAX / 1000
+)  # how long a generation may still be read after it stopped being current
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,26 +33,26 @@ class Cleaned:
 def clean(
     folder: CollectionFolder, *, kept: int = GENERATIONS_KEPT_MIN, wait_seconds: float = 0.0, now: float | None = None
 ) -> Cleaned:
-    """Removes generations that are old enough, and what was never finished. Raises `CollectionBusy`, `WriteFailed`."""
+    """Remove generations that are old enough, and unfinished ones. Raises `CollectionBusy`, `WriteFailed`."""
     with folding(folder, wait_seconds=wait_seconds):
         return clean_locked(folder, kept=kept, now=time.time() if now is None else now)
 
 
 def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
-    """Removes generations that no longer are what was published; the current one only somebody else can replace."""
+    """Remove damaged generations; the current one stays, because it must be replaced first."""
     with folding(folder, wait_seconds=wait_seconds), pointing(folder):
         damaged = [each.name for each in listed(folder, thorough=True) if each.fault and not each.is_current]
         return _removed([folder.generations / name for name in damaged], below=folder.path)
 
 
 def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
-    """All that `left_over` names; nobody builds meanwhile. The caller holds the writer's lock as well."""
+    """Remove everything that `left_over` lists, without concurrent builds. The caller also holds the writer's lock."""
     with folding(folder, wait_seconds=wait_seconds), pointing(folder):
         return _removed(left_over(folder), below=folder.path)
 
 
 def clean_locked(folder: CollectionFolder, *, kept: int, now: float) -> Cleaned:
-    """The caller is the one who builds."""
+    """Clean up; the caller holds the lock for building."""
     if not folder.generations.is_dir():
         return Cleaned(removed=(), bytes=0)
     with pointing(folder):
@@ -75,7 +77,7 @@ def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
 
 
 def _removed(paths: Sequence[Path], *, below: Path) -> Cleaned:
-    """Folders lose their name before their files, so that nobody finds half of one under it; on the disk, too."""
+    """Rename folders before removing their files, also on the disk, so that no name leads to half of one."""
     sizes = [bytes_in(path) for path in paths]
     for path in paths:
         with write_errors(path):

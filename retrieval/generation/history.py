@@ -1,12 +1,12 @@
-"""Which generations are there, which of them serves, how does one go back to an older one, and which may go?
+"""The history of generations: roll back to an older one, build the next, and retention.
 
-Going back is to an older *index*, never to older documents: what was written since then is searched beside it, and
-what was removed is passed over, so that every answer is of the newest documents whatever generation is current.
+A rollback goes to an older *index*, never to older documents: later writes are searched in addition, and removed
+documents are skipped. So every answer covers the newest documents, whichever generation is current.
 
-Rule 1: the newest `kept` stay, the current one among them; "newest" is by when a generation last was the current one,
-so that the one before a rollback does not push out the one that was good. Rule 2: what stopped being current goes only
-after two of the longest requests: whoever is about to open it, or has its files mapped, is through by then. Rule 3: a
-generation that was rolled back from is kept until the next publication, and nothing folds by itself until then.
+Rule 1: the newest `kept` stay, including the current one; "newest" is by when a generation was last current, so a bad
+one from before a rollback does not push out the good one. Rule 2: a generation is removed only two of the longest
+requests after it stopped being current: whoever was about to open it, or has its files mapped, is done by then. Rule 3:
+a generation that was rolled back from stays until the next publication, and no build starts automatically until then.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from winnow.retrieval.store.contract import StoreSnapshot
 def roll_back(
     folder: CollectionFolder, identity: EmbedderIdentity, *, to: str | None = None, syncer: Syncer = DISK
 ) -> str:
-    """Makes an older generation current, by default the newest whole one before the current; returns its name.
+    """Make an older generation current, by default the newest intact one before the current; return its name.
 
-    It stays so, over restarts, until something is published; a build that is under way gives up. `to` may be newer
-    again, which takes a rollback back. Raises `InvalidRequest` where there is no such generation that would serve.
+    It stays current, across restarts, until something is published; a running build gives up. `to` may also be newer,
+    which undoes a rollback. Raises `InvalidRequest` if there is no such usable generation.
     """
     chosen = to or _one_before(folder, identity)
     fault = _unfit(folder, chosen, identity)
     if fault is not None:
-        raise InvalidRequest(f"{folder.path.name} cannot go to generation {chosen}: {fault}")
+        raise InvalidRequest(f"{folder.path.name} cannot roll back to generation {chosen}: {fault}")
     with pointing(folder):
         current, earlier = current_name(folder), rolled_back(folder)
         if chosen == current:
-            raise InvalidRequest(f"{chosen} is the current generation of {folder.path.name} already")
+            raise InvalidRequest(f"{chosen} is already the current generation of {folder.path.name}")
         if not (folder.generations / chosen).is_dir():
-            raise CollectionBusy(f"{folder.path.name} was cleaned up while {chosen} was looked at")
+            raise CollectionBusy(f"{folder.path.name} was cleaned up while {chosen} was checked")
         newest = max(filter(None, (current, earlier.newest if earlier else None)), key=ordinal, default=chosen)
         point(folder, chosen, over=newest, syncer=syncer)
     return chosen
@@ -64,12 +64,12 @@ def fold(
     wait_seconds: float = 0.0,
     syncer: Syncer = DISK,
 ) -> Manifest:
-    """Publishes a generation of the snapshot, and removes what is too old then. Writers are not kept waiting.
+    """Publish a generation of the snapshot, and remove those that are then too old. Does not block writers.
 
-    `made_at` is when the collection was made that this is meant for; None compares nothing. Raises `CollectionBusy`
-    where another one lies there, before anything is built and before anything is published; where another process
-    builds for longer than `wait_seconds`; or where the pointer was moved meanwhile; `MemoryTooSmall`, `WriteFailed`,
-    `GenerationCorrupt`, `StoreCorrupt`.
+    `made_at` is the creation time of the intended collection, or None to skip that check. Raises `CollectionBusy` if
+    another collection is there, before building and before publishing; if another process builds for longer than
+    `wait_seconds`; or if the pointer changed meanwhile; also `MemoryTooSmall`, `WriteFailed`, `GenerationCorrupt`,
+    `StoreCorrupt`.
     """
     with folding(folder, wait_seconds=wait_seconds):
         require_created_at(folder, made_at)
@@ -83,13 +83,13 @@ def _one_before(folder: CollectionFolder, identity: EmbedderIdentity) -> str:
     for name in names(folder):
         if (current is None or ordinal(name) < ordinal(current)) and _unfit(folder, name, identity) is None:
             return name
-    raise InvalidRequest(f"{folder.path.name} has no whole generation before {current or 'the first'} to go back to")
+    raise InvalidRequest(f"{folder.path.name} has no intact generation before {current or 'the first'} to roll back to")
 
 
 def _unfit(folder: CollectionFolder, name: str, identity: EmbedderIdentity) -> str | None:
-    """Why this generation would not serve. Reads all of it: who goes back to a damaged one would go nowhere."""
+    """Return why this generation cannot serve, or None. Reads all of it: rolling back to a damaged one is useless."""
     if name not in names(folder):
-        return f"there is none; there are {', '.join(names(folder)) or 'none at all'}"
+        return f"it does not exist; existing generations: {', '.join(names(folder)) or 'none'}"
     if name in never_current(folder):
         return "its publication was never finished"
     manifest, fault = examined(folder, name)

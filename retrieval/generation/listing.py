@@ -1,4 +1,4 @@
-"""Lists the generations of a collection, and the files beside them that belong to none."""
+"""Lists the generations of a collection, and files that belong to none."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _KNOWN: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed:
-    """One generation as it lies there."""
+    """One generation in the listing."""
 
     name: str
     is_current: bool
-    is_rolled_back: bool  # somebody went back from it
+    is_rolled_back: bool  # it was rolled back from
     manifest: Manifest | None  # None: it cannot be read
     bytes: int
-    fault: str | None  # None: nothing is wrong with it as far as was looked
+    fault: str | None  # None: no fault was found by this check
 
 
 def listed(folder: CollectionFolder, *, thorough: bool = False) -> list[Listed]:
-    """Newest first. `thorough` reads every byte; otherwise a flipped bit is not noticed."""
+    """Return all generations, newest first. `thorough` reads every byte; otherwise flipped bits go unnoticed."""
     current, rollback = current_name(folder), rolled_back(folder)
     found = []
     for name in names(folder):
@@ -67,7 +67,7 @@ def listed(folder: CollectionFolder, *, thorough: bool = False) -> list[Listed]:
 
 
 def left_over(folder: CollectionFolder) -> list[Path]:
-    """Files and folders that nothing refers to: a process that was killed left them, or somebody put them there."""
+    """Return unreferenced files and folders: left by a killed process, or put there by someone."""
     if not folder.path.is_dir():
         return []
     used = {folder.restoring.path.name} if is_written(folder.restoring) else set()
@@ -82,9 +82,9 @@ def left_over(folder: CollectionFolder) -> list[Path]:
 
 
 def never_current(folder: CollectionFolder) -> Sequence[str]:
-    """Generations whose publication was cut off before the pointer moved, or given up."""
+    """Return generations whose publication was interrupted before the pointer moved, or was abandoned."""
     current, rollback = current_name(folder), rolled_back(folder)
-    if current is None:  # it is damaged: any of them may have been
+    if current is None:  # the pointer is damaged: any of them may have been current
         return ()
     acknowledged = max(ordinal(current), ordinal(rollback.newest) if rollback else 0)
     return [name for name in names(folder) if ordinal(name) > acknowledged]

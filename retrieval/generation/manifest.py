@@ -17,8 +17,8 @@ from winnow.retrieval.index.build import IndexFacts
 from winnow.retrieval.index.planner import Recipe
 
 FORMAT: Final = 2
-FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and its manifest did not say so
-METRIC: Final = "inner product"  # of unit vectors, which is their cosine
+FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and the manifest did not name it
+METRIC: Final = "inner product"  # of unit vectors: their cosine
 
 NUMBER_BYTES: Final = 8
 GENERATION_FILES: Final = frozenset({VECTORS_FILE, NUMBERS_FILE, MANIFEST_FILE, MANIFEST_SUM_FILE})
@@ -48,13 +48,13 @@ def read_manifest(path: Path) -> Manifest:
     except OSError as error:
         raise GenerationCorrupt(f"its manifest cannot be read: {error}") from error
     if _hex(content) != expected:
-        raise GenerationCorrupt("its manifest is not what was written")
+        raise GenerationCorrupt("its manifest differs from what was written")
     fields: dict[str, Any] = json.loads(content)
     if fields.get("format") == FORMAT_WITHOUT_RECIPE:
-        said = "it was built before there were others"
+        said = "it was built before there were other kinds"
         fields["index"] = {"recipe": "exact", "reason": said, "recall_target": 1.0, "recall": 1.0}
     elif fields.get("format") != FORMAT:
-        raise GenerationCorrupt(f"format {fields.get('format')} is not known to this version of winnow")
+        raise GenerationCorrupt(f"this version of winnow cannot read format {fields.get('format')}")
     fields["embedder"] = EmbedderIdentity(**fields["embedder"])
     fields["files"] = {file: FileFacts(**facts) for file, facts in fields["files"].items()}
     fields["index"] = IndexFacts(**{**fields["index"], "recipe": Recipe(fields["index"]["recipe"])})
@@ -72,7 +72,7 @@ def _hex(content: bytes) -> bytes:
 
 
 def write_hashed(path: Path, write: Callable[[Callable[[bytes], object]], object]) -> FileFacts:
-    """What `write` puts into the sink goes into the file; the facts are of what was to be written."""
+    """Write a file through `write`; the facts are of the data that was to be written."""
     digest = hashlib.sha256()
     size = 0
 

@@ -1,4 +1,4 @@
-"""Opens the generation that serves, after its checks, or the newest whole one before it."""
+"""Opens the current generation after checking it, or the newest intact one before it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Generation:
 
     manifest: Manifest
     index: PublishedIndex | DeviceFlatIndex
-    seat: Seat = ON_CPU  # where the index was put when it was opened
+    seat: Seat = ON_CPU  # where the index was placed when it was opened
     fallback_from: str | None = None  # what should have been opened, and why it was not
 
     @property
@@ -37,23 +37,23 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationCheck:
-    """What `verify` found in one generation."""
+    """The result of `verify` for one generation."""
 
     name: str
     current: bool
     manifest: Manifest | None
-    fault: str | None  # None: everything is as the manifest says
+    fault: str | None  # None: everything is as in the manifest
 
 
 def open_newest(folder: CollectionFolder, identity: EmbedderIdentity) -> Generation | None:
-    """The current generation, or the newest one before it that is whole; None where nothing was ever published.
+    """Open the current generation, or the newest intact one before it; None if nothing was ever published.
 
-    Raises `ModelMismatch` if it was built with another model, and `GenerationCorrupt` if there are generations and
-    none is whole.
+    Raises `ModelMismatch` if it was built with another model, and `GenerationCorrupt` if there are generations but none
+    is intact.
     """
     wanted = current_name(folder)
     opened, faults = _newest_whole(folder, wanted)
-    while opened is None and current_name(folder) != wanted:  # another process published and removed what we tried
+    while opened is None and current_name(folder) != wanted:  # another process published, and removed what we tried
         wanted = current_name(folder)
         opened, faults = _newest_whole(folder, wanted)
     if opened is not None:
@@ -64,7 +64,7 @@ def open_newest(folder: CollectionFolder, identity: EmbedderIdentity) -> Generat
 
 
 def _newest_whole(folder: CollectionFolder, wanted: str | None) -> tuple[Generation | None, list[str]]:
-    """The first generation that passes its checks, and what was wrong with those before it."""
+    """Return the first generation that passes its checks, and the faults of those before it."""
     faults = [] if wanted or not names(folder) else ["the pointer to the current generation is damaged"]
     for name in names_to_try(folder, wanted):
         try:
@@ -77,7 +77,7 @@ def _newest_whole(folder: CollectionFolder, wanted: str | None) -> tuple[Generat
 
 
 def verify(folder: CollectionFolder) -> list[GenerationCheck]:
-    """Every generation that is there, newest first, with every checksum and count compared."""
+    """Check every generation, newest first, comparing every checksum and count."""
     current = current_name(folder)
     checks = []
     for name in names(folder):
@@ -89,7 +89,7 @@ def verify(folder: CollectionFolder) -> list[GenerationCheck]:
 
 
 def examined(folder: CollectionFolder, name: str, *, thorough: bool = True) -> tuple[Manifest | None, str | None]:
-    """What a generation says it is, and what is wrong with it. Unless `thorough`, files are counted but not read."""
+    """Return a generation's manifest, and its fault. Unless `thorough`, files are measured but not read."""
     path = folder.generations / name
     try:
         if thorough:
@@ -105,19 +105,23 @@ def examined(folder: CollectionFolder, name: str, *, thorough: bool = True) -> t
 
 
 def open_checked(path: Path) -> tuple[Manifest, PublishedIndex]:
-    """Raises `GenerationCorrupt` unless everything in the folder is what its manifest says."""
+    """Open a generation. Raises `GenerationCorrupt` unless everything in its folder is as in its manifest."""
     manifest = read_manifest(path)
     if manifest.name != path.name.removesuffix(".tmp"):
-        raise GenerationCorrupt(f"its manifest is that of {manifest.name}")
+        raise GenerationCorrupt(f"its manifest belongs to {manifest.name}")
     for file, facts in manifest.files.items():
         found = facts_of_file(path / file)
         if found != facts:
-            raise GenerationCorrupt(f"{file} is not what was written ({found.bytes} bytes, expected {facts.bytes})")
+            raise GenerationCorrupt(
+                f"{file} differs from what was written ({found.bytes} bytes, expected {facts.bytes})"
+            )
     numbers = _read_numbers(path / NUMBERS_FILE)
     with (path / VECTORS_FILE).open("rb") as source:
         index = _read_index(source, numbers, manifest.index)
     if len(numbers) != manifest.count or index.dimension != manifest.embedder.dimension:
-        raise GenerationCorrupt(f"{len(numbers)} vectors of {index.dimension} dimensions are not what was published")
+        raise GenerationCorrupt(
+            f"{len(numbers)} vectors of {index.dimension} dimensions differ from what was published"
+        )
     return manifest, index
 
 
@@ -149,7 +153,7 @@ def _require_identity(manifest: Manifest, identity: EmbedderIdentity) -> None:
 
 
 def numbers_in(folder: CollectionFolder, name: str) -> ChunkNumbers:
-    """The chunk numbers of a generation; none where they are damaged."""
+    """Return the chunk numbers of a generation; none if they are damaged."""
     path = folder.generations / name
     try:
         is_whole = facts_of_file(path / NUMBERS_FILE) == read_manifest(path).files[NUMBERS_FILE]

@@ -1,12 +1,12 @@
-"""Which generation is current: the files `current` and `rolled-back` of a collection, and their checksums.
+"""The pointer to the current generation: the files `current` and `rolled-back`, with checksums.
 
     current       g000003 CHECKSUM             an index to open
-                  g000002 g000003 CHECKSUM     one that was chosen over g000003, by a rollback
+                  g000002 g000003 CHECKSUM     one chosen over g000003 by a rollback
                   none CHECKSUM                the first publication has begun and is not finished
     rolled-back   g000003 g000002 CHECKSUM     the same rollback, for winnows that wrote no checksums
 
-The checksum is a CRC-32 of the words before it: one flipped bit makes another name of a generation, which may exist.
-Both files are also read without one, as earlier winnows wrote them.
+The checksum is a CRC-32 of the words before it: a flipped bit makes the name of another generation, which may exist.
+Both files are also read without a checksum, as written by earlier winnows.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ _NONE: Final = "none"
 class Rollback:
     """The current generation was chosen over a newer one."""
 
-    newest: str  # that was current before
+    newest: str  # the newest generation that was current
     to: str
 
 
 def ordinal(name: str) -> int:
-    """Names count up, and none is used twice."""
+    """Return the number of a generation; numbers ascend and are never reused."""
     return int(name[1:])
 
 
 def current_name(folder: CollectionFolder) -> str | None:
-    """What the pointer names, unchecked; None where nothing was published or the pointer is damaged."""
+    """Return the name in the pointer, unchecked; None if nothing was published or the pointer is damaged."""
     words = _words_of(folder.current)
     return words[0] if words and all(NAME.fullmatch(each) for each in words) else None
 
 
 def rolled_back(folder: CollectionFolder) -> Rollback | None:
-    """Whether, and over which, the current generation was chosen. Any later move of the pointer ends that."""
+    """Return the rollback that chose the current generation, if any. Any later move of the pointer ends it."""
     words = _words_of(folder.current) or ()
     if len(words) == 2 and all(NAME.fullmatch(each) for each in words):
         return Rollback(newest=words[1], to=words[0])
@@ -54,45 +54,45 @@ def rolled_back(folder: CollectionFolder) -> Rollback | None:
 
 
 def begin(folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
-    """Before the first publication, so that a pointer that is missing later is known to have been lost."""
+    """Write the pointer before the first publication, so that a missing pointer is later recognised as lost."""
     if not folder.current.exists():
         _write(folder.current, _NONE, syncer=syncer)
 
 
 def point(folder: CollectionFolder, name: str, *, over: str | None = None, syncer: Syncer = DISK) -> None:
-    """Makes this generation the current one; the caller holds the pointer. The one before is marked as retired now.
+    """Make this generation current, and mark the one before as retired now. The caller holds the pointer.
 
-    `over` is the newest generation, where this one is chosen over it by a rollback.
+    `over` is the newest generation, if a rollback chooses this one over it.
     """
     retired = current_name(folder)
     if retired is not None and (folder.generations / retired).is_dir():
         with write_errors(folder.generations):
-            os.utime(folder.generations / retired)  # first, so that nobody counts its rest from an earlier moment
+            os.utime(folder.generations / retired)  # first, so that its retention is not counted from an earlier time
     if over is not None:
         _write(folder.rolled_back, over, name, syncer=syncer)
     _write(folder.current, name, *([] if over in {None, name} else [str(over)]), syncer=syncer)
 
 
 def pointer_fault(folder: CollectionFolder, *, is_published: bool) -> str | None:
-    """What is wrong with `current`; None where nothing is. `is_published` says that there are generations."""
+    """Return what is wrong with `current`, or None. `is_published`: whether there are generations."""
     if not folder.current.exists():
-        return "it is missing, and generations are there" if is_published else None
+        return "missing, although there are generations" if is_published else None
     if current_name(folder) is None and _words_of(folder.current) != (_NONE,):
-        return "it is not what was written"
+        return "differs from what was written"
     return None
 
 
 def rollback_fault(folder: CollectionFolder) -> str | None:
-    """What is wrong with `rolled-back`; None where nothing is. The pointer knows what it should say."""
+    """Return what is wrong with `rolled-back`, or None. The pointer has what it should contain."""
     wanted = rolled_back(folder)
     if not folder.rolled_back.exists():
-        return None if wanted is None else f"it is missing, and {wanted.to} was chosen over {wanted.newest}"
+        return None if wanted is None else f"missing, although {wanted.to} was chosen over {wanted.newest}"
     written = _rollback_in(folder.rolled_back)
-    return "it is not what was written" if written is None or (wanted and written != wanted) else None
+    return "differs from what was written" if written is None or (wanted and written != wanted) else None
 
 
 def mend_rollback(folder: CollectionFolder) -> None:
-    """Writes `rolled-back` as the pointer has it, or removes it. The caller holds the pointer."""
+    """Write `rolled-back` from the pointer, or remove it. The caller holds the pointer."""
     wanted = rolled_back(folder)
     if wanted is None:
         remove(folder.rolled_back)
@@ -108,12 +108,12 @@ def _rollback_in(path: Path) -> Rollback | None:
 
 
 def _words_of(path: Path) -> tuple[str, ...] | None:
-    """Without their checksum; None where there are none, or where it is another."""
+    """Return the words without their checksum; None if there are none, or if the checksum is wrong."""
     try:
         words = path.read_text("ascii").split()
     except (OSError, UnicodeDecodeError):
         return None
-    if not words or NAME.fullmatch(words[-1]):  # by an earlier winnow
+    if not words or NAME.fullmatch(words[-1]):  # written by an earlier winnow
         return tuple(words) or None
     *named, checksum = words
     return tuple(named) if named and checksum == _checksum(named) else None
@@ -128,7 +128,7 @@ def _checksum(words: list[str]) -> str:
 
 
 def names(folder: CollectionFolder) -> list[str]:
-    """Generations that have their final name, newest first."""
+    """Return generations with their final name, newest first."""
     if not folder.generations.is_dir():
         return []
     found = [path.name for path in folder.generations.iterdir() if NAME.fullmatch(path.name)]
@@ -136,6 +136,6 @@ def names(folder: CollectionFolder) -> list[str]:
 
 
 def names_to_try(folder: CollectionFolder, wanted: str | None) -> list[str]:
-    """The current one, then those before it. One that is newer than the pointer was never acknowledged."""
+    """Return the current one, then those before it. One newer than the pointer was never acknowledged."""
     older = [name for name in names(folder) if wanted is None or ordinal(name) < ordinal(wanted)]
     return older if wanted is None else [wanted, *older]

@@ -1,4 +1,4 @@
-"""Which index answers, and is it whole? Published generations of a collection's index.
+"""Publishes generations of a collection's index.
 
     generations/g000007/
       vectors.faiss     the vectors, as FAISS writes them
@@ -7,10 +7,10 @@
       manifest.sha256   of the manifest
     current             the name of the generation to open
 
-Rule 1: a generation never changes once its folder has its name. Rule 2: the pointer moves last, to something that was
-read back and found right. Rule 3: whatever fails its checks is passed over, visibly, for the one before; with none
-left the collection is served from the store, because a generation is only a cache of it. Which of them are kept, and
-how one goes back to an older one, is told in retrieval/generation/history.py.
+Rule 1: a generation never changes once its folder has its name. Rule 2: the pointer moves last, to files that were read
+back and found correct. Rule 3: a generation that fails its checks is skipped, visibly, for the one before; if none is
+left, the collection is served from the store, because a generation is only a cache of it. Retention and rollback are in
+retrieval/generation/history.py.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ def publish(
     made_at: datetime | None = None,
     syncer: Syncer = DISK,
 ) -> Manifest:
-    """Builds an index of the snapshot and makes it the current generation. One caller at a time builds.
+    """Build an index of the snapshot and make it the current generation. Only one caller may build at a time.
 
-    Writers go on meanwhile: what is newer than the snapshot is found beside its generation, and what was removed is
-    passed over there. Killed at any moment it leaves the previous generation current, and at worst a folder that the
-    next call removes. Raises `CollectionBusy` where the pointer was moved meanwhile: whoever did that meant it; or
-    where another collection lies there than the one that was made at `made_at`; and `MemoryTooSmall`, before anything
-    is built.
+    Writers continue meanwhile: newer chunks are found in addition to the generation, and removed ones are skipped.
+    Killed at any moment, it leaves the previous generation current, and at worst a folder that the next call removes.
+    Raises `CollectionBusy` if the pointer was moved meanwhile, which was intended, or if the folder holds another
+    collection than the one created at `made_at`; and `MemoryTooSmall`, before anything is built.
     """
     plan = plan_index(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
@@ -102,9 +101,9 @@ def publish(
 
 
 def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> float:
-    """New chunks since the current generation was built; 0 where there is none to count from.
+    """Return the rate of new chunks since the current generation was built; 0 without one.
 
-    Over an hour at least: a corpus that is loaded at one go is written fast once, not all the time.
+    Averaged over at least an hour: a corpus loaded at once is written fast only once.
     """
     name = current_name(folder)
     if name is None:
@@ -122,16 +121,16 @@ def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> floa
 
 
 def _read_back(path: Path, manifest: Manifest) -> None:
-    """What was written is what is there: a short write that nobody reported is found now and not at the next start."""
+    """Compare what is on the disk: a short write that was not reported is found now, not at the next start."""
     opened, _ = open_checked(path)
     if opened != manifest:
-        raise GenerationCorrupt(f"{path.name} reads back as something else")
+        raise GenerationCorrupt(f"{path.name} reads back differently than it was written")
 
 
 def _write_index(
     path: Path, snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
 ) -> tuple[int, dict[str, FileFacts], IndexFacts]:
-    """How many vectors, their files, and what they were built by. The index is out of memory when this returns."""
+    """Return the number of vectors, their files, and the index facts. The index's memory is free on return."""
     index, facts = build_index(snapshot, plan, wish)
     numbers = index.numbers.astype("<i8").tobytes()
     files = {
@@ -142,7 +141,7 @@ def _write_index(
 
 
 def _remove_unfinished(folder: CollectionFolder) -> None:
-    """Folders that a killed `publish` left behind."""
+    """Remove folders that a killed `publish` left."""
     with write_errors(folder.generations):
         for path in folder.generations.glob("g*.tmp"):
             shutil.rmtree(path)

@@ -28,7 +28,7 @@ def test_a_flood_leaves_room_for_the_others() -> None:
     room = Room(256, what="requests")
     assert [filled(room, name) for name in ("a", "b", "c", "d")] == [192, 48, 12, 3]
     assert filled(room, "e") == 1
-    with pytest.raises(Overloaded, match="256 requests, the limit is 256"):
+    with pytest.raises(Overloaded, match="256 requests; the limit is 256"):
         room.take("f")
     room.give_back("a")
     assert filled(room, "f") == 1

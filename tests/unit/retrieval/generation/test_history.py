@@ -86,18 +86,18 @@ def test_a_rollback_passes_over_what_would_not_serve(folder: CollectionFolder, s
     published(folder, store, 3)
     damage(folder, "g000002")
     with pytest.raises(
-        InvalidRequest, match=r"cannot go to generation g000002: vectors\.faiss is not what was written"
+        InvalidRequest, match=r"cannot roll back to generation g000002: vectors\.faiss differs from what was written"
     ):
         roll_back(folder, IDENTITY, to="g000002")
     assert roll_back(folder, IDENTITY) == "g000001"
     for to, reason in (
-        ("g000001", "is the current generation"),
-        ("g000009", "there is none; there are g000003"),
-        ("../x", "none"),
+        ("g000001", "is already the current generation"),
+        ("g000009", "it does not exist; existing generations: g000003"),
+        ("../x", "it does not exist"),
     ):
         with pytest.raises(InvalidRequest, match=reason):
             roll_back(folder, IDENTITY, to=to)
-    with pytest.raises(InvalidRequest, match="no whole generation before g000001"):
+    with pytest.raises(InvalidRequest, match="no intact generation before g000001"):
         roll_back(folder, IDENTITY)
     with pytest.raises(InvalidRequest, match="it was built with hash"):
         roll_back(folder, EmbedderIdentity(name="other", revision="r", dimension=DIMENSION), to="g000003")

@@ -179,7 +179,7 @@ def test_a_generation_under_another_name_is_refused(folder: CollectionFolder, st
     publish(folder, store.snapshot(), IDENTITY)
     (folder.generations / "g000001").rename(folder.generations / "g000005")
     folder.current.write_text("g000005\n")
-    with pytest.raises(GenerationCorrupt, match="manifest is that of g000001"):
+    with pytest.raises(GenerationCorrupt, match="manifest belongs to g000001"):
         open_newest(folder, IDENTITY)
 
 

@@ -377,7 +377,7 @@ def test_flipped_bits_are_found_in_each_kind_of_index(tmp_path: Path, recipe: Re
         flipped = bytearray(whole)
         flipped[chance.integers(len(whole))] ^= 1 << int(chance.integers(8))
         file.write_bytes(flipped)
-        with pytest.raises(GenerationCorrupt, match=r"vectors\.faiss is not what was written"):
+        with pytest.raises(GenerationCorrupt, match=r"vectors\.faiss differs from what was written"):
             open_newest(folder, IDENTITY)
 
 

@@ -203,7 +203,7 @@ def test_what_is_in_memory_outlives_its_files(folder: CollectionFolder, caplog: 
     for _ in range(3):
         view = opened.refresh()
         assert (view.generation, view.delta_count) == ("g000001", 0)
-        assert "g000002: vectors.faiss is not what was written" in str(view.fallback_from)
+        assert "g000002: vectors.faiss differs from what was written" in str(view.fallback_from)
         assert found(view, QUERIES[0], 9) == [("a", 0)]
     assert len([each for each in caplog.records if "is served by g000001" in each.message]) == 1
 

@@ -152,7 +152,7 @@ def test_a_preview_is_the_very_prompt(client: TestClient) -> None:
     [
         ({}, "invalid_request", "give either instruction or content"),
         ({"instruction": "x", "content": HOUSE}, "invalid_request", "give either instruction or content"),
-        ({"instruction": "x", "variables": {"a": "b"}}, "invalid_request", "variables are those of content"),
+        ({"instruction": "x", "variables": {"a": "b"}}, "invalid_request", "variables belong to content"),
         ({"content": HOUSE}, "variable_refused", "topic is required"),
         ({"content": HOUSE | {"text": "{x}"}}, "invalid_request", "text: variable 'x' is not declared"),
         ({"content": HOUSE | {"text": "{x.y}"}}, "invalid_request", "write a variable as"),
