@@ -1,20 +1,20 @@
-"""How many candidates must be judged? nDCG@10 against the tokens it costs, at fixed depths and by the stopping rule.
+"""nDCG@10 against token cost, at fixed depths and with the stopping rule: how many candidates must be reranked?
 
     python -m bench.depth [--collections DIR] [--queries 100] [--candidates 100] [--recorded DIR] [--json]
 
-Every candidate of every query is judged once and recorded (bench/judged.py); then the service's own AdaptiveDepth is
-replayed over the record. Sets: the shared collections, and data/corpus under its instructions. Two orders: as shipped,
+Every candidate of every query is scored once and recorded (bench/judged.py); then the service's own AdaptiveDepth is
+replayed over the record. Sets: the shared collections, and data/corpus with its instructions. Two orders: as shipped,
 and by relevance alone, as the large models rank. Figures, each a mean over the queries of a set:
 
-    nDCG@10   by the collection's judgments
+    nDCG@10   by the collection's relevance judgments
     kept      share of the full depth's first ten that are among the first ten
-    gain      the judge's own gain (sum of score / log2(place + 1)) of the first ten, as a share of the full depth's:
-              what a judge loses by its own lights, whether or not it judges well
-    judged    candidates
-    tokens    as a share of the full depth's; the prompts' shared part counts in each wave
+    gain      the reranker's own gain (sum of score / log2(place + 1)) of the first ten, as a share of the full depth's:
+              what it loses by its own scores, whether or not they are good
+    judged    number of reranked candidates
+    tokens    as a share of the full depth's; the prompts' shared prefix counts in each wave
 
-It names the largest epsilon that, with all smaller ones, keeps 99.5 % of the full depth's nDCG@10 in every set and on
-the mean of the collections, and the same for the gain.
+Prints the largest epsilon that, with all smaller ones, keeps 99.5 % of the full depth's nDCG@10 in every set and on the
+mean of the collections, and the same for the gain.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ DEPTHS: Final = (10, 25, 50, 75, 100)
 EPSILONS: Final = (0.0, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.2, 0.5, 1.0, 2.0)
 THRESHOLDS: Final = tuple(10.0 ** (exponent / 5) for exponent in range(-20, 7))  # for comparing rules
 KEPT_LEAST: Final = 0.995
-MEAN: Final = "mean"  # of the collections; by-instruction stands beside it
+MEAN: Final = "mean"  # of the collections; by-instruction is separate
 
 Sets: TypeAlias = Mapping[str, Sequence[JudgedQuery]]
 Row: TypeAlias = dict[str, Figures]  # by set
@@ -56,7 +56,7 @@ Row: TypeAlias = dict[str, Figures]  # by set
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curve:
-    """One order of all sets: what each setting costs and keeps."""
+    """Cost and quality of each setting, for one order of all sets."""
 
     ranked_by: RankedBy
     full: Row
@@ -79,8 +79,8 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collections", type=Path, default=COLLECTIONS)
-    parser.add_argument("--recorded", type=Path, default=RECORDED, help="where the record is, or is put")
-    parser.add_argument("--queries", type=int, default=100, help="of each collection; twice as many by instruction")
+    parser.add_argument("--recorded", type=Path, default=RECORDED, help="folder of the record")
+    parser.add_argument("--queries", type=int, default=100, help="per collection; twice as many by instruction")
     parser.add_argument("--candidates", type=int, default=100)
     parser.add_argument("--wave", type=int, default=WAVE)
     parser.add_argument("--embed-model", default=BUNDLED_EMBEDDER)
@@ -90,7 +90,7 @@ def parse() -> argparse.Namespace:
 
 
 async def recorded(arguments: argparse.Namespace) -> Sets:
-    """From the record, where there is one; a set that is missing there is judged, which takes minutes."""
+    """Read the record; sets that are missing there are reranked, which takes minutes."""
     chosen = {"embed_model": arguments.embed_model, "rerank_model": arguments.rerank_model}
     parts = assemble(load({**chosen, "data": arguments.recorded / "data"}, environment={}))
     judging = Judging(parts, find_model(arguments.rerank_model, kind="reranker"), width=arguments.candidates)
@@ -98,16 +98,16 @@ async def recorded(arguments: argparse.Namespace) -> Sets:
     for name, (corpus, asked) in to_ask(arguments).items():
         file = judging.file(arguments.recorded, name, asked)
         if not file.is_file():
-            print(f"judging {name}: {len(asked)} queries x {arguments.candidates} candidates", file=sys.stderr)
+            print(f"reranking {name}: {len(asked)} queries x {arguments.candidates} candidates", file=sys.stderr)
             write_record(file, await judging.judged(corpus, name, asked))
         sets[name] = read_record(file)
     return sets
 
 
 def to_ask(arguments: argparse.Namespace) -> dict[str, tuple[Path, list[Asked]]]:
-    """The corpus and the queries of each set."""
+    """Corpus and queries of each set."""
     if not arguments.collections.is_dir():
-        print(f"no collections in {arguments.collections} (--collections DIR): only data/corpus", file=sys.stderr)
+        print(f"no collections in {arguments.collections} (--collections DIR): using data/corpus only", file=sys.stderr)
     folders = sorted(arguments.collections.glob("*/")) if arguments.collections.is_dir() else []
     sets = {folder.name: (folder, asked_of_collection(folder, queries=arguments.queries)) for folder in folders}
     return {**sets, BY_INSTRUCTION: (CORPUS, asked_by_instruction(queries=2 * arguments.queries))}
@@ -136,12 +136,12 @@ def row_of(sets: Sets, figures: Callable[[JudgedQuery], Figures]) -> Row:
 
 
 def keeps(row: Row, full: Row, figure: str) -> bool:
-    """Whether every set, and the mean, keeps so much of the full depth's."""
+    """Whether every set, and the mean, keeps this share of the full depth's figure."""
     return all(getattr(each, figure) >= KEPT_LEAST * getattr(full[name], figure) - 1e-12 for name, each in row.items())
 
 
 def largest_keeping(curve: Curve, figure: str) -> float:
-    """With all smaller ones; epsilon 0 always does."""
+    """The largest epsilon that keeps enough, with all smaller ones; epsilon 0 always does."""
     found = 0.0
     for epsilon in sorted(curve.adaptive):
         if not keeps(curve.adaptive[epsilon], curve.full, figure):
@@ -151,7 +151,7 @@ def largest_keeping(curve: Curve, figure: str) -> float:
 
 
 def compared(sets: Sets, order: RankedBy, *, wave: int) -> dict[str, dict[str, float]]:
-    """Of each rule, the largest threshold that keeps 99.5 % of the judge's gain on the mean over the sets."""
+    """For each rule, the largest threshold that keeps 99.5 % of the reranker's gain on the mean over the sets."""
     found = {}
     for name, foresight in RULES.items():
         remembered = functools.cache(foresight)

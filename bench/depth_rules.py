@@ -1,6 +1,6 @@
-"""Other rules that could say when enough is judged: what the one of rerank/stopping_rule.py was chosen over.
+"""Alternative stopping rules that rerank/stopping_rule.py was compared with.
 
-Each says what the rest is expected to change, as a share of the first places; judging stops below a threshold of it.
+Each returns the expected change from the rest, as a share of the first places; reranking stops below a threshold.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from winnow.rerank.stopping_rule import WAVE, Foresight, Line, Seen, expected_ga
 
 
 def last_wave(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:  # noqa: ARG001
-    """The share of the first places that the last wave has taken: the next will hardly take more. Knows no scores."""
+    """Share of the first places taken by the last wave: the next will hardly take more. Ignores scores."""
     if len(seen) <= WAVE:
         return math.inf  # the first wave took all of them
     order = sorted(range(len(seen)), key=lambda place: (-seen[place].score, place))
@@ -23,10 +23,11 @@ def last_wave(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float
 
 
 def pace(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
-    """Newcomers to the first places in the second half of what was judged, carried on; knows no similarity.
+    """Extrapolates how many of the second half entered the first places; ignores similarity.
 
-    Were recall's order chance, the n-th candidate would enter with probability top_k / n. How much rarer it was is
-    taken to hold for the rest; half a newcomer is added on both sides, so that none seen does not mean none to come.
+    If recall's order were random, the n-th candidate would enter with probability top_k / n. The rest is assumed to
+    enter as much more rarely as the second half did; half a newcomer is added on both sides, so that none seen does not
+    mean none to come.
     """
     half = len(seen) // 2
     best = sorted(each.score for each in seen[:half])[-top_k:]
@@ -42,7 +43,7 @@ def pace(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
 
 
 def expected_newcomers(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> float:
-    """The line of rerank/stopping_rule.py with normal scatter; how many will enter, whatever their place and score."""
+    """The line of rerank/stopping_rule.py with normal scatter; counts expected entries, whatever their score."""
     line = Line.through([(each.similarity, logit_of(each.score)) for each in seen])
     least = logit_of(sorted((each.score for each in seen), reverse=True)[:top_k][-1])
     chances = (_chance_above(least, *line.foretell(similarity)) for similarity in ahead)

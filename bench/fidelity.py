@@ -1,10 +1,10 @@
-"""Does the way over vLLM give the scores of the model card's recipe? Beside it, the same server's own /v1/rerank.
+"""Compares scores through vLLM with the model card's recipe, and with the same server's own /v1/rerank.
 
     python -m bench.fidelity --url http://127.0.0.1:8002 --model winnow-rerank --dtype bfloat16
 
-The server runs the folder of --model, with the flags of docker-compose.yml, in the same --dtype, and with the file that
-`--write-template FILE` writes as its --chat-template: a right one for this model, so that it is not the words that
-differ. The reference is computed here by transformers, one pair after the other, without padding.
+The server runs the folder of --model, with the flags of docker-compose.yml, in the same --dtype, and with the file
+written by `--write-template FILE` as its --chat-template: a correct one for this model, so that the prompts are equal.
+The reference is computed here by transformers, pair by pair, without padding.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from winnow.retrieval.records import Vectors
 from winnow.retrieval.vllm.client import VllmClient
 
 PAIRS = 500
-TOKENS_MAX = 3_000  # of a document
-APART_MAX = 5e-3  # of probability; pairs that are closer than this may change places
+TOKENS_MAX = 3_000  # per document
+APART_MAX = 5e-3  # of probability; pairs that are closer may change places
 CORPUS = Path(__file__).resolve().parents[1] / "data" / "corpus"
 WINDOW = 8_192
-TOKEN_CHARACTERS_MAX = 8  # on average, and generously
+TOKEN_CHARACTERS_MAX = 8  # on average, generously
 BATCH = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
-    """What is judged."""
+    """A query and a document."""
 
     query: str
     document: str
 
 
 def chat_template() -> str:
-    """The prompt of the model card, as a template of vLLM's scoring routes. Line ends are written, not typed."""
+    """The prompt of the model card, as a template for vLLM's scoring routes, with explicit line ends."""
     parts = (
         PREFIX + f"<Instruct>: {DEFAULT_INSTRUCTION}\n<Query>: ",
         "query",
@@ -63,10 +63,10 @@ def chat_template() -> str:
 
 
 def pairs_of(tokenizer: PlainTokenizer, count: int = PAIRS) -> list[Pair]:
-    """Questions and documents of data/corpus, each language with both, the documents cut to 1 to 3,000 tokens.
+    """Questions and documents of data/corpus, in both languages, the documents cut to 1 to 3,000 tokens.
 
-    The lengths are spread evenly over their logarithm, so that short and long ones are equally many; a long document
-    is several of one language after one another. A third begin with one that is judged relevant.
+    Lengths are uniform on a logarithmic scale; a long document concatenates several of one language. A third begin with
+    a relevant one.
     """
     drawn = np.random.default_rng(3)
     queries = {each["_id"]: each["text"] for each in _lines("queries.jsonl")}
@@ -109,7 +109,7 @@ async def served_scores(folder: ModelFolder, pairs: Sequence[Pair], url: str) ->
     """Our way: ids to /classify."""
     prompts = PromptBuilder.load(folder.path, tokens_max=min(folder.settings.max_tokens, WINDOW))
     built = [prompts.build(pair.query, [pair.document], DEFAULT_INSTRUCTION) for pair in pairs]
-    assert not any(each.truncated[0] for each in built), "every pair fits whole"
+    assert not any(each.truncated[0] for each in built), "every pair must fit"
     inputs = [(*each.shared, *each.tails[0]) for each in built]
     client = VllmClient(url)
     try:
@@ -127,7 +127,7 @@ def stock_scores(pairs: Sequence[Pair], url: str) -> Vectors:
     scores = []
     for pair in pairs:
         body = {"query": pair.query, "documents": [pair.document]}
-        request = urllib.request.Request(  # noqa: S310  a server that the caller names
+        request = urllib.request.Request(  # noqa: S310  a server chosen by the caller
             f"{url}/v1/rerank", json.dumps(body).encode(), {"Content-Type": "application/json"}
         )
         with urllib.request.urlopen(request, timeout=300) as reply:  # noqa: S310
@@ -137,11 +137,11 @@ def stock_scores(pairs: Sequence[Pair], url: str) -> Vectors:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fidelity:
-    """How the scores of one way lie beside the reference."""
+    """How the scores of one way differ from the reference."""
 
-    apart: Vectors  # of each pair
-    tau: float  # Kendall's, over all pairs of pairs that the reference tells apart
-    swapped: int  # pairs of pairs that the reference has further apart than APART_MAX, and that are the other way round
+    apart: Vectors  # per pair
+    tau: float  # Kendall's, over all pairs of pairs that the reference separates
+    swapped: int  # pairs of pairs that the reference separates by more than APART_MAX, in reverse order
 
     def __str__(self) -> str:
         at = ", ".join(
@@ -195,8 +195,8 @@ def main() -> None:
     print(f"{len(pairs)} pairs, {folder.name}, {arguments.dtype}; the reference is transformers in {arguments.dtype}")
     print(f"ids to /classify        {fidelity_of(ours, reference)}")
     print(f"vLLM's own /v1/rerank   {fidelity_of(stock_scores(pairs, arguments.url), reference)}")
-    print(f"beside float32: transformers {fidelity_of(reference, references['float32'])}")
-    print(f"                ids to /classify {fidelity_of(ours, references['float32'])}")
+    print(f"against float32: transformers {fidelity_of(reference, references['float32'])}")
+    print(f"                 ids to /classify {fidelity_of(ours, references['float32'])}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What does a filter cost, and what does it lose? winnow beside plain FAISS with an IDSelector, in one run.
+"""Cost and recall of filters, compared with plain FAISS with an IDSelector, in one run.
 
     python -m bench.filtered                    # 100,000 x 384, flat and HNSW, k 100
     python -m bench.filtered --count 1000000    # about 5 GB
 
-Every chunk has an attribute `bucket` in [0, 1000), so that `{"type": "lt", "key": "bucket", "value": 1}` lets one of a
-thousand answer. winnow's time is that of the whole way from the parsed filter to numbers and similarities: columns read
-from the store, rows compared, the nearest of the allowed found, every number checked. FAISS's time begins where the
-allowed ids are known; making the selector is part of it. Recall is against all similarities in numpy. One thread.
+Every chunk has an attribute `bucket` in [0, 1000), so that `{"type": "lt", "key": "bucket", "value": 1}` matches one in
+a thousand. winnow's time covers everything from the parsed filter to numbers and similarities: columns read from the
+store, rows compared, nearest neighbours found, every number checked. FAISS's time begins when the allowed ids are
+known, and includes the selector. Recall is against all similarities in numpy. One thread.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from winnow.retrieval.store.lance_store import LanceStore
 BUCKETS: Final = 1_000
 SHARES: Final = (0.5, 0.1, 0.01, 0.001)
 DOCUMENTS_PER_COMMIT: Final = 20_000
-LATENT: Final = 96  # dimensions in which the vectors really differ; embeddings have fewer than they have numbers
+LATENT: Final = 96  # dimensions in which the vectors really differ; embeddings have fewer than numbers
 HNSW_NEIGHBOURS: Final = 32
 FILTER_ALONE: Final = "  of it the filter"
 
-Search: TypeAlias = Callable[[Vectors], tuple[ChunkNumbers, str]]  # ids, and what else there is to say
+Search: TypeAlias = Callable[[Vectors], tuple[ChunkNumbers, str]]  # ids, and a note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What one way answered, over all queries."""
+    """Results of one way, over all queries."""
 
     name: str
     recall: float
@@ -54,7 +54,7 @@ class Found:
 
 
 def made(count: int, dimension: int, queries: int, seed: int) -> tuple[Vectors, Vectors, ChunkNumbers]:
-    """Vectors, queries of the same kind, and the bucket of each vector."""
+    """Generate vectors, queries of the same kind, and the bucket of each vector."""
     rng = np.random.default_rng(seed)
     basis = rng.normal(size=(LATENT, dimension)).astype(np.float32)
     rows = np.empty((count + queries, dimension), dtype=np.float32)
@@ -65,7 +65,7 @@ def made(count: int, dimension: int, queries: int, seed: int) -> tuple[Vectors, 
 
 
 def filled(base: Path, vectors: Vectors, buckets: ChunkNumbers) -> Searcher:
-    """A collection on the disk, published, and open."""
+    """Create, publish and open a collection on disk."""
     identity = EmbedderIdentity(name="random", revision="1", dimension=vectors.shape[1])
     folder = CollectionFolder(base / "c")
     store = LanceStore.create(folder.corpus, dimension=identity.dimension)
@@ -88,7 +88,7 @@ def exact(vectors: Vectors, queries: Vectors, allowed: ChunkNumbers, k: int) -> 
 
 
 def measured(searches: dict[str, Search], queries: Vectors, right: list[set[int]]) -> list[Found]:
-    """All ways in turn for each query, so that whatever else the machine does meets all of them."""
+    """Run all ways in turn for each query, so that other load on the machine affects all of them."""
     answers: dict[str, list[tuple[set[int], str, float]]] = {name: [] for name in searches}
     for search in searches.values():
         search(queries[0])
@@ -111,7 +111,7 @@ def measured(searches: dict[str, Search], queries: Vectors, right: list[set[int]
 
 
 def ways(view: Searcher, indexes: dict[str, Any], where: Filter, allowed: ChunkNumbers, k: int) -> dict[str, Search]:
-    """winnow's own way, and each index under each selector."""
+    """winnow's own way, and each index with each selector."""
 
     def ours(query: Vectors) -> tuple[ChunkNumbers, str]:
         hits, filtered = view.search_matching(query, k, view.snapshot.numbers_where(where))
@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000, help="vectors")
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--queries", type=int, default=50)
-    parser.add_argument("--k", type=int, default=100, help="nearest ones asked for")
+    parser.add_argument("--k", type=int, default=100, help="number of nearest neighbours")
     parser.add_argument("--ef", type=int, default=256, help="efSearch of plain HNSW")
     parser.add_argument("--seed", type=int, default=7)
     asked = parser.parse_args()

@@ -1,14 +1,14 @@
-"""Does anybody who searches notice that an index is being built, and is anything lost meanwhile?
+"""Tests whether searches slow down or lose anything while an index is built.
 
     python -m bench.folding [--seconds 60] [--chunks 100000] [--fold-chunks 300] [--searchers 8] [--json]
 
-A real `winnow serve` on loopback over a collection of so many random vectors; searchers and a writer, each on a
-connection of its own. The writer inserts and deletes; every other search asks for the very text of a document whose
-write was acknowledged before the search began and whose delete has not begun when it ends: it has to be among the first
-ten. The service folds by itself whenever `--fold-chunks` are unfolded. A search counts as "during a fold" where it
-overlaps the time in which the service says so in /metrics, the opening of the new generation included; the writer's
-pace does not depend on it. At the end every acknowledged document is asked for, the service is stopped, and all that
-lies on the disk is verified. Exits with 1 where anything is missing, wrong or has failed.
+A real `winnow serve` on loopback over a collection of this many random vectors; searchers and a writer, each with its
+own connection. The writer inserts and deletes. Every other search is for the text of a document whose write was
+acknowledged before the search began and whose delete has not begun when it ends: it must be among the first ten. The
+service folds by itself whenever `--fold-chunks` are unfolded. A search counts as "during a fold" if it overlaps a fold
+reported in /metrics, including the opening of the new generation; the writer's pace does not depend on it. At the end
+every acknowledged document is searched for, the service is stopped, and the disk is verified. Exits with 1 if anything
+is missing, wrong or has failed.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from winnow.retrieval.records import Document, EmbeddedDocument, Span
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 COLLECTION: Final = "living"
-WINDOW: Final = 2_000  # documents written at once while the collection is made
-BATCH: Final = 4  # documents of a write
+WINDOW: Final = 2_000  # documents per write while the collection is created
+BATCH: Final = 4  # documents per write
 DELETED_SHARE: Final = 0.2  # of the writes
-LOOK_SECONDS: Final = 0.02  # between two looks at whether something is being folded
-FIRST: Final = 10  # results among which a document has to be that is asked for by its own text
+LOOK_SECONDS: Final = 0.02  # between checks whether a fold is running
+FIRST: Final = 10  # a document must be among so many results of a search for its own text
 WORDS: Final = (
     "heron", "kettle", "violin", "glacier", "walnut", "lantern", "copper", "meadow", "turbine", "saffron", "anchor",
 )  # fmt: skip
@@ -66,7 +66,7 @@ class Timed:
 
 @dataclass(slots=True)
 class Seen:
-    """What the threads have found, together."""
+    """Results of all threads."""
 
     searches: list[Timed] = field(default_factory=list)
     folds: list[tuple[float, float]] = field(default_factory=list)
@@ -93,12 +93,12 @@ class Caller:
         body = {"query": query, "collection": COLLECTION, "rerank": False, "top_k": FIRST}
         status, content = self.ask("POST", "/v1/search", body)
         if status != 200:
-            raise AssertionError(f"a search was answered with {status}: {content.decode()}")
+            raise AssertionError(f"a search failed with {status}: {content.decode()}")
         return [each["document_id"] for each in json.loads(content)["results"]]
 
 
 class Load:
-    """Searchers, a writer and somebody who looks, until the time is over."""
+    """Searchers, a writer and an observer, until time is up."""
 
     def __init__(self, port: int, options: argparse.Namespace) -> None:
         self.seen = Seen()
@@ -138,7 +138,7 @@ class Load:
             if wanted is not None and wanted not in seen.deleted:
                 seen.checked += 1
                 if wanted not in found:
-                    seen.faults.append(f"{wanted} was acknowledged and not found")
+                    seen.faults.append(f"{wanted} was acknowledged but not found")
 
     def _write(self) -> None:
         caller, chance, seen = Caller(self._port), random.Random(-1), self.seen
@@ -153,8 +153,8 @@ class Load:
                 documents = [{"id": name, "text": text} for name, text in fresh.items()]
                 path = f"/v1/collections/{COLLECTION}/documents"
                 status, content = caller.ask("POST", path, {"documents": documents})
-                seen.acknowledged = {**seen.acknowledged, **fresh}  # anew, so that nobody reads it half changed
-            assert status == 200, f"a write was answered with {status}: {content.decode()}"
+                seen.acknowledged = {**seen.acknowledged, **fresh}  # a copy: readers see no half update
+            assert status == 200, f"a write failed with {status}: {content.decode()}"
             seen.writes += 1
 
     def _watch(self) -> None:
@@ -171,12 +171,12 @@ class Load:
 
 
 def text_of(name: str, chance: random.Random) -> str:
-    """No two are alike: the name's own digits are in it, as words."""
+    """A unique text: it contains the digits of the name, as words."""
     return f"{' '.join(chance.sample(WORDS, 5))} number {name} {chance.getrandbits(64):x}"
 
 
 def make(data: Path, *, chunks: int) -> None:
-    """A collection with a generation of so many chunks: random directions, which no question is near to."""
+    """Create a collection with a generation of this many chunks, in random directions that no question is near to."""
     embedder = QwenEmbedder.load(find_model(BUNDLED_EMBEDDER, kind="embedder"), device="cpu")
     disk, identity = DataFolder.open(data), embedder.identity
     collection = Collection(
@@ -200,7 +200,7 @@ def _random(name: str, directions: np.random.Generator, identity: EmbedderIdenti
 
 
 def start(data: Path, options: argparse.Namespace) -> tuple[subprocess.Popen[str], int, list[str]]:
-    """The service, its port, and what it goes on saying."""
+    """Start the service. Returns it, its port, and its growing output."""
     command = [sys.executable, "-m", "winnow.api.cli", "serve", "--port", "0", "--data", str(data)]
     command += ["--fold-chunks", str(options.fold_chunks), "--query-cache-mb", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -210,22 +210,22 @@ def start(data: Path, options: argparse.Namespace) -> tuple[subprocess.Popen[str
         if found := re.search(r"Listening\s+http://\S+:(\d+)", line):
             threading.Thread(target=said.extend, args=(process.stderr,), daemon=True).start()
             return process, int(found[1]), said
-    raise SystemExit(f"winnow serve ended with {process.wait()} before it listened")
+    raise SystemExit(f"winnow serve exited with {process.wait()} before it listened")
 
 
 def end(process: subprocess.Popen[str], data: Path, seen: Seen, said: Sequence[str], port: int) -> None:
-    """Asks for everything that was acknowledged, stops the service and reads the disk."""
+    """Search for everything that was acknowledged, stop the service and verify the disk."""
     caller = Caller(port)
     for name, text in seen.acknowledged.items():
         if name not in caller.found(text):
-            seen.faults.append(f"{name} was acknowledged and is not found at the end")
+            seen.faults.append(f"{name} was acknowledged but is not found at the end")
     for name in seen.deleted:
         if caller.ask("GET", f"/v1/collections/{COLLECTION}/documents/{name}")[0] != 404:
-            seen.faults.append(f"{name} was deleted and is there")
+            seen.faults.append(f"{name} was deleted but is still there")
     process.terminate()
     code = process.wait(timeout=60)
     if code:
-        seen.faults.append(f"the service ended with {code}")
+        seen.faults.append(f"the service exited with {code}")
     seen.faults += [line.strip() for line in said if "Traceback" in line or " ERROR " in line]
     seen.faults += [f"{check.part}: {check.fault}" for check in verified(DataFolder.existing(data)) if check.fault]
 
@@ -260,12 +260,12 @@ def percentiles(searches: Sequence[Timed]) -> dict[str, float]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=60, help="of load; 300 is the bar")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of the load; the target is 300")
     parser.add_argument("--chunks", type=int, default=100_000, help="in the index")
-    parser.add_argument("--fold-chunks", type=int, default=300, help="as the service's own setting")
+    parser.add_argument("--fold-chunks", type=int, default=300, help="the service's setting of that name")
     parser.add_argument("--searchers", type=int, default=8)
-    parser.add_argument("--pause-ms", type=float, default=50, help="of a searcher between two searches")
-    parser.add_argument("--write-pause-ms", type=float, default=100, help="of the writer between two writes")
+    parser.add_argument("--pause-ms", type=float, default=50, help="pause of a searcher between two searches")
+    parser.add_argument("--write-pause-ms", type=float, default=100, help="pause of the writer between two writes")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 

@@ -1,11 +1,11 @@
-"""Does an index cost the same for each chunk, however many there are?
+"""Measures whether an index costs the same per chunk at every size.
 
     OMP_NUM_THREADS=1 python -m bench.growth --sizes 10000,100000,1000000 --rounds 5
 
-Builds a store of each size as bench/upsert.py does, and publishes it: reading the vectors, the exact index of them, its
-files, synced to the disk, and reading all of it back. Each publication has a process of its own, as a fold has, which
-has published a tiny collection before, so that what is loaded and found out once a process is not counted. Sizes take
-turns in random order: whatever else the machine does meets them all. With one thread FAISS does not wait busily.
+Builds a store of each size as bench/upsert.py does, and publishes it: reading the vectors, building the exact index,
+writing its files, synced to disk, and reading everything back. Each publication runs in its own process, like a fold,
+after publishing a tiny collection there, so that work done once per process does not count. Sizes take turns in random
+order, so that other load on the machine affects all of them. With one thread FAISS does not busy-wait.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ TINY: Final = 1_000  # chunks
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """What one publication cost."""
+    """Cost of one publication."""
 
     seconds: float
-    cpu_seconds: float  # of this process, which other work on the machine disturbs less
-    bytes: int  # the most that was held at once above what the open store held
+    cpu_seconds: float  # of this process, which other load affects less
+    bytes: int  # peak above the memory of the open store
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000,1000000", help="chunks, with commas between, ascending")
+    parser.add_argument("--sizes", default="10000,100000,1000000", help="numbers of chunks, comma-separated, ascending")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--folder", type=Path, default=None, help="where to build; a temporary one by default")
+    parser.add_argument("--folder", type=Path, default=None, help="where to build (default: a temporary folder)")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     base = Path(tempfile.mkdtemp(prefix="growth-", dir=options.folder))
@@ -71,9 +71,9 @@ def published(base: Path, size: int) -> Published:
 
 def cost_of(folder: CollectionFolder) -> Published:
     snapshot = LanceStore.open(folder.corpus, dimension=DIMENSION).snapshot()
-    snapshot.count()  # which reads where each chunk is
+    snapshot.count()  # reads where each chunk is
     before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", "ascii")  # the most that was held is counted from here on
+    Path("/proc/self/clear_refs").write_text("5", "ascii")  # resets the peak
     started, cpu = time.perf_counter(), time.process_time()
     publish(folder, snapshot, IDENTITY, wish=IndexWish(recipe=Recipe.EXACT))
     took = Published(
@@ -87,7 +87,7 @@ def cost_of(folder: CollectionFolder) -> Published:
 
 
 def resident(line: str) -> int:
-    """Bytes of this process: `VmRSS` now, `VmHWM` the most there were."""
+    """Bytes of this process: `VmRSS` now, `VmHWM` the peak."""
     for found in Path("/proc/self/status").read_text("ascii").splitlines():
         if found.startswith(f"{line}:"):
             return int(found.split()[1]) * 1024
@@ -95,7 +95,7 @@ def resident(line: str) -> int:
 
 
 def show(sizes: list[int], costs: dict[int, list[Published]]) -> None:
-    """Medians of each size, and the cost of one more chunk between it and the size before."""
+    """Print the medians of each size, and the cost of one more chunk since the size before."""
     print(f"{'chunks':>10} {'s':>7} {'CPU µs/chunk':>13} {'least':>6} {'bytes/chunk':>12}", end=" ")
     print(f"{'one more: CPU µs':>17} {'bytes':>6}")
     before: tuple[int, float, float] | None = None

@@ -1,4 +1,4 @@
-"""How fast are documents embedded, and how much faster is that than the naive way? Same model, machine and run.
+"""Speed of embedding documents, compared with the naive way: same model, machine and run.
 
     python -m bench.index [--embed-model M] [--documents 400] [--tokens 200] [--json]
 
@@ -22,7 +22,7 @@ from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, ModelFolder, find_mo
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Vectors
 
-COMPARED = 50  # vectors of which both ways send all numbers
+COMPARED = 50  # vectors that both send in full
 
 
 def main() -> None:

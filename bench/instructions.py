@@ -1,12 +1,12 @@
-"""Does the order follow the instruction? data/corpus says which document is best under which instruction.
+"""Measures whether the order follows the instruction; data/corpus says which document is best for each.
 
     python -m bench.instructions [--embed-model M] [--rerank-model M] [--candidates 30] [--json]
 
-For every query under every instruction it was judged with, in groups of what the instruction prefers:
+For every query with each instruction it has judgments for, grouped by what the instruction prefers:
 
     first        the answer's first document is of the preferred kind and relevant
-    first-known  the first of the documents judged relevant is of the preferred kind, whatever stands before it
-    recall       the same as first-known for recall's order, which reads no instruction: what chance and content give
+    first-known  the first document with a relevance judgment is of the preferred kind, whatever precedes it
+    recall       the same as first-known for recall's order, which ignores the instruction: chance and content
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ COLLECTION = "instructions"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
-    """An instruction and what makes a document the kind it asks for."""
+    """An instruction and the documents that it prefers."""
 
     text: str
     prefers: Mapping[str, str | Sequence[str]]
 
     @property
     def group(self) -> str:
-        """Instructions that prefer the same are measured together."""
+        """Instructions with the same preference are measured together."""
         return ", ".join(
             f"{key}={value if isinstance(value, str) else '|'.join(value)}" for key, value in self.prefers.items()
         )
@@ -59,7 +59,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """One query under one instruction."""
+    """One query with one instruction."""
 
     query: str
     group: str
@@ -74,7 +74,7 @@ def read_preferences(folder: Path) -> dict[str, Preference]:
 
 
 def read_cases(folder: Path) -> dict[tuple[str, str], set[str]]:
-    """The documents judged relevant, by query and instruction."""
+    """The relevant documents, by query and instruction."""
     cases: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line in (folder / "qrels" / "by-instruction.tsv").read_text(encoding="utf-8").splitlines()[1:]:
         query, instruction, document, _ = line.split("\t")
@@ -85,7 +85,7 @@ def read_cases(folder: Path) -> dict[tuple[str, str], set[str]]:
 async def outcomes(
     parts: Services, folder: Path = CORPUS, *, candidates: int, group: str = "", every: int = 1
 ) -> list[Outcome]:
-    """Indexes the folder into the parts' data, then asks one in `every` case of the groups that begin so."""
+    """Index the folder into the services' data, then run one in `every` case of the groups that begin so."""
     indexing = Indexing(settings=parts.settings, disk=parts.disk, embedding=parts.embedding)
     await indexing.run(open_corpus(str(folder)), indexing.open(COLLECTION), progress=NoProgress())
     preferences, queries = read_preferences(folder), read_queries(folder)
@@ -124,7 +124,7 @@ def _first_known_is_met(ranked: Sequence[Ranked], relevant: set[str], preference
 
 
 def shares(found: Sequence[Outcome]) -> dict[str, dict[str, float]]:
-    """Per kind of preference: how many cases, and the share of each outcome."""
+    """Number of cases and share of each outcome, per kind of preference."""
     groups: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in found:
         groups[outcome.group].append(outcome)

@@ -1,10 +1,10 @@
-"""Does `winnow index`, killed at any moment and run again, end as if nothing had happened?
+"""Tests that `winnow index`, killed at any moment and run again, ends as if nothing had happened.
 
     python -m bench.interrupt --kills 20
 
-Runs the real command, kills it (SIGKILL, by its process id) at moments drawn over the whole time that an undisturbed
-run works on its collection, runs it again, and compares what is there: documents, spans, the bits of every vector,
-the generation that serves them, the rejects file. Exits with 1 if any of it differs.
+Runs the real command, kills it (SIGKILL, by its process id) at moments spread over the time that an undisturbed run
+works on its collection, runs it again, and compares the results: documents, spans, the bits of every vector, the
+generation that serves them, the rejects file. Exits with 1 if anything differs.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 COLLECTION: Final = "interrupted"
-SECONDS_MAX: Final = 600  # of one run; a run that takes longer hangs
+SECONDS_MAX: Final = 600  # per run; a run that takes longer hangs
 BAD_LINES: Final = (b"not JSON\n", b'{"id": "no text"}\n', b'{"id": "bad \xff utf-8", "text": "t"}\n')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredDocument:
-    """What must come out the same."""
+    """What must be identical."""
 
     content_hash: str
     spans: tuple[tuple[int, int], ...]
@@ -61,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """One kill, and what became of it."""
+    """One kill and its outcome."""
 
     killed_after_seconds: float  # since the run began to work on its collection
     documents_then: int  # committed
@@ -72,7 +72,7 @@ class Trial:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """One corpus and one model, to be indexed into many folders."""
+    """One corpus and one model, indexed into many folders."""
 
     corpus: Path
     embed_model: str
@@ -83,7 +83,7 @@ class Bench:
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run(self, data: Path) -> dict[str, object]:
-        """To the end; the report that the command prints."""
+        """Run to the end. Returns the report that the command prints."""
         process = self.start(data)
         printed, complaints = process.communicate(timeout=SECONDS_MAX)
         if process.returncode:
@@ -92,7 +92,7 @@ class Bench:
         return report
 
     def working_seconds(self, data: Path) -> float:
-        """How long an undisturbed run works on its collection."""
+        """Time that an undisturbed run works on its collection."""
         process = self.start(data)
         began = _await_work(process, data)
         process.communicate(timeout=SECONDS_MAX)
@@ -116,7 +116,7 @@ class Bench:
 
 
 def outcome(data: Path) -> Outcome:
-    """Everything of the collection that must not depend on a kill. Chunk numbers may: none is ever used again."""
+    """Everything in the collection that must not depend on a kill. Chunk numbers may: none is ever reused."""
     folder = Layout(data).collection(DEFAULT_TENANT, COLLECTION)
     identity = SqlCatalog(SqlDatabase.open(Layout(data).catalog)).collection(DEFAULT_TENANT, COLLECTION).embedder
     snapshot = LanceStore.open(folder.corpus, dimension=identity.dimension).snapshot()
@@ -143,7 +143,7 @@ def outcome(data: Path) -> Outcome:
 
 
 def write_corpus(path: Path, *, documents: int) -> None:
-    """Documentation that every machine has, with records among it that must be rejected."""
+    """Documentation that every machine has, with records that must be rejected."""
     with path.open("wb") as stream:
         for number, entry in enumerate(PythonDocsCorpus().entries()):
             if number == documents:
@@ -157,7 +157,7 @@ def write_corpus(path: Path, *, documents: int) -> None:
 
 
 def _await_work(process: subprocess.Popen[bytes], data: Path) -> float:
-    """When the run has its collection in its hands: models are loaded, the lock is taken."""
+    """Wait until the run works on its collection: models are loaded, the lock is taken."""
     lock = Layout(data).collection(DEFAULT_TENANT, COLLECTION).lock
     while not lock.exists() and process.poll() is None:
         time.sleep(0.002)
@@ -177,7 +177,7 @@ def _documents_in(data: Path) -> int:
     try:
         identity = SqlCatalog(SqlDatabase.open(layout.catalog)).collection(DEFAULT_TENANT, COLLECTION).embedder
         store = LanceStore.open(layout.collection(DEFAULT_TENANT, COLLECTION).corpus, dimension=identity.dimension)
-    except (CollectionNotFound, StoreCorrupt):  # killed before there was one
+    except (CollectionNotFound, StoreCorrupt):  # killed before it existed
         return 0
     documents, _ = store.snapshot().counts()
     return documents
@@ -209,7 +209,7 @@ def _as_json(undisturbed: Outcome, trials: Sequence[Trial], *, working: float) -
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=20, help="how many moments (20)")
+    parser.add_argument("--kills", type=int, default=20, help="number of kills (20)")
     parser.add_argument("--documents", type=int, default=1_500, help="size of the corpus (1500)")
     parser.add_argument("--embed-model", default="winnow-embed", help="name or folder (winnow-embed)")
     parser.add_argument("--seed", type=int, default=20, help="of the moments (20)")
@@ -234,7 +234,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             trial = bench.trial(data, undisturbed, kill_after=moments.uniform(0, working))
             shutil.rmtree(data)
             if trial.was_over and trial.is_equal:
-                working *= 0.8  # the machine is less busy than it was; a run that was not killed shows nothing
+                working *= 0.8  # the machine is less busy than before; a run that was not killed shows nothing
                 continue
             trials.append(trial)
             if not options.json:

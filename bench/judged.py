@@ -1,7 +1,7 @@
-"""Everything judged once, and kept: what each candidate of each query scored, so that rules can be replayed on it.
+"""Records the score of each candidate of each query, so that rules can be replayed on it.
 
-A set is a judged collection of `shared/datasets`, asked under the default instruction, or data/corpus asked under each
-of its instructions. Judging takes minutes; the record is a JSON file for each set, named after what made it.
+A set is a collection of `shared/datasets` with the default instruction, or data/corpus with each of its instructions.
+Reranking takes minutes; the record is one JSON file per set, named after what determines it.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.search.recall import RecallRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
-BY_INSTRUCTION: Final = "by-instruction"  # the set that is data/corpus under its own instructions
+BY_INSTRUCTION: Final = "by-instruction"  # the set that is data/corpus with its own instructions
 
 Grades: TypeAlias = Mapping[str, int]  # by document id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One query under one instruction, and which documents answer it."""
+    """One query with one instruction, and the documents that answer it."""
 
     query: str
     instruction: str
@@ -48,14 +48,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedCandidate:
-    """A candidate and all that was said about it."""
+    """A candidate and its scores."""
 
     document_id: str
     similarity: float
     relevance: float
-    score: float  # the same as the relevance, or the blend
+    score: float  # the relevance, or the blend
     tokens: int  # of its own part of the prompt
-    passage: int  # equal passages have equal numbers: they are judged once
+    passage: int  # equal passages have equal numbers: they are scored once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,20 +64,20 @@ class JudgedQuery:
 
     query: str
     grades: Grades
-    shared_tokens: int  # of the part of the prompt that its candidates share
+    shared_tokens: int  # of the prefix that its candidates' prompts share
     ranked_by: RankedBy
     candidates: tuple[JudgedCandidate, ...]
 
 
 def asked_of_collection(folder: Path, *, queries: int) -> list[Asked]:
-    """The sample that `winnow eval --queries N` asks."""
+    """The sample that `winnow eval --queries N` uses."""
     judgments = read_qrels(folder)
     cases = judged_cases(read_queries(folder), judgments, sample=queries)
     return [Asked(query=case.text, instruction=DEFAULT_INSTRUCTION, grades=judgments[case.id]) for case in cases]
 
 
 def asked_by_instruction(*, queries: int) -> list[Asked]:
-    """A sample of the queries of data/corpus, each under an instruction; always the same."""
+    """A fixed sample of the queries of data/corpus, each with an instruction."""
     preferences, texts = read_preferences(CORPUS), read_queries(CORPUS)
     grades: dict[tuple[str, str], dict[str, int]] = {}
     for line in (CORPUS / "qrels" / "by-instruction.tsv").read_text(encoding="utf-8").splitlines()[1:]:
@@ -91,7 +91,7 @@ def asked_by_instruction(*, queries: int) -> list[Asked]:
 
 
 class Judging:
-    """Asks the parts, and counts what a reranker would have to read."""
+    """Calls the services, and counts the tokens that a reranker would read."""
 
     def __init__(self, parts: Services, reranker: ModelFolder, *, width: int) -> None:
         tokens_max = QwenConfig.read(reranker.path).window(reranker.settings.max_tokens)
@@ -101,12 +101,12 @@ class Judging:
         self._made_by = f"{parts.embedding.embedder.identity.name}-{reranker.name}-{reranker.revision}"
 
     def file(self, folder: Path, name: str, asked: Sequence[Asked]) -> Path:
-        """Another model, width or sample is another file."""
+        """File of the record; another model, width or sample is another file."""
         said = orjson.dumps([self._made_by, self._width, [asdict(each) for each in asked]])
         return folder / f"{name}-{hashlib.sha256(said).hexdigest()[:12]}.json"
 
     async def judged(self, corpus: Path, name: str, asked: Sequence[Asked]) -> list[JudgedQuery]:
-        """Indexes the corpus where it is not indexed yet, then judges every candidate of every query."""
+        """Index the corpus if needed, then rerank every candidate of every query."""
         indexing = Indexing(settings=self._parts.settings, disk=self._parts.disk, embedding=self._parts.embedding)
         opened = indexing.open(name)
         await indexing.run(open_corpus(str(corpus)), opened, progress=NoProgress())
@@ -164,5 +164,5 @@ def read(file: Path) -> list[JudgedQuery]:
 
 
 def _known(figure: float | None) -> float:
-    assert figure is not None, "every candidate was found and judged. This is a bug."
+    assert figure is not None, "every candidate was found and reranked. This is a bug."
     return figure

@@ -1,4 +1,4 @@
-"""How it is done without thinking about it: sentence-transformers, and the model card's recipe for the reranker.
+"""The naive way: sentence-transformers, and the model card's recipe for the reranker.
 
 Padded batches, the whole prompt computed for every passage, logits of the full vocabulary at every position.
 """
@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from winnow.rerank.prompt import NO, PREFIX, SUFFIX, YES
 
-BATCH = 32  # the default of sentence-transformers, of encode and of CrossEncoder.predict
+BATCH = 32  # default of sentence-transformers, for encode and CrossEncoder.predict
 
 
 def naive_embedder(folder: Path, *, tokens_max: int) -> SentenceTransformer:
@@ -26,7 +26,7 @@ def naive_embedder(folder: Path, *, tokens_max: int) -> SentenceTransformer:
 
 
 class NaiveReranker:
-    """process_inputs and compute_logits of the card, with CrossEncoder's sorting by length."""
+    """process_inputs and compute_logits of the model card, with CrossEncoder's sorting by length."""
 
     def __init__(self, folder: Path, *, tokens_max: int) -> None:
         self._tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")

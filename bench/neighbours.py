@@ -1,14 +1,13 @@
-"""Does a tenant that floods slow the others down? Ten tenants, nine at their share, one at nothing or at 20 times its.
+"""Measures whether a tenant that floods slows the others down: ten tenants, nine at their share, one at 0 or 20 times.
 
     python -m bench.neighbours [--load 0.6] [--flood 20] [--seconds 25] [--rounds 4] [--first-come] [--json]
 
-The whole search in one process: `api.search.two_stage` over a collection of each tenant's own, the bundled models or
-those that are named, `--rerank-url` for servers. First searches one after the other say what the machine can do; a
-share is a tenth of `--load` times that. Then quiet and flooded stretches follow each other, the same searches at the
-same moments in both: they come at random (Poisson, a fixed seed) whether or not earlier ones are answered, and a
-latency counts from the moment at which the search was due. `--first-come` takes the tenants' names from the reranker,
-so that all stand in one line: what there was before there were turns. Exits with 1 where the nine's p95 grows more than
-1.5 times.
+The whole search in one process: `api.search.two_stage` over one collection per tenant, with the bundled models or
+others, or servers (`--rerank-url`). First, searches one after the other determine the machine's capacity; a share is a
+tenth of `--load` times that. Then quiet and flooded stretches alternate, with the same searches at the same moments in
+both: arrivals are random (Poisson, fixed seed) and do not wait for earlier answers, and latency counts from the moment
+the search was due. `--first-come` hides the tenants from the reranker, so that all share one queue: the behaviour
+before fair queueing. Exits with 1 if the nine's p95 grows more than 1.5 times.
 """
 
 from __future__ import annotations
@@ -42,13 +41,13 @@ CORPUS: Final = Path(__file__).resolve().parents[1] / "data" / "corpus"
 COLLECTION: Final = "own"
 FLOOD: Final = "tenant-0"
 TENANTS: Final = tuple(f"tenant-{number}" for number in range(10))
-GROWTH_MAX: Final = 1.5  # times; what a neighbour may cost
-TRIALS: Final = 12  # searches one after the other, to know what the machine can do
+GROWTH_MAX: Final = 1.5  # times; the most that a neighbour may cost
+TRIALS: Final = 12  # searches one after the other, to determine the capacity
 
 
 @dataclass(slots=True)
 class Seen:
-    """What came of the searches of one kind of stretch."""
+    """Results of one kind of stretch."""
 
     ms: list[float] = field(default_factory=list)  # of the nine
     answers: Counter[str] = field(default_factory=Counter)  # of the nine
@@ -60,13 +59,13 @@ class Seen:
 class Arrival:
     """A search that is due."""
 
-    at: float  # seconds after the stretch began
+    at: float  # seconds after the start of the stretch
     tenant: str
     query: str
 
 
 class OneLine:
-    """The same reranker, which is not told who asks. Implements `Reranker`."""
+    """The same reranker, without tenants. Implements `Reranker`."""
 
     def __init__(self, inner: Reranker) -> None:
         self._inner = inner
@@ -100,10 +99,10 @@ def main() -> None:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--load", type=float, default=0.6, help="of all shares together, of what the machine can do")
+    parser.add_argument("--load", type=float, default=0.6, help="all shares together, as a share of the capacity")
     parser.add_argument("--flood", type=float, default=20.0, help="times its share")
     parser.add_argument("--seconds", type=float, default=25.0, help="of a stretch")
-    parser.add_argument("--rounds", type=int, default=4, help="of one quiet and one flooded stretch")
+    parser.add_argument("--rounds", type=int, default=4, help="pairs of a quiet and a flooded stretch")
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--timeout-ms", type=int, default=10_000)
     parser.add_argument("--rerank-url", default="")
@@ -120,7 +119,7 @@ async def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await fill(parts)
         queries = [json.loads(line)["text"] for line in (CORPUS / "queries.jsonl").open(encoding="utf-8")]
         seconds_alone = await search_seconds(parts, queries, options)
-        share = options.load / seconds_alone / len(TENANTS)  # searches a second
+        share = options.load / seconds_alone / len(TENANTS)  # searches per second
         quiet, flooded = Seen(), Seen()
         for number in range(options.rounds):
             rates = dict.fromkeys(TENANTS[1:], share)
@@ -153,7 +152,7 @@ async def fill(parts: Services) -> None:
 
 
 async def search_seconds(parts: Services, queries: Sequence[str], options: argparse.Namespace) -> float:
-    """What one search takes where nobody else asks."""
+    """Seconds of one search on an idle service."""
     taken = []
     for query in queries[:TRIALS]:
         began = time.perf_counter()
@@ -165,7 +164,7 @@ async def search_seconds(parts: Services, queries: Sequence[str], options: argpa
 def due(
     rates: dict[str, float], queries: Sequence[str], options: argparse.Namespace, *, seed: int
 ) -> Iterator[Arrival]:
-    """In order; how many and when depends on the seed and the rates only."""
+    """Yield arrivals in order; they depend on the seed and the rates only."""
     chance = random.Random(seed)
     total = sum(rates.values())
     at = chance.expovariate(total)
@@ -175,7 +174,7 @@ def due(
 
 
 async def stretch(parts: Services, arrivals: Sequence[Arrival], options: argparse.Namespace, seen: Seen) -> None:
-    """Until all are answered, so that the next one begins with nothing waiting."""
+    """Run until all are answered, so that the next stretch begins with an empty queue."""
     began = time.perf_counter()
 
     async def ask(arrival: Arrival) -> None:
@@ -230,7 +229,7 @@ def as_text(report: dict[str, Any]) -> str:
             f"{report[name]['answers']}"
             for name in ("nine_quiet", "nine_flooded", "flood")
         ),
-        f"p50 {report['p50_growth']:.2f} times, p95 {report['p95_growth']:.2f} times; {GROWTH_MAX} may be",
+        f"p50 {report['p50_growth']:.2f} times, p95 {report['p95_growth']:.2f} times; the limit is {GROWTH_MAX}",
     ]
     return "\n".join(lines)
 

@@ -1,10 +1,10 @@
-"""What does a search cost before and now? p50 in milliseconds and CPU time, in one process.
+"""Cost of a search before and now: p50 in milliseconds and CPU time, in one process.
 
 python -m bench.order_cost --data DIR --collection NAME [--rounds 3]
 
 before       30 candidates by vectors, reranked
 now          the default without an instruction: by meaning and words, not reranked
-instructed   the same candidates, reranked under an instruction
+instructed   the same candidates, reranked with an instruction
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The order of answers, before and now, beside each stage alone: nDCG@10 on judged collections, with paired tests.
+"""nDCG@10 of the order of answers, before and now, and of each stage alone, on judged collections with paired tests.
 
     python -m bench.orders --collections DIR... --work WORK [--queries 12]
 
@@ -9,7 +9,7 @@
     now         the default: by meaning and words; without an instruction the reranker has no weight
     relevance   the 30 candidates of `now` by the reranker alone
 
-p is of a paired randomisation test of `now` against each, two-sided, 10,000 draws.
+p is from a paired randomisation test of `now` against each, two-sided, 10,000 draws.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--collections", type=Path, nargs="+", required=True)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--asked", type=int, default=100, help="a sample of the queries, always the same")
+    parser.add_argument("--asked", type=int, default=100, help="number of queries; a fixed sample")
     parser.add_argument("--queries", type=int, default=12, help="the first of these")
     parser.add_argument("--reranker", type=Path, default=Path("data/models/winnow-rerank"))
     options = parser.parse_args()

@@ -1,16 +1,15 @@
-"""What does each kind of index find, and how fast? winnow's own beside plain FAISS tuned by hand, in one run.
+"""Recall and speed of each kind of index, compared with plain FAISS tuned by hand, in one run.
 
     python -m bench.recipes                    # 100,000 x 384, every recipe, k 100, about ten minutes
     python -m bench.recipes --count 1000000    # about 6 GB
     python -m bench.recipes --collections SCIFACT STARD COSQA    # real texts and real questions, BEIR folders
 
-winnow's index is built and tuned by retrieval/index/build.py, which never sees the queries of this file: they are
-fresh vectors of the same kind, or people's questions where collections are given. Plain FAISS is the same kind of
-index, built by FAISS alone; its parameters are tried on these very queries, finely, and the fastest that reach at least
-winnow's recall are taken: the best a person could do who knew the questions. Both then answer each query in turn, so
-that whatever else the machine does meets both; first in one thread, then in as many as there are cores, each with
-queries of its own, as a service searches. FAISS itself uses one thread for a search, and all to build. Recall is
-against all similarities, computed by numpy.
+winnow's index is built and tuned by retrieval/index/build.py, which never sees the queries of this file: they are new
+vectors of the same kind, or real questions if collections are given. Plain FAISS is the same kind of index, built by
+FAISS alone; its parameters are tuned finely on these very queries, and the fastest with at least winnow's recall are
+used: the best possible for a person who knew the questions. Both then answer each query in turn, so that other load on
+the machine affects both; first in one thread, then in as many as there are cores, each with its own queries, as in a
+service. FAISS uses one thread per search, and all for building. Recall is against all similarities, computed by numpy.
 """
 
 from __future__ import annotations
@@ -40,9 +39,9 @@ from winnow.retrieval.records import ChunkNumbers, Vectors
 from winnow.retrieval.store.contract import VectorBatch
 
 K: Final = 100
-LATENT: Final = 96  # dimensions in which the vectors really differ; embeddings have fewer than they have numbers
-CLUSTER_SIZE: Final = 100  # vectors about one thing
-SPREAD: Final = 0.7  # of a thing, beside the distance between things
+LATENT: Final = 96  # dimensions in which the vectors really differ; embeddings have fewer than numbers
+CLUSTER_SIZE: Final = 100  # vectors on one topic
+SPREAD: Final = 0.7  # within a topic, relative to the distance between topics
 BATCH: Final = 8_192
 TEXT_CHARACTERS: Final = 1_200  # about a chunk
 ROUNDS: Final = 3
@@ -55,7 +54,7 @@ _FAISS: Final[Any] = faiss
 
 
 class Held:
-    """Vectors in memory, as a snapshot of a store gives them."""
+    """Vectors in memory, as a store's snapshot yields them."""
 
     version = 1
 
@@ -73,22 +72,22 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What one recipe showed."""
+    """Results of one recipe."""
 
     facts: IndexFacts
     build_s: float
     bytes_each: float
     recall: float
     qps: float
-    plain: str  # its parameters
+    plain: str  # parameters of plain FAISS
     plain_recall: float
     plain_qps: float
-    qps_all: float  # in as many threads as there are cores
+    qps_all: float  # with as many threads as cores
     plain_qps_all: float
 
 
 def made(count: int, dimension: int, queries: int, seed: int) -> tuple[Vectors, Vectors]:
-    """Vectors about some thousand things, and fresh queries about the same."""
+    """Vectors on some thousand topics, and new queries on the same."""
     rng = np.random.default_rng(seed)
     basis = rng.normal(size=(LATENT, dimension)).astype(np.float32)
     things = rng.normal(size=(max(1, count // CLUSTER_SIZE), LATENT)).astype(np.float32)
@@ -102,7 +101,7 @@ def made(count: int, dimension: int, queries: int, seed: int) -> tuple[Vectors, 
 
 
 def embedded(folders: list[Path], queries: int) -> tuple[Vectors, Vectors]:
-    """The passages of all, and as many questions of each as make `queries`, by the bundled embedder."""
+    """All passages, and as many questions of each as make `queries`, embedded by the bundled embedder."""
     embedder = QwenEmbedder.load(find_model(BUNDLED_EMBEDDER, kind="embedder"), device="cpu")
     passages, questions = [], []
     for folder in folders:
@@ -131,7 +130,7 @@ def recall_of(ask: Ask, queries: Vectors, truth: list[set[int]]) -> float:
 
 
 def qps_of(asks: dict[str, Ask], queries: Vectors) -> dict[str, float]:
-    """All in turn; of several rounds the median time of each query."""
+    """All ways in turn; the median time of each query over several rounds."""
     times: dict[str, list[list[float]]] = {name: [[] for _ in queries] for name in asks}
     for _ in range(ROUNDS):
         for place, query in enumerate(queries):
@@ -143,7 +142,7 @@ def qps_of(asks: dict[str, Ask], queries: Vectors) -> dict[str, float]:
 
 
 def qps_all_of(asks: dict[str, Ask], queries: Vectors) -> dict[str, float]:
-    """The median of several rounds, in turn, in which all threads take queries until there are none left."""
+    """All ways in turn; the median of several rounds in which all threads take queries until none are left."""
     speeds: dict[str, list[float]] = {name: [] for name in asks}
     with ThreadPoolExecutor(os.cpu_count(), initializer=faiss.omp_set_num_threads, initargs=(1,)) as pool:
         for _ in range(ROUNDS):
@@ -155,7 +154,7 @@ def qps_all_of(asks: dict[str, Ask], queries: Vectors) -> dict[str, float]:
 
 
 def plain_index(plan: Plan, vectors: Vectors) -> Any:
-    """FAISS alone, by its own factory."""
+    """FAISS alone, with its own factory."""
     half = plan.dimension // 2
     kind = {
         Recipe.EXACT: "Flat",
@@ -170,7 +169,7 @@ def plain_index(plan: Plan, vectors: Vectors) -> Any:
 
 
 def plain_asks(plan: Plan, index: Any) -> Iterator[tuple[str, Ask]]:
-    """Every setting that a person would try, the cheapest of each kind first."""
+    """All settings that a person would try, the cheapest of each kind first."""
     if plan.recipe is Recipe.EXACT:
         yield "", _asking(index, None)
     elif plan.recipe is Recipe.HNSW:
@@ -188,7 +187,7 @@ def _asking(index: Any, told: Any) -> Ask:
 
 
 def tuned(plan: Plan, index: Any, queries: Vectors, truth: list[set[int]], wanted: float) -> tuple[str, Ask, float]:
-    """The fastest setting that finds as much as `wanted`; the one that finds most where none does."""
+    """The fastest setting with at least the `wanted` recall; else the one with the highest recall."""
     tried = [(name, ask, recall_of(ask, queries, truth)) for name, ask in plain_asks(plan, index)]
     enough = [each for each in tried if each[2] >= wanted] or [max(tried, key=lambda each: each[2])]
     some = queries[: min(100, len(queries))]
@@ -237,7 +236,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--recipes", nargs="+", default=["exact", "hnsw", "ivf-rabitq", "ivf-pq"])
     parser.add_argument(
-        "--collections", nargs="+", type=Path, metavar="FOLDER", help="BEIR folders, in place of --count"
+        "--collections", nargs="+", type=Path, metavar="FOLDER", help="BEIR folders, instead of --count"
     )
     given = parser.parse_args()
     if given.collections:

@@ -1,4 +1,4 @@
-"""What would a ranking have been, had fewer candidates been judged? The service's own code over recorded judgements."""
+"""What a ranking would have been with fewer reranked candidates: the service's own code over recorded scores."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NDCG = Measure("nDCG", TOP_K)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What a depth costs and keeps, of one query or on the mean of several."""
+    """Cost and quality of a depth, for one query or on the mean of several."""
 
     ndcg: float
     kept: float
@@ -39,7 +39,7 @@ class Figures:
 
 
 class Recorded:
-    """Says again what was said of each candidate. Implements `Reranker`."""
+    """Returns the recorded score of each candidate. Implements `Reranker`."""
 
     name = "recorded"
 
@@ -96,7 +96,7 @@ def _candidate(place: int, judged: JudgedCandidate) -> Candidate:
 
 
 def at_depth(query: JudgedQuery, order: RankedBy, depth: int | None) -> Figures:
-    """The first `depth` judged in one go, all where it is None; the others behind them, in recall's order."""
+    """Rerank the first `depth` at once, or all if None; the others follow, in recall's order."""
     judge = _judge(query, order)
     behind = [] if depth is None else judge.candidates[depth:]
     ranking = merge_waves([_ranked(judge, judge.candidates[:depth])], behind)
@@ -104,7 +104,7 @@ def at_depth(query: JudgedQuery, order: RankedBy, depth: int | None) -> Figures:
 
 
 def by_rule(query: JudgedQuery, order: RankedBy, rule: StoppingRule) -> Figures:
-    """As the service would judge, asked for ten."""
+    """Rerank as the service would, for ten results."""
     judge = _judge(query, order)
     return _figures(query, _ranked(AdaptiveDepth(judge, rule), judge.candidates), _full(query, order))
 
@@ -121,14 +121,14 @@ def _full(query: JudgedQuery, order: RankedBy) -> Ranking:
 
 
 def _ranked(reranker: Recorded | AdaptiveDepth, candidates: Sequence[Candidate]) -> Ranking:
-    """Nothing here waits for anything, so the first step is the last: no event loop, of which there would be many."""
+    """Run to the result in one step, without an event loop: nothing here waits."""
     asked = reranker.rank("", candidates, instruction="", tenant=DEFAULT_TENANT, deadline=Deadline.never(), top_k=TOP_K)
     try:
         asked.send(None)
     except StopIteration as done:
         ranking: Ranking = done.value
         return ranking
-    raise AssertionError("a recorded judge waits for nothing. This is a bug.")
+    raise AssertionError("a recorded reranker never waits. This is a bug.")
 
 
 def _figures(query: JudgedQuery, ranking: Ranking, full: Ranking) -> Figures:
@@ -148,7 +148,7 @@ def _places(ranking: Ranking) -> list[int]:
 
 
 def _gain(query: JudgedQuery, ranking: Ranking) -> float:
-    """By the scores that full depth gives, also of those that were not judged in this ranking."""
+    """Gain by the scores of the full depth, including those not reranked in this ranking."""
     is_relevance = ranking.ranked_by is RankedBy.RELEVANCE
     said = [query.candidates[place] for place in _places(ranking)[:TOP_K]]
     scores = [each.relevance if is_relevance else each.score for each in said]

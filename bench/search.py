@@ -1,9 +1,9 @@
-"""How long does one search take, and how much faster is that than the naive way? Same models, same machine, same run.
+"""Duration of one search, compared with the naive way: same models, same machine, same run.
 
     python -m bench.search [--embed-model M] [--rerank-model M] [--candidates 100] [--tokens 150] [--json]
 
-A search: embed the query, find the nearest of 10,000 vectors exactly, judge the candidates. Both ways get the same
-candidates; the scores of both are compared.
+A search: embed the query, find the nearest of 10,000 vectors exactly, rerank the candidates. Both ways get the same
+candidates, and their scores are compared.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Candidate, Vectors, candidates_of
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
-INDEXED = 10_000  # vectors; the search among them is the same in both ways
+INDEXED = 10_000  # vectors; the search among them is the same for both
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--embed-model", default=BUNDLED_EMBEDDER)
     parser.add_argument("--rerank-model", default=BUNDLED_RERANKER)
     parser.add_argument("--candidates", type=int, default=100)
-    parser.add_argument("--tokens", type=int, default=150, help="of a candidate, about")
+    parser.add_argument("--tokens", type=int, default=150, help="approximate tokens per candidate")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true")

@@ -1,6 +1,6 @@
-"""Two ways to do one thing, measured in turn on one machine: each in a process of its own, so that memory is its own.
+"""Measures two ways to do one thing in turn, each in its own process, so that memory is separate.
 
-The parent asks the ways alternately, so that whatever else the machine does meets both.
+The parent calls them alternately, so that other load on the machine affects both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WAYS = ("ours", "naive")
 
 
 class Way:
-    """A child process that does the thing whenever it is asked."""
+    """A child process that does the work on request."""
 
     def __init__(self, module: str, name: str, arguments: Sequence[str]) -> None:
         self.name = name
@@ -30,14 +30,14 @@ class Way:
         )
 
     def ask(self) -> dict[str, Any]:
-        """Do it once more; what the child measured."""
+        """Run once more. Returns what the child measured."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            sys.exit(f"the {self.name} way ended with status {self._process.wait()}")
+            sys.exit(f"the {self.name} process exited with status {self._process.wait()}")
         found: dict[str, Any] = json.loads(answer)
         return found
 
@@ -82,7 +82,7 @@ def measure(module: str, arguments: Sequence[str], *, rounds: int) -> tuple[Meas
 
 
 def serve(run: Callable[[], dict[str, Any]]) -> None:
-    """The child's side: one run for each line that comes in, one line of JSON for each run."""
+    """Child process: one run for each input line, one line of JSON per run."""
     for _ in sys.stdin:
         answer = run() | {"peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)}
         sys.stdout.write(json.dumps(answer) + "\n")

@@ -1,11 +1,11 @@
-"""Does search by words stay as fast after many single writes? Two minutes.
+"""Tests that search by words stays fast after many single writes. Takes two minutes.
 
     python -m bench.single_writes --chunks 20000 --stages 0,16,17,200,1000
 
-Builds a collection as an index run does, in windows of 256 chunks, and publishes it; then writes documents one by one,
-each replacing one: every tenth write is a deletion. After so many writes as each stage names it copies the collection.
-All copies are then searched in turn, one query in each after the other, so that whatever else the machine does meets
-them all. Texts are words drawn by Zipf's law, vectors are random; embedding and fetching are left out.
+Builds a collection like an index run, in windows of 256 chunks, and publishes it; then writes documents one by one,
+each replacing one: every tenth write is a deletion. After each stage's number of writes it copies the collection. All
+copies are then searched in turn, query by query, so that other load on the machine affects all of them. Texts are words
+drawn by Zipf's law, vectors are random; embedding and fetching are excluded.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from winnow.retrieval.store.lance_fulltext import segments, uncovered
 from winnow.retrieval.store.lance_store import LanceStore
 
 DIMENSION: Final = 384
-WINDOW: Final = 256  # documents of one commit, while the collection is built
-WORDS: Final = 100  # of a text
+WINDOW: Final = 256  # documents per commit while the collection is built
+WORDS: Final = 100  # per text
 VOCABULARY: Final = 30_000
 QUERY_WORDS: Final = 6
 WIDTH: Final = 100  # candidates
-DELETED_OF: Final = 10  # writes; every so many is a deletion
+DELETED_OF: Final = 10  # every tenth write is a deletion
 IDENTITY: Final = EmbedderIdentity(name="random", revision="1", dimension=DIMENSION)
 MODES: Final = (RecallMode.LEXICAL, RecallMode.HYBRID)
 
 
 class Texts:
-    """Documents and queries, the same for a seed."""
+    """Documents and queries; deterministic for a seed."""
 
     def __init__(self, seed: int) -> None:
         self._rng = np.random.default_rng(seed)
@@ -66,7 +66,7 @@ class Texts:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=20_000)
-    parser.add_argument("--stages", default="0,16,17,200,1000", help="writes, with commas between, ascending")
+    parser.add_argument("--stages", default="0,16,17,200,1000", help="numbers of writes, comma-separated, ascending")
     parser.add_argument("--queries", type=int, default=150)
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def written(base: Path, stages: list[int], *, chunks: int, texts: Texts) -> None:
-    """A copy of the collection for each stage."""
+    """Create a copy of the collection for each stage."""
     folder = CollectionFolder(base / "growing")
     store = LanceStore.create(folder.corpus, dimension=DIMENSION)
     for start in range(0, chunks, WINDOW):
@@ -104,7 +104,7 @@ def written(base: Path, stages: list[int], *, chunks: int, texts: Texts) -> None
 
 
 def searched(base: Path, stages: list[int], *, queries: int, texts: Texts) -> dict[tuple[int, RecallMode], list[float]]:
-    """Milliseconds of each search, by stage and way of recall."""
+    """Milliseconds of each search, by stage and recall mode."""
     views = {}
     for stage in stages:
         folder = CollectionFolder(base / str(stage))
@@ -123,7 +123,7 @@ def searched(base: Path, stages: list[int], *, queries: int, texts: Texts) -> di
 
 
 def show(base: Path, stages: list[int], took: dict[tuple[int, RecallMode], list[float]]) -> None:
-    print("\n| writes | lexical p50 ms | hybrid p50 ms | rows that wait | segments | fragments |")
+    print("\n| writes | lexical p50 ms | hybrid p50 ms | waiting rows | segments | fragments |")
     print("|---|---|---|---|---|---|")
     for stage in stages:
         dataset = LanceStore.open(CollectionFolder(base / str(stage)).corpus, dimension=DIMENSION).snapshot().dataset

@@ -1,10 +1,10 @@
-"""How long do a snapshot and a restore take, and does a writer notice?
+"""Duration of a snapshot and a restore, and their effect on a writer.
 
     python -m bench.snapshot --chunks 100000 --dimension 384
 
 Fills a collection with random vectors and texts, takes snapshots of it to a folder and to an S3-compatible server on
-loopback (moto's, which is written for tests and no fast one), restores them, and compares every chunk and vector with
-the original. Beside it, the same writer commits documents alone and while snapshots are taken one after the other.
+loopback (moto's, which is for tests and not fast), restores them, and compares every chunk and vector with the
+original. The same writer also commits documents alone and while snapshots are taken one after the other.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def commits(disk: DataFolder, made: Collection) -> list[float]:
 
 
 def take_until(stop: Event, done: Any, data: Path, root: Path) -> None:
-    """In a process of its own, as `winnow snapshot` is."""
+    """Take snapshots in another process, as `winnow snapshot` does."""
     disk = DataFolder.open(data)
     while not stop.is_set():
         place = FolderPlace(root / f"meanwhile-{done.value}")

@@ -1,4 +1,4 @@
-"""Texts that every machine has: the prose and code of Python's standard library, cut to wanted lengths in tokens."""
+"""Texts that every machine has: prose and code of Python's standard library, cut to given lengths in tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHINESE_QUERY = "如何在不解压其余内容的情况下读取压缩包中的
 
 
 def texts_of(tokenizer: PlainTokenizer, lengths: list[int]) -> list[str]:
-    """Different texts of these lengths, the same on every machine with this Python."""
+    """Distinct texts of these lengths, the same on every machine with this Python."""
     folder = Path(sysconfig.get_paths()["stdlib"])
     found: list[str] = []
     for file in sorted(folder.glob("*.py")):
@@ -27,10 +27,10 @@ def texts_of(tokenizer: PlainTokenizer, lengths: list[int]) -> list[str]:
             place = end
         if len(found) == len(lengths):
             return found
-    raise AssertionError(f"the standard library has only {len(found)} such texts")
+    raise AssertionError(f"the standard library contains only {len(found)} such texts")
 
 
 def lengths_about(mean: int, count: int) -> list[int]:
-    """Lengths of chunks as a corpus has them: spread by a third around the mean, the same every time."""
+    """Chunk lengths as in a corpus: spread by a third around the mean; deterministic."""
     drawn = np.random.default_rng(2).normal(mean, mean / 3, count)
     return [int(length) for length in drawn.clip(8, 2 * mean)]

@@ -1,11 +1,11 @@
-"""What does one more document cost in a small collection, and in a large one?
+"""Cost of one more document in small and large collections.
 
     python -m bench.upsert --sizes 10000,100000,1000000 --rounds 60
 
-Builds a store of each size out of short texts and random vectors, publishes it, and then replaces one document at a
-time, in one size after the other, so that whatever else the machine does meets them all. An upsert is `Store.replace`,
-synced to the disk, and `IndexReader.refresh`, after which the document is found; embedding is left out. What the index
-itself costs is measured by bench/growth.py.
+Builds a store of each size from short texts and random vectors, publishes it, and then replaces one document at a time,
+in one size after the other, so that other load on the machine affects all of them. An upsert is `Store.replace`, synced
+to disk, and `IndexReader.refresh`, after which the document is found; embedding is excluded. bench/growth.py measures
+the cost of the index itself.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from winnow.retrieval.search.reader import IndexReader
 from winnow.retrieval.store.lance_store import LanceStore
 
 DIMENSION: Final = 384
-CHUNKS: Final = 4  # of a document
-DOCUMENTS_AT_ONCE: Final = 1_000  # in one commit, while the store is built
+CHUNKS: Final = 4  # per document
+DOCUMENTS_AT_ONCE: Final = 1_000  # per commit while the store is built
 WARM_UP: Final = 5  # rounds; the first upsert reads the ids of all documents once
 IDENTITY: Final = EmbedderIdentity(name="random", revision="1", dimension=DIMENSION)
 
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upsert:
-    """Seconds of one."""
+    """Seconds of one upsert."""
 
     replace: float
     refresh: float
@@ -49,10 +49,10 @@ class Upsert:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000,1000000", help="chunks, with commas between")
+    parser.add_argument("--sizes", default="10000,100000,1000000", help="numbers of chunks, comma-separated")
     parser.add_argument("--rounds", type=int, default=60)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--folder", type=Path, default=None, help="where to build; a temporary one by default")
+    parser.add_argument("--folder", type=Path, default=None, help="where to build (default: a temporary folder)")
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     base = Path(tempfile.mkdtemp(prefix="upsert-", dir=options.folder))
@@ -70,13 +70,13 @@ def main() -> None:
 
 
 def in_another_process(work: Callable[..., Result], *arguments: object) -> Result:
-    """So that its memory is its own."""
+    """Run in another process, so that its memory is separate."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(work, arguments)
 
 
 def build(path: Path, size: int, seed: int) -> None:
-    """Says how long it took, and how long opening the store takes, to the first document looked up."""
+    """Build a store. Prints the time, and the time of opening it up to the first document looked up."""
     folder = CollectionFolder(path)
     started = time.perf_counter()
     write(folder, size, seed)
@@ -163,7 +163,7 @@ def show_growth(small: list[Upsert], large: list[Upsert], *, seed: int) -> None:
 def ratios_drawn_again(
     first: np.ndarray, last: np.ndarray, rng: np.random.Generator, *, draws: int = 1_000
 ) -> Iterator[float]:
-    """Rounds are drawn again, both sizes of a round together, as they ran."""
+    """Resample rounds, keeping both sizes of a round together, as they ran."""
     for _ in range(draws):
         rounds = rng.integers(len(first), size=len(first))
         yield float(np.median(last[rounds]) / np.median(first[rounds]))

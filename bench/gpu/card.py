@@ -1,8 +1,8 @@
-"""How fast does this card multiply? The ceiling that the other figures are a share of, measured in the same run.
+"""Measures how fast this GPU multiplies: the ceiling that the other figures are a share of, in the same run.
 
     python -m bench.gpu.card
 
-Prints one line of JSON: bf16, and float8 with a scale a row, in TFLOP/s; the median of twenty products of 8192 x 8192
+Prints one line of JSON: bf16, and float8 with a scale per row, in TFLOP/s; the median of twenty products of 8192 x 8192
 random numbers.
 """
 
@@ -20,7 +20,7 @@ WARM_UP = 5
 
 
 def rate(multiply: Callable[[], torch.Tensor]) -> float:
-    """TFLOP/s, by the card's own clock."""
+    """TFLOP/s, by the GPU's own clock."""
     for _ in range(WARM_UP):
         multiply()
     times = []
@@ -41,7 +41,7 @@ def main() -> None:
     scales = torch.ones(SIDE, 1, device="cuda"), torch.ones(1, SIDE, device="cuda")
 
     def in_float8() -> torch.Tensor:
-        return torch._scaled_mm(  # noqa: SLF001  the public function for this is younger than the torch of this box
+        return torch._scaled_mm(  # noqa: SLF001  the public function for this is newer than the torch of this machine
             left8, right8.t(), scale_a=scales[0], scale_b=scales[1], out_dtype=torch.bfloat16, use_fast_accum=True
         )
 

@@ -1,6 +1,6 @@
-"""How long does a server take for this body? Bodies are written, and answers read, outside the time that is taken.
+"""A client that times a server. Bodies are written, and answers parsed, outside the measured time.
 
-The client is the standard library's, one connection a thread: it does as little as can be done, and the same for all.
+It uses the standard library, one connection per thread: as little work as possible, and the same for all servers.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import orjson
 from bench.gpu.servers import HOST
 
 _SECONDS_MAX: Final = 120.0
-_TRIES: Final = 2  # a connection that was idle may be closed just then
+_TRIES: Final = 2  # an idle connection may be closed just then
 _HEADERS: Final = {"Content-Type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timed:
-    """One answer."""
+    """One answer and its time."""
 
     ms: float
     reply: bytes
@@ -36,18 +36,18 @@ class Timed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Burst:
-    """Many at once."""
+    """Many requests at once."""
 
     seconds: float  # from the first request to the last answer
     answers: list[Timed]
 
 
 class Refused(Exception):
-    """Another status than 200: a benchmark that goes on would measure refusals."""
+    """A status other than 200: continuing would measure refusals."""
 
 
 class Caller:
-    """Asks one path of one server, on a connection that it keeps."""
+    """Calls one path of one server, over a persistent connection."""
 
     def __init__(self, port: int, path: str) -> None:
         self._path = path
@@ -75,7 +75,7 @@ class Caller:
 
 
 def burst(port: int, path: str, bodies: Sequence[bytes]) -> Burst:
-    """Each body on a connection of its own, all at the same moment."""
+    """Send each body over its own connection, all at the same moment."""
     together = threading.Barrier(len(bodies) + 1)
     answers: list[Timed | None] = [None] * len(bodies)
 
@@ -97,5 +97,5 @@ def burst(port: int, path: str, bodies: Sequence[bytes]) -> Burst:
     seconds = time.perf_counter() - began
     whole = [answer for answer in answers if answer is not None]
     if len(whole) != len(bodies):
-        raise Refused(f"{path}: {len(bodies) - len(whole)} of {len(bodies)} requests at once were not answered")
+        raise Refused(f"{path}: {len(bodies) - len(whole)} of {len(bodies)} concurrent requests failed")
     return Burst(seconds=seconds, answers=whole)

@@ -1,11 +1,11 @@
-"""How many tokens a second are embedded on one GPU, by vLLM and beside that by sentence-transformers, in one run?
+"""Tokens per second embedded on one GPU, by vLLM and by sentence-transformers, in one run.
 
     python -m bench.gpu.embed --tokenizer FOLDER --vllm-python "env PYTHONPATH=... python3" --out FILE.jsonl
     python -m bench.gpu.embed --read FILE.jsonl
 
-Both read the same folder of random weights, in bfloat16, and the same texts, new ones in every round; the time is from
-texts to vectors of length one, and the vectors are compared. sentence-transformers sorts by length and pads each batch
-to its longest; it is measured with its default of 32 texts a batch and with larger ones.
+Both read the same folder of random weights, in bfloat16, and the same texts, new ones in every round. The time runs
+from texts to normalised vectors, and the vectors are compared. sentence-transformers sorts by length and pads each
+batch to its longest; it is measured with its default of 32 texts per batch and with larger batches.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Vectors
 from winnow.retrieval.vllm.pool import VllmPool
 
-COMPARED: Final = 50  # vectors of which both ways show all numbers
-WARM_UP: Final = 256  # texts, before anything is timed
+COMPARED: Final = 50  # vectors that both print in full
+WARM_UP: Final = 256  # texts, before timing starts
 
 
 class Padded:
-    """sentence-transformers, in a process of its own that keeps the model between rounds."""
+    """sentence-transformers in its own process, which keeps the model between rounds."""
 
     def __init__(self, folder: Path, shape: str, device: str) -> None:
         command = [sys.executable, "-m", "bench.gpu.embed", f"--padded={folder}", f"--shape={shape}"]
@@ -70,7 +70,7 @@ class Padded:
 
 
 def serve_padded(folder: Path, shape: str, device: str) -> None:
-    """The child's side: makes the weights, says so, and then embeds what each line brings."""
+    """Child process: create the weights, report it, then embed what each line contains."""
     import torch
     import transformers
     from sentence_transformers import SentenceTransformer
@@ -81,13 +81,13 @@ def serve_padded(folder: Path, shape: str, device: str) -> None:
         made = transformers.AutoModel.from_config(config, dtype=torch.bfloat16)
     made.save_pretrained(folder)
     del made
-    write_config(folder, SHAPES[shape])  # as Qwen publishes it, for whoever else reads the folder
+    write_config(folder, SHAPES[shape])  # as Qwen publishes it, for other readers of the folder
     transformer = Transformer(str(folder), model_kwargs={"dtype": torch.bfloat16})
     pooling = Pooling(transformer.get_embedding_dimension(), "lasttoken")
     model = SentenceTransformer(modules=[transformer, pooling, Normalize()], device=device)
     model.max_seq_length = WINDOW
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
-    attention = transformer.auto_model.config._attn_implementation  # noqa: SLF001  where transformers says it
+    attention = transformer.auto_model.config._attn_implementation  # noqa: SLF001  where transformers reports it
     said = {"dtype": str(transformer.auto_model.dtype), "attention": attention, **versions}
     print(json.dumps(said), flush=True)
     for line in sys.stdin:
@@ -108,11 +108,11 @@ class Bench:
         self.sizes: list[str] = arguments.sizes.split(",")
         self.folders = {size: folder / size for size in self.sizes}
         self.padded: dict[str, Padded] = {}
-        self.servers: dict[str, list[Server]] = {}  # copies of one another
+        self.servers: dict[str, list[Server]] = {}  # identical copies
         self._seed = 0
 
     def left(self) -> float:
-        """Seconds of the budget."""
+        """Seconds left of the budget."""
         return float(self.arguments.budget - (time.monotonic() - self.began))
 
     def run(self) -> None:
@@ -139,7 +139,7 @@ class Bench:
                 server.stop()
 
     def _start(self) -> None:
-        """The children make the weights, and so come first."""
+        """Start the children, which create the weights and so come first."""
         for size in self.sizes:
             write_folder(self.folders[size], SHAPES[size], self.arguments.tokenizer)
             as_embedder(self.folders[size])
@@ -213,22 +213,26 @@ def as_text(rows: Rows) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--read", type=Path, help="print the table of an earlier run, and do nothing else")
+    parser.add_argument("--read", type=Path, help="only print the table of an earlier run")
     parser.add_argument("--out", type=Path, default=Path("gpu-embed.jsonl"))
     parser.add_argument("--logs", type=Path, default=Path("/tmp"), help="folder for the servers' logs")  # noqa: S108
     parser.add_argument("--tokenizer", type=Path, help="folder with Qwen3's tokenizer")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument("--sizes", default="0.6b,4b")
-    parser.add_argument("--copies", type=int, default=1, help="vLLM servers of each size; winnow is given 1 and all")
-    parser.add_argument("--slices", default="8192,65536", help="tokens that winnow sends in one request")
-    parser.add_argument("--batches", default="32,64,128", help="texts of a padded batch")
+    parser.add_argument(
+        "--copies", type=int, default=1, help="vLLM servers per size; winnow is measured with 1 and all"
+    )
+    parser.add_argument("--slices", default="8192,65536", help="tokens per request from winnow")
+    parser.add_argument("--batches", default="32,64,128", help="texts per padded batch")
     parser.add_argument("--texts", type=int, default=4_096)
     parser.add_argument("--tokens", type=int, default=256, help="of a text, about")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--extra", default="", help="more flags for every vLLM server")
-    parser.add_argument("--budget", type=float, default=500.0, help="seconds for everything")
+    parser.add_argument("--extra", default="", help="additional flags for every vLLM server")
+    parser.add_argument("--budget", type=float, default=500.0, help="seconds for the whole run")
     parser.add_argument("--start-seconds", type=float, default=240.0)
-    parser.add_argument("--spare-seconds", type=float, default=60.0, help="kept for the last round and for stopping")
+    parser.add_argument(
+        "--spare-seconds", type=float, default=60.0, help="reserved for the last round and for stopping"
+    )
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--no-card", action="store_true")
     parser.add_argument("--padded", type=Path, help=argparse.SUPPRESS)

@@ -1,20 +1,18 @@
-"""Which indexes of FAISS on a GPU may be believed, and what does winnow's own search path add to the fastest of them?
+"""Tests which FAISS indexes on a GPU give correct answers, and what winnow's search path adds to the fastest of them.
 
     python -m bench.gpu.index --out FILE.jsonl                  # needs faiss-gpu-cuvs, torch and a GPU; a few minutes
     python -m bench.gpu.index --sizes 1000000 --only generation exact
 
-Four parts, each row written as soon as it is known:
+Four parts; each row is written as soon as it is known:
 
-    probe    retrieval/index/backend_probe.py asks a tiny index of every kind for what it must not give; in a process of
-    its
-             own, because some kinds end the process
-    generation  200,000 vectors, published and opened with a device, beside the same on the CPU; and the next one
-    exact    all vectors in half precision: FAISS alone beside retrieval/index/gpu_index.py over the same index, query
-    by
-             query in turn, and how many of the 100 nearest it finds
-    lists    IVF-PQ, and CAGRA: the cheapest setting that finds enough after what it found is compared again in full
+    probe       retrieval/index/backend_probe.py tests a tiny index of every kind; each in its own process, because some
+                kinds crash it
+    generation  200,000 vectors, published and opened with a device and on the CPU; then the next generation
+    exact       all vectors in half precision: FAISS alone and retrieval/index/gpu_index.py over the same index, query
+                by query in turn, and the recall of the 100 nearest
+    lists       IVF-PQ, and CAGRA: the cheapest setting that reaches the recall, with its hits compared again in full
 
-Vectors are made on the GPU: clusters in few dimensions, as of embeddings. The truth is float32, computed beside.
+Vectors are generated on the GPU: clusters in few dimensions, like embeddings. The truth is computed in float32.
 """
 
 from __future__ import annotations
@@ -56,13 +54,13 @@ WANTED: Final = 0.98
 REFINED: Final = (1, 2, 4, 8)  # times K that are compared again
 NPROBE: Final = (8, 16, 32, 64, 128, 256, 512, 1_024)
 ITOPK: Final = (128, 192, 256, 384, 512)
-SHARES: Final = (0.5, 0.01)  # of the vectors that may answer
-BATCH: Final = 16_384  # vectors; as a store gives them
+SHARES: Final = (0.5, 0.01)  # of the vectors that are allowed
+BATCH: Final = 16_384  # vectors; as a store yields them
 PUBLISHED: Final = 200_000  # vectors of the generation
 AS_ASKED: Final = "flat as winnow asks"
 PARTS: Final = ("probe", "lists", "generation", "exact")
 PROBED: Final = (AS_ASKED, "flat classic", "flat cuvs", "ivf-pq classic", "ivf-pq cuvs", "cagra")
-_FAISS: Final[Any] = faiss  # the stubs do not know the GPU
+_FAISS: Final[Any] = faiss  # its stubs lack the GPU
 
 Say: TypeAlias = Callable[..., None]
 
@@ -88,7 +86,7 @@ def cagra(resources: Any, dimension: int, *, degree: int) -> Any:
 
 
 def asked_of(index: Any, told: Callable[[Any], Any]) -> RawSearch:
-    """`told` makes parameters of a selector, or of none."""
+    """`told` makes search parameters from a selector or None."""
 
     def asked(query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
         selector = None if held is None else make_selector(held)
@@ -99,7 +97,7 @@ def asked_of(index: Any, told: Callable[[Any], Any]) -> RawSearch:
 
 
 def probed(kind: str) -> list[str]:
-    """What this kind does wrong."""
+    """Faults of this kind."""
     if kind == AS_ASKED:
         try:
             IndexDevice(FaissGpu(0)).require_correct()
@@ -137,7 +135,7 @@ def _told_lists(selector: Any, *, nprobe: int) -> Any:
 
 
 def _told_graph(selector: Any, *, itopk: int) -> Any:
-    told = _FAISS.SearchParametersCagra()  # plain parameters with a selector end the process
+    told = _FAISS.SearchParametersCagra()  # plain parameters with a selector crash the process
     told.itopk_size = itopk
     if selector is not None:
         told.sel = selector
@@ -160,7 +158,7 @@ def probes(say: Say) -> None:
 
 
 class Watched(FaissGpu):
-    """The product's GPU; and what FAISS made there last, to be asked without the product."""
+    """The product's GPU class; keeps the last FAISS index, to search it without the product."""
 
     last: Any = None
 
@@ -170,7 +168,7 @@ class Watched(FaissGpu):
 
 
 def exact(count: int, say: Say) -> None:
-    """Through `IndexDevice.placed`, as a generation that is opened."""
+    """Measure through `IndexDevice.placed`, as when a generation is opened."""
     made, card = Made(count), Watched(0)
     began = time.perf_counter()
     host = FaissFlatIndex.build(_batches(made), dimension=DIMENSION)
@@ -203,7 +201,7 @@ def exact(count: int, say: Say) -> None:
 
 
 def generation(count: int, say: Say) -> None:
-    """Published, and opened twice: on the device and on the host. Then the next one, beside it."""
+    """Publish, open on the device and on the host, then publish the next one."""
     made = Made(count)
     store = _Stored(np.concatenate(list(made.blocks())))
     torch.cuda.empty_cache()
@@ -237,7 +235,7 @@ def generation(count: int, say: Say) -> None:
 
 
 class _Stored:
-    """Vectors of chunks that nobody writes to: as much of a store and of its snapshot as an index needs."""
+    """Vectors of chunks that never change: the parts of a store and snapshot that an index needs."""
 
     version = 1
 
@@ -273,7 +271,7 @@ def _bare(index: Any, query: Vectors, k: int = K, told: Any = None) -> NDArray[n
 
 
 def _threads(mine: Callable[[Vectors], Any], queries: Vectors, right: list[set[int]]) -> tuple[float, int]:
-    """Queries a second of eight threads, and how many of them were answered otherwise than alone."""
+    """Queries per second of eight threads, and how many answers differ from those of one thread."""
     began = time.perf_counter()
     with ThreadPoolExecutor(8) as threads:
         found = [set(each.tolist()) for each in threads.map(mine, queries)]
@@ -316,7 +314,7 @@ def approximate(count: int, say: Say) -> None:
 def _tried(
     index: Any, rows: Vectors, made: Made, settings: Sequence[int], told: Callable[[int], Any]
 ) -> Iterator[dict[str, Any]]:
-    """Up to the first setting that finds enough, each with the fewest that must be compared again for it."""
+    """Yield settings up to the first with enough recall, each with the fewest codes to compare again."""
     queries, truth = made.queries, made.truth
     for setting in settings:
         for factor in REFINED:
@@ -332,7 +330,7 @@ def _tried(
 
 
 def _compared(rows: Vectors, found: Callable[[Vectors], NDArray[np.int64]], query: Vectors) -> NDArray[np.int64]:
-    """The nearest of what was found, by the vectors as they came in."""
+    """Order what was found by the original vectors."""
     positions = found(query)
     kept = np.unique(positions[positions >= 0])
     nearest: NDArray[np.int64] = kept[np.argsort(-(rows[kept] @ query))[:K]]
@@ -342,7 +340,7 @@ def _compared(rows: Vectors, found: Callable[[Vectors], NDArray[np.int64]], quer
 def _in_turn(
     queries: Vectors, bare: Callable[[Vectors], Any], ours: Callable[[Vectors], Any]
 ) -> tuple[float, float, list[set[int]]]:
-    """Median milliseconds of both, and what ours finds; the first ten queries warm up."""
+    """Median milliseconds of both, and our hits; the first ten queries warm up."""
     spent: tuple[list[float], list[float]] = ([], [])
     found = []
     for query in [*queries[:10], *queries]:

@@ -1,4 +1,4 @@
-"""Vectors as embeddings are, made on the GPU, with queries about the same things and the truth: for bench.gpu.index."""
+"""Generates embedding-like vectors on the GPU, with queries on the same topics and the truth, for bench.gpu.index."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUERIES: Final = 200
 
 
 class Made:
-    """Vectors about many things, in blocks; queries about the same, and the truth once all are read."""
+    """Vectors on many topics, in blocks; queries on the same, and the truth once all are read."""
 
     def __init__(self, count: int, *, seed: int = 1) -> None:
         self.count = count
@@ -40,7 +40,7 @@ class Made:
         return [set(row) for row in self._nearest.cpu().tolist()]
 
     def blocks(self) -> Iterator[Vectors]:
-        """Once only."""
+        """Yield all blocks; only once."""
         for start in range(0, self.count, BLOCK):
             block = self._some(min(BLOCK, self.count - start))
             best = torch.cat([self._best, self._asked @ block.T], dim=1)

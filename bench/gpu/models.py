@@ -1,7 +1,7 @@
-"""Folders of the sizes that Qwen3 comes in, without weights: speed and memory are the real model's, scores are noise.
+"""Model folders in the sizes of Qwen3 without weights: speed and memory are those of the real model, scores are noise.
 
-vLLM fills such a folder with random numbers (`--load-format dummy`). winnow wants weights to tell one revision from
-another, and gets a file of four bytes. The tokenizer has to be Qwen's own: token counts are what is compared.
+vLLM fills such a folder with random numbers (`--load-format dummy`). winnow needs weights to distinguish revisions, and
+gets a file of four bytes. The tokenizer must be Qwen's own, since token counts are compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ END: Final = "<|endoftext|>"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """What decides how much there is to compute."""
+    """The dimensions that determine the amount of computation."""
 
     hidden: int
     intermediate: int
@@ -37,7 +37,7 @@ class Shape:
 
     @property
     def layer_weights(self) -> int:
-        """Weights that every token meets; the embedding is looked up, and the head reads one position."""
+        """Weights applied to every token; the embedding is a lookup, and the head reads one position."""
         attention = 2 * self.hidden * HEAD_DIM * (self.heads + KV_HEADS)
         return self.layers * (attention + 3 * self.hidden * self.intermediate)
 
@@ -64,14 +64,14 @@ class Shape:
 
 
 SHAPES: Final = {
-    "tiny": Shape(hidden=256, intermediate=512, layers=2, heads=8),  # to try a benchmark where there is no GPU
+    "tiny": Shape(hidden=256, intermediate=512, layers=2, heads=8),  # for trying a benchmark without a GPU
     "0.6b": Shape(hidden=1_024, intermediate=3_072, layers=28, heads=16),
     "4b": Shape(hidden=2_560, intermediate=9_728, layers=36, heads=32),
 }
 
 
 def write_folder(folder: Path, shape: Shape, tokenizer: Path) -> None:
-    """A model without weights, with the tokenizer of another folder."""
+    """Create a model without weights, with the tokenizer of another folder."""
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, shape)
     definition = _read_definition(tokenizer) | {"truncation": None, "padding": None}
@@ -85,9 +85,9 @@ def write_config(folder: Path, shape: Shape) -> None:
 
 
 def as_embedder(folder: Path) -> None:
-    """Makes the folder's tokenizer, for whoever uses it as it comes, that of Qwen3-Embedding.
+    """Turn the folder's tokenizer into that of Qwen3-Embedding, for libraries that use it as it is.
 
-    It appends the end mark, and has no chat template: sentence-transformers would put every text into it.
+    It appends the end mark and has no chat template: sentence-transformers would apply it to every text.
     """
     config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
     config.pop("chat_template", None)
@@ -104,10 +104,10 @@ def as_embedder(folder: Path) -> None:
 
 
 def chat_template() -> str:
-    """What vLLM's own /v1/rerank needs to send the model the prompt of its card.
+    """The template with which vLLM's own /v1/rerank sends the prompt of the model card.
 
-    Everything is in expressions: of a text that stands outside, the renderer takes newlines away, and so vLLM's own
-    template for this model ends in another token than the model was trained to answer after.
+    Everything is in expressions: the renderer strips newlines from literal text, so vLLM's own template for this model
+    ends in another token than the model was trained to answer after.
     """
     before = json.dumps(PREFIX + "<Instruct>: ")
     instruction = f"instruction | default({json.dumps(DEFAULT_INSTRUCTION)})"

@@ -1,4 +1,4 @@
-"""The rows of a run of `bench.gpu.rerank`, as a table and as the bars that it was to pass."""
+"""Formats the rows of a `bench.gpu.rerank` run as a table and compares them with the targets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 from bench.gpu.rows import Rows
 
 PHASES: Final = ("tried", "measured")
-DESIGN_TFLOPS: Final = 790.0  # what the floor of design.md was computed with; used where no card was measured
+DESIGN_TFLOPS: Final = 790.0  # assumed for the floor in design.md; used if no GPU was measured
 
 
 def as_text(rows: Rows) -> str:
@@ -16,7 +16,7 @@ def as_text(rows: Rows) -> str:
 
 
 def floor_ms(rows: Rows, tokens: int, *, tflops: float) -> float:
-    """Every weight of every layer meets every token once, in two operations; attention and the head are left out."""
+    """Lower bound: every layer weight meets every token once, in two operations; attention and head are ignored."""
     return 2e3 * rows.of("run")[0]["arguments"]["layer_weights"] * tokens / (tflops * 1e12)
 
 
@@ -99,7 +99,7 @@ def _many(rows: Rows) -> list[str]:
 
 
 def _bars(rows: Rows) -> list[str]:
-    """Each against the strictest opponent: the fastest stock in bf16, of any setting that was measured."""
+    """Compare each with the strictest opponent: the fastest stock in bf16, of all settings measured."""
     lines = ["\nbars"]
     for length in _lengths(rows.of("one", phase="measured")):
         floor = floor_ms(rows, rows.of("one", length=length)[0]["tokens"], tflops=tflops_of(rows, "bf16"))
@@ -130,7 +130,7 @@ def _is_bf16(server: str) -> bool:
 
 
 def _p50s(rows: Rows, kind: str, length: int) -> dict[tuple[str, str], float]:
-    """Milliseconds by server and way: of a request, or of all that were asked at once."""
+    """Milliseconds by server and way: per request, or for all concurrent requests."""
     found = rows.of(kind, length=length, phase="measured") if kind == "one" else rows.of(kind, length=length)
     times: dict[tuple[str, str], list[float]] = {}
     for row in found:

@@ -1,21 +1,21 @@
-"""How fast is POST /v1/rerank on one GPU, beside vLLM's own /v1/rerank and beside bare /classify, in one run?
+"""Speed of POST /v1/rerank on one GPU, compared with vLLM's own /v1/rerank and with plain /classify, in one run.
 
     python -m bench.gpu.rerank --tokenizer FOLDER --vllm-python "env PYTHONPATH=... python3" --out FILE.jsonl
     python -m bench.gpu.rerank --read FILE.jsonl
 
-Three ways to the same judgements, over the same texts and with the same prompts, token for token (checked):
+Three ways to the same scores, over the same texts and with the same prompts, token for token (checked):
 
-    stock    vLLM's POST /v1/rerank, with a chat template that is right for this model
-    bare     vLLM's POST /classify with ids that were made, and a body that was written, beforehand; of a server with
-             `front` in its name this is api/vllm/front, which has no /v1/rerank
-    winnow   POST /v1/rerank of a winnow process, texts in and texts out; "winnow 2" has two such vLLM servers, both on
-             this card: while one waits for its host the other computes
+    stock    vLLM's POST /v1/rerank, with a correct chat template for this model
+    bare     vLLM's POST /classify with ids and bodies prepared beforehand; for a server with `front` in its name this
+             is api/vllm/front, which has no /v1/rerank
+    winnow   POST /v1/rerank of a winnow process, from texts to texts; "winnow 2" has two such vLLM servers, both on
+             this GPU: while one waits for its host the other computes
 
 Weights are random, texts are new in every request, and every way has its own part of vLLM's prefix cache: nothing is
-found there but the beginning that prompts share. All servers of a run stand on one card and are asked in turn, so that
-whatever else the machine does meets all of them. First every setting is tried briefly; then the best for each number
-format is measured, one request at a time and several at once. Every figure is written to the file as soon as it is
-known: a run that is killed has measured something.
+cached but the prefix that prompts share. All servers of a run share one GPU and are called in turn, so that other load
+on the machine affects all of them. First every setting is tried briefly; then the best for each number format is
+measured, one request at a time and several at once. Every figure is written to the file as soon as it is known: a run
+that is killed has measured something.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WINNOW_TWINS: Final = "winnow 2"
 PATHS: Final = {STOCK: "/v1/rerank", BARE: "/classify", WINNOW: "/v1/rerank", WINNOW_TWINS: "/v1/rerank"}
 WHOLE: Final = "whole"  # no prompt is split over two steps
 TWINS: Final = "twins"  # a second server of the same kind
-FRONT: Final = "front"  # vLLM's engine behind api/vllm/front in place of vLLM's own server
+FRONT: Final = "front"  # vLLM's engine behind api/vllm/front instead of vLLM's own server
 TRIED: Final = "tried"
 MEASURED: Final = "measured"
 PROCESS_SECONDS: Final = 60  # for winnow's own start
@@ -68,7 +68,7 @@ class Way:
 
     name: str
     server: Server  # the vLLM server that computes
-    port: int  # of whoever is asked
+    port: int  # of the process that is called
     slice_tokens: int | None = None
 
     @property
@@ -83,12 +83,12 @@ class Way:
         return asked.ids if self.name == BARE else asked.texts
 
     def counts_rightly(self, timed: Timed, asked: Asked) -> bool:
-        """Both sides must have read the same number of tokens."""
+        """Whether both sides read the same number of tokens."""
         return bool(timed.body["usage"]["total_tokens"] == (asked.tokens if self.is_winnow else asked.prompt_tokens))
 
 
 class Bench:
-    """The servers, and the way through the phases."""
+    """The servers, and the phases of a run."""
 
     def __init__(self, arguments: argparse.Namespace, rows: Rows, folder: Path) -> None:
         self.arguments = arguments
@@ -96,12 +96,12 @@ class Bench:
         self.folder = folder
         self.began = time.monotonic()
         self.servers: list[Server] = []
-        self.twins: dict[str, Server] = {}  # by the server whose copy they are
+        self.twins: dict[str, Server] = {}  # by the server that they copy
         self.services: list[Server] = []
         self._seed = 0
 
     def left(self) -> float:
-        """Seconds of the budget."""
+        """Seconds left of the budget."""
         return float(self.arguments.budget - (time.monotonic() - self.began))
 
     def run(self) -> None:
@@ -152,7 +152,7 @@ class Bench:
         return Path(model)
 
     def _started(self, name: str, model: Path, template: Path | None, extra: Sequence[str]) -> Server:
-        """Our own front renders no template, and needs none."""
+        """Start a server. Our own front needs no template."""
         port = free_port()
         command = vllm_command(
             self.arguments.vllm_python,
@@ -166,7 +166,7 @@ class Bench:
         return start(name, command, port, self.arguments.logs)
 
     def _ways(self, model: Path) -> Iterator[Way]:
-        """winnow's processes are started together, one for each server and size of slice."""
+        """Start winnow's processes together, one for each server and slice size."""
         up = [server for server in self.servers if server.is_up]
         begun: list[tuple[Server, str, int, Server]] = []
         for server in up:
@@ -201,7 +201,7 @@ class Bench:
         return [int(length) for length in self.arguments.lengths.split(",")]
 
     def _compared(self, ways: Sequence[Way]) -> list[Way]:
-        """Warms every way up, then asks all of them the same: scores must agree, and tokens. Who fails is left out."""
+        """Warm up every way, then check that scores and tokens of all agree on one request. Drops those that fail."""
         good = []
         theirs: dict[tuple[str, int], list[float]] = {}
         warm = self._draw(self._lengths()[0])
@@ -227,7 +227,7 @@ class Bench:
         return good
 
     def _one_at_a_time(self, ways: Sequence[Way], phase: str, *, seconds: float) -> None:
-        """Rounds over all ways and lengths, with new texts each, until the time is over; at least one."""
+        """Rounds over all ways and lengths, with new texts each, until time is up; at least one."""
         until = time.monotonic() + min(seconds, self.left() - self.arguments.spare_seconds)
         for number in range(self.arguments.rounds):
             if number and time.monotonic() > until:
@@ -257,7 +257,7 @@ class Bench:
         )  # fmt: skip
 
     def _best(self, ways: Sequence[Way]) -> list[Way]:
-        """Every stock in bf16; for each number format winnow's fastest settings, and every bare server of it."""
+        """All stock in bf16; for each number format winnow's fastest settings, and every bare server of it."""
         chosen = [way for way in ways if way.name == STOCK and way.server.name.startswith(BF16)]
         for number in dict.fromkeys(way.server.name.partition("-")[0] for way in ways):
             for name in (WINNOW, WINNOW_TWINS):
@@ -271,7 +271,7 @@ class Bench:
         return list(dict.fromkeys(chosen))
 
     def _cost(self, way: Way) -> float:
-        """How long it takes, the lengths weighing alike."""
+        """Time it takes, with equal weight for all lengths."""
         found = [
             median(times) / length
             for length in self._lengths()
@@ -305,7 +305,7 @@ class Bench:
 
 
 def _scores(way: Way, body: dict[str, Any]) -> list[float]:
-    """In the order of the documents."""
+    """Scores in the order of the documents."""
     if way.name == BARE:
         return [row["probs"][0] for row in sorted(body["data"], key=lambda row: int(row["index"]))]
     return [row["relevance_score"] for row in sorted(body["results"], key=lambda row: int(row["index"]))]
@@ -313,23 +313,23 @@ def _scores(way: Way, body: dict[str, Any]) -> list[float]:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--read", type=Path, help="print the table of an earlier run, and do nothing else")
+    parser.add_argument("--read", type=Path, help="only print the table of an earlier run")
     parser.add_argument("--out", type=Path, default=Path("gpu-rerank.jsonl"))
     parser.add_argument("--logs", type=Path, default=Path("/tmp"), help="folder for the servers' logs")  # noqa: S108
     parser.add_argument("--tokenizer", type=Path, help="folder with Qwen3's tokenizer")
-    parser.add_argument("--model", type=Path, help="a folder with weights, in place of random ones")
+    parser.add_argument("--model", type=Path, help="folder with weights, instead of random ones")
     parser.add_argument("--shape", choices=SHAPES, default="4b")
     parser.add_argument("--vllm-python", default=sys.executable, help="how to run a Python that has vLLM")
     parser.add_argument(
         "--servers", default="bf16:8192,bf16:16384,fp8:16384", help="format:batched tokens[:whole][:twins][:front], ..."
     )
-    parser.add_argument("--slices", default="8192,16384,65536", help="tokens that winnow sends in one request")
-    parser.add_argument("--extra", default="", help="more flags for every vLLM server")
+    parser.add_argument("--slices", default="8192,16384,65536", help="tokens per request from winnow")
+    parser.add_argument("--extra", default="", help="additional flags for every vLLM server")
     parser.add_argument("--lengths", default="128,512", help="of documents, in tokens")
     parser.add_argument("--documents", type=int, default=100)
     parser.add_argument("--at-once", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=30, help="at most, of each phase")
-    parser.add_argument("--budget", type=float, default=500.0, help="seconds for everything")
+    parser.add_argument("--rounds", type=int, default=30, help="maximum per phase")
+    parser.add_argument("--budget", type=float, default=500.0, help="seconds for the whole run")
     parser.add_argument("--start-seconds", type=float, default=240.0)
     parser.add_argument("--try-seconds", type=float, default=80.0)
     parser.add_argument("--one-seconds", type=float, default=110.0)

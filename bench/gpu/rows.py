@@ -1,4 +1,4 @@
-"""What a run has found out so far: one JSON object a line, in the file as soon as it is known."""
+"""Results of a run: one JSON object per line, in the file as soon as it is known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class Rows:
-    """Written and remembered."""
+    """Rows in the file and in memory."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
@@ -35,7 +35,7 @@ class Rows:
                 opened.write(json.dumps(row, default=str) + "\n")
 
     def of(self, kind: str, **wanted: Any) -> list[dict[str, Any]]:
-        """The rows of this kind in which these fields have these values."""
+        """Rows of this kind whose fields have these values."""
         return [
             row
             for row in self._found
@@ -46,9 +46,9 @@ class Rows:
 def run_or_read(
     arguments: argparse.Namespace, as_text: Callable[[Rows], str], run: Callable[[Rows, Path], None]
 ) -> None:
-    """Prints the table of an earlier run where one is named; else runs, and prints what was found, also by half a run.
+    """Print the table of an earlier run if given; else run, and print the results, even of an incomplete run.
 
-    `run` is given where its rows go, and a folder that is removed afterwards.
+    `run` gets the rows and a temporary folder.
     """
     if arguments.read is not None:
         print(as_text(Rows.read(arguments.read)))

@@ -1,9 +1,9 @@
-"""Servers that a benchmark starts: several vLLM servers on one card at once, and winnow before each of them.
+"""Servers that a benchmark starts: several vLLM servers on one GPU, each with winnow in front.
 
-Rule 1: they start together, since most of a minute of vLLM's start is compiling on the host, and are asked in turn: a
-server that is not asked leaves the card alone. Each gets a fixed share of memory, because what is free while others
-start says nothing.
-Rule 2: a server that does not come up is left out, with the end of its log; the others are measured.
+Rule 1: they start together, since most of a minute of vLLM's start is compiling on the host, and are called in turn: an
+idle server leaves the GPU alone. Each gets a fixed share of memory, because free memory means nothing while others
+start.
+Rule 2: a server that fails to start is left out, with the end of its log; the others are measured.
 Rule 3: each has its own process group, and none outlives the benchmark.
 """
 
@@ -36,7 +36,7 @@ _LOG_CHARACTERS: Final = 1_500
 
 @dataclass(slots=True, kw_only=True)
 class Server:
-    """A process that answers HTTP, sooner or later."""
+    """A process that will answer HTTP after its start."""
 
     name: str
     port: int
@@ -60,7 +60,7 @@ class Server:
         return found
 
     def stop(self) -> None:
-        """Asks, waits, and then insists: a card that stays taken spoils the next run."""
+        """Terminate it, wait, then kill it: a GPU still in use spoils the next run."""
         for number in (signal.SIGTERM, signal.SIGKILL):
             if self.process.poll() is not None:
                 break
@@ -94,7 +94,7 @@ def vllm_command(
     extra: Sequence[str] = (),
     by_our_front: bool = False,
 ) -> list[str]:
-    """`python` is how to run a Python that has vLLM, `env NAME=VALUE ... python3` included."""
+    """`python` runs a Python that has vLLM and may be `env NAME=VALUE ... python3`."""
     role = ["--hf-overrides", RERANKER_HEAD] if is_reranker else ["--convert", "embed"]
     if template is not None:
         role += ["--chat-template", str(template)]
@@ -110,7 +110,7 @@ def winnow_command(url: str, model: Path, port: int, data: Path, *, slice_tokens
 
 
 def card() -> dict[str, Any]:
-    """What `bench.gpu.card` says, in a process that leaves the card alone afterwards."""
+    """Result of `bench.gpu.card`, from a process that frees the GPU afterwards."""
     done = subprocess.run([sys.executable, "-m", "bench.gpu.card"], capture_output=True, text=True, check=False)
     if done.returncode:
         return {"error": done.stderr[-_LOG_CHARACTERS:]}
@@ -119,7 +119,7 @@ def card() -> dict[str, Any]:
 
 
 def wait(servers: Sequence[Server], path: str, *, until: float) -> None:
-    """Until each answers, has ended, or the time (of `time.monotonic`) has come."""
+    """Wait until each answers or has ended, or until this time (`time.monotonic`)."""
     waiting = [server for server in servers if not server.is_up]
     while waiting and time.monotonic() < until:
         for server in list(waiting):
@@ -140,7 +140,7 @@ def _answers(server: Server, path: str) -> bool:
 
 
 def metrics(server: Server) -> dict[str, float]:
-    """vLLM's own account since it started: how many tokens it found in its cache, and where requests spent time."""
+    """vLLM's own counters since its start: tokens found in its cache, and time spent by requests."""
     found = dict.fromkeys(_COUNTED, 0.0)
     for line in server.get("/metrics").decode().splitlines():
         name, _, value = line.rpartition(" ")
@@ -161,7 +161,7 @@ _COUNTED: Final = {
 
 
 def difference(before: dict[str, float], after: dict[str, float]) -> dict[str, Any]:
-    """What one request did to the account; times are the mean of its inputs, in ms."""
+    """Effect of one request on the counters; times are means per input, in ms."""
     gone = {name: after[name] - before[name] for name in before}
     inputs = max(gone["inputs"], 1.0)
     cached = {name: int(gone[name]) for name in ("inputs", "tokens_looked_up", "tokens_cached")}

@@ -1,7 +1,7 @@
-"""Texts of an exact number of tokens, as many as wanted, no two alike.
+"""Texts with an exact number of tokens, as many as wanted, no two alike.
 
-Words of one token each are drawn as often as the prose of Python's standard library uses them: where Qwen's tokenizer
-cuts, before each space, nothing ever joins again, so that a text of n words is a text of n tokens.
+Words of one token each are drawn with their frequency in the prose of Python's standard library. Qwen's tokenizer
+splits before each space and never joins again, so a text of n words has n tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WORDS_MAX: Final = 4_000  # the most frequent; the rest are names of variables
 
 
 class WordMill:
-    """Draws texts. The same seed gives the same texts, wherever Python is of the same version."""
+    """Draws texts. A seed gives the same texts on every machine with the same Python version."""
 
     def __init__(self, tokenizer: PlainTokenizer) -> None:
         counted: Counter[str] = Counter()
@@ -47,13 +47,13 @@ class WordMill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request, written beforehand for every way it is asked."""
+    """One request, written beforehand for each way."""
 
-    texts: bytes  # the body of POST /v1/rerank, winnow's and vLLM's alike
-    ids: bytes  # the body of POST /classify: the same prompts
+    texts: bytes  # body of POST /v1/rerank, for winnow and vLLM
+    ids: bytes  # body of POST /classify: the same prompts
     documents: int
-    prompt_tokens: int  # of all prompts, the shared part counted in each
-    tokens: int  # with the shared part counted once: what winnow reports, and what has to be computed
+    prompt_tokens: int  # of all prompts, with the shared prefix counted in each
+    tokens: int  # with the shared prefix counted once: what winnow reports, and what must be computed
 
 
 class Requests:
@@ -65,11 +65,11 @@ class Requests:
         self._documents = documents
 
     def draw(self, length: int, *, seed: int) -> Asked:
-        """Documents of so many tokens, and a query of their own."""
+        """Documents of this many tokens, and a query for them."""
         query, *documents = self._mill.texts([QUERY_TOKENS] + [length] * self._documents, seed=seed)
         prompts = self._prompts.build(query, documents, DEFAULT_INSTRUCTION)
         suffix = len(prompts.tails[0]) - length
-        assert all(len(tail) == length + suffix for tail in prompts.tails), "a text is not as long as it was to be"
+        assert all(len(tail) == length + suffix for tail in prompts.tails), "a text does not have the wanted length"
         assert not any(prompts.truncated), "a text was cut"
         whole = [prompts.shared + tail for tail in prompts.tails]
         return Asked(

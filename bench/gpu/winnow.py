@@ -1,9 +1,9 @@
-"""winnow before a vLLM server whose weights are random numbers: the service as it is, less its doubts.
+"""winnow in front of a vLLM server with random weights: the service as it is, without the server check.
 
     python -m bench.gpu.winnow --url http://127.0.0.1:8002 --model FOLDER --port 8000 --data FOLDER --slice-tokens 8192
 
-A server with random weights cannot prove that it reads, and winnow rightly refuses it. Here it is taken at its word,
-and nothing embeds: POST /v1/rerank needs no embedder. The rest is `winnow serve`: same parts, same app, same server.
+A server with random weights cannot pass the check, and winnow rightly rejects it. Here the check is skipped, and there
+is no embedder, which POST /v1/rerank does not need. The rest is `winnow serve`: same parts, same app, same server.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from winnow.retrieval.vllm.pool import VllmPool
 
 
 class EmbedsNothing:
-    """An `Embedder` for a service that is only asked to rerank."""
+    """An `Embedder` for a service that only reranks."""
 
     @property
     def identity(self) -> EmbedderIdentity:
@@ -46,11 +46,11 @@ class EmbedsNothing:
         self._refuse(len(texts), "")
 
     def _refuse(self, count: int, task: str) -> NoReturn:
-        raise EmbedderUnavailable(f"the benchmark embeds nothing ({count} texts, {task!r})")
+        raise EmbedderUnavailable(f"this benchmark has no embedder ({count} texts, {task!r})")
 
 
 async def taken_at_its_word(client: VllmClient, deadline: Deadline) -> None:
-    """A `Proof` that asks nothing."""
+    """A `Proof` that always passes."""
 
 
 def main() -> None:

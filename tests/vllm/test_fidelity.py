@@ -84,8 +84,8 @@ async def test_scores_in_bfloat16_are_as_true_as_the_model_cards(
     print(
         f"bfloat16, ids to /classify: {ours}; {within:.1%} within {APART_MAX}",
         f"bfloat16, vLLM's own /v1/rerank: {theirs}",
-        f"beside float32, ids to /classify: {ours_true}",
-        f"beside float32, transformers in bfloat16: {card_true}",
+        f"against float32, ids to /classify: {ours_true}",
+        f"against float32, transformers in bfloat16: {card_true}",
         sep="\n",
     )
     assert within >= 0.9
