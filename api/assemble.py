@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from winnow.api.accounting import Accounting
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.folding import Folding
 from winnow.api.collections.index_device import index_device, index_wish
@@ -56,6 +57,7 @@ class Services:
     caches: Caches
     quotas: Quotas
     usage: UsageMeter
+    accounting: Accounting
     shadowing: Shadowing
     pools: tuple[VllmPool, ...] = ()
 
@@ -136,6 +138,7 @@ def wire(
         recall_default=RecallMode(settings.recall),
     )
     wish = index_wish(settings, device)
+    usage = UsageMeter(SqlUsageBook(disk.database))
     return Services(
         settings=settings,
         access=Access(disk.keys, deployment_key=settings.api_key),
@@ -158,7 +161,8 @@ def wire(
         candidates=candidates,
         caches=caches,
         quotas=ground.quotas,
-        usage=UsageMeter(SqlUsageBook(disk.database)),
+        usage=usage,
+        accounting=Accounting(meter=usage, quotas=ground.quotas),
         shadowing=Shadowing(book=disk.shadows.book, instructions=disk.instructions, rerankers=rerankers),
         pools=tuple(pool for pool in pools if pool is not None),
     )

@@ -1,7 +1,7 @@
-"""Who used how much? Added up in memory, and written every few seconds.
+"""Adds up in memory what each tenant uses, and writes it to the catalog every few seconds.
 
-A service that is stopped in order writes what it has; one that is killed loses what came in since the last time.
-Commands are not counted, only what the service answers.
+A service that stops in order writes everything; one that is killed loses what it added since the last write. Commands
+are not counted, only requests to a service (api/accounting.py).
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from typing import Final
 
-from winnow.api.collections.ingest import Upserted
-from winnow.api.search.records import Answer
-from winnow.rerank.reranker import Ranking
 from winnow.retrieval.catalog.quotas import Usage, UsageBook
 from winnow.retrieval.errors import StorageError, UnavailableError
 
@@ -29,16 +26,16 @@ def _today() -> date:
 
 
 class UsageMeter:
-    """Counts what one process does. Use it from one event loop."""
+    """Adds up the usage of one process. Use it from one event loop."""
 
     def __init__(self, book: UsageBook, *, today: Callable[[], date] = _today) -> None:
         self.book = book
-        self._today = today
+        self.today = today
         self._used: dict[tuple[str, date], Usage] = {}
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Writes again and again until the block is left, and then once more."""
+        """Writes every few seconds until the block is left, and once more then."""
         stopping = asyncio.Event()
         writing = asyncio.create_task(self._write_until(stopping))
         try:
@@ -48,28 +45,15 @@ class UsageMeter:
             await writing
 
     def requested(self, tenant: str) -> None:
-        self._add(self._of(tenant, requests=1))
+        self.add(Usage(tenant=tenant, day=self.today(), requests=1))
 
-    def searched(self, tenant: str, answer: Answer) -> None:
-        self._add(self._of(tenant, searches=1, embedded_tokens=answer.recalled.embedded_tokens))
-        self._judged(tenant, answer.ranking)
-
-    def reranked(self, tenant: str, ranking: Ranking) -> None:
-        """Loose documents."""
-        self._judged(tenant, ranking)
-
-    def wrote(self, tenant: str, upserted: Upserted) -> None:
-        self._add(
-            self._of(
-                tenant,
-                embedded_tokens=upserted.tokens,
-                documents_written=upserted.accepted - upserted.unchanged,
-                bytes_written=upserted.bytes,
-            )
-        )
+    def add(self, used: Usage) -> None:
+        key = used.tenant, used.day
+        known = self._used.get(key)
+        self._used[key] = used if known is None else known + used
 
     async def flush(self) -> None:
-        """Writes what was counted; where that cannot be done now it is kept for the next time."""
+        """Writes what was added; if the catalog cannot be written, keeps it for the next time."""
         used, self._used = self._used, {}
         if not used:
             return
@@ -78,28 +62,10 @@ class UsageMeter:
         except (StorageError, UnavailableError):
             log.exception("what tenants used cannot be written; it is tried again")
             for each in used.values():
-                self._add(each)
-
-    def _judged(self, tenant: str, ranking: Ranking) -> None:
-        self._add(
-            self._of(
-                tenant,
-                rerank_documents=ranking.judged - ranking.remembered,
-                rerank_remembered=ranking.remembered,
-                rerank_tokens=ranking.tokens,
-            )
-        )
-
-    def _of(self, tenant: str, **amounts: int) -> Usage:
-        return Usage(tenant=tenant, day=self._today(), **amounts)
-
-    def _add(self, used: Usage) -> None:
-        key = used.tenant, used.day
-        known = self._used.get(key)
-        self._used[key] = used if known is None else known + used
+                self.add(each)
 
     async def _write_until(self, stopping: asyncio.Event) -> None:
-        """Not cancelled but told to stop: a write that is cut off may or may not have happened."""
+        """Stops on request, not by cancellation: a cancelled write may or may not have happened."""
         is_last = False
         while not is_last:
             with contextlib.suppress(TimeoutError):

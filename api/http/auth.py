@@ -11,17 +11,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Annotated, Any, Final
 
 from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from winnow.api.accounting import Bill
 from winnow.api.assemble import Services
 from winnow.api.http.body_limits import body_limit
 from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
-from winnow.api.http.scopes import NEEDED, OPEN, Needed
+from winnow.api.http.scopes import COSTLY, NEEDED, OPEN, Needed
 from winnow.api.tenancy.access import Principal
 from winnow.retrieval.errors import KeyRefused, NotPermitted
 from winnow.retrieval.tenancy import TenantName
@@ -65,16 +67,24 @@ class AuthorizedRoute(APIRoute):
 
 
 class MeteredRoute(AuthorizedRoute):
-    """A route that counts towards the tenant's limits and usage. Shadows pause meanwhile."""
+    """A route that a tenant's limits bound and whose cost is charged to it. No shadow is reranked meanwhile.
+
+    A route of `COSTLY` answers only with something on its bill, and no other route adds to one.
+    """
 
     @asynccontextmanager
     async def admitted(self, request: Request, tenant: TenantName) -> AsyncIterator[None]:
-        """Admit the request within the tenant's limits. Raises `QuotaExceeded`."""
+        """Raises `QuotaExceeded`."""
         parts = parts_of(request)
-        async with parts.quotas.admitted(tenant):
-            parts.usage.requested(tenant)
+        async with parts.accounting.admitted(tenant) as bill:
+            request.state.bill = bill
             with parts.shadowing.held():
                 yield
+            assert bool(bill.items) == self.is_costly, f"{self.path} and api/http/scopes.py differ. This is a bug."
+
+    @cached_property
+    def is_costly(self) -> bool:
+        return any((method, self.path) in COSTLY for method in self.methods or ())
 
 
 def parts_of(request: Request) -> Services:
@@ -93,6 +103,13 @@ def intake_of(request: Request) -> Intake:
     intake = request.app.state.intake
     assert isinstance(intake, Intake), "create_app sets it. This is a bug."
     return intake
+
+
+def bill_of(request: Request) -> Bill:
+    """Where a route of `COSTLY` adds what it computed."""
+    bill = request.state.bill
+    assert isinstance(bill, Bill), "every metered route has one. This is a bug."
+    return bill
 
 
 async def principal_of(request: Request) -> Principal:

@@ -16,11 +16,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from winnow.api.accounting import RerankFigures
 from winnow.api.assemble import Services
 from winnow.api.search.records import Answer
 from winnow.api.search.shadowing import Shadowing
 from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
-from winnow.rerank.reranker import Ranking
 from winnow.retrieval.bounded_cache import CacheState
 from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
@@ -197,8 +197,6 @@ class Telemetry:
         )
         self._degraded = self._counter(DEGRADED)
         self._skipped = self._counter(RERANK_SKIPPED)
-        self._rerank_tokens = self._counter(RERANK_TOKENS)
-        self._judgements = self._counter(JUDGEMENTS)
         self._query_vectors = self._counter(QUERY_VECTORS)
 
     @classmethod
@@ -226,6 +224,7 @@ class Telemetry:
         telemetry.watch_indexes(parts)
         telemetry.watch_queues(parts)
         telemetry.watch_shadows(parts.shadowing)
+        telemetry.watch_costs(parts.accounting.figures)
         return telemetry
 
     def watch_queues(self, parts: Services) -> None:
@@ -254,6 +253,13 @@ class Telemetry:
         self.watch(SHADOWS, lambda: [((outcome.value,), count) for outcome, count in figures.outcomes.items()])
         self.watch(SHADOWS_WAITING, lambda: [((), float(shadowing.waiting))])
         self.watch(SHADOW_TOKENS, lambda: [((), float(figures.tokens))])
+
+    def watch_costs(self, figures: RerankFigures) -> None:
+        """Watch what is charged to tenants, of all tenants together."""
+        self.watch(RERANK_TOKENS, lambda: [((), float(figures.tokens))])
+        self.watch(
+            JUDGEMENTS, lambda: [(("computed",), float(figures.computed)), (("remembered",), float(figures.remembered))]
+        )
 
     def watch_indexes(self, parts: Services) -> None:
         """Watch how far indexes are behind, and their builds."""
@@ -297,22 +303,15 @@ class Telemetry:
             self._degraded.labels(answer.degraded.reason.value).inc()
         if answer.rerank_skipped is not None:
             self._skipped.labels(answer.rerank_skipped.value).inc()
-        self._judged(answer.ranking)
 
-    def reranked(self, ranking: Ranking, *, seconds: float) -> None:
+    def reranked(self, *, seconds: float) -> None:
         """Count a rerank request: its only stage is reranking."""
         for stage in ("rerank", "total"):
             self._seconds.labels("rerank", stage).observe(seconds)
-        self._judged(ranking)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(_Documented(self._registry))
-
-    def _judged(self, ranking: Ranking) -> None:
-        self._rerank_tokens.inc(ranking.tokens)
-        self._judgements.labels("computed").inc(ranking.judged - ranking.remembered)
-        self._judgements.labels("remembered").inc(ranking.remembered)
 
     def _counter(self, metric: Metric) -> Counter:
         return Counter(metric.name, metric.said, metric.labels, registry=self._registry)

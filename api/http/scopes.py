@@ -1,4 +1,4 @@
-"""The scope that each route requires. The complete and only table.
+"""The scope that each route requires, and which routes cost. The complete and only tables.
 
 A route without an entry cannot be created (api/http/auth.py). Scopes are independent. `OPEN` routes reveal nothing of a
 tenant: without a key /readyz omits every name and address.
@@ -74,3 +74,11 @@ NEEDED: Final[Mapping[tuple[str, str], Needed]] = {
     ("GET", "/healthz"): OPEN,
     ("GET", "/readyz"): OPEN,
 }  # fmt: skip
+
+COSTLY: Final = frozenset({  # what these compute is charged to the tenant (api/accounting.py)
+    ("POST", "/v1/search"),
+    ("POST", "/v1/rerank"),
+    ("POST", "/v2/rerank"),
+    ("POST", "/v1/collections/{name}/documents"),
+    ("POST", "/v1/instructions/try"),
+})  # fmt: skip

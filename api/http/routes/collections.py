@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from winnow.api.assemble import Services
 from winnow.api.collections.ingest import Sent, records_of_lines
-from winnow.api.http.auth import Caller, MeteredRoute, Tenant, intake_of, parts_of
+from winnow.api.http.auth import Caller, MeteredRoute, Tenant, bill_of, intake_of, parts_of
 from winnow.api.http.body_limits import DOCUMENTS
 from winnow.api.http.log_redaction import problems_without_places
 from winnow.api.http.problem_response import ProblemResponse
@@ -163,7 +163,7 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
         require_json(request)
         sent = await intake_of(request).one_by_one(_records_of_json, take_body(request))
     upserted = await parts.ingest.upsert(tenant, name, sent)
-    parts.usage.wrote(tenant, upserted)
+    bill_of(request).add(upserted)
     said = upsert_response(name, upserted)
     if upserted.rejects and not upserted.accepted:
         return ProblemResponse(problem_of(InvalidRequest(_refused_said(upserted.rejects))), beside=said)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from winnow.api.fields import VersionInPath, deadline_of
-from winnow.api.http.auth import Caller, MeteredRoute, Tenant, intake_of, parts_of
+from winnow.api.http.auth import Caller, MeteredRoute, Tenant, bill_of, intake_of, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.request_body import take_body
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
@@ -157,9 +157,7 @@ async def try_instructions(body: TrialBody, tenant: Tenant, request: Request) ->
     await parts.quotas.require_tokens(tenant)
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     trial = await while_connected(request, parts.trials.run(body.question(tenant), deadline))
-    for column in trial.columns:
-        parts.usage.reranked(tenant, column.ranking)
-        await parts.quotas.spend_tokens(tenant, column.ranking.tokens)
+    bill_of(request).add(trial)
     return JsonResponse(trial_response(trial))
 
 

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from winnow.api.fields import deadline_of
-from winnow.api.http.auth import MeteredRoute, Tenant, parts_of
+from winnow.api.http.auth import MeteredRoute, Tenant, bill_of, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
 from winnow.api.schemas.rerank import RerankAnswer, RerankBody, rerank_answer
@@ -90,8 +90,7 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
         await parts.quotas.require_tokens(tenant)
     answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
     telemetry_of(request).searched(answer)
-    parts.usage.searched(tenant, answer)
-    await parts.quotas.spend_tokens(tenant, answer.ranking.tokens)
+    bill_of(request).add(answer)
     said = JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
     said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # after the answer was sent
     return said
@@ -122,7 +121,6 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
             top_k=body.wanted,
         ),
     )
-    telemetry_of(request).reranked(ranking, seconds=time.perf_counter() - started)
-    parts.usage.reranked(tenant, ranking)
-    await parts.quotas.spend_tokens(tenant, ranking.tokens)
+    telemetry_of(request).reranked(seconds=time.perf_counter() - started)
+    bill_of(request).add(ranking)
     return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

@@ -9,9 +9,7 @@ from threading import Event
 
 import pytest
 
-from winnow.api.collections.ingest import Upserted
 from winnow.api.usage_meter import UsageMeter
-from winnow.rerank.reranker import RankedBy, Ranking
 from winnow.retrieval.catalog.quotas import Usage
 from winnow.retrieval.errors import CatalogUnavailable
 
@@ -40,10 +38,6 @@ class Book:
         return list(self.sums.values())
 
 
-def ranking(tokens: int) -> Ranking:
-    return Ranking(ranked=(), judged_by="words", ranked_by=RankedBy.RELEVANCE, tokens=tokens)
-
-
 async def test_what_was_counted_is_written_when_the_service_stops() -> None:
     """Long before the first interval is over."""
     book = Book()
@@ -51,17 +45,12 @@ async def test_what_was_counted_is_written_when_the_service_stops() -> None:
     async with meter.running():
         for _ in range(3):
             meter.requested("ant")
-        meter.reranked("ant", ranking(70))
-        meter.wrote(
-            "bee",
-            Upserted(accepted=5, unchanged=2, chunks=9, tokens=400, bytes=1_234, rejects=(), store_version=1),
-        )
+        meter.add(Usage(tenant="ant", day=TODAY, rerank_tokens=70))
+        meter.add(Usage(tenant="bee", day=TODAY, embedded_tokens=400))
     assert book.sums == {
         ("ant", TODAY): Usage(tenant="ant", day=TODAY, requests=3, rerank_tokens=70),
-        ("bee", TODAY): Usage(
-            tenant="bee", day=TODAY, embedded_tokens=400, documents_written=3, bytes_written=1_234
-        ),
-    }  # fmt: skip
+        ("bee", TODAY): Usage(tenant="bee", day=TODAY, embedded_tokens=400),
+    }
 
 
 async def test_what_cannot_be_written_now_is_written_later(caplog: pytest.LogCaptureFixture) -> None:

@@ -138,7 +138,7 @@ def test_a_route_that_is_not_in_the_table_cannot_be_made() -> None:
 
     async def endpoint() -> None: ...
 
-    with pytest.raises(AssertionError, match=r"/v1/new has no line in api/http/scopes\.py"):
+    with pytest.raises(AssertionError, match=r"/v1/new has no entry in api/http/scopes\.py"):
         AuthorizedRoute("/v1/new", endpoint, methods=["GET"])
 
 

@@ -1,0 +1,111 @@
+"""Charges tenants for what their requests compute: usage, the token quota and the figures behind the metrics.
+
+    async with accounting.admitted(tenant) as bill:    # api/http/auth.py, around every metered request
+        ...
+        bill.add(answer)                               # a route that costs
+
+Rule 1: a route adds what it computed to the bill of its request, and nothing else charges a tenant. Rule 2: what is on
+the bill is charged even if the request fails afterwards. Commands and shadows have no bill: they are not charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeAlias
+
+from winnow.api.collections.ingest import Upserted
+from winnow.api.search.records import Answer
+from winnow.api.search.trial import Trial
+from winnow.api.tenancy.quotas import Quotas
+from winnow.api.usage_meter import UsageMeter
+from winnow.rerank.reranker import Ranking
+from winnow.retrieval.catalog.quotas import Usage
+from winnow.retrieval.tenancy import TenantName
+
+Costly: TypeAlias = Answer | Trial | Ranking | Upserted  # what a model computed something for
+
+
+class Bill:
+    """What one request has computed so far."""
+
+    def __init__(self) -> None:
+        self.items: list[Costly] = []
+
+    def add(self, item: Costly) -> None:
+        self.items.append(item)
+
+
+@dataclass(slots=True)
+class RerankFigures:
+    """What rerankers did for the answers of this process; only grows."""
+
+    tokens: int = 0  # computed
+    computed: int = 0  # relevance scores
+    remembered: int = 0  # relevance scores from the cache
+
+    def add(self, used: Usage) -> None:
+        self.tokens += used.rerank_tokens
+        self.computed += used.rerank_documents
+        self.remembered += used.rerank_remembered
+
+
+class Accounting:
+    """Lets requests in and charges their bills. Use it from one event loop."""
+
+    def __init__(self, *, meter: UsageMeter, quotas: Quotas) -> None:
+        self._meter = meter
+        self._quotas = quotas
+        self.figures = RerankFigures()
+
+    @asynccontextmanager
+    async def admitted(self, tenant: TenantName) -> AsyncIterator[Bill]:
+        """For as long as a request is answered; its bill is charged at the end. Raises `QuotaExceeded`."""
+        async with self._quotas.admitted(tenant):
+            self._meter.requested(tenant)
+            bill = Bill()
+            try:
+                yield bill
+            finally:
+                for item in bill.items:
+                    await self._charge(tenant, item)
+
+    async def _charge(self, tenant: TenantName, item: Costly) -> None:
+        used = usage_of(item, tenant=tenant, day=self._meter.today())
+        self._meter.add(used)
+        self.figures.add(used)
+        await self._quotas.spend_tokens(tenant, used.rerank_tokens)
+
+
+def usage_of(item: Costly, *, tenant: TenantName, day: date) -> Usage:
+    """What a tenant is charged for this."""
+    match item:
+        case Answer():
+            return _reranked(tenant, day, item.ranking, searches=1, embedded_tokens=item.recalled.embedded_tokens)
+        case Trial():
+            rankings = [column.ranking for column in item.columns]
+            return _reranked(tenant, day, *rankings, embedded_tokens=item.recalled.embedded_tokens)
+        case Ranking():
+            return _reranked(tenant, day, item)
+        case Upserted():
+            return Usage(
+                tenant=tenant,
+                day=day,
+                embedded_tokens=item.tokens,
+                documents_written=item.accepted - item.unchanged,
+                bytes_written=item.bytes,
+            )
+
+
+def _reranked(tenant: TenantName, day: date, *rankings: Ranking, searches: int = 0, embedded_tokens: int = 0) -> Usage:
+    return Usage(
+        tenant=tenant,
+        day=day,
+        searches=searches,
+        rerank_documents=sum(each.judged - each.remembered for each in rankings),
+        rerank_remembered=sum(each.remembered for each in rankings),
+        rerank_tokens=sum(each.tokens for each in rankings),
+        embedded_tokens=embedded_tokens,
+    )
