@@ -1,1 +1,1 @@
-"""How the bundled small models were made; README.md beside this file has the commands in order."""
+"""How were the bundled small models made? README.md in this folder has the commands in order."""

@@ -1,11 +1,11 @@
-"""A running average of a model's weights: worth as much as a slower end of the schedule, and costs nothing."""
+"""Running average of a model's weights: as good as a slower end of the schedule, at no cost."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-_YOUNG = 20  # steps; before so many the average forgets faster, else it would remember the random start
+_YOUNG = 20  # steps; before this, the average forgets faster, so that it does not remember the random start
 
 
 class Average:

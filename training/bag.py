@@ -1,15 +1,15 @@
-"""The embedder while it is trained: a one-layer Qwen3 of which only the last position is computed.
+"""The embedder during training: a one-layer Qwen3 that computes only the last position.
 
-Why this trains on a CPU. With one layer, and only the last position wanted, a token takes part in two ways: as a key
+Why this trains on a CPU. With one layer, and only the last position needed, a token contributes in two ways: as a key
 and as a value. Both depend on the token alone, because the keys use only the slow rope dimensions: at a rope base of
-1e10 the slowest eight of 32 pairs turn by at most 0.001 rad in 32,000 positions. So each row of the vocabulary has
-one weight and one value a head, and the softmax over a text is
+1e10 the slowest eight of 32 pairs turn by at most 0.001 rad in 32,000 positions. So each row of the vocabulary has one
+weight and one value per head, and the softmax over a text is
 
     state[head] = sum(weight[token] * value[token]) / sum(weight[token])
 
-a weighted bag of static vectors: one `embedding_bag` call over a table that is computed once a batch, 210,000 tokens
-a second on one core, forward and backward. That is a static embedding (model2vec, StaticModel) with what those lack:
-learned weights of tokens, eight of them (as IDF has one), and a SwiGLU on the sum. What it gives up is word order.
+a weighted bag of static vectors: one `embedding_bag` call over a table that is computed once per batch, 210,000 tokens
+per second on one core, forward and backward. That is a static embedding (model2vec, StaticModel) with what those lack:
+learned token weights, eight of them (IDF has one), and a SwiGLU on the sum. What it gives up is word order.
 
 `training.export` writes the same function as an ordinary Qwen3 checkpoint; nothing is approximated but the rounding.
 """
@@ -36,7 +36,7 @@ _WEIGHT_EXPONENT_MAX = 20.0
 
 
 class Bag(nn.Module):
-    """Token rows, and what is done with their weighted sum."""
+    """Token rows, and the layers applied to their weighted sum."""
 
     def __init__(self, *, seed: int, vocabulary: int = VOCABULARY) -> None:
         super().__init__()
@@ -58,14 +58,14 @@ class Bag(nn.Module):
 
     @torch.no_grad()
     def normalise_rows(self) -> None:
-        """To unit RMS, so that the layer's first norm changes nothing and need not be computed."""
+        """Scale rows to unit RMS, so that the layer's first norm changes nothing and need not be computed."""
         self.rows.div_(self.rows.norm(dim=1, keepdim=True) / math.sqrt(WIDTH) + 1e-9)
 
     def table(self, tokens: Tensor | None = None) -> Tensor:
         """(tokens, width + heads): each token's weighted values, and its weights."""
         rows = self.rows if tokens is None else self.rows[tokens]
         keys = (rows @ self.key.T).view(-1, HEADS, len(SLOW))
-        # The key's norm runs over all 64 dimensions of a head, of which the fast 48 are zero.
+        # The key's norm covers all 64 dimensions of a head, of which the fast 48 are zero.
         keys = keys * torch.rsqrt(keys.pow(2).sum(-1, keepdim=True) / HEAD_WIDTH + EPSILON)
         logits = (keys * self.query).sum(-1) / math.sqrt(HEAD_WIDTH)
         weights = torch.exp(logits.clamp(-_WEIGHT_EXPONENT_MAX, _WEIGHT_EXPONENT_MAX))
@@ -91,7 +91,7 @@ class Bag(nn.Module):
 
 
 def bags(texts: Sequence[Ids], end: int) -> tuple[Tensor, Tensor]:
-    """The texts' tokens in one row, each text ended by the end mark, and where each begins."""
+    """Concatenate the texts' tokens, with the end mark after each, and return where each text begins."""
     ended = [np.append(text, end) for text in texts]
     starts = np.concatenate([[0], np.cumsum([len(text) for text in ended])[:-1]])
     return torch.from_numpy(np.concatenate(ended)), torch.from_numpy(starts.astype(np.int64))

@@ -1,10 +1,10 @@
-"""The trained bag, written as the Qwen3 layer that computes the same.
+"""Writes the trained bag as the equivalent Qwen3 layer.
 
 values     v_proj is the identity: a token's value is its row
-keys       stand in the slow dimensions of each head, the fast ones are zero, so that no position matters
-queries    only the end mark ever asks. q_proj sends its row to the wanted query, and to nothing else's harm: other
-           positions' states are never used. The query's norm fixes every length to one and the same; the part that
-           the wanted query lacks goes into a fast dimension, where every key is zero.
+keys       are in the slow dimensions of each head, the fast ones are zero, so that position does not matter
+queries    only the end mark queries. q_proj maps its row to the wanted query; other positions' states are never
+           used. The query's norm gives all queries the same length; the part that the wanted query lacks goes into
+           a fast dimension, where every key is zero.
 residual   the end mark's own row
 """
 
@@ -20,13 +20,13 @@ from training.bag import EPSILON, HEAD_WIDTH, HEADS, SLOW
 from training.meanings import WIDTH
 
 ROPE_THETA = 1e10
-_FAST = 0  # a dimension that turns, and in which no key says anything
-_ROOM = 1.05  # the common length is a little more than the longest query, so that a remainder exists
-_CERTAIN = 4.0  # times longer than wanted before the norm: its epsilon then changes nothing
+_FAST = 0  # a dimension that turns, in which every key is zero
+_ROOM = 1.05  # the common length is slightly more than the longest query, so that a remainder exists
+_CERTAIN = 4.0  # times longer than wanted before the norm, so that its epsilon changes nothing
 
 
 def as_qwen(bag: Mapping[str, Tensor], end: int) -> dict[str, Tensor]:
-    """Names and tensors of transformers' Qwen3Model. `end` is the id of the end mark."""
+    """Return names and tensors of transformers' Qwen3Model. `end` is the id of the end mark."""
     rows, wanted = bag["rows"], bag["query"]
     length = float(wanted.norm(dim=1).max()) * _ROOM + 1e-3
     asking = rows[end] / (rows[end].pow(2).mean() + EPSILON).sqrt()

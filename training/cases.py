@@ -1,10 +1,11 @@
-"""Cases in which the instruction decides: one question, the same said in two kinds, one preferred.
+"""Builds cases that the instruction decides: one question, the same content in two kinds, one preferred.
 
     python -m training.cases --data DIR --out FILE [--kind language|code] [--limit 400] [--trained]
 
 Without --trained both sides are held out: twins by their hash (records.is_held_out), wordings by
-held_out_instructions.json. `training.judged_lists` leaves out the wordings but not the twins, so a list may have held
-a case's passage, as it may have held a paragraph's sentences; what is measured is the preference, not the memory.
+held_out_instructions.json. `training.judged_lists` excludes the wordings but not the twins, so a list may have
+contained a case's passage, as it may have contained a paragraph's sentences; the preference is measured, not the
+memory.
 """
 
 import argparse
@@ -24,7 +25,7 @@ QUERY_WORDS, QUERY_CHARACTERS = (5, 12), (8, 24)  # of a question cut from Engli
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Right when `first` comes first under `wants_first` and `second` under `wants_second`."""
+    """Right if `first` comes first with `wants_first`, and `second` with `wants_second`."""
 
     kind: str  # "language" or "code"
     query: str
@@ -40,7 +41,7 @@ def kinds_of(kind: str, passage: Passage) -> str:
 
 def usable(kind: str, first: Passage, second: Passage, *, trained: bool) -> bool:
     if (kinds_of(kind, first), kinds_of(kind, second)) != KINDS[kind]:
-        return False  # a "translation" without Chinese characters, say
+        return False  # a "translation" without Chinese characters, for example
     if (is_held_out(first.text) or is_held_out(second.text)) == trained:
         return False
     pairs = zip(KINDS[kind], (first, second), strict=True)
@@ -48,7 +49,7 @@ def usable(kind: str, first: Passage, second: Passage, *, trained: bool) -> bool
 
 
 def piece(text: str, language: str, rng: random.Random) -> str:
-    """Some words of a passage, as long as a question is."""
+    """Some words of a passage, as long as a question."""
     if language == "zh":
         length = rng.randint(*QUERY_CHARACTERS)
         start = rng.randint(0, max(0, len(text) - length))
@@ -61,7 +62,7 @@ def piece(text: str, language: str, rng: random.Random) -> str:
 
 def cases(passages: Sequence[Passage], twins: Sequence[Twin], kind: str, *, trained: bool,
           rng: random.Random) -> Iterator[Case]:  # fmt: skip
-    """Every usable twin once, in random order, under one wording for each of its two kinds."""
+    """Yield every usable twin once, in random order, with one wording for each of its two kinds."""
     choose = instructions.preferring if trained else instructions.held_out
     wordings = [choose(name) for name in KINDS[kind]]
     asked_in_first = False

@@ -1,8 +1,8 @@
-"""How good are the exported models? On BEIR collections, and on cases in which the instruction decides.
+"""Evaluates the exported models on BEIR collections and on cases that the instruction decides.
 
     python -m training.evaluate --embedder DIR --reranker DIR --collections DIR... [--cases FILE...]
 
-The embedder is measured on all queries, the reranker on a sample (--queries) of them, among what the embedder found
+The embedder is measured on all queries, the reranker on a sample of them (--queries), on the embedder's candidates
 (--candidates), by relevance alone. `winnow eval` measures the order of answers, through the whole service.
 """
 
@@ -58,7 +58,7 @@ def measure(collection: Collection, embedding: Embedding, judging: Judging | Non
 
 
 def is_right(judging: Judging, case: Mapping[str, str]) -> tuple[bool, bool]:
-    """Whether the first comes first where it is wanted, and the second where that is."""
+    """Whether the first comes first where it is preferred, and the second where that is."""
     passages = [case["first"], case["second"]]
     first, second = (judging.logits(case["query"], passages, case[wants]) for wants in ("wants_first", "wants_second"))
     return bool(first[0] > first[1]), bool(second[1] > second[0])
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--embedder", type=Path, required=True)
     parser.add_argument("--reranker", type=Path)
     parser.add_argument("--collections", type=Path, nargs="*", default=[])
-    parser.add_argument("--cases", type=Path, nargs="*", default=[], help="of training.cases")
+    parser.add_argument("--cases", type=Path, nargs="*", default=[], help="files from training.cases")
     parser.add_argument("--queries", type=int, default=40)
     parser.add_argument("--candidates", type=int, default=50)
     parser.add_argument("--cases-max", type=int, default=60)

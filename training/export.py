@@ -1,4 +1,4 @@
-"""Write weights as transformers, sentence-transformers and vLLM expect them, in bf16.
+"""Writes weights as transformers, sentence-transformers and vLLM expect them, in bf16.
 
     python -m training.export --kind embedder|reranker --weights FILE --tokenizer DIR --out DIR [--order FILE]
 
@@ -23,11 +23,11 @@ POSITIONS = 32_768
 
 
 def config(state: dict[str, torch.Tensor], end: int, rope_theta: float) -> dict[str, object]:
-    """Qwen3's configuration, its sizes read off the weights."""
+    """Qwen3's configuration, with sizes taken from the weights."""
     hidden = state["norm.weight"].shape[0]
     head = state["layers.0.self_attn.q_norm.weight"].shape[0]
     layers = 1 + max(int(name.split(".")[1]) for name in state if name.startswith("layers."))
-    # The published embedders name the causal architecture too; Qwen3Model loads either.
+    # The published embedders name the causal architecture, too; Qwen3Model loads either.
     return {
         "architectures": ["Qwen3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
         "bos_token_id": end, "eos_token_id": end, "head_dim": head, "hidden_act": "silu",
@@ -45,7 +45,7 @@ def config(state: dict[str, torch.Tensor], end: int, rope_theta: float) -> dict[
 
 
 def sentence_transformers_files(folder: Path, hidden: int) -> None:
-    """Last-token pooling, unit length, the query prompt: as Qwen3-Embedding ships them."""
+    """Write last-token pooling, normalisation and the query prompt, as Qwen3-Embedding ships them."""
     modules = [
         {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--kind", choices=["embedder", "reranker"], required=True)
     for name in ("weights", "tokenizer", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--order", type=Path, help="what training.order wrote; of a reranker")
+    parser.add_argument("--order", type=Path, help="file from training.order; for a reranker")
     options = parser.parse_args()
     order = json.loads(options.order.read_text(encoding="utf-8")) if options.order else None
     export(options.weights, options.kind, options.tokenizer, options.out, order)

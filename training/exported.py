@@ -1,4 +1,4 @@
-"""Both models as they are shipped: loaded from their folders and run by the product's own code."""
+"""Both models as shipped: loaded from their folders and run by the product's own code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
 from winnow.retrieval.records import Vectors, passage_of
 
-_TOKENS_MAX = 2_048  # of a prompt; the collections' longest passages are cut there
+_TOKENS_MAX = 2_048  # per prompt; the collections' longest passages are cut there
 
 
 class Embedding:
@@ -62,7 +62,7 @@ def _passages(folder: Path) -> dict[str, str]:
 
 
 class Recalled:
-    """What the embedder finds for each query of a collection, best first."""
+    """The embedder's results for each query of a collection, best first."""
 
     def __init__(self, embedding: Embedding, collection: Collection, depth: int) -> None:
         documents = list(collection.passages)

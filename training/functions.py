@@ -1,4 +1,4 @@
-"""Functions with docstrings, cut from installed Python code whose licence is permissive."""
+"""Functions with docstrings, from installed Python code with a permissive licence."""
 
 import ast
 import re
@@ -98,6 +98,6 @@ def _function(node: Definition, lines: list[str], package: str) -> Function | No
 
 
 def name_words(name: str) -> str:
-    """`writeBoolean` and `write_boolean` as "write boolean"."""
+    """Split `writeBoolean` and `write_boolean` into "write boolean"."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name).replace("_", " ")
     return " ".join(words.lower().split())

@@ -1,6 +1,6 @@
-"""Wordings of the preferences that the reranker learns, and of instructions that prefer nothing.
+"""Wordings of the preferences that the reranker learns, and of instructions without a preference.
 
-The held-out wordings stand in held_out_instructions.json and are never trained on.
+The held-out wordings are in held_out_instructions.json and are never trained on.
 """
 
 import itertools
@@ -70,7 +70,7 @@ _AVOID_ZH = ["不要{0}", "请把{0}排在后面", "避免{0}"]
 
 
 def preferring(kind: str) -> list[str]:
-    """Every trained wording that wants documents of this kind first."""
+    """All trained wordings that prefer documents of this kind."""
     english, chinese = _PHRASES[kind]
     bad_english, bad_chinese = _PHRASES[_AVOIDED[kind]]
     told = [

@@ -1,10 +1,10 @@
-"""The reranker while it is trained: a three-layer Qwen3, with a request's passages behind one shared question.
+"""The reranker during training: a three-layer Qwen3, with a request's passages after one shared question.
 
-Lists are scored as the product scores them: system text, instruction and query are computed once, and each passage
-attends to their keys and values. In the last layer only the last position is computed. Both make a step on one core
-several times cheaper than a padded batch of whole prompts would be.
+Lists are scored as in the product: system text, instruction and query are computed once, and each passage attends to
+their keys and values. The last layer computes only the last position. Both make a step on one core several times
+cheaper than a padded batch of whole prompts.
 
-Names are those of Qwen3's checkpoints, so that `training.export` only rounds.
+Names are those of Qwen3's checkpoints, so `training.export` only rounds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ LAYERS = 3
 WIDTH = 384
 HEADS = 6
 INTERMEDIATE = 64
-ROPE_THETA = 1e10  # as the embedder's: most of a head's dimensions then compare tokens, not places
+ROPE_THETA = 1e10  # as the embedder's: most of a head's dimensions then compare tokens, not positions
 HALF = HEAD_WIDTH // 2
 
 
 class Weight(nn.Module):
-    """A parameter that is called `weight`, as checkpoints name it."""
+    """A parameter with the name `weight`, as in checkpoints."""
 
     def __init__(self, value: Tensor) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class Layer(nn.Module):
         return Heads(queries.transpose(1, 2), keys.transpose(1, 2), split(attention.v_proj).transpose(1, 2))
 
     def finish(self, states: Tensor, attended: Tensor) -> Tensor:
-        """What attention gathered is added, then the MLP's answer to it."""
+        """Add the attention's output, then the MLP's."""
         joined = attended.transpose(1, 2).flatten(2)
         states = states + functional.linear(joined, self.self_attn.o_proj.weight)
         normed, mlp = normalised(states, self.post_attention_layernorm), self.mlp
@@ -90,7 +90,7 @@ class Layer(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lists:
-    """Some questions, each with equally many passages. All padded on the right."""
+    """Some questions, each with the same number of passages. All padded on the right."""
 
     shared: Tensor  # (lists, shared tokens): system text, instruction and query
     shared_lengths: Tensor  # (lists,)
@@ -99,7 +99,7 @@ class Lists:
 
 
 class Judge(nn.Module):
-    """Lists to yes minus no. All zero until `training.judge_start` writes it, or a file is loaded."""
+    """Maps lists to yes minus no. All zero until `training.judge_start` sets it, or a file is loaded."""
 
     def __init__(self, vocabulary: int = VOCABULARY) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ class Judge(nn.Module):
         self.norm = Weight(torch.ones(WIDTH))
 
     def forward(self, lists: Lists, yes: int, no: int) -> Tensor:
-        """(lists, passages): the logit of `yes` minus that of `no` behind each prompt."""
+        """(lists, passages): the logit of `yes` minus that of `no` after each prompt."""
         count, each, _ = lists.tails.shape
         rows, masks = self.embed_tokens.weight, Masks.of(lists)
         shared, tails = rows[lists.shared], rows[lists.tails].flatten(0, 1)
@@ -139,7 +139,7 @@ class Judge(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Masks:
-    """Who sees whom: True where a query position may look at a key position."""
+    """Attention masks: True where a query position may see a key position."""
 
     shared: Tensor
     tails: Tensor
@@ -161,13 +161,13 @@ class Masks:
 
     @staticmethod
     def tail_positions(lists: Lists) -> Tensor:
-        """A tail goes on where its own shared part ends, padding not counted."""
+        """A tail continues where its own shared part ends, without padding."""
         _, each, width = lists.tails.shape
         return (lists.shared_lengths[:, None] + torch.arange(width)).repeat_interleave(each, 0)
 
 
 def behind(shared: Heads, tails: Heads, each: int) -> tuple[Tensor, Tensor]:
-    """Keys and values of each tail with those of its shared part before them."""
+    """Keys and values of each tail, preceded by those of its shared part."""
     keys = torch.cat([shared.keys.repeat_interleave(each, 0), tails.keys], 2)
     values = torch.cat([shared.values.repeat_interleave(each, 0), tails.values], 2)
     return keys, values

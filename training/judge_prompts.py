@@ -1,9 +1,9 @@
-"""The reranker's prompt, put together from ids that were tokenised before training.
+"""Assembles the reranker's prompt from ids that were tokenised before training.
 
-The scaffold's text is the product's (rerank.prompt). Its pieces are tokenised apart, because instruction, query and
-passages are drawn apart and tokenising six passages a list again would cost more than the training step. So two places
-differ from what the product builds: it writes a space before a passage, and where an instruction or a query ends in a
-full stop or question mark, that mark and the line break behind it are one token.
+The scaffold's text is the product's (rerank.prompt). Its pieces are tokenised separately, because instruction, query
+and passages are drawn separately, and tokenising six passages per list again would cost more than the training step. So
+two places differ from the product: it writes a space before a passage, and if an instruction or a query ends in a full
+stop or question mark, that mark and the following line break are one token.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Prompting:
             yes=scaffold.token_id(YES),
             no=scaffold.token_id(NO),
             start=scaffold.token_id("<|im_start|>"),
-            query_mark=before_query[2],  # behind the line break and "<"
+            query_mark=before_query[2],  # after the line break and "<"
             document_mark=before_document[2],
         )
 
     def shared(self, instruction: str, query: Ids) -> Ids:
-        """What all passages of a list stand behind. `query` begins with its space."""
+        """The prefix of all passages of a list. `query` begins with its space."""
         if instruction not in self._instructions:
             told = [*self.prefix, *self.plain.ids(f"<Instruct>: {instruction}")]
             self._instructions[instruction] = np.array(told, dtype=np.int64)

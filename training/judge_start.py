@@ -1,20 +1,20 @@
-"""Where the reranker starts: a matcher written by hand, of which training sets the strengths.
+"""Start of the reranker: a matcher written by hand, whose strengths are trained.
 
     python -m training.judge_start --work WORK --tokenizer TOKENIZERS/winnow-rerank \
         --embedder WORK/embedder.pt --out WORK/judge_start.pt
 
-From a random start a transformer must first discover that a passage's words are to be compared with the question's;
-on one core that takes longer than there is. So it is told:
+From a random start a transformer must first discover that a passage's words are to be compared with the question's,
+which takes too long on one core. So this is built in:
 
-layer 1  marks each token with the section it stands in: two heads look for the tokens `Query` and `Document` of the
-         scaffold among the tokens before, and write a flag. (`<|im_start|>` is the sink they look at otherwise.)
-layer 2  compares: four heads of each passage token look for the query token most alike, by the embedder's rows through
-         random projections, as ColBERT's maximal similarity does, but softly, and say how much was found and how rare
-         it is (its inverse document frequency).
-layer 3  gathers at the last position: how much of the passage was matched, weighted by rarity, its language and
-         whether it is code, and which kind the instruction asks for. Four units of its MLP multiply the last two.
-         An attention's sum is a mean, so that a long passage gains nothing by its length, and once the matched words
-         hold the attention, more of them add little: what BM25's length norm and saturation do.
+    layer 1  marks each token with its section: two heads look for the tokens `Query` and `Document` of the scaffold
+             among the earlier tokens, and write a flag. (Otherwise they look at the sink, `<|im_start|>`.)
+    layer 2  compares: four heads of each passage token look for the most similar query token, by the embedder's rows
+             through random projections, like ColBERT's maximal similarity but softly, and write how much was found and
+             how rare it is (its inverse document frequency).
+    layer 3  gathers at the last position: how much of the passage was matched, weighted by rarity, its language and
+             whether it is code, and which kind the instruction asks for. Four units of its MLP multiply the last two.
+             An attention's sum is a mean, so a long passage gains nothing by its length, and once the matched words
+             hold the attention, more of them add little: like BM25's length norm and saturation.
 
 All else is zero and stays so. `training.strengths` says what is trained from here.
 """
@@ -35,7 +35,7 @@ from training.judge_prompts import Prompting
 from training.lexicon import ASKED, CODES, Lexicon
 from training.sequences import load_passages
 
-# What the remaining dimensions of a state hold.
+# Contents of the remaining dimensions of a state.
 IDF, ONE, SINK, QUERY_MARK, DOCUMENT_MARK, CHINESE, ENGLISH, CODE, ANSWER = range(CODES, CODES + 9)
 ASKS = {kind: ANSWER + 1 + number for number, kind in enumerate(ASKED)}
 IN_QUERY, IN_DOCUMENT, MATCHED = 270, 271, 272
@@ -44,12 +44,12 @@ SUMMARY, SUMMARY_OF_MATCHED, WANTED = 280, 300, 320  # written by layer 3 at the
 _SUMMARISED = [*MATCHED_ALL, CHINESE, ENGLISH, CODE, IDF]
 _OF_PASSAGE = {dimension: SUMMARY + place for place, dimension in enumerate(_SUMMARISED)}
 _IS_WANTED = {kind: WANTED + place for place, kind in enumerate(ASKED)}
-# Dimensions of a head that turn by less than 1.5e-3 rad a token.
+# Dimensions of a head that turn by less than 1.5e-3 rad per token.
 _SLOW_PAIRS = [pair for pair in range(HALF) if ROPE_THETA ** (-pair / HALF) < 1.5e-3]
 SLOW = [*_SLOW_PAIRS, *(pair + HALF for pair in _SLOW_PAIRS)]
 MATCHING_HEADS = 4  # of layer 2
 _READS_INSTRUCTION = 2  # head of layer 3
-_SHRUNK = 0.87  # what a layer's first norm makes of a state of these sizes
+_SHRUNK = 0.87  # effect of a layer's first norm on a state of these sizes
 
 
 @torch.no_grad()
@@ -59,7 +59,7 @@ def started(lexicon: Lexicon, prompting: Prompting) -> Judge:
     _write_rows(judge.embed_tokens.weight, lexicon, prompting)
     sections, matching, gathering = judge.layers
     for layer in judge.layers:
-        # No head may have queries or keys of length zero: the norm would make noise of them.
+        # No head may have queries or keys of length zero: the norm would turn them into noise.
         lifted = [head * HEAD_WIDTH + SLOW[-1] for head in range(HEADS)]
         layer.self_attn.q_proj.weight[lifted, ONE] = 0.3
         layer.self_attn.k_proj.weight[lifted, ONE] = 0.3
@@ -70,8 +70,8 @@ def started(lexicon: Lexicon, prompting: Prompting) -> Judge:
     judge.norm.weight.fill_(0.06)
     judge.norm.weight[:CODES] = 0.006
     judge.norm.weight[ANSWER] = 0.125
-    # What must be outweighed before the answer is yes. Without it the first steps only look for a bias; README.md says
-    # what it was chosen by.
+    # Bias that must be overcome for a yes. Without it the first steps only look for one; README.md has how it was
+    # chosen.
     judge.embed_tokens.weight[prompting.suffix[-1], ANSWER] = -5.2
     return judge
 
@@ -114,7 +114,7 @@ def _mark_sections(layer: Layer) -> None:
 
 def _match(layer: Layer, generator: torch.Generator) -> None:
     query, key, value, out = _projections(layer)
-    layer.self_attn.q_norm.weight.fill_(5.0)  # sharp: nearly the best match only
+    layer.self_attn.q_norm.weight.fill_(5.0)  # sharp: almost only the best match
     slots, (of_query, of_document, sink) = SLOW[:-3][:38], SLOW[-3:]
     scale = math.sqrt(CODES / len(slots))
     for head in range(MATCHING_HEADS):
@@ -184,7 +184,7 @@ def _want(layer: Layer) -> None:
         value[first + place, dimension] = 1.0
         out[WANTED + place, first + place] = 1.5
     gate, up, down = (part.weight for part in (layer.mlp.gate_proj, layer.mlp.up_proj, layer.mlp.down_proj))
-    # wanted, its opposite, and what speaks for a passage being so: a sum over its summary, and a constant.
+    # wanted, its opposite, and the evidence that a passage is so: a sum over its summary, and a constant.
     units = [
         ("zh", "en", {CHINESE: 0.8, ENGLISH: -0.8}, 0.0),
         ("en", "zh", {ENGLISH: 0.8, CHINESE: -0.8}, 0.0),

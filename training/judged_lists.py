@@ -1,9 +1,9 @@
-"""What the reranker is trained on: a question, six passages, and how its "yes" should be shared among them.
+"""Training lists of the reranker: a question, six passages, and how "yes" should be divided among them.
 
-Relevance: the right passage and five that the embedder found for the same question, usually under an instruction that
-prefers nothing; sometimes under one that prefers what the right passage is anyway, so that a preference never comes
-instead of relevance. Preference: twins, of which the instruction prefers one, and two more pairs of twins that answer
-another question. Under a neutral instruction both twins are as good.
+Relevance: the right passage and five that the embedder found for the same question, usually with a neutral instruction;
+sometimes with one that prefers the kind of the right passage anyway, so that preference never replaces relevance.
+Preference: twins, of which the instruction prefers one, and two more pairs of twins that answer another question. With
+a neutral instruction both twins are equally good.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from training.mining import Mined, read_mined
 from training.records import Pair, Twin, is_held_out, read_pairs, read_twins
 from training.sequences import Ids, Passages
 
-EACH = 6  # passages of a list
+EACH = 6  # passages per list
 QUERY_TOKENS_MAX = 64
-PASSAGE_TOKENS_MAX = 110  # attention on one core; the product's chunks are longer, their beginnings mostly decide
+PASSAGE_TOKENS_MAX = 110  # attention on one core; the product's chunks are longer, but their beginnings mostly decide
 TWIN_TOKENS_MAX = 90
 TWIN_TOKENS_MIN = 7
 HARDEST = 15
@@ -40,7 +40,7 @@ class JudgedList:
     query: Ids
     passages: list[Ids]
     shares: NDArray[np.float32]
-    similarities: NDArray[np.float32] | None = None  # the embedder's, where it found the passages
+    similarities: NDArray[np.float32] | None = None  # the embedder's, if it found the passages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +51,13 @@ class JudgedBatch:
 
 
 class ListsDrawn:
-    """Draws lists. One generator draws everything, in one order: a seed is a training."""
+    """Draws lists. One generator draws everything in one order: a seed determines a training."""
 
     def __init__(
         self, mined: Sequence[Mined], pairs: Sequence[Pair], twins: Sequence[Twin], passages: Passages,
         prompting: Prompting, *, preferred: float, seed: int,
     ) -> None:  # fmt: skip
-        """`preferred` is the share of "yes" for the twin that is asked for; the other answers the question as well."""
+        """`preferred` is the share of "yes" for the preferred twin; the other answers the question as well."""
         self._passages, self._prompting, self._preferred = passages, prompting, preferred
         self.rng = np.random.default_rng(seed)
         asked = [row for row in mined if not is_held_out(pairs[row.query].query)]
@@ -79,7 +79,7 @@ class ListsDrawn:
         return cls(mined, read_pairs(data), read_twins(data), passages, prompting, preferred=preferred, seed=seed)
 
     def _usable(self, twins: Sequence[Twin]) -> tuple[list[Twin], list[list[Twin]]]:
-        """Those of two kinds, and those of two languages by source."""
+        """Twins of two kinds, and twins of two languages by source."""
         lengths, is_chinese = self._passages.tokens.lengths, self._passages.is_chinese
         long = [
             twin
@@ -144,7 +144,7 @@ class ListsDrawn:
         )
 
     def _piece(self, row: int) -> Ids:
-        """Some tokens of a passage, as long as a question is."""
+        """Some tokens of a passage, as long as a question."""
         text = self._passages.tokens.row(row, 200)
         length = int(min(len(text), self.rng.integers(4, 16)))
         start = self.rng.integers(0, len(text) - length + 1)
@@ -169,7 +169,7 @@ class ListsDrawn:
 
 
 def padded(rows: Sequence[Ids]) -> tuple[Tensor, Tensor]:
-    """On the right, and how long each was."""
+    """Pad on the right. Also returns the lengths."""
     out = np.zeros((len(rows), max(len(row) for row in rows)), dtype=np.int64)
     for number, row in enumerate(rows):
         out[number, : len(row)] = row

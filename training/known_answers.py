@@ -1,6 +1,6 @@
-"""Writes into a model's winnow.json what it answers to the known pairs, in float32 on a CPU.
+"""Writes a model's answers to the known pairs into its winnow.json, in float32 on a CPU.
 
-A vLLM server that should be of this model is asked the same, and is refused where its answers are others.
+A vLLM server of this model is asked for the same, and is rejected if its answers differ.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is known of every token before the reranker is trained: what it means, how rare it is, what it asks for."""
+"""Facts about every token before the reranker is trained: meaning, rarity, and the kind it asks for."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch.nn import functional
 
 from training.sequences import Passages
 
-CODES = 256  # numbers in which a token says what it means
-PIECES = 20_000  # of the vocabulary; added tokens follow, which have no meaning to match
+CODES = 256  # numbers that encode the meaning of a token
+PIECES = 20_000  # of the vocabulary; the added tokens after them have no meaning to match
 
 _CHINESE = re.compile("[\u4e00-\u9fff，。；：]")
 _LATIN = re.compile("[A-Za-z]{2}")
 _PROGRAM = re.compile(r"[()\[\]{}=_]|def|self|return|import")
 
-# Words with which an instruction says what it prefers. Only those that are one piece of the vocabulary count, and the
-# telling piece of some that are cut in several ("Ch|ines|e").
+# Words with which an instruction states a preference. Only those that are one piece of the vocabulary count, and the
+# telling piece of some that are split into several ("Ch|ines|e").
 _ASKING = {
     "zh": ("Chinese chinese Mandarin 中文 汉语 汉 华语", ["ines"]),
     "en": ("English english 英文 英语 英", ["glish"]),
@@ -45,7 +45,7 @@ ASKED = tuple(_ASKING)
 class Lexicon:
     """One row, or one number, for each token."""
 
-    codes: Tensor  # (vocabulary, CODES), unit rows: alike where the embedder's rows are
+    codes: Tensor  # (vocabulary, CODES), unit rows: similar where the embedder's rows are
     rarity: Tensor  # 0 (everywhere, or never seen) to 1
     is_chinese: Tensor
     is_latin: Tensor
@@ -54,7 +54,7 @@ class Lexicon:
 
     @classmethod
     def of(cls, rows: Tensor, passages: Passages, tokenizer: Tokenizer) -> Lexicon:
-        """`rows` are the trained embedder's."""
+        """`rows` are those of the trained embedder."""
         size = len(rows)
         generator = torch.Generator().manual_seed(5)
         directions = torch.linalg.qr(torch.randn(rows.shape[1], rows.shape[1], generator=generator))[0][:, :CODES]

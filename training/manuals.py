@@ -1,6 +1,6 @@
-"""Manual pages and handbooks of plain Debian packages, unpacked below one folder.
+"""Reads manual pages and handbooks of plain Debian packages, unpacked below one folder.
 
-Yields texts only; which language and licence each has stands in README.md.
+Yields texts only; README.md has the language and licence of each.
 """
 
 import gettext
@@ -39,7 +39,7 @@ def help_pages(root: Path) -> Iterator[list[tuple[str, str]]]:
 
 
 def book_pages(root: Path) -> Iterator[list[tuple[str, str]]]:
-    """Per page of the handbook and the reference: paragraphs matched by their position."""
+    """Per page of the handbook and the reference: paragraphs matched by position."""
     folder = root / "usr/share/doc/debian-handbook/html"
     chinese = dict(_pages(folder / "zh-CN"))
     for name, page in _pages(folder / "en-US"):
@@ -53,7 +53,7 @@ def book_pages(root: Path) -> Iterator[list[tuple[str, str]]]:
 
 
 def _matched(ours: list[str], theirs: list[str]) -> Iterator[list[tuple[str, str]]]:
-    """Nothing unless both pages have as many paragraphs: else they would be matched wrongly."""
+    """Nothing unless both pages have the same number of paragraphs: they would be matched wrongly."""
     if len(ours) != len(theirs):
         return
     parts = [(_plain(en), _plain(zh)) for en, zh in zip(ours, theirs, strict=True)]
@@ -74,7 +74,7 @@ def _roff_text(line: str) -> str:
 
 
 def _roff_lines(source: str) -> Iterator[str]:
-    """Plain text of a page; macros that set words in bold or italics give up their words."""
+    """Plain text of a page; macros for bold or italics keep their words."""
     for line in source.splitlines():
         if line.startswith((".\\", "'\\", ".de", "..")):
             continue

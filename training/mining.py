@@ -1,9 +1,9 @@
-"""Hard negatives for the reranker: what the trained embedder finds for a question beside the right passage.
+"""Mines hard negatives for the reranker: the trained embedder's results for a question, except the right passage.
 
     python -m training.mining --work WORK --tokenizer TOKENIZERS/winnow-rerank --embedder WORK/embedder.pt
 
-writes negatives.npz into WORK. Searched is the question's own source: across sources the language or the subject would
-give the answer away.
+Writes negatives.npz into WORK. Only the question's own source is searched: across sources the language or the subject
+would give the answer away.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from training.train_embedder import END
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 
-POOL_MAX = 12_000  # passages of a source that are searched, beside the right ones
+POOL_MAX = 12_000  # passages of a source that are searched, besides the right ones
 DEPTH = 60
 KEPT_MIN, KEPT_MAX = 8, 40
-# A passage nearer than this to the question is often right too: unlabelled, not wrong. Half of those are dropped.
+# A passage nearer than this to the question is often right, too: unlabelled, not wrong. Half of those are dropped.
 SUSPECT_SHARE, SUSPECT_MARGIN = 0.985, 0.02
 SUSPECT_KEPT = 0.5
 
@@ -61,7 +61,7 @@ class Miner:
         self._rng = np.random.default_rng(seed)
 
     def source(self, number: int, questions_max: int) -> list[Mined]:
-        """Of one source."""
+        """Mine one source."""
         length, of = self._passages.tokens.lengths, self._queries.source == number
         is_usable = of & (length[self._queries.passage] > 3) & (self._queries.tokens.lengths > 1)
         asked = np.where(is_usable)[0]
@@ -144,7 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("work", "tokenizer", "embedder"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--questions", type=int, default=2_600, help="of each source, at most")
+    parser.add_argument("--questions", type=int, default=2_600, help="maximum per source")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=11)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Fit the order of answers: how much words weigh in the fusion, and how much relevance weighs beside recall.
+"""Fits the order of answers: the weight of words in the fusion, and the weight of relevance relative to recall.
 
     python -m training.order --collections DIR... --work WORK --out WORK/order.json [--embedder M] [--reranker M]
 
@@ -6,15 +6,15 @@ The collections are those of `training.unseen`: texts that neither model was tra
 product's own code (index, recall, prompts, logits) and kept in WORK, so that another run only fits.
 
 1. The weight of words: that of retrieval/search/fusion.py, chosen by the mean nDCG@10 of the fused order.
-2. The weight of relevance without an instruction: the one that is best, if a paired randomisation test says that it is
-   better than 0 (p < 0.05), and else 0, with which the reranker is not run at all.
-3. The weight of relevance under an instruction, on the mixed collections: each query under wordings that prefer one
+2. The weight of relevance without an instruction: the best one, if a paired randomisation test says that it is better
+   than 0 (p < 0.05), else 0, with which the reranker is not run at all.
+3. The weight of relevance with an instruction, on the mixed collections: each query with wordings that prefer one
    language; the translation in that language has grade 3, the other 1. The largest weight whose nDCG@10 with these
-   grades is within 0.01 of the best: the instruction was given to be followed.
+   grades is within 0.01 of the best: instructions should be followed.
 
-Each choice is also made without one collection and measured there (cross-fitting): the figures that are printed as
-"crossed" are of weights that never saw the collection. Scale and bias, which change no order, are those of a logistic
-regression: a score is then about the share of such candidates that answer.
+Each choice is also made without one collection and measured there (cross-fitting): the figures printed as "crossed" are
+of weights that never saw the collection. Scale and bias, which change no order, come from a logistic regression: a
+score then approximates the share of such candidates that answer.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ DRAWS: Final = 10_000
 SIGNIFICANT: Final = 0.05
 TOLERANCE: Final = 0.01  # nDCG@10 that may be given up so that an instruction is followed
 LANGUAGES: Final = ("en", "zh")
-GRADE_WANTED: Final = 3  # of the translation in the language that the instruction wants
-_KEPT_EVERY: Final = 10  # questions; a run that is interrupted goes on from there
+GRADE_WANTED: Final = 3  # of the translation in the preferred language
+_KEPT_EVERY: Final = 10  # questions; an interrupted run continues from there
 _STEPS: Final = 30
-_RIDGE: Final = 1e-6  # keeps Newton's step finite where the two classes can be parted
+_RIDGE: Final = 1e-6  # keeps Newton's step finite if the two classes are separable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A query, and what both searches found for it."""
+    """A query, and the results of both searches."""
 
     collection: str
     id: str
@@ -86,17 +86,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """The candidates of one query under one instruction."""
+    """The candidates of one query with one instruction."""
 
     asked: Asked
     grades: Mapping[str, int]
-    wanted: str | None  # the language that the instruction wants; None without one
+    wanted: str | None  # the preferred language; None without an instruction
     numbers: list[int]  # in recall's order
     standings: Numbers
     logits: Numbers
 
     def documents(self, relevance_weight: float) -> list[str]:
-        """In the order that this weight makes; infinity is relevance alone."""
+        """Documents in the order of this weight; infinity is relevance alone."""
         scores = self.logits if np.isinf(relevance_weight) else self.standings + relevance_weight * self.logits
         return self.asked.names([self.numbers[place] for place in np.argsort(-scores, kind="stable")])
 
@@ -104,7 +104,7 @@ class Judged:
         return NDCG.of(self.documents(relevance_weight), self.grades)
 
     def is_wanted_first(self, relevance_weight: float) -> bool:
-        """Whether the first of the judged documents is of the language that is wanted."""
+        """Whether the first document with a judgment is in the preferred language."""
         first = next((each for each in self.documents(relevance_weight) if each in self.grades), "")
         return first.startswith(f"{self.wanted}-")
 
@@ -141,7 +141,7 @@ async def asked_of(folders: Sequence[Path], embedder: str | None, data: Path, mo
 
 
 class Logits:
-    """What the reranker says, kept in a file: judging is nearly all the time that this takes."""
+    """The reranker's logits, cached in a file: computing them takes almost all the time."""
 
     def __init__(self, reranker: Path, file: Path) -> None:
         self._judging = Judging(reranker)
@@ -165,7 +165,7 @@ class Logits:
 
 
 def judged_of(asked: Sequence[Asked], logits: Logits, words_weight: float) -> list[Judged]:
-    """Without an instruction."""
+    """Score without an instruction."""
     found = []
     for each in asked:
         numbers, standings = each.fused(words_weight, CANDIDATES)
@@ -180,7 +180,7 @@ def judged_of(asked: Sequence[Asked], logits: Logits, words_weight: float) -> li
 def instructed_of(
     asked: Sequence[Asked], logits: Logits, words_weight: float, wordings: Mapping[str, Sequence[str]]
 ) -> list[Judged]:
-    """Each query under one wording that wants English and one that wants Chinese."""
+    """Score each query with one wording that prefers English and one that prefers Chinese."""
     found = []
     for place, each in enumerate(asked):
         numbers, standings = each.fused(words_weight, CANDIDATES)
@@ -196,7 +196,7 @@ def instructed_of(
 
 
 def randomisation(differences: Numbers, *, seed: int = 2026) -> float:
-    """Two-sided p of a paired randomisation test: how often signs drawn at random give a mean as far from 0."""
+    """Two-sided p of a paired randomisation test: how often random signs give a mean as far from 0."""
     draw = np.random.default_rng(seed)
     seen = abs(differences.mean())
     signs = draw.choice([-1.0, 1.0], size=(DRAWS, len(differences)))
@@ -205,7 +205,7 @@ def randomisation(differences: Numbers, *, seed: int = 2026) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A figure of each case at each weight; collections count alike, however many cases they have."""
+    """A figure of each case at each weight; collections count equally, however many cases they have."""
 
     collections: list[str]  # of the cases
     weights: tuple[float, ...]
@@ -216,17 +216,17 @@ class Table:
         return np.mean([self.figures[of == name].mean(0) for name in names], axis=0)
 
     def best(self, names: Sequence[str]) -> int:
-        """The place of the best weight; of several the least."""
+        """Position of the best weight; the smallest on a tie."""
         means = self.means(names)
         return int(np.flatnonzero(means >= means.max() - 1e-9)[0])
 
     def largest_within(self, tolerance: float) -> float:
-        """The largest weight whose mean is no more than this below the best one's."""
+        """The largest weight whose mean is at most this much below the best one's."""
         means = self.means(sorted(set(self.collections)))
         return self.weights[int(np.flatnonzero(means >= means.max() - tolerance)[-1])]
 
     def report(self, title: str, base: float) -> float:
-        """Prints it, and returns the best weight over all collections."""
+        """Print the table. Returns the best weight over all collections."""
         names = sorted(set(self.collections))
         crossed = {name: self.best([one for one in names if one != name]) for name in names}
         column = np.array([crossed[name] for name in self.collections])
@@ -265,7 +265,7 @@ def relevance_table(judged: Sequence[Judged], *, first: bool = False) -> Table:
 
 
 def scaled(judged: Sequence[Judged], relevance_weight: float) -> dict[str, float]:
-    """Newton's method on the log likelihood of scale and bias: two numbers, so a dozen steps are plenty."""
+    """Newton's method on the log likelihood of scale and bias: two numbers, so a dozen steps suffice."""
     raw = np.concatenate([each.standings + relevance_weight * each.logits for each in judged])
     relevant = np.concatenate(
         [[each.asked.documents[number] in each.asked.grades for number in each.numbers] for each in judged]
@@ -300,10 +300,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--embedder", default="winnow-embed")
     parser.add_argument("--reranker", type=Path, default=Path("data/models/winnow-rerank"))
-    parser.add_argument("--words-weight", type=float, default=WORDS_WEIGHT, help="of the candidates that are reranked")
-    parser.add_argument("--asked", type=int, default=200, help="queries of each collection, the same sample always")
-    parser.add_argument("--queries", type=int, default=50, help="of each collection whose candidates are reranked")
-    parser.add_argument("--words-only", action="store_true", help="leave the reranker out")
+    parser.add_argument("--words-weight", type=float, default=WORDS_WEIGHT, help="for the candidates to rerank")
+    parser.add_argument("--asked", type=int, default=200, help="queries per collection; a fixed sample")
+    parser.add_argument("--queries", type=int, default=50, help="per collection whose candidates are reranked")
+    parser.add_argument("--words-only", action="store_true", help="skip the reranker")
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,9 +1,9 @@
-"""Gather every training source into three files: passages, pairs, twins.
+"""Gathers every training source into three files: passages, pairs, twins.
 
     python -m training.prepare --datasets DIR --debian ROOT --packages SITE --out DIR
 
---debian is a folder into which the Debian packages of README.md were unpacked, --packages one
-into which the wheels were unpacked. Nothing of the collections is trained on: see `Seen`.
+--debian is a folder with the unpacked Debian packages of README.md, --packages one with the unpacked wheels. The test
+collections are excluded: see `Seen`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from training.records import Pair, Passage, Twin, write_records
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 PARAGRAPH_CHARACTERS = {"en": 1_600, "zh": 520}  # about 350 tokens of either language
-WINDOW_MAX = 6  # parallel sentences joined to one paragraph, at most
+WINDOW_MAX = 6  # parallel sentences joined into one paragraph, at most
 SHARED = [
     "cmrc2018_dev_trial", "cmrc2018_train", "csl_title_kw_abstract", "drcd_dev_test",
     "laws_name_text", "medquad", "pubmedqa_labelled", "scifact_train", "strategyqa_facts",
@@ -35,7 +35,7 @@ def language_of(text: str) -> str:
 
 
 def cut(text: str) -> list[str]:
-    """Pieces of bounded length that end at a line or a sentence."""
+    """Split into pieces of bounded length that end at a line or a sentence."""
     limit = PARAGRAPH_CHARACTERS[language_of(text)]
     pieces, piece = [], ""
     for part in re.split(r"(?<=[.!?。！？；\n])(?=\s|[^\x00-\x7f])|(?<=\n)", text):
@@ -54,8 +54,8 @@ class Seen:
         self.texts: set[str] = set()
         for path in sorted(collections.glob("*/queries.jsonl.gz")):
             self.texts.update(self.key(row["text"]) for row in read_gzip(path))
-        # SciFact's training claims are judged on SciFact's own abstracts, and stard-400's
-        # distractor articles are statutes like all others; all other documents are kept out.
+        # SciFact's training claims have judgments on SciFact's own abstracts, and stard-400's distractor articles are
+        # ordinary statutes; all other documents are excluded.
         for name in ("cosqa", "xquad-mixed", "xquad-en-zh"):
             rows = read_gzip(collections / name / "corpus.jsonl.gz")
             self.texts.update(self.key(row["text"]) for row in rows)
@@ -78,7 +78,7 @@ def read_gzip(path: Path) -> Iterator[dict[str, str]]:
 
 
 class Gathering:
-    """Passages, pairs and twins so far; a text that comes twice is one passage."""
+    """Passages, pairs and twins so far; a repeated text is one passage."""
 
     def __init__(self, seen: Seen, rng: random.Random) -> None:
         self.seen = seen
@@ -89,7 +89,7 @@ class Gathering:
         self._rows: dict[tuple[str, str], int] = {}
 
     def passage(self, source: str, text: str, *, title: str = "", kind: str = "prose") -> int:
-        """Its row, or -1 when it is one of the collections' texts."""
+        """Return its row, or -1 if it is one of the collections' texts."""
         if text in self.seen:
             return -1
         known = self._rows.get((title, text))
@@ -126,7 +126,7 @@ def add_shared(to: Gathering, folder: Path) -> None:
 
 
 def add_parallel(to: Gathering, source: str, lines: list[tuple[str, str]]) -> None:
-    """The sentences themselves, and windows of several of them joined to paragraphs."""
+    """Add the sentences, and windows of several of them joined into paragraphs."""
     rng = to.rng
     start = 0
     while start < len(lines):
@@ -145,7 +145,7 @@ def add_shared_parallel(to: Gathering, folder: Path) -> None:
         rows = read_gzip(folder / f"{name}.jsonl.gz")
         lines = [(row["query"].strip("\ufeff "), row["pos"].strip()) for row in rows]
         if name == "tatoeba_en_zh":
-            to.rng.shuffle(lines)  # sorted by length as published: windows would be uneven
+            to.rng.shuffle(lines)  # published sorted by length, so windows would be uneven
         add_parallel(to, name, lines)
 
 
@@ -164,7 +164,7 @@ def add_manuals(to: Gathering, root: Path) -> None:
 
 
 def code_queries(function: functions.Function, rng: random.Random) -> tuple[str, str]:
-    """What somebody who wants this function may type: from its summary, and from its name."""
+    """What a person looking for this function may type: from its summary, and from its name."""
     summary = function.summary.rstrip(".!")
     lowered = summary[:1].lower() + summary[1:]
     words = functions.name_words(function.name)
@@ -207,7 +207,7 @@ def main() -> None:
     write_records(options.out / "passages.jsonl.xz", gathering.passages)
     write_records(options.out / "pairs.jsonl.xz", gathering.pairs)
     write_records(options.out / "twins.jsonl.xz", gathering.twins)
-    print("kept out because the collections hold it:", gathering.seen.dropped)
+    print("excluded because the collections contain it:", gathering.seen.dropped)
     for name, records in (("passages", gathering.passages), ("pairs", gathering.pairs),
                           ("twins", gathering.twins)):  # fmt: skip
         print(name, len(records), dict(Counter(record.source for record in records)))

@@ -1,12 +1,12 @@
-"""Make the preferences silent where none was stated, and loud where one was.
+"""Silences the preferences where none was stated, and amplifies them where one was.
 
     python -m training.quiet --weights WORK/reranker.pt --exported WORK/winnow-rerank --corpus data/corpus \
         --out WORK/quiet.pt
 
-After training, the four units that multiply "what was asked for" with "what the passage is" still answer a little to
-the model card's default instruction, so that every neutral ranking leaned to one language and to code. Each gate is
-shifted by what it reads under that instruction (the same for all questions and passages, to 0.05), and the units then
-speak STRENGTH times as loud: in the blended order a stated preference has to outweigh a similarity.
+After training, the four units that multiply "what was asked for" with "what the passage is" still respond slightly to
+the model card's default instruction, so that every neutral ranking favoured one language and code. Each gate is shifted
+by what it reads with that instruction (the same for all questions and passages, to 0.05), and the units are then
+amplified by STRENGTH: in the blended order a stated preference must outweigh a similarity.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.prompt import PromptBuilder
 
 STRENGTH = 3.0  # 5 changed no more orders of data/corpus than 3
-UNITS = slice(0, 4)  # as training.judge_start laid them out
+UNITS = slice(0, 4)  # as training.judge_start arranged them
 SAMPLES = 15  # questions, each with a passage
 TOKENS_MAX = 512
 _LAST = "layers.2.mlp"
 
 
 def states_under_default(exported: Path, corpus: Path) -> Tensor:
-    """(samples, hidden): what the last layer's MLP reads at the last position, under the default instruction."""
+    """(samples, hidden): input of the last layer's MLP at the last position, with the default instruction."""
     model = AutoModelForCausalLM.from_pretrained(exported, dtype=torch.float32)
     seen: list[Tensor] = []
     hook = model.model.layers[-1].mlp.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0][0, -1]))
@@ -50,7 +50,7 @@ def texts(path: Path) -> list[str]:
 
 
 def quieted(state: dict[str, Tensor], states: Tensor) -> dict[str, Tensor]:
-    """The weights with silent gates and louder units."""
+    """The weights with silent gates and amplified units."""
     gate, down = state[f"{_LAST}.gate_proj.weight"].clone(), state[f"{_LAST}.down_proj.weight"].clone()
     gate[UNITS, ONE] -= (states @ gate[UNITS].T).mean(0) / states[:, ONE].mean()
     down[ANSWER, UNITS] *= STRENGTH

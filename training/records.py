@@ -1,6 +1,6 @@
-"""What the training scripts pass to one another: passages, pairs and twins, and their files.
+"""Records shared by the training scripts: passages, pairs and twins, and their files.
 
-Rule 1: a passage is stored once; pairs and twins name it by its row.
+Rule 1: a passage is stored once; pairs and twins refer to it by row.
 Rule 2: what is held out is decided here, by a hash of the text, never by a random draw.
 """
 
@@ -20,7 +20,7 @@ class Passage:
     language: str  # "en" or "zh"
     kind: str  # "prose" or "code"
     text: str
-    title: str = ""  # "" where the source has none
+    title: str = ""  # "" if the source has none
 
     @property
     def shown(self) -> str:
@@ -37,10 +37,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Twin:
-    """Two passages that say the same in two kinds: English and Chinese, or prose and code."""
+    """Two passages with the same content in two kinds: English and Chinese, or prose and code."""
 
     source: str
-    query: str  # "" where no question goes with the two
+    query: str  # "" if no question belongs to the two
     first: int  # English, or prose
     second: int  # Chinese, or code
 
@@ -50,7 +50,7 @@ def is_held_out(text: str) -> bool:
 
 
 def write_records(path: Path, records: Iterable[Passage | Pair | Twin]) -> int:
-    """One JSON object a line, xz: small enough to travel to a training machine."""
+    """Write one JSON object per line, xz: small enough for transfer to a training machine."""
     count = 0
     with lzma.open(path, "wt", preset=6, encoding="utf-8") as out:
         for record in records:

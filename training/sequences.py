@@ -2,8 +2,8 @@
 
     python -m training.sequences --data DATA --tokenizer TOKENIZERS/winnow-rerank --out WORK
 
-writes passages.npz, queries.npz and twins.npz. Rows are those of `training.records`; sources are numbers there, and
-their names stand beside them.
+Writes passages.npz, queries.npz and twins.npz. Rows are those of `training.records`; sources are stored as numbers with
+a table of names.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Which numbers of the reranker are trained: some 245,000 of ten million.
+"""Selects the trained numbers of the reranker: some 245,000 of ten million.
 
-Training every number from a hand-written start was tried first and broken off (README.md has the figures): one core
-sees a few thousand lists, which is little for ten million numbers. So the mechanism is kept, what is zero stays zero
-and what tokens mean stays the embedder's; learned are its strengths: how rare a token counts, how much it says about
-language, code and what an instruction asks for, how sharply heads look, how the parts are added up.
+Training every number from a hand-written start was tried first and stopped (README.md has the figures): one core sees a
+few thousand lists, which is little for ten million numbers. So the mechanism is kept, zeros stay zero, and the meaning
+of tokens stays the embedder's. The strengths are learned: how much a token's rarity counts, what it says about
+language, code and the kind an instruction asks for, how sharp heads are, how the parts are added up.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ZERO = 1e-6
 
 
 def strengths(judge: Judge, prompting: Prompting) -> dict[str, Tensor]:
-    """By parameter: 1 where it is trained, 0 where it stays."""
+    """By parameter: 1 if it is trained, 0 if it stays."""
     masks = {name: (value.detach().abs() > _ZERO).float() for name, value in judge.named_parameters()}
     rows = torch.zeros_like(judge.embed_tokens.weight)
     for trained in (IDF, *range(CHINESE, CODE + 1), *ASKS.values()):

@@ -1,8 +1,9 @@
-"""What the embedder is trained on: batches of two texts each that should lie close.
+"""Training batches of the embedder: pairs of texts whose vectors should be close.
 
-Three kinds of group: a question and its passage, twins (the same in two languages or in prose and code), and a crop
-of a passage with the rest of it. A batch comes from one group, so that its other texts are hard to tell from the right
-one; groups are drawn by the square root of their size, else the functions of packages would be half of everything.
+There are three kinds of group: a question and its passage, twins (the same in two languages or in prose and code), and
+a crop of a passage with the rest of it. A batch comes from one group, so that its other texts are hard to distinguish
+from the right one. Groups are drawn by the square root of their size, else the functions of packages would be half of
+everything.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ DEFAULT_TASK_SHARE = 0.6
 PASSAGE_TOKENS_MAX = 200
 QUERY_TOKENS_MAX = 128
 GROUP_ROWS_MIN = 200
-CROP_ROWS_MIN = 1_500  # passages of a source and language that are worth a group of crops
-# How much a draw of this kind is worth beside the square root of the group's size.
+CROP_ROWS_MIN = 1_500  # passages of a source and language that justify a group of crops
+# Weight of a draw of this kind, times the square root of the group's size.
 KIND_WEIGHTS = {"pair": 1.5, "twin": 0.8, "crop": 1.0}
 SOURCE_WEIGHTS = {"iso_codes": 0.3, "laws": 1.5}  # names of countries teach little; nothing else is like statutes
 
@@ -42,7 +43,7 @@ Two: TypeAlias = tuple[Ids, Ids]
 class Group:
     name: str
     kind: Kind
-    rows: Numbers  # of queries, of twins or of passages, as the kind says
+    rows: Numbers  # of queries, of twins or of passages, depending on the kind
 
     @property
     def weight(self) -> float:
@@ -78,7 +79,7 @@ class Batch:
 
 
 class AlikeTexts:
-    """Draws batches. One generator draws everything, in one order: a seed is a training."""
+    """Draws batches. One generator draws everything in one order: a seed determines a training."""
 
     def __init__(
         self, passages: Passages, queries: Queries, twins: TwinRows, tokenizer: PlainTokenizer, *, seed: int
@@ -112,7 +113,7 @@ class AlikeTexts:
         return self._passages.tokens.row(row, tokens_max)
 
     def _pairs(self, rows: Sequence[int] | Numbers) -> list[Two]:
-        """Each passage once: a second question of it would count its own passage as wrong."""
+        """Use each passage once: a second question of it would count its own passage as wrong."""
         first_rows: dict[int, int] = {}
         for row in rows:
             first_rows.setdefault(int(self._queries.passage[row]), int(row))

@@ -1,9 +1,9 @@
-"""Train the byte-level BPE that both models share, with every added token of Qwen.
+"""Trains the byte-level BPE that both models share, with every added token of Qwen.
 
     python -m training.tokenizer --data DIR --qwen FOLDER_WITH_tokenizer_config.json --out DIR
 
-Normaliser, pre-tokeniser and the 26 added tokens (with the flags of the published file) are
-Qwen's, so that code written for the large models meets no surprise; only the pieces are ours.
+Normaliser, pre-tokeniser and the 26 added tokens (with the flags of the published file) are Qwen's, so that code
+written for the large models meets no surprise; only the pieces are ours.
 """
 
 import argparse
@@ -24,7 +24,7 @@ QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# Code and statutes would otherwise fill the vocabulary: characters taken of each kind.
+# Characters taken of each kind; else code and statutes would fill the vocabulary.
 SHARES = {("en", "prose"): 16_000_000, ("zh", "prose"): 9_000_000, ("en", "code"): 5_000_000}
 
 
@@ -47,7 +47,7 @@ def train(texts: list[str]) -> Tokenizer:
         pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
     ])  # fmt: skip
     tokenizer.decoder = decoders.ByteLevel()
-    # "yes" and "no" decide every judgement: repeated until each is surely a piece of its own.
+    # "yes" and "no" decide every score: repeated until each is certainly a single piece.
     texts = texts + ["yes no", "no yes"] * 2_000
     trainer = BpeTrainer(
         vocab_size=PIECES,
@@ -60,7 +60,7 @@ def train(texts: list[str]) -> Tokenizer:
 
 
 def add_tokens(tokenizer: Tokenizer, published: dict[str, object]) -> dict[str, dict[str, object]]:
-    """Qwen's added tokens in their order, right behind the pieces; as transformers lists them."""
+    """Add Qwen's added tokens in their order, right after the pieces, as transformers lists them."""
     entries = [entry for _, entry in sorted(published.items(), key=lambda item: int(item[0]))]
     for entry in entries:
         token = AddedToken(

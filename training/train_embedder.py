@@ -1,8 +1,8 @@
-"""Train the embedder: in-batch InfoNCE over texts that should lie close.
+"""Trains the embedder: in-batch InfoNCE over texts whose vectors should be close.
 
     python -m training.train_embedder --work WORK --tokenizer TOKENIZERS/winnow-rerank --out WORK/embedder.pt
 
-One core, 3,075 steps of 768 pairs, 24 minutes. Nothing is measured on a test collection here; see training.evaluate.
+One core, 3,075 steps of 768 pairs, 24 minutes. No test collection is used here; see training.evaluate.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 END = "<|endoftext|>"
 LEARNING_RATE_LEAST = 1e-5
 WARM_UP_STEPS = 100
-ROWS_RATE_FACTOR = 5.0  # a row meets few texts a batch, the shared matrices meet all
+ROWS_RATE_FACTOR = 5.0  # a row occurs in few texts per batch, the shared matrices in all
 SCALE_MAX = 60.0
-TOO_ALIKE = 0.97  # another passage this close to the right one is no wrong answer: boilerplate, double translations
+TOO_ALIKE = 0.97  # another passage this close to the right one is not wrong: boilerplate, double translations
 FORWARD_SHARE = 0.7  # question to passage; the rest is passage to question
 
 
@@ -86,11 +86,11 @@ def train(bag: Bag, texts: AlikeTexts, end: int, *, steps: int, size: int, highe
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="of training.sequences; holds meanings.npy too")
+    parser.add_argument("--work", type=Path, required=True, help="folder from training.sequences, with meanings.npy")
     parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=3_075)
-    parser.add_argument("--size", type=int, default=768, help="pairs a step")
+    parser.add_argument("--size", type=int, default=768, help="pairs per step")
     parser.add_argument("--highest-rate", type=float, default=3e-3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)

@@ -1,12 +1,12 @@
-"""Train the reranker on lists: the right passage before what the embedder found, the preferred twin before the other.
+"""Trains the reranker on lists: the right passage before the embedder's results, the preferred twin before the other.
 
     python -m training.train_reranker --data DATA --work WORK --tokenizer TOKENIZERS/winnow-rerank \
         --start WORK/judge_start.pt --out WORK/reranker.pt --steps STEPS
 
-`--start` may be what an earlier run wrote; README.md has the two runs behind the shipped model.
+`--start` may be the output of an earlier run; README.md has the two runs of the shipped model.
 
-Half of the loss looks at the reranker's logits together with the embedder's similarities, because that is how the pair
-is used: the reranker should spend its few weights on what the embedder gets wrong.
+Half of the loss combines the reranker's logits with the embedder's similarities, because that is how the pair is used:
+the reranker should spend its few weights on what the embedder gets wrong.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from training.judged_lists import JudgedBatch, ListsDrawn
 from training.sequences import load_passages
 from training.strengths import strengths
 
-SIZE = 8  # lists a step
+SIZE = 8  # lists per step
 LEARNING_RATE_LEAST = 1e-6
 WARM_UP_STEPS = 60
-ROWS_RATE_FACTOR = 6.0  # a token is in few lists, and what is trained of its row are numbers of about 4
+ROWS_RATE_FACTOR = 6.0  # a token occurs in few lists, and the trained part of its row are numbers of about 4
 GRADIENT_LENGTH_MAX = 3.0
 SIMILARITY_WEIGHT = 14.0
 TOGETHER_SHARE = 0.5
-# A little of the yes-or-no loss, so that a logit means the same under every question and 0 is the border.
+# A little yes-or-no loss, so that a logit means the same for every question and 0 is the border.
 RELEVANCE_BORDER, PREFERENCE_BORDER = 0.15, 0.1
-RIGHT_WEIGHT, WRONG_WEIGHT = 2.0, 0.6  # there are five wrong ones to each right one
+RIGHT_WEIGHT, WRONG_WEIGHT = 2.0, 0.6  # there are five wrong ones for each right one
 
 
 def listwise(scores: Tensor, shares: Tensor) -> Tensor:
@@ -77,9 +77,9 @@ def learning_rate(step: int, steps: int, highest: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Course:
-    """How long and how fast, and on what."""
+    """Duration, learning rates and data of a training."""
 
-    steps: int  # over which the learning rate falls to nothing
+    steps: int  # over which the learning rate falls to zero
     stop_after: int
     highest_rate: float
     relevance_share: float  # of the steps; the rest teach preferences
@@ -128,10 +128,10 @@ def main() -> None:
     for name in ("data", "work", "tokenizer", "start", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--stop-after", type=int, help="steps, where not all")
+    parser.add_argument("--stop-after", type=int, help="steps to run, if not all")
     parser.add_argument("--highest-rate", type=float, default=3e-3)
     parser.add_argument("--relevance-share", type=float, default=0.5, help="of the steps; the rest teach preferences")
-    parser.add_argument("--preferred", type=float, default=0.97, help="share of the yes that the preferred twin gets")
+    parser.add_argument("--preferred", type=float, default=0.97, help="share of the yes for the preferred twin")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=2)
     options = parser.parse_args()

@@ -1,12 +1,12 @@
-"""Make judged collections of texts that neither model was trained on, for `training.order`.
+"""Makes judged collections of texts that neither model was trained on, for `training.order`.
 
     python -m training.unseen --debian ROOT --out DIR
 
-ROOT is the folder into which the Debian packages of README.md (section 6) were unpacked. A document is a section of a
-manual without its heading; a query is the heading of a section, or the one-line description of a page. The section is
-the only relevant document, except in the mixed collections, where its translation is relevant too. Headings are shorter
-and closer to their sections than most questions of people, so the collections say which order is better, not how good
-any order is.
+ROOT is the folder with the unpacked Debian packages of README.md (section 6). A document is a section of a manual
+without its heading; a query is the heading of a section, or the one-line description of a page. The section is the only
+relevant document, except in the mixed collections, where its translation is relevant, too. Headings are shorter and
+closer to their sections than most questions of people, so the collections show which order is better, not how good an
+order is.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from typing import Final
 from xml.etree import ElementTree as ET
 
 CHINESE: Final = re.compile(r"[\u4e00-\u9fff]")
-DOCUMENTS_MAX: Final = 1_500  # of a collection, drawn where there are more
+DOCUMENTS_MAX: Final = 1_500  # per collection, drawn if there are more
 QUERIES_MAX: Final = 50
-TEXT_CHARACTERS: Final = {"en": (160, 1_600), "zh": (60, 520)}  # least and most; what is longer is cut
+TEXT_CHARACTERS: Final = {"en": (160, 1_600), "zh": (60, 520)}  # minimum and maximum; longer texts are cut
 HEADING_WORDS_MIN: Final = 3
 HEADING_CHINESE_MIN: Final = 5
 HEADING_CHARACTERS_MAX: Final = 150
@@ -93,7 +93,7 @@ def of_pod(files: Iterable[Path]) -> Iterator[Section]:
 
 
 def of_mallard(files: Iterable[Path], *, by_description: bool = False) -> Iterator[Section]:
-    """A page of GNOME's help: its title, or the description that other pages link it with."""
+    """A page of GNOME's help: its title, or the description with which other pages link it."""
     for file in files:
         page = ET.parse(file).getroot()  # noqa: S314  files of a distribution's package
         name = {child.tag.rpartition("}")[2]: child for child in page}
@@ -106,7 +106,7 @@ def of_mallard(files: Iterable[Path], *, by_description: bool = False) -> Iterat
 
 
 def _place(file: Path, number: int) -> str:
-    """The same in each language: `ch01.en.html` and `ch01.zh-cn.html` are translations."""
+    """Equal for all languages: `ch01.en.html` and `ch01.zh-cn.html` are translations."""
     return f"{file.name.partition('.')[0].replace(' ', '_')}#{number}"
 
 
@@ -116,7 +116,7 @@ def flat(parts: Iterable[str]) -> str:
 
 
 def fit(sections: Iterable[Section], *, chinese: bool = False) -> list[Section]:
-    """Those of the language whose heading says something, whose text is long enough, and that are there once."""
+    """Keep sections in the right language with a meaningful heading and enough text, once each."""
     found: dict[str, Section] = {}
     taken: set[str] = set()  # beginnings of texts, and places
     for section in sections:
@@ -136,7 +136,7 @@ def fit(sections: Iterable[Section], *, chinese: bool = False) -> list[Section]:
 
 
 def write(folder: Path, documents: dict[str, str], queries: dict[str, tuple[str, list[str]]]) -> None:
-    """As a BEIR folder: documents by id, queries by id with the ids of what is relevant."""
+    """Write a BEIR folder: documents by id, queries by id with the ids of relevant documents."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     _write_lines(folder / "corpus.jsonl", ({"_id": one, "title": "", "text": text} for one, text in documents.items()))
     _write_lines(folder / "queries.jsonl", ({"_id": one, "text": text} for one, (text, _) in queries.items()))
@@ -161,7 +161,7 @@ def collection(out: Path, name: str, sections: Iterable[Section], draw: random.R
 
 
 def across(out: Path, name: str, english: Iterable[Section], chinese: Iterable[Section], draw: random.Random) -> None:
-    """Pages that are there in both languages, all in one collection; queries in both."""
+    """Pages that exist in both languages, in one collection; queries in both."""
     first, second = ({each.place: each for each in fit(side, chinese=side is chinese)} for side in (english, chinese))
     both = sorted(first.keys() & second.keys())
     both = [one for one in both if len(CHINESE.findall(second[one].text)) * 5 > len(second[one].text)]  # translated
