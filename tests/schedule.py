@@ -29,6 +29,7 @@ FIRST: Final = (  # the longest first, as `make test` prints them; then everythi
     "tests/vllm/test_front.py",  # starts the servers, so that those that run alone find them
     "tests/vllm/",
     "tests/quality/",
+    "tests/docs/test_pages.py",
     "tests/acceptance/",
     "tests/contract/test_reranker.py",
     "tests/unit/retrieval/index/test_build.py",
@@ -39,8 +40,6 @@ FIRST: Final = (  # the longest first, as `make test` prints them; then everythi
     "tests/upgrade/",
     "tests/contract/",
 )
-
-
 SLOW: Final = (
     *FILES_WITH_VLLM,
     "tests/quality/",
@@ -48,6 +47,7 @@ SLOW: Final = (
     "tests/faults/",
     "tests/tenants/",
     "tests/security/",
+    "tests/upgrade/",
 )
 
 

@@ -37,7 +37,7 @@ def test_every_target_has_its_line_in_the_help():
     """And each is a name, not a file."""
     lines = dict(line.split(maxsplit=1) for line in make("help").splitlines())
     assert list(lines) == TARGETS
-    assert re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE) == [" ".join(TARGETS)]
+    assert set(" ".join(re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)).split()) == set(TARGETS)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -43,7 +43,7 @@ def test_the_image_takes_the_cpu_build_unless_told_otherwise() -> None:
 
 
 def test_make_installs_by_the_plan() -> None:
-    """Both targets, and nothing beside it installs the project."""
+    """Each environment, and nothing else installs the project."""
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    assert re.findall(r"deploy/install\.py (\S+)", makefile) == ["cpu", "cpu,dev"]
+    assert re.findall(r"deploy/install\.py (\S+)", makefile) == ["cpu", "cpu,docs", "cpu,dev"]
     assert "--editable" not in makefile
