@@ -1,1 +1,1 @@
-"""Training of the default pair on one or more GPUs: bounded by the clock, saved and resumed."""
+"""How is the default pair trained on one or more GPUs? Limited by time, saved and resumed."""

@@ -1,4 +1,4 @@
-"""Collections to measure on: the shared ones, and one of each held-out source of the pairs."""
+"""Collections for measuring: the shared ones, and one for each held-out source of the pairs."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def held_out(folder: Path, queries_max: int) -> list[Collection]:
         answers: dict[str, set[int]] = defaultdict(set)
         for row in drawn:
             question = row.get("question") or ""
-            # Without its title, of which many questions are made and which would give the passage away.
+            # Without its title: many questions are made from titles, which would give the passage away.
             place = texts.setdefault(row["passage"], len(texts))
             if question:
                 answers[question].add(place)
@@ -103,7 +103,7 @@ def bm25(collection: Collection) -> Vector:
 
 
 def fused(near: Vector, said: Vector, *, asked: int = 300) -> tuple[Vector, Vector]:
-    """One query's candidates, best first, and their sums of standard scores, as retrieval.search.fusion sums them."""
+    """One query's candidates, best first, and their sums of standard scores, as in retrieval.search.fusion."""
     nearest = np.argsort(-near, kind="stable")[:asked]
     worded = np.argsort(-said, kind="stable")[:asked]
     worded = worded[said[worded] > 0]

@@ -1,4 +1,4 @@
-"""The embedder's bag on GPUs: in-batch contrast, and what the teachers find alike in the batch."""
+"""Trains the embedder's bag on GPUs: in-batch contrast, and similarities of the teachers within the batch."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from training.texts_alike import TASKS
 BATCH = 2_048
 RATE = 6e-4
 E5_SCALE, E5_BESIDE, MINILM_SCALE, OWN = 55.0, 32.0, 11.0, 1.5
-TAUGHT = 1.2  # the weight of the teachers' part of the loss
+TAUGHT = 1.2  # weight of the teachers' part of the loss
 KINDS = {"pair": 1.5, "twin": 0.8, "crop": 0.6, "taught": 1.4}
 
 
 @torch.no_grad()
 def read_back(bag: Bag, path: Path, end: int) -> None:
-    """The bag that training.bag_as_qwen wrote as a Qwen3 layer."""
+    """Read the bag that training.bag_as_qwen wrote as a Qwen3 layer."""
     read = {name: tensor.float() for name, tensor in load_file(path).items()}
     layer, rows = "layers.0.", read["embed_tokens.weight"]
     bag.rows.copy_(rows)
@@ -76,7 +76,7 @@ class Embedding:
         return self.store.fixed("scaffold", 2 + chosen, rows)
 
     def batch(self, rows: int) -> tuple[Tensor, Tensor, Tensor, Tensor | None, str]:
-        """Queries, passages, what each passage is, the teachers' logits where there are some."""
+        """Queries, passages, identity of each passage, and the teachers' logits if there are some."""
         kind, _, pool = self.rng.choices(self.groups, self.weights)[0]
         rows = min(rows, len(pool))
         chosen = (

@@ -1,6 +1,6 @@
 """Pairs of passages that share words, and a phrase that only one of them has: for "not about X" and "about X".
 
-A question of what they share finds both; the instruction decides between them.
+A question about what they share finds both; the instruction decides between them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _start(path: str) -> None:
 
 
 def words(text: Text) -> list[str]:
-    """Words in order: of English by letters, of Chinese the tokenizer's pieces of two letters and more."""
+    """Words in order: English by letters, Chinese as the tokenizer's pieces of two or more letters."""
     shown = f"{text[4]} {text[3]}"[:700]
     if text[1] == "en":
         return _ENGLISH.findall(shown)
@@ -49,7 +49,7 @@ def words(text: Text) -> list[str]:
 
 
 def phrase(own: Sequence[str], other: set[str], counts: dict[str, int], text: Text, rng: random.Random) -> str | None:
-    """Words in a row around a rare one that the other passage has not."""
+    """Consecutive words around a rare one that the other passage lacks."""
     places = [i for i, word in enumerate(own) if word.lower() not in other and 2 <= counts[word.lower()] <= 600]
     if not places:
         return None
@@ -63,7 +63,7 @@ def phrase(own: Sequence[str], other: set[str], counts: dict[str, int], text: Te
 
 
 def instructed(one: str, two: str, rng: random.Random, *, held: bool) -> tuple[str, str]:
-    """Instructions of which the first wants the passage that has `one`, the second the one that has `two`."""
+    """Instructions: the first prefers the passage with `one`, the second the one with `two`."""
     not_about = wordings.HELD_OUT["not"] if held else wordings.NOT_ABOUT
     about = wordings.HELD_OUT["about"] if held else wordings.ABOUT
     way = rng.random()
@@ -78,7 +78,7 @@ def instructed(one: str, two: str, rng: random.Random, *, held: bool) -> tuple[s
 
 def find(texts: Sequence[Text], rows: Sequence[int], tokenizer: str, *, count: int, processes: int, held: bool,
          seed: int) -> list[Excluded]:  # fmt: skip
-    """About `count` of them among the given rows."""
+    """About `count` pairs among the given rows."""
     rng = random.Random(seed)
     with Pool(processes, _start, (tokenizer,)) as pool:
         said = dict(zip(rows, pool.map(words, [texts[row] for row in rows], chunksize=500), strict=True))

@@ -1,9 +1,9 @@
-"""All texts of the GPU training in one file: passages, questions with a passage, twins.
+"""Writes all texts of the GPU training into one file: passages, questions with a passage, twins.
 
     python -m training.gpu.gather --datasets DIR --manuals FILE --pairs DIR --packages SITE:SITE --out FILE
 
 The sources of training.prepare, the functions of more installed packages, and files of pairs (`training.gpu.pairs`).
-One process a source.
+One process per source.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def gathering(arguments: argparse.Namespace, name: str) -> prepare.Gathering:
 
 
 def add_manuals(to: prepare.Gathering, path: Path) -> None:
-    """What training.manuals read out of the Debian packages."""
+    """Add what training.manuals read from the Debian packages."""
     read = json.loads(lzma.decompress(path.read_bytes()))
     for source, pages in (("libreoffice_help", read["help"]), ("debian_books", read["book"])):
         for page in pages:

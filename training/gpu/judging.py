@@ -1,4 +1,4 @@
-"""The reranker and the embedder on plain texts, for measuring: the product's prompt, one row a document."""
+"""The reranker and the embedder on plain texts, for measuring: the product's prompt, one row per document."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Judge:
 
     @classmethod
     def of_folder(cls, folder: Path) -> Judge:
-        """An exported reranker."""
+        """Load an exported reranker."""
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         shape = {"hidden": config["hidden_size"], "inner": config["intermediate_size"],
                  "heads": config["num_attention_heads"], "kv": config["num_key_value_heads"],

@@ -1,4 +1,4 @@
-"""What the teachers say and what was mined: vectors, crops, neighbours, negatives. Kept on the device."""
+"""Teachers' vectors and mined data: crops, neighbours, negatives. Kept on the device."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TEXT_CHARACTERS = {"en": 1_000, "zh": 420}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mined:
-    """Questions of one source, the passages hardest to tell from theirs, and all passages they were found among."""
+    """Questions of one source, their hardest negatives, and all passages that were searched."""
 
     questions: Tensor
     hardest: Tensor
@@ -35,7 +35,7 @@ class Mined:
 
 
 class Lessons:
-    """Everything that lists are drawn from besides the tokens."""
+    """Everything that lists are drawn from, except the tokens."""
 
     def __init__(self, store: Store, texts: Path, packed: Path, processes: Processes) -> None:
         self.store, self.processes = store, processes
@@ -75,7 +75,7 @@ class Lessons:
         return whole
 
     def _crops(self) -> tuple[Tensor, Span]:
-        """Pieces of 4 to 26 tokens of passages, from a word's beginning; the same in every process."""
+        """Pieces of 4 to 26 tokens of passages, starting at a word; the same in every process."""
         generator = np.random.default_rng(7)
         arrays, lengths = self.store.arrays, self.store.length.cpu().numpy()
         usable = ~arrays["is_held"] & (lengths[: self.store.counts["passage"]] > 20)
@@ -110,7 +110,7 @@ class Lessons:
                 self.mined[name] = self._mine(rows)
 
     def _find_neighbours(self) -> None:
-        """The nearest passages of the same source, language and kind."""
+        """Find the nearest passages of the same source, language and kind."""
         count = self.store.counts["passage"]
         self.neighbours = torch.zeros(count, NEIGHBOURS, dtype=torch.int32, device=DEVICE)
         self.pools: dict[str, Tensor] = {}

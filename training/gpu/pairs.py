@@ -1,7 +1,7 @@
-"""Files of question and passage pairs, as training.sources writes them (xz, one JSON object a line).
+"""Files of question and passage pairs from training.sources (xz, one JSON object per line).
 
-A source whose name begins with `dev-` is held out as a whole, so that the development set holds what no training list
-came from.
+A source whose name begins with `dev-` is held out completely, so that the development set has no source in common with
+training lists.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from training import prepare
 
 HELD = "dev-"
-TITLED = 0.4  # questions are often made of titles: so many passages are shown with theirs
+TITLED = 0.4  # questions are often made from titles: this share of passages is shown with theirs
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -30,7 +30,7 @@ def shows_title(passage: str) -> bool:
 
 
 def add(to: prepare.Gathering, path: Path) -> None:
-    """The pairs of a file that are trained on, and twins where a translation of a passage is among them."""
+    """Add the training pairs of a file, and twins if it has the translation of a passage."""
     by_twin: dict[tuple[str, str], dict[str, int]] = {}
     for row in lines(path):
         if row["source"].startswith(HELD):

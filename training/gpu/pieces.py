@@ -1,6 +1,6 @@
-"""Texts that are put into prompts in training: instructions, words around a question, field lines, praise.
+"""Texts that are inserted into prompts during training: instructions, words around a question, field lines, praise.
 
-Field lines are `name: value`, as documents carry them before title and text.
+Field lines are `name: value`, as documents have them before title and text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ QUESTION_EN = [" what is", " who", " when did", " how many", " where is", " whic
 QUESTION_ZH = ["什么是", "谁", "何时", "多少", "哪里", "为什么", "如何", "哪个", "请问", "怎么"]
 YEARS = (1990, 2027)
 FORMATS = 6
-DATES_PER_NAME = 320  # of a name and a format
+DATES_PER_NAME = 320  # per name and format
 NUMBERS_PER_NAME = 220
 NAMES = ["Smith & Sons", "Acme", "Globex", "Northwind", "Contoso", "华夏", "蓝天", "Orion", "Delta Institute", "Helios",
          "City of Springfield", "星海", "Lab 42", "Kestrel", "Open Data Centre", "远望", "Bluebird", "Tern",
@@ -26,7 +26,7 @@ NAMES = ["Smith & Sons", "Acme", "Globex", "Northwind", "Contoso", "华夏", "�
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """`places` names ranges of `texts`: group -> [start, stop); of dates and numbers the value stands in `values`."""
+    """`places` maps groups to ranges of `texts`, [start, stop); `values` has the values of dates and numbers."""
 
     texts: list[str] = field(default_factory=list)
     places: dict[str, list[int]] = field(default_factory=dict)

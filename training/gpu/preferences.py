@@ -1,7 +1,7 @@
-"""Preference lists: the instruction decides between relevant documents, and never lifts one that is not.
+"""Preference lists: the instruction decides between relevant documents, and never lifts an irrelevant one.
 
-Rows come in twos: the same question and documents under two opposite instructions, so that nothing but the
-instruction tells them apart. `level` orders the documents: what is higher is to score higher by the margin.
+Rows come in pairs: the same question and documents with two opposite instructions, so that only the instruction
+distinguishes them. `level` orders the documents: a higher one must score higher by the margin.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Preferred:
     kind: str
     head: list[Span]
     documents: list[list[Span]]
-    level: Tensor  # (rows, documents); 0 is not relevant, -1 is not there
-    neutral: Tensor  # rows whose instruction asks for nothing
+    level: Tensor  # (rows, documents); 0 is irrelevant, -1 is absent
+    neutral: Tensor  # rows whose instruction prefers nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Base:
-    """A question and relevant documents, before an instruction speaks of them."""
+    """A question and relevant documents, before an instruction is chosen."""
 
     question: list[Span]
     relevant: list[Tensor]
@@ -82,7 +82,7 @@ class PreferenceLists:
         self.kinds = [kind for kind in names if kind != "code" or len(self.two_kinds)]
 
     def draw(self, rows: int, *, hard: float) -> Preferred:
-        """`hard`: the share of irrelevant documents that are near the relevant ones, none at first."""
+        """`hard` is the share of irrelevant documents that are near the relevant ones; zero at first."""
         kind = self.rng.choices(self.kinds, [KINDS[k] for k in self.kinds])[0]
         half = rows // 2
         if kind in ("language", "code"):
@@ -136,7 +136,7 @@ class PreferenceLists:
         return base, chosen
 
     def others(self, base: Base, hard: float) -> list[Tensor]:
-        """Two documents that do not answer: any, or near ones."""
+        """Two documents that do not answer: random, or near ones."""
         if self.rng.random() >= hard:
             return list(base.other.unbind(1))
         return [self.lessons.near(base.relevant[0], 1)[:, 0], self.lessons.near(base.relevant[1], 1)[:, 0]]
@@ -154,7 +154,7 @@ class PreferenceLists:
         level: Tensor,
         fields: list[list[Span]] | None = None,
     ) -> Preferred:
-        """`level` (rows of both instructions, documents); `fields` one list a document, of single rows."""
+        """`level` (rows of both instructions, documents); `fields` has one list per document, of single rows."""
         rows = len(others[0]) * 2
         documents = [*relevant, *others][:DOCUMENTS]
         neutral = (torch.rand(rows // 2, device=DEVICE) < NEUTRAL_SHARE).repeat_interleave(2)
@@ -193,13 +193,13 @@ class PreferenceLists:
         return self.made("exclusion", base, base.relevant, self.others(base, min(hard, 0.3)), wants=wants, level=level)
 
     def of_fields(self, kind: str, rows: int, hard: float) -> Preferred:
-        """Three relevant documents (two where a base has two) whose fields differ, and one that is not relevant."""
+        """Three relevant documents (two if a base has two) with different fields, and an irrelevant one."""
         base = self.base_for_fields(rows)
         relevant = (base.relevant * 2)[:3] if len(base.relevant) > 2 else base.relevant
         others = self.others(base, hard)[: DOCUMENTS - len(relevant)]
         lines, level, wants = self.by_source(rows) if kind == "source" else self.by_value(kind, rows)
         fields = [[line] for line in lines]
-        if self.rng.random() < 0.5:  # another field, which is not asked about
+        if self.rng.random() < 0.5:  # another field, which the instruction does not mention
             more = self.other_lines(kind, rows)
             newline = self.store.piece("newline", rows)
             is_before = self.rng.random() < 0.5
@@ -241,7 +241,7 @@ class PreferenceLists:
         return parts, level, (self.store.piece(up, rows), self.store.piece(down, rows))
 
     def by_source(self, rows: int) -> tuple[list[Span], Tensor, tuple[Span, Span]]:
-        """The first document has one source, the second another; one instruction wants each."""
+        """The first document has one source, the second another; one instruction prefers each."""
         kinds = list(wordings.SOURCES) if self.rng.random() < 0.75 else pieces.NAMES
         one, two, three = self.rng.sample(kinds, 3)
         name = self.rng.choice(wordings.SOURCE_FIELDS)

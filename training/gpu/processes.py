@@ -1,4 +1,4 @@
-"""One process a GPU: their numbers, sums over them, and a clock that all of them read alike."""
+"""One process per GPU: ranks, sums over processes, and a clock that all of them share."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Processes:
             gradient.copy_(part.view_as(gradient))
 
     def same(self, parameters: Iterable[nn.Parameter]) -> None:
-        """What the first process has, in all of them."""
+        """Copy the first process's parameters to all."""
         if self.world > 1:
             for parameter in parameters:
                 dist.broadcast(parameter.data, 0)
@@ -60,7 +60,7 @@ class Processes:
 
 
 class Clock:
-    """How much of its seconds a phase has used, alike in all processes; time spent before a stop counts."""
+    """Share of its seconds that a phase has used, equal in all processes; time before an interruption counts."""
 
     def __init__(self, processes: Processes, seconds: float, *, used: float = 0.0, every: int = 10) -> None:
         self.processes, self.seconds, self.used, self.every = processes, max(seconds, 1e-9), used, every
@@ -68,7 +68,7 @@ class Clock:
         self.calls, self.share = 0, used / self.seconds
 
     def restart(self) -> None:
-        """Behind what must not count: compilation, a measurement."""
+        """Exclude what must not count: compilation, a measurement."""
         self.began = time.monotonic()
 
     def read(self) -> float:

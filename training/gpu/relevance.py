@@ -1,4 +1,4 @@
-"""Relevance lists: a question, eight passages, and what teachers and judgments say of them."""
+"""Relevance lists: a question, eight passages, and their scores by teachers and judgments."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DOCUMENTS = 8
 HEAD_PARTS = 10
 DOCUMENT_TOKENS_MAX = 260
 FEW, FEW_SHARE = 5, 0.25  # some lists have fewer documents, which then need not be cut
-# Weights of the teachers' cosines, of BM25, and of being the question's own passage, in the target's logits.
+# Weights of the teachers' cosines, of BM25, and of the question's own passage, in the target's logits.
 E5_ALONE, E5_BESIDE, MINILM, WORDS = 55.0, 32.0, 11.0, 0.2
 OWN = {"asked": 3.5, "taught": 1.5, "crop": 2.5, "across": 3.0}
 SHARES = {"asked": 0.56, "taught": 0.16, "crop": 0.08, "across": 0.20}
-ECHO_SHARE = 0.09  # of lists: a document that repeats the question, or praises itself, and says nothing
+ECHO_SHARE = 0.09  # of lists: a document that repeats the question, or praises itself, without content
 SOURCE_WEIGHTS = {"packages": 0.8, "laws_name_text": 0.7, "tldr_en": 0.4, "tldr_zh": 0.4, "cmrc2018_train": 1.3,
                   "drcd_dev_test": 1.2, "scifact_train": 1.5, "medquad": 1.2, "iso_codes": 0.1}  # fmt: skip
 
@@ -30,7 +30,7 @@ class Lists:
     head: list[Span]
     documents: list[list[Span]]
     own: Tensor  # (rows, documents): judged relevant
-    unusable: Tensor  # a copy of a passage that is there already
+    unusable: Tensor  # a copy of a passage in the same list
     target: Tensor  # logits
 
 
@@ -112,7 +112,7 @@ class RelevanceLists:
         return next((weight for part, weight in SOURCE_WEIGHTS.items() if name.startswith(part)), 1.0)
 
     def _twins(self) -> dict[str, Tensor]:
-        """Rows of twins of two languages; those of held-out passages left out."""
+        """Rows of twins in two languages, without held-out passages."""
         lessons, first, second = self.lessons, self.twin_rows[:, 0], self.twin_rows[:, 1]
         group = torch.as_tensor(self.store.arrays["twin_group"], device=DEVICE)
         usable = ~lessons.is_chinese[first] & lessons.is_chinese[second]
@@ -151,7 +151,7 @@ class RelevanceLists:
         return self.store.piece(self.rng.choice(kinds), rows)
 
     def wrapped(self, core: list[Span], rows: int, *, is_chinese: bool) -> list[Span]:
-        """Sometimes a question word before and a question mark behind, and always what comes before the document."""
+        """Sometimes add a question word and a question mark; always add the text that precedes the document."""
         before, behind = nothing(rows), nothing(rows)
         if self.rng.random() < 0.35:
             before = self.store.piece("question:zh" if is_chinese else "question:en", rows)
@@ -171,7 +171,7 @@ class RelevanceLists:
         documents = torch.cat([passage[:, None], hardest[:, order[:4]], hardest[:, self.rng.randrange(6), None],
                                lessons.near(passage, 1), lessons.some_of(mined.pool, rows)[:, None]], 1)  # fmt: skip
         whole = self.store.span("query", question, 64)
-        if self.rng.random() < 0.12:  # a few words of the question only
+        if self.rng.random() < 0.12:  # only a few words of the question
             length = torch.minimum(3 + draw(12, rows), whole.length)
             begin = whole.start + (torch.rand(rows, device=DEVICE) * (whole.length - length + 1)).long()
             head = [Span(begin, length), self.store.piece("document", rows)]
@@ -200,7 +200,7 @@ class RelevanceLists:
         return self.made("crop", head, core[0], documents, vectors=None)
 
     def across(self, name: str, rows: int) -> Lists:
-        """A piece of one language, the other language's passage; sometimes both are there."""
+        """A piece in one language, the other language's passage; sometimes both are present."""
         twin = self.twin_rows[self.lessons.some_of(self.twins[name], rows)]
         other = self.twin_rows[self.lessons.some_of(self.twins[name], rows)]
         side = (torch.rand(rows, device=DEVICE) < 0.4).long()
@@ -277,7 +277,7 @@ class RelevanceLists:
 
     def injected(self, words: Span, spans: list[Span], target: Tensor,
                  own: Tensor) -> tuple[list[list[Span]], list[Span], Tensor]:  # fmt: skip
-        """In some lists the last document repeats the question, or praises itself; it is to rank last."""
+        """In some lists the last document repeats the question, or praises itself; it must rank last."""
         rows = len(target)
         chosen = torch.rand(rows, device=DEVICE) < ECHO_SHARE
         praises = torch.rand(rows, device=DEVICE) < 0.35

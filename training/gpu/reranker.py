@@ -1,4 +1,4 @@
-"""The reranker's training: next tokens first, then lists of relevance and of preference."""
+"""Trains the reranker: next tokens first, then lists of relevance and of preference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MATRIX_RATE, ROW_RATE, HEAD_RATE = 0.012, 1e-3, 2e-3
 WARM_STEPS, FLAT = 60, 0.35
 NEXT_LENGTH = 256
 LIST_LENGTH, PREFERENCE_LENGTH = 1_408, 768
-PARTS = 2  # groups of a step and process
+PARTS = 2  # groups per step and process
 MARGIN_RELEVANT, MARGIN_PREFERRED = 4.0, 3.0
 
 
@@ -72,7 +72,7 @@ def autocast() -> torch.autocast:
 
 def start_rows(network: Network, rows: Tensor) -> Tensor:
     """Token rows from the embedder's: their main directions, RMS 0.7."""
-    used = rows.shape[0] - 96  # behind the pieces stand added tokens and padding
+    used = rows.shape[0] - 96  # added tokens and padding follow the pieces
     with torch.no_grad():
         mean = rows[:used].mean(0)
         directions = torch.linalg.svd((rows[:used] - mean).float().cpu(), full_matrices=False)[2].to(rows.device)
@@ -148,7 +148,7 @@ def relevance_loss(scores: Tensor, lists: Lists) -> tuple[Tensor, Tensor]:
 
 
 def preference_loss(scores: Tensor, lists: Preferred) -> tuple[Tensor, Tensor]:
-    """Every two documents whose levels differ, by a margin; without a wish, relevant ones level."""
+    """Every two documents with different levels, by a margin; without a preference, relevant ones are equal."""
     level = lists.level
     higher = (level[:, :, None] - level[:, None, :]) > 1e-3
     higher &= (level[:, None, :] >= 0) & (level[:, :, None] >= 0)
@@ -211,7 +211,7 @@ class ListTraining:
 
     def train(self, clock: Clock, share_of_preferences: float, say: Say, save: Callable[[float], None],
               stop_at: float = 1.0) -> None:  # fmt: skip
-        """Until the clock says so, or the share `stop_at` of it has gone."""
+        """Train until the clock ends, or until the share `stop_at` of it."""
         first = self.steps
         while (share := clock.read()) < stop_at:
             fall = 1.0 if share < FLAT else 0.03 + 0.97 * (1 - share) / (1 - FLAT)

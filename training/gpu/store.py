@@ -1,4 +1,4 @@
-"""All token ids on the device, and rows assembled from parts of them without leaving it."""
+"""All token ids on the device, and rows assembled there from parts of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = "<|endoftext|>"
 
 
 class Span(NamedTuple):
-    """A part of the flat array for every row: where it starts and how long it is."""
+    """A part of the flat array for every row: start and length."""
 
     start: Tensor
     length: Tensor
@@ -70,7 +70,7 @@ class Store:
         self._words()
 
     def _words(self) -> None:
-        """Ids that fold case and leading space, their rarity, and where the next word begins."""
+        """Ids without case and leading space, their rarity, and where the next word begins."""
         said = [self.tokenizer.id_to_token(i) or "" for i in range(VOCABULARY)]
         folded: dict[str, int] = {}
         plain = [folded.setdefault(s.replace("Ġ", "").replace("Ċ", "").lower() or s, len(folded)) for s in said]
@@ -111,7 +111,7 @@ class Store:
         return self.span(kind, torch.full((rows,), place, device=DEVICE))
 
     def assemble(self, parts: list[Span], length: int) -> tuple[Tensor, Tensor]:
-        """The parts behind one another, the end mark behind them up to `length`; and how long each row is."""
+        """Concatenate the parts, with the end mark up to `length`. Also returns the length of each row."""
         starts = torch.stack([part.start for part in parts], 1)
         lengths = torch.stack([part.length for part in parts], 1)
         ids, _, _, _ = self._gathered(starts, lengths, length)
@@ -142,13 +142,13 @@ class Store:
         place = torch.arange(length, device=DEVICE)[None]
         own = begins.gather(1, document.clamp(min=0))
         positions = torch.where(document > 0, head_length + place - own, place).clamp(min=0)
-        # Texts are stored with a space before them; behind a field's line there is none.
+        # Texts are stored with a space before them; after a field's line there is none.
         starts_line = torch.nn.functional.pad(self.is_newline[ids[:, :-1]], (1, 0)) & (inside == 0)
         ids = torch.where(starts_line & (document > 0) & (positions > head_length), self.unspaced[ids], ids)
         return Rows(ids=ids, document=document, positions=positions, last=last.clamp(0, length - 1))
 
     def _plan(self, head: int, sizes: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Each part's document, and which parts are documents' last and their texts; kept, for making it waits."""
+        """Each part's document, and which parts are documents' last and their texts; cached."""
         key = (head, *sizes)
         if key not in self._plans:
             of = torch.tensor([0] * head + [i + 1 for i, size in enumerate(sizes) for _ in range(size)], device=DEVICE)
@@ -158,7 +158,7 @@ class Store:
 
     @staticmethod
     def _fitted(lengths: Tensor, texts: Tensor, length: int) -> Tensor:
-        """Texts cut by the same share where a row would be too long."""
+        """Cut texts by the same share where a row would be too long."""
         wanted = lengths[:, texts].sum(1)
         room = length - (lengths.sum(1) - wanted)
         share = (room.float() / wanted.clamp(min=1)).clamp(max=1.0, min=0.0)

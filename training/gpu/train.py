@@ -1,11 +1,11 @@
-"""Train the default pair on every GPU that is there, for so many seconds, saved and resumed.
+"""Trains the default pair on all GPUs for a given number of seconds, saved and resumed.
 
     torchrun --nproc-per-node N -m training.gpu.train --texts FILE --tokens FILE --packed DIR --models data/models \\
         --out DIR --embedder-seconds 60 --next-seconds 80 --list-seconds 700
 
-Phases: teachers' vectors (kept in --out), the embedder, mining, next tokens, lists. Each phase ends by the clock and is
-not run again when --out holds what it made; lists go on where the last save was. Without a GPU it runs, slowly: try
-every run so, with --scale 0.02 and a few seconds, first.
+Phases: teachers' vectors (saved in --out), the embedder, mining, next tokens, lists. Each phase ends by the clock and
+is not repeated if --out has its result; lists resume from the last save. It also runs without a GPU, slowly: first try
+every run that way, with --scale 0.02 and a few seconds.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def options() -> argparse.Namespace:
     for name, value in (("embedder", 60.0), ("next", 80.0), ("list", 600.0)):
         parser.add_argument(f"--{name}-seconds", type=float, default=value)
     parser.add_argument(
-        "--list-stop", type=float, default=1.0, help="end after this share of the lists, to resume later"
+        "--list-stop", type=float, default=1.0, help="stop after this share of the lists, to resume later"
     )
-    parser.add_argument("--preferences", type=float, default=0.38, help="share of the steps")
-    parser.add_argument("--scale", type=float, default=1.0, help="of all batch sizes")
+    parser.add_argument("--preferences", type=float, default=0.38, help="share of the steps for preference lists")
+    parser.add_argument("--scale", type=float, default=1.0, help="factor for all batch sizes")
     for name in ("layers", "inner"):
         parser.add_argument(f"--{name}", type=int, default=SHAPE[name])
     parser.add_argument("--seed", type=int, default=17)
-    parser.add_argument("--dense", action="store_true", help="a plain mask in place of flex attention")
+    parser.add_argument("--dense", action="store_true", help="use a plain mask instead of flex attention")
     return parser.parse_args()
 
 

@@ -1,6 +1,6 @@
-"""Instructions in hundreds of wordings and two languages, and the fields that some of them speak of.
+"""Instructions in hundreds of wordings and two languages, and the fields that some of them mention.
 
-HELD_OUT is never trained on: the measure of what an unseen wording does.
+HELD_OUT is never trained on: it measures the effect of an unseen wording.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def _against(en: Sequence[str], zh: Sequence[str]) -> list[str]:
 
 
 def preferring(kind: str) -> list[str]:
-    """Every trained wording that wants this kind; whole sentences count twelve times."""
+    """All trained wordings that prefer this kind; whole sentences count twelve times."""
     en, zh, whole = _MORE[kind]
     said = _framed(en, zh, whole)
     if kind in instructions._PHRASES:  # noqa: SLF001 (the first training's phrases are the same language)
@@ -232,7 +232,7 @@ def preferring(kind: str) -> list[str]:
 
 
 def of_number(kind: str, number: str, rng: random.Random, *, held: bool = False) -> str:
-    """A wording that wants many or few of what a field counts."""
+    """A wording that prefers many or few of what a field counts."""
     _, english, chinese, adjective = NUMBERS[number]
     frame = rng.choice(HELD_OUT[kind] if held else NUMBER_SAID[kind])
     is_chinese = any("\u4e00" <= letter <= "\u9fff" for letter in frame)

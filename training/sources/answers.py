@@ -1,4 +1,4 @@
-"""Sets of questions with answers, abstracts with titles, notes with dialogues: one function a source."""
+"""Questions with answers, abstracts with titles, notes with dialogues: one function per source."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def _read(path: Path) -> str:
 
 
 def arxiv(folders: list[Path], one_in: int) -> Iterator[Sample]:
-    """Abstracts of one paper in so many; the query is the title, a topic form of it, or a sentence of the abstract."""
+    """Abstracts of one paper in `one_in`; the query is the title, a topic form of it, or a sentence of the abstract."""
     seen: set[str] = set()
     for folder in folders:
         for path in sorted(folder.glob("data/*.jsonl")):
@@ -86,7 +86,7 @@ def covid_faq(mirrors: Path) -> Iterator[Sample]:
 
 
 def covid_papers(mirrors: Path) -> Iterator[Sample]:
-    """Questions of annotators on papers; the passage is a window of the paper around the answer."""
+    """Annotators' questions on papers; the passage is a window of the paper around the answer."""
     for row in json.loads(_read(mirrors / _COVID / "question-answering/200423_covidQA.json"))["data"]:
         for paragraph in row["paragraphs"]:
             text = paragraph["context"]
@@ -102,7 +102,7 @@ def covid_papers(mirrors: Path) -> Iterator[Sample]:
 
 
 def clinical_notes(mirrors: Path) -> Iterator[Sample]:
-    """A dialogue between doctor and patient asks for the part of the note that was written of it."""
+    """A dialogue between doctor and patient is the query for the part of the note that was written from it."""
     sheets = sorted((mirrors / "abachaa+MTS-Dialog/Main-Dataset").glob("*.csv"))
     for path in sheets:
         with path.open(encoding="utf-8", errors="ignore", newline="") as rows:

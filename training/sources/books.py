@@ -31,7 +31,7 @@ _NO_TEXT = re.compile(
     r"questions|glossary|works cited|endnotes|about the|case questions|media|footnotes",
     re.IGNORECASE,
 )
-_GENERIC = re.compile(  # says nothing without its page
+_GENERIC = re.compile(  # meaningless without its page
     r"(key concepts and summary|introduction|in the spotlight|thinking ahead|the|why it matters|issue on the table"
     r"|summary of learning outcomes|overview|background|conclusion|case in point)$",
     re.IGNORECASE,
@@ -72,7 +72,7 @@ def _texts(element: ET.Element) -> Iterator[str]:
 
 
 def _paragraphs(section: ET.Element) -> Iterator[ET.Element]:
-    """Of this section, not of sections within."""
+    """Paragraphs of this section, not of nested sections."""
     for child in section:
         if child.tag in (f"{_CNX}para", f"{_CNX}list"):
             yield child
@@ -85,7 +85,7 @@ def samples(mirrors: Path, book: Book) -> Iterator[Sample]:
         try:
             root = ET.parse(path).getroot()  # noqa: S314 (a checkout of textbooks)
         except ET.ParseError:
-            continue  # a module that is no XML is left out
+            continue  # a module that is not XML is left out
         yield from _module_samples(book, root)
 
 
@@ -147,7 +147,7 @@ def _section_samples(book: Book, page: str, heading: str, section: ET.Element) -
 
 
 def _objective_sample(book: Book, objective: str, found: list[Sample]) -> Iterator[Sample]:
-    """A learning objective asks for the passage of its module that has most of its words, if one has nearly all."""
+    """A learning objective is the query for the passage of its module with most of its words, if one has nearly all."""
     match = _OBJECTIVE.match(objective.rstrip("."))
     words = set(re.findall(r"[a-z]{4,}", objective.lower()))
     if not match or len(words) < 3:

@@ -1,4 +1,4 @@
-"""The documentation sources: where they lie, what their licence is, and which are held out."""
+"""The documentation sources: their folders, their licences, and which are held out."""
 
 from training.sources.docs import Docs
 

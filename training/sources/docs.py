@@ -12,7 +12,7 @@ from training.sources.sample import Sample, language_of, pieces, worth_keeping
 
 _SUFFIXES = {".md", ".mdx", ".rst", ".markdown"}
 _SENTENCE = re.compile(r"[^.!?。！？\n]{25,220}[.!?。！？](?=\s|$|[\u4e00-\u9fff])")
-LONG_IN = 4  # one section in so many is also asked for at length
+LONG_IN = 4  # one section in so many also gets a long question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +21,13 @@ class Docs:
     licence: str
     product: str
     en: tuple[str, ...] = ()  # folders below the mirrors
-    zh: tuple[str, ...] = ()  # of each folder of `en`, its translation; or folders in Chinese only
-    renamed: tuple[str, str] = ("", "")  # the end of an English file's name, and of its translation's
+    zh: tuple[str, ...] = ()  # the translation of each folder of `en`; or folders in Chinese only
+    renamed: tuple[str, str] = ("", "")  # endings of an English file's name and of its translation's
     without: str = ""  # pages whose path matches are left out
     kind: str = "docs"
     heldout: bool = False
     skipped: str = r"(^|/)(_index|readme|toc|contributing|code_of_conduct|changelog|license|summary|credits)\."
-    keep_in: tuple[int, int] = (1, 1)  # so many pages of so many
+    keep_in: tuple[int, int] = (1, 1)  # how many pages of how many
 
 
 def pages(folder: Path, docs: Docs) -> dict[str, Path]:
@@ -80,7 +80,7 @@ def _page_samples(docs: Docs, key: str, ours: list[Section], theirs: list[Sectio
 
 
 def _twin_samples(docs: Docs, key: str, first: Section, second: Section) -> Iterator[Sample]:
-    """Whole sections where both are short; else as many pieces of either as the paragraphs allow."""
+    """Whole sections if both are short; else as many pieces of either as the paragraphs allow."""
     if language_of(first.text) == language_of(second.text):  # not translated
         yield from _section_samples(docs, key, first)
         return
@@ -113,7 +113,7 @@ def _section_samples(docs: Docs, key: str, section: Section) -> Iterator[Sample]
 
 
 def _asked(docs: Docs, key: str, section: Section, piece: str, *, number: int, twin: str | None) -> Iterator[Sample]:
-    """The piece under a short question where it is the section's first, under a long one now and then."""
+    """Pair the piece with a short question if it is the section's first, and sometimes with a long one."""
     lang = language_of(piece)
     if not worth_keeping(piece, lang):
         return
@@ -130,7 +130,7 @@ def _asked(docs: Docs, key: str, section: Section, piece: str, *, number: int, t
     for draw in range(2 if number == 0 else 0):
         question = questions.from_heading(section.heading or section.page, section.page, docs.product, f"{key}:{draw}")
         if question and lang == "zh" and language_of(question) == "en" and " " in question:
-            question = section.heading  # an English form around a name does not belong to a Chinese page
+            question = section.heading  # an English form around a name does not fit a Chinese page
         if question and question.lower() not in asked:
             asked.add(question.lower())
             yield sample(question, piece)

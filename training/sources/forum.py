@@ -1,4 +1,4 @@
-"""Stack Exchange: a published dump of a small site (Posts.xml), questions with their best answer."""
+"""Stack Exchange: a published dump of a small site (Posts.xml), questions with their best answers."""
 
 import html
 import re
@@ -24,7 +24,7 @@ SITES = [
 ]
 _BREAK = re.compile(r"</(p|li|pre|h\d|blockquote)>|<br\s*/?>")
 _TAG = re.compile(r"<[^>]+>")
-LONG_IN = 2  # one question in so many is also asked at length, as its asker did
+LONG_IN = 2  # one question in so many is also used at length, as its author wrote it
 
 
 def _text(markup: str) -> str:

@@ -1,8 +1,8 @@
-"""Write training samples from folders of public repositories that lie on this machine.
+"""Writes training samples from local checkouts of public repositories.
 
     python -m training.sources.gather --mirrors DIR --collections DIR --out DIR [--only NAME ...]
 
-Mirrors are one folder a repository, OWNER+NAME, with its files checked out (see SOURCES.md); nothing is downloaded.
+Mirrors are one folder per repository, OWNER+NAME, with its files checked out (see SOURCES.md); nothing is downloaded.
 """
 
 import argparse
@@ -31,7 +31,7 @@ FILES = {
 
 
 def batches(mirrors: Path) -> Iterator[tuple[str, Iterator[Sample]]]:
-    """(name of the files, samples): what is held out has files of its own."""
+    """(name of the files, samples); held-out samples have their own files."""
     yield "dev-scitldr", answers.scitldr(mirrors)
     yield "dev-covid-faq", answers.covid_faq(mirrors)
     yield "dev-covid-papers", answers.covid_papers(mirrors)
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--mirrors", type=Path, required=True)
     parser.add_argument("--collections", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--only", nargs="*", default=[], help="names of files to write; all where none is given")
+    parser.add_argument("--only", nargs="*", default=[], help="names of files to write; default: all")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     collections = Collections(options.collections)
@@ -84,7 +84,7 @@ def main() -> None:
         shards.close()
         for (source, licence, lang), count in sorted(shards.counts.items()):
             print("|", name, "|", source, "|", licence, "|", lang, "|", count, "|")
-    print("left out because the collections hold it:", collections.dropped)
+    print("left out because the collections contain it:", collections.dropped)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Chinese statutes and cases: articles, and the questions that their wording answers, as laymen put them.
+"""Chinese statutes and cases: articles, and laymen's questions that their wording answers.
 
-An article says what somebody must, may or must not do, when something applies and what it costs; each of these turns
-into a question without naming the law.
+An article says what a person must, may or must not do, when something applies and what it costs; each of these becomes
+a question that does not name the law.
 """
 
 import re
@@ -60,7 +60,7 @@ def _articles(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def article_questions(text: str, key: str) -> list[str]:
-    """Up to three, of different kinds."""
+    """Up to three questions, of different kinds."""
     rng = questions.drawn(key)
     asked: list[str] = []
     if (found := _PUNISHED.search(text)) and not _VAGUE.search(found[2]):
@@ -101,7 +101,7 @@ def _law_samples(path: Path) -> Iterator[Sample]:
 
 
 def statutes(mirrors: Path) -> Iterator[Sample]:
-    """National laws, regulations, interpretations; of the regional ones one in eight. The newest text of each."""
+    """National laws, regulations and interpretations; one in eight regional ones. The newest text of each."""
     newest: dict[str, Path] = {}
     for path in sorted((mirrors / FOLDER).rglob("*.md")):
         if path.name.startswith("_") or "案例" in path.parts or "scripts" in path.parts:
@@ -115,7 +115,7 @@ def statutes(mirrors: Path) -> Iterator[Sample]:
 
 
 def cases(mirrors: Path) -> Iterator[Sample]:
-    """Model cases: the title asks for what was decided; the facts ask for the reasoning."""
+    """Model cases: the title is the query for the decision; the facts are the query for the reasoning."""
     for path in sorted((mirrors / FOLDER / "案例").rglob("*.md")):
         parts = [section for section in sections(path) if len(section.text) > 60]
         facts = [section.text for section in parts if re.search("案情|基本", section.heading)]

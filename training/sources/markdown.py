@@ -1,6 +1,6 @@
-"""Pages in Markdown (and its relatives) as sections: a heading, the headings above it, its text.
+"""Splits pages in Markdown (and its relatives) into sections: a heading, the headings above it, its text.
 
-Reads what documentation repositories hold: front matter, MDX components, admonitions, shortcodes.
+Handles what documentation repositories contain: front matter, MDX components, admonitions, shortcodes.
 """
 
 import html
@@ -39,14 +39,14 @@ _BLANK = re.compile(r"\n\s*\n\s*\n+")
 class Section:
     page: str  # title of the page
     above: tuple[str, ...]  # headings between the page and this one
-    heading: str  # "" for what stands before the first heading
+    heading: str  # "" for the text before the first heading
     level: int
     text: str
     date: str | None = None
 
 
 def plain(text: str) -> str:
-    """Markup gone, words kept; code keeps its lines, without the fences around them."""
+    """Remove markup, keep words; code keeps its lines, without the fences."""
     parts = []
     for number, part in enumerate(_FENCE.split(text)):
         parts.append(part if number % 2 else _prose(part))
@@ -76,7 +76,7 @@ def front_matter(source: str) -> tuple[dict[str, str], str]:
 
 
 def sections(path: Path) -> list[Section]:
-    """In order; the part before the first heading is one too. An unreadable file has none."""
+    """Sections in order, including the part before the first heading. An unreadable file has none."""
     source = path.read_text(encoding="utf-8", errors="ignore").replace("\r\n", "\n")
     fields, body = front_matter(source)
     date = re.match(r"\d{4}-\d\d-\d\d", fields.get("date", "") or path.name)
@@ -90,7 +90,7 @@ def sections(path: Path) -> list[Section]:
 
 
 def _with_hashes(body: str) -> str:
-    """Headings underlined with = or - (Markdown, reStructuredText) written with #."""
+    """Rewrite headings underlined with = or - (Markdown, reStructuredText) with #."""
     marks: dict[str, str] = {}
 
     def hashed(found: re.Match[str]) -> str:

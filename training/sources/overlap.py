@@ -1,4 +1,4 @@
-"""What the test collections hold, so that nothing of it is trained on: long runs of the same words."""
+"""Contents of the test collections, so that nothing of them is trained on: long runs of the same words."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ def runs(text: str) -> set[int]:
 
 
 class Collections:
-    """Runs of all questions and documents below a folder of collections."""
+    """Runs of words of all questions and documents below a folder of collections."""
 
     def __init__(self, folder: Path) -> None:
         self._runs: set[int] = set()
@@ -31,7 +31,7 @@ class Collections:
                 self._runs |= runs(text)
 
     def hold(self, *texts: str | None) -> bool:
-        """Whether one of these texts shares more with them than a phrase."""
+        """Whether one of these texts shares more with the collections than a phrase."""
         for text in texts:
             own = runs(text) if text else set()
             if own and len(own & self._runs) > TOO_MUCH * len(own):

@@ -1,6 +1,6 @@
-"""Questions made of headings: the forms in which people ask, in English and in Chinese.
+"""Makes questions from headings, in the forms in which people ask, in English and in Chinese.
 
-The form is drawn by a hash of the heading, so a source gives the same questions each time.
+The form is chosen by a hash of the heading, so a source always gives the same questions.
 """
 
 import random
@@ -86,14 +86,14 @@ def asks_something(heading: str) -> bool:
 
 
 def _base_form(stem: str) -> str:
-    """The verb of an -ing form: "runn" is run, "creat" is create. Wrong only rarely, and readable then."""
+    """The verb of an -ing form: "runn" is run, "creat" is create. Rarely wrong, and still readable then."""
     if len(stem) > 3 and stem[-1] == stem[-2] and stem[-1] not in "slfz":
         return stem[:-1]
     return stem + "e" if _SILENT_E.search(stem) else stem
 
 
 def from_heading(heading: str, page: str, product: str, key: str) -> str | None:
-    """What somebody might type who wants this section; None where the heading says too little."""
+    """What a person looking for this section might type; None if the heading says too little."""
     rng = drawn(key)
     topic = heading
     if not asks_something(heading):
@@ -121,6 +121,6 @@ def from_heading(heading: str, page: str, product: str, key: str) -> str | None:
 
 
 def long_form(heading: str, page: str, product: str, sentence: str, key: str) -> str:
-    """A query of a few lines: where the asker is, what is wanted, and a sentence of the matter itself."""
+    """A query of a few lines: the asker's situation, what is wanted, and a sentence on the topic."""
     forms = _LONG_ZH if CHINESE.search(heading + sentence) else _LONG_EN
     return drawn(key).choice(forms).format(h=heading or page, t=page or heading, p=product, s=sentence)

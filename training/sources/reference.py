@@ -41,7 +41,7 @@ _CLASSIC_FORMS = [
 
 
 def factbook(mirrors: Path) -> Iterator[Sample]:
-    """One field of one country; related short fields stand together under their section."""
+    """One field of one country; related short fields are combined under their section."""
     for path in sorted((mirrors / "factbook+factbook.json").glob("*/*.json")):
         data = json.loads(path.read_text(encoding="utf-8", errors="ignore"))
         names = data.get("Government", {}).get("Country name", {})
@@ -74,7 +74,7 @@ def _facts(country: str, section: str, fields: dict[str, object]) -> Iterator[Sa
 
 
 def awesome(mirrors: Path, lists: list[tuple[str, str, str]]) -> Iterator[Sample]:
-    """Lists of projects: the description is what is looked for, the entry with its neighbours is what is found."""
+    """Lists of projects: the description is the query, the entry with its neighbours is the passage."""
     for folder, licence, subject in lists:
         section, entries = "", list[tuple[str, str, str]]()
         for line in (mirrors / folder / "README.md").read_text(encoding="utf-8", errors="ignore").splitlines():
@@ -100,7 +100,7 @@ def _verses(path: Path) -> Iterator[dict[str, object]]:
 
 
 def poems(mirrors: Path) -> Iterator[Sample]:
-    """Tang and Song verse with its titles, and a verse as the question for its poem."""
+    """Tang and Song verse with titles, and a verse as the question for its poem."""
     folder = mirrors / "chinese-poetry+chinese-poetry"
     chosen = [*sorted((folder / "全唐诗").glob("poet.tang.*.json"))[::9],
     *sorted((folder / "宋词").glob("ci.song.*.json"))[::4],

@@ -1,7 +1,7 @@
-"""One question with its passage as the public sources give it, and the files these go into.
+"""A question with its passage from the public sources, and the files that hold them.
 
 Rule 1: a passage has at most 2,000 characters (Chinese 900) and ends at a paragraph or a sentence.
-Rule 2: a text that comes twice, whatever its source, is written once.
+Rule 2: a repeated text is written once, whatever its source.
 """
 
 import json
@@ -36,7 +36,7 @@ class Sample:
     passage: str
     question: str | None = None
     title: str = ""
-    twin: str | None = None  # the same id on the translation of this passage
+    twin: str | None = None  # the same id as on the translation of this passage
     date: str | None = None
 
 
@@ -45,7 +45,7 @@ def language_of(text: str) -> str:
 
 
 def pieces(text: str, lang: str) -> list[str]:
-    """The text in pieces of bounded length that end at a paragraph, or at a sentence where one is too long.
+    """Split the text into bounded pieces that end at a paragraph, or at a sentence if a paragraph is too long.
 
     One text in three is cut at the full length, the others at half of it.
     """
@@ -70,7 +70,7 @@ def _joined(parts: Iterable[str], between: str, limit: int) -> Iterator[str]:
 
 
 def worth_keeping(text: str, lang: str) -> bool:
-    """Prose or code with something to say: not a list of links, a licence, a table of numbers, a stub."""
+    """Whether it is meaningful prose or code: not a list of links, a licence, a table of numbers, a stub."""
     if len(text) < SHORTEST[lang] or _BOILERPLATE.search(text):
         return False
     letters = len(_LETTER.findall(text))
@@ -82,7 +82,7 @@ def worth_keeping(text: str, lang: str) -> bool:
 
 
 class Known:
-    """What has been written so far, by letters alone."""
+    """Texts written so far, compared by letters alone."""
 
     def __init__(self) -> None:
         self._passages: set[int] = set()
@@ -93,7 +93,7 @@ class Known:
         return hash(re.sub(r"\W+", "", text.lower()))
 
     def admits(self, sample: Sample) -> bool:
-        """A passage may come again with another question, but not bare and not with the same one."""
+        """A passage may be repeated with another question, but not alone and not with the same one."""
         passage = self._key(sample.passage)
         pair = hash((passage, self._key(sample.question or "")))
         if pair in self._pairs or (sample.question is None and passage in self._passages):
@@ -104,7 +104,7 @@ class Known:
 
 
 class Shards:
-    """NAME-00.jsonl.xz, NAME-01.jsonl.xz, ...: each a little below four megabytes."""
+    """NAME-00.jsonl.xz, NAME-01.jsonl.xz, ...: each slightly below four megabytes."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
@@ -125,7 +125,7 @@ class Shards:
         self.counts[sample.source, sample.licence, sample.lang] += 1
         if self._pending_bytes > 200_000:
             self._flush()
-            if self._file.tell() + 400_000 > SHARD_BYTES:  # what the compressor still holds back
+            if self._file.tell() + 400_000 > SHARD_BYTES:  # still buffered by the compressor
                 self.close()
                 self._number += 1
                 self._open()
