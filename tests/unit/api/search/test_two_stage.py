@@ -58,8 +58,7 @@ class OneCollection:
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
-    database = SqlDatabase.open(tmp_path / "catalog.sqlite")
-    catalog = SqlCatalog(database)
+    catalog = SqlCatalog(database := SqlDatabase.open(tmp_path / "catalog.sqlite"))
     catalog.add_collection(
         Collection(
             tenant="default",
