@@ -1,7 +1,7 @@
-"""Takes a collection that lies in the data folder into the catalog, on somebody's explicit wish.
+"""Adds a collection found in the data folder to the catalog, on explicit request.
 
-This is the way back after a lost catalog, and after the backup of one that is older than the data folder. The documents
-stay as they are: what the collection was made with is read from its folder, and its store is opened and counted first.
+This recovers from a lost catalog, and from a catalog's backup that is older than the data folder. Documents stay as
+they are: the collection's properties are read from its folder, and its store is opened and counted first.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """A collection that the catalog knows now."""
+    """A collection that is now in the catalog."""
 
     collection: Collection
     documents: int
@@ -35,14 +35,14 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Presumed:
-    """What holds for a collection whose folder does not say it, because an earlier winnow made it."""
+    """Properties for a collection whose folder lacks them, because an earlier winnow created it."""
 
-    embedder: Callable[[], EmbedderIdentity]  # looked up only where no index tells
+    embedder: Callable[[], EmbedderIdentity]  # called only if no index has it
     chunk_tokens: int
 
 
 def adoptable(disk: DataFolder, tenant: TenantName) -> list[str]:
-    """Names of this tenant's folders that hold a corpus and that the catalog does not know."""
+    """Return the names of this tenant's folders that have a corpus but are not in the catalog."""
     return [
         each.path.name
         for each in strangers(disk)
@@ -51,19 +51,21 @@ def adoptable(disk: DataFolder, tenant: TenantName) -> list[str]:
 
 
 def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed, by: Actor = COMMAND_LINE) -> Adopted:
-    """Raises `CollectionNotFound` where no corpus lies there, `CollectionExists` where the catalog knows just this one,
+    """Adopt a collection. Raises `CollectionNotFound` if there is no corpus, `CollectionExists` if the catalog has it,
     `StoreCorrupt`, `CollectionBusy`, and what `presumed` raises.
     """
     folder = disk.layout.collection(tenant, name)
     if not folder.corpus.is_dir():
-        raise CollectionNotFound(f"{name}; its folder holds no corpus to adopt")
+        raise CollectionNotFound(f"{name}; its folder has no corpus to adopt")
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
         known = next((each for each in disk.catalog.collections(tenant) if each.name == name), None)
         made = created_at_of(folder)
         if known is not None and made in {None, known.created_at}:
             raise CollectionExists(name)
         if made is None and folder.made.exists():
-            raise FolderUnknown(f"{name}: its file `made` is damaged; remove that file to adopt it as made now")
+            raise FolderUnknown(
+                f"{name}: its file `made` is damaged; remove that file to adopt it with the current time"
+            )
         facts = read_facts(folder) or CollectionFacts(
             embedder=_embedder_of(folder) or presumed.embedder(), chunk_tokens=presumed.chunk_tokens
         )
@@ -79,7 +81,7 @@ def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed
 def _collection(
     known: Collection | None, tenant: TenantName, name: str, facts: CollectionFacts, made: datetime
 ) -> Collection:
-    """One of this name keeps its instruction and its reranker."""
+    """Return the row; an existing one keeps its instruction and reranker."""
     if known is not None:
         return replace(known, embedder=facts.embedder, chunk_tokens=facts.chunk_tokens, created_at=made)
     return Collection(
@@ -88,6 +90,6 @@ def _collection(
 
 
 def _embedder_of(folder: CollectionFolder) -> EmbedderIdentity | None:
-    """What the newest of its indexes was built with."""
+    """Return the embedder of its newest readable index, or None."""
     manifests = (examined(folder, name, thorough=False)[0] for name in names(folder))
     return next((manifest.embedder for manifest in manifests if manifest is not None), None)

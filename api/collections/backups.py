@@ -1,4 +1,4 @@
-"""A collection to a place outside and back: which place, under whose key, and what does the catalog say of it?"""
+"""Takes and restores snapshots of collections: their location, credentials, and what the catalog adds."""
 
 from __future__ import annotations
 
@@ -27,33 +27,33 @@ S3: Final = "s3://"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What came of a snapshot."""
+    """The result of a restore."""
 
     manifest: SnapshotManifest
     generation: str
-    other_instruction: bool  # one of its name is published here with another text, which was left as it is
+    other_instruction: bool  # an instruction of its name is published here with another text, and was kept
 
 
 def place_of(target: str, access: S3Access) -> Place:
-    """A folder, or `s3://BUCKET/PATH`. Raises `InvalidRequest`, `SnapshotUnreachable`."""
+    """Return a folder, or `s3://BUCKET/PATH`. Raises `InvalidRequest`, `SnapshotUnreachable`."""
     scheme, separator, rest = target.partition("://")
     if not separator:
         return FolderPlace(Path(target).expanduser())
     bucket, _, path = rest.partition("/")
     if f"{scheme}{separator}" != S3 or not bucket or any(mark in bucket for mark in "@?#:"):
-        raise InvalidRequest("a snapshot goes to a folder or to s3://BUCKET/PATH; keys belong into AWS_ variables")
+        raise InvalidRequest("a snapshot goes to a folder or to s3://BUCKET/PATH; put credentials into AWS_ variables")
     if not path.strip("/"):
-        raise InvalidRequest(f"{target}: name a path in the bucket, such as {S3}{bucket}/docs")
+        raise InvalidRequest(f"{target} has no path in the bucket; write for example {S3}{bucket}/docs")
     from winnow.retrieval.backup.bucket import BucketPlace
 
     return BucketPlace(target, access)
 
 
 def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
-    """Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
+    """Take a snapshot. Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
     collection = disk.catalog.collection(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
-        raise InvalidRequest(f"{place.name} lies in the data folder, and would be lost with it; name another place")
+        raise InvalidRequest(f"{place.name} is inside the data folder and would be lost with it; use another location")
     return take(
         collection,
         disk.layout.collection(tenant, name),
@@ -76,7 +76,7 @@ def restore(
     wish: IndexWish = ANY_INDEX,
     syncer: Syncer = DISK,
 ) -> Restored:
-    """Raises `CollectionExists`, `ModelMismatch`, what `manifest_at` and `bring_back` raise, and `CollectionBusy`."""
+    """Raises `CollectionExists`, `ModelMismatch`, `CollectionBusy`, what `manifest_at` and `bring_back` raise."""
     manifest = manifest_at(place)
     _require_same(manifest.embedder, embedder, place)
     generation = ""
@@ -97,7 +97,7 @@ def restore(
         name=name,
         embedder=manifest.embedder,
         chunk_tokens=manifest.chunk_tokens,
-        created_at=datetime.now(UTC),  # by which those who had another one of this name open know that it is gone
+        created_at=datetime.now(UTC),  # tells users of an earlier collection of this name that it is gone
         instruction=chosen,
         reranker=manifest.reranker,
         demote_query_echo=manifest.demote_query_echo,
@@ -120,10 +120,10 @@ def _instruction_of(collection: Collection, instructions: Instructions) -> Instr
 def _published(
     wanted: InstructionText | None, instructions: Instructions, tenant: TenantName
 ) -> tuple[str | None, bool]:
-    """How the collection names it here, and whether that says something else.
+    """Return the name of the instruction here, and whether it has other content.
 
-    It is published where there is none of its name. One that is there is what this deployment means by the name, and
-    stays; where a version was named, the one that says the same is meant, whatever its number here.
+    It is published if there is none of its name. An existing one is what this deployment means by the name, and stays.
+    If a version was named, the version with the same content is used, whatever its number here.
     """
     if wanted is None:
         return None, False
@@ -146,7 +146,7 @@ def _published(
 def _built_in(
     reference: Reference, content: InstructionContent, instructions: Instructions, tenant: TenantName
 ) -> tuple[str | None, bool]:
-    """It is named and never published; one of a later winnow is not there to be named."""
+    """Return a built-in instruction, which is named and never published; one of a later winnow is missing here."""
     try:
         return str(reference), instructions.version(tenant, reference).content != content
     except InstructionNotFound:
@@ -154,15 +154,15 @@ def _built_in(
 
 
 def _of_text(text: str) -> InstructionContent:
-    """What a version says that has nothing but a text."""
+    """Return the content of a version that has only a text."""
     return InstructionContent(text=text, literal="{" in text or "}" in text)
 
 
 def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place) -> None:
     if built != mine:
         raise ModelMismatch(
-            f"the snapshot at {place.name} was built with {_named(built)}, and {_named(mine)} is configured. Restore "
-            f"it with --embed-model {built.name} --embed-dimension {built.dimension}, which its searches need as well"
+            f"the snapshot at {place.name} was built with {_named(built)}, but {_named(mine)} is configured. Restore "
+            f"it with --embed-model {built.name} --embed-dimension {built.dimension}; its searches need the same"
         )
 
 

@@ -1,4 +1,4 @@
-"""What lies in the data folder? Everything that can be told, and removed, without loading a model."""
+"""The data folder: everything that can be read, changed and removed without loading a model."""
 
 from __future__ import annotations
 
@@ -45,22 +45,24 @@ from winnow.retrieval.files.opened_files import OpenedFiles
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 
-BUSY_SECONDS_MAX: Final = 5.0  # how long a short write waits for another process; an index run takes longer
+BUSY_SECONDS_MAX: Final = 5.0  # maximum wait of a short write for another process; an index run takes longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Described:
-    """A collection and how much is in it."""
+    """A collection and its size."""
 
     collection: Collection
-    documents: int | None  # None, like all that follows: it cannot be read
+    documents: int | None  # None, like all that follows, if it cannot be read
     chunks: int | None
-    attributes: Mapping[str, str] | None  # what filters may name, with its types; None: only reading everything tells
+    attributes: (
+        Mapping[str, str] | None
+    )  # attributes for filters, with types; None: known only after reading everything
     store_version: int | None
     word_rules: (
         int | None
-    )  # by which lexical search tells words apart; those of retrieval/lexical/words.py, or older ones
-    problem: str | None = None  # what keeps it from being read or written
+    )  # version of the rules for splitting words: that of retrieval/lexical/words.py, or an older one
+    problem: str | None = None  # what prevents reading or writing it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +77,10 @@ class DataFolder:
 
     @classmethod
     def open(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
-        """Makes the folder where it is missing; the catalog is a file in it unless there is a URL of PostgreSQL.
+        """Create the folder if missing, and open its catalog: a file in it, unless there is a URL of PostgreSQL.
 
-        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`, and `CatalogMismatch` where the
-        two do not belong together.
+        Raises `WriteFailed`, `StoreCorrupt`, `CatalogUnavailable`, `SettingInvalid`, and `CatalogMismatch` if the two
+        do not belong together.
         """
         layout = Layout(root)
         make_folder(root)
@@ -94,7 +96,7 @@ class DataFolder:
 
     @classmethod
     def existing(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
-        """For commands that only look: a misspelt folder is an error, not an empty one. Raises as `open` does."""
+        """Like `open`, for commands that only read: a misspelt folder is an error, not an empty one."""
         require_existing(root, catalog_url)
         return cls.open(root, catalog_url)
 
@@ -123,16 +125,16 @@ class DataFolder:
         return SqlLimitBook(self.database)
 
     def tenant_named(self, name: str) -> TenantName:
-        """For whoever looks after the folder. The default tenant need not be there yet. Raises `TenantNotFound`."""
+        """Return a tenant by name, for operators. The default tenant need not exist yet. Raises `TenantNotFound`."""
         if name == DEFAULT_TENANT:
             return DEFAULT_TENANT
         try:
             return self.tenants.tenant(name).name
         except TenantNotFound:
-            raise TenantNotFound(f"{name}; `winnow tenants create {name}` makes it") from None
+            raise TenantNotFound(f"{name}; create it with `winnow tenants create {name}`") from None
 
     def problem(self) -> str | None:
-        """What keeps the folder as a whole from being used."""
+        """Return what prevents using the whole folder, or None."""
         if not self.layout.root.is_dir():
             return f"the data folder {self.layout.root} is gone: move it back, or stop the service and set --data"
         try:
@@ -142,22 +144,22 @@ class DataFolder:
         return None
 
     def require_unmoved(self) -> None:
-        """The data folder and the catalog are still those that were opened. Raises `StorageMoved`."""
+        """Check that data folder and catalog are still those that were opened. Raises `StorageMoved`."""
         self.opened.require_unmoved()
         self.database.require_unmoved()
 
     def collections(self) -> Sequence[Collection]:
-        """Of all tenants: for who looks after the folder as a whole, never for who asks for one of them."""
+        """Return the collections of all tenants: only for operators of the folder, never for one tenant's request."""
         return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
 
     def store(self, collection: Collection) -> LanceStore:
-        """Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced."""
+        """Open the store. Raises `StoreCorrupt`, and `CollectionBusy` if the collection has just been replaced."""
         folder = self.layout.collection(collection.tenant, collection.name)
         self.require_meant(collection, folder)
         return LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
 
     def describe(self, collection: Collection) -> Described:
-        """A damaged collection is described with its problem, so that the others stay visible beside it."""
+        """Describe a collection; a damaged one with its problem, so that the others stay visible."""
         problem = None
         try:
             store = self.store(collection)
@@ -185,18 +187,18 @@ class DataFolder:
         )
 
     def problem_of(self, collection: Collection) -> str | None:
-        """What keeps a collection from being read or written, as far as it shows without reading all of it."""
+        """Return what prevents reading or writing a collection, as far as visible without reading all of it."""
         try:
             return _unusable(self.store(collection))
         except StorageError as error:
             return error.message
 
     def described(self, tenant: TenantName) -> Sequence[Described]:
-        """By name."""
+        """Describe the tenant's collections, by name."""
         return [self.describe(collection) for collection in self.catalog.collections(tenant)]
 
     def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        """The catalog's row, the promise, comes last.
+        """Create a collection. The catalog's row, the commitment, is written last.
 
         Raises `CollectionExists`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
@@ -207,9 +209,9 @@ class DataFolder:
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
             self.catalog.begin_collection(collection)
-            with pointing(folder):  # from here on a fold that was meant for an earlier one publishes nothing here
+            with pointing(folder):  # from here on a fold for an earlier collection publishes nothing here
                 stamp_created(folder, collection.created_at)
-                for left in reversed(folder.contents[1:]):  # by what was killed half-way, or by such a fold
+                for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
@@ -217,7 +219,7 @@ class DataFolder:
             self.require_unmoved()
 
     def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
-        """The catalog's row goes first: from then on nobody finds it. A fold that is under way finds its folder gone.
+        """Remove a collection. The catalog's row goes first: nothing finds it then. A running fold loses its folder.
 
         Raises `CollectionNotFound`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
@@ -228,7 +230,7 @@ class DataFolder:
             self._mark_for_removal(self.catalog.collection(tenant, name), folder)
             self.catalog.remove_collection(tenant, name, folder_follows=True, by=by)
             doomed = folder.removed
-            remove(doomed)  # what a removal that was killed has left
+            remove(doomed)  # leftovers of a killed removal
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
             remove(doomed)
@@ -244,7 +246,7 @@ class DataFolder:
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        """As `Catalog.change_collection`; raises what `Instructions.check_default` raises, too."""
+        """Like `Catalog.change_collection`; also raises what `Instructions.check_default` raises."""
         if isinstance(instruction, str):
             self.instructions.check_default(tenant, instruction, collection=name)
         return self.catalog.change_collection(
@@ -252,7 +254,7 @@ class DataFolder:
         )
 
     def require_free(self, tenant: TenantName, name: str) -> None:
-        """Raises `CollectionExists`."""
+        """Raise `CollectionExists` if the name is taken."""
         if self._has(tenant, name):
             raise CollectionExists(name)
 
@@ -264,11 +266,11 @@ class DataFolder:
         replace: bool,
         syncer: Syncer = DISK,
     ) -> None:
-        """A collection whose files `build` puts, whole and synced, into the folder that it is given.
+        """Add a collection whose files `build` writes, complete and synced, into the folder it is given.
 
-        Nobody waits for `build`, and nobody sees anything of it; then the files are moved into their place, and the
-        catalog's row, the promise, comes last. Where it replaces a collection that one stays until `build` has
-        returned. Killed in the moment of the exchange, there is neither: the same call again goes on.
+        Nothing waits for `build`, and nothing of it is visible; then the files are moved into place, and the catalog's
+        row, the commitment, is written last. A replaced collection stays until `build` has returned. If killed during
+        the exchange there is neither; repeating the call continues.
 
         Raises `CollectionExists` unless it may `replace`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`, and what
         `build` raises.
@@ -286,7 +288,7 @@ class DataFolder:
                 pointing(folder),
             ):
                 self._require_room(collection, folder, replace=replace)
-                self.catalog.begin_collection(collection)  # once more: whoever made one meanwhile has ended it
+                self.catalog.begin_collection(collection)  # again: a collection created meanwhile has ended it
                 if (old := self._found(collection.tenant, collection.name)) is not None:
                     self._mark_for_removal(old, folder, syncer=syncer)
                     self.catalog.remove_collection(old.tenant, old.name, folder_follows=True)
@@ -300,23 +302,23 @@ class DataFolder:
             remove(folder.restoring.path)
 
     def _require_room(self, collection: Collection, folder: CollectionFolder, *, replace: bool) -> None:
-        """For one that is brought in. Raises `CollectionExists`, `FolderUnknown`."""
+        """Check that a collection can be added. Raises `CollectionExists`, `FolderUnknown`."""
         if not replace:
             self.require_free(collection.tenant, collection.name)
         self._require_own(collection.tenant, folder)
 
     def _require_own(self, tenant: TenantName, folder: CollectionFolder) -> None:
-        """Nothing lies there that this catalog did not put there. Raises `FolderUnknown`."""
+        """Check that this catalog wrote everything in the folder. Raises `FolderUnknown`."""
         name = folder.path.name
         if self._has(tenant, name) or not contents_of(folder):
             return
         if not is_begun(folder, self.catalog.begun_collections(tenant, name)) and not self._has(tenant, name):
-            raise FolderUnknown(f"{self._shown(folder)} holds something; {_adopting(tenant, name)}, or move it away")
+            raise FolderUnknown(f"{self._shown(folder)} is not empty; {_adopting(tenant, name)}, or move it away")
 
     def require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
-        """The folder holds the collection that the catalog means, and not one of its name that another one made.
+        """Check that the folder holds the catalog's collection, not another one of the same name.
 
-        Raises `StoreCorrupt`, and `CollectionBusy` where it has just been replaced.
+        Raises `StoreCorrupt`, and `CollectionBusy` if the collection has just been replaced.
         """
         found = created_at_of(folder)
         if found is None or found == collection.created_at:
@@ -327,15 +329,15 @@ class DataFolder:
         raise StoreCorrupt(_other(self._shown(folder), collection, found))
 
     def _mark_for_removal(self, collection: Collection, folder: CollectionFolder, *, syncer: Syncer = DISK) -> None:
-        """So that it is known for ours however far its removal gets. Raises `FolderUnknown`."""
+        """Mark the folder as ours, however far its removal gets. Raises `FolderUnknown`."""
         found = created_at_of(folder)
-        if found is None and contents_of(folder):  # an earlier winnow made it
+        if found is None and contents_of(folder):  # created by an earlier winnow
             stamp_created(folder, collection.created_at, syncer=syncer)
         elif found not in {None, collection.created_at}:
             raise FolderUnknown(_other(self._shown(folder), collection, found))
 
     def _shown(self, folder: CollectionFolder) -> str:
-        """Below the data folder: where that lies is no tenant's affair."""
+        """Return the path within the data folder, whose own location is hidden from tenants."""
         return folder.path.relative_to(self.layout.root).as_posix()
 
     def _found(self, tenant: TenantName, name: str) -> Collection | None:
@@ -349,15 +351,17 @@ class DataFolder:
 
 
 def require_existing(root: Path, catalog_url: str | None) -> None:
-    """Raises `SettingInvalid`, and `CatalogMismatch` for a folder whose catalog is gone."""
+    """Raise `SettingInvalid` for a missing data folder, and `CatalogMismatch` for a folder that lost its catalog."""
     is_there = root.is_dir() if catalog_url else Layout(root).catalog.is_file()
     if not is_there:
         pairing.require_catalog(Layout(root), catalog_url)
-        raise SettingInvalid(f"--data {root}: winnow has put nothing there yet")
+        raise SettingInvalid(
+            f"--data {root} is not a data folder of winnow yet; check the path, or index a corpus first"
+        )
 
 
 def _unusable(store: LanceStore) -> str | None:
-    """Why it cannot be used."""
+    """Return why the store cannot be used, or None."""
     try:
         store.require_usable()
     except StorageError as error:
@@ -367,19 +371,19 @@ def _unusable(store: LanceStore) -> str | None:
 
 def _adopting(tenant: TenantName, name: str) -> str:
     whose = "" if tenant == DEFAULT_TENANT else f" --tenant {tenant}"
-    return f"`winnow collections adopt {name}{whose}` takes it into the catalog"
+    return f"`winnow collections adopt {name}{whose}` adds it to the catalog"
 
 
 def _other(folder: str, collection: Collection, found: datetime | None) -> str:
     return (
-        f"{folder} holds a collection that was made at {found}, and the catalog means one that was made at "
-        f"{collection.created_at}. Put the folder or the catalog back that belongs to the other; "
+        f"{folder} holds a collection created at {found}, but the catalog has one created at "
+        f"{collection.created_at}. Restore the matching folder or catalog; or "
         f"{_adopting(collection.tenant, collection.name)} as it is"
     )
 
 
 def _move(here: CollectionFolder, there: CollectionFolder, *, syncer: Syncer) -> None:
-    """As much of its contents as is there, in their order."""
+    """Move the existing contents, in their order."""
     make_folder(there.path, syncer=syncer)
     for source, target in zip(here.contents, there.contents, strict=True):
         if source.exists():

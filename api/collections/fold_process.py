@@ -1,8 +1,8 @@
-"""How is an index built without anybody who searches noticing? In a process of its own, at a low priority.
+"""Builds an index in a separate process with low priority, without effect on searches.
 
-A thread would hold the interpreter's lock at the moments when searches need it, and the kernel would take the processor
-from it just then. What a process of its own does wrong, or is killed for, harms no answer; its memory is given back. It
-is spawned and not forked, because Lance and the model runtime have threads. When the service is gone, it ends.
+A thread would hold the interpreter's lock when searches need it, and compete for the processor. A separate process that
+fails or is killed harms no answer, and its memory is returned. It is spawned, not forked, because Lance and the model
+runtime have threads. It ends when the service does.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, WinnowError
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 
-NICENESS: Final = 10  # the kernel gives a search about nine times as much of a processor that both want
-_LOCK_SECONDS: Final = 30.0  # how long to wait for somebody who writes, where words get new rules
-_KILL_SECONDS: Final = 2.0  # how long a process that was told to end may take; what it has written harms nobody
+NICENESS: Final = 10  # under contention a search gets about nine times as much of a processor
+_LOCK_SECONDS: Final = 30.0  # maximum wait for a writer, when words are migrated to new rules
+_KILL_SECONDS: Final = 2.0  # maximum time to end after a request; what it has written is harmless
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +36,15 @@ class Fold:
 
     folder: Path  # of the collection
     identity: EmbedderIdentity
-    made_at: datetime  # when the collection was made: another one may have taken its place before this begins
+    made_at: datetime  # creation time of the collection: another may have replaced it before this begins
     kept: int  # generations
-    seen: str | None  # the generation that was current when this was thought necessary
+    seen: str | None  # the current generation when this build was requested
     wish: IndexWish = ANY_INDEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folded:
-    """What was built."""
+    """The result of a build."""
 
     generation: str
     count: int  # vectors
@@ -52,11 +52,11 @@ class Folded:
 
 
 class FoldEnded(Exception):
-    """The process that built it ended before it said anything."""
+    """The building process ended without a result."""
 
 
 async def fold_beside(fold: Fold) -> Folded:
-    """Raises what building raises, `CollectionBusy` where another process does it, and `FoldEnded`."""
+    """Build in a process. Raises what building raises, `CollectionBusy` if another process builds, and `FoldEnded`."""
     spawning = multiprocessing.get_context("spawn")
     receiver, sender = spawning.Pipe(duplex=False)
     process = spawning.Process(target=_work, args=(sender, fold), name=f"fold {fold.folder.name}", daemon=True)
@@ -68,14 +68,14 @@ async def fold_beside(fold: Fold) -> Folded:
     finally:
         await asyncio.shield(asyncio.to_thread(_end, process, has_said=said is not None))
     if said is None:
-        raise FoldEnded(f"the process that built it ended with exit code {process.exitcode}")
+        raise FoldEnded(f"the building process ended with exit code {process.exitcode}")
     if isinstance(said, WinnowError):
         raise said
     return said
 
 
 def _said(receiver: Connection) -> Folded | WinnowError | None:
-    """None where it ended without a word."""
+    """Return the result, or None if the process ended without one."""
     with receiver:
         try:
             said: Folded | WinnowError = receiver.recv()
@@ -85,7 +85,7 @@ def _said(receiver: Connection) -> Folded | WinnowError | None:
 
 
 def _end(process: BaseProcess, *, has_said: bool) -> None:
-    """It has said what it had to say, or is not wanted any more."""
+    """End the process: it has sent its result, or is no longer wanted."""
     if has_said:
         process.join(_KILL_SECONDS)
     if process.exitcode is None:
@@ -97,8 +97,8 @@ def _end(process: BaseProcess, *, has_said: bool) -> None:
 
 
 def _work(sender: Connection, fold: Fold) -> None:
-    """In the process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is the service's, which ends this one
+    """Run in the new process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the service, which ends this process
     os.nice(NICENESS)
     threading.Thread(target=_end_with_the_service, daemon=True).start()
     with sender:
@@ -110,7 +110,7 @@ def _work(sender: Connection, fold: Fold) -> None:
 
 def _end_with_the_service() -> None:
     service = multiprocessing.parent_process()
-    assert service is not None, "somebody started this. This is a bug."
+    assert service is not None, "it has a parent process. This is a bug."
     wait([service.sentinel])
     os._exit(1)
 
@@ -126,7 +126,7 @@ def _built(fold: Fold) -> Folded:
     if current_name(folder) != fold.seen:
         raise CollectionBusy(f"{fold.folder.name} has just been folded")
     store = LanceStore.open(folder.corpus, dimension=fold.identity.dimension)
-    with contextlib.suppress(CollectionBusy):  # somebody writes for long: an index run, which does it at its end
+    with contextlib.suppress(CollectionBusy):  # a long writer is an index run, which does it at its end
         store.renew_word_rules(partial(writing, folder, wait_seconds=_LOCK_SECONDS))
     with store.holding():
         manifest = published(

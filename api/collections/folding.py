@@ -1,14 +1,14 @@
-"""When is the next generation built while the service answers, and how did it go?
+"""Builds new generations while the service answers (folding).
 
     by size    enough chunks were written or removed since the index was built
     by age     fewer were, but long ago
-    repair     the generation that should serve is damaged
-    asked      somebody wants it now
+    repair     the current generation is damaged
+    asked      someone requested it
 
-One build at a time in this process, and one of a collection among all processes (retrieval/files/locks.py); it runs
-beside this process (api/collections/fold_process.py), and rests for as long as it worked. What fails is tried again,
-later and later, and harms nobody: chunks that are in no generation are compared one by one. A collection that was
-rolled back is left as it is until somebody asks.
+One build at a time in this process, and one per collection among all processes (retrieval/files/locks.py). It runs in a
+separate process (api/collections/fold_process.py), and pauses for as long as it worked. Failed builds are retried with
+increasing delays and harm nothing: chunks outside a generation are compared one by one. A collection that was rolled
+back is left alone until a build is requested.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from winnow.retrieval.generation.pointer import current_name, rolled_back
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.search.reader import Searcher
 
-LOOK_SECONDS: Final = 1.0  # between two looks at all collections
-BUSY_SECONDS: Final = 5.0  # how long a collection is left alone that another process is building an index of
-BACKOFF_SECONDS_MIN: Final = 5.0  # after the first failure; twice as long after each further one
+LOOK_SECONDS: Final = 1.0  # between two checks of all collections
+BUSY_SECONDS: Final = 5.0  # pause for a collection whose index another process is building
+BACKOFF_SECONDS_MIN: Final = 5.0  # after the first failure; doubled after each further one
 BACKOFF_SECONDS_MAX: Final = 600.0
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ Build = Callable[[Fold], Awaitable[Folded]]
 
 
 class Why(StrEnum):
-    """What a generation is built for."""
+    """The reason for a build."""
 
     SIZE = "size"
     AGE = "age"
@@ -49,35 +49,35 @@ class Why(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a build ended."""
+    """The outcome of a build."""
 
     FOLDED = "folded"
-    ELSEWHERE = "elsewhere"  # another process does it, or somebody rolled back meanwhile
+    ELSEWHERE = "elsewhere"  # another process builds it, or it was rolled back meanwhile
     FAILED = "failed"
 
 
 @dataclass(slots=True, kw_only=True)
 class Standing:
-    """How things are with one collection."""
+    """The state of one collection."""
 
-    generation: str | None = None  # that was open when somebody last looked
-    behind_since: float | None = None  # by the clock; None: nothing is unfolded
+    generation: str | None = None  # generation open at the last check
+    behind_since: float | None = None  # clock time; None: nothing is unfolded
     rests_until: float = 0.0
     why: Why | None = None  # None: nothing is being built
     failures: int = 0  # in a row
-    problem: str | None = None  # of the last of them
+    problem: str | None = None  # of the last failure
 
 
 @dataclass(slots=True, kw_only=True)
 class FoldFigures:
-    """What was built by this process, for the metrics."""
+    """Builds of this process, for the metrics."""
 
     outcomes: dict[Outcome, int]
     seconds: float = 0.0
 
 
 class Folding:
-    """Looks after the collections that this process has open."""
+    """Builds indexes for the collections that this process has open."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Folding:
         build: Build = fold_beside,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """With `chunks_max` 0 nothing is built unless somebody asks."""
+        """With `chunks_max` 0, indexes are only built on request."""
         self._collections = collections
         self._chunks_max = chunks_max
         self._seconds_max = seconds_max
@@ -105,7 +105,7 @@ class Folding:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Looks, again and again, until the block is left; what is being built then is given up."""
+        """Check repeatedly until the block ends; a build in progress is then abandoned."""
         looking = asyncio.create_task(self._look_forever()) if self._chunks_max else None
         try:
             yield
@@ -123,28 +123,28 @@ class Folding:
         return self._standings.setdefault(opened, Standing())
 
     def ask(self, opened: OpenCollection) -> asyncio.Task[str]:
-        """Builds a generation now, whatever the reasons not to; gives its name, or raises what building raises.
+        """Build a generation now, in any case; return its name, or raise what building raises.
 
-        Whoever asks while somebody else's is not begun gets the same. It goes on when nobody waits for it any more.
+        Requests before the build begins share it. It continues even if nothing waits for it any more.
         """
         task = self._asked.get(opened)
         if task is None:
             task = self._asked[opened] = asyncio.create_task(self._fold_asked(opened))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was told where it happened
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was logged where it happened
         return task
 
     async def look(self) -> None:
-        """At every open collection, once; builds what is due."""
+        """Check every open collection once, and build what is due."""
         known = self._collections.opened()
         self._standings = {each: standing for each, standing in self._standings.items() if each in known}
         for opened in known:
             try:
                 view, is_held = await asyncio.to_thread(_state_of, opened)
             except WinnowError:
-                continue  # there is nothing in it, or nothing that can be read: searches and /readyz say which
+                continue  # empty or unreadable: searches and /readyz report which
             why = self._due(view, self.standing(opened))
             if why is not None and (why is Why.REPAIR or not is_held):
-                with contextlib.suppress(WinnowError, FoldEnded, OSError):  # which `_fold` has told
+                with contextlib.suppress(WinnowError, FoldEnded, OSError):  # logged by `_fold`
                     async with self._turn:
                         await self._fold(opened, why)
 
@@ -153,10 +153,10 @@ class Folding:
             try:
                 await self.look()
             except Exception:
-                # As broad as can be, because nobody waits for this task: what nobody foresaw, a bug for one, would end
-                # it unseen, and no index would be built until the next start. It is told with its trace, and looked
-                # again; being cancelled is no Exception, and ends it.
-                log.exception("looking after the indexes failed")
+                # As broad as possible, because nothing awaits this task: an unexpected error, such as a bug, would end
+                # it unseen, and no index would be built until the next start. It is logged with its trace, and the
+                # checks continue; cancellation is no Exception, and ends them.
+                log.exception("checking the indexes failed")
             await asyncio.sleep(LOOK_SECONDS)
 
     def _due(self, view: Searcher, standing: Standing) -> Why | None:
@@ -177,11 +177,11 @@ class Folding:
 
     async def _fold_asked(self, opened: OpenCollection) -> str:
         async with self._turn:
-            del self._asked[opened]  # who asks from here on wants what was written meanwhile, too
+            del self._asked[opened]  # later requests also want what is written meanwhile
             return await self._fold(opened, Why.ASKED)
 
     async def _fold(self, opened: OpenCollection, why: Why) -> str:
-        """Tells how it went, and raises what it raised."""
+        """Build, log the outcome, and raise what it raised."""
         standing, name, began = self.standing(opened), opened.collection.name, self._clock()
         standing.why = why
         outcome = Outcome.FAILED
@@ -223,11 +223,11 @@ class Folding:
         standing.problem = problem
         pause = min(BACKOFF_SECONDS_MIN * 2 ** (standing.failures - 1), BACKOFF_SECONDS_MAX)
         standing.rests_until = self._clock() + pause
-        log.error("collection %s: no generation was built, and is tried again in %.0f s: %s", name, pause, problem)
+        log.error("collection %s: building a generation failed, retrying in %.0f s: %s", name, pause, problem)
 
 
 def _state_of(opened: OpenCollection) -> tuple[Searcher, bool]:
-    """What is searched, and whether it was rolled back; blocks. Raises what opening a view raises."""
+    """Return the view, and whether it was rolled back. Blocks. Raises what opening a view raises."""
     if not opened.folder.path.is_dir():
         raise CollectionNotFound(opened.collection.name)
     return opened.searchable.view(), rolled_back(opened.folder) is not None

@@ -1,6 +1,6 @@
-"""On which device are indexes searched, and what is asked of those that are built for it?
+"""The device that searches indexes, and requirements for indexes built for it.
 
-Settings name the device; whether FAISS can use it is found out when a command starts, and not at the first search.
+The settings name the device; whether FAISS can use it is checked when a command starts, not at the first search.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 
 def index_device(settings: Settings) -> IndexDevice | None:
-    """None where indexes are searched on the CPU. Raises `SettingInvalid` where FAISS cannot use the GPU set."""
+    """Return the GPU, or None for the CPU. Raises `SettingInvalid` if FAISS cannot use the configured GPU."""
     return None if settings.index_device == CPU else IndexDevice(FaissGpu.named(settings.index_device))
 
 
 def index_wish(settings: Settings, device: IndexDevice | None) -> IndexWish:
-    """What is asked of the indexes that are built: for the device where it can be believed, else for the CPU.
+    """Return the requirements of new indexes: for the device if FAISS works correctly there, else for the CPU.
 
-    All its memory counts: what is there now leaves when the next one comes.
+    All its memory counts: the current index leaves when the next one comes.
     """
     if device is None:
         return settings.index_wish

@@ -1,4 +1,4 @@
-"""How does a corpus become searchable from here? Chooses the parts of a run; the run itself is the indexer's."""
+"""Indexes a corpus from here: assembles the parts of a run, which the indexer performs."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ from winnow.retrieval.index.planner import IndexWish
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 
-FOLD_SECONDS_MAX: Final = 60.0  # how long the end of a run waits for a service that is folding; the rest is then found
+FOLD_SECONDS_MAX: Final = (
+    60.0  # maximum wait at the end of a run for a service that is folding; unindexed chunks are found anyway
+)
 
 
 class Indexing:
-    """Puts corpora into collections, which it makes where they are missing."""
+    """Puts corpora into collections, creating missing ones."""
 
     def __init__(self, *, settings: Settings, disk: DataFolder, embedding: LoadedEmbedder) -> None:
         self._disk = disk
@@ -51,9 +53,9 @@ class Indexing:
         chunk_tokens: int | None = None,
         reranker: str | None = None,
     ) -> OpenCollection:
-        """The collection of this name, made if there is none. The others are what the caller insists on, if so.
+        """Return the collection of this name, created if missing. The other arguments are requirements, if given.
 
-        Raises `InvalidRequest` where it has another number or reranker, and what `OpenCollections.get` raises.
+        Raises `InvalidRequest` if it has another chunk size or reranker, and what `OpenCollections.get` raises.
         """
         try:
             opened = self._collections.get(tenant, name)
@@ -62,12 +64,12 @@ class Indexing:
         made_with = opened.collection.chunk_tokens
         if chunk_tokens is not None and chunk_tokens != made_with:
             raise InvalidRequest(
-                f"{name} has chunks of up to {made_with} tokens, not {chunk_tokens}; delete it first, or name another"
+                f"{name} has chunks of up to {made_with} tokens, not {chunk_tokens}; remove it first, or use another"
             )
         if reranker is not None and reranker != opened.collection.reranker:
             raise InvalidRequest(
-                f"{name} is there already and is judged by {opened.collection.reranker or 'the default reranker'}; "
-                f"`winnow collections set-reranker {name} {reranker}` changes that"
+                f"{name} already exists and uses {opened.collection.reranker or 'the default reranker'}; "
+                f"change it with `winnow collections set-reranker {name} {reranker}`"
             )
         return opened
 
@@ -80,7 +82,7 @@ class Indexing:
         prune: bool = False,
         prune_anyway: bool = False,
     ) -> IndexReport:
-        """To the end. Raises what stopped it; the same run again goes on from there. Holds the writer's lock."""
+        """Run to the end, holding the writer's lock. Raises what stopped it; repeating the run continues from there."""
         with writing(opened.folder):
             self._collections.require_still(opened)
             return await index_corpus(
@@ -96,14 +98,14 @@ class Indexing:
 
 
 def _publishing(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callable[[StoreSnapshot], str]:
-    """A generation of the snapshot: the one there is, if it is whole and of this very version."""
+    """Return a function that publishes a snapshot, or reuses an intact generation of this very version."""
 
     def published(snapshot: StoreSnapshot) -> str:
         identity = opened.collection.embedder
         try:
             newest = open_newest(opened.folder, identity)
         except GenerationCorrupt:
-            newest = None  # a run is how one is repaired
+            newest = None  # a run repairs it
         if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
             return newest.name
         made_at = opened.collection.created_at

@@ -1,7 +1,7 @@
-"""How do collections, and documents that somebody sends, get in and out? Knows no HTTP.
+"""Creates collections, and adds, reads and deletes documents. Knows no HTTP.
 
-Rule 1: what is accepted is on the disk and searchable when the call returns. Rule 2: a record that is refused is
-named, and keeps no other from going in. Rule 3: a document that is there already, word for word, costs nothing.
+Rule 1: accepted documents are on the disk and searchable when the call returns. Rule 2: a rejected record is named, and
+does not affect the others. Rule 3: a document that is already stored unchanged costs nothing.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from winnow.retrieval.records import Document, JsonValue
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
-COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU: what an error can cost
-DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared beside the index; 1 ms at 384 dimensions, and a second to fold
-LOOKED_UP_MAX: Final = 8  # documents; beyond it one read of all hashes is cheaper than so many look-ups
-COUNTED_BYTES: Final = 65_536  # of a body, looked through at once: some microseconds, in which no other thread runs
-LOOKING_MAX: Final = 1  # reads of stored documents at once; a second would take turns with searches, too
+COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU, the most that an error costs
+DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared outside the index; 1 ms at 384 dimensions, and a second to fold
+LOOKED_UP_MAX: Final = 8  # documents; for more, reading all hashes at once is cheaper than single lookups
+COUNTED_BYTES: Final = 65_536  # of a body, scanned at once: some microseconds without other threads
+LOOKING_MAX: Final = 1  # concurrent reads of stored documents; a second one would also compete with searches
 
 Looked = TypeVar("Looked")
 Sent: TypeAlias = tuple[int, JsonValue | Refused]  # line, and a record as it arrived or why it cannot be parsed
@@ -52,28 +52,28 @@ Sent: TypeAlias = tuple[int, JsonValue | Refused]  # line, and a record as it ar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upserted:
-    """What became of the records of one call."""
+    """The result for the records of one call."""
 
     accepted: int
-    unchanged: int  # of those accepted
+    unchanged: int  # of the accepted ones
     chunks: int
     tokens: int
-    bytes: int  # UTF-8, of the titles and texts that were written
+    bytes: int  # UTF-8, of written titles and texts
     rejects: tuple[Reject, ...]
-    store_version: int | None  # the version that shows all of it; None where nothing was written
+    store_version: int | None  # the version with all of it; None if nothing was written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emptied:
-    """What a deletion by filter removed."""
+    """The result of a deletion by filter."""
 
     documents: int
-    dry_run: bool  # then it would have, and removed nothing
+    dry_run: bool  # then nothing was removed
     store_version: int
 
 
 class Ingest:
-    """Makes, fills, empties and removes collections."""
+    """Creates, fills, empties and removes collections."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Ingest:
         index_wish: IndexWish = ANY_INDEX,
         room: StorageRoom | None = None,
     ) -> None:
-        """`delta_chunks_max` None: somebody else folds what is written into the index (api/collections/folding.py).
+        """`delta_chunks_max` None means that writes are folded elsewhere (api/collections/folding.py).
 
         Without `room` every tenant may store what fits on the disk.
         """
@@ -102,7 +102,7 @@ class Ingest:
         self._wish = index_wish
         self._room = room
         self._looking = asyncio.Semaphore(LOOKING_MAX)
-        self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to the others
+        self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to others
 
     def make(
         self,
@@ -115,7 +115,7 @@ class Ingest:
         demote_query_echo: bool = False,
         by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
-        """An empty collection; blocks. That there is such a reranker, the caller has made sure.
+        """Create an empty collection. Blocks. The caller has checked that the reranker exists.
 
         Raises `CollectionExists`, `WriteFailed`, and what `Instructions.check_default` raises.
         """
@@ -135,18 +135,18 @@ class Ingest:
         return self._collections.get(tenant, name)
 
     async def looked(self, look: Callable[[], Looked]) -> Looked:
-        """What `document` or `documents` returns. Others wait, so that threads are left for searches."""
+        """Run `document` or `documents` in a thread, one at a time, so that threads are left for searches."""
         async with self._looking:
             return await asyncio.to_thread(look)
 
     def document(self, tenant: TenantName, name: str, document_id: str) -> Document:
-        """Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
+        """Return a document. Blocks. Raises `CollectionNotFound`, `DocumentNotFound`."""
         return self._collections.get(tenant, name).store.snapshot().document(document_id)
 
     def documents(
         self, tenant: TenantName, name: str, *, after: str, most: int, where: Filter | None
     ) -> tuple[list[Document], str | None]:
-        """Those that match, in the order of their ids, from the first id behind `after`; and the `after` of the next.
+        """Return matching documents by id, from the first id after `after`, and `after` for the next page.
 
         Blocks. Raises `CollectionNotFound`, `InvalidRequest`.
         """
@@ -157,11 +157,11 @@ class Ingest:
         return [snapshot.document(each) for each in page[:most]], following
 
     async def upsert(self, tenant: TenantName, name: str, records: Iterator[Sent]) -> Upserted:
-        """Commits of up to `COMMIT_DOCUMENTS`; each is searchable at once.
+        """Write in commits of up to `COMMIT_DOCUMENTS`, each searchable at once.
 
         Raises what a write raises, and `StorageQuotaExceeded` before anything is written.
 
-        After an error the commits before it stay: the same call again finds them unchanged.
+        After an error the earlier commits stay: repeating the call finds them unchanged.
         """
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         async with self._reading:
@@ -187,7 +187,7 @@ class Ingest:
         )
 
     async def delete(self, tenant: TenantName, name: str, document_id: str) -> None:
-        """Raises `CollectionNotFound`, `DocumentNotFound`."""
+        """Delete a document. Raises `CollectionNotFound`, `DocumentNotFound`."""
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         async with self._turn_of(opened):
             removed = await run_to_completion(opened.store.delete, [document_id])
@@ -196,13 +196,13 @@ class Ingest:
             raise DocumentNotFound(document_id)
 
     async def delete_where(self, tenant: TenantName, name: str, where: Filter, *, dry_run: bool = False) -> Emptied:
-        """All documents that match, in one commit. Raises `CollectionNotFound`, `InvalidRequest`."""
+        """Delete all matching documents in one commit. Raises `CollectionNotFound`, `InvalidRequest`."""
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         if dry_run:
             snapshot = opened.store.snapshot()
             matching = await asyncio.to_thread(snapshot.documents_where, where)
             return Emptied(documents=len(matching), dry_run=True, store_version=snapshot.version)
-        async with self._turn_of(opened):  # what is found is what is removed: nobody writes in between
+        async with self._turn_of(opened):  # what is found is what is removed: no write comes in between
             matching = await asyncio.to_thread(opened.store.snapshot().documents_where, where)
             removed = await run_to_completion(opened.store.delete, matching) if matching else 0
             await run_to_completion(self._show, opened)
@@ -211,7 +211,7 @@ class Ingest:
     def _reserved(
         self, opened: OpenCollection, snapshot: StoreSnapshot, fresh: Sequence[Document]
     ) -> AbstractAsyncContextManager[None]:
-        """Room for what is new, before any of it is written."""
+        """Reserve storage for new data, before any of it is written."""
         if self._room is None or not fresh:
             return contextlib.nullcontext()
         mine = opened.collection
@@ -222,13 +222,13 @@ class Ingest:
         )
 
     def _show(self, opened: OpenCollection) -> None:
-        """Makes what was written searchable, and folds it into the index where nobody else does; blocks."""
+        """Make writes searchable, and fold them into the index unless that is done elsewhere. Blocks."""
         view = opened.searchable.follow()
         if self._delta_chunks_max is None or view.unfolded <= self._delta_chunks_max:
             return
         opened.store.renew_word_rules()
         view = opened.searchable.follow()
-        with contextlib.suppress(CollectionBusy):  # then another process is folding it
+        with contextlib.suppress(CollectionBusy):  # another process is folding it
             fold(
                 opened.folder,
                 view.snapshot,
@@ -240,15 +240,15 @@ class Ingest:
             opened.searchable.refresh()
 
     def writer(self, opened: OpenCollection) -> DocumentWriter:
-        """What writes into this collection; its lock must be held."""
+        """Return the writer for this collection; its lock must be held."""
         chunker = Chunker(tokenizer=self._tokenizer, tokens_max=opened.collection.chunk_tokens)
         return DocumentWriter(store=opened.store, embedder=self._embedder, chunker=chunker)
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, opened: OpenCollection) -> AsyncIterator[None]:
-        """One writer of this process, then one of all processes. Raises `CollectionBusy`, `StorageMoved`.
+        """Hold the turn among writers of this process, then of all processes. Raises `CollectionBusy`, `StorageMoved`.
 
-        The data folder is looked at before the lock, which would make the folder again, and before anything is
+        The data folder is checked before the lock, which would create the folder again, and before anything is
         acknowledged.
         """
         async with opened.turn:
@@ -263,9 +263,9 @@ class Ingest:
 
 
 def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
-    """The records of NDJSON, with or without a byte order mark; blank lines are passed over.
+    """Yield the records of NDJSON, with or without a byte order mark; blank lines are skipped.
 
-    Blocks, and rests. Raises `LimitExceeded` where there are too many lines.
+    Blocks, with pauses. Raises `LimitExceeded` if there are too many lines.
     """
     body = to_utf8(body)
     _require_lines(body)
@@ -280,7 +280,7 @@ def records_of_lines(body: bytes | bytearray) -> Iterator[Sent]:
 
 
 def _require_lines(body: bytes | bytearray) -> None:
-    """Raises `LimitExceeded` before any line is parsed."""
+    """Raise `LimitExceeded` before any line is parsed."""
     ends = 0 if body.endswith(b"\n") else 1
     for start in range(0, len(body), COUNTED_BYTES):
         ends += body.count(b"\n", start, start + COUNTED_BYTES)
@@ -303,7 +303,7 @@ def _entries(records: Iterator[Sent]) -> Iterator[Entry]:
 
 
 def _fresh(snapshot: StoreSnapshot, documents: Sequence[Document]) -> list[Document]:
-    """Those that the collection does not hold, word for word."""
+    """Return documents that are not stored unchanged."""
     if len(documents) <= LOOKED_UP_MAX:
         return [document for document in documents if not _is_stored(snapshot, document)]
     known = snapshot.content_hashes()
@@ -311,7 +311,7 @@ def _fresh(snapshot: StoreSnapshot, documents: Sequence[Document]) -> list[Docum
 
 
 def _new(snapshot: StoreSnapshot, documents: Sequence[Document]) -> int:
-    """How many of them replace nothing."""
+    """Return how many documents replace none."""
     known = snapshot.content_hashes()
     return sum(document.id not in known for document in documents)
 

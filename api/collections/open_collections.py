@@ -1,7 +1,7 @@
-"""Which collections are open, and what is needed to search and to write each of them?
+"""The open collections of a process, with everything needed to search and write them.
 
-A collection is opened by the first who asks and stays open. If it was deleted and made anew meanwhile, by this process
-or another, the catalog's row is a different one, and the collection is opened again.
+A collection is opened by its first use and stays open. If it was deleted and created again meanwhile, by this process
+or another, the catalog's row differs, and it is opened again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from winnow.retrieval.tenancy import TenantName
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OpenCollection:
-    """A collection and all that works on it. Opened twice it is two."""
+    """An open collection with its parts. Opening it twice gives two different ones."""
 
     collection: Collection
     folder: CollectionFolder
@@ -36,7 +36,7 @@ class OpenCollection:
 
 
 class OpenCollections:
-    """The collections that this process has open. Its methods block; they may be called from any thread."""
+    """The collections that this process has open. Methods block, and are thread-safe."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class OpenCollections:
         queries: QueryCache | None = None,
         device: IndexDevice | None = None,
     ) -> None:
-        """Without `queries` every query is embedded, however often it is asked; without `device` no GPU searches."""
+        """Without `queries` every query is embedded again; without `device` all indexes are searched on the CPU."""
         self._disk = disk
         self._embedder = embedder
         self._queries = queries
@@ -55,7 +55,7 @@ class OpenCollections:
         self._lock = threading.Lock()
 
     def get(self, tenant: TenantName, name: str) -> OpenCollection:
-        """Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
+        """Return an open collection. Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
         collection = self._disk.catalog.collection(tenant, name)
         with self._lock:
             known = self._open.get((tenant, name))
@@ -65,23 +65,23 @@ class OpenCollections:
             return known
 
     def opened(self) -> tuple[OpenCollection, ...]:
-        """Those that somebody has asked for, in that order. Does not block."""
+        """Return the collections opened so far, in that order. Does not block."""
         return tuple(self._open.values())
 
     def require_still(self, opened: OpenCollection) -> None:
-        """Raises `CollectionBusy` where another one has taken its place, `CollectionNotFound` where it was removed.
+        """Raise `CollectionBusy` if the collection was replaced, `CollectionNotFound` if it was removed.
 
-        For who has waited for the lock: what was opened before must not write to what is there now.
+        To be called after waiting for the lock: what was opened before must not write to a replacement.
         """
         mine = opened.collection
         if self._disk.catalog.collection(mine.tenant, mine.name).created_at != mine.created_at:
             raise CollectionBusy(f"{mine.name} has just been replaced")
 
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
-        """`collection` is its row in the catalog, just read: an open collection needs no second read.
+        """Return recall for a collection whose catalog row was just read: an open one needs no second read.
 
-        The cache of query vectors is the asker's own, so that no asker learns from the time of an answer what the
-        owner asked lately.
+        The cache of query vectors is the asker's own, so that answer times reveal nothing of the owner's recent
+        queries.
         """
         opened = self._open.get((collection.tenant, collection.name))
         if opened is None or opened.collection.created_at != collection.created_at:
@@ -94,8 +94,8 @@ class OpenCollections:
         mine, built = self._embedder.identity, collection.embedder
         if built != mine:
             raise ModelMismatch(
-                f"{collection.name} was built with {_named(built)}, and {_named(mine)} is loaded. Start with "
-                f"{_flag_for(built, mine)}, or index the corpus into a collection of another name"
+                f"{collection.name} was built with {_named(built)}, but {_named(mine)} is loaded. Start with "
+                f"{_flag_for(built, mine)}, or index the corpus into another collection"
             )
         folder = self._disk.layout.collection(collection.tenant, collection.name)
         store = self._disk.store(collection)
@@ -113,9 +113,9 @@ class OpenCollections:
 
 
 def _flag_for(built: EmbedderIdentity, mine: EmbedderIdentity) -> str:
-    """The flag that would have loaded what the collection was built with."""
+    """Return the flag that loads the embedder of the collection."""
     if (built.name, built.revision) == (mine.name, mine.revision):
-        return f"--embed-dimension {built.dimension} (or without that flag, where this is the model's own)"
+        return f"--embed-dimension {built.dimension} (or without that flag, if this is the model's own)"
     return f"--embed-model {built.name}"
 
 

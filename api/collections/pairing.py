@@ -1,9 +1,9 @@
-"""Opens the catalog of a data folder, and makes sure that the two belong together.
+"""Opens the catalog of a data folder, and checks that the two belong together.
 
-Each data folder has an id, and its catalog names it. A catalog and a folder that have never met are joined when they
-are opened together for the first time, and only where nothing speaks against it: a catalog without collections and a
-folder without any, or a catalog that knows a collection of the folder. Everything else is refused before anything is
-changed, since most of the time a wrong --data, a forgotten WINNOW_CATALOG_URL or a lost catalog is behind it.
+Each data folder has an id, which its catalog names. A catalog and a folder that were never opened together are joined
+the first time, if nothing contradicts it: a catalog and a folder both without collections, or a catalog that knows a
+collection of the folder. Everything else is refused before any change, because the usual cause is a wrong --data, a
+forgotten WINNOW_CATALOG_URL or a lost catalog.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ EMPTY: Final = Schema(revision=None)
 
 
 def opened(layout: Layout, catalog_url: str | None) -> SqlDatabase:
-    """The catalog, with the newest schema, of this data folder.
+    """Open the catalog of this data folder, with the newest schema.
 
     Raises `CatalogMismatch`, and what `SqlDatabase.open` raises.
     """
@@ -51,13 +51,13 @@ def opened(layout: Layout, catalog_url: str | None) -> SqlDatabase:
 
 
 def require_catalog(layout: Layout, catalog_url: str | None) -> None:
-    """SQLite would make the file that is missing, and throw its log away. Raises `CatalogMismatch`."""
+    """Check that SQLite need not create a missing file, which would discard its log. Raises `CatalogMismatch`."""
     if catalog_url is None and not layout.catalog.exists():
         _require_bare(layout, str(layout.catalog))
 
 
 def mismatch(layout: Layout, catalog_url: str | None) -> str | None:
-    """Why the folder and the catalog cannot be opened together, or None. Raises what `opened` raises otherwise."""
+    """Return why folder and catalog do not belong together, or None. Otherwise raises what `opened` raises."""
     try:
         opened(layout, catalog_url).close()
     except CatalogMismatch as error:
@@ -70,11 +70,11 @@ def mismatch(layout: Layout, catalog_url: str | None) -> str | None:
 
 
 def join(layout: Layout, catalog_url: str | None) -> None:
-    """Makes the two belong together, whatever each belonged to before. Raises what `SqlDatabase.open` raises."""
+    """Join the two, whatever each belonged to before. Raises what `SqlDatabase.open` raises."""
     database = SqlDatabase.open(catalog_url or layout.catalog)
     try:
         with joining(layout):
-            mark = FolderMark.drawn()  # another than before: the catalog that had this folder has it no longer
+            mark = FolderMark.drawn()  # a new one: the catalog that had this folder no longer has it
             write_mark(layout, mark)
             SqlFolderBook(database).join(mark.id, replace=True)
             write_mark(layout, FolderMark(id=mark.id, is_new=False))
@@ -83,7 +83,7 @@ def join(layout: Layout, catalog_url: str | None) -> None:
 
 
 def lend_mark(layout: Layout, database: SqlDatabase) -> None:
-    """A folder that a catalog was copied into becomes that catalog's, unless it has a mark of its own."""
+    """Give a folder that a catalog was copied into the catalog's mark, unless it has its own."""
     named = SqlFolderBook(database).folder()
     with joining(layout):
         if named is not None and read_mark(layout) is None:
@@ -91,13 +91,13 @@ def lend_mark(layout: Layout, database: SqlDatabase) -> None:
 
 
 def part(layout: Layout, database: SqlDatabase) -> None:
-    """After a downgrade: a catalog that can name no folder has none, and the folder says so, too."""
+    """Remove the mark after a downgrade: an older catalog cannot name a folder."""
     if (database.schema().revision or "") < FIRST_REVISION:
         remove(layout.mark)
 
 
 def folders_of(layout: Layout) -> Iterator[tuple[str, CollectionFolder]]:
-    """The tenant and the folder of everything that lies where collections lie."""
+    """Yield tenant and folder of everything in the place of collections."""
     for tenant in sorted(layout.tenants.iterdir()) if layout.tenants.is_dir() else []:
         for path in sorted(tenant.iterdir()) if tenant.is_dir() else []:
             yield tenant.name, CollectionFolder(path)
@@ -122,14 +122,14 @@ def _pair(layout: Layout, database: SqlDatabase) -> None:
 
 
 def _require_bare(layout: Layout, place: str) -> None:
-    """For a catalog that is not there yet: a folder that has had one, or holds anything, has lost it."""
+    """Check, before creating a catalog, that the folder never had one and is empty; otherwise it lost its catalog."""
     mark = read_mark(layout)
     if (mark is not None and not mark.is_new) or any(_held(layout)):
         raise CatalogMismatch(_said(layout, f"{place}, which is missing or empty,"))
 
 
 def _require_fit(layout: Layout, database: SqlDatabase) -> None:
-    """For two that have never met: an earlier winnow gave neither an id."""
+    """Check two that were never opened together: an earlier winnow gave neither an id."""
     held = {(tenant, folder.path.name): folder for tenant, folder in _held(layout)}
     catalog = SqlCatalog(database)
     known = [each for tenant in SqlTenants(database).tenants() for each in catalog.collections(tenant.name)]
@@ -138,7 +138,7 @@ def _require_fit(layout: Layout, database: SqlDatabase) -> None:
 
 
 def _held(layout: Layout) -> Iterator[tuple[str, CollectionFolder]]:
-    """Folders that may be collections: a stray file, or what a removal has left, speaks for no catalog."""
+    """Yield folders that may be collections, not stray files or leftovers of a removal."""
     for tenant, folder in folders_of(layout):
         if _NAME.fullmatch(folder.path.name) and folder.path.is_dir() and contents_of(folder):
             yield tenant, folder
@@ -162,9 +162,9 @@ def _said(layout: Layout, place: str) -> str:
     more = [f"{len(names) - NAMED_MAX} more"] if len(names) > NAMED_MAX else []
     held = f" and holds {', '.join(names[:NAMED_MAX] + more)}" if names else ""
     return (
-        f"{root} was not made under the catalog {place}{held}. Check --data and WINNOW_CATALOG_URL, or "
-        f"put its own catalog back. If that is lost, `winnow collections adopt --all --data {root}` takes the folder "
-        "into this one"
+        f"{root} does not belong to the catalog {place}{held}. Check --data and WINNOW_CATALOG_URL, or "
+        f"restore its own catalog. If that is lost, `winnow collections adopt --all --data {root}` adds the folder "
+        "to this one"
     )
 
 

@@ -1,8 +1,8 @@
-"""Reserves room for a tenant's documents before they are written, so that writers at once do not exceed its limits.
+"""Reserves storage for a tenant's documents before they are written, so that concurrent writers respect its limits.
 
-A reservation holds as long as its writer has the lock of its collection: a writer that was killed has lost both. What
-a collection will hold counts from its reservation, what it holds from the disk, whichever is more: between the two
-nothing is counted twice, however far a writer is.
+A reservation lasts as long as its writer holds the lock of its collection; a killed writer has lost both. A collection
+counts with its reservation or with its size on the disk, whichever is larger: nothing is counted twice, however far a
+writer is.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from winnow.retrieval.errors import Overloaded, WinnowError
 from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.tenancy import TenantName
 
-TRIES_MAX: Final = 100  # others of the tenant that reserve while this one counts; each of them has then succeeded
+TRIES_MAX: Final = 100  # other reservations of the tenant while this one counts; each of those has succeeded
 
 log = logging.getLogger(__name__)
 
 
 class StorageRoom:
-    """What the collections of a tenant hold, and will hold."""
+    """The storage that a tenant's collections use, and will use."""
 
     def __init__(self, disk: DataFolder, quotas: Quotas, book: ReservationBook) -> None:
         self._disk = disk
@@ -37,9 +37,9 @@ class StorageRoom:
 
     @asynccontextmanager
     async def reserved(self, tenant: TenantName, collection: str, more: Callable[[], Held]) -> AsyncIterator[None]:
-        """For as long as `more` is written to the collection, whose lock the caller holds.
+        """Reserve storage while `more` is written to the collection, whose lock the caller holds.
 
-        Costs nothing where the tenant has no such limit. Raises `StorageQuotaExceeded`, and what the catalog raises.
+        Costs nothing if the tenant has no such limit. Raises `StorageQuotaExceeded`, and what the catalog raises.
         """
         limits = await self._quotas.limits_of(tenant)
         if all(limits.of(limit) is None for limit in STORED):
@@ -52,9 +52,9 @@ class StorageRoom:
             await run_to_completion(self._release, tenant, collection)
 
     def held(self, tenant: TenantName, limits: TenantLimits) -> dict[str, Held]:
-        """By collection, as far as there is a limit of it; blocks.
+        """Return the amounts by collection, as far as they are limited. Blocks.
 
-        Bytes are those of all versions and generations that are kept, also of what is being removed.
+        Bytes include all kept versions and generations, and files being removed.
         """
         held: dict[str, Held] = {}
         if limits.of(Limit.DOCUMENTS) is not None:
@@ -72,25 +72,25 @@ class StorageRoom:
             known = self._book.reservations(tenant)
             others = [name for name in known.held if name != collection]
             alive = [name for name in others if is_written(self._disk.layout.collection(tenant, name))]
-            held = self.held(tenant, limits)  # last: what a writer that has just ended wrote is in it
+            held = self.held(tenant, limits)  # last, so that it includes the data of writers that just ended
             mine = held.pop(collection, Held()) + wanted
             for name in alive:
                 held[name] = held.get(name, Held()) | known.held[name]
             self._quotas.require_stored(sum(held.values(), mine), limits)
             if self._book.reserve(tenant, collection, mine, turn=known.turn):
                 return
-        raise Overloaded(f"{TRIES_MAX} other writers of this tenant came first")
+        raise Overloaded(f"{TRIES_MAX} other writers of this tenant came first; retry later")
 
     def _release(self, tenant: TenantName, collection: str) -> None:
-        """What cannot be released ends with the lock."""
+        """Release the reservation; one that cannot be released ends with the lock."""
         try:
             self._book.release(tenant, collection)
         except WinnowError as error:
-            log.warning("the room reserved for %s of %s could not be released: %s", collection, tenant, error)
+            log.warning("the storage reserved for %s of %s could not be released: %s", collection, tenant, error)
 
 
 def _size_of(path: Path) -> int:
-    """Of a file; of one that was removed just now, and of a folder, nothing."""
+    """Return the size of a file; 0 for a folder, or a file that was just removed."""
     try:
         found = path.lstat()
     except OSError:

@@ -1,8 +1,7 @@
-"""Lists what lies where collections lie, and is none that the catalog knows.
+"""Lists files and folders among the collections that the catalog does not know.
 
-Most of it is what a removal or a restore that was killed has left: the catalog has noted that, and `winnow verify
---repair` removes it. What holds something that this catalog did not put there is unknown, and never removed by itself:
-it may be the catalog that is wrong.
+Most are leftovers of a killed removal or restore, which the catalog has noted; `winnow verify --repair` removes them.
+Anything that this catalog did not write is unknown, and never removed automatically: the catalog may be wrong.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ _REMOVED: Final = ".removed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stranger:
-    """A file or a folder among a tenant's collections that is none of them."""
+    """A file or folder among a tenant's collections that is not a collection in the catalog."""
 
     tenant: str
     path: Path
-    is_unknown: bool  # it may be somebody's documents
+    is_unknown: bool  # it may contain documents
 
     @property
     def shown(self) -> str:
-        """As `Collection.shown`."""
+        """The name shown to operators, like `Collection.shown`."""
         return self.path.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.path.name}"
 
 
 def strangers(disk: DataFolder) -> list[Stranger]:
-    """By tenant and name; what is being brought in just now is not among them."""
+    """Return the strangers, by tenant and name, without collections being restored just now."""
     return list(_strangers(disk))
 
 
 def is_removed(path: Path) -> bool:
-    """Whether the folder of a collection goes by this name while its files are removed."""
+    """Whether this is the name of a collection's folder while its files are removed."""
     name = path.name.removeprefix(".").removesuffix(_REMOVED)
     return path.name == f".{name}{_REMOVED}" and _NAME.fullmatch(name) is not None
 
@@ -59,7 +58,7 @@ def _strangers(disk: DataFolder) -> Iterator[Stranger]:
 
 
 def _is_unknown(disk: DataFolder, tenant: str, folder: CollectionFolder) -> bool:
-    path = folder.path  # a link that leads nowhere may be to a disk that is not mounted
+    path = folder.path  # a dangling link may lead to a disk that is not mounted
     if not _NAME.fullmatch(path.name) or not (path.is_dir() or path.is_symlink()) or not contents_of(folder):
         return False
     return not is_begun(folder, disk.catalog.begun_collections(tenant, folder.path.name))

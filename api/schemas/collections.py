@@ -1,4 +1,4 @@
-"""Bodies and answers for collections and documents, built as in api/schemas/search_answer.py."""
+"""Bodies and answers for collections and documents."""
 
 from __future__ import annotations
 

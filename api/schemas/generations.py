@@ -1,4 +1,4 @@
-"""Bodies and answers for the generations of an index, built as in api/schemas/search_answer.py."""
+"""Bodies and answers for the generations of an index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers for instructions, built as in api/schemas/search_answer.py."""
+"""Answers for instructions."""
 
 from __future__ import annotations
 

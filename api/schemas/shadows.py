@@ -1,4 +1,4 @@
-"""Bodies and answers for shadows, built as in api/schemas/search_answer.py."""
+"""Bodies and answers for shadows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What does a service remember between two requests?
+"""The caches of a service between requests.
 
-Only a service does: a command that answers once has nobody to answer again, and what is measured must be computed. The
-caches are this process's alone; another one of the same deployment has its own, and both begin empty.
+Only a service has caches: a command answers once, and measurements must compute. The caches belong to this process;
+other processes of the deployment have their own, and all start empty.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _SECRET_BYTES: Final = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caches:
-    """None where nothing is remembered."""
+    """The caches; None if there is none."""
 
     judgements: ScoreCache | None = None
     queries: QueryCache | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """As large and as lasting as is set, under a secret that is new in every process."""
+        """Create the configured caches, with a secret that is new in every process."""
         secret = secrets.token_bytes(_SECRET_BYTES)
         judgements, queries = settings.judgement_cache_mb * MEGABYTE, settings.query_cache_mb * MEGABYTE
         seconds = settings.cache_seconds

@@ -1,4 +1,4 @@
-"""Which prompt does an instruction make? The very ids that a reranker would read, and what they say."""
+"""Previews the prompt of an instruction: the exact token ids that a reranker would read, and their text."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from winnow.retrieval.tenancy import TenantName
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """One prompt, taken apart."""
+    """One prompt, with the token counts of its parts."""
 
     instruction: AppliedInstruction
     model: str
     ids: tuple[int, ...]
-    text: str  # what the ids say
-    prefix_tokens: int  # of the scaffold, as are those of the suffix
+    text: str  # the text of the ids
+    prefix_tokens: int  # of the scaffold, like the suffix
     question_tokens: int  # instruction and query
     document_tokens: int
     suffix_tokens: int
-    control_tokens: int  # all of them in prefix and suffix
+    control_tokens: int  # all in prefix and suffix
     tokens_max: int
-    is_cut: bool  # the prompt holds only the beginning of the document
-    embedding_prompt: str  # what the query is embedded as
+    is_cut: bool  # the prompt contains only the beginning of the document
+    embedding_prompt: str  # the text that is embedded for the query
 
 
 def written_preview(
     prompts: PromptBuilder, instruction: AppliedInstruction, *, model: str, query: str, document: str
 ) -> Preview:
-    """Pure."""
+    """Build the preview. Pure."""
     built = prompts.build(query, [document], instruction.text)
     ids = (*built.shared, *built.tails[0])
     prefix, suffix = len(prompts.scaffold.ids(PREFIX)), len(prompts.scaffold.ids(SUFFIX))
@@ -68,7 +68,7 @@ def written_preview(
 def previewed(
     settings: Settings, instruction: AppliedInstruction, *, reranker: str | None, query: str, document: str
 ) -> Preview:
-    """In the prompt of this configured reranker, or the default. Reads a tokenizer the first time: blocks.
+    """Preview with the prompt of this configured reranker, or the default. Reads a tokenizer the first time: blocks.
 
     Raises `InvalidRequest`, `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
@@ -80,14 +80,14 @@ def previewed(
 
 
 def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:
-    """A text, or a version in whatever state. Raises `InstructionNotFound`, `VariableRefused` and what texts raise."""
+    """Return a text, or a version in any state. Raises `InstructionNotFound`, `VariableRefused`, what texts raise."""
     if isinstance(wanted, str):
         return applied_text(wanted)
     return instructions.tried(tenant, wanted)
 
 
 def content_to_preview(content: InstructionContent, values: Mapping[str, Value]) -> AppliedInstruction:
-    """What is nowhere yet. Raises `VariableRefused`."""
+    """Return an instruction of content that is not stored. Raises `VariableRefused`."""
     made = render(content, values)
     return AppliedInstruction(
         text=made.text, source=InstructionSource.REQUEST, embedding_task=made.embedding_task or DEFAULT_TASK

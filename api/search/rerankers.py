@@ -1,8 +1,7 @@
-"""Which reranker judges? The deployment's own, unless a collection has chosen one of the others by name.
+"""Chooses the reranker: the deployment's default, unless a collection has chosen another one by name.
 
-A name is the one that answers carry as `judged_by`: of a bundled model or one on the hub its own, of a folder what its
-winnow.json says, or else the folder's. What is asked before anything is loaded (`settings_by_name`) and what is asked
-of those that are loaded (`Rerankers`) are told by the same names.
+The name is the one in `judged_by` of answers: a bundled or hub model's own, or for a folder the one in its winnow.json,
+or else the folder's. `settings_by_name` (before anything is loaded) and `Rerankers` (when loaded) use the same names.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from winnow.retrieval.model.folder import model_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rerankers:
-    """Those that are loaded, no two of one name. Raises `SettingInvalid`."""
+    """The loaded rerankers, all with different names. Raises `SettingInvalid`."""
 
     default: Reranker
     also: tuple[Reranker, ...] = ()
@@ -35,9 +34,9 @@ class Rerankers:
         return tuple(each.name for each in self.all)
 
     def of_collection(self, chosen: str | None) -> Reranker:
-        """The one that a collection has chosen; None is the default.
+        """Return the reranker that a collection has chosen; None means the default.
 
-        Raises `RerankUnavailable` where it is no longer configured: whoever asks did nothing wrong, and recall works.
+        Raises `RerankUnavailable` if it is no longer configured: the caller did nothing wrong, and recall works.
         """
         if chosen is None:
             return self.default
@@ -47,21 +46,21 @@ class Rerankers:
         raise _not_configured(chosen, self.names)
 
     def of_caller(self, model: str | None) -> Reranker:
-        """The one that a request names. Other people's clients send names of their own: those get the default."""
+        """Return the reranker that a request names; unknown names, which other clients send, mean the default."""
         return next((each for each in self.all if each.name == model), self.default)
 
 
 def each_alone(settings: Settings) -> tuple[Settings, ...]:
-    """For each configured reranker, the default first, the settings that load it and no other."""
+    """Return, for each configured reranker, default first, the settings that load only it."""
     default = replace(settings, rerank_also=())
     further = [replace(default, rerank_model=each.model, rerank_url=each.urls) for each in settings.rerank_also]
     return default, *further
 
 
 def settings_by_name(settings: Settings) -> dict[str, Settings]:
-    """The same by the rerankers' names, in the same order. Loads nothing.
+    """Return the same by the rerankers' names, in the same order. Loads nothing.
 
-    Raises `SettingInvalid` where two have one name, `ModelNotFound`, `ModelUnusable`.
+    Raises `SettingInvalid` if two have the same name, `ModelNotFound`, `ModelUnusable`.
     """
     alone = each_alone(settings)
     names = [model_name(each.rerank_model, kind="reranker") for each in alone]
@@ -70,8 +69,9 @@ def settings_by_name(settings: Settings) -> dict[str, Settings]:
 
 
 def settings_for(settings: Settings, chosen: str | None) -> Settings:
-    """Those that load the one reranker which a collection has chosen. Raises `RerankUnavailable` as `Rerankers` does,
-    and what `settings_by_name` raises.
+    """Return the settings that load only the reranker chosen by a collection.
+
+    Raises `RerankUnavailable` like `Rerankers`, and what `settings_by_name` raises.
     """
     if chosen is None:
         return each_alone(settings)[0]
@@ -82,15 +82,15 @@ def settings_for(settings: Settings, chosen: str | None) -> Settings:
 
 
 def refuse_unknown(name: str | None, names: Iterable[str]) -> None:
-    """Before it is chosen. Raises `InvalidRequest`."""
+    """Check a name before it is chosen. Raises `InvalidRequest`."""
     configured = tuple(names)
     if name is not None and name not in configured:
-        raise InvalidRequest(f"there is no reranker {name!r} here; configured: {', '.join(configured)}")
+        raise InvalidRequest(f"the reranker {name!r} is not configured; configured are: {', '.join(configured)}")
 
 
 def _not_configured(chosen: str, names: Iterable[str]) -> RerankUnavailable:
     return RerankUnavailable(
-        f"the collection has chosen {chosen}, and configured here: {', '.join(names)}. Name its model in "
+        f"the collection has chosen {chosen}, but configured are: {', '.join(names)}. Add its model with "
         "--rerank-also, or choose another for the collection"
     )
 
@@ -98,4 +98,6 @@ def _not_configured(chosen: str, names: Iterable[str]) -> RerankUnavailable:
 def _refuse_repeated(names: Sequence[str]) -> None:
     for name in names:
         if names.count(name) > 1:
-            raise SettingInvalid(f"two rerankers are called {name}; rerank_model and rerank_also need different ones")
+            raise SettingInvalid(
+                f"two rerankers have the name {name}; rerank_model and rerank_also need different ones"
+            )

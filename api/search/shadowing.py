@@ -1,11 +1,11 @@
-"""How would these searches have been answered under another version? Judged when nobody waits, and written down.
+"""Runs shadows: reranks answered searches with another version when the service is idle, and stores the comparisons.
 
-Rule 1: an answer is sent first; what is to be judged under a shadow waits until no request is being answered, and lets
-every one that comes go first: of what a shadow asks at most one slice is in hand.
-Rule 2: what waits is bounded; beyond that it is dropped, as at the end of the process, and counted.
-Rule 3: nothing that fails here fails anything else.
-Rule 4: a tenant's shadows see its own searches of its own collections, judged as its own: no other's memory, no other's
-salt. They count neither into its limits nor into its usage; the metrics count them by themselves.
+Rule 1: answers come first. Shadow work waits until no request is in progress, and lets every new one go first: at most
+one slice of it is in progress.
+Rule 2: the queue is bounded; what exceeds it, or is left at the end of the process, is dropped and counted.
+Rule 3: a failure here affects nothing else.
+Rule 4: a tenant's shadows see only its own searches of its own collections, with its own cache and salt. They count
+neither towards its limits nor its usage; the metrics count them separately.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ from winnow.retrieval.records import Candidate
 from winnow.retrieval.tenancy import TenantName
 
 WAITING_MAX: Final = 64  # searches
-CANDIDATES_WAITING_MAX: Final = 10_000  # passages of theirs, which are held in memory
+CANDIDATES_WAITING_MAX: Final = 10_000  # passages of these searches, held in memory
 UNWRITTEN_MAX: Final = 1_000  # comparisons, while the catalog cannot be written
-ROUND_SECONDS: Final = 1.0  # how often shadows are read and comparisons are written
-SLICE_SECONDS: Final = 0.05  # that one slice should take: what a request that comes may find in hand
+ROUND_SECONDS: Final = 1.0  # interval of reading shadows and writing comparisons
+SLICE_SECONDS: Final = 0.05  # target duration of a slice, which a new request may have to wait for
 SLICE_TIMEOUT_MS: Final = 60_000.0
 OVERLAP_DEPTH: Final = 10  # places
 
@@ -56,16 +56,16 @@ log = logging.getLogger(__name__)
 
 
 class ShadowOutcome(StrEnum):
-    """What became of a search that was chosen."""
+    """The outcome of a selected search."""
 
     JUDGED = "judged"
     FAILED = "failed"
-    DROPPED = "dropped"  # too many waited, or its shadow had ended
+    DROPPED = "dropped"  # the queue was full, or its shadow had ended
 
 
 @dataclass(slots=True)
 class ShadowFigures:
-    """What was done so far; only grows."""
+    """Totals so far; they only increase."""
 
     outcomes: Counter[ShadowOutcome] = field(default_factory=lambda: Counter(dict.fromkeys(ShadowOutcome, 0)))
     tokens: int = 0
@@ -73,7 +73,7 @@ class ShadowFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Answered:
-    """A search that was answered, without what only its answer needed."""
+    """An answered search, without what only its answer needed."""
 
     shadow: Shadow
     live: str  # NAME@VERSION
@@ -81,11 +81,11 @@ class _Answered:
     collection: str
     query: str
     reranker: str
-    ranked: tuple[Ranked, ...]  # what had a say in its order, best first
+    ranked: tuple[Ranked, ...]  # the candidates that determined its order, best first
 
 
 class Shadowing:
-    """Judges in the background what one process has answered. Use it from one event loop."""
+    """Reranks answered searches of this process in the background. Must be used from one event loop."""
 
     def __init__(
         self,
@@ -95,16 +95,16 @@ class Shadowing:
         rerankers: Rerankers,
         draw: Callable[[], float] | None = None,
     ) -> None:
-        """`draw` gives numbers in [0, 1); a search is chosen where one is below the share."""
+        """`draw` returns numbers in [0, 1); a search is selected if one is below the share."""
         self._book = book
         self._instructions = instructions
         self._rerankers = rerankers
-        self._draw = draw or random.Random().random  # noqa: S311  which searches are looked at is no secret
+        self._draw = draw or random.Random().random  # noqa: S311  the selection is no secret
         self._known: Mapping[TenantName, Sequence[Shadow]] = {}
         self._queue: asyncio.Queue[_Answered] = asyncio.Queue(WAITING_MAX)
         self._candidates_waiting = 0
         self._unwritten: deque[Comparison] = deque()
-        self._holders = 0  # requests that are being answered
+        self._holders = 0  # requests in progress
         self._idle = asyncio.Event()
         self._idle.set()
         self._slice = 1  # passages
@@ -113,13 +113,16 @@ class Shadowing:
 
     @property
     def waiting(self) -> int:
-        """Searches."""
+        """The number of waiting searches."""
         return self._queue.qsize()
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Until the block is left; what waits then is dropped, and what was judged is written."""
-        self._queue, self._candidates_waiting = asyncio.Queue(WAITING_MAX), 0  # of this loop, and nothing of an earlier
+        """Run until the block ends; waiting searches are then dropped, and finished comparisons written."""
+        self._queue, self._candidates_waiting = (
+            asyncio.Queue(WAITING_MAX),
+            0,
+        )  # of this loop, and nothing of an earlier one
         stopping = asyncio.Event()
         judging = asyncio.create_task(self._judge_forever())
         keeping = asyncio.create_task(self._keep_until(stopping))
@@ -134,7 +137,7 @@ class Shadowing:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """For as long as a request is answered: nothing more is begun."""
+        """Pause new work while a request is answered."""
         self._holders += 1
         self._idle.clear()
         try:
@@ -145,13 +148,13 @@ class Shadowing:
                 self._idle.set()
 
     async def answered(self, question: Question, answer: Answer) -> None:
-        """Call it when the answer has been sent. Puts it in the queue where a shadow wants it; waits for nothing."""
+        """Queue an answered search if a shadow covers it; call it after the answer was sent. Waits for nothing."""
         for shadow in self._wanting(question, answer):
             if self._draw() < shadow.share:
                 self._put(_taken(shadow, question, answer))
 
     async def refresh(self) -> None:
-        """Writes what was judged and reads which shadows there are, now: after a change, or before a report."""
+        """Write comparisons and read the shadows now: after a change, or before a report."""
         async with self._writing:
             try:
                 known = await asyncio.to_thread(self._book.shadows)
@@ -161,15 +164,15 @@ class Shadowing:
                 }
                 await self._write()
             except (StorageError, UnavailableError):
-                log.exception("shadows cannot be read or written; it is tried again")
+                log.exception("shadows cannot be read or written; retrying")
 
     async def settle(self) -> None:
-        """Until everything that waits is judged and written."""
+        """Wait until all queued searches are reranked and written."""
         await self._queue.join()
         await self.refresh()
 
     def _wanting(self, question: Question, answer: Answer) -> Iterator[Shadow]:
-        """The shadows that such a search is compared under. A grant does not reach so far: not of another's things."""
+        """Yield the shadows that cover this search. Searches of granted collections are never covered."""
         owner, _, collection = question.collection.rpartition("/")
         instruction = answer.instruction
         if not _is_comparable(answer) or instruction.name is None or owner not in ("", question.tenant):
@@ -195,13 +198,15 @@ class Shadowing:
             answered = await self._queue.get()
             try:
                 outcome = await self._judge(answered)
-            except WinnowError as error:  # its kind only: what it says may be a value that somebody sent
-                log.warning("a search was not judged under %s: %s", answered.shadow.reference, type(error).__name__)
+            except WinnowError as error:  # only its type: the message may contain a caller's value
+                log.warning(
+                    "a search could not be reranked with %s: %s", answered.shadow.reference, type(error).__name__
+                )
                 outcome = ShadowOutcome.FAILED
             except Exception:
-                # As broad as can be, because nobody waits for this task: what nobody foresaw would end it unseen, and
-                # nothing would be compared until the next start. Being cancelled is no Exception, and ends it.
-                log.exception("a search was not judged under %s", answered.shadow.reference)
+                # As broad as possible, because nothing awaits this task: an unexpected error would end it unseen, and
+                # nothing would be compared until the next start. Cancellation is no Exception, and ends it.
+                log.exception("a search could not be reranked with %s", answered.shadow.reference)
                 outcome = ShadowOutcome.FAILED
             finally:
                 self._candidates_waiting -= len(answered.ranked)
@@ -209,7 +214,7 @@ class Shadowing:
             self.figures.outcomes[outcome] += 1
 
     async def _judge(self, answered: _Answered) -> ShadowOutcome:
-        """Raises what looking up an instruction, giving it values, and judging raise."""
+        """Rerank one search. Raises what looking up the instruction, filling it in, and reranking raise."""
         await self._nobody_waits()
         shadow = answered.shadow
         if shadow not in self._known.get(shadow.tenant, ()):
@@ -225,7 +230,7 @@ class Shadowing:
         return ShadowOutcome.JUDGED
 
     async def _ranked(self, answered: _Answered, instruction: str) -> Ranking:
-        """In slices, each begun when nobody waits, of as many passages as take about `SLICE_SECONDS`."""
+        """Rerank in slices of about `SLICE_SECONDS`, each begun when no request waits."""
         reranker = self._rerankers.of_collection(answered.reranker)
         candidates = [each.candidate for each in answered.ranked]
         waves: list[Ranking] = []
@@ -254,7 +259,7 @@ class Shadowing:
             await self._idle.wait()
 
     async def _keep_until(self, stopping: asyncio.Event) -> None:
-        """Not cancelled but told to stop: a write that is cut off may or may not have happened."""
+        """Refresh until told to stop, not cancelled: an interrupted write may or may not have happened."""
         is_last = False
         while not is_last:
             is_last = stopping.is_set()
@@ -263,7 +268,7 @@ class Shadowing:
                 await asyncio.wait_for(stopping.wait(), ROUND_SECONDS)
 
     async def _write(self) -> None:
-        """What was judged under a shadow that has ended since may be meant to be forgotten, and is let go."""
+        """Write comparisons; those of an ended shadow may be meant to be forgotten, and are dropped."""
         pending, self._unwritten = self._unwritten, deque()
         alive = {(each.tenant, each.reference) for shadows in self._known.values() for each in shadows}
         wanted = [each for each in pending if (each.tenant, each.pair.shadow) in alive]
@@ -277,7 +282,7 @@ class Shadowing:
 
 
 def _is_comparable(answer: Answer) -> bool:
-    """Reranked in whole or part; or in recall's order for no other reason than that relevance has no weight there."""
+    """Whether it was at least partly reranked, or in recall's order only because relevance has no weight there."""
     if answer.rerank_skipped is RerankSkipped.NO_WEIGHT:
         return bool(answer.ranking.ranked)
     return answer.degraded is None and answer.ranking.judged > 0
@@ -285,7 +290,7 @@ def _is_comparable(answer: Answer) -> bool:
 
 def _taken(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
     named = question.instruction
-    assert answer.reranker is not None, "it was asked, or it was known to have no weight. This is a bug."
+    assert answer.reranker is not None, "it was used, or known to have no weight. This is a bug."
     ranked = answer.ranking.ranked
     return _Answered(
         shadow=shadow,
@@ -299,7 +304,7 @@ def _taken(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
 
 
 def _compared(answered: _Answered, text: str, ranking: Ranking) -> Comparison:
-    """Both orders of the same candidates: with adaptive depth of those that the answer judged."""
+    """Compare both orders of the same candidates: with adaptive depth, those that the answer reranked."""
     shadow = answered.shadow
     live_order = [_place(each.candidate) for each in answered.ranked]
     shadow_order = [_place(each.candidate) for each in ranking.ranked]

@@ -1,7 +1,7 @@
-"""What stands around these chunks in their documents?
+"""Returns the text around chunks in their documents.
 
-A document's chunks have consecutive numbers, because it is written in one piece, and their spans tile it. So what
-stands before a chunk is found by counting down, and joined it is the document's own text.
+A document's chunks have consecutive numbers, because it is written as a whole, and their spans tile it. So the text
+before a chunk is found by counting down, and joined it is the document's own text.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ class Extract:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What stands directly before a chunk and directly after it; None where there is nothing that is not shown."""
+    """The text directly before and after a chunk; None if there is none that is not already shown."""
 
     before: Extract | None
     after: Extract | None
 
 
 def contexts(snapshot: StoreSnapshot, shown: Sequence[Chunk], *, reach: int) -> list[Context]:
-    """One for each chunk, of up to `reach` chunks on either side.
+    """Return a context per chunk, of up to `reach` chunks on each side.
 
-    No text is given twice: who is shown first takes first, and nobody takes what is shown itself.
+    No text is given twice: earlier chunks take first, and shown chunks are never part of a context.
     """
     pieces = {piece.number: piece for piece in snapshot.pieces(sorted(_around(shown, reach)))}
     taken = {chunk.number for chunk in shown}
@@ -46,14 +46,14 @@ def contexts(snapshot: StoreSnapshot, shown: Sequence[Chunk], *, reach: int) -> 
 
 
 def _around(shown: Sequence[Chunk], reach: int) -> set[int]:
-    """The numbers beside these chunks, and those of other documents too: whose they are is not known yet."""
+    """Return the numbers around these chunks, including those of other documents, which are not known yet."""
     mine = {chunk.number for chunk in shown}
     beside = {number for at in mine for number in range(max(0, at - reach), at + reach + 1)}
     return beside - mine
 
 
 def _run(chunk: Chunk, numbers: Iterable[int], pieces: Mapping[int, Piece], taken: set[int]) -> list[Piece]:
-    """From the chunk outwards, until its document ends or the text has been given already."""
+    """Collect pieces from the chunk outwards, until its document ends or the text was already given."""
     run: list[Piece] = []
     for number in numbers:
         piece = pieces.get(number)

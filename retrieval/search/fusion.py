@@ -1,13 +1,12 @@
-"""In which order do two searches of one collection stand, if one went by meaning and one by words? Pure.
+"""Fuses the results of a dense and a lexical search of one collection. Pure.
 
-A cosine and a BM25 score have nothing in common: not the unit, not the range, not even from one query to the next. So
-each is measured against the search that it came from: by how many standard deviations is it above the mean of what
-that search found? The two figures are added. On four judged collections this ordered better than reciprocal ranks, and
-found more than scaling both to [0, 1] (bench/RESULTS.md). It needs lists that are long enough to tell the usual from
-the good, longer than what goes on to be judged.
+A cosine and a BM25 score share neither unit nor range, and BM25's range differs per query. So each is measured within
+its own search: by how many standard deviations it exceeds the mean of the hits. The two numbers are added. On four
+judged collections this ranked better than reciprocal ranks, and found more than scaling both to [0, 1]
+(bench/RESULTS.md). It needs lists long enough to tell the usual from the good, longer than the list of candidates.
 
-The words count `WORDS_WEIGHT` times. The weight was chosen on collections of texts that the bundled embedder was not
-trained on (training/order.py, bench/RESULTS.md): on texts that it knows, an embedder needs the words less.
+The lexical score is multiplied by `WORDS_WEIGHT`. It was chosen on collections that the bundled embedder was not
+trained on (training/order.py, bench/RESULTS.md): on texts that it knows, an embedder needs lexical search less.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ from winnow.retrieval.index.vector_index import Hits
 from winnow.retrieval.records import ChunkNumbers, Vectors
 from winnow.retrieval.store.contract import LexicalHits
 
-WORDS_WEIGHT: Final = 1.0  # of the search by words; the search by meaning counts once
+WORDS_WEIGHT: Final = 1.0  # of the lexical search; the dense search counts once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fused:
-    """Chunks that either search found, best first; equal scores in order of chunk number."""
+    """Chunks found by either search, best first; equal scores in order of chunk number."""
 
     numbers: ChunkNumbers  # no repeats
-    similarities: Vectors  # (same,) cosine, of every one
-    lexical_scores: Vectors  # (same,) BM25; NaN where the search by words did not find the chunk
-    scores: NDArray[np.float64]  # (same,) standard deviations; they compare nothing beyond this query
+    similarities: Vectors  # (same,) cosine of every chunk
+    lexical_scores: Vectors  # (same,) BM25; NaN if the lexical search did not find the chunk
+    scores: NDArray[np.float64]  # (same,) standard deviations; not comparable between queries
 
 
 def fused(
@@ -44,12 +43,12 @@ def fused(
     k: int,
     words_weight: float = WORDS_WEIGHT,
 ) -> Fused:
-    """The best `k` of both searches.
+    """Return the best `k` of both searches.
 
-    `worded_similarities` are the cosines of the chunks that were found by their words, `asked` is how many of those
-    were asked for. If fewer came, the others hold none of the words and score 0, and so many of them are counted that
-    both lists are equally long: chunks that hold a rare word stand out then. If all came, a chunk that did not scored
-    at most what the last one did. One that is as good as another in both is never behind it.
+    `worded_similarities` are the cosines of the lexical hits; `asked` is how many of those were requested. If fewer
+    came, all other chunks contain none of the words and score 0, and enough of them are counted to make both lists
+    equally long: chunks with a rare word then stand out. If all came, a missing chunk scored at most as much as the
+    last hit. A chunk as good as another in both searches never ranks behind it.
     """
     numbers, first = np.unique(np.concatenate([near.numbers, worded.numbers]), return_index=True)
     similarities = np.concatenate([near.similarities, worded_similarities])[first]
@@ -72,8 +71,9 @@ def fused(
 
 
 def deviations(values: Vectors, among: Vectors) -> NDArray[np.float64]:
-    """By how many standard deviations each value is above the mean of `among`, which is sorted first: the order in
-    which hits come must not change the last bit of a sum. Where all are equal, the distance itself.
+    """Return by how many standard deviations each value exceeds the mean of `among`, or the distance if all are equal.
+
+    `among` is sorted first: the order of hits must not change the last bit of a sum.
     """
     if not len(among):
         return np.zeros(len(values))

@@ -1,8 +1,8 @@
-"""Which of the nearest chunks are candidates where an answer shows documents?
+"""Selects candidates for answers that show documents instead of chunks.
 
-The nearest chunks may all be of one long document. So it is looked further, until there are as many documents as will
-be shown; the best chunk of each is then a candidate, and the nearest of all others fill the places that are left. How
-many are judged does not change.
+The nearest chunks may all belong to one long document. So the search is widened until there are as many documents as
+will be shown; the best chunk of each becomes a candidate, and the nearest other chunks fill the remaining places. The
+number of candidates to rerank does not change.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Final, Protocol, Self, TypeVar
 
 from winnow.retrieval.records import ChunkNumbers
 
-WIDENED_BY: Final = 4  # times; one more search costs less than the texts of one that asked for far too much
+WIDENED_BY: Final = 4  # times; one more search costs less than reading the texts of far too many hits
 
 
 class Hits(Protocol):
-    """What a search found, best first."""
+    """The hits of a search, best first."""
 
     @property
     def numbers(self) -> ChunkNumbers: ...
 
     def at(self, places: Sequence[int]) -> Self:
-        """Only these of it, in this order."""
+        """Return only these hits, in this order."""
         ...
 
 
@@ -37,9 +37,9 @@ def nearest_of_documents(
     width: int,
     documents: int,
 ) -> Found:
-    """At most `width` hits, best first, with as many documents among them as there are, up to `documents`.
+    """Return at most `width` hits, best first, from as many documents as there are, up to `documents`.
 
-    `search` gives the `k` best, and fewer only where there are no more.
+    `search` returns the `k` best, and fewer only if there are no more.
     """
     asked = width
     while True:
@@ -51,7 +51,7 @@ def nearest_of_documents(
 
 
 def spread(owners: Sequence[str], *, width: int, documents: int) -> list[int]:
-    """Which of the hits, ascending: the first of each of the first `documents` documents, then the nearest others."""
+    """Return positions of hits, ascending: the first of each of `documents` documents, then the nearest others."""
     firsts: dict[str, int] = {}
     for place, owner in enumerate(owners):
         firsts.setdefault(owner, place)

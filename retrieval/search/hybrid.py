@@ -1,7 +1,7 @@
-"""Which chunks of this view does recall propose, by meaning, by words or by both?
+"""Finds candidates in a view: by meaning (dense), by words (lexical), or by both (hybrid).
 
-Whatever way a chunk was found, its cosine is computed: its vector is at hand, and a reranker that blends relevance with
-similarity, or stops judging where similarity tells enough, needs one of every candidate.
+Every candidate gets a cosine, however it was found: its vector is at hand, and a reranker that combines relevance with
+similarity, or stops when similarity is enough, needs one for every candidate.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from winnow.retrieval.search.fusion import deviations, fused
 from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.store.contract import LexicalHits
 
-POOL_MIN: Final = 300  # hits of each search; below it fusion finds less, beyond it hardly more (bench/RESULTS.md)
-POOL_PER_CANDIDATE: Final = 3  # hits of each search, where more than 100 candidates are wanted
+POOL_MIN: Final = 300  # hits per search; with fewer, fusion finds less, with more hardly more (bench/RESULTS.md)
+POOL_PER_CANDIDATE: Final = 3  # hits per search, for more than 100 candidates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Chunks in recall's order, and what each of them scored; NaN where it has no such score."""
+    """Chunks in recall's order with their scores; NaN if a chunk has no such score."""
 
     numbers: ChunkNumbers
     similarities: Vectors  # cosine
     lexical_scores: Vectors  # BM25
-    standings: NDArray[np.float64]  # what they are ordered by, in standard deviations (retrieval/search/fusion.py)
-    scores: NDArray[np.float64] | None = None  # what they are ordered by; None: the similarities
-    lexical_ms: float | None = None  # of the search by words; None where there was none
-    filtered: Filtered | None = None  # how the filter was answered; None where there was none
+    standings: NDArray[np.float64]  # their order in standard deviations (retrieval/search/fusion.py)
+    scores: NDArray[np.float64] | None = None  # the scores of their order; None: the similarities
+    lexical_ms: float | None = None  # duration of the lexical search; None if there was none
+    filtered: Filtered | None = None  # how the filter was applied; None if there was none
 
     def at(self, places: Sequence[int]) -> Proposal:
-        """Only these of them, in this order."""
+        """Return only these chunks, in this order."""
         return replace(
             self,
             numbers=self.numbers[places],
@@ -51,12 +51,12 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pools:
-    """What hybrid search fuses: the hits of both searches."""
+    """The hits of both searches, which hybrid search fuses."""
 
     near: Hits
     worded: LexicalHits
     worded_similarities: Vectors  # cosines of `worded`
-    asked: int  # hits that each search was asked for
+    asked: int  # hits requested from each search
     lexical_ms: float
     filtered: Filtered | None
 
@@ -64,7 +64,7 @@ class Pools:
 def proposal(
     view: Searcher, vector: Vectors, query: str, *, mode: RecallMode, width: int, matching: ChunkNumbers | None
 ) -> Proposal:
-    """The best `width` chunks, of those that match a filter where there is one: live ones, ascending.
+    """Return the best `width` chunks, among `matching` if there is a filter: live chunks, ascending.
 
     Raises `WordsNotIndexed`.
     """
@@ -86,7 +86,7 @@ def proposal(
 
 
 def search_pools(view: Searcher, vector: Vectors, query: str, *, width: int, matching: ChunkNumbers | None) -> Pools:
-    """Both searches, wide enough for `width` candidates. Raises `WordsNotIndexed`."""
+    """Run both searches, wide enough for `width` candidates. Raises `WordsNotIndexed`."""
     asked = max(POOL_MIN, POOL_PER_CANDIDATE * width)
     began = time.perf_counter()
     worded = view.snapshot.lexical(query, asked, allowed=matching)
@@ -134,8 +134,8 @@ def _nearest(view: Searcher, vector: Vectors, k: int, matching: ChunkNumbers | N
 
 
 def _similarities(view: Searcher, vector: Vectors, numbers: ChunkNumbers) -> tuple[Vectors, Filtered]:
-    """The cosines of these live chunks, in their order: so few are compared one by one."""
+    """Return the cosines of these live chunks, in their order: so few are compared one by one."""
     hits, filtered = view.search_matching(vector, len(numbers), np.sort(numbers))
-    assert len(hits.numbers) == len(numbers), "what is live is in the generation or beside it. This is a bug."
+    assert len(hits.numbers) == len(numbers), "live chunks are in the generation or the delta. This is a bug."
     by_number = np.argsort(hits.numbers)
     return hits.similarities[by_number][np.searchsorted(hits.numbers[by_number], numbers)], filtered

@@ -1,12 +1,12 @@
-"""What can be found in this collection right now? The newest generation, corrected by what was written since.
+"""The searchable state of a collection: the newest generation, corrected by later writes.
 
     generation   an index of the chunks that were live when it was built
-    delta        the chunks that are newer than all of those, compared exactly
-    live         what the store's newest version holds; what is not in it is never answered with
+    delta        all newer chunks, compared exactly
+    live         the content of the store's newest version; nothing else is ever returned
 
-A view joins the three and never changes. Whoever holds one sees one version of everything, however long it takes.
-A commit is cheap to follow, and searches do it; a new generation has to be read and checked first, which may take
-seconds, so that it is opened beside, and the one that serves goes on serving until then.
+A view joins the three and never changes: its holder sees one version of everything, however long it takes. Following a
+commit is cheap, and searches do it. A new generation must be read and checked first, which may take seconds, so it is
+opened in the background while the current one continues to serve.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from winnow.retrieval.index.vector_index import Hits, VectorIndex
 from winnow.retrieval.records import ChunkNumbers, Vectors
 from winnow.retrieval.store.contract import Store, StoreSnapshot
 
-REFRESH_SECONDS: Final = 0.5  # between two looks for other processes' commits; looking takes time, and 1 s is promised
-REMOVED_AHEAD: Final = 8  # removed chunks that are reckoned with in any list of the nearest
+REFRESH_SECONDS: Final = (
+    0.5  # between two checks for other processes' commits; a check takes time, and 1 s is guaranteed
+)
+REMOVED_AHEAD: Final = 8  # removed chunks expected in any list of the nearest
 
 _log = logging.getLogger(__name__)
 
@@ -42,16 +44,16 @@ class Searcher:
     snapshot: StoreSnapshot
     opened: Generation | None
     delta: DeltaIndex
-    fallback_from: str | None  # why this is not the generation that should be open; None where it is
+    fallback_from: str | None  # why this is not the current generation; None if it is
 
     @property
     def generation(self) -> str | None:
-        """None: everything is served from the delta."""
+        """The generation's name; None if everything is served from the delta."""
         return self.opened.name if self.opened else None
 
     @property
     def seat(self) -> Seat:
-        """Where its index is searched at this moment."""
+        """The device that searches its index at this moment."""
         if self.opened is None:
             return ON_CPU
         index = self.opened.index
@@ -63,12 +65,12 @@ class Searcher:
 
     @property
     def delta_count(self) -> int:
-        """Chunks that are compared outside the generation, and a few that were removed; many are worth publishing."""
+        """Chunks compared outside the generation, including a few removed ones; many are a reason to publish."""
         return len(self.delta.numbers)
 
     @property
     def unfolded(self) -> int:
-        """How far the generation is behind: chunks beside it, and removed ones in it that every search passes over."""
+        """How far the generation is behind: newer chunks, and removed ones in it that every search skips."""
         fresh = self.snapshot.count(after=_covered(self.opened))
         indexed = len(self.opened.index.numbers) if self.opened else 0
         return fresh + indexed - (self.snapshot.count() - fresh)
@@ -78,7 +80,7 @@ class Searcher:
         return self.snapshot is snapshot and self.opened is opened and self.fallback_from == fallback_from
 
     def search(self, vector: Vectors, k: int) -> Hits:
-        """The `k` nearest live chunks of the collection, as if all were in one index."""
+        """Return the `k` nearest live chunks of the collection, as if all were in one index."""
         fresh = self.snapshot.count(after=_covered(self.opened))
         found = [self._nearest_live(self.delta, vector, k, live=fresh)]
         if self.opened:
@@ -86,9 +88,9 @@ class Searcher:
         return merge_hits(found, k)
 
     def search_matching(self, vector: Vectors, k: int, matching: ChunkNumbers) -> tuple[Hits, Filtered]:
-        """The `k` nearest of the chunks that match a filter, live ones, ascending; and how they were found.
+        """Return the `k` nearest of the matching live chunks, ascending in `matching`, and how they were found.
 
-        The way is the generation's; the delta is small, and compared one by one.
+        The reported way is the generation's; the delta is small, and compared one by one.
         """
         fresh, way = search_allowed(self.delta, vector, k, matching)
         found = [fresh]
@@ -98,10 +100,10 @@ class Searcher:
         return merge_hits(found, k), Filtered(matching=len(matching), of=self.snapshot.count(), way=way)
 
     def _nearest_live(self, index: VectorIndex, vector: Vectors, k: int, *, live: int) -> Hits:
-        """Asks for more where removed chunks take places; every number is compared with the live ones here.
+        """Search for more hits if removed chunks take places; every number is checked against the live ones here.
 
-        Of the index's chunks so many are `live`. Twice as many removed ones as there are on average among the nearest
-        are reckoned with at once: to ask again costs as much as the search itself.
+        `live` of the index's chunks are live. Twice the average number of removed chunks among the nearest is added at
+        once, because searching again costs as much as the first search.
         """
         removed = len(index.numbers) - live
         asked = k + min(removed, REMOVED_AHEAD + 2 * k * removed // max(1, len(index.numbers))) if removed else k
@@ -119,11 +121,11 @@ class _Served:
 
     opened: Generation | None
     fault: str | None  # why it is not what should be open
-    pointer: str | None  # what `current` named when it was opened
+    pointer: str | None  # the name in `current` when it was opened
 
 
 class IndexReader:
-    """An open collection. Its views follow the store and the published generations. Safe to share between threads."""
+    """An open collection. Its views follow the store and the published generations. Thread-safe."""
 
     def __init__(
         self,
@@ -133,15 +135,15 @@ class IndexReader:
         identity: EmbedderIdentity,
         device: IndexDevice | None = None,
     ) -> None:
-        """`identity` is the loaded embedder's; a generation of another raises `ModelMismatch` when it is opened.
+        """`identity` is the loaded embedder's; opening a generation of another one raises `ModelMismatch`.
 
-        On the `device` exact indexes are searched; without one, all are on the CPU.
+        Exact indexes are searched on the `device`; without one, all are searched on the CPU.
         """
         self._folder = folder
         self._device = device
         self._store = store
         self._identity = identity
-        self._lock = threading.Lock()  # held while a view is made
+        self._lock = threading.Lock()  # held while a view is created
         self._opening = threading.Lock()  # held while a generation is opened
         self._newest: Searcher | None = None
         self._served = _Served(opened=None, fault=None, pointer=None)
@@ -149,21 +151,21 @@ class IndexReader:
 
     @property
     def newest(self) -> Searcher | None:
-        """The last view that was made, without a look at the disk; None before the first."""
+        """The last view, without checking the disk; None before the first."""
         return self._newest
 
     def view(self) -> Searcher:
-        """The newest state, at most a second old. Raises `CollectionNotReady` where there is nothing to search."""
+        """Return the newest state, at most a second old. Raises `CollectionNotReady` if there is nothing to search."""
         newest = self._newest
         stale = time.monotonic() - self._checked_at >= REFRESH_SECONDS
-        if newest is None or (stale and not self._lock.locked()):  # one looks, the others need not wait for it
+        if newest is None or (stale and not self._lock.locked()):  # one checks, the others need not wait for it
             newest = self.follow()
         if newest.opened is None and not newest.snapshot.count():
             raise CollectionNotReady(self._folder.path.name)
         return newest
 
     def follow(self) -> Searcher:
-        """The state that includes every commit acknowledged before this call. Publications come when they are open."""
+        """Return a state with every commit acknowledged before this call. New generations appear once they are open."""
         newest = self._newest
         if newest is None:
             return self.refresh()
@@ -172,7 +174,7 @@ class IndexReader:
         return self._viewed()
 
     def refresh(self) -> Searcher:
-        """The state that includes every commit and publication that was acknowledged before this call."""
+        """Return a state with every commit and publication acknowledged before this call."""
         with self._opening:
             pointer = current_name(self._folder)
             if self._newest is None or pointer != self._served.pointer:
@@ -180,7 +182,7 @@ class IndexReader:
             return self._viewed()
 
     def _open_beside(self) -> None:
-        """What cannot be opened is told like any fault; what is open goes on serving."""
+        """Open the current generation in the background. Failures are logged; the open one continues to serve."""
         try:
             self.refresh()
         except WinnowError as error:
@@ -189,19 +191,19 @@ class IndexReader:
             self._viewed()
 
     def _opened(self, pointer: str | None) -> _Served:
-        """What serves from now on, and why it is not what should."""
+        """Open what serves from now on, and note why it is not what should."""
         try:
             opened = open_newest(self._folder, self._identity)
             fault = opened.fallback_from if opened else None
-        except GenerationCorrupt as corrupt:  # what is in memory was whole when it was read; the store has the rest
+        except GenerationCorrupt as corrupt:  # the index in memory was intact when read; the store has the rest
             opened, fault = self._served.opened, corrupt.detail
         if fault is not None:
             serving = opened.name if opened else "the store alone"
-            _log.warning("collection %s is served by %s, because of %s", self._folder.path.name, serving, fault)
+            _log.warning("collection %s is served by %s because of a fault: %s", self._folder.path.name, serving, fault)
         return _Served(opened=self._placed(opened), fault=fault, pointer=pointer)
 
     def _placed(self, opened: Generation | None) -> Generation | None:
-        """On the device where one is set, beside what is there until this one serves."""
+        """Place the index on the device, if there is one, in addition to the one serving until then."""
         before = self._served.opened
         if opened is None or self._device is None or opened is before:
             return opened
@@ -219,10 +221,10 @@ class IndexReader:
         return replace(opened, index=index, seat=seat)
 
     def _viewed(self) -> Searcher:
-        """The newest commit, over what is open."""
+        """Return a view of the newest commit with the open generation."""
         with self._lock:
             looked_at, before, served = time.monotonic(), self._newest, self._served
-            snapshot = self._store.snapshot()  # after the generation, so that it is never older than it
+            snapshot = self._store.snapshot()  # after the generation, so that it is never older
             if before is None or not before.shows(snapshot, served.opened, served.fault):
                 self._newest = before = Searcher(
                     snapshot=snapshot,
@@ -237,12 +239,12 @@ class IndexReader:
 def _delta(
     snapshot: StoreSnapshot, opened: Generation | None, *, before: Searcher | None, dimension: int
 ) -> DeltaIndex:
-    """The chunks that are newer than the generation. Those that the last view had are not read again."""
+    """Return the chunks newer than the generation; those of the last view are not read again."""
     if before is None:
         return DeltaIndex.of(snapshot, after=_covered(opened), dimension=dimension)
     return before.delta.followed_by(snapshot, after=_covered(opened))
 
 
 def _covered(opened: Generation | None) -> int:
-    """The newest chunk that may be in this generation: every later one is beside it."""
+    """Return the newest chunk number that the generation may contain."""
     return int(opened.index.numbers[-1]) if opened and len(opened.index.numbers) else -1

@@ -74,7 +74,7 @@ def test_each_collection_is_judged_by_its_own_reranker(both: Command) -> None:
     assert {each["name"]: each["reranker"] for each in listed} == {"plain": None, "special": OTHER}
     refused = both.run("collections", "set-reranker", "plain", "none")
     assert refused.code == 2
-    assert f"there is no reranker 'none' here; configured: {default}, {OTHER}" in refused.err
+    assert f"the reranker 'none' is not configured; configured are: {default}, {OTHER}" in refused.err
     assert both.run("collections", "set-reranker", "special", "--json").json == {
         "collection": "special",
         "reranker": None,

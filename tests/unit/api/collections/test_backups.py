@@ -224,7 +224,7 @@ def test_a_snapshot_is_never_put_where_something_lies(tmp_path: Path) -> None:
         bring(disk, tmp_path / "none", "c")
     with pytest.raises(CollectionNotFound):
         take(disk, tmp_path / "new", "none")
-    with pytest.raises(InvalidRequest, match="lies in the data folder"):
+    with pytest.raises(InvalidRequest, match="is inside the data folder"):
         take(disk, folder_of(disk, "docs").path / "backup")
 
 

@@ -58,7 +58,7 @@ def test_the_schema_is_shown_taken_back_and_upgraded(tmp_path: Path, url: str | 
 def test_a_folder_that_is_not_there_is_misspelt(tmp_path: Path, url: str | None) -> None:
     """And is not made by looking at it."""
     for words in (["catalog", "show"], ["collections", "list"]):
-        with pytest.raises(SettingInvalid, match="nothing there yet"):
+        with pytest.raises(SettingInvalid, match="is not a data folder of winnow yet"):
             run(*words, "--data", tmp_path / "missing", url=url)
     assert not (tmp_path / "missing").exists()
 

@@ -31,13 +31,13 @@ def test_names_lead_to_rerankers() -> None:
     assert rerankers.names == ("small", "large")
     assert [rerankers.of_collection(name) for name in (None, "small", "large")] == [SMALL, SMALL, LARGE]
     assert [rerankers.of_caller(name) for name in (None, "small", "large", "huge")] == [SMALL, SMALL, LARGE, SMALL]
-    with pytest.raises(RerankUnavailable, match="has chosen huge, and configured here: small, large"):
+    with pytest.raises(RerankUnavailable, match="has chosen huge, but configured are: small, large"):
         rerankers.of_collection("huge")
 
 
 def test_two_of_one_name_are_refused() -> None:
     """A choice would not say which."""
-    with pytest.raises(SettingInvalid, match="two rerankers are called large"):
+    with pytest.raises(SettingInvalid, match="two rerankers have the name large"):
         Rerankers(default=SMALL, also=(LARGE, PrefersWord("c", name="large")))
 
 
@@ -55,7 +55,7 @@ def test_the_settings_of_each_load_it_alone(tmp_path: Path) -> None:
     assert list(settings_by_name(settings)) == ["winnow-rerank", "here", "there"]
     assert settings_for(settings, "there").rerank_model == there
     assert settings_for(settings, None) == each_alone(settings)[0]
-    with pytest.raises(RerankUnavailable, match="has chosen large, and configured here: winnow-rerank, here, there"):
+    with pytest.raises(RerankUnavailable, match="has chosen large, but configured are: winnow-rerank, here, there"):
         settings_for(settings, "large")
 
 
@@ -73,16 +73,16 @@ def test_folders_of_one_name_are_found_out_before_they_are_loaded(tmp_path: Path
     """Different paths, and the default's name once more."""
     one, other = described(tmp_path / "one", "mine"), described(tmp_path / "other", "mine")
     further = tuple(FurtherReranker(model=folder, urls=()) for folder in (one, other))
-    with pytest.raises(SettingInvalid, match="two rerankers are called mine"):
+    with pytest.raises(SettingInvalid, match="two rerankers have the name mine"):
         settings_by_name(Settings(rerank_also=further))
     again = FurtherReranker(model="winnow-rerank", urls=())
-    with pytest.raises(SettingInvalid, match="two rerankers are called winnow-rerank"):
+    with pytest.raises(SettingInvalid, match="two rerankers have the name winnow-rerank"):
         settings_by_name(Settings(rerank_also=(again,)))
 
 
 def test_a_choice_of_what_is_not_configured_is_refused() -> None:
     """With the names that could have been meant; choosing nothing is no such choice."""
-    with pytest.raises(InvalidRequest, match="there is no reranker 'huge' here; configured: small, large"):
+    with pytest.raises(InvalidRequest, match="the reranker 'huge' is not configured; configured are: small, large"):
         refuse_unknown("huge", ["small", "large"])
     refuse_unknown("large", ["small", "large"])
     refuse_unknown(None, ["small"])

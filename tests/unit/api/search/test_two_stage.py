@@ -302,7 +302,7 @@ async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCata
     answer = await search.answer(question(), NEVER)
     assert (texts(answer), answer.ranking.judged_by) == (["a", "b"], RECALL_ORDER)
     assert answer.degraded == Degraded(stage="rerank", reason=DegradeReason.UNAVAILABLE)
-    with pytest.raises(RerankUnavailable, match="has chosen large, and configured here: small"):
+    with pytest.raises(RerankUnavailable, match="has chosen large, but configured are: small"):
         await search.answer(question(on_rerank_failure=OnRerankFailure.ERROR), NEVER)
     assert (await search.answer(question(rerank=False), NEVER)).degraded is None
     assert small.instructions == []

@@ -60,7 +60,7 @@ def test_choices_that_do_not_exist_are_refused(two_judges: TestClient) -> None:
     """The message names what is configured; nothing is made or changed."""
     refused = two_judges.post("/v1/collections", json={"name": "docs", "reranker": "huge"})
     assert refused.status_code == 422
-    assert "there is no reranker 'huge' here; configured: small, large" in refused.json()["detail"]
+    assert "the reranker 'huge' is not configured; configured are: small, large" in refused.json()["detail"]
     assert two_judges.get("/v1/collections/docs").status_code == 404
     two_judges.post("/v1/collections", json={"name": "docs"})
     for body, status in (({"reranker": "huge"}, 422), ({"instruction": "none"}, 404), ({"rerankr": None}, 422)):
@@ -95,7 +95,7 @@ def test_a_chosen_reranker_that_is_gone_degrades_and_is_told(tmp_path: Path, tok
         assert judge_of(client, "one") == "small"
         told = {each["name"]: each["problem"] for each in client.get("/readyz").json()["collections"]}
         assert told["one"] is None
-        assert "has chosen large, and configured here: small" in told["other"]
+        assert "has chosen large, but configured are: small" in told["other"]
 
 
 def test_every_reranker_is_probed(two_judges: TestClient) -> None:
