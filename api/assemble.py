@@ -1,4 +1,4 @@
-"""Where do the parts come from? The composition root: settings in, the object graph out, once a process."""
+"""The composition root: turns settings into the object graph, once per process."""
 
 from __future__ import annotations
 
@@ -39,21 +39,21 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Everything that answers questions and takes documents."""
+    """All services: searching, writing, accounting."""
 
     settings: Settings
     access: Access
     disk: DataFolder
     embedding: LoadedEmbedder
     judging: LoadedReranker
-    also: tuple[LoadedReranker, ...]  # where a collection has chosen them
+    also: tuple[LoadedReranker, ...]  # for collections that have chosen them
     rerankers: Rerankers
     collections: OpenCollections
     search: Search
     trials: Trials
     ingest: Ingest
     folding: Folding
-    candidates: int  # judged per search, unless it says how many
+    candidates: int  # default number of candidates per search
     caches: Caches
     quotas: Quotas
     usage: UsageMeter
@@ -64,21 +64,21 @@ class Services:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Storage:
-    """What there is before any model is loaded."""
+    """What exists before any model is loaded."""
 
     disk: DataFolder
     quotas: Quotas
 
     @classmethod
     def of(cls, settings: Settings) -> Storage:
-        """Raises what `DataFolder.open` raises."""
+        """Open the data folder. Raises what `DataFolder.open` raises."""
         disk = DataFolder.open(settings.data, settings.catalog_url)
         return cls(disk=disk, quotas=Quotas(disk.limits, settings.limits))
 
 
 @contextlib.asynccontextmanager
 async def closing_pools(*pools: VllmPool | None) -> AsyncIterator[None]:
-    """Ends, with the block, what these pools have open and do in the background: in the event loop that they used."""
+    """Close these pools after the block, in the event loop that they used."""
     try:
         yield
     finally:
@@ -88,14 +88,14 @@ async def closing_pools(*pools: VllmPool | None) -> AsyncIterator[None]:
 
 
 async def closing(answering: Awaitable[Answer], *pools: VllmPool | None) -> Answer:
-    """What it returns or raises, with the pools closed after it: for a command, which asks once."""
+    """Return or raise what `answering` does, and close the pools: for a command, which asks once."""
     async with closing_pools(*pools):
         return await answering
 
 
 def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CACHES) -> Services:
-    """Without `judged` no reranker is loaded, and every answer is in recall's order. Raises what its parts raise."""
-    wanted = settings_by_name(settings).values() if judged else ()  # names first: models take seconds
+    """Build the services. Without `judged` no reranker is loaded, and answers are in recall's order."""
+    wanted = settings_by_name(settings).values() if judged else ()  # check names first: models take seconds
     device = index_device(settings)
     embedding = load_embedding(settings)
     if not judged:
@@ -118,9 +118,9 @@ def wire(
     device: IndexDevice | None = None,
     ground: Storage | None = None,
 ) -> Services:
-    """The graph over models that are loaded already; `also` judge where a collection has chosen them.
+    """Build the graph over loaded models; `also` rerank for collections that have chosen them.
 
-    On the `device` exact indexes are searched; without one, all are on the CPU.
+    Exact indexes are searched on the `device`; without one, all are searched on the CPU.
 
     Raises what `Rerankers` raises, and without `ground` what `Storage.of` raises.
     """
@@ -171,7 +171,7 @@ def wire(
 def _ingest(
     settings: Settings, embedding: LoadedEmbedder, collections: OpenCollections, ground: Storage, wish: IndexWish
 ) -> Ingest:
-    """Folds itself only where nobody does so beside the service."""
+    """Create the ingest, which folds only if the service does not fold in the background."""
     return Ingest(
         disk=ground.disk,
         collections=collections,

@@ -1,4 +1,4 @@
-"""Field types that several bodies share, and the sentences that name a wrong field."""
+"""Field types shared by several bodies, and the messages for wrong fields."""
 
 from __future__ import annotations
 
@@ -32,34 +32,36 @@ from winnow.retrieval.limits import (
 
 
 def describe_fields(refused: list[Mapping[str, Any]]) -> str:
-    """What is wrong with each of the first fields."""
+    """Describe what is wrong with the first fields."""
     said = "; ".join(_sentence(path_of(each["loc"]), each) for each in refused[:FIELDS_NAMED_MAX])
     return said + (f"; and {len(refused) - FIELDS_NAMED_MAX} more" if len(refused) > FIELDS_NAMED_MAX else "")
 
 
-FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would answer with a megabyte
+FIELDS_NAMED_MAX: Final = 5  # fields; a body of a thousand bad documents would be answered with a megabyte
 
 
 def path_of(location: tuple[str | int, ...]) -> str:
-    """`("body", "documents", 3, "id")` -> `documents.3.id`; the names of union members are ours, not the caller's."""
+    """`("body", "documents", 3, "id")` -> `documents.3.id`; names of union members are internal."""
     return ".".join(str(step) for step in location if step != "body" and not str(step)[:1].isupper())
 
 
 def _sentence(path: str, refused: Mapping[str, Any]) -> str:
     kind = refused["type"]
     if kind == "extra_forbidden":
-        return f"the field '{path}' is not known here"
+        return f"the field '{path}' is unknown"
     if kind == "missing":
         return f"the field '{path}' is missing" if path else "the body is missing"
     if kind == "json_invalid":
-        return "the body is not JSON"
-    said = _expected(kind, refused.get("ctx", {})) or refused["msg"].removeprefix("Value error, ")  # of our validators
+        return "the body is not valid JSON"
+    said = _expected(kind, refused.get("ctx", {})) or refused["msg"].removeprefix(
+        "Value error, "
+    )  # from our validators
     return f"'{path}': {said}" if path else said
 
 
 NAME_SAID: Final = "a name has 1 to 63 of the characters a-z, 0-9, - and _, and begins with a letter or a digit"
 PATTERNS_SAID: Final[Mapping[str, str]] = {
-    SEARCHED_NAME_PATTERN: f"{NAME_SAID}; OWNER/NAME is a collection that was granted",
+    SEARCHED_NAME_PATTERN: f"{NAME_SAID}; OWNER/NAME names a granted collection",
     TENANT_NAME_PATTERN: NAME_SAID,
     COLLECTION_NAME_PATTERN: NAME_SAID,
 }
@@ -74,7 +76,7 @@ TYPES_SAID: Final[Mapping[str, str]] = {
 
 
 def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
-    """What pydantic says in the words of Python or of regular expressions, in plain ones; None for the rest."""
+    """Rewrite pydantic's messages in terms of Python or regular expressions; None for others."""
     if kind in TYPES_SAID:
         return f"{TYPES_SAID[kind]} is expected"
     if kind in {"enum", "literal_error"}:
@@ -83,21 +85,21 @@ def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
     if kind == "string_pattern_mismatch":
         return PATTERNS_SAID.get(context["pattern"])
     if kind == "too_short":
-        return f"the fewest entries are {context['min_length']}"
+        return f"the minimum number of entries is {context['min_length']}"
     if kind == "too_long":
-        return f"the most entries are {context['max_length']}"
+        return f"the maximum number of entries is {context['max_length']}"
     return None
 
 
 REFERENCE_CHARACTERS_MAX: Final = 128  # NAME@VERSION of an instruction; a name has at most 63, or 71 with builtin/
-VERSION_MAX: Final = 10**9 - 1  # of an instruction; what both databases keep
+VERSION_MAX: Final = 10**9 - 1  # of an instruction; fits both databases
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 def _not_blank(value: str) -> str:
     if not value.strip():
-        raise ValueError("it is blank")
+        raise ValueError("it must not be blank")
     return value
 
 
@@ -110,7 +112,7 @@ RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
 
 
 def _number(value: object) -> object:
-    """None passes too, for fields that may be null."""
+    """Refuse anything but numbers; None passes, for fields that may be null."""
     if isinstance(value, bool) or not (value is None or isinstance(value, int | float)):
         raise ValueError("a number is expected, without quotes")
     return value
@@ -143,19 +145,19 @@ FILTER_SCHEMA: Final[dict[str, Any]] = {
     "examples": [{"type": "gte", "key": "year", "value": 2020}],
 }
 FilterChoice = Annotated[Any, PlainValidator(_filter), WithJsonSchema(FILTER_SCHEMA)]  # a `Filter`
-MaybeFilter = Annotated[  # or None; as a union of the two, each mistake would be told twice
+MaybeFilter = Annotated[  # or None; with a union, each mistake would be reported twice
     Any, PlainValidator(_filter_if_any), WithJsonSchema({"anyOf": [FILTER_SCHEMA, {"type": "null"}]})
 ]
 
 
 def _variable_value(value: Any) -> Value:
-    """What fits the variable is decided where it is known; here only what could fit none is refused."""
+    """Refuse values that fit no variable; whether one fits its variable is checked later."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError("a value is a string or an integer")  # noqa: TRY004  what pydantic takes for a refusal
+        raise ValueError("a value must be a string or an integer")  # noqa: TRY004  pydantic expects a ValueError
     return value
 
 
-VariableValue = Annotated[  # a `Value`; as a union of the two, each mistake would be told twice
+VariableValue = Annotated[  # a `Value`; with a union, each mistake would be reported twice
     Any, PlainValidator(_variable_value), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})
 ]
 
@@ -175,18 +177,18 @@ InstructionReference = Annotated[
 
 
 def text_or_object(value: object) -> str:
-    """Which member of a union is meant: only its errors are told. Tags begin with a capital; field names never do."""
+    """Choose the member of a union, so that only its errors are reported. Tags begin with a capital, unlike fields."""
     return "Text" if isinstance(value, str) else "Named"
 
 
 class Strict(BaseModel):
-    """A body in which a misspelt field is an error, not a default."""
+    """A body in which an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 def parsed(model: type[Body], value: object) -> Body:
-    """The body that this value is. Raises `InvalidRequest`, naming the fields."""
+    """Validate a body. Raises `InvalidRequest`, naming the fields."""
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -197,4 +199,4 @@ def deadline_of(timeout_ms: int | None, default_ms: int) -> Deadline:
     return Deadline.after_ms(default_ms if timeout_ms is None else timeout_ms)
 
 
-VersionInPath = Annotated[int, Field(ge=1, le=VERSION_MAX)]  # of a path or a query, where all is text
+VersionInPath = Annotated[int, Field(ge=1, le=VERSION_MAX)]  # in a path or query, where everything is text

@@ -10,28 +10,28 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\
 
 
 def plain(text: str) -> str:
-    """What somebody else wrote, made unable to move the cursor or turn the line around."""
+    """Replace characters of foreign text that could move the cursor or reverse the line."""
     return _CONTROL.sub("�", text)
 
 
 def flat(text: str) -> str:
-    """On one line, without tabs."""
+    """Put the text on one line, without tabs."""
     return plain(" ".join(text.split()))
 
 
 def snippet(text: str, *, characters: int = SNIPPET_CHARACTERS) -> str:
-    """The beginning, on one line."""
+    """Return the start of the text, on one line."""
     short = flat(text)
     return short if len(short) <= characters else short[: characters - 1].rstrip() + "…"
 
 
 def number(value: float | None, *, digits: int = 3) -> str:
-    """A score, or a dash where there is none."""
+    """Format a score, or a dash for None."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def amount(value: float) -> str:
-    """A count that a person reads: 1,234."""
+    """Format a count for people: 1,234."""
     return f"{value:,.0f}"
 
 

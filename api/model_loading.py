@@ -30,18 +30,18 @@ QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transf
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedEmbedder:
-    """What embeds, and what its chunks are counted with."""
+    """An embedder, and the tokenizer that counts the tokens of its chunks."""
 
     embedder: Embedder
     tokenizer: PlainTokenizer
-    runs_on: str  # for the operator: model, device, type of the numbers
+    runs_on: str  # for operators: model, device, number type
     device: str
-    pool: VllmPool | None = None  # of the servers that compute; None where this process does
+    pool: VllmPool | None = None  # of the computing servers; None if this process computes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedReranker:
-    """What judges."""
+    """A reranker and where it runs."""
 
     reranker: Reranker
     runs_on: str
@@ -50,7 +50,7 @@ class LoadedReranker:
 
 
 def load_embedding(settings: Settings) -> LoadedEmbedder:
-    """Into memory, in seconds, unless a server has it. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
+    """Load the embedder, in seconds, or use servers. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
     folder = find_model(settings.embed_model, kind="embedder")
     wanted = settings.embed_dimension
     proof = EmbedderCheck.load(folder) if settings.embed_url else None
@@ -72,7 +72,7 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
 
 
 def embedder_identity(settings: Settings) -> EmbedderIdentity:
-    """What `load_embedding` would load; of a Qwen3 model its weights need not be read for it. Raises the same."""
+    """Return the identity that `load_embedding` would load; reads no weights of a Qwen3 model. Raises the same."""
     folder = find_model(settings.embed_model, kind="embedder")
     if folder.model_type == QWEN:
         return make_identity(folder, QwenConfig.read(folder.path), dimension=settings.embed_dimension)
@@ -85,7 +85,7 @@ def load_reranker(
     cache: ScoreCache | None = None,
     weight_of: Callable[[str], float] = equal,
 ) -> LoadedReranker:
-    """As `load_embedding`. `weight_of` says how large a tenant's share is.
+    """Load a reranker, like `load_embedding`. `weight_of` returns the weight of a tenant's share.
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """

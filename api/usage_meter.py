@@ -60,7 +60,7 @@ class UsageMeter:
         try:
             await asyncio.to_thread(self.book.add, used.values())
         except (StorageError, UnavailableError):
-            log.exception("what tenants used cannot be written; it is tried again")
+            log.exception("usage of tenants cannot be written; retrying later")
             for each in used.values():
                 self.add(each)
 

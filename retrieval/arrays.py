@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.records import ChunkNumbers
 
-_SPAN_MAX: Final = 8  # numbers from first to last for each that is there; a table of more would be mostly empty
-_FEW: Final = 0.02  # chosen ones of each number; fewer are looked up one by one
+_SPAN_MAX: Final = 8  # span of the numbers divided by their count; a table for a larger one would be mostly empty
+_FEW: Final = 0.02  # share of chosen numbers; for fewer, single lookups are faster
 
 
 def isin_sorted(numbers: ChunkNumbers, others: ChunkNumbers) -> NDArray[np.bool_]:
-    """Which of the numbers, in any order, are among the others, which ascend."""
+    """Return which of the numbers, in any order, are in `others`, which ascend."""
     if not len(others):
         return np.zeros(len(numbers), dtype=np.bool_)
     positions = np.minimum(np.searchsorted(others, numbers), len(others) - 1)
@@ -25,10 +25,10 @@ def isin_sorted(numbers: ChunkNumbers, others: ChunkNumbers) -> NDArray[np.bool_
 
 
 def mask_sorted(numbers: ChunkNumbers, chosen: ChunkNumbers) -> NDArray[np.bool_]:
-    """Which of the numbers are among the chosen; both ascend, and the numbers are usually far more.
+    """Return which of the numbers are chosen; both ascend, and there are usually far more numbers.
 
-    A few are looked up one by one. Many are struck in a table of all numbers from the first to the last, which takes
-    a sixth of the time where half of a large index is chosen.
+    A few are looked up one by one. Many are marked in a table from the first to the last number, which takes a sixth of
+    the time when half of a large index is chosen.
     """
     if not len(numbers):
         return np.zeros(0, dtype=np.bool_)
@@ -47,7 +47,7 @@ def mask_sorted(numbers: ChunkNumbers, chosen: ChunkNumbers) -> NDArray[np.bool_
 
 
 def intersect_sorted(some: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
-    """Those of `some` that are among the others; both ascend."""
+    """Return the numbers in both arrays; both ascend."""
     if not len(some) or not len(others):
         return some[:0]
     some = some[np.searchsorted(some, others[0]) : np.searchsorted(some, others[-1], side="right")]
@@ -55,11 +55,11 @@ def intersect_sorted(some: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
 
 
 def difference_sorted(numbers: ChunkNumbers, others: ChunkNumbers) -> ChunkNumbers:
-    """Those of `numbers`, in their order, that are not among the others, which ascend."""
+    """Return the numbers, in their order, that are not in `others`, which ascend."""
     return numbers[~isin_sorted(numbers, others)]
 
 
-_GROWTH: Final = 1.5  # times as many rows as there are; memory that is not used yet is not taken from the system yet
+_GROWTH: Final = 1.5  # growth factor; unused memory is not yet taken from the system
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -67,12 +67,12 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 @dataclass(slots=True)
 class _Memory(Generic[Scalar]):
     array: NDArray[Scalar]
-    used: int  # rows; those before it never change
+    used: int  # used rows, which never change
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class AppendOnlyArray(Generic[Scalar]):
-    """One version of the array. Safe to share between threads."""
+    """One version of the array. Thread-safe."""
 
     def __init__(self, memory: _Memory[Scalar], rows: NDArray[Scalar]) -> None:
         self._memory = memory
@@ -80,13 +80,13 @@ class AppendOnlyArray(Generic[Scalar]):
 
     @classmethod
     def of(cls, rows: NDArray[Scalar], *, room: int = 0) -> AppendOnlyArray[Scalar]:
-        """A copy of these, in memory for `room` rows, or for just as many as there are."""
+        """Copy the rows into memory for at least `room` rows."""
         memory = _Memory(array=np.empty((max(room, len(rows)), *rows.shape[1:]), dtype=rows.dtype), used=len(rows))
         memory.array[: len(rows)] = rows
         return cls(memory, memory.array[: len(rows)])
 
     def followed_by(self, new: NDArray[Any]) -> AppendOnlyArray[Scalar]:
-        """These rows, and behind them those."""
+        """Return a version with these rows and the new ones."""
         known, end = len(self.rows), len(self.rows) + len(new)
         memory = self._memory
         with memory.lock:

@@ -1,10 +1,10 @@
-"""Which of these values were computed lately? Bytes under digests: bounded in bytes and in age.
+"""A cache of bytes under digests, bounded in bytes and in age.
 
-Rule 1: nothing but bytes is held, so what an entry takes in memory is known and is what counts against the bound.
-Rule 2: a key is a digest under a secret that no other process has. Nobody can make one beforehand, and no text that was
-asked about can be read back from a key.
-Rule 3: a value is found until it is too old, counted from when it was computed; being found makes it no younger. Where
-room is needed, what was not found or stored for the longest time goes first.
+Rule 1: only bytes are stored, so the memory of an entry is known, and is what counts against the limit.
+Rule 2: a key is a digest with a secret that no other process has. Nobody can precompute one, and no text can be
+recovered from a key.
+Rule 3: a value expires at a fixed time after its computation; hits do not extend it. To make room, the least recently
+used entry is evicted first.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from typing import Final
 KEY_BYTES: Final = 32
 
 _EXPIRY: Final = struct.Struct("<d")
-_OBJECT_BYTES: Final = 33  # what CPython puts around the content of a bytes object
-_ALIGNMENT: Final = 16  # its allocator hands out multiples of this
+_OBJECT_BYTES: Final = 33  # overhead of a bytes object in CPython
+_ALIGNMENT: Final = 16  # its allocator's granularity
 # An entry of the ordered dictionary: its row, its share of the hash table and its link in the order. Measured with
 # tracemalloc for 100 to 200,000 entries that come and go: 116 to 199 bytes, by how full the hash table is.
 _PLACE_BYTES: Final = 200
@@ -30,17 +30,17 @@ _PLACE_BYTES: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheState:
-    """For the operator."""
+    """Statistics for operators."""
 
     entries: int
-    bytes: int  # as they count against the bound
-    evictions: int  # entries that had to go before they were too old, since the start
+    bytes: int  # as counted against the limit
+    evictions: int  # entries evicted before they expired, since the start
 
 
 class CommonKey:
-    """The beginning that many keys share, digested once.
+    """A prefix that many keys share, hashed once.
 
-    Every field stands behind its length, so that no two sequences of fields make the same bytes.
+    Every field is preceded by its length, so different sequences of fields never give the same bytes.
     """
 
     def __init__(self, secret: bytes, *fields: str) -> None:
@@ -48,21 +48,21 @@ class CommonKey:
         _take(self._digest, fields)
 
     def of(self, *fields: str) -> bytes:
-        """The key of these fields after the common ones."""
+        """Return the key of these fields after the common ones."""
         digest = self._digest.copy()
         _take(digest, fields)
         return digest.digest()
 
 
 class BoundedCache:
-    """Least recently used goes first. Any thread and any task may use it; no call waits for anything but a lock."""
+    """A least-recently-used cache. Thread-safe; calls wait only for a lock."""
 
     def __init__(self, *, bytes_max: int, seconds_max: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._bytes_max = bytes_max
         self._seconds_max = seconds_max
         self._clock = clock
         self._lock = threading.Lock()
-        self._entries: OrderedDict[bytes, bytes] = OrderedDict()  # key -> expiry and value; used longest ago first
+        self._entries: OrderedDict[bytes, bytes] = OrderedDict()  # key -> expiry and value; least recently used first
         self._bytes = 0
         self._evictions = 0
 
@@ -72,13 +72,13 @@ class BoundedCache:
             return CacheState(entries=len(self._entries), bytes=self._bytes, evictions=self._evictions)
 
     def find(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """The value of each key; None where there is none, or none that is young enough."""
+        """Return the value of each key; None if missing or expired."""
         now = self._clock()
         with self._lock:
             return [self._found(key, now) for key in keys]
 
     def put(self, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Stores what was computed just now. A value that is larger than the whole cache is not stored."""
+        """Store values computed just now. A value larger than the whole cache is not stored."""
         expiry = _EXPIRY.pack(self._clock() + self._seconds_max)
         with self._lock:
             for key, value in zip(keys, values, strict=True):
@@ -110,7 +110,7 @@ class BoundedCache:
 
 
 def entry_bytes(value_bytes: int, *, key_bytes: int = KEY_BYTES) -> int:
-    """What a value of so many bytes takes in memory, with its key and its place. 344 for a value of 9 bytes."""
+    """Return the memory of a value of this size, with key and table entry: 344 for 9 bytes."""
     return _allocated(key_bytes) + _allocated(_EXPIRY.size + value_bytes) + _PLACE_BYTES
 
 
@@ -124,6 +124,8 @@ def _allocated(content_bytes: int) -> int:
 
 def _take(digest: hashlib.blake2b, fields: Iterable[str]) -> None:
     for field in fields:
-        encoded = field.encode("utf-8", "surrogatepass")  # different texts stay different bytes, half characters too
+        encoded = field.encode(
+            "utf-8", "surrogatepass"
+        )  # different texts give different bytes, even with half surrogate pairs
         digest.update(len(encoded).to_bytes(8, "little"))
         digest.update(encoded)

@@ -1,4 +1,4 @@
-"""How long a request may still take. It enters with the request and is asked before each stage."""
+"""The deadline of a request. It arrives with the request and is checked before each stage."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Deadline:
 
     @property
     def remaining_seconds(self) -> float:
-        """Never negative; infinite where there is no deadline."""
+        """Seconds left: never negative, infinite without a deadline."""
         return max(0.0, self.at - time.monotonic())
 
     @property

@@ -1,7 +1,7 @@
-"""How much does this JSON hold? Counted before anything is built of it, so that a small text cannot become gigabytes.
+"""Measures JSON before it is parsed, so that a small text cannot become gigabytes.
 
-Rule 1: the count goes over slices, so that a long text never keeps other threads from running for long.
-Rule 2: what counts is what the parser would build: commas and brackets within strings do not.
+Rule 1: counting works in slices, so a long text never blocks other threads for long.
+Rule 2: it counts what the parser would build: commas and brackets within strings do not count.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _NOT_BRACKETS: Final = bytes(set(range(256)) - set(_STEP))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonBounds:
-    """The most that one JSON text may hold."""
+    """The limits of one JSON text."""
 
     values: int  # strings, numbers, lists and objects, together
     keys: int  # of all objects
-    depth: int = JSON_DEPTH_MAX  # lists and objects within each other
+    depth: int = JSON_DEPTH_MAX  # nested lists and objects
 
 
 SMALL_JSON: Final = JsonBounds(values=BODY_VALUES_MAX, keys=BODY_KEYS_MAX)
@@ -34,19 +34,19 @@ RECORD_JSON: Final = JsonBounds(values=RECORD_VALUES_MAX, keys=RECORD_VALUES_MAX
 
 
 def parse_json(content: bytes | bytearray | memoryview, bounds: JsonBounds) -> Any:
-    """The value. Raises `LimitExceeded` before anything is built, and `orjson.JSONDecodeError`."""
+    """Parse JSON. Raises `LimitExceeded` before anything is built, and `orjson.JSONDecodeError`."""
     require_within(content, bounds)
     return orjson.loads(content)
 
 
 def require_within(content: bytes | bytearray | memoryview, bounds: JsonBounds) -> None:
-    """Raises `LimitExceeded`. What is not JSON is counted up to where it stops being JSON, at least."""
+    """Raise `LimitExceeded` if it exceeds the limits. Invalid JSON is counted at least up to its fault."""
     if not _is_surely_within(content, bounds):
         _Count(bounds).require(content)
 
 
 def _is_surely_within(content: bytes | bytearray | memoryview, bounds: JsonBounds) -> bool:
-    """By what stands in strings, too: fast, and enough for almost everything that is sent."""
+    """Whether a fast count that includes strings stays within the limits; enough for almost all bodies."""
     opened = separated = keys = 0
     for start in range(0, len(content), _SLICE_BYTES):
         piece = bytes(content[start : start + _SLICE_BYTES])
@@ -59,7 +59,7 @@ def _is_surely_within(content: bytes | bytearray | memoryview, bounds: JsonBound
 
 
 class _Count:
-    """Of what stands outside strings. A `"` after an odd number of backslashes ends no string."""
+    """Counts what is outside strings. A `"` after an odd number of backslashes does not end a string."""
 
     def __init__(self, bounds: JsonBounds) -> None:
         self._bounds = bounds
@@ -68,7 +68,7 @@ class _Count:
         self._is_escaped = False  # the next byte
 
     def require(self, content: bytes | bytearray | memoryview) -> None:
-        """Raises `LimitExceeded`."""
+        """Count the content. Raises `LimitExceeded`."""
         for start in range(0, len(content), _SLICE_BYTES):
             outside = self._outside(bytes(content[start : start + _SLICE_BYTES]))
             self._keys += outside.count(b":")
@@ -80,11 +80,11 @@ class _Count:
             )
             self._refuse("levels", max(levels), self._bounds.depth)
             if min(levels) < 0:
-                return  # more is closed than was opened: no parser goes on
+                return  # more is closed than opened: parsers stop here
             self._depth = levels[-1]
 
     def _outside(self, piece: bytes) -> bytes:
-        """What of this slice stands outside strings."""
+        """Return the part of this slice outside strings."""
         if self._is_escaped:
             piece = piece[1:]
         bare = piece.rstrip(b"\\")

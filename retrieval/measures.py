@@ -1,9 +1,9 @@
-"""How good is a ranking, given graded judgments? nDCG, Recall and MRR, as trec_eval defines them.
+"""Measures of ranking quality for graded judgments: nDCG, Recall and MRR, as trec_eval defines them.
 
-nDCG has linear gain: a document's grade, discounted by log2(rank + 1), over the same sum for the best order possible.
-(Another definition in use raises 2 to the grade. With grades 0 and 1 both agree.) A document counts as relevant from
-grade 1; one without a judgment has grade 0. A query without a ranking counts as 0: it is never left out of a mean. A
-query without a relevant document cannot be answered by anyone, and is left out of every mean, as trec_eval does.
+nDCG has linear gain: a document's grade, discounted by log2(rank + 1), divided by the same sum for the ideal order.
+(Another common definition raises 2 to the grade; with grades 0 and 1 both agree.) A document is relevant from grade 1;
+one without a judgment has grade 0. A query without a ranking counts as 0 and is never left out of a mean. A query
+without a relevant document is left out of every mean, as in trec_eval, because nothing can answer it.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Measure:
         return f"{self.name}@{self.depth}"
 
     def of(self, ranking: Sequence[str], judgments: Judgments) -> float:
-        """For one query. `ranking` is document ids, best first, each once."""
+        """Return the measure for one query. `ranking` is unique document ids, best first."""
         assert len(set(ranking)) == len(ranking), "a ranking names each document once. This is a bug."
         return _SCORES[self.name](ranking, judgments, self.depth)
 
     def mean(self, rankings: Mapping[str, Sequence[str]], judgments: Mapping[str, Judgments]) -> float:
-        """Over all queries that have a relevant document, by query id; 0 where there is none."""
+        """Return the mean over all queries with a relevant document; 0 if there are none."""
         answerable = [query for query, grades in judgments.items() if any(grade > 0 for grade in grades.values())]
         if not answerable:
             return 0.0
@@ -46,11 +46,11 @@ class Measure:
 
 
 def parse(spelling: str) -> Measure:
-    """`nDCG@10`, `Recall@100` or `R@100`, `MRR@10` or `RR@10`; upper and lower case are the same."""
+    """Parse `nDCG@10`, `Recall@100` or `R@100`, `MRR@10` or `RR@10`; case does not matter."""
     match = _SPELLING.fullmatch(spelling.strip())
     name = _NAMES.get(match["name"].lower()) if match else None
     if match is None or name is None:
-        raise InvalidRequest(f"{spelling!r} is no measure; write nDCG@10, Recall@100 or MRR@10")
+        raise InvalidRequest(f"{spelling!r} is not a measure; write nDCG@10, Recall@100 or MRR@10")
     return Measure(name, int(match["depth"]))
 
 

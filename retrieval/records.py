@@ -1,8 +1,8 @@
-"""What crosses from one folder to the next: documents, chunks, candidates.
+"""Records passed between packages: documents, chunks, candidates.
 
-Rule 1: frozen, keyword-only, slotted. Rule 2: no dict of strings crosses a seam; `metadata` is the caller's own and
-is carried as it came (what of it can be filtered by, retrieval/filters/attributes.py alone says). Rule 3: similarity
-(stage one) and relevance (stage two) are different quantities and never share a field.
+Rule 1: frozen, keyword-only, slotted. Rule 2: no dict of strings crosses a seam; `metadata` is the caller's and passed
+on unchanged (only retrieval/filters/attributes.py decides what of it can be filtered). Rule 3: similarity (stage one)
+and relevance (stage two) are different quantities and never share a field.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ ChunkNumbers: TypeAlias = "NDArray[np.int64]"  # (n,); -1 never names a chunk
 
 
 def passage_of(title: str, text: str) -> str:
-    """The one string that both stages read: the embedder embeds it, the reranker judges it."""
+    """Return the text that both stages read: the embedder embeds it, the reranker scores it."""
     return f"{title}\n{text}" if title else text
 
 
 def is_text(value: str) -> bool:
-    """Half of a surrogate pair is a character to Python, but not to UTF-8."""
+    """Whether the text can be encoded as UTF-8; half of a surrogate pair cannot."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -50,7 +50,7 @@ class Document:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of everything a reader could see; equal hashes mean that nothing needs to be done again."""
+        """SHA-256 of everything a reader can see; equal hashes mean that nothing needs to be redone."""
         canonical = json.dumps(
             [self.id, self.title, self.text, self.url, self.metadata],
             ensure_ascii=False,
@@ -76,7 +76,7 @@ class Span:
 class Chunk:
     """A piece of a document, as stored and as searched."""
 
-    number: int  # ours, counted up per collection, never used again, not even after a delete
+    number: int  # assigned by winnow, ascending per collection, never reused, not even after a delete
     document_id: str
     ordinal: int  # 0 for the document's first chunk
     start: int
@@ -88,13 +88,13 @@ class Chunk:
 
     @property
     def passage(self) -> str:
-        """What both stages read of this chunk."""
+        """The text of this chunk that both stages read."""
         return passage_of(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A chunk without what each chunk repeats of its document: enough to read on around it."""
+    """A chunk without the fields that every chunk repeats: enough to show the text around another chunk."""
 
     number: int
     document_id: str
@@ -105,7 +105,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedDocument:
-    """A document on its way into the store: where it is cut, and one vector for each piece."""
+    """A document on its way into the store: its spans, and one vector per span."""
 
     document: Document
     spans: tuple[Span, ...]
@@ -113,22 +113,22 @@ class EmbeddedDocument:
 
     def __post_init__(self) -> None:
         assert len(self.spans) == len(self.vectors), "one vector for each span. This is a bug."
-        assert self.spans, "a document has a piece, if an empty one. This is a bug."
+        assert self.spans, "a document has at least one span. This is a bug."
         assert self.spans[0].start == 0, "spans begin with the text. This is a bug."
         assert self.spans[-1].end == len(self.document.text), "spans end with the text. This is a bug."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A chunk that recall proposes for judgement."""
+    """A chunk that recall proposes for reranking."""
 
     chunk: Chunk
     recall_rank: int  # 1 is recall's first: the nearest, the best match of words, or the best of both
-    similarity: float | None  # cosine in [-1, 1]; None where no first stage ran (POST /v1/rerank)
-    lexical_score: float | None = None  # BM25, no similarity; None where the chunk was not found by its words
-    recall_score: float | None = None  # what recall ordered by where that was not the similarity: BM25, or the fusion
-    # what recall ordered by, in standard deviations (retrieval/search/fusion.py); comparable within one query only.
-    # None where no first stage ran
+    similarity: float | None  # cosine in [-1, 1]; None without recall (POST /v1/rerank)
+    lexical_score: float | None = None  # BM25, not a similarity; None if lexical search did not find it
+    recall_score: float | None = None  # recall's score, unless that is the similarity: BM25 or the fused score
+    # recall's score in standard deviations (retrieval/search/fusion.py), comparable within one query only; None without
+    # recall
     standing: float | None = None
 
 
@@ -141,7 +141,7 @@ class RecallMode(StrEnum):
 
 
 def candidates_of(texts: Sequence[str]) -> list[Candidate]:
-    """Texts as candidates in the order they were given, with no similarity; a chunk's number is its text's place."""
+    """Turn texts into candidates in the given order, without similarity; a chunk's number is its text's position."""
     return [
         Candidate(
             chunk=Chunk(

@@ -63,7 +63,7 @@ async def test_what_cannot_be_written_now_is_written_later(caplog: pytest.LogCap
     await meter.flush()
     assert book.sums == {("ant", TODAY): Usage(tenant="ant", day=TODAY, requests=3)}
     assert [record.getMessage() for record in caplog.records].count(
-        "what tenants used cannot be written; it is tried again"
+        "usage of tenants cannot be written; retrying later"
     ) == 2
 
 

@@ -262,13 +262,21 @@ def test_a_number_without_a_fraction_is_a_whole_one(client: TestClient) -> None:
     [
         ("/v1/keys", {"scopes": ["zzz"]}, "'scopes.0': 'search', 'write', 'admin' or 'operator' is expected"),
         ("/v1/keys", {"scopes": "search"}, "'scopes': a list is expected"),
-        ("/v1/keys", {"scopes": []}, "'scopes': the fewest entries are 1"),
+        ("/v1/keys", {"scopes": []}, "'scopes': the minimum number of entries is 1"),
         ("/v1/search", [], "an object is expected"),
-        ("/v1/search", {"query": "q", "collection": "CO"}, f"'collection': {NAME_SAID}; OWNER/NAME is a collection"),
+        (
+            "/v1/search",
+            {"query": "q", "collection": "CO"},
+            f"'collection': {NAME_SAID}; OWNER/NAME names a granted collection",
+        ),
         ("/v1/search", {"query": 1, "collection": "docs"}, "'query': a text is expected"),
         ("/v1/search", {"query": "q", "collection": "docs", "recall": "x"}, "'dense', 'hybrid' or 'lexical' is exp"),
         ("/v1/search", {"query": "q", "collection": "docs", "explain": "x"}, "'explain': true or false is expected"),
-        ("/v1/rerank", {"query": "q", "documents": ["a"] * (RERANK_DOCUMENTS_MAX + 1)}, "the most entries are"),
+        (
+            "/v1/rerank",
+            {"query": "q", "documents": ["a"] * (RERANK_DOCUMENTS_MAX + 1)},
+            "the maximum number of entries",
+        ),
         ("/v1/collections", {"name": "CO"}, f"'name': {NAME_SAID}"),
     ],
 )

@@ -69,6 +69,6 @@ def test_wrong_fields_are_named_and_counted() -> None:
     assert problem.status == HTTPStatus.UNPROCESSABLE_ENTITY
     assert problem.param == "documents.0.txet"
     assert problem.message.startswith(
-        "Invalid request: the field 'documents.0.txet' is not known here; the field 'documents.1.txet'"
+        "Invalid request: the field 'documents.0.txet' is unknown; the field 'documents.1.txet'"
     )
     assert problem.message.endswith("; and 4 more")

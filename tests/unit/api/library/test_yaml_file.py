@@ -125,7 +125,7 @@ HEAD = "winnow_instructions: 1\ninstructions:\n- name: a\n  versions:\n  - versi
         ("[]", "an object is expected"),
         (HEAD.replace(": 1\n", ": 2\n", 1), "'winnow_instructions': 1 is expected"),
         (HEAD.replace("winnow_instructions: 1\n", ""), "the field 'winnow_instructions' is missing"),
-        (HEAD + "    txt: y", "the field 'instructions.0.versions.0.txt' is not known here"),
+        (HEAD + "    txt: y", "the field 'instructions.0.versions.0.txt' is unknown"),
         (HEAD + "    note: 5", "'instructions.0.versions.0.note': a text is expected"),
         (HEAD + "    note: true", "'instructions.0.versions.0.note': a text is expected"),
         (HEAD + "    state: gone", "'instructions.0.versions.0.state'"),

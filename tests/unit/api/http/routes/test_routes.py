@@ -143,8 +143,8 @@ def test_where_nothing_can_be_taken_the_status_says_so(client: TestClient) -> No
     ("body", "said"),
     [
         ({"query": "q"}, "the field 'collection' is missing"),
-        ({"query": " ", "collection": "docs"}, "'query': it is blank"),
-        ({"query": "q", "collection": "docs", "filters": {}}, "the field 'filters' is not known here"),
+        ({"query": " ", "collection": "docs"}, "'query': it must not be blank"),
+        ({"query": "q", "collection": "docs", "filters": {}}, "the field 'filters' is unknown"),
         ({"query": "q", "collection": "docs", "top_k": 0}, "'top_k': Input should be greater than or equal to 1"),
         ({"query": "q", "collection": "../etc"}, "'collection': a name has 1 to 63 of"),
         (
@@ -154,12 +154,12 @@ def test_where_nothing_can_be_taken_the_status_says_so(client: TestClient) -> No
         ({"query": "q", "collection": "docs", "instruction": {"nme": "x"}}, "the field 'instruction.name' is missing"),
         (
             {"query": "q", "collection": "docs", "instruction": {"name": "x", "variables": {"today": [1]}}},
-            "'instruction.variables.today': a value is a string or an integer",
+            "'instruction.variables.today': a value must be a string or an integer",
         ),
         ({"query": "q", "collection": "docs", "rerank": False, "min_relevance": 0.5}, "min_relevance needs rerank"),
         ({"query": "q", "collection": "docs", "chunks_per_document": 2}, "chunks_per_document needs group_by_document"),
         ({"query": "q", "collection": "docs", "neighbours": 11}, "'neighbours': Input should be less than or equal"),
-        ({"query": "q", "collection": "docs", "instruction": "  "}, "'instruction': it is blank"),
+        ({"query": "q", "collection": "docs", "instruction": "  "}, "'instruction': it must not be blank"),
         ({"query": "q" * 8193, "collection": "docs"}, "'query': String should have at most 8192 characters"),
     ],
 )
