@@ -20,7 +20,7 @@ from tests.docs.running import Reader
 from tests.docs.warm import serving_commands
 
 SCRIPTS = Path(sys.executable).parent
-READY_SECONDS = 60
+READY_SECONDS = 120
 
 
 def environment_of(home: Path, port: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tests.docs.blocks import Block, Page
 from tests.docs.matching import matches_json, matches_text
 
 SHOWN_ADDRESS = "localhost:8000"
-BLOCK_SECONDS = 60
+BLOCK_SECONDS = 120
 ROWS_AND_COLUMNS = (40, 100)
 STATE = ".shell-state"
 SHELL = f"""

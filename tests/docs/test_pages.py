@@ -1,4 +1,4 @@
-"""Every fenced block of README.md and docs/ does what the page says."""
+"""Every fenced block of the two READMEs and docs/ does what the page says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.docs.running import PageFailed, Reader
 from winnow.api.cli.main import app
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+PATHS = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
 README_LINES_MAX = 150
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 AS_INSTALLED = {ROOT / "docs" / "tutorials" / "first-search.md"}  # the others skip loading the libraries: warm.py
@@ -69,9 +70,10 @@ def test_commands_that_do_not_run_still_parse(path: Path) -> None:
                 check_command(words)
 
 
-def test_readme_is_short_and_its_links_lead_somewhere() -> None:
+@pytest.mark.parametrize("path", READMES, ids=name_of)
+def test_readme_is_short_and_its_links_lead_somewhere(path: Path) -> None:
     """The site generator checks the links within docs/."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= README_LINES_MAX
     links = LINK.findall(text)
     assert links
