@@ -37,6 +37,15 @@ def test_it_is_short() -> None:
     assert len(README.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
 
 
+def test_it_has_the_sections_of_the_english_one() -> None:
+    """In the same order, with the same commands: links say where a section leads."""
+    english = README.with_name("README.md").read_text(encoding="utf-8")
+    chinese = README.read_text(encoding="utf-8")
+    assert [text.count("\n## ") for text in (chinese, english)] == [6, 6]
+    linked = [set(re.findall(r"\]\(([^)#]+)", text)) for text in (chinese, english)]
+    assert linked[0] - {"README.md"} == linked[1] - {"README.zh-CN.md"}
+
+
 def test_a_paragraph_is_one_line() -> None:
     """Readers show a line break inside Chinese text as a blank."""
     lines = lines_outside_code()
