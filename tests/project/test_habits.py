@@ -51,7 +51,7 @@ def test_every_target_can_be_planned(target: str, tmp_path: Path):
 def test_the_containers_command_makes_an_environment(tmp_path: Path):
     """It runs in a copy of the tree. The libraries are those of this environment: pip finds each there, and no network.
 
-    The command before it installs strace, from the network and as root, and is not run here.
+    The command before it installs strace and uv, from the network and as root, and is not run here.
     """
     container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert "strace" in container["onCreateCommand"]
