@@ -1,4 +1,4 @@
-"""Which texts may stand for a value of a setting? One parser for each kind; all raise `ValueError`, in words."""
+"""Parsers for the values of settings, one per type. All raise `ValueError` with a sentence."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         try:
             number = int(raw)
         except ValueError:
-            raise ValueError("it is not a whole number") from None
+            raise ValueError("it must be a whole number") from None
         if not least <= number <= most:
-            raise ValueError(f"it is not between {least} and {most}")
+            raise ValueError(f"it must be between {least} and {most}")
         return number
 
     return parse
@@ -37,9 +37,9 @@ def share(least: float, most: float) -> Callable[[str], float]:
         try:
             number = float(raw)
         except ValueError:
-            raise ValueError("it is not a number") from None
-        if not least <= number <= most:  # also where it is not a number after all
-            raise ValueError(f"it is not between {least} and {most}")
+            raise ValueError("it must be a number") from None
+        if not least <= number <= most:  # also refuses NaN
+            raise ValueError(f"it must be between {least} and {most}")
         return number
 
     return parse
@@ -48,7 +48,7 @@ def share(least: float, most: float) -> Callable[[str], float]:
 def one_of(*choices: str) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if raw not in choices:
-            raise ValueError(f"it is none of {', '.join(choices)}")
+            raise ValueError(f"it must be one of {', '.join(choices)}")
         return raw
 
     return parse
@@ -56,42 +56,42 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 def gpu_or_cpu(raw: str) -> str:
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", raw):
-        raise ValueError("it is none of cpu, cuda, cuda:N")
+        raise ValueError("it must be cpu, cuda or cuda:N")
     return raw
 
 
 def yes_or_no(raw: str) -> bool:
-    """As TOML, shells and people write it."""
-    said = raw.strip().lower()
-    if said in {"true", "yes", "on", "1"}:
+    """true, yes, on, 1, and their opposites."""
+    word = raw.strip().lower()
+    if word in {"true", "yes", "on", "1"}:
         return True
-    if said in {"false", "no", "off", "0"}:
+    if word in {"false", "no", "off", "0"}:
         return False
-    raise ValueError("it is neither true nor false")
+    raise ValueError("it must be true or false")
 
 
 def url(raw: str) -> str:
     try:
         parts = urlsplit(raw)
-        host, _ = parts.hostname, parts.port  # a port that is no number is found out here
+        host, _ = parts.hostname, parts.port  # reading the port refuses one that is no number
     except ValueError:
-        raise ValueError("it is no URL") from None
+        raise ValueError("it must be a URL") from None
     if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("it is not like http://HOST:PORT")
+        raise ValueError("it must look like http://HOST:PORT")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("it may have no user, query or fragment")
+        raise ValueError("it must not have a user, query or fragment")
     return raw.rstrip("/")
 
 
 def database_url(raw: str) -> str:
-    """What exactly is in it, the database's driver reads."""
+    """The driver of the database reads the rest."""
     if urlsplit(raw).scheme not in {"postgresql", "postgresql+psycopg", "postgres"}:
-        raise ValueError("it is not like postgresql://USER@HOST/DATABASE")
+        raise ValueError("it must look like postgresql://USER@HOST/DATABASE")
     return raw
 
 
 def urls(raw: str) -> tuple[str, ...]:
-    """Several, separated by commas: servers of the same model."""
+    """URLs of servers of one model, separated by commas."""
     listed = tuple(url(each.strip()) for each in raw.split(","))
     if len(set(listed)) < len(listed):
         raise ValueError("it names a server twice")
@@ -99,13 +99,13 @@ def urls(raw: str) -> tuple[str, ...]:
 
 
 def origins(raw: str) -> tuple[str, ...]:
-    """Of web pages, separated by commas; * is all."""
+    """Origins of web pages, separated by commas; * means all."""
     return tuple(each if each == "*" else url(each) for each in map(str.strip, raw.split(",")) if each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FurtherReranker:
-    """A reranker beside the deployment's own, which a collection may choose."""
+    """A reranker in addition to the default, which a collection may choose."""
 
     model: str  # as `rerank_model`
     urls: tuple[str, ...]  # as `rerank_url`
@@ -127,4 +127,4 @@ def _further_reranker(raw: str) -> FurtherReranker:
     try:
         return FurtherReranker(model=model, urls=urls(where) if equals else ())
     except ValueError as error:
-        raise ValueError(f"{where!r}, where {model} should run: {error}") from error
+        raise ValueError(f"{where!r}, the URL of {model}: {error}") from error

@@ -1,4 +1,4 @@
-"""What may be set, from where, and to what? The only reader of the environment.
+"""The table of settings, and the only reader of the environment.
 
 One row of `Settings` is a flag, an environment variable, a key of the settings file and a line of help at once:
 
@@ -54,9 +54,9 @@ CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
 CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
 CHUNKS_MAX: Final = 1_000_000_000  # chunks; never folds by their number
 KEPT_MAX: Final = 100  # generations; each is as large as the vectors are
-DATA_DEFAULT: Final = Path("winnow-data")  # in the folder where the command is given: easy to see, easy to remove
-AUTO: Final = "auto"  # the recipe that suits
-RECALL_TARGET_MIN: Final = 0.5  # below it a search would rather miss than find
+DATA_DEFAULT: Final = Path("winnow-data")  # in the current folder: easy to see, easy to remove
+AUTO: Final = "auto"  # the recipe is chosen by size and memory
+RECALL_TARGET_MIN: Final = 0.5  # below it an index misses more than it finds
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
@@ -76,7 +76,7 @@ def _setting(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything that can be set, with its default."""
+    """All settings with their defaults."""
 
     # fmt: off
     data: Path = _setting(  # noqa: RUF009  it makes a field
@@ -228,7 +228,7 @@ class Settings:
 
     @property
     def limits(self) -> TenantLimits:
-        """What holds for tenants that have no limits of their own."""
+        """The limits of tenants that have no limits of their own."""
         return TenantLimits(
             requests_per_minute=self.limit_requests_per_minute,
             rerank_tokens_per_minute=self.limit_rerank_tokens_per_minute,
@@ -238,7 +238,7 @@ class Settings:
         )
 
     def candidates_on(self, device: str) -> int:
-        """How many candidates a search judges when it does not say."""
+        """Number of candidates to rerank, where the search sets none."""
         if self.candidates is not None:
             return self.candidates
         return CANDIDATES_ON_CPU if device == "cpu" else CANDIDATES_ON_GPU
@@ -259,7 +259,7 @@ class Row:
 
     @property
     def is_switch(self) -> bool:
-        """On or off: a settings file may say true or false, and nothing else may."""
+        """Whether the setting is on or off. Only such a setting may be a boolean in a settings file."""
         return isinstance(self.default, bool)
 
 
@@ -281,7 +281,7 @@ def rows() -> Iterator[Row]:
 def load(
     flags: Mapping[str, object], *, config: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Settings:
-    """The settings that hold for this command. A flag of None was not given. Raises `SettingInvalid`."""
+    """Load the settings for this command; None stands for a flag that was not given. Raises `SettingInvalid`."""
     environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
     config = config or _named_config(environment)
     filed = _read_file(config) if config else {}
@@ -297,9 +297,9 @@ def load(
 
 
 def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
-    """How S3 is reached: by the variables that AWS's own tools read, so that who has set those has set this.
+    """Access to S3, from the variables that AWS's own tools read.
 
-    What they leave open (no key, say) the object store looks for as those tools do: profiles, roles of the machine.
+    The object store finds what they leave open (such as a key) like those tools: in profiles and roles of the machine.
     Raises `SettingInvalid`.
     """
     environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
@@ -320,7 +320,7 @@ def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
         session_token=first("AWS_SESSION_TOKEN"),
     )
     if (access.key_id is None) != (access.secret is None):
-        raise SettingInvalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are set together or not at all")
+        raise SettingInvalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together")
     return access
 
 
@@ -333,20 +333,20 @@ def _read_file(path: Path) -> Mapping[str, object]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingInvalid(f"the settings file {path} cannot be read ({error.strerror})") from error
+        raise SettingInvalid(f"cannot read the settings file {path} ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingInvalid(f"the settings file {path} is not TOML: {error}") from error
     unknown = sorted(content.keys() - {row.name for row in rows()})
     if unknown:
         known = ", ".join(row.name for row in rows())
-        raise SettingInvalid(f"the settings file {path} sets {', '.join(unknown)}; it may set {known}")
+        raise SettingInvalid(f"the settings file {path} sets unknown names: {', '.join(unknown)}; known are {known}")
     return content
 
 
 def _parsed(row: Row, value: object, *, origin: str) -> Any:
-    """All sources go through the same parser, so that all refuse the same values."""
+    """Parse a value. All sources share one parser, so that all refuse the same values."""
     if (isinstance(value, bool) and not row.is_switch) or not isinstance(value, str | int | float | Path):
-        raise SettingInvalid(f"{origin} = {value!r}: it is neither a text nor a number")
+        raise SettingInvalid(f"{origin} = {value!r}: it must be a text or a number")
     try:
         return row.parse(str(value))
     except ValueError as error:

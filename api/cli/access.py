@@ -1,6 +1,6 @@
-"""`winnow keys`, `tenants`, `grants` and `audit`: who may do what, straight from the catalog of a data folder.
+"""`winnow keys`, `tenants`, `grants` and `audit`: manage access in the catalog of a data folder.
 
-Whoever may write the data folder may do all of it; the audit log calls them `command-line`.
+These commands need no key, only write access to the data folder. The audit log calls them `command-line`.
 """
 
 from __future__ import annotations
@@ -33,35 +33,33 @@ if TYPE_CHECKING:
     from winnow.retrieval.records import JsonValue
 
 TYPED_AGAIN: Final = frozenset({"id", "name", "collection"})  # columns
-_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # as entries tell when
-SHOWN_ONCE: Final = "This is the only time that the key is shown; winnow keeps nothing that it could be made from."
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00")  # as audit entries write moments
+SHOWN_ONCE: Final = "Store the key now: winnow keeps only a hash and cannot show it again."
 
-KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `winnow keys list` shows it.")]
-TenantArgument = Annotated[str, typer.Argument(metavar="NAME", help="The tenant.")]
-CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="A collection of the owner.")]
-ReaderArgument = Annotated[str, typer.Argument(metavar="READER", help="The tenant that may search it.")]
-ScopeOption = Annotated[
-    list[KeyScope], typer.Option("--scope", "-s", help="What it may do; give it several times for several scopes.")
-]
-NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="What it is for.")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="Id of the key; `winnow keys list` shows it.")]
+TenantArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the tenant.")]
+CollectionArgument = Annotated[str, typer.Argument(metavar="COLLECTION", help="Collection of --tenant.")]
+ReaderArgument = Annotated[str, typer.Argument(metavar="READER", help="Tenant that may search the collection.")]
+ScopeOption = Annotated[list[KeyScope], typer.Option("--scope", "-s", help="What the key may do; repeatable.")]
+NoteOption = Annotated[str, typer.Option("--note", metavar="TEXT", help="What the key is for.")]
 DaysOption = Annotated[
     float | None,
     typer.Option(
-        "--expires-in-days", metavar="DAYS", max=KEY_DAYS_MAX, help="Days until it expires; never unless given."
+        "--expires-in-days", metavar="DAYS", max=KEY_DAYS_MAX, help="Days until the key expires; never by default."
     ),
 ]
 
-keys = typer.Typer(help="Make, list, replace and revoke API keys.", no_args_is_help=True)
-tenants = typer.Typer(help="Make, list, disable and enable tenants.", no_args_is_help=True)
-grants = typer.Typer(help="Let other tenants search a collection.", no_args_is_help=True)
+keys = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
+tenants = typer.Typer(help="Create, list, disable and enable tenants.", no_args_is_help=True)
+grants = typer.Typer(help="Let other tenants search a collection, and revoke that.", no_args_is_help=True)
 
 
 @keys.command("bootstrap")
 @with_settings("data")
 def bootstrap_key(*, settings: Settings, json: Json = False) -> None:
-    """Make a key that may do everything, as tenant default and as operator of the deployment.
+    """Create a key that may do everything: for the tenant default, and as operator of the deployment.
 
-    From the first key on, every request needs one, also from this machine.
+    Once a key exists, every request needs one, even from this machine.
     """
     terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
     wish = KeyWish(scopes=ALL_SCOPES, note="bootstrap")
@@ -79,7 +77,7 @@ def create_key(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Make a key of a tenant. Only the key goes to standard output."""
+    """Create a key for a tenant. Standard output holds the key and nothing else."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.fields import parsed
     from winnow.api.schemas.access import KeyBody
@@ -92,7 +90,7 @@ def create_key(
 @keys.command("list")
 @with_settings("data")
 def list_keys(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
-    """List the keys of a tenant, those that are accepted no longer among them."""
+    """List the keys of a tenant, including revoked and expired ones."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import keys_response
 
@@ -102,7 +100,7 @@ def list_keys(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json
         return
     _table(
         terminal,
-        ["id", "scopes", "standing", "made", "expires", "last used", "note"],
+        ["id", "scopes", "state", "created", "expires", "last used", "note"],
         [
             (
                 each.id,
@@ -125,12 +123,12 @@ def rotate_key(
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     overlap_seconds: Annotated[
-        int, typer.Option("--overlap-seconds", metavar="N", min=0, help="How long the old key is accepted still.")
+        int, typer.Option("--overlap-seconds", metavar="N", min=0, help="Seconds for which the old key stays valid.")
     ] = 3_600,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Make a key like this one, which is accepted for some time still."""
+    """Replace a key by a new one with the same scopes. The old key stays valid for --overlap-seconds."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.fields import parsed
     from winnow.api.schemas.access import RotateBody
@@ -142,7 +140,7 @@ def rotate_key(
 @keys.command("revoke")
 @with_settings("data")
 def revoke_key(key_id: KeyId, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
-    """Accept a key no longer, for good; services that run follow within a second."""
+    """Revoke a key for good. Running services refuse it within a second."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import key_response
 
@@ -156,7 +154,7 @@ def revoke_key(key_id: KeyId, *, tenant: TenantOption = DEFAULT_TENANT, settings
 @tenants.command("create")
 @with_settings("data")
 def create_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
-    """Make a tenant, with a first key that may do everything within it."""
+    """Create a tenant with a first key that may do everything in this tenant."""
     terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
     from winnow.api.schemas.access import issued_response, tenant_response
 
@@ -180,13 +178,13 @@ def list_tenants(*, settings: Settings, json: Json = False) -> None:
         terminal.answer(tenants_response(found))
         return
     rows = [(each.name, _day(each.created_at), _day(each.disabled_at)) for each in found]
-    _table(terminal, ["name", "made", "disabled"], rows)
+    _table(terminal, ["name", "created", "disabled"], rows)
 
 
 @tenants.command("disable")
 @with_settings("data")
 def disable_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
-    """Accept no key of a tenant any longer, and let its grants rest; nothing of it is removed."""
+    """Refuse all keys of a tenant and suspend its grants. Nothing is deleted."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     _show_tenant(terminal, disk.tenants.disable(name, by=COMMAND_LINE))
 
@@ -194,7 +192,7 @@ def disable_tenant(name: TenantArgument, *, settings: Settings, json: Json = Fal
 @tenants.command("enable")
 @with_settings("data")
 def enable_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
-    """Let a disabled tenant go on as before."""
+    """Enable a disabled tenant again."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     _show_tenant(terminal, disk.tenants.enable(name, by=COMMAND_LINE))
 
@@ -202,7 +200,7 @@ def enable_tenant(name: TenantArgument, *, settings: Settings, json: Json = Fals
 @grants.command("list")
 @with_settings("data")
 def list_grants(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
-    """List what a tenant lets others search, and what others let it search."""
+    """List the grants that a tenant has given, and those that it has received."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import grants_response
 
@@ -213,7 +211,7 @@ def list_grants(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, js
         return
     rows = [("given", each.collection, each.reader, _day(each.created_at)) for each in given]
     rows += [("received", f"{each.owner}/{each.collection}", whose, _day(each.created_at)) for each in received]
-    _table(terminal, ["side", "collection", "reader", "since"], rows)
+    _table(terminal, ["direction", "collection", "reader", "since"], rows)
 
 
 @grants.command("give")
@@ -226,7 +224,7 @@ def give_grant(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Let another tenant search a collection of --tenant, and nothing else."""
+    """Let another tenant search a collection of --tenant. It may do nothing else with it."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import given_response
 
@@ -248,13 +246,13 @@ def revoke_grant(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Take it back."""
+    """Revoke a grant."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     disk.grants.take_back(disk.tenant_named(tenant), collection, reader, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": reader})
     else:
-        terminal.say(f"{reader} may search {tenant}/{collection} no longer.")
+        terminal.say(f"{reader} may no longer search {tenant}/{collection}.")
 
 
 @with_settings("data")
@@ -262,18 +260,28 @@ def audit(
     *,
     tenant: Annotated[
         str | None,
-        typer.Option("--tenant", "-t", metavar="TENANT", help="Whose; everybody's unless given.", callback=own_name),
+        typer.Option(
+            "--tenant",
+            "-t",
+            metavar="TENANT",
+            help="Show only entries of this tenant; all tenants by default.",
+            callback=own_name,
+        ),
     ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, max=AUDIT_ENTRIES_MAX, help="So many entries.")
+        int,
+        typer.Option("--limit", metavar="N", min=1, max=AUDIT_ENTRIES_MAX, help="Maximum number of entries to show."),
     ] = 100,
     before: Annotated[
-        int | None, typer.Option("--before", metavar="NUMBER", min=1, help="Only entries with a lower number.")
+        int | None,
+        typer.Option(
+            "--before", metavar="NUMBER", min=1, help="Show only entries with a lower number, to page backwards."
+        ),
     ] = None,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show who changed keys, tenants, limits, grants, collections and instructions: newest first."""
+    """Show changes to keys, tenants, limits, grants, collections and instructions, newest first."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import audit_response
 
@@ -322,7 +330,7 @@ def _show_tenant(terminal: Terminal, tenant: Tenant) -> None:
 
 
 def _table(terminal: Terminal, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """The first column is what the others are about."""
+    """The first column names the row."""
     columns = [Column(name=name, style="bold" if name == names[0] else "", whole=name in TYPED_AGAIN) for name in names]
     terminal.table(columns, rows)
 
@@ -332,7 +340,7 @@ def _day(moment: datetime | None) -> str:
 
 
 def _draw_entries(terminal: Terminal, entries: Sequence[AuditEntry]) -> None:
-    """For a person: seven columns in three, so that they stand side by side in 80 characters and no word is broken."""
+    """Fold seven columns into three, so that they fit into 80 characters without broken words."""
     terminal.table(
         [
             Column(name="at (UTC)\nnumber", whole=True),
@@ -351,13 +359,13 @@ def _draw_entries(terminal: Terminal, entries: Sequence[AuditEntry]) -> None:
 
 
 def _subject(entry: AuditEntry) -> str:
-    """With its owner, as who looks after all tenants names it; a tenant is its own."""
+    """The subject with its tenant; a tenant names itself."""
     is_plain = entry.tenant == DEFAULT_TENANT or entry.action.startswith("tenant.")
     return flat(entry.subject if is_plain else f"{entry.tenant}/{entry.subject}")
 
 
 def _changes(entry: AuditEntry) -> Sequence[str]:
-    """Only what differs: `expires_at: – → 2027-01-01 12:00`."""
+    """Only fields that differ: `expires_at: – → 2027-01-01 12:00`."""
     old, new = entry.before or {}, entry.after or {}
     return [
         flat(f"{name}: {_value(old.get(name))} → {_value(new.get(name))}")

@@ -1,4 +1,4 @@
-"""`winnow collections`, `verify` and `doctor`: what is there, and is it well?"""
+"""`winnow collections`, `verify` and `doctor`: manage collections and check the deployment."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from winnow.api.formatting import amount
 from winnow.api.settings import Settings
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which one.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the collection.")]
 
 
 class OnOff(StrEnum):
-    """A switch that is given as a word."""
+    """The state of a switch, as an argument."""
 
     ON = "on"
     OFF = "off"
@@ -57,7 +57,7 @@ def list_collections(*, tenant: TenantOption = DEFAULT_TENANT, settings: Setting
             Column(name="model"),
             Column(name="instruction"),
             Column(name="reranker"),
-            Column(name="made", style="dim"),
+            Column(name="created", style="dim"),
             Column(name="problem"),
         ],
         [
@@ -81,7 +81,7 @@ def list_collections(*, tenant: TenantOption = DEFAULT_TENANT, settings: Setting
 def show_collection(
     name: NameArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Show one collection: what is in it, and what it was built with."""
+    """Show a collection: its size, models, instruction and attributes."""
     terminal = Terminal(json=json)
     from winnow.api.schemas.collections import collection_response
 
@@ -106,10 +106,10 @@ def delete_collection(
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
-    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask.")] = False,
+    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Delete a collection with all its documents, for good."""
+    """Delete a collection and all its documents. This cannot be undone."""
     terminal = Terminal(json=json)
 
     disk, owner = open_tenant(settings, tenant)
@@ -131,7 +131,8 @@ def set_instruction(
     instruction: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME[@VERSION]]", help="A published instruction, or one that comes with winnow; without it, none."
+            metavar="[NAME[@VERSION]]",
+            help="Published or built-in instruction; leave it out to go back to the default.",
         ),
     ] = None,
     *,
@@ -139,7 +140,7 @@ def set_instruction(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Choose the instruction that a collection's searches use unless they bring their own."""
+    """Set the instruction for searches of a collection that name none themselves."""
     terminal = Terminal(json=json)
 
     disk, owner = open_tenant(settings, tenant)
@@ -155,14 +156,17 @@ def set_instruction(
 def set_reranker(
     name: NameArgument,
     reranker: Annotated[
-        str | None, typer.Argument(metavar="[RERANKER]", help="Name of a configured reranker; without it, the default.")
+        str | None,
+        typer.Argument(
+            metavar="[RERANKER]", help="Name of a configured reranker; leave it out to go back to the default."
+        ),
     ] = None,
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Choose the reranker that judges a collection's searches. A service that runs follows at once."""
+    """Set the reranker of a collection. A running service uses it at once."""
     terminal = Terminal(json=json)
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
 
@@ -173,27 +177,27 @@ def set_reranker(
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
     else:
-        terminal.say(f"{name} is judged by {reranker or 'the default reranker'}.")
+        terminal.say(f"{name} uses {reranker or 'the default reranker'}.")
 
 
 @collections.command("set-demote-query-echo")
 @with_settings("data")
 def set_demote_query_echo(
     name: NameArgument,
-    state: Annotated[OnOff, typer.Argument(help="on or off.")],
+    state: Annotated[OnOff, typer.Argument(help="New state: on or off.")],
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Place passages that hold little but the query behind all others in a collection's searches, or stop doing so."""
+    """Turn on or off that searches of a collection place passages last that hold little but the query."""
     terminal = Terminal(json=json)
     disk, owner = open_tenant(settings, tenant)
     disk.change(owner, name, demote_query_echo=state is OnOff.ON)
     if json:
         terminal.answer({"collection": name, "demote_query_echo": state is OnOff.ON})
     else:
-        terminal.say(f"{name}: demotion of query echoes is {state.value}.")
+        terminal.say(f"{name}: demote-query-echo is {state.value}.")
 
 
 @with_settings("data", "generations_kept")
@@ -202,17 +206,15 @@ def verify(
     settings: Settings,
     repair: Annotated[
         bool,
-        switch(
-            "--repair", meaning="Before that, remove what is left over, and mend what can be derived from the rest."
-        ),
+        switch("--repair", meaning="Repair first: remove leftover files, rebuild damaged indexes from the store."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check every checksum, count and vector of a data folder. Exits with 1 where something is wrong.
+    """Check every checksum, count and vector of a data folder. Exits with 1 if something is wrong.
 
-    Names what killed processes have left, which is no fault. A damaged index, of vectors or of words, is built anew
-    from the store by --repair, the first also by a service that runs; a damaged store is not repaired: there is nothing
-    to build it from.
+    Files that killed processes left behind are listed, but are no fault. --repair rebuilds a damaged vector or word
+    index from the store; a running service rebuilds a damaged vector index by itself. A damaged store cannot be
+    repaired: restore it from a snapshot.
     """
     terminal = Terminal(json=json)
     from winnow.api.collections.index_device import index_device, index_wish
@@ -233,13 +235,13 @@ def verify(
         for each in repairs:
             terminal.say(f"{each.collection}: {each.did}")
         terminal.table(
-            [Column(name=""), Column(name="collection", style="bold"), Column(name="part"), Column(name="found")],
+            [Column(name=""), Column(name="collection", style="bold"), Column(name="part"), Column(name="result")],
             [(_mark(check.fault), check.collection, check.part, check.fault or check.found) for check in checks],
         )
         terminal.say(
-            "Everything is as it was written."
+            "No damage found."
             if is_sound
-            else "Something is wrong. `winnow verify --repair` mends what can be derived; a damaged store cannot be.",
+            else "Damage found. `winnow verify --repair` rebuilds indexes; restore a damaged store from a snapshot.",
             style="bold",
         )
     if not is_sound:
@@ -248,9 +250,9 @@ def verify(
 
 @with_settings("data", *EMBEDDER, *RERANKER, "index_device", *DEVICE)
 def doctor(*, settings: Settings, json: Json = False) -> None:
-    """Say what runs where: versions, devices, models, data, and whether the models answer a known pair.
+    """Check the installation: versions, devices, models, data, and whether the models score a known pair correctly.
 
-    Exits with 1 where something would keep winnow from answering.
+    Exits with 1 if something would keep winnow from answering.
     """
     terminal = Terminal(json=json)
     import asyncio
@@ -263,10 +265,10 @@ def doctor(*, settings: Settings, json: Json = False) -> None:
         terminal.answer({"ok": is_well, "findings": [asdict(finding) for finding in findings]})
     else:
         terminal.table(
-            [Column(name=""), Column(name="what", style="bold"), Column(name="found")],
+            [Column(name=""), Column(name="check", style="bold"), Column(name="result")],
             [(_mark(each.problem), each.what, each.problem or each.found) for each in findings],
         )
-        terminal.say("All is well." if is_well else "Something is missing or wrong.", style="bold")
+        terminal.say("All checks passed." if is_well else "Some checks failed: see the lines marked ✗.", style="bold")
     if not is_well:
         raise typer.Exit(Exit.FAILED)
 

@@ -1,4 +1,4 @@
-"""`winnow collections adopt`: takes collections that lie in a data folder into its catalog."""
+"""`winnow collections adopt`: register collections of a data folder in its catalog."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ def adopt_collections(
     ] = None,
     *,
     every: Annotated[
-        bool, switch("--all", meaning="All folders of the tenant that the catalog does not know.")
+        bool, switch("--all", meaning="Register all of the tenant's collections that the catalog lacks.")
     ] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
-    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask.")] = False,
+    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Take collections that lie in a data folder into its catalog. The way back after a lost catalog.
+    """Register collections that exist in the data folder but not in the catalog, such as after losing the catalog.
 
-    Documents and indexes stay as they are. A data folder and a catalog that do not belong together are joined first,
-    after a question: the catalog that the folder had before is refused from then on. What only that catalog knew is not
-    in the folder: tenants, keys, grants, instructions, limits, and which of them a collection had chosen.
+    Documents and indexes stay as they are. If the catalog belongs to another data folder, the command asks, then joins
+    the two; the folder's earlier catalog is refused from then on. Tenants, keys, grants, instructions, limits and
+    the instruction that a collection used are in the catalog only, so they cannot be recovered from the data folder.
 
-    With a collection that an earlier winnow made, --chunk-tokens and --embed-model say what it was made with.
+    For a collection that an earlier winnow created, pass the --chunk-tokens and --embed-model that it was created with.
     """
     terminal = Terminal(json=json)
     if bool(named) == every:
-        raise InvalidRequest("name collections, or take --all")
+        raise InvalidRequest("give names of collections or --all, not both")
     _join(settings.data, settings.catalog_url, named=named or [], tenant=tenant, yes=yes)
     from winnow.api.collections.adoption import Presumed, adopt, adoptable
     from winnow.api.collections.unregistered import strangers
@@ -66,20 +66,20 @@ def adopt_collections(
     )
     for other in left:
         terminal.warn(
-            f"Folders of the tenant {other} are left: `winnow tenants create {other}` where it is missing, then "
-            f"`winnow collections adopt --all --tenant {other}`."
+            f"Collections of the tenant {other} remain. If the tenant is missing, run `winnow tenants create {other}`; "
+            f"then run `winnow collections adopt --all --tenant {other}`."
         )
-    terminal.say(f"The catalog knows {counted(len(adopted), 'more collection')}.", style="bold")
+    terminal.say(f"Registered {counted(len(adopted), 'collection')} in the catalog.", style="bold")
 
 
 def _join(root: Path, catalog_url: str | None, *, named: list[str], tenant: str, yes: bool) -> None:
-    """Asks first where the two do not belong together. A name that is misspelt joins nothing."""
+    """Join folder and catalog after a question, unless they belong together. A misspelt name joins nothing."""
     from winnow.api.collections.pairing import join, mismatch
     from winnow.retrieval.files.layout import Layout
 
     layout = Layout(root)
     if not root.is_dir():
-        raise SettingInvalid(f"--data {root}: there is no such folder")
+        raise SettingInvalid(f"--data {root}: the folder does not exist")
     for name in named:
         if not (layout.tenants / tenant / name).is_dir():
             raise CollectionNotFound(f"{name}; there is no folder {layout.tenants / tenant / name}")
@@ -87,5 +87,5 @@ def _join(root: Path, catalog_url: str | None, *, named: list[str], tenant: str,
     if reason is None:
         return
     if not yes:
-        typer.confirm(f"{reason}. Join the two?", abort=True, err=True)
+        typer.confirm(f"{reason}. Join them?", abort=True, err=True)
     join(layout, catalog_url)

@@ -1,4 +1,4 @@
-"""`winnow catalog`: where is the catalog, which schema has its database, and how does it get another of either?"""
+"""`winnow catalog`: show, upgrade, downgrade, accept and copy the database of the catalog."""
 
 from __future__ import annotations
 
@@ -25,22 +25,20 @@ from winnow.retrieval.errors import SettingInvalid
 if TYPE_CHECKING:
     from winnow.retrieval.catalog.sql.database import SqlDatabase
 
-catalog = typer.Typer(
-    help="Show, upgrade and downgrade the schema of the catalog's database; copy it into another.", no_args_is_help=True
-)
+catalog = typer.Typer(help="Show, upgrade, downgrade and copy the database of the catalog.", no_args_is_help=True)
 
 
 @catalog.command("show")
 @with_settings("data")
 def show_catalog(*, settings: Settings, json: Json = False) -> None:
-    """Show where the catalog is, which schema it has, and which is the newest. Changes nothing."""
+    """Show the database of the catalog, its schema and the newest schema. Changes nothing."""
     _say(Terminal(json=json), _database(settings), json=json)
 
 
 @catalog.command("upgrade")
 @with_settings("data")
 def upgrade_catalog(*, settings: Settings, json: Json = False) -> None:
-    """Upgrade the schema to the newest. Every command that opens the catalog does so by itself."""
+    """Upgrade the schema to the newest. Commands that open the catalog also do this automatically."""
     database = _database(settings)
     database.upgrade()
     _say(Terminal(json=json), database, json=json)
@@ -49,19 +47,19 @@ def upgrade_catalog(*, settings: Settings, json: Json = False) -> None:
 @catalog.command("downgrade")
 @with_settings("data")
 def downgrade_catalog(
-    revision: Annotated[str, typer.Argument(metavar="REVISION", help="The schema to go back to, such as 0001.")],
+    revision: Annotated[str, typer.Argument(metavar="REVISION", help="Schema to go back to, such as 0001.")],
     *,
     settings: Settings,
-    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask.")] = False,
+    yes: Annotated[bool, switch("--yes", "-y", meaning="Do not ask for confirmation.")] = False,
     json: Json = False,
 ) -> None:
-    """Go back to the schema of an earlier winnow. Stop all services first; what it cannot hold is lost, for good."""
+    """Downgrade the schema for an earlier winnow. Stop all services first. Data that it cannot hold is lost."""
     from winnow.api.collections.pairing import part
     from winnow.retrieval.files.layout import Layout
 
     database = _database(settings)
     if not yes:
-        typer.confirm(f"Take {database.place} back to schema {revision}?", abort=True, err=True)
+        typer.confirm(f"Downgrade {database.place} to schema {revision}?", abort=True, err=True)
     database.downgrade(revision)
     part(Layout(settings.data), database)
     _say(Terminal(json=json), database, json=json)
@@ -70,7 +68,7 @@ def downgrade_catalog(
 @catalog.command("accept")
 @with_settings("data")
 def accept_catalog(*, settings: Settings, json: Json = False) -> None:
-    """Take all rows as they are, after `winnow verify` named some and you found them right. Lists them again."""
+    """Accept all rows as they are, after you checked those that `winnow verify` reports."""
     terminal, database = Terminal(json=json), _database(settings)
     database.upgrade()
     accepted = database.faults()
@@ -82,7 +80,9 @@ def accept_catalog(*, settings: Settings, json: Json = False) -> None:
         terminal.say(f"accepted: {each}")
     for each in database.faults():
         terminal.warn(f"still wrong: {each}")
-    terminal.say(f"The rows of {database.place} are checked from now on as they are.", style="bold")
+    terminal.say(
+        f"Accepted. `winnow verify` compares the rows of {database.place} with this state from now on.", style="bold"
+    )
 
 
 @catalog.command("copy")
@@ -94,17 +94,17 @@ def copy_catalog(
         typer.Option(
             "--to",
             metavar="URL|DIR",
-            help="An empty database of PostgreSQL, such as postgresql://winnow@db/winnow, or the data folder that gets "
-            "the catalog as a file. - reads it from standard input: an option with a password shows in process lists.",
+            help="An empty PostgreSQL database, such as postgresql://winnow@db/winnow, or a data folder, which stores "
+            "the catalog as a file. - reads it from stdin: process lists would show a password in the option.",
         ),
     ],
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Copy the catalog into another database, all of it or nothing. Stop all services first.
+    """Copy the catalog into another database, completely or not at all. Stop all services first.
 
-    Tenants, keys, grants, collections, instructions, shadows, limits, usage and the audit log are copied row by row,
-    read back and compared. What services write meanwhile is not in the copy. The catalog that is there stays as it is.
+    Copies every row (tenants, keys, grants, collections, instructions, shadows, limits, usage, audit log), reads it
+    back and compares. Changes that services make meanwhile are not copied. The source stays as it is.
     """
     terminal = Terminal(json=json)
     source, where = _database(settings), _where(terminal, to)
@@ -130,13 +130,14 @@ def copy_catalog(
         [(each.name, amount(each.rows)) for each in tables],
     )
     terminal.say(
-        f"{source.place} → {target.place}: {amount(rows)} rows, compared, in {duration(seconds)}.", style="bold"
+        f"{source.place} → {target.place}: {amount(rows)} rows copied and compared in {duration(seconds)}.",
+        style="bold",
     )
-    terminal.say(f"{_next(where)} The catalog in {source.place} is as it was, and is not used from then on.")
+    terminal.say(f"{_next(where)} The catalog in {source.place} is unchanged and no longer used.")
 
 
 def _where(terminal: Terminal, said: str) -> Path | str:
-    """Raises `SettingInvalid`, without what was said: it may hold a password."""
+    """Raises `SettingInvalid` without the value, which may hold a password."""
     from winnow.retrieval.files.layout import Layout
 
     where = standard_input_line() if said == "-" else said
@@ -146,18 +147,18 @@ def _where(terminal: Terminal, said: str) -> Path | str:
         url = database_url(where)
     except ValueError:
         raise SettingInvalid(
-            "--to is neither like postgresql://USER@HOST/DATABASE nor a folder that is there"
+            "--to is neither a URL like postgresql://USER@HOST/DATABASE nor an existing folder"
         ) from None
     if said != "-" and urlsplit(url).password:
-        terminal.warn("Process lists show the password in --to. With --to - the URL is read from standard input.")
+        terminal.warn("Process lists show the password in --to. Use `--to -` to pass the URL on standard input.")
     return url
 
 
 def _next(where: Path | str) -> str:
-    """What whoever has copied it does now."""
+    """The next step after a copy."""
     if isinstance(where, Path):
-        return f"Take WINNOW_CATALOG_URL away, and start the services with --data {where.parent}."
-    return "Set WINNOW_CATALOG_URL to this database for all services and commands, and start them."
+        return f"Unset WINNOW_CATALOG_URL and start the services with --data {where.parent}."
+    return "Set WINNOW_CATALOG_URL to this database for all services and commands, then start the services."
 
 
 def _database(settings: Settings) -> SqlDatabase:

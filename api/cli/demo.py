@@ -1,4 +1,4 @@
-"""A tour: two corpora, four questions found in three ways, one question under two instructions.
+"""A tour: two corpora, four questions answered in three ways, one question under two instructions.
 
 index         the documentation of the running Python, and the bilingual corpus of the checkout
 ask           what vectors find, what words find, and the answer, which goes by both
@@ -32,17 +32,17 @@ if TYPE_CHECKING:
 
 CORPUS: Final = (
     Path(__file__).resolve().resolve().parents[2] / "data" / "corpus"
-)  # of a checkout; the wheel carries no corpus
+)  # in a checkout; the wheel has no corpus
 PYTHON_DOCS: Final = "python-docs"
 OWN_CORPUS: Final = "corpus"
 SHOWN: Final = 5  # places of each order
-CANDIDATES: Final = 30  # so that there are enough documents to show
-WIDTH_PIPED: Final = 120  # characters; a log has no edge to wrap at
+CANDIDATES: Final = 30  # enough to show five documents
+WIDTH_PIPED: Final = 120  # characters; a log does not wrap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A question, and what is to be seen."""
+    """A question, and what it shows."""
 
     collection: str
     query: str
@@ -80,10 +80,10 @@ INSTRUCTIONS: Final = (None, "Prefer documents written in Chinese.", "Prefer doc
 
 
 async def show(terminal: Terminal, settings: Settings) -> None:
-    """Everything, on stdout. Raises what its parts raise."""
+    """Run the tour and print it to stdout. Raises what its parts raise."""
     console = _console(terminal)
     if not (CORPUS / "corpus.jsonl").is_file():
-        raise CorpusUnreadable(f"{CORPUS} is not there; the demonstration runs in a checkout of the project")
+        raise CorpusUnreadable(f"{CORPUS} does not exist: the demo needs a source checkout of winnow")
     _headline(console, "winnow: found by meaning and by words, ordered under your instruction")
     parts = assemble(settings)
     console.print(f"Models  {parts.embedding.runs_on}, and {parts.judging.reranker.name} to rerank\n", style="dim")
@@ -97,7 +97,7 @@ async def show(terminal: Terminal, settings: Settings) -> None:
 
 
 async def _index(terminal: Terminal, console: Console, settings: Settings, parts: Services) -> None:
-    _headline(console, "Indexing", "what is there already, word for word, is skipped")
+    _headline(console, "Indexing", "unchanged documents are skipped")
     indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
     for source, name in (("python-docs:", PYTHON_DOCS), (str(CORPUS), OWN_CORPUS)):
         with IndexProgress(terminal) as progress:
@@ -118,7 +118,7 @@ async def _index(terminal: Terminal, console: Console, settings: Settings, parts
 async def _answer(
     parts: Services, ask: Ask, instruction: str | None = None, *, recall: RecallMode | None = None
 ) -> Answer:
-    """With `recall` by that way alone, not reranked."""
+    """Answer a question; with `recall`, by that kind of recall alone and not reranked."""
     question = Question(
         tenant=DEFAULT_TENANT,
         collection=ask.collection,
@@ -133,7 +133,7 @@ async def _answer(
 
 
 async def _side_by_side(parts: Services, ask: Ask) -> Table:
-    """What each way finds, and the answer."""
+    """A table of what each kind of recall finds, and the answer."""
     ways = [await _answer(parts, ask, recall=mode) for mode in (RecallMode.DENSE, RecallMode.LEXICAL)]
     answer = await _answer(parts, ask)
     table = _table()
@@ -149,7 +149,7 @@ async def _side_by_side(parts: Services, ask: Ask) -> Table:
 def _order_said(answer: Answer) -> str:
     ranking = answer.ranking
     if ranking.judged_by == RECALL_ORDER:
-        return "the answer is in recall's order, by meaning and words: without an instruction relevance has no weight"
+        return "the answer keeps the order of recall: without an instruction relevance has no weight"
     return f"the answer was reranked by {ranking.judged_by}, score is {ranking.ranked_by}"
 
 
@@ -162,12 +162,12 @@ async def _instruct(console: Console, parts: Services) -> None:
         _titles(table, f"“{instruction}”" if instruction else "no instruction")
         _numbers(table, "score")
     _fill(table, answers)
-    table.caption = "scores compare within a column"
+    table.caption = "compare scores within a column only"
     console.print(table)
 
 
 def _fill(table: Table, answers: Sequence[Answer]) -> None:
-    """Title and score of the first documents of each, side by side; empty where one found fewer."""
+    """Add titles and scores of the first documents, side by side; cells stay empty where an answer has fewer."""
     columns = [_documents(answer.ranking.ranked)[:SHOWN] for answer in answers]
     for place in range(max(map(len, columns))):
         cells: list[str] = []
@@ -179,7 +179,7 @@ def _fill(table: Table, answers: Sequence[Answer]) -> None:
 
 def _farewell(console: Console, settings: Settings) -> None:
     data = "" if settings.data == DATA_DEFAULT else f" --data {settings.data}"
-    _headline(console, "Now you")
+    _headline(console, "Try it yourself")
     lines = (
         f"winnow search 'how do I sort a dict by value' -c {PYTHON_DOCS}{data}",
         f"winnow eval {CORPUS.relative_to(Path.cwd()) if CORPUS.is_relative_to(Path.cwd()) else CORPUS}{data}",
@@ -235,7 +235,7 @@ def _numbers(table: Table, *names: str) -> None:
 
 
 def _documents(ranked: Sequence[Ranked]) -> list[Ranked]:
-    """Each document once, by its first chunk in this order."""
+    """Each document once, by its first chunk."""
     first: dict[str, Ranked] = {}
     for each in ranked:
         first.setdefault(each.candidate.chunk.document_id, each)
@@ -243,7 +243,7 @@ def _documents(ranked: Sequence[Ranked]) -> list[Ranked]:
 
 
 def _title(ranked: Ranked) -> str:
-    """The document's title, with its language where the corpus tells it."""
+    """The title of the document, with its language if the corpus has it."""
     from rich.markup import escape
 
     chunk = ranked.candidate.chunk

@@ -1,4 +1,4 @@
-"""`winnow eval`: figures of a judged collection. `winnow demo`: a look at everything."""
+"""`winnow eval`: measure ranking quality. `winnow demo`: a guided tour."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class WhichRun(StrEnum):
     """What `winnow eval` measures."""
 
-    RECALL = "recall"  # stage one alone: no reranker is loaded
+    RECALL = "recall"  # the first stage alone: no reranker is loaded
     TWO_STAGE = "two-stage"  # recall, the order of answers, and relevance alone
 
 
@@ -112,7 +112,8 @@ def evaluate(
         raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
     import asyncio
 
-    from winnow.api.cli.evaluation import Plan, evaluated
+    from winnow.api.cli.evaluation import Plan
+    from winnow.api.cli.evaluation import evaluate as measure
     from winnow.api.cli.instructions.variables import wanted_instruction
 
     data, owner = open_tenant(settings, tenant, create=True)
@@ -127,7 +128,7 @@ def evaluate(
         is_judged=run is WhichRun.TWO_STAGE,
         recalls=_recalls(ways),
     )
-    found = asyncio.run(evaluated(terminal, settings, plan))
+    found = asyncio.run(measure(terminal, settings, plan))
     if output is not None:
         _write_runs(terminal, output, found.orders)
     _show(terminal, found.said())
@@ -147,7 +148,7 @@ def _recalls(said: str | None) -> tuple[RecallMode, ...]:
     words = list(dict.fromkeys((said or "").split()))
     unknown = [word for word in words if word not in set(RecallMode)]
     if unknown or said == "":
-        raise InvalidRequest(f"--recall {said!r}: a way of recall is one of {', '.join(RecallMode)}")
+        raise InvalidRequest(f"--recall {said!r}: each word must be one of {', '.join(RecallMode)}")
     return tuple(RecallMode(word) for word in words)
 
 
@@ -181,7 +182,7 @@ def _show(terminal: Terminal, body: dict[str, Any]) -> None:
 
 
 def _order_said(run: str) -> str:
-    """`recall-hybrid` is the recall of one of several ways."""
+    """`recall-hybrid` is one of several kinds of recall."""
     return next((said for name, said in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")
 
 
@@ -189,5 +190,5 @@ def _collection_name(folder: Path) -> str:
     """`SciFact (test)` -> `eval-scifact-test`."""
     slug = re.sub(r"[^a-z0-9_]+", "-", folder.resolve().name.lower()).strip("-_")
     if not slug:
-        raise InvalidRequest(f"the folder's name {folder.name!r} makes no collection name; give one with --collection")
+        raise InvalidRequest(f"the folder name {folder.name!r} cannot be used as a collection name; pass --collection")
     return f"eval-{slug}"[:63]

@@ -1,4 +1,4 @@
-"""Measure the orders of a judged collection: every judged query of a BEIR folder is asked.
+"""Measure orders on a collection with relevance judgements: ask every judged query of a BEIR folder.
 
     recall      stage one alone
     two-stage   as a search answers: the reranker's declared order, which may be recall's (rerank/ranking.py)
@@ -62,7 +62,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be measured."""
+    """What to measure."""
 
     folder: Path
     tenant: TenantName
@@ -77,7 +77,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated:
-    """What was found."""
+    """The result of an evaluation."""
 
     plan: Plan
     orders: dict[str, Run]  # by name of the run
@@ -108,8 +108,8 @@ class Evaluated:
         }
 
 
-async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evaluated:
-    """Indexes what is missing, then asks every query. Raises `CorpusUnreadable`, `InvalidRequest`, what parts do."""
+async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evaluated:
+    """Index what is missing, then ask every query. Raises `CorpusUnreadable`, `InvalidRequest`."""
     measures = {spelling: parse(spelling) for spelling in plan.metrics}
     judgments = read_qrels(plan.folder, plan.split)
     cases = judged_cases(read_queries(plan.folder), judgments, sample=plan.sample)
@@ -155,13 +155,13 @@ async def evaluated(terminal: Terminal, settings: Settings, plan: Plan) -> Evalu
 
 
 def _chosen(settings: Settings, plan: Plan) -> str | None:
-    """The reranker that the collection has chosen, if it is there already; asked before seconds of loading."""
+    """The reranker of the collection, if the collection exists. Read before models are loaded."""
     there = DataFolder.open(settings.data, settings.catalog_url).catalog.collections(plan.tenant)
     return next((each.reranker for each in there if each.name == plan.collection), None)
 
 
 def judged_cases(queries: Mapping[str, str], judgments: Judgments, *, sample: int | None) -> list[Case]:
-    """The queries that have a relevant document, in the file's order; `sample` of them, always the same."""
+    """Queries that have a relevant document, in the order of the file; `sample` takes a fixed sample."""
     cases = [
         Case(id=query_id, text=text)
         for query_id, text in queries.items()
@@ -175,9 +175,9 @@ def judged_cases(queries: Mapping[str, str], judgments: Judgments, *, sample: in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
-    """Asks one collection."""
+    """Asks queries to one collection."""
 
-    tenant: TenantName  # whose collection it is
+    tenant: TenantName  # owner of the collection
     recall: FindsCandidates
     reranker: Reranker | None  # None measures recall alone
     candidates: int
@@ -187,7 +187,7 @@ class Asking:
     instruction: AppliedInstruction = BUILT_IN
 
     async def ask(self, case: Case) -> dict[str, Scored]:
-        """By name of the run."""
+        """Rank one query. Returns an order per run."""
         orders: dict[str, Scored] = {}
         for suffix, mode in self.modes.items():
             orders |= {name + suffix: order for name, order in (await self._ask(case, mode)).items()}
@@ -203,7 +203,7 @@ class Asking:
         return orders | await self._reranked(case, recalled.candidates, self.reranker) if self.reranker else orders
 
     async def _reranked(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, Scored]:
-        """The reranker is run even where a search would not run it: for the order by relevance alone."""
+        """Rerank, even where a search would not: the order by relevance alone needs it."""
         head, behind = found[: self.candidates], found[self.candidates :]
         ranking = await reranker.rank(
             case.text, head, instruction=self.instruction.text, tenant=self.tenant, deadline=Deadline.never()
@@ -221,9 +221,9 @@ class Asking:
 
 
 def continued(head: Sequence[tuple[Candidate, float]], behind: Sequence[Candidate]) -> list[tuple[Candidate, float]]:
-    """With what was not reranked behind it: recall's scores, moved below the last of the head by their own distances.
+    """Append candidates that were not reranked, with recall scores shifted below the last score of the head.
 
-    Where the head is in recall's order by recall's scores, nothing is moved.
+    Nothing is shifted if the head has recall's order and scores.
     """
     if not head or not behind:
         return [*head, *((each, _recall_score(each)) for each in behind)]
@@ -248,7 +248,7 @@ async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> d
 
 
 def named_modes(recalls: Sequence[RecallMode], default: RecallMode) -> dict[str, RecallMode]:
-    """By what stands behind the names of the runs: nothing, unless it was said which ways are wanted."""
+    """Recall modes by suffix of the run's name; the suffix is empty if no modes were chosen."""
     return {f"-{mode}": mode for mode in recalls} if recalls else {"": default}
 
 
@@ -272,7 +272,7 @@ def trec_lines(run: Run, name: str) -> Iterator[str]:
 
 
 def _scored(candidates: Iterable[tuple[Candidate, float]]) -> Scored:
-    """Each document once, where it stands first."""
+    """Each document once, at its best place."""
     found: Scored = {}
     for candidate, score in candidates:
         found.setdefault(candidate.chunk.document_id, score)

@@ -1,4 +1,7 @@
-"""`winnow generations`: the generations of a collection's index, beside a service that runs or without one."""
+"""`winnow generations`: list, explain, roll back, build and clean up the generations of an index.
+
+All commands work with or without a running service.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,8 @@ if TYPE_CHECKING:
     from winnow.retrieval.files.layout import CollectionFolder
 
 generations = typer.Typer(
-    help="List, explain, roll back, fold and clean up the generations of an index.", no_args_is_help=True
+    help="List, explain, roll back, build and clean up the generations (published builds) of an index.",
+    no_args_is_help=True,
 )
 
 
@@ -38,12 +42,12 @@ def list_generations(
     collection: CollectionName,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
-    quick: Annotated[bool, switch("--quick", meaning="Compare sizes only; read no checksums.")] = False,
+    quick: Annotated[bool, switch("--quick", meaning="Compare file sizes only, not checksums.")] = False,
     json: Json = False,
 ) -> None:
     """List the generations of an index: which is current, which are damaged, which were rolled back.
 
-    Whichever is current, a search answers with the newest documents.
+    Searches always return the newest documents, whichever generation is current.
     """
     terminal = Terminal(json=json)
     _, found, folder = _found(settings, collection, tenant)
@@ -57,16 +61,20 @@ def rollback(
     collection: CollectionName,
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="GENERATION", help="Which one; by default the newest whole one before it."),
+        typer.Option(
+            "--to",
+            metavar="GENERATION",
+            help="Generation to go back to; by default the newest undamaged one before the current.",
+        ),
     ] = None,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Go back to an older index. Documents do not go back: searches answer with the newest ones all the same.
+    """Go back to an older index. Documents are not rolled back: searches still return the newest ones.
 
-    A service that runs follows within a second and the time it takes to read the index. It stays so until the next
-    generation is published, by 'winnow index' or 'winnow generations fold'; a service builds none by itself until then.
+    A running service follows within a second plus the time to read the index. The older index stays current until
+    'winnow index' or 'winnow generations fold' publishes the next one; until then the service builds none by itself.
     """
     terminal = Terminal(json=json)
     _, found, folder = _found(settings, collection, tenant)
@@ -74,7 +82,7 @@ def rollback(
 
     name = roll_back(folder, found.embedder, to=to)
     if not json:
-        terminal.say(f"{collection} is served by {name} now.")
+        terminal.say(f"{collection} now uses {name}.")
     _show(terminal, found, folder, thorough=False)
 
 
@@ -83,7 +91,7 @@ def rollback(
 def fold(
     *, collection: CollectionName, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Build the next generation now, of all documents. Needs no model; writers and searches go on meanwhile."""
+    """Build and publish the next generation from all documents. Needs no model; writes and searches continue."""
     terminal = Terminal(json=json)
     disk, found, folder = _found(settings, collection, tenant)
     from winnow.api.collections.index_device import index_device, index_wish
@@ -104,10 +112,10 @@ def fold(
 def explain(
     *, collection: CollectionName, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Say by which recipe the index was built, why, and what recall it reaches; and what would be built now.
+    """Explain the index: its type, why it was chosen and its recall; and which index would be built now.
 
-    The recall is that of the 100 nearest, measured when it was built on queries that did not choose its parameters.
-    Builds nothing.
+    Recall is the share of the 100 nearest chunks that the index finds. It was measured at build time, on queries that
+    were not used for tuning. Builds nothing.
     """
     terminal = Terminal(json=json)
     disk, found, folder = _found(settings, collection, tenant)
@@ -128,11 +136,11 @@ def explain(
 def clean(
     *, collection: CollectionName, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Remove old generations, old versions of the store, and what killed processes left.
+    """Remove old generations, old versions of the store, and files that killed processes left behind.
 
-    Nothing goes that a reader may still use: what stopped being current stays for four minutes, and as many generations
-    are kept as is set. Publishing and writing clean up by themselves; this is for those who need the room now, or want
-    what was deleted to be gone: of that no byte is left after two calls with four minutes between them.
+    Nothing is removed that a reader may still use: files stay for four minutes after they were current, and
+    --generations-kept generations stay. Writes and builds clean up automatically. Run this command to free space now,
+    or to erase deleted documents: two runs with four minutes between them leave no byte of those.
     """
     terminal = Terminal(json=json)
     disk, found, folder = _found(settings, collection, tenant)
@@ -148,7 +156,7 @@ def clean(
         terminal.answer(body)
         return
     terminal.lines(*gone.removed)
-    terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store are free again.")
+    terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store freed.")
 
 
 def _found(settings: Settings, name: str, tenant: str) -> tuple[DataFolder, Collection, CollectionFolder]:
@@ -200,15 +208,15 @@ def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, 
 
 
 def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
-    """One line for each thing to know."""
+    """One row per fact."""
     current, plan, device = said["current"], said["next"], said["device"]
-    lines = [("current", "nothing has been published")]
+    lines = [("current", "no generation has been published")]
     if current:
         tuned = ", ".join(f"{name} {value}" for name, value in current["parameters"].items())
         lines = [
             ("current", f"{current['generation']}: {current['recipe']}, {counted(current['chunks'], 'chunk')}"),
             ("because", current["reason"]),
-            ("recall", f"{current['recall']:.4f} of the 100 nearest; {current['recall_target']} was wanted"),
+            ("recall", f"{current['recall']:.4f} of the 100 nearest; target {current['recall_target']}"),
             ("searched with", tuned or "no parameters"),
             ("searched on", _searched_on(current["searched_on"])),
         ]
@@ -219,7 +227,7 @@ def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
     else:
         lines.append(("next", said["refused"]))
     free = "unknown" if said["memory_bytes"] is None else f"{said['memory_bytes'] / 1e6:,.0f} MB"
-    lines += [("memory free", free), ("written", f"{said['writes_per_second']:,.2f} chunks a second")]
+    lines += [("memory free", free), ("write rate", f"{said['writes_per_second']:,.2f} chunks per second")]
     if device:
         unknown = device["free_bytes"] is None
         figures = (

@@ -1,4 +1,4 @@
-"""What `winnow index` says when it is done: what went in, what did not, and what can be done about it."""
+"""The report of `winnow index`: what was indexed, what was not, and what to do about it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CORPUS_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv"
 
 
 def show_report(terminal: Terminal, collection: str, report: IndexReport) -> None:
-    """The answer to stdout; what was guessed, left out and rejected to stderr."""
+    """Print the result to stdout, and notes, skipped files and rejects to stderr."""
     if terminal.is_json:
         terminal.answer({"collection": collection, **asdict(report)})
     else:
@@ -32,33 +32,33 @@ def show_report(terminal: Terminal, collection: str, report: IndexReport) -> Non
     for reject in report.first_rejects:
         terminal.warn(f"rejected: {reject}")
     if report.rejected and not report.taken and "(field " in report.first_rejects[0]:
-        terminal.warn("--id-field, --text-field, --title-field and --url-field name the fields that are meant.")
+        terminal.warn("Use --id-field, --text-field, --title-field and --url-field to name the right fields.")
     if report.rejected:
         some = "Every record was rejected" if not report.taken else f"{counted(report.rejected, 'record')} rejected"
-        terminal.warn(f"{some}; {report.rejects} names each with its reason.")
+        terminal.warn(f"{some}; {report.rejects} lists each with its reason.")
     elif not report.taken:
-        terminal.warn(f"{report.corpus} gave no document.")
+        terminal.warn(f"{report.corpus} holds no documents.")
 
 
 def _files_said(files: FileCounts) -> list[str]:
-    """What became of every file of a folder, and what can be done about it."""
+    """What happened to the files of a folder, and what to do about it."""
     parts = [f"{amount(files.read)} read"]
     if files.not_read:
-        parts.append(f"{amount(sum(files.not_read.values()))} of kinds that are not read ({_shares(files.not_read)})")
+        parts.append(f"{amount(sum(files.not_read.values()))} of other types ({_shares(files.not_read)})")
     if files.left_out:
-        parts.append(f"{amount(sum(files.left_out.values()))} left out ({_shares(files.left_out)})")
+        parts.append(f"{amount(sum(files.left_out.values()))} skipped ({_shares(files.left_out)})")
     if files.not_included:
         parts.append(f"{amount(files.not_included)} not matched by --include")
     said = [f"{counted(files.found, 'file')}: {', '.join(parts)}."]
     if files.not_read:
-        said.append("In a folder .txt, .md and .markdown files are read.")
+        said.append("Only .txt, .md and .markdown files of a folder are read.")
     if tables := [ending for ending in files.not_read if ending in CORPUS_SUFFIXES]:
-        said.append(f"Index {', '.join(tables)} files one by one: each is a corpus of its own.")
+        said.append(f"Index {', '.join(tables)} files one by one: each of them is a corpus.")
     if files.left_out:
-        said.append(f"--exclude '!{next(iter(files.left_out))}' takes back what was left out by that pattern.")
+        said.append(f"--exclude '!{next(iter(files.left_out))}' reads files that this pattern skipped.")
     if files.links_passed_over:
         links = counted(files.links_passed_over, "linked folder")
-        said.append(f"{links} passed over: the files there are read under another path, or the link leads upwards.")
+        said.append(f"{links} skipped: the files are read under another path, or the link points to a parent folder.")
     return said
 
 
@@ -84,7 +84,7 @@ def _sentences(collection: str, report: IndexReport) -> list[str]:
     ]
     said = [
         f"{collection} holds {counted(report.documents, 'document')} in {counted(report.chunks, 'chunk')}.",
-        f"{report.corpus}: {', '.join(counts) or 'nothing in it'}.",
+        f"{report.corpus}: {', '.join(counts) or 'empty'}.",
     ]
     if written:
         said.append(

@@ -1,6 +1,6 @@
-"""`winnow`: which command was meant, and what does its end mean?
+"""`winnow`: find the command, run it, and turn its outcome into an exit code.
 
-Commands import what they need when they run: torch and Lance take seconds, `winnow --help` must not.
+Commands import what they need when they run: torch and Lance take seconds to import, `winnow --help` must not.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import CallerError, CollectionNotFound, WinnowError, WriteFailed
 
 EPILOG: Final = (
-    "Every option can be set by a variable or in a settings file as well: flags win over WINNOW_ variables, those over "
-    "--config FILE. Exit codes: 0 done; 1 failed, every record was rejected, or a check found something; 2 the command "
-    "or its input is at fault; 3 done, but some records were rejected or there were none; 130 interrupted."
+    "Options marked [WINNOW_...] can also be set by that environment variable or in a settings file: a flag overrides "
+    "the variable, the variable overrides --config FILE. Exit codes: 0 success; 1 failure, all records rejected, or a "
+    "check found a problem; 2 invalid command or input; 3 success, but records were rejected or there were none; "
+    "130 interrupted."
 )
 
 app = typer.Typer(
@@ -47,7 +48,7 @@ app = typer.Typer(
 
 
 def _reflowed(text: str) -> str:
-    """A line for each paragraph, which the terminal breaks at its own width; typer would keep the source's breaks."""
+    """Join the lines of each paragraph, so that help wraps at the terminal's width, not where the source does."""
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in cleandoc(text).split("\n\n"))
 
 
@@ -63,7 +64,7 @@ def _show_version(value: bool) -> None:  # noqa: FBT001  (typer calls it so)
 def root(
     *,
     version: Annotated[
-        bool, switch("--version", meaning="Print the version.", callback=_show_version, is_eager=True)
+        bool, switch("--version", meaning="Print the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -97,14 +98,14 @@ app.add_typer(limits, name="limits")
 
 
 def main() -> None:
-    """The entry point: our own errors become a sentence and an exit code, everything else a traceback."""
+    """Run the command line. Our own errors become a sentence and an exit code, all others a traceback."""
     prepare_streams()
     try:
         code = _exit_code()
         flush_answer()
     except OutputLost as lost:
         if not lost.is_read_no_more:
-            Terminal().fail(f"the answer could not be written: {lost}")
+            Terminal().fail(f"cannot write the output: {lost}")
         if sys.stdout is not None:
             abandon(sys.stdout)
         code = Exit.FAILED
@@ -128,9 +129,9 @@ def _exit_code() -> int:
 
 
 def _hint(error: WinnowError) -> str:
-    """Where was looked, and what to do next."""
+    """The next step, if there is one."""
     if isinstance(error, CollectionNotFound) and error.place is not None:
-        return f". 'winnow collections list --data {error.place}' lists those of this data folder"
+        return f". Run 'winnow collections list --data {error.place}' to see all"
     return ""
 
 

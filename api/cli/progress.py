@@ -1,4 +1,4 @@
-"""How does a run look to the person who waits for it? A bar in a terminal, a line now and then in a log."""
+"""Progress of a run: a bar in a terminal, an occasional line in a log."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import ProgressColumn, TaskID
 
-LOG_EVERY_SECONDS: Final = 10.0  # often enough to see that it lives, seldom enough for a log file
+LOG_EVERY_SECONDS: Final = 10.0  # often enough to see progress, rare enough for a log file
 
 _DOING: Final = {
     State.QUEUED: "waiting",
-    State.COMPARING: "comparing with what is there",
-    State.WRITING: "reading, cutting, embedding",
-    State.REMOVING: "removing what the corpus no longer has",
+    State.COMPARING: "comparing with stored documents",
+    State.WRITING: "reading, chunking, embedding",
+    State.REMOVING: "removing deleted documents",
     State.PUBLISHING: "building the index",
     State.DONE: "done",
     State.FAILED: "failed",
@@ -30,8 +30,8 @@ _DOING: Final = {
 }
 
 
-class _Watching:
-    """What all of these do: a bar where there is a terminal, for as long as a `with` block runs."""
+class _Progress:
+    """Shows a bar in a terminal while a `with` block runs."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
@@ -44,7 +44,7 @@ class _Watching:
             from rich.progress import Progress
 
             self._bar = Progress(*self._columns(), console=console, transient=True, refresh_per_second=4)
-            self._begun(self._bar)
+            self._add_tasks(self._bar)
             self._bar.start()
         return self
 
@@ -57,11 +57,11 @@ class _Watching:
     def _columns(self) -> tuple[ProgressColumn, ...]:
         raise NotImplementedError
 
-    def _begun(self, bar: Bar) -> None:
-        """What stands in it from the start: nothing, unless somebody knows already."""
+    def _add_tasks(self, bar: Bar) -> None:
+        """Add the tasks that are known at the start; none by default."""
 
     def _is_due(self) -> bool:
-        """Whether another line belongs into the log, which is one then."""
+        """Whether it is time for another line in the log. Restarts the interval if so."""
         now = time.monotonic()
         is_due = now - self._logged_at >= LOG_EVERY_SECONDS
         if is_due:
@@ -69,7 +69,7 @@ class _Watching:
         return is_due
 
 
-class IndexProgress(_Watching):
+class IndexProgress(_Progress):
     """Watches a run. Implements `indexer.progress.Progress`; use it in a `with` block."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -83,14 +83,14 @@ class IndexProgress(_Watching):
             self._task = self._bar.add_task(name, total=size, figures="")
 
     def advanced(self, figures: Figures) -> None:
-        said = _said(figures)
+        said = _describe(figures)
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=figures.position, figures=said)
         elif self._is_due():
             self._terminal.say(f"{self._name}: {said}")
 
     def finished(self, report: IndexReport) -> None:
-        """The report is the command's to show."""
+        """Nothing: the command shows the report."""
 
     def _columns(self) -> tuple[ProgressColumn, ...]:
         from rich.progress import BarColumn, TextColumn
@@ -99,7 +99,7 @@ class IndexProgress(_Watching):
         return _description(), BarColumn(bar_width=28), said
 
 
-class CountProgress(_Watching):
+class CountProgress(_Progress):
     """Watches a loop of known length. Use it in a `with` block."""
 
     def __init__(self, terminal: Terminal, name: str, *, total: int) -> None:
@@ -123,7 +123,7 @@ class CountProgress(_Watching):
         done = MofNCompleteColumn()
         return _description(), BarColumn(bar_width=28), done, TimeRemainingColumn()
 
-    def _begun(self, bar: Bar) -> None:
+    def _add_tasks(self, bar: Bar) -> None:
         bar.add_task(self._name, total=self._total)
 
 
@@ -142,7 +142,7 @@ class RowProgress(CountProgress):
         self.advance(rows)
 
 
-class CopyProgress(_Watching):
+class CopyProgress(_Progress):
     """Watches a copy. Implements `retrieval.backup.transfer.Watcher`; use it in a `with` block."""
 
     def __init__(self, terminal: Terminal) -> None:
@@ -175,13 +175,13 @@ class CopyProgress(_Watching):
 
 
 def _description() -> ProgressColumn:
-    """What is being done; a path in it is no markup."""
+    """The column for the description; rich must not read markup in a path."""
     from rich.progress import TextColumn
 
     return TextColumn("{task.description}", style="bold", markup=False)
 
 
-def _said(figures: Figures) -> str:
+def _describe(figures: Figures) -> str:
     parts = [_DOING[figures.state], f"{amount(figures.read)} records"]
     if figures.state is State.WRITING and figures.written:
         parts = [

@@ -1,4 +1,4 @@
-"""`winnow limits` and `winnow usage`: how much may each tenant use, and how much did it?"""
+"""`winnow limits` and `winnow usage`: set the limits of tenants, and show what they used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 limits = typer.Typer(help="Show and change the limits of tenants.", no_args_is_help=True)
 
-NUMBER = "A number, 'none' for no limit, or 'default' for what the service is started with."
+NUMBER = "A number, 'none' for no limit, or 'default' for the setting of the service."
 
 
 def _limit(flag: str, said: str) -> Any:
@@ -35,12 +35,14 @@ def _limit(flag: str, said: str) -> Any:
 @limits.command("show")
 @with_settings("data")
 def show_limits(
-    tenant: Annotated[str | None, typer.Argument(metavar="TENANT", help="Only this one.", callback=own_name)] = None,
+    tenant: Annotated[
+        str | None, typer.Argument(metavar="TENANT", help="Show only this tenant.", callback=own_name)
+    ] = None,
     *,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show which tenants have limits of their own, and what holds for the others under these settings."""
+    """Show the default limits and the tenants that have limits of their own."""
     terminal = Terminal(json=json)
     disk = open_data_folder(settings)
     own = disk.limits.limits()
@@ -53,27 +55,27 @@ def show_limits(
 @limits.command("set")
 @with_settings("data")
 def set_limits(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose.", callback=own_name)],
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Name of the tenant.", callback=own_name)],
     *,
-    requests_per_minute: Annotated[str | None, _limit("--requests-per-minute", "Requests.")] = None,
+    requests_per_minute: Annotated[str | None, _limit("--requests-per-minute", "Maximum requests per minute.")] = None,
     rerank_tokens_per_minute: Annotated[
-        str | None, _limit("--rerank-tokens-per-minute", "Tokens that rerankers compute.")
+        str | None, _limit("--rerank-tokens-per-minute", "Maximum tokens per minute that rerankers compute.")
     ] = None,
     concurrent_requests: Annotated[
-        str | None, _limit("--concurrent-requests", "Requests answered at once by one process.")
+        str | None, _limit("--concurrent-requests", "Maximum concurrent requests per process.")
     ] = None,
-    documents: Annotated[str | None, _limit("--documents", "Documents in all collections together.")] = None,
-    size: Annotated[str | None, _limit("--bytes", "Bytes on the disk, indexes included.")] = None,
+    documents: Annotated[str | None, _limit("--documents", "Maximum documents in all collections together.")] = None,
+    size: Annotated[str | None, _limit("--bytes", "Maximum bytes on disk, indexes included.")] = None,
     weight: Annotated[
         str | None,
         typer.Option(
-            "--weight", metavar="W", help="Its share of the reranker beside others, or 'default', which is 1."
+            "--weight", metavar="W", help="Relative share of the reranker when tenants compete; 'default' is 1."
         ),
     ] = None,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Change some limits of a tenant, and leave the others. Services that run follow within two seconds."""
+    """Change limits of a tenant; others stay as they are. Running services apply them within two seconds."""
     terminal = Terminal(json=json)
     from winnow.retrieval.catalog.quotas import TenantLimits
 
@@ -98,21 +100,20 @@ def set_limits(
 def usage(
     *,
     since: Annotated[
-        str | None, typer.Option("--from", metavar="DAY", help="First day, in UTC; today unless given.")
+        str | None,
+        typer.Option("--from", metavar="DAY", help="First day, in UTC, such as 2026-01-31; today by default."),
     ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; today unless given.")] = None,
+    until: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; today by default.")] = None,
     tenant: Annotated[
-        str | None, typer.Option("--tenant", metavar="TENANT", help="Only this one.", callback=own_name)
+        str | None, typer.Option("--tenant", metavar="TENANT", help="Show only this tenant.", callback=own_name)
     ] = None,
-    as_csv: Annotated[
-        bool, switch("--csv", meaning="Print comma-separated values, with a line of names first.")
-    ] = False,
+    as_csv: Annotated[bool, switch("--csv", meaning="Print comma-separated values with a header line.")] = False,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show what tenants used, by day: requests, searches, tokens, documents.
+    """Show what tenants used per day: requests, searches, tokens, documents.
 
-    A service that runs writes it every five seconds. Commands are not counted.
+    A running service saves usage every five seconds. Commands are not counted.
     """
     terminal = Terminal(json=json or as_csv)
     from winnow.api.schemas.quotas import usage_csv, usage_response
@@ -129,11 +130,9 @@ def usage(
     elif as_csv:
         terminal.lines(*usage_csv(found).splitlines())
     elif not found and terminal.is_rich:
-        terminal.say(
-            "Nothing was used." if since or until or tenant else "Nothing was used today; --from says since when."
-        )
+        terminal.say("No usage." if since or until or tenant else "No usage today. Use --from for earlier days.")
     else:
-        # A person reads what was used; a program finds all columns, always in the same places.
+        # A person sees the columns that are not zero; a program always gets all columns.
         names = [name for name in AMOUNTS if not terminal.is_rich or any(getattr(each, name) for each in found)]
         terminal.table(
             [Column(name="day", whole=True), Column(name="tenant", style="bold", whole=True)]
@@ -148,7 +147,7 @@ def _number(name: str, raw: str) -> int | None:
     if raw in words:
         return words[raw]
     if not raw.isascii() or not raw.isdigit() or int(raw) == 0:
-        raise InvalidRequest(f"{name} = {raw!r}: it is neither a number above 0 nor 'none' nor 'default'")
+        raise InvalidRequest(f"{name} = {raw!r}: it must be a number above 0, 'none' or 'default'")
     return int(raw)
 
 
@@ -159,7 +158,7 @@ def _weight(raw: str) -> float | None:
     try:
         return float(raw)
     except ValueError:
-        raise InvalidRequest(f"weight = {raw!r}: it is neither a number nor 'default'") from None
+        raise InvalidRequest(f"weight = {raw!r}: it must be a number or 'default'") from None
 
 
 def _day(raw: str | None) -> date:
@@ -169,7 +168,7 @@ def _day(raw: str | None) -> date:
     try:
         return date.fromisoformat(raw)
     except ValueError:
-        raise InvalidRequest(f"{raw!r} is no day; a day is written like 2026-01-31") from None
+        raise InvalidRequest(f"{raw!r} is not a day; write a day like 2026-01-31") from None
 
 
 def _say(terminal: Terminal, limits_of: dict[str, TenantLimits], *, json: bool) -> None:

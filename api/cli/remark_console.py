@@ -1,4 +1,4 @@
-"""The console on which a command speaks to a person. Where nobody listens any more, the command goes on."""
+"""The console for remarks on stderr. The command continues when the reader is gone."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from winnow.api.cli.standard_streams import abandon
 
 
 class RemarkConsole(Console):
-    """On stderr."""
+    """A console on stderr."""
 
     def __init__(self) -> None:
         super().__init__(stderr=True, highlight=False)
 
     def on_broken_pipe(self) -> None:
-        """rich would end the program."""
+        """Stay quiet from now on; rich would end the program."""
         self.quiet = True
         abandon(sys.stderr)

@@ -1,4 +1,4 @@
-"""`winnow search` and `winnow rerank`: a question, and its answer on the terminal."""
+"""`winnow search` and `winnow rerank`: run one query and show the results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from winnow.retrieval.search.context import Context
 
 TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
-_SKIPPED: Final = {  # by the reason of `rerank_skipped`, where the order does not speak for itself
+_SKIPPED: Final = {  # by `rerank_skipped`, where the reason is not obvious
     "no_weight": " (relevance has no weight without an instruction; --always-rerank shows it)"
 }
 
@@ -195,7 +195,7 @@ def rerank(
 
 
 def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
-    """With the one reranker that the collection has chosen; where there is none such, the answer is recall's order."""
+    """Load the collection's reranker; if it is not configured, warn and keep the order of recall."""
     from winnow.api.assemble import assemble
     from winnow.api.search.rerankers import settings_for
 
@@ -210,7 +210,7 @@ def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, ju
 
 def _rerank_said(*, no_rerank: bool, always_rerank: bool) -> bool | str:
     if no_rerank and always_rerank:
-        raise InvalidRequest("--no-rerank and --always-rerank exclude each other")
+        raise InvalidRequest("--no-rerank and --always-rerank cannot be used together")
     return "always" if always_rerank else not no_rerank
 
 
@@ -224,7 +224,7 @@ def _parsed_json(where: str | None) -> object:
 
 
 def _said(wanted: str | NamedInstruction | None) -> str | dict[str, object] | None:
-    """As a body has it."""
+    """The instruction as a request body has it."""
     if wanted is None or isinstance(wanted, str):
         return wanted
     return {"name": wanted.name, "version": wanted.version, "variables": dict(wanted.variables)}
@@ -258,11 +258,11 @@ def _show_reranked(terminal: Terminal, ranking: Ranking, wanted: int) -> None:
         for each in ranking.ranked[:wanted]
     ]
     terminal.table(columns, rows)
-    terminal.say(f"judged by {ranking.judged_by}")
+    terminal.say(f"reranked by {ranking.judged_by}")
 
 
 def _draw(terminal: Terminal, answer: Answer) -> None:
-    """For a person: one block per result, numbers on the left."""
+    """Draw one block per result for a person, with the numbers on the left."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -278,7 +278,7 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
             number(best.candidate.similarity),
             _document(result, answer.contexts.get(best.candidate.chunk.number)),
         )
-    terminal.draw(table if answer.results else "Nothing was found.")
+    terminal.draw(table if answer.results else "No results.")
     terminal.say(_footer(answer))
     _warn_degraded(terminal, answer)
 
@@ -286,7 +286,9 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
 def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
     if answer.degraded is not None:
         reason = answer.degraded.reason
-        terminal.warn(f"The reranker did not judge ({reason}): this is recall's order. 'winnow doctor' tells why.")
+        terminal.warn(
+            f"Not reranked ({reason}): results keep the order of recall. Run 'winnow doctor' to find out why."
+        )
 
 
 def _document(result: Result, context: Context | None) -> RenderableType:
@@ -317,10 +319,11 @@ def _footer(answer: Answer) -> str:
     judged = (
         f"{some} reranked by {ranking.judged_by} under {instruction.said}{retired}"
         if ranking.judged_by != RECALL_ORDER
-        else "in recall's order" + _SKIPPED.get(answer.rerank_skipped or "", "")
+        else "in the order of recall" + _SKIPPED.get(answer.rerank_skipped or "", "")
     )
     shown = f"{len(answer.results)} shown · {len(answer.recalled.candidates)} candidates"
-    return f"{shown}, {judged} · score is {ranking.ranked_by} · {answer.total_ms:,.0f} ms"
+    score = "" if ranking.ranked_by == RECALL_ORDER else f" · score is {ranking.ranked_by}"
+    return f"{shown}, {judged}{score} · {answer.total_ms:,.0f} ms"
 
 
 def _lines_of_input() -> list[str]:
@@ -328,12 +331,12 @@ def _lines_of_input() -> list[str]:
 
     text, _, reason = decode_text(standard_input())
     if text is None:
-        raise InvalidRequest(f"the standard input is {reason.partition(';')[0]}")
+        raise InvalidRequest(f"standard input is {reason.partition(';')[0]}")
     return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
 
 
 def _print(terminal: Terminal, answer: Answer) -> None:
-    """For a program: one line per result."""
+    """Print one line per result for a program."""
     columns = ("rank", "score", "relevance", "similarity", "document_id", "ordinal", "title", "text")
     terminal.lines("\t".join(columns))
     for result in answer.results:

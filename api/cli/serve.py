@@ -1,4 +1,4 @@
-"""`winnow serve`: the service, until somebody stops it."""
+"""`winnow serve`: run the HTTP service until it is stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from winnow.api.diagnostics.readiness import Readiness
     from winnow.api.vllm.servers import VllmServers
 
-OPEN_DOOR: Final = "Access       NO KEY: this machine only, and everybody on it ('winnow keys bootstrap' makes one)"
+OPEN_DOOR: Final = "Access       NO KEY: any user of this machine has access (create a key: winnow keys bootstrap)"
 
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
@@ -80,20 +80,21 @@ LOGGING: Final[dict[str, Any]] = {
     "quantization",
 )
 def serve(*, settings: Settings) -> None:
-    """Answer over HTTP until Ctrl-C or SIGTERM.
+    """Serve the HTTP API until Ctrl-C or SIGTERM.
 
-    Without a key, neither WINNOW_API_KEY nor one that 'winnow keys bootstrap' has made, only this machine may ask, and
-    the service refuses to listen anywhere else. Documentation of
-    the routes is at /docs; /readyz tells whether collections are open and the models answered a known pair.
+    Without an API key the service listens on this machine only. Set WINNOW_API_KEY, or create a key with 'winnow keys
+    bootstrap', to listen elsewhere. /docs documents the routes; /readyz reports whether collections are open and models
+    answer correctly.
 
-    With --spawn-vllm it starts vLLM for the models, and ends it; 'winnow vllm-command' shows how.
+    --spawn-vllm starts vLLM servers for the models and stops them with the service; 'winnow vllm-command' prints their
+    command lines.
     """
     terminal = Terminal()
     from winnow.api.tenancy.access import refuse_open_door
 
     refuse_open_door(settings.host, has_key=_has_key(settings))
-    bound = _bound(settings)
-    spawned = _spawned(terminal, settings) if settings.spawn_vllm else None
+    bound = _bind(settings)
+    spawned = _plan_vllm(terminal, settings) if settings.spawn_vllm else None
     settings = spawned.with_server_urls(settings) if spawned else settings
     rerankers = ", ".join([settings.rerank_model, *(each.model for each in settings.rerank_also)])
     terminal.say(f"Loading {settings.embed_model} and {rerankers} ...")
@@ -102,14 +103,14 @@ def serve(*, settings: Settings) -> None:
 
 
 def _has_key(settings: Settings) -> bool:
-    """Set, or made in this catalog."""
+    """Whether a key is set, or the catalog has one."""
     from winnow.api.collections.data_folder import DataFolder
 
     return settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).keys.has_any()
 
 
-def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
-    """The plan for model servers beside this process; nothing is started yet. Raises what `plan` raises."""
+def _plan_vllm(terminal: Terminal, settings: Settings) -> VllmServers | None:
+    """Plan the vLLM servers without starting them. Raises what `plan` raises."""
     from functools import partial
 
     from winnow.api.cli.vllm_progress import shown
@@ -118,7 +119,7 @@ def _spawned(terminal: Terminal, settings: Settings) -> VllmServers | None:
     terminal.say("Planning vLLM ...")
     servers = VllmServers.plan(settings, partial(shown, terminal))
     if servers is None:
-        terminal.warn("No vLLM is started: both models have a URL.")
+        terminal.warn("vLLM is not started: both models have a URL.")
         return None
     runs_on = f"vLLM {servers.found.version} of {servers.found.python}, on {servers.found.machine.said}"
     terminal.say(f"Will start {' and '.join(server.name for server in servers.servers)} with {runs_on}.")
@@ -135,21 +136,21 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
     most = connections_max(raise_descriptors())
     parts = assemble(settings, caches=Caches.of(settings))
     app = create_app(parts, announce=_Announcement(terminal, _url(bound), settings), spawned=spawned)
-    for number in (signal.SIGINT, signal.SIGTERM):  # which uvicorn repeats when it has stopped: that is no failure
-        signal.signal(number, _stay)
-    bound.listen(BACKLOG)  # before anybody is told: who comes between the words and the server waits, unrefused
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped: no failure
+        signal.signal(number, _ignore)
+    bound.listen(BACKLOG)  # before the announcement: early connections wait instead of being refused
     server = Server(app, log_config=LOGGING, connections=Connections(most))
     server.run(sockets=[bound])
     if not server.started:
-        raise typer.Exit(Exit.FAILED)  # what kept it from starting has been logged
+        raise typer.Exit(Exit.FAILED)  # the reason has been logged
 
 
-def _stay(number: int, frame: FrameType | None) -> None:
-    """Nothing: the server has its own way of stopping."""
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """Ignore the signal: the server handles it."""
 
 
-def _bound(settings: Settings) -> socket.socket:
-    """Before the models are loaded: a port that is taken is told at once. Raises `SettingInvalid`."""
+def _bind(settings: Settings) -> socket.socket:
+    """Bind the port before models are loaded, so that a port in use fails at once. Raises `SettingInvalid`."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -177,7 +178,7 @@ def _url(bound: socket.socket) -> str:
 
 
 class _Announcement:
-    """What the operator is told when requests are about to be answered, and when awaited servers have come."""
+    """Tells the operator when the service listens, and when servers that were missing have become ready."""
 
     def __init__(self, terminal: Terminal, url: str, settings: Settings) -> None:
         self._terminal, self._url, self._settings = terminal, url, settings
@@ -188,7 +189,7 @@ class _Announcement:
             self._is_made = True
             self._make(readiness)
         else:
-            self._terminal.say("Ready        the models answer what is known", style="")
+            self._terminal.say("Ready        the models answer correctly", style="")
 
     def _make(self, readiness: Readiness) -> None:
         names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"

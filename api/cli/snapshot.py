@@ -1,4 +1,4 @@
-"""`winnow snapshot` and `winnow restore`: a collection goes out to a folder or a bucket, and comes back."""
+"""`winnow snapshot` and `winnow restore`: copy a collection to a folder or bucket, and back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Target = Annotated[
     str,
     typer.Argument(
         metavar="TARGET",
-        help="A folder, or s3://BUCKET/PATH on AWS or, with AWS_ENDPOINT_URL, on any S3-compatible server.",
+        help="Folder, or s3://BUCKET/PATH on AWS (with AWS_ENDPOINT_URL on another S3-compatible server).",
     ),
 ]
 
@@ -42,11 +42,11 @@ def snapshot(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Copy a collection to a folder or a bucket, with a checksum of every file. Writers go on meanwhile.
+    """Copy a collection to a folder or a bucket, with a checksum of every file. Writes continue meanwhile.
 
-    What is copied is one version of the corpus, whatever is written in the meantime. A snapshot is finished once its
-    manifest is there; one that was interrupted is taken again by the same command. Keys of a bucket come from the
-    variables that AWS's own tools read, or from their files, and from nowhere else.
+    The snapshot holds one version of the collection, whatever is written meanwhile. It is complete once its manifest
+    exists; after an interruption, run the same command again. Credentials for a bucket come from the environment
+    variables and files that AWS's own tools read.
     """
     terminal = Terminal(json=json)
     from winnow.api.cli.progress import CopyProgress
@@ -60,7 +60,7 @@ def snapshot(
         manifest = taken(disk, owner, collection, place, watcher=watcher)
     seconds = time.monotonic() - began
     if json:
-        terminal.answer(_said(manifest, target, seconds))
+        terminal.answer(_summary_fields(manifest, target, seconds))
     else:
         terminal.say(f"{collection} → {place.name}: {_summary(manifest)} in {duration(seconds)}.", style="bold")
 
@@ -72,14 +72,14 @@ def restore(
     collection: OwnCollectionName,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
-    replace: Annotated[bool, switch("--replace", meaning="Take the place of a collection of this name.")] = False,
+    replace: Annotated[bool, switch("--replace", meaning="Replace an existing collection of this name.")] = False,
     json: Json = False,
 ) -> None:
-    """Bring a collection back from a snapshot, under its old name or another.
+    """Restore a collection from a snapshot, under its old name or another.
 
-    Every checksum is compared before anything can be seen of it, and the index is built anew. A collection that is
-    there is left alone without --replace, and with it until the new one is whole. Interrupted, the same command goes
-    on from there.
+    Verifies every checksum before the collection becomes visible, and rebuilds the index. An existing collection is
+    kept unless you pass --replace; even then it stays until the new one is complete. After an interruption, run the
+    same command again: it continues where it stopped.
     """
     terminal = Terminal(json=json)
     from winnow.api.cli.progress import CopyProgress
@@ -106,16 +106,20 @@ def restore(
         )
     manifest, seconds = done.manifest, time.monotonic() - began
     if done.other_instruction and manifest.instruction:
-        terminal.warn(f"The instruction {manifest.instruction.name} has another text here than in the snapshot.")
+        terminal.warn(f"The instruction {manifest.instruction.name} has a different text here than in the snapshot.")
     if manifest.reranker is not None and manifest.reranker not in settings_by_name(settings):
-        terminal.warn(f"Its reranker {manifest.reranker} is not configured here: its searches keep recall's order.")
+        terminal.warn(
+            f"The reranker {manifest.reranker} is not configured (--rerank-also): searches keep recall's order."
+        )
     if json:
-        terminal.answer(_said(manifest, target, seconds) | {"collection": collection, "generation": done.generation})
+        terminal.answer(
+            _summary_fields(manifest, target, seconds) | {"collection": collection, "generation": done.generation}
+        )
     else:
         terminal.say(f"{place.name} → {collection}: {_summary(manifest)} in {duration(seconds)}.", style="bold")
 
 
-def _said(manifest: SnapshotManifest, target: str, seconds: float) -> dict[str, Any]:
+def _summary_fields(manifest: SnapshotManifest, target: str, seconds: float) -> dict[str, Any]:
     return {
         "target": target,
         "collection": manifest.collection,

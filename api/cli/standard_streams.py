@@ -1,7 +1,7 @@
-"""Standard input and output as they may be: closed, full, a pipe that is read no more, in an encoding of its own.
+"""Standard input and output in every state: closed, full, a broken pipe, any encoding.
 
-What the output's encoding does not have is replaced. An answer that cannot be written ends the command with exit code
-1 and a sentence, never with a traceback.
+Characters that the output's encoding lacks are replaced. If the output cannot be written, the command ends with exit
+code 1 and a sentence, never with a traceback.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _STANDARD: Final = (0, 1, 2)
 
 
 class _AnswerFile(io.FileIO):
-    """The file behind the standard output: whatever prints to it, a failure is an `OutputLost`."""
+    """The file behind standard output. Any failure to write raises `OutputLost`."""
 
     def write(self, content: Buffer) -> int:
         try:
@@ -34,20 +34,20 @@ class _AnswerFile(io.FileIO):
 
 
 class OutputLost(Exception):
-    """The answer cannot be written to the standard output."""
+    """Standard output cannot be written."""
 
     def __init__(self, reason: str, *, is_read_no_more: bool = False) -> None:
         super().__init__(reason)
-        self.is_read_no_more = is_read_no_more  # by the next program of a pipe, which has enough: nothing to tell
+        self.is_read_no_more = is_read_no_more  # the next program in the pipe closed it: no error to report
 
 
 def prepare_streams() -> None:
-    """Call it before any file is opened: a closed standard stream leaves its number to the next file."""
+    """Open closed standard streams. Call this before opening files: the next file would get their number."""
     for number in _STANDARD:
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number, which is this one
     if isinstance(sys.stdout, io.TextIOWrapper):
         encoding, is_terminal = sys.stdout.encoding, sys.stdout.isatty()
         file = io.BufferedWriter(_AnswerFile(sys.stdout.fileno(), "w", closefd=False))
@@ -58,9 +58,9 @@ def prepare_streams() -> None:
 
 @contextlib.contextmanager
 def writing_answer() -> Iterator[None]:
-    """What is written to the standard output within has been written, or `OutputLost` is raised."""
+    """Flush standard output at the end of the block. Raises `OutputLost`."""
     if sys.stdout is None:
-        raise OutputLost("the standard output is closed")
+        raise OutputLost("standard output is closed")
     yield
     sys.stdout.flush()
 
@@ -72,7 +72,7 @@ def print_text(text: str) -> None:
 
 
 def print_json(text: str) -> None:
-    """JSON stays itself in any encoding: what the output does not have is escaped. Raises `OutputLost`."""
+    """Print JSON; escape characters that the output's encoding lacks. Raises `OutputLost`."""
     with writing_answer():
         if not text.isascii() and not _has_all_characters(sys.stdout.encoding):
             text = json.dumps(json.loads(text), indent=2) + "\n"
@@ -80,26 +80,26 @@ def print_json(text: str) -> None:
 
 
 def flush_answer() -> None:
-    """Raises `OutputLost` where something that was printed cannot be written."""
+    """Flush standard output. Raises `OutputLost`."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def standard_input() -> bytes:
-    """All of it. Raises `InvalidRequest` where it is closed."""
+    """Read all of standard input. Raises `InvalidRequest` if it is closed."""
     if sys.stdin is None:
-        raise InvalidRequest("the standard input is closed; there is nothing to read")
+        raise InvalidRequest("standard input is closed")
     return sys.stdin.buffer.read()
 
 
 def standard_input_line() -> str:
-    """Its next line. Raises `InvalidRequest` where it is closed, or no text."""
+    """Read the next line of standard input. Raises `InvalidRequest` if it is closed or not text."""
     if sys.stdin is None:
-        raise InvalidRequest("the standard input is closed; there is nothing to read")
+        raise InvalidRequest("standard input is closed")
     try:
         return sys.stdin.readline().strip()
     except UnicodeDecodeError as error:
-        raise InvalidRequest(f"the standard input is not {error.encoding}") from error
+        raise InvalidRequest(f"standard input is not {error.encoding}") from error
 
 
 def _has_all_characters(encoding: str | None) -> bool:
@@ -107,7 +107,7 @@ def _has_all_characters(encoding: str | None) -> bool:
 
 
 def abandon(stream: TextIO) -> None:
-    """What is still to be written goes nowhere, so that the interpreter's end does not fail on it again."""
+    """Discard what is still buffered, so that the interpreter does not fail on it at exit."""
     with contextlib.suppress(OSError):  # a stream in memory has no number
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

@@ -1,7 +1,7 @@
-"""How does the command line speak? The answer goes to stdout, everything else to stderr.
+"""Output of the command line: results to stdout, everything else to stderr.
 
-In a terminal answers are tables; piped, they are lines of tab-separated fields that `cut` and `awk` read; with
---json, stdout holds one JSON object and nothing else.
+In a terminal results are tables. In a pipe they are lines of tab-separated fields for `cut` and `awk`. With --json,
+stdout holds one JSON object and nothing else.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Column:
     name: str
     right: bool = False  # numbers
     style: str = ""
-    whole: bool = False  # on one line while there is room: what is typed again, such as an id
+    whole: bool = False  # never wrapped while there is room: values to copy, such as an id
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Writes to whatever stderr is at that moment: while a line moves in the terminal, that is what keeps it whole."""
+    """Writes to the current `sys.stderr`, which a moving progress line replaces to stay intact."""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.stream = sys.stderr
@@ -39,7 +39,7 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
 
 class Terminal:
-    """Says things to a person or to a program."""
+    """Prints results and remarks, for a person or for a program."""
 
     def __init__(self, *, json: bool = False) -> None:
         self._json = json
@@ -50,7 +50,7 @@ class Terminal:
 
     @property
     def is_rich(self) -> bool:
-        """Whether somebody looks at stdout."""
+        """Whether stdout is a terminal."""
         return sys.stdout is not None and sys.stdout.isatty() and not self._json
 
     @property
@@ -66,7 +66,7 @@ class Terminal:
         return RemarkConsole()
 
     def answer(self, body: Mapping[str, object]) -> None:
-        """The JSON object of a command."""
+        """Print the JSON object of a command."""
         import orjson
 
         print_json(orjson.dumps(body, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode())
@@ -76,11 +76,11 @@ class Terminal:
             self.out.print(renderable)
 
     def lines(self, *lines: str) -> None:
-        """Plain text to stdout, for those who read it with a program."""
+        """Print plain text to stdout, for programs."""
         print_text("".join(f"{line}\n" for line in lines))
 
     def table(self, columns: Sequence[Column], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
-        """A table for a person, tab-separated lines below a header for a program."""
+        """Print a table for a person, without its empty columns, or tab-separated lines with a header for a program."""
         if not self.is_rich:
             self.lines("\t".join(column.name for column in columns), *("\t".join(map(flat, row)) for row in rows))
             return
@@ -89,15 +89,16 @@ class Terminal:
         from rich.text import Text
 
         table = Table(title=Text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-        for column in columns:
-            justify: Literal["left", "right"] = "right" if column.right else "left"  # cells are broken, never cut
+        filled = [place for place in range(len(columns)) if not rows or any(row[place] for row in rows)]
+        for column in (columns[place] for place in filled):
+            justify: Literal["left", "right"] = "right" if column.right else "left"  # cells wrap, they are never cut
             table.add_column(column.name, justify=justify, style=column.style, no_wrap=column.whole, overflow="fold")
         for row in rows:
-            table.add_row(*(Text(plain(cell)) for cell in row))  # a mere text would be read for rich's own markup
+            table.add_row(*(Text(plain(row[place])) for place in filled))  # rich would read markup in a plain str
         self.draw(table)
 
     def say(self, text: str, *, style: str = "dim") -> None:
-        """A remark, to stderr; where nobody can read it, the command goes on without."""
+        """Print a remark to stderr. The command continues if stderr is closed."""
         from rich.text import Text
 
         try:

@@ -1,4 +1,4 @@
-"""`winnow vllm-command`: the command line that winnow would start vLLM with, for whoever starts it instead."""
+"""`winnow vllm-command`: print the command line that winnow would start vLLM with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FLAG_CHARACTERS: Final = 48  # of a flag in the table of reasons
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedGpus:
-    """A machine that is not this one, as far as it was named."""
+    """The GPUs of another machine, as far as options describe them."""
 
     count: int | None
     memory_gb: float | None
@@ -45,28 +45,32 @@ def _option(flag: str, metavar: str, said: str, **bounds: Any) -> Any:
     return typer.Option(flag, metavar=metavar, help=said, show_default=False, **bounds)
 
 
-RoleOption = Annotated[str | None, _option("--role", "ROLE", "rerank or embed; by default both, sharing the machine.")]
-ModelOption = Annotated[
-    str | None, _option("--model", "MODEL", "Model of the one --role; by default the one that the settings name.")
+RoleOption = Annotated[
+    str | None, _option("--role", "ROLE", "Model to serve: rerank or embed; by default both, on the same machine.")
 ]
-FormatOption = Annotated[str, _option("--format", "FORM", "shell (default), argv, compose or systemd.")]
+ModelOption = Annotated[
+    str | None, _option("--model", "MODEL", "Model of --role; by default --rerank-model or --embed-model.")
+]
+FormatOption = Annotated[str, _option("--format", "FORM", "Output format: shell (default), argv, compose or systemd.")]
 Gpus = Annotated[
-    int | None, _option("--gpus", "N", "Plan for so many GPUs, not for this machine.", min=1, max=GPUS_MAX)
+    int | None,
+    _option("--gpus", "N", "Number of GPUs to plan for, instead of those of this machine.", min=1, max=GPUS_MAX),
 ]
 GpuMemory = Annotated[
     float | None,
-    _option("--gpu-memory-gb", "GB", f"Plan for GPUs of this size, by default {NAMED_GPU_GB:.0f}.", min=1),
+    _option("--gpu-memory-gb", "GB", f"Memory of each GPU in GB; by default {NAMED_GPU_GB:.0f}.", min=1),
 ]
 Capability = Annotated[
-    str | None, _option("--gpu-capability", "X.Y", f"Their compute capability, by default {NAMED_CAPABILITY}.")
+    str | None, _option("--gpu-capability", "X.Y", f"Compute capability of the GPUs; by default {NAMED_CAPABILITY}.")
 ]
 Spread = Annotated[
-    int | None, _option("--tensor-parallel", "N", "GPUs for each model; by default as few as it takes.", min=1)
+    int | None, _option("--tensor-parallel", "N", "Number of GPUs per model; by default as few as possible.", min=1)
 ]
 Share = Annotated[
-    float | None, _option("--gpu-share", "SHARE", "Of each GPU's memory; by default planned.", min=0.01, max=1.0)
+    float | None,
+    _option("--gpu-share", "SHARE", "Share of each GPU's memory to use; planned by default.", min=0.01, max=1.0),
 ]
-Listen = Annotated[str | None, _option("--listen", "ADDRESS", "Address that vLLM listens on; by default this machine.")]
+Listen = Annotated[str | None, _option("--listen", "ADDRESS", "Address that vLLM listens on; by default 127.0.0.1.")]
 
 
 @with_settings("rerank_model", "embed_model", "dtype", "quantization", "vllm_python", "vllm_front")
@@ -84,16 +88,16 @@ def vllm_command(
     json: Json = False,
     settings: Settings,
 ) -> None:
-    """Print the command line of a vLLM server that winnow can use, for a shell, a compose file or a unit file.
+    """Print the command line of a vLLM server for winnow: for a shell, a compose file or a systemd unit.
 
-    It is the one that 'winnow serve --spawn-vllm' would start on this machine, or on the machine that is named.
+    'winnow serve --spawn-vllm' would run the same command on this machine, or on a machine with the GPUs you describe.
     """
     terminal = Terminal(json=json)
     from winnow.api.vllm.command import Wanted, plan_commands
     from winnow.api.vllm.formats import COMPOSE_HOST, COMPOSE_PORT
     from winnow.api.vllm.model import served_by_name
 
-    chosen_form = _form(form)  # before the other Python is asked, which takes seconds
+    chosen_form = _form(form)  # before asking the other Python, which takes seconds
     is_composed = chosen_form == "compose"
     named = NamedGpus(count=gpus, memory_gb=gpu_memory_gb, capability=gpu_capability)
     models = _models(settings, role, model)
@@ -119,7 +123,7 @@ def _form(form: str) -> Form:
 
     known = next((each for each in FORMS if each == form), None)
     if known is None:
-        raise SettingInvalid(f"--format = {form!r}: it is none of {', '.join(FORMS)}")
+        raise SettingInvalid(f"--format = {form!r}: it must be one of {', '.join(FORMS)}")
     return known
 
 
@@ -128,15 +132,15 @@ def _models(settings: Settings, role: str | None, model: str | None) -> dict[Rol
 
     chosen = {"rerank": settings.rerank_model, "embed": settings.embed_model}
     if role is None and model is not None:
-        raise SettingInvalid("--model is for one server: say which with --role rerank or --role embed")
+        raise SettingInvalid("--model needs --role rerank or --role embed")
     roles = [each for each in ROLES if role in (None, each)]
     if not roles:
-        raise SettingInvalid(f"--role = {role!r}: it is none of {', '.join(ROLES)}")
+        raise SettingInvalid(f"--role = {role!r}: it must be one of {', '.join(ROLES)}")
     return {each: model or chosen[each] for each in roles}
 
 
 def _machine(terminal: Terminal, settings: Settings, named: NamedGpus, *, is_composed: bool) -> tuple[Machine, str]:
-    """For which machine to plan, and its Python. A compose file is for another one always."""
+    """The machine to plan for, and its Python. A compose file is always for another machine."""
     from winnow.api.vllm.machine import ask_python
     from winnow.api.vllm.process import find_python
 
@@ -147,7 +151,7 @@ def _machine(terminal: Terminal, settings: Settings, named: NamedGpus, *, is_com
     except SettingInvalid as error:
         if settings.vllm_python is not None:
             raise
-        terminal.warn(f"Planned for a GPU of {NAMED_GPU_GB:.0f} GB (--gpu-memory-gb), since {error.detail}.")
+        terminal.warn(f"Planned for a GPU of {NAMED_GPU_GB:.0f} GB (change it with --gpu-memory-gb): {error.detail}.")
         return _named(named), "python"
     return found.machine, found.python
 
@@ -157,7 +161,7 @@ def _named(named: NamedGpus) -> Machine:
 
     major, _, minor = (named.capability or NAMED_CAPABILITY).partition(".")
     if not (major.isdigit() and minor.isdigit()):
-        raise SettingInvalid(f"--gpu-capability = {named.capability!r}: it is not like {NAMED_CAPABILITY}")
+        raise SettingInvalid(f"--gpu-capability = {named.capability!r}: it must look like {NAMED_CAPABILITY}")
     memory = int((named.memory_gb or NAMED_GPU_GB) * 1e9)
     return Machine(
         gpus=tuple(
@@ -168,7 +172,7 @@ def _named(named: NamedGpus) -> Machine:
 
 
 def _short(flag: str) -> str:
-    """A long value stands in the command above."""
+    """Shorten a long value: the command above has all of it."""
     return flag if len(flag) <= FLAG_CHARACTERS else flag.partition("=")[0] + "=…"
 
 

@@ -1,6 +1,6 @@
-"""How do vLLM servers look to the person who waits? A line that moves in a terminal, one now and then in a log.
+"""Show the state of starting vLLM servers: a moving line in a terminal, an occasional line in a log.
 
-It looks at the servers a few times a second and tells what has changed; it changes nothing.
+It polls the servers a few times a second and prints changes; it changes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MARGIN: Final = 4  # columns of the terminal that the moving line leaves free
 
 @contextlib.asynccontextmanager
 async def shown(terminal: Terminal, servers: Sequence[VllmServer]) -> AsyncIterator[None]:
-    """Tells about them for as long as the block lasts."""
+    """Show the servers while the block runs."""
     task = asyncio.get_running_loop().create_task(_Shown(servers, terminal).watch())
     try:
         yield
@@ -60,7 +60,7 @@ class _Shown:
             return
         self._told[server.name] = now
         if server.state is not State.SERVING:
-            return  # what went wrong is logged where it happens
+            return  # failures are logged where they happen
         text = f"vLLM         {server.name} at {server.url}, log {server.log.path}"
         if self._status is not None:
             self._status.console.print(text, soft_wrap=True, markup=False)
@@ -68,7 +68,7 @@ class _Shown:
             self._terminal.say(text, style="")
 
     def _move(self) -> None:
-        """The line about who is starting: redrawn in a terminal, written again from time to time elsewhere."""
+        """Redraw the line about starting servers in a terminal; repeat it now and then elsewhere."""
         starting = [server for server in self._servers if server.state in _MOVING]
         if not starting:
             self._rest()

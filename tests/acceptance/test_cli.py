@@ -152,7 +152,7 @@ def test_eval_measures_under_an_instruction(indexed: Command, corpus: Path) -> N
     assert by_name.json["instruction"]["name"] == "builtin/support-language-first"
     both = indexed.run(*asked, "--instruction", "x", "--instruction-name", "builtin/support-language-first")
     assert both.code == 2
-    assert "exclude each other" in both.err
+    assert "cannot be used together" in both.err
 
 
 def test_instructions_and_collections_are_kept(winnow: Command, corpus: Path) -> None:
@@ -194,7 +194,7 @@ def test_verify_finds_a_flipped_bit(winnow: Command, corpus: Path) -> None:
         (("index", "no-such-file", "--collection", "x"), "The corpus cannot be read"),
         (("eval", "no-such-folder"), "is not a BEIR folder"),
         (("serve", "--host", "0.0.0.0"), "there is no API key"),  # noqa: S104
-        (("serve", "--port", "70000"), "--port = '70000': it is not between 0 and 65535"),
+        (("serve", "--port", "70000"), "--port = '70000': it must be between 0 and 65535"),
     ],
 )
 def test_mistakes_are_told_in_a_sentence(indexed: Command, arguments: tuple[str, ...], said: str) -> None:
@@ -222,7 +222,7 @@ async def test_a_command_closes_what_it_opened_to_a_server(winnow: Command) -> N
 def test_help_is_broken_at_the_terminals_width(winnow: Command) -> None:
     """And not where the source is: each paragraph is one."""
     shown = winnow.run("serve", "--help", COLUMNS="200").out
-    assert "nor one that 'winnow keys bootstrap' has made, only this machine may ask, and the service refuses" in shown
+    assert "Set WINNOW_API_KEY, or create a key with 'winnow keys bootstrap', to listen elsewhere." in shown
 
 
 def test_doctor_says_what_runs_where(indexed: Command, models: dict[str, str]) -> None:

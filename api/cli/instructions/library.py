@@ -1,4 +1,4 @@
-"""`winnow instructions`: write the library, and choose from it."""
+"""`winnow instructions`: write, publish and choose instructions."""
 
 from __future__ import annotations
 
@@ -26,38 +26,42 @@ if TYPE_CHECKING:
 
 TEXT_CHARACTERS: Final = 100  # characters of a text in a list
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")]
-VersionArgument = Annotated[str, typer.Argument(metavar="NAME[@VERSION]", help="Which instruction, and version.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the instruction.")]
+VersionArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME[@VERSION]", help="Name of the instruction, with a version if you mean an older one."),
+]
 TextArgument = Annotated[
     str | None,
     typer.Argument(metavar="[TEXT]", help="What counts as relevant, in a sentence or a few. English works best."),
 ]
 File = Annotated[
     Path | None,
-    typer.Option("--file", metavar="FILE", help="Instead of TEXT: all that it says, as YAML; - is standard input."),
+    typer.Option(
+        "--file", metavar="FILE", help="Read the instruction from this YAML file instead of TEXT; - is stdin."
+    ),
 ]
 EmbeddingTask = Annotated[
-    str | None, typer.Option("--embedding-task", metavar="TEXT", help="What queries are embedded under, in a line.")
+    str | None,
+    typer.Option("--embedding-task", metavar="TEXT", help="Task that queries are embedded under, in one line."),
 ]
-Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="A note for those who read the library.")]
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Note for readers of the library.")]
 
-instructions = typer.Typer(
-    help="The instruction library: write, publish, compare and try what the reranker is told.", no_args_is_help=True
-)
+instructions = typer.Typer(help="Write, publish, compare and try instructions for the reranker.", no_args_is_help=True)
 
 
 @instructions.command("list")
 @with_settings("data")
 def list_instructions(
     *,
-    built_in: Annotated[bool, switch("--built-in", meaning="Those that come with winnow instead.")] = False,
+    built_in: Annotated[bool, switch("--built-in", meaning="List the built-in instructions instead.")] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
     """List all versions of all instructions, in every state.
 
-    With --json those that come with winnow and the default are in it, too.
+    With --json the output also holds the built-in instructions and the default.
     """
     terminal = Terminal(json=json)
     from winnow.api.schemas.instructions import instructions_response
@@ -88,7 +92,7 @@ def list_instructions(
     if default is not None:
         terminal.say(f"The default is {default}.")
     if not own and not built_in:
-        terminal.say("There are none of your own yet. --built-in lists those that come with winnow.")
+        terminal.say("No instructions yet. --built-in lists those that come with winnow.")
 
 
 @instructions.command("show")
@@ -96,12 +100,12 @@ def list_instructions(
 def show_instruction(
     name: VersionArgument,
     *,
-    yaml: Annotated[bool, switch("--yaml", meaning="Print it as YAML, as --file reads it.")] = False,
+    yaml: Annotated[bool, switch("--yaml", meaning="Print YAML that --file can read.")] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show one version: this one, or the newest that is published."""
+    """Show a version of an instruction; without @VERSION the newest published one."""
     terminal = Terminal(json=json)
     from winnow.api.library.yaml_file import written_content
     from winnow.api.schemas.instructions import instruction_response
@@ -135,7 +139,7 @@ def draft_instruction(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Write the draft of an instruction, or replace what it says. No search uses it until it is published."""
+    """Write or replace the draft of an instruction. Searches use it only after it is published."""
 
     content = _content(text, file, embedding_task, note)
     folder, owner = open_tenant(settings, tenant, create=True)
@@ -156,7 +160,7 @@ def publish_instruction(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Publish the draft of an instruction; with TEXT or --file, that at once as its next version.
+    """Publish the draft of an instruction, or TEXT or --file directly as its next version.
 
     Published versions never change.
     """
@@ -175,13 +179,13 @@ def publish_instruction(
 @instructions.command("retire")
 @with_settings("data")
 def retire_instruction(
-    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")],
+    version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Version to retire.")],
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Retire a version: the name means the published one before it from now on. Who names its number still gets it."""
+    """Retire a version: its name then means the published version before it. NAME@VERSION still works."""
     from winnow.retrieval.catalog.instructions import Reference
 
     reference = Reference.of(version)
@@ -197,7 +201,7 @@ def retire_instruction(
 def delete_instruction(
     name: VersionArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Delete the draft of an instruction. What is published stays."""
+    """Delete the draft of an instruction. Published versions stay."""
     terminal = Terminal(json=json)
     from winnow.retrieval.catalog.instructions import Reference
 
@@ -216,32 +220,32 @@ def delete_instruction(
 def default_instruction(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME[@VERSION]]", help="The new default; without it, the present one is shown."),
+        typer.Argument(metavar="[NAME[@VERSION]]", help="New default; leave it out to show the current one."),
     ] = None,
     *,
-    clear: Annotated[bool, switch("--clear", meaning="The model card's again.")] = False,
+    clear: Annotated[bool, switch("--clear", meaning="Go back to the instruction of the model card.")] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show or choose the instruction of searches that name none, in collections that have chosen none."""
+    """Show or set the default instruction, for searches that name none in collections that have none."""
     terminal = Terminal(json=json)
 
     folder, owner = open_tenant(settings, tenant)
     library = folder.instructions
     if clear and name is not None:
-        raise InvalidRequest("--clear goes without a name")
+        raise InvalidRequest("--clear and a name cannot be used together")
     if clear or name is not None:
         library.set_default(owner, name)
     default = library.default(owner)
     if json:
         terminal.answer({"instruction": default})
     else:
-        terminal.say(f"The default is {default or 'the model card’s'}.")
+        terminal.say(f"The default is {default or 'the instruction of the model card'}.")
 
 
-def bytes_of(file: Path) -> bytes:
-    """`-` is standard input. Raises `InvalidRequest`."""
+def read_bytes(file: Path) -> bytes:
+    """Read a file, or stdin for `-`. Raises `InvalidRequest`."""
     try:
         return standard_input() if str(file) == "-" else file.read_bytes()
     except OSError as error:
@@ -257,8 +261,8 @@ def _content(text: str | None, file: Path | None, task: str | None, note: str) -
         raise InvalidRequest("give either TEXT or --file")
     if file is not None:
         if task is not None or note:
-            raise InvalidRequest("with --file the embedding task and the note stand in the file")
-        return read_content(bytes_of(file))
+            raise InvalidRequest("--embedding-task and --note cannot be used with --file: write them in the file")
+        return read_content(read_bytes(file))
     return parsed(ContentBody, {"text": text, "embedding_task": task, "note": note}).content
 
 

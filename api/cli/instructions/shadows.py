@@ -1,4 +1,4 @@
-"""`winnow instructions shadow, promote`: try a version on live searches that nobody sees, and make it the live one."""
+"""`winnow instructions shadow, promote`: evaluate a version on live searches without showing it, then publish it."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = ["instructions"]  # the group, with these commands in it
 SHA_CHARACTERS: Final = 8  # of a digest in a table; --json has all
 ID_CHARACTERS: Final = 40  # of a document's id
 
-FullVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")]
+FullVersion = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Name and version of the instruction.")]
 
 shadow = typer.Typer(
-    help="Judge a share of the live searches under another version, too, and compare.", no_args_is_help=True
+    help="Rerank a share of live searches under another version as well, and compare.", no_args_is_help=True
 )
 instructions.add_typer(shadow, name="shadow")
 
@@ -48,25 +48,27 @@ def start_shadow(
         typer.Option(
             "--live",
             metavar="NAME[@VERSION]",
-            help="What searches are answered under; NAME unless given. 'default' is the model card's.",
+            help="Instruction of the live searches; by default NAME. 'default' is the model card's instruction.",
         ),
     ] = None,
     share: Annotated[
-        float, typer.Option("--share", metavar="S", help="Of those searches, from 0, which pauses it, to 1.")
+        float,
+        typer.Option("--share", metavar="S", help="Share of those searches to rerank twice, from 0 (paused) to 1."),
     ] = 0.1,
     collection: Annotated[
-        str | None, typer.Option("--collection", "-c", metavar="NAME", help="Only its searches; all unless given.")
+        str | None,
+        typer.Option("--collection", "-c", metavar="NAME", help="Only searches of this collection; all by default."),
     ] = None,
     keep_queries: Annotated[
-        bool, switch("--keep-queries", meaning="Keep the texts of queries, not only the SHA-256 of them.")
+        bool, switch("--keep-queries", meaning="Store the texts of queries, not only their SHA-256.")
     ] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Judge a share of the searches under this version, too, a draft for one, when they have been answered.
+    """Rerank a share of live searches under this version as well, such as a draft, after they were answered.
 
-    In place of the shadow that NAME has. A service that runs follows within two seconds.
+    Replaces the current shadow of NAME. Running services apply it within two seconds.
     """
     terminal = Terminal(json=json)
     from winnow.api.fields import parsed
@@ -92,15 +94,15 @@ def start_shadow(
         terminal.answer(shadow_response(started))
     else:
         terminal.say(
-            f"{started.reference} shadows {started.share:.0%} of what is answered under {started.live}. "
-            f"'winnow instructions shadow report {started.name}' tells what came of it."
+            f"{started.reference} shadows {started.share:.0%} of the searches under {started.live}. "
+            f"'winnow instructions shadow report {started.name}' shows the results."
         )
 
 
 @shadow.command("list")
 @with_settings("data")
 def list_shadows(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
-    """List the shadows that run."""
+    """List the running shadows."""
     terminal = Terminal(json=json)
     from winnow.api.schemas.shadows import shadow_response
 
@@ -138,10 +140,10 @@ def list_shadows(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, j
 def report_shadow(
     name: NameArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Show how much the orders of a shadow differ from those that callers saw, by pair of versions.
+    """Show how much the order under the shadow differs from the order that callers saw, per pair of versions.
 
-    overlap is of the first ten places, tau of all candidates, rbo of all places, the first ones counting most; 1 is the
-    same order. p10 is what a tenth of the searches are below; --json has p50 and p90, too.
+    overlap compares the first ten places, tau all candidates, rbo all places with more weight on the first; 1 means the
+    same order. A tenth of the searches are below p10; --json also has p50 and p90.
     """
     terminal = Terminal(json=json)
     from winnow.api.schemas.shadows import report_response
@@ -168,7 +170,7 @@ def report_shadow(
             title=f"Changed most: {figures.live} to {figures.shadow}, text {figures.text_sha256[:SHA_CHARACTERS]}",
         )
     if not report.pairs:
-        terminal.say(f"Nothing was judged under a shadow of {name} yet.")
+        terminal.say(f"No search has been reranked under a shadow of {name} yet.")
     if report.shadow is None:
         terminal.say(f"{name} has no shadow now.")
 
@@ -178,12 +180,12 @@ def report_shadow(
 def stop_shadow(
     name: NameArgument,
     *,
-    forget: Annotated[bool, switch("--forget", meaning="Remove what came of it, too.")] = False,
+    forget: Annotated[bool, switch("--forget", meaning="Also delete its results.")] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """End the shadow of an instruction. What came of it can still be read."""
+    """Stop the shadow of an instruction. Its results stay, unless you pass --forget."""
     terminal = Terminal(json=json)
     from winnow.retrieval.tenancy import COMMAND_LINE
 
@@ -193,7 +195,7 @@ def stop_shadow(
     if json:
         terminal.answer({"deleted": name})
     else:
-        terminal.say(f"{name} has no shadow any more{', and what came of it is removed' if forget else ''}.")
+        terminal.say(f"The shadow of {name} is stopped{', and its results are deleted' if forget else ''}.")
 
 
 @instructions.command("promote")
@@ -201,9 +203,9 @@ def stop_shadow(
 def promote_instruction(
     version: FullVersion, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
-    """Publish a draft, so that it is what its name means, and end its shadow.
+    """Publish a draft, which its name then means, and stop its shadow.
 
-    Whoever names another version, or has it for a default, still gets that.
+    Searches and defaults that name another version keep that version.
     """
     terminal = Terminal(json=json)
     from winnow.api.schemas.instructions import instruction_response
@@ -216,7 +218,7 @@ def promote_instruction(
     if json:
         terminal.answer(instruction_response(promoted))
     else:
-        terminal.say(f"{promoted.name} means {promoted.reference} from now on.")
+        terminal.say(f"{promoted.name} now means {promoted.reference}.")
 
 
 _PAIR_COLUMNS: Final = [

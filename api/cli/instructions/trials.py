@@ -1,4 +1,4 @@
-"""`winnow instructions preview, try, diff, export, import`: look at what the library says, and carry it elsewhere."""
+"""`winnow instructions preview, try, diff, export, import`: try, compare and move instructions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.instructions.library import bytes_of, instructions
+from winnow.api.cli.instructions.library import instructions, read_bytes
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 __all__ = ["instructions"]  # the group, with these commands in it
 
 TITLE_CHARACTERS: Final = 120  # characters; the terminal cuts them to its own width
-COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower one says nothing
+COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower column is unreadable
 
 VariableOption = Annotated[
     list[str] | None,
-    typer.Option("--variable", metavar="NAME=VALUE", help="Value of a variable; may be given several times."),
+    typer.Option("--variable", metavar="NAME=VALUE", help="Value for a variable of the instructions; repeatable."),
 ]
 
 
 @instructions.command("diff")
 @with_settings("data")
 def diff_instruction(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which instruction.")],
-    before: Annotated[int, typer.Argument(metavar="VERSION", help="One version.")],
-    after: Annotated[int, typer.Argument(metavar="VERSION", help="The other.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the instruction.")],
+    before: Annotated[int, typer.Argument(metavar="VERSION", help="Version to compare from.")],
+    after: Annotated[int, typer.Argument(metavar="VERSION", help="Version to compare with.")],
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show what differs between two versions, line by line."""
+    """Show the differences between two versions, line by line."""
     terminal = Terminal(json=json)
     from winnow.api.library.diff import unified
     from winnow.api.schemas.instructions import diff_response
@@ -69,7 +69,7 @@ def diff_instruction(
         return
     lines = unified(was, now).splitlines()
     if not lines:
-        terminal.say("Both say the same.")
+        terminal.say("The versions are identical.")
     elif terminal.is_rich:
         from rich.text import Text
 
@@ -86,16 +86,17 @@ _LINE_STYLES: Final = {"+": "green", "-": "red", "@": "dim"}
 @with_settings("data")
 def export_instructions(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME]...", help="Which; all of your own unless given.")
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Names of instructions; by default all but the built-in ones."),
     ] = None,
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Write instructions as YAML to standard output: all versions, with numbers, states and dates.
+    """Print instructions as YAML: all versions, with numbers, states and dates.
 
-    With --json the YAML stands in a JSON object.
+    With --json the YAML is a field of a JSON object.
     """
     terminal = Terminal(json=json)
     from winnow.api.library.yaml_file import exported
@@ -113,18 +114,20 @@ def export_instructions(
 @instructions.command("import")
 @with_settings("data")
 def import_instructions(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML that an export wrote; - is standard input.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML file that `winnow instructions export` wrote; - is stdin.")
+    ],
     *,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Read instructions from YAML: all of the file, or nothing. What is there already, word for word, is skipped."""
+    """Import instructions from YAML: the whole file or nothing. Identical versions are skipped."""
     terminal = Terminal(json=json)
     from winnow.api.library.yaml_file import imported
     from winnow.api.schemas.instructions import imported_response
 
-    content = bytes_of(file)
+    content = read_bytes(file)
     folder, owner = open_tenant(settings, tenant, create=True)
     library = folder.instructions
     versions = imported(content, tenant=owner)
@@ -132,31 +135,35 @@ def import_instructions(
     if json:
         terminal.answer(imported_response(added, of=len(versions)))
     else:
-        terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} there already.")
+        terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} already present.")
 
 
 @instructions.command("preview")
 @with_settings("data", "rerank_model")
 def preview_instruction(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="Which instruction; drafts too.")
+        str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="Instruction to show, drafts included.")
     ] = None,
     *,
-    text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Instead of NAME: a text.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="TEXT", help="Text of an instruction, instead of NAME.")
+    ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Instead of NAME: what a version would say, as YAML.")
+        Path | None, typer.Option("--file", metavar="FILE", help="YAML file of an instruction, instead of NAME.")
     ] = None,
     variable: VariableOption = None,
-    query: Annotated[str | None, typer.Option("--query", metavar="TEXT", help="The query of the prompt.")] = None,
-    document: Annotated[
-        str | None, typer.Option("--document", metavar="TEXT", help="The document of the prompt.")
+    query: Annotated[
+        str | None, typer.Option("--query", metavar="TEXT", help="Query in the prompt; a sample by default.")
     ] = None,
-    ids: Annotated[bool, switch("--ids", meaning="Every token's id, too.")] = False,
+    document: Annotated[
+        str | None, typer.Option("--document", metavar="TEXT", help="Document in the prompt; a sample by default.")
+    ] = None,
+    ids: Annotated[bool, switch("--ids", meaning="Also print the token ids.")] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Show the very prompt that an instruction makes: its text, its tokens. Nothing is judged and nothing written."""
+    """Show the exact prompt of an instruction, with token counts. Runs no model and stores nothing."""
     terminal = Terminal(json=json)
     from winnow.api.cli.instructions.variables import named_instruction, typed_values
     from winnow.api.library.yaml_file import read_content
@@ -166,15 +173,15 @@ def preview_instruction(
     from winnow.rerank.instruction_template import check_content
 
     if [name, text, file].count(None) != 2:
-        raise InvalidRequest("give one of NAME, --text and --file")
+        raise InvalidRequest("give exactly one of NAME, --text and --file")
     if file is not None:
-        content = check_content(read_content(bytes_of(file)))
+        content = check_content(read_content(read_bytes(file)))
         instruction = content_to_preview(content, typed_values(content, variable or []))
     else:
         folder, owner = open_tenant(settings, tenant, create=text is not None)
         library = folder.instructions
         wanted = text if name is None else named_instruction(library, owner, name, variable or [])
-        assert wanted is not None, "one of three was given. This is a bug."
+        assert wanted is not None, "exactly one of three is given. This is a bug."
         instruction = to_preview(library, owner, wanted)
     preview = previewed(
         settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
@@ -188,22 +195,24 @@ def preview_instruction(
 @instructions.command("try")
 @with_settings("candidates", "recall", "timeout_ms", "data", *EMBEDDER, *RERANKER, *DEVICE)
 def try_instructions(
-    query: Annotated[str, typer.Argument(metavar="QUERY", help="What is asked.")],
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Text to search for.")],
     names: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="[NAME[@VERSION]]...",
-            help="Which, drafts too; `default` is what is used now. The others are compared with the first.",
+            help="Instructions to compare with the first, drafts included; `default` is the one in use.",
         ),
     ] = None,
     *,
     versions: Annotated[
         list[str] | None,
-        typer.Option("--versions", metavar="NAME[@VERSION]...", help="The same; these come before those without it."),
+        typer.Option(
+            "--versions", metavar="NAME[@VERSION]...", help="More instructions, placed before the others; repeatable."
+        ),
     ] = None,
     variable: VariableOption = None,
     collection: CollectionName,
-    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Places shown.")] = 10,
+    top_k: Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Number of places to show.")] = 10,
     candidates: int | None,
     recall: str | None,
     timeout_ms: int | None,
@@ -211,10 +220,10 @@ def try_instructions(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Rank the candidates of one query under several instructions, side by side. Nothing is kept of it.
+    """Rank the candidates of one query under several instructions, side by side. Stores nothing.
 
-    Candidates are recalled once, under the embedding task of the first. With --json the output is the body of POST
-    /v1/instructions/try.
+    Candidates are found once, with the embedding task of the first instruction. With --json the output is the response
+    body of POST /v1/instructions/try.
     """
     terminal = Terminal(json=json)
     import asyncio
@@ -239,7 +248,7 @@ def try_instructions(
         },
     )
     disk, owner = open_tenant(settings, tenant)
-    chosen = disk.catalog.collection(owner, body.collection).reranker  # asked before seconds of loading
+    chosen = disk.catalog.collection(owner, body.collection).reranker  # before loading
     wanted = named_instructions(disk.instructions, owner, said, variable or [])
     for each in filter(None, wanted):
         disk.instructions.tried(owner, each)
@@ -266,15 +275,15 @@ def _show_preview(terminal: Terminal, preview: Preview, *, ids: bool) -> None:
         ("suffix", preview.suffix_tokens),
     )
     said = ", ".join(f"{count} {part}" for part, count in parts)
-    terminal.say(f"{len(preview.ids)} tokens of at most {preview.tokens_max} for {preview.model}: {said}")
-    terminal.say(f"{preview.control_tokens} control tokens, all of them the scaffold's")
+    terminal.say(f"{len(preview.ids)} of at most {preview.tokens_max} tokens for {preview.model}: {said}")
+    terminal.say(f"{preview.control_tokens} control tokens, all from the prompt template")
     terminal.say(f"The query is embedded as: {flat(preview.embedding_prompt)}")
     if preview.is_cut:
-        terminal.warn("The prompt holds only the beginning of the document.")
+        terminal.warn("The document was truncated to fit.")
 
 
 def _draw_trial(terminal: Terminal, trial: Trial) -> None:
-    """For a person: a line for each place, a column for each instruction, and how far each document has moved."""
+    """Draw a row per place and a column per instruction, with how far each document moved."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -291,15 +300,15 @@ def _draw_trial(terminal: Terminal, trial: Trial) -> None:
             str(place + 1),
             *(_cell(column.places[place], is_first=column is trial.columns[0]) for column in trial.columns),
         )
-    terminal.draw(table if trial.recalled.candidates else "Nothing was found.")
+    terminal.draw(table if trial.recalled.candidates else "No results.")
     reranked = [each for each in trial.columns if each.rerank_skipped is None]
     skipped = [each.instruction.said for each in trial.columns if each.rerank_skipped is not None]
-    by = f"reranked by {reranked[0].ranking.judged_by}" if reranked else "in recall's order"
+    by = f"reranked by {reranked[0].ranking.judged_by}" if reranked else "in the order of recall"
     terminal.say(
         f"{len(trial.recalled.candidates)} candidates {by} · ▲▼ places against {trial.columns[0].instruction.said}"
     )
     if skipped:
-        terminal.say(f"in recall's order, because relevance has no weight there: {', '.join(skipped)}")
+        terminal.say(f"in the order of recall, because relevance has no weight: {', '.join(skipped)}")
 
 
 def _cell(place: TrialPlace, *, is_first: bool) -> Text:
@@ -316,7 +325,7 @@ def _cell(place: TrialPlace, *, is_first: bool) -> Text:
 
 
 def _print_trial(terminal: Terminal, trial: Trial) -> None:
-    """For a program: a line for each place of each instruction."""
+    """Print one line per place of each instruction for a program."""
     terminal.table(
         [Column(name=each) for each in ("instruction", "rank", "moved", "score", "document_id", "ordinal", "title")],
         [

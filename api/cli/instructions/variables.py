@@ -1,4 +1,4 @@
-"""What was typed as NAME=VALUE, as values of an instruction's variables."""
+"""Parse --variable NAME=VALUE into values of an instruction's variables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from winnow.retrieval.tenancy import TenantName
 
 
 def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str, Value]:
-    """Raises `InvalidRequest`. Whether they fit is not asked here."""
+    """Raises `InvalidRequest`. Does not check whether the values fit."""
     values: dict[str, Value] = {}
     for each in words:
         name, separator, value = each.partition("=")
@@ -28,7 +28,7 @@ def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str,
 def named_instruction(
     instructions: Instructions, tenant: TenantName, said: str, words: Sequence[str]
 ) -> NamedInstruction:
-    """`NAME[@VERSION]` with values. Raises `InvalidRequest`, `InstructionNotFound`."""
+    """Read `NAME[@VERSION]` with its values. Raises `InvalidRequest`, `InstructionNotFound`."""
     reference = Reference.of(said)
     content = instructions.version(tenant, reference).content
     return NamedInstruction(name=reference.name, version=reference.version, variables=typed_values(content, words))
@@ -37,12 +37,12 @@ def named_instruction(
 def wanted_instruction(
     instructions: Instructions, tenant: TenantName, text: str | None, name: str | None, words: Sequence[str]
 ) -> str | NamedInstruction | None:
-    """What --instruction, --instruction-name and --variable say; None where none of them is given.
+    """The instruction that --instruction, --instruction-name and --variable choose; None where none is given.
 
     Raises `InvalidRequest`, `InstructionNotFound`.
     """
     if text is not None and name is not None:
-        raise InvalidRequest("--instruction and --instruction-name exclude each other")
+        raise InvalidRequest("--instruction and --instruction-name cannot be used together")
     if name is not None:
         return named_instruction(instructions, tenant, name, words)
     if words:
@@ -53,7 +53,7 @@ def wanted_instruction(
 def named_instructions(
     instructions: Instructions, tenant: TenantName, said: Sequence[str], words: Sequence[str]
 ) -> list[NamedInstruction | None]:
-    """Several, each with the values of those variables that it declares; `IN_USE` is None.
+    """Read several instructions, each with the values of its own variables; `IN_USE` is None.
 
     Raises `InvalidRequest` for a variable that none of them declares, `InstructionNotFound`.
     """
@@ -68,5 +68,5 @@ def named_instructions(
         own = [word for word in words if word.partition("=")[0] in declared]
         found.append(named_instruction(instructions, tenant, each, own))
     if unknown:
-        raise InvalidRequest(f"none of these declares the variable {min(unknown)[:80]!r}")
+        raise InvalidRequest(f"none of these instructions has the variable {min(unknown)[:80]!r}")
     return found

@@ -60,28 +60,28 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("port", "eighty", "WINNOW_PORT = 'eighty': it is not a whole number"),
-        ("port", "65536", "WINNOW_PORT = '65536': it is not between 0 and 65535"),
-        ("candidates", "0", "WINNOW_CANDIDATES = '0': it is not between 1 and 1000"),
+        ("port", "eighty", "WINNOW_PORT = 'eighty': it must be a whole number"),
+        ("port", "65536", "WINNOW_PORT = '65536': it must be between 0 and 65535"),
+        ("candidates", "0", "WINNOW_CANDIDATES = '0': it must be between 1 and 1000"),
         (
             "index_recipe",
             "gpu-flat",
-            "WINNOW_INDEX_RECIPE = 'gpu-flat': it is none of auto, exact, hnsw, ivf-rabitq, ivf-pq",
+            "WINNOW_INDEX_RECIPE = 'gpu-flat': it must be one of auto, exact, hnsw, ivf-rabitq, ivf-pq",
         ),
-        ("index_device", "gpu", "WINNOW_INDEX_DEVICE = 'gpu': it is none of cpu, cuda, cuda:N"),
-        ("index_recall", "most", "WINNOW_INDEX_RECALL = 'most': it is not a number"),
-        ("index_recall", "nan", "WINNOW_INDEX_RECALL = 'nan': it is not between 0.5 and 1.0"),
-        ("index_recall", "1.1", "WINNOW_INDEX_RECALL = '1.1': it is not between 0.5 and 1.0"),
-        ("dtype", "int8", "WINNOW_DTYPE = 'int8': it is none of float32, bfloat16, float16"),
-        ("rerank_url", "rerank:8000", "WINNOW_RERANK_URL = 'rerank:8000': it is not like http://HOST:PORT"),
-        ("rerank_url", "http://h:x", "WINNOW_RERANK_URL = 'http://h:x': it is no URL"),
+        ("index_device", "gpu", "WINNOW_INDEX_DEVICE = 'gpu': it must be cpu, cuda or cuda:N"),
+        ("index_recall", "most", "WINNOW_INDEX_RECALL = 'most': it must be a number"),
+        ("index_recall", "nan", "WINNOW_INDEX_RECALL = 'nan': it must be between 0.5 and 1.0"),
+        ("index_recall", "1.1", "WINNOW_INDEX_RECALL = '1.1': it must be between 0.5 and 1.0"),
+        ("dtype", "int8", "WINNOW_DTYPE = 'int8': it must be one of float32, bfloat16, float16"),
+        ("rerank_url", "rerank:8000", "WINNOW_RERANK_URL = 'rerank:8000': it must look like http://HOST:PORT"),
+        ("rerank_url", "http://h:x", "WINNOW_RERANK_URL = 'http://h:x': it must be a URL"),
         (
             "embed_url",
             "http://me:secret@h",
-            "WINNOW_EMBED_URL = 'http://me:secret@h': it may have no user, query or fragment",
+            "WINNOW_EMBED_URL = 'http://me:secret@h': it must not have a user, query or fragment",
         ),
-        ("spawn_vllm", "maybe", "WINNOW_SPAWN_VLLM = 'maybe': it is neither true nor false"),
-        ("quantization", "gguf", "WINNOW_QUANTIZATION = 'gguf': it is none of none, fp8"),
+        ("spawn_vllm", "maybe", "WINNOW_SPAWN_VLLM = 'maybe': it must be true or false"),
+        ("quantization", "gguf", "WINNOW_QUANTIZATION = 'gguf': it must be one of none, fp8"),
         ("rerank_also", "a b a=http://h:1", "WINNOW_RERANK_ALSO = 'a b a=http://h:1': it names a twice"),
         (
             "rerank_also",
@@ -92,12 +92,12 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         (
             "rerank_also",
             "a=h:1",
-            "WINNOW_RERANK_ALSO = 'a=h:1': 'h:1', where a should run: it is not like http://HOST:PORT",
+            "WINNOW_RERANK_ALSO = 'a=h:1': 'h:1', the URL of a: it must look like http://HOST:PORT",
         ),
         (
             "rerank_also",
             "a=",
-            "WINNOW_RERANK_ALSO = 'a=': '', where a should run: it is not like http://HOST:PORT",
+            "WINNOW_RERANK_ALSO = 'a=': '', the URL of a: it must look like http://HOST:PORT",
         ),
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
     ],
@@ -131,7 +131,7 @@ def test_a_misspelt_key_in_the_file_is_refused(tmp_path: Path) -> None:
     """Otherwise a typing error would silently leave the default."""
     config = tmp_path / "winnow.toml"
     config.write_text("prot = 80", encoding="utf-8")
-    with pytest.raises(SettingInvalid, match="sets prot; it may set data, catalog_url"):
+    with pytest.raises(SettingInvalid, match="sets unknown names: prot; known are data, catalog_url"):
         load({}, config=config, environment={})
 
 
@@ -155,7 +155,7 @@ def test_a_switch_is_written_as_toml_has_it(tmp_path: Path, content: str, said: 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """A settings file that was named is meant."""
-    with pytest.raises(SettingInvalid, match="cannot be read"):
+    with pytest.raises(SettingInvalid, match="cannot read the settings file"):
         load({}, config=tmp_path / "none.toml", environment={})
 
 
@@ -198,10 +198,10 @@ def test_s3_is_reached_by_the_variables_of_aws() -> None:
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
-        ({"AWS_ACCESS_KEY_ID": "hidden"}, "set together or not at all"),
-        ({"AWS_SECRET_ACCESS_KEY": "hidden"}, "set together or not at all"),
-        ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL: it is not like"),
-        ({"AWS_ENDPOINT_URL": "http://me:hidden@host"}, "AWS_ENDPOINT_URL: it may have no user"),
+        ({"AWS_ACCESS_KEY_ID": "hidden"}, "must be set together"),
+        ({"AWS_SECRET_ACCESS_KEY": "hidden"}, "must be set together"),
+        ({"AWS_ENDPOINT_URL": "localhost:9000"}, "AWS_ENDPOINT_URL: it must look like"),
+        ({"AWS_ENDPOINT_URL": "http://me:hidden@host"}, "AWS_ENDPOINT_URL: it must not have a user"),
     ],
 )
 def test_half_a_key_and_a_wrong_address_are_refused_unrepeated(environment: dict[str, str], said: str) -> None:

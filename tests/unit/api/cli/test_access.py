@@ -38,7 +38,7 @@ def test_the_first_key_is_all_that_goes_to_standard_output(tmp_path: Path) -> No
     stored = DataFolder.open(tmp_path).keys.find(str(id_of(text)))
     assert stored is not None
     assert (stored.digest, stored.key.scopes, stored.key.tenant) == (digest_of(text), ALL_SCOPES, "default")
-    assert "only time" in printed.stderr
+    assert "Store the key now" in printed.stderr
     assert text not in printed.stderr
 
 

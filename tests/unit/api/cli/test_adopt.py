@@ -40,7 +40,7 @@ def test_indexing_after_the_catalog_was_lost_is_refused_and_adopting_is_the_way_
             typed(*words, "--data", data)
     assert everything(data) == files
     declined = typed("collections", "adopt", "docs", "--data", data, given="n\n")
-    assert (declined.exit_code, "Join the two?" in declined.stderr) == (1, True)
+    assert (declined.exit_code, "Join them?" in declined.stderr) == (1, True)
     assert not (data / "catalog.sqlite").exists()
     adopted = typed("collections", "adopt", "--all", "--yes", "--json", "--data", data)
     assert json.loads(adopted.stdout) == {
@@ -51,7 +51,9 @@ def test_indexing_after_the_catalog_was_lost_is_refused_and_adopting_is_the_way_
     put_back(data, away)
     with pytest.raises(CatalogMismatch):
         typed("verify", "--data", data)
-    assert "The catalog knows 0 more collections" in typed("collections", "adopt", "--all", "-y", "--data", data).stderr
+    assert (
+        "Registered 0 collections in the catalog" in typed("collections", "adopt", "--all", "-y", "--data", data).stderr
+    )
     assert json.loads(typed("verify", "--json", "--data", data).stdout)["ok"] is True
 
 

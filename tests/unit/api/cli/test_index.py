@@ -73,7 +73,7 @@ def test_nothing_taken_is_not_success(index: Indexes, tmp_path: Path) -> None:
     path.touch()
     done = index(path)
     assert done.code == 3
-    assert "a.jsonl gave no document." in done.err
+    assert "a.jsonl holds no documents." in done.err
     assert index(path, "--allow-rejects").code == 0
 
 
@@ -124,11 +124,11 @@ def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_pa
     ]
     done = index(tmp_path / "company")
     assert (
-        "60 files: 12 read, 36 of kinds that are not read (.csv 4, .docx 4, .html 4, .json 4, .log 4, .pdf 4, .png 4, "
-        ".py 4, .xlsx 4), 12 left out (node_modules/ 12)."
+        "60 files: 12 read, 36 of other types (.csv 4, .docx 4, .html 4, .json 4, .log 4, .pdf 4, .png 4, "
+        ".py 4, .xlsx 4), 12 skipped (node_modules/ 12)."
     ) in done.err
-    assert "Index .csv, .json files one by one: each is a corpus of its own." in done.err
-    assert "--exclude '!node_modules/' takes back" in done.err
+    assert "Index .csv, .json files one by one: each of them is a corpus." in done.err
+    assert "--exclude '!node_modules/' reads files" in done.err
     assert index(tmp_path / "company", "--include", "*.md", "--exclude", "legal/", "--json").json["files"] == {
         "found": 60, "read": 3, "not_read": {}, "left_out": {"legal/": 12, "node_modules/": 12}, "not_included": 33,
         "links_passed_over": 0,
@@ -142,9 +142,9 @@ def test_a_folder_of_other_kinds_is_not_success(index: Indexes, tmp_path: Path) 
         (tmp_path / "folder" / name).touch()
     done = index(tmp_path / "folder")
     assert done.code == 3
-    assert "3 files: 0 read, 3 of kinds that are not read (.docx 1, .pdf 1, without an ending 1)." in done.err
-    assert "In a folder .txt, .md and .markdown files are read." in done.err
-    assert "folder gave no document." in done.err
+    assert "3 files: 0 read, 3 of other types (.docx 1, .pdf 1, without an ending 1)." in done.err
+    assert "Only .txt, .md and .markdown files of a folder are read." in done.err
+    assert "folder holds no documents." in done.err
 
 
 def test_a_name_that_is_not_utf8_ends_no_run(index: Indexes, tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ def test_a_trial_and_a_search_from_the_command_line(data: Path, tmp_path: Path) 
     ]
     lines = said(data, "instructions", "try", "return goods", "house@1", "--collection", "docs").splitlines()
     assert [line.split("\t")[:3] for line in lines[1:]] == [["house@1", "1", "0"], ["house@1", "2", "0"]]
-    with pytest.raises(InvalidRequest, match="none of these declares the variable 'lang'"):
+    with pytest.raises(InvalidRequest, match="none of these instructions has the variable 'lang'"):
         said(data, "instructions", "try", "q", "house@1", "--collection", "docs", "--variable", "lang=x")
     found = answered(
         data, *SEARCH, "--instruction-name", "builtin/support-language-first", "--variable", "language=Chinese"

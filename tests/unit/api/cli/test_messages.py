@@ -11,7 +11,7 @@ import pytest
 from tests.fakes import HashEmbedder, PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.cli.main import _hint
-from winnow.api.cli.serve import _bound
+from winnow.api.cli.serve import _bind
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.open_collections import _flag_for
 from winnow.api.settings import Settings
@@ -30,7 +30,7 @@ def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
     with pytest.raises(CollectionNotFound) as refused:
         parts.disk.catalog.collection(DEFAULT_TENANT, "hanbook")
     assert refused.value.message == "Collection not found: hanbook (did you mean 'handbook'?)"
-    assert _hint(refused.value) == f". 'winnow collections list --data {tmp_path}' lists those of this data folder"
+    assert _hint(refused.value) == f". Run 'winnow collections list --data {tmp_path}' to see all"
     with pytest.raises(CollectionNotFound, match=r"^Collection not found: other$"):
         parts.disk.catalog.collection(DEFAULT_TENANT, "other")
 
@@ -46,7 +46,7 @@ def test_a_port_in_use_is_said_first() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(AddressInUse) as refused:
-            _bound(Settings(port=port))
+            _bind(Settings(port=port))
     assert refused.value.message.startswith(f"The port is in use by another program: 127.0.0.1:{port}. Stop")
 
 

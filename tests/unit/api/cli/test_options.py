@@ -80,7 +80,7 @@ def test_click_refuses_what_is_not_of_the_type_and_the_settings_what_is_out_of_r
     wrong = CliRunner().invoke(toy, ["q", "--port", "eighty"])
     assert wrong.exit_code == 2
     assert "Invalid value for '--port'" in wrong.output
-    with pytest.raises(SettingInvalid, match="--port = '99999': it is not between 0 and 65535"):
+    with pytest.raises(SettingInvalid, match="--port = '99999': it must be between 0 and 65535"):
         run("q", "--port", "99999")
 
 

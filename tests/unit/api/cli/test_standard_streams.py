@@ -49,14 +49,14 @@ def test_a_full_output_is_a_failure_in_a_sentence(word: str) -> None:
     """Whoever prints: our own code, or the library that prints help."""
     done = run(*COMMAND, word, redirected="> /dev/full")
     assert done.returncode == 1
-    assert done.stderr == b"winnow: the answer could not be written: No space left on device\n"
+    assert done.stderr == b"winnow: cannot write the output: No space left on device\n"
 
 
 def test_a_closed_output_is_a_failure_in_a_sentence() -> None:
     """And its number is not left to the next file that is opened."""
     done = run(*COMMAND, "--version", redirected=">&-")
     assert (done.returncode, done.stdout) == (1, b"")
-    assert done.stderr == b"winnow: the answer could not be written: the standard output is closed\n"
+    assert done.stderr == b"winnow: cannot write the output: standard output is closed\n"
     opens = (
         "import os; from winnow.api.cli.standard_streams import prepare_streams as p; "
         "p(); os._exit(os.open('/', os.O_RDONLY))"
@@ -91,7 +91,7 @@ def test_what_the_terminal_cannot_encode_is_replaced(encoding: str) -> None:
 def test_a_closed_input_is_said() -> None:
     """It is no empty corpus."""
     read = "from winnow.indexer.readers.open_corpus import open_corpus\nlist(open_corpus('-').entries())"
-    assert b"the standard input is closed; pipe JSON lines" in run("-c", read, redirected="<&-").stderr
+    assert b"standard input is closed; pipe JSON lines" in run("-c", read, redirected="<&-").stderr
 
 
 def test_an_interrupt_while_input_is_awaited_ends_at_once(tmp_path: Path) -> None:

@@ -66,3 +66,17 @@ def test_brackets_are_what_they_are(
     Terminal().table([Column(name="note")], [(text,)], title=text)
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert lines.count(text) == 2
+
+
+def test_a_table_for_a_person_has_no_empty_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program gets every column, always in the same place."""
+    columns, rows = [Column(name="name"), Column(name="note"), Column(name="made")], [("a", "", "x"), ("b", "", "")]
+    Terminal().table(columns, rows)
+    assert capsys.readouterr().out == "name\tnote\tmade\na\t\tx\nb\t\t\n"
+    monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))
+    Terminal().table(columns, rows)
+    assert capsys.readouterr().out.split() == ["name", "made", "─" * 11, "a", "x", "b"]
+    Terminal().table(columns, [])
+    assert "note" in capsys.readouterr().out

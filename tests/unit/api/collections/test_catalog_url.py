@@ -95,7 +95,7 @@ def test_a_catalog_moves_to_a_server_and_back(tmp_path: Path, postgres: Postgres
     run("instructions", "publish", "house", "Prefer birds", "--data", data, url=url)
     back = typed("catalog", "copy", "--to", other, "--data", data, url=url)
     assert "instructions\t2" in back.stdout.splitlines()
-    assert f"Take WINNOW_CATALOG_URL away, and start the services with --data {other}." in back.stderr
+    assert f"Unset WINNOW_CATALOG_URL and start the services with --data {other}." in back.stderr
     assert len(run("instructions", "list", "--data", other, url=None)["instructions"]) == 2
     again = typed("catalog", "copy", "--to", postgres.new(), "--data", other, url=None)
     assert "Set WINNOW_CATALOG_URL" in again.stderr

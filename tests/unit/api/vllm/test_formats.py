@@ -114,10 +114,10 @@ def test_a_named_gpu_needs_neither_vllm_nor_a_model_here() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--model", "Qwen/Qwen3-Reranker-4B"], "say which with --role"),
-        (["--role", "judge"], "it is none of rerank, embed"),
-        (["--format", "toml", "--gpus", "1"], "it is none of shell, argv, compose, systemd"),
-        (["--gpus", "1", "--gpu-capability", "new"], "it is not like 8.9"),
+        (["--model", "Qwen/Qwen3-Reranker-4B"], "--model needs --role"),
+        (["--role", "judge"], "it must be one of rerank, embed"),
+        (["--format", "toml", "--gpus", "1"], "it must be one of shell, argv, compose, systemd"),
+        (["--gpus", "1", "--gpu-capability", "new"], "it must look like 8.9"),
         (["--gpus", "1", "--gpu-capability", "8.0", "--quantization", "fp8"], "8.9 or newer"),
         (["--gpus", "1", "--gpu-share", "0.6"], "2 servers cannot have 0.6 of one GPU each"),
         (["--vllm-python", "/nowhere/python"], "/nowhere/python is not a program"),
