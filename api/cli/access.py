@@ -156,12 +156,12 @@ def revoke_key(key_id: KeyId, *, tenant: TenantOption = DEFAULT_TENANT, settings
 def create_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
     """Create a tenant with a first key that may do everything in this tenant."""
     terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
-    from winnow.api.schemas.access import issued_response, tenant_response
+    from winnow.api.schemas.access import created_tenant_response
 
     made = disk.tenants.make(name, by=COMMAND_LINE)
     issued = disk.keys.make(made.name, KeyWish(scopes=TENANT_SCOPES, note="first key"), by=COMMAND_LINE)
     if json:
-        terminal.answer(tenant_response(made) | {"key": issued_response(issued)})
+        terminal.answer(created_tenant_response(made, issued))
     else:
         _show_issued(terminal, issued)
 

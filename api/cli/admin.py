@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,12 +42,12 @@ collections = typer.Typer(help="List, show, change and delete collections.", no_
 def list_collections(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """List the collections of a data folder."""
     terminal = Terminal(json=json)
-    from winnow.api.schemas.collections import collection_response
+    from winnow.api.schemas.collections import collections_response
 
     disk, owner = open_tenant(settings, tenant)
     described = disk.described(owner)
     if json:
-        terminal.answer({"collections": [collection_response(each) for each in described]})
+        terminal.answer(collections_response(described))
         return
     terminal.table(
         [
@@ -86,10 +86,11 @@ def show_collection(
     from winnow.api.schemas.collections import collection_response
 
     disk, owner = open_tenant(settings, tenant)
-    said = collection_response(disk.describe(disk.catalog.collection(owner, name)))
+    found = collection_response(disk.describe(disk.catalog.collection(owner, name)))
     if json:
-        terminal.answer(said)
+        terminal.answer(found)
         return
+    said: dict[str, Any] = {**found, "created_at": found["created_at"].isoformat()}
     parts = {f"embedder {name}": value for name, value in said.pop("embedder").items()}
     attributes = {f"attribute {name}": kinds for name, kinds in (said.pop("attributes") or {}).items()}
     named = {field.replace("_", " "): value for field, value in said.items()} | parts | attributes

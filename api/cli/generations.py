@@ -26,6 +26,7 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.api.collections.data_folder import DataFolder
+    from winnow.api.schemas.generations import GenerationResponse
     from winnow.retrieval.catalog.collections import Collection
     from winnow.retrieval.files.layout import CollectionFolder
 
@@ -243,6 +244,6 @@ def _searched_on(said: dict[str, Any]) -> str:
     return f"{said['device']}: {said['fault'] or said['reason']}"
 
 
-def _state(said: dict[str, Any]) -> str:
+def _state(said: GenerationResponse) -> str:
     place = "current" if said["current"] else "rolled back from" if said["rolled_back"] else "kept"
     return f"{place}, damaged: {said['fault']}" if said["fault"] else place

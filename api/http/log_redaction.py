@@ -13,10 +13,11 @@ import re
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar, cast
 
 from winnow.retrieval.errors import CallerError, WinnowError
 
+Body = TypeVar("Body")
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _KEY: Final = re.compile(r"(wk_[0-9a-f]{12})_[0-9a-f]{16,}")
@@ -59,14 +60,18 @@ def without_places(message: str, *, data: Path, all_: bool) -> str:
     return _PLACE.sub(r"\1", message) if all_ else message
 
 
-def problems_without_places(body: Any, *, data: Path) -> Any:
+def problems_without_places(body: Body, *, data: Path) -> Body:
     """Return the same JSON without the data folder's path in any text."""
+    return cast("Body", _without_places(body, data))
+
+
+def _without_places(body: object, data: Path) -> object:
     if isinstance(body, str):
         return without_places(body, data=data, all_=False)
     if isinstance(body, dict):
-        return {name: problems_without_places(each, data=data) for name, each in body.items()}
+        return {name: _without_places(each, data) for name, each in body.items()}
     if isinstance(body, list):
-        return [problems_without_places(each, data=data) for each in body]
+        return [_without_places(each, data) for each in body]
     return body
 
 

@@ -1,1 +1,1 @@
-"""What is sent, and what is answered? The bodies of HTTP."""
+"""Which fields are sent, and which are answered?"""

@@ -1,36 +1,37 @@
-"""Bodies for tenants, keys, grants and the audit log, for HTTP and the command line."""
+"""Requests and answers about tenants, keys, grants and the audit log. The command line prints the same answers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictBool
+from pydantic import Field, StrictBool
 
 from winnow.api.fields import Number, Strict
+from winnow.api.schemas.response import JsonObject
 from winnow.retrieval.catalog.audit import AuditEntry
-from winnow.retrieval.catalog.keys import ApiKey, IssuedKey, KeyScope, KeyWish
+from winnow.retrieval.catalog.keys import ApiKey, IssuedKey, KeyScope, KeyStanding, KeyWish
 from winnow.retrieval.catalog.tenants import Grant, Tenant
 from winnow.retrieval.limits import KEY_DAYS_MAX, KEY_NOTE_CHARACTERS_MAX, TENANT_NAME_PATTERN
 
 
-class KeyResponse(BaseModel):
+class KeyResponse(JsonObject):
     """An API key, without its secret."""
 
     id: str
     tenant: str
-    scopes: list[str]
-    standing: str
+    scopes: list[KeyScope]
+    standing: KeyStanding
     created_at: datetime
-    expires_at: datetime | None
+    expires_at: Annotated[datetime | None, Field(description="null if the key never expires.")]
     revoked_at: datetime | None
     last_used_at: datetime | None
     note: str
 
 
-class KeysResponse(BaseModel):
-    """All keys of a tenant, including invalid ones."""
+class KeysResponse(JsonObject):
+    """All keys of a tenant, including expired and revoked ones."""
 
     keys: list[KeyResponse]
 
@@ -38,77 +39,77 @@ class KeysResponse(BaseModel):
 class IssuedResponse(KeyResponse):
     """A new key."""
 
-    key: str  # the text that clients send; shown once, and stored nowhere
+    key: Annotated[str, Field(description="The key that callers send. Only this answer shows it.")]
 
 
-class GivenResponse(BaseModel):
+class GivenResponse(JsonObject):
     """A grant, as its owner sees it."""
 
     collection: str
-    tenant: str
+    tenant: Annotated[str, Field(description="Tenant that may search the collection.")]
     created_at: datetime
 
 
-class ReceivedResponse(BaseModel):
+class ReceivedResponse(JsonObject):
     """A grant, as its reader sees it."""
 
-    collection: str  # `owner/name`, the name for searches
+    collection: Annotated[str, Field(description="OWNER/NAME, as in a search.")]
     created_at: datetime
 
 
-class GrantsResponse(BaseModel):
-    """A tenant's grants, given and received."""
+class GrantsResponse(JsonObject):
+    """The grants of a tenant."""
 
     given: list[GivenResponse]
     received: list[ReceivedResponse]
 
 
-class TenantResponse(BaseModel):
+class TenantResponse(JsonObject):
     """A tenant."""
 
     name: str
     created_at: datetime
-    disabled_at: datetime | None
+    disabled_at: Annotated[datetime | None, Field(description="null if the tenant is enabled.")]
 
 
-class MadeTenantResponse(TenantResponse):
-    """A new tenant with its first key."""
+class CreatedTenantResponse(TenantResponse):
+    """A new tenant and its first key."""
 
     key: IssuedResponse
 
 
-class TenantsResponse(BaseModel):
+class TenantsResponse(JsonObject):
     """All tenants of the deployment."""
 
     tenants: list[TenantResponse]
 
 
-class AuditEntryResponse(BaseModel):
+class AuditEntryResponse(JsonObject):
     """One administrative action."""
 
     number: int
     at: datetime
     actor: str
-    action: str
-    tenant: str
-    subject: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    action: Annotated[str, Field(description="Noun and verb, such as key.create.")]
+    tenant: Annotated[str, Field(description="Owner of what was changed.")]
+    subject: Annotated[str, Field(description="What was changed: a key's id, a collection's name ...")]
+    before: Annotated[Mapping[str, Any] | None, Field(description="null if it did not exist.")]
+    after: Annotated[Mapping[str, Any] | None, Field(description="null if it no longer exists.")]
 
 
-class AuditResponse(BaseModel):
+class AuditResponse(JsonObject):
     """A page of the audit log, newest first."""
 
     entries: list[AuditEntryResponse]
-    next_before: int | None  # `before` for the next page; null if there is none
+    next_before: Annotated[int | None, Field(description="`before` of the next page; null on the last page.")]
 
 
-def key_response(key: ApiKey, now: datetime) -> dict[str, Any]:
+def key_response(key: ApiKey, now: datetime) -> KeyResponse:
     return {
         "id": key.id,
         "tenant": key.tenant,
         "scopes": sorted(key.scopes),
-        "standing": key.standing(now).value,
+        "standing": key.standing(now),
         "created_at": key.created_at,
         "expires_at": key.expires_at,
         "revoked_at": key.revoked_at,
@@ -117,19 +118,19 @@ def key_response(key: ApiKey, now: datetime) -> dict[str, Any]:
     }
 
 
-def issued_response(issued: IssuedKey) -> dict[str, Any]:
-    return key_response(issued.key, issued.key.created_at) | {"key": issued.text}
+def issued_response(issued: IssuedKey) -> IssuedResponse:
+    return {**key_response(issued.key, issued.key.created_at), "key": issued.text}
 
 
-def keys_response(keys: Sequence[ApiKey], now: datetime) -> dict[str, Any]:
+def keys_response(keys: Sequence[ApiKey], now: datetime) -> KeysResponse:
     return {"keys": [key_response(each, now) for each in keys]}
 
 
-def given_response(grant: Grant) -> dict[str, Any]:
+def given_response(grant: Grant) -> GivenResponse:
     return {"collection": grant.collection, "tenant": grant.reader, "created_at": grant.created_at}
 
 
-def grants_response(given: Sequence[Grant], received: Sequence[Grant]) -> dict[str, Any]:
+def grants_response(given: Sequence[Grant], received: Sequence[Grant]) -> GrantsResponse:
     return {
         "given": [given_response(each) for each in given],
         "received": [
@@ -138,47 +139,51 @@ def grants_response(given: Sequence[Grant], received: Sequence[Grant]) -> dict[s
     }
 
 
-def tenant_response(tenant: Tenant) -> dict[str, Any]:
+def tenant_response(tenant: Tenant) -> TenantResponse:
     return {"name": tenant.name, "created_at": tenant.created_at, "disabled_at": tenant.disabled_at}
 
 
-def tenants_response(tenants: Sequence[Tenant]) -> dict[str, Any]:
+def created_tenant_response(tenant: Tenant, issued: IssuedKey) -> CreatedTenantResponse:
+    return {**tenant_response(tenant), "key": issued_response(issued)}
+
+
+def tenants_response(tenants: Sequence[Tenant]) -> TenantsResponse:
     return {"tenants": [tenant_response(each) for each in tenants]}
 
 
-def audit_response(entries: Sequence[AuditEntry], *, limit: int) -> dict[str, Any]:
+def audit_response(entries: Sequence[AuditEntry], *, limit: int) -> AuditResponse:
     return {
-        "entries": [
-            {
-                "number": each.number,
-                "at": each.at,
-                "actor": each.actor,
-                "action": each.action,
-                "tenant": each.tenant,
-                "subject": each.subject,
-                "before": each.before,
-                "after": each.after,
-            }
-            for each in entries
-        ],
+        "entries": [_entry(each) for each in entries],
         "next_before": entries[-1].number if len(entries) == limit else None,
     }
 
 
-OVERLAP_SECONDS_DEFAULT = 3_600  # longer than the deployment of a client with the new key takes
+def _entry(entry: AuditEntry) -> AuditEntryResponse:
+    return {
+        "number": entry.number,
+        "at": entry.at,
+        "actor": entry.actor,
+        "action": entry.action,
+        "tenant": entry.tenant,
+        "subject": entry.subject,
+        "before": entry.before,
+        "after": entry.after,
+    }
+
+
+OVERLAP_SECONDS_DEFAULT = 3_600  # enough to deploy the new key to every client
 SECONDS_A_DAY = 86_400
 
 Scopes = Annotated[
     frozenset[Literal[KeyScope.SEARCH, KeyScope.WRITE, KeyScope.ADMIN, KeyScope.OPERATOR]],
     Field(
-        min_length=1,
-        description="What the key may do. Scopes are independent. Only operators can create operator keys.",
+        min_length=1, description="What the key may do. Scopes are independent. Only an operator may grant `operator`."
     ),
 ]
-Note = Annotated[str, Field(max_length=KEY_NOTE_CHARACTERS_MAX, description="Purpose of the key.")]
+Note = Annotated[str, Field(max_length=KEY_NOTE_CHARACTERS_MAX, description="What the key is for.")]
 Lifetime = Annotated[
     float | None,
-    Field(gt=0, le=KEY_DAYS_MAX, description="Days until the key expires. Default: never."),
+    Field(gt=0, le=KEY_DAYS_MAX, description="Days until the key expires. null or left out: never."),
     Number,
 ]
 
@@ -200,7 +205,7 @@ class RotateBody(Strict):
 
     overlap_seconds: Annotated[
         int,
-        Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="Seconds that the old key stays valid."),
+        Field(ge=0, le=KEY_DAYS_MAX * SECONDS_A_DAY, description="Seconds for which the old key remains valid."),
         Number,
     ] = OVERLAP_SECONDS_DEFAULT
 

@@ -1,8 +1,9 @@
-"""Bodies and answers for collections and documents."""
+"""Requests and answers about collections and documents."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import (
@@ -22,9 +23,10 @@ from winnow.api.fields import (
     RerankerName,
     Strict,
 )
-from winnow.api.schemas.response import Json, ResponseModel
-from winnow.api.schemas.search_request import DEMOTE_SAID
+from winnow.api.schemas.response import JsonObject
+from winnow.api.schemas.search_request import DEMOTE_HELP
 from winnow.api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
+from winnow.indexer.corpus import Reject
 from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
@@ -35,47 +37,174 @@ from winnow.retrieval.limits import (
 from winnow.retrieval.records import Document
 
 
-class EmbedderResponse(ResponseModel):
-    """The embedding model of a collection's vectors."""
+class CollectionBody(Strict):
+    """POST /v1/collections"""
+
+    name: CollectionName
+    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX), Number] | None = Field(
+        default=None, description="Maximum tokens per chunk. null or left out: the service's default."
+    )
+    instruction: InstructionReference | None = Field(
+        default=None,
+        description="Published instruction, NAME or NAME@VERSION, of searches that name none.",
+    )
+    reranker: RerankerName | None = Field(
+        default=None, description="Name of a configured reranker. null or left out: the service's default."
+    )
+    demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_HELP)
+
+
+class CollectionChange(Strict):
+    """PATCH /v1/collections/{name}. Fields that are left out do not change; null resets to the default."""
+
+    instruction: InstructionReference | None = Field(
+        default=None,
+        description="Published instruction, NAME or NAME@VERSION, of searches that name none.",
+    )
+    reranker: RerankerName | None = Field(default=None, description="Name of a configured reranker.")
+    demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_HELP)
+
+
+class DeleteBody(Strict):
+    """POST /v1/collections/{name}/delete"""
+
+    filter: FilterChoice = Field(description="Documents to remove, in the grammar of OpenAI's filters.")
+    dry_run: StrictBool = Field(default=False, description="Count the documents without removing any.")
+
+
+class DocumentBody(BaseModel):
+    """POST /v1/collections/{name}/documents: one document. Other fields become its metadata."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: Annotated[
+        str | int, Field(description=f"Unique in its collection, up to {DOCUMENT_ID_CHARACTERS_MAX} characters.")
+    ]
+    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
+    title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
+    url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class EmbedderResponse(JsonObject):
+    """The embedder of a collection's vectors."""
 
     name: str
     revision: str
     dimension: int
 
 
-class CollectionResponse(ResponseModel):
+class CollectionResponse(JsonObject):
     """A collection."""
 
     name: str
     embedder: EmbedderResponse
-    chunk_tokens: int
-    instruction: str | None
-    reranker: str | None = Field(description="null: the service's default")
+    chunk_tokens: Annotated[int, Field(description="Maximum tokens per chunk.")]
+    instruction: Annotated[str | None, Field(description="null means the tenant's default.")]
+    reranker: Annotated[str | None, Field(description="null means the service's default.")]
     demote_query_echo: bool
-    created_at: str
-    documents: int | None = Field(description="null, like chunks and store_version, if the collection cannot be read")
+    created_at: datetime
+    documents: Annotated[
+        int | None, Field(description="null, like chunks and store_version, if the collection cannot be read.")
+    ]
     chunks: int | None
-    attributes: dict[str, str] | None = Field(
-        description="attributes for filters, with their type: boolean, number, text, list of texts, or several of "
-        "these joined by ` or `; null for a collection of an earlier winnow, until its next write"
-    )
+    attributes: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="Metadata fields that filters can name, with their types: boolean, number, text, list of "
+            "texts, or several of these joined by ` or `. null for a collection of an older winnow until its next "
+            "write."
+        ),
+    ]
     store_version: int | None
-    word_rules: int | None = Field(
-        description=f"version of the rules that split texts into words, now {WORD_RULES}; older collections "
-        "keep theirs until their next fold. null if it cannot be read"
-    )
-    problem: str | None = Field(
-        description="what prevents reading or writing the collection, and which file is faulty; null if nothing does"
-    )
+    word_rules: Annotated[
+        int | None,
+        Field(
+            description="Version of the rules by which lexical search splits text into words; the newest is "
+            f"{WORD_RULES}. A collection of an older winnow keeps its rules until its next fold. null if it cannot be "
+            "read."
+        ),
+    ]
+    problem: Annotated[
+        str | None,
+        Field(description="Why the collection cannot be read or written, and which file is at fault; null if it can."),
+    ]
 
 
-class CollectionsResponse(ResponseModel):
+class CollectionsResponse(JsonObject):
     """GET /v1/collections"""
 
     collections: list[CollectionResponse]
 
 
-def collection_response(described: Described) -> Json:
+class RejectedResponse(JsonObject):
+    """A document that was not stored."""
+
+    line: Annotated[int, Field(description="Line of NDJSON, or place in `documents`; 1 is the first.")]
+    id: str | None
+    reason: str
+
+
+class UpsertResponse(JsonObject):
+    """POST /v1/collections/{name}/documents. Accepted documents are on the disk and searchable."""
+
+    collection: str
+    accepted: int
+    unchanged: Annotated[int, Field(description="Accepted documents that were already stored, word for word.")]
+    chunks: int
+    rejected: list[RejectedResponse]
+    store_version: Annotated[int | None, Field(description="null if nothing was written.")]
+    tokens: Annotated[int, Field(description="Tokens computed by the embedder.")]
+
+
+class DocumentResponse(JsonObject):
+    """A document, or the requested part of its text."""
+
+    id: str
+    title: str
+    text: str
+    start: Annotated[int, Field(description="Where `text` starts in the document, in characters (code points).")]
+    end: int
+    characters: Annotated[int, Field(description="Length of the whole text.")]
+    url: str | None
+    metadata: dict[str, Any]
+
+
+class ListedResponse(JsonObject):
+    """A document in a list, without its text."""
+
+    id: str
+    title: str
+    url: str | None
+    characters: Annotated[int, Field(description="Length of its text.")]
+    metadata: dict[str, Any]
+
+
+class DocumentsResponse(JsonObject):
+    """GET /v1/collections/{name}/documents"""
+
+    documents: list[ListedResponse]
+    next: Annotated[str | None, Field(description="`after` of the next page; null on the last page.")]
+
+
+class DeletedResponse(JsonObject):
+    """What was removed."""
+
+    deleted: str
+
+
+class EmptiedResponse(JsonObject):
+    """POST /v1/collections/{name}/delete"""
+
+    collection: str
+    documents: Annotated[int, Field(description="Documents that match. With dry_run they are not removed.")]
+    dry_run: bool
+    store_version: Annotated[
+        int, Field(description="First version without these documents; with dry_run the version that was counted.")
+    ]
+
+
+def collection_response(described: Described) -> CollectionResponse:
     collection = described.collection
     return {
         "name": collection.name,
@@ -88,7 +217,7 @@ def collection_response(described: Described) -> Json:
         "instruction": collection.instruction,
         "reranker": collection.reranker,
         "demote_query_echo": collection.demote_query_echo,
-        "created_at": collection.created_at.isoformat(),
+        "created_at": collection.created_at,
         "documents": described.documents,
         "chunks": described.chunks,
         "attributes": None if described.attributes is None else dict(described.attributes),
@@ -98,53 +227,24 @@ def collection_response(described: Described) -> Json:
     }
 
 
-class RejectedResponse(ResponseModel):
-    """A rejected document."""
-
-    line: int = Field(description="line of NDJSON, or position in `documents`, from 1")
-    id: str | None
-    reason: str
+def collections_response(described: Sequence[Described]) -> CollectionsResponse:
+    return {"collections": [collection_response(each) for each in described]}
 
 
-class UpsertResponse(ResponseModel):
-    """POST /v1/collections/{name}/documents. Accepted documents are on the disk and searchable."""
-
-    collection: str
-    accepted: int
-    unchanged: int = Field(description="accepted documents that were already stored unchanged")
-    chunks: int
-    rejected: list[RejectedResponse]
-    store_version: int | None = Field(description="null if nothing was written")
-    tokens: int
-
-
-def upsert_response(collection: str, upserted: Upserted) -> Json:
+def upsert_response(collection: str, upserted: Upserted) -> UpsertResponse:
     return {
         "collection": collection,
         "accepted": upserted.accepted,
         "unchanged": upserted.unchanged,
         "chunks": upserted.chunks,
-        "rejected": [{"line": each.place.line, "id": each.id, "reason": each.reason} for each in upserted.rejects],
+        "rejected": [_rejected(each) for each in upserted.rejects],
         "store_version": upserted.store_version,
         "tokens": upserted.tokens,
     }
 
 
-class DocumentResponse(ResponseModel):
-    """A document, reassembled from its chunks, with its text or the requested part."""
-
-    id: str
-    title: str
-    text: str
-    start: int = Field(description="start of `text` in the document, in characters (code points)")
-    end: int
-    characters: int = Field(description="length of the whole text, in characters")
-    url: str | None
-    metadata: dict[str, Any]
-
-
-def document_response(document: Document, *, start: int = 0, end: int | None = None) -> Json:
-    """Build the body; a range beyond the text ends with it."""
+def document_response(document: Document, *, start: int = 0, end: int | None = None) -> DocumentResponse:
+    """A range beyond the end of the text is cut there."""
     characters = len(document.text)
     first, last, _ = slice(start, end).indices(characters)
     return {
@@ -159,53 +259,15 @@ def document_response(document: Document, *, start: int = 0, end: int | None = N
     }
 
 
-class ListedResponse(ResponseModel):
-    """A document in a listing, without its text."""
-
-    id: str
-    title: str
-    url: str | None
-    characters: int = Field(description="length of its text, in characters")
-    metadata: dict[str, Any]
+def documents_response(documents: Sequence[Document], next_after: str | None) -> DocumentsResponse:
+    return {"documents": [_listed(each) for each in documents], "next": next_after}
 
 
-class DocumentsResponse(ResponseModel):
-    """GET /v1/collections/{name}/documents"""
-
-    documents: list[ListedResponse]
-    next: str | None = Field(description="`after` of the next page; null where this is the last")
+def deleted_response(name: str) -> DeletedResponse:
+    return {"deleted": name}
 
 
-def documents_response(documents: Sequence[Document], following: str | None) -> Json:
-    listed = [
-        {
-            "id": each.id,
-            "title": each.title,
-            "url": each.url,
-            "characters": len(each.text),
-            "metadata": {**each.metadata},
-        }
-        for each in documents
-    ]
-    return {"documents": listed, "next": following}
-
-
-class DeletedResponse(ResponseModel):
-    """The name of what was removed."""
-
-    deleted: str
-
-
-class EmptiedResponse(ResponseModel):
-    """POST /v1/collections/{name}/delete"""
-
-    collection: str
-    documents: int = Field(description="number of matching documents; with dry_run they are not removed")
-    dry_run: bool
-    store_version: int = Field(description="the first version without them; with dry_run the version that was read")
-
-
-def emptied_response(collection: str, emptied: Emptied) -> Json:
+def emptied_response(collection: str, emptied: Emptied) -> EmptiedResponse:
     return {
         "collection": collection,
         "documents": emptied.documents,
@@ -214,50 +276,16 @@ def emptied_response(collection: str, emptied: Emptied) -> Json:
     }
 
 
-class CollectionBody(Strict):
-    """POST /v1/collections"""
-
-    name: CollectionName
-    chunk_tokens: Annotated[int, Field(ge=CHUNK_TOKENS_MIN, le=CHUNK_TOKENS_MAX), Number] | None = Field(
-        default=None, description="Maximum tokens per chunk. Default: the service's setting."
-    )
-    instruction: InstructionReference | None = Field(
-        default=None,
-        description="Published instruction, NAME or NAME@VERSION, for searches without their own.",
-    )
-    reranker: RerankerName | None = Field(
-        default=None, description="Configured reranker for its searches. Default: the service's default."
-    )
-    demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_SAID)
+def _rejected(reject: Reject) -> RejectedResponse:
+    assert reject.place.line is not None, "records of a request are counted. This is a bug."
+    return {"line": reject.place.line, "id": reject.id, "reason": reject.reason}
 
 
-class CollectionChange(Strict):
-    """PATCH /v1/collections/{name}: omitted fields stay, null returns to the default."""
-
-    instruction: InstructionReference | None = Field(
-        default=None,
-        description="Published instruction, NAME or NAME@VERSION, for searches without their own.",
-    )
-    reranker: RerankerName | None = Field(default=None, description="Configured reranker for its searches.")
-    demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_SAID)
-
-
-class DeleteBody(Strict):
-    """POST /v1/collections/{name}/delete"""
-
-    filter: FilterChoice = Field(description="Documents to remove, by their metadata; in OpenAI's grammar.")
-    dry_run: StrictBool = Field(default=False, description="Count matching documents without removing them.")
-
-
-class DocumentBody(BaseModel):
-    """POST /v1/collections/{name}/documents: one document; any other fields become its metadata."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: Annotated[
-        str | int, Field(description=f"Unique in its collection; at most {DOCUMENT_ID_CHARACTERS_MAX} characters.")
-    ]
-    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
-    title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
-    url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None
-    metadata: dict[str, Any] | None = None
+def _listed(document: Document) -> ListedResponse:
+    return {
+        "id": document.id,
+        "title": document.title,
+        "url": document.url,
+        "characters": len(document.text),
+        "metadata": dict(document.metadata),
+    }

@@ -1,4 +1,4 @@
-"""Request bodies for instructions."""
+"""Requests about instructions. The command line reads the same."""
 
 from __future__ import annotations
 
@@ -34,43 +34,39 @@ from winnow.retrieval.tenancy import TenantName
 
 SAMPLE_QUERY: Final = "How long may I wait before I return a product?"
 SAMPLE_DOCUMENT: Final = "A consumer may return goods within seven days of receiving them."
-IN_USE: Final = "default"  # in a trial: what the collection's searches use now
+IN_USE: Final = "default"  # in a trial: the instruction that the collection's searches use
 
 
 class PublishBody(ContentBody):
     """POST /v1/instructions"""
 
     name: Annotated[str, Field(min_length=1, max_length=64, examples=["chinese-first"])]
-    draft: StrictBool = Field(default=False, description="Write it as a draft, replacing an existing draft.")
+    draft: StrictBool = Field(default=False, description="Store the content as a draft; do not publish it.")
 
 
 class DefaultBody(Strict):
     """PUT /v1/instructions/default"""
 
     instruction: InstructionReference | None = Field(
-        description="NAME or NAME@VERSION; null returns to the model card's instruction."
+        description="NAME or NAME@VERSION; null resets to the model card's."
     )
 
 
 class PreviewBody(Strict):
-    """POST /v1/instructions/preview: an existing instruction, a text, or content that could become a version."""
+    """POST /v1/instructions/preview: a stored instruction, a text, or the content of a possible version."""
 
     instruction: EitherInstruction | None = None
-    content: ContentBody | None = Field(
-        default=None, description="Content to preview instead of `instruction`; it is not stored."
-    )
-    variables: dict[str, VariableValue] = Field(
-        default_factory=dict, description="Values for the variables of `content`."
-    )
+    content: ContentBody | None = Field(default=None, description="Used instead of `instruction`. Nothing is stored.")
+    variables: dict[str, VariableValue] = Field(default_factory=dict, description="Values of `content`'s variables.")
     query: QueryText = SAMPLE_QUERY
     document: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)] = SAMPLE_DOCUMENT
     reranker: RerankerName | None = Field(
-        default=None, description="Reranker whose prompt to show. Default: the default reranker."
+        default=None, description="Reranker whose prompt is shown. null or left out: the default."
     )
-    ids: StrictBool = Field(default=False, description="Add `ids`, every token of the prompt.")
+    ids: StrictBool = Field(default=False, description="Add `ids`, the token ids of the prompt.")
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> PreviewBody:
+    def _check_source(self) -> PreviewBody:
         if (self.instruction is None) == (self.content is None):
             raise ValueError("give either instruction or content")
         if self.variables and self.content is None:
@@ -79,7 +75,7 @@ class PreviewBody(Strict):
 
     @property
     def checked(self) -> InstructionContent | None:
-        """The checked content. Raises like writing it would."""
+        """Raises what writing the content would raise."""
         return None if self.content is None else check_content(self.content.content)
 
 
@@ -91,8 +87,8 @@ class TrialBody(Strict):
     versions: Annotated[
         list[InstructionReference | InstructionChoice], Field(min_length=1, max_length=TRIAL_VERSIONS_MAX)
     ] = Field(
-        description="NAME, NAME@VERSION (or drafts) or {name, version, variables}; `default` is what is used now. The "
-        "others are compared with the first."
+        description="NAME, NAME@VERSION (drafts too), {name, version, variables}, or `default` for the instruction in "
+        "use. The others are compared with the first."
     )
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = None
@@ -114,7 +110,7 @@ class TrialBody(Strict):
 
     @property
     def wanted(self) -> tuple[NamedInstruction | None, ...]:
-        """The instructions; None means what is used now."""
+        """None means the instruction in use."""
         return tuple(map(_wanted, self.versions))
 
 

@@ -1,16 +1,16 @@
-"""Answers for instructions."""
+"""Answers about instructions."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 
 from winnow.api.library.content import variable_fields
-from winnow.api.library.diff import changes, unified
-from winnow.api.schemas.response import Json, ResponseModel
+from winnow.api.library.diff import Change, changes, unified
+from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_answer import AppliedInstructionResponse, ChunkPlace, applied_response, place_response
 from winnow.api.search.preview import Preview
 from winnow.api.search.records import RerankSkipped
@@ -20,47 +20,154 @@ from winnow.retrieval.catalog.instructions import InstructionVersion, State
 from winnow.retrieval.records import RecallMode
 
 
-class InstructionResponse(ResponseModel):
+class InstructionResponse(JsonObject):
     """One version of an instruction."""
 
     name: str
     version: int
     state: State
     text: str
-    literal: bool
+    literal: Annotated[bool, Field(description="Whether the text is used as it is, without variables.")]
     embedding_task: str | None
-    variables: list[dict[str, Any]] = Field(description="name, type, default, allowed, max_length, description")
+    variables: Annotated[
+        list[dict[str, Any]],
+        Field(description="Name and type of each; default, allowed, max_length and description if they are set."),
+    ]
     purpose: str
     language: str
     collections: list[str]
     author: str
     note: str
-    created_at: str
-    published_at: str | None
-    retired_at: str | None
+    created_at: datetime
+    published_at: datetime | None
+    retired_at: datetime | None
 
 
-class InstructionsResponse(ResponseModel):
+class InstructionsResponse(JsonObject):
     """GET /v1/instructions"""
 
-    instructions: list[InstructionResponse]
-    built_in: list[InstructionResponse] = Field(description="Built-in instructions, for every tenant, read-only.")
-    default: str | None = Field(description="Default of the tenant's searches; null is the model card's instruction.")
+    instructions: Annotated[list[InstructionResponse], Field(description="The tenant's own.")]
+    built_in: Annotated[
+        list[InstructionResponse], Field(description="Instructions that ship with winnow: read-only, for every tenant.")
+    ]
+    default: Annotated[
+        str | None, Field(description="Default instruction of the tenant's searches; null means the model card's.")
+    ]
 
 
-class InstructionVersionsResponse(ResponseModel):
+class InstructionVersionsResponse(JsonObject):
     """GET /v1/instructions/{name}"""
 
     name: str
     versions: list[InstructionResponse]
 
 
-def instruction_response(version: InstructionVersion) -> Json:
+class DefaultResponse(JsonObject):
+    """The tenant's default instruction."""
+
+    instruction: Annotated[str | None, Field(description="NAME or NAME@VERSION; null means the model card's.")]
+
+
+class ImportedResponse(JsonObject):
+    """POST /v1/instructions/import"""
+
+    added: Annotated[list[str], Field(description="NAME@VERSION of each version that was new.")]
+    unchanged: Annotated[int, Field(description="Versions that were already stored, word for word.")]
+
+
+class ChangeResponse(JsonObject):
+    """A field that differs."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+class DiffResponse(JsonObject):
+    """GET /v1/instructions/{name}/diff"""
+
+    name: str
+    before: Annotated[int, Field(description="Version.")]
+    after: Annotated[int, Field(description="Version.")]
+    changes: list[ChangeResponse]
+    diff: Annotated[str, Field(description="Both versions as YAML, compared like `diff -u`.")]
+
+
+class PromptTokens(JsonObject):
+    """Number of tokens in each part of a prompt."""
+
+    prefix: Annotated[int, Field(description="Fixed part before the question.")]
+    question: Annotated[int, Field(description="Instruction and query.")]
+    document: int
+    suffix: Annotated[int, Field(description="Fixed part after the document.")]
+    total: int
+    max: Annotated[int, Field(description="Longest prompt that this reranker accepts.")]
+
+
+class PreviewResponse(JsonObject):
+    """POST /v1/instructions/preview"""
+
+    instruction: AppliedInstructionResponse
+    text: Annotated[str, Field(description="The instruction, variables filled in.")]
+    reranker: str
+    tokens: PromptTokens
+    control_tokens: Annotated[
+        int, Field(description="Control tokens. All are in prefix and suffix, whatever the texts contain.")
+    ]
+    truncated: Annotated[bool, Field(description="Whether the prompt holds only the beginning of the document.")]
+    prompt: Annotated[str, Field(description="The whole prompt, decoded from its tokens.")]
+    embedding_prompt: Annotated[str, Field(description="The text that is embedded for the query.")]
+    ids: NotRequired[Annotated[list[int], Field(description="Token ids of the prompt. Only with `ids`.")]]
+
+
+class TrialResult(JsonObject):
+    """A place of one ranking."""
+
+    rank: Annotated[int, Field(description="1 is best.")]
+    moved: Annotated[int, Field(description="Places up, compared with the first ranking; negative is down.")]
+    document_id: str
+    chunk: ChunkPlace
+    title: str
+    score: float | None
+    relevance: float | None
+
+
+class TrialColumnResponse(JsonObject):
+    """The ranking under one instruction."""
+
+    instruction: AppliedInstructionResponse
+    text: Annotated[
+        str | None,
+        Field(description="null if a granted collection's owner chose it; only the owner may read it."),
+    ]
+    judged_by: Annotated[str, Field(description="Name of the reranker.")]
+    ranked_by: RankedBy
+    rerank_skipped: Annotated[RerankSkipped | None, Field(description="As in the answer of a search.")]
+    results: list[TrialResult]
+
+
+class TrialResponse(JsonObject):
+    """POST /v1/instructions/try"""
+
+    collection: str
+    query: str
+    store_version: int
+    recall: RecallMode
+    candidates: Annotated[int, Field(description="Number of candidates that were ranked.")]
+    judged_by: Annotated[str, Field(description="Of the first column.")]
+    ranked_by: Annotated[RankedBy, Field(description="Of the first column.")]
+    rerank_tokens: int
+    columns: Annotated[
+        list[TrialColumnResponse], Field(description="In the requested order; the others are compared with the first.")
+    ]
+
+
+def instruction_response(version: InstructionVersion) -> InstructionResponse:
     content = version.content
     return {
         "name": version.name,
         "version": version.version,
-        "state": version.state.value,
+        "state": version.state,
         "text": content.text,
         "literal": content.literal,
         "embedding_task": content.embedding_task,
@@ -70,15 +177,15 @@ def instruction_response(version: InstructionVersion) -> Json:
         "collections": list(content.collections),
         "author": content.author,
         "note": content.note,
-        "created_at": version.created_at.isoformat(),
-        "published_at": None if version.published_at is None else version.published_at.isoformat(),
-        "retired_at": None if version.retired_at is None else version.retired_at.isoformat(),
+        "created_at": version.created_at,
+        "published_at": version.published_at,
+        "retired_at": version.retired_at,
     }
 
 
 def instructions_response(
     own: Sequence[InstructionVersion], built_in: Sequence[InstructionVersion], default: str | None
-) -> Json:
+) -> InstructionsResponse:
     return {
         "instructions": [instruction_response(each) for each in own],
         "built_in": [instruction_response(each) for each in built_in],
@@ -86,84 +193,30 @@ def instructions_response(
     }
 
 
-def versions_response(name: str, versions: Sequence[InstructionVersion]) -> Json:
+def versions_response(name: str, versions: Sequence[InstructionVersion]) -> InstructionVersionsResponse:
     return {"name": name, "versions": [instruction_response(each) for each in versions]}
 
 
-class DefaultResponse(ResponseModel):
-    """The tenant's default."""
-
-    instruction: str | None = Field(description="NAME or NAME@VERSION; null is the model card's instruction.")
+def default_response(instruction: str | None) -> DefaultResponse:
+    return {"instruction": instruction}
 
 
-class ImportedResponse(ResponseModel):
-    """POST /v1/instructions/import"""
-
-    added: list[str] = Field(description="NAME@VERSION of new versions")
-    unchanged: int = Field(description="number of versions that already existed unchanged")
-
-
-def imported_response(added: Sequence[InstructionVersion], *, of: int) -> Json:
+def imported_response(added: Sequence[InstructionVersion], *, of: int) -> ImportedResponse:
     return {"added": [each.reference for each in added], "unchanged": of - len(added)}
 
 
-class ChangeResponse(ResponseModel):
-    """A field that differs."""
-
-    field: str
-    before: Any
-    after: Any
-
-
-class DiffResponse(ResponseModel):
-    """GET /v1/instructions/{name}/diff"""
-
-    name: str
-    before: int
-    after: int
-    changes: list[ChangeResponse]
-    diff: str = Field(description="Both versions as YAML, compared like diff -u.")
-
-
-def diff_response(before: InstructionVersion, after: InstructionVersion) -> Json:
+def diff_response(before: InstructionVersion, after: InstructionVersion) -> DiffResponse:
     return {
         "name": before.name,
         "before": before.version,
         "after": after.version,
-        "changes": [asdict(each) for each in changes(before.content, after.content)],
+        "changes": [_change(each) for each in changes(before.content, after.content)],
         "diff": unified(before, after),
     }
 
 
-class PromptTokens(ResponseModel):
-    """The tokens of each part of a prompt."""
-
-    prefix: int = Field(description="of the scaffold")
-    question: int = Field(description="instruction and query")
-    document: int
-    suffix: int = Field(description="of the scaffold")
-    total: int
-    max: int = Field(description="the most that this model reads")
-
-
-class PreviewResponse(ResponseModel):
-    """POST /v1/instructions/preview"""
-
-    instruction: AppliedInstructionResponse
-    text: str = Field(description="The instruction with its values.")
-    reranker: str
-    tokens: PromptTokens
-    control_tokens: int = Field(
-        description="Control tokens, which are all in prefix and suffix, whatever the texts contain."
-    )
-    truncated: bool = Field(description="Whether the prompt contains only the beginning of the document.")
-    prompt: str = Field(description="The text of the ids, including the scaffold.")
-    embedding_prompt: str = Field(description="The text that is embedded for the query.")
-    ids: list[int] | None = Field(default=None, description="Only with ids.")
-
-
-def preview_response(preview: Preview, *, ids: bool) -> Json:
-    body: Json = {
+def preview_response(preview: Preview, *, ids: bool) -> PreviewResponse:
+    body: PreviewResponse = {
         "instruction": applied_response(preview.instruction),
         "text": preview.instruction.text,
         "reranker": preview.model,
@@ -180,75 +233,42 @@ def preview_response(preview: Preview, *, ids: bool) -> Json:
         "prompt": preview.text,
         "embedding_prompt": preview.embedding_prompt,
     }
-    return body | {"ids": list(preview.ids)} if ids else body
+    if ids:
+        body["ids"] = list(preview.ids)
+    return body
 
 
-class TrialResult(ResponseModel):
-    """One result of a ranking."""
-
-    rank: int
-    moved: int = Field(description="Ranks gained against the first ranking; negative if lost.")
-    document_id: str
-    chunk: ChunkPlace
-    title: str
-    score: float | None
-    relevance: float | None
-
-
-class TrialColumnResponse(ResponseModel):
-    """The ranking with one instruction."""
-
-    instruction: AppliedInstructionResponse
-    text: str | None = Field(description="null if it was chosen by the owner of a granted collection")
-    judged_by: str
-    ranked_by: RankedBy
-    rerank_skipped: RerankSkipped | None = Field(description="As in a search's answer.")
-    results: list[TrialResult]
-
-
-class TrialResponse(ResponseModel):
-    """POST /v1/instructions/try"""
-
-    collection: str
-    query: str
-    store_version: int
-    recall: RecallMode
-    candidates: int
-    judged_by: str = Field(description="of the first column, like ranked_by")
-    ranked_by: RankedBy
-    rerank_tokens: int
-    columns: list[TrialColumnResponse] = Field(
-        description="In the requested order; the others are compared with the first."
-    )
-
-
-def trial_response(trial: Trial) -> Json:
-    judged = trial.columns[0].ranking
+def trial_response(trial: Trial) -> TrialResponse:
+    first = trial.columns[0].ranking
     return {
         "collection": trial.collection,
         "query": trial.query,
         "store_version": trial.recalled.served.store_version,
-        "recall": trial.recalled.mode.value,
+        "recall": trial.recalled.mode,
         "candidates": len(trial.recalled.candidates),
-        "judged_by": judged.judged_by,
-        "ranked_by": judged.ranked_by.value,
+        "judged_by": first.judged_by,
+        "ranked_by": first.ranked_by,
         "rerank_tokens": sum(each.ranking.tokens for each in trial.columns),
-        "columns": [_column_said(each) for each in trial.columns],
+        "columns": [_column(each) for each in trial.columns],
     }
 
 
-def _column_said(column: TrialColumn) -> Json:
+def _change(change: Change) -> ChangeResponse:
+    return {"field": change.field, "before": change.before, "after": change.after}
+
+
+def _column(column: TrialColumn) -> TrialColumnResponse:
     return {
         "instruction": applied_response(column.instruction),
         "text": column.instruction.text if column.is_readable else None,
         "judged_by": column.ranking.judged_by,
-        "ranked_by": column.ranking.ranked_by.value,
-        "rerank_skipped": None if column.rerank_skipped is None else column.rerank_skipped.value,
+        "ranked_by": column.ranking.ranked_by,
+        "rerank_skipped": column.rerank_skipped,
         "results": [_trial_result(each) for each in column.places],
     }
 
 
-def _trial_result(place: TrialPlace) -> Json:
+def _trial_result(place: TrialPlace) -> TrialResult:
     ranked, chunk = place.ranked, place.ranked.candidate.chunk
     return {
         "rank": ranked.rank,

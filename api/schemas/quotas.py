@@ -1,88 +1,36 @@
-"""Bodies and answers for limits and usage."""
+"""Requests and answers about limits and usage."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from winnow.api.fields import Number, Strict
+from winnow.api.schemas.response import JsonObject
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, WEIGHT_MAX, WEIGHT_MIN, TenantLimits, Usage
 from winnow.retrieval.tenancy import TenantName
 
-
-class LimitsOfTenant(BaseModel):
-    """Limits by name. 0 means no limit."""
-
-    requests_per_minute: int | None
-    rerank_tokens_per_minute: int | None
-    concurrent_requests: int | None
-    documents: int | None
-    bytes: int | None
-    weight: float | None
-
-
-class LimitsResponse(BaseModel):
-    """A tenant's limits."""
-
-    tenant: str
-    own: LimitsOfTenant  # null: the deployment's default
-    holds: LimitsOfTenant  # its own, completed by the deployment's; a weight of null is 1
-
-
-def limits_response(tenant: TenantName, own: TenantLimits, *, defaults: TenantLimits) -> dict[str, object]:
-    """The body of `GET /v1/limits`."""
-    return {"tenant": tenant, "own": asdict(own), "holds": asdict(own.over(defaults))}
-
-
-class UsageFormat(StrEnum):
-    """The format of usage."""
-
-    JSON = "json"
-    CSV = "csv"
-
-
-class UsageOfDay(BaseModel):
-    """What one tenant used on one day."""
-
-    day: date
-    tenant: str
-    requests: int
-    searches: int
-    rerank_documents: int
-    rerank_remembered: int
-    rerank_tokens: int
-    embedded_tokens: int
-    documents_written: int
-    bytes_written: int
-
-
-class UsageResponse(BaseModel):
-    """Usage by day."""
-
-    usage: list[UsageOfDay]
-
-
-Most = Annotated[int | None, Field(ge=0, le=LIMIT_MAX), Number]
+Maximum = Annotated[int | None, Field(ge=0, le=LIMIT_MAX), Number]
 
 
 class LimitsBody(Strict):
-    """PUT /v1/tenants/NAME/limits. Omitted or null means the deployment's default, 0 means no limit."""
+    """PUT /v1/tenants/NAME/limits. null or left out: the deployment's default. 0: no limit."""
 
-    requests_per_minute: Most = None
-    rerank_tokens_per_minute: Most = None
-    concurrent_requests: Most = None
-    documents: Most = None
-    bytes: Most = None
+    requests_per_minute: Maximum = None
+    rerank_tokens_per_minute: Maximum = None
+    concurrent_requests: Maximum = None
+    documents: Maximum = None
+    bytes: Maximum = None
     weight: Annotated[
         float | None,
-        Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Weight of its share of the reranker, relative to others."),
+        Field(ge=WEIGHT_MIN, le=WEIGHT_MAX, description="Weight of the tenant's share of the reranker."),
         Number,
     ] = None
 
@@ -90,15 +38,91 @@ class LimitsBody(Strict):
         return TenantLimits(**self.model_dump())
 
 
-def usage_response(used: Sequence[Usage]) -> dict[str, Any]:
-    """The body of `GET /v1/usage`."""
-    return {"usage": [{**asdict(each), "day": each.day.isoformat()} for each in used]}
+class LimitsOfTenant(JsonObject):
+    """Limits by name. 0 means no limit."""
+
+    requests_per_minute: int | None
+    rerank_tokens_per_minute: int | None
+    concurrent_requests: int | None
+    documents: int | None
+    bytes: int | None
+    weight: Annotated[float | None, Field(description="Weight of the tenant's share of the reranker; null means 1.")]
+
+
+class LimitsResponse(JsonObject):
+    """A tenant's limits."""
+
+    tenant: str
+    own: Annotated[LimitsOfTenant, Field(description="The tenant's own. null: the deployment's default applies.")]
+    holds: Annotated[LimitsOfTenant, Field(description="The limits that apply: own ones, completed by the defaults.")]
+
+
+def limits_response(tenant: TenantName, own: TenantLimits, *, defaults: TenantLimits) -> LimitsResponse:
+    return {"tenant": tenant, "own": _limits(own), "holds": _limits(own.over(defaults))}
+
+
+def _limits(limits: TenantLimits) -> LimitsOfTenant:
+    return {
+        "requests_per_minute": limits.requests_per_minute,
+        "rerank_tokens_per_minute": limits.rerank_tokens_per_minute,
+        "concurrent_requests": limits.concurrent_requests,
+        "documents": limits.documents,
+        "bytes": limits.bytes,
+        "weight": limits.weight,
+    }
+
+
+class UsageFormat(StrEnum):
+    """The format of a usage report."""
+
+    JSON = "json"
+    CSV = "csv"
+
+
+class UsageOfDay(JsonObject):
+    """What one tenant used on one day."""
+
+    tenant: str
+    day: Annotated[date, Field(description="In UTC.")]
+    requests: Annotated[int, Field(description="Admitted requests.")]
+    searches: Annotated[int, Field(description="Answered searches.")]
+    rerank_documents: Annotated[int, Field(description="Documents scored by a reranker.")]
+    rerank_remembered: Annotated[int, Field(description="Documents with a cached score, at no cost.")]
+    rerank_tokens: Annotated[int, Field(description="Tokens computed by a reranker.")]
+    embedded_tokens: Annotated[int, Field(description="Tokens computed by an embedder, of queries and documents.")]
+    documents_written: int
+    bytes_written: Annotated[int, Field(description="Titles and texts in UTF-8.")]
+
+
+class UsageResponse(JsonObject):
+    """Usage by day and tenant."""
+
+    usage: list[UsageOfDay]
+
+
+def usage_response(used: Sequence[Usage]) -> UsageResponse:
+    return {"usage": [_usage_of_day(each) for each in used]}
 
 
 def usage_csv(used: Sequence[Usage]) -> str:
-    """Return CSV with a header line. A tenant's name needs no quoting: it begins with a letter or a digit."""
+    """A line of names first. A tenant's name needs no quotes: it begins with a letter or a digit."""
     out = io.StringIO()
     writer = csv.DictWriter(out, [each.name for each in fields(Usage)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(usage_response(used)["usage"])
     return out.getvalue()
+
+
+def _usage_of_day(used: Usage) -> UsageOfDay:
+    return {
+        "tenant": used.tenant,
+        "day": used.day,
+        "requests": used.requests,
+        "searches": used.searches,
+        "rerank_documents": used.rerank_documents,
+        "rerank_remembered": used.rerank_remembered,
+        "rerank_tokens": used.rerank_tokens,
+        "embedded_tokens": used.embedded_tokens,
+        "documents_written": used.documents_written,
+        "bytes_written": used.bytes_written,
+    }

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict, with_config
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict  # pydantic reads the one of `typing` from Python 3.12 on only
 
 
@@ -15,12 +13,3 @@ class JsonObject(TypedDict):
     The class is the one definition of the answer. OpenAPI shows it, and mypy checks the dict that a function returns
     against it, key by key. At run time the answer is that dict: nothing is validated, copied or converted.
     """
-
-
-Json = dict[str, Any]
-
-
-class ResponseModel(BaseModel):
-    """A body of ours: every field is always there, and no other."""
-
-    model_config = ConfigDict(extra="forbid")

@@ -1,6 +1,5 @@
-"""Request bodies of searches.
-
-Our own routes refuse unknown fields; /v1/rerank, which other clients call, ignores them and accepts null everywhere.
+"""The request of `POST /v1/search`. It refuses unknown fields, as all requests do except `POST /v1/rerank`, which must
+accept what the clients of other services send.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class InstructionChoice(Strict):
         Field(min_length=1, max_length=REFERENCE_CHARACTERS_MAX, examples=["chinese-first", "builtin/legal-statutes"]),
     ]
     version: Annotated[int, Field(ge=1, le=VERSION_MAX), Number] | None = Field(
-        default=None, description="Default: the newest published version."
+        default=None, description="null or left out: the newest published version."
     )
     variables: dict[str, VariableValue] | None = Field(default=None, description="Values of its variables.")
 
@@ -62,9 +61,9 @@ EitherInstruction = Annotated[
 ]
 
 
-DEMOTE_SAID: Final = (
-    "Rank passages that repeat the query and contain little else behind all others, marked as demoted: for "
-    "collections that others can write to."
+DEMOTE_HELP: Final = (
+    "Rank passages that hold little more than the query behind all others and mark them as demoted. For collections "
+    "that untrusted authors write to."
 )
 
 
@@ -72,58 +71,63 @@ class SearchBody(Strict):
     """POST /v1/search"""
 
     query: QueryText
-    collection: SearchedName = Field(description="One of the tenant's collections, or OWNER/NAME of a granted one.")
+    collection: SearchedName = Field(description="NAME of a collection of the tenant, or OWNER/NAME of a granted one.")
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
-        default=None, description="Number of candidates from recall. Default: the service's setting."
+        default=None, description="Number of candidates from recall. null or left out: the service's default."
     )
     recall: RecallMode | None = Field(
         default=None,
-        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both. "
-        "Default: the service's setting.",
+        description="How recall finds candidates: dense by meaning, lexical by words (BM25), hybrid by both. null or "
+        "left out: the service's default.",
     )
     depth: Depth | None = Field(
         default=None,
-        description="full reranks all candidates, adaptive stops when the rest can hardly change the first top_k. "
-        "Default: the service's setting. Grouped answers and min_relevance need all.",
+        description="full reranks all candidates. adaptive stops when the rest can hardly change the first `top_k`. "
+        "null or left out: the service's default. Grouped answers and `min_relevance` always need all.",
     )
-    filter: MaybeFilter = Field(default=None, description="Restricts documents by their metadata; in OpenAI's grammar.")
+    filter: MaybeFilter = Field(
+        default=None, description="Documents to search, by their metadata, in the grammar of OpenAI's filters."
+    )
     rerank: StrictBool | Literal["always"] = Field(
         default=True,
-        description="false: the answer is in recall's order. true: rerank, unless relevance has no "
-        "weight with this instruction (see `rerank_skipped`). always: rerank in any case, for the "
-        "relevance of each result. min_relevance implies always.",
+        description="false: results are in recall's order. true: the reranker runs unless relevance has no weight "
+        "under the instruction; then `rerank_skipped` says so. always: it runs in any case, for the relevance of each "
+        "result. `min_relevance` implies always.",
     )
     instruction: EitherInstruction | None = Field(
-        default=None, description="What counts as relevant: a text, or the name of a published instruction."
+        default=None, description="What counts as relevant: a text, or a published instruction."
     )
     min_relevance: Annotated[float, Field(ge=0, le=1), Number] | None = Field(
-        default=None, description="Omit results with a lower relevance; has no effect without reranking."
+        default=None, description="Leave out results with a lower relevance. Not applied if nothing was reranked."
     )
     group_by_document: StrictBool = Field(
         default=False,
-        description="One result per document, with its other chunks. Recall looks beyond `candidates` chunks, "
-        "without reranking more, until there are top_k documents.",
+        description="Return one result per document, with its other chunks in `other_chunks`. Recall looks beyond "
+        "`candidates` chunks until it has `top_k` documents, but no more are reranked.",
     )
     chunks_per_document: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
         default=None,
-        description="Only with group_by_document: maximum chunks per document, best first. Default: all candidates.",
+        description="Only with `group_by_document`: maximum chunks per document, the best ones. null or left out: all "
+        "candidates.",
     )
     neighbours: Annotated[int, Field(ge=0, le=NEIGHBOURS_MAX), Number] = Field(
-        default=0, description="Add `context`: this many chunks before and after each result, no text twice."
+        default=0,
+        description="Add `context`: the text of this many chunks before and after each result; no text twice.",
     )
     demote_query_echo: StrictBool | None = Field(
-        default=None, description=f"{DEMOTE_SAID} Default: the collection's setting."
+        default=None, description=f"{DEMOTE_HELP} null or left out: as the collection is set."
     )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
     explain: StrictBool = Field(
         default=False,
-        description="Add `explain`, every candidate with its rank in both orders, and `index`, what was searched.",
+        description="Add `explain`: every candidate's place in both orders; `filtered`: how the filter was applied; "
+        "`index`: what was searched.",
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> SearchBody:
+    def _check_combination(self) -> SearchBody:
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it there is no relevance")
         if self.chunks_per_document is not None and not self.group_by_document:

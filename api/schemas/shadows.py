@@ -1,8 +1,9 @@
-"""Bodies and answers for shadows."""
+"""Requests and answers about shadows."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Final
 
 from pydantic import Field, StrictBool
@@ -11,28 +12,28 @@ from winnow.api.fields import CollectionName, InstructionReference, Number, Stri
 from winnow.api.library.content import VersionNumber
 from winnow.api.library.shadow_report import PairReport, ShadowReport, Spread
 from winnow.api.library.shadows import ShadowWish
-from winnow.api.schemas.response import Json, ResponseModel
-from winnow.retrieval.catalog.shadows import Comparison, Shadow
+from winnow.api.schemas.response import JsonObject
+from winnow.retrieval.catalog.shadows import Comparison, Place, Shadow
 
-SHARE: Final = 0.1  # default share of the searches
+SHARE_DEFAULT: Final = 0.1  # of the searches
 
 
 class ShadowBody(Strict):
     """PUT /v1/instructions/{name}/shadow"""
 
-    version: VersionNumber = Field(description="Version of this instruction to try in the shadow, usually a draft.")
+    version: VersionNumber = Field(description="Version of this instruction to try, usually a draft.")
     share: Annotated[float, Field(ge=0, le=1), Number] = Field(
-        default=SHARE, description="Share of the searches answered with `live`; 0 pauses the shadow."
+        default=SHARE_DEFAULT, description="Share of the searches under `live`, in [0, 1]; 0 pauses the shadow."
     )
     live: InstructionReference | None = Field(
         default=None,
-        description="NAME or NAME@VERSION whose searches to cover. Default: this instruction. `default` "
-        "is the model card's instruction.",
+        description="Instruction of the searches that the shadow covers: NAME, NAME@VERSION, or `default` for the "
+        "model card's. null or left out: this instruction.",
     )
     collection: CollectionName | None = Field(
-        default=None, description="Restrict to searches of this collection; null means all of your own."
+        default=None, description="Cover only its searches. null or left out: all of the tenant's own."
     )
-    keep_queries: StrictBool = Field(default=False, description="Store the queries' texts, not only their SHA-256.")
+    keep_queries: StrictBool = Field(default=False, description="Store query texts, not only their SHA-256.")
 
     @property
     def wish(self) -> ShadowWish:
@@ -45,25 +46,25 @@ class ShadowBody(Strict):
         )
 
 
-class ShadowResponse(ResponseModel):
-    """A shadow and the searches it covers."""
+class ShadowResponse(JsonObject):
+    """A shadow: which searches are reranked a second time, and with which version."""
 
-    name: str
+    name: Annotated[str, Field(description="Instruction in the shadow.")]
     version: int
-    live: str
-    share: float
-    collection: str | None
-    keep_queries: bool
-    started_at: str
+    live: Annotated[str, Field(description="Instruction of the searches that it covers.")]
+    share: Annotated[float, Field(description="Share of those searches, in [0, 1].")]
+    collection: Annotated[str | None, Field(description="null means all collections of the tenant.")]
+    keep_queries: Annotated[bool, Field(description="Whether query texts are stored, not only their SHA-256.")]
+    started_at: datetime
 
 
-class ShadowsResponse(ResponseModel):
-    """GET /v1/instructions/shadows"""
+class ShadowsResponse(JsonObject):
+    """The shadows of a tenant."""
 
     shadows: list[ShadowResponse]
 
 
-class SpreadResponse(ResponseModel):
+class SpreadResponse(JsonObject):
     """The distribution of a measure over all searches."""
 
     mean: float
@@ -72,20 +73,20 @@ class SpreadResponse(ResponseModel):
     p90: float
 
 
-class PlaceResponse(ResponseModel):
+class PlaceResponse(JsonObject):
     """A chunk."""
 
     document_id: str
     ordinal: int
 
 
-class ExampleResponse(ResponseModel):
-    """One search, reranked twice; orders are best first, up to 20 places."""
+class ExampleResponse(JsonObject):
+    """One search, reranked twice. Both orders hold their first 20 places, best first."""
 
-    at: str
+    at: datetime
     collection: str
     query_sha256: str
-    query: str | None = Field(description="null unless the shadow keeps queries")
+    query: Annotated[str | None, Field(description="null unless the shadow keeps queries.")]
     candidates: int
     overlap: float
     tau: float | None
@@ -95,31 +96,35 @@ class ExampleResponse(ResponseModel):
     shadow_order: list[PlaceResponse]
 
 
-class PairResponse(ResponseModel):
-    """A comparison of two versions."""
+class PairResponse(JsonObject):
+    """Comparison of two versions."""
 
     live: str
     shadow: str
-    text_sha256: str = Field(description="of the shadow's text, because a draft may have been edited meanwhile")
+    text_sha256: Annotated[
+        str, Field(description="SHA-256 of the shadow's text: a draft may have been edited since then.")
+    ]
     searches: int
-    overlap: SpreadResponse | None = Field(description="share of the first ten results common to both orders")
-    tau: SpreadResponse | None = Field(description="Kendall's tau-b of all candidates; null if there was no order")
-    rbo: SpreadResponse | None = Field(description="rank-biased overlap, extrapolated, p = 0.9")
-    top_changed: float = Field(description="share of the searches with a different first candidate")
-    most_changed: list[ExampleResponse] = Field(description="The lowest RBO first.")
+    overlap: Annotated[
+        SpreadResponse | None, Field(description="Share of the first ten places that hold the same chunks.")
+    ]
+    tau: Annotated[
+        SpreadResponse | None, Field(description="Kendall's tau-b of all candidates; null if no search had an order.")
+    ]
+    rbo: Annotated[SpreadResponse | None, Field(description="Rank-biased overlap, extrapolated, p = 0.9.")]
+    top_changed: Annotated[float, Field(description="Share of the searches with another first candidate.")]
+    most_changed: Annotated[list[ExampleResponse], Field(description="The lowest RBO first.")]
 
 
-class ShadowReportResponse(ResponseModel):
-    """GET /v1/instructions/{name}/shadow"""
+class ShadowReportResponse(JsonObject):
+    """The report of a shadow."""
 
     name: str
-    shadow: ShadowResponse | None = Field(
-        description="null if no shadow is running; its comparisons are still reported"
-    )
-    pairs: list[PairResponse] = Field(description="The last compared pair first.")
+    shadow: Annotated[ShadowResponse | None, Field(description="null if the shadow has ended; its report remains.")]
+    pairs: Annotated[list[PairResponse], Field(description="The last compared pair first.")]
 
 
-def shadow_response(shadow: Shadow) -> Json:
+def shadow_response(shadow: Shadow) -> ShadowResponse:
     return {
         "name": shadow.name,
         "version": shadow.version,
@@ -127,43 +132,57 @@ def shadow_response(shadow: Shadow) -> Json:
         "share": shadow.share,
         "collection": shadow.collection,
         "keep_queries": shadow.keep_queries,
-        "started_at": shadow.started_at.isoformat(),
+        "started_at": shadow.started_at,
     }
 
 
-def report_response(report: ShadowReport) -> Json:
+def shadows_response(shadows: Sequence[Shadow]) -> ShadowsResponse:
+    return {"shadows": [shadow_response(each) for each in shadows]}
+
+
+def report_response(report: ShadowReport) -> ShadowReportResponse:
     return {
         "name": report.name,
         "shadow": None if report.shadow is None else shadow_response(report.shadow),
-        "pairs": [_pair_said(each) for each in report.pairs],
+        "pairs": [_pair(each) for each in report.pairs],
     }
 
 
-def _pair_said(report: PairReport) -> Json:
+def _pair(report: PairReport) -> PairResponse:
     figures = report.figures
     return {
-        **asdict(figures.pair),
+        "live": figures.pair.live,
+        "shadow": figures.pair.shadow,
+        "text_sha256": figures.pair.text_sha256,
         "searches": figures.searches,
-        "overlap": _spread_said(figures.overlap),
-        "tau": _spread_said(figures.tau),
-        "rbo": _spread_said(figures.rbo),
+        "overlap": _spread(figures.overlap),
+        "tau": _spread(figures.tau),
+        "rbo": _spread(figures.rbo),
         "top_changed": figures.top_changed,
-        "most_changed": [_example_said(each) for each in report.examples],
+        "most_changed": [_example(each) for each in report.examples],
     }
 
 
-def _spread_said(spread: Spread | None) -> Json | None:
-    return None if spread is None else asdict(spread)
+def _spread(spread: Spread | None) -> SpreadResponse | None:
+    return None if spread is None else {"mean": spread.mean, "p10": spread.p10, "p50": spread.p50, "p90": spread.p90}
 
 
-def _example_said(comparison: Comparison) -> Json:
+def _example(comparison: Comparison) -> ExampleResponse:
+    agreement = comparison.agreement
     return {
-        "at": comparison.at.isoformat(),
+        "at": comparison.at,
         "collection": comparison.collection,
         "query_sha256": comparison.query_sha256,
         "query": comparison.query,
         "candidates": comparison.candidates,
-        **asdict(comparison.agreement),
-        "live_order": [asdict(each) for each in comparison.live_order],
-        "shadow_order": [asdict(each) for each in comparison.shadow_order],
+        "overlap": agreement.overlap,
+        "tau": agreement.tau,
+        "rbo": agreement.rbo,
+        "top_changed": agreement.top_changed,
+        "live_order": [_place(each) for each in comparison.live_order],
+        "shadow_order": [_place(each) for each in comparison.shadow_order],
     }
+
+
+def _place(place: Place) -> PlaceResponse:
+    return {"document_id": place.document_id, "ordinal": place.ordinal}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -119,7 +120,7 @@ def show_instruction(
     elif yaml:
         print_text(written_content(found.content))
     else:
-        said = instruction_response(found)
+        said: dict[str, Any] = {**instruction_response(found)}
         variables = said.pop("variables")
         rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value]
         rows += [(f"variable {each.pop('name')}", _described(each)) for each in variables]
@@ -276,6 +277,8 @@ def _say(terminal: Terminal, version: InstructionVersion) -> None:
 
 
 def _words(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

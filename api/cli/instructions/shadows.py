@@ -104,13 +104,13 @@ def start_shadow(
 def list_shadows(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False) -> None:
     """List the running shadows."""
     terminal = Terminal(json=json)
-    from winnow.api.schemas.shadows import shadow_response
+    from winnow.api.schemas.shadows import shadows_response
 
     folder, owner = open_tenant(settings, tenant)
     shadows = folder.shadows
     found = shadows.of(owner)
     if json:
-        terminal.answer({"shadows": [shadow_response(each) for each in found]})
+        terminal.answer(shadows_response(found))
         return
     terminal.table(
         [

@@ -15,19 +15,20 @@ from winnow.api.http.routes.collections import Name
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
 from winnow.api.schemas.access import (
     AuditResponse,
+    CreatedTenantResponse,
     GivenResponse,
     GrantsResponse,
     IssuedResponse,
     KeyBody,
     KeyResponse,
     KeysResponse,
-    MadeTenantResponse,
     RotateBody,
     TenantBody,
     TenantChange,
     TenantResponse,
     TenantsResponse,
     audit_response,
+    created_tenant_response,
     given_response,
     grants_response,
     issued_response,
@@ -36,7 +37,7 @@ from winnow.api.schemas.access import (
     tenant_response,
     tenants_response,
 )
-from winnow.api.schemas.collections import DeletedResponse
+from winnow.api.schemas.collections import DeletedResponse, deleted_response
 from winnow.api.tenancy.access import Principal
 from winnow.retrieval.catalog.keys import TENANT_SCOPES, KeyScope, KeyWish
 from winnow.retrieval.catalog.tenants import Grant, unstored_grant
@@ -115,7 +116,7 @@ async def take_grant_back(name: Name, reader: TenantInPath, caller: Caller, requ
     """Revoke a grant, from the next search on."""
     grants = parts_of(request).disk.grants
     await asyncio.to_thread(grants.take_back, caller.tenant, name, reader, by=caller.actor)
-    return JsonResponse({"deleted": reader})
+    return JsonResponse(deleted_response(reader))
 
 
 @router.get("/v1/audit", response_model=AuditResponse, tags=["audit"], summary="Read the audit log")
@@ -140,14 +141,14 @@ async def list_tenants(request: Request) -> Response:
 
 
 @router.post(
-    "/v1/tenants", response_model=MadeTenantResponse, status_code=201, tags=["tenants"], summary="Create a tenant"
+    "/v1/tenants", response_model=CreatedTenantResponse, status_code=201, tags=["tenants"], summary="Create a tenant"
 )
 async def make_tenant(body: TenantBody, caller: Caller, request: Request) -> Response:
     """Create a tenant with its first key, which has all scopes within it and is shown only now."""
     disk = parts_of(request).disk
     made = await asyncio.to_thread(disk.tenants.make, body.name, by=caller.actor)
     issued = await asyncio.to_thread(disk.keys.make, made.name, FIRST_KEY, by=caller.actor)
-    return JsonResponse(tenant_response(made) | {"key": issued_response(issued)}, status=201)
+    return JsonResponse(created_tenant_response(made, issued), status=201)
 
 
 @router.patch(

@@ -33,6 +33,8 @@ from winnow.api.schemas.collections import (
     EmptiedResponse,
     UpsertResponse,
     collection_response,
+    collections_response,
+    deleted_response,
     document_response,
     documents_response,
     emptied_response,
@@ -79,8 +81,7 @@ router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 async def list_collections(tenant: Tenant, request: Request) -> Response:
     """List collections by name, including those built with another embedding model."""
     described = await asyncio.to_thread(parts_of(request).disk.described, tenant)
-    said = [collection_response(each) for each in described]
-    return JsonResponse({"collections": problems_without_places(said, data=parts_of(request).settings.data)})
+    return JsonResponse(problems_without_places(collections_response(described), data=parts_of(request).settings.data))
 
 
 @router.post(
@@ -141,7 +142,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
 async def remove_collection(name: Name, caller: Caller, request: Request) -> Response:
     """Remove a collection with all its documents, for good."""
     await asyncio.to_thread(parts_of(request).disk.remove, caller.tenant, name, by=caller.actor)
-    return JsonResponse({"deleted": name})
+    return JsonResponse(deleted_response(name))
 
 
 @router.post(
@@ -217,7 +218,7 @@ async def get_document(
 )
 async def delete_document(name: Name, document_id: str, tenant: Tenant, request: Request) -> Response:
     await parts_of(request).ingest.delete(tenant, name, document_id)
-    return JsonResponse({"deleted": document_id})
+    return JsonResponse(deleted_response(document_id))
 
 
 @router.post(
@@ -232,9 +233,9 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
     return JsonResponse(emptied_response(name, emptied))
 
 
-def _collection(parts: Services, tenant: TenantName, name: str) -> dict[str, Any]:
-    said = collection_response(parts.disk.describe(parts.disk.catalog.collection(tenant, name)))
-    return {**said, "problem": problems_without_places(said["problem"], data=parts.settings.data)}
+def _collection(parts: Services, tenant: TenantName, name: str) -> CollectionResponse:
+    described = parts.disk.describe(parts.disk.catalog.collection(tenant, name))
+    return problems_without_places(collection_response(described), data=parts.settings.data)
 
 
 def _filter_of(written: str | None) -> Filter | None:

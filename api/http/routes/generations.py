@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -14,7 +13,13 @@ from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.http.auth import MeteredRoute, Tenant, parts_of
 from winnow.api.http.routes.collections import Name
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
-from winnow.api.schemas.generations import FoldedResponse, GenerationsResponse, RollbackBody, generations_response
+from winnow.api.schemas.generations import (
+    FoldedResponse,
+    GenerationsResponse,
+    RollbackBody,
+    folded_response,
+    generations_response,
+)
 from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.generation.history import roll_back
 from winnow.retrieval.generation.listing import listed
@@ -44,7 +49,7 @@ async def roll_back_generation(
     """
     opened = await _opened(request, tenant, name)
 
-    def gone_back() -> dict[str, Any]:
+    def gone_back() -> GenerationsResponse:
         roll_back(opened.folder, opened.collection.embedder, to=body.to if body else None)
         opened.searchable.refresh()
         return _listed(opened)
@@ -64,9 +69,9 @@ async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Respo
     building = parts.folding.ask(await _opened(request, tenant, name))
     await asyncio.wait({building}, timeout=parts.settings.timeout_ms / 1000)
     if not building.done():
-        return JsonResponse({"collection": name, "generation": None}, status=202)
+        return JsonResponse(folded_response(name, None), status=202)
     try:
-        return JsonResponse({"collection": name, "generation": building.result()})
+        return JsonResponse(folded_response(name, building.result()))
     except (FoldEnded, OSError) as error:
         raise WriteFailed(str(error)) from error
 
@@ -76,7 +81,7 @@ async def _opened(request: Request, tenant: TenantName, name: str) -> OpenCollec
     return await asyncio.to_thread(parts.collections.get, tenant, name)
 
 
-def _listed(opened: OpenCollection) -> dict[str, Any]:
+def _listed(opened: OpenCollection) -> GenerationsResponse:
     """Blocks."""
     return generations_response(
         opened.collection.name, listed(opened.folder), rolled_back(opened.folder), opened.searchable.newest

@@ -17,7 +17,7 @@ from winnow.api.http.routes.search import PROBLEMS, JsonResponse
 from winnow.api.library.content import ContentBody
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.yaml_file import exported, imported
-from winnow.api.schemas.collections import DeletedResponse
+from winnow.api.schemas.collections import DeletedResponse, deleted_response
 from winnow.api.schemas.instruction_requests import DefaultBody, PreviewBody, PublishBody, TrialBody
 from winnow.api.schemas.instructions import (
     DefaultResponse,
@@ -28,6 +28,7 @@ from winnow.api.schemas.instructions import (
     InstructionVersionsResponse,
     PreviewResponse,
     TrialResponse,
+    default_response,
     diff_response,
     imported_response,
     instruction_response,
@@ -76,7 +77,7 @@ async def publish_instruction(body: PublishBody, caller: Caller, request: Reques
 
 @router.get("/v1/instructions/default", response_model=DefaultResponse, summary="Read the tenant's default instruction")
 async def get_default(tenant: Tenant, request: Request) -> Response:
-    return JsonResponse({"instruction": await asyncio.to_thread(library_of(request).default, tenant)})
+    return JsonResponse(default_response(await asyncio.to_thread(library_of(request).default, tenant)))
 
 
 @router.put(
@@ -85,7 +86,7 @@ async def get_default(tenant: Tenant, request: Request) -> Response:
 async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Response:
     """Set the instruction for searches without one, in collections without one."""
     await asyncio.to_thread(library_of(request).set_default, caller.tenant, body.instruction, by=caller.actor)
-    return JsonResponse({"instruction": body.instruction})
+    return JsonResponse(default_response(body.instruction))
 
 
 @router.get(
@@ -122,7 +123,7 @@ async def import_instructions(caller: Caller, request: Request) -> Response:
     content, library = take_body(request), library_of(request)
     versions = await intake_of(request).one_by_one(partial(imported, tenant=caller.tenant), content)
 
-    def bring_in() -> dict[str, object]:
+    def bring_in() -> ImportedResponse:
         added = library.bring_in(caller.tenant, versions, by=caller.actor)
         return imported_response(added, of=len(versions))
 
@@ -195,7 +196,7 @@ async def diff_versions(
     """Compare two versions, field by field and line by line."""
     library = library_of(request)
 
-    def compared() -> dict[str, object]:
+    def compared() -> DiffResponse:
         was, now = (library.version(tenant, Reference(name=name, version=each)) for each in (before, after))
         return diff_response(was, now)
 
@@ -239,4 +240,4 @@ async def retire_version(name: Name, version: Version, caller: Caller, request: 
 async def delete_draft(name: Name, version: Version, caller: Caller, request: Request) -> Response:
     """Delete a draft. Published versions cannot be deleted."""
     await asyncio.to_thread(library_of(request).delete_draft, caller.tenant, name, version, by=caller.actor)
-    return JsonResponse({"deleted": f"{name}@{version}"})
+    return JsonResponse(deleted_response(f"{name}@{version}"))

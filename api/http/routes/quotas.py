@@ -54,14 +54,14 @@ async def get_usage(
 @limits_router.get("/v1/limits", response_model=LimitsResponse, summary="Read your tenant's limits")
 async def get_own_limits(tenant: Tenant, request: Request) -> Response:
     """Return the limits, so that clients can respect them. This request is not counted."""
-    return JsonResponse(await asyncio.to_thread(_said, request, tenant))
+    return JsonResponse(await asyncio.to_thread(_limits, request, tenant))
 
 
 @limits_router.get("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Read a tenant's limits")
 async def get_limits(name: TenantInPath, request: Request) -> Response:
     """Return the tenant's own limits, and the effective ones."""
     disk = parts_of(request).disk
-    return JsonResponse(await asyncio.to_thread(lambda: _said(request, disk.tenant_named(name))))
+    return JsonResponse(await asyncio.to_thread(lambda: _limits(request, disk.tenant_named(name))))
 
 
 @limits_router.put("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Set a tenant's limits")
@@ -69,15 +69,15 @@ async def set_limits(name: TenantInPath, body: LimitsBody, caller: Caller, reque
     """Set all limits; omitted ones return to the deployment's defaults. Takes effect within two seconds."""
     disk, limits = parts_of(request).disk, body.limits()
 
-    def changed() -> dict[str, object]:
+    def changed() -> LimitsResponse:
         tenant = disk.tenant_named(name)
         disk.limits.set_limits(tenant, limits, by=caller.actor)
-        return _said(request, tenant)
+        return _limits(request, tenant)
 
     return JsonResponse(await asyncio.to_thread(changed))
 
 
-def _said(request: Request, tenant: TenantName) -> dict[str, object]:
+def _limits(request: Request, tenant: TenantName) -> LimitsResponse:
     """Read the limits from the catalog, not from this process's cache. Blocks."""
     parts = parts_of(request)
     own = parts.disk.limits.limits().get(tenant, TenantLimits())

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from winnow.api.http.auth import Caller, MeteredRoute, Tenant, parts_of
 from winnow.api.http.routes.instructions import Name, Version
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
-from winnow.api.schemas.collections import DeletedResponse
+from winnow.api.schemas.collections import DeletedResponse, deleted_response
 from winnow.api.schemas.instructions import InstructionResponse, instruction_response
 from winnow.api.schemas.shadows import (
     ShadowBody,
@@ -21,6 +21,7 @@ from winnow.api.schemas.shadows import (
     ShadowsResponse,
     report_response,
     shadow_response,
+    shadows_response,
 )
 from winnow.retrieval.catalog.instructions import Reference
 
@@ -31,7 +32,7 @@ router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=Metere
 async def list_shadows(tenant: Tenant, request: Request) -> Response:
     """List the tenant's shadows, by name."""
     found = await asyncio.to_thread(parts_of(request).disk.shadows.of, tenant)
-    return JsonResponse({"shadows": [shadow_response(each) for each in found]})
+    return JsonResponse(shadows_response(found))
 
 
 @router.put("/v1/instructions/{name}/shadow", response_model=ShadowResponse, summary="Start a shadow")
@@ -69,7 +70,7 @@ async def stop_shadow(
     stop = partial(parts.disk.shadows.stop, caller.tenant, name, forget=forget == "true", by=caller.actor)
     await asyncio.to_thread(stop)
     await parts.shadowing.refresh()
-    return JsonResponse({"deleted": name})
+    return JsonResponse(deleted_response(name))
 
 
 @router.post(

@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from pydantic import ValidationError
+from fastapi.routing import APIRoute
+from pydantic import TypeAdapter, ValidationError
 
-from tests.answers import CheckingClient
+from tests.answers import CheckingClient, routes_of
+from winnow.api.http.app import ROUTERS
 from winnow.api.http.routes.search import JsonResponse
 from winnow.api.schemas.response import JsonObject
+
+UNDECLARED = {"/healthz", "/readyz", "/metrics", "/v1/instructions/export"}
 
 
 class Counted(JsonObject):
@@ -30,3 +34,16 @@ def test_the_client_of_the_tests_notices_a_wrong_answer(body: dict[str, Any]) ->
 
     with pytest.raises(ValidationError):
         CheckingClient(app).get("/count")
+
+
+def declared() -> dict[str, Any]:
+    routes = [each for router in ROUTERS for each in routes_of(router) if isinstance(each, APIRoute)]
+    return {f"{next(iter(each.methods))} {each.path}": each.response_model for each in routes}
+
+
+@pytest.mark.parametrize("route", sorted(route for route in declared() if route.split()[1] not in UNDECLARED))
+def test_a_route_declares_a_closed_object(route: str) -> None:
+    """OpenAPI lists every key, and a client may rely on there being no other."""
+    schema = TypeAdapter(declared()[route]).json_schema(mode="serialization")
+    objects = [schema, *schema.get("$defs", {}).values()]
+    assert all(each["additionalProperties"] is False for each in objects if each["type"] == "object")
