@@ -260,7 +260,17 @@ def document_response(document: Document, *, start: int = 0, end: int | None = N
 
 
 def documents_response(documents: Sequence[Document], next_after: str | None) -> DocumentsResponse:
-    return {"documents": [_listed(each) for each in documents], "next": next_after}
+    listed: list[ListedResponse] = [
+        {
+            "id": each.id,
+            "title": each.title,
+            "url": each.url,
+            "characters": len(each.text),
+            "metadata": {**each.metadata},
+        }
+        for each in documents
+    ]
+    return {"documents": listed, "next": next_after}
 
 
 def deleted_response(name: str) -> DeletedResponse:
@@ -279,13 +289,3 @@ def emptied_response(collection: str, emptied: Emptied) -> EmptiedResponse:
 def _rejected(reject: Reject) -> RejectedResponse:
     assert reject.place.line is not None, "records of a request are counted. This is a bug."
     return {"line": reject.place.line, "id": reject.id, "reason": reject.reason}
-
-
-def _listed(document: Document) -> ListedResponse:
-    return {
-        "id": document.id,
-        "title": document.title,
-        "url": document.url,
-        "characters": len(document.text),
-        "metadata": dict(document.metadata),
-    }
