@@ -11,6 +11,7 @@ from winnow.api.accounting import Accounting
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.folding import Folding
 from winnow.api.collections.index_device import index_device, index_wish
+from winnow.api.collections.indexing import Indexing
 from winnow.api.collections.ingest import DELTA_CHUNKS_MAX, Ingest
 from winnow.api.collections.open_collections import OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
@@ -101,11 +102,11 @@ def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CAC
     if not judged:
         unjudged = LoadedReranker(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
         return wire(settings, embedding, unjudged, device=device)
-    ground = Storage.of(settings)
+    storage = Storage.of(settings)
     judging, *also = [
-        load_reranker(each, cache=caches.judgements, weight_of=ground.quotas.weight_of) for each in wanted
+        load_reranker(each, cache=caches.judgements, weight_of=storage.quotas.weight_of) for each in wanted
     ]
-    return wire(settings, embedding, judging, also=also, caches=caches, device=device, ground=ground)
+    return wire(settings, embedding, judging, also=also, caches=caches, device=device, storage=storage)
 
 
 def wire(
@@ -116,18 +117,18 @@ def wire(
     also: Sequence[LoadedReranker] = (),
     caches: Caches = NO_CACHES,
     device: IndexDevice | None = None,
-    ground: Storage | None = None,
+    storage: Storage | None = None,
 ) -> Services:
     """Build the graph over loaded models; `also` rerank for collections that have chosen them.
 
     Exact indexes are searched on the `device`; without one, all are searched on the CPU.
 
-    Raises what `Rerankers` raises, and without `ground` what `Storage.of` raises.
+    Raises what `Rerankers` raises, and without `storage` what `Storage.of` raises.
     """
     rerankers = Rerankers(default=judging.reranker, also=tuple(each.reranker for each in also))
     pools = (embedding.pool, judging.pool, *(each.pool for each in also))
-    ground = ground or Storage.of(settings)
-    disk = ground.disk
+    storage = storage or Storage.of(settings)
+    disk = storage.disk
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
     first_stage = FirstStage(
@@ -150,7 +151,7 @@ def wire(
         collections=collections,
         search=Search(first_stage=first_stage, rerankers=rerankers, depth_default=Depth(settings.depth)),
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
-        ingest=_ingest(settings, embedding, collections, ground, wish),
+        ingest=_ingest(settings, embedding, collections, storage, wish),
         folding=Folding(
             collections=collections,
             chunks_max=settings.fold_chunks,
@@ -160,20 +161,34 @@ def wire(
         ),
         candidates=candidates,
         caches=caches,
-        quotas=ground.quotas,
+        quotas=storage.quotas,
         usage=usage,
-        accounting=Accounting(meter=usage, quotas=ground.quotas),
+        accounting=Accounting(meter=usage, quotas=storage.quotas),
         shadowing=Shadowing(book=disk.shadows.book, instructions=disk.instructions, rerankers=rerankers),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 
 
+def assemble_indexing(settings: Settings, disk: DataFolder, embedding: LoadedEmbedder) -> Indexing:
+    """Create what `winnow index` needs. It opens collections of its own: a run publishes generations itself."""
+    collections = OpenCollections(disk=disk, embedder=embedding.embedder)
+    ingest = Ingest(
+        disk=disk,
+        collections=collections,
+        embedder=embedding.embedder,
+        tokenizer=embedding.tokenizer,
+        chunk_tokens_default=settings.chunk_tokens,
+    )
+    wish = index_wish(settings, index_device(settings))
+    return Indexing(collections=collections, ingest=ingest, wish=wish, kept=settings.generations_kept)
+
+
 def _ingest(
-    settings: Settings, embedding: LoadedEmbedder, collections: OpenCollections, ground: Storage, wish: IndexWish
+    settings: Settings, embedding: LoadedEmbedder, collections: OpenCollections, storage: Storage, wish: IndexWish
 ) -> Ingest:
     """Create the ingest, which folds only if the service does not fold in the background."""
     return Ingest(
-        disk=ground.disk,
+        disk=storage.disk,
         collections=collections,
         embedder=embedding.embedder,
         tokenizer=embedding.tokenizer,
@@ -181,5 +196,5 @@ def _ingest(
         delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
         generations_kept=settings.generations_kept,
         index_wish=wish,
-        room=StorageRoom(ground.disk, ground.quotas, SqlReservations(ground.disk.database)),
+        room=StorageRoom(storage.disk, storage.quotas, SqlReservations(storage.disk.database)),
     )

@@ -21,8 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from winnow.api.assemble import Services, assemble
-from winnow.api.collections.indexing import Indexing
+from winnow.api.assemble import Services, assemble, assemble_indexing
 from winnow.api.search.records import Question
 from winnow.api.settings import Settings, load
 from winnow.indexer.progress import NoProgress
@@ -86,7 +85,7 @@ async def outcomes(
     parts: Services, folder: Path = CORPUS, *, candidates: int, group: str = "", every: int = 1
 ) -> list[Outcome]:
     """Index the folder into the services' data, then run one in `every` case of the groups that begin so."""
-    indexing = Indexing(settings=parts.settings, disk=parts.disk, embedding=parts.embedding)
+    indexing = assemble_indexing(parts.settings, parts.disk, parts.embedding)
     await indexing.run(open_corpus(str(folder)), indexing.open(COLLECTION), progress=NoProgress())
     preferences, queries = read_preferences(folder), read_queries(folder)
     found = []

@@ -16,9 +16,8 @@ from typing import Final, TypeAlias
 import orjson
 
 from bench.instructions import CORPUS, read_preferences
-from winnow.api.assemble import Services
+from winnow.api.assemble import Services, assemble_indexing
 from winnow.api.cli.evaluation import SAMPLE_SEED, judged_cases
-from winnow.api.collections.indexing import Indexing
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries
@@ -107,7 +106,7 @@ class Judging:
 
     async def judged(self, corpus: Path, name: str, asked: Sequence[Asked]) -> list[JudgedQuery]:
         """Index the corpus if needed, then rerank every candidate of every query."""
-        indexing = Indexing(settings=self._parts.settings, disk=self._parts.disk, embedding=self._parts.embedding)
+        indexing = assemble_indexing(self._parts.settings, self._parts.disk, self._parts.embedding)
         opened = indexing.open(name)
         await indexing.run(open_corpus(str(corpus)), opened, progress=NoProgress())
         opened.searchable.refresh()

@@ -32,9 +32,8 @@ import torch
 from numpy.typing import NDArray
 
 from training.exported import Judging
-from winnow.api.assemble import assemble
+from winnow.api.assemble import assemble, assemble_indexing
 from winnow.api.cli.evaluation import judged_cases
-from winnow.api.collections.indexing import Indexing
 from winnow.api.settings import load
 from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries
@@ -112,7 +111,7 @@ class Judged:
 async def asked_of(folders: Sequence[Path], embedder: str | None, data: Path, most: int) -> list[Asked]:
     settings = load({"data": data, "embed_model": embedder})
     parts = assemble(settings, judged=False)
-    indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
+    indexing = assemble_indexing(settings, parts.disk, parts.embedding)
     found: list[Asked] = []
     for folder in folders:
         opened = indexing.open(folder.name.lower())

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from winnow.api.assemble import Services, assemble, closing_pools
+from winnow.api.assemble import Services, assemble, assemble_indexing, closing_pools
 from winnow.api.cli.progress import IndexProgress
 from winnow.api.cli.terminal import Terminal
-from winnow.api.collections.indexing import Indexing
 from winnow.api.formatting import amount, duration, number, plain
 from winnow.api.search.records import Answer, Question
 from winnow.api.settings import DATA_DEFAULT, Settings
@@ -98,7 +97,7 @@ async def show(terminal: Terminal, settings: Settings) -> None:
 
 async def _index(terminal: Terminal, console: Console, settings: Settings, parts: Services) -> None:
     _headline(console, "Indexing", "unchanged documents are skipped")
-    indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
+    indexing = assemble_indexing(settings, parts.disk, parts.embedding)
     for source, name in (("python-docs:", PYTHON_DOCS), (str(CORPUS), OWN_CORPUS)):
         with IndexProgress(terminal) as progress:
             report = await indexing.run(open_corpus(source), indexing.open(name), progress=progress)

@@ -21,11 +21,10 @@ from typing import Any, Final, TypeAlias
 
 import numpy as np
 
-from winnow.api.assemble import assemble, closing_pools
+from winnow.api.assemble import assemble, assemble_indexing, closing_pools
 from winnow.api.cli.progress import CountProgress, IndexProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.collections.data_folder import DataFolder
-from winnow.api.collections.indexing import Indexing
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
 from winnow.api.schemas.search_answer import applied_response
 from winnow.api.search.first_stage import FindsCandidates
@@ -117,7 +116,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         raise CorpusUnreadable(f"{plan.folder} has no query with a relevant document")
     settings = settings_for(settings, _chosen(settings, plan)) if plan.is_judged else settings
     parts = assemble(settings, judged=plan.is_judged)
-    indexing = Indexing(settings=settings, disk=parts.disk, embedding=parts.embedding)
+    indexing = assemble_indexing(settings, parts.disk, parts.embedding)
     opened = indexing.open(plan.collection, tenant=plan.tenant)
     async with closing_pools(*parts.pools):
         with IndexProgress(terminal) as progress:

@@ -120,9 +120,8 @@ def index(
     terminal = Terminal(json=json)
     import asyncio
 
-    from winnow.api.assemble import closing
+    from winnow.api.assemble import assemble_indexing, closing
     from winnow.api.cli.progress import IndexProgress
-    from winnow.api.collections.indexing import Indexing
     from winnow.api.model_loading import load_embedding
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
     from winnow.indexer.decoding.column_types import parse_types
@@ -142,7 +141,7 @@ def index(
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
-    indexing = Indexing(settings=settings, disk=folder, embedding=embedding)
+    indexing = assemble_indexing(settings, folder, embedding)
     opened = indexing.open(collection, tenant=owner, chunk_tokens=chunk_tokens, reranker=reranker)
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     with _resumable(terminal), IndexProgress(terminal) as progress:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from winnow.api.collections.data_folder import DataFolder
-from winnow.api.collections.index_device import index_device, index_wish
 from winnow.api.collections.ingest import Ingest
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
-from winnow.api.model_loading import LoadedEmbedder
-from winnow.api.settings import Settings
 from winnow.indexer.corpus import Corpus
 from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
@@ -31,19 +27,12 @@ FOLD_SECONDS_MAX: Final = (
 class Indexing:
     """Puts corpora into collections, creating missing ones."""
 
-    def __init__(self, *, settings: Settings, disk: DataFolder, embedding: LoadedEmbedder) -> None:
-        self._disk = disk
-        self._chunk_tokens = settings.chunk_tokens
-        self._kept = settings.generations_kept
-        self._wish = index_wish(settings, index_device(settings))
-        self._collections = OpenCollections(disk=disk, embedder=embedding.embedder)
-        self._ingest = Ingest(
-            disk=disk,
-            collections=self._collections,
-            embedder=embedding.embedder,
-            tokenizer=embedding.tokenizer,
-            chunk_tokens_default=settings.chunk_tokens,
-        )
+    def __init__(self, *, collections: OpenCollections, ingest: Ingest, wish: IndexWish, kept: int) -> None:
+        """`kept` is the number of generations that stay, with the published one."""
+        self._collections = collections
+        self._ingest = ingest
+        self._wish = wish
+        self._kept = kept
 
     def open(
         self,
