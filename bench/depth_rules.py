@@ -46,7 +46,7 @@ def expected_newcomers(seen: Sequence[Seen], ahead: Sequence[float], top_k: int)
     """The line of rerank/stopping_rule.py with normal scatter; counts expected entries, whatever their score."""
     line = Line.through([(each.similarity, logit_of(each.score)) for each in seen])
     least = logit_of(sorted((each.score for each in seen), reverse=True)[:top_k][-1])
-    chances = (_chance_above(least, *line.foretell(similarity)) for similarity in ahead)
+    chances = (_chance_above(least, *line.predict(similarity)) for similarity in ahead)
     return math.fsum(chances) / top_k
 
 

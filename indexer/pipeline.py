@@ -108,13 +108,13 @@ class _Run:
         """Write window by window; while the model works on one, the next is read and cut."""
         stretches = make_steps(check_entries(self.corpus.entries()), changes, self.bound)
         with self.rejects:
-            self.tally.reading()
+            self.tally.before_step()
             ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
             try:
                 while (prepared := await ahead) is not None:
                     ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
                     await self._commit(*prepared)
-                    self.tally.reading()
+                    self.tally.before_step()
             finally:
                 ahead.cancel()
                 self.corpus.stop()  # the thread that reads ahead may be waiting for input

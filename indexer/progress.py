@@ -92,7 +92,7 @@ class Tally:
     tokens: int = 0
     truncated: int = 0
 
-    def reading(self) -> None:
+    def before_step(self) -> None:
         """Called before each read. Writing begins at the last call before the first step that writes."""
         if not self.written:
             self.writing_began, self.writing_from = time.monotonic(), self.position

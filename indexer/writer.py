@@ -79,7 +79,7 @@ class DocumentWriter:
         embeddings = await self._embedder.embed_passages(passages)
         _require_unit_vectors(embeddings.vectors, count=len(passages))
         version = await run_to_completion(
-            partial(self._store.replace, more_follows=more_follows), _embedded(cut, embeddings.vectors)
+            partial(self._store.replace, more_follows=more_follows), _attach_vectors(cut, embeddings.vectors)
         )
         return UpsertReport(
             documents=len(cut.documents),
@@ -90,7 +90,7 @@ class DocumentWriter:
         )
 
 
-def _embedded(cut: CutDocuments, vectors: Vectors) -> list[EmbeddedDocument]:
+def _attach_vectors(cut: CutDocuments, vectors: Vectors) -> list[EmbeddedDocument]:
     """Give each document its share of the vectors, which come in the order of the passages."""
     embedded = []
     first = 0

@@ -42,19 +42,19 @@ class AdaptiveDepth:
     ) -> Ranking:
         """Rank in waves. `tokens` sums all waves; a prefix that their prompts share is counted in each wave."""
 
-        async def judged(wave: Sequence[Candidate]) -> Ranking:
+        async def rerank(wave: Sequence[Candidate]) -> Ranking:
             return await self._inner.rank(
                 query, wave, instruction=instruction, tenant=tenant, deadline=deadline, top_k=top_k
             )
 
         similarities = [each.similarity for each in candidates if each.similarity is not None]
         if top_k is None or len(similarities) < len(candidates):
-            return await judged(candidates)
+            return await rerank(candidates)
         waiting = sorted(candidates, key=lambda candidate: candidate.recall_rank)
         waves: list[Ranking] = []
         start = 0
         for end in self._rule.waves(len(waiting), top_k=top_k):
-            waves.append(await judged(waiting[start:end]))
+            waves.append(await rerank(waiting[start:end]))
             start = end
             if self._is_enough(waves, waiting[end:], top_k):
                 break
@@ -63,14 +63,14 @@ class AdaptiveDepth:
     def _is_enough(self, waves: Sequence[Ranking], ahead: Sequence[Candidate], top_k: int) -> bool:
         """Whether the rest may be skipped; never true if a candidate was returned without a score."""
         ranked = sorted((each for wave in waves for each in wave.ranked), key=lambda each: each.candidate.recall_rank)
-        seen = tuple(found for each in ranked if (found := _seen(each)) is not None)
+        seen = tuple(found for each in ranked if (found := _to_seen(each)) is not None)
         if not ahead or len(seen) < len(ranked):
             return False
         similarities = tuple(each.similarity for each in ahead if each.similarity is not None)
         return self._rule.is_enough(seen, similarities, top_k=top_k)
 
 
-def _seen(ranked: Ranked) -> Seen | None:
+def _to_seen(ranked: Ranked) -> Seen | None:
     similarity = ranked.candidate.similarity
     if ranked.relevance is None or ranked.score is None or similarity is None:
         return None

@@ -86,7 +86,7 @@ def render(content: InstructionContent, values: Mapping[str, Value]) -> Rendered
     task = content.embedding_task
     if content.literal:
         return Rendered(text=content.text, embedding_task=task)
-    return Rendered(text=_filled(content.text, words), embedding_task=None if task is None else _filled(task, words))
+    return Rendered(text=_fill(content.text, words), embedding_task=None if task is None else _fill(task, words))
 
 
 def parse_value(content: InstructionContent, name: str, words: str) -> Value:
@@ -119,7 +119,7 @@ def _pieces(text: str, *, where: str) -> Iterator[tuple[str, str | None]]:
     yield plain + text[end:], None
 
 
-def _filled(text: str, words: Mapping[str, str]) -> str:
+def _fill(text: str, words: Mapping[str, str]) -> str:
     return "".join(plain + (words[name] if name else "") for plain, name in _pieces(text, where="text"))
 
 

@@ -59,19 +59,19 @@ class ScoreCache:
         self, passages: Sequence[str], *, query: str, instruction: str, tenant: str, model: ScoringModel
     ) -> list[bytes]:
         """Return one key per passage; the common part is hashed once. Reads every passage: call it in a thread."""
-        judging = (model.name, model.revision, str(model.tokens_max), str(model.doubts))
-        common = CommonKey(self._secret, tenant, *judging, PROMPT_FORMAT, instruction, query)
+        model_key = (model.name, model.revision, str(model.tokens_max), str(model.doubts))
+        common = CommonKey(self._secret, tenant, *model_key, PROMPT_FORMAT, instruction, query)
         return [common.of(passage) for passage in passages]
 
     def find(self, keys: Sequence[bytes]) -> list[PassageScore | None]:
         """Return the cached score for each key, or None."""
-        return [None if packed is None else _unpacked(packed) for packed in self._held.find(keys)]
+        return [None if packed is None else _unpack(packed) for packed in self._held.find(keys)]
 
     def remember(self, keys: Sequence[bytes], scores: Sequence[PassageScore]) -> None:
         """Store scores. Only pass scores that were computed and passed `check_logits`."""
         self._held.put(keys, [_PACKED.pack(score.logit, score.truncated) for score in scores])
 
 
-def _unpacked(packed: bytes) -> PassageScore:
+def _unpack(packed: bytes) -> PassageScore:
     logit, truncated = _PACKED.unpack(packed)
     return PassageScore(logit=logit, truncated=truncated)

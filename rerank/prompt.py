@@ -101,13 +101,13 @@ class PromptBuilder:
             return text
         kept = max(least, room - len(self._plain.ids(around(""))))
         while True:
-            beginning = self._beginning(text, kept)
+            beginning = self._truncate(text, kept)
             excess = len(self._plain.ids(around(beginning))) - room
             if excess <= 0 or kept == least:
                 return beginning
             kept = max(least, kept - excess)
 
-    def _beginning(self, text: str, tokens: int) -> str:
+    def _truncate(self, text: str, tokens: int) -> str:
         """Return the longest beginning of at most `tokens` tokens that ends between two characters."""
         offsets = self._plain.offsets(text)
         return text if len(offsets) <= tokens else text[: offsets[tokens][0]]

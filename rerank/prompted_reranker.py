@@ -229,15 +229,15 @@ class PromptedReranker:
         first = None if self._room.tokens_of(tenant) else self._scorer.portion_tokens
         with self._room.admitted(tenant, sum(map(_tokens_about, missing))):
             parts = await gather_or_raise(portion(part) for part in _portions(missing, first))
-        judged = [
+        fresh = [
             PassageScore(logit=logit, truncated=was_cut)
             for prompts, logits in parts
             for logit, was_cut in zip(logits, prompts.truncated, strict=True)
         ]
         if self._cache is not None:
-            self._cache.remember(lookup.keys, judged)
+            self._cache.remember(lookup.keys, fresh)
         return _Scored(
-            scores={**known, **dict(zip(missing, judged, strict=True))},
+            scores={**known, **dict(zip(missing, fresh, strict=True))},
             remembered=frozenset(known),
             tokens=sum(prompts.tokens for prompts, _ in parts) - (len(parts) - 1) * len(parts[0][0].shared),
         )

@@ -44,12 +44,12 @@ def is_echo(query: str, passage: str) -> bool:
     asked, words = _in_order(query), _in_order(passage)
     if len(asked) < WORDS_MIN:
         return False
-    kept = _uncopied(words, asked)
+    kept = _mark_uncopied(words, asked)
     copied = len(words) - sum(kept)
     if copied == 0 or (copied < COPIES_MIN * len(asked) and copied < COPIED_SHARE * len(words)):
         return False
     wanted = frozenset(word for word in analysed_query(query).split() if not _CHARACTER.fullmatch(word))
-    return len(wanted & _said(words, kept)) <= SUPPORT_MAX * len(wanted)
+    return len(wanted & _remaining_words(words, kept)) <= SUPPORT_MAX * len(wanted)
 
 
 def _in_order(text: str) -> list[str]:
@@ -57,7 +57,7 @@ def _in_order(text: str) -> list[str]:
     return [word for word in analysed(text).split() if not _PAIR.fullmatch(word)]
 
 
-def _uncopied(words: Sequence[str], asked: Sequence[str]) -> list[bool]:
+def _mark_uncopied(words: Sequence[str], asked: Sequence[str]) -> list[bool]:
     """Mark each word that lies in no copied piece of at least `PIECE_SHARE` of the query."""
     least = CHARACTERS_MIN if any(map(_CHARACTER.fullmatch, asked)) else WORDS_MIN
     size = max(min(least, len(asked)), math.ceil(PIECE_SHARE * len(asked)))
@@ -69,7 +69,7 @@ def _uncopied(words: Sequence[str], asked: Sequence[str]) -> list[bool]:
     return kept
 
 
-def _said(words: Sequence[str], kept: Sequence[bool]) -> frozenset[str]:
+def _remaining_words(words: Sequence[str], kept: Sequence[bool]) -> frozenset[str]:
     """The remaining words, and the pairs of adjacent remaining words."""
     rest = [word if stays else "" for word, stays in zip(words, kept, strict=True)]
     pairs = (one + other for one, other in pairwise(rest) if one and other)

@@ -89,14 +89,14 @@ def merge_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) ->
     if any((wave.judged_by, wave.ranked_by) != (first.judged_by, first.ranked_by) for wave in waves):
         kinds = dict.fromkeys(f"{wave.ranked_by} of {wave.judged_by}" for wave in waves)
         raise RerankUnavailable(f"the parts of one ranking are ordered by different quantities: {', '.join(kinds)}")
-    judged = sorted(
+    reranked = sorted(
         (each for wave in waves for each in wave.ranked),
         key=lambda each: (-math.inf if each.score is None else each.score, -each.candidate.recall_rank),
         reverse=True,
     )
     behind = sorted(unjudged, key=lambda candidate: candidate.recall_rank)
     ranked = [
-        *judged,
+        *reranked,
         *(Ranked(candidate=candidate, rank=0, score=None, relevance=None) for candidate in behind),
     ]
     return Ranking(

@@ -64,7 +64,7 @@ class RerankerCheck(ServerCheck):
             PairAnswer(pair=pair, relevant=relevant, irrelevant=irrelevant)
             for pair, relevant, irrelevant in zip(PAIRS, scores[::2], scores[1::2], strict=True)
         ]
-        return cause_of(answers, self._folder)
+        return diagnose(answers, self._folder)
 
     async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
         relevant, irrelevant = await client.classify(self._long_inputs, salt=salt, deadline=deadline)
@@ -76,7 +76,7 @@ def _inputs(prompts: PromptBuilder, query: str, passages: Sequence[str]) -> list
     return [(*built.shared, *tail) for tail in built.tails]
 
 
-def cause_of(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
+def diagnose(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
     """Why a server with these answers cannot be this model, started correctly; None if it can. Pure."""
     first = next((each for each in answers if not each.is_separated), None)
     if first is None:

@@ -64,7 +64,7 @@ def expected_gain(seen: Sequence[Seen], ahead: Sequence[float], top_k: int) -> f
     if places.gain <= 0.0:
         return math.inf  # anything is more than nothing
     line = Line.through([(each.similarity, logit_of(each.score)) for each in seen])
-    return math.fsum(_rise(places, *line.foretell(similarity)) for similarity in ahead) / places.gain
+    return math.fsum(_rise(places, *line.predict(similarity)) for similarity in ahead) / places.gain
 
 
 def _rise(places: Places, middle: float, spread: float) -> float:
@@ -116,7 +116,7 @@ class Line:
         squares = math.fsum((other - y - slope * (one - x)) ** 2 for one, other in points)
         return cls(middle=(x, y), slope=slope, scatter=squares / (count - 2), width=width, points=count)
 
-    def foretell(self, at: float) -> tuple[float, float]:
+    def predict(self, at: float) -> tuple[float, float]:
         """Predict the mean at this position, and the spread around it."""
         away = at - self.middle[0]
         lever = away * away / self.width if self.width > 0.0 else 0.0

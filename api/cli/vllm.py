@@ -177,10 +177,10 @@ def _short(flag: str) -> str:
 
 
 def _print(terminal: Terminal, commands: tuple[VllmCommand, ...], form: Form, python: str) -> None:
-    from winnow.api.vllm.formats import format_commands, said
+    from winnow.api.vllm.formats import describe_command, format_commands
 
     if terminal.is_json:
-        terminal.answer({"commands": [said(command, python=python) for command in commands]})
+        terminal.answer({"commands": [describe_command(command, python=python) for command in commands]})
         return
     terminal.lines(format_commands(commands, form, python=python))
     if terminal.is_rich:

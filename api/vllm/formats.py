@@ -34,7 +34,7 @@ def format_commands(commands: Sequence[VllmCommand], form: Form, *, python: str)
     return "\n\n".join("\n".join(_systemd(command, python)) for command in commands)
 
 
-def said(command: VllmCommand, *, python: str) -> dict[str, Any]:
+def describe_command(command: VllmCommand, *, python: str) -> dict[str, Any]:
     """One command for --json: everything that a program could need, and the reasons."""
     return {
         "role": command.role,

@@ -146,7 +146,7 @@ class VllmServer:
         after = f", after it stopped: {self._cause}" if self._cause else ""
         left = max(0.0, self._wait_seconds - self.seconds)
         said = {
-            State.QUEUED: f"starting vLLM for the {self.name} once another server has started{after}",
+            State.QUEUED: f"starting vLLM for the {self.name} (servers on one device start one by one){after}",
             State.STARTING: f"starting vLLM for the {self.name} ({duration(self.seconds)} so far){after}",
             State.WAITING: f"vLLM for the {self.name} stopped ({self._cause}); it restarts in {duration(left)}",
             State.GIVEN_UP: f"vLLM for the {self.name} ran out of memory again with smaller settings and will not "

@@ -168,16 +168,16 @@ class Watched(FaissGpu):
 
 
 def exact(count: int, say: Say) -> None:
-    """Measure through `IndexDevice.placed`, as when a generation is opened."""
+    """Measure through `IndexDevice.place`, as when a generation is opened."""
     made, card = Made(count), Watched(0)
     began = time.perf_counter()
     host = FaissFlatIndex.build(_batches(made), dimension=DIMENSION)
     torch.cuda.empty_cache()
     built, queries, truth = time.perf_counter() - began, made.queries, made.truth
     began = time.perf_counter()
-    ours, seat = IndexDevice(card).placed(host, Recipe.EXACT)
-    placed = time.perf_counter() - began
-    say(part="placed", count=count, built_s=round(built, 1), placed_s=round(placed, 1), searched_on=asdict(seat))
+    ours, seat = IndexDevice(card).place(host, Recipe.EXACT)
+    placing = time.perf_counter() - began
+    say(part="placed", count=count, built_s=round(built, 1), placed_s=round(placing, 1), searched_on=asdict(seat))
     if not isinstance(ours, DeviceFlatIndex):
         return
     bare, mine = partial(_bare, card.last), lambda query: ours.search(query, K).numbers

@@ -53,7 +53,7 @@ class _Refusal(Exception):
     pass
 
 
-def rows_of(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, JsonValue], Unfit | None]]:
+def convert_rows(batch: pa.RecordBatch) -> Iterator[tuple[dict[str, JsonValue], Unfit | None]]:
     """Yield each row without its unfit columns, and the first of these."""
     columns = [list(_column(batch.column(place))) for place in range(batch.num_columns)]
     names = batch.schema.names
@@ -96,10 +96,10 @@ def _conversion(kind: Any) -> Conversion:
             return partial(convert_of_unit, kind)
     if pa.types.is_decimal(kind):
         return _decimal_number if max(kind.precision, kind.scale) <= DECIMAL_DIGITS_MAX else _decimal_text
-    return _nested(kind)
+    return _nested_conversion(kind)
 
 
-def _nested(kind: Any) -> Conversion:
+def _nested_conversion(kind: Any) -> Conversion:
     types = pa.types
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return partial(_of_value, _conversion(kind.value_type))

@@ -83,10 +83,10 @@ def detect_encoding(start: bytes, *, asked: str | None = None) -> Encoding:
     if asked is not None:
         return Encoding(name=asked)
     if b"\0" in start:
-        return _utf16_of(start) or Encoding(name=UTF_8)
+        return _detect_utf16(start) or Encoding(name=UTF_8)
     if start.isascii():
         return _seven_bit(start)
-    return _detected(start) or Encoding(name=UTF_8)
+    return _detect(start) or Encoding(name=UTF_8)
 
 
 def undecodable(encoding: Encoding, detail: str) -> str:
@@ -98,7 +98,7 @@ def undecodable(encoding: Encoding, detail: str) -> str:
 
 def decode_text(content: bytes, *, asked: str | None = None) -> tuple[str | None, Encoding, str]:
     """Decode a whole text. Returns the text, the encoding, and the reason if it could not be decoded."""
-    encoding = detect_encoding(_telling(content), asked=asked)
+    encoding = detect_encoding(_select_sample(content), asked=asked)
     try:
         return content.removeprefix(encoding.mark).decode(encoding.name), encoding, ""
     except UnicodeDecodeError as error:
@@ -112,7 +112,7 @@ def to_utf8(content: bytes | bytearray) -> bytes | bytearray:
     return bare if name == UTF_8 else bare.decode(name, "replace").encode()
 
 
-def _telling(content: bytes) -> bytes:
+def _select_sample(content: bytes) -> bytes:
     """The part of a long text that determines its encoding: the beginning, or the first part beyond ASCII."""
     first = _NOT_ASCII.search(content)
     if first is None or first.start() < SAMPLE_BYTES // 2 or content.startswith(tuple(mark for mark, _ in _MARKS)):
@@ -149,7 +149,7 @@ def _seven_bit(sample: bytes) -> Encoding:
     return Encoding(name=UTF_8)
 
 
-def _utf16_of(sample: bytes) -> Encoding | None:
+def _detect_utf16(sample: bytes) -> Encoding | None:
     """Recognise UTF-16: every second byte of its ASCII characters is NUL."""
     if _is_ascii_with_a_few_nuls(sample):
         return None
@@ -172,7 +172,7 @@ def _is_binary(text: str) -> bool:
     return any(character < "\t" or ("\x0e" <= character < " " and character != "\x1b") for character in text)
 
 
-def _detected(sample: bytes) -> Encoding | None:
+def _detect(sample: bytes) -> Encoding | None:
     """Detect an encoding, but only if the result is likely to be right."""
     end = max(sample.rfind(b"\n"), sample.rfind(b" ")) if len(sample) == SAMPLE_BYTES else len(sample)
     sample = sample[: end if end > 0 else len(sample)]

@@ -65,8 +65,8 @@ class TextSource:
     @contextmanager
     def opened(self, *, on_encoding: Callable[[Encoding], None]) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         """Open the file. Yields it, and its text as a stream of UTF-8. `on_encoding` is called with the encoding."""
-        with _raw(self) as raw, _decompressed(self.path, raw) as stream:
-            start = _start_of(stream, is_waiting=self.path == STANDARD_INPUT)
+        with _raw(self) as raw, _decompress(self.path, raw) as stream:
+            start = _read_start(stream, is_waiting=self.path == STANDARD_INPUT)
             encoding = detect_encoding(start, asked=self.encoding)
             on_encoding(encoding)
             text = io.BufferedReader(_Utf8(start, stream, encoding), _BLOCK_BYTES)
@@ -105,7 +105,7 @@ def _raw(source: TextSource) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _decompressed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
+def _decompress(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
     match path.suffix.lower():
         case ".gz":
             with gzip.GzipFile(fileobj=raw) as stream:
@@ -117,7 +117,7 @@ def _decompressed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
             yield raw
 
 
-def _start_of(stream: BinaryIO, *, is_waiting: bool) -> bytes:
+def _read_start(stream: BinaryIO, *, is_waiting: bool) -> bytes:
     """Read enough to determine the encoding. If input arrives bit by bit, use what is there, to read on at once."""
     enough = MARK_BYTES_MAX if is_waiting else SAMPLE_BYTES
     start = b""
@@ -156,7 +156,7 @@ class _Utf8(io.RawIOBase):
         self._stream = stream
         self._decoder = None if encoding.name == UTF_8 else codecs.getincrementaldecoder(encoding.name)(errors=_MARKED)
         self._is_at_end = False
-        self._ready = self._as_utf8(start.removeprefix(encoding.mark))
+        self._ready = self._to_utf8(start.removeprefix(encoding.mark))
         self._is_cr_a_line_end = b"\r" in self._ready[:-1] and b"\n" not in self._ready
         self._ready = self._with_line_ends(self._ready)
 
@@ -167,13 +167,13 @@ class _Utf8(io.RawIOBase):
         while not self._ready and not self._is_at_end:
             block = self._stream.read(_BLOCK_BYTES)
             self._is_at_end = not block
-            self._ready = self._with_line_ends(self._as_utf8(block))
+            self._ready = self._with_line_ends(self._to_utf8(block))
         size = min(len(buffer), len(self._ready))
         buffer[:size] = self._ready[:size]
         self._ready = self._ready[size:]
         return size
 
-    def _as_utf8(self, block: bytes) -> bytes:
+    def _to_utf8(self, block: bytes) -> bytes:
         if self._decoder is None:
             return block
         return self._decoder.decode(block, final=self._is_at_end).encode("utf-8", "surrogatepass")

@@ -26,16 +26,16 @@ _TREC_COLUMNS: Final = 4  # query, iteration, document, grade, separated by tabs
 
 def is_beir(folder: Path) -> bool:
     """Whether the folder contains a BEIR corpus."""
-    return _found(folder / "corpus.jsonl") is not None
+    return _find(folder / "corpus.jsonl") is not None
 
 
 def corpus_file(folder: Path) -> Path:
-    return _required(folder / "corpus.jsonl")
+    return _require(folder / "corpus.jsonl")
 
 
 def read_queries(folder: Path) -> Mapping[str, str]:
     """Read query texts by id, in file order. Raises `CorpusUnreadable`, which names the line."""
-    path = _required(folder / "queries.jsonl")
+    path = _require(folder / "queries.jsonl")
     queries: dict[str, str] = {}
     for line in read_lines(path):
         if line.content is not None and not line.content.strip():
@@ -53,7 +53,7 @@ def read_queries(folder: Path) -> Mapping[str, str]:
 
 def read_qrels(folder: Path, split: str = "test") -> Judgments:
     """Read grades by query and document. Raises `CorpusUnreadable`, which names the line."""
-    path = _found(folder / "qrels" / f"{split}.tsv") or _required(folder / "qrels.tsv")
+    path = _find(folder / "qrels" / f"{split}.tsv") or _require(folder / "qrels.tsv")
     judgments: dict[str, dict[str, int]] = {}
     for number, (query_id, document_id, grade) in _judgment_rows(path):
         try:
@@ -88,13 +88,13 @@ def _columns(line: str) -> list[str]:
     return at_tabs if len(at_tabs) in (_BEIR_COLUMNS, _TREC_COLUMNS) else line.split()
 
 
-def _found(path: Path) -> Path | None:
+def _find(path: Path) -> Path | None:
     candidates = (path.with_name(path.name + compression) for compression in _COMPRESSIONS)
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _required(path: Path) -> Path:
-    found = _found(path)
+def _require(path: Path) -> Path:
+    found = _find(path)
     if found is None:
         raise CorpusUnreadable(f"{path.parent} contains no {path.name} (nor .gz, .zst)")
     return found

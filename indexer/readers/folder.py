@@ -35,11 +35,11 @@ class _FileNotes:
     @property
     def notes(self) -> tuple[str, ...]:
         notes = [
-            f"Not UTF-8; read as {encoding} (detected): {_listed(names)}. Use --encoding NAME if that is wrong."
+            f"Not UTF-8; read as {encoding} (detected): {_join_names(names)}. Use --encoding NAME if that is wrong."
             for encoding, names in sorted(self.detected.items())
         ]
         if self.problems:
-            notes.append(f"Front matter that is not valid YAML was kept in the text: {_listed(self.problems)}.")
+            notes.append(f"Front matter that is not valid YAML was kept in the text: {_join_names(self.problems)}.")
         return tuple(notes)
 
 
@@ -117,6 +117,6 @@ class FileCorpus:
         """Nothing to stop: it never waits for input."""
 
 
-def _listed(names: list[str]) -> str:
+def _join_names(names: list[str]) -> str:
     beyond = f" and {len(names) - _NAMES_TOLD_MAX} more" if len(names) > _NAMES_TOLD_MAX else ""
     return ", ".join(names[:_NAMES_TOLD_MAX]) + beyond

@@ -58,7 +58,7 @@ def front_matter(text: str) -> FrontMatter:
     except (yaml.YAMLError, _NoFrontMatter) as error:
         if _KEY.match(block.lstrip()) is None:
             return FrontMatter(body=text)
-        return FrontMatter(body=text, problem=_said(error), below=body)
+        return FrontMatter(body=text, problem=_describe(error), below=body)
     return FrontMatter(body=body, title=title, metadata=metadata)
 
 
@@ -74,7 +74,7 @@ def _split(rest: str) -> tuple[str, bool, str]:
     return "", False, rest
 
 
-def _said(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
         return f"line {error.problem_mark.line + 2}: {error.problem}"
     return f"{error}".partition("\n")[0]

@@ -46,7 +46,7 @@ class JsonValuesCorpus(JsonCorpus):
         try:
             with self.source.opened(on_encoding=self.detected.append) as (raw, stream):
                 while block := stream.read(_BLOCK_BYTES):
-                    for line, content in splitter.values_of(block):
+                    for line, content in splitter.split_block(block):
                         place = Place(source=self.name, line=line)
                         yield make_entry(self.to_document(content, unit="record"), place=place, position=raw.tell())
         except (OSError, EOFError, zlib.error) as error:
@@ -74,7 +74,7 @@ class _Splitter:
     def is_open(self) -> bool:
         return self._depth > 0 or self._is_in_string or bool(self._begun.strip())
 
-    def values_of(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
+    def split_block(self, block: bytes) -> Iterator[tuple[int, bytes | None]]:
         """Yield line and content of each value that ends in this block; None as content if it is too long."""
         place = 0
         if self._is_array is None:
@@ -105,7 +105,7 @@ class _Splitter:
             self.line += block.count(b"\n", place, end)
             place = end
             if ends_value:
-                yield from self._finished()
+                yield from self._take_value()
 
     def _step(self, byte: bytes) -> bool:
         """Whether a value ends here: before this byte in an array, with it elsewhere."""
@@ -132,7 +132,7 @@ class _Splitter:
             self._begun += piece
             self._is_too_long = len(self._begun) > self._bytes_max
 
-    def _finished(self) -> Iterator[tuple[int, bytes | None]]:
+    def _take_value(self) -> Iterator[tuple[int, bytes | None]]:
         whole = bytes(self._begun)
         bare = whole.strip(_BLANKS)
         line = self._begun_on + whole[: len(whole) - len(whole.lstrip(_BLANKS))].count(b"\n")

@@ -52,7 +52,7 @@ def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
     Raises `CorpusUnreadable`, and `InvalidRequest` if an option does not apply to this kind of corpus.
     """
     reading = reading or Reading()
-    corpus = _opened(source, reading)
+    corpus = _open(source, reading)
     has_files, has_columns = isinstance(corpus, FolderCorpus), isinstance(corpus, CsvCorpus)
     has_encoding = not isinstance(corpus, ParquetCorpus | PythonDocsCorpus)
     for flags, is_asked, fits, of in (
@@ -74,7 +74,7 @@ def check(corpus: Corpus) -> None:
             _ = corpus.size  # a folder is walked
 
 
-def _opened(source: str, reading: Reading) -> Corpus:
+def _open(source: str, reading: Reading) -> Corpus:
     if source.startswith(SCHEME):
         return PythonDocsCorpus(package=source.removeprefix(SCHEME))
     path = Path(source)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from winnow.indexer.account import NOTHING, Account
 from winnow.indexer.corpus import Entry, Place, Refused, make_entry
-from winnow.indexer.decoding.arrow_values import Unfit, rows_of
+from winnow.indexer.decoding.arrow_values import Unfit, convert_rows
 from winnow.indexer.decoding.streams import require_file, shown_path
 from winnow.indexer.readers.fields import Fields, make_document, require_columns
 from winnow.retrieval.errors import CorpusUnreadable
@@ -34,16 +34,16 @@ class ParquetCorpus:
 
     @property
     def size(self) -> int:
-        with _opened(self.path) as file:
+        with _open(self.path) as file:
             return int(file.metadata.num_rows)
 
     def entries(self) -> Iterator[Entry]:
         number = 0
-        with _opened(self.path) as file:
+        with _open(self.path) as file:
             require_columns(file.schema_arrow.names, self.fields, origin=self.path)
             try:
                 for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                    for row, unfit in rows_of(batch):
+                    for row, unfit in convert_rows(batch):
                         number += 1
                         place = Place(source=self.name, line=number)
                         yield make_entry(self._to_document(row, unfit), place=place, position=number)
@@ -52,7 +52,7 @@ class ParquetCorpus:
 
     def require_columns(self) -> None:
         """Raise `CorpusUnreadable` if the columns for id and text are missing, or names repeat."""
-        with _opened(self.path) as file:
+        with _open(self.path) as file:
             require_columns(file.schema_arrow.names, self.fields, origin=self.path)
 
     def account(self) -> Account:
@@ -68,7 +68,7 @@ class ParquetCorpus:
         return Refused(reason=unfit.reason, id=made.id)
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def _open(path: Path) -> pq.ParquetFile:
     """Open the file. 96-bit timestamps (Spark) are read in microseconds: nanoseconds end in the year 2262."""
     try:
         require_file(path)

@@ -53,7 +53,7 @@ class PythonDocsCorpus:
     @cached_property
     def _documents(self) -> tuple[Document, ...]:
         documents: dict[str, Document] = {}
-        for module, definition, defined_in in _documented():
+        for module, definition, defined_in in _find_documented():
             if _is_within(module, self.package):
                 document = _document(module, definition, defined_in)
                 documents.setdefault(document.id, document)
@@ -72,46 +72,46 @@ class PythonDocsCorpus:
         """Nothing to stop: it never waits for input."""
 
 
-def _documented() -> Iterator[tuple[str, Definition, str]]:
+def _find_documented() -> Iterator[tuple[str, Definition, str]]:
     """Yield each documented thing with the module that users import and the module that defines it.
 
     Some come twice; the source, which has more detail, comes first.
     """
     sources = {source.name: source for source in _sources(Path(sysconfig.get_path("stdlib")))}
-    offered = _offered(sources)
+    exports = _find_exports(sources)
     for source in sources.values():
         for definition in source.definitions:
             top = definition.name.partition(".")[0]
-            module = offered.get((source.name, top), source.name)
+            module = exports.get((source.name, top), source.name)
             module = _NAMED_BY_USERS.get(module, module)
-            if _is_offering(module) and is_public(definition.name):
+            if _is_exporting(module) and is_public(definition.name):
                 yield module, definition, source.name
     for module in ASKED_MODULES:
         for definition in inspect_module(module):
             yield module, definition, module
 
 
-def _offered(sources: Mapping[str, ModuleSource]) -> dict[tuple[str, str], str]:
+def _find_exports(sources: Mapping[str, ModuleSource]) -> dict[tuple[str, str], str]:
     """(defining module, name) -> the module that exports it, if that is another one.
 
     A package exports what it imports from its own submodules; any module, what it imports from a private one.
     """
-    offered: dict[tuple[str, str], str] = {}
+    exports: dict[tuple[str, str], str] = {}
     for source in sources.values():
-        if not _is_offering(source.name):
+        if not _is_exporting(source.name):
             continue
         for imported in source.imports:
             origin = sources.get(imported.module)
-            if origin is None or not (_is_within(origin.name, source.name) or not _is_offering(origin.name)):
+            if origin is None or not (_is_within(origin.name, source.name) or not _is_exporting(origin.name)):
                 continue
             names = imported.names
             if names == ("*",):
                 names = tuple(definition.name for definition in origin.definitions if is_public(definition.name))
             for name in names:
-                best = offered.setdefault((origin.name, name), source.name)
+                best = exports.setdefault((origin.name, name), source.name)
                 if len(source.name) < len(best):
-                    offered[origin.name, name] = source.name
-    return offered
+                    exports[origin.name, name] = source.name
+    return exports
 
 
 def _sources(standard_library: Path) -> Iterator[ModuleSource]:
@@ -152,7 +152,7 @@ def _unreadable(error: OSError) -> CorpusUnreadable:
     return CorpusUnreadable(f"{error.filename}: {error.strerror}")
 
 
-def _is_offering(module: str) -> bool:
+def _is_exporting(module: str) -> bool:
     return is_public(module) and module not in _HALVES
 
 

@@ -87,12 +87,12 @@ class PooledEmbedder:
         ended = [[*found[:room], self._end_id] for found in ids]
         states = await self._states.last_states(ended)
         return Embeddings(
-            vectors=self._normalised(states),
+            vectors=self._normalise(states),
             tokens=sum(len(sequence) for sequence in ended),
             truncated=tuple(position for position, found in enumerate(ids) if len(found) > room),
         )
 
-    def _normalised(self, states: Vectors) -> Vectors:
+    def _normalise(self, states: Vectors) -> Vectors:
         """Truncate first, then normalise: the other order leaves vectors that are too short."""
         kept = states[:, : self._identity.dimension]
         lengths = np.linalg.norm(kept, axis=1, keepdims=True)

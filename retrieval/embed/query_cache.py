@@ -54,10 +54,10 @@ class QueryCache:
 
     def find(self, keys: Sequence[bytes]) -> list[QueryVector | None]:
         """Return the cached vector for each key, or None."""
-        return [None if packed is None else _unpacked(packed) for packed in self._held.find(keys)]
+        return [None if packed is None else _unpack(packed) for packed in self._held.find(keys)]
 
     def remember(self, keys: Sequence[bytes], vectors: Sequence[QueryVector]) -> None:
-        self._held.put(keys, [_packed(each) for each in vectors])
+        self._held.put(keys, [_pack(each) for each in vectors])
 
 
 class CachedQueries:
@@ -106,11 +106,11 @@ def _each(embeddings: Embeddings) -> list[QueryVector]:
     return [QueryVector(vector=vector, truncated=place in cut) for place, vector in enumerate(embeddings.vectors)]
 
 
-def _packed(each: QueryVector) -> bytes:
+def _pack(each: QueryVector) -> bytes:
     return _TRUNCATED.pack(each.truncated) + np.asarray(each.vector, dtype="<f4").tobytes()
 
 
-def _unpacked(packed: bytes) -> QueryVector:
+def _unpack(packed: bytes) -> QueryVector:
     (truncated,) = _TRUNCATED.unpack_from(packed)
     vector = np.frombuffer(packed, dtype="<f4", offset=_TRUNCATED.size).astype(np.float32)
     return QueryVector(vector=vector, truncated=truncated)

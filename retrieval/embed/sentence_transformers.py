@@ -99,12 +99,12 @@ class SentenceTransformerEmbedder:
             normalize_embeddings=True,
         )
         return Embeddings(
-            vectors=self._checked(np.asarray(found, dtype=np.float32)),
+            vectors=self._check(np.asarray(found, dtype=np.float32)),
             tokens=sum(min(length, self._tokens_max) for length in lengths),
             truncated=tuple(place for place, length in enumerate(lengths) if length > self._tokens_max),
         )
 
-    def _checked(self, vectors: Vectors) -> Vectors:
+    def _check(self, vectors: Vectors) -> Vectors:
         lengths = np.linalg.norm(vectors, axis=1)
         if not np.isfinite(lengths).all() or (lengths < 0.5).any():  # half: neither zero nor nearly one
             raise ModelUnusable(f"{self._identity.name} returned a vector that is zero or not finite")

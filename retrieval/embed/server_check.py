@@ -75,7 +75,7 @@ class EmbedderCheck(ServerCheck):
         )
 
     async def _cause(self, client: VllmClient, salt: str, deadline: Deadline) -> str | None:
-        return cause_of(await self._vectors(client, self._inputs, salt, deadline), self._folder)
+        return diagnose(await self._vectors(client, self._inputs, salt, deadline), self._folder)
 
     async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
         query, relevant, irrelevant = _units(await self._vectors(client, self._long_inputs, salt, deadline))
@@ -95,7 +95,7 @@ def _units(vectors: Vectors) -> Vectors:
     return units
 
 
-def cause_of(vectors: Vectors, folder: ModelFolder) -> str | None:
+def diagnose(vectors: Vectors, folder: ModelFolder) -> str | None:
     """Why a server with these vectors cannot be this model, started correctly; None if it can. Pure.
 
     Rows: query, relevant and irrelevant passage of each pair; then a long text with its end mark, and without.

@@ -157,7 +157,7 @@ def _tune(
 ) -> tuple[FaissApproximateIndex, dict[str, int]]:
     """Choose the cheapest parameters that reach the target, or the most thorough ones."""
     first, *further = _ladder(plan)
-    index, parameters = builder.finished(first), first
+    index, parameters = builder.finish(first), first
     for each in further:
         if measure_recall(index, queries, truth) >= target:
             break

@@ -33,12 +33,12 @@ def learn_centroids(lists: Any, sample: Vectors, everything: Everything | None =
         return
     quantizer = _FAISS.downcast_index(lists.quantizer)
     for _ in range(STEPS):
-        moved = _moved(quantizer, everything())
+        moved = _move(quantizer, everything())
         quantizer.reset()
         quantizer.add(moved)
 
 
-def _moved(quantizer: Any, batches: Iterator[VectorBatch]) -> Vectors:
+def _move(quantizer: Any, batches: Iterator[VectorBatch]) -> Vectors:
     """Move each centroid to the mean of its nearest vectors, normalised."""
     centroids: Vectors = quantizer.reconstruct_n(0, quantizer.ntotal)
     sums = np.zeros(centroids.shape, dtype=np.float64)

@@ -161,7 +161,7 @@ class ApproximateBuilder:
         self._index.add(np.ascontiguousarray(batch.vectors, dtype=np.float32))
         self._numbers.append(batch.numbers)
 
-    def finished(self, parameters: Mapping[str, int]) -> FaissApproximateIndex:
+    def finish(self, parameters: Mapping[str, int]) -> FaissApproximateIndex:
         return FaissApproximateIndex(np.concatenate(self._numbers), self._index, self._plan.recipe, parameters)
 
 
@@ -201,7 +201,7 @@ def _tiny(recipe: Recipe, rows: Vectors) -> RawSearch:
     builder = ApproximateBuilder(plan, sample)
     builder.add(VectorBatch(numbers=np.arange(len(rows), dtype=np.int64), vectors=rows))
     every = {"ef_search": _TINY_SAMPLE} if recipe is Recipe.HNSW else {"nprobe": plan.lists, "k_factor": 4}
-    return builder.finished(every).raw_search
+    return builder.finish(every).raw_search
 
 
 def _factory(plan: Plan, dimension: int) -> str:

@@ -79,7 +79,7 @@ class _OnCard(FaissFlatIndex):
         super().__init__(numbers, index)
         self._lock = threading.Lock()
 
-    def given(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
+    def search_raw(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
         """The answer of FAISS, unchecked. Asks for at most the allowed count: cuVS would pad with excluded vectors."""
         fetched = min(k, len(self._numbers) if held is None else int(held.sum()))
         if fetched == 0:
@@ -95,7 +95,7 @@ class _OnCard(FaissFlatIndex):
     def raw_search(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
         """The answer with every position checked. Raises `DeviceUnusable`."""
         try:
-            similarities, positions = self.given(query, k, held)
+            similarities, positions = self.search_raw(query, k, held)
         except RuntimeError as error:
             raise DeviceUnusable(f"FAISS {FAISS_VERSION} failed on the device: {error}") from error
         is_there = bool(((positions >= 0) & (positions < len(self._numbers))).all())
@@ -200,30 +200,30 @@ class IndexDevice:
 
     def predict_placement(self, recipe: Recipe, *, count: int, dimension: int) -> Seat:
         """Predict where an index of this recipe would be searched; copies nothing."""
-        if (kept := _kept(recipe, count)) is not None:
+        if (kept := _host_by_design(recipe, count)) is not None:
             return kept
         try:
             self.require_correct()
             needed = self._require_room(count, dimension, before=None)
         except (DeviceUnusable, MemoryTooSmall) as refused:
-            return _refused(refused.message)
+            return _host_after_fault(refused.message)
         return Seat(device=self.name, reason=f"{count:,} vectors in half precision, {megabytes(needed)} on the device")
 
-    def placed(
+    def place(
         self, index: _Host, recipe: Recipe, *, before: VectorIndex | None = None
     ) -> tuple[_Host | DeviceFlatIndex, Seat]:
         """Copy the index to the device, or keep it on the host, and say why. `before` serves until then."""
-        if (kept := _kept(recipe, len(index.numbers))) is not None:
+        if (kept := _host_by_design(recipe, len(index.numbers))) is not None:
             return index, kept
         assert isinstance(index, FaissFlatIndex), "an exact index is a flat one. This is a bug."
         try:
             with self._turn:
-                there = self._copied(index, before if isinstance(before, DeviceFlatIndex) else None)
+                there = self._copy_to_device(index, before if isinstance(before, DeviceFlatIndex) else None)
         except (DeviceUnusable, MemoryTooSmall) as refused:
-            return index, _refused(refused.message)
+            return index, _host_after_fault(refused.message)
         return there, there.seat
 
-    def _copied(self, index: FaissFlatIndex, before: DeviceFlatIndex | None) -> DeviceFlatIndex:
+    def _copy_to_device(self, index: FaissFlatIndex, before: DeviceFlatIndex | None) -> DeviceFlatIndex:
         self.require_correct()
         needed = self._require_room(len(index.numbers), index.dimension, before=before)
         try:
@@ -255,10 +255,10 @@ class IndexDevice:
         )
 
     def _tiny(self, rows: Vectors) -> RawSearch:
-        return _OnCard(np.arange(len(rows), dtype=np.int64), self._card.flat(rows)).given
+        return _OnCard(np.arange(len(rows), dtype=np.int64), self._card.flat(rows)).search_raw
 
 
-def _kept(recipe: Recipe, count: int) -> Seat | None:
+def _host_by_design(recipe: Recipe, count: int) -> Seat | None:
     """Why an index is searched on the host by design, although a device is set."""
     if recipe is not Recipe.EXACT:
         return Seat(device=CPU, reason=f"{recipe} indexes are searched on the CPU")
@@ -267,5 +267,5 @@ def _kept(recipe: Recipe, count: int) -> Seat | None:
     return None
 
 
-def _refused(why: str) -> Seat:
+def _host_after_fault(why: str) -> Seat:
     return Seat(device=CPU, reason="the configured device cannot hold it", fault=why)

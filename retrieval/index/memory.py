@@ -58,11 +58,11 @@ def _group(folder: Path) -> int | None:
     ):
         limit, taken = _read(folder / limit_file).strip(), _read(folder / taken_file).strip()
         if limit.isdigit() and taken.isdigit():
-            return max(0, int(limit) - int(taken) + _cached(folder))
+            return max(0, int(limit) - int(taken) + _read_cache_bytes(folder))
     return None
 
 
-def _cached(folder: Path) -> int:
+def _read_cache_bytes(folder: Path) -> int:
     for line in _read(folder / "memory.stat").splitlines():
         name, _, amount = line.partition(" ")
         if name == "inactive_file":

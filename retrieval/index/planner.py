@@ -114,7 +114,7 @@ def choose_plan(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan
 
 def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
     if wanted is not None:
-        return _wanted(conditions, wanted)
+        return _plan_wanted(conditions, wanted)
     if conditions.count <= EXACT_COUNT_MAX:
         return _first_that_fits(
             conditions,
@@ -174,7 +174,7 @@ def _with_device(conditions: Conditions, wanted: Recipe | None) -> list[Recipe]:
     return [Recipe.GPU_FLAT, Recipe.IVF_RABITQ, Recipe.IVF_PQ]
 
 
-def _wanted(conditions: Conditions, wanted: Recipe) -> Plan:
+def _plan_wanted(conditions: Conditions, wanted: Recipe) -> Plan:
     if wanted is not Recipe.EXACT and conditions.count < APPROXIMATE_COUNT_MIN:
         why = f"{wanted} is configured, but {conditions.count:,} vectors are too few for it"
         return _first_that_fits(conditions, [Recipe.EXACT], why)

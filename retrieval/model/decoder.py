@@ -91,11 +91,11 @@ class _Layer:
         hidden, inner, head = config.hidden, config.intermediate, config.head_dim
         query, kv = config.query_heads * head, config.kv_heads * head
         self._norm_in = take("input_layernorm", hidden)
-        self._query = linear.prepare(_paired(take("self_attn.q_proj", query, hidden), head))
-        self._key = linear.prepare(_paired(take("self_attn.k_proj", kv, hidden), head))
+        self._query = linear.prepare(_interleave(take("self_attn.q_proj", query, hidden), head))
+        self._key = linear.prepare(_interleave(take("self_attn.k_proj", kv, hidden), head))
         self._value = linear.prepare(take("self_attn.v_proj", kv, hidden))
-        self._query_norm = _paired(take("self_attn.q_norm", head), head)
-        self._key_norm = _paired(take("self_attn.k_norm", head), head)
+        self._query_norm = _interleave(take("self_attn.q_norm", head), head)
+        self._key_norm = _interleave(take("self_attn.k_norm", head), head)
         self._out = linear.prepare(take("self_attn.o_proj", hidden, query))
         self._norm_mlp = take("post_attention_layernorm", hidden)
         self._gate = linear.prepare(take("mlp.gate_proj", inner, hidden))
@@ -107,11 +107,11 @@ class _Layer:
 
     def queries(self, normed: Tensor, rotation: Tensor) -> Tensor:
         """(tokens, query_heads, head_dim)"""
-        return self._rotated(self._linear.product(normed, self._query), self._query_norm, rotation)
+        return self._rotate(self._linear.product(normed, self._query), self._query_norm, rotation)
 
     def keys_and_values(self, normed: Tensor, rotation: Tensor) -> tuple[Tensor, Tensor]:
         """Each (tokens, kv_heads, head_dim)."""
-        keys = self._rotated(self._linear.product(normed, self._key), self._key_norm, rotation)
+        keys = self._rotate(self._linear.product(normed, self._key), self._key_norm, rotation)
         return keys, self._linear.product(normed, self._value).view_as(keys)
 
     def finish(self, states: Tensor, attended: Tensor) -> Tensor:
@@ -120,8 +120,8 @@ class _Layer:
         opened = self._linear.gated(_norm(states, self._norm_mlp, self._config), self._gate, self._up)
         return self._linear.product_plus(opened, self._down, states)
 
-    def _rotated(self, projected: Tensor, weight: Tensor, rotation: Tensor) -> Tensor:
-        """Rotary embedding as one complex product: `_paired` has interleaved the two halves of a head."""
+    def _rotate(self, projected: Tensor, weight: Tensor, rotation: Tensor) -> Tensor:
+        """Rotary embedding as one complex product: `_interleave` has interleaved the two halves of a head."""
         tokens, head_dim = projected.shape[0], self._config.head_dim
         normed = _norm(projected.view(tokens, -1, head_dim), weight, self._config)
         pairs = torch.view_as_complex(normed.float().view(tokens, -1, head_dim // 2, 2))
@@ -143,7 +143,7 @@ def _norm(states: Tensor, weight: Tensor, config: QwenConfig) -> Tensor:
     return functional.rms_norm(states, weight.shape, weight, config.norm_epsilon)
 
 
-def _paired(rows: Tensor, head_dim: int) -> Tensor:
+def _interleave(rows: Tensor, head_dim: int) -> Tensor:
     """Reorder rows to 0, h/2, 1, h/2+1, ... in every head: products of queries and keys are not affected."""
     halves = rows.view(-1, 2, head_dim // 2, *rows.shape[1:])
     return halves.transpose(1, 2).reshape(rows.shape)

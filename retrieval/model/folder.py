@@ -102,7 +102,7 @@ def model_name(name_or_path: str, *, kind: ModelKind) -> str:
 
     A hub model that is not cached keeps its hub name. Raises `ModelNotFound`, `ModelUnusable`.
     """
-    path = _on_disk(name_or_path) or _cached(name_or_path)
+    path = _on_disk(name_or_path) or _find_cached(name_or_path)
     return name_or_path if path is None else _settings(path, name_or_path, kind).name
 
 
@@ -155,7 +155,7 @@ def _on_disk(name_or_path: str) -> Path | None:
     return None
 
 
-def _cached(name: str) -> Path | None:
+def _find_cached(name: str) -> Path | None:
     """Path in the hub's local cache, or None."""
     try:
         return Path(snapshot_download(name, local_files_only=True))

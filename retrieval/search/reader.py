@@ -207,7 +207,7 @@ class IndexReader:
         before = self._served.opened
         if opened is None or self._device is None or opened is before:
             return opened
-        index, seat = self._device.placed(
+        index, seat = self._device.place(
             opened.index, opened.manifest.index.recipe, before=before.index if before else None
         )
         if seat.fault is not None:

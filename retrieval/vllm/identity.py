@@ -114,7 +114,7 @@ def tokenizer_mismatch(text: str, served: Sequence[int] | None, ours: Sequence[i
     )
     there, here = (ids[place] if place < len(ids) else "nothing" for ids in (served, ours))
     return (
-        f"it has another tokenizer: token {place} of {_shortened(text)!r} is {there} there, but {here} in that "
+        f"it has another tokenizer: token {place} of {_shorten(text)!r} is {there} there, but {here} in that "
         f"of {folder.name}. Start it with the folder configured here, and without --tokenizer"
     )
 
@@ -129,5 +129,5 @@ def _release(name: str | None) -> str | None:
     return None
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -262,9 +262,9 @@ class VllmPool:
             self._watching = self._watching or loop.create_task(self._watch())
             task = loop.create_task(self._prove_until_passed(replica))
             self._proving[replica] = task
-            task.add_done_callback(lambda ended: self._proving_ended(replica, ended))
+            task.add_done_callback(lambda ended: self._end_proving(replica, ended))
 
-    def _proving_ended(self, replica: Replica, task: asyncio.Task[None]) -> None:
+    def _end_proving(self, replica: Replica, task: asyncio.Task[None]) -> None:
         """Restart the check if it crashed or the server was lost again just then; else callers would wait for ever."""
         del self._proving[replica]
         if task.cancelled():

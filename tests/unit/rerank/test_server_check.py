@@ -13,12 +13,12 @@ from tests.loopback import Answer, Asked, ResponseModel, serving
 from tests.real_models import bundled_model
 from winnow.api.diagnostics.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
 from winnow.rerank.server_check import RERANKER_FLAGS, RERANKER_HEAD, RerankerCheck
-from winnow.rerank.server_check import cause_of as cause_of_scores
+from winnow.rerank.server_check import diagnose as cause_of_scores
 from winnow.rerank.torch_reranker import TorchReranker
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.server_check import EmbedderCheck
-from winnow.retrieval.embed.server_check import cause_of as cause_of_vectors
+from winnow.retrieval.embed.server_check import diagnose as cause_of_vectors
 from winnow.retrieval.errors import ModelUnusable, RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder, ModelSettings
 from winnow.retrieval.model.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages

@@ -206,11 +206,11 @@ def test_a_line_is_the_one_of_least_squares() -> None:
     y = 5.0 * x - 2.0 + generator.normal(0.0, 0.5, 30)
     line = Line.through(list(zip(x.tolist(), y.tolist(), strict=True)))
     slope, start = np.polyfit(x, y, 1)
-    middle, spread = line.foretell(0.1)
+    middle, spread = line.predict(0.1)
     assert middle == pytest.approx(slope * 0.1 + start)
-    assert spread > line.foretell(0.55)[1] > 0.0
+    assert spread > line.predict(0.55)[1] > 0.0
     falling = Line.through(list(zip(x.tolist(), (-y).tolist(), strict=True)))
-    assert falling.foretell(0.1)[0] == pytest.approx(-y.mean())
+    assert falling.predict(0.1)[0] == pytest.approx(-y.mean())
 
 
 @given(score=SCORES, similarity=st.floats(-1, 1), count=st.integers(3, 40))

@@ -228,7 +228,7 @@ async def test_servers_start_one_after_the_other(tmp_path: Path) -> None:
     async with running(one, other):
         await one.until(State.STARTING)
         assert other.server.state is State.QUEUED
-        assert "once another server has started" in (other.server.problem or "")
+        assert "start one by one" in (other.server.problem or "")
         await other.until(State.STARTING)
         assert one.server.state is State.SERVING
         await other.until(State.SERVING)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.indexer.corpus import Record, Reject, check_entries
-from winnow.indexer.decoding.arrow_values import rows_of
+from winnow.indexer.decoding.arrow_values import convert_rows
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
 
@@ -82,7 +82,7 @@ def names(cases: list[tuple[Any, Any]]) -> list[str]:
 @pytest.mark.parametrize(("array", "expected"), CONVERTED, ids=names(CONVERTED))
 def test_a_value_becomes_json_by_its_rule(array: Any, expected: Any):
     """The same type and value, which JSON gives back as it is."""
-    ((row, unfit),) = rows_of(pa.record_batch({"x": array}))
+    ((row, unfit),) = convert_rows(pa.record_batch({"x": array}))
     assert unfit is None
     assert (row["x"], type(row["x"])) == (expected, type(expected))
     assert json.loads(json.dumps(row["x"])) == expected
@@ -91,7 +91,7 @@ def test_a_value_becomes_json_by_its_rule(array: Any, expected: Any):
 @pytest.mark.parametrize(("array", "reason"), REFUSED, ids=names(REFUSED))
 def test_what_cannot_be_json_names_its_column(array: Any, reason: str):
     """The other columns of the row are there."""
-    ((row, unfit),) = rows_of(pa.record_batch({"id": ["a"], "x": array}))
+    ((row, unfit),) = convert_rows(pa.record_batch({"id": ["a"], "x": array}))
     assert row == {"id": "a"}
     assert unfit is not None
     assert unfit.reason.startswith(reason)
@@ -101,7 +101,7 @@ def test_what_cannot_be_json_names_its_column(array: Any, reason: str):
 def test_timestamps_agree_with_the_standard_library(moment: dt.datetime, unit: str):
     """What is written is read back as the same moment, for all years that the standard library has."""
     exact = moment if unit == "us" else moment.replace(microsecond=moment.microsecond // 1_000 * 1_000)
-    ((row, _),) = rows_of(pa.record_batch({"x": pa.array([exact], pa.timestamp(unit))}))
+    ((row, _),) = convert_rows(pa.record_batch({"x": pa.array([exact], pa.timestamp(unit))}))
     written = row["x"]
     assert isinstance(written, str)
     assert dt.datetime.fromisoformat(written) == exact
@@ -110,7 +110,7 @@ def test_timestamps_agree_with_the_standard_library(moment: dt.datetime, unit: s
 @given(st.decimals(min_value=-(10**12), max_value=10**12, places=2, allow_nan=False, allow_infinity=False))
 def test_a_decimal_of_15_digits_is_an_exact_number(value: Decimal):
     """The float that JSON carries is written with the digits of the decimal."""
-    ((row, _),) = rows_of(pa.record_batch({"x": pa.array([value], pa.decimal128(15, 2))}))
+    ((row, _),) = convert_rows(pa.record_batch({"x": pa.array([value], pa.decimal128(15, 2))}))
     assert Decimal(repr(row["x"])) == value
 
 
@@ -175,5 +175,5 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path):
 def test_the_doubles_of_a_float_column_are_its_own():
     """A float of 32 bits is widened, not written anew."""
     value = struct.unpack("f", struct.pack("f", 0.1))[0]
-    ((row, _),) = rows_of(pa.record_batch({"x": pa.array([0.1], pa.float32())}))
+    ((row, _),) = convert_rows(pa.record_batch({"x": pa.array([0.1], pa.float32())}))
     assert row["x"] == value

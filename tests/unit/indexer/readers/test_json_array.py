@@ -32,7 +32,7 @@ def test_an_array_is_taken_apart_at_any_block(values: list[object], indent: int 
     content = json.dumps(values, indent=indent, ensure_ascii=False).encode()
     splitter = _Splitter(bytes_max=10_000)
     found = [
-        each for start in range(0, len(content), block) for each in splitter.values_of(content[start : start + block])
+        each for start in range(0, len(content), block) for each in splitter.split_block(content[start : start + block])
     ]
     assert [orjson.loads(value or b"") for _, value in found] == json.loads(content)
     assert not splitter.is_open
@@ -45,7 +45,7 @@ def test_objects_one_after_the_other(values: list[object], block: int):
     content = "\n".join(json.dumps(value, indent=2) for value in values).encode()
     splitter = _Splitter(bytes_max=10_000)
     found = [
-        each for start in range(0, len(content), block) for each in splitter.values_of(content[start : start + block])
+        each for start in range(0, len(content), block) for each in splitter.split_block(content[start : start + block])
     ]
     assert [orjson.loads(value or b"") for _, value in found] == values
     assert not splitter.is_open

@@ -46,9 +46,9 @@ def host(count: int = COUNT, *, seed: int = 0) -> FaissFlatIndex:
 
 
 def on(card: FakeCard, index: FaissFlatIndex | None = None) -> DeviceFlatIndex:
-    placed, seat = IndexDevice(card).placed(index or host(), Recipe.EXACT)
-    assert isinstance(placed, DeviceFlatIndex), seat
-    return placed
+    place, seat = IndexDevice(card).place(index or host(), Recipe.EXACT)
+    assert isinstance(place, DeviceFlatIndex), seat
+    return place
 
 
 def assert_same(found: Hits, expected: Hits) -> None:
@@ -131,7 +131,7 @@ def test_one_thread_at_a_time_searches_there() -> None:
 def test_the_classic_index_is_refused_and_that_over_cuvs_is_not() -> None:
     """One does not listen to who may answer; the other fills up only if more is asked for than may answer."""
     index = host()
-    same, seat = IndexDevice(FakeCard(deaf=True)).placed(index, Recipe.EXACT)
+    same, seat = IndexDevice(FakeCard(deaf=True)).place(index, Recipe.EXACT)
     assert (same, seat.device) == (index, "cpu")
     assert "returns vectors that are excluded" in str(seat.fault)
     assert find_faults(lambda rows: _unbounded(FakeCard().flat(rows)))
@@ -182,7 +182,7 @@ def test_what_cannot_be_placed_stays_on_the_host_and_says_why(change: dict[str, 
     for name, value in change.items():
         setattr(card, name, value)
     device = IndexDevice(card)
-    same, seat = device.placed(index, Recipe.EXACT)
+    same, seat = device.place(index, Recipe.EXACT)
     assert (same, seat.device) == (index, "cpu")
     with pytest.raises(AssertionError, match=said):
         raise AssertionError(seat.fault)
@@ -198,7 +198,7 @@ def test_vectors_that_the_device_has_lost_are_found_out_before_it_serves() -> No
         def flat(self, vectors: Vectors) -> Any:
             return super().flat(vectors if len(vectors) < COUNT else -vectors)
 
-    _, seat = IndexDevice(Forgetful()).placed(host(), Recipe.EXACT)
+    _, seat = IndexDevice(Forgetful()).place(host(), Recipe.EXACT)
     assert "misses that chunk" in str(seat.fault)
 
 
@@ -212,7 +212,7 @@ def test_memory_that_nobody_knows_is_tried() -> None:
 def test_few_vectors_and_other_recipes_stay_on_the_host_and_nothing_is_wrong() -> None:
     """There is nothing to gain, and nothing to look into."""
     small, device = host(COUNT - 1), IndexDevice(FakeCard())
-    index, seat = device.placed(small, Recipe.EXACT)
+    index, seat = device.place(small, Recipe.EXACT)
     assert (index, seat) == (small, Seat(device="cpu", reason="9,999 vectors are compared as fast on the CPU"))
     assert (
         device.predict_placement(Recipe.HNSW, count=10**6, dimension=8).reason == "hnsw indexes are searched on the CPU"
@@ -348,7 +348,7 @@ def test_on_a_real_gpu_the_answers_are_those_of_the_host() -> None:
     device.require_correct()
     index = host(2 * COUNT)
     free = device.memory()
-    there, seat = device.placed(index, Recipe.EXACT)
+    there, seat = device.place(index, Recipe.EXACT)
     assert isinstance(there, DeviceFlatIndex), seat
     allowed = index.numbers[::2]
     for query in QUERIES:
