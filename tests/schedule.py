@@ -66,7 +66,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rounds", type=int, default=2, help="of each fault between service and vLLM (2)")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks that were asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Rule 2, in each worker alike; and what needs processes or models of its own is marked as slow."""
     for item in items:
@@ -117,4 +117,8 @@ def turn(folder: Path, *, is_alone: bool) -> Iterator[None]:
         fcntl.flock(room, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
         if not is_alone:
             fcntl.flock(gate, fcntl.LOCK_UN)
-        yield
+        try:
+            yield
+        finally:  # closing is not enough where a process was forked meanwhile, which has the files open, too
+            for lock in (room, gate):
+                fcntl.flock(lock, fcntl.LOCK_UN)

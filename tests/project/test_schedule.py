@@ -45,6 +45,13 @@ def test_every_place_that_is_named_exists(start: str):
     assert (PROJECT / start).exists()
 
 
+def test_quick_leaves_out_what_is_slow():
+    """Also what is slow because of the folder it lies in."""
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not slow", "tests/upgrade"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, check=False)
+    assert "1 deselected" in done.stdout, done.stdout + done.stderr
+
+
 def test_nothing_runs_beside_what_runs_alone(tmp_path: Path):
     """It waits for the one that runs, and those that come later wait for it."""
     order: list[str] = []
