@@ -20,9 +20,7 @@ READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 PATHS = [*READMES, *sorted((ROOT / "docs").rglob("*.md"))]
 README_LINES_MAX = 150
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-AS_INSTALLED = {
-    ROOT / "docs/how-to/evaluate.md"
-}  # one command; the other pages need not load the libraries each time: warm.py
+AS_INSTALLED = {ROOT / "docs/how-to/evaluate.md"}  # the others do not load the libraries for each command: warm.py
 
 
 def name_of(path: Path) -> str:
