@@ -185,7 +185,7 @@ def test_texts_are_ordered_by_code_point(store: Store) -> None:
             "eq",
             "yaer",
             2020,
-            "has had an attribute 'yaer'; its attributes are 'lang' (text), 'tags' (list of texts), 'year' (number)",
+            "has no attribute 'yaer'; its attributes are 'lang' (text), 'tags' (list of texts), 'year' (number)",
         ),
         ("eq", "Year", 2020, "has no attribute 'Year'"),
         ("eq", "year", "2020", "the attribute 'year' is a number and cannot be compared with the text '2020'"),

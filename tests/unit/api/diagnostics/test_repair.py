@@ -85,7 +85,7 @@ def test_documents_that_the_catalog_does_not_know_are_never_removed(parts: Servi
     parts.disk.catalog.remove_collection("default", "docs")
     found = [(check.collection, check.part) for check in verified(parts.disk) if check.part != "catalog"]
     assert found == [("docs", "unknown")]
-    assert "`winnow collections adopt docs` takes it in" in faults(parts.disk)[0]
+    assert "`winnow collections adopt docs` adds it to the catalog" in faults(parts.disk)[0]
     assert did(parts.disk) == []
     assert folder.corpus.exists()
 
