@@ -204,13 +204,13 @@ def list_grants(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, js
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import grants_response
 
-    whose = disk.tenant_named(tenant)
-    given, received = disk.grants.given(whose), disk.grants.received(whose)
+    owner = disk.tenant_named(tenant)
+    given, received = disk.grants.given(owner), disk.grants.received(owner)
     if json:
         terminal.answer(grants_response(given, received))
         return
     rows = [("given", each.collection, each.reader, _day(each.created_at)) for each in given]
-    rows += [("received", f"{each.owner}/{each.collection}", whose, _day(each.created_at)) for each in received]
+    rows += [("received", f"{each.owner}/{each.collection}", owner, _day(each.created_at)) for each in received]
     _table(terminal, ["direction", "collection", "reader", "since"], rows)
 
 
@@ -285,11 +285,11 @@ def audit(
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import audit_response
 
-    whose = None if tenant is None else disk.tenant_named(tenant)
-    entries = disk.audit.entries(tenant=whose, limit=limit, before=before)
-    said = audit_response(entries, limit=limit)
+    owner = None if tenant is None else disk.tenant_named(tenant)
+    entries = disk.audit.entries(tenant=owner, limit=limit, before=before)
+    body = audit_response(entries, limit=limit)
     if json:
-        terminal.answer(said)
+        terminal.answer(body)
         return
     if terminal.is_rich:
         _draw_entries(terminal, entries)

@@ -90,10 +90,10 @@ def show_collection(
     if json:
         terminal.answer(found)
         return
-    said: dict[str, Any] = {**found, "created_at": found["created_at"].isoformat()}
-    parts = {f"embedder {name}": value for name, value in said.pop("embedder").items()}
-    attributes = {f"attribute {name}": kinds for name, kinds in (said.pop("attributes") or {}).items()}
-    named = {field.replace("_", " "): value for field, value in said.items()} | parts | attributes
+    fields: dict[str, Any] = {**found, "created_at": found["created_at"].isoformat()}
+    parts = {f"embedder {name}": value for name, value in fields.pop("embedder").items()}
+    attributes = {f"attribute {name}": kinds for name, kinds in (fields.pop("attributes") or {}).items()}
+    named = {field.replace("_", " "): value for field, value in fields.items()} | parts | attributes
     terminal.table(
         [Column(name="field", style="dim"), Column(name="value")],
         [(field, "–" if value is None else str(value)) for field, value in named.items()],

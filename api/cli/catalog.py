@@ -136,11 +136,11 @@ def copy_catalog(
     terminal.say(f"{_next(where)} The catalog in {source.place} is unchanged and no longer used.")
 
 
-def _where(terminal: Terminal, said: str) -> Path | str:
+def _where(terminal: Terminal, target: str) -> Path | str:
     """Raises `SettingInvalid` without the value, which may hold a password."""
     from winnow.retrieval.files.layout import Layout
 
-    where = standard_input_line() if said == "-" else said
+    where = standard_input_line() if target == "-" else target
     if where and "://" not in where and Path(where).expanduser().is_dir():
         return Layout(Path(where).expanduser()).catalog
     try:
@@ -149,7 +149,7 @@ def _where(terminal: Terminal, said: str) -> Path | str:
         raise SettingInvalid(
             "--to is neither a URL like postgresql://USER@HOST/DATABASE nor an existing folder"
         ) from None
-    if said != "-" and urlsplit(url).password:
+    if target != "-" and urlsplit(url).password:
         terminal.warn("Process lists show the password in --to. Use `--to -` to pass the URL on standard input.")
     return url
 

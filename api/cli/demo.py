@@ -141,11 +141,13 @@ async def _side_by_side(parts: Services, ask: Ask) -> Table:
         _titles(table, name)
         _numbers(table, score)
     _fill(table, [*ways, answer])
-    table.caption = f"{_order_said(answer)}; {len(answer.recalled.candidates)} candidates in {answer.total_ms:,.0f} ms"
+    table.caption = (
+        f"{_describe_order(answer)}; {len(answer.recalled.candidates)} candidates in {answer.total_ms:,.0f} ms"
+    )
     return table
 
 
-def _order_said(answer: Answer) -> str:
+def _describe_order(answer: Answer) -> str:
     ranking = answer.ranking
     if ranking.judged_by == RECALL_ORDER:
         return "the answer keeps the order of recall: without an instruction relevance has no weight"

@@ -126,12 +126,12 @@ def evaluate(
         sample=queries,
         split=split,
         is_judged=run is WhichRun.TWO_STAGE,
-        recalls=_recalls(ways),
+        recalls=_parse_modes(ways),
     )
     found = asyncio.run(measure(terminal, settings, plan))
     if output is not None:
         _write_runs(terminal, output, found.orders)
-    _show(terminal, found.said())
+    _show(terminal, found.response())
 
 
 @with_settings("data", "candidates", "embed_model", "embed_url", "rerank_model", "rerank_url", *DEVICE)
@@ -144,12 +144,12 @@ def demo(*, settings: Settings) -> None:
     asyncio.run(show(Terminal(), settings))
 
 
-def _recalls(said: str | None) -> tuple[RecallMode, ...]:
-    words = list(dict.fromkeys((said or "").split()))
-    unknown = [word for word in words if word not in set(RecallMode)]
-    if unknown or said == "":
-        raise InvalidRequest(f"--recall {said!r}: each word must be one of {', '.join(RecallMode)}")
-    return tuple(RecallMode(word) for word in words)
+def _parse_modes(words: str | None) -> tuple[RecallMode, ...]:
+    modes = list(dict.fromkeys((words or "").split()))
+    unknown = [word for word in modes if word not in set(RecallMode)]
+    if unknown or words == "":
+        raise InvalidRequest(f"--recall {words!r}: each word must be one of {', '.join(RecallMode)}")
+    return tuple(RecallMode(word) for word in modes)
 
 
 def _write_runs(terminal: Terminal, output: Path, orders: dict[str, Run]) -> None:
@@ -170,7 +170,7 @@ def _show(terminal: Terminal, body: dict[str, Any]) -> None:
     terminal.table(
         [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names), Column(name="order")],
         [
-            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _order_said(run["name"]))
+            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _describe_order(run["name"]))
             for run in body["runs"]
         ],
     )
@@ -181,9 +181,9 @@ def _show(terminal: Terminal, body: dict[str, Any]) -> None:
     terminal.say(f"{asked} in {duration(body['seconds'])} · {reranked} · found by {body['embedder']}")
 
 
-def _order_said(run: str) -> str:
+def _describe_order(run: str) -> str:
     """`recall-hybrid` is one of several kinds of recall."""
-    return next((said for name, said in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")
+    return next((meaning for name, meaning in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")
 
 
 def _collection_name(folder: Path) -> str:

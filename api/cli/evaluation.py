@@ -90,7 +90,7 @@ class Evaluated:
     instruction: AppliedInstruction
     seconds: float
 
-    def said(self) -> dict[str, Any]:
+    def response(self) -> dict[str, Any]:
         """The JSON object of `winnow eval`."""
         return {
             "runs": [{"name": name, "metrics": figures} for name, figures in self.figures.items()],

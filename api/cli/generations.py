@@ -51,7 +51,7 @@ def list_generations(
     Searches always return the newest documents, whichever generation is current.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _found(settings, collection, tenant)
+    _, found, folder = _open_collection(settings, collection, tenant)
     _show(terminal, found, folder, thorough=not quick)
 
 
@@ -78,7 +78,7 @@ def rollback(
     'winnow index' or 'winnow generations fold' publishes the next one; until then the service builds none by itself.
     """
     terminal = Terminal(json=json)
-    _, found, folder = _found(settings, collection, tenant)
+    _, found, folder = _open_collection(settings, collection, tenant)
     from winnow.retrieval.generation.history import roll_back
 
     name = roll_back(folder, found.embedder, to=to)
@@ -94,7 +94,7 @@ def fold(
 ) -> None:
     """Build and publish the next generation from all documents. Needs no model; writes and searches continue."""
     terminal = Terminal(json=json)
-    disk, found, folder = _found(settings, collection, tenant)
+    disk, found, folder = _open_collection(settings, collection, tenant)
     from winnow.api.collections.index_device import index_device, index_wish
     from winnow.retrieval.generation.history import fold as built
 
@@ -119,17 +119,17 @@ def explain(
     were not used for tuning. Builds nothing.
     """
     terminal = Terminal(json=json)
-    disk, found, folder = _found(settings, collection, tenant)
+    disk, found, folder = _open_collection(settings, collection, tenant)
     from winnow.api.collections.index_device import index_device, index_wish
     from winnow.api.diagnostics.explain import explained, explained_said
 
     device, snapshot = index_device(settings), disk.store(found).snapshot()
     wish = index_wish(settings, device)
-    said = explained_said(collection, explained(folder, snapshot, found.embedder.dimension, wish, device=device))
+    body = explained_said(collection, explained(folder, snapshot, found.embedder.dimension, wish, device=device))
     if json:
-        terminal.answer(said)
+        terminal.answer(body)
         return
-    terminal.table([Column(name="", style="dim"), Column(name="")], _explanation(said))
+    terminal.table([Column(name="", style="dim"), Column(name="")], _explanation(body))
 
 
 @generations.command("clean")
@@ -144,7 +144,7 @@ def clean(
     or to erase deleted documents: two runs with four minutes between them leave no byte of those.
     """
     terminal = Terminal(json=json)
-    disk, found, folder = _found(settings, collection, tenant)
+    disk, found, folder = _open_collection(settings, collection, tenant)
     from winnow.api.collections.data_folder import BUSY_SECONDS_MAX
     from winnow.retrieval.files.locks import writing
     from winnow.retrieval.generation.cleanup import clean as cleaned
@@ -160,7 +160,7 @@ def clean(
     terminal.say(f"{amount(gone.bytes)} bytes of generations and {amount(of_store)} bytes of the store freed.")
 
 
-def _found(settings: Settings, name: str, tenant: str) -> tuple[DataFolder, Collection, CollectionFolder]:
+def _open_collection(settings: Settings, name: str, tenant: str) -> tuple[DataFolder, Collection, CollectionFolder]:
     """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `DataFolder.require_meant` raises."""
 
     disk = open_data_folder(settings)
@@ -175,9 +175,9 @@ def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, 
     from winnow.retrieval.generation.listing import listed
     from winnow.retrieval.generation.pointer import rolled_back
 
-    said = generations_response(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
+    body = generations_response(collection.name, listed(folder, thorough=thorough), rolled_back(folder))
     if terminal.is_json:
-        terminal.answer(said)
+        terminal.answer(body)
         return
     terminal.table(
         [
@@ -203,14 +203,14 @@ def _show(terminal: Terminal, collection: Collection, folder: CollectionFolder, 
                 amount(each["bytes"]),
                 _state(each),
             )
-            for each in said["generations"]
+            for each in body["generations"]
         ],
     )
 
 
-def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
+def _explanation(body: dict[str, Any]) -> list[tuple[str, str]]:
     """One row per fact."""
-    current, plan, device = said["current"], said["next"], said["device"]
+    current, plan, device = body["current"], body["next"], body["device"]
     lines = [("current", "no generation has been published")]
     if current:
         tuned = ", ".join(f"{name} {value}" for name, value in current["parameters"].items())
@@ -226,9 +226,9 @@ def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
         there = f", {plan['device_bytes'] / 1e6:,.0f} MB on {device['name']}" if device and plan["device_bytes"] else ""
         lines += [("next", f"{plan['recipe']}: {sizes}{there}"), ("because", plan["reason"])]
     else:
-        lines.append(("next", said["refused"]))
-    free = "unknown" if said["memory_bytes"] is None else f"{said['memory_bytes'] / 1e6:,.0f} MB"
-    lines += [("memory free", free), ("write rate", f"{said['writes_per_second']:,.2f} chunks per second")]
+        lines.append(("next", body["refused"]))
+    free = "unknown" if body["memory_bytes"] is None else f"{body['memory_bytes'] / 1e6:,.0f} MB"
+    lines += [("memory free", free), ("write rate", f"{body['writes_per_second']:,.2f} chunks per second")]
     if device:
         unknown = device["free_bytes"] is None
         figures = (
@@ -240,10 +240,10 @@ def _explanation(said: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _searched_on(said: dict[str, Any]) -> str:
-    return f"{said['device']}: {said['fault'] or said['reason']}"
+def _searched_on(body: dict[str, Any]) -> str:
+    return f"{body['device']}: {body['fault'] or body['reason']}"
 
 
-def _state(said: GenerationResponse) -> str:
-    place = "current" if said["current"] else "rolled back from" if said["rolled_back"] else "kept"
-    return f"{place}, damaged: {said['fault']}" if said["fault"] else place
+def _state(body: GenerationResponse) -> str:
+    place = "current" if body["current"] else "rolled back from" if body["rolled_back"] else "kept"
+    return f"{place}, damaged: {body['fault']}" if body["fault"] else place

@@ -23,7 +23,7 @@ def show_report(terminal: Terminal, collection: str, report: IndexReport) -> Non
         terminal.answer({"collection": collection, **asdict(report)})
     else:
         terminal.lines(*_sentences(collection, report))
-    for sentence in _files_said(report.files) if report.files else ():
+    for sentence in _describe_files(report.files) if report.files else ():
         terminal.say(sentence)
     for note in report.notes:
         terminal.say(note)
@@ -40,7 +40,7 @@ def show_report(terminal: Terminal, collection: str, report: IndexReport) -> Non
         terminal.warn(f"{report.corpus} holds no documents.")
 
 
-def _files_said(files: FileCounts) -> list[str]:
+def _describe_files(files: FileCounts) -> list[str]:
     """What happened to the files of a folder, and what to do about it."""
     parts = [f"{amount(files.read)} read"]
     if files.not_read:
@@ -49,17 +49,19 @@ def _files_said(files: FileCounts) -> list[str]:
         parts.append(f"{amount(sum(files.left_out.values()))} skipped ({_shares(files.left_out)})")
     if files.not_included:
         parts.append(f"{amount(files.not_included)} not matched by --include")
-    said = [f"{counted(files.found, 'file')}: {', '.join(parts)}."]
+    sentences = [f"{counted(files.found, 'file')}: {', '.join(parts)}."]
     if files.not_read:
-        said.append("Only .txt, .md and .markdown files of a folder are read.")
+        sentences.append("Only .txt, .md and .markdown files of a folder are read.")
     if tables := [ending for ending in files.not_read if ending in CORPUS_SUFFIXES]:
-        said.append(f"Index {', '.join(tables)} files one by one: each of them is a corpus.")
+        sentences.append(f"Index {', '.join(tables)} files one by one: each of them is a corpus.")
     if files.left_out:
-        said.append(f"--exclude '!{next(iter(files.left_out))}' reads files that this pattern skipped.")
+        sentences.append(f"--exclude '!{next(iter(files.left_out))}' reads files that this pattern skipped.")
     if files.links_passed_over:
         links = counted(files.links_passed_over, "linked folder")
-        said.append(f"{links} skipped: the files are read under another path, or the link points to a parent folder.")
-    return said
+        sentences.append(
+            f"{links} skipped: the files are read under another path, or the link points to a parent folder."
+        )
+    return sentences
 
 
 def _shares(counts: Mapping[str, int]) -> str:
@@ -82,13 +84,13 @@ def _sentences(collection: str, report: IndexReport) -> list[str]:
         )
         if count
     ]
-    said = [
+    sentences = [
         f"{collection} holds {counted(report.documents, 'document')} in {counted(report.chunks, 'chunk')}.",
         f"{report.corpus}: {', '.join(counts) or 'empty'}.",
     ]
     if written:
-        said.append(
+        sentences.append(
             f"{duration(report.seconds)}: {report.documents_per_second:.1f} documents/s, "
             f"{amount(report.tokens_per_second)} tokens/s, peak memory {report.peak_memory_bytes / 2**20:,.0f} MB."
         )
-    return said
+    return sentences

@@ -83,11 +83,11 @@ class IndexProgress(_Progress):
             self._task = self._bar.add_task(name, total=size, figures="")
 
     def advanced(self, figures: Figures) -> None:
-        said = _describe(figures)
+        text = _describe(figures)
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=figures.position, figures=said)
+            self._bar.update(self._task, completed=figures.position, figures=text)
         elif self._is_due():
-            self._terminal.say(f"{self._name}: {said}")
+            self._terminal.say(f"{self._name}: {text}")
 
     def finished(self, report: IndexReport) -> None:
         """Nothing: the command shows the report."""
@@ -95,8 +95,8 @@ class IndexProgress(_Progress):
     def _columns(self) -> tuple[ProgressColumn, ...]:
         from rich.progress import BarColumn, TextColumn
 
-        said = TextColumn("{task.fields[figures]}")
-        return _description(), BarColumn(bar_width=28), said
+        text = TextColumn("{task.fields[figures]}")
+        return _description(), BarColumn(bar_width=28), text
 
 
 class CountProgress(_Progress):

@@ -28,8 +28,8 @@ limits = typer.Typer(help="Show and change the limits of tenants.", no_args_is_h
 NUMBER = "A number, 'none' for no limit, or 'default' for the setting of the service."
 
 
-def _limit(flag: str, said: str) -> Any:
-    return typer.Option(flag, metavar="N", help=f"{said} {NUMBER}", show_default=False)
+def _limit(flag: str, meaning: str) -> Any:
+    return typer.Option(flag, metavar="N", help=f"{meaning} {NUMBER}", show_default=False)
 
 
 @limits.command("show")
@@ -81,14 +81,14 @@ def set_limits(
 
     disk = open_data_folder(settings)
     named = disk.tenant_named(tenant)
-    said = {
+    given = {
         "requests_per_minute": requests_per_minute,
         "rerank_tokens_per_minute": rerank_tokens_per_minute,
         "concurrent_requests": concurrent_requests,
         "documents": documents,
         "bytes": size,
     }
-    changes: dict[str, Any] = {name: _number(name, raw) for name, raw in said.items() if raw is not None}
+    changes: dict[str, Any] = {name: _number(name, raw) for name, raw in given.items() if raw is not None}
     if weight is not None:
         changes["weight"] = _weight(weight)
     changed = replace(disk.limits.limits().get(named, TenantLimits()), **changes)

@@ -123,9 +123,9 @@ def search(
         "candidates": candidates,
         "recall": recall,
         "depth": depth,
-        "filter": _parsed_json(where),
-        "rerank": _rerank_said(no_rerank=no_rerank, always_rerank=always_rerank),
-        "instruction": _said(wanted),
+        "filter": _parse_filter(where),
+        "rerank": _rerank_field(no_rerank=no_rerank, always_rerank=always_rerank),
+        "instruction": _instruction_field(wanted),
         "min_relevance": min_relevance,
         "group_by_document": group_by_document,
         "chunks_per_document": chunks_per_document,
@@ -134,7 +134,7 @@ def search(
     }
     body = parsed(SearchBody, fields)
     chosen = find_collection(folder.catalog, body.collection, asker=owner).reranker  # before loading
-    parts = _assembled(terminal, settings, chosen, judged=not no_rerank)
+    parts = _assemble(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(owner), deadline), *parts.pools))
     _show(terminal, answer, explain=explain, grouped=group_by_document)
@@ -194,7 +194,7 @@ def rerank(
         _show_reranked(terminal, ranking, body.wanted)
 
 
-def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
+def _assemble(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
     """Load the collection's reranker; if it is not configured, warn and keep the order of recall."""
     from winnow.api.assemble import assemble
     from winnow.api.search.rerankers import settings_for
@@ -208,13 +208,13 @@ def _assembled(terminal: Terminal, settings: Settings, chosen: str | None, *, ju
     return assemble(settings, judged=judged)
 
 
-def _rerank_said(*, no_rerank: bool, always_rerank: bool) -> bool | str:
+def _rerank_field(*, no_rerank: bool, always_rerank: bool) -> bool | str:
     if no_rerank and always_rerank:
         raise InvalidRequest("--no-rerank and --always-rerank cannot be used together")
     return "always" if always_rerank else not no_rerank
 
 
-def _parsed_json(where: str | None) -> object:
+def _parse_filter(where: str | None) -> object:
     import orjson
 
     try:
@@ -223,7 +223,7 @@ def _parsed_json(where: str | None) -> object:
         raise InvalidRequest(f"--filter is not JSON: {error.msg} at column {error.colno}") from error
 
 
-def _said(wanted: str | NamedInstruction | None) -> str | dict[str, object] | None:
+def _instruction_field(wanted: str | NamedInstruction | None) -> str | dict[str, object] | None:
     """The instruction as a request body has it."""
     if wanted is None or isinstance(wanted, str):
         return wanted

@@ -41,8 +41,8 @@ class NamedGpus:
         return (self.count, self.memory_gb, self.capability) != (None, None, None)
 
 
-def _option(flag: str, metavar: str, said: str, **bounds: Any) -> Any:
-    return typer.Option(flag, metavar=metavar, help=said, show_default=False, **bounds)
+def _option(flag: str, metavar: str, meaning: str, **bounds: Any) -> Any:
+    return typer.Option(flag, metavar=metavar, help=meaning, show_default=False, **bounds)
 
 
 RoleOption = Annotated[

@@ -83,8 +83,8 @@ class _Shown:
 
     def _line(self, server: VllmServer) -> str:
         doing = _MOVING[server.state]
-        said = f"{doing} vLLM for the {server.name} · {duration(server.seconds)} · {server.log.last_line or '…'}"
-        return snippet(said, characters=max(40, self._console.width - MARGIN))
+        line = f"{doing} vLLM for the {server.name} · {duration(server.seconds)} · {server.log.last_line or '…'}"
+        return snippet(line, characters=max(40, self._console.width - MARGIN))
 
     def _draw(self, lines: list[str]) -> None:
         from rich.text import Text

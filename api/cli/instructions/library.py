@@ -120,10 +120,10 @@ def show_instruction(
     elif yaml:
         print_text(written_content(found.content))
     else:
-        said: dict[str, Any] = {**instruction_response(found)}
-        variables = said.pop("variables")
-        rows = [(field.replace("_", " "), _words(value)) for field, value in said.items() if value]
-        rows += [(f"variable {each.pop('name')}", _described(each)) for each in variables]
+        fields: dict[str, Any] = {**instruction_response(found)}
+        variables = fields.pop("variables")
+        rows = [(field.replace("_", " "), _words(value)) for field, value in fields.items() if value]
+        rows += [(f"variable {each.pop('name')}", _describe(each)) for each in variables]
         terminal.table([Column(name="field", style="dim"), Column(name="value")], rows)
 
 
@@ -282,5 +282,5 @@ def _words(value: object) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _described(variable: dict[str, object]) -> str:
+def _describe(variable: dict[str, object]) -> str:
     return flat("; ".join(f"{field.replace('_', ' ')}: {_words(value)}" for field, value in variable.items()))

@@ -79,14 +79,14 @@ def start_shadow(
     reference = Reference.of(version)
     if reference.version is None:
         raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
-    said = {
+    fields = {
         "version": reference.version,
         "share": share,
         "live": live,
         "collection": collection,
         "keep_queries": keep_queries,
     }
-    wish = parsed(ShadowBody, said).wish
+    wish = parsed(ShadowBody, fields).wish
     folder, owner = open_tenant(settings, tenant)
     shadows = folder.shadows
     started = shadows.start(owner, reference.name, wish, by=COMMAND_LINE)

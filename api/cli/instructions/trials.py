@@ -235,13 +235,13 @@ def try_instructions(
     from winnow.api.schemas.instructions import trial_response
     from winnow.api.search.rerankers import settings_for
 
-    said = [*(versions or []), *(names or [])]
+    references = [*(versions or []), *(names or [])]
     body = parsed(
         TrialBody,
         {
             "query": query,
             "collection": collection,
-            "versions": said,
+            "versions": references,
             "top_k": top_k,
             "candidates": candidates,
             "recall": recall,
@@ -249,7 +249,7 @@ def try_instructions(
     )
     disk, owner = open_tenant(settings, tenant)
     chosen = disk.catalog.collection(owner, body.collection).reranker  # before loading
-    wanted = named_instructions(disk.instructions, owner, said, variable or [])
+    wanted = named_instructions(disk.instructions, owner, references, variable or [])
     for each in filter(None, wanted):
         disk.instructions.tried(owner, each)
     parts = assemble(settings_for(settings, chosen))
@@ -274,8 +274,8 @@ def _show_preview(terminal: Terminal, preview: Preview, *, ids: bool) -> None:
         ("document", preview.document_tokens),
         ("suffix", preview.suffix_tokens),
     )
-    said = ", ".join(f"{count} {part}" for part, count in parts)
-    terminal.say(f"{len(preview.ids)} of at most {preview.tokens_max} tokens for {preview.model}: {said}")
+    counts = ", ".join(f"{count} {part}" for part, count in parts)
+    terminal.say(f"{len(preview.ids)} of at most {preview.tokens_max} tokens for {preview.model}: {counts}")
     terminal.say(f"{preview.control_tokens} control tokens, all from the prompt template")
     terminal.say(f"The query is embedded as: {flat(preview.embedding_prompt)}")
     if preview.is_cut:

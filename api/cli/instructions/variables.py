@@ -26,10 +26,10 @@ def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str,
 
 
 def named_instruction(
-    instructions: Instructions, tenant: TenantName, said: str, words: Sequence[str]
+    instructions: Instructions, tenant: TenantName, name: str, words: Sequence[str]
 ) -> NamedInstruction:
     """Read `NAME[@VERSION]` with its values. Raises `InvalidRequest`, `InstructionNotFound`."""
-    reference = Reference.of(said)
+    reference = Reference.of(name)
     content = instructions.version(tenant, reference).content
     return NamedInstruction(name=reference.name, version=reference.version, variables=typed_values(content, words))
 
@@ -51,7 +51,7 @@ def wanted_instruction(
 
 
 def named_instructions(
-    instructions: Instructions, tenant: TenantName, said: Sequence[str], words: Sequence[str]
+    instructions: Instructions, tenant: TenantName, names: Sequence[str], words: Sequence[str]
 ) -> list[NamedInstruction | None]:
     """Read several instructions, each with the values of its own variables; `IN_USE` is None.
 
@@ -59,7 +59,7 @@ def named_instructions(
     """
     found: list[NamedInstruction | None] = []
     unknown = {each.partition("=")[0] for each in words}
-    for each in said:
+    for each in names:
         if each == IN_USE:
             found.append(None)
             continue
