@@ -53,7 +53,7 @@ def _sentence(path: str, refused: Mapping[str, Any]) -> str:
         return f"the field '{path}' is missing" if path else "the body is missing"
     if kind == "json_invalid":
         return "the body is not valid JSON"
-    said = _expected(kind, refused.get("ctx", {})) or refused["msg"].removeprefix(
+    said = _describe_expectation(kind, refused.get("ctx", {})) or refused["msg"].removeprefix(
         "Value error, "
     )  # from our validators
     return f"'{path}': {said}" if path else said
@@ -75,7 +75,7 @@ TYPES_SAID: Final[Mapping[str, str]] = {
 }
 
 
-def _expected(kind: str, context: Mapping[str, Any]) -> str | None:
+def _describe_expectation(kind: str, context: Mapping[str, Any]) -> str | None:
     """Rewrite pydantic's messages in terms of Python or regular expressions; None for others."""
     if kind in TYPES_SAID:
         return f"{TYPES_SAID[kind]} is expected"

@@ -91,7 +91,7 @@ def restore(
 
     if not replace:
         disk.require_free(tenant, name)
-    chosen, is_other = _published(manifest.instruction, disk.instructions, tenant)
+    chosen, is_other = _publish_instruction(manifest.instruction, disk.instructions, tenant)
     restored = Collection(
         tenant=tenant,
         name=name,
@@ -117,7 +117,7 @@ def _instruction_of(collection: Collection, instructions: Instructions) -> Instr
     )
 
 
-def _published(
+def _publish_instruction(
     wanted: InstructionText | None, instructions: Instructions, tenant: TenantName
 ) -> tuple[str | None, bool]:
     """Return the name of the instruction here, and whether it has other content.
@@ -161,10 +161,10 @@ def _of_text(text: str) -> InstructionContent:
 def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place) -> None:
     if built != mine:
         raise ModelMismatch(
-            f"the snapshot at {place.name} was built with {_named(built)}, but {_named(mine)} is configured. Restore "
-            f"it with --embed-model {built.name} --embed-dimension {built.dimension}; its searches need the same"
+            f"the snapshot at {place.name} was built with {_describe(built)}, but {_describe(mine)} is configured. "
+            f"Restore it with --embed-model {built.name} --embed-dimension {built.dimension}; searches need the same"
         )
 
 
-def _named(identity: EmbedderIdentity) -> str:
+def _describe(identity: EmbedderIdentity) -> str:
     return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"

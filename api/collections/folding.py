@@ -129,7 +129,7 @@ class Folding:
         """
         task = self._asked.get(opened)
         if task is None:
-            task = self._asked[opened] = asyncio.create_task(self._fold_asked(opened))
+            task = self._asked[opened] = asyncio.create_task(self._fold_on_request(opened))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # it was logged where it happened
         return task
 
@@ -175,7 +175,7 @@ class Folding:
         is_old = standing.behind_since is not None and now - standing.behind_since >= self._seconds_max
         return Why.AGE if is_old else None
 
-    async def _fold_asked(self, opened: OpenCollection) -> str:
+    async def _fold_on_request(self, opened: OpenCollection) -> str:
         async with self._turn:
             del self._asked[opened]  # later requests also want what is written meanwhile
             return await self._fold(opened, Why.ASKED)
@@ -204,7 +204,7 @@ class Folding:
             log.info("collection %s: %s", name, busy.message)
             raise
         except (WinnowError, FoldEnded, OSError) as error:
-            self._failed(standing, name, error.message if isinstance(error, WinnowError) else str(error))
+            self._note_failure(standing, name, error.message if isinstance(error, WinnowError) else str(error))
             raise
         finally:
             standing.why = None
@@ -218,7 +218,7 @@ class Folding:
         )
         return folded.generation
 
-    def _failed(self, standing: Standing, name: str, problem: str) -> None:
+    def _note_failure(self, standing: Standing, name: str, problem: str) -> None:
         standing.failures += 1
         standing.problem = problem
         pause = min(BACKOFF_SECONDS_MIN * 2 ** (standing.failures - 1), BACKOFF_SECONDS_MAX)

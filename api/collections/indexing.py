@@ -78,7 +78,7 @@ class Indexing:
                 corpus=corpus,
                 store=opened.store,
                 writer=self._ingest.writer(opened),
-                publish=_publishing(opened, wish=self._wish, kept=self._kept),
+                publish=_make_publisher(opened, wish=self._wish, kept=self._kept),
                 rejects=opened.folder.rejects,
                 progress=progress,
                 prune=prune,
@@ -86,7 +86,7 @@ class Indexing:
             )
 
 
-def _publishing(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callable[[StoreSnapshot], str]:
+def _make_publisher(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Callable[[StoreSnapshot], str]:
     """Return a function that publishes a snapshot, or reuses an intact generation of this very version."""
 
     def published(snapshot: StoreSnapshot) -> str:

@@ -101,7 +101,7 @@ class Ingest:
         self._kept = generations_kept
         self._wish = index_wish
         self._room = room
-        self._looking = asyncio.Semaphore(LOOKING_MAX)
+        self._read_slots = asyncio.Semaphore(LOOKING_MAX)
         self._reading = asyncio.Lock()  # one at a time, so that long bodies leave threads to others
 
     def make(
@@ -136,7 +136,7 @@ class Ingest:
 
     async def looked(self, look: Callable[[], Looked]) -> Looked:
         """Run `document` or `documents` in a thread, one at a time, so that threads are left for searches."""
-        async with self._looking:
+        async with self._read_slots:
             return await asyncio.to_thread(look)
 
     def document(self, tenant: TenantName, name: str, document_id: str) -> Document:
@@ -170,7 +170,7 @@ class Ingest:
         async with self._turn_of(opened):
             snapshot = opened.store.snapshot()
             fresh = await asyncio.to_thread(_fresh, snapshot, documents)
-            async with self._reserved(opened, snapshot, fresh):
+            async with self._reserve_room(opened, snapshot, fresh):
                 reports = [
                     await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
                     for start in range(0, len(fresh), COMMIT_DOCUMENTS)
@@ -208,7 +208,7 @@ class Ingest:
             await run_to_completion(self._show, opened)
             return Emptied(documents=removed, dry_run=False, store_version=opened.store.snapshot().version)
 
-    def _reserved(
+    def _reserve_room(
         self, opened: OpenCollection, snapshot: StoreSnapshot, fresh: Sequence[Document]
     ) -> AbstractAsyncContextManager[None]:
         """Reserve storage for new data, before any of it is written."""

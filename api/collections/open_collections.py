@@ -60,7 +60,7 @@ class OpenCollections:
         with self._lock:
             known = self._open.get((tenant, name))
             if known is None or known.collection.created_at != collection.created_at:
-                known = self._opened(collection)
+                known = self._open_collection(collection)
                 self._open[tenant, name] = known
             return known
 
@@ -90,11 +90,11 @@ class OpenCollections:
             return opened.recall
         return Recall(embedder=self._embedder_for(asker), searchable=opened.searchable)
 
-    def _opened(self, collection: Collection) -> OpenCollection:
+    def _open_collection(self, collection: Collection) -> OpenCollection:
         mine, built = self._embedder.identity, collection.embedder
         if built != mine:
             raise ModelMismatch(
-                f"{collection.name} was built with {_named(built)}, but {_named(mine)} is loaded. Start with "
+                f"{collection.name} was built with {_describe(built)}, but {_describe(mine)} is loaded. Start with "
                 f"{_flag_for(built, mine)}, or index the corpus into another collection"
             )
         folder = self._disk.layout.collection(collection.tenant, collection.name)
@@ -119,5 +119,5 @@ def _flag_for(built: EmbedderIdentity, mine: EmbedderIdentity) -> str:
     return f"--embed-model {built.name}"
 
 
-def _named(identity: EmbedderIdentity) -> str:
+def _describe(identity: EmbedderIdentity) -> str:
     return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"

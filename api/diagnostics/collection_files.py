@@ -89,7 +89,7 @@ def mended(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
             mend_rollback(folder)
         yield "wrote rolled-back from the pointer"
     if folder.corpus.is_dir() and sums_fault(folder.corpus):
-        yield _renewed_sums(folder, collection)
+        yield _renew_checksums(folder, collection)
     store = LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
     if number_fault(folder, store):
         following = _highest_number(folder, store) + 1 + NUMBERS_PASSED
@@ -145,7 +145,7 @@ def _highest_number(folder: CollectionFolder, store: LanceStore) -> int:
     return max((int(np.max(each)) for each in held if len(each)), default=-1)
 
 
-def _renewed_sums(folder: CollectionFolder, collection: Collection) -> str:
+def _renew_checksums(folder: CollectionFolder, collection: Collection) -> str:
     """Write checksums of files whose content was read and compared; a damaged store keeps its checksums."""
     path = folder.corpus / SUMS
     before = path.read_bytes() if path.is_file() else None

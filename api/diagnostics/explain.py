@@ -66,18 +66,18 @@ def explained(
         memory_bytes=available_bytes(),
         plan=plan,
         refused=refused,
-        seat=_foreseen(manifest, device),
-        device=None if device is None else _device_found(device),
+        seat=_foresee_seat(manifest, device),
+        device=None if device is None else _describe_device(device),
     )
 
 
-def _foreseen(manifest: Manifest | None, device: IndexDevice | None) -> Seat:
+def _foresee_seat(manifest: Manifest | None, device: IndexDevice | None) -> Seat:
     if manifest is None or device is None:
         return ON_CPU
     return device.predict_placement(manifest.index.recipe, count=manifest.count, dimension=manifest.embedder.dimension)
 
 
-def _device_found(device: IndexDevice) -> DeviceFound:
+def _describe_device(device: IndexDevice) -> DeviceFound:
     fault = None
     try:
         device.require_correct()
@@ -112,11 +112,11 @@ def explained_said(collection: str, found: Explained) -> dict[str, Any]:
         "chunks": found.vectors,
         "writes_per_second": round(found.writes_per_second, 3),
         "memory_bytes": found.memory_bytes,
-        "device": None if found.device is None else _device_said(found.device),
+        "device": None if found.device is None else _device_json(found.device),
     }
 
 
-def _device_said(found: DeviceFound) -> dict[str, Any]:
+def _device_json(found: DeviceFound) -> dict[str, Any]:
     memory = found.memory
     return {
         "name": found.name,

@@ -44,7 +44,7 @@ def repaired(disk: DataFolder, *, kept: int, wish: IndexWish = ANY_INDEX) -> lis
             done += _collection(disk, collection, kept, wish)
         except StorageError as error:  # the others are still repaired
             done.append(Repair(collection=collection.shown, did=f"repaired nothing more: {error.message}"))
-    return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _removed_strangers(disk)]
+    return done + [Repair(collection=each.shown, did=f"removed {each.path.name}") for each in _remove_strangers(disk)]
 
 
 def _collection(disk: DataFolder, collection: Collection, kept: int, wish: IndexWish) -> Iterator[Repair]:
@@ -111,7 +111,7 @@ def _is_torn(folder: CollectionFolder) -> bool:
     return pointer_fault(folder, is_published=bool(listed(folder))) is not None
 
 
-def _removed_strangers(disk: DataFolder) -> Iterator[Stranger]:
+def _remove_strangers(disk: DataFolder) -> Iterator[Stranger]:
     """Remove leftovers under their locks: collections being created or restored just now are not leftovers."""
     for each in strangers(disk):
         if each.is_unknown or each.path.is_symlink() or not each.path.is_dir():

@@ -72,7 +72,7 @@ def _catalog(disk: DataFolder) -> Check:
     except (StorageError, UnavailableError) as error:
         return Check(collection="", part=CATALOG, found="", fault=error.message)
     found = f"{disk.database.place}, schema {disk.database.schema().said}"
-    fault = f"{_joined(wrong)}. {CATALOG_ADVICE}" if wrong else None
+    fault = f"{_join(wrong)}. {CATALOG_ADVICE}" if wrong else None
     return Check(collection="", part=CATALOG, found=found, fault=fault)
 
 
@@ -103,12 +103,12 @@ def _corpus(disk: DataFolder, collection: Collection, folder: CollectionFolder) 
         yield Check(collection=collection.shown, part=STORE, found="", fault=error.message)
         return
     if files := [each.said for each in harmed if not each.is_of_words]:
-        yield Check(collection=collection.shown, part=STORE, found="", fault=_joined(files))
+        yield Check(collection=collection.shown, part=STORE, found="", fault=_join(files))
         return
     store = _store(disk, collection, folder)
     yield store
     if store.fault is None:
-        words = _joined([each.said for each in harmed]) or disk.store(collection).snapshot().words_fault()
+        words = _join([each.said for each in harmed]) or disk.store(collection).snapshot().words_fault()
         yield Check(collection=collection.shown, part=WORDS, found="", fault=words)
 
 
@@ -127,11 +127,11 @@ def _store(disk: DataFolder, collection: Collection, folder: CollectionFolder) -
         collection=collection.shown,
         part=STORE,
         found=f"{counted(documents, 'document')}, {counted(chunks, 'chunk')}, version {snapshot.version}",
-        fault=_joined(wrong) or None,
+        fault=_join(wrong) or None,
     )
 
 
-def _joined(wrong: list[str]) -> str:
+def _join(wrong: list[str]) -> str:
     more = ["and more"] if len(wrong) > FAULTS_NAMED_MAX else []
     return "; ".join(wrong[:FAULTS_NAMED_MAX] + more)
 

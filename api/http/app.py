@@ -93,11 +93,11 @@ def create_app(
             expose_headers=["retry-after", LIMIT_HEADER],
         )
     app.add_middleware(CountedRequests, telemetry=app.state.telemetry)
-    app.add_exception_handler(WinnowError, _said_by_us)
-    app.add_exception_handler(RequestValidationError, _wrong_fields)
-    app.add_exception_handler(HTTPException, _said_by_the_framework)
-    app.add_exception_handler(OSError, _disk_full)
-    app.add_exception_handler(Exception, _unforeseen)
+    app.add_exception_handler(WinnowError, _handle_winnow_error)
+    app.add_exception_handler(RequestValidationError, _handle_wrong_fields)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(OSError, _handle_os_error)
+    app.add_exception_handler(Exception, _handle_unexpected)
     return app
 
 
@@ -133,7 +133,7 @@ async def _docs(request: Request) -> HTMLResponse:
     return HTMLResponse(docs_page(request.app.openapi()))
 
 
-async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
+async def _handle_winnow_error(request: Request, error: Exception) -> ProblemResponse:
     """Tell the caller what happened; only the log tells where on this machine."""
     assert isinstance(error, WinnowError), "registered for this type. This is a bug."
     problem = problem_of(error)
@@ -143,27 +143,27 @@ async def _said_by_us(request: Request, error: Exception) -> ProblemResponse:
     return ProblemResponse(replace(problem, message=message))
 
 
-async def _disk_full(request: Request, error: Exception) -> ProblemResponse:
+async def _handle_os_error(request: Request, error: Exception) -> ProblemResponse:
     """Report a full or read-only disk met outside our own writes, such as for a temporary file."""
     assert isinstance(error, OSError), "registered for this type. This is a bug."
     if error.errno not in FULL:
         raise error
-    return await _said_by_us(request, WriteFailed(str(error)))
+    return await _handle_winnow_error(request, WriteFailed(str(error)))
 
 
-async def _wrong_fields(_: Request, error: Exception) -> ProblemResponse:
+async def _handle_wrong_fields(_: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError), "registered for this type. This is a bug."
     return ProblemResponse(problem_of_fields(list(error.errors())))
 
 
-async def _said_by_the_framework(request: Request, error: Exception) -> Response:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for this type. This is a bug."
     if isinstance(error, CallerLeft):
         return Response(status_code=error.status_code)
     return await refuse_unrouted(request, error.status_code, error.detail)
 
 
-async def _unforeseen(_request: Request, _error: Exception) -> ProblemResponse:
+async def _handle_unexpected(_request: Request, _error: Exception) -> ProblemResponse:
     """Handle an unexpected error: the server logs the traceback, the caller gets the usual body."""
     return ProblemResponse(
         Problem(

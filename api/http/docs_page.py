@@ -67,15 +67,15 @@ def docs_page(described: Schema) -> str:
     ]
     tags = list(dict.fromkeys(operation["tags"][0] for _, _, operation in operations))
     sections = "".join(
-        f"<h2>{_escaped(tag)}</h2>"
+        f"<h2>{_escape(tag)}</h2>"
         + "".join(_operation(described, *each) for each in operations if each[2]["tags"][0] == tag)
         for tag in tags
     )
     info = described["info"]
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
-        f"<title>{_escaped(info['title'])}</title><style>{STYLE}</style>"
-        f"<h1>{_escaped(info['title'])} <small>{_escaped(info['version'])}</small></h1>{_prose(info['description'])}"
+        f"<title>{_escape(info['title'])}</title><style>{STYLE}</style>"
+        f"<h1>{_escape(info['title'])} <small>{_escape(info['version'])}</small></h1>{_prose(info['description'])}"
         f"<p><label>API key <input id=key type=password autocomplete=off></label> &nbsp; "
         f"<a href=openapi.json>openapi.json</a></p>{sections}<script>{SCRIPT}</script></html>"
     )
@@ -86,17 +86,17 @@ def _operation(described: Schema, path: str, method: str, operation: Schema) -> 
     answered = _answer_schema(described, operation)
     opened = " open" if path == "/v1/search" else ""
     return (
-        f"<details{opened}><summary><b>{method.upper()}</b> <code>{_escaped(path)}</code>"
-        f"<span>{_escaped(operation['summary'])}</span></summary>{_prose(operation.get('description', ''))}"
+        f"<details{opened}><summary><b>{method.upper()}</b> <code>{_escape(path)}</code>"
+        f"<span>{_escape(operation['summary'])}</span></summary>{_prose(operation.get('description', ''))}"
         f"{_table('Send', described, sent)}{_table('Receive', described, answered)}{_form(path, method)}</details>"
     )
 
 
 def _form(path: str, method: str) -> str:
     example = EXAMPLES.get(path) if method in {"post", "patch"} else None
-    body = "" if example is None else f"<textarea>{_escaped(json.dumps(example, indent=2))}</textarea>"
+    body = "" if example is None else f"<textarea>{_escape(json.dumps(example, indent=2))}</textarea>"
     return (
-        f"<form data-method={method.upper()}><p><input name=path size=60 value='{_escaped(path)}'> "
+        f"<form data-method={method.upper()}><p><input name=path size=60 value='{_escape(path)}'> "
         f"<button>Try it</button></p>{body}<pre></pre></form>"
     )
 
@@ -106,8 +106,8 @@ def _table(title: str, described: Schema, schema: Schema | None) -> str:
         return ""
     required = schema.get("required", ())
     rows = "".join(
-        f"<tr><td><code>{_escaped(name)}</code>{'' if name in required else '?'}</td>"
-        f"<td><code>{_escaped(_kind(described, field))}</code></td><td>{_escaped(_remark(field))}</td></tr>"
+        f"<tr><td><code>{_escape(name)}</code>{'' if name in required else '?'}</td>"
+        f"<td><code>{_escape(_kind(described, field))}</code></td><td>{_escape(_remark(field))}</td></tr>"
         for name, field in schema["properties"].items()
     )
     return f"<table><tr><th>{title}</th><th></th><th></th></tr>{rows}</table>"
@@ -115,24 +115,24 @@ def _table(title: str, described: Schema, schema: Schema | None) -> str:
 
 def _body_schema(described: Schema, operation: Schema) -> Schema | None:
     content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    return _resolved(described, content["schema"]) if "schema" in content else None
+    return _resolve(described, content["schema"]) if "schema" in content else None
 
 
 def _answer_schema(described: Schema, operation: Schema) -> Schema | None:
     for status, answer in operation["responses"].items():
         schema = answer.get("content", {}).get("application/json", {}).get("schema")
         if status.startswith("2") and schema:
-            return _resolved(described, schema)
+            return _resolve(described, schema)
     return None
 
 
-def _resolved(described: Schema, schema: Schema) -> Schema:
+def _resolve(described: Schema, schema: Schema) -> Schema:
     while "$ref" in schema or "anyOf" in schema:
-        schema = schema["anyOf"][-1] if "anyOf" in schema else _named(described, schema["$ref"])
+        schema = schema["anyOf"][-1] if "anyOf" in schema else _find_schema(described, schema["$ref"])
     return schema
 
 
-def _named(described: Schema, reference: str) -> Schema:
+def _find_schema(described: Schema, reference: str) -> Schema:
     found: Schema = described["components"]["schemas"][reference.rpartition("/")[2]]
     return found
 
@@ -143,7 +143,7 @@ def _kind(described: Schema, schema: Schema) -> str:
         if union in schema:
             return " or ".join(dict.fromkeys(_kind(described, each) for each in schema[union]))
     if "$ref" in schema:
-        named = _named(described, schema["$ref"])
+        named = _find_schema(described, schema["$ref"])
         return " | ".join(map(str, named["enum"])) if "enum" in named else str(named.get("title", "object"))
     if schema.get("type") == "array":
         return f"list of {_kind(described, schema.get('items', {}))}"
@@ -174,8 +174,8 @@ def _remarks(schema: Schema) -> Iterator[str]:
 
 def _prose(text: str) -> str:
     paragraphs = [each for each in text.strip().split("\n\n") if each]
-    return "".join(f"<p>{_escaped(each)}</p>" for each in paragraphs)
+    return "".join(f"<p>{_escape(each)}</p>" for each in paragraphs)
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return html.escape(str(text), quote=True)

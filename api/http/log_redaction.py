@@ -35,7 +35,7 @@ class RedactedFormatter(logging.Formatter):
         return without_secrets(super().format(record))
 
     def formatException(self, ei: ExcInfo) -> str:  # noqa: N802  (the name is logging's)
-        return "" if ei[1] is None else "\n".join(_told(ei[1]))
+        return "" if ei[1] is None else "\n".join(_describe_error(ei[1]))
 
 
 class WithoutQuery(logging.Filter):
@@ -79,12 +79,12 @@ def _path(value: object) -> object:
     return value.partition("?")[0] if isinstance(value, str) and value.startswith("/") else value
 
 
-def _told(error: BaseException) -> list[str]:
+def _describe_error(error: BaseException) -> list[str]:
     """Describe the error, causes first like Python; frames are our own or libraries' code, never values."""
     lines: list[str] = []
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause is not None:
-        lines = [*_told(cause), "which led to"]
+        lines = [*_describe_error(cause), "which led to"]
     frames = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__))
     return [
         *lines,

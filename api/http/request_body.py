@@ -92,7 +92,7 @@ class Intake:
 
         Raises `LimitExceeded`, `RequestSlow`, `Overloaded`, `UnsupportedMedia`, `InvalidRequest`, `CallerLeft`.
         """
-        announced = _announced(request)
+        announced = _announced_length(request)
         _refuse_encoded(request)
         if announced is not None and announced > limit.bytes:
             raise LimitExceeded(f"the body has {announced} bytes; the limit is {limit.bytes}")
@@ -100,7 +100,7 @@ class Intake:
         try:
             with self._reading.holding(tenant):
                 content = await self._read(request.receive, limit, held, announced=announced)
-            value = await self._parsed(request, content, limit.json) if as_json and content else None
+            value = await self._parse(request, content, limit.json) if as_json and content else None
             read = ReadRequest(request, content, value)
             del content, value
             yield read
@@ -144,7 +144,7 @@ class Intake:
                 f"second, and all of it within {self._seconds_max:.0f} seconds"
             ) from None
 
-    async def _parsed(self, request: Request, content: bytearray, bounds: JsonBounds) -> Any:
+    async def _parse(self, request: Request, content: bytearray, bounds: JsonBounds) -> Any:
         require_json(request)
         try:
             if len(content) <= LONG_BYTES:
@@ -189,7 +189,7 @@ def not_json(error: orjson.JSONDecodeError) -> InvalidRequest:
     return InvalidRequest(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
 
 
-def _announced(request: Request) -> int | None:
+def _announced_length(request: Request) -> int | None:
     """Return the announced length, or None; it is the caller's claim."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isascii() and said.isdigit() else None

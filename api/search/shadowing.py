@@ -151,7 +151,7 @@ class Shadowing:
         """Queue an answered search if a shadow covers it; call it after the answer was sent. Waits for nothing."""
         for shadow in self._wanting(question, answer):
             if self._draw() < shadow.share:
-                self._put(_taken(shadow, question, answer))
+                self._put(_make_item(shadow, question, answer))
 
     async def refresh(self) -> None:
         """Write comparisons and read the shadows now: after a change, or before a report."""
@@ -222,14 +222,14 @@ class Shadowing:
         reference = Reference(name=shadow.name, version=shadow.version)
         version = await asyncio.to_thread(self._instructions.version, shadow.tenant, reference)
         instruction = applied_version(version, answered.values, InstructionSource.REQUEST)
-        ranking = await self._ranked(answered, instruction.text)
-        comparison = await asyncio.to_thread(_compared, answered, version.text, ranking)
+        ranking = await self._rerank(answered, instruction.text)
+        comparison = await asyncio.to_thread(_compare, answered, version.text, ranking)
         if len(self._unwritten) >= UNWRITTEN_MAX:
             return ShadowOutcome.DROPPED
         self._unwritten.append(comparison)
         return ShadowOutcome.JUDGED
 
-    async def _ranked(self, answered: _Answered, instruction: str) -> Ranking:
+    async def _rerank(self, answered: _Answered, instruction: str) -> Ranking:
         """Rerank in slices of about `SLICE_SECONDS`, each begun when no request waits."""
         reranker = self._rerankers.of_collection(answered.reranker)
         candidates = [each.candidate for each in answered.ranked]
@@ -288,7 +288,7 @@ def _is_comparable(answer: Answer) -> bool:
     return answer.degraded is None and answer.ranking.judged > 0
 
 
-def _taken(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
+def _make_item(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
     named = question.instruction
     assert answer.reranker is not None, "it was used, or known to have no weight. This is a bug."
     ranked = answer.ranking.ranked
@@ -303,7 +303,7 @@ def _taken(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
     )
 
 
-def _compared(answered: _Answered, text: str, ranking: Ranking) -> Comparison:
+def _compare(answered: _Answered, text: str, ranking: Ranking) -> Comparison:
     """Compare both orders of the same candidates: with adaptive depth, those that the answer reranked."""
     shadow = answered.shadow
     live_order = [_place(each.candidate) for each in answered.ranked]

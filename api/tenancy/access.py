@@ -122,7 +122,7 @@ class Access:
             raise KeyRefused(SEND_IT)
         if self._deployment_digest is not None and hmac.compare_digest(digest, self._deployment_digest):
             return _principal(DEFAULT_TENANT, ALL_SCOPES, DEPLOYMENT_KEY)
-        stored = None if key_id is None else await self._stored(key_id, digest)
+        stored = None if key_id is None else await self._find_matching(key_id, digest)
         if stored is None:
             raise KeyRefused(SEND_IT)
         self._require_accepted(stored)
@@ -144,7 +144,7 @@ class Access:
         self._open_until = asked_at + REMEMBERED_SECONDS
         return self._needs_key
 
-    async def _stored(self, key_id: str, digest: bytes) -> StoredKey | None:
+    async def _find_matching(self, key_id: str, digest: bytes) -> StoredKey | None:
         """Return the stored key if it matches, or None.
 
         Only a matching key is cached, and only a match skips the lookup: otherwise the time of a refusal would tell
@@ -152,10 +152,10 @@ class Access:
         """
         asked_at = self._monotonic()
         known = self._remembered.get(key_id)
-        remembered = _proven(known.stored if known is not None and asked_at < known.until else None, digest)
+        remembered = _match_digest(known.stored if known is not None and asked_at < known.until else None, digest)
         if remembered is not None:
             return remembered
-        stored = _proven(await self._found(key_id, digest), digest)
+        stored = _match_digest(await self._find(key_id, digest), digest)
         if stored is not None:
             self._remembered.pop(key_id, None)
             self._remembered[key_id] = _Remembered(stored, asked_at + REMEMBERED_SECONDS)
@@ -163,7 +163,7 @@ class Access:
                 self._remembered.popitem(last=False)
         return stored
 
-    async def _found(self, key_id: str, digest: bytes) -> StoredKey | None:
+    async def _find(self, key_id: str, digest: bytes) -> StoredKey | None:
         """Share one lookup between requests that send the same key at the same time."""
         asked = key_id, digest
         if asked not in self._finding:
@@ -198,7 +198,7 @@ class Access:
             log.warning("the last use of key %s could not be recorded: %s", key_id, error)
 
 
-def _proven(stored: StoredKey | None, digest: bytes) -> StoredKey | None:
+def _match_digest(stored: StoredKey | None, digest: bytes) -> StoredKey | None:
     """Return the key if the digest matches. Takes the same time if there is none."""
     is_equal = hmac.compare_digest(digest, _NOBODYS if stored is None else stored.digest)
     return stored if is_equal else None

@@ -36,7 +36,7 @@ class BucketPlace:
     def __init__(self, url: str, access: S3Access) -> None:
         self._url = url.rstrip("/")
         self._access = access
-        with self._foreign("cannot be opened"):
+        with self._translate_errors("cannot be opened"):
             self._files = LanceFileSession(self._url, storage_options=_options(access))
 
     @property
@@ -44,7 +44,7 @@ class BucketPlace:
         return self._url
 
     def names(self) -> list[str]:
-        with self._foreign("cannot be listed"):
+        with self._translate_errors("cannot be listed"):
             return sorted(self._files.list())
 
     def put(self, name: str, source: Path, advanced: Advanced) -> FileFacts:
@@ -52,13 +52,13 @@ class BucketPlace:
             facts = facts_of(source)
         except OSError as error:
             raise WriteFailed(f"{source}: {error.strerror}") from error
-        with self._foreign(f"{name} cannot be written"):
+        with self._translate_errors(f"{name} cannot be written"):
             self._files.upload_file(source, name)
         advanced(facts.bytes)
         return facts
 
     def get(self, name: str, target: Path, advanced: Advanced) -> FileFacts:
-        with self._foreign(f"{name} cannot be read"):
+        with self._translate_errors(f"{name} cannot be read"):
             if not self._files.contains(name):
                 raise SnapshotCorrupt(f"{self.name}: {name} is missing")
             self._files.download_file(name, target)
@@ -70,11 +70,11 @@ class BucketPlace:
         return facts
 
     def remove(self, name: str) -> None:
-        with self._foreign(f"{name} cannot be removed"):
+        with self._translate_errors(f"{name} cannot be removed"):
             self._files.delete_file(name)
 
     @contextmanager
-    def _foreign(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         try:
             with panics():
                 yield

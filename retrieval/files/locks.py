@@ -66,14 +66,14 @@ def is_written(folder: CollectionFolder) -> bool:
 
 @contextmanager
 def _held(path: Path, *, wait_seconds: float, busy: str) -> Iterator[None]:
-    handle = _acquired(path, until=time.monotonic() + wait_seconds, busy=busy)
+    handle = _acquire(path, until=time.monotonic() + wait_seconds, busy=busy)
     try:
         yield
     finally:
         os.close(handle)  # this also releases the lock
 
 
-def _acquired(path: Path, *, until: float, busy: str) -> int:
+def _acquire(path: Path, *, until: float, busy: str) -> int:
     """Return the open file that carries the lock."""
     while True:
         with write_errors(path):

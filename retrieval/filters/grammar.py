@@ -123,21 +123,21 @@ class _Parser:
             raise _refused((*at, "key"), f"the key must be the name of an attribute, not {shown(key)}")
         given = value["value"]
         if op in LISTED:
-            return Comparison(key=key, op=op, values=self._listed(op, given, (*at, "value")))
+            return Comparison(key=key, op=op, values=self._parse_list(op, given, (*at, "value")))
         if given is None and op in {Op.EQ, Op.NE}:
             return Comparison(key=key, op=op, values=())
-        return Comparison(key=key, op=op, values=(_scalar(op, given, (*at, "value")),))
+        return Comparison(key=key, op=op, values=(_parse_scalar(op, given, (*at, "value")),))
 
-    def _listed(self, op: Op, given: JsonValue, at: tuple[str, ...]) -> tuple[Scalar, ...]:
+    def _parse_list(self, op: Op, given: JsonValue, at: tuple[str, ...]) -> tuple[Scalar, ...]:
         if not isinstance(given, list):
             raise _refused(at, f"{op} takes a list of values, not {shown(given)}")
         self._values += len(given)
         if self._values > FILTER_VALUES_MAX:
             raise _refused((), f"the filter's lists have more than {FILTER_VALUES_MAX} values")
-        return tuple(_scalar(op, each, (*at, str(place))) for place, each in enumerate(given))
+        return tuple(_parse_scalar(op, each, (*at, str(place))) for place, each in enumerate(given))
 
 
-def _scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
+def _parse_scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
     match given:
         case bool():
             if op in ORDERED:
@@ -152,13 +152,13 @@ def _scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
                 raise _refused(at, f"{shown(given)} cannot be compared with")
             return given
         case str():
-            return _text(given, at)
+            return _parse_text(given, at)
     hint = "; only eq and ne take null" if given is None else ""
     kinds = "a number or a text" if op in ORDERED else "a boolean, a number or a text"
     raise _refused(at, f"{op} takes {kinds}, not {shown(given)}{hint}")
 
 
-def _text(given: str, at: tuple[str, ...]) -> str:
+def _parse_text(given: str, at: tuple[str, ...]) -> str:
     if len(given) > ATTRIBUTE_TEXT_CHARACTERS_MAX:
         raise _refused(
             at, f"a text may have up to {ATTRIBUTE_TEXT_CHARACTERS_MAX} characters; this one has {len(given)}"

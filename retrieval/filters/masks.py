@@ -65,7 +65,7 @@ class AttributeColumns:
 def mask_of(where: Filter, columns: AttributeColumns) -> Mask:
     """Return the matching rows. Raises `InvalidRequest` for an unknown attribute, or a value of another type."""
     if isinstance(where, Comparison):
-        return _compared(where, columns)
+        return _compare(where, columns)
     joined = np.logical_and if where.joint is Joint.AND else np.logical_or
     mask: Mask = reduce(joined, (mask_of(each, columns) for each in where.filters))
     return mask
@@ -79,7 +79,7 @@ def described(known: frozenset[Attribute]) -> dict[str, str]:
     return {key: " or ".join(sorted(kinds[key])) for key in sorted(kinds)}
 
 
-def _compared(comparison: Comparison, columns: AttributeColumns) -> Mask:
+def _compare(comparison: Comparison, columns: AttributeColumns) -> Mask:
     kinds = {attribute.kind: attribute for attribute in columns.known if attribute.key == comparison.key}
     if not kinds:
         raise _unknown(comparison.key, columns.known)
@@ -88,52 +88,52 @@ def _compared(comparison: Comparison, columns: AttributeColumns) -> Mask:
     mask = np.zeros(columns.rows, dtype=np.bool_)
     if comparison.op in {Op.EQ, Op.NE} and not comparison.values:
         for attribute in kinds.values():
-            mask |= _taken(pc.is_valid(columns.read(attribute)))
+            mask |= _to_mask(pc.is_valid(columns.read(attribute)))
         return mask if comparison.op is Op.NE else ~mask
     for kind, attribute in kinds.items():
         if comparison.op in ORDERED:
-            mask |= _ordered(comparison.op, comparison.values[0], kind, columns.read(attribute))
+            mask |= _compare_order(comparison.op, comparison.values[0], kind, columns.read(attribute))
         else:
-            mask |= _among(comparison.values, kind, columns.read(attribute))
+            mask |= _equals_any(comparison.values, kind, columns.read(attribute))
     return ~mask if comparison.op in {Op.NE, Op.NIN} else mask
 
 
-def _among(values: Sequence[Scalar], kind: Kind, column: Any) -> Mask:
+def _equals_any(values: Sequence[Scalar], kind: Kind, column: Any) -> Mask:
     """Return where the column has one of these values, as far as they are of its kind."""
     own = [int(value) if kind is Kind.INTEGER else value for value in values if _may_be_in(kind, value)]
     if not own:
         return np.zeros(len(column), dtype=np.bool_)
     if kind is Kind.TEXTS:
-        return _holding(pa.array(own, pa.large_string()), column)
+        return _contains_any(pa.array(own, pa.large_string()), column)
     if len(own) == 1:  # ten times faster than a set of one
-        return _taken(pc.fill_null(pc.equal(column, pa.scalar(own[0], ARROW_TYPES[kind])), False))  # noqa: FBT003
-    return _taken(pc.is_in(column, pa.array(own, ARROW_TYPES[kind])))
+        return _to_mask(pc.fill_null(pc.equal(column, pa.scalar(own[0], ARROW_TYPES[kind])), False))  # noqa: FBT003
+    return _to_mask(pc.is_in(column, pa.array(own, ARROW_TYPES[kind])))
 
 
-def _holding(wanted: Any, column: Any) -> Mask:
+def _contains_any(wanted: Any, column: Any) -> Mask:
     """Return where a list contains one of the wanted texts."""
     mask = np.zeros(len(column), dtype=np.bool_)
     first = 0
     for chunk in column.chunks:
-        hits = _taken(pc.is_in(pc.list_flatten(chunk), wanted))
+        hits = _to_mask(pc.is_in(pc.list_flatten(chunk), wanted))
         mask[first + pc.list_parent_indices(chunk).to_numpy()[hits]] = True
         first += len(chunk)
     return mask
 
 
-def _ordered(op: Op, value: Scalar, kind: Kind, column: Any) -> Mask:
+def _compare_order(op: Op, value: Scalar, kind: Kind, column: Any) -> Mask:
     """Return where the column is on that side of the value; nowhere if their kinds differ."""
     if isinstance(value, bool) or kind is Kind.TEXTS or kind not in _comparable(value):
         return np.zeros(len(column), dtype=np.bool_)
     if isinstance(value, str):
-        return _beside(op, value, kind, column)
+        return _compare_bound(op, value, kind, column)
     if kind is Kind.REAL:
-        return _beside(op, _nearest_real(value), kind, column)
+        return _compare_bound(op, _nearest_real(value), kind, column)
     bound = math.floor(value) if op in {Op.GT, Op.LTE} else math.ceil(value)  # x > 1.5 is x > 1, x < 1.5 is x < 2
     if INTEGER_MIN <= bound <= INTEGER_MAX:
-        return _beside(op, bound, kind, column)
+        return _compare_bound(op, bound, kind, column)
     is_beyond = (bound > INTEGER_MAX) == (op in {Op.LT, Op.LTE})  # then all whole numbers are on that side
-    return _taken(pc.is_valid(column)) & is_beyond
+    return _to_mask(pc.is_valid(column)) & is_beyond
 
 
 def _nearest_real(value: float) -> float:
@@ -146,11 +146,11 @@ def _nearest_real(value: float) -> float:
     return math.nextafter(rounded, 0.0) if outside else rounded
 
 
-def _beside(op: Op, bound: Scalar, kind: Kind, column: Any) -> Mask:
-    return _taken(pc.fill_null(_KERNELS[op](column, pa.scalar(bound, ARROW_TYPES[kind])), False))  # noqa: FBT003
+def _compare_bound(op: Op, bound: Scalar, kind: Kind, column: Any) -> Mask:
+    return _to_mask(pc.fill_null(_KERNELS[op](column, pa.scalar(bound, ARROW_TYPES[kind])), False))  # noqa: FBT003
 
 
-def _taken(column: Any) -> Mask:
+def _to_mask(column: Any) -> Mask:
     """Convert a column of booleans without nulls."""
     mask: Mask = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
     return mask.astype(np.bool_, copy=False)

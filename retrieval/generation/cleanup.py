@@ -42,13 +42,13 @@ def clean_damaged(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cle
     """Remove damaged generations; the current one stays, because it must be replaced first."""
     with folding(folder, wait_seconds=wait_seconds), pointing(folder):
         damaged = [each.name for each in listed(folder, thorough=True) if each.fault and not each.is_current]
-        return _removed([folder.generations / name for name in damaged], below=folder.path)
+        return _remove([folder.generations / name for name in damaged], below=folder.path)
 
 
 def remove_left_over(folder: CollectionFolder, *, wait_seconds: float = 0.0) -> Cleaned:
     """Remove everything that `left_over` lists, without concurrent builds. The caller also holds the writer's lock."""
     with folding(folder, wait_seconds=wait_seconds), pointing(folder):
-        return _removed(left_over(folder), below=folder.path)
+        return _remove(left_over(folder), below=folder.path)
 
 
 def clean_locked(folder: CollectionFolder, *, kept: int, now: float) -> Cleaned:
@@ -58,7 +58,7 @@ def clean_locked(folder: CollectionFolder, *, kept: int, now: float) -> Cleaned:
     with pointing(folder):
         unfinished = sorted(folder.generations.glob("*.tmp"))
         gone = [folder.generations / name for name in (*never_current(folder), *_too_old(folder, kept=kept, now=now))]
-        return _removed([*unfinished, *gone], below=folder.path)
+        return _remove([*unfinished, *gone], below=folder.path)
 
 
 def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
@@ -76,7 +76,7 @@ def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
     return [name for name in whole_first[kept - 1 :] if now - retired[name] > RETIRED_SECONDS]
 
 
-def _removed(paths: Sequence[Path], *, below: Path) -> Cleaned:
+def _remove(paths: Sequence[Path], *, below: Path) -> Cleaned:
     """Rename folders before removing their files, also on the disk, so that no name leads to half of one."""
     sizes = [bytes_in(path) for path in paths]
     for path in paths:

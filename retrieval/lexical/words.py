@@ -99,7 +99,7 @@ def words_of(text: str) -> Iterator[str]:
             yield from run
             yield from map("".join, pairwise(run))
             continue
-        word = _folded(name)
+        word = _fold(name)
         if sign:
             yield word + sign
         if dot:
@@ -108,7 +108,7 @@ def words_of(text: str) -> Iterator[str]:
             yield word
         if word != name and not name[1:].islower() and len(name) <= _CAMEL_CHARACTERS_MAX:
             parts = _CAMEL.split(name)
-            yield from map(_folded, parts if len(parts) > 1 else ())
+            yield from map(_fold, parts if len(parts) > 1 else ())
 
 
 def analysed(text: str) -> str:
@@ -136,7 +136,7 @@ def _plain(text: str) -> str:
     return text.translate(_after)
 
 
-def _folded(word: str) -> str:
+def _fold(word: str) -> str:
     if word.isascii():
         return word.lower()
     return unicodedata.normalize("NFKC", word.casefold()).replace("i\u0307", "i")  # the result for İ

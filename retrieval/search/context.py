@@ -41,7 +41,7 @@ def contexts(snapshot: StoreSnapshot, shown: Sequence[Chunk], *, reach: int) -> 
     for chunk in shown:
         before = _run(chunk, range(chunk.number - 1, chunk.number - 1 - reach, -1), pieces, taken)
         after = _run(chunk, range(chunk.number + 1, chunk.number + 1 + reach), pieces, taken)
-        found.append(Context(before=_joined(before[::-1]), after=_joined(after)))
+        found.append(Context(before=_join(before[::-1]), after=_join(after)))
     return found
 
 
@@ -64,7 +64,7 @@ def _run(chunk: Chunk, numbers: Iterable[int], pieces: Mapping[int, Piece], take
     return run
 
 
-def _joined(run: Sequence[Piece]) -> Extract | None:
+def _join(run: Sequence[Piece]) -> Extract | None:
     if not run:
         return None
     return Extract(start=run[0].start, end=run[-1].end, text="".join(piece.text for piece in run))

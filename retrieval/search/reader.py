@@ -71,7 +71,7 @@ class Searcher:
     @property
     def unfolded(self) -> int:
         """How far the generation is behind: newer chunks, and removed ones in it that every search skips."""
-        fresh = self.snapshot.count(after=_covered(self.opened))
+        fresh = self.snapshot.count(after=_last_covered(self.opened))
         indexed = len(self.opened.index.numbers) if self.opened else 0
         return fresh + indexed - (self.snapshot.count() - fresh)
 
@@ -81,7 +81,7 @@ class Searcher:
 
     def search(self, vector: Vectors, k: int) -> Hits:
         """Return the `k` nearest live chunks of the collection, as if all were in one index."""
-        fresh = self.snapshot.count(after=_covered(self.opened))
+        fresh = self.snapshot.count(after=_last_covered(self.opened))
         found = [self._nearest_live(self.delta, vector, k, live=fresh)]
         if self.opened:
             found.append(self._nearest_live(self.opened.index, vector, k, live=self.snapshot.count() - fresh))
@@ -170,27 +170,27 @@ class IndexReader:
         if newest is None:
             return self.refresh()
         if current_name(self._folder) != self._served.pointer and not self._opening.locked():
-            threading.Thread(target=self._open_beside, name="open-generation", daemon=True).start()
-        return self._viewed()
+            threading.Thread(target=self._open_in_background, name="open-generation", daemon=True).start()
+        return self._update_view()
 
     def refresh(self) -> Searcher:
         """Return a state with every commit and publication acknowledged before this call."""
         with self._opening:
             pointer = current_name(self._folder)
             if self._newest is None or pointer != self._served.pointer:
-                self._served = self._opened(pointer)
-            return self._viewed()
+                self._served = self._open(pointer)
+            return self._update_view()
 
-    def _open_beside(self) -> None:
+    def _open_in_background(self) -> None:
         """Open the current generation in the background. Failures are logged; the open one continues to serve."""
         try:
             self.refresh()
         except WinnowError as error:
             _log.error("collection %s: %s", self._folder.path.name, error.message)
             self._served = replace(self._served, fault=error.message, pointer=current_name(self._folder))
-            self._viewed()
+            self._update_view()
 
-    def _opened(self, pointer: str | None) -> _Served:
+    def _open(self, pointer: str | None) -> _Served:
         """Open what serves from now on, and note why it is not what should."""
         try:
             opened = open_newest(self._folder, self._identity)
@@ -200,9 +200,9 @@ class IndexReader:
         if fault is not None:
             serving = opened.name if opened else "the store alone"
             _log.warning("collection %s is served by %s because of a fault: %s", self._folder.path.name, serving, fault)
-        return _Served(opened=self._placed(opened), fault=fault, pointer=pointer)
+        return _Served(opened=self._place(opened), fault=fault, pointer=pointer)
 
-    def _placed(self, opened: Generation | None) -> Generation | None:
+    def _place(self, opened: Generation | None) -> Generation | None:
         """Place the index on the device, if there is one, in addition to the one serving until then."""
         before = self._served.opened
         if opened is None or self._device is None or opened is before:
@@ -220,7 +220,7 @@ class IndexReader:
             )
         return replace(opened, index=index, seat=seat)
 
-    def _viewed(self) -> Searcher:
+    def _update_view(self) -> Searcher:
         """Return a view of the newest commit with the open generation."""
         with self._lock:
             looked_at, before, served = time.monotonic(), self._newest, self._served
@@ -241,10 +241,10 @@ def _delta(
 ) -> DeltaIndex:
     """Return the chunks newer than the generation; those of the last view are not read again."""
     if before is None:
-        return DeltaIndex.of(snapshot, after=_covered(opened), dimension=dimension)
-    return before.delta.followed_by(snapshot, after=_covered(opened))
+        return DeltaIndex.of(snapshot, after=_last_covered(opened), dimension=dimension)
+    return before.delta.followed_by(snapshot, after=_last_covered(opened))
 
 
-def _covered(opened: Generation | None) -> int:
+def _last_covered(opened: Generation | None) -> int:
     """Return the newest chunk number that the generation may contain."""
     return int(opened.index.numbers[-1]) if opened and len(opened.index.numbers) else -1

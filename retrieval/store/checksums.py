@@ -91,7 +91,7 @@ class StoreSums:
         path = self._root / SUMS
         with write_errors(path):
             if self._size == _size_of(path) >= 0:
-                added = _marked(self._written, _lines(self._pending))
+                added = _with_mark(self._written, _lines(self._pending))
                 with path.open("ab") as file:
                     file.write(added)
                 self._syncer.sync(path)
@@ -121,14 +121,14 @@ class StoreSums:
             before = sums_of(self._root)
             sums = {name: digest for name, digest in sums.items() if before.get(name) != digest}
         self._written = hashlib.sha256(kept)
-        write_file(self._root / SUMS, kept + _marked(self._written, _lines(sums)), syncer=self._syncer)
+        write_file(self._root / SUMS, kept + _with_mark(self._written, _lines(sums)), syncer=self._syncer)
         self._size = _size_of(self._root / SUMS)
 
 
 def renew(root: Path, *, syncer: Syncer = DISK) -> None:
     """Record the files as they are now, for callers that have read and compared their content."""
     sums = {name: _sum_of(root / name) for name in _files(root) if _is_lances(name)}
-    write_file(root / SUMS, _marked(hashlib.sha256(), _lines(sums)), syncer=syncer)
+    write_file(root / SUMS, _with_mark(hashlib.sha256(), _lines(sums)), syncer=syncer)
 
 
 def sums_fault(root: Path) -> str | None:
@@ -208,7 +208,7 @@ def is_of_words(name: str) -> bool:
     return name.startswith("_indices/")
 
 
-def _marked(written: _Digest, lines: bytes) -> bytes:
+def _with_mark(written: _Digest, lines: bytes) -> bytes:
     """Return the lines followed by their mark, and add both to `written`."""
     written.update(lines)
     mark = f"{_MARK}{written.hexdigest()}\n".encode()

@@ -83,7 +83,9 @@ def covers_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragme
     `tidy` merges in the segments of the class that cover no more rows than the new ones, smallest first. So segments
     stay few, and a row is written again only when its segment has doubled.
     """
-    return [_with_small_segments(dataset, group) if tidy else Cover(fragments=group) for group in _grouped(fragments)]
+    return [
+        _with_small_segments(dataset, group) if tidy else Cover(fragments=group) for group in _group_by_size(fragments)
+    ]
 
 
 def segments_of(
@@ -94,7 +96,7 @@ def segments_of(
         return _empty(dataset, rules or word_rules(dataset.schema))
     numbers = [fragment.fragment_id for fragment in fragments]
     by = rules or word_rules(dataset.schema)
-    parts = [_written(dataset, column, numbers, rules=by) for column in _COLUMNS[by]]
+    parts = [_write_segment(dataset, column, numbers, rules=by) for column in _COLUMNS[by]]
     return [dataset.merge_existing_index_segments([part]) for part in parts]  # in place; before, none can be searched
 
 
@@ -171,21 +173,21 @@ def _columns(dataset: lance.LanceDataset) -> tuple[str, ...]:
 
 
 def _empty(dataset: lance.LanceDataset, rules: int) -> list[Index]:
-    return [_written(dataset, column, [], rules=rules) for column in _COLUMNS[rules]]
+    return [_write_segment(dataset, column, [], rules=rules) for column in _COLUMNS[rules]]
 
 
 def _name(column: str) -> str:
     return f"{column}_words"
 
 
-def _written(dataset: lance.LanceDataset, column: str, fragments: list[int], *, rules: int) -> Index:
+def _write_segment(dataset: lance.LanceDataset, column: str, fragments: list[int], *, rules: int) -> Index:
     """Write a segment. `replace` concerns only its name, which is taken; nothing is replaced before a commit."""
     return dataset.create_index_uncommitted(
         column, "INVERTED", name=_name(column), replace=True, fragment_ids=fragments, **_OPTIONS[rules]
     )
 
 
-def _grouped(fragments: Sequence[lance.LanceFragment]) -> Iterator[tuple[lance.LanceFragment, ...]]:
+def _group_by_size(fragments: Sequence[lance.LanceFragment]) -> Iterator[tuple[lance.LanceFragment, ...]]:
     """Group neighbours of one size class, as many as a segment may cover: a join must not include larger ones."""
     for size in range(3):
         group: list[lance.LanceFragment] = []

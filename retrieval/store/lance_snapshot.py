@@ -253,11 +253,11 @@ def _rows_of(dataset: lance.LanceDataset, held: StoredRows | None) -> StoredRows
     rows = {number: before[number] for number in files if number in before and before[number].files == files[number]}
     changed = before.keys() & files.keys() - rows.keys()
     narrower = {number for number in changed if before[number].files.differ_in_deletions_only(files[number])}
-    for number, table in _scanned(dataset, narrower, columns=[]):
+    for number, table in _scan(dataset, narrower, columns=[]):
         narrowed = before[number].narrowed(files[number], offsets_of(_addresses(table)))
         if narrowed is not None:
             rows[number] = narrowed
-    for number, table in _scanned(dataset, files.keys() - rows.keys(), columns=["number"]):
+    for number, table in _scan(dataset, files.keys() - rows.keys(), columns=["number"]):
         rows[number] = FragmentRows.read(files[number], table["number"].to_numpy(), offsets_of(_addresses(table)))
     current = [rows[number] for number in files if number in rows]
     return held.followed_by(current) if held else StoredRows(current)
@@ -266,14 +266,14 @@ def _rows_of(dataset: lance.LanceDataset, held: StoredRows | None) -> StoredRows
 def _with_documents(dataset: lance.LanceDataset, rows: FragmentRows) -> FragmentRows:
     if rows.documents is not None:
         return rows
-    for _, table in _scanned(dataset, {rows.files.number}, columns=["document_id", "ordinal"]):
+    for _, table in _scan(dataset, {rows.files.number}, columns=["document_id", "ordinal"]):
         if bool((offsets_of(_addresses(table)) == rows.offsets[rows.alive]).all()):
             hashes = hashes_of(table["document_id"].to_pylist())
             return rows.with_documents(hashes, table["ordinal"].to_numpy() == 0)
     raise StoreCorrupt(f"fragment {rows.files.number} no longer holds the same rows")
 
 
-def _scanned(
+def _scan(
     dataset: lance.LanceDataset, wanted: Collection[int], *, columns: list[str]
 ) -> Iterator[tuple[int, pa.Table]]:
     """Yield the live rows of these fragments, one fragment at a time; empty ones are left out."""

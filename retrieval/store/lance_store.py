@@ -308,7 +308,7 @@ class LanceStore:
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """Commit `rows` as new and `gone` as deleted, at once; return the new version."""
         with committing(self._path):
-            added = [] if rows is None else _written(rows, base.dataset)
+            added = [] if rows is None else _write_rows(rows, base.dataset)
             left = {number: _fragment(base.dataset, number).delete_rows(offsets) for number, offsets in gone.items()}
         self._tree.sync()
         operation = lance.LanceOperation.Update(
@@ -386,7 +386,7 @@ class LanceStore:
             return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
 
 
-def _written(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
+def _write_rows(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
     return write_fragments(rows, dataset, schema=rows.schema, mode="append", max_rows_per_file=FRAGMENT_ROWS_MAX)
 
 

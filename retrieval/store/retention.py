@@ -25,7 +25,7 @@ _LARGEST: Final = (1 << 64) - 1  # Lance names a version's manifest by its dista
 @contextmanager
 def holding(path: Path) -> Iterator[None]:
     """Keep all versions of the store at this path during the block."""
-    handle = _opened(path)
+    handle = _open(path)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH)
         yield
@@ -36,7 +36,7 @@ def holding(path: Path) -> Iterator[None]:
 @contextmanager
 def nobody_holding(path: Path) -> Iterator[bool]:
     """Yield whether no reader holds a version; if so, none can start to during the block."""
-    handle = _opened(path)
+    handle = _open(path)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -59,6 +59,6 @@ def superseded(manifests: Sequence[Path], *, now: float) -> list[int]:
     ]
 
 
-def _opened(path: Path) -> int:
+def _open(path: Path) -> int:
     with write_errors(path):
         return os.open(path / HELD, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

@@ -155,7 +155,7 @@ class StoredRows:
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
         if not bool((self._firsts[1:] > lasts[:-1]).all()):
             raise StoreCorrupt("chunk numbers do not ascend from fragment to fragment")
-        self.live: Final = LiveSet.of(_joined(rows.live() for rows in self.fragments)) if live is None else live
+        self.live: Final = LiveSet.of(_concatenate(rows.live() for rows in self.fragments)) if live is None else live
 
     def followed_by(self, fragments: Sequence[FragmentRows]) -> StoredRows:
         """Return the rows of a later version. The more fragments it shares with this one, the less it costs."""
@@ -169,8 +169,8 @@ class StoredRows:
             del left[rows.files.number]
             if was is not rows:
                 taken_out.append(was.numbers[was.alive & ~rows.alive])
-        old, new = _joined(rows.live() for rows in left.values()), _joined(come)
-        gone = np.sort(_joined([*taken_out, difference_sorted(old, new)]))
+        old, new = _concatenate(rows.live() for rows in left.values()), _concatenate(come)
+        gone = np.sort(_concatenate([*taken_out, difference_sorted(old, new)]))
         new = difference_sorted(new, old)
         if len(new) and new[0] <= self.live.last():  # a number came back: this is not a later version of the same store
             return StoredRows(fragments)
@@ -205,14 +205,14 @@ class StoredRows:
     def addresses_by_id(self, document_ids: Sequence[str]) -> Addresses:
         """Return addresses, ascending by number, of all chunks of these documents and rarely of others as well."""
         hashes = np.unique(hashes_of(document_ids))
-        return _joined(rows.addresses_by_hash(hashes) for rows in self.fragments)
+        return _concatenate(rows.addresses_by_hash(hashes) for rows in self.fragments)
 
     def _from(self, number: int) -> tuple[FragmentRows, ...]:
         """Return the fragments that may hold greater numbers."""
         return self.fragments[max(int(np.searchsorted(self._firsts, number, side="right")) - 1, 0) :]
 
 
-def _joined(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
+def _concatenate(parts: Iterable[ChunkNumbers]) -> ChunkNumbers:
     joined: ChunkNumbers = np.concatenate([_NONE, *parts])
     return joined
 

@@ -103,7 +103,7 @@ async def list_grants(caller: Caller, request: Request) -> Response:
 )
 async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
     """Grant a collection, which the reader searches as OWNER/NAME. Unknown readers get the same answer, unstored."""
-    return JsonResponse(given_response(await asyncio.to_thread(_given, parts_of(request).disk, caller, name, reader)))
+    return JsonResponse(given_response(await asyncio.to_thread(_give, parts_of(request).disk, caller, name, reader)))
 
 
 @router.delete(
@@ -178,7 +178,7 @@ async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, 
     return JsonResponse(issued_response(issued), status=201)
 
 
-def _given(disk: DataFolder, caller: Principal, name: str, reader: str) -> Grant:
+def _give(disk: DataFolder, caller: Principal, name: str, reader: str) -> Grant:
     """Grant the collection. Blocks."""
     try:
         disk.tenants.tenant(reader)

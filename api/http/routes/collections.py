@@ -167,7 +167,7 @@ async def upsert_documents(name: Name, tenant: Tenant, request: Request) -> Resp
     bill_of(request).add(upserted)
     said = upsert_response(name, upserted)
     if upserted.rejects and not upserted.accepted:
-        return ProblemResponse(problem_of(InvalidRequest(_refused_said(upserted.rejects))), beside=said)
+        return ProblemResponse(problem_of(InvalidRequest(_rejection_message(upserted.rejects))), beside=said)
     return JsonResponse(said)
 
 
@@ -248,7 +248,7 @@ def _filter_of(written: str | None) -> Filter | None:
         raise InvalidRequest("the filter is not valid JSON") from error
 
 
-def _refused_said(rejects: Sequence[Reject]) -> str:
+def _rejection_message(rejects: Sequence[Reject]) -> str:
     """Return the first reason, and the number of rejected documents."""
     first = rejects[0]
     place = f"the document in line {first.place.line} is rejected"

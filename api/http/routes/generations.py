@@ -32,7 +32,7 @@ router = APIRouter(responses=PROBLEMS, tags=["generations"], route_class=Metered
 @router.get("/v1/collections/{name}/generations", response_model=GenerationsResponse, summary="List generations")
 async def list_generations(name: Name, tenant: Tenant, request: Request) -> Response:
     """List generations. A generation of the index never changes; any of them answers with the newest documents."""
-    return JsonResponse(await asyncio.to_thread(_listed, await _opened(request, tenant, name)))
+    return JsonResponse(await asyncio.to_thread(_list, await _open(request, tenant, name)))
 
 
 @router.post(
@@ -47,12 +47,12 @@ async def roll_back_generation(
 
     It stays until the next generation is published; none is built automatically until you request one.
     """
-    opened = await _opened(request, tenant, name)
+    opened = await _open(request, tenant, name)
 
     def gone_back() -> GenerationsResponse:
         roll_back(opened.folder, opened.collection.embedder, to=body.to if body else None)
         opened.searchable.refresh()
-        return _listed(opened)
+        return _list(opened)
 
     return JsonResponse(await asyncio.to_thread(gone_back))
 
@@ -66,7 +66,7 @@ async def roll_back_generation(
 async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Response:
     """Build the next generation now. It is also built automatically, by size and age; building one ends a rollback."""
     parts = parts_of(request)
-    building = parts.folding.ask(await _opened(request, tenant, name))
+    building = parts.folding.ask(await _open(request, tenant, name))
     await asyncio.wait({building}, timeout=parts.settings.timeout_ms / 1000)
     if not building.done():
         return JsonResponse(folded_response(name, None), status=202)
@@ -76,12 +76,12 @@ async def fold_collection(name: Name, tenant: Tenant, request: Request) -> Respo
         raise WriteFailed(str(error)) from error
 
 
-async def _opened(request: Request, tenant: TenantName, name: str) -> OpenCollection:
+async def _open(request: Request, tenant: TenantName, name: str) -> OpenCollection:
     parts: Services = parts_of(request)
     return await asyncio.to_thread(parts.collections.get, tenant, name)
 
 
-def _listed(opened: OpenCollection) -> GenerationsResponse:
+def _list(opened: OpenCollection) -> GenerationsResponse:
     """Blocks."""
     return generations_response(
         opened.collection.name, listed(opened.folder), rolled_back(opened.folder), opened.searchable.newest

@@ -64,7 +64,7 @@ class SqlCatalog:
             _record(connection, "collection.create", by, after=collection)
 
     def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        where = _named(_collections, collection.tenant, collection.name)
+        where = _by_name(_collections, collection.tenant, collection.name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
@@ -80,17 +80,17 @@ class SqlCatalog:
             _begin(connection, row)
 
     def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
-        wanted = sql.select(_unfinished.c.made_at).where(_named(_unfinished, tenant, name))
+        wanted = sql.select(_unfinished.c.made_at).where(_by_name(_unfinished, tenant, name))
         with self._database.reading() as connection:
             return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
 
     def end_collection(self, tenant: TenantName, name: str) -> None:
         with self._database.writing() as connection:
-            connection.execute(sql.delete(_unfinished).where(_named(_unfinished, tenant, name)))
+            connection.execute(sql.delete(_unfinished).where(_by_name(_unfinished, tenant, name)))
 
     def collection(self, tenant: TenantName, name: str) -> Collection:
         with self._database.reading() as connection:
-            row = connection.execute(sql.select(_collections).where(_named(_collections, tenant, name))).first()
+            row = connection.execute(sql.select(_collections).where(_by_name(_collections, tenant, name))).first()
             names = () if row is not None else connection.scalars(_names_of(tenant)).all()
         if row is None:
             near = " or ".join(map(repr, get_close_matches(name, names, n=3)))
@@ -102,7 +102,7 @@ class SqlCatalog:
             sql.select(_collections)
             .join(GRANTS, sql.and_(GRANTS.c.owner == _collections.c.tenant, GRANTS.c.collection == _collections.c.name))
             .join(TENANTS, TENANTS.c.name == _collections.c.tenant)
-            .where(_named(_collections, owner, name), GRANTS.c.reader == reader, TENANTS.c.disabled_at.is_(None))
+            .where(_by_name(_collections, owner, name), GRANTS.c.reader == reader, TENANTS.c.disabled_at.is_(None))
         )
         with self._database.reading() as connection:
             row = connection.execute(wanted).first()
@@ -118,7 +118,7 @@ class SqlCatalog:
     def remove_collection(
         self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
     ) -> None:
-        where = _named(_collections, tenant, name)
+        where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
             if row is None:
@@ -140,7 +140,7 @@ class SqlCatalog:
     ) -> Collection:
         choices = {"instruction": instruction, "reranker": reranker, "demote_query_echo": demote_query_echo}
         changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
-        where = _named(_collections, tenant, name)
+        where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
             if isinstance(instruction, str):
                 require_published(connection, tenant, Reference.of(instruction))
@@ -163,7 +163,7 @@ def _add(connection: sql.Connection, collection: Collection) -> None:
         connection.execute(sql.insert(_collections).values(_row_of(collection)))
     except IntegrityError as error:
         raise CollectionExists(collection.name) from error
-    connection.execute(sql.delete(_unfinished).where(_named(_unfinished, collection.tenant, collection.name)))
+    connection.execute(sql.delete(_unfinished).where(_by_name(_unfinished, collection.tenant, collection.name)))
 
 
 def _begin(connection: sql.Connection, row: dict[str, str]) -> None:
@@ -207,7 +207,7 @@ def _names_of(tenant: TenantName) -> sql.Select[tuple[str]]:
     return sql.select(_collections.c.name).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
 
 
-def _named(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:
+def _by_name(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:
     return sql.and_(table.c.tenant == tenant, table.c.name == name)
 
 

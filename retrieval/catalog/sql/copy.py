@@ -66,9 +66,9 @@ def copy_catalog(source: SqlDatabase, target: SqlDatabase, *, watcher: Watcher) 
                 writing.execute(sql.delete(table))
             copied = []
             for table in COPIED:
-                rows = source.batches(reading, _ordered(table), rows=ROWS_AT_ONCE)
-                given = _told(table, _written(writing, table, rows, watcher))
-                kept = _told(table, target.batches(writing, _ordered(table), rows=ROWS_AT_ONCE))
+                rows = source.batches(reading, _in_key_order(table), rows=ROWS_AT_ONCE)
+                given = _summarise(table, _write(writing, table, rows, watcher))
+                kept = _summarise(table, target.batches(writing, _in_key_order(table), rows=ROWS_AT_ONCE))
                 if kept != given:
                     raise WriteFailed(
                         f"{target.place}: the table {table.name} reads back differently than it was written"
@@ -106,13 +106,11 @@ def _count(connection: sql.Connection, table: sql.FromClause, *, but: sql.Column
     return connection.scalar(wanted if but is None else wanted.where(~but)) or 0
 
 
-def _ordered(table: sql.Table) -> sql.Select[Any]:
+def _in_key_order(table: sql.Table) -> sql.Select[Any]:
     return sql.select(table).order_by(*table.primary_key)
 
 
-def _written(
-    connection: sql.Connection, table: sql.Table, batches: Iterable[Batch], watcher: Watcher
-) -> Iterator[Batch]:
+def _write(connection: sql.Connection, table: sql.Table, batches: Iterable[Batch], watcher: Watcher) -> Iterator[Batch]:
     """Write the batches, and yield each one after it is written."""
     for batch in batches:
         connection.execute(sql.insert(table), [row._asdict() for row in batch])
@@ -120,7 +118,7 @@ def _written(
         yield batch
 
 
-def _told(table: sql.Table, batches: Iterable[Batch]) -> CopiedTable:
+def _summarise(table: sql.Table, batches: Iterable[Batch]) -> CopiedTable:
     digest, rows = hashlib.sha256(), 0
     for batch in batches:
         rows += len(batch)

@@ -66,7 +66,7 @@ class SqlDatabase:
     @contextmanager
     def reading(self) -> Iterator[sql.Connection]:
         """Open a reading transaction; each statement sees what was committed before it."""
-        with self._translated(), self._engine.connect() as connection:
+        with self._translate_errors(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -83,7 +83,7 @@ class SqlDatabase:
 
         Errors are reported as this database's, even inside a transaction of another one.
         """
-        with self._translated(), connection.execute(wanted, execution_options={"yield_per": rows}) as found:
+        with self._translate_errors(), connection.execute(wanted, execution_options={"yield_per": rows}) as found:
             yield from found.partitions()
 
     @contextmanager
@@ -147,7 +147,7 @@ class SqlDatabase:
             connection.commit()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:

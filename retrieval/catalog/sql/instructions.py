@@ -83,7 +83,7 @@ class SqlInstructions:
             )
             if draft is not None:
                 state_after(draft.state, Act.EDIT, named=draft.reference)
-                connection.execute(sql.delete(_instructions).where(_is(draft)))
+                connection.execute(sql.delete(_instructions).where(_same_version(draft)))
             _record(connection, "instruction.draft", tenant, by, before=draft, after=written)
             return _put(connection, written)
 
@@ -93,7 +93,7 @@ class SqlInstructions:
         with self._database.writing() as connection:
             found = _that_draft(connection, tenant, name, version)
             state_after(found.state, Act.DELETE, named=found.reference)
-            connection.execute(sql.delete(_instructions).where(_is(found)))
+            connection.execute(sql.delete(_instructions).where(_same_version(found)))
             _record(connection, "instruction.delete", tenant, by, before=found)
 
     def publish_draft(
@@ -102,7 +102,7 @@ class SqlInstructions:
         with self._database.writing() as connection:
             found = _that_draft(connection, tenant, name, version)
             state_after(found.state, Act.PUBLISH, named=found.reference)
-            published = _moved(connection, replace(found, state=State.PUBLISHED, published_at=datetime.now(UTC)))
+            published = _update_state(connection, replace(found, state=State.PUBLISHED, published_at=datetime.now(UTC)))
             _check_defaults(connection, tenant, name)
             _record(connection, "instruction.publish", tenant, by, before=found, after=published)
             return published
@@ -136,7 +136,7 @@ class SqlInstructions:
         with self._database.writing() as connection:
             found = _version(connection, tenant, name, version)
             state_after(found.state, Act.RETIRE, named=found.reference)
-            retired = _moved(connection, replace(found, state=State.RETIRED, retired_at=datetime.now(UTC)))
+            retired = _update_state(connection, replace(found, state=State.RETIRED, retired_at=datetime.now(UTC)))
             _check_defaults(connection, tenant, name)
             _record(connection, "instruction.retire", tenant, by, before=found, after=retired)
             return retired
@@ -161,7 +161,7 @@ class SqlInstructions:
             add_tenant(connection, tenant)
             for each in sorted(versions, key=lambda each: (each.name, each.version)):
                 assert each.tenant == tenant, "read for another tenant. This is a bug."
-                row = connection.execute(sql.select(_instructions).where(_is(each))).first()
+                row = connection.execute(sql.select(_instructions).where(_same_version(each))).first()
                 if row is not None and _read(row).content == each.content:
                     continue
                 if row is not None:
@@ -251,7 +251,7 @@ def _version(connection: sql.Connection, tenant: TenantName, name: str, version:
     if version is None:
         found = _newest(connection, tenant, name)
     else:
-        wanted = sql.select(_instructions).where(_named(tenant, name), _instructions.c.version == version)
+        wanted = sql.select(_instructions).where(_by_name(tenant, name), _instructions.c.version == version)
         row = connection.execute(wanted).first()
         found = None if row is None else _read(row)
     if found is None:
@@ -269,7 +269,7 @@ def _draft(connection: sql.Connection, tenant: TenantName, name: str) -> Instruc
 
 
 def _last(connection: sql.Connection, tenant: TenantName, name: str, state: State) -> InstructionVersion | None:
-    wanted = sql.select(_instructions).where(_named(tenant, name), _instructions.c.state == state.value)
+    wanted = sql.select(_instructions).where(_by_name(tenant, name), _instructions.c.state == state.value)
     row = connection.execute(wanted.order_by(_instructions.c.version.desc()).limit(1)).first()
     return None if row is None else _read(row)
 
@@ -284,14 +284,14 @@ def _that_draft(connection: sql.Connection, tenant: TenantName, name: str, versi
 
 
 def _next(connection: sql.Connection, tenant: TenantName, name: str) -> int:
-    highest = connection.scalar(sql.select(sql.func.max(_instructions.c.version)).where(_named(tenant, name)))
+    highest = connection.scalar(sql.select(sql.func.max(_instructions.c.version)).where(_by_name(tenant, name)))
     return 1 if highest is None else int(highest) + 1
 
 
-def _moved(connection: sql.Connection, version: InstructionVersion) -> InstructionVersion:
+def _update_state(connection: sql.Connection, version: InstructionVersion) -> InstructionVersion:
     """Write the version's state, and nothing of its content."""
     where = {name: each for name, each in _row_of(version).items() if name in ("state", "published_at", "retired_at")}
-    connection.execute(sql.update(_instructions).where(_is(version)).values(where))
+    connection.execute(sql.update(_instructions).where(_same_version(version)).values(where))
     return version
 
 
@@ -327,13 +327,13 @@ def _properties(version: InstructionVersion) -> dict[str, JsonValue]:
     return {"version": version.version, "state": version.state.value}
 
 
-def _named(tenant: TenantName, name: str) -> sql.ColumnElement[bool]:
+def _by_name(tenant: TenantName, name: str) -> sql.ColumnElement[bool]:
     return sql.and_(_instructions.c.tenant == tenant, _instructions.c.name == name)
 
 
-def _is(version: InstructionVersion) -> sql.ColumnElement[bool]:
+def _same_version(version: InstructionVersion) -> sql.ColumnElement[bool]:
     assert version.tenant is not None, "built-in versions are in no table. This is a bug."
-    return sql.and_(_named(version.tenant, version.name), _instructions.c.version == version.version)
+    return sql.and_(_by_name(version.tenant, version.name), _instructions.c.version == version.version)
 
 
 def _row_of(version: InstructionVersion) -> dict[str, Any]:

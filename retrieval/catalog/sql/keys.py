@@ -75,7 +75,7 @@ class SqlKeys:
             return [_key(row) for row in connection.execute(wanted)]
 
     def make(self, tenant: TenantName, wish: KeyWish, *, by: Actor) -> IssuedKey:
-        issued = _issued(tenant, wish)
+        issued = _issue(tenant, wish)
         with self._database.writing() as connection:
             _require_tenant(connection, tenant)
             self._require_room(connection, tenant)
@@ -86,12 +86,12 @@ class SqlKeys:
     def rotate(self, tenant: TenantName, key_id: str, *, overlap: timedelta, by: Actor) -> IssuedKey:
         now = datetime.now(UTC)
         with self._database.writing() as connection:
-            old = _found(connection, tenant, key_id)
+            old = _find(connection, tenant, key_id)
             if old.standing(now) is not KeyStanding.ACTIVE:
                 raise KeyNotFound(f"{key_id} is {old.standing(now)}")
             lifetime = None if old.expires_at is None else old.expires_at - old.created_at
             self._require_room(connection, tenant)
-            issued = _issued(tenant, KeyWish(scopes=old.scopes, lifetime=lifetime, note=old.note))
+            issued = _issue(tenant, KeyWish(scopes=old.scopes, lifetime=lifetime, note=old.note))
             _add(connection, issued)
             ends = min(now + overlap, old.expires_at or now + overlap)
             connection.execute(_update(key_id).values(expires_at=_said(ends)))
@@ -101,7 +101,7 @@ class SqlKeys:
 
     def revoke(self, tenant: TenantName, key_id: str, *, by: Actor) -> ApiKey:
         with self._database.writing() as connection:
-            key = _found(connection, tenant, key_id)
+            key = _find(connection, tenant, key_id)
             if key.revoked_at is not None:
                 return key
             revoked = replace(key, revoked_at=datetime.now(UTC))
@@ -124,7 +124,7 @@ class SqlKeys:
             raise LimitExceeded(f"{tenant} already has {count} valid keys; revoke one first")
 
 
-def _issued(tenant: TenantName, wish: KeyWish) -> IssuedKey:
+def _issue(tenant: TenantName, wish: KeyWish) -> IssuedKey:
     text, now = new_key_text(), datetime.now(UTC)
     key_id = id_of(text)
     assert key_id is not None, "a new key has the form of a key. This is a bug."
@@ -159,7 +159,7 @@ def _add(connection: sql.Connection, issued: IssuedKey) -> None:
     )
 
 
-def _found(connection: sql.Connection, tenant: TenantName, key_id: str) -> ApiKey:
+def _find(connection: sql.Connection, tenant: TenantName, key_id: str) -> ApiKey:
     mine = sql.and_(API_KEYS.c.id == key_id, API_KEYS.c.tenant == tenant)
     row = connection.execute(sql.select(API_KEYS).where(mine)).first()
     if row is None:
@@ -197,7 +197,7 @@ def _said(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="microseconds")
 
 
-def _moment(said: str | None) -> datetime | None:
+def _parse_time(said: str | None) -> datetime | None:
     return None if said is None else datetime.fromisoformat(said)
 
 
@@ -207,8 +207,8 @@ def _key(row: sql.Row[Any]) -> ApiKey:
         tenant=TenantName(row.tenant),
         scopes=frozenset(KeyScope(each) for each in row.scopes.split()),
         created_at=datetime.fromisoformat(row.created_at),
-        expires_at=_moment(row.expires_at),
-        revoked_at=_moment(row.revoked_at),
-        last_used_at=_moment(row.last_used_at),
+        expires_at=_parse_time(row.expires_at),
+        revoked_at=_parse_time(row.revoked_at),
+        last_used_at=_parse_time(row.last_used_at),
         note=row.note,
     )

@@ -44,10 +44,10 @@ class _Summed:
 
     def content(self, row: str) -> str:
         """Return an SQL expression: every value with its type, in ASCII, even if a text is no longer UTF-8."""
-        return f"{_FUNCTION}({_joined(self.columns, row)})"
+        return f"{_FUNCTION}({_join(self.columns, row)})"
 
     def key_of(self, row: str) -> str:
-        return _joined(self.key, row)
+        return _join(self.key, row)
 
 
 def register(connection: Any) -> None:
@@ -61,7 +61,9 @@ def watch(connection: sql.Connection) -> None:
     if connection.info.get(_WATCHED) == version:
         return
     unwatch(connection)
-    for table in _summed(connection) if _has_sums(connection) else ():  # a downgrade by another process drops the table
+    for table in (
+        _checked_tables(connection) if _has_sums(connection) else ()
+    ):  # a downgrade by another process drops the table
         for statement in _triggers(table):
             connection.exec_driver_sql(statement)
     connection.info[_WATCHED] = version
@@ -80,7 +82,7 @@ def renew(connection: sql.Connection) -> None:
     if not _has_sums(connection):
         return
     connection.execute(sql.delete(ROW_SUMS))
-    for table in (*_summed(connection), _schema_table()):
+    for table in (*_checked_tables(connection), _schema_table()):
         connection.exec_driver_sql(
             f"INSERT INTO row_sums (of_table, of_row, checksum) "  # noqa: S608  names of our own tables
             f"SELECT '{table.name}', {table.key_of('it')}, {table.content('it')} FROM {_rows_of(table)}"
@@ -92,7 +94,7 @@ def faults(connection: sql.Connection) -> Iterator[str]:
     if not _has_sums(connection):
         yield "the table row_sums is missing, so no row can be checked"
         return
-    tables = [*_summed(connection), _schema_table()]
+    tables = [*_checked_tables(connection), _schema_table()]
     for table in tables:
         found = connection.exec_driver_sql(
             f"SELECT {table.key_of('it')}, sums.checksum IS NULL FROM {_rows_of(table)} "  # noqa: S608  likewise
@@ -101,13 +103,13 @@ def faults(connection: sql.Connection) -> Iterator[str]:
         )
         for key, is_new in found:
             fault = "was not written by winnow" if is_new else "differs from what was written"
-            yield f"{_row_said(table, key)} {fault}"
+            yield f"{_describe_row(table, key)} {fault}"
         gone = connection.exec_driver_sql(
             f"SELECT of_row FROM row_sums WHERE of_table = '{table.name}' "  # noqa: S608  likewise
             f"AND of_row NOT IN (SELECT {table.key_of('it')} FROM {_rows_of(table)})"
         )
         for key in gone.scalars():
-            yield f"{_row_said(table, key)} is missing"
+            yield f"{_describe_row(table, key)} is missing"
     known = sql.select(ROW_SUMS.c.of_table).where(ROW_SUMS.c.of_table.not_in([table.name for table in tables]))
     for name in connection.scalars(known.distinct()):
         yield f"the table {name} is missing"
@@ -122,16 +124,16 @@ def _has_sums(connection: sql.Connection) -> bool:
     return bool(connection.exec_driver_sql(wanted).scalar())
 
 
-def _summed(connection: sql.Connection) -> list[_Summed]:
+def _checked_tables(connection: sql.Connection) -> list[_Summed]:
     """Return every table except SQLite's own and that of the checksums."""
     names = connection.exec_driver_sql(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB 'sqlite_*' AND name <> 'row_sums' "
         "ORDER BY name"
     )
-    return [_as_summed(connection, name) for name in names.scalars().all()]
+    return [_checked_table(connection, name) for name in names.scalars().all()]
 
 
-def _as_summed(connection: sql.Connection, name: str) -> _Summed:
+def _checked_table(connection: sql.Connection, name: str) -> _Summed:
     told = connection.execute(sql.text("SELECT name, pk FROM pragma_table_info(:name)"), {"name": name}).all()
     key = [column for column, place in sorted(told, key=lambda each: each[1]) if place]
     columns = [column for column, _ in told]
@@ -166,10 +168,10 @@ def _triggers(table: _Summed) -> Iterator[str]:
         )
 
 
-def _joined(columns: Sequence[str], row: str) -> str:
+def _join(columns: Sequence[str], row: str) -> str:
     return " || ',' || ".join(f'hex(quote({row}."{column}"))' for column in columns)
 
 
-def _row_said(table: _Summed, key: str) -> str:
+def _describe_row(table: _Summed, key: str) -> str:
     values = (bytes.fromhex(each).decode("utf-8", "replace") for each in key.split(","))
     return f"the row {', '.join(values)} of {'the schema' if table.name == _SCHEMA else table.name}"

@@ -71,8 +71,8 @@ class SqlShadowBook:
 
     def start(self, shadow: Shadow, *, by: Actor) -> None:
         with self._database.writing() as connection:
-            before = _found(connection, shadow.tenant, shadow.name)
-            connection.execute(sql.delete(_shadows).where(_is(_shadows, shadow.tenant, shadow.name)))
+            before = _find(connection, shadow.tenant, shadow.name)
+            connection.execute(sql.delete(_shadows).where(_by_name(_shadows, shadow.tenant, shadow.name)))
             connection.execute(sql.insert(_shadows).values(_row_of(shadow)))
             record(
                 connection,
@@ -88,10 +88,10 @@ class SqlShadowBook:
 
     def stop(self, tenant: TenantName, name: str, *, forget: bool = False, by: Actor) -> None:
         with self._database.writing() as connection:
-            before = _found(connection, tenant, name)
-            connection.execute(sql.delete(_shadows).where(_is(_shadows, tenant, name)))
+            before = _find(connection, tenant, name)
+            connection.execute(sql.delete(_shadows).where(_by_name(_shadows, tenant, name)))
             forgotten = (
-                connection.execute(sql.delete(_comparisons).where(_is(_comparisons, tenant, name))).rowcount
+                connection.execute(sql.delete(_comparisons).where(_by_name(_comparisons, tenant, name))).rowcount
                 if forget
                 else 0
             )
@@ -105,8 +105,8 @@ class SqlShadowBook:
 
     def promoted(self, tenant: TenantName, name: str, version: int, *, by: Actor) -> None:
         with self._database.writing() as connection:
-            before = _found(connection, tenant, name)
-            connection.execute(sql.delete(_shadows).where(_is(_shadows, tenant, name)))
+            before = _find(connection, tenant, name)
+            connection.execute(sql.delete(_shadows).where(_by_name(_shadows, tenant, name)))
             record(
                 connection,
                 Change(
@@ -133,7 +133,7 @@ class SqlShadowBook:
             connection.execute(sql.insert(_comparisons), rows)
             for tenant, name, live, shadow in {(r["tenant"], r["name"], r["live"], r["shadow"]) for r in rows}:
                 columns = _comparisons.c
-                of_pair = sql.and_(_is(_comparisons, tenant, name), columns.live == live, columns.shadow == shadow)
+                of_pair = sql.and_(_by_name(_comparisons, tenant, name), columns.live == live, columns.shadow == shadow)
                 newest_first = sql.select(columns.number).where(of_pair).order_by(columns.number.desc())
                 last = connection.scalar(newest_first.offset(self._kept_max).limit(1))
                 if last is not None:
@@ -142,7 +142,7 @@ class SqlShadowBook:
     def outcomes(self, tenant: TenantName, name: str) -> Sequence[Outcome]:
         names = ("number", "live", "shadow", "text_sha256", "overlap", "tau", "rbo", "top_changed")
         columns = [_comparisons.c[each] for each in names]
-        wanted = sql.select(*columns).where(_is(_comparisons, tenant, name)).order_by(_comparisons.c.number)
+        wanted = sql.select(*columns).where(_by_name(_comparisons, tenant, name)).order_by(_comparisons.c.number)
         with self._database.reading() as connection:
             return [
                 Outcome(number=row.number, pair=_pair(row), agreement=_agreement(row))
@@ -150,18 +150,20 @@ class SqlShadowBook:
             ]
 
     def comparisons(self, tenant: TenantName, name: str, numbers: Sequence[int]) -> Sequence[Comparison]:
-        wanted = sql.select(_comparisons).where(_is(_comparisons, tenant, name), _comparisons.c.number.in_(numbers))
+        wanted = sql.select(_comparisons).where(
+            _by_name(_comparisons, tenant, name), _comparisons.c.number.in_(numbers)
+        )
         with self._database.reading() as connection:
             found = {row.number: _comparison(row) for row in connection.execute(wanted)}
         return [found[number] for number in numbers if number in found]
 
 
-def _is(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:
+def _by_name(table: sql.Table, tenant: str, name: str) -> sql.ColumnElement[bool]:
     return sql.and_(table.c.tenant == tenant, table.c.name == name)
 
 
-def _found(connection: sql.Connection, tenant: str, name: str) -> Shadow | None:
-    row = connection.execute(sql.select(_shadows).where(_is(_shadows, tenant, name))).first()
+def _find(connection: sql.Connection, tenant: str, name: str) -> Shadow | None:
+    row = connection.execute(sql.select(_shadows).where(_by_name(_shadows, tenant, name))).first()
     return None if row is None else _shadow(row)
 
 

@@ -45,7 +45,7 @@ def log_faults(path: Path) -> Iterator[str]:
         return
     magic, version, *_, first, second = _LOG_HEADER.unpack_from(content)
     order = _MAGICS.get(magic, ">")
-    if magic not in _MAGICS or version != _LOG_FORMAT or _summed(content[:24], order, (0, 0)) != (first, second):
+    if magic not in _MAGICS or version != _LOG_FORMAT or _checksum(content[:24], order, (0, 0)) != (first, second):
         yield f"the header of {path.name} is damaged, so SQLite ignores the whole log"
         return
     yield from _frame_faults(path, content, order)
@@ -59,8 +59,8 @@ def _frame_faults(path: Path, content: bytes, order: str) -> Iterator[str]:
     starts = range(_LOG_HEADER.size, len(content) - frame_bytes + 1, frame_bytes)
     for place, start in enumerate(starts):
         frame = _FRAME_HEADER.unpack_from(content, start)
-        sums = _summed(content[start : start + 8], order, sums)
-        sums = _summed(content[start + _FRAME_HEADER.size : start + frame_bytes], order, sums)
+        sums = _checksum(content[start : start + 8], order, sums)
+        sums = _checksum(content[start + _FRAME_HEADER.size : start + frame_bytes], order, sums)
         if frame[2:] == (*salts, *sums):
             continue
         later = (_FRAME_HEADER.unpack_from(content, at) for at in starts[place:])
@@ -72,7 +72,7 @@ def _frame_faults(path: Path, content: bytes, order: str) -> Iterator[str]:
         return
 
 
-def _summed(content: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
+def _checksum(content: bytes, order: str, sums: tuple[int, int]) -> tuple[int, int]:
     first, second = sums
     words = struct.unpack(f"{order}{len(content) // 4}I", content)
     for even, odd in zip(words[::2], words[1::2], strict=True):

@@ -47,7 +47,7 @@ class SqlTenants:
 
     def tenant(self, name: str) -> Tenant:
         with self._database.reading() as connection:
-            return _found(connection, name)
+            return _find(connection, name)
 
     def make(self, name: str, *, by: Actor) -> Tenant:
         made = Tenant(name=checked_tenant(name), created_at=datetime.now(UTC))
@@ -59,14 +59,14 @@ class SqlTenants:
         return made
 
     def disable(self, name: str, *, by: Actor) -> Tenant:
-        return self._changed(name, disabled=True, by=by)
+        return self._set_disabled(name, disabled=True, by=by)
 
     def enable(self, name: str, *, by: Actor) -> Tenant:
-        return self._changed(name, disabled=False, by=by)
+        return self._set_disabled(name, disabled=False, by=by)
 
-    def _changed(self, name: str, *, disabled: bool, by: Actor) -> Tenant:
+    def _set_disabled(self, name: str, *, disabled: bool, by: Actor) -> Tenant:
         with self._database.writing() as connection:
-            found = _found(connection, name)
+            found = _find(connection, name)
             if (found.disabled_at is not None) == disabled:
                 return found
             at = _said(datetime.now(UTC)) if disabled else None
@@ -82,7 +82,7 @@ class SqlTenants:
                     after={"disabled": disabled},
                 ),
             )
-            return _found(connection, name)
+            return _find(connection, name)
 
 
 class SqlGrants:
@@ -96,7 +96,7 @@ class SqlGrants:
         if grant.reader == owner:
             raise InvalidRequest(f"{collection} already belongs to {owner}; grant it to another tenant")
         with self._database.writing() as connection:
-            there = connection.execute(sql.select(GRANTS).where(_is(owner, collection, reader))).first()
+            there = connection.execute(sql.select(GRANTS).where(_same_grant(owner, collection, reader))).first()
             if there is not None:
                 return _grant(there)
             row = {"owner": owner, "collection": collection, "reader": reader, "created_at": _said(grant.created_at)}
@@ -110,7 +110,7 @@ class SqlGrants:
 
     def take_back(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> None:
         with self._database.writing() as connection:
-            if not connection.execute(sql.delete(GRANTS).where(_is(owner, collection, reader))).rowcount:
+            if not connection.execute(sql.delete(GRANTS).where(_same_grant(owner, collection, reader))).rowcount:
                 raise GrantNotFound(f"{collection} for {reader}")
             gone = {"reader": reader}
             record(connection, Change(actor=by, action="grant.revoke", tenant=owner, subject=collection, before=gone))
@@ -134,12 +134,12 @@ def add_tenant(connection: sql.Connection, name: str) -> None:
         connection.execute(sql.insert(TENANTS).values(name=name, created_at=_said(datetime.now(UTC))))
 
 
-def _is(owner: TenantName, collection: str, reader: str) -> sql.ColumnElement[bool]:
+def _same_grant(owner: TenantName, collection: str, reader: str) -> sql.ColumnElement[bool]:
     columns = GRANTS.c
     return sql.and_(columns.owner == owner, columns.collection == collection, columns.reader == reader)
 
 
-def _found(connection: sql.Connection, name: str) -> Tenant:
+def _find(connection: sql.Connection, name: str) -> Tenant:
     row = connection.execute(sql.select(TENANTS).where(TENANTS.c.name == name)).first()
     if row is None:
         raise TenantNotFound(name)
