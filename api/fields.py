@@ -20,7 +20,7 @@ from pydantic import (
 from winnow.retrieval.catalog.instructions import Reference, Value
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import InvalidRequest
-from winnow.retrieval.filters.grammar import Filter, Joint, Op, parsed_filter
+from winnow.retrieval.filters.grammar import Filter, Joint, Op, parse_filter
 from winnow.retrieval.limits import (
     COLLECTION_NAME_PATTERN,
     INSTRUCTION_CHARACTERS_MAX,
@@ -124,7 +124,7 @@ TimeoutMs = Annotated[int, Field(ge=1, le=TIMEOUT_MS_MAX), Number]
 
 def _filter(value: Any) -> Filter:
     try:
-        return parsed_filter(value)
+        return parse_filter(value)
     except InvalidRequest as refused:
         raise ValueError(refused.detail) from refused
 

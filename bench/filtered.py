@@ -26,7 +26,7 @@ import numpy as np
 
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.filters.grammar import Filter, parsed_filter
+from winnow.retrieval.filters.grammar import Filter, parse_filter
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import ChunkNumbers, Document, EmbeddedDocument, Span, Vectors
 from winnow.retrieval.search.reader import IndexReader, Searcher
@@ -175,7 +175,7 @@ def main() -> None:
         view = filled(Path(base), vectors, buckets)
         for share in SHARES:
             bound = round(share * BUCKETS)
-            where = parsed_filter({"type": "lt", "key": "bucket", "value": bound})
+            where = parse_filter({"type": "lt", "key": "bucket", "value": bound})
             allowed = np.flatnonzero(buckets < bound)
             assert view.snapshot.numbers_where(where).tolist() == allowed.tolist()
             right = exact(vectors, queries, allowed, asked.k)

@@ -23,9 +23,9 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span
-from winnow.retrieval.search.hybrid import proposal
+from winnow.retrieval.search.hybrid import propose
 from winnow.retrieval.search.reader import IndexReader
-from winnow.retrieval.store.lance_fulltext import segments, uncovered
+from winnow.retrieval.store.lance_fulltext import segments, uncovered_fragments
 from winnow.retrieval.store.lance_store import LanceStore
 
 DIMENSION: Final = 384
@@ -117,7 +117,7 @@ def searched(base: Path, stages: list[int], *, queries: int, texts: Texts) -> di
         for stage in rng.permutation(stages).tolist():
             for mode in MODES:
                 started = time.perf_counter()
-                proposal(views[stage], vector, query, mode=mode, width=WIDTH, matching=None)
+                propose(views[stage], vector, query, mode=mode, width=WIDTH, matching=None)
                 took[stage, mode].append(1e3 * (time.perf_counter() - started))
     return {which: each[queries // 10 :] for which, each in took.items()}
 
@@ -127,7 +127,7 @@ def show(base: Path, stages: list[int], took: dict[tuple[int, RecallMode], list[
     print("|---|---|---|---|---|---|")
     for stage in stages:
         dataset = LanceStore.open(CollectionFolder(base / str(stage)).corpus, dimension=DIMENSION).snapshot().dataset
-        waiting = sum(fragment.physical_rows for fragment in uncovered(dataset))
+        waiting = sum(fragment.physical_rows for fragment in uncovered_fragments(dataset))
         p50s = " | ".join(f"{np.median(took[stage, mode]):.2f}" for mode in MODES)
         print(f"| {stage} | {p50s} | {waiting} | {len(segments(dataset))} | {len(dataset.get_fragments())} |")
     for mode in MODES:

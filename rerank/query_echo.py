@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import Final
 
 from winnow.rerank.reranker import Ranking
-from winnow.retrieval.lexical.words import analysed, analysed_query
+from winnow.retrieval.lexical.words import analyse, analyse_query
 
 WORDS_MIN: Final = 3  # per query; any passage on the topic repeats a shorter one
 CHARACTERS_MIN: Final = 6  # the same for scripts counted in characters: about three words
@@ -48,13 +48,13 @@ def is_echo(query: str, passage: str) -> bool:
     copied = len(words) - sum(kept)
     if copied == 0 or (copied < COPIES_MIN * len(asked) and copied < COPIED_SHARE * len(words)):
         return False
-    wanted = frozenset(word for word in analysed_query(query).split() if not _CHARACTER.fullmatch(word))
+    wanted = frozenset(word for word in analyse_query(query).split() if not _CHARACTER.fullmatch(word))
     return len(wanted & _remaining_words(words, kept)) <= SUPPORT_MAX * len(wanted)
 
 
 def _in_order(text: str) -> list[str]:
     """Words, and single characters where a script has no spaces; not their pairs, since copies are found by order."""
-    return [word for word in analysed(text).split() if not _PAIR.fullmatch(word)]
+    return [word for word in analyse(text).split() if not _PAIR.fullmatch(word)]
 
 
 def _mark_uncopied(words: Sequence[str], asked: Sequence[str]) -> list[bool]:

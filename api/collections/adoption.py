@@ -18,7 +18,7 @@ from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound, FolderUnknown
 from winnow.retrieval.files.layout import CollectionFolder, created_at_of, stamp_created
 from winnow.retrieval.files.locks import writing
-from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import names
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
@@ -91,5 +91,5 @@ def _collection(
 
 def _embedder_of(folder: CollectionFolder) -> EmbedderIdentity | None:
     """Return the embedder of its newest readable index, or None."""
-    manifests = (examined(folder, name, thorough=False)[0] for name in names(folder))
+    manifests = (check_generation(folder, name, thorough=False)[0] for name in names(folder))
     return next((manifest.embedder for manifest in manifests if manifest is not None), None)

@@ -12,7 +12,7 @@ from winnow.api.library.instructions import Instructions
 from winnow.api.library.yaml_file import read_content, written_content
 from winnow.retrieval.backup.manifest import InstructionText, SnapshotManifest
 from winnow.retrieval.backup.place import FolderPlace, Place, S3Access
-from winnow.retrieval.backup.transfer import Watcher, bring_back, manifest_at, take
+from winnow.retrieval.backup.transfer import Watcher, find_manifest, restore_files, take_snapshot
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent, Reference, State
 from winnow.retrieval.embed.embedder import EmbedderIdentity
@@ -50,11 +50,11 @@ def place_of(target: str, access: S3Access) -> Place:
 
 
 def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
-    """Take a snapshot. Raises `CollectionNotFound`, `InvalidRequest`, and what `take` raises."""
+    """Take a snapshot. Raises `CollectionNotFound`, `InvalidRequest`, and what `take_snapshot` raises."""
     collection = disk.catalog.collection(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
         raise InvalidRequest(f"{place.name} is inside the data folder and would be lost with it; use another location")
-    return take(
+    return take_snapshot(
         collection,
         disk.layout.collection(tenant, name),
         disk.store(collection),
@@ -76,15 +76,15 @@ def restore(
     wish: IndexWish = ANY_INDEX,
     syncer: Syncer = DISK,
 ) -> Restored:
-    """Raises `CollectionExists`, `ModelMismatch`, `CollectionBusy`, what `manifest_at` and `bring_back` raise."""
-    manifest = manifest_at(place)
+    """Raises `CollectionExists`, `ModelMismatch`, `CollectionBusy`, what `find_manifest` and `restore_files` raise."""
+    manifest = find_manifest(place)
     _require_same(manifest.embedder, embedder, place)
     generation = ""
 
     def build(beside: CollectionFolder) -> None:
         nonlocal generation
         try:
-            generation = bring_back(manifest, place, beside, watcher=watcher, wish=wish, syncer=syncer)
+            generation = restore_files(manifest, place, beside, watcher=watcher, wish=wish, syncer=syncer)
         except SnapshotCorrupt:
             remove(beside.path)
             raise

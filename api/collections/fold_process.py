@@ -55,7 +55,7 @@ class FoldEnded(Exception):
     """The building process ended without a result."""
 
 
-async def fold_beside(fold: Fold) -> Folded:
+async def fold_in_process(fold: Fold) -> Folded:
     """Build in a process. Raises what building raises, `CollectionBusy` if another process builds, and `FoldEnded`."""
     spawning = multiprocessing.get_context("spawn")
     receiver, sender = spawning.Pipe(duplex=False)

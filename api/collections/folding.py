@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_beside
+from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_in_process
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.retrieval.errors import CollectionBusy, CollectionNotFound, WinnowError
 from winnow.retrieval.generation.pointer import current_name, rolled_back
@@ -87,7 +87,7 @@ class Folding:
         seconds_max: float,
         kept: int,
         wish: IndexWish = ANY_INDEX,
-        build: Build = fold_beside,
+        build: Build = fold_in_process,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """With `chunks_max` 0, indexes are only built on request."""

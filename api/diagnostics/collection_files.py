@@ -21,7 +21,7 @@ from winnow.retrieval.files.layout import CollectionFolder, stamp_created
 from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.open import numbers_in
 from winnow.retrieval.generation.pointer import mend_rollback, names, pointer_fault, rollback_fault
-from winnow.retrieval.store.checksums import SUMS, renew, sums_fault, without_file, without_sum
+from winnow.retrieval.store.checksums import SUMS, checksum_fault, checksums_without_file, files_without_checksum, renew
 from winnow.retrieval.store.lance_store import NEXT_NUMBER, LanceStore
 from winnow.retrieval.store.numbering import ChunkNumberSequence
 from winnow.retrieval.store.retention import HELD
@@ -53,12 +53,15 @@ def small_files(folder: CollectionFolder, collection: Collection) -> Iterator[Fo
         yield Found("rolled-back", f"{fault}; {REPAIRED}")
     if not folder.corpus.is_dir():
         return  # the store's own check reports this
-    if fault := sums_fault(folder.corpus):
+    if fault := checksum_fault(folder.corpus):
         yield Found(SUMS, f"{fault}; {REPAIRED}, if the content of the files is sound")
     for path in sorted(folder.corpus.iterdir()):
         if path.name not in _IN_STORE:
             yield Found("unknown", None, f"{path.relative_to(folder.path)} does not belong to winnow")
-    for files, said in ((without_sum, "without a checksum"), (without_file, "with a checksum are missing")):
+    for files, said in (
+        (files_without_checksum, "without a checksum"),
+        (checksums_without_file, "with a checksum are missing"),
+    ):
         if named := files(folder.corpus):
             yield Found(SUMS, None, f"{len(named)} files {said}: {', '.join(named[:3])}")
 
@@ -76,7 +79,7 @@ def number_fault(folder: CollectionFolder, store: LanceStore) -> str | None:
     return f"the next chunk number is {following}, but {highest} is already used; {REPAIRED}"
 
 
-def mended(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
+def repair_files(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
     """Restore what can be derived, one sentence each. The caller holds the writer's lock. Raises `StorageError`."""
     if not folder.made.exists() or _is_unreadable(folder):
         stamp_created(folder, collection.created_at)
@@ -88,7 +91,7 @@ def mended(folder: CollectionFolder, collection: Collection) -> Iterator[str]:
         with pointing(folder):
             mend_rollback(folder)
         yield "wrote rolled-back from the pointer"
-    if folder.corpus.is_dir() and sums_fault(folder.corpus):
+    if folder.corpus.is_dir() and checksum_fault(folder.corpus):
         yield _renew_checksums(folder, collection)
     store = LanceStore.open(folder.corpus, dimension=collection.embedder.dimension)
     if number_fault(folder, store):

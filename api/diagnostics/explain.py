@@ -8,7 +8,7 @@ from typing import Any
 from winnow.retrieval.errors import DeviceUnusable, MemoryTooSmall
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.generation.manifest import Manifest
-from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.generation.publish import writes_per_second
 from winnow.retrieval.index.build import IndexFacts, plan_index
@@ -58,7 +58,7 @@ def explained(
         plan = plan_index(snapshot, dimension, wish, writes_per_second=rate)
     except MemoryTooSmall as error:
         refused = error.message
-    manifest = examined(folder, name, thorough=False)[0] if name else None
+    manifest = check_generation(folder, name, thorough=False)[0] if name else None
     return Explained(
         manifest=manifest,
         vectors=snapshot.count(),
@@ -93,7 +93,7 @@ def explained_said(collection: str, found: Explained) -> dict[str, Any]:
         "current": {
             "generation": found.manifest.name,
             "chunks": found.manifest.count,
-            **index_said(found.manifest.index),
+            **index_json(found.manifest.index),
             "searched_on": {"device": found.seat.device, "reason": found.seat.reason, "fault": found.seat.fault},
         }
         if found.manifest
@@ -126,7 +126,7 @@ def _device_json(found: DeviceFound) -> dict[str, Any]:
     }
 
 
-def index_said(facts: IndexFacts) -> dict[str, Any]:
+def index_json(facts: IndexFacts) -> dict[str, Any]:
     """Return the recipe of an index, its reason, and the recall it reaches."""
     return {
         "recipe": facts.recipe.value,

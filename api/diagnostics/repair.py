@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
 from winnow.api.collections.unregistered import Stranger, is_removed, strangers
-from winnow.api.diagnostics.collection_files import mended
+from winnow.api.diagnostics.collection_files import repair_files
 from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import CollectionBusy, StorageError, StoreCorrupt
@@ -25,7 +25,7 @@ from winnow.retrieval.generation.history import fold
 from winnow.retrieval.generation.listing import listed
 from winnow.retrieval.generation.pointer import pointer_fault
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
-from winnow.retrieval.store.checksums import damaged
+from winnow.retrieval.store.checksums import find_damage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
         if gone.removed:
             yield Repair(collection=collection.shown, did=f"removed {', '.join(gone.removed)}")
         try:
-            for did in mended(folder, collection):
+            for did in repair_files(folder, collection):
                 yield Repair(collection=collection.shown, did=did)
             harmed_words = _damaged_words(folder)
             store = disk.store(collection)
@@ -93,7 +93,7 @@ def _damaged_words(folder: CollectionFolder) -> list[str]:
     An index of other vectors would hide that damage, and an older version may be intact.
     """
     words = []
-    for damage in damaged(folder.corpus):
+    for damage in find_damage(folder.corpus):
         if not damage.is_of_words:
             raise StoreCorrupt(f"{folder.corpus}: {damage.said}")
         words.append(damage.file)

@@ -19,7 +19,7 @@ from winnow.retrieval.generation.listing import left_over
 from winnow.retrieval.generation.open import open_newest
 from winnow.retrieval.generation.open import verify as verify_generations
 from winnow.retrieval.index.vector_index import VectorIndex
-from winnow.retrieval.store.checksums import damaged
+from winnow.retrieval.store.checksums import find_damage
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 FAULTS_NAMED_MAX: Final = 5  # faults; with more of them a backup is needed, not a list
@@ -98,7 +98,7 @@ def _collection(disk: DataFolder, collection: Collection) -> Iterator[Check]:
 def _corpus(disk: DataFolder, collection: Collection, folder: CollectionFolder) -> Iterator[Check]:
     """Verify the files first: damaged files are reported, not passed to Lance, which may crash on them."""
     try:
-        harmed = list(damaged(folder.corpus))
+        harmed = list(find_damage(folder.corpus))
     except StorageError as error:
         yield Check(collection=collection.shown, part=STORE, found="", fault=error.message)
         return

@@ -41,7 +41,7 @@ def read_yaml(content: bytes | bytearray, *, bytes_max: int, values_max: int = L
         raise InvalidRequest("invalid YAML: it contains a character that YAML does not allow") from error
 
 
-def written_yaml(value: dict[str, Any]) -> str:
+def write_yaml(value: dict[str, Any]) -> str:
     """Write YAML in the order of the keys; texts of several lines become blocks if that loses nothing."""
     written: str = yaml.dump(value, Dumper=_Writer, allow_unicode=True, sort_keys=False, width=100)
     return written

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from winnow.api.fields import Number, Strict, parsed
 from winnow.api.library.content import ContentBody, VersionNumber, content_fields
-from winnow.api.library.strict_yaml import read_yaml, written_yaml
+from winnow.api.library.strict_yaml import read_yaml, write_yaml
 from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion, State
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import LIBRARY_BYTES_MAX
@@ -47,7 +47,7 @@ class LibraryFile(Strict):
 
 def exported(versions: Sequence[InstructionVersion]) -> str:
     """Write these versions, sorted by name, completely; `imported` reads them back unchanged."""
-    return written_yaml(
+    return write_yaml(
         {
             "winnow_instructions": FORMAT,
             "instructions": [
@@ -75,7 +75,7 @@ def imported(content: bytes | bytearray, *, tenant: TenantName | None) -> list[I
 
 def written_content(content: InstructionContent) -> str:
     """Write the content of one version, for `read_content`."""
-    return written_yaml(content_fields(content))
+    return write_yaml(content_fields(content))
 
 
 def read_content(content: bytes) -> InstructionContent:

@@ -42,7 +42,7 @@ class Preview:
     embedding_prompt: str  # the text that is embedded for the query
 
 
-def written_preview(
+def build_preview(
     prompts: PromptBuilder, instruction: AppliedInstruction, *, model: str, query: str, document: str
 ) -> Preview:
     """Build the preview. Pure."""
@@ -76,7 +76,7 @@ def previewed(
         refuse_unknown(reranker, settings_by_name(settings))
     model = settings_for(settings, reranker).rerank_model
     name, prompts = _prompts_of(model)
-    return written_preview(prompts, instruction, model=name, query=query, document=document)
+    return build_preview(prompts, instruction, model=name, query=query, document=document)
 
 
 def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:

@@ -50,7 +50,7 @@ class Watcher(Protocol):
         ...
 
 
-def take(
+def take_snapshot(
     collection: Collection,
     folder: CollectionFolder,
     store: LanceStore,
@@ -94,7 +94,7 @@ def take(
     return manifest
 
 
-def manifest_at(place: Place) -> SnapshotManifest:
+def find_manifest(place: Place) -> SnapshotManifest:
     """Return the manifest. Raises `SnapshotNotFound`, `SnapshotCorrupt`, and what `place` raises."""
     names = place.names()
     if MANIFEST not in names:
@@ -106,7 +106,7 @@ def manifest_at(place: Place) -> SnapshotManifest:
         return read(target.read_bytes(), origin=place.name)
 
 
-def bring_back(
+def restore_files(
     manifest: SnapshotManifest,
     place: Place,
     folder: CollectionFolder,

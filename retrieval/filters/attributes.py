@@ -83,7 +83,7 @@ def attributes_of(metadata: Metadata) -> dict[Attribute, Value]:
     return found
 
 
-def kept(known: Collection[Attribute], rows: Sequence[Mapping[Attribute, Value]]) -> list[Attribute]:
+def select_attributes(known: Collection[Attribute], rows: Sequence[Mapping[Attribute, Value]]) -> list[Attribute]:
     """Return the attributes of these rows that have a column, or room for a new one."""
     occurring = dict.fromkeys(attribute for row in rows for attribute in row)
     room = max(0, ATTRIBUTE_COLUMNS_MAX - len(known))

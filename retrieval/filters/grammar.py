@@ -81,7 +81,7 @@ _OPS: Final = {op.value: op for op in Op}
 _JOINTS: Final = {joint.value: joint for joint in Joint}
 
 
-def parsed_filter(value: JsonValue) -> Filter:
+def parse_filter(value: JsonValue) -> Filter:
     """Parse a filter. Raises `InvalidRequest`, naming the place in it, what was given and what is allowed."""
     return _Parser().filter(value, at=())
 
@@ -95,19 +95,19 @@ class _Parser:
 
     def filter(self, value: JsonValue, *, at: tuple[str, ...]) -> Filter:
         if not isinstance(value, Mapping):
-            raise _refused(at, f"a filter must be an object with a type, not {shown(value)}")
+            raise _refused(at, f"a filter must be an object with a type, not {describe_value(value)}")
         kind = value.get("type")
         if isinstance(kind, str) and kind in _JOINTS:
             return self._combination(_JOINTS[kind], value, at)
         if isinstance(kind, str) and kind in _OPS:
             return self._comparison(_OPS[kind], value, at)
-        raise _refused(at, f"the type must be one of {', '.join((*_OPS, *_JOINTS))}, not {shown(kind)}")
+        raise _refused(at, f"the type must be one of {', '.join((*_OPS, *_JOINTS))}, not {describe_value(kind)}")
 
     def _combination(self, joint: Joint, value: Mapping[str, JsonValue], at: tuple[str, ...]) -> Combination:
         _require_fields(value, {"type", "filters"}, at)
         filters = value["filters"]
         if not isinstance(filters, list) or not filters:
-            raise _refused(at, f"{joint} takes a list of at least one filter, not {shown(filters)}")
+            raise _refused(at, f"{joint} takes a list of at least one filter, not {describe_value(filters)}")
         if len(at) // 2 + 1 >= FILTER_DEPTH_MAX:  # a level is two steps: "filters", and the index in the list
             raise _refused((), f"the filter is nested more than {FILTER_DEPTH_MAX} levels deep")
         below = tuple(self.filter(each, at=(*at, "filters", str(place))) for place, each in enumerate(filters))
@@ -120,7 +120,7 @@ class _Parser:
             raise _refused((), f"the filter has more than {FILTER_CONDITIONS_MAX} comparisons")
         key = value["key"]
         if not isinstance(key, str) or not key:
-            raise _refused((*at, "key"), f"the key must be the name of an attribute, not {shown(key)}")
+            raise _refused((*at, "key"), f"the key must be the name of an attribute, not {describe_value(key)}")
         given = value["value"]
         if op in LISTED:
             return Comparison(key=key, op=op, values=self._parse_list(op, given, (*at, "value")))
@@ -130,7 +130,7 @@ class _Parser:
 
     def _parse_list(self, op: Op, given: JsonValue, at: tuple[str, ...]) -> tuple[Scalar, ...]:
         if not isinstance(given, list):
-            raise _refused(at, f"{op} takes a list of values, not {shown(given)}")
+            raise _refused(at, f"{op} takes a list of values, not {describe_value(given)}")
         self._values += len(given)
         if self._values > FILTER_VALUES_MAX:
             raise _refused((), f"the filter's lists have more than {FILTER_VALUES_MAX} values")
@@ -141,7 +141,7 @@ def _parse_scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
     match given:
         case bool():
             if op in ORDERED:
-                raise _refused(at, f"{op} takes a number or a text, not {shown(given)}")
+                raise _refused(at, f"{op} takes a number or a text, not {describe_value(given)}")
             return given
         case int():
             if not INTEGER_MIN <= given <= INTEGER_MAX:
@@ -149,13 +149,13 @@ def _parse_scalar(op: Op, given: JsonValue, at: tuple[str, ...]) -> Scalar:
             return given
         case float():
             if not math.isfinite(given):
-                raise _refused(at, f"{shown(given)} cannot be compared with")
+                raise _refused(at, f"{describe_value(given)} cannot be compared with")
             return given
         case str():
             return _parse_text(given, at)
     hint = "; only eq and ne take null" if given is None else ""
     kinds = "a number or a text" if op in ORDERED else "a boolean, a number or a text"
-    raise _refused(at, f"{op} takes {kinds}, not {shown(given)}{hint}")
+    raise _refused(at, f"{op} takes {kinds}, not {describe_value(given)}{hint}")
 
 
 def _parse_text(given: str, at: tuple[str, ...]) -> str:
@@ -172,14 +172,14 @@ def _require_fields(value: Mapping[str, JsonValue], fields: set[str], at: tuple[
     for name in sorted(fields - value.keys()):
         raise _refused(at, f"a filter of type {value['type']} needs a field {name!r}")
     for name in sorted(value.keys() - fields):
-        raise _refused(at, f"a filter of type {value['type']} has no field {quoted(name)}")
+        raise _refused(at, f"a filter of type {value['type']} has no field {quote(name)}")
 
 
 def _refused(at: Sequence[str], reason: str) -> InvalidRequest:
     return InvalidRequest(f"at {'.'.join(at)}: {reason}" if at else reason)
 
 
-def shown(given: JsonValue) -> str:
+def describe_value(given: JsonValue) -> str:
     """Describe a given value for a message: short, and printable whatever it contains."""
     match given:
         case None | bool():
@@ -189,7 +189,7 @@ def shown(given: JsonValue) -> str:
         case int() | float():
             said = f"the number {given}"
         case str():
-            said = f"the text {quoted(given)}"
+            said = f"the text {quote(given)}"
         case list():
             said = f"a list of {len(given)}"
         case _:
@@ -197,7 +197,7 @@ def shown(given: JsonValue) -> str:
     return said
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Return the start of a text in quotes, with unprintable characters escaped."""
     cut = text[:_SHOWN_CHARACTERS]
     return repr(cut) + ("..." if len(text) > len(cut) else "")

@@ -34,8 +34,8 @@ from winnow.retrieval.filters.grammar import (
     Joint,
     Op,
     Scalar,
-    quoted,
-    shown,
+    describe_value,
+    quote,
 )
 from winnow.retrieval.limits import ATTRIBUTE_COLUMNS_MAX
 
@@ -71,7 +71,7 @@ def mask_of(where: Filter, columns: AttributeColumns) -> Mask:
     return mask
 
 
-def described(known: frozenset[Attribute]) -> dict[str, str]:
+def describe_attributes(known: frozenset[Attribute]) -> dict[str, str]:
     """Return every key with its types in words, by name."""
     kinds: dict[str, set[str]] = {}
     for attribute in known:
@@ -178,16 +178,16 @@ def _require_kind(comparison: Comparison, value: Scalar, kinds: Collection[Kind]
     if _comparable(value).isdisjoint(kinds):
         words = " or ".join(sorted({_WORDS[kind] for kind in kinds}))
         raise InvalidRequest(
-            f"the attribute {quoted(comparison.key)} is a {words} and cannot be compared with {shown(value)}"
+            f"the attribute {quote(comparison.key)} is a {words} and cannot be compared with {describe_value(value)}"
         )
     if comparison.op in ORDERED and isinstance(value, str) and Kind.TEXT not in kinds:
         raise InvalidRequest(
-            f"the attribute {quoted(comparison.key)} is a list of texts without order; {comparison.op} does not apply"
+            f"the attribute {quote(comparison.key)} is a list of texts without order; {comparison.op} does not apply"
         )
 
 
 def _unknown(key: str, known: frozenset[Attribute]) -> InvalidRequest:
-    named = [f"{quoted(name)} ({kinds})" for name, kinds in described(known).items()]
+    named = [f"{quote(name)} ({kinds})" for name, kinds in describe_attributes(known).items()]
     beyond = f" and {len(named) - _ATTRIBUTES_NAMED_MAX} more" if len(named) > _ATTRIBUTES_NAMED_MAX else ""
     there = f"its attributes are {', '.join(named[:_ATTRIBUTES_NAMED_MAX])}{beyond}" if named else "there are none yet"
     full = (
@@ -195,4 +195,4 @@ def _unknown(key: str, known: frozenset[Attribute]) -> InvalidRequest:
         if len(known) >= ATTRIBUTE_COLUMNS_MAX
         else ""
     )
-    return InvalidRequest(f"the collection has no attribute {quoted(key)}; {there}{full}")
+    return InvalidRequest(f"the collection has no attribute {quote(key)}; {there}{full}")

@@ -13,7 +13,7 @@ from winnow.retrieval.files.durable import DISK, write_errors
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import folding, pointing
 from winnow.retrieval.generation.listing import bytes_in, left_over, listed, never_current
-from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 
@@ -71,7 +71,9 @@ def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
         if name != current and not (rollback and ordinal(name) > ordinal(current))
     }
     whole_first = sorted(
-        retired, key=lambda name: (examined(folder, name, thorough=False)[1] is None, retired[name]), reverse=True
+        retired,
+        key=lambda name: (check_generation(folder, name, thorough=False)[1] is None, retired[name]),
+        reverse=True,
     )
     return [name for name in whole_first[kept - 1 :] if now - retired[name] > RETIRED_SECONDS]
 

@@ -22,7 +22,7 @@ from winnow.retrieval.files.locks import folding, pointing
 from winnow.retrieval.generation.cleanup import clean_locked
 from winnow.retrieval.generation.listing import never_current
 from winnow.retrieval.generation.manifest import Manifest
-from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, point, rolled_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
@@ -92,7 +92,7 @@ def _unfit(folder: CollectionFolder, name: str, identity: EmbedderIdentity) -> s
         return f"it does not exist; existing generations: {', '.join(names(folder)) or 'none'}"
     if name in never_current(folder):
         return "its publication was never finished"
-    manifest, fault = examined(folder, name)
+    manifest, fault = check_generation(folder, name)
     if manifest is not None and manifest.embedder != identity:
         return f"it was built with {manifest.embedder.name}"
     return fault

@@ -10,7 +10,7 @@ from typing import Final
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.generation.manifest import GENERATION_FILES, Manifest
-from winnow.retrieval.generation.open import examined
+from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
 
 _KNOWN: Final = frozenset(
@@ -46,7 +46,7 @@ def listed(folder: CollectionFolder, *, thorough: bool = False) -> list[Listed]:
     current, rollback = current_name(folder), rolled_back(folder)
     found = []
     for name in names(folder):
-        manifest, fault = examined(folder, name, thorough=thorough)
+        manifest, fault = check_generation(folder, name, thorough=thorough)
         found.append(
             Listed(
                 name=name,

@@ -81,14 +81,16 @@ def verify(folder: CollectionFolder) -> list[GenerationCheck]:
     current = current_name(folder)
     checks = []
     for name in names(folder):
-        manifest, fault = examined(folder, name)
+        manifest, fault = check_generation(folder, name)
         checks.append(GenerationCheck(name=name, current=name == current, manifest=manifest, fault=fault))
     if current is not None and current not in {check.name for check in checks}:
         checks.insert(0, GenerationCheck(name=current, current=True, manifest=None, fault="its folder is missing"))
     return checks
 
 
-def examined(folder: CollectionFolder, name: str, *, thorough: bool = True) -> tuple[Manifest | None, str | None]:
+def check_generation(
+    folder: CollectionFolder, name: str, *, thorough: bool = True
+) -> tuple[Manifest | None, str | None]:
     """Return a generation's manifest, and its fault. Unless `thorough`, files are measured but not read."""
     path = folder.generations / name
     try:

@@ -7,7 +7,7 @@
     names of code          C++, C# and .NET are words of their own; setValue also counts as set and value
     without spaces         Chinese, Japanese, Korean, Thai and the like: each character, and each pair of neighbours
 
-The store keeps what `analysed` returns and Lance splits it at blanks, so only this module decides what a word is. Lance
+The store keeps what `analyse` returns and Lance splits it at blanks, so only this module decides what a word is. Lance
 then removes English endings and accents, by settings that are stored with its index.
 Rule: a change here needs a new number of `WORD_RULES`; collections are analysed again at their next fold.
 """
@@ -111,12 +111,12 @@ def words_of(text: str) -> Iterator[str]:
             yield from map(_fold, parts if len(parts) > 1 else ())
 
 
-def analysed(text: str) -> str:
+def analyse(text: str) -> str:
     """Return the words separated by blanks; no word contains one."""
     return " ".join(words_of(text))
 
 
-def analysed_query(query: str) -> str:
+def analyse_query(query: str) -> str:
     """Return the words of a query, each once: repetition does not count.
 
     Words that only connect an English question are dropped if there are others, because in a small collection, or in

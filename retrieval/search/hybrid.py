@@ -61,7 +61,7 @@ class Pools:
     filtered: Filtered | None
 
 
-def proposal(
+def propose(
     view: Searcher, vector: Vectors, query: str, *, mode: RecallMode, width: int, matching: ChunkNumbers | None
 ) -> Proposal:
     """Return the best `width` chunks, among `matching` if there is a filter: live chunks, ascending.

@@ -15,7 +15,7 @@ from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.gpu_index import ON_CPU, Seat
 from winnow.retrieval.records import Candidate, ChunkNumbers, RecallMode, Vectors
 from winnow.retrieval.search.grouping import nearest_of_documents
-from winnow.retrieval.search.hybrid import Proposal, proposal
+from winnow.retrieval.search.hybrid import Proposal, propose
 from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.contract import StoreSnapshot
 
@@ -154,7 +154,7 @@ def _propose(
 
     def best(k: int) -> Proposal:
         _require_time(request.deadline, "recall")
-        return proposal(view, vector, request.query, mode=mode, width=k, matching=matching)
+        return propose(view, vector, request.query, mode=mode, width=k, matching=matching)
 
     if not request.documents:
         return best(request.width)

@@ -97,7 +97,7 @@ class StoreSums:
                 self._syncer.sync(path)
                 self._size = _size_of(path)
             else:  # first write, or another process wrote since: it may have died within a line
-                known = sums_of(self._root) | self._pending
+                known = read_checksums(self._root) | self._pending
                 without = [name for name in _files(self._root) if _is_lances(name) and name not in known]
                 self._replace(known | {name: _sum_of(self._root / name) for name in without})
         self._pending = {}
@@ -105,7 +105,7 @@ class StoreSums:
 
     def prune(self) -> None:
         """Drop the checksums of files that no longer exist."""
-        known = sums_of(self._root)
+        known = read_checksums(self._root)
         left = {name: digest for name, digest in known.items() if (self._root / name).exists()}
         if len(left) < len(known):
             is_ours = self._size == _size_of(self._root / SUMS)
@@ -116,9 +116,9 @@ class StoreSums:
     def _replace(self, sums: Mapping[str, str]) -> None:
         """Replace the file. A damaged file is continued instead, so that the damage stays visible."""
         kept = b""
-        if sums_fault(self._root) is not None and (self._root / SUMS).exists():
+        if checksum_fault(self._root) is not None and (self._root / SUMS).exists():
             kept = b"".join(line + b"\n" for line in (self._root / SUMS).read_bytes().split(b"\n")[:-1])
-            before = sums_of(self._root)
+            before = read_checksums(self._root)
             sums = {name: digest for name, digest in sums.items() if before.get(name) != digest}
         self._written = hashlib.sha256(kept)
         write_file(self._root / SUMS, kept + _with_mark(self._written, _lines(sums)), syncer=self._syncer)
@@ -131,11 +131,11 @@ def renew(root: Path, *, syncer: Syncer = DISK) -> None:
     write_file(root / SUMS, _with_mark(hashlib.sha256(), _lines(sums)), syncer=syncer)
 
 
-def sums_fault(root: Path) -> str | None:
+def checksum_fault(root: Path) -> str | None:
     """Return what is wrong with the checksum file itself, or None. Raises `StoreCorrupt` if it cannot be read."""
     if not (root / SUMS).exists():
         return f"{SUMS} is missing"
-    if not sums_of(root):
+    if not read_checksums(root):
         return f"{SUMS} is empty"
     read = hashlib.sha256()
     for line in _lines_of(root):
@@ -148,26 +148,26 @@ def sums_fault(root: Path) -> str | None:
     return None
 
 
-def without_sum(root: Path) -> list[str]:
+def files_without_checksum(root: Path) -> list[str]:
     """Return the files without a checksum: a killed write leaves some, and the next write adds them."""
-    known = sums_of(root)
+    known = read_checksums(root)
     return sorted(name for name in _files(root) if _is_lances(name) and name not in known)
 
 
-def without_file(root: Path) -> list[str]:
+def checksums_without_file(root: Path) -> list[str]:
     """Return missing files that still have a checksum: a killed clean-up leaves such lines."""
-    return sorted(name for name in sums_of(root) if not (root / name).exists())
+    return sorted(name for name in read_checksums(root) if not (root / name).exists())
 
 
-def sums_of(root: Path) -> dict[str, str]:
-    """Return the checksums by path; lines that are no checksums are skipped (`sums_fault` reports them)."""
+def read_checksums(root: Path) -> dict[str, str]:
+    """Return the checksums by path; lines that are no checksums are skipped (`checksum_fault` reports them)."""
     found = (_LINE.fullmatch(line) for line in _lines_of(root))
     return {match[2]: match[1] for match in found if match is not None}
 
 
 def require_newest(root: Path) -> None:
     """Raise `StoreCorrupt` if the newest acknowledged version has lost its manifest, or has a different one."""
-    manifests = {name: digest for name, digest in sums_of(root).items() if _MANIFEST.fullmatch(name)}
+    manifests = {name: digest for name, digest in read_checksums(root).items() if _MANIFEST.fullmatch(name)}
     if not manifests:
         return
     newest = min(manifests)  # Lance names them by the distance to the largest possible version
@@ -179,10 +179,10 @@ def require_newest(root: Path) -> None:
         raise StoreCorrupt(f"{root / newest} differs from what was written, or its line in {SUMS} does")
 
 
-def damaged(root: Path) -> Iterator[Damage]:
+def find_damage(root: Path) -> Iterator[Damage]:
     """Yield the files that differ from what was written. Reads every file, without Lance.
 
-    `sums_fault` checks the checksum file itself. A missing file was removed with its version or will be reported by
+    `checksum_fault` checks the checksum file itself. A missing file was removed with its version or will be reported by
     Lance, except for the newest manifest.
     """
     try:
@@ -190,7 +190,7 @@ def damaged(root: Path) -> Iterator[Damage]:
     except StoreCorrupt as corrupt:
         yield Damage(file=SUMS, said=corrupt.detail)
         return
-    known = sums_of(root)
+    known = read_checksums(root)
     for name, digest in known.items():
         try:
             found = _sum_of(root / name)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.filters.attributes import attribute_of
 from winnow.retrieval.filters.masks import AttributeColumns
-from winnow.retrieval.store.rows import attribute_table, has_attributes, known_attributes, upgraded
+from winnow.retrieval.store.rows import attribute_table, has_attributes, known_attributes, metadata_with_attributes
 
 _COLUMNS_KEPT: Final = 4  # columns; one of a million rows takes 1 to 24 MB, and 4 to 40 ms to read again
 
@@ -62,7 +62,7 @@ def upgrade(dataset: Any, *, written: Callable[[], None]) -> None:
     if table.num_columns and table.num_rows:
         dataset.add_columns(table.to_reader())
         written()
-    dataset.update_schema_metadata(_text(upgraded(dataset.schema.metadata)), replace=True)
+    dataset.update_schema_metadata(_text(metadata_with_attributes(dataset.schema.metadata)), replace=True)
 
 
 def _text(metadata: dict[bytes, bytes]) -> dict[str, str]:

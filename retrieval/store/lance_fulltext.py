@@ -29,7 +29,7 @@ from lance.query import CombinedFieldsQuery
 from numpy.typing import NDArray
 
 from winnow.retrieval.arrays import isin_sorted
-from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analysed_query
+from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analyse_query
 from winnow.retrieval.records import ChunkNumbers
 from winnow.retrieval.store.contract import LexicalHits
 from winnow.retrieval.store.rows import WORDS_COLUMN, word_rules
@@ -70,14 +70,14 @@ def empty_segments(dataset: lance.LanceDataset) -> list[Index]:
     return _empty(dataset, word_rules(dataset.schema))
 
 
-def uncovered(dataset: lance.LanceDataset, *, rules: int | None = None) -> list[lance.LanceFragment]:
+def uncovered_fragments(dataset: lance.LanceDataset, *, rules: int | None = None) -> list[lance.LanceFragment]:
     """Return the fragments that no segment covers, by default of this store's word rules."""
     last = _name(_COLUMNS[rules or word_rules(dataset.schema)][-1])  # segments of all columns are committed at once
     covered = {each for segment in segments(dataset) if segment.name == last for each in segment.fragment_ids}
     return [fragment for fragment in dataset.get_fragments() if fragment.fragment_id not in covered]
 
 
-def covers_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> list[Cover]:
+def plan_covers(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> list[Cover]:
     """Plan how to cover these fragments: fragments of one size class together, as many as a segment may cover.
 
     `tidy` merges in the segments of the class that cover no more rows than the new ones, smallest first. So segments
@@ -88,7 +88,7 @@ def covers_of(dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragme
     ]
 
 
-def segments_of(
+def write_segments(
     dataset: lance.LanceDataset, fragments: Sequence[lance.LanceFragment], *, rules: int | None = None
 ) -> list[Index]:
     """Write a segment per column that covers these fragments, for a later commit."""
@@ -100,9 +100,9 @@ def segments_of(
     return [dataset.merge_existing_index_segments([part]) for part in parts]  # in place; before, none can be searched
 
 
-def covering(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index]:
+def write_covers(dataset: lance.LanceDataset, covers: Sequence[Cover]) -> list[Index]:
     """Write the segments of these covers, for a later commit."""
-    return [segment for cover in covers for segment in segments_of(dataset, cover.fragments)]
+    return [segment for cover in covers for segment in write_segments(dataset, cover.fragments)]
 
 
 def segments_covering(dataset: lance.LanceDataset, fragments: Collection[int]) -> list[Index]:
@@ -146,9 +146,11 @@ def change(added: Sequence[Index] = (), *, dropped: Sequence[Index] = ()) -> lan
     return lance.LanceOperation.CreateIndex(new_indices=list(added), removed_indices=list(dropped))
 
 
-def matches(dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allowed: ChunkNumbers | None) -> LexicalHits:
+def find_matches(
+    dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allowed: ChunkNumbers | None
+) -> LexicalHits:
     """Return the `k` best matches; every number from Lance is checked against the live and allowed ones here."""
-    words = analysed_query(text) if word_rules(dataset.schema) == WORD_RULES else _plain(text)
+    words = analyse_query(text) if word_rules(dataset.schema) == WORD_RULES else _plain(text)
     query = CombinedFieldsQuery(words, list(_columns(dataset)))
     is_named = allowed is not None and len(allowed) <= NAMED_MAX
     where = pc.field("number").isin(allowed.tolist()) if allowed is not None and is_named else None

@@ -19,8 +19,8 @@ import pyarrow as pa
 from lance.dataset import Index
 
 from winnow.retrieval.lexical.words import WORD_RULES
-from winnow.retrieval.store.lance_fulltext import OLD_NAMES, change, segments, segments_of, uncovered
-from winnow.retrieval.store.rows import WORDS_COLUMN, with_words, words_schema, words_table
+from winnow.retrieval.store.lance_fulltext import OLD_NAMES, change, segments, uncovered_fragments, write_segments
+from winnow.retrieval.store.rows import WORDS_COLUMN, metadata_with_words, words_schema, words_table
 
 STEP_ROWS: Final = 16_384  # rows, or one fragment; a step's words are in memory, and are indexed under the lock
 
@@ -35,12 +35,12 @@ class Ahead:
     files: Mapping[int, str]  # by fragment: the file with its rows
 
 
-def words_ahead(dataset: lance.LanceDataset) -> Ahead:
+def prepare_words(dataset: lance.LanceDataset) -> Ahead:
     """Prepare the words of the first fragments that no segment of the new rules covers; none if all are covered."""
     words: dict[int, pa.Table] = {}
     files: dict[int, str] = {}
     rows = 0
-    for fragment in uncovered(dataset, rules=WORD_RULES):
+    for fragment in uncovered_fragments(dataset, rules=WORD_RULES):
         if words and rows + fragment.physical_rows > STEP_ROWS:
             break
         table = fragment.to_table(columns=[_KEY, "title", "text"])
@@ -50,12 +50,12 @@ def words_ahead(dataset: lance.LanceDataset) -> Ahead:
     return Ahead(words=words, files=files)
 
 
-def column_added(dataset: lance.LanceDataset) -> None:
+def add_words_column(dataset: lance.LanceDataset) -> None:
     if WORDS_COLUMN not in dataset.schema.names:
         dataset.add_columns(words_schema())
 
 
-def filled(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.Update | None:
+def fill_words(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.Update | None:
     """Write the words into their column, for a later commit; None if none of the fragments is unchanged."""
     updated, fields = [], set[int]()
     for fragment in _still(dataset, ahead):
@@ -67,17 +67,17 @@ def filled(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.Up
     return lance.LanceOperation.Update(updated_fragments=updated, fields_modified=sorted(fields))
 
 
-def covered(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.CreateIndex:
+def cover_words(dataset: lance.LanceDataset, ahead: Ahead) -> lance.LanceOperation.CreateIndex:
     """Write the segment, for a later commit; the words must be committed first."""
-    return change(segments_of(dataset, _still(dataset, ahead), rules=WORD_RULES))
+    return change(write_segments(dataset, _still(dataset, ahead), rules=WORD_RULES))
 
 
-def switched(dataset: lance.LanceDataset) -> None:
-    metadata = with_words(dataset.schema.metadata)
+def switch_rules(dataset: lance.LanceDataset) -> None:
+    metadata = metadata_with_words(dataset.schema.metadata)
     dataset.update_schema_metadata({key.decode(): value.decode() for key, value in metadata.items()}, replace=True)
 
 
-def of_old_rules(dataset: lance.LanceDataset) -> list[Index]:
+def old_segments(dataset: lance.LanceDataset) -> list[Index]:
     """Return the segments that no search uses any more."""
     return [segment for segment in segments(dataset) if segment.name in OLD_NAMES]
 

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.filters.masks import AttributeColumns, described, mask_of
+from winnow.retrieval.filters.masks import AttributeColumns, describe_attributes, mask_of
 from winnow.retrieval.records import Chunk, ChunkNumbers, Document, Piece, is_text
-from winnow.retrieval.store.checksums import is_of_words, sums_of
+from winnow.retrieval.store.checksums import is_of_words, read_checksums
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 from winnow.retrieval.store.lance_attributes import columns_of, differing
 from winnow.retrieval.store.lance_errors import reading
-from winnow.retrieval.store.lance_fulltext import is_indexed, matches, segments
+from winnow.retrieval.store.lance_fulltext import find_matches, is_indexed, segments
 from winnow.retrieval.store.liveness import Flags
 from winnow.retrieval.store.row_map import (
     Addresses,
@@ -154,13 +154,13 @@ class LanceSnapshot:
         return word_rules(self.dataset.schema)
 
     def attributes(self) -> Mapping[str, str]:
-        return described(self._attributes.known)
+        return describe_attributes(self._attributes.known)
 
     def lexical(self, text: str, k: int, *, allowed: ChunkNumbers | None = None) -> LexicalHits:
         with reading(self._path):
             if not self._has_words:
                 raise WordsNotIndexed(f"{self._path.parent.name}; index any corpus into it")
-            return matches(self.dataset, text, k, live=self.alive, allowed=allowed)
+            return find_matches(self.dataset, text, k, live=self.alive, allowed=allowed)
 
     def words_fault(self) -> str | None:
         """Return why full-text search does not work; None if it works, or if the store has no full-text index."""
@@ -169,7 +169,7 @@ class LanceSnapshot:
                 if not self._has_words:
                     return None
                 used = {str(segment.uuid) for segment in segments(self.dataset)}
-            for name in sums_of(self._path):  # Lance lists only files that exist
+            for name in read_checksums(self._path):  # Lance lists only files that exist
                 if is_of_words(name) and Path(name).parts[1] in used and not (self._path / name).exists():
                     return f"{name} is missing"
             self.lexical(_ANY_WORD, 1)

@@ -40,27 +40,27 @@ from winnow.retrieval.store.lance_fulltext import (
     TINY_FRAGMENT_ROWS,
     change,
     covered_and_gone,
-    covering,
-    covers_of,
     empty_segments,
     is_indexed,
+    plan_covers,
     segments,
     segments_covering,
-    uncovered,
+    uncovered_fragments,
     without_segments,
+    write_covers,
 )
 from winnow.retrieval.store.lance_renewal import (
     Ahead,
-    column_added,
-    covered,
-    filled,
-    of_old_rules,
-    switched,
-    words_ahead,
+    add_words_column,
+    cover_words,
+    fill_words,
+    old_segments,
+    prepare_words,
+    switch_rules,
 )
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.numbering import ChunkNumberSequence
-from winnow.retrieval.store.retention import holding, nobody_holding, superseded
+from winnow.retrieval.store.retention import find_superseded, holding, try_exclusive
 from winnow.retrieval.store.rows import (
     WORDS_COLUMN,
     has_attributes,
@@ -200,7 +200,7 @@ class LanceStore:
             self._sums.begin()
             self._commit_words(
                 lambda dataset: change(
-                    covering(dataset, covers_of(dataset, dataset.get_fragments(), tidy=False))
+                    write_covers(dataset, plan_covers(dataset, dataset.get_fragments(), tidy=False))
                     or empty_segments(dataset),
                     dropped=segments(dataset),
                 )
@@ -214,34 +214,34 @@ class LanceStore:
         while True:
             dataset = self._own()
             is_old = word_rules(dataset.schema) != WORD_RULES
-            if not is_old and not of_old_rules(dataset):
+            if not is_old and not old_segments(dataset):
                 return
             with reading(self._path):
-                ahead = words_ahead(dataset) if is_old else None
+                ahead = prepare_words(dataset) if is_old else None
             with locked(), self._writing:
                 self._syncer.require_sound()
                 self._sums.begin()
                 if ahead is not None:
                     self._renew_some(ahead)
                 if word_rules(self.snapshot().dataset.schema) == WORD_RULES:
-                    self._commit_words(lambda dataset: change(dropped=of_old_rules(dataset)))
+                    self._commit_words(lambda dataset: change(dropped=old_segments(dataset)))
                 self._sums.write()
 
     def _renew_some(self, ahead: Ahead) -> None:
         if not has_attributes(self.snapshot().dataset.schema):
             self._alter(partial(upgrade, written=self._tree.sync))
-        self._alter(column_added)
+        self._alter(add_words_column)
         with committing(self._path):
             dataset = self._own()
-            operation = filled(dataset, ahead)
+            operation = fill_words(dataset, ahead)
         if operation is not None:
             self._tree.sync()
             with committing(self._path):
                 lance.LanceDataset.commit(dataset, operation, read_version=int(dataset.version))
             self._tree.sync()
-        self._commit_words(lambda dataset: covered(dataset, ahead))
-        if not uncovered(self.snapshot().dataset, rules=WORD_RULES):
-            self._alter(switched)
+        self._commit_words(lambda dataset: cover_words(dataset, ahead))
+        if not uncovered_fragments(self.snapshot().dataset, rules=WORD_RULES):
+            self._alter(switch_rules)
 
     def _index_waiting_words(self, *, more_follows: bool) -> None:
         """Index uncovered words after a write. The write stands even if this fails: searches read uncovered rows."""
@@ -263,13 +263,13 @@ class LanceStore:
         Building that index takes a minute for a million texts, too long for a write.
         """
         dataset = self.snapshot().dataset
-        return uncovered(dataset) if is_indexed(dataset) else []
+        return uncovered_fragments(dataset) if is_indexed(dataset) else []
 
     def _cover(self, fragments: Sequence[lance.LanceFragment], *, tidy: bool) -> None:
         if fragments:
-            covers = covers_of(self.snapshot().dataset, fragments, tidy=tidy)
+            covers = plan_covers(self.snapshot().dataset, fragments, tidy=tidy)
             dropped = [segment for cover in covers for segment in cover.dropped]
-            self._commit_words(lambda dataset: change(covering(dataset, covers), dropped=dropped))
+            self._commit_words(lambda dataset: change(write_covers(dataset, covers), dropped=dropped))
 
     def _commit_words(self, made: Callable[[lance.LanceDataset], lance.LanceOperation.CreateIndex]) -> None:
         with committing(self._path):
@@ -381,8 +381,8 @@ class LanceStore:
             self._cleaned_at = base.version
 
     def _remove_old_versions(self, base: LanceSnapshot) -> int:
-        with nobody_holding(self._path) as may_remove, committing(self._path):
-            old = superseded(manifests(self._path), now=time.time()) if may_remove else []
+        with try_exclusive(self._path) as may_remove, committing(self._path):
+            old = find_superseded(manifests(self._path), now=time.time()) if may_remove else []
             return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
 
 

@@ -34,7 +34,7 @@ def holding(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def nobody_holding(path: Path) -> Iterator[bool]:
+def try_exclusive(path: Path) -> Iterator[bool]:
     """Yield whether no reader holds a version; if so, none can start to during the block."""
     handle = _open(path)
     try:
@@ -48,7 +48,7 @@ def nobody_holding(path: Path) -> Iterator[bool]:
         os.close(handle)
 
 
-def superseded(manifests: Sequence[Path], *, now: float) -> list[int]:
+def find_superseded(manifests: Sequence[Path], *, now: float) -> list[int]:
     """Return the versions that were replaced long enough ago, from their manifests, newest first."""
     with write_errors(manifests[0].parent):
         made = [manifest.stat().st_mtime for manifest in manifests]

@@ -16,9 +16,9 @@ from winnow.retrieval.filters.attributes import (
     attribute_arrays,
     attribute_of,
     attributes_of,
-    kept,
+    select_attributes,
 )
-from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analysed
+from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analyse
 from winnow.retrieval.records import Chunk, Document, EmbeddedDocument, is_text
 
 CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata"]
@@ -30,7 +30,7 @@ _WITHOUT_WORDS: Final = b"2"  # the format before: without the column of words
 _WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without attribute columns
 _FORMATS: Final = frozenset({_FORMAT, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
 
-WORDS_COLUMN: Final = "words"  # output of `analysed` for title and text; lexical search reads only this
+WORDS_COLUMN: Final = "words"  # output of `analyse` for title and text; lexical search reads only this
 _WORDS_FIELD: Final = pa.field(
     WORDS_COLUMN,
     pa.large_string(),
@@ -88,7 +88,7 @@ def words_table(rows: pa.Table) -> pa.Table:
     """Return the words of these rows, from title and text, in the same order."""
     both = zip(rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True)
     return pa.table(
-        [pa.array([f"{analysed(title)} {analysed(text)}" for title, text in both], pa.large_string())], words_schema()
+        [pa.array([f"{analyse(title)} {analyse(text)}" for title, text in both], pa.large_string())], words_schema()
     )
 
 
@@ -98,12 +98,12 @@ def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
     return pa.schema(missing) if missing else None
 
 
-def upgraded(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def metadata_with_attributes(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the schema metadata once the attribute columns are complete."""
     return {**metadata, _FORMAT_KEY: _WITHOUT_WORDS}
 
 
-def with_words(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+def metadata_with_words(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
     """Return the schema metadata once all words are in their column and in the full-text index."""
     return {**metadata, _FORMAT_KEY: _FORMAT}
 
@@ -112,7 +112,7 @@ def attribute_table(metadata: Sequence[str], known: Collection[Attribute] = ()) 
     """Return the attributes of rows with this stored metadata."""
     parsed = {each: attributes_of(json.loads(each)) for each in dict.fromkeys(metadata)}  # chunks repeat their document
     rows = [parsed[each] for each in metadata]
-    attributes = kept(known, rows)
+    attributes = select_attributes(known, rows)
     return pa.table(attribute_arrays(rows, attributes), schema=pa.schema(fields_of(attributes)))
 
 
@@ -144,7 +144,7 @@ def table_of(
     for embedded in documents:
         document = embedded.document
         metadata = json.dumps(document.metadata)
-        title_words = analysed(document.title) if has_words else ""
+        title_words = analyse(document.title) if has_words else ""
         for ordinal, span in enumerate(embedded.spans):
             columns["document_id"].append(document.id)
             columns["ordinal"].append(ordinal)
@@ -156,7 +156,7 @@ def table_of(
             columns["metadata"].append(metadata)
             columns["content_hash"].append(document.content_hash if ordinal == 0 else None)
             if has_words:
-                columns[WORDS_COLUMN].append(f"{title_words} {analysed(columns['text'][-1])}")
+                columns[WORDS_COLUMN].append(f"{title_words} {analyse(columns['text'][-1])}")
     vectors = np.concatenate([embedded.vectors for embedded in documents]).astype(np.float32, copy=False)
     assert vectors.shape[1] == dimension, "vectors of the collection's dimension. This is a bug."
     arrays = {

@@ -14,7 +14,7 @@ from tests.snapshots import IDENTITY, Watched, contents, folder_of, made, names
 from winnow.api.collections.backups import restore, snapshot
 from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.backup.place import FolderPlace
-from winnow.retrieval.backup.transfer import manifest_at
+from winnow.retrieval.backup.transfer import find_manifest
 from winnow.retrieval.errors import SnapshotNotFound
 from winnow.retrieval.generation.listing import left_over
 from winnow.retrieval.tenancy import DEFAULT_TENANT
@@ -39,10 +39,10 @@ def test_a_killed_snapshot_is_none_and_can_be_taken_again(dying: Processes, tmp_
         finished = (place / "manifest.json").exists()  # only its folder was not synced yet
         if not finished:
             with pytest.raises(SnapshotNotFound):
-                manifest_at(FolderPlace(place))
+                find_manifest(FolderPlace(place))
             snapshot(disk, DEFAULT_TENANT, "docs", FolderPlace(place), watcher=Watched())
         assert contents(disk, "docs") == expected
-        assert manifest_at(FolderPlace(place)).documents == len(expected["hashes"])
+        assert find_manifest(FolderPlace(place)).documents == len(expected["hashes"])
         shutil.rmtree(place)
     assert at > 20
 

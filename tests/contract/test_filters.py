@@ -19,7 +19,7 @@ from tests.fakes import MemoryStore, WatchedSyncer, state_of
 from tests.filter_oracle import matches
 from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.errors import InvalidRequest, WriteFailed
-from winnow.retrieval.filters.grammar import Filter, parsed_filter
+from winnow.retrieval.filters.grammar import Filter, parse_filter
 from winnow.retrieval.limits import ATTRIBUTE_COLUMNS_MAX
 from winnow.retrieval.records import Document, Metadata
 from winnow.retrieval.store.contract import Store, StoreSnapshot
@@ -84,7 +84,7 @@ def fill(store: Store, **metadata: Metadata) -> StoreSnapshot:
 
 
 def where(kind: str, key: str, value: Any) -> Filter:
-    return parsed_filter({"type": kind, "key": key, "value": value})
+    return parse_filter({"type": kind, "key": key, "value": value})
 
 
 def found(store: Store, kind: str, key: str, value: Any) -> str:
@@ -110,7 +110,7 @@ def test_a_store_finds_what_the_rules_say(
 
 
 def outcome(store: Store, written: Any) -> tuple[list[int], list[str]] | str:
-    snapshot, parsed = store.snapshot(), parsed_filter(written)
+    snapshot, parsed = store.snapshot(), parse_filter(written)
     try:
         return snapshot.numbers_where(parsed).tolist(), snapshot.documents_where(parsed)
     except InvalidRequest:

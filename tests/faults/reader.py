@@ -15,7 +15,7 @@ from typing import Any
 from tests.builders import unit_vectors
 from tests.faults.scripted import DIMENSION, IDENTITY, folder_of, opened
 from winnow.retrieval.errors import WinnowError
-from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.filters.grammar import parse_filter
 from winnow.retrieval.search.reader import IndexReader
 
 
@@ -28,7 +28,7 @@ def answer(searchables: dict[str, IndexReader], job: dict[str, Any]) -> dict[str
     if job["where"] is None:
         hits = view.search(vector, job["k"])
     else:
-        hits, _ = view.search_matching(vector, job["k"], view.snapshot.numbers_where(parsed_filter(job["where"])))
+        hits, _ = view.search_matching(vector, job["k"], view.snapshot.numbers_where(parse_filter(job["where"])))
     chunks = view.snapshot.chunks(hits.numbers.tolist())
     return {
         "hits": [[chunk.document_id, chunk.ordinal, chunk.text] for chunk in chunks],

@@ -17,7 +17,7 @@ from winnow.retrieval.errors import StoreCorrupt
 from winnow.retrieval.generation.open import verify
 from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.search.reader import IndexReader
-from winnow.retrieval.store.checksums import SUMS, damaged, sums_of
+from winnow.retrieval.store.checksums import SUMS, find_damage, read_checksums
 
 pytestmark = pytest.mark.faults
 
@@ -94,7 +94,7 @@ def test_damage_to_a_file_of_the_store_is_found_before_lance_reads_it(
     root, _ = collection
     corpus = folder_of(root).corpus
     chance = random.Random(20261126)
-    names = sorted(sums_of(corpus))
+    names = sorted(read_checksums(corpus))
     assert {name.partition("/")[0] for name in names} == {
         "data",
         "_deletions",
@@ -107,10 +107,10 @@ def test_damage_to_a_file_of_the_store_is_found_before_lance_reads_it(
     for turn in range(count):
         name = names[turn % len(names)]
         with damaged_by(damage, corpus / name, chance):
-            faults = [each.said for each in damaged(corpus)]
+            faults = [each.said for each in find_damage(corpus)]
             assert len(faults) == 1, faults
             assert name in faults[0]
-    assert list(damaged(corpus)) == []
+    assert list(find_damage(corpus)) == []
 
 
 def test_verify_names_the_damaged_file_and_gives_it_to_nobody(collection: tuple[Path, Model]) -> None:
@@ -119,7 +119,7 @@ def test_verify_names_the_damaged_file_and_gives_it_to_nobody(collection: tuple[
     corpus = folder_of(root).corpus
     chance = random.Random(20261127)
     for kind in ("data", "_deletions", "_indices", "_transactions", "_versions"):
-        name = max(name for name in sums_of(corpus) if name.startswith(kind))
+        name = max(name for name in read_checksums(corpus) if name.startswith(kind))
         with damaged_by(flipped, corpus / name, chance):
             checks = {check.part: check.fault for check in verified(DataFolder.existing(root))}
             assert name in (checks["words" if kind == "_indices" else "store"] or "")

@@ -46,7 +46,7 @@ from winnow.indexer.decoding.encodings import to_utf8
 from winnow.indexer.decoding.json_values import parse_record
 from winnow.retrieval.catalog.collections import KEEP
 from winnow.retrieval.errors import InvalidRequest, LimitExceeded
-from winnow.retrieval.filters.grammar import Filter, parsed_filter
+from winnow.retrieval.filters.grammar import Filter, parse_filter
 from winnow.retrieval.json_bounds import SMALL_JSON, parse_json, require_within
 from winnow.retrieval.limits import COLLECTION_NAME_PATTERN, DOCUMENTS_LISTED_MAX, DOCUMENTS_PER_REQUEST_MAX
 from winnow.retrieval.tenancy import TenantName
@@ -243,7 +243,7 @@ def _filter_of(written: str | None) -> Filter | None:
     if written is None:
         return None
     try:
-        return parsed_filter(parse_json(written.encode(), SMALL_JSON))
+        return parse_filter(parse_json(written.encode(), SMALL_JSON))
     except (orjson.JSONDecodeError, UnicodeEncodeError) as error:
         raise InvalidRequest("the filter is not valid JSON") from error
 

@@ -13,7 +13,7 @@ from tests.fakes import PrefersWord
 from tests.unit.api.collections.test_ingest import sent
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from winnow.api.assemble import Services
-from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_beside
+from winnow.api.collections.fold_process import Fold, Folded, FoldEnded, fold_in_process
 from winnow.api.collections.folding import BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_MIN, BUSY_SECONDS, Folding, Outcome
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.http.app import create_app
@@ -252,9 +252,9 @@ async def test_a_process_of_its_own_builds_what_this_one_would(builder: Builder)
     opened = builder.opened()
     fold = fold_of(opened)
     version = opened.store.snapshot().version
-    assert await fold_beside(fold) == Folded(generation="g000001", count=2, store_version=version)
+    assert await fold_in_process(fold) == Folded(generation="g000001", count=2, store_version=version)
     with pytest.raises(CollectionBusy, match="docs has just been folded"):
-        await fold_beside(fold)
+        await fold_in_process(fold)
     assert current_name(opened.folder) == "g000001"
 
 
@@ -266,9 +266,9 @@ async def test_a_fold_that_was_meant_for_another_collection_of_that_name_builds_
     builder.parts.ingest.make("default", "docs")
     await write(builder, c="three")
     with pytest.raises(CollectionBusy, match="docs has just been replaced"):
-        await fold_beside(meant)
+        await fold_in_process(meant)
     assert (names(builder.opened().folder), current_name(builder.opened().folder)) == ([], None)
-    assert (await fold_beside(fold_of(builder.opened()))).count == 1
+    assert (await fold_in_process(fold_of(builder.opened()))).count == 1
 
 
 async def test_what_was_read_before_a_collection_was_made_anew_is_never_published_into_it(builder: Builder) -> None:

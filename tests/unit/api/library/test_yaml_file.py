@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.diff import changes, unified
-from winnow.api.library.strict_yaml import read_yaml, written_yaml
+from winnow.api.library.strict_yaml import read_yaml, write_yaml
 from winnow.api.library.yaml_file import exported, imported, read_content, written_content
 from winnow.rerank.instruction_template import check_content, render
 from winnow.retrieval.catalog.instructions import (
@@ -51,7 +51,7 @@ ODD = st.sampled_from(
 )
 def test_whatever_is_written_is_read(value: Any, key: str) -> None:
     """Texts stay texts, whatever they look like; and other readers of YAML read the same."""
-    written = written_yaml({key: value})
+    written = write_yaml({key: value})
     assert read_yaml(written.encode(), bytes_max=LIBRARY_BYTES_MAX) == {key: value}
     assert yaml.safe_load(written) == {key: value}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.filters.attributes import Attribute, Kind, attribute_of
-from winnow.retrieval.filters.grammar import Combination, Comparison, Joint, Op, parsed_filter
+from winnow.retrieval.filters.grammar import Combination, Comparison, Joint, Op, parse_filter
 from winnow.retrieval.limits import FILTER_CONDITIONS_MAX, FILTER_DEPTH_MAX, FILTER_VALUES_MAX
 
 EQ = {"type": "eq", "key": "k", "value": 1}
@@ -34,7 +34,7 @@ def compared(kind: str, value: Any) -> dict[str, Any]:
 
 def refusal(written: Any) -> str:
     with pytest.raises(InvalidRequest) as refused:
-        parsed_filter(written)
+        parse_filter(written)
     orjson.dumps(refused.value.message)  # it can be told, whatever was in the filter
     return refused.value.detail
 
@@ -42,7 +42,7 @@ def refusal(written: Any) -> str:
 def test_a_filter_is_read_as_it_is_written() -> None:
     """All ten types, nested; null stands for no value."""
     written = {"type": "or", "filters": [both(compared("in", ["a", 1, True]), compared("ne", None)), EQ]}
-    assert parsed_filter(written) == Combination(
+    assert parse_filter(written) == Combination(
         joint=Joint.OR,
         filters=(
             Combination(
@@ -56,7 +56,7 @@ def test_a_filter_is_read_as_it_is_written() -> None:
         ),
     )
     for op in ("eq", "ne", "gt", "gte", "lt", "lte"):
-        assert parsed_filter(compared(op, 0.5)) == Comparison(key="k", op=Op(op), values=(0.5,))
+        assert parse_filter(compared(op, 0.5)) == Comparison(key="k", op=Op(op), values=(0.5,))
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_what_is_no_filter_is_refused_by_its_place_and_by_what_was_given(written
 
 def test_depth_conditions_and_values_are_bounded() -> None:
     """The largest that is allowed is allowed; one more is refused, also where it is a hundred thousand more."""
-    parsed_filter(nested(FILTER_DEPTH_MAX))
-    parsed_filter(both(*[EQ] * FILTER_CONDITIONS_MAX))
-    parsed_filter(compared("in", list(range(FILTER_VALUES_MAX))))
+    parse_filter(nested(FILTER_DEPTH_MAX))
+    parse_filter(both(*[EQ] * FILTER_CONDITIONS_MAX))
+    parse_filter(compared("in", list(range(FILTER_VALUES_MAX))))
     for levels in (FILTER_DEPTH_MAX + 1, 100_000):
         assert refusal(nested(levels)) == "the filter is nested more than 8 levels deep"
     for count in (FILTER_CONDITIONS_MAX + 1, 100_000):
@@ -131,7 +131,7 @@ JSON = st.recursive(
 def test_any_json_is_a_filter_or_a_refusal_that_can_be_told(written: Any) -> None:
     """Never another error, and never a filter that was not written."""
     try:
-        parsed_filter(written)
+        parse_filter(written)
     except InvalidRequest as refused:
         orjson.dumps(refused.message)
 

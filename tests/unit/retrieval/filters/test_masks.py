@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.filter_oracle import kind_of, matches
-from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.filters.grammar import parse_filter
 from winnow.retrieval.filters.masks import AttributeColumns, mask_of
 from winnow.retrieval.records import JsonValue
 from winnow.retrieval.store.rows import attribute_table, known_attributes
@@ -48,7 +48,7 @@ def columns_of(values: list[JsonValue]) -> AttributeColumns:
 def test_a_comparison_is_that_of_the_values_themselves(values: list[JsonValue], asked: tuple[str, Any]) -> None:
     """Python compares a whole number with a real one exactly; so do the columns, to the last of 64 bits."""
     rows = [*values, *EVERY_KIND, *values]
-    where = parsed_filter({"type": asked[0], "key": "k", "value": asked[1]})
+    where = parse_filter({"type": asked[0], "key": "k", "value": asked[1]})
     assert mask_of(where, columns_of(rows)).tolist() == [matches(where, {"k": value}) for value in rows]
 
 
@@ -64,7 +64,7 @@ def test_several_comparisons_are_joined_as_truth_values(
     """Within each other too."""
     rows = [*values, *EVERY_KIND]
     below = [{"type": op, "key": "k", "value": value} for op, value in asked]
-    where = parsed_filter({"type": joints[0], "filters": [{"type": joints[1], "filters": below}, below[0]]})
+    where = parse_filter({"type": joints[0], "filters": [{"type": joints[1], "filters": below}, below[0]]})
     assert mask_of(where, columns_of(rows)).tolist() == [matches(where, {"k": value}) for value in rows]
 
 

@@ -25,7 +25,7 @@ from winnow.retrieval.files.durable import SyncedTree
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE
-from winnow.retrieval.store.checksums import damaged
+from winnow.retrieval.store.checksums import find_damage
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.rows import WORDS_COLUMN, schema_of, words_table
 
@@ -82,7 +82,7 @@ def require_new_rules(store: LanceStore, texts: dict[str, str]) -> None:
     table = snapshot.dataset.to_table(columns=[WORDS_COLUMN, "title", "text"])
     assert table[WORDS_COLUMN].to_pylist() == words_table(table)[WORDS_COLUMN].to_pylist()
     assert {index.name for index in snapshot.dataset.describe_indices()} == {"words_words"}
-    assert list(damaged(store._path)) == []
+    assert list(find_damage(store._path)) == []
 
 
 def test_a_fold_brings_the_rules_of_today(old: LanceStore) -> None:

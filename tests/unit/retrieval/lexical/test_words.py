@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.builders import DIMENSION, embedded
 from tests.fakes import WatchedSyncer
 from winnow.retrieval.lexical.traditional import SIMPLIFIED
-from winnow.retrieval.lexical.words import analysed, analysed_query, words_of
+from winnow.retrieval.lexical.words import analyse, analyse_query, words_of
 from winnow.retrieval.records import Document
 from winnow.retrieval.store.lance_store import LanceStore
 
@@ -176,7 +176,7 @@ def test_words_are_told_apart_by_rule(text: str, words: list[str]) -> None:
 )
 def test_a_query_counts_each_word_once_and_leaves_out_what_only_connects(query: str, words: str) -> None:
     """Beside other words, and not in capitals; a text keeps them all."""
-    assert analysed_query(query) == words
+    assert analyse_query(query) == words
 
 
 @settings(max_examples=300, deadline=None)
@@ -185,7 +185,7 @@ def test_no_word_holds_a_blank_and_forms_of_a_text_have_the_same_words(text: str
     """Composed and decomposed characters are one: whoever types a query does not choose between them."""
     words = list(words_of(text))
     assert all(word and len(word.split()) == 1 for word in words)
-    assert analysed(text).split(" ") == (words or [""])
+    assert analyse(text).split(" ") == (words or [""])
     for form in ("NFC", "NFD"):
         assert list(words_of(unicodedata.normalize(form, text))) == words
 

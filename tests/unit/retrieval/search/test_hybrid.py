@@ -11,7 +11,7 @@ from tests.bm25_oracle import bm25
 from tests.fakes import HashEmbedder, MemoryStore
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.filters.grammar import parse_filter
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.records import Document, EmbeddedDocument, RecallMode, Span, passage_of
 from winnow.retrieval.search.reader import IndexReader
@@ -117,7 +117,7 @@ async def test_without_words_hybrid_is_the_order_of_the_nearest(store: MemorySto
 @pytest.mark.parametrize("mode", list(RecallMode))
 async def test_a_filter_holds_for_both_searches(store: MemoryStore, tmp_path: Path, mode: RecallMode) -> None:
     """Only what matches is a candidate, and the answer says how many those are."""
-    where = parsed_filter({"type": "eq", "key": "part", "value": 1})
+    where = parse_filter({"type": "eq", "key": "part", "value": 1})
     recalled = await recall_over(store, tmp_path).find(
         RecallRequest(query="zulu tango", width=30, mode=mode, where=where)
     )
@@ -126,6 +126,6 @@ async def test_a_filter_holds_for_both_searches(store: MemoryStore, tmp_path: Pa
     assert recalled.filtered is not None
     assert (recalled.filtered.matching, recalled.filtered.of) == (COUNT // 4 + 1, COUNT + 1)
     await require_figures(recalled, store, "zulu tango")
-    unknown = parsed_filter({"type": "eq", "key": "nobody", "value": 1})
+    unknown = parse_filter({"type": "eq", "key": "nobody", "value": 1})
     with pytest.raises(InvalidRequest):
         await recall_over(store, tmp_path).find(RecallRequest(query="zulu", width=3, mode=mode, where=unknown))

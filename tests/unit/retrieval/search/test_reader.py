@@ -19,7 +19,7 @@ from tests.fakes import MemoryStore
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionNotReady, InvalidRequest, ModelMismatch
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.filters.grammar import parsed_filter
+from winnow.retrieval.filters.grammar import parse_filter
 from winnow.retrieval.generation.history import roll_back
 from winnow.retrieval.generation.publish import publish
 from winnow.retrieval.index.faiss_flat import FaissFlatIndex
@@ -300,9 +300,7 @@ def test_a_filtered_search_is_an_exact_one_over_what_matches(
                 publish(folder, store.snapshot(), IDENTITY)
         store.delete([f"d{at}" for at in gone])
         view = searchable(folder, store).refresh()
-        where = parsed_filter(
-            {"type": data.draw(st.sampled_from(["eq", "ne", "gt", "lte"])), "key": "year", "value": 2}
-        )
+        where = parse_filter({"type": data.draw(st.sampled_from(["eq", "ne", "gt", "lte"])), "key": "year", "value": 2})
         allowed = view.snapshot.numbers_where(where)
         stored = store.snapshot().stored
         right = sorted(allowed.tolist(), key=lambda number: -float(stored[number][1] @ QUERIES[0]))[:k]

@@ -25,8 +25,8 @@ from winnow.retrieval.errors import (
 from winnow.retrieval.files.durable import DiskSyncer
 from winnow.retrieval.records import Document
 from winnow.retrieval.store import lance_snapshot
-from winnow.retrieval.store.checksums import SUMS, damaged
-from winnow.retrieval.store.lance_fulltext import segments, uncovered
+from winnow.retrieval.store.checksums import SUMS, find_damage
+from winnow.retrieval.store.lance_fulltext import segments, uncovered_fragments
 from winnow.retrieval.store.lance_store import SMALL_FRAGMENTS_MAX, LanceStore
 from winnow.retrieval.store.torn_commits import COMMITS_UNSYNCED_MAX
 
@@ -441,7 +441,7 @@ def test_the_files_of_words_are_on_the_disk_before_a_commit_names_them(path: Pat
 
 
 def waiting_rows(store: LanceStore) -> int:
-    return sum(fragment.physical_rows for fragment in uncovered(store.snapshot().dataset))
+    return sum(fragment.physical_rows for fragment in uncovered_fragments(store.snapshot().dataset))
 
 
 def segment_count(store: LanceStore) -> int:
@@ -496,14 +496,14 @@ def test_a_write_stands_where_its_words_could_not_be_indexed(path: Path, monkeyp
 
     store = create(path)
     with monkeypatch.context() as patched:
-        patched.setattr("winnow.retrieval.store.lance_fulltext.segments_of", full)
+        patched.setattr("winnow.retrieval.store.lance_fulltext.write_segments", full)
         store.replace([written("a", "bravo " * 40, pieces=40)])
     assert waiting_rows(store) == 40
     assert len(store.snapshot().lexical("bravo", 100).numbers) == 40
     store.replace([written("b", "bravo")])
     assert waiting_rows(store) == 0
     assert len(reopened(path).snapshot().lexical("bravo", 100).numbers) == 41
-    assert list(damaged(path)) == []
+    assert list(find_damage(path)) == []
 
 
 def test_compaction_leaves_no_word_behind(path: Path) -> None:

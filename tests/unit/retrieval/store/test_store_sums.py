@@ -15,12 +15,12 @@ from winnow.retrieval.errors import StoreCorrupt, WriteFailed
 from winnow.retrieval.store.checksums import (
     SUMS,
     StoreSums,
-    damaged,
+    checksum_fault,
+    checksums_without_file,
+    files_without_checksum,
+    find_damage,
+    read_checksums,
     renew,
-    sums_fault,
-    sums_of,
-    without_file,
-    without_sum,
 )
 from winnow.retrieval.store.lance_store import COMMITS_BETWEEN_CLEANUPS, LanceStore
 
@@ -52,15 +52,15 @@ def test_every_file_has_its_sum_when_a_write_returns(path: Path) -> None:
     """Of inserts, replacements, deletes and joined fragments; in the format of sha256sum."""
     store = create(path)
     store.replace([written("a", "one", pieces=2), written("b", "two")])
-    assert sums_of(path) == expected(path)
+    assert read_checksums(path) == expected(path)
     store.replace([written("a", "changed")])
     store.delete(["b"])
-    assert sums_of(path) == expected(path)
+    assert read_checksums(path) == expected(path)
     for turn in range(40):
         store.replace([written(f"d{turn}", "text")])
-    assert sums_of(path) == expected(path)
-    assert list(damaged(path)) == []
-    assert sums_fault(path) is None
+    assert read_checksums(path) == expected(path)
+    assert list(find_damage(path)) == []
+    assert checksum_fault(path) is None
     lines = [line for line in (path / SUMS).read_text().splitlines() if not line.startswith("#")]
     assert all(line[64:66] == "  " and (path / line[66:]).is_file() for line in lines)
 
@@ -81,9 +81,9 @@ def test_files_without_a_sum_get_one_with_the_next_write(path: Path) -> None:
     store = create(path)
     store.replace([written("a", "one")])
     (path / SUMS).unlink()
-    assert list(damaged(path)) == []
+    assert list(find_damage(path)) == []
     reopened(path).replace([written("b", "two")])
-    assert sums_of(path) == expected(path)
+    assert read_checksums(path) == expected(path)
 
 
 def test_a_line_that_was_cut_off_is_none_and_is_written_again(path: Path) -> None:
@@ -92,12 +92,12 @@ def test_a_line_that_was_cut_off_is_none_and_is_written_again(path: Path) -> Non
     store.replace([written("a", "one")])
     whole = (path / SUMS).read_bytes()
     (path / SUMS).write_bytes(whole[:-30])
-    assert without_sum(path) == []  # what was cut off is the mark of the last write
+    assert files_without_checksum(path) == []  # what was cut off is the mark of the last write
     (path / SUMS).write_bytes(whole[:-150])
-    assert len(without_sum(path)) == 1
-    assert list(damaged(path)) == []
+    assert len(files_without_checksum(path)) == 1
+    assert list(find_damage(path)) == []
     reopened(path).replace([written("b", "two")])
-    assert sums_of(path) == expected(path)
+    assert read_checksums(path) == expected(path)
 
 
 def test_two_processes_that_write_in_turn_keep_all_sums(path: Path) -> None:
@@ -107,7 +107,7 @@ def test_two_processes_that_write_in_turn_keep_all_sums(path: Path) -> None:
     for turn in range(3):
         first.replace([written(f"a{turn}", "one")])
         second.replace([written(f"b{turn}", "two")])
-        assert sums_of(path) == expected(path)
+        assert read_checksums(path) == expected(path)
 
 
 def test_sums_go_with_their_files(path: Path) -> None:
@@ -121,8 +121,8 @@ def test_sums_go_with_their_files(path: Path) -> None:
         if turn == 2:
             for manifest in (path / "_versions").glob("*.manifest"):
                 os.utime(manifest, (0, 0))
-    assert sums_of(path) == expected(path)
-    assert list(damaged(path)) == []
+    assert read_checksums(path) == expected(path)
+    assert list(find_damage(path)) == []
 
 
 def test_a_line_that_is_no_sum_is_told_and_stands_in_nobodys_way(path: Path) -> None:
@@ -130,10 +130,10 @@ def test_a_line_that_is_no_sum_is_told_and_stands_in_nobodys_way(path: Path) -> 
     create(path).replace([written("a", "one")])
     lines = (path / SUMS).read_bytes().splitlines(keepends=True)
     (path / SUMS).write_bytes(b"".join([b"Z" + lines[0][1:], *lines[1:]]))
-    assert sums_fault(path) == f"{SUMS} contains lines that are not checksums"
-    assert list(damaged(path)) == []
+    assert checksum_fault(path) == f"{SUMS} contains lines that are not checksums"
+    assert list(find_damage(path)) == []
     reopened(path).replace([written("b", "two")])
-    assert sums_of(path) == expected(path)
+    assert read_checksums(path) == expected(path)
 
 
 def test_a_change_of_the_sums_is_found_and_stays_found(path: Path) -> None:
@@ -142,21 +142,21 @@ def test_a_change_of_the_sums_is_found_and_stays_found(path: Path) -> None:
     store.replace([written("a", "one")])
     store.replace([written("b", "two")])
     whole = (path / SUMS).read_bytes()
-    assert sums_fault(path) is None
+    assert checksum_fault(path) is None
     for at in range(0, len(whole), 7):
         (path / SUMS).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        assert sums_fault(path) is not None or whole[at : at + 1] == b"\n", at
+        assert checksum_fault(path) is not None or whole[at : at + 1] == b"\n", at
     at = whole.index(b"data/")
     (path / SUMS).write_bytes(whole[:at] + b"e" + whole[at + 1 :])
     store.replace([written("c", "three")])
     reopened(path).replace([written("d", "four")])
-    assert sums_fault(path) is not None
-    assert sums_of(path).items() >= expected(path).items()
-    assert without_file(path) == [whole[at:].splitlines()[0].decode().replace("d", "e", 1)]
+    assert checksum_fault(path) is not None
+    assert read_checksums(path).items() >= expected(path).items()
+    assert checksums_without_file(path) == [whole[at:].splitlines()[0].decode().replace("d", "e", 1)]
     renew(path)
-    assert (sums_fault(path), sums_of(path), without_sum(path)) == (None, expected(path), [])
+    assert (checksum_fault(path), read_checksums(path), files_without_checksum(path)) == (None, expected(path), [])
     (path / SUMS).unlink()
-    assert sums_fault(path) == f"{SUMS} is missing"
+    assert checksum_fault(path) == f"{SUMS} is missing"
 
 
 def test_a_file_that_was_cut_short_fails_its_own_write_and_no_later_one(path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_file_that_was_cut_short_fails_its_own_write_and_no_later_one(path: Pa
     for name in ("a.lance", "b.lance", "c.lance"):
         sums.arrived(path / "data" / name)
     sums.write()
-    assert "data/c.lance" in sums_of(path)
+    assert "data/c.lance" in read_checksums(path)
 
 
 def test_a_damaged_newest_manifest_is_not_an_older_version(path: Path) -> None:
@@ -197,6 +197,11 @@ def test_an_operators_clean_up_takes_no_sum_that_is_needed(path: Path) -> None:
     for manifest in (path / "_versions").glob("*.manifest"):
         os.utime(manifest, (0, 0))
     assert store.clean_up() > 0
-    assert sums_of(path) == expected(path)
-    assert {name.partition("/")[0] for name in sums_of(path)} == {"_indices", "_transactions", "_versions", "data"}
-    assert "data/of-a-failed-write.lance" not in sums_of(path)
+    assert read_checksums(path) == expected(path)
+    assert {name.partition("/")[0] for name in read_checksums(path)} == {
+        "_indices",
+        "_transactions",
+        "_versions",
+        "data",
+    }
+    assert "data/of-a-failed-write.lance" not in read_checksums(path)
