@@ -5,7 +5,7 @@
 Results with their context are built from the service's own records and written as JSON. All ways run in one process, in
 turn; figures are medians in microseconds of CPU time.
 
-    service      search_answer, the body of POST /v1/search: typed dicts as literals, orjson
+    service      search_response, the body of POST /v1/search: typed dicts as literals, orjson
     dataclasses  the results alone, frozen with slots, orjson
     unchecked    the results alone, pydantic models by model_construct, pydantic's serializer
     pydantic     the results alone, pydantic models that validate, pydantic's serializer
@@ -26,7 +26,13 @@ from pydantic import TypeAdapter, create_model
 from typing_extensions import is_typeddict
 
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
-from winnow.api.schemas.search_answer import ChunkPlace, ContextResponse, ExtractResponse, SearchResult, search_answer
+from winnow.api.schemas.search_response import (
+    ChunkPlace,
+    ContextResponse,
+    ExtractResponse,
+    SearchResult,
+    search_response,
+)
 from winnow.api.search.records import Answer, Result
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking
 from winnow.retrieval.records import Candidate, Chunk, RecallMode
@@ -74,7 +80,7 @@ def ways(answer: Answer) -> dict[str, Callable[[], bytes]]:
     unchecked = models.unchecked
     written = TypeAdapter(list[models.result]).dump_json
     return {
-        "service": lambda: orjson.dumps(search_answer(answer, explain=False, grouped=False)),
+        "service": lambda: orjson.dumps(search_response(answer, explain=False, grouped=False)),
         "dataclasses": lambda: orjson.dumps(results(answer, classes)),
         "unchecked": lambda: written(results(answer, unchecked)),
         "pydantic": lambda: written(results(answer, models)),

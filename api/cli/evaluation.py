@@ -26,7 +26,7 @@ from winnow.api.cli.progress import CountProgress, IndexProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
-from winnow.api.schemas.search_answer import applied_response
+from winnow.api.schemas.search_response import applied_response
 from winnow.api.search.first_stage import FindsCandidates
 from winnow.api.search.rerankers import settings_for
 from winnow.api.settings import Settings

@@ -170,7 +170,7 @@ def rerank(
     from winnow.api.assemble import closing
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.model_loading import load_reranker
-    from winnow.api.schemas.rerank import RerankBody, rerank_answer
+    from winnow.api.schemas.rerank import RerankBody, rerank_response
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
     from winnow.rerank.instruction import DEFAULT_INSTRUCTION
     from winnow.retrieval.records import candidates_of
@@ -189,7 +189,7 @@ def rerank(
     )
     ranking = asyncio.run(closing(ranked, judging.pool))
     if json:
-        terminal.answer(rerank_answer(ranking, wanted=body.wanted, with_texts=True))
+        terminal.answer(rerank_response(ranking, wanted=body.wanted, with_texts=True))
     else:
         _show_reranked(terminal, ranking, body.wanted)
 
@@ -231,10 +231,10 @@ def _instruction_field(wanted: str | NamedInstruction | None) -> str | dict[str,
 
 
 def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -> None:
-    from winnow.api.schemas.search_answer import search_answer
+    from winnow.api.schemas.search_response import search_response
 
     if terminal.is_json:
-        terminal.answer(search_answer(answer, explain=explain, grouped=grouped))
+        terminal.answer(search_response(answer, explain=explain, grouped=grouped))
     elif terminal.is_rich:
         _draw(terminal, answer)
     else:

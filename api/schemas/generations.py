@@ -10,7 +10,7 @@ from pydantic import Field
 from winnow.api.collections.folding import Standing, Why
 from winnow.api.fields import Strict
 from winnow.api.schemas.response import JsonObject
-from winnow.api.schemas.search_answer import IndexResponse
+from winnow.api.schemas.search_response import IndexResponse
 from winnow.retrieval.generation.listing import Listed
 from winnow.retrieval.generation.pointer import Rollback
 from winnow.retrieval.index.planner import Recipe

@@ -147,7 +147,7 @@ class RerankMeta(JsonObject):
     winnow: RerankCounts
 
 
-class RerankAnswer(JsonObject):
+class RerankResponse(JsonObject):
     """POST /v1/rerank: one body for the clients of Cohere, Jina, Voyage and vLLM."""
 
     id: str
@@ -159,7 +159,7 @@ class RerankAnswer(JsonObject):
     meta: RerankMeta
 
 
-def rerank_answer(ranking: Ranking, *, wanted: int, with_texts: bool) -> RerankAnswer:
+def rerank_response(ranking: Ranking, *, wanted: int, with_texts: bool) -> RerankResponse:
     """The body of POST /v1/rerank. A candidate's chunk number is its place in the request."""
     shown = ranking.ranked[:wanted]
     cut = sorted(each.candidate.chunk.number for each in ranking.ranked if each.truncated)

@@ -16,6 +16,7 @@ PLAIN: Final = {
     "number": "number",
     "null": "null",
 }
+FORMATS: Final = {"date-time": "date and time (RFC 3339)", "date": "date (YYYY-MM-DD)"}
 BOUNDS: Final = (
     ("minimum", "at least {}"),
     ("exclusiveMinimum", "more than {}"),
@@ -73,7 +74,7 @@ def _named(schema: Schema) -> str:
         return f"object of {kind_of(extra)}" if isinstance(extra, Mapping) and extra else "object"
     if isinstance(kind, list):
         return " or ".join(PLAIN.get(str(each), str(each)) for each in kind)
-    return PLAIN.get(str(kind), "any value")
+    return FORMATS.get(schema.get("format", ""), PLAIN.get(str(kind), "any value"))
 
 
 def _bounds(schema: Schema) -> str:

@@ -13,8 +13,8 @@ import pytest
 from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
 from tests.answers import check_answer
 from tests.loopback import Asked, ResponseModel, serving
-from winnow.api.schemas.rerank import RerankAnswer
-from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.api.schemas.rerank import RerankResponse
+from winnow.api.schemas.search_response import SearchResponse
 from winnow.retrieval.lexical.words import WORD_RULES
 
 pytestmark = pytest.mark.acceptance
@@ -78,7 +78,7 @@ def test_search_prints_the_body_of_the_http_route(indexed: Command) -> None:
         "--top-k", "2", "--candidates", "3", "--instruction", "Prefer policies.", "--json",
     )  # fmt: skip
     assert done.code == 0, done.err
-    check_answer(SearchAnswer, done.json)
+    check_answer(SearchResponse, done.json)
     assert [result["rank"] for result in done.json["results"]] == [1, 2]
     assert (done.json["instruction"]["source"], done.json["usage"]["candidates"]) == ("request", 3)
     assert all(0 <= result["relevance"] <= 1 for result in done.json["results"])
@@ -119,7 +119,7 @@ def test_rerank_reads_lines_from_stdin(winnow: Command) -> None:
     """One text per line; the body is that of POST /v1/rerank."""
     done = winnow.run("rerank", "heron", "--json", "--top-n", "1", stdin="a heron\n\na contract\n")
     assert done.code == 0, done.err
-    check_answer(RerankAnswer, done.json)
+    check_answer(RerankResponse, done.json)
     assert len(done.json["results"]) == 1
 
 

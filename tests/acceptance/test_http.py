@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.conftest import Command
 from tests.answers import check_answer
-from winnow.api.schemas.search_answer import SearchAnswer
+from winnow.api.schemas.search_response import SearchResponse
 
 pytestmark = pytest.mark.acceptance
 
@@ -59,7 +59,7 @@ def test_the_service_answers_and_stops_when_asked(service: Service, models: dict
         assert [(each["name"], each["open"]) for each in ready.json()["collections"]] == [("four", True)]
         found = client.post("/v1/search", json={"query": "return goods", "collection": "four", "top_k": 2})
         assert found.status_code == 200, found.text
-        check_answer(SearchAnswer, found.json())
+        check_answer(SearchResponse, found.json())
         assert len(found.json()["results"]) == 2
     code, seconds = service.stop(signal.SIGINT)
     assert code == 0

@@ -136,6 +136,7 @@ def test_text_is_shown_as_it_stands() -> None:
         ({"type": "integer", "minimum": 1.0, "maximum": 1000.0}, "whole number (at least 1, at most 1,000)"),
         ({"anyOf": [{"$ref": "#/components/schemas/Depth"}, {"type": "null"}]}, "[Depth](#depth) or null"),
         ({"type": "array", "items": {"type": "string"}}, "list of text"),
+        ({"type": "string", "format": "date-time"}, "date and time (RFC 3339)"),
         ({"enum": ["a", "b"]}, "`a` or `b`"),
         ({"anyOf": [{"type": "boolean"}, {"const": "always"}]}, "true or false or `always`"),
         ({}, "any value"),

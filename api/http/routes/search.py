@@ -16,9 +16,9 @@ from winnow.api.fields import deadline_of
 from winnow.api.http.auth import MeteredRoute, Tenant, bill_of, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
-from winnow.api.schemas.rerank import RerankAnswer, RerankBody, rerank_answer
-from winnow.api.schemas.search_answer import SearchAnswer, search_answer
+from winnow.api.schemas.rerank import RerankBody, RerankResponse, rerank_response
 from winnow.api.schemas.search_request import SearchBody
+from winnow.api.schemas.search_response import SearchResponse, search_response
 
 
 class ProblemBody(BaseModel):
@@ -75,7 +75,7 @@ def telemetry_of(request: Request) -> Telemetry:
 router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 
-@router.post("/v1/search", response_model=SearchAnswer, tags=["search"], summary="Search a collection")
+@router.post("/v1/search", response_model=SearchResponse, tags=["search"], summary="Search a collection")
 async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response:
     """Search a collection: recall finds candidates, the reranker ranks them.
 
@@ -91,15 +91,15 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
     telemetry_of(request).searched(answer)
     bill_of(request).add(answer)
-    said = JsonResponse(search_answer(answer, explain=body.explain, grouped=body.group_by_document))
+    said = JsonResponse(search_response(answer, explain=body.explain, grouped=body.group_by_document))
     said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # after the answer was sent
     return said
 
 
-@router.post("/v1/rerank", response_model=RerankAnswer, tags=["search"], summary="Rerank your own documents")
+@router.post("/v1/rerank", response_model=RerankResponse, tags=["search"], summary="Rerank your own documents")
 @router.post(
     "/v2/rerank",
-    response_model=RerankAnswer,
+    response_model=RerankResponse,
     tags=["search"],
     summary="Rerank your own documents (path of Cohere's clients)",
 )
@@ -123,4 +123,4 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     )
     telemetry_of(request).reranked(seconds=time.perf_counter() - started)
     bill_of(request).add(ranking)
-    return JsonResponse(rerank_answer(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))
+    return JsonResponse(rerank_response(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))

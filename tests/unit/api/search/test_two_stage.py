@@ -15,8 +15,8 @@ from tests.answers import check_answer
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction
-from winnow.api.schemas.rerank import RerankAnswer, rerank_answer
-from winnow.api.schemas.search_answer import SearchAnswer, search_answer
+from winnow.api.schemas.rerank import RerankResponse, rerank_response
+from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.first_stage import FindsCandidates, FirstStage
 from winnow.api.search.records import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question
 from winnow.api.search.rerankers import Rerankers
@@ -377,7 +377,7 @@ async def test_neighbours_come_with_every_chunk_that_is_shown(*, catalog: SqlCat
         candidates=6, top_k=1, neighbours=2, group_by_document=grouped, chunks_per_document=grouped or None
     )
     answer = await search.answer(wanted, NEVER)
-    (context,) = (search_answer(answer, explain=False, grouped=grouped)["results"][0]["context"].items(),)
+    (context,) = (search_response(answer, explain=False, grouped=grouped)["results"][0]["context"].items(),)
     assert [(side, part["text"]) for side, part in context] == [("before", "a"), ("after", "cd")]
     assert (await search.answer(question(), NEVER)).contexts == {}
 
@@ -415,7 +415,7 @@ async def test_recall_goes_the_way_that_the_search_names_and_says_which(
     search = Search(first_stage=first_stage, rerankers=Rerankers(default=RecallOrder()))
     answer = await search.answer(question(recall=said), NEVER)
     assert recall.modes == [used]
-    assert search_answer(answer, explain=False, grouped=False)["recall"] == used
+    assert search_response(answer, explain=False, grouped=False)["recall"] == used
 
 
 @pytest.mark.parametrize("explain", [False, True])
@@ -428,9 +428,9 @@ async def test_the_body_is_the_documented_one(
     """The body has exactly the keys that OpenAPI shows."""
     search = search_over(catalog, ScriptedRecall("x|a", "x|b", "c"), reranker)
     answer = await search.answer(question(group_by_document=grouped, neighbours=neighbours), NEVER)
-    body = search_answer(answer, explain=explain, grouped=grouped)
-    check_answer(SearchAnswer, body)
-    expected = set(SearchAnswer.__annotations__) - (set() if explain else {"explain", "filtered", "index"})
+    body = search_response(answer, explain=explain, grouped=grouped)
+    check_answer(SearchResponse, body)
+    expected = set(SearchResponse.__annotations__) - (set() if explain else {"explain", "filtered", "index"})
     assert set(body) == expected
     assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 
@@ -439,8 +439,8 @@ async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> Non
     """POST /v1/rerank: the index is the place in the request, in every client's dialect."""
     search = search_over(catalog, ScriptedRecall(), PrefersWord("refund"))
     ranking = await search.rank_texts("q", ["a", "b refund", "c"], instruction=None, tenant="t", deadline=NEVER)
-    body = rerank_answer(ranking, wanted=2, with_texts=True)
-    check_answer(RerankAnswer, body)
+    body = rerank_response(ranking, wanted=2, with_texts=True)
+    check_answer(RerankResponse, body)
     assert body["results"] == [
         {"index": 1, "relevance_score": 0.9, "document": {"text": "b refund"}},
         {"index": 0, "relevance_score": 0.1, "document": {"text": "a"}},

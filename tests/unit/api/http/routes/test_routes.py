@@ -323,7 +323,7 @@ def test_the_documentation_describes_what_is_sent(client: TestClient) -> None:
     for path, operations in described["paths"].items():
         for method, operation in operations.items():
             assert operation["summary"], (method, path)
-    assert "SearchAnswer" in described["components"]["schemas"]
+    assert "SearchResponse" in described["components"]["schemas"]
 
 
 def test_the_page_of_routes_needs_no_other_server(client: TestClient) -> None:

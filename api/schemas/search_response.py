@@ -187,7 +187,7 @@ class IndexResponse(JsonObject):
     ]
 
 
-class SearchAnswer(JsonObject):
+class SearchResponse(JsonObject):
     """POST /v1/search"""
 
     id: str
@@ -217,10 +217,10 @@ class SearchAnswer(JsonObject):
     index: NotRequired[Annotated[IndexResponse, Field(description="Only with `explain`.")]]
 
 
-def search_answer(answer: Answer, *, explain: bool, grouped: bool) -> SearchAnswer:
+def search_response(answer: Answer, *, explain: bool, grouped: bool) -> SearchResponse:
     """The body of POST /v1/search, also printed by `winnow search --json`."""
     recalled, ranking, served = answer.recalled, answer.ranking, answer.recalled.served
-    body: SearchAnswer = {
+    body: SearchResponse = {
         "id": answer.id,
         "collection": answer.collection,
         "generation": served.generation,
