@@ -114,7 +114,7 @@ class Access:
         scheme, _, sent = (authorization or "").partition(" ")
         text = sent.strip()
         key_id = id_of(text)
-        if not await self._is_key_needed(anew=key_id is not None):
+        if not await self._is_key_needed(recheck=key_id is not None):
             _refuse_foreign_name(host)
             return _principal(DEFAULT_TENANT, ALL_SCOPES, LOOPBACK)
         digest = digest_of(text)
@@ -134,9 +134,9 @@ class Access:
         while self._writing:
             await asyncio.gather(*self._writing)
 
-    async def _is_key_needed(self, *, anew: bool) -> bool:
-        """Whether a key is needed; once true, always true. `anew` checks again, so a first key counts at once."""
-        if self._needs_key or (not anew and self._monotonic() < self._open_until):
+    async def _is_key_needed(self, *, recheck: bool) -> bool:
+        """Whether a key is needed; once true, always true. With `recheck` a first key counts at once."""
+        if self._needs_key or (not recheck and self._monotonic() < self._open_until):
             return self._needs_key
         asked_at = self._monotonic()
         if await asyncio.to_thread(self._keys.has_any):

@@ -1,9 +1,4 @@
-"""Which collections does a tenant have? The contract.
-
-A `TenantName` is made where it is known to be one: from a row of the catalog, and so from a key; never from what a
-request says (tests/unit/test_isolation.py lists the modules that may). Wherever a collection is looked up the type
-checker refuses a mere text, so that no caller can widen what he reaches.
-"""
+"""The collections of a tenant: the contract of the catalog. Only a `TenantName` reaches them (retrieval/tenancy.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which chunks are alive. Checked for every hit of every search, so it must cost no more than an array lookup.
+"""The live chunks of a version. Checked for every hit of every search, so it must cost no more than an array lookup.
 
 Numbers ascend and are never reused, so the numbers of a version follow those of the version before. Liveness is one bit
 per number, copied for each version: 125 kB for a million.

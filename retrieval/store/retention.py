@@ -1,4 +1,4 @@
-"""Which old versions of a store may be removed: those replaced long enough ago, while no reader holds them.
+"""Decides which old versions of a store may be removed: those replaced long enough ago, while no reader holds them.
 
 A search reads a version for the length of a request, so a version may go once it has been replaced for twice the
 longest request. A build or a copy reads for longer and takes a shared lock; a clean-up changes nothing while anyone

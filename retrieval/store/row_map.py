@@ -1,4 +1,4 @@
-"""Where every live chunk is stored, and which chunks belong to a document. Held in memory, per version.
+"""The place of every live chunk, and the chunks of every document. Held in memory, per version.
 
 A fragment's rows never change; only which of them are alive does, and Lance writes that into a file with its own name.
 A fragment whose file names are unchanged therefore holds what was read before, regardless of commits by others and of
@@ -6,8 +6,8 @@ compactions around it. A new version costs its new fragments, not the collection
 again.
 
 Each chunk takes 21 bytes here, and 13 more once documents were looked up by id: a hash of the id, and its place.
-Hashes are Python's own, whose key is random per process, so nobody can choose colliding ids; a row found by hash must
-still be compared with the id itself.
+Hashes are Python's own, whose key is random per process, so callers cannot choose colliding ids; a row found by hash
+must still be compared with the id itself.
 """
 
 from __future__ import annotations
