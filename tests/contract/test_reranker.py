@@ -360,7 +360,7 @@ async def test_a_small_request_does_not_wait_for_another_tenants_flood(tiny: Mod
             await reranker.rank(QUERY, candidates, instruction="x", tenant=tenant, deadline=Deadline.never())
 
         may_compute = threading.Event()
-        _worker("cpu").submit(may_compute.wait)
+        _worker("cpu").submit(may_compute.wait, 60)  # or every later test would wait where this one fails
         flood = [asyncio.create_task(ask(long, "flood")) for _ in range(6)]
         await read(reranker, 6)
         small = asyncio.create_task(ask(short, tenant))
@@ -376,7 +376,7 @@ async def test_a_small_request_does_not_wait_for_another_tenants_flood(tiny: Mod
 
 async def read(reranker: TorchReranker, requests: int) -> None:
     """Until so many are read and in line; nothing is computed meanwhile."""
-    while reranker._reading.report.turns < requests or reranker._reading._in_hand:
+    while reranker._tokenising.report.turns < requests or reranker._tokenising._in_hand:
         await asyncio.sleep(0.001)
     for _ in range(10):
         await asyncio.sleep(0)
