@@ -156,7 +156,7 @@ def test_a_preview_is_the_very_prompt(client: TestClient) -> None:
         ({"content": HOUSE}, "variable_refused", "topic is required"),
         ({"content": HOUSE | {"text": "{x}"}}, "invalid_request", "text: variable 'x' is not declared"),
         ({"content": HOUSE | {"text": "{x.y}"}}, "invalid_request", "write a variable as"),
-        ({"content": HOUSE, "variables": {"topic": True}}, "invalid_request", "variables.topic': a value is"),
+        ({"content": HOUSE, "variables": {"topic": True}}, "invalid_request", "variables.topic': a value must be"),
         ({"instruction": "x", "reranker": "none"}, "invalid_request", "the reranker 'none' is not configured"),
         ({"instruction": {"name": "none"}}, "instruction_not_found", "none"),
     ],
