@@ -100,7 +100,7 @@ async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: Model
         assert split_fault(replace(facts, version="0.24.0", is_compiled=True)) is not None
         proof = RerankerCheck.load(reranker)
         await proof(client, minutes)
-        assert await proof._seen_in_long_ones(client, replace(facts, version=None, is_compiled=None), minutes) is None
+        assert await proof._check_long_inputs(client, replace(facts, version=None, is_compiled=None), minutes) is None
         await client.close()
 
 
