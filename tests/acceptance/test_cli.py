@@ -55,7 +55,7 @@ def test_the_kind_of_an_index_is_set_and_explained(winnow: Command, corpus: Path
     assert (folded.json["generations"][0]["recipe"], folded.json["generations"][0]["recall"]) == ("exact", 1.0)
     shown = winnow.run("generations", "explain", "--collection", "docs")
     assert "g000002: exact" in shown.out
-    assert "hnsw is set, but" in shown.out
+    assert "hnsw is configured, but" in shown.out
 
 
 def test_rejected_records_are_named_and_tell_by_the_exit_code(winnow: Command, tmp_path: Path) -> None:
