@@ -74,7 +74,7 @@ class Storage:
     def of(cls, settings: Settings) -> Storage:
         """Open the data folder. Raises what `DataFolder.open` raises."""
         disk = DataFolder.open(settings.data, settings.catalog_url)
-        return cls(disk=disk, quotas=Quotas(disk.limits, settings.limits))
+        return cls(disk=disk, quotas=Quotas(disk.catalog.limits, settings.limits))
 
 
 @contextlib.asynccontextmanager
@@ -132,17 +132,17 @@ def wire(
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
     first_stage = FirstStage(
-        catalog=disk.catalog,
-        instructions=disk.instructions,
+        catalog=disk.catalog.collections,
+        instructions=disk.catalog.instructions,
         collections=collections,
         candidates_default=candidates,
         recall_default=RecallMode(settings.recall),
     )
     wish = index_wish(settings, device)
-    usage = UsageMeter(SqlUsageBook(disk.database))
+    usage = UsageMeter(SqlUsageBook(disk.catalog.database))
     return Services(
         settings=settings,
-        access=Access(disk.keys, deployment_key=settings.api_key),
+        access=Access(disk.catalog.keys, deployment_key=settings.api_key),
         disk=disk,
         embedding=embedding,
         judging=judging,
@@ -164,7 +164,9 @@ def wire(
         quotas=storage.quotas,
         usage=usage,
         accounting=Accounting(meter=usage, quotas=storage.quotas),
-        shadowing=Shadowing(book=disk.shadows.book, instructions=disk.instructions, rerankers=rerankers),
+        shadowing=Shadowing(
+            book=disk.catalog.shadows.book, instructions=disk.catalog.instructions, rerankers=rerankers
+        ),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 
@@ -196,5 +198,5 @@ def _ingest(
         delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
         generations_kept=settings.generations_kept,
         index_wish=wish,
-        room=StorageRoom(storage.disk, storage.quotas, SqlReservations(storage.disk.database)),
+        room=StorageRoom(storage.disk, storage.quotas, SqlReservations(storage.disk.catalog.database)),
     )

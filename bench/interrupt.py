@@ -27,7 +27,7 @@ import orjson
 
 from winnow.indexer.corpus import Record
 from winnow.indexer.readers.python_docs import PythonDocsCorpus
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.errors import CollectionNotFound, StoreCorrupt
 from winnow.retrieval.files.layout import Layout
@@ -118,7 +118,7 @@ class Bench:
 def outcome(data: Path) -> Outcome:
     """Everything in the collection that must not depend on a kill. Chunk numbers may: none is ever reused."""
     folder = Layout(data).collection(DEFAULT_TENANT, COLLECTION)
-    identity = SqlCatalog(SqlDatabase.open(Layout(data).catalog)).collection(DEFAULT_TENANT, COLLECTION).embedder
+    identity = SqlCollections(SqlDatabase.open(Layout(data).catalog)).get(DEFAULT_TENANT, COLLECTION).embedder
     snapshot = LanceStore.open(folder.corpus, dimension=identity.dimension).snapshot()
     numbers = snapshot.chunk_numbers()
     vectors = np.concatenate([batch.vectors for batch in snapshot.vectors()])
@@ -175,7 +175,7 @@ def _ends_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def _documents_in(data: Path) -> int:
     layout = Layout(data)
     try:
-        identity = SqlCatalog(SqlDatabase.open(layout.catalog)).collection(DEFAULT_TENANT, COLLECTION).embedder
+        identity = SqlCollections(SqlDatabase.open(layout.catalog)).get(DEFAULT_TENANT, COLLECTION).embedder
         store = LanceStore.open(layout.collection(DEFAULT_TENANT, COLLECTION).corpus, dimension=identity.dimension)
     except (CollectionNotFound, StoreCorrupt):  # killed before it existed
         return 0

@@ -54,7 +54,7 @@ def folder_of(disk: DataFolder, name: str) -> CollectionFolder:
 
 
 def store_of(disk: DataFolder, name: str) -> Store:
-    return disk.store(disk.catalog.collection(DEFAULT_TENANT, name))
+    return disk.store(disk.catalog.collections.get(DEFAULT_TENANT, name))
 
 
 def contents(disk: DataFolder, name: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def contents(disk: DataFolder, name: str) -> dict[str, Any]:
     searchable = IndexReader(folder=folder_of(disk, name), store=store_of(disk, name), identity=IDENTITY)
     view = searchable.refresh()
     hits = [view.search(query, 5) for query in unit_vectors(4, seed=9)]
-    facts = disk.catalog.collection(DEFAULT_TENANT, name)
+    facts = disk.catalog.collections.get(DEFAULT_TENANT, name)
     return {
         "version": snapshot.version,
         "chunks": snapshot.chunks(snapshot.chunk_numbers().tolist()),
@@ -76,4 +76,4 @@ def contents(disk: DataFolder, name: str) -> dict[str, Any]:
 
 
 def names(disk: DataFolder) -> list[str]:
-    return [each.name for each in disk.catalog.collections(DEFAULT_TENANT)]
+    return [each.name for each in disk.catalog.collections.of_tenant(DEFAULT_TENANT)]

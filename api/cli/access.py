@@ -63,7 +63,7 @@ def bootstrap_key(*, settings: Settings, json: Json = False) -> None:
     """
     terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
     wish = KeyWish(scopes=ALL_SCOPES, note="bootstrap")
-    _show_issued(terminal, disk.keys.make(DEFAULT_TENANT, wish, by=COMMAND_LINE))
+    _show_issued(terminal, disk.catalog.keys.make(DEFAULT_TENANT, wish, by=COMMAND_LINE))
 
 
 @keys.command("create")
@@ -84,7 +84,7 @@ def create_key(
 
     sent = {"scopes": [each.value for each in scope], "note": note, "expires_in_days": expires_in_days}
     wish = parsed(KeyBody, sent).wish()
-    _show_issued(terminal, disk.keys.make(disk.tenant_named(tenant), wish, by=COMMAND_LINE))
+    _show_issued(terminal, disk.catalog.keys.make(disk.catalog.tenant_named(tenant), wish, by=COMMAND_LINE))
 
 
 @keys.command("list")
@@ -94,7 +94,7 @@ def list_keys(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import keys_response
 
-    found, now = disk.keys.keys(disk.tenant_named(tenant)), datetime.now(UTC)
+    found, now = disk.catalog.keys.keys(disk.catalog.tenant_named(tenant)), datetime.now(UTC)
     if json:
         terminal.answer(keys_response(found, now))
         return
@@ -134,7 +134,10 @@ def rotate_key(
     from winnow.api.schemas.access import RotateBody
 
     overlap = timedelta(seconds=parsed(RotateBody, {"overlap_seconds": overlap_seconds}).overlap_seconds)
-    _show_issued(terminal, disk.keys.rotate(disk.tenant_named(tenant), key_id, overlap=overlap, by=COMMAND_LINE))
+    _show_issued(
+        terminal,
+        disk.catalog.keys.rotate(disk.catalog.tenant_named(tenant), key_id, overlap=overlap, by=COMMAND_LINE),
+    )
 
 
 @keys.command("revoke")
@@ -144,7 +147,7 @@ def revoke_key(key_id: KeyId, *, tenant: TenantOption = DEFAULT_TENANT, settings
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import key_response
 
-    revoked = disk.keys.revoke(disk.tenant_named(tenant), key_id, by=COMMAND_LINE)
+    revoked = disk.catalog.keys.revoke(disk.catalog.tenant_named(tenant), key_id, by=COMMAND_LINE)
     if json:
         terminal.answer(key_response(revoked, datetime.now(UTC)))
     else:
@@ -158,8 +161,8 @@ def create_tenant(name: TenantArgument, *, settings: Settings, json: Json = Fals
     terminal, disk = Terminal(json=json), open_data_folder(settings, create=True)
     from winnow.api.schemas.access import created_tenant_response
 
-    made = disk.tenants.make(name, by=COMMAND_LINE)
-    issued = disk.keys.make(made.name, KeyWish(scopes=TENANT_SCOPES, note="first key"), by=COMMAND_LINE)
+    made = disk.catalog.tenants.make(name, by=COMMAND_LINE)
+    issued = disk.catalog.keys.make(made.name, KeyWish(scopes=TENANT_SCOPES, note="first key"), by=COMMAND_LINE)
     if json:
         terminal.answer(created_tenant_response(made, issued))
     else:
@@ -173,7 +176,7 @@ def list_tenants(*, settings: Settings, json: Json = False) -> None:
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import tenants_response
 
-    found = disk.tenants.tenants()
+    found = disk.catalog.tenants.tenants()
     if json:
         terminal.answer(tenants_response(found))
         return
@@ -186,7 +189,7 @@ def list_tenants(*, settings: Settings, json: Json = False) -> None:
 def disable_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
     """Refuse all keys of a tenant and suspend its grants. Nothing is deleted."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
-    _show_tenant(terminal, disk.tenants.disable(name, by=COMMAND_LINE))
+    _show_tenant(terminal, disk.catalog.tenants.disable(name, by=COMMAND_LINE))
 
 
 @tenants.command("enable")
@@ -194,7 +197,7 @@ def disable_tenant(name: TenantArgument, *, settings: Settings, json: Json = Fal
 def enable_tenant(name: TenantArgument, *, settings: Settings, json: Json = False) -> None:
     """Enable a disabled tenant again."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
-    _show_tenant(terminal, disk.tenants.enable(name, by=COMMAND_LINE))
+    _show_tenant(terminal, disk.catalog.tenants.enable(name, by=COMMAND_LINE))
 
 
 @grants.command("list")
@@ -204,8 +207,8 @@ def list_grants(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, js
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import grants_response
 
-    owner = disk.tenant_named(tenant)
-    given, received = disk.grants.given(owner), disk.grants.received(owner)
+    owner = disk.catalog.tenant_named(tenant)
+    given, received = disk.catalog.grants.given(owner), disk.catalog.grants.received(owner)
     if json:
         terminal.answer(grants_response(given, received))
         return
@@ -228,8 +231,8 @@ def give_grant(
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import given_response
 
-    owner, name = disk.tenant_named(tenant), disk.tenant_named(reader)
-    grant = disk.grants.give(owner, collection, name, by=COMMAND_LINE)
+    owner, name = disk.catalog.tenant_named(tenant), disk.catalog.tenant_named(reader)
+    grant = disk.catalog.grants.give(owner, collection, name, by=COMMAND_LINE)
     if json:
         terminal.answer(given_response(grant))
     else:
@@ -248,7 +251,7 @@ def revoke_grant(
 ) -> None:
     """Revoke a grant."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
-    disk.grants.take_back(disk.tenant_named(tenant), collection, reader, by=COMMAND_LINE)
+    disk.catalog.grants.take_back(disk.catalog.tenant_named(tenant), collection, reader, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": reader})
     else:
@@ -285,8 +288,8 @@ def audit(
     terminal, disk = Terminal(json=json), open_data_folder(settings)
     from winnow.api.schemas.access import audit_response
 
-    owner = None if tenant is None else disk.tenant_named(tenant)
-    entries = disk.audit.entries(tenant=owner, limit=limit, before=before)
+    owner = None if tenant is None else disk.catalog.tenant_named(tenant)
+    entries = disk.catalog.audit.entries(tenant=owner, limit=limit, before=before)
     body = audit_response(entries, limit=limit)
     if json:
         terminal.answer(body)

@@ -86,7 +86,7 @@ def show_collection(
     from winnow.api.schemas.collections import collection_response
 
     disk, owner = open_tenant(settings, tenant)
-    found = collection_response(disk.describe(disk.catalog.collection(owner, name)))
+    found = collection_response(disk.describe(disk.catalog.collections.get(owner, name)))
     if json:
         terminal.answer(found)
         return
@@ -114,7 +114,7 @@ def delete_collection(
     terminal = Terminal(json=json)
 
     disk, owner = open_tenant(settings, tenant)
-    described = disk.describe(disk.catalog.collection(owner, name))
+    described = disk.describe(disk.catalog.collections.get(owner, name))
     if not yes:
         held = "an unknown number of" if described.documents is None else amount(described.documents)
         typer.confirm(f"Delete {name} with {held} documents?", abort=True, err=True)
@@ -174,7 +174,7 @@ def set_reranker(
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     disk = open_data_folder(settings)
-    disk.change(disk.tenant_named(tenant), name, reranker=reranker)
+    disk.change(disk.catalog.tenant_named(tenant), name, reranker=reranker)
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
     else:

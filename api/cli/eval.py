@@ -120,7 +120,7 @@ def evaluate(
     plan = Plan(
         folder=folder,
         tenant=owner,
-        instruction=wanted_instruction(data.instructions, owner, instruction, instruction_name, variable or []),
+        instruction=wanted_instruction(data.catalog.instructions, owner, instruction, instruction_name, variable or []),
         collection=collection or _collection_name(folder),
         metrics=tuple(metrics.split()),
         sample=queries,

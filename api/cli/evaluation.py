@@ -125,7 +125,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         asking = Asking(
             tenant=plan.tenant,
             recall=opened.recall,
-            instruction=parts.disk.instructions.applied(plan.tenant, plan.instruction, opened.collection),
+            instruction=parts.disk.catalog.instructions.applied(plan.tenant, plan.instruction, opened.collection),
             reranker=parts.judging.reranker if plan.is_judged else None,
             candidates=parts.candidates,
             modes=named_modes(plan.recalls, RecallMode(settings.recall)),
@@ -155,7 +155,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
 
 def _chosen(settings: Settings, plan: Plan) -> str | None:
     """The reranker of the collection, if the collection exists. Read before models are loaded."""
-    there = DataFolder.open(settings.data, settings.catalog_url).catalog.collections(plan.tenant)
+    there = DataFolder.open(settings.data, settings.catalog_url).catalog.collections.of_tenant(plan.tenant)
     return next((each.reranker for each in there if each.name == plan.collection), None)
 
 

@@ -164,7 +164,7 @@ def _open_collection(settings: Settings, name: str, tenant: str) -> tuple[DataFo
     """Raises `SettingInvalid`, `TenantNotFound`, `CollectionNotFound`, and what `DataFolder.require_meant` raises."""
 
     disk = open_data_folder(settings)
-    found = disk.catalog.collection(disk.tenant_named(tenant), name)
+    found = disk.catalog.collections.get(disk.catalog.tenant_named(tenant), name)
     folder = disk.layout.collection(found.tenant, found.name)
     disk.require_meant(found, folder)
     return disk, found, folder

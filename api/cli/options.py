@@ -169,4 +169,4 @@ def open_data_folder(settings: Settings, *, create: bool = False) -> DataFolder:
 def open_tenant(settings: Settings, tenant: str, *, create: bool = False) -> tuple[DataFolder, TenantName]:
     """Open the data folder for a tenant of its catalog. Raises `TenantNotFound`, and what opening a catalog raises."""
     folder = open_data_folder(settings, create=create)
-    return folder, folder.tenant_named(tenant)
+    return folder, folder.catalog.tenant_named(tenant)

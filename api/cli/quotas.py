@@ -45,9 +45,9 @@ def show_limits(
     """Show the default limits and the tenants that have limits of their own."""
     terminal = Terminal(json=json)
     disk = open_data_folder(settings)
-    own = disk.limits.limits()
+    own = disk.catalog.limits.limits()
     if tenant is not None:
-        named = disk.tenant_named(tenant)
+        named = disk.catalog.tenant_named(tenant)
         own = {name: each for name, each in own.items() if name == named}
     _say(terminal, {"(default)": settings.limits, **own}, json=json)
 
@@ -80,7 +80,7 @@ def set_limits(
     from winnow.retrieval.catalog.quotas import TenantLimits
 
     disk = open_data_folder(settings)
-    named = disk.tenant_named(tenant)
+    named = disk.catalog.tenant_named(tenant)
     given = {
         "requests_per_minute": requests_per_minute,
         "rerank_tokens_per_minute": rerank_tokens_per_minute,
@@ -91,8 +91,8 @@ def set_limits(
     changes: dict[str, Any] = {name: _number(name, raw) for name, raw in given.items() if raw is not None}
     if weight is not None:
         changes["weight"] = _weight(weight)
-    changed = replace(disk.limits.limits().get(named, TenantLimits()), **changes)
-    disk.limits.set_limits(named, changed)
+    changed = replace(disk.catalog.limits.limits().get(named, TenantLimits()), **changes)
+    disk.catalog.limits.set_limits(named, changed)
     _say(terminal, {"(default)": settings.limits, named: changed}, json=json)
 
 
@@ -124,7 +124,7 @@ def usage(
     first, last = _day(since), _day(until)
     if last < first:
         raise InvalidRequest(f"{last} is before {first}")
-    found = SqlUsageBook(disk.database).usage(since=first, until=last, tenant=tenant)
+    found = SqlUsageBook(disk.catalog.database).usage(since=first, until=last, tenant=tenant)
     if json:
         terminal.answer(usage_response(found))
     elif as_csv:

@@ -115,7 +115,7 @@ def search(
     from winnow.api.search.first_stage import find_collection
 
     folder, owner = open_tenant(settings, tenant)
-    wanted = wanted_instruction(folder.instructions, owner, instruction, instruction_name, variable or [])
+    wanted = wanted_instruction(folder.catalog.instructions, owner, instruction, instruction_name, variable or [])
     fields = {
         "query": query,
         "collection": collection,
@@ -133,7 +133,7 @@ def search(
         "demote_query_echo": demote_query_echo or None,
     }
     body = parsed(SearchBody, fields)
-    chosen = find_collection(folder.catalog, body.collection, asker=owner).reranker  # before loading
+    chosen = find_collection(folder.catalog.collections, body.collection, asker=owner).reranker  # before loading
     parts = _assemble(terminal, settings, chosen, judged=not no_rerank)
     deadline = deadline_of(timeout_ms, settings.timeout_ms)
     answer = asyncio.run(closing(parts.search.answer(body.question(owner), deadline), *parts.pools))

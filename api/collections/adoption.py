@@ -58,7 +58,7 @@ def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed
     if not folder.corpus.is_dir():
         raise CollectionNotFound(f"{name}; its folder has no corpus to adopt")
     with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-        known = next((each for each in disk.catalog.collections(tenant) if each.name == name), None)
+        known = next((each for each in disk.catalog.collections.of_tenant(tenant) if each.name == name), None)
         made = created_at_of(folder)
         if known is not None and made in {None, known.created_at}:
             raise CollectionExists(name)
@@ -74,7 +74,7 @@ def adopt(disk: DataFolder, tenant: TenantName, name: str, *, presumed: Presumed
         if made is None:
             stamp_created(folder, collection.created_at)
         write_facts(folder, facts)
-        disk.catalog.adopt_collection(collection, by=by)
+        disk.catalog.collections.adopt(collection, by=by)
     return Adopted(collection=collection, documents=documents, chunks=chunks)
 
 

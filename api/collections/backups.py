@@ -51,7 +51,7 @@ def place_of(target: str, access: S3Access) -> Place:
 
 def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, watcher: Watcher) -> SnapshotManifest:
     """Take a snapshot. Raises `CollectionNotFound`, `InvalidRequest`, and what `take_snapshot` raises."""
-    collection = disk.catalog.collection(tenant, name)
+    collection = disk.catalog.collections.get(tenant, name)
     if isinstance(place, FolderPlace) and place.root.resolve().is_relative_to(disk.layout.root.resolve()):
         raise InvalidRequest(f"{place.name} is inside the data folder and would be lost with it; use another location")
     return take_snapshot(
@@ -59,7 +59,7 @@ def snapshot(disk: DataFolder, tenant: TenantName, name: str, place: Place, *, w
         disk.layout.collection(tenant, name),
         disk.store(collection),
         place,
-        instruction=_instruction_of(collection, disk.instructions),
+        instruction=_instruction_of(collection, disk.catalog.instructions),
         watcher=watcher,
     )
 
@@ -91,7 +91,7 @@ def restore(
 
     if not replace:
         disk.require_free(tenant, name)
-    chosen, is_other = _publish_instruction(manifest.instruction, disk.instructions, tenant)
+    chosen, is_other = _publish_instruction(manifest.instruction, disk.catalog.instructions, tenant)
     restored = Collection(
         tenant=tenant,
         name=name,

@@ -9,23 +9,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from winnow.api.collections import pairing
-from winnow.api.library.built_in import built_in_instructions
-from winnow.api.library.instructions import Instructions
-from winnow.api.library.shadows import Shadows
-from winnow.retrieval.catalog.audit import AuditLog
+from winnow.api.collections.catalog import Catalog
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
-from winnow.retrieval.catalog.collections import KEEP, Catalog, Choice, Collection, Keep
-from winnow.retrieval.catalog.keys import Keys
-from winnow.retrieval.catalog.quotas import LimitBook
-from winnow.retrieval.catalog.sql.audit import SqlAuditLog
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
-from winnow.retrieval.catalog.sql.database import SqlDatabase
-from winnow.retrieval.catalog.sql.instructions import SqlInstructions
-from winnow.retrieval.catalog.sql.keys import SqlKeys
-from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
-from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
-from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
-from winnow.retrieval.catalog.tenants import Grants, Tenants
+from winnow.retrieval.catalog.collections import KEEP, Choice, Collection, Keep
 from winnow.retrieval.errors import (
     CollectionBusy,
     CollectionExists,
@@ -34,7 +20,6 @@ from winnow.retrieval.errors import (
     SettingInvalid,
     StorageError,
     StoreCorrupt,
-    TenantNotFound,
     WinnowError,
 )
 from winnow.retrieval.files.durable import DISK, Syncer, keep_private, make_folder, remove, write_errors
@@ -71,9 +56,7 @@ class DataFolder:
 
     layout: Layout
     opened: OpenedFiles  # the data folder itself
-    database: SqlDatabase  # the catalog's
     catalog: Catalog
-    instructions: Instructions
 
     @classmethod
     def open(cls, root: Path, catalog_url: str | None = None) -> DataFolder:
@@ -89,9 +72,7 @@ class DataFolder:
         return cls(
             layout=layout,
             opened=OpenedFiles.of((root,)),
-            database=database,
-            catalog=SqlCatalog(database, place=str(root)),
-            instructions=Instructions(SqlInstructions(database), built_in=built_in_instructions()),
+            catalog=Catalog.of(database, place=str(root)),
         )
 
     @classmethod
@@ -99,39 +80,6 @@ class DataFolder:
         """Like `open`, for commands that only read: a misspelt folder is an error, not an empty one."""
         require_existing(root, catalog_url)
         return cls.open(root, catalog_url)
-
-    @property
-    def tenants(self) -> Tenants:
-        return SqlTenants(self.database)
-
-    @property
-    def keys(self) -> Keys:
-        return SqlKeys(self.database)
-
-    @property
-    def grants(self) -> Grants:
-        return SqlGrants(self.database)
-
-    @property
-    def shadows(self) -> Shadows:
-        return Shadows(self.instructions, SqlShadowBook(self.database))
-
-    @property
-    def audit(self) -> AuditLog:
-        return SqlAuditLog(self.database)
-
-    @property
-    def limits(self) -> LimitBook:
-        return SqlLimitBook(self.database)
-
-    def tenant_named(self, name: str) -> TenantName:
-        """Return a tenant by name, for operators. The default tenant need not exist yet. Raises `TenantNotFound`."""
-        if name == DEFAULT_TENANT:
-            return DEFAULT_TENANT
-        try:
-            return self.tenants.tenant(name).name
-        except TenantNotFound:
-            raise TenantNotFound(f"{name}; create it with `winnow tenants create {name}`") from None
 
     def problem(self) -> str | None:
         """Return what prevents using the whole folder, or None."""
@@ -146,11 +94,15 @@ class DataFolder:
     def require_unmoved(self) -> None:
         """Check that data folder and catalog are still those that were opened. Raises `StorageMoved`."""
         self.opened.require_unmoved()
-        self.database.require_unmoved()
+        self.catalog.database.require_unmoved()
 
     def collections(self) -> Sequence[Collection]:
         """Return the collections of all tenants: only for operators of the folder, never for one tenant's request."""
-        return [each for tenant in self.tenants.tenants() for each in self.catalog.collections(tenant.name)]
+        return [
+            each
+            for tenant in self.catalog.tenants.tenants()
+            for each in self.catalog.collections.of_tenant(tenant.name)
+        ]
 
     def store(self, collection: Collection) -> LanceStore:
         """Open the store. Raises `StoreCorrupt`, and `CollectionBusy` if the collection has just been replaced."""
@@ -195,7 +147,7 @@ class DataFolder:
 
     def described(self, tenant: TenantName) -> Sequence[Described]:
         """Describe the tenant's collections, by name."""
-        return [self.describe(collection) for collection in self.catalog.collections(tenant)]
+        return [self.describe(collection) for collection in self.catalog.collections.of_tenant(tenant)]
 
     def make(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         """Create a collection. The catalog's row, the commitment, is written last.
@@ -208,14 +160,14 @@ class DataFolder:
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
             self.require_free(collection.tenant, collection.name)
             self._require_own(collection.tenant, folder)
-            self.catalog.begin_collection(collection)
+            self.catalog.collections.begin(collection)
             with pointing(folder):  # from here on a fold for an earlier collection publishes nothing here
                 stamp_created(folder, collection.created_at)
                 for left in reversed(folder.contents[1:]):  # left by a killed process, or by such a fold
                     remove(left)
             write_facts(folder, CollectionFacts.of(collection))
             LanceStore.create(folder.corpus, dimension=collection.embedder.dimension)
-            self.catalog.add_collection(collection, by=by)
+            self.catalog.collections.add(collection, by=by)
             self.require_unmoved()
 
     def remove(self, tenant: TenantName, name: str, *, by: Actor = COMMAND_LINE) -> None:
@@ -224,17 +176,17 @@ class DataFolder:
         Raises `CollectionNotFound`, `FolderUnknown`, `CollectionBusy`, `WriteFailed`.
         """
         self.require_unmoved()
-        self.catalog.collection(tenant, name)
+        self.catalog.collections.get(tenant, name)
         folder = self.layout.collection(tenant, name)
         with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
-            self._mark_for_removal(self.catalog.collection(tenant, name), folder)
-            self.catalog.remove_collection(tenant, name, folder_follows=True, by=by)
+            self._mark_for_removal(self.catalog.collections.get(tenant, name), folder)
+            self.catalog.collections.remove(tenant, name, folder_follows=True, by=by)
             doomed = folder.removed
             remove(doomed)  # leftovers of a killed removal
             with pointing(folder), write_errors(folder.path):
                 folder.path.rename(doomed)
             remove(doomed)
-        self.catalog.end_collection(tenant, name)
+        self.catalog.collections.end(tenant, name)
 
     def change(
         self,
@@ -246,10 +198,10 @@ class DataFolder:
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        """Like `Catalog.change_collection`; also raises what `Instructions.check_default` raises."""
+        """Like `Collections.change`; also raises what `Instructions.check_default` raises."""
         if isinstance(instruction, str):
-            self.instructions.check_default(tenant, instruction, collection=name)
-        return self.catalog.change_collection(
+            self.catalog.instructions.check_default(tenant, instruction, collection=name)
+        return self.catalog.collections.change(
             tenant, name, instruction=instruction, reranker=reranker, demote_query_echo=demote_query_echo, by=by
         )
 
@@ -279,7 +231,7 @@ class DataFolder:
         folder = self.layout.collection(collection.tenant, collection.name)
         self._require_room(collection, folder, replace=replace)
         with writing(folder.restoring):
-            self.catalog.begin_collection(collection)
+            self.catalog.collections.begin(collection)
             stamp_created(folder.restoring, collection.created_at, syncer=syncer)
             build(folder.restoring)
             with (
@@ -288,15 +240,15 @@ class DataFolder:
                 pointing(folder),
             ):
                 self._require_room(collection, folder, replace=replace)
-                self.catalog.begin_collection(collection)  # again: a collection created meanwhile has ended it
+                self.catalog.collections.begin(collection)  # again: a collection created meanwhile has ended it
                 if (old := self._found(collection.tenant, collection.name)) is not None:
                     self._mark_for_removal(old, folder, syncer=syncer)
-                    self.catalog.remove_collection(old.tenant, old.name, folder_follows=True)
+                    self.catalog.collections.remove(old.tenant, old.name, folder_follows=True)
                 stamp_created(folder.restoring, collection.created_at, syncer=syncer)
                 write_facts(folder.restoring, CollectionFacts.of(collection), syncer=syncer)
                 _move(folder, folder.replaced, syncer=syncer)
                 _move(folder.restoring, folder, syncer=syncer)
-                self.catalog.add_collection(collection)
+                self.catalog.collections.add(collection)
                 self.require_unmoved()
             remove(folder.replaced.path)
             remove(folder.restoring.path)
@@ -312,7 +264,7 @@ class DataFolder:
         name = folder.path.name
         if self._has(tenant, name) or not contents_of(folder):
             return
-        if not is_begun(folder, self.catalog.begun_collections(tenant, name)) and not self._has(tenant, name):
+        if not is_begun(folder, self.catalog.collections.begun(tenant, name)) and not self._has(tenant, name):
             raise FolderUnknown(f"{self._shown(folder)} is not empty; {_adopting(tenant, name)}, or move it away")
 
     def require_meant(self, collection: Collection, folder: CollectionFolder) -> None:
@@ -342,7 +294,7 @@ class DataFolder:
 
     def _found(self, tenant: TenantName, name: str) -> Collection | None:
         try:
-            return self.catalog.collection(tenant, name)
+            return self.catalog.collections.get(tenant, name)
         except CollectionNotFound:
             return None
 

@@ -120,7 +120,7 @@ class Ingest:
         Raises `CollectionExists`, `WriteFailed`, and what `Instructions.check_default` raises.
         """
         if instruction is not None:
-            self._disk.instructions.check_default(tenant, instruction, collection=name)
+            self._disk.catalog.instructions.check_default(tenant, instruction, collection=name)
         collection = Collection(
             tenant=tenant,
             name=name,

@@ -56,7 +56,7 @@ class OpenCollections:
 
     def get(self, tenant: TenantName, name: str) -> OpenCollection:
         """Return an open collection. Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
-        collection = self._disk.catalog.collection(tenant, name)
+        collection = self._disk.catalog.collections.get(tenant, name)
         with self._lock:
             known = self._open.get((tenant, name))
             if known is None or known.collection.created_at != collection.created_at:
@@ -74,7 +74,7 @@ class OpenCollections:
         To be called after waiting for the lock: what was opened before must not write to a replacement.
         """
         mine = opened.collection
-        if self._disk.catalog.collection(mine.tenant, mine.name).created_at != mine.created_at:
+        if self._disk.catalog.collections.get(mine.tenant, mine.name).created_at != mine.created_at:
             raise CollectionBusy(f"{mine.name} has just been replaced")
 
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:

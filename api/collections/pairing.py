@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from winnow.retrieval.catalog.collections import Collection
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import FIRST_REVISION, SqlFolderBook
 from winnow.retrieval.catalog.sql.migrate import Schema
@@ -131,8 +131,8 @@ def _require_bare(layout: Layout, place: str) -> None:
 def _require_fit(layout: Layout, database: SqlDatabase) -> None:
     """Check two that were never opened together: an earlier winnow gave neither an id."""
     held = {(tenant, folder.path.name): folder for tenant, folder in _held(layout)}
-    catalog = SqlCatalog(database)
-    known = [each for tenant in SqlTenants(database).tenants() for each in catalog.collections(tenant.name)]
+    catalog = SqlCollections(database)
+    known = [each for tenant in SqlTenants(database).tenants() for each in catalog.of_tenant(tenant.name)]
     if (known or held) and not any(_is_it(each, held.get((each.tenant, each.name))) for each in known):
         raise CatalogMismatch(_said(layout, database.place))
 

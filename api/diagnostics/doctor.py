@@ -82,7 +82,7 @@ def _machine() -> Finding:
 def _catalog(settings: Settings) -> Finding:
     place = str(Layout(settings.data).catalog) if settings.catalog_url is None else "PostgreSQL"
     try:
-        database = DataFolder.open(settings.data, settings.catalog_url).database
+        database = DataFolder.open(settings.data, settings.catalog_url).catalog.database
         found = f"{database.place}, schema {database.schema().said}"
     except WinnowError as error:
         return Finding(what="catalog", found=place, problem=error.message)
@@ -111,7 +111,9 @@ def data_found(settings: Settings) -> Finding:
 def _door(settings: Settings) -> Finding:
     found = f"{settings.host}:{settings.port}"
     try:
-        has_key = settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).keys.has_any()
+        has_key = (
+            settings.api_key is not None or DataFolder.open(settings.data, settings.catalog_url).catalog.keys.has_any()
+        )
         found = f"{found}, {'with' if has_key else 'without'} an API key"
         refuse_open_door(settings.host, has_key=has_key)
     except WinnowError as error:

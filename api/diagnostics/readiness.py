@@ -178,7 +178,7 @@ class Readiness:
 
     def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[dict[str, Any]]:
         """Return a tenant's collections, and what keeps them from being opened. Blocks."""
-        return [self._collection(each) for each in self._parts.disk.catalog.collections(tenant)]
+        return [self._collection(each) for each in self._parts.disk.catalog.collections.of_tenant(tenant)]
 
     def _collection(self, collection: Collection) -> dict[str, Any]:
         damage = self._damage_of(collection)

@@ -68,10 +68,10 @@ def _stranger(each: Stranger) -> Check:
 
 def _catalog(disk: DataFolder) -> Check:
     try:
-        wrong = disk.database.faults()
+        wrong = disk.catalog.database.faults()
     except (StorageError, UnavailableError) as error:
         return Check(collection="", part=CATALOG, found="", fault=error.message)
-    found = f"{disk.database.place}, schema {disk.database.schema().said}"
+    found = f"{disk.catalog.database.place}, schema {disk.catalog.database.schema().said}"
     fault = f"{_join(wrong)}. {CATALOG_ADVICE}" if wrong else None
     return Check(collection="", part=CATALOG, found=found, fault=fault)
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from winnow.api.library.instructions import AppliedInstruction, Instructions
 from winnow.api.search.records import Question, TrialQuestion
-from winnow.retrieval.catalog.collections import Catalog, Collection
+from winnow.retrieval.catalog.collections import Collection, Collections
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.recall import Recalled, RecallRequest
@@ -46,7 +46,7 @@ class FirstStage:
     def __init__(
         self,
         *,
-        catalog: Catalog,
+        catalog: Collections,
         instructions: Instructions,
         collections: OpensCollections,
         candidates_default: int,
@@ -107,12 +107,12 @@ class FirstStage:
         ]
 
 
-def find_collection(catalog: Catalog, named: str, *, asker: TenantName) -> Collection:
+def find_collection(catalog: Collections, named: str, *, asker: TenantName) -> Collection:
     """The asker's own collection, or `owner/name` of one that was granted to it.
 
     Raises `CollectionNotFound`, also for a collection that exists but was not granted.
     """
     owner, separator, name = named.rpartition("/")
     if not separator or owner == asker:
-        return catalog.collection(asker, name)
-    return catalog.granted_collection(owner, name, reader=asker)
+        return catalog.get(asker, name)
+    return catalog.granted(owner, name, reader=asker)

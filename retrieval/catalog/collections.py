@@ -43,52 +43,50 @@ class Collection:
         return self.name if self.tenant == DEFAULT_TENANT else f"{self.tenant}/{self.name}"
 
 
-class Catalog(Protocol):
-    """Everything about a deployment except text and vectors. Every name is looked up within a tenant.
+class Collections(Protocol):
+    """The collections of all tenants. Every name is looked up within a tenant.
 
     The audit log records every change of a whole collection, as made by `by`.
 
     Raises `CollectionNotFound`, `CollectionExists`, and whatever `InstructionLibrary` raises for a default.
     """
 
-    def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None: ...
+    def add(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None: ...
 
-    def collection(self, tenant: TenantName, name: str) -> Collection: ...
+    def get(self, tenant: TenantName, name: str) -> Collection: ...
 
-    def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+    def granted(self, owner: str, name: str, *, reader: TenantName) -> Collection:
         """Return a collection that its owner lets this tenant search. Errors name it as `owner/name`.
 
         A reader never learns whether a collection that was not granted exists.
         """
         ...
 
-    def collections(self, tenant: TenantName) -> Sequence[Collection]:
+    def of_tenant(self, tenant: TenantName) -> Sequence[Collection]:
         """Return the tenant's collections, by name."""
         ...
 
-    def remove_collection(
-        self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
-    ) -> None:
+    def remove(self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE) -> None:
         """Remove the row. `folder_follows` notes, in the same transaction, that the folder's removal has begun."""
         ...
 
-    def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
-        """Like `add_collection`, for a corpus already on the disk; replaces an existing row of this name."""
+    def adopt(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        """Like `add`, for a corpus already on the disk; replaces an existing row of this name."""
         ...
 
-    def begin_collection(self, collection: Collection) -> None:
+    def begin(self, collection: Collection) -> None:
         """Note, before anything is on the disk, that files marked with this creation time are ours."""
         ...
 
-    def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
+    def begun(self, tenant: str, name: str) -> frozenset[datetime]:
         """Return the creation times of unfinished creations and removals under this name."""
         ...
 
-    def end_collection(self, tenant: TenantName, name: str) -> None:
+    def end(self, tenant: TenantName, name: str) -> None:
         """Note that nothing unfinished is left on the disk under this name."""
         ...
 
-    def change_collection(
+    def change(
         self,
         tenant: TenantName,
         name: str,

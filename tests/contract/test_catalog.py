@@ -1,4 +1,4 @@
-"""What every Catalog promises. There is one, over two databases."""
+"""What every Collections promises. There is one, over two databases."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from winnow.retrieval.catalog.collections import Catalog, Collection
+from winnow.retrieval.catalog.collections import Collection, Collections
 from winnow.retrieval.catalog.instructions import InstructionContent
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.embed.embedder import EmbedderIdentity
@@ -19,8 +19,8 @@ from winnow.retrieval.errors import CollectionExists, CollectionNotFound, Instru
 
 
 @pytest.fixture
-def catalog(database: SqlDatabase) -> Catalog:
-    return SqlCatalog(database)
+def catalog(database: SqlDatabase) -> Collections:
+    return SqlCollections(database)
 
 
 @pytest.fixture
@@ -42,123 +42,123 @@ def collection(
     )
 
 
-def test_a_collection_comes_back_as_it_was_added(catalog: Catalog) -> None:
+def test_a_collection_comes_back_as_it_was_added(catalog: Collections) -> None:
     """With its embedder's whole identity, and a time that still knows its zone."""
-    catalog.add_collection(collection("laws", reranker="large"))
-    catalog.add_collection(collection("acts"))
-    assert catalog.collection("default", "laws") == collection("laws", reranker="large")
-    assert catalog.collection("default", "acts") == collection("acts")
-    assert catalog.collection("default", "laws").created_at.tzinfo is not None
+    catalog.add(collection("laws", reranker="large"))
+    catalog.add(collection("acts"))
+    assert catalog.get("default", "laws") == collection("laws", reranker="large")
+    assert catalog.get("default", "acts") == collection("acts")
+    assert catalog.get("default", "laws").created_at.tzinfo is not None
 
 
-def test_a_name_is_taken_once_in_a_tenant(catalog: Catalog) -> None:
+def test_a_name_is_taken_once_in_a_tenant(catalog: Collections) -> None:
     """Two tenants may use the same name and never see each other's."""
-    catalog.add_collection(collection("laws"))
+    catalog.add(collection("laws"))
     with pytest.raises(CollectionExists, match="laws"):
-        catalog.add_collection(collection("laws"))
-    catalog.add_collection(collection("laws", tenant="other"))
-    catalog.add_collection(collection("acts"))
-    assert [found.name for found in catalog.collections("default")] == ["acts", "laws"]
-    assert [found.tenant for found in catalog.collections("other")] == ["other"]
-    assert catalog.collections("nobody") == []
-    catalog.remove_collection("other", "laws")
-    assert catalog.collection("default", "laws").tenant == "default"
+        catalog.add(collection("laws"))
+    catalog.add(collection("laws", tenant="other"))
+    catalog.add(collection("acts"))
+    assert [found.name for found in catalog.of_tenant("default")] == ["acts", "laws"]
+    assert [found.tenant for found in catalog.of_tenant("other")] == ["other"]
+    assert catalog.of_tenant("nobody") == []
+    catalog.remove("other", "laws")
+    assert catalog.get("default", "laws").tenant == "default"
 
 
-def test_what_is_not_there_is_not_found(catalog: Catalog, library: SqlInstructions) -> None:
+def test_what_is_not_there_is_not_found(catalog: Collections, library: SqlInstructions) -> None:
     """Every call that names a collection says so, also right after its removal."""
-    catalog.add_collection(collection("laws"))
-    catalog.remove_collection("default", "laws")
+    catalog.add(collection("laws"))
+    catalog.remove("default", "laws")
     library.publish("default", "newest first", InstructionContent(text="Prefer recent documents"))
     for attempt in (
-        lambda: catalog.collection("default", "laws"),
-        lambda: catalog.remove_collection("default", "laws"),
-        lambda: catalog.change_collection("default", "laws", instruction="newest first"),
-        lambda: catalog.change_collection("default", "laws", instruction=None),
-        lambda: catalog.change_collection("default", "laws", reranker="large"),
-        lambda: catalog.change_collection("default", "laws"),
+        lambda: catalog.get("default", "laws"),
+        lambda: catalog.remove("default", "laws"),
+        lambda: catalog.change("default", "laws", instruction="newest first"),
+        lambda: catalog.change("default", "laws", instruction=None),
+        lambda: catalog.change("default", "laws", reranker="large"),
+        lambda: catalog.change("default", "laws"),
     ):
         with pytest.raises(CollectionNotFound, match="laws"):
             attempt()
 
 
-def test_a_collection_names_an_instruction_that_exists(catalog: Catalog, library: SqlInstructions) -> None:
+def test_a_collection_names_an_instruction_that_exists(catalog: Collections, library: SqlInstructions) -> None:
     """It can be set, set back, and not be set to something unknown; a version of it, and one that comes with winnow."""
-    catalog.add_collection(collection("laws"))
+    catalog.add(collection("laws"))
     with pytest.raises(InstructionNotFound, match="recency"):
-        catalog.change_collection("default", "laws", instruction="recency")
+        catalog.change("default", "laws", instruction="recency")
     library.publish("default", "recency", InstructionContent(text="Prefer recent documents"))
-    catalog.change_collection("default", "laws", instruction="recency")
-    assert catalog.collection("default", "laws").instruction == "recency"
+    catalog.change("default", "laws", instruction="recency")
+    assert catalog.get("default", "laws").instruction == "recency"
     for reference in ("recency@1", "builtin/legal-statutes"):
-        assert catalog.change_collection("default", "laws", instruction=reference).instruction == reference
+        assert catalog.change("default", "laws", instruction=reference).instruction == reference
     with pytest.raises(InstructionNotFound, match="recency, version 2"):
-        catalog.change_collection("default", "laws", instruction="recency@2")
-    catalog.change_collection("default", "laws", instruction=None)
-    assert catalog.collection("default", "laws").instruction is None
+        catalog.change("default", "laws", instruction="recency@2")
+    catalog.change("default", "laws", instruction=None)
+    assert catalog.get("default", "laws").instruction is None
 
 
-def test_a_change_touches_what_it_names_and_nothing_else(catalog: Catalog, library: SqlInstructions) -> None:
+def test_a_change_touches_what_it_names_and_nothing_else(catalog: Collections, library: SqlInstructions) -> None:
     """What is kept differs from what goes back to the default; a change that is refused changes nothing."""
-    catalog.add_collection(collection("laws", reranker="large"))
-    catalog.add_collection(collection("acts"))
+    catalog.add(collection("laws", reranker="large"))
+    catalog.add(collection("acts"))
     library.publish("default", "recency", InstructionContent(text="Prefer recent documents"))
-    changed = catalog.change_collection("default", "laws", instruction="recency")
+    changed = catalog.change("default", "laws", instruction="recency")
     assert (changed.instruction, changed.reranker) == ("recency", "large")
-    changed = catalog.change_collection("default", "laws", reranker="small")
+    changed = catalog.change("default", "laws", reranker="small")
     assert (changed.instruction, changed.reranker) == ("recency", "small")
     with pytest.raises(InstructionNotFound):
-        catalog.change_collection("default", "laws", instruction="none", reranker=None)
-    assert catalog.change_collection("default", "laws") == changed == catalog.collection("default", "laws")
-    changed = catalog.change_collection("default", "laws", instruction=None, reranker=None)
+        catalog.change("default", "laws", instruction="none", reranker=None)
+    assert catalog.change("default", "laws") == changed == catalog.get("default", "laws")
+    changed = catalog.change("default", "laws", instruction=None, reranker=None)
     assert (changed.instruction, changed.reranker) == (None, None)
-    assert catalog.collection("default", "acts") == collection("acts")
+    assert catalog.get("default", "acts") == collection("acts")
 
 
 @pytest.mark.parametrize("hostile", ["'; DROP TABLE collections; --", '" OR 1=1', "%", "%s", ":name", "法律"])
-def test_names_are_values(catalog: Catalog, hostile: str) -> None:
+def test_names_are_values(catalog: Collections, hostile: str) -> None:
     """No name is ever part of a statement."""
-    catalog.add_collection(collection("laws"))
-    catalog.add_collection(collection(hostile))
-    assert catalog.collection("default", hostile).name == hostile
-    catalog.remove_collection("default", hostile)
-    assert [found.name for found in catalog.collections("default")] == ["laws"]
+    catalog.add(collection("laws"))
+    catalog.add(collection(hostile))
+    assert catalog.get("default", hostile).name == hostile
+    catalog.remove("default", hostile)
+    assert [found.name for found in catalog.of_tenant("default")] == ["laws"]
 
 
 @pytest.mark.parametrize("impossible", ["a\x00b", "a\ud800"])
-def test_what_no_text_holds_is_refused(catalog: Catalog, impossible: str) -> None:
+def test_what_no_text_holds_is_refused(catalog: Collections, impossible: str) -> None:
     """PostgreSQL keeps no NUL, and neither keeps half a character: both say so in the same words."""
     for attempt in (
-        lambda: catalog.add_collection(collection(impossible)),
-        lambda: catalog.collection("default", impossible),
+        lambda: catalog.add(collection(impossible)),
+        lambda: catalog.get("default", impossible),
     ):
         with pytest.raises(InvalidRequest, match="NUL or half a surrogate pair"):
             attempt()
-    assert catalog.collections("default") == []
+    assert catalog.of_tenant("default") == []
 
 
-def test_names_stand_in_the_order_of_their_code_points(catalog: Catalog) -> None:
+def test_names_stand_in_the_order_of_their_code_points(catalog: Collections) -> None:
     """Whatever language the server was set up with."""
     names = ["a", "B", "_", "ä", "Z", "a-b", "ab", "法", "民", "é", "e", "\U0001f600", "\ufffd"]
     for name in names:
-        catalog.add_collection(collection(name))
-    assert [found.name for found in catalog.collections("default")] == sorted(names)
+        catalog.add(collection(name))
+    assert [found.name for found in catalog.of_tenant("default")] == sorted(names)
 
 
 def test_what_was_added_is_there_after_reopening(place: Path | str) -> None:
     """All of it, to the microsecond."""
     first = SqlDatabase.open(place)
-    SqlCatalog(first).add_collection(collection("laws"))
+    SqlCollections(first).add(collection("laws"))
     first.close()
     second = SqlDatabase.open(place)
-    assert SqlCatalog(second).collection("default", "laws") == collection("laws")
+    assert SqlCollections(second).get("default", "laws") == collection("laws")
     second.close()
 
 
 def _add_some(place: Path | str, worker: int) -> None:
     database = SqlDatabase.open(place)
     for turn in range(10):
-        SqlCatalog(database).add_collection(collection(f"worker-{worker}-{turn}"))
+        SqlCollections(database).add(collection(f"worker-{worker}-{turn}"))
     database.close()
 
 
@@ -168,17 +168,17 @@ def test_two_processes_create_and_write_at_once(place: Path | str) -> None:
         for done in [pool.submit(_add_some, place, worker) for worker in range(2)]:
             done.result()
     database = SqlDatabase.open(place)
-    found = len(SqlCatalog(database).collections("default"))
+    found = len(SqlCollections(database).of_tenant("default"))
     database.close()
     assert found == 20
 
 
-def test_many_threads_share_one_catalog(catalog: Catalog) -> None:
+def test_many_threads_share_one_catalog(catalog: Collections) -> None:
     """One of them adds the collection, the others are told that it exists."""
 
     def add(_: int) -> bool:
         try:
-            catalog.add_collection(collection("laws"))
+            catalog.add(collection("laws"))
         except CollectionExists:
             return False
         return True

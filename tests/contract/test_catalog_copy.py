@@ -22,7 +22,7 @@ from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, Held, TenantLimits
 from winnow.retrieval.catalog.sql import copy as sql_copy
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.copy import copy_catalog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import SqlFolderBook
@@ -84,7 +84,7 @@ def ends(request: pytest.FixtureRequest, new_place: Callable[[str], Place]) -> t
 def filled(place: Place) -> SqlDatabase:
     """Everything that a catalog may hold, as those who hold it write it."""
     database = SqlDatabase.open(place)
-    catalog, library, shadows = SqlCatalog(database), SqlInstructions(database), SqlShadowBook(database)
+    catalog, library, shadows = SqlCollections(database), SqlInstructions(database), SqlShadowBook(database)
     tenants, keys = SqlTenants(database), SqlKeys(database)
     law = tenants.make("law", by=COMMAND_LINE).name
     tenants.make("gone", by=COMMAND_LINE)
@@ -100,9 +100,9 @@ def filled(place: Place) -> SqlDatabase:
     library.write_draft(law, "recency", InstructionContent(text="Prefer old documents", embedding_task=STRANGE))
     library.set_default(law, "recency@1")
     for tenant in (DEFAULT_TENANT, law):
-        catalog.add_collection(collection("laws", tenant=tenant, reranker="large"))
-    catalog.change_collection(law, "laws", instruction="recency")
-    catalog.begin_collection(collection("acts", tenant=law))
+        catalog.add(collection("laws", tenant=tenant, reranker="large"))
+    catalog.change(law, "laws", instruction="recency")
+    catalog.begin(collection("acts", tenant=law))
     SqlFolderBook(database).join("a-folder")
     SqlReservations(database).reserve(law, "laws", Held(documents=7, bytes=2**40), turn=0)
     SqlGrants(database).give(law, "laws", "default", by=COMMAND_LINE)

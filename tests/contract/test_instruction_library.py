@@ -25,7 +25,7 @@ from winnow.retrieval.catalog.instructions import (
     state_after,
 )
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.embed.embedder import EmbedderIdentity
@@ -259,10 +259,10 @@ def test_what_asks_for_values_does_not_become_what_a_default_means(library: Inst
 
 def test_nor_the_last_one_that_a_collection_means(database: SqlDatabase) -> None:
     """Of the same tenant."""
-    library, catalog = SqlInstructions(database), SqlCatalog(database)
+    library, catalog = SqlInstructions(database), SqlCollections(database)
     for tenant in ("default", "other"):
         library.publish(tenant, "recency", FIRST)
-        catalog.add_collection(
+        catalog.add(
             Collection(
                 tenant=tenant,
                 name="laws",
@@ -271,13 +271,13 @@ def test_nor_the_last_one_that_a_collection_means(database: SqlDatabase) -> None
                 created_at=datetime.now(UTC),
             )
         )
-    catalog.change_collection("default", "laws", instruction="recency")
+    catalog.change("default", "laws", instruction="recency")
     with pytest.raises(InstructionConflict, match="a collection's default"):
         library.retire("default", "recency", 1)
     library.retire("other", "recency", 1)
     with pytest.raises(InstructionConflict, match="recency@1 is retired"):
-        catalog.change_collection("other", "laws", instruction="recency@1")
-    catalog.change_collection("default", "laws", instruction=None)
+        catalog.change("other", "laws", instruction="recency@1")
+    catalog.change("default", "laws", instruction=None)
     library.retire("default", "recency", 1)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sql
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyStanding, KeyWish, digest_of, id_of
 from winnow.retrieval.catalog.sql.audit import AUDIT, SqlAuditLog
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.keys import API_KEYS, SqlKeys
 from winnow.retrieval.catalog.sql.tenants import GRANTS, SqlGrants, SqlTenants
@@ -57,8 +57,8 @@ def audit(database: SqlDatabase) -> SqlAuditLog:
 
 
 @pytest.fixture
-def catalog(database: SqlDatabase) -> SqlCatalog:
-    return SqlCatalog(database)
+def catalog(database: SqlDatabase) -> SqlCollections:
+    return SqlCollections(database)
 
 
 def collection(name: str, tenant: TenantName = DEFAULT_TENANT) -> Collection:
@@ -206,13 +206,13 @@ def test_a_disabled_tenant_is_told_with_each_of_its_keys(keys: SqlKeys, tenants:
         tenants.disable("nobody", by=ADMIN)
 
 
-def test_a_grant_opens_one_collection_to_one_tenant(grants: SqlGrants, catalog: SqlCatalog) -> None:
+def test_a_grant_opens_one_collection_to_one_tenant(grants: SqlGrants, catalog: SqlCollections) -> None:
     """Everybody else, and every other collection, is told what is told of one that is not there."""
-    catalog.add_collection(collection("laws"))
-    catalog.add_collection(collection("acts"))
+    catalog.add(collection("laws"))
+    catalog.add(collection("acts"))
     granted = grants.give(DEFAULT_TENANT, "laws", "reader", by=ADMIN)
     assert grants.give(DEFAULT_TENANT, "laws", "reader", by=ADMIN) == granted
-    assert catalog.granted_collection("default", "laws", reader=READER) == catalog.collection(DEFAULT_TENANT, "laws")
+    assert catalog.granted("default", "laws", reader=READER) == catalog.get(DEFAULT_TENANT, "laws")
     assert grants.given(DEFAULT_TENANT) == grants.received(READER) == [granted]
     for owner, name, reader in (
         ("default", "acts", READER),
@@ -222,18 +222,18 @@ def test_a_grant_opens_one_collection_to_one_tenant(grants: SqlGrants, catalog: 
         ("other", "laws", READER),
     ):
         with pytest.raises(CollectionNotFound, match=f"{owner}/{name}"):
-            catalog.granted_collection(owner, name, reader=reader)
+            catalog.granted(owner, name, reader=reader)
     grants.take_back(DEFAULT_TENANT, "laws", "reader", by=ADMIN)
     with pytest.raises(CollectionNotFound):
-        catalog.granted_collection("default", "laws", reader=READER)
+        catalog.granted("default", "laws", reader=READER)
     with pytest.raises(GrantNotFound):
         grants.take_back(DEFAULT_TENANT, "laws", "reader", by=ADMIN)
     assert grants.given(DEFAULT_TENANT) == grants.received(READER) == []
 
 
-def test_only_what_is_owned_can_be_granted(grants: SqlGrants, catalog: SqlCatalog) -> None:
+def test_only_what_is_owned_can_be_granted(grants: SqlGrants, catalog: SqlCollections) -> None:
     """A granted collection cannot be granted on, and nothing is granted to oneself."""
-    catalog.add_collection(collection("laws"))
+    catalog.add(collection("laws"))
     grants.give(DEFAULT_TENANT, "laws", "reader", by=ADMIN)
     with pytest.raises(CollectionNotFound, match="laws"):
         grants.give(READER, "laws", "other", by=ADMIN)
@@ -244,29 +244,29 @@ def test_only_what_is_owned_can_be_granted(grants: SqlGrants, catalog: SqlCatalo
 
 
 def test_a_grant_rests_while_its_owner_is_disabled_and_ends_with_the_collection(
-    grants: SqlGrants, catalog: SqlCatalog, tenants: SqlTenants
+    grants: SqlGrants, catalog: SqlCollections, tenants: SqlTenants
 ) -> None:
     """What is made anew under the same name is its owner's alone."""
     tenants.make("other", by=ADMIN)
-    catalog.add_collection(collection("laws", OTHER))
+    catalog.add(collection("laws", OTHER))
     grants.give(OTHER, "laws", "reader", by=ADMIN)
     tenants.disable("other", by=ADMIN)
     with pytest.raises(CollectionNotFound):
-        catalog.granted_collection("other", "laws", reader=READER)
+        catalog.granted("other", "laws", reader=READER)
     tenants.enable("other", by=ADMIN)
-    assert catalog.granted_collection("other", "laws", reader=READER).name == "laws"
-    catalog.remove_collection(OTHER, "laws")
-    catalog.add_collection(collection("laws", OTHER))
+    assert catalog.granted("other", "laws", reader=READER).name == "laws"
+    catalog.remove(OTHER, "laws")
+    catalog.add(collection("laws", OTHER))
     assert grants.received(READER) == []
     with pytest.raises(CollectionNotFound):
-        catalog.granted_collection("other", "laws", reader=READER)
+        catalog.granted("other", "laws", reader=READER)
 
 
 def test_every_change_is_told_once_with_before_and_after(
-    keys: SqlKeys, grants: SqlGrants, tenants: SqlTenants, catalog: SqlCatalog, audit: SqlAuditLog
+    keys: SqlKeys, grants: SqlGrants, tenants: SqlTenants, catalog: SqlCollections, audit: SqlAuditLog
 ) -> None:
     """And what was refused, or changed nothing, not at all."""
-    catalog.add_collection(collection("laws"), by=ADMIN)
+    catalog.add(collection("laws"), by=ADMIN)
     key = keys.make(DEFAULT_TENANT, SEARCH, by=ADMIN).key
     new = keys.rotate(DEFAULT_TENANT, key.id, overlap=MINUTE, by=ADMIN).key
     for _ in range(2):

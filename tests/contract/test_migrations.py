@@ -17,7 +17,7 @@ from alembic.script import ScriptDirectory
 
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.catalog.sql.migrate import NEWEST, REVISIONS, _config
@@ -135,7 +135,7 @@ def test_every_step_back_leads_where_the_way_there_was(place: Path | str) -> Non
 def test_a_step_back_keeps_the_rows(place: Path | str) -> None:
     """All but what the earlier schema has no place for; foreign keys hold afterwards as before."""
     database = SqlDatabase.open(place)
-    catalog = SqlCatalog(database)
+    catalog = SqlCollections(database)
     library = SqlInstructions(database)
     published = library.publish("default", "recency", InstructionContent(text="Prefer recent documents", literal=True))
     library.write_draft("default", "recency", InstructionContent(text="Prefer old documents"))
@@ -148,11 +148,11 @@ def test_a_step_back_keeps_the_rows(place: Path | str) -> None:
         instruction="recency",
         reranker="large",
     )
-    catalog.add_collection(laws)
+    catalog.add(laws)
     database.downgrade("0001")
     assert "reranker" not in columns(database)["collections"]
     database.upgrade()
-    assert catalog.collections("default") == [replace(laws, reranker=None)]
+    assert catalog.of_tenant("default") == [replace(laws, reranker=None)]
     assert library.versions("default") == [published]
     with pytest.raises(WriteFailed, match=r"(?i)foreign key"), database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM tenants")
@@ -170,15 +170,15 @@ def test_there_is_no_way_back_to_what_is_not_before(database: SqlDatabase) -> No
 def test_a_catalog_from_before_alembic_is_upgraded_with_all_that_is_in_it(old: Path, version: int) -> None:
     """And is not looked at again by a winnow of then: it reads a version that it does not know."""
     database = SqlDatabase.open(old)
-    catalog = SqlCatalog(database)
-    laws = catalog.collection("default", "laws")
+    catalog = SqlCollections(database)
+    laws = catalog.get("default", "laws")
     assert (laws.embedder.name, laws.chunk_tokens, laws.instruction, laws.reranker) == (
         "winnow-embed", 256, "recency", RERANKER[version]
     )  # fmt: skip
     (recency,) = SqlInstructions(database).versions("default")
     assert (recency.reference, recency.state, recency.published_at) == ("recency@1", "published", recency.created_at)
     assert recency.content == InstructionContent(text="Prefer {recent} documents", literal=True)
-    assert catalog.change_collection("default", "laws", reranker="other").reranker == "other"
+    assert catalog.change("default", "laws", reranker="other").reranker == "other"
     assert differences(database) == []
     database.close()
     assert asked(old, "SELECT version FROM schema_version") == [(3,)]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.contract.test_catalog import collection
 from tests.contract.test_catalog_copy import filled, sentences
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.tenants import SqlTenants
 from winnow.retrieval.errors import WinnowError
@@ -62,9 +62,9 @@ def test_a_catalog_that_winnow_wrote_is_sound(whole: Path) -> None:
     assert faults(whole) == []
     database = SqlDatabase.open(whole)
     SqlTenants(database).make("later", by=COMMAND_LINE)
-    SqlCatalog(database).add_collection(collection("later"))
-    SqlCatalog(database).change_collection(DEFAULT_TENANT, "later", reranker="large")
-    SqlCatalog(database).remove_collection(DEFAULT_TENANT, "later")
+    SqlCollections(database).add(collection("later"))
+    SqlCollections(database).change(DEFAULT_TENANT, "later", reranker="large")
+    SqlCollections(database).remove(DEFAULT_TENANT, "later")
     assert database.faults() == []
     database.downgrade("0004")
     database.upgrade()

@@ -75,9 +75,9 @@ def fill(root: Path) -> dict[str, str]:
     disk = DataFolder.open(root)
     keys = {}
     for name in TENANTS:
-        tenant = DEFAULT_TENANT if name == "default" else disk.tenants.make(name, by=COMMAND_LINE).name
-        keys[name] = disk.keys.make(tenant, KeyWish(scopes=ALL_SCOPES, note=f"of {name}"), by=COMMAND_LINE).text
-    disk.database.close()
+        tenant = DEFAULT_TENANT if name == "default" else disk.catalog.tenants.make(name, by=COMMAND_LINE).name
+        keys[name] = disk.catalog.keys.make(tenant, KeyWish(scopes=ALL_SCOPES, note=f"of {name}"), by=COMMAND_LINE).text
+    disk.catalog.database.close()
     chance = random.Random(7)
     with served(root) as client:
         for name in TENANTS:
@@ -183,7 +183,7 @@ def looked_at(root: Path) -> tuple[str | None, bool]:
     try:
         disk = DataFolder.existing(root)
         checks = verified(disk)
-        disk.database.close()
+        disk.catalog.database.close()
     except WinnowError as error:
         return error.message, True
     faults = [f"{check.collection} {check.part}: {check.fault}" for check in checks if check.fault]

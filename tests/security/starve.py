@@ -326,11 +326,11 @@ async def service(root: Path) -> AsyncIterator[Target]:
     """With two tenants, of which each has a collection `docs`."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WINNOW_")}  # noqa: TID251
     disk = DataFolder.open(root / "data")
-    disk.keys.make(disk.tenants.tenant("default").name, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
+    disk.catalog.keys.make(disk.catalog.tenants.tenant("default").name, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
     keys = {}
     for name in ("loud", "quiet"):
-        tenant = disk.tenants.make(name, by=COMMAND_LINE).name
-        keys[name] = disk.keys.make(tenant, KeyWish(scopes=TENANT_SCOPES), by=COMMAND_LINE).text
+        tenant = disk.catalog.tenants.make(name, by=COMMAND_LINE).name
+        keys[name] = disk.catalog.keys.make(tenant, KeyWish(scopes=TENANT_SCOPES), by=COMMAND_LINE).text
     limited = (
         f"ulimit -Sn {SOFT_DESCRIPTORS}; exec {sys.executable} -m winnow.api.cli serve --port 0 --data {root / 'data'}"
     )

@@ -74,7 +74,7 @@ class Service:
         )
         self._open = contextlib.ExitStack()
         self.log = Log()
-        keys = DataFolder.open(self._settings.data, self._settings.catalog_url).keys
+        keys = DataFolder.open(self._settings.data, self._settings.catalog_url).catalog.keys
         self.operator = keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
         self._begin()
 

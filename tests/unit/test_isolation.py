@@ -67,8 +67,8 @@ def deployment(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[Deployment
     parts = wire(Settings(data=tmp_path), embedding, judging, caches=Caches.of(Settings()))
     keys = {}
     for tenant in CANARY:
-        made = parts.disk.tenants.make(tenant, by=COMMAND_LINE)
-        keys[tenant] = parts.disk.keys.make(made.name, FIRST_KEY, by=COMMAND_LINE).text
+        made = parts.disk.catalog.tenants.make(tenant, by=COMMAND_LINE)
+        keys[tenant] = parts.disk.catalog.keys.make(made.name, FIRST_KEY, by=COMMAND_LINE).text
     with CheckingClient(create_app(parts), base_url="http://search.example.org") as client:
         deployment = Deployment(client=client, keys=keys)
         for tenant, canary in CANARY.items():

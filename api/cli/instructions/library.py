@@ -68,7 +68,7 @@ def list_instructions(
     from winnow.api.schemas.instructions import instructions_response
 
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     own, default = library.versions(owner), library.default(owner)
     if json:
         terminal.answer(instructions_response(own, library.built_in, default))
@@ -113,7 +113,7 @@ def show_instruction(
     from winnow.retrieval.catalog.instructions import Reference
 
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     found = library.version(owner, Reference.of(name))
     if json:
         terminal.answer(instruction_response(found))
@@ -144,7 +144,7 @@ def draft_instruction(
 
     content = _content(text, file, embedding_task, note)
     folder, owner = open_tenant(settings, tenant, create=True)
-    library = folder.instructions
+    library = folder.catalog.instructions
     _say(Terminal(json=json), library.write_draft(owner, name, content))
 
 
@@ -168,7 +168,7 @@ def publish_instruction(
     from winnow.retrieval.catalog.instructions import Reference
 
     folder, owner = open_tenant(settings, tenant, create=True)
-    library = folder.instructions
+    library = folder.catalog.instructions
     if text is None and file is None:
         reference = Reference.of(name)
         published = library.publish_draft(owner, reference.name, reference.version)
@@ -193,7 +193,7 @@ def retire_instruction(
     if reference.version is None:
         raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     _say(Terminal(json=json), library.retire(owner, reference.name, reference.version))
 
 
@@ -208,7 +208,7 @@ def delete_instruction(
 
     reference = Reference.of(name)
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     library.delete_draft(owner, reference.name, reference.version)
     if json:
         terminal.answer({"deleted": name})
@@ -233,7 +233,7 @@ def default_instruction(
     terminal = Terminal(json=json)
 
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     if clear and name is not None:
         raise InvalidRequest("--clear and a name cannot be used together")
     if clear or name is not None:

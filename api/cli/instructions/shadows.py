@@ -88,7 +88,7 @@ def start_shadow(
     }
     wish = parsed(ShadowBody, fields).wish
     folder, owner = open_tenant(settings, tenant)
-    shadows = folder.shadows
+    shadows = folder.catalog.shadows
     started = shadows.start(owner, reference.name, wish, by=COMMAND_LINE)
     if json:
         terminal.answer(shadow_response(started))
@@ -107,7 +107,7 @@ def list_shadows(*, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, j
     from winnow.api.schemas.shadows import shadows_response
 
     folder, owner = open_tenant(settings, tenant)
-    shadows = folder.shadows
+    shadows = folder.catalog.shadows
     found = shadows.of(owner)
     if json:
         terminal.answer(shadows_response(found))
@@ -149,7 +149,7 @@ def report_shadow(
     from winnow.api.schemas.shadows import report_response
 
     folder, owner = open_tenant(settings, tenant)
-    shadows = folder.shadows
+    shadows = folder.catalog.shadows
     report = shadows.report(owner, name)
     if json:
         terminal.answer(report_response(report))
@@ -190,7 +190,7 @@ def stop_shadow(
     from winnow.retrieval.tenancy import COMMAND_LINE
 
     folder, owner = open_tenant(settings, tenant)
-    shadows = folder.shadows
+    shadows = folder.catalog.shadows
     shadows.stop(owner, name, forget=forget, by=COMMAND_LINE)
     if json:
         terminal.answer({"deleted": name})
@@ -213,7 +213,7 @@ def promote_instruction(
     from winnow.retrieval.tenancy import COMMAND_LINE
 
     folder, owner = open_tenant(settings, tenant)
-    shadows = folder.shadows
+    shadows = folder.catalog.shadows
     promoted = shadows.promote(owner, Reference.of(version), by=COMMAND_LINE)
     if json:
         terminal.answer(instruction_response(promoted))

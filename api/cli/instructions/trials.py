@@ -62,7 +62,7 @@ def diff_instruction(
     from winnow.retrieval.catalog.instructions import Reference
 
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     was, now = (library.version(owner, Reference(name=name, version=each)) for each in (before, after))
     if json:
         terminal.answer(diff_response(was, now))
@@ -102,7 +102,7 @@ def export_instructions(
     from winnow.api.library.yaml_file import exported
 
     folder, owner = open_tenant(settings, tenant)
-    library = folder.instructions
+    library = folder.catalog.instructions
     wanted: list[str | None] = list(dict.fromkeys(names)) if names else [None]
     versions = [each for name in wanted for each in library.versions(owner, name)]
     if json:
@@ -129,7 +129,7 @@ def import_instructions(
 
     content = read_bytes(file)
     folder, owner = open_tenant(settings, tenant, create=True)
-    library = folder.instructions
+    library = folder.catalog.instructions
     versions = imported(content, tenant=owner)
     added = library.bring_in(owner, versions)
     if json:
@@ -179,7 +179,7 @@ def preview_instruction(
         instruction = content_to_preview(content, typed_values(content, variable or []))
     else:
         folder, owner = open_tenant(settings, tenant, create=text is not None)
-        library = folder.instructions
+        library = folder.catalog.instructions
         wanted = text if name is None else named_instruction(library, owner, name, variable or [])
         assert wanted is not None, "exactly one of three is given. This is a bug."
         instruction = to_preview(library, owner, wanted)
@@ -248,10 +248,10 @@ def try_instructions(
         },
     )
     disk, owner = open_tenant(settings, tenant)
-    chosen = disk.catalog.collection(owner, body.collection).reranker  # before loading
-    wanted = named_instructions(disk.instructions, owner, references, variable or [])
+    chosen = disk.catalog.collections.get(owner, body.collection).reranker  # before loading
+    wanted = named_instructions(disk.catalog.instructions, owner, references, variable or [])
     for each in filter(None, wanted):
-        disk.instructions.tried(owner, each)
+        disk.catalog.instructions.tried(owner, each)
     parts = assemble(settings_for(settings, chosen))
     question = replace(body.question(owner), wanted=tuple(wanted))
     running = parts.trials.run(question, deadline_of(timeout_ms, settings.timeout_ms))

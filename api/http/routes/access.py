@@ -54,7 +54,7 @@ router = APIRouter(responses=PROBLEMS, route_class=AuthorizedRoute)
 @router.get("/v1/keys", response_model=KeysResponse, tags=["keys"], summary="List the tenant's keys")
 async def list_keys(caller: Caller, request: Request) -> Response:
     """List the tenant's keys without their secrets, which are not stored; includes expired and revoked keys."""
-    keys = await asyncio.to_thread(parts_of(request).disk.keys.keys, caller.tenant)
+    keys = await asyncio.to_thread(parts_of(request).disk.catalog.keys.keys, caller.tenant)
     return JsonResponse(keys_response(keys, datetime.now(UTC)))
 
 
@@ -63,7 +63,7 @@ async def make_key(body: KeyBody, caller: Caller, request: Request) -> Response:
     """Create a key of the caller's tenant. `key` is shown only now; it may have scopes that the caller lacks."""
     wish = body.wish()
     _refuse_new_operator(caller, wish.scopes)
-    issued = await asyncio.to_thread(parts_of(request).disk.keys.make, caller.tenant, wish, by=caller.actor)
+    issued = await asyncio.to_thread(parts_of(request).disk.catalog.keys.make, caller.tenant, wish, by=caller.actor)
     return JsonResponse(issued_response(issued), status=201)
 
 
@@ -72,7 +72,7 @@ async def make_key(body: KeyBody, caller: Caller, request: Request) -> Response:
 )
 async def rotate_key(key_id: str, caller: Caller, request: Request, body: RotateBody | None = None) -> Response:
     """Create a key with the same scopes; the old key stays valid for `overlap_seconds`."""
-    keys = parts_of(request).disk.keys
+    keys = parts_of(request).disk.catalog.keys
     overlap = timedelta(seconds=(body or RotateBody()).overlap_seconds)
     _refuse_new_operator(caller, await asyncio.to_thread(_scopes_of, request, caller, key_id))
     issued = await asyncio.to_thread(keys.rotate, caller.tenant, key_id, overlap=overlap, by=caller.actor)
@@ -83,14 +83,16 @@ async def rotate_key(key_id: str, caller: Caller, request: Request, body: Rotate
 async def revoke_key(key_id: str, caller: Caller, request: Request) -> Response:
     """Revoke a key for good, within a second in every process. It stays in the list."""
     _refuse_new_operator(caller, await asyncio.to_thread(_scopes_of, request, caller, key_id))
-    revoked = await asyncio.to_thread(parts_of(request).disk.keys.revoke, caller.tenant, key_id, by=caller.actor)
+    revoked = await asyncio.to_thread(
+        parts_of(request).disk.catalog.keys.revoke, caller.tenant, key_id, by=caller.actor
+    )
     return JsonResponse(key_response(revoked, datetime.now(UTC)))
 
 
 @router.get("/v1/grants", response_model=GrantsResponse, tags=["grants"], summary="List grants, given and received")
 async def list_grants(caller: Caller, request: Request) -> Response:
     """List grants. A grant lets another tenant search a collection, and nothing else."""
-    grants = parts_of(request).disk.grants
+    grants = parts_of(request).disk.catalog.grants
     given = await asyncio.to_thread(grants.given, caller.tenant)
     return JsonResponse(grants_response(given, await asyncio.to_thread(grants.received, caller.tenant)))
 
@@ -114,7 +116,7 @@ async def give_grant(name: Name, reader: TenantInPath, caller: Caller, request: 
 )
 async def take_grant_back(name: Name, reader: TenantInPath, caller: Caller, request: Request) -> Response:
     """Revoke a grant, from the next search on."""
-    grants = parts_of(request).disk.grants
+    grants = parts_of(request).disk.catalog.grants
     await asyncio.to_thread(grants.take_back, caller.tenant, name, reader, by=caller.actor)
     return JsonResponse(deleted_response(reader))
 
@@ -129,7 +131,7 @@ async def list_audit(
 ) -> Response:
     """Return the audit log of the caller's tenant, or of all tenants for an operator; newest first."""
     whose = None if caller.is_operator else caller.tenant
-    audit = parts_of(request).disk.audit
+    audit = parts_of(request).disk.catalog.audit
     entries = await asyncio.to_thread(audit.entries, tenant=whose, limit=limit, before=before)
     return JsonResponse(audit_response(entries, limit=limit))
 
@@ -137,7 +139,7 @@ async def list_audit(
 @router.get("/v1/tenants", response_model=TenantsResponse, tags=["tenants"], summary="List tenants")
 async def list_tenants(request: Request) -> Response:
     """List all tenants, by name."""
-    return JsonResponse(tenants_response(await asyncio.to_thread(parts_of(request).disk.tenants.tenants)))
+    return JsonResponse(tenants_response(await asyncio.to_thread(parts_of(request).disk.catalog.tenants.tenants)))
 
 
 @router.post(
@@ -146,8 +148,8 @@ async def list_tenants(request: Request) -> Response:
 async def make_tenant(body: TenantBody, caller: Caller, request: Request) -> Response:
     """Create a tenant with its first key, which has all scopes within it and is shown only now."""
     disk = parts_of(request).disk
-    made = await asyncio.to_thread(disk.tenants.make, body.name, by=caller.actor)
-    issued = await asyncio.to_thread(disk.keys.make, made.name, FIRST_KEY, by=caller.actor)
+    made = await asyncio.to_thread(disk.catalog.tenants.make, body.name, by=caller.actor)
+    issued = await asyncio.to_thread(disk.catalog.keys.make, made.name, FIRST_KEY, by=caller.actor)
     return JsonResponse(created_tenant_response(made, issued), status=201)
 
 
@@ -158,7 +160,7 @@ async def change_tenant(name: TenantInPath, body: TenantChange, caller: Caller, 
     """Disable or enable a tenant. While disabled, its keys are refused and its grants suspended; its data stays."""
     if body.disabled and name == caller.tenant:
         raise NotPermitted("you cannot disable the tenant of your own key")
-    tenants = parts_of(request).disk.tenants
+    tenants = parts_of(request).disk.catalog.tenants
     changed = await asyncio.to_thread(tenants.disable if body.disabled else tenants.enable, name, by=caller.actor)
     return JsonResponse(tenant_response(changed))
 
@@ -173,24 +175,24 @@ async def change_tenant(name: TenantInPath, body: TenantChange, caller: Caller, 
 async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, request: Request) -> Response:
     """Create a key for a tenant that has lost its own."""
     disk = parts_of(request).disk
-    tenant = await asyncio.to_thread(disk.tenants.tenant, name)
-    issued = await asyncio.to_thread(disk.keys.make, tenant.name, body.wish(), by=caller.actor)
+    tenant = await asyncio.to_thread(disk.catalog.tenants.tenant, name)
+    issued = await asyncio.to_thread(disk.catalog.keys.make, tenant.name, body.wish(), by=caller.actor)
     return JsonResponse(issued_response(issued), status=201)
 
 
 def _give(disk: DataFolder, caller: Principal, name: str, reader: str) -> Grant:
     """Grant the collection. Blocks."""
     try:
-        disk.tenants.tenant(reader)
+        disk.catalog.tenants.tenant(reader)
     except TenantNotFound:
-        owned = disk.catalog.collection(caller.tenant, name)
+        owned = disk.catalog.collections.get(caller.tenant, name)
         return unstored_grant(owned.tenant, name, reader)
-    return disk.grants.give(caller.tenant, name, reader, by=caller.actor)
+    return disk.catalog.grants.give(caller.tenant, name, reader, by=caller.actor)
 
 
 def _scopes_of(request: Request, caller: Principal, key_id: str) -> frozenset[KeyScope]:
     """Return the scopes of a key of the caller's tenant; none if missing, which the change reports. Blocks."""
-    keys = parts_of(request).disk.keys.keys(caller.tenant)
+    keys = parts_of(request).disk.catalog.keys.keys(caller.tenant)
     return next((each.scopes for each in keys if each.id == key_id), frozenset())
 
 

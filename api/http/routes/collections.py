@@ -234,7 +234,7 @@ async def delete_matching(name: Name, body: DeleteBody, tenant: Tenant, request:
 
 
 def _collection(parts: Services, tenant: TenantName, name: str) -> CollectionResponse:
-    described = parts.disk.describe(parts.disk.catalog.collection(tenant, name))
+    described = parts.disk.describe(parts.disk.catalog.collections.get(tenant, name))
     return problems_without_places(collection_response(described), data=parts.settings.data)
 
 

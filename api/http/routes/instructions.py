@@ -48,7 +48,7 @@ router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["instruct
 
 
 def library_of(request: Request) -> Instructions:
-    return parts_of(request).disk.instructions
+    return parts_of(request).disk.catalog.instructions
 
 
 @router.get("/v1/instructions", response_model=InstructionsResponse, summary="List instructions")
@@ -145,7 +145,7 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
         else:
             assert chosen is not None, "the body has one of both. This is a bug."
             wanted = chosen.named if isinstance(chosen, InstructionChoice) else chosen
-            instruction = to_preview(parts.disk.instructions, tenant, wanted)
+            instruction = to_preview(parts.disk.catalog.instructions, tenant, wanted)
         return previewed(parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document)
 
     return JsonResponse(preview_response(await asyncio.to_thread(made), ids=body.ids))

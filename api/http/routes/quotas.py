@@ -61,7 +61,7 @@ async def get_own_limits(tenant: Tenant, request: Request) -> Response:
 async def get_limits(name: TenantInPath, request: Request) -> Response:
     """Return the tenant's own limits, and the effective ones."""
     disk = parts_of(request).disk
-    return JsonResponse(await asyncio.to_thread(lambda: _limits(request, disk.tenant_named(name))))
+    return JsonResponse(await asyncio.to_thread(lambda: _limits(request, disk.catalog.tenant_named(name))))
 
 
 @limits_router.put("/v1/tenants/{name}/limits", response_model=LimitsResponse, summary="Set a tenant's limits")
@@ -70,8 +70,8 @@ async def set_limits(name: TenantInPath, body: LimitsBody, caller: Caller, reque
     disk, limits = parts_of(request).disk, body.limits()
 
     def changed() -> LimitsResponse:
-        tenant = disk.tenant_named(name)
-        disk.limits.set_limits(tenant, limits, by=caller.actor)
+        tenant = disk.catalog.tenant_named(name)
+        disk.catalog.limits.set_limits(tenant, limits, by=caller.actor)
         return _limits(request, tenant)
 
     return JsonResponse(await asyncio.to_thread(changed))
@@ -80,5 +80,5 @@ async def set_limits(name: TenantInPath, body: LimitsBody, caller: Caller, reque
 def _limits(request: Request, tenant: TenantName) -> LimitsResponse:
     """Read the limits from the catalog, not from this process's cache. Blocks."""
     parts = parts_of(request)
-    own = parts.disk.limits.limits().get(tenant, TenantLimits())
+    own = parts.disk.catalog.limits.limits().get(tenant, TenantLimits())
     return limits_response(tenant, own, defaults=parts.settings.limits)

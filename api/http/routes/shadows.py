@@ -31,7 +31,7 @@ router = APIRouter(responses=PROBLEMS, tags=["instructions"], route_class=Metere
 @router.get("/v1/instructions/shadows", response_model=ShadowsResponse, summary="List shadows")
 async def list_shadows(tenant: Tenant, request: Request) -> Response:
     """List the tenant's shadows, by name."""
-    found = await asyncio.to_thread(parts_of(request).disk.shadows.of, tenant)
+    found = await asyncio.to_thread(parts_of(request).disk.catalog.shadows.of, tenant)
     return JsonResponse(shadows_response(found))
 
 
@@ -42,7 +42,7 @@ async def start_shadow(name: Name, body: ShadowBody, caller: Caller, request: Re
     Replaces the name's current shadow. Uses the candidates of the live version: recall is not repeated.
     """
     parts = parts_of(request)
-    start = partial(parts.disk.shadows.start, caller.tenant, name, body.wish, by=caller.actor)
+    start = partial(parts.disk.catalog.shadows.start, caller.tenant, name, body.wish, by=caller.actor)
     started = await asyncio.to_thread(start)
     await parts.shadowing.refresh()
     return JsonResponse(shadow_response(started))
@@ -53,7 +53,7 @@ async def report_shadow(name: Name, tenant: Tenant, request: Request) -> Respons
     """Return, by pair of versions, how similar the two orders are, and the most changed searches."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
-    return JsonResponse(report_response(await asyncio.to_thread(parts.disk.shadows.report, tenant, name)))
+    return JsonResponse(report_response(await asyncio.to_thread(parts.disk.catalog.shadows.report, tenant, name)))
 
 
 @router.delete("/v1/instructions/{name}/shadow", response_model=DeletedResponse, summary="End a shadow")
@@ -67,7 +67,7 @@ async def stop_shadow(
     """Stop a shadow. Its report stays, unless `forget` is true."""
     parts = parts_of(request)
     await parts.shadowing.refresh()
-    stop = partial(parts.disk.shadows.stop, caller.tenant, name, forget=forget == "true", by=caller.actor)
+    stop = partial(parts.disk.catalog.shadows.stop, caller.tenant, name, forget=forget == "true", by=caller.actor)
     await asyncio.to_thread(stop)
     await parts.shadowing.refresh()
     return JsonResponse(deleted_response(name))
@@ -81,6 +81,8 @@ async def promote(name: Name, version: Version, caller: Caller, request: Request
     parts = parts_of(request)
     await parts.shadowing.refresh()
     reference = Reference(name=name, version=version)
-    promoted = await asyncio.to_thread(partial(parts.disk.shadows.promote, caller.tenant, reference, by=caller.actor))
+    promoted = await asyncio.to_thread(
+        partial(parts.disk.catalog.shadows.promote, caller.tenant, reference, by=caller.actor)
+    )
     await parts.shadowing.refresh()
     return JsonResponse(instruction_response(promoted))

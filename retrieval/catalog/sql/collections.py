@@ -50,20 +50,20 @@ _unfinished = sql.Table(
 TABLES: Final = frozenset({_collections, _unfinished})
 
 
-class SqlCatalog:
-    """Implements `Catalog` for SQLite and PostgreSQL; its calls also raise what `SqlDatabase` raises."""
+class SqlCollections:
+    """Implements `Collections` for SQLite and PostgreSQL; its calls also raise what `SqlDatabase` raises."""
 
     def __init__(self, database: SqlDatabase, *, place: str | None = None) -> None:
         """`place` is the data folder of the catalog, for messages."""
         self._database = database
         self._place = place
 
-    def add_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+    def add(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         with self._database.writing() as connection:
             _add(connection, collection)
             _record(connection, "collection.create", by, after=collection)
 
-    def adopt_collection(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+    def adopt(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
         where = _by_name(_collections, collection.tenant, collection.name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
@@ -74,21 +74,21 @@ class SqlCatalog:
             before = None if row is None else _collection(row)
             _record(connection, "collection.adopt", by, before=before, after=collection)
 
-    def begin_collection(self, collection: Collection) -> None:
+    def begin(self, collection: Collection) -> None:
         row = {"tenant": collection.tenant, "name": collection.name, "made_at": collection.created_at.isoformat()}
         with self._database.writing() as connection:
             _begin(connection, row)
 
-    def begun_collections(self, tenant: str, name: str) -> frozenset[datetime]:
+    def begun(self, tenant: str, name: str) -> frozenset[datetime]:
         wanted = sql.select(_unfinished.c.made_at).where(_by_name(_unfinished, tenant, name))
         with self._database.reading() as connection:
             return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
 
-    def end_collection(self, tenant: TenantName, name: str) -> None:
+    def end(self, tenant: TenantName, name: str) -> None:
         with self._database.writing() as connection:
             connection.execute(sql.delete(_unfinished).where(_by_name(_unfinished, tenant, name)))
 
-    def collection(self, tenant: TenantName, name: str) -> Collection:
+    def get(self, tenant: TenantName, name: str) -> Collection:
         with self._database.reading() as connection:
             row = connection.execute(sql.select(_collections).where(_by_name(_collections, tenant, name))).first()
             names = () if row is not None else connection.scalars(_names_of(tenant)).all()
@@ -97,7 +97,7 @@ class SqlCatalog:
             raise CollectionNotFound(f"{name} (did you mean {near}?)" if near else name, place=self._place)
         return _collection(row)
 
-    def granted_collection(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+    def granted(self, owner: str, name: str, *, reader: TenantName) -> Collection:
         wanted = (
             sql.select(_collections)
             .join(GRANTS, sql.and_(GRANTS.c.owner == _collections.c.tenant, GRANTS.c.collection == _collections.c.name))
@@ -110,14 +110,12 @@ class SqlCatalog:
             raise CollectionNotFound(f"{owner}/{name}")
         return _collection(row)
 
-    def collections(self, tenant: TenantName) -> Sequence[Collection]:
+    def of_tenant(self, tenant: TenantName) -> Sequence[Collection]:
         wanted = sql.select(_collections).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
         with self._database.reading() as connection:
             return [_collection(row) for row in connection.execute(wanted)]
 
-    def remove_collection(
-        self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE
-    ) -> None:
+    def remove(self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE) -> None:
         where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
@@ -128,7 +126,7 @@ class SqlCatalog:
                 _begin(connection, {"tenant": tenant, "name": name, "made_at": row.created_at})
             _record(connection, "collection.remove", by, before=_collection(row))
 
-    def change_collection(
+    def change(
         self,
         tenant: TenantName,
         name: str,

@@ -1,6 +1,6 @@
 """The SQL database of a deployment: transactions for reading and writing, with winnow's errors.
 
-All SQL stores share one database: `SqlCatalog(database)` and those of the other modules here.
+All SQL stores share one database: `SqlCollections(database)` and those of the other modules here.
 """
 
 from __future__ import annotations

@@ -128,7 +128,7 @@ def test_every_costly_route_is_charged_what_the_models_computed(
 
 async def test_what_was_computed_is_charged_even_if_the_request_fails(parts: Services) -> None:
     """The models did the work; usage, quota and metrics show it."""
-    SqlLimitBook(parts.disk.database).set_limits(DEFAULT_TENANT, TenantLimits(rerank_tokens_per_minute=50))
+    SqlLimitBook(parts.disk.catalog.database).set_limits(DEFAULT_TENANT, TenantLimits(rerank_tokens_per_minute=50))
     ranking = Ranking(ranked=(), judged_by="words", ranked_by=RankedBy.RELEVANCE, tokens=70)
     accounting = Accounting(meter=parts.usage, quotas=parts.quotas)
     await parts.quotas.require_tokens(DEFAULT_TENANT)

@@ -35,7 +35,7 @@ def test_the_first_key_is_all_that_goes_to_standard_output(tmp_path: Path) -> No
     printed = typed(tmp_path, "keys", "bootstrap")
     assert printed.exit_code == 0
     text = printed.stdout.strip()
-    stored = DataFolder.open(tmp_path).keys.find(str(id_of(text)))
+    stored = DataFolder.open(tmp_path).catalog.keys.find(str(id_of(text)))
     assert stored is not None
     assert (stored.digest, stored.key.scopes, stored.key.tenant) == (digest_of(text), ALL_SCOPES, "default")
     assert "Store the key now" in printed.stderr
@@ -70,12 +70,12 @@ def test_tenants_and_grants(tmp_path: Path) -> None:
     assert said(tmp_path, "tenants", "disable", "library")["disabled_at"] is not None
     assert "library" in typed(tmp_path, "tenants", "list").stdout
     assert said(tmp_path, "tenants", "enable", "library")["disabled_at"] is None
-    DataFolder.open(tmp_path).catalog.add_collection(collection("laws"))
+    DataFolder.open(tmp_path).catalog.collections.add(collection("laws"))
     assert said(tmp_path, "grants", "give", "laws", "library")["tenant"] == "library"
     assert said(tmp_path, "grants", "list")["given"][0]["collection"] == "laws"
     assert said(tmp_path, "grants", "list", "--tenant", "library")["received"][0]["collection"] == "default/laws"
     assert typed(tmp_path, "grants", "revoke", "laws", "library").exit_code == 0
-    assert DataFolder.open(tmp_path).grants.given(DEFAULT_TENANT) == []
+    assert DataFolder.open(tmp_path).catalog.grants.given(DEFAULT_TENANT) == []
 
 
 def test_everything_of_a_tenant_is_reached_by_its_name(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_whoever_looks_after_the_folder_sees_all_tenants(tmp_path: Path) -> None
     """`winnow verify` reads the collections of each, and says whose they are."""
     typed(tmp_path, "tenants", "create", "library")
     disk = DataFolder.open(tmp_path)
-    for tenant in (DEFAULT_TENANT, disk.tenants.tenant("library").name):
+    for tenant in (DEFAULT_TENANT, disk.catalog.tenants.tenant("library").name):
         disk.make(collection("laws", tenant))
     checked = typed(tmp_path, "verify", "--json")
     assert checked.exit_code == 0
@@ -205,7 +205,7 @@ def test_the_audit_log_is_read_in_eighty_columns(tmp_path: Path, monkeypatch: py
     said(tmp_path, "instructions", "publish", "legal-statutes", "Prefer the code", *of_library)
     said(tmp_path, "instructions", "draft", "legal-statutes", "Prefer the articles", *of_library)
     said(tmp_path, "instructions", "promote", "legal-statutes@2", *of_library)
-    DataFolder.open(tmp_path).catalog.add_collection(collection("laws"))
+    DataFolder.open(tmp_path).catalog.collections.add(collection("laws"))
     said(tmp_path, "grants", "give", "laws", "library")
     entries = said(tmp_path, "audit")["entries"]
     monkeypatch.setattr(Terminal, "is_rich", property(lambda _: True))

@@ -32,7 +32,7 @@ def test_indexing_after_the_catalog_was_lost_is_refused_and_adopting_is_the_way_
     """Nothing of the old documents is lost; the first catalog, back again, is refused until it is adopted in turn."""
     data, corpus = tmp_path / "data", tmp_path / "other.jsonl"
     before = contents(disk := made(data), "docs")
-    disk.database.close()
+    disk.catalog.database.close()
     corpus.write_text('{"id": "stranger", "text": "of somebody else"}\n')
     files, away = everything(data), lose(data)
     for words in (["index", corpus, "--collection", "docs"], ["verify"], ["collections", "list"]):
@@ -65,7 +65,7 @@ def adopted_chunks(before: dict[str, object]) -> int:
 
 def test_a_misspelt_name_or_folder_joins_nothing(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    made(data).database.close()
+    made(data).catalog.database.close()
     lose(data)
     for words, error in (
         (["nothing", "--data", data], CollectionNotFound),
@@ -84,7 +84,7 @@ def test_a_folder_that_the_catalog_does_not_know_is_a_conflict_over_http(
 ) -> None:
     """Named without saying where the data folder lies, and nothing in it is touched."""
     data = tmp_path / "data"
-    made(data).database.close()
+    made(data).catalog.database.close()
     lose(data)
     join(Layout(data), None)
     files = everything(data)

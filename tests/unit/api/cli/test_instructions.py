@@ -135,7 +135,7 @@ def test_a_preview_shows_the_prompt(data: Path) -> None:
     assert whole.startswith("<|im_start|>system\nJudge whether")
     assert "<Instruct>: Prefer code\n<Query>: q\n<Document>: d<|im_end|>\n" in whole
     disk = DataFolder.open(data)
-    disk.database.close()
+    disk.catalog.database.close()
     named = answered(data, "instructions", "preview", "builtin/paper-recommendation", "--variable", "since=1999")
     check_answer(PreviewResponse, named)
     assert "in or after 1999 rank first" in named["text"]
@@ -175,6 +175,6 @@ def test_a_trial_and_a_search_from_the_command_line(data: Path, tmp_path: Path) 
     assert found["instruction"]["name"] == "builtin/support-language-first"
     with pytest.raises(InvalidRequest, match="--variable needs --instruction-name"):
         said(data, *SEARCH, "--variable", "language=Chinese")
-    with DataFolder.open(data).database.reading() as connection:
+    with DataFolder.open(data).catalog.database.reading() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM instructions").scalar() == 1
-    assert DataFolder.open(data).instructions.default(DEFAULT_TENANT) is None
+    assert DataFolder.open(data).catalog.instructions.default(DEFAULT_TENANT) is None

@@ -28,11 +28,11 @@ def test_an_unknown_collection_names_the_nearest_and_where_was_looked(
     parts = parts_over(tmp_path, tokenizer, PrefersWord("a"))
     parts.ingest.make(DEFAULT_TENANT, "handbook")
     with pytest.raises(CollectionNotFound) as refused:
-        parts.disk.catalog.collection(DEFAULT_TENANT, "hanbook")
+        parts.disk.catalog.collections.get(DEFAULT_TENANT, "hanbook")
     assert refused.value.message == "Collection not found: hanbook (did you mean 'handbook'?)"
     assert _hint(refused.value) == f". Run 'winnow collections list --data {tmp_path}' to see all"
     with pytest.raises(CollectionNotFound, match=r"^Collection not found: other$"):
-        parts.disk.catalog.collection(DEFAULT_TENANT, "other")
+        parts.disk.catalog.collections.get(DEFAULT_TENANT, "other")
 
 
 def test_a_name_that_cannot_be_one_needs_no_model_to_be_refused(tmp_path: Path) -> None:

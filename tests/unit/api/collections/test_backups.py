@@ -124,10 +124,10 @@ def test_a_collection_that_is_there_is_left_alone_unless_it_may_be_replaced(tmp_
     with pytest.raises(CollectionExists):
         bring(changed, tmp_path / "place")
     assert contents(changed, "docs") == kept
-    before = changed.catalog.collection(DEFAULT_TENANT, "docs").created_at
+    before = changed.catalog.collections.get(DEFAULT_TENANT, "docs").created_at
     bring(changed, tmp_path / "place", replacing=True)
     assert contents(changed, "docs") == contents(disk, "docs")
-    assert changed.catalog.collection(DEFAULT_TENANT, "docs").created_at > before
+    assert changed.catalog.collections.get(DEFAULT_TENANT, "docs").created_at > before
     assert not folder_of(changed, "docs").replaced.path.exists()
 
 
@@ -151,14 +151,14 @@ def test_another_embedder_is_refused_by_name(tmp_path: Path) -> None:
 def test_an_instruction_goes_with_its_collection(tmp_path: Path) -> None:
     """Its text is published where there is none of its name; where there is, that one stays, and it is told."""
     disk = made(tmp_path / "data")
-    disk.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text="first"))
-    disk.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text="newest"))
-    disk.catalog.change_collection(DEFAULT_TENANT, "docs", instruction="house", reranker="large")
+    disk.catalog.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text="first"))
+    disk.catalog.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text="newest"))
+    disk.catalog.collections.change(DEFAULT_TENANT, "docs", instruction="house", reranker="large")
     take(disk, tmp_path / "place")
     for existing, text, is_other in ((None, "newest", False), ("newest", "newest", False), ("mine", "mine", True)):
         other = DataFolder.open(tmp_path / f"other-{existing}")
         if existing:
-            other.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text=existing))
+            other.catalog.instructions.publish(DEFAULT_TENANT, "house", InstructionContent(text=existing))
         done = restore(
             other,
             DEFAULT_TENANT,
@@ -169,8 +169,8 @@ def test_an_instruction_goes_with_its_collection(tmp_path: Path) -> None:
             watcher=Watched(),
         )
         assert done.other_instruction is is_other
-        assert [each.text for each in other.instructions.versions(DEFAULT_TENANT)] == [text]
-        restored = other.catalog.collection(DEFAULT_TENANT, "docs")
+        assert [each.text for each in other.catalog.instructions.versions(DEFAULT_TENANT)] == [text]
+        restored = other.catalog.collections.get(DEFAULT_TENANT, "docs")
         assert (restored.instruction, restored.reranker, restored.chunk_tokens) == ("house", "large", 77)
 
 
@@ -180,14 +180,14 @@ def test_all_that_an_instruction_says_goes_with_it(tmp_path: Path, named: str) -
     disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
     content = InstructionContent(text="{topic}: {{a}}", note="n", variables=(Variable(name="topic", default="x"),))
     for each in (InstructionContent(text="first"), content):
-        disk.instructions.publish(DEFAULT_TENANT, "house", each)
+        disk.catalog.instructions.publish(DEFAULT_TENANT, "house", each)
     disk.change(DEFAULT_TENANT, "docs", instruction=named)
     take(disk, tmp_path / "place")
     for name in ("docs", "again"):
         bring(other, tmp_path / "place", name)
         expected = "house" if named == "house" else "house@1"
-        assert other.catalog.collection(DEFAULT_TENANT, name).instruction == expected
-    assert [each.content for each in other.instructions.versions(DEFAULT_TENANT)] == [content]
+        assert other.catalog.collections.get(DEFAULT_TENANT, name).instruction == expected
+    assert [each.content for each in other.catalog.instructions.versions(DEFAULT_TENANT)] == [content]
 
 
 def test_an_instruction_that_comes_with_winnow_is_named_only(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_an_instruction_that_comes_with_winnow_is_named_only(tmp_path: Path) -> 
     disk.change(DEFAULT_TENANT, "docs", instruction="builtin/legal-statutes")
     take(disk, tmp_path / "place")
     bring(other, tmp_path / "place")
-    assert other.catalog.collection(DEFAULT_TENANT, "docs").instruction == "builtin/legal-statutes"
-    assert other.instructions.versions(DEFAULT_TENANT) == []
+    assert other.catalog.collections.get(DEFAULT_TENANT, "docs").instruction == "builtin/legal-statutes"
+    assert other.catalog.instructions.versions(DEFAULT_TENANT) == []
 
 
 def test_a_snapshot_is_never_put_where_something_lies(tmp_path: Path) -> None:
@@ -307,8 +307,8 @@ def test_what_a_killed_restore_has_left_is_named_and_removed_but_not_from_one_th
     disk = made(tmp_path / "data")
     for name in ("docs", "coming"):
         (folder_of(disk, name).restoring.corpus / "data").mkdir(parents=True)
-    coming = replace(disk.catalog.collection(DEFAULT_TENANT, "docs"), name="coming", created_at=datetime.now(UTC))
-    disk.catalog.begin_collection(coming)
+    coming = replace(disk.catalog.collections.get(DEFAULT_TENANT, "docs"), name="coming", created_at=datetime.now(UTC))
+    disk.catalog.collections.begin(coming)
     stamp_created(folder_of(disk, "coming").restoring, coming.created_at)
     with writing(folder_of(disk, "docs").restoring), writing(folder_of(disk, "coming").restoring):
         assert repaired(disk, kept=2) == []

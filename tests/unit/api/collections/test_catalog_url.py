@@ -47,7 +47,7 @@ def test_instructions_are_published_into_the_database_that_is_set(tmp_path: Path
 
 def test_the_schema_is_shown_taken_back_and_upgraded(tmp_path: Path, url: str | None) -> None:
     """Showing changes nothing: what was taken back stays so until something opens it."""
-    DataFolder.open(tmp_path, url).database.close()
+    DataFolder.open(tmp_path, url).catalog.database.close()
     shown = run("catalog", "show", "--data", tmp_path, url=url)
     assert (shown["revision"], shown["newest"], shown["before_alembic"]) == (NEWEST, NEWEST, None)
     assert run("catalog", "downgrade", "0001", "--yes", "--data", tmp_path, url=url)["revision"] == "0001"

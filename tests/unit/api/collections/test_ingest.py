@@ -72,7 +72,7 @@ async def test_writers_of_one_process_take_turns(parts: Services) -> None:
     calls = [parts.ingest.upsert("default", "docs", sent(**{f"d{number}": "text"})) for number in range(5)]
     upserted = await asyncio.gather(*calls)
     assert [each.accepted for each in upserted] == [1] * 5
-    assert parts.disk.describe(parts.disk.catalog.collection("default", "docs")).documents == 5
+    assert parts.disk.describe(parts.disk.catalog.collections.get("default", "docs")).documents == 5
 
 
 async def test_a_writer_of_another_process_is_waited_for_and_then_told(parts: Services) -> None:
@@ -164,10 +164,10 @@ async def test_who_waits_for_the_lock_does_not_write_to_what_came_in_its_place(p
     with writing(opened.folder):
         waiting = asyncio.create_task(parts.ingest.upsert("default", "docs", sent(a="one")))
         await asyncio.sleep(0.2)
-        parts.disk.catalog.remove_collection("default", "docs")
+        parts.disk.catalog.collections.remove("default", "docs")
         later = replace(opened.collection, created_at=datetime.now(UTC))
         stamp_created(opened.folder, later.created_at)
-        parts.disk.catalog.add_collection(later)
+        parts.disk.catalog.collections.add(later)
     with pytest.raises(CollectionBusy, match="has just been replaced"):
         await waiting
     assert (await parts.ingest.upsert("default", "docs", sent(a="one"))).accepted == 1

@@ -43,7 +43,7 @@ def parts(request: pytest.FixtureRequest, tmp_path: Path, tokenizer: PlainTokeni
 @pytest.fixture
 def client(parts: Services) -> Iterator[TestClient]:
     """One collection, one key with which everything may be asked, and another to revoke."""
-    key = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
+    key = parts.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text
     with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         client.headers["authorization"] = f"Bearer {key}"
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
@@ -80,7 +80,7 @@ DOCUMENTS = {"upsert", "delete", "make", "remove"}
 
 def test_a_data_folder_that_was_renamed_away_is_not_made_again(client: TestClient, parts: Services) -> None:
     """Nothing is written below its path or where it went; back in its place it is written to again."""
-    key_id = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
+    key_id = parts.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
     root = parts.disk.layout.root
     away = root.with_name("away")
     on_server = parts.settings.catalog_url is not None
@@ -96,7 +96,7 @@ def test_a_data_folder_that_was_renamed_away_is_not_made_again(client: TestClien
 
 def test_a_data_folder_that_was_replaced_by_a_copy_is_left_alone(client: TestClient, parts: Services) -> None:
     """By a backup, say: the copy has the same names and the same ids."""
-    key_id = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
+    key_id = parts.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
     root = parts.disk.layout.root
     root.rename(root.with_name("away"))
     shutil.copytree(root.with_name("away"), root)
@@ -118,7 +118,7 @@ def test_a_collection_that_was_replaced_by_a_copy_is_left_alone(client: TestClie
 @pytest.mark.parametrize("parts", ["sqlite"], indirect=True)
 def test_a_catalog_that_was_replaced_takes_no_revocation(client: TestClient, parts: Services) -> None:
     """The key of which we are told that it is revoked would work after the next start."""
-    key_id = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
+    key_id = parts.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).key.id
     path = parts.disk.layout.catalog
     shutil.copy2(path, path.with_name("backup"))
     path.with_name("backup").replace(path)

@@ -122,11 +122,11 @@ def test_a_catalog_that_is_gone_is_not_replaced_by_a_new_one(tmp_path: Path) -> 
 def test_a_forgotten_url_is_no_new_catalog(tmp_path: Path, postgres_url: str) -> None:
     """Nor is a new database in place of the file; even an empty folder has had a catalog."""
     root, other = tmp_path / "data", tmp_path / "other"
-    DataFolder.open(root, postgres_url).database.close()
+    DataFolder.open(root, postgres_url).catalog.database.close()
     with pytest.raises(CatalogMismatch):
         DataFolder.open(root)
     assert not (root / "catalog.sqlite").exists()
-    DataFolder.open(other).database.close()
+    DataFolder.open(other).catalog.database.close()
     with pytest.raises(CatalogMismatch):
         DataFolder.open(other, postgres_url)
     assert DataFolder.open(root, postgres_url).collections() == []
@@ -144,7 +144,7 @@ def test_two_data_folders_do_not_share_a_catalog(tmp_path: Path, postgres_url: s
 
     def opened(root: Path) -> Path | None:
         try:
-            DataFolder.open(root, postgres_url).database.close()
+            DataFolder.open(root, postgres_url).catalog.database.close()
         except CatalogMismatch:
             return None
         return root
@@ -159,9 +159,9 @@ def test_processes_that_open_a_new_folder_at_once_agree(tmp_path: Path, new_url:
     with ThreadPoolExecutor(6) as pool:
         disks = list(pool.map(lambda _: DataFolder.open(root, url), range(6)))
     mark = read_mark(disks[0].layout)
-    assert mark == FolderMark(id=SqlFolderBook(disks[0].database).folder() or "", is_new=False)
+    assert mark == FolderMark(id=SqlFolderBook(disks[0].catalog.database).folder() or "", is_new=False)
     for disk in disks:
-        disk.database.close()
+        disk.catalog.database.close()
 
 
 def test_a_crash_while_the_two_are_joined_is_made_good(tmp_path: Path, new_url: Callable[[], str | None]) -> None:
@@ -173,8 +173,8 @@ def test_a_crash_while_the_two_are_joined_is_made_good(tmp_path: Path, new_url: 
     disk = DataFolder.open(root, url)
     assert read_mark(layout) == FolderMark(id="a" * 32, is_new=False)
     write_mark(layout, FolderMark(id="a" * 32, is_new=True))
-    disk.database.close()
-    DataFolder.open(root, url).database.close()
+    disk.catalog.database.close()
+    DataFolder.open(root, url).catalog.database.close()
     assert read_mark(layout) == FolderMark(id="a" * 32, is_new=False)
 
 
@@ -194,7 +194,7 @@ def test_an_old_folder_is_joined_with_the_catalog_that_knows_it(
     root, url = tmp_path / "data", new_url()
     disk = DataFolder.open(root, url)
     disk.make(collection())
-    disk.database.close()
+    disk.catalog.database.close()
     unmarked(root, url)
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -206,35 +206,35 @@ def test_an_old_folder_is_joined_with_the_catalog_that_knows_it(
     with pytest.raises(CatalogMismatch):  # the other way about
         DataFolder.open(root, new_url())
     put_back(root, away)
-    DataFolder.open(root, url).database.close()
+    DataFolder.open(root, url).catalog.database.close()
     assert read_mark(Layout(root)) is not None
 
 
 def test_what_an_old_folder_has_left_over_does_not_keep_it_from_its_catalog(tmp_path: Path) -> None:
     """A stray file, or half of a removal."""
     root = tmp_path / "data"
-    DataFolder.open(root).database.close()
+    DataFolder.open(root).catalog.database.close()
     unmarked(root, None)
     doomed = root / "collections" / "default" / ".docs.removed"
     doomed.mkdir(parents=True)
     (doomed / "made").write_text("x")
     (doomed.parent / ".DS_Store").write_text("x")
-    DataFolder.open(root).database.close()
+    DataFolder.open(root).catalog.database.close()
     assert read_mark(Layout(root)) is not None
 
 
 def test_a_catalog_that_was_taken_back_to_an_earlier_schema_is_joined_again(tmp_path: Path) -> None:
     root = tmp_path / "data"
     disk = made(root)
-    disk.database.downgrade("0006")
-    pairing.part(disk.layout, disk.database)
-    disk.database.close()
+    disk.catalog.database.downgrade("0006")
+    pairing.part(disk.layout, disk.catalog.database)
+    disk.catalog.database.close()
     assert names(DataFolder.open(root)) == ["docs"]
 
 
 def test_a_damaged_mark_is_refused_and_adopted(tmp_path: Path) -> None:
     root = tmp_path / "data"
-    DataFolder.open(root).database.close()
+    DataFolder.open(root).catalog.database.close()
     (root / "folder-id").write_bytes(b"rubbish")
     with pytest.raises(StoreCorrupt, match="adopt --all"):
         DataFolder.open(root)
@@ -264,7 +264,7 @@ def test_no_way_in_touches_a_folder_that_the_catalog_does_not_know(
     ]
     repaired(disk, kept=2)
     assert everything(root) == files
-    disk.database.close()
+    disk.catalog.database.close()
     put_back(root, away)
     with pytest.raises(CatalogMismatch):
         DataFolder.open(root)
@@ -275,7 +275,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place
     """Collections that it does not know are in the way by name; one that was made anew since is not mistaken."""
     root = tmp_path / "data"
     disk = made(root, "again")
-    disk.database.close()
+    disk.catalog.database.close()
     shutil.copy2(root / "catalog.sqlite", tmp_path / "backup")
     disk = DataFolder.open(root)
     disk.remove(DEFAULT_TENANT, "again")
@@ -283,7 +283,7 @@ def test_an_older_backup_of_the_catalog_overwrites_nothing(tmp_path: Path, place
     disk.make(collection("late"))
     for name in ("again", "late"):
         store_of(disk, name).replace([written("new", "text of today", pieces=1)])
-    disk.database.close()
+    disk.catalog.database.close()
     for path in root.glob("catalog.sqlite*"):
         path.unlink()
     shutil.copy2(tmp_path / "backup", root / "catalog.sqlite")
@@ -343,7 +343,7 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("last", ["begin_collection", "made", "corpus"])
+@pytest.mark.parametrize("last", ["begun", "made", "corpus"])
 def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
     tmp_path: Path, place: FolderPlace, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -355,12 +355,12 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
             raise Killed
 
         with monkeypatch.context() as patch:
-            if last == "begin_collection":
+            if last == "begun":
                 patch.setattr("winnow.api.collections.data_folder.stamp_created", killed)
             elif last == "made":
                 patch.setattr("winnow.api.collections.data_folder.LanceStore.create", killed)
             else:
-                patch.setattr(type(disk.catalog), "add_collection", killed)
+                patch.setattr(type(disk.catalog.collections), "add", killed)
             with pytest.raises(Killed):
                 disk.make(collection())
         assert [each.fault for each in verified(disk)] == [None, None]
@@ -369,22 +369,22 @@ def test_what_this_catalog_began_and_did_not_finish_does_not_block_the_name(
             assert not folder_of(disk, "docs").path.exists()
         ways_in(disk, place)["restore" if after == "restore" else "make"]()
         assert [each.fault for each in verified(disk) if each.fault] == []
-        assert disk.catalog.begun_collections(DEFAULT_TENANT, "docs") == frozenset()
+        assert disk.catalog.collections.begun(DEFAULT_TENANT, "docs") == frozenset()
 
 
-@pytest.mark.parametrize("last", ["rename", "end_collection"])
+@pytest.mark.parametrize("last", ["rename", "end"])
 def test_a_removal_that_was_cut_off_does_not_block_the_name(
     tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = made(tmp_path / "data")
-    target = Path if last == "rename" else type(disk.catalog)
+    target = Path if last == "rename" else type(disk.catalog.collections)
     with monkeypatch.context() as patch:
         patch.setattr(target, last, lambda *_: (_ for _ in ()).throw(Killed()))
         with pytest.raises(Killed):
             disk.remove(DEFAULT_TENANT, "docs")
     assert [each.fault for each in verified(disk) if each.fault] == []
     disk.make(collection())
-    assert disk.describe(disk.catalog.collection(DEFAULT_TENANT, "docs")).documents == 0
+    assert disk.describe(disk.catalog.collections.get(DEFAULT_TENANT, "docs")).documents == 0
 
 
 def test_a_deleted_collection_that_comes_back_from_a_backup_of_the_folder_is_not_ours_to_delete(
@@ -417,17 +417,17 @@ def test_of_two_that_make_one_collection_at_once_one_does(tmp_path: Path, new_ur
         ends = list(pool.map(tried, disks))
     assert (ends.count(None), ends.count(CollectionExists)) == (1, 3)
     for disk in disks:
-        disk.database.close()
+        disk.catalog.database.close()
 
 
 def test_a_lost_catalog_is_made_up_for(tmp_path: Path, new_url: Callable[[], str | None]) -> None:
     """Every collection is served by the new catalog as by the old, of each tenant; then all is well."""
     root = tmp_path / "data"
     disk = made(root)
-    law = disk.tenants.make("law", by=COMMAND_LINE).name
+    law = disk.catalog.tenants.make("law", by=COMMAND_LINE).name
     disk.make(collection("acts", tenant=law))
     before = contents(disk, "docs")
-    disk.database.close()
+    disk.catalog.database.close()
     lose(root)
     disk = joined_anyway(root, new_url())
     assert {each.collection for each in verified(disk) if each.part == "unknown"} == {"docs", "law/acts"}
@@ -435,10 +435,10 @@ def test_a_lost_catalog_is_made_up_for(tmp_path: Path, new_url: Callable[[], str
     adopted = adopt(disk, DEFAULT_TENANT, "docs", presumed=PRESUMED)
     assert adopted.collection.chunk_tokens == 77
     assert contents(disk, "docs") == before
-    law = disk.tenants.make("law", by=COMMAND_LINE).name
+    law = disk.catalog.tenants.make("law", by=COMMAND_LINE).name
     adopt(disk, law, "acts", presumed=PRESUMED)
     assert [each.fault for each in verified(disk) if each.fault] == []
-    assert [each.action for each in disk.audit.entries(tenant=law, limit=1)] == ["collection.adopt"]
+    assert [each.action for each in disk.catalog.audit.entries(tenant=law, limit=1)] == ["collection.adopt"]
     with pytest.raises(CollectionExists):
         adopt(disk, law, "acts", presumed=PRESUMED)
     with pytest.raises(CollectionNotFound):
@@ -450,7 +450,7 @@ def test_a_collection_of_an_earlier_winnow_is_adopted_by_its_index(tmp_path: Pat
     disk = made(tmp_path / "data")
     folder = folder_of(disk, "docs")
     before = contents(disk, "docs")
-    disk.catalog.remove_collection(DEFAULT_TENANT, "docs")
+    disk.catalog.collections.remove(DEFAULT_TENANT, "docs")
     for path in (folder.made, folder.facts):
         path.unlink()
     began = datetime.now(UTC) - timedelta(seconds=1)

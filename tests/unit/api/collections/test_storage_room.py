@@ -77,7 +77,7 @@ def test_writers_at_once_store_what_one_after_the_other_would(
         room = 100 // count
         assert statuses == [200] * room + [403] * (8 - room)
         assert stored(services[0][0]) == room * count
-        book = SqlReservations(services[0][1].disk.database)
+        book = SqlReservations(services[0][1].disk.catalog.database)
         assert book.reservations(DEFAULT_TENANT).held == {}
 
 
@@ -86,7 +86,7 @@ def test_room_is_reserved_as_long_as_its_writer_lives(settings: Settings, tokeni
     with service(settings, tokenizer) as (client, parts):
         for name in NAMES:
             client.post("/v1/collections", json={"name": name})
-        book = SqlReservations(parts.disk.database)
+        book = SqlReservations(parts.disk.catalog.database)
         assert book.reserve(DEFAULT_TENANT, "one", Held(documents=60), turn=0)
         with writing(parts.disk.layout.collection(DEFAULT_TENANT, "one")):
             assert put(client, "two", 41, of="late") == 403
@@ -103,7 +103,7 @@ def test_what_a_writer_has_written_of_its_reservation_counts_once(
         for name in NAMES:
             client.post("/v1/collections", json={"name": name})
         assert put(client, "one", 50, of="half") == 200
-        book = SqlReservations(parts.disk.database)
+        book = SqlReservations(parts.disk.catalog.database)
         turn = book.reservations(DEFAULT_TENANT).turn
         assert book.reserve(DEFAULT_TENANT, "one", Held(documents=60), turn=turn)
         with writing(parts.disk.layout.collection(DEFAULT_TENANT, "one")):
@@ -142,10 +142,10 @@ async def test_without_a_limit_nothing_is_counted_and_nothing_reserved(tmp_path:
         raise AssertionError("nobody wanted to know")
 
     disk = DataFolder.open(tmp_path)
-    room = StorageRoom(disk, Quotas(disk.limits, TenantLimits()), SqlReservations(disk.database))
+    room = StorageRoom(disk, Quotas(disk.catalog.limits, TenantLimits()), SqlReservations(disk.catalog.database))
     async with room.reserved(DEFAULT_TENANT, "one", never):
-        assert SqlReservations(disk.database).reservations(DEFAULT_TENANT).held == {}
-    disk.database.close()
+        assert SqlReservations(disk.catalog.database).reservations(DEFAULT_TENANT).held == {}
+    disk.catalog.database.close()
 
 
 def test_the_larger_of_both_is_taken_of_each() -> None:

@@ -69,7 +69,7 @@ def test_what_is_left_over_is_named_and_no_fault(parts: Services, folder: Collec
 def test_what_is_left_over_of_other_tenants_is_named_with_them(parts: Services) -> None:
     """The folder of each is looked through, and its collections are not taken for the default one's."""
     disk = parts.disk
-    other = disk.tenants.make("library", by=COMMAND_LINE).name
+    other = disk.catalog.tenants.make("library", by=COMMAND_LINE).name
     parts.ingest.make(other, "laws")
     (disk.layout.collections(other) / ".laws.removed").mkdir()
     left = [check.collection for check in verified(disk) if check.part == "left over"]
@@ -82,7 +82,7 @@ def test_what_is_left_over_of_other_tenants_is_named_with_them(parts: Services) 
 
 def test_documents_that_the_catalog_does_not_know_are_never_removed(parts: Services, folder: CollectionFolder) -> None:
     """It may be the catalog that is wrong."""
-    parts.disk.catalog.remove_collection("default", "docs")
+    parts.disk.catalog.collections.remove("default", "docs")
     found = [(check.collection, check.part) for check in verified(parts.disk) if check.part != "catalog"]
     assert found == [("docs", "unknown")]
     assert "`winnow collections adopt docs` adds it to the catalog" in faults(parts.disk)[0]
@@ -149,11 +149,11 @@ def test_a_damaged_full_text_index_is_named_and_built_anew(parts: Services, fold
     """Whichever of its files it is; then words find again what they found before, and the rest was left alone."""
     store = parts.collections.get("default", "docs").store
     store.index_words()
-    before = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+    before = parts.disk.store(parts.disk.catalog.collections.get("default", "docs")).snapshot()
     found = before.lexical("one", 9).numbers.tolist()
     assert (faults(parts.disk), len(found)) == ([], 1)
     for file in ("metadata", "part_0_docs", "part_0_invert", "part_0_tokens"):
-        snapshot = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+        snapshot = parts.disk.store(parts.disk.catalog.collections.get("default", "docs")).snapshot()
         damaged = next(name for name in snapshot.files() if name.endswith(f"{file}.lance"))
         damage_words(folder.corpus / damaged, how)
         (fault,) = faults(parts.disk)
@@ -161,7 +161,7 @@ def test_a_damaged_full_text_index_is_named_and_built_anew(parts: Services, fold
         assert damaged in fault
         assert did(parts.disk)[0] == "built the full-text index from the store"
         assert (faults(parts.disk), did(parts.disk)) == ([], [])
-        repaired_one = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+        repaired_one = parts.disk.store(parts.disk.catalog.collections.get("default", "docs")).snapshot()
         assert repaired_one.lexical("one", 9).numbers.tolist() == found
         assert repaired_one.chunk_numbers().tolist() == before.chunk_numbers().tolist()
     assert names(folder) == ["g000002", "g000001"]
@@ -179,7 +179,7 @@ async def test_a_full_text_index_is_built_anew_in_a_store_without_chunks(
     assert "built the full-text index from the store" in did(parts.disk)
     assert faults(parts.disk) == []
     await parts.ingest.upsert("default", "docs", sent(c="three"))
-    snapshot = parts.disk.store(parts.disk.catalog.collection("default", "docs")).snapshot()
+    snapshot = parts.disk.store(parts.disk.catalog.collections.get("default", "docs")).snapshot()
     assert len(snapshot.lexical("three", 9).numbers) == 1
 
 

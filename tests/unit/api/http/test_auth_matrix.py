@@ -70,17 +70,17 @@ class World:
         return self.client.request(method, url, json=BODIES.get(operation, {}), headers=headers)
 
     def key(self, wish: KeyWish, tenant: TenantName = DEFAULT_TENANT) -> str:
-        return self.disk.keys.make(tenant, wish, by=COMMAND_LINE).text
+        return self.disk.catalog.keys.make(tenant, wish, by=COMMAND_LINE).text
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer) -> Iterator[World]:
     parts = parts_over(tmp_path_factory.mktemp("data"), tokenizer, PrefersWord("a"))
     disk = parts.disk
-    disk.tenants.make("other", by=COMMAND_LINE)
-    whole = disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
-    others = disk.keys.make(OTHER, FIRST_KEY, by=COMMAND_LINE).text
-    spare = disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=frozenset({KeyScope.SEARCH})), by=COMMAND_LINE)
+    disk.catalog.tenants.make("other", by=COMMAND_LINE)
+    whole = disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
+    others = disk.catalog.keys.make(OTHER, FIRST_KEY, by=COMMAND_LINE).text
+    spare = disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=frozenset({KeyScope.SEARCH})), by=COMMAND_LINE)
     with CheckingClient(create_app(parts), base_url="http://search.example.org") as client:
         world = World(client=client, disk=disk, whole=whole.text, others=others, key_id=spare.key.id)
         with_key = {"authorization": f"Bearer {whole.text}"}
@@ -107,11 +107,11 @@ NOT_ACCEPTED = ("none", "wrong", "wrong secret", "wrong prefix", "id alone", "ex
 def refused(world: World) -> dict[str, str | None]:
     """A key for each way of not being accepted."""
     expired = world.key(KeyWish(scopes=ALL_SCOPES, lifetime=timedelta(microseconds=1)))
-    revoked = world.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
-    world.disk.keys.revoke(DEFAULT_TENANT, revoked.key.id, by=COMMAND_LINE)
-    gone = world.disk.tenants.make("gone", by=COMMAND_LINE)
+    revoked = world.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE)
+    world.disk.catalog.keys.revoke(DEFAULT_TENANT, revoked.key.id, by=COMMAND_LINE)
+    gone = world.disk.catalog.tenants.make("gone", by=COMMAND_LINE)
     of_gone = world.key(KeyWish(scopes=ALL_SCOPES), gone.name)
-    world.disk.tenants.disable("gone", by=COMMAND_LINE)
+    world.disk.catalog.tenants.disable("gone", by=COMMAND_LINE)
     _, key_id, secret = world.whole.split("_")
     return {
         "none": None,
@@ -209,20 +209,20 @@ OF_INSTRUCTION = [operation for operation in GUARDED if "/instructions/{name}" i
 @pytest.mark.parametrize("operation", OF_INSTRUCTION, ids=" ".join)
 def test_another_tenants_instruction_is_as_one_that_is_not_there(world: World, operation: Operation) -> None:
     """Read, published, retired, deleted; a draft of that name is the asker's own. The owner's stays as it is."""
-    world.disk.instructions.publish(DEFAULT_TENANT, "laws", InstructionContent(text="Prefer laws"))
-    before = world.disk.instructions.versions(DEFAULT_TENANT, "laws")
+    world.disk.catalog.instructions.publish(DEFAULT_TENANT, "laws", InstructionContent(text="Prefer laws"))
+    before = world.disk.catalog.instructions.versions(DEFAULT_TENANT, "laws")
     if operation[0] == "PUT":
         key = {"authorization": f"Bearer {world.others}"}
         world.client.put("/v1/instructions/laws/draft", json={"text": "mine"}, headers=key)
-        assert world.disk.instructions.versions(OTHER, "laws")[0].text == "mine"
-        world.disk.instructions.delete_draft(OTHER, "laws")
+        assert world.disk.catalog.instructions.versions(OTHER, "laws")[0].text == "mine"
+        world.disk.catalog.instructions.delete_draft(OTHER, "laws")
     else:
         query = "?before=1&after=1" if operation[1].endswith("/diff") else ""
         asked = (operation[0], operation[1] + query)
         there, missing = (without_id(world.ask(asked, world.others, name=name)) for name in ("laws", "nope"))
         assert there[0] == 404
         assert missing == (404, there[1], there[2].replace(b"laws", b"nope"))
-    assert world.disk.instructions.versions(DEFAULT_TENANT, "laws") == before
+    assert world.disk.catalog.instructions.versions(DEFAULT_TENANT, "laws") == before
 
 
 @pytest.mark.parametrize(
@@ -230,14 +230,14 @@ def test_another_tenants_instruction_is_as_one_that_is_not_there(world: World, o
 )
 def test_another_tenants_key_is_as_one_that_is_not_there(world: World, operation: Operation) -> None:
     """And stays as it is."""
-    before = world.disk.keys.keys(DEFAULT_TENANT)
+    before = world.disk.catalog.keys.keys(DEFAULT_TENANT)
     foreign = without_id(world.ask(operation, world.others))
     nobodys = world.client.request(
         operation[0], operation[1].format(key_id="0" * 12), headers={"authorization": f"Bearer {world.others}"}
     )
     assert foreign[0] == 404
     assert foreign[2].replace(world.key_id.encode(), b"0" * 12) == without_id(nobodys)[2]
-    assert world.disk.keys.keys(DEFAULT_TENANT) == before
+    assert world.disk.catalog.keys.keys(DEFAULT_TENANT) == before
 
 
 def test_what_is_listed_is_the_tenants_own(world: World) -> None:

@@ -296,7 +296,7 @@ def test_every_pattern_that_a_caller_can_miss_is_told_in_words(client: TestClien
 def test_a_grant_to_nobody_is_answered_alike_and_stored_nowhere(own_client: TestClient) -> None:
     """A tenant cannot find out which other tenants there are."""
     parts = own_client.app.state.parts  # type: ignore[attr-defined]
-    parts.disk.tenants.make("reader", by=COMMAND_LINE)
+    parts.disk.catalog.tenants.make("reader", by=COMMAND_LINE)
     there, nobody = (own_client.put(f"/v1/collections/docs/grants/{name}") for name in ("reader", "nobody"))
     assert there.status_code == nobody.status_code == HTTPStatus.OK
     assert there.json().keys() == nobody.json().keys()

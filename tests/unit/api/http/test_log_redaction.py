@@ -122,7 +122,7 @@ def test_no_failure_brings_what_was_sent_into_the_log(
 ) -> None:
     """Keys that are refused, bodies that are wrong, names that are not there, errors that nobody foresaw."""
     parts = parts_over(tmp_path, tokenizer, Quotes(), PrefersWord("a"))
-    key = parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES, note=CANARY), by=COMMAND_LINE).text
+    key = parts.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES, note=CANARY), by=COMMAND_LINE).text
     refused = new_key_text()
     with CheckingClient(create_app(parts), base_url="http://x.example.org", raise_server_exceptions=False) as client:
         for sent in (refused, f"{key}0", CANARY):

@@ -58,7 +58,7 @@ async def test_a_search_reads_its_collection_once(parts: Services) -> None:
     """One read for the collection, one for the tenant's default instruction; the open index needs none."""
     question = Question(tenant=DEFAULT_TENANT, collection="docs", query="heron", top_k=3)
     await parts.search.answer(question, NEVER)
-    with statements_of(parts.disk.database) as seen:
+    with statements_of(parts.disk.catalog.database) as seen:
         await parts.search.answer(question, NEVER)
     assert tables(seen) == ["collections", "default_instructions"]
 
@@ -67,7 +67,7 @@ async def test_a_trial_reads_its_collection_once(parts: Services) -> None:
     """As a search does."""
     question = TrialQuestion(tenant=DEFAULT_TENANT, collection="docs", query="heron", top_k=3, wanted=(None,))
     await parts.trials.run(question, NEVER)
-    with statements_of(parts.disk.database) as seen:
+    with statements_of(parts.disk.catalog.database) as seen:
         await parts.trials.run(question, NEVER)
     assert tables(seen) == ["collections", "default_instructions"]
 

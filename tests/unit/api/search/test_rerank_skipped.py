@@ -101,7 +101,7 @@ def test_nothing_found_leaves_nothing_to_rerank(client: TestClient) -> None:
 
 def test_a_tenant_without_tokens_left_is_served_what_costs_none(client: TestClient, parts: Services) -> None:
     """And refused, as before, what would cost some."""
-    SqlLimitBook(parts.disk.database).set_limits(DEFAULT_TENANT, TenantLimits(rerank_tokens_per_minute=1))
+    SqlLimitBook(parts.disk.catalog.database).set_limits(DEFAULT_TENANT, TenantLimits(rerank_tokens_per_minute=1))
     parts.quotas._read_at -= 2 * REFRESH_SECONDS
     search(client, instruction="x")  # takes more than there is
     search(client)

@@ -349,10 +349,10 @@ def test_what_there_is_nothing_to_compare_with_is_refused(client: TestClient) ->
 def test_tenants_do_not_meet(tmp_path: Path, tokenizer: PlainTokenizer, reranker: ByInstruction) -> None:
     """The same names in both; a search of the one, in what it was granted, too, is nothing to the other."""
     parts = parts_over(tmp_path / "data", tokenizer, reranker)
-    parts.disk.tenants.make("other", by=COMMAND_LINE)
+    parts.disk.catalog.tenants.make("other", by=COMMAND_LINE)
     keys = {
-        DEFAULT_TENANT: parts.disk.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text,
-        TenantName("other"): parts.disk.keys.make(TenantName("other"), FIRST_KEY, by=COMMAND_LINE).text,
+        DEFAULT_TENANT: parts.disk.catalog.keys.make(DEFAULT_TENANT, KeyWish(scopes=ALL_SCOPES), by=COMMAND_LINE).text,
+        TenantName("other"): parts.disk.catalog.keys.make(TenantName("other"), FIRST_KEY, by=COMMAND_LINE).text,
     }
     with CheckingClient(create_app(parts), base_url="http://localhost") as client:
         for key in keys.values():
@@ -393,7 +393,7 @@ def test_what_waits_at_the_end_is_dropped_and_what_was_judged_is_written(
     search(client)
     assert reranker.begun.wait(30)
     client.__exit__(None, None, None)
-    assert len(SqlShadowBook(parts.disk.database).outcomes(DEFAULT_TENANT, "house")) == 1
+    assert len(SqlShadowBook(parts.disk.catalog.database).outcomes(DEFAULT_TENANT, "house")) == 1
     client.__enter__()  # the fixture leaves it
 
 

@@ -25,7 +25,7 @@ from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.reranker import RECALL_ORDER, RankedBy, RecallOrder, Reranker
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable
-from winnow.retrieval.catalog.sql.collections import SqlCatalog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.deadline import Deadline
@@ -57,9 +57,9 @@ class OneCollection:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
-    catalog = SqlCatalog(database := SqlDatabase.open(tmp_path / "catalog.sqlite"))
-    catalog.add_collection(
+def catalog(tmp_path: Path) -> Iterator[SqlCollections]:
+    catalog = SqlCollections(database := SqlDatabase.open(tmp_path / "catalog.sqlite"))
+    catalog.add(
         Collection(
             tenant="default",
             name="docs",
@@ -75,11 +75,13 @@ def catalog(tmp_path: Path) -> Iterator[SqlCatalog]:
 TOPIC = Variable(name="topic", default="herons")
 
 
-def instructions_of(catalog: SqlCatalog) -> Instructions:
+def instructions_of(catalog: SqlCollections) -> Instructions:
     return Instructions(SqlInstructions(catalog._database), built_in=built_in_instructions())
 
 
-def first_stage_over(catalog: SqlCatalog, recall: FindsCandidates, mode: RecallMode = RecallMode.HYBRID) -> FirstStage:
+def first_stage_over(
+    catalog: SqlCollections, recall: FindsCandidates, mode: RecallMode = RecallMode.HYBRID
+) -> FirstStage:
     return FirstStage(
         catalog=catalog,
         instructions=instructions_of(catalog),
@@ -89,7 +91,7 @@ def first_stage_over(catalog: SqlCatalog, recall: FindsCandidates, mode: RecallM
     )
 
 
-def search_over(catalog: SqlCatalog, recall: FindsCandidates, *rerankers: Reranker) -> Search:
+def search_over(catalog: SqlCollections, recall: FindsCandidates, *rerankers: Reranker) -> Search:
     """The first of them is the default."""
     default, *also = rerankers
     return Search(first_stage=first_stage_over(catalog, recall), rerankers=Rerankers(default=default, also=tuple(also)))
@@ -103,7 +105,7 @@ def texts(answer: Answer) -> list[str]:
     return [result.best.candidate.chunk.text for result in answer.results]
 
 
-async def test_the_judged_order_replaces_the_recalled_one(catalog: SqlCatalog) -> None:
+async def test_the_judged_order_replaces_the_recalled_one(catalog: SqlCollections) -> None:
     """What the reranker prefers comes first; equals keep recall's order; both scores stay visible."""
     search = search_over(catalog, ScriptedRecall("a", "b", "c refund", "d"), PrefersWord("refund"))
     answer = await search.answer(question(), NEVER)
@@ -116,7 +118,7 @@ async def test_the_judged_order_replaces_the_recalled_one(catalog: SqlCatalog) -
 
 @pytest.mark.parametrize("kind", sorted(REASONS, key=lambda kind: kind.__name__))
 async def test_a_failing_reranker_leaves_recalls_order_and_says_why(
-    catalog: SqlCatalog, kind: type[RerankError]
+    catalog: SqlCollections, kind: type[RerankError]
 ) -> None:
     """No relevance is invented, the judge is named as nobody, and the reason is from the closed list."""
     search = search_over(catalog, ScriptedRecall("a", "b"), FailingReranker(kind("now")))
@@ -129,21 +131,21 @@ async def test_a_failing_reranker_leaves_recalls_order_and_says_why(
     assert (answer.degraded.stage, answer.degraded.reason) == ("rerank", REASONS[kind])
 
 
-async def test_who_wants_no_degraded_answer_gets_the_error(catalog: SqlCatalog) -> None:
+async def test_who_wants_no_degraded_answer_gets_the_error(catalog: SqlCollections) -> None:
     """on_rerank_failure="error" passes the failure on."""
     search = search_over(catalog, ScriptedRecall("a"), FailingReranker(RerankUnavailable("gone")))
     with pytest.raises(RerankUnavailable):
         await search.answer(question(on_rerank_failure=OnRerankFailure.ERROR), NEVER)
 
 
-async def test_a_deadline_that_has_passed_stops_before_recall(catalog: SqlCatalog) -> None:
+async def test_a_deadline_that_has_passed_stops_before_recall(catalog: SqlCollections) -> None:
     """There is nothing to degrade to yet."""
     search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
     with pytest.raises(DeadlineExceeded):
         await search.answer(question(), Deadline(0.0))
 
 
-async def test_without_rerank_nobody_judges(catalog: SqlCatalog) -> None:
+async def test_without_rerank_nobody_judges(catalog: SqlCollections) -> None:
     """It was not asked for, so nothing is degraded."""
     reranker = PrefersWord("b")
     answer = await search_over(catalog, ScriptedRecall("a", "b"), reranker).answer(question(rerank=False), NEVER)
@@ -163,7 +165,7 @@ async def test_without_rerank_nobody_judges(catalog: SqlCatalog) -> None:
     ],
 )
 async def test_recall_is_asked_for_as_much_as_is_needed(
-    catalog: SqlCatalog, changes: dict[str, object], width: int
+    catalog: SqlCollections, changes: dict[str, object], width: int
 ) -> None:
     """The caller's number holds; the default is widened to top_k and narrowed where nothing is judged."""
     recall = ScriptedRecall("a", "b")
@@ -171,7 +173,7 @@ async def test_recall_is_asked_for_as_much_as_is_needed(
     assert recall.widths == [width]
 
 
-async def test_instructions_come_from_request_then_collection_then_tenant_then_default(catalog: SqlCatalog) -> None:
+async def test_instructions_come_from_request_then_collection_then_tenant_then_default(catalog: SqlCollections) -> None:
     """The nearest wins, and the answer names which it was, down to the version."""
     reranker = PrefersWord("a")
     search = search_over(catalog, ScriptedRecall("a"), reranker)
@@ -182,7 +184,7 @@ async def test_instructions_come_from_request_then_collection_then_tenant_then_d
     said = [(await search.answer(question(), NEVER)).instruction]
     instructions.set_default("default", "everywhere")
     said.append((await search.answer(question(), NEVER)).instruction)
-    catalog.change_collection("default", "docs", instruction="house")
+    catalog.change("default", "docs", instruction="house")
     said.append((await search.answer(question(), NEVER)).instruction)
     mine = [
         NamedInstruction(name="house", version=1),
@@ -202,7 +204,7 @@ async def test_instructions_come_from_request_then_collection_then_tenant_then_d
     ]
 
 
-async def test_a_query_is_embedded_under_the_instructions_task(catalog: SqlCatalog) -> None:
+async def test_a_query_is_embedded_under_the_instructions_task(catalog: SqlCollections) -> None:
     """With the same values; under the default task where there is none, also without a judge."""
     recall = ScriptedRecall("a")
     search = search_over(catalog, recall, PrefersWord("a"))
@@ -214,7 +216,7 @@ async def test_a_query_is_embedded_under_the_instructions_task(catalog: SqlCatal
     assert recall.tasks == [DEFAULT_TASK, DEFAULT_TASK, "on wool", "on herons"]
 
 
-async def test_an_instruction_is_used_where_it_is_meant_for(catalog: SqlCatalog) -> None:
+async def test_an_instruction_is_used_where_it_is_meant_for(catalog: SqlCollections) -> None:
     """A default that is meant for other collections is passed over, a request that names it is refused."""
     search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
     instructions = instructions_of(catalog)
@@ -227,7 +229,7 @@ async def test_an_instruction_is_used_where_it_is_meant_for(catalog: SqlCatalog)
         instructions.check_default("default", "laws", collection="docs")
 
 
-async def test_a_retired_version_is_used_and_said_to_be_and_a_draft_is_not_used(catalog: SqlCatalog) -> None:
+async def test_a_retired_version_is_used_and_said_to_be_and_a_draft_is_not_used(catalog: SqlCollections) -> None:
     """By whoever names it."""
     search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
     instructions = instructions_of(catalog)
@@ -242,7 +244,7 @@ async def test_a_retired_version_is_used_and_said_to_be_and_a_draft_is_not_used(
         await search.answer(question(instruction=NamedInstruction(name="house", version=2)), NEVER)
 
 
-async def test_what_comes_with_winnow_is_there_for_every_tenant(catalog: SqlCatalog) -> None:
+async def test_what_comes_with_winnow_is_there_for_every_tenant(catalog: SqlCollections) -> None:
     """As a default, or by name with values; nobody can write there."""
     reranker = PrefersWord("a")
     search = search_over(catalog, ScriptedRecall("a"), reranker)
@@ -267,12 +269,12 @@ async def test_what_comes_with_winnow_is_there_for_every_tenant(catalog: SqlCata
 
 
 @pytest.mark.parametrize("name", ["default", "try", "Builtin", "a b", "../x", "x" * 64, ""])
-def test_reserved_and_impossible_names_are_refused(catalog: SqlCatalog, name: str) -> None:
+def test_reserved_and_impossible_names_are_refused(catalog: SqlCollections, name: str) -> None:
     with pytest.raises(InvalidRequest, match="name"):
         instructions_of(catalog).publish("default", name, InstructionContent(text="x"))
 
 
-def test_a_default_needs_no_values(catalog: SqlCatalog) -> None:
+def test_a_default_needs_no_values(catalog: SqlCollections) -> None:
     """Nobody could give any."""
     instructions = instructions_of(catalog)
     content = InstructionContent(text="{topic}", variables=(replace(TOPIC, default=None),))
@@ -281,22 +283,22 @@ def test_a_default_needs_no_values(catalog: SqlCatalog) -> None:
         instructions.set_default("default", "needs")
 
 
-async def test_the_reranker_that_the_collection_has_chosen_judges(catalog: SqlCatalog) -> None:
+async def test_the_reranker_that_the_collection_has_chosen_judges(catalog: SqlCollections) -> None:
     """From one search to the next, without a restart; nobody else is asked."""
     small, large = PrefersWord("a", name="small"), PrefersWord("b", name="large")
     search = search_over(catalog, ScriptedRecall("a", "b"), small, large)
     said = []
     for chosen in (None, "large", "small", None):
-        catalog.change_collection("default", "docs", reranker=chosen)
+        catalog.change("default", "docs", reranker=chosen)
         answer = await search.answer(question(), NEVER)
         said.append((answer.ranking.judged_by, texts(answer)))
     assert said == [("small", ["a", "b"]), ("large", ["b", "a"]), ("small", ["a", "b"]), ("small", ["a", "b"])]
     assert (len(small.instructions), len(large.instructions)) == (3, 1)
 
 
-async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCatalog) -> None:
+async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCollections) -> None:
     """Whoever asks did nothing wrong: recall's order and the reason, unless an error was asked for; no other judges."""
-    catalog.change_collection("default", "docs", reranker="large")
+    catalog.change("default", "docs", reranker="large")
     small = PrefersWord("b", name="small")
     search = search_over(catalog, ScriptedRecall("a", "b"), small)
     answer = await search.answer(question(), NEVER)
@@ -310,7 +312,7 @@ async def test_a_reranker_that_is_no_longer_configured_degrades(catalog: SqlCata
 
 @pytest.mark.parametrize(("model", "judge"), [("large", "large"), ("rerank-v3.5", "small"), (None, "small")])
 async def test_loose_texts_are_judged_by_the_model_they_name(
-    catalog: SqlCatalog, model: str | None, judge: str
+    catalog: SqlCollections, model: str | None, judge: str
 ) -> None:
     """Any name is accepted, since other people's clients always send one; what is not configured is the default."""
     search = search_over(catalog, ScriptedRecall(), PrefersWord("a", name="small"), PrefersWord("b", name="large"))
@@ -318,7 +320,7 @@ async def test_loose_texts_are_judged_by_the_model_they_name(
     assert ranking.judged_by == judge
 
 
-async def test_unknown_names_are_refused(catalog: SqlCatalog) -> None:
+async def test_unknown_names_are_refused(catalog: SqlCollections) -> None:
     """A collection or an instruction that is not there is the caller's error."""
     search = search_over(catalog, ScriptedRecall("a"), PrefersWord("a"))
     with pytest.raises(CollectionNotFound):
@@ -327,7 +329,7 @@ async def test_unknown_names_are_refused(catalog: SqlCatalog) -> None:
         await search.answer(question(instruction=NamedInstruction(name="none")), NEVER)
 
 
-async def test_min_relevance_cuts_only_what_was_judged(catalog: SqlCatalog) -> None:
+async def test_min_relevance_cuts_only_what_was_judged(catalog: SqlCollections) -> None:
     """What nobody judged is neither above nor below a relevance: a degraded answer is passed whole."""
     recall = ScriptedRecall("a", "b refund")
     judged = await search_over(catalog, recall, PrefersWord("refund")).answer(question(min_relevance=0.5), NEVER)
@@ -338,7 +340,7 @@ async def test_min_relevance_cuts_only_what_was_judged(catalog: SqlCatalog) -> N
     assert texts(degraded) == ["a", "b refund"]
 
 
-async def test_grouping_shows_each_document_once_with_its_other_chunks(catalog: SqlCatalog) -> None:
+async def test_grouping_shows_each_document_once_with_its_other_chunks(catalog: SqlCollections) -> None:
     """A document stands where its best chunk stands."""
     recall = ScriptedRecall("x|one", "y|two", "x|three refund", "y|four")
     answer = await search_over(catalog, recall, PrefersWord("refund")).answer(question(group_by_document=True), NEVER)
@@ -347,7 +349,7 @@ async def test_grouping_shows_each_document_once_with_its_other_chunks(catalog: 
     assert [result.rank for result in answer.results] == [1, 2]
 
 
-async def test_a_grouped_answer_shows_the_best_chunks_of_each_document(catalog: SqlCatalog) -> None:
+async def test_a_grouped_answer_shows_the_best_chunks_of_each_document(catalog: SqlCollections) -> None:
     """As many as asked for, the best of them first; every candidate was judged all the same."""
     recall = ScriptedRecall("x|one", "y|two", "x|three refund", "x|four")
     search = search_over(catalog, recall, PrefersWord("refund"))
@@ -357,7 +359,7 @@ async def test_a_grouped_answer_shows_the_best_chunks_of_each_document(catalog: 
     assert answer.ranking.judged == 4
 
 
-async def test_one_long_document_does_not_take_the_places_of_others(catalog: SqlCatalog) -> None:
+async def test_one_long_document_does_not_take_the_places_of_others(catalog: SqlCollections) -> None:
     """There are three other documents, however many nearer chunks the first has; no more are judged for it."""
     recall = ScriptedRecall(*(f"long|part {number}" for number in range(50)), "b|one", "c|two", "c|three", "d|four")
     search = search_over(catalog, recall, PrefersWord("one"))
@@ -369,7 +371,7 @@ async def test_one_long_document_does_not_take_the_places_of_others(catalog: Sql
 
 
 @pytest.mark.parametrize("grouped", [False, True])
-async def test_neighbours_come_with_every_chunk_that_is_shown(*, catalog: SqlCatalog, grouped: bool) -> None:
+async def test_neighbours_come_with_every_chunk_that_is_shown(*, catalog: SqlCollections, grouped: bool) -> None:
     """Of its own document only, and never what is shown already; without the wish nothing is read."""
     recall = ScriptedRecall("x|a", "x|b", "x|c", "x|d", "y|e", "y|f")
     search = search_over(catalog, recall, PrefersWord("b"))
@@ -407,7 +409,7 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
 
 @pytest.mark.parametrize(("said", "used"), [(None, RecallMode.LEXICAL), (RecallMode.HYBRID, RecallMode.HYBRID)])
 async def test_recall_goes_the_way_that_the_search_names_and_says_which(
-    catalog: SqlCatalog, said: RecallMode | None, used: RecallMode
+    catalog: SqlCollections, said: RecallMode | None, used: RecallMode
 ) -> None:
     """Unless it names none: then the service's own."""
     recall = ScriptedRecall("a")
@@ -423,7 +425,7 @@ async def test_recall_goes_the_way_that_the_search_names_and_says_which(
 @pytest.mark.parametrize("neighbours", [0, 1])
 @pytest.mark.parametrize("reranker", [PrefersWord("b"), RecallOrder(), FailingReranker(RerankUnavailable())])
 async def test_the_body_is_the_documented_one(
-    *, catalog: SqlCatalog, explain: bool, grouped: bool, neighbours: int, reranker: Reranker
+    *, catalog: SqlCollections, explain: bool, grouped: bool, neighbours: int, reranker: Reranker
 ) -> None:
     """The body has exactly the keys that OpenAPI shows."""
     search = search_over(catalog, ScriptedRecall("x|a", "x|b", "c"), reranker)
@@ -435,7 +437,7 @@ async def test_the_body_is_the_documented_one(
     assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 
 
-async def test_loose_texts_are_judged_by_their_place(catalog: SqlCatalog) -> None:
+async def test_loose_texts_are_judged_by_their_place(catalog: SqlCollections) -> None:
     """POST /v1/rerank: the index is the place in the request, in every client's dialect."""
     search = search_over(catalog, ScriptedRecall(), PrefersWord("refund"))
     ranking = await search.rank_texts("q", ["a", "b refund", "c"], instruction=None, tenant="t", deadline=NEVER)

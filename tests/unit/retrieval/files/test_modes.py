@@ -33,12 +33,12 @@ def catalog_files(root: Path) -> Iterator[Path]:
 def test_data_folder_and_catalog_are_private(tmp_path: Path) -> None:
     """The log and the index of the log, too, which hold the same rows."""
     disk = DataFolder.open(tmp_path / "data")
-    disk.tenants.make("law", by=COMMAND_LINE)
+    disk.catalog.tenants.make("law", by=COMMAND_LINE)
     assert mode(tmp_path / "data") == 0o700
     assert {path.name: mode(path) for path in catalog_files(tmp_path / "data")} == {
         path.name: 0o600 for path in catalog_files(tmp_path / "data")
     }
-    disk.database.close()
+    disk.catalog.database.close()
 
 
 def test_what_was_open_to_others_is_closed(tmp_path: Path) -> None:
@@ -51,8 +51,8 @@ def test_what_was_open_to_others_is_closed(tmp_path: Path) -> None:
     assert mode(root) == 0o700
     assert {mode(path) for path in catalog_files(root)} == {0o600}
     for each in (disk, again):
-        each.tenants.make(f"tenant-{id(each)}", by=COMMAND_LINE)
-        each.database.close()
+        each.catalog.tenants.make(f"tenant-{id(each)}", by=COMMAND_LINE)
+        each.catalog.database.close()
 
 
 @pytest.mark.parametrize("bit", [stat.S_ISVTX, stat.S_ISGID])
@@ -60,7 +60,7 @@ def test_a_folder_that_is_shared_on_purpose_stays_so(tmp_path: Path, bit: int) -
     root = tmp_path / "data"
     root.mkdir()
     root.chmod(0o770 | bit)
-    DataFolder.open(root).database.close()
+    DataFolder.open(root).catalog.database.close()
     assert mode(root) == 0o770 | bit
 
 

@@ -49,7 +49,7 @@ def serving(folder: Path, tokenizer: PlainTokenizer, **settings: Any) -> TestCli
 def limit(client: TestClient, **limits: int) -> None:
     """At once: as if the second had passed after which limits are read again."""
     parts = client.app.state.parts
-    SqlLimitBook(parts.disk.database).set_limits(DEFAULT_TENANT, TenantLimits(**limits))
+    SqlLimitBook(parts.disk.catalog.database).set_limits(DEFAULT_TENANT, TenantLimits(**limits))
     parts.quotas._read_at -= 2 * REFRESH_SECONDS
 
 

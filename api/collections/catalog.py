@@ -1,0 +1,65 @@
+"""The catalog: everything that a deployment keeps in SQL, one repository for each subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from winnow.api.library.built_in import built_in_instructions
+from winnow.api.library.instructions import Instructions
+from winnow.api.library.shadows import Shadows
+from winnow.retrieval.catalog.audit import AuditLog
+from winnow.retrieval.catalog.collections import Collections
+from winnow.retrieval.catalog.keys import Keys
+from winnow.retrieval.catalog.quotas import LimitBook
+from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.collections import SqlCollections
+from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.catalog.sql.keys import SqlKeys
+from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
+from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
+from winnow.retrieval.catalog.tenants import Grants, Tenants
+from winnow.retrieval.errors import TenantNotFound
+from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """The repositories of one database. Every call blocks on it."""
+
+    database: SqlDatabase
+    collections: Collections
+    tenants: Tenants
+    keys: Keys
+    grants: Grants
+    instructions: Instructions
+    shadows: Shadows
+    limits: LimitBook
+    audit: AuditLog
+
+    @classmethod
+    def of(cls, database: SqlDatabase, *, place: str) -> Self:
+        """`place` names the data folder in messages."""
+        instructions = Instructions(SqlInstructions(database), built_in=built_in_instructions())
+        return cls(
+            database=database,
+            collections=SqlCollections(database, place=place),
+            tenants=SqlTenants(database),
+            keys=SqlKeys(database),
+            grants=SqlGrants(database),
+            instructions=instructions,
+            shadows=Shadows(instructions, SqlShadowBook(database)),
+            limits=SqlLimitBook(database),
+            audit=SqlAuditLog(database),
+        )
+
+    def tenant_named(self, name: str) -> TenantName:
+        """Look up a tenant for the operator. The default tenant need not exist. Raises `TenantNotFound`."""
+        if name == DEFAULT_TENANT:
+            return DEFAULT_TENANT
+        try:
+            return self.tenants.tenant(name).name
+        except TenantNotFound:
+            raise TenantNotFound(f"{name}; `winnow tenants create {name}` makes it") from None
