@@ -47,7 +47,7 @@ def test_a_collection_goes_to_a_bucket_and_comes_back(
     assert (taken.json["documents"], back.json["collection"], back.json["generation"]) == (4, "again", "g000001")
     assert found(other, "again") == found(indexed, "four")
     refused = other.run("restore", target, "--collection", "again", **s3.variables)
-    assert (refused.code, "exists already: again" in refused.err) == (2, True)
+    assert (refused.code, "already exists: again" in refused.err) == (2, True)
 
 
 def test_a_wrong_key_says_so_and_stays_secret(indexed: Command, s3: S3) -> None:

@@ -109,10 +109,10 @@ async def test_addresses_that_were_mixed_up(
 ) -> None:
     """Both servers are right, each behind the other's setting."""
     said = await refusal_by(RerankerCheck.load(reranker), embed_url)
-    assert "has no /classify but /v1/embeddings" in said
+    assert "it has /v1/embeddings but not /classify" in said
     assert RERANKER_FLAGS in said
     said = await refusal_by(EmbedderCheck.load(embedder), judge_url)
-    assert "has no /v1/embeddings but /classify" in said
+    assert "it has /classify but not /v1/embeddings" in said
     assert EMBEDDER_FLAGS in said
 
 
@@ -121,7 +121,7 @@ async def test_no_overrides(reranker: ModelFolder, embedder: ModelFolder, tmp_pa
     with vllm(copy_of(reranker, tmp_path / "model", keep), tmp_path / "log", *POOLING) as url:
         judged = await refusal_by(RerankerCheck.load(reranker), url)
         embedded = await refusal_by(EmbedderCheck.load(embedder), url)
-    assert "has no /classify but /v1/embeddings" in judged
+    assert "it has /v1/embeddings but not /classify" in judged
     assert RERANKER_FLAGS in judged
     assert "a vector of 384 numbers; the local model has 512" in embedded
     assert f"it serves another model than {embedder.name}" in embedded
@@ -150,7 +150,7 @@ async def test_another_tokenizer(reranker: ModelFolder, tmp_path: Path) -> None:
     """The head is then made of the rows of two other words."""
     with vllm(copy_of(reranker, tmp_path / "model", renumber), tmp_path / "log", *POOLING, head()) as url:
         said = await refusal_by(RerankerCheck.load(reranker), url)
-    assert "token 0 of 'yes' is 2219 there, and 2212 in the tokenizer of winnow-rerank" in said
+    assert "token 0 of 'yes' is 2219 there, but 2212 in that of winnow-rerank" in said
     assert "without --tokenizer" in said
 
 
