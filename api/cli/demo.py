@@ -7,6 +7,8 @@ instruct      the same question three times; only the instruction differs
 
 from __future__ import annotations
 
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,11 +182,12 @@ def _fill(table: Table, answers: Sequence[Answer]) -> None:
 
 def _farewell(console: Console, settings: Settings) -> None:
     data = "" if settings.data == DATA_DEFAULT else f" --data {settings.data}"
+    winnow = _command()
     _headline(console, "Try it yourself")
     lines = (
-        f"winnow search 'how do I sort a dict by value' -c {PYTHON_DOCS}{data}",
-        f"winnow eval {CORPUS.relative_to(Path.cwd()) if CORPUS.is_relative_to(Path.cwd()) else CORPUS}{data}",
-        f"winnow serve{data}   then open http://{settings.host}:{settings.port}/docs",
+        f"{winnow} search 'how do I sort a dict by value' -c {PYTHON_DOCS}{data}",
+        f"{winnow} eval {CORPUS.relative_to(Path.cwd()) if CORPUS.is_relative_to(Path.cwd()) else CORPUS}{data}",
+        f"{winnow} serve{data}   then open http://{settings.host}:{settings.port}/docs",
     )
     for line in lines:
         console.print(f"  {line}", markup=False)
@@ -194,6 +197,15 @@ def _farewell(console: Console, settings: Settings) -> None:
         markup=False,
         soft_wrap=True,
     )
+
+
+def _command() -> str:
+    """How this program is typed here: a virtual environment that is not activated is not on the PATH."""
+    running = Path(sys.argv[0]).absolute()
+    on_path = shutil.which("winnow")
+    if on_path is not None and Path(on_path).absolute() == running:
+        return "winnow"
+    return str(running.relative_to(Path.cwd())) if running.is_relative_to(Path.cwd()) else str(running)
 
 
 def _console(terminal: Terminal) -> Console:
