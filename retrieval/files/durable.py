@@ -133,18 +133,23 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def temporary_for(path: Path) -> Path:
+    """The file that `write_file` writes before it takes the place of `path`."""
+    return path.with_name(f"{path.name}.tmp")
+
+
 def write_file(path: Path, content: bytes, *, syncer: Syncer = DISK) -> None:
     """Write a file atomically: either the new content or the previous file is there, never a part."""
-    beside = path.with_name(f"{path.name}.tmp")
+    temporary = temporary_for(path)
     try:
         with write_errors(path):
-            beside.write_bytes(content)
-        syncer.sync(beside)
+            temporary.write_bytes(content)
+        syncer.sync(temporary)
         with write_errors(path):
-            beside.replace(path)
+            temporary.replace(path)
     except WriteFailed:
         with suppress(OSError):  # the first failure is the one to report
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
         raise
     syncer.sync(path.parent)
 

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection as AnyOf
 from datetime import datetime
-from typing import Final
 
+from winnow.retrieval.files.durable import temporary_for
 from winnow.retrieval.files.layout import CollectionFolder, created_at_of
-
-_LOCKS: Final = frozenset({"lock", "fold.lock", "current.lock"})
-_TORN: Final = frozenset({"made.tmp", "collection.json.tmp", "current.tmp", "rolled-back.tmp"})  # never acknowledged
-_HALVES: Final = frozenset({"restoring", "replaced"})
 
 
 def contents_of(folder: CollectionFolder) -> list[str]:
@@ -22,11 +18,14 @@ def contents_of(folder: CollectionFolder) -> list[str]:
     path = folder.path
     if not path.is_dir():
         return [path.name] if path.exists() or path.is_symlink() else []
+    small_files = (folder.made, folder.facts, folder.current, folder.rolled_back)
+    torn = {temporary_for(each) for each in small_files}  # never acknowledged
+    halves = {folder.restoring.path, folder.replaced.path}
     return sorted(
         each.name
         for each in path.iterdir()
-        if each.name not in _LOCKS | _TORN
-        and not (each.name in _HALVES and each.is_dir() and not contents_of(CollectionFolder(each)))
+        if each not in {*folder.locks, *torn}
+        and not (each in halves and each.is_dir() and not contents_of(CollectionFolder(each)))
     )
 
 

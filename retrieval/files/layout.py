@@ -88,6 +88,10 @@ class CollectionFolder:
         return self.path / "current.lock"
 
     @property
+    def locks(self) -> tuple[Path, ...]:
+        return (self.lock, self.fold_lock, self.pointer_lock)
+
+    @property
     def removed(self) -> Path:
         """The folder's path while its files are removed; no collection can have this name."""
         return self.path.with_name(f".{self.path.name}.removed")
