@@ -8,9 +8,6 @@ from typing import Self
 from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.shadows import Shadows
-from winnow.retrieval.catalog.audit import AuditLog
-from winnow.retrieval.catalog.collections import Collections
-from winnow.retrieval.catalog.keys import Keys
 from winnow.retrieval.catalog.quotas import LimitBook
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
 from winnow.retrieval.catalog.sql.collections import SqlCollections
@@ -20,7 +17,6 @@ from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
-from winnow.retrieval.catalog.tenants import Grants, Tenants
 from winnow.retrieval.errors import TenantNotFound
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 
@@ -30,14 +26,14 @@ class Catalog:
     """The repositories of one database. Every call blocks on it."""
 
     database: SqlDatabase
-    collections: Collections
-    tenants: Tenants
-    keys: Keys
-    grants: Grants
+    collections: SqlCollections
+    tenants: SqlTenants
+    keys: SqlKeys
+    grants: SqlGrants
     instructions: Instructions
     shadows: Shadows
     limits: LimitBook
-    audit: AuditLog
+    audit: SqlAuditLog
 
     @classmethod
     def of(cls, database: SqlDatabase, *, place: str) -> Self:

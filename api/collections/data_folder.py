@@ -198,7 +198,7 @@ class DataFolder:
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        """Like `Collections.change`; also raises what `Instructions.check_default` raises."""
+        """Like `SqlCollections.change`; also raises what `Instructions.check_default` raises."""
         if isinstance(instruction, str):
             self.catalog.instructions.check_default(tenant, instruction, collection=name)
         return self.catalog.collections.change(

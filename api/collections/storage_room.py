@@ -16,7 +16,8 @@ from typing import Final
 
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.tenancy.quotas import STORED, Quotas
-from winnow.retrieval.catalog.quotas import Held, Limit, ReservationBook, TenantLimits
+from winnow.retrieval.catalog.quotas import Held, Limit, TenantLimits
+from winnow.retrieval.catalog.sql.reservations import SqlReservations
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.errors import Overloaded, WinnowError
 from winnow.retrieval.files.locks import is_written
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 class StorageRoom:
     """The storage that a tenant's collections use, and will use."""
 
-    def __init__(self, disk: DataFolder, quotas: Quotas, book: ReservationBook) -> None:
+    def __init__(self, disk: DataFolder, quotas: Quotas, book: SqlReservations) -> None:
         self._disk = disk
         self._quotas = quotas
         self._book = book

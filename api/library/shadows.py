@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from winnow.api.library.instructions import BUILT_IN, Instructions
 from winnow.api.library.shadow_report import PairReport, ShadowReport, figures_of
 from winnow.retrieval.catalog.instructions import InstructionVersion, Reference, State
-from winnow.retrieval.catalog.shadows import Shadow, ShadowBook
+from winnow.retrieval.catalog.shadows import Shadow
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.errors import InstructionConflict, InvalidRequest
 from winnow.retrieval.tenancy import Actor, TenantName
 
@@ -26,9 +27,9 @@ class ShadowWish:
 
 
 class Shadows:
-    """The shadows of a deployment. Every method blocks, and raises what `Instructions` and `ShadowBook` raise."""
+    """The shadows of a deployment. Every method blocks, and raises what `Instructions` and `SqlShadowBook` raise."""
 
-    def __init__(self, instructions: Instructions, book: ShadowBook) -> None:
+    def __init__(self, instructions: Instructions, book: SqlShadowBook) -> None:
         self._instructions = instructions
         self.book = book
 

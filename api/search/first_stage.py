@@ -12,7 +12,8 @@ from typing import Protocol
 
 from winnow.api.library.instructions import AppliedInstruction, Instructions
 from winnow.api.search.records import Question, TrialQuestion
-from winnow.retrieval.catalog.collections import Collection, Collections
+from winnow.retrieval.catalog.collections import Collection
+from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.recall import Recalled, RecallRequest
@@ -46,7 +47,7 @@ class FirstStage:
     def __init__(
         self,
         *,
-        catalog: Collections,
+        catalog: SqlCollections,
         instructions: Instructions,
         collections: OpensCollections,
         candidates_default: int,
@@ -107,7 +108,7 @@ class FirstStage:
         ]
 
 
-def find_collection(catalog: Collections, named: str, *, asker: TenantName) -> Collection:
+def find_collection(catalog: SqlCollections, named: str, *, asker: TenantName) -> Collection:
     """The asker's own collection, or `owner/name` of one that was granted to it.
 
     Raises `CollectionNotFound`, also for a collection that exists but was not granted.

@@ -30,15 +30,8 @@ from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_o
 from winnow.rerank.ranking import merge_waves
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.catalog.instructions import Reference, Value
-from winnow.retrieval.catalog.shadows import (
-    ORDER_PLACES_MAX,
-    Agreement,
-    Comparison,
-    Place,
-    Shadow,
-    ShadowBook,
-    VersionPair,
-)
+from winnow.retrieval.catalog.shadows import ORDER_PLACES_MAX, Agreement, Comparison, Place, Shadow, VersionPair
+from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import StorageError, UnavailableError, WinnowError
 from winnow.retrieval.records import Candidate
@@ -90,7 +83,7 @@ class Shadowing:
     def __init__(
         self,
         *,
-        book: ShadowBook,
+        book: SqlShadowBook,
         instructions: Instructions,
         rerankers: Rerankers,
         draw: Callable[[], float] | None = None,

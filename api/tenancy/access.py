@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from winnow.retrieval.catalog.keys import ALL_SCOPES, Keys, KeyScope, KeyStanding, StoredKey, digest_of, id_of
+from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyStanding, StoredKey, digest_of, id_of
+from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
 from winnow.retrieval.tenancy import DEFAULT_TENANT, DEPLOYMENT_KEY, LOOPBACK, Actor, TenantName
 
@@ -91,7 +92,7 @@ class Access:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: SqlKeys,
         *,
         deployment_key: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -1,4 +1,4 @@
-"""The audit log: who changed what, when, and what was there before. The contract.
+"""The audit log: who changed what, when, and what was there before.
 
 Rule 1: an entry is written in the same transaction as its change, so neither exists without the other.
 Rule 2: entries are only added; the database itself refuses to change or remove one.
@@ -7,10 +7,9 @@ Rule 3: no entry contains a secret, a query or a text: `before` and `after` name
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from winnow.retrieval.records import JsonValue
 from winnow.retrieval.tenancy import Actor, TenantName
@@ -28,11 +27,3 @@ class AuditEntry:
     subject: str  # the key's id, the collection's name, ...
     before: Mapping[str, JsonValue] | None  # None if there was nothing
     after: Mapping[str, JsonValue] | None  # None if nothing is left
-
-
-class AuditLog(Protocol):
-    """Reads the audit log. It has no method to write: the code that makes a change writes its entry."""
-
-    def entries(self, *, tenant: TenantName | None, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
-        """Return the entries of this tenant, or of all, with numbers below `before`; newest first."""
-        ...

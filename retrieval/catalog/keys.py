@@ -1,4 +1,4 @@
-"""API keys: their form, and the contract of their store.
+"""API keys: their form, and what a key may do.
 
     wk_<id>_<secret>       12 and 64 hexadecimal digits
 
@@ -13,13 +13,12 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
-from winnow.retrieval.tenancy import Actor, TenantName
+from winnow.retrieval.tenancy import TenantName
 
 ID_BYTES: Final = 6
 SECRET_BYTES: Final = 32
@@ -92,44 +91,6 @@ class StoredKey:
     key: ApiKey
     digest: bytes  # SHA-256 of the whole key
     tenant_disabled: bool
-
-
-class Keys(Protocol):
-    """Creates and lists keys. Keys of another tenant count as missing: `KeyNotFound`.
-
-    Every change is in the audit log. Times are those of the database's clients, in UTC.
-    """
-
-    def find(self, key_id: str) -> StoredKey | None:
-        """Find a key of any tenant: the only lookup before the tenant is known."""
-        ...
-
-    def has_any(self) -> bool:
-        """Return whether a key was ever created here, including keys no longer accepted."""
-        ...
-
-    def keys(self, tenant: TenantName) -> Sequence[ApiKey]:
-        """Return the tenant's keys in order of creation."""
-        ...
-
-    def make(self, tenant: TenantName, wish: KeyWish, *, by: Actor) -> IssuedKey:
-        """Create a key. Raises `TenantNotFound`."""
-        ...
-
-    def rotate(self, tenant: TenantName, key_id: str, *, overlap: timedelta, by: Actor) -> IssuedKey:
-        """Create a key with the same properties and a new lifetime; the old key stays valid for `overlap`.
-
-        Raises `KeyNotFound`, also for a revoked or expired key.
-        """
-        ...
-
-    def revoke(self, tenant: TenantName, key_id: str, *, by: Actor) -> ApiKey:
-        """Revoke a key at once, everywhere, for good. Revoking it again changes nothing."""
-        ...
-
-    def used(self, key_id: str, *, at: datetime, least: timedelta) -> None:
-        """Record the use of a key, unless a use less than `least` before is recorded."""
-        ...
 
 
 def new_key_text() -> str:

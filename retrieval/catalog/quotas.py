@@ -98,20 +98,6 @@ class Reservations:
     held: Mapping[str, Held]  # by collection
 
 
-class ReservationBook(Protocol):
-    """Reserves storage before it is written, for all processes together."""
-
-    def reservations(self, tenant: TenantName) -> Reservations: ...
-
-    def reserve(self, tenant: TenantName, collection: str, held: Held, *, turn: int) -> bool:
-        """Replace the collection's reservation; return False, changing nothing, if `turn` is outdated."""
-        ...
-
-    def release(self, tenant: TenantName, collection: str) -> None:
-        """Drop the collection's reservation, if there is one."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What one tenant used on one day, or part of it."""

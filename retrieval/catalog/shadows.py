@@ -1,4 +1,4 @@
-"""Shadows of instructions and their comparisons: the contract of where they are kept.
+"""Shadows of instructions and their comparisons: their records and rules.
 
 A shadow is a version with which some of a tenant's live searches are reranked a second time, after they were answered.
 Its order is shown to no caller; how it differs is stored, per pair of versions.
@@ -6,12 +6,11 @@ Its order is shown to no caller; how it differs is stored, per pair of versions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
-from winnow.retrieval.tenancy import Actor, TenantName
+from winnow.retrieval.tenancy import TenantName
 
 ORDER_PLACES_MAX: Final = 20  # stored places of each order
 COMPARISONS_PER_PAIR_MAX: Final = 10_000  # the newest are kept
@@ -86,38 +85,3 @@ class Outcome:
     number: int  # number of the comparison; ascending in time
     pair: VersionPair
     agreement: Agreement
-
-
-class ShadowBook(Protocol):
-    """The shadows of all tenants and their comparisons. Changes are on the disk when a call returns.
-
-    Every name is looked up within a tenant. The audit log records the start and end of a shadow.
-    """
-
-    def start(self, shadow: Shadow, *, by: Actor) -> None:
-        """Start a shadow; it replaces the tenant's shadow of this name."""
-        ...
-
-    def stop(self, tenant: TenantName, name: str, *, forget: bool = False, by: Actor) -> None:
-        """Stop a shadow, and delete its comparisons if `forget`. Raises `InstructionNotFound` if there are none."""
-        ...
-
-    def promoted(self, tenant: TenantName, name: str, version: int, *, by: Actor) -> None:
-        """End the name's shadow, because the name now means this version."""
-        ...
-
-    def shadows(self, tenant: TenantName | None = None) -> Sequence[Shadow]:
-        """Return the shadows of a tenant, or of all, by tenant and name."""
-        ...
-
-    def add(self, comparisons: Iterable[Comparison]) -> None:
-        """Add all comparisons or none. Beyond `COMPARISONS_PER_PAIR_MAX` per pair the oldest are deleted."""
-        ...
-
-    def outcomes(self, tenant: TenantName, name: str) -> Sequence[Outcome]:
-        """Return outcomes in the order they were added."""
-        ...
-
-    def comparisons(self, tenant: TenantName, name: str, numbers: Sequence[int]) -> Sequence[Comparison]:
-        """Return comparisons by number, in the given order; missing ones and those of others are skipped."""
-        ...

@@ -1,4 +1,4 @@
-"""Tenants, and grants to search another tenant's collections: the contract.
+"""Tenants, and grants to search another tenant's collections: their records and rules.
 
 A grant lets a tenant search one collection of another, and nothing else: no writing, no listing, no whole documents.
 It ends with the collection; a new collection of the same name belongs to its owner alone.
@@ -7,14 +7,13 @@ It ends with the collection; a new collection of the same name belongs to its ow
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import TENANT_NAME_PATTERN
-from winnow.retrieval.tenancy import Actor, TenantName
+from winnow.retrieval.tenancy import TenantName
 
 _NAME: Final = re.compile(TENANT_NAME_PATTERN)
 
@@ -41,51 +40,6 @@ class Grant:
 def unstored_grant(owner: TenantName, collection: str, reader: str) -> Grant:
     """Return what a grant to an existing tenant looks like, so the owner does not learn whether `reader` exists."""
     return Grant(owner=owner, collection=collection, reader=TenantName(reader), created_at=datetime.now(UTC))
-
-
-class Tenants(Protocol):
-    """Creates and lists tenants. Raises `TenantNotFound`, `TenantExists`. Every change is in the audit log."""
-
-    def tenants(self) -> Sequence[Tenant]:
-        """Return all tenants, by name."""
-        ...
-
-    def tenant(self, name: str) -> Tenant: ...
-
-    def make(self, name: str, *, by: Actor) -> Tenant:
-        """Create a tenant. Raises `InvalidRequest` for an invalid name."""
-        ...
-
-    def disable(self, name: str, *, by: Actor) -> Tenant:
-        """Disable a tenant without removing anything."""
-        ...
-
-    def enable(self, name: str, *, by: Actor) -> Tenant:
-        """Enable a tenant again; everything is as before."""
-        ...
-
-
-class Grants(Protocol):
-    """Gives and revokes the right to search. Every change is in the audit log."""
-
-    def give(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> Grant:
-        """Grant a collection; an existing grant stays as it is. Raises `CollectionNotFound`, `InvalidRequest`.
-
-        It does not check whether the reader exists: the owner would learn about other tenants.
-        """
-        ...
-
-    def take_back(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> None:
-        """Revoke a grant. Raises `GrantNotFound`."""
-        ...
-
-    def given(self, owner: TenantName) -> Sequence[Grant]:
-        """Return the grants an owner gave, by collection and reader."""
-        ...
-
-    def received(self, reader: TenantName) -> Sequence[Grant]:
-        """Return the grants a reader received, by owner and collection."""
-        ...
 
 
 def checked_tenant(name: str) -> TenantName:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.retrieval.catalog.collections import Collection, Collections
+from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.instructions import InstructionContent
 from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
@@ -19,7 +19,7 @@ from winnow.retrieval.errors import CollectionExists, CollectionNotFound, Instru
 
 
 @pytest.fixture
-def catalog(database: SqlDatabase) -> Collections:
+def catalog(database: SqlDatabase) -> SqlCollections:
     return SqlCollections(database)
 
 
@@ -42,7 +42,7 @@ def collection(
     )
 
 
-def test_a_collection_comes_back_as_it_was_added(catalog: Collections) -> None:
+def test_a_collection_comes_back_as_it_was_added(catalog: SqlCollections) -> None:
     """With its embedder's whole identity, and a time that still knows its zone."""
     catalog.add(collection("laws", reranker="large"))
     catalog.add(collection("acts"))
@@ -51,7 +51,7 @@ def test_a_collection_comes_back_as_it_was_added(catalog: Collections) -> None:
     assert catalog.get("default", "laws").created_at.tzinfo is not None
 
 
-def test_a_name_is_taken_once_in_a_tenant(catalog: Collections) -> None:
+def test_a_name_is_taken_once_in_a_tenant(catalog: SqlCollections) -> None:
     """Two tenants may use the same name and never see each other's."""
     catalog.add(collection("laws"))
     with pytest.raises(CollectionExists, match="laws"):
@@ -65,7 +65,7 @@ def test_a_name_is_taken_once_in_a_tenant(catalog: Collections) -> None:
     assert catalog.get("default", "laws").tenant == "default"
 
 
-def test_what_is_not_there_is_not_found(catalog: Collections, library: SqlInstructions) -> None:
+def test_what_is_not_there_is_not_found(catalog: SqlCollections, library: SqlInstructions) -> None:
     """Every call that names a collection says so, also right after its removal."""
     catalog.add(collection("laws"))
     catalog.remove("default", "laws")
@@ -82,7 +82,7 @@ def test_what_is_not_there_is_not_found(catalog: Collections, library: SqlInstru
             attempt()
 
 
-def test_a_collection_names_an_instruction_that_exists(catalog: Collections, library: SqlInstructions) -> None:
+def test_a_collection_names_an_instruction_that_exists(catalog: SqlCollections, library: SqlInstructions) -> None:
     """It can be set, set back, and not be set to something unknown; a version of it, and one that comes with winnow."""
     catalog.add(collection("laws"))
     with pytest.raises(InstructionNotFound, match="recency"):
@@ -98,7 +98,7 @@ def test_a_collection_names_an_instruction_that_exists(catalog: Collections, lib
     assert catalog.get("default", "laws").instruction is None
 
 
-def test_a_change_touches_what_it_names_and_nothing_else(catalog: Collections, library: SqlInstructions) -> None:
+def test_a_change_touches_what_it_names_and_nothing_else(catalog: SqlCollections, library: SqlInstructions) -> None:
     """What is kept differs from what goes back to the default; a change that is refused changes nothing."""
     catalog.add(collection("laws", reranker="large"))
     catalog.add(collection("acts"))
@@ -116,7 +116,7 @@ def test_a_change_touches_what_it_names_and_nothing_else(catalog: Collections, l
 
 
 @pytest.mark.parametrize("hostile", ["'; DROP TABLE collections; --", '" OR 1=1', "%", "%s", ":name", "法律"])
-def test_names_are_values(catalog: Collections, hostile: str) -> None:
+def test_names_are_values(catalog: SqlCollections, hostile: str) -> None:
     """No name is ever part of a statement."""
     catalog.add(collection("laws"))
     catalog.add(collection(hostile))
@@ -126,7 +126,7 @@ def test_names_are_values(catalog: Collections, hostile: str) -> None:
 
 
 @pytest.mark.parametrize("impossible", ["a\x00b", "a\ud800"])
-def test_what_no_text_holds_is_refused(catalog: Collections, impossible: str) -> None:
+def test_what_no_text_holds_is_refused(catalog: SqlCollections, impossible: str) -> None:
     """PostgreSQL keeps no NUL, and neither keeps half a character: both say so in the same words."""
     for attempt in (
         lambda: catalog.add(collection(impossible)),
@@ -137,7 +137,7 @@ def test_what_no_text_holds_is_refused(catalog: Collections, impossible: str) ->
     assert catalog.of_tenant("default") == []
 
 
-def test_names_stand_in_the_order_of_their_code_points(catalog: Collections) -> None:
+def test_names_stand_in_the_order_of_their_code_points(catalog: SqlCollections) -> None:
     """Whatever language the server was set up with."""
     names = ["a", "B", "_", "ä", "Z", "a-b", "ab", "法", "民", "é", "e", "\U0001f600", "\ufffd"]
     for name in names:
@@ -173,7 +173,7 @@ def test_two_processes_create_and_write_at_once(place: Path | str) -> None:
     assert found == 20
 
 
-def test_many_threads_share_one_catalog(catalog: Collections) -> None:
+def test_many_threads_share_one_catalog(catalog: SqlCollections) -> None:
     """One of them adds the collection, the others are told that it exists."""
 
     def add(_: int) -> bool:

@@ -59,12 +59,13 @@ def record(connection: sql.Connection, change: Change) -> None:
 
 
 class SqlAuditLog:
-    """Implements `AuditLog`."""
+    """Reads the audit log. It has no method to write: the code that makes a change writes its entry."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
     def entries(self, *, tenant: TenantName | None, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
+        """Return the entries of this tenant, or of all, with numbers below `before`; newest first."""
         wanted = sql.select(AUDIT).order_by(AUDIT.c.number.desc()).limit(limit)
         if tenant is not None:
             wanted = wanted.where(AUDIT.c.tenant == tenant)

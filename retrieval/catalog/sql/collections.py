@@ -51,7 +51,14 @@ TABLES: Final = frozenset({_collections, _unfinished})
 
 
 class SqlCollections:
-    """Implements `Collections` for SQLite and PostgreSQL; its calls also raise what `SqlDatabase` raises."""
+    """The collections of all tenants. Every name is looked up within a tenant.
+
+    The audit log records every change of a whole collection, as made by `by`.
+
+    Raises `CollectionNotFound`, `CollectionExists`, and whatever `InstructionLibrary` raises for a default.
+
+    Its calls also raise what `SqlDatabase` raises.
+    """
 
     def __init__(self, database: SqlDatabase, *, place: str | None = None) -> None:
         """`place` is the data folder of the catalog, for messages."""
@@ -64,6 +71,7 @@ class SqlCollections:
             _record(connection, "collection.create", by, after=collection)
 
     def adopt(self, collection: Collection, *, by: Actor = COMMAND_LINE) -> None:
+        """Like `add`, for a corpus already on the disk; replaces an existing row of this name."""
         where = _by_name(_collections, collection.tenant, collection.name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
@@ -75,16 +83,19 @@ class SqlCollections:
             _record(connection, "collection.adopt", by, before=before, after=collection)
 
     def begin(self, collection: Collection) -> None:
+        """Note, before anything is on the disk, that files marked with this creation time are ours."""
         row = {"tenant": collection.tenant, "name": collection.name, "made_at": collection.created_at.isoformat()}
         with self._database.writing() as connection:
             _begin(connection, row)
 
     def begun(self, tenant: str, name: str) -> frozenset[datetime]:
+        """Return the creation times of unfinished creations and removals under this name."""
         wanted = sql.select(_unfinished.c.made_at).where(_by_name(_unfinished, tenant, name))
         with self._database.reading() as connection:
             return frozenset(map(datetime.fromisoformat, connection.scalars(wanted)))
 
     def end(self, tenant: TenantName, name: str) -> None:
+        """Note that nothing unfinished is left on the disk under this name."""
         with self._database.writing() as connection:
             connection.execute(sql.delete(_unfinished).where(_by_name(_unfinished, tenant, name)))
 
@@ -98,6 +109,10 @@ class SqlCollections:
         return _collection(row)
 
     def granted(self, owner: str, name: str, *, reader: TenantName) -> Collection:
+        """Return a collection that its owner lets this tenant search. Errors name it as `owner/name`.
+
+        A reader never learns whether a collection that was not granted exists.
+        """
         wanted = (
             sql.select(_collections)
             .join(GRANTS, sql.and_(GRANTS.c.owner == _collections.c.tenant, GRANTS.c.collection == _collections.c.name))
@@ -111,11 +126,13 @@ class SqlCollections:
         return _collection(row)
 
     def of_tenant(self, tenant: TenantName) -> Sequence[Collection]:
+        """Return the tenant's collections, by name."""
         wanted = sql.select(_collections).where(_collections.c.tenant == tenant).order_by(_collections.c.name)
         with self._database.reading() as connection:
             return [_collection(row) for row in connection.execute(wanted)]
 
     def remove(self, tenant: TenantName, name: str, *, folder_follows: bool = False, by: Actor = COMMAND_LINE) -> None:
+        """Remove the row. `folder_follows` notes, in the same transaction, that the folder's removal has begun."""
         where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
             row = connection.execute(sql.select(_collections).where(where)).first()
@@ -136,6 +153,11 @@ class SqlCollections:
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
+        """Change the given choices, all or none of them, and return the collection as it is now.
+
+        An instruction must be published or built in. The catalog does not check whether a built-in instruction or a
+        reranker exists: it does not know them.
+        """
         choices = {"instruction": instruction, "reranker": reranker, "demote_query_echo": demote_query_echo}
         changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
         where = _by_name(_collections, tenant, name)

@@ -45,7 +45,10 @@ API_KEYS = sql.Table(
 
 
 class SqlKeys:
-    """Implements `Keys`."""
+    """Creates and lists keys. Keys of another tenant count as missing: `KeyNotFound`.
+
+    Every change is in the audit log. Times are those of the database's clients, in UTC.
+    """
 
     def __init__(self, database: SqlDatabase, *, keys_max: int = KEYS_PER_TENANT_MAX) -> None:
         """`keys_max` is the maximum number of valid keys of one tenant."""
@@ -53,6 +56,7 @@ class SqlKeys:
         self._keys_max = keys_max
 
     def find(self, key_id: str) -> StoredKey | None:
+        """Find a key of any tenant: the only lookup before the tenant is known."""
         wanted = (
             sql.select(API_KEYS, TENANTS.c.disabled_at)
             .join(TENANTS, TENANTS.c.name == API_KEYS.c.tenant)
@@ -65,16 +69,19 @@ class SqlKeys:
         return StoredKey(key=_key(row), digest=row.digest, tenant_disabled=row.disabled_at is not None)
 
     def has_any(self) -> bool:
+        """Return whether a key was ever created here, including keys no longer accepted."""
         with self._database.reading() as connection:
             return connection.execute(sql.select(API_KEYS.c.id).limit(1)).first() is not None
 
     def keys(self, tenant: TenantName) -> Sequence[ApiKey]:
+        """Return the tenant's keys in order of creation."""
         columns = API_KEYS.c
         wanted = sql.select(API_KEYS).where(columns.tenant == tenant).order_by(columns.created_at, columns.id)
         with self._database.reading() as connection:
             return [_key(row) for row in connection.execute(wanted)]
 
     def make(self, tenant: TenantName, wish: KeyWish, *, by: Actor) -> IssuedKey:
+        """Create a key. Raises `TenantNotFound`."""
         issued = _issue(tenant, wish)
         with self._database.writing() as connection:
             _require_tenant(connection, tenant)
@@ -84,6 +91,10 @@ class SqlKeys:
         return issued
 
     def rotate(self, tenant: TenantName, key_id: str, *, overlap: timedelta, by: Actor) -> IssuedKey:
+        """Create a key with the same properties and a new lifetime; the old key stays valid for `overlap`.
+
+        Raises `KeyNotFound`, also for a revoked or expired key.
+        """
         now = datetime.now(UTC)
         with self._database.writing() as connection:
             old = _find(connection, tenant, key_id)
@@ -100,6 +111,7 @@ class SqlKeys:
         return issued
 
     def revoke(self, tenant: TenantName, key_id: str, *, by: Actor) -> ApiKey:
+        """Revoke a key at once, everywhere, for good. Revoking it again changes nothing."""
         with self._database.writing() as connection:
             key = _find(connection, tenant, key_id)
             if key.revoked_at is not None:
@@ -110,6 +122,7 @@ class SqlKeys:
             return revoked
 
     def used(self, key_id: str, *, at: datetime, least: timedelta) -> None:
+        """Record the use of a key, unless a use less than `least` before is recorded."""
         last = API_KEYS.c.last_used_at
         is_due = sql.or_(last.is_(None), last <= _said(at - least))
         with self._database.writing() as connection:

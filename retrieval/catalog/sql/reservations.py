@@ -37,7 +37,7 @@ TABLES: Final = frozenset({_turns, _reservations})
 
 
 class SqlReservations:
-    """Implements `ReservationBook`."""
+    """Reserves storage before it is written, for all processes together."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
@@ -50,6 +50,7 @@ class SqlReservations:
             return Reservations(turn=turn, held=held)
 
     def reserve(self, tenant: TenantName, collection: str, held: Held, *, turn: int) -> bool:
+        """Replace the collection's reservation; return False, changing nothing, if `turn` is outdated."""
         with self._database.writing() as connection:
             now = connection.scalar(sql.select(_turns.c.turn).where(_turns.c.tenant == tenant))
             if (now or 0) != turn:
@@ -65,6 +66,7 @@ class SqlReservations:
             return True
 
     def release(self, tenant: TenantName, collection: str) -> None:
+        """Drop the collection's reservation, if there is one."""
         with self._database.writing() as connection:
             connection.execute(_of(tenant, collection))
 

@@ -63,13 +63,19 @@ TABLES: Final = frozenset({_shadows, _comparisons})
 
 
 class SqlShadowBook:
-    """Implements `ShadowBook`; its calls also raise what `SqlDatabase` raises."""
+    """The shadows of all tenants and their comparisons. Changes are on the disk when a call returns.
+
+    Every name is looked up within a tenant. The audit log records the start and end of a shadow.
+
+    Its calls also raise what `SqlDatabase` raises.
+    """
 
     def __init__(self, database: SqlDatabase, *, kept_max: int = COMPARISONS_PER_PAIR_MAX) -> None:
         self._database = database
         self._kept_max = kept_max
 
     def start(self, shadow: Shadow, *, by: Actor) -> None:
+        """Start a shadow; it replaces the tenant's shadow of this name."""
         with self._database.writing() as connection:
             before = _find(connection, shadow.tenant, shadow.name)
             connection.execute(sql.delete(_shadows).where(_by_name(_shadows, shadow.tenant, shadow.name)))
@@ -87,6 +93,7 @@ class SqlShadowBook:
             )
 
     def stop(self, tenant: TenantName, name: str, *, forget: bool = False, by: Actor) -> None:
+        """Stop a shadow, and delete its comparisons if `forget`. Raises `InstructionNotFound` if there are none."""
         with self._database.writing() as connection:
             before = _find(connection, tenant, name)
             connection.execute(sql.delete(_shadows).where(_by_name(_shadows, tenant, name)))
@@ -104,6 +111,7 @@ class SqlShadowBook:
             )
 
     def promoted(self, tenant: TenantName, name: str, version: int, *, by: Actor) -> None:
+        """End the name's shadow, because the name now means this version."""
         with self._database.writing() as connection:
             before = _find(connection, tenant, name)
             connection.execute(sql.delete(_shadows).where(_by_name(_shadows, tenant, name)))
@@ -119,6 +127,7 @@ class SqlShadowBook:
             )
 
     def shadows(self, tenant: TenantName | None = None) -> Sequence[Shadow]:
+        """Return the shadows of a tenant, or of all, by tenant and name."""
         wanted = sql.select(_shadows).order_by(_shadows.c.tenant, _shadows.c.name)
         if tenant is not None:
             wanted = wanted.where(_shadows.c.tenant == tenant)
@@ -126,6 +135,7 @@ class SqlShadowBook:
             return [_shadow(row) for row in connection.execute(wanted)]
 
     def add(self, comparisons: Iterable[Comparison]) -> None:
+        """Add all comparisons or none. Beyond `COMPARISONS_PER_PAIR_MAX` per pair the oldest are deleted."""
         rows = [_row_of_comparison(each) for each in comparisons]
         if not rows:
             return
@@ -140,6 +150,7 @@ class SqlShadowBook:
                     connection.execute(sql.delete(_comparisons).where(of_pair, columns.number <= last))
 
     def outcomes(self, tenant: TenantName, name: str) -> Sequence[Outcome]:
+        """Return outcomes in the order they were added."""
         names = ("number", "live", "shadow", "text_sha256", "overlap", "tau", "rbo", "top_changed")
         columns = [_comparisons.c[each] for each in names]
         wanted = sql.select(*columns).where(_by_name(_comparisons, tenant, name)).order_by(_comparisons.c.number)
@@ -150,6 +161,7 @@ class SqlShadowBook:
             ]
 
     def comparisons(self, tenant: TenantName, name: str, numbers: Sequence[int]) -> Sequence[Comparison]:
+        """Return comparisons by number, in the given order; missing ones and those of others are skipped."""
         wanted = sql.select(_comparisons).where(
             _by_name(_comparisons, tenant, name), _comparisons.c.number.in_(numbers)
         )

@@ -29,19 +29,20 @@ GRANTS = sql.Table(
     metadata,
     sql.Column("owner", Words, primary_key=True),
     sql.Column("collection", Words, primary_key=True),
-    sql.Column("reader", Words, primary_key=True, index=True),  # no reference: see `Grants.give`
+    sql.Column("reader", Words, primary_key=True, index=True),  # no reference: see `SqlGrants.give`
     sql.Column("created_at", Words, nullable=False),  # UTC, ISO 8601
     sql.ForeignKeyConstraint(["owner", "collection"], ["collections.tenant", "collections.name"], ondelete="CASCADE"),
 )
 
 
 class SqlTenants:
-    """Implements `Tenants`."""
+    """Creates and lists tenants. Raises `TenantNotFound`, `TenantExists`. Every change is in the audit log."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
     def tenants(self) -> Sequence[Tenant]:
+        """Return all tenants, by name."""
         with self._database.reading() as connection:
             return [_tenant(row) for row in connection.execute(sql.select(TENANTS).order_by(TENANTS.c.name))]
 
@@ -50,6 +51,7 @@ class SqlTenants:
             return _find(connection, name)
 
     def make(self, name: str, *, by: Actor) -> Tenant:
+        """Create a tenant. Raises `InvalidRequest` for an invalid name."""
         made = Tenant(name=checked_tenant(name), created_at=datetime.now(UTC))
         with self._database.writing() as connection:
             if connection.execute(sql.select(TENANTS).where(TENANTS.c.name == name)).first() is not None:
@@ -59,9 +61,11 @@ class SqlTenants:
         return made
 
     def disable(self, name: str, *, by: Actor) -> Tenant:
+        """Disable a tenant without removing anything."""
         return self._set_disabled(name, disabled=True, by=by)
 
     def enable(self, name: str, *, by: Actor) -> Tenant:
+        """Enable a tenant again; everything is as before."""
         return self._set_disabled(name, disabled=False, by=by)
 
     def _set_disabled(self, name: str, *, disabled: bool, by: Actor) -> Tenant:
@@ -86,12 +90,16 @@ class SqlTenants:
 
 
 class SqlGrants:
-    """Implements `Grants`."""
+    """Gives and revokes the right to search. Every change is in the audit log."""
 
     def __init__(self, database: SqlDatabase) -> None:
         self._database = database
 
     def give(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> Grant:
+        """Grant a collection; an existing grant stays as it is. Raises `CollectionNotFound`, `InvalidRequest`.
+
+        It does not check whether the reader exists: the owner would learn about other tenants.
+        """
         grant = Grant(owner=owner, collection=collection, reader=checked_tenant(reader), created_at=datetime.now(UTC))
         if grant.reader == owner:
             raise InvalidRequest(f"{collection} already belongs to {owner}; grant it to another tenant")
@@ -109,6 +117,7 @@ class SqlGrants:
         return grant
 
     def take_back(self, owner: TenantName, collection: str, reader: str, *, by: Actor) -> None:
+        """Revoke a grant. Raises `GrantNotFound`."""
         with self._database.writing() as connection:
             if not connection.execute(sql.delete(GRANTS).where(_same_grant(owner, collection, reader))).rowcount:
                 raise GrantNotFound(f"{collection} for {reader}")
@@ -116,9 +125,11 @@ class SqlGrants:
             record(connection, Change(actor=by, action="grant.revoke", tenant=owner, subject=collection, before=gone))
 
     def given(self, owner: TenantName) -> Sequence[Grant]:
+        """Return the grants an owner gave, by collection and reader."""
         return self._grants(GRANTS.c.owner == owner)
 
     def received(self, reader: TenantName) -> Sequence[Grant]:
+        """Return the grants a reader received, by owner and collection."""
         return self._grants(GRANTS.c.reader == reader)
 
     def _grants(self, whose: sql.ColumnElement[bool]) -> Sequence[Grant]:

@@ -47,7 +47,7 @@ class Clock:
 
 
 class CountedKeys:
-    """How often a catalog is asked. Implements what `Access` needs of `Keys`."""
+    """How often a catalog is asked. Implements what `Access` needs of `SqlKeys`."""
 
     def __init__(self, keys: SqlKeys) -> None:
         self.keys = keys
@@ -320,7 +320,7 @@ async def test_a_use_is_written_once_a_minute_beside_the_request(
 
 
 class OneKey:
-    """A catalog of one key, which no test leads to. Implements what `Access` needs of `Keys`."""
+    """A catalog of one key, which no test leads to. Implements what `Access` needs of `SqlKeys`."""
 
     def __init__(self) -> None:
         self.text = new_key_text()
