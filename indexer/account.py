@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from winnow.indexer.decoding.encodings import Encoding
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCounts:
@@ -31,10 +29,3 @@ class Account:
 
 
 NOTHING: Final = Account()
-
-
-def detection_notes(name: str, encoding: Encoding | None) -> tuple[str, ...]:
-    """Note that an encoding was guessed."""
-    if encoding is None or not encoding.is_detected:
-        return ()
-    return (f"{name} is not UTF-8; read as {encoding.name} (detected). Use --encoding NAME if that is wrong.",)

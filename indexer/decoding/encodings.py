@@ -186,3 +186,10 @@ def _detect(sample: bytes) -> Encoding | None:
         else beyond_ascii >= _SEVERAL_BYTES_MIN
     )
     return Encoding(name=best.encoding, is_detected=True) if is_likely else None
+
+
+def detection_notes(name: str, encoding: Encoding | None) -> tuple[str, ...]:
+    """Note that an encoding was guessed."""
+    if encoding is None or not encoding.is_detected:
+        return ()
+    return (f"{name} is not UTF-8; read as {encoding.name} (detected). Use --encoding NAME if that is wrong.",)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from winnow.indexer.account import Account, detection_notes
+from winnow.indexer.account import Account
 from winnow.indexer.corpus import Entry, Place, Refused, make_entry
-from winnow.indexer.decoding.encodings import Encoding, undecodable
+from winnow.indexer.decoding.encodings import Encoding, detection_notes, undecodable
 from winnow.indexer.decoding.json_values import parse_record
 from winnow.indexer.readers.fields import Fields, make_document
 from winnow.indexer.readers.lines import read_lines

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from winnow.indexer.account import Account, detection_notes
+from winnow.indexer.account import Account
 from winnow.indexer.corpus import Entry, Place, Refused, make_entry
 from winnow.indexer.decoding.column_types import ColumnType, RequestedTypes, convert_cell, infer_types
-from winnow.indexer.decoding.encodings import Encoding, undecodable
+from winnow.indexer.decoding.encodings import Encoding, detection_notes, undecodable
 from winnow.indexer.readers.fields import make_document, require_columns
 from winnow.indexer.readers.lines import read_lines
 from winnow.indexer.readers.text_corpus import TextCorpus
