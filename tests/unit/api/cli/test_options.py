@@ -31,6 +31,13 @@ def command(
     RECEIVED.append((query, settings, candidates, loud))
 
 
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test` itself sets WINNOW_VLLM_PYTHON."""
+    for row in rows():
+        monkeypatch.delenv(row.variable, raising=False)
+
+
 def run(*words: str, environment: dict[str, str] | None = None) -> tuple[str, Settings, int | None, bool]:
     RECEIVED.clear()
     done = CliRunner().invoke(toy, list(words), env=environment, catch_exceptions=False, standalone_mode=False)
