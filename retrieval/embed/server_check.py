@@ -43,7 +43,7 @@ class EmbedderCheck(ServerCheck):
     flags = EMBEDDER_FLAGS
     route = "/v1/embeddings"
     other_route = "/classify"
-    broken_because = "it serves another model, does not run as an embedder, or its weights are broken"
+    broken_because = "it serves another model than {model}, does not run as an embedder, or its weights are broken"
 
     def __init__(
         self, folder: ModelFolder, tokenizer: PlainTokenizer, *, end_id: int, width: int, tokens_max: int

@@ -85,9 +85,9 @@ class ServerCheck(ABC):
         except CallFailed as failed:
             if failed.fault is not Fault.BROKEN:
                 raise
+            because = self.broken_because.format(model=self._folder.name)
             raise self.unavailable(
-                f"the server {client.url} was rejected: {failed.detail}. Probably {self.broken_because}. "
-                f"Start it with {self.flags}"
+                f"the server {client.url} was rejected: {failed.detail}. Probably {because}. Start it with {self.flags}"
             ) from failed
 
     async def _check_long_inputs(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
