@@ -58,4 +58,4 @@ class Catalog:
         try:
             return self.tenants.tenant(name).name
         except TenantNotFound:
-            raise TenantNotFound(f"{name}; `winnow tenants create {name}` makes it") from None
+            raise TenantNotFound(f"{name}; create it with `winnow tenants create {name}`") from None
