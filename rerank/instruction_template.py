@@ -8,6 +8,8 @@ are never parsed.
 Rule 2: a value is one line. Line breaks and control characters are refused, so no value can begin a line of the prompt
 (`<Query>:`, `<Document>:`). The prompt's tokenizer reads control tokens in a value as plain text, as in any text.
 Rule 3: everything that could fail at use is checked at writing: placeholders, defaults, the longest result.
+Rule 4: `{today}` needs no declaration and takes no value: it is the date in UTC when the search begins, as 2026-11-29.
+A version from before the name was reserved may declare it, and is rendered with its own values.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from winnow.rerank.instruction import check_instruction
@@ -41,6 +44,8 @@ _PIECE: Final = re.compile(rf"\{{\{{|\}}\}}|\{{({VARIABLE_NAME_PATTERN})\}}|[{{}
 _NOT_ON_ONE_LINE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control, lone surrogate, line and paragraph separator
 _LAYOUT: Final = str.maketrans("", "", "\n\r\t")  # whitespace that a text of several lines may contain
 _INTEGER_MAX: Final = 10**15  # either side of zero; every JSON parser reads such a number exactly
+TODAY: Final = "today"  # the reserved variable
+_TODAY_CHARACTERS: Final = len("2026-11-29")
 _SHOWN: Final = 40  # characters of a user's name that a message shows
 
 
@@ -72,17 +77,20 @@ def check_content(content: InstructionContent) -> InstructionContent:
     return content
 
 
-def render(content: InstructionContent, values: Mapping[str, Value]) -> Rendered:
-    """Fill in the values.
+def render(content: InstructionContent, values: Mapping[str, Value], *, today: date) -> Rendered:
+    """Fill in the values and the date.
 
     Raises `VariableRefused`, which names the variable: unknown, missing, too long, of another type, not one line.
     """
     declared = {variable.name: variable for variable in content.variables}
     for name in values:
         if name not in declared:
+            if name == TODAY:
+                raise VariableRefused(f"{TODAY} takes no value: it is the date in UTC when the search begins")
             known = ", ".join(declared) or "none"
             raise VariableRefused(f"{_shown(name)} is not declared; declared variables: {known}")
-    words = {name: _word(variable, values.get(name, variable.default)) for name, variable in declared.items()}
+    words = {TODAY: today.isoformat()}
+    words |= {name: _word(variable, values.get(name, variable.default)) for name, variable in declared.items()}
     task = content.embedding_task
     if content.literal:
         return Rendered(text=content.text, embedding_task=task)
@@ -154,6 +162,11 @@ def _check_declaration(variable: Variable) -> None:
             f"invalid variable name {_shown(name)}: use a lowercase letter, then up to 31 lowercase letters, digits or "
             "underscores"
         )
+    if name == TODAY:
+        raise InvalidRequest(
+            f"variable {TODAY!r} is reserved for the date in UTC when the search begins; use {{{TODAY}}} without "
+            "declaring it, or choose another name"
+        )
     if not 1 <= variable.max_length <= VARIABLE_CHARACTERS_MAX:
         raise InvalidRequest(f"variable {name!r}: max_length must be between 1 and {VARIABLE_CHARACTERS_MAX}")
     if variable.type is VariableType.ENUM and not variable.allowed:
@@ -170,7 +183,8 @@ def _check_places(content: InstructionContent) -> None:
     """Check that each variable is used, each placeholder is declared, and the longest result fits."""
     if content.literal:
         return
-    longest = {variable.name: _longest(variable) for variable in content.variables}
+    declared = {variable.name: _longest(variable) for variable in content.variables}
+    longest = {TODAY: _TODAY_CHARACTERS} | declared
     used: set[str] = set()
     for where, text, room in (
         ("text", content.text, INSTRUCTION_CHARACTERS_MAX),
@@ -190,7 +204,7 @@ def _check_places(content: InstructionContent) -> None:
                 f"{where}: {length} characters with the longest values; the limit is {room}. Give the variables a "
                 "smaller max_length"
             )
-    for name in longest:
+    for name in declared:
         if name not in used:
             raise InvalidRequest(f"variable {name!r} is declared but used neither in text nor in embedding_task")
 

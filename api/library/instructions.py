@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -64,6 +65,7 @@ class AppliedInstruction:
     version: int | None = None
     state: State | None = None  # None for a text in the request
     embedding_task: str = DEFAULT_TASK  # task for embedding the query
+    rendered_on: date | None = None  # what `{today}` stands for; None for a text in the request
 
     @property
     def sha256(self) -> str:
@@ -89,11 +91,16 @@ def applied_text(text: str) -> AppliedInstruction:
     return AppliedInstruction(text=check_instruction(text), source=InstructionSource.REQUEST)
 
 
+def utc_today() -> date:
+    """Return the date in UTC."""
+    return datetime.now(UTC).date()
+
+
 def applied_version(
-    version: InstructionVersion, values: Mapping[str, Value], source: InstructionSource
+    version: InstructionVersion, values: Mapping[str, Value], source: InstructionSource, *, today: date
 ) -> AppliedInstruction:
     """Fill in the variables of a version. Raises `VariableRefused`."""
-    made = render(version.content, values)
+    made = render(version.content, values, today=today)
     return AppliedInstruction(
         text=made.text,
         source=source,
@@ -101,14 +108,34 @@ def applied_version(
         version=version.version,
         state=version.state,
         embedding_task=made.embedding_task or DEFAULT_TASK,
+        rendered_on=today,
+    )
+
+
+def applied_content(content: InstructionContent, values: Mapping[str, Value], *, today: date) -> AppliedInstruction:
+    """Apply content that is not stored. Raises `VariableRefused`."""
+    made = render(content, values, today=today)
+    return AppliedInstruction(
+        text=made.text,
+        source=InstructionSource.REQUEST,
+        embedding_task=made.embedding_task or DEFAULT_TASK,
+        rendered_on=today,
     )
 
 
 class Instructions:
     """The library as a deployment uses it. Every method blocks, and raises what `InstructionLibrary` raises."""
 
-    def __init__(self, library: InstructionLibrary, *, built_in: Sequence[InstructionVersion] = ()) -> None:
+    def __init__(
+        self,
+        library: InstructionLibrary,
+        *,
+        built_in: Sequence[InstructionVersion] = (),
+        today: Callable[[], date] = utc_today,
+    ) -> None:
+        """`today` is the clock of the variable `{today}`."""
         self._library = library
+        self._today = today
         self.built_in = tuple(built_in)
 
     def applied(
@@ -129,7 +156,7 @@ class Instructions:
                 raise InvalidRequest(
                     f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
                 )
-            return applied_version(version, wanted.variables, InstructionSource.REQUEST)
+            return self.render(version, wanted.variables)
         for source, owner, name in (
             (
                 InstructionSource.COLLECTION,
@@ -141,12 +168,22 @@ class Instructions:
             if name is not None:
                 version = self.version(owner, Reference.of(name))
                 if version.content.applies_to(_seen_by(owner, collection)):
-                    return applied_version(version, {}, source)
+                    return applied_version(version, {}, source, today=self._today())
         return BUILT_IN
 
     def tried(self, tenant: TenantName, wanted: NamedInstruction) -> AppliedInstruction:
         """Like `applied`, for a trial or preview: allows drafts and any restriction. Raises `VariableRefused`."""
-        return applied_version(self.version(tenant, wanted.reference), wanted.variables, InstructionSource.REQUEST)
+        return self.render(self.version(tenant, wanted.reference), wanted.variables)
+
+    def render(
+        self, version: InstructionVersion, values: Mapping[str, Value], *, on: date | None = None
+    ) -> AppliedInstruction:
+        """Fill in the values that a request gives, and today's date or that of `on`. Raises `VariableRefused`."""
+        return applied_version(version, values, InstructionSource.REQUEST, today=on or self._today())
+
+    def preview(self, content: InstructionContent, values: Mapping[str, Value]) -> AppliedInstruction:
+        """Apply content that is not stored. Raises `VariableRefused`."""
+        return applied_content(content, values, today=self._today())
 
     def version(self, tenant: TenantName, reference: Reference) -> InstructionVersion:
         """Return this version, in any state, or the newest published one."""
@@ -232,7 +269,7 @@ class Instructions:
                 f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
             )
         try:
-            render(version.content, {})
+            render(version.content, {}, today=self._today())
         except VariableRefused as refused:
             raise VariableRefused(f"{refused.detail}; a default gets no values") from refused
 

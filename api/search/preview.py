@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
 from winnow.api.library.instructions import (
     AppliedInstruction,
     Instructions,
-    InstructionSource,
     NamedInstruction,
     applied_text,
 )
 from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
 from winnow.api.settings import Settings
-from winnow.rerank.instruction_template import render
 from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
-from winnow.retrieval.catalog.instructions import InstructionContent, Value
-from winnow.retrieval.embed.embedder import DEFAULT_TASK, query_prompt
+from winnow.retrieval.embed.embedder import query_prompt
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.tenancy import TenantName
@@ -84,14 +80,6 @@ def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | Nam
     if isinstance(wanted, str):
         return applied_text(wanted)
     return instructions.tried(tenant, wanted)
-
-
-def content_to_preview(content: InstructionContent, values: Mapping[str, Value]) -> AppliedInstruction:
-    """Return an instruction of content that is not stored. Raises `VariableRefused`."""
-    made = render(content, values)
-    return AppliedInstruction(
-        text=made.text, source=InstructionSource.REQUEST, embedding_task=made.embedding_task or DEFAULT_TASK
-    )
 
 
 @lru_cache(maxsize=4)  # a tokenizer takes half a second to read, and a hundred megabytes

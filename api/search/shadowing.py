@@ -19,11 +19,11 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
 
-from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction, applied_version
+from winnow.api.library.instructions import Instructions, NamedInstruction
 from winnow.api.search.records import Answer, Question, RerankSkipped
 from winnow.api.search.rerankers import Rerankers
 from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_overlap
@@ -71,6 +71,7 @@ class _Answered:
     shadow: Shadow
     live: str  # NAME@VERSION
     values: Mapping[str, Value]  # of the instruction's variables
+    on: date | None  # what `{today}` stood for; None: the live instruction had no date
     collection: str
     query: str
     reranker: str
@@ -214,7 +215,7 @@ class Shadowing:
             return ShadowOutcome.DROPPED
         reference = Reference(name=shadow.name, version=shadow.version)
         version = await asyncio.to_thread(self._instructions.version, shadow.tenant, reference)
-        instruction = applied_version(version, answered.values, InstructionSource.REQUEST)
+        instruction = self._instructions.render(version, answered.values, on=answered.on)
         ranking = await self._rerank(answered, instruction.text)
         comparison = await asyncio.to_thread(_compare, answered, version.text, ranking)
         if len(self._unwritten) >= UNWRITTEN_MAX:
@@ -289,6 +290,7 @@ def _make_item(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
         shadow=shadow,
         live=answer.instruction.said,
         values=named.variables if isinstance(named, NamedInstruction) else {},
+        on=answer.instruction.rendered_on,
         collection=question.collection.rpartition("/")[2],
         query=question.query,
         reranker=answer.reranker,

@@ -166,17 +166,18 @@ def preview_instruction(
     """Show the exact prompt of an instruction, with token counts. Runs no model and stores nothing."""
     terminal = Terminal(json=json)
     from winnow.api.cli.instructions.variables import named_instruction, typed_values
+    from winnow.api.library.instructions import applied_content, utc_today
     from winnow.api.library.yaml_file import read_content
     from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, SAMPLE_QUERY
     from winnow.api.schemas.instructions import preview_response
-    from winnow.api.search.preview import content_to_preview, previewed, to_preview
+    from winnow.api.search.preview import previewed, to_preview
     from winnow.rerank.instruction_template import check_content
 
     if [name, text, file].count(None) != 2:
         raise InvalidRequest("give exactly one of NAME, --text and --file")
     if file is not None:
         content = check_content(read_content(read_bytes(file)))
-        instruction = content_to_preview(content, typed_values(content, variable or []))
+        instruction = applied_content(content, typed_values(content, variable or []), today=utc_today())
     else:
         folder, owner = open_tenant(settings, tenant, create=text is not None)
         library = folder.catalog.instructions

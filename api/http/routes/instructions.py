@@ -38,7 +38,7 @@ from winnow.api.schemas.instructions import (
     versions_response,
 )
 from winnow.api.schemas.search_request import InstructionChoice
-from winnow.api.search.preview import Preview, content_to_preview, previewed, to_preview
+from winnow.api.search.preview import Preview, previewed, to_preview
 from winnow.retrieval.catalog.instructions import BUILT_IN_PREFIX, Reference
 
 Name = Annotated[str, Path(max_length=64)]
@@ -141,11 +141,11 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
     def made() -> Preview:
         content, chosen = body.checked, body.instruction
         if content is not None:
-            instruction = content_to_preview(content, body.variables)
+            instruction = library_of(request).preview(content, body.variables)
         else:
             assert chosen is not None, "the body has one of both. This is a bug."
             wanted = chosen.named if isinstance(chosen, InstructionChoice) else chosen
-            instruction = to_preview(parts.disk.catalog.instructions, tenant, wanted)
+            instruction = to_preview(library_of(request), tenant, wanted)
         return previewed(parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document)
 
     return JsonResponse(preview_response(await asyncio.to_thread(made), ids=body.ids))

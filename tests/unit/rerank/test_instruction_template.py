@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -26,14 +27,44 @@ CONTENT = InstructionContent(
     embedding_task="Find passages on {topic}",
     variables=(LANGUAGE, TOPIC, YEAR),
 )
+TODAY = date(2026, 3, 1)
 UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_values_stand_where_their_variables_stood() -> None:
     """In both texts, more than once if need be, and defaults where nothing is given."""
-    said = render(CONTENT, {"topic": "herons", "year": -7})
+    said = render(CONTENT, {"topic": "herons", "year": -7}, today=TODAY)
     assert said.text == "English first, on herons since -7; {braces} stay. herons!"
     assert said.embedding_task == "Find passages on herons"
+
+
+def test_today_is_the_given_date() -> None:
+    """In both texts, undeclared, in ISO form; doubled braces and a literal text keep the word."""
+    content = InstructionContent(text="Newest before {today}; {{today}} stays", embedding_task="Find news of {today}")
+    said = render(check_content(content), {}, today=date(987, 6, 5))
+    assert (said.text, said.embedding_task) == ("Newest before 0987-06-05; {today} stays", "Find news of 0987-06-05")
+    assert render(replace(content, literal=True), {}, today=TODAY).text == content.text
+
+
+def test_today_is_reserved() -> None:
+    """Nobody can declare it or give it a value, except a version from before it was reserved."""
+    mine = InstructionContent(text="Since {today}", variables=(Variable(name="today", default="noon"),))
+    with pytest.raises(InvalidRequest, match="'today' is reserved for the date in UTC"):
+        check_content(mine)
+    with pytest.raises(VariableRefused, match="today takes no value"):
+        render(InstructionContent(text="Since {today}"), {"today": "2020-01-01"}, today=TODAY)
+    assert render(mine, {}, today=TODAY).text == "Since noon"
+    assert render(mine, {"today": "dawn"}, today=TODAY).text == "Since dawn"
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_the_date_counts_in_the_longest_text(room: int) -> None:
+    content = InstructionContent(text="x" * (INSTRUCTION_CHARACTERS_MAX - 10 + room) + "{today}")
+    if room:
+        with pytest.raises(LimitExceeded, match="with the longest values"):
+            check_content(content)
+    else:
+        assert len(render(check_content(content), {}, today=TODAY).text) == INSTRUCTION_CHARACTERS_MAX
 
 
 @pytest.mark.parametrize(
@@ -63,7 +94,7 @@ def test_values_stand_where_their_variables_stood() -> None:
 def test_a_value_that_does_not_fit_is_named(values: dict[str, Any], said: str) -> None:
     """By its variable, in a sentence that is short and can be written as UTF-8."""
     with pytest.raises(VariableRefused) as refused:
-        render(CONTENT, values)
+        render(CONTENT, values, today=TODAY)
     assert said in refused.value.message
     assert len(refused.value.message.encode()) < 300
 
@@ -124,7 +155,7 @@ def test_the_longest_result_has_room_when_it_is_written() -> None:
 def test_a_literal_text_is_taken_as_it_stands() -> None:
     """As texts of before there were variables are."""
     content = check_content(InstructionContent(text="Prefer {json} and {{", literal=True))
-    assert render(content, {}).text == content.text
+    assert render(content, {}, today=TODAY).text == content.text
 
 
 def test_what_is_typed_becomes_what_the_variable_is() -> None:
@@ -140,7 +171,7 @@ def test_what_is_typed_becomes_what_the_variable_is() -> None:
 def test_any_values_give_a_text_or_the_declared_error(values: dict[str, Any]) -> None:
     """And the text differs from the template only where variables stand."""
     try:
-        said = render(CONTENT, values)
+        said = render(CONTENT, values, today=TODAY)
     except VariableRefused:
         return
     words = {"language": "English", "year": 2020} | {name: value for name, value in values.items() if value is not None}
@@ -159,7 +190,7 @@ def test_any_text_is_written_or_refused_and_what_is_written_can_be_used(text: st
         content = check_content(InstructionContent(text=text, variables=variables))
     except CallerError:
         return
-    said = render(content, {each.name: "{" for each in variables}).text
+    said = render(content, {each.name: "{" for each in variables}, today=TODAY).text
     expected = re.sub(r"\{\{|\}\}|\{[ab]\}", lambda found: "}" if found[0] == "}}" else "{", text)
     assert said == expected
 
@@ -178,7 +209,7 @@ def test_no_value_brings_a_control_token_into_the_prompt(prompts: PromptBuilder,
         text="On {topic} first", variables=(replace(TOPIC, max_length=VARIABLE_CHARACTERS_MAX),)
     )
     try:
-        said = render(content, {"topic": value})
+        said = render(content, {"topic": value}, today=TODAY)
     except VariableRefused:
         assert not value.strip() or not is_one_line(value)
         return
