@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
+from winnow.api.reranker_choice import QWEN, RerankerForm, find_reranker, form_of, template_of
 from winnow.api.settings import Settings
+from winnow.rerank.cross_encoder import CrossEncoderReranker
 from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.reranker import Reranker
 from winnow.rerank.server_check import RerankerCheck
@@ -20,12 +21,11 @@ from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
 from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
+from winnow.retrieval.errors import SettingInvalid
 from winnow.retrieval.model.config import QwenConfig
-from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.folder import ModelFolder, find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.vllm.pool import VllmPool
-
-QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class LoadedReranker:
 
 def load_embedding(settings: Settings) -> LoadedEmbedder:
     """Load the embedder, in seconds, or use servers. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`."""
-    folder = find_model(settings.embed_model, kind="embedder")
+    folder = find_model(settings.embed_model, kind="embedder", source=settings.model_source)
     wanted = settings.embed_dimension
     proof = EmbedderCheck.load(folder) if settings.embed_url else None
     pool = None if proof is None else VllmPool(settings.embed_url, EMBEDDER_FAILURES, proof=proof)
@@ -59,9 +59,16 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
     if pool is not None:
         embedder = VllmEmbedder.load(folder, pool, dimension=wanted)
     elif folder.model_type == QWEN:
+        _refuse_prefixes(settings, folder)
         embedder = QwenEmbedder.load(folder, device=settings.device, dtype=settings.dtype, dimension=wanted)
     else:
-        embedder = SentenceTransformerEmbedder.load(folder, device=settings.device, dimension=wanted)
+        embedder = SentenceTransformerEmbedder.load(
+            folder,
+            device=settings.device,
+            dimension=wanted,
+            query_prefix=settings.embed_query_prefix,
+            passage_prefix=settings.embed_passage_prefix,
+        )
     return LoadedEmbedder(
         embedder=embedder,
         tokenizer=PlainTokenizer.load(folder.path),
@@ -73,8 +80,9 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
 
 def embedder_identity(settings: Settings) -> EmbedderIdentity:
     """Return the identity that `load_embedding` would load; reads no weights of a Qwen3 model. Raises the same."""
-    folder = find_model(settings.embed_model, kind="embedder")
+    folder = find_model(settings.embed_model, kind="embedder", source=settings.model_source)
     if folder.model_type == QWEN:
+        _refuse_prefixes(settings, folder)
         return make_identity(folder, QwenConfig.read(folder.path), dimension=settings.embed_dimension)
     return load_embedding(settings).embedder.identity
 
@@ -89,31 +97,63 @@ def load_reranker(
 
     Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
-    folder = find_model(settings.rerank_model, kind="reranker")
-    proof = RerankerCheck.load(folder) if settings.rerank_url else None
-    pool = None if proof is None else VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=proof)
-    reranker: VllmReranker | TorchReranker
-    if proof is not None and pool is not None:
-        secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
-        reranker = VllmReranker.load(
-            folder,
-            pool,
-            secret=secret,
-            prompts=proof.prompts,
-            cache=cache,
-            weight_of=weight_of,
+    folder = find_reranker(settings)
+    template = template_of(settings, folder)
+    form = form_of(folder, template)
+    if settings.rerank_url:
+        return _served_reranker(settings, folder, form, cache=cache, weight_of=weight_of)
+    reranker: TorchReranker | CrossEncoderReranker
+    if folder.model_type == QWEN:
+        reranker = TorchReranker.load(
+            folder, device=settings.device, dtype=settings.dtype, template=template, cache=cache, weight_of=weight_of
         )
     else:
-        reranker = TorchReranker.load(
+        reranker = CrossEncoderReranker.load(
             folder,
             device=settings.device,
             dtype=settings.dtype,
+            backend=settings.rerank_backend,
+            template=template,
             cache=cache,
             weight_of=weight_of,
         )
+    return _loaded(folder, reranker)
+
+
+def _served_reranker(
+    settings: Settings,
+    folder: ModelFolder,
+    form: RerankerForm,
+    *,
+    cache: ScoreCache | None,
+    weight_of: Callable[[str], float],
+) -> LoadedReranker:
+    if form is not RerankerForm.QWEN3:
+        raise SettingInvalid(
+            f"rerank_url is for models that are asked like Qwen3-Reranker; {folder.name} runs in this process. Leave "
+            "the URL out"
+        )
+    proof = RerankerCheck.load(folder)
+    pool = VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=proof)
+    secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
+    reranker = VllmReranker.load(folder, pool, secret=secret, prompts=proof.prompts, cache=cache, weight_of=weight_of)
+    return _loaded(folder, reranker, pool)
+
+
+def _loaded(
+    folder: ModelFolder, reranker: VllmReranker | TorchReranker | CrossEncoderReranker, pool: VllmPool | None = None
+) -> LoadedReranker:
     return LoadedReranker(
         reranker=reranker,
         runs_on=f"{folder.name} on {reranker.runs_on}",
         device=reranker.runs_on.partition(" ")[0],
         pool=pool,
     )
+
+
+def _refuse_prefixes(settings: Settings, folder: ModelFolder) -> None:
+    if settings.embed_query_prefix is not None or settings.embed_passage_prefix is not None:
+        raise SettingInvalid(
+            f"embed_query_prefix and embed_passage_prefix are not for {folder.name}: queries of Qwen3-Embedding begin "
+            "with a task, which the instruction sets"
+        )

@@ -8,10 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from winnow.retrieval.model.backend import BACKENDS, Backend
+from winnow.retrieval.model.hub import ModelSource
+
 
 def text(raw: str) -> str:
     if not raw.strip():
         raise ValueError("it is empty")
+    return raw
+
+
+def any_text(raw: str) -> str:
+    """Also an empty one."""
     return raw
 
 
@@ -96,6 +104,24 @@ def urls(raw: str) -> tuple[str, ...]:
     if len(set(listed)) < len(listed):
         raise ValueError("it names a server twice")
     return listed
+
+
+def model_source(raw: str) -> ModelSource:
+    try:
+        return ModelSource(raw)
+    except ValueError:
+        raise ValueError(f"it must be one of {', '.join(ModelSource)}") from None
+
+
+def backend(raw: str) -> Backend:
+    """KIND, or KIND:FILE with a file of the model's folder."""
+    kind, colon, file = raw.partition(":")
+    found = next((each for each in BACKENDS if each == kind), None)
+    if found is None:
+        raise ValueError(f"it must be one of {', '.join(BACKENDS)}, or KIND:FILE")
+    if colon and (found == "torch" or not file or Path(file).is_absolute() or ".." in Path(file).parts):
+        raise ValueError("after the colon of onnx or openvino stands a file of the model's folder")
+    return Backend(found, file or None)
 
 
 def origins(raw: str) -> tuple[str, ...]:

@@ -20,10 +20,13 @@ from typing import Any, Final, Literal
 
 from winnow.api.setting_values import (
     FurtherReranker,
+    any_text,
+    backend,
     database_url,
     folder,
     further_rerankers,
     gpu_or_cpu,
+    model_source,
     one_of,
     origins,
     share,
@@ -39,6 +42,8 @@ from winnow.retrieval.catalog.quotas import LIMIT_MAX, TenantLimits
 from winnow.retrieval.errors import SettingInvalid
 from winnow.retrieval.index.planner import BUILDABLE, CPU, RECALL_TARGET, IndexWish, Recipe
 from winnow.retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
+from winnow.retrieval.model.backend import TORCH, Backend
+from winnow.retrieval.model.hub import ModelSource
 from winnow.retrieval.records import RecallMode
 
 Quantization = Literal["none", "fp8"]
@@ -94,9 +99,29 @@ class Settings:
         "winnow-rerank", text, "Reranker: winnow-rerank (bundled), a folder, or a hub name such as "
         "Qwen/Qwen3-Reranker-0.6B.", "MODEL", MODELS
     )
+    rerank_backend: Backend = _setting(  # noqa: RUF009  it makes a field
+        TORCH, backend, "What computes cross-encoders: torch, onnx or openvino (extras of the same names); after a "
+        "colon a file of the model's folder, such as onnx:onnx/model_qint8_avx512.onnx.", "KIND[:FILE]", MODELS
+    )
+    rerank_templates: Path | None = _setting(  # noqa: RUF009  it makes a field
+        None, folder, "File in TOML with the prompts of causal rerankers that are not asked like Qwen3-Reranker, by "
+        "model.", "FILE", MODELS
+    )
     rerank_also: tuple[FurtherReranker, ...] = _setting(
         (), further_rerankers, "More rerankers that a collection may choose, separated by spaces: MODEL runs in this "
         "process, MODEL=URL on a vLLM server, MODEL=URL,URL on several.", "'MODEL[=URL] ...'", MODELS
+    )
+    model_source: ModelSource = _setting(  # noqa: RUF009  it makes a field
+        ModelSource.HUGGING_FACE, model_source, "Where models are downloaded by name: huggingface or modelscope.",
+        "SOURCE", MODELS
+    )
+    embed_query_prefix: str | None = _setting(
+        None, any_text, "Text before each query, such as 'query: ' for E5; by default the model's own. Not for Qwen3.",
+        "TEXT", MODELS
+    )
+    embed_passage_prefix: str | None = _setting(
+        None, any_text, "Text before each passage, such as 'passage: ' for E5; by default the model's own. Not for "
+        "Qwen3.", "TEXT", MODELS
     )
     embed_url: tuple[str, ...] = _setting(
         (), urls, "vLLM server that runs the embedding model, such as http://127.0.0.1:8001; separate several with "

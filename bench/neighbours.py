@@ -70,6 +70,7 @@ class OneLine:
     def __init__(self, inner: Reranker) -> None:
         self._inner = inner
         self.name = inner.name
+        self.reads_instruction = inner.reads_instruction
 
     def changes_order(self, instruction: str) -> bool:
         return self._inner.changes_order(instruction)

@@ -42,6 +42,7 @@ class Recorded:
     """Returns the recorded score of each candidate. Implements `Reranker`."""
 
     name = "recorded"
+    reads_instruction = True
 
     def __init__(self, judged: JudgedQuery, order: RankedBy) -> None:
         self._judged = judged

@@ -27,6 +27,10 @@ class AdaptiveDepth:
     def name(self) -> str:
         return self._inner.name
 
+    @property
+    def reads_instruction(self) -> bool:
+        return self._inner.reads_instruction
+
     def changes_order(self, instruction: str) -> bool:
         return self._inner.changes_order(instruction)
 

@@ -35,6 +35,7 @@ class ScoringModel:
     name: str
     revision: str
     tokens_max: int  # per prompt: where a passage is cut
+    prompt_format: str = PROMPT_FORMAT
     doubts: int = 0  # how often the servers behind this name were found to run another model
 
 
@@ -60,7 +61,7 @@ class ScoreCache:
     ) -> list[bytes]:
         """Return one key per passage; the common part is hashed once. Reads every passage: call it in a thread."""
         model_key = (model.name, model.revision, str(model.tokens_max), str(model.doubts))
-        common = CommonKey(self._secret, tenant, *model_key, PROMPT_FORMAT, instruction, query)
+        common = CommonKey(self._secret, tenant, *model_key, model.prompt_format, instruction, query)
         return [common.of(passage) for passage in passages]
 
     def find(self, keys: Sequence[bytes]) -> list[PassageScore | None]:

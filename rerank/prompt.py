@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
@@ -41,6 +42,17 @@ class Prompts:
     shared: tuple[int, ...]
     tails: tuple[tuple[int, ...], ...]  # suffix included
     truncated: tuple[bool, ...]  # per passage: the prompt holds only its beginning
+    segments: tuple[tuple[int, ...], ...] = ()  # token types of each tail, for models that read them; else empty
+
+    @classmethod
+    def joined(cls, parts: Sequence[Prompts]) -> Prompts:
+        """Join prompts of one request that were built in parts."""
+        return cls(
+            shared=parts[0].shared,
+            tails=tuple(tail for each in parts for tail in each.tails),
+            truncated=tuple(was_cut for each in parts for was_cut in each.truncated),
+            segments=tuple(types for each in parts for types in each.segments),
+        )
 
     @property
     def tokens(self) -> int:
@@ -48,8 +60,32 @@ class Prompts:
         return len(self.shared) + sum(len(tail) for tail in self.tails)
 
 
+class BuildsPrompts(Protocol):
+    """Builds the prompts of one model. Any thread may use it."""
+
+    @property
+    def format(self) -> str:
+        """Changes with anything that could change an id; in every cache key."""
+        ...
+
+    @property
+    def tokens_max(self) -> int: ...
+
+    @property
+    def reads_instruction(self) -> bool:
+        """Whether the instruction is in the prompt."""
+        ...
+
+    def begin(self, query: str, instruction: str) -> Callable[[Sequence[str]], Prompts]:
+        """Encode what the passages of a request share. The result builds the prompts of some of its passages."""
+        ...
+
+
 class PromptBuilder:
-    """Builds the prompts of one model. Pure; any thread may use it."""
+    """The `BuildsPrompts` of Qwen3-Reranker. Pure."""
+
+    format = PROMPT_FORMAT
+    reads_instruction = True
 
     def __init__(self, plain: PlainTokenizer, scaffold: ScaffoldTokenizer, *, tokens_max: int) -> None:
         """`tokens_max` limits a whole prompt. Raises `ModelUnusable` if not even an empty prompt fits."""
@@ -70,6 +106,9 @@ class PromptBuilder:
     def build(self, query: str, passages: Sequence[str], instruction: str) -> Prompts:
         """Build the prompts of these passages, in their order."""
         return self.after(self.head(query, instruction), passages)
+
+    def begin(self, query: str, instruction: str) -> Callable[[Sequence[str]], Prompts]:
+        return partial(self.after, self.head(query, instruction))
 
     def after(self, head: Sequence[int], passages: Sequence[str]) -> Prompts:
         """Build prompts after a `head` from `self.head`, for a request whose passages are built in parts."""

@@ -10,7 +10,7 @@ from typing import Final, Protocol, Self
 
 from winnow.rerank.admission import AdmissionControl
 from winnow.rerank.judgement_cache import PassageScore, ScoreCache, ScoringModel
-from winnow.rerank.prompt import PromptBuilder, Prompts
+from winnow.rerank.prompt import BuildsPrompts, PromptBuilder, Prompts
 from winnow.rerank.ranking import changes_order, make_ranking, mixture_for
 from winnow.rerank.relevance import check_logits
 from winnow.rerank.reranker import Ranking
@@ -83,7 +83,7 @@ class _Lookup:
     known: Mapping[str, PassageScore]
     missing: Sequence[str]
     keys: Sequence[bytes]  # of the missing passages; empty without a cache
-    head: Sequence[int]  # ids of instruction and query, shared by the missing passages; empty if there are none
+    build: Callable[[Sequence[str]], Prompts] | None  # of the missing passages; None if there are none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class PromptedReranker:
     def __init__(
         self,
         scorer: PromptScorer,
-        prompts: PromptBuilder,
+        prompts: BuildsPrompts,
         *,
         name: str,
         revision: str,
@@ -117,7 +117,9 @@ class PromptedReranker:
         self._scorer = scorer
         self._prompts = prompts
         self._name = name
-        self._model = ScoringModel(name=name, revision=revision, tokens_max=prompts.tokens_max)
+        self._model = ScoringModel(
+            name=name, revision=revision, tokens_max=prompts.tokens_max, prompt_format=prompts.format
+        )
         self._order = order
         self._cache = cache
         self._room = AdmissionControl(tokens_waiting_max, weight_of=weight_of)
@@ -131,19 +133,19 @@ class PromptedReranker:
         scorer: PromptScorer,
         folder: ModelFolder,
         *,
-        prompts: PromptBuilder | None = None,
+        prompts: BuildsPrompts | None = None,
         cache: ScoreCache | None = None,
         tokens_waiting_max: int = RERANK_TOKENS_WAITING_MAX,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Create a reranker with the tokenizer, window and order of this folder. Raises `ModelUnusable`.
+        """Create a reranker with the window and order of this folder. Raises `ModelUnusable`.
 
-        Pass `prompts` if a builder for this folder exists already: loading a tokenizer takes half a second.
+        Without `prompts` they are Qwen3-Reranker's. Pass a builder that exists already: loading a tokenizer takes half
+        a second.
         """
-        tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
         return cls(
             scorer,
-            prompts or PromptBuilder.load(folder.path, tokens_max=tokens_max),
+            prompts or PromptBuilder.load(folder.path, tokens_max=window_of(folder)),
             name=folder.name,
             revision=folder.revision,
             order=folder.settings.order,
@@ -155,6 +157,10 @@ class PromptedReranker:
     @property
     def name(self) -> str:
         return self._name
+
+    @property
+    def reads_instruction(self) -> bool:
+        return self._prompts.reads_instruction
 
     def changes_order(self, instruction: str) -> bool:
         return changes_order(self._order, instruction)
@@ -207,6 +213,7 @@ class PromptedReranker:
             truncated=[score.truncated for score in scores],
             tokens=scored.tokens,
             remembered=sum(passage in scored.remembered for passage in passages),
+            instruction_applied=self.reads_instruction,
             mixture=mixture_for(self._order, instruction),
         )
 
@@ -215,12 +222,12 @@ class PromptedReranker:
     ) -> _Scored:
         """Score distinct passages: only those not in the cache, which are stored once all of them are scored."""
         lookup = await asyncio.to_thread(self._look_up, query, passages, instruction, tenant)
-        known, missing = lookup.known, lookup.missing
-        if not missing:  # the scorer is not called, so its queue and its failures do not matter
+        known, missing, build = lookup.known, lookup.missing, lookup.build
+        if build is None:  # the scorer is not called, so its queue and its failures do not matter
             return _Scored(scores=known, remembered=frozenset(known), tokens=0)
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
-            prompts = await self._tokenise(lookup.head, part, tenant)
+            prompts = await self._tokenise(build, part, tenant)
             logits = await self._scorer.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, check_logits(logits, expected=len(part))
 
@@ -245,8 +252,8 @@ class PromptedReranker:
     def _look_up(self, query: str, passages: Sequence[str], instruction: str, tenant: str) -> _Lookup:
         """Look passages up in the cache. Reads every passage: call it in a thread."""
         if self._cache is None:
-            head = self._prompts.head(query, instruction) if passages else ()
-            return _Lookup(known={}, missing=passages, keys=(), head=head)
+            build = self._prompts.begin(query, instruction) if passages else None
+            return _Lookup(known={}, missing=passages, keys=(), build=build)
         model = replace(self._model, doubts=self._scorer.doubts)
         every = self._cache.keys(passages, query=query, instruction=instruction, tenant=tenant, model=model)
         found = self._cache.find(every)
@@ -256,21 +263,24 @@ class PromptedReranker:
             known=known,
             missing=missing,
             keys=[key for key, score in zip(every, found, strict=True) if score is None],
-            head=self._prompts.head(query, instruction) if missing else (),
+            build=self._prompts.begin(query, instruction) if missing else None,
         )
 
-    async def _tokenise(self, head: Sequence[int], passages: Sequence[str], tenant: str) -> Prompts:
+    async def _tokenise(
+        self, build: Callable[[Sequence[str]], Prompts], passages: Sequence[str], tenant: str
+    ) -> Prompts:
         """Tokenise in a thread, taking turns with other tenants; in pieces while others wait."""
         piece_tokens = _TOKENISED_AT_ONCE if self._tokenising.is_shared_with(tenant) else None
         pieces = []
         for piece in _portions(passages, piece_tokens, growth=1):
             async with self._tokenising.turn(tenant, sum(map(_tokens_about, piece))):
-                pieces.append(await asyncio.to_thread(self._prompts.after, head, piece))
-        return Prompts(
-            shared=pieces[0].shared,
-            tails=tuple(tail for each in pieces for tail in each.tails),
-            truncated=tuple(was_cut for each in pieces for was_cut in each.truncated),
-        )
+                pieces.append(await asyncio.to_thread(build, piece))
+        return Prompts.joined(pieces)
+
+
+def window_of(folder: ModelFolder) -> int:
+    """Longest prompt of a Qwen3 model in tokens. Raises `ModelUnusable`."""
+    return QwenConfig.read(folder.path).window(folder.settings.max_tokens)
 
 
 def _tokens_about(text: str) -> int:

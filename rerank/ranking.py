@@ -53,6 +53,7 @@ def make_ranking(
     tokens: int = 0,
     remembered: int = 0,
     mixture: Mixture | None = None,
+    instruction_applied: bool = True,
 ) -> Ranking:
     """Rank best first; equal scores stay in recall's order.
 
@@ -69,7 +70,14 @@ def make_ranking(
         Ranked(candidate=candidate, rank=rank, score=score, relevance=relevance, truncated=was_cut)
         for rank, (candidate, relevance, score, was_cut) in enumerate(rows, start=1)
     )
-    return Ranking(ranked=ranked, judged_by=judged_by, ranked_by=ranked_by, tokens=tokens, remembered=remembered)
+    return Ranking(
+        ranked=ranked,
+        judged_by=judged_by,
+        ranked_by=ranked_by,
+        tokens=tokens,
+        remembered=remembered,
+        instruction_applied=instruction_applied,
+    )
 
 
 def _scores(candidates: Sequence[Candidate], logits: Sequence[float], mixture: Mixture | None) -> list[float] | None:
@@ -105,4 +113,5 @@ def merge_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) ->
         ranked_by=first.ranked_by,
         tokens=sum(wave.tokens for wave in waves),
         remembered=sum(wave.remembered for wave in waves),
+        instruction_applied=first.instruction_applied,
     )

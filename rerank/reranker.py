@@ -42,6 +42,7 @@ class Ranking:
     ranked_by: RankedBy
     tokens: int = 0  # tokens computed by the reranker
     remembered: int = 0  # candidates whose score came from the cache
+    instruction_applied: bool = False  # whether the reranker read the instruction; false if nothing was reranked
 
     @property
     def judged(self) -> int:
@@ -60,6 +61,11 @@ class Reranker(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def reads_instruction(self) -> bool:
+        """Whether the instruction can change a score. If not, every ranking says `instruction_applied=False`."""
+        ...
 
     def changes_order(self, instruction: str) -> bool:
         """Whether relevance has any weight under this instruction. If not, calling the reranker is pointless."""
@@ -81,6 +87,7 @@ class RecallOrder:
     """Keeps recall's order; every candidate has no relevance."""
 
     name = RECALL_ORDER
+    reads_instruction = False
 
     def changes_order(self, instruction: str) -> bool:  # noqa: ARG002  the contract's
         return False

@@ -10,11 +10,13 @@ import numpy as np
 
 from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import NO, YES, Prompts
-from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.rerank.prompted_reranker import PromptedReranker, window_of
+from winnow.rerank.template_prompts import TemplatePrompts
 from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.errors import Overloaded, RerankOverloaded
+from winnow.retrieval.errors import ModelUnusable, Overloaded, RerankOverloaded
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.prompt_template import PromptTemplate
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
 from winnow.retrieval.records import Vectors
@@ -30,15 +32,34 @@ class TorchReranker(PromptedReranker):
         *,
         device: str | None = None,
         dtype: str | None = None,
+        template: PromptTemplate | None = None,
         cache: ScoreCache | None = None,
         weight_of: Callable[[str], float] = equal,
     ) -> Self:
-        """Load the model. `weight_of` is a tenant's share.
+        """Load the model; without a `template` it is asked like Qwen3-Reranker. `weight_of` is a tenant's share.
 
         Raises `ModelUnusable`, `SettingInvalid`.
         """
-        scorer = TorchScorer.load(folder, device=device, dtype=dtype, weight_of=weight_of)
-        return cls.over(scorer, folder, cache=cache, weight_of=weight_of)
+        prompts = None if template is None else TemplatePrompts.load(folder, template, tokens_max=window_of(folder))
+        scorer = TorchScorer.load(folder, device=device, dtype=dtype, template=template, weight_of=weight_of)
+        return cls.over(scorer, folder, prompts=prompts, cache=cache, weight_of=weight_of)
+
+
+def _head(runtime: QwenRuntime, folder: ModelFolder, template: PromptTemplate | None) -> Vectors:
+    """The row whose product with a state is the score.
+
+    A sequence classifier of one label has it; of two labels it is the second's row minus the first's.
+    """
+    divide = 1.0 if template is None else template.divide
+    if folder.architecture.endswith("ForSequenceClassification"):
+        if folder.labels not in {1, 2}:
+            raise ModelUnusable(f"{folder.path}: it has {folder.labels} labels; a reranker has one, or two")
+        last, first = folder.labels - 1, 0 if folder.labels == 2 else None
+        return runtime.class_difference(last, first) / np.float32(divide)
+    scaffold = ScaffoldTokenizer.load(folder.path)
+    yes, no = (YES, NO) if template is None else (template.yes, template.no)
+    found = runtime.head_difference(scaffold.token_id(yes), None if no is None else scaffold.token_id(no))
+    return found / np.float32(divide)
 
 
 _PACKS_ALONE: Final = 2  # one being computed and one waiting, so the device is never idle
@@ -53,7 +74,7 @@ class TorchScorer:
     doubts = 0  # the model in memory cannot change
 
     def __init__(self, runtime: QwenRuntime, *, head: Vectors, weight_of: Callable[[str], float] = equal) -> None:
-        """`head` is the row of "yes" minus the row of "no"."""
+        """`head` is the row whose product with a state is the score: the row of "yes" minus the row of "no"."""
         self._runtime = runtime
         self._head = head
         self._turns = FairLimiter(
@@ -67,13 +88,12 @@ class TorchScorer:
         *,
         device: str | None = None,
         dtype: str | None = None,
+        template: PromptTemplate | None = None,
         weight_of: Callable[[str], float] = equal,
     ) -> TorchScorer:
         """Load the model. Raises `ModelUnusable`, `SettingInvalid`."""
         runtime = QwenRuntime.load(folder, device=device, dtype=dtype)
-        scaffold = ScaffoldTokenizer.load(folder.path)
-        head = runtime.head_difference(scaffold.token_id(YES), scaffold.token_id(NO))
-        return cls(runtime, head=head, weight_of=weight_of)
+        return cls(runtime, head=_head(runtime, folder, template), weight_of=weight_of)
 
     @property
     def runs_on(self) -> str:

@@ -207,7 +207,7 @@ class CorpusUnreadable(CallerError):
 
 
 class ModelNotFound(CallerError):
-    """The model is neither bundled, nor a folder, nor in the local Hugging Face cache."""
+    """The model is neither bundled, nor a folder, nor in the local cache of a hub."""
 
 
 class ModelUnusable(CallerError):

@@ -309,8 +309,9 @@ class ScriptedRecall:
 class PrefersWord:
     """Judges by one word: 0.9 where the passage has it, 0.1 where it has not. Implements `Reranker`."""
 
-    def __init__(self, word: str, *, name: str = "prefers-word") -> None:
+    def __init__(self, word: str, *, name: str = "prefers-word", reads_instruction: bool = True) -> None:
         self.name = name
+        self.reads_instruction = reads_instruction
         self._word = word
         self.instructions: list[str] = []  # under which it judged, in order
 
@@ -336,7 +337,10 @@ class PrefersWord:
             Ranked(candidate=candidates[place], rank=rank, score=relevances[place], relevance=relevances[place])
             for rank, place in enumerate(order, start=1)
         )
-        return Ranking(ranked=ranked, judged_by=self.name, ranked_by=RankedBy.RELEVANCE, tokens=10 * len(candidates))
+        cost, read = 10 * len(candidates), self.reads_instruction
+        return Ranking(
+            ranked=ranked, judged_by=self.name, ranked_by=RankedBy.RELEVANCE, tokens=cost, instruction_applied=read
+        )
 
 
 class CountingJudge:
@@ -373,6 +377,7 @@ class FailingReranker:
     """Fails in one way, always. Implements `Reranker`."""
 
     name = "failing"
+    reads_instruction = True
 
     def __init__(self, failure: RerankError) -> None:
         self._failure = failure

@@ -26,9 +26,9 @@ _TYPES: Final = get_type_hints(Settings)
 _TYPED_BY_CLICK: Final = (bool, int, float, Path)  # the settings' own parser reads all other values from a text
 _SETTINGS: Final = "settings"  # the parameter of a command that receives them
 
-EMBEDDER: Final = ("embed_model", "embed_url", "embed_dimension")
-RERANKER: Final = ("rerank_model", "rerank_also", "rerank_url")
-DEVICE: Final = ("device", "dtype")
+EMBEDDER: Final = ("embed_model", "embed_url", "embed_dimension", "embed_query_prefix", "embed_passage_prefix")
+RERANKER: Final = ("rerank_model", "rerank_also", "rerank_url", "rerank_backend", "rerank_templates")
+DEVICE: Final = ("device", "dtype", "model_source")
 INDEXES: Final = ("index_recipe", "index_recall", "index_device")
 
 Command = Callable[..., None]

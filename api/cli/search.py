@@ -259,6 +259,7 @@ def _show_reranked(terminal: Terminal, ranking: Ranking, wanted: int) -> None:
     ]
     terminal.table(columns, rows)
     terminal.say(f"reranked by {ranking.judged_by}")
+    _warn_not_applied(terminal, ranking)
 
 
 def _draw(terminal: Terminal, answer: Answer) -> None:
@@ -283,7 +284,13 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
     _warn_degraded(terminal, answer)
 
 
+def _warn_not_applied(terminal: Terminal, ranking: Ranking) -> None:
+    if ranking.judged and not ranking.instruction_applied:
+        terminal.warn(f"{ranking.judged_by} reads no instruction: the order does not follow one.")
+
+
 def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
+    _warn_not_applied(terminal, answer.ranking)
     if answer.degraded is not None:
         reason = answer.degraded.reason
         terminal.warn(
@@ -316,8 +323,9 @@ def _footer(answer: Answer) -> str:
     ranking, instruction = answer.ranking, answer.instruction
     retired = " (retired)" if instruction.state == "retired" else ""
     some = f"{ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else "all"
+    under = f" under {instruction.said}{retired}" if ranking.instruction_applied else ""
     judged = (
-        f"{some} reranked by {ranking.judged_by} under {instruction.said}{retired}"
+        f"{some} reranked by {ranking.judged_by}{under}"
         if ranking.judged_by != RECALL_ORDER
         else "in the order of recall" + _SKIPPED.get(answer.rerank_skipped or "", "")
     )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from winnow.api.collections.data_folder import DataFolder
 from winnow.retrieval.catalog.collections import Collection
-from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
+from winnow.retrieval.embed.embedder import PROMPT_FORMAT, Embedder, EmbedderIdentity
 from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
 from winnow.retrieval.errors import CollectionBusy, ModelMismatch
 from winnow.retrieval.files.layout import CollectionFolder
@@ -114,10 +114,13 @@ class OpenCollections:
 
 def _flag_for(built: EmbedderIdentity, mine: EmbedderIdentity) -> str:
     """Return the flag that loads the embedder of the collection."""
+    if replace(built, prompt_format=mine.prompt_format) == mine:
+        return "the prefixes that it was built with (--embed-query-prefix, --embed-passage-prefix), or without any"
     if (built.name, built.revision) == (mine.name, mine.revision):
         return f"--embed-dimension {built.dimension} (or without that flag, if this is the model's own)"
     return f"--embed-model {built.name}"
 
 
 def _describe(identity: EmbedderIdentity) -> str:
-    return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]})"
+    prompts = "" if identity.prompt_format == PROMPT_FORMAT else f", {identity.prompt_format}"
+    return f"{identity.name} ({identity.dimension} dimensions, {identity.revision[:19]}{prompts})"

@@ -24,6 +24,7 @@ from winnow.api.tenancy.access import refuse_open_door
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
 from winnow.retrieval.files.layout import Layout
 from winnow.retrieval.index.planner import megabytes
+from winnow.retrieval.model.known_pairs import missed_languages
 
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
@@ -170,9 +171,13 @@ async def _reranker(settings: Settings, what: str) -> list[Finding]:
             probed = await probe_reranker(judging.reranker)
     except WinnowError as error:
         return [Finding(what=what, found=settings.rerank_model, problem=error.message)]
-    return [Finding(what=what, found=judging.runs_on), _probe(f"{what}'s known pair", probed)]
+    reads = "" if judging.reranker.reads_instruction else "; reads no instruction"
+    return [Finding(what=what, found=f"{judging.runs_on}{reads}"), _probe(f"{what}'s known pair", probed)]
 
 
 def _probe(what: str, probed: tuple[Probed, ...]) -> Finding:
     figures = ", ".join(f"{each.language} {each.relevant:.3f} against {each.irrelevant:.3f}" for each in probed)
-    return Finding(what=what, found=figures, problem=likely_cause(probed))
+    cause = likely_cause(probed)
+    if cause and missed_languages(probed):  # right for a corpus in the other language
+        return Finding(what=what, found=f"{figures}; {cause}")
+    return Finding(what=what, found=figures, problem=cause)

@@ -22,6 +22,7 @@ from winnow.api.tenancy.access import Principal
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
 from winnow.retrieval.generation.pointer import rolled_back
+from winnow.retrieval.model.known_pairs import missed_languages
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
@@ -83,7 +84,10 @@ class Readiness:
                 problems.append(error.message)
                 continue
             probed += answers
-            if cause := likely_cause(answers):
+            cause = likely_cause(answers)
+            if cause and missed_languages(answers):  # such as an English model: right for a corpus in English
+                log.warning("%s", cause)
+            elif cause:
                 problems.append(cause)
         self._probed, self._problems = tuple(probed), problems
         with contextlib.suppress(TimeoutError):

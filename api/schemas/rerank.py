@@ -22,6 +22,7 @@ from winnow.api.fields import (
     text_or_object,
 )
 from winnow.api.schemas.response import JsonObject
+from winnow.api.schemas.search_response import InstructionApplied
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
@@ -131,10 +132,11 @@ class RerankTokens(JsonObject):
 
 
 class RerankCounts(JsonObject):
-    """Documents that were reranked."""
+    """What was reranked, and how."""
 
     judged: Annotated[int, Field(description="Documents with a relevance score.")]
     remembered: Annotated[int, Field(description="Documents of `judged` whose score came from the cache.")]
+    instruction_applied: InstructionApplied
 
 
 class RerankMeta(JsonObject):
@@ -178,7 +180,11 @@ def rerank_response(ranking: Ranking, *, wanted: int, with_texts: bool) -> Reran
             "billed_units": {"search_units": 1},
             "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
             "warnings": [f"only the beginning of document {index} was judged" for index in cut],
-            "winnow": {"judged": ranking.judged, "remembered": ranking.remembered},
+            "winnow": {
+                "judged": ranking.judged,
+                "remembered": ranking.remembered,
+                "instruction_applied": ranking.instruction_applied,
+            },
         },
     }
 

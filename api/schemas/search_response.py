@@ -33,6 +33,13 @@ RecallRank = Annotated[int, Field(description="Place in recall's order; 1 is bes
 Relevance = Annotated[
     float | None, Field(description="Stage two: relevance score in [0, 1]. null if the chunk was not reranked.")
 ]
+InstructionApplied = Annotated[
+    bool,
+    Field(
+        description="Whether the reranker read the instruction. false if it is a model that reads none, or if nothing "
+        "was reranked."
+    ),
+]
 Score = Annotated[float | None, Field(description="The quantity that `ranked_by` names.")]
 
 
@@ -196,6 +203,7 @@ class SearchResponse(JsonObject):
     store_version: int
     recall: Annotated[RecallMode, Field(description="How candidates were found: dense, lexical or hybrid.")]
     instruction: AppliedInstructionResponse
+    instruction_applied: InstructionApplied
     judged_by: Annotated[str, Field(description="Name of the reranker; recall-order if nothing was reranked.")]
     ranked_by: RankedBy
     degraded: Annotated[DegradedResponse | None, Field(description="null if nothing failed.")]
@@ -227,6 +235,7 @@ def search_response(answer: Answer, *, explain: bool, grouped: bool) -> SearchRe
         "store_version": served.store_version,
         "recall": recalled.mode,
         "instruction": applied_response(answer.instruction),
+        "instruction_applied": ranking.instruction_applied,
         "judged_by": ranking.judged_by,
         "ranked_by": ranking.ranked_by,
         "degraded": _degraded(answer.degraded),

@@ -11,12 +11,14 @@ from winnow.api.library.instructions import (
     NamedInstruction,
     applied_text,
 )
+from winnow.api.reranker_choice import RerankerForm, find_reranker, form_of, template_of
 from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
 from winnow.api.settings import Settings
 from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
 from winnow.retrieval.embed.embedder import query_prompt
+from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.model.config import QwenConfig
-from winnow.retrieval.model.folder import find_model
+from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.tenancy import TenantName
 
 
@@ -70,8 +72,11 @@ def previewed(
     """
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    model = settings_for(settings, reranker).rerank_model
-    name, prompts = _prompts_of(model)
+    chosen = settings_for(settings, reranker)
+    folder = find_reranker(chosen)
+    if form_of(folder, template_of(chosen, folder)) is not RerankerForm.QWEN3:
+        raise InvalidRequest(f"{folder.name} has no prompt to preview: only models like Qwen3-Reranker have")
+    name, prompts = _prompts_of(folder)
     return build_preview(prompts, instruction, model=name, query=query, document=document)
 
 
@@ -83,7 +88,6 @@ def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | Nam
 
 
 @lru_cache(maxsize=4)  # a tokenizer takes half a second to read, and a hundred megabytes
-def _prompts_of(model: str) -> tuple[str, PromptBuilder]:
-    folder = find_model(model, kind="reranker")
+def _prompts_of(folder: ModelFolder) -> tuple[str, PromptBuilder]:
     tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
     return folder.name, PromptBuilder.load(folder.path, tokens_max=tokens_max)

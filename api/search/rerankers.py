@@ -63,7 +63,7 @@ def settings_by_name(settings: Settings) -> dict[str, Settings]:
     Raises `SettingInvalid` if two have the same name, `ModelNotFound`, `ModelUnusable`.
     """
     alone = each_alone(settings)
-    names = [model_name(each.rerank_model, kind="reranker") for each in alone]
+    names = [model_name(each.rerank_model, kind="reranker", source=each.model_source) for each in alone]
     _refuse_repeated(names)
     return dict(zip(names, alone, strict=True))
 

@@ -1,14 +1,16 @@
 """Embeds with any model that sentence-transformers runs, instead of a Qwen3. An optional extra.
 
-The model's own configuration decides pooling and the prompt of a query. Control tokens in user texts are not
-neutralised: its tokenizer is used as it is.
+The model's own configuration decides pooling and, unless they are given, the prefixes of queries and passages. Control
+tokens in user texts are not neutralised: its tokenizer is used as it is.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -24,20 +26,60 @@ _OWN_PROMPTS: Final = "sentence-transformers/1"  # prompt format of models that 
 _QWEN: Final = "qwen3"  # model type whose queries contain the task
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefixes:
+    """The texts before queries and passages, such as `query: ` and `passage: ` of E5."""
+
+    query: str
+    passage: str
+    are_own: bool = True  # of the model's folder (config_sentence_transformers.json)
+
+    @classmethod
+    def of(cls, model: Any, *, query: str | None = None, passage: str | None = None) -> Prefixes:
+        """The given prefixes, else those of the model."""
+        prompts: dict[str, str] = model.prompts
+        own = cls(query=prompts.get("query") or "", passage=prompts.get("document") or prompts.get("passage") or "")
+        found = cls(
+            query=own.query if query is None else query,
+            passage=own.passage if passage is None else passage,
+            are_own=False,
+        )
+        return own if (found.query, found.passage) == (own.query, own.passage) else found
+
+    @property
+    def format(self) -> str:
+        """Part of an index's identity: with other prefixes it would be searched wrongly."""
+        if self.are_own:
+            return _OWN_PROMPTS
+        return f"{_OWN_PROMPTS} query={json.dumps(self.query)} passage={json.dumps(self.passage)}"
+
+
 class SentenceTransformerEmbedder:
     """An `Embedder` over a `SentenceTransformer`."""
 
-    def __init__(self, model: Any, identity: EmbedderIdentity, *, tokens_max: int) -> None:
+    def __init__(
+        self, model: Any, identity: EmbedderIdentity, *, tokens_max: int, prefixes: Prefixes | None = None
+    ) -> None:
         self._model = model
+        self._prefixes = prefixes or Prefixes.of(model)
         self._identity = identity
         self._tokens_max = tokens_max
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="winnow-sentence-transformers")
 
     @classmethod
     def load(
-        cls, folder: ModelFolder, *, device: str | None = None, dimension: int | None = None
+        cls,
+        folder: ModelFolder,
+        *,
+        device: str | None = None,
+        dimension: int | None = None,
+        query_prefix: str | None = None,
+        passage_prefix: str | None = None,
     ) -> SentenceTransformerEmbedder:
-        """Load the model. Raises `SettingInvalid` if the extra is not installed, `ModelUnusable`."""
+        """Load the model. A prefix replaces the model's own.
+
+        Raises `SettingInvalid` if the extra is not installed, `ModelUnusable`.
+        """
         try:
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
@@ -54,13 +96,14 @@ class SentenceTransformerEmbedder:
         wanted = dimension or folder.settings.dimension or own
         if not 0 < wanted <= own:
             raise SettingInvalid(f"dimension {wanted} is out of range; {folder.name} has {own} dimensions")
+        prefixes = Prefixes.of(model, query=query_prefix, passage=passage_prefix)
         identity = EmbedderIdentity(
             name=folder.name,
             revision=folder.revision,
             dimension=wanted,
-            prompt_format=PROMPT_FORMAT if folder.model_type == _QWEN else _OWN_PROMPTS,
+            prompt_format=PROMPT_FORMAT if folder.model_type == _QWEN else prefixes.format,
         )
-        return cls(model, identity, tokens_max=tokens_max)
+        return cls(model, identity, tokens_max=tokens_max, prefixes=prefixes)
 
     @property
     def identity(self) -> EmbedderIdentity:
@@ -75,11 +118,10 @@ class SentenceTransformerEmbedder:
         """Embed queries. Only Qwen3 models use the task; others put their own prompt before a query."""
         if self._identity.prompt_format == PROMPT_FORMAT:
             return await self._embed([query_prompt(text, task) for text in texts])
-        return await self._embed([self._model.prompts.get("query", "") + text for text in texts])
+        return await self._embed([self._prefixes.query + text for text in texts])
 
     async def embed_passages(self, texts: Sequence[str]) -> Embeddings:
-        prompt = self._model.prompts.get("document", "")
-        return await self._embed([prompt + text for text in texts])
+        return await self._embed([self._prefixes.passage + text for text in texts])
 
     async def _embed(self, texts: Sequence[str]) -> Embeddings:
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._embed_now, texts)

@@ -1,7 +1,7 @@
 """Finds a model and reads its settings.
 
-A name is looked up in this order: a bundled model (shipped in the wheel), a folder, a name on the hub. A folder may
-describe itself in `winnow.json`; a Qwen folder without one gets defaults.
+A name is looked up in this order: a bundled model (shipped in the wheel), a folder, a name on a hub
+(retrieval/model/hub.py). A folder may describe itself in `winnow.json`; a folder without one gets defaults.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
-
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable
+from winnow.retrieval.model.backend import Backend
+from winnow.retrieval.model.hub import ModelSource, fetch, find_cached
+from winnow.retrieval.model.prompt_template import PromptTemplate, parse_template
 
 BUNDLED_EMBEDDER: Final = "winnow-embed"
 BUNDLED_RERANKER: Final = "winnow-rerank"
@@ -29,8 +30,6 @@ _BUNDLED_PLACES: Final = (
     Path(__file__).parents[1] / "models",  # installed from a wheel
     Path(__file__).resolve().parents[2] / "data" / "models",  # a checkout
 )
-_WANTED_FROM_HUB: Final = ["*.json", "*.txt", "*.safetensors"]
-_UNWANTED_FROM_HUB: Final = ["onnx/*", "openvino/*", "original/*"]
 _WHAT_MAKES_VECTORS: Final = ("config.json", "tokenizer.json", "vocab.json", "merges.txt")
 _HASHED_WHOLE_MAX: Final = 256 * 1024 * 1024  # bytes; hashing this takes a quarter of a second at every start
 _SAMPLES: Final = 64  # blocks read from a larger file; fine-tunes of one model differ everywhere
@@ -69,6 +68,7 @@ class ModelSettings:
     # for each pair of retrieval/model/known_pairs.py, the answer and the unrelated passage: a reranker's relevance
     # under the default instruction, or an embedder's cosine; in float32. Empty if unknown.
     known_answers: tuple[tuple[float, float], ...] = ()
+    prompt: PromptTemplate | None = None  # of a causal reranker that is not asked like Qwen3-Reranker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,31 +79,70 @@ class ModelFolder:
     revision: str  # changes whenever the vectors or scores could
     model_type: str  # from config.json; "qwen3" models run in this process
     settings: ModelSettings
+    architecture: str = ""  # from config.json, such as BertForSequenceClassification; empty if it names none
+    labels: int = 2  # classes of a sequence classifier; transformers' default is 2
 
     @property
     def name(self) -> str:
         return self.settings.name
 
+    @property
+    def window(self) -> int:
+        """Longest input in tokens: limited by its settings and by its positions."""
+        config = _read_object(self.path / "config.json")
+        inner = config.get("text_config") or config  # models of several kinds of input
+        return min(self.settings.max_tokens, int(inner.get("max_position_embeddings") or self.settings.max_tokens))
 
-def find_model(name_or_path: str, *, kind: ModelKind) -> ModelFolder:
-    """Find a model, on disk or on the hub. Raises `ModelNotFound`, `ModelUnusable`."""
-    path = _on_disk(name_or_path) or _fetch(name_or_path)
+    def revision_of(self, backend: Backend) -> str:
+        """What an exported copy of the model adds to the revision: its name, and a hash of its file if there is one."""
+        file = self.path / (backend.file or f"{backend.kind}/model.onnx")
+        if not file.is_file():
+            return str(backend)
+        digest = hashlib.sha256()
+        _hash_file(digest, file, file.stat().st_size)
+        return f"{backend} sha256:{digest.hexdigest()}"
+
+
+def find_model(
+    name_or_path: str,
+    *,
+    kind: ModelKind,
+    source: ModelSource = ModelSource.HUGGING_FACE,
+    also: Sequence[str] = (),
+) -> ModelFolder:
+    """Find a model, on disk or at its source. `also` are patterns of further files that are needed.
+
+    Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
+    """
+    path = _on_disk(name_or_path) or fetch(name_or_path, source, also=also)
     config = _read_object(path / "config.json")
+    architectures = config.get("architectures") or [""]
     return ModelFolder(
         path=path,
         revision=revision_of(path),
         model_type=str(config.get("model_type", "")),
         settings=_settings(path, name_or_path, kind),
+        architecture=str(architectures[0]),
+        labels=_labels(config),
     )
 
 
-def model_name(name_or_path: str, *, kind: ModelKind) -> str:
+def model_name(name_or_path: str, *, kind: ModelKind, source: ModelSource = ModelSource.HUGGING_FACE) -> str:
     """Name of a model in answers, without downloading it or reading its weights.
 
-    A hub model that is not cached keeps its hub name. Raises `ModelNotFound`, `ModelUnusable`.
+    A hub model that is not cached keeps its hub name. Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
-    path = _on_disk(name_or_path) or _find_cached(name_or_path)
+    path = _on_disk(name_or_path) or find_cached(name_or_path, source)
     return name_or_path if path is None else _settings(path, name_or_path, kind).name
+
+
+def is_cross_encoder(path: Path) -> bool:
+    """Whether sentence-transformers saved the folder as a CrossEncoder."""
+    try:
+        written = json.loads((path / "config_sentence_transformers.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(written, dict) and written.get("model_type") == "CrossEncoder"
 
 
 def revision_of(path: Path) -> str:
@@ -155,23 +194,10 @@ def _on_disk(name_or_path: str) -> Path | None:
     return None
 
 
-def _find_cached(name: str) -> Path | None:
-    """Path in the hub's local cache, or None."""
-    try:
-        return Path(snapshot_download(name, local_files_only=True))
-    except (OSError, HFValidationError):
-        return None
-
-
-def _fetch(name: str) -> Path:
-    """Get it from the hub's local cache or the hub. HF_HUB_OFFLINE and HF_HOME are variables of the hub library."""
-    try:
-        return Path(snapshot_download(name, allow_patterns=_WANTED_FROM_HUB, ignore_patterns=_UNWANTED_FROM_HUB))
-    except (OSError, HFValidationError) as error:  # the library's network, cache and hub errors are OSErrors
-        said = " ".join(str(error).split())
-        raise ModelNotFound(
-            f"{name} (download failed: {said}) Download it once on a machine with network access, or use a folder"
-        ) from error
+def _labels(config: dict[str, Any]) -> int:
+    """Number of classes, in both spellings of transformers."""
+    found = config.get("num_labels") or len(config.get("id2label") or ()) or 2
+    return int(found)
 
 
 def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
@@ -190,6 +216,9 @@ def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
             max_tokens=int(written.get("max_tokens", MAX_TOKENS_DEFAULT)),
             order=_order(written["order"]) if written.get("order") else None,
             known_answers=tuple((float(right), float(wrong)) for right, wrong in written.get("known_answers", ())),
+            prompt=parse_template(written["prompt"], origin=f"{path / 'winnow.json'}: prompt")
+            if "prompt" in written
+            else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"{path / 'winnow.json'}: {error!r}") from error

@@ -76,3 +76,18 @@ def _pack(members: Sequence[int], lengths: Sequence[int], stretch_max: float) ->
         together.append(lengths[member])
     groups.append(Group(start=start, lengths=tuple(together)))
     return Pack(members=tuple(members), groups=tuple(groups))
+
+
+def make_batches(lengths: Sequence[int], *, tokens_max: int) -> list[tuple[int, ...]]:
+    """Put every position in one batch, shortest first, for models that pad: each batch is padded to its longest.
+
+    A batch has at most `tokens_max` tokens with its padding; a longer sequence is a batch by itself.
+    """
+    found: list[tuple[int, ...]] = []
+    members: list[int] = []
+    for position in sorted(range(len(lengths)), key=lengths.__getitem__):
+        if members and (len(members) + 1) * lengths[position] > tokens_max:
+            found.append(tuple(members))
+            members = []
+        members.append(position)
+    return [*found, tuple(members)] if members else found

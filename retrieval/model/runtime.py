@@ -57,7 +57,7 @@ class QwenRuntime:
         self._checkpoint = checkpoint
         self.pack_tokens = pack_tokens or (_PACK_TOKENS_CUDA if is_cuda else _PACK_TOKENS_CPU)
         self._stretch_max = stretch_max or (_STRETCH_CUDA if is_cuda else _STRETCH_CPU)
-        self._worker = _worker(str(device))
+        self._worker = device_worker(str(device))
         try:
             self._decoder = QwenDecoder(config, checkpoint, device=device, dtype=dtype)
         except torch.OutOfMemoryError as error:
@@ -69,15 +69,12 @@ class QwenRuntime:
 
         Raises `ModelUnusable`, `SettingInvalid`.
         """
-        if dtype is not None and dtype not in _DTYPES:
-            raise SettingInvalid(f"unknown dtype {dtype!r}; use one of {', '.join(_DTYPES)}")
-        target = _device(device)
-        natural = torch.bfloat16 if target.type == "cuda" else torch.float32
+        target = parse_device(device)
         return cls(
             QwenConfig.read(folder.path),
             Checkpoint.open(folder.path),
             device=target,
-            dtype=_DTYPES[dtype] if dtype else natural,
+            dtype=parse_dtype(dtype, target),
         )
 
     async def last_states(
@@ -103,10 +100,18 @@ class QwenRuntime:
         )
         return states
 
-    def head_difference(self, yes: int, no: int) -> Vectors:
-        """(hidden,): the head's row for `yes` minus that for `no`; its product with a state is logit_yes - logit_no."""
-        name = "embed_tokens.weight" if self.config.is_tied else "lm_head.weight"
-        row = self._checkpoint.row(name, yes).float() - self._checkpoint.row(name, no).float()
+    def head_difference(self, yes: int, no: int | None) -> Vectors:
+        """(hidden,): the head's row for `yes` minus that for `no`, if any; its product with a state is the score."""
+        return self._difference("embed_tokens.weight" if self.config.is_tied else "lm_head.weight", yes, no)
+
+    def class_difference(self, yes: int, no: int | None) -> Vectors:
+        """(hidden,): likewise, of a sequence classifier."""
+        return self._difference("score.weight", yes, no)
+
+    def _difference(self, name: str, yes: int, no: int | None) -> Vectors:
+        row = self._checkpoint.row(name, yes).float()
+        if no is not None:
+            row = row - self._checkpoint.row(name, no).float()
         return np.asarray(row.numpy(), dtype=np.float32)
 
     def _work(self, sequences: Sequence[Sequence[int]], prefix: Sequence[int]) -> Callable[[Pack], Vectors]:
@@ -137,12 +142,13 @@ class QwenRuntime:
 
 
 @lru_cache
-def _worker(device: str) -> ThreadPoolExecutor:
+def device_worker(device: str) -> ThreadPoolExecutor:
     """The one thread that computes on a device, for all models there."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"winnow-{device}")
 
 
-def _device(name: str | None) -> torch.device:
+def parse_device(name: str | None) -> torch.device:
+    """None is CUDA if available, else the CPU. Raises `SettingInvalid`."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -152,3 +158,12 @@ def _device(name: str | None) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise SettingInvalid(f"device {name!r}: no usable CUDA device found")
     return device
+
+
+def parse_dtype(name: str | None, device: torch.device) -> torch.dtype:
+    """None is bfloat16 on CUDA, else float32. Raises `SettingInvalid`."""
+    if name is None:
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if name not in _DTYPES:
+        raise SettingInvalid(f"unknown dtype {name!r}; use one of {', '.join(_DTYPES)}")
+    return _DTYPES[name]

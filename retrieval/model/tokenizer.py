@@ -23,6 +23,7 @@ from winnow.retrieval.errors import ModelUnusable
 _QWEN_SPLIT: Final = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+_NEVER_IN_TEXT: Final = "\ue000\ue001\ue000"  # of a private use area
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # not valid in UTF-8, so it cannot be tokenised
 
 
@@ -30,8 +31,8 @@ class PlainTokenizer:
     """Encodes user text. No text makes it return a control token."""
 
     def __init__(self, definition: dict[str, Any], *, control_ids: frozenset[int], origin: str) -> None:
-        self._tokenizer = _build(definition | {"added_tokens": []}, origin)
-        self._refuse_control_tokens(definition, control_ids, origin)
+        self._tokenizer = _build(_without_control_tokens(definition, control_ids), origin)
+        self._refuse_control_tokens(definition, control_ids - _unknown_ids(definition), origin)
 
     @classmethod
     def load(cls, folder: Path) -> PlainTokenizer:
@@ -68,6 +69,7 @@ class ScaffoldTokenizer:
         self._tokenizer = _build(definition, origin)
         self._origin = origin
         self.control_ids = _control_ids(definition)
+        self.control_names = frozenset(str(token["content"]) for token in definition["added_tokens"])
 
     @classmethod
     def load(cls, folder: Path) -> ScaffoldTokenizer:
@@ -96,6 +98,28 @@ def encodable(text: str) -> str:
 
 def _control_ids(definition: dict[str, Any]) -> frozenset[int]:
     return frozenset(token["id"] for token in definition["added_tokens"])
+
+
+def _without_control_tokens(definition: dict[str, Any], control_ids: frozenset[int]) -> dict[str, Any]:
+    """Leave out the added tokens, and in SentencePiece's vocabulary rename those that it has as pieces, too."""
+    bare = definition | {"added_tokens": []}
+    model = definition["model"]
+    if model.get("type") != "Unigram":
+        return bare
+    vocabulary = [
+        [f"{_NEVER_IN_TEXT}{piece}", score] if place in control_ids else [piece, score]
+        for place, (piece, score) in enumerate(model["vocab"])
+    ]
+    return bare | {"model": model | {"vocab": vocabulary}}
+
+
+def _unknown_ids(definition: dict[str, Any]) -> frozenset[int]:
+    """The id of what the vocabulary lacks, which any text may contain."""
+    model = definition["model"]
+    found = model.get(
+        "unk_id", (model.get("vocab") or {}).get(model.get("unk_token")) if "unk_token" in model else None
+    )
+    return frozenset() if found is None else frozenset({int(found)})
 
 
 def _build(definition: dict[str, Any], origin: str) -> Tokenizer:

@@ -31,7 +31,7 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankOverloaded, RerankTimeout
 from winnow.retrieval.model.folder import ModelFolder, find_model
 from winnow.retrieval.model.packing import make_packs
-from winnow.retrieval.model.runtime import _worker
+from winnow.retrieval.model.runtime import device_worker
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 from winnow.retrieval.records import Candidate, Chunk
 
@@ -87,6 +87,8 @@ class WithTopK:
 
     def __init__(self, inner: Reranker) -> None:
         self._inner = inner
+        self.reads_instruction = inner.reads_instruction
+        self.changes_order = inner.changes_order
 
     @property
     def name(self) -> str:
@@ -360,7 +362,7 @@ async def test_a_small_request_does_not_wait_for_another_tenants_flood(tiny: Mod
             await reranker.rank(QUERY, candidates, instruction="x", tenant=tenant, deadline=Deadline.never())
 
         may_compute = threading.Event()
-        _worker("cpu").submit(may_compute.wait, 60)  # or every later test would wait where this one fails
+        device_worker("cpu").submit(may_compute.wait, 60)  # or every later test would wait where this one fails
         flood = [asyncio.create_task(ask(long, "flood")) for _ in range(6)]
         await read(reranker, 6)
         small = asyncio.create_task(ask(short, tenant))

@@ -47,7 +47,8 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "limit_requests_per_minute": "1", "limit_rerank_tokens_per_minute": "2", "limit_concurrent_requests": "3",
         "limit_documents": "4", "limit_bytes": "5", "cors_origins": "https://a.example.org", "port": "9",
-        "api_key": "k", "cache_secret": "s",
+        "api_key": "k", "cache_secret": "s", "model_source": "modelscope", "embed_query_prefix": "query: ",
+        "embed_passage_prefix": "passage: ", "rerank_templates": "t.toml", "rerank_backend": "onnx:onnx/int8.onnx",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
@@ -100,6 +101,18 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
             "WINNOW_RERANK_ALSO = 'a=': '', the URL of a: it must look like http://HOST:PORT",
         ),
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
+        ("model_source", "hub", "WINNOW_MODEL_SOURCE = 'hub': it must be one of huggingface, modelscope"),
+        (
+            "rerank_backend",
+            "int8",
+            "WINNOW_RERANK_BACKEND = 'int8': it must be one of torch, onnx, openvino, or KIND:FILE",
+        ),
+        (
+            "rerank_backend",
+            "onnx:../model.onnx",
+            "WINNOW_RERANK_BACKEND = 'onnx:../model.onnx': after the colon of onnx or openvino stands a file of the "
+            "model's folder",
+        ),
     ],
 )
 def test_a_bad_value_is_refused_with_its_origin_and_reason(name: str, value: str, said: str) -> None:

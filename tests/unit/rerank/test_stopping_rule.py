@@ -35,6 +35,7 @@ class Scripted:
     fails_at: int | None = None  # which call, from 0
     waves: list[int] = field(default_factory=list)  # how many it was given, call by call
     name = "scripted"
+    reads_instruction = True
 
     def changes_order(self, instruction: str) -> bool:
         return True

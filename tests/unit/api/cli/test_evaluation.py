@@ -52,6 +52,7 @@ class Blending:
     """Judges by the length of a passage and blends it away again. Implements `Reranker`."""
 
     name = "blending"
+    reads_instruction = True
 
     def changes_order(self, instruction: str) -> bool:
         return False

@@ -76,7 +76,7 @@ def test_options_stand_where_the_settings_stand_and_panels_at_the_end() -> None:
     names = [each.name for each in parameters if each.name != "help"]
     assert [name for name in names if "completion" not in str(name)] == [
         *("query", "data", "port", "candidates", "loud"),
-        *("spawn_vllm", "index_recall", "device", "dtype", "config"),
+        *("spawn_vllm", "index_recall", "device", "dtype", "model_source", "config"),
     ]
     panels = {each.name: getattr(each, "rich_help_panel", None) for each in parameters}
     assert (panels["port"], panels["device"]) == (None, MODELS)

@@ -16,6 +16,7 @@ class SharesCharacters:
     """Judges by how many pairs of characters query and passage share. Implements `Reranker`."""
 
     name = "shares-characters"
+    reads_instruction = True
 
     def __init__(self, *, languages: str) -> None:
         self._languages = languages

@@ -107,6 +107,7 @@ class Quotes:
     """A reranker that fails with what it was given in its mouth, in a way that nobody foresaw."""
 
     name = "quotes"
+    reads_instruction = True
 
     def changes_order(self, instruction: str) -> bool:
         return True

@@ -43,6 +43,7 @@ class ByInstruction:
     """
 
     name = "by-instruction"
+    reads_instruction = True
 
     def __init__(self) -> None:
         self.gate = threading.Event()

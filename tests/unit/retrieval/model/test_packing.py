@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.retrieval.model.packing import Pack, make_packs
+from winnow.retrieval.model.packing import Pack, make_batches, make_packs
 
 LENGTHS = st.lists(st.integers(1, 300), max_size=60)
 
@@ -46,3 +46,15 @@ def test_nothing_is_no_pack() -> None:
     """And not an empty one, which would have no last position."""
     nothing: list[Pack] = []
     assert make_packs([], tokens_max=10, stretch_max=1.0) == nothing
+
+
+@given(st.lists(st.integers(1, 600), max_size=60), st.integers(1, 2_048))
+def test_padded_batches_hold_every_sequence_within_the_bound(lengths: list[int], tokens_max: int) -> None:
+    """Once each, neighbours in length together, padding counted; what is longer than the bound is alone."""
+    found = make_batches(lengths, tokens_max=tokens_max)
+    assert sorted(each for batch in found for each in batch) == list(range(len(lengths)))
+    for batch in found:
+        longest = max(lengths[each] for each in batch)
+        assert len(batch) == 1 or len(batch) * longest <= tokens_max
+    ordered = [lengths[each] for batch in found for each in batch]
+    assert ordered == sorted(ordered)

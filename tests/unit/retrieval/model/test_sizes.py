@@ -136,8 +136,9 @@ def test_a_name_that_the_hub_cannot_be_asked_for_is_told_in_a_sentence(tmp_path:
     said = json.loads(offline(tmp_path, program, *NAMES))
     assert list(said) == NAMES
     for name, message in said.items():
-        assert message.startswith(
-            f"The model is neither bundled, nor a folder, nor in the local Hugging Face cache: {name} ("
-        )
-        assert message.endswith("Download it once on a machine with network access, or use a folder")
+        assert message.startswith("The model is neither bundled, nor a folder, nor in the local cache of a hub: ")
+        assert f"{name} is not in the local cache" in message
+        assert f"`hf download {name} --local-dir {name.partition('/')[2]}`" in message
+        assert f"`modelscope download --model {name} --local_dir {name.partition('/')[2]}`" in message
+        assert f"name the folder instead of {name}" in message
         assert "\n" not in message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.real_models import bundled_model, qwen_tokenizer
+from tests.tiny_foreign_models import write_bert, write_xlm_roberta
 from tests.tiny_models import ADDED_ONLY, QWEN_ADDED, write_reranker
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
@@ -127,3 +129,17 @@ def test_an_unknown_token_is_named(scaffold: ScaffoldTokenizer) -> None:
     """A model without a "yes" cannot judge, and says so at start."""
     with pytest.raises(ModelUnusable, match="no token '<no-such-token>'"):
         scaffold.token_id("<no-such-token>")
+
+
+@pytest.mark.parametrize("write", [write_bert, write_xlm_roberta])
+def test_foreign_vocabularies_hold_no_control_token_either(tmp_path: Path, write: Callable[[Path], Path]) -> None:
+    """WordPiece and SentencePiece: `</s>` is a piece of the latter like any other, and unknown text is none."""
+    folder = write(tmp_path / "foreign")
+    plain, scaffold = PlainTokenizer.load(folder), ScaffoldTokenizer.load(folder)
+    unknown = {"[UNK]", "<unk>"} & scaffold.control_names
+    control = scaffold.control_ids - {scaffold.token_id(name) for name in unknown}
+    assert len(control) == 4
+    for text in (*scaffold.control_names, "a</s>b", "＜/s＞", "<</s>/s>", "[[SEP]SEP]"):
+        assert control.isdisjoint(plain.ids(text)), text
+    assert plain.ids("retrieve relevant passages")
+    assert plain.ids("\u2603")

@@ -1,0 +1,120 @@
+"""Rerankers that sentence-transformers runs: cross-encoders, and causal models with a prompt template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Self
+
+from winnow.rerank.judgement_cache import ScoreCache
+from winnow.rerank.prompt import Prompts
+from winnow.rerank.prompted_reranker import PromptedReranker
+from winnow.rerank.template_prompts import TemplatePrompts
+from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
+from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import Overloaded, RerankOverloaded
+from winnow.retrieval.model.backend import TORCH, Backend
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.pair_model import AnswerTokens, PairModel
+from winnow.retrieval.model.prompt_template import PromptTemplate
+
+PAIR_FORMAT: Final = "pair/1"  # prompt format of models that read a pair of texts
+_BATCHES_ALONE: Final = 2  # one being computed and one waiting
+
+
+class CrossEncoderReranker(PromptedReranker):
+    """A `Reranker` over a `PairScorer`."""
+
+    @classmethod
+    def load(
+        cls,
+        folder: ModelFolder,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        backend: Backend = TORCH,
+        template: PromptTemplate | None = None,
+        cache: ScoreCache | None = None,
+        weight_of: Callable[[str], float] = equal,
+    ) -> Self:
+        """Load a cross-encoder, or with a `template` a causal model. `weight_of` is a tenant's share.
+
+        Raises `ModelUnusable`, `SettingInvalid`.
+        """
+        prompts: PairPrompts | TemplatePrompts
+        if template is None:
+            model = PairModel.load(folder, device=device, dtype=dtype, backend=backend)
+            prompts = PairPrompts(model)
+        else:
+            prompts = TemplatePrompts.load(folder, template, tokens_max=folder.window)
+            no = None if template.no is None else prompts.answer_token(template.no)
+            answer = AnswerTokens(yes=prompts.answer_token(template.yes), no=no)
+            model = PairModel.load(folder, device=device, dtype=dtype, backend=backend, answer=answer)
+        divide = 1.0 if template is None else template.divide
+        return cls(
+            PairScorer(model, divide=divide, weight_of=weight_of),
+            prompts,
+            name=folder.name,
+            revision=folder.revision if backend == TORCH else f"{folder.revision} {folder.revision_of(backend)}",
+            order=folder.settings.order,
+            cache=cache,
+            weight_of=weight_of,
+        )
+
+
+class PairPrompts:
+    """The `BuildsPrompts` of a cross-encoder: query and passage as a pair. There is no place for an instruction."""
+
+    format = PAIR_FORMAT
+    reads_instruction = False
+
+    def __init__(self, model: PairModel) -> None:
+        self._model = model
+
+    @property
+    def tokens_max(self) -> int:
+        return self._model.tokens_max
+
+    def begin(self, query: str, instruction: str) -> Callable[[Sequence[str]], Prompts]:  # noqa: ARG002  the contract's
+        return partial(self._build, query)
+
+    def _build(self, query: str, passages: Sequence[str]) -> Prompts:
+        encoded = self._model.encode(query, passages)
+        return Prompts(shared=(), tails=encoded.ids, truncated=encoded.truncated, segments=encoded.segments)
+
+
+class PairScorer:
+    """A `PromptScorer` over a `PairModel`. Tenants take turns batch by batch."""
+
+    doubts = 0  # the model in memory cannot change
+
+    def __init__(self, model: PairModel, *, divide: float = 1.0, weight_of: Callable[[str], float] = equal) -> None:
+        """The model's scores are divided by `divide`."""
+        self._model = model
+        self._divide = divide
+        self._turns = FairLimiter(
+            alone=_BATCHES_ALONE * model.batch_tokens, shared=model.batch_tokens, weight_of=weight_of
+        )
+
+    @property
+    def runs_on(self) -> str:
+        return self._model.runs_on
+
+    @property
+    def portion_tokens(self) -> None:
+        """None: batches by length work best on the whole request."""
+
+    @property
+    def turns(self) -> LimiterStats:
+        return self._turns.report
+
+    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
+        """Score the prompts. Starts nothing past the deadline; on cancellation it finishes the current batch."""
+        if deadline.has_passed:
+            raise TimeoutError
+        whole = [(*prompts.shared, *tail) for tail in prompts.tails]
+        try:
+            found = await self._model.logits(whole, prompts.segments, turn=partial(self._turns.turn, tenant))
+        except Overloaded as error:
+            raise RerankOverloaded(error.detail) from error
+        return [score / self._divide for score in found]
