@@ -16,6 +16,7 @@
     │   ├── DocumentNotFound
     │   ├── InstructionNotFound
     │   ├── InstructionConflict
+    │   ├── InstructionUnsupported
     │   ├── VariableRefused
     │   ├── SnapshotNotFound
     │   ├── SnapshotExists
@@ -156,6 +157,10 @@ class InstructionNotFound(CallerError):
 
 class InstructionConflict(CallerError):
     """The state of the instruction does not allow this."""
+
+
+class InstructionUnsupported(CallerError):
+    """The collection requires an instruction, and its reranker reads none."""
 
 
 class VariableRefused(CallerError):

@@ -201,6 +201,26 @@ def set_demote_query_echo(
         terminal.say(f"{name}: demote-query-echo is {state.value}.")
 
 
+@collections.command("set-require-instruction")
+@with_settings("data")
+def set_require_instruction(
+    name: NameArgument,
+    state: Annotated[OnOff, typer.Argument(help="New state: on or off.")],
+    *,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    json: Json = False,
+) -> None:
+    """Turn on or off that searches of a collection are refused while its reranker reads no instruction."""
+    terminal = Terminal(json=json)
+    disk, owner = open_tenant(settings, tenant)
+    disk.change(owner, name, require_instruction=state is OnOff.ON)
+    if json:
+        terminal.answer({"collection": name, "require_instruction": state is OnOff.ON})
+    else:
+        terminal.say(f"{name}: require-instruction is {state.value}.")
+
+
 @with_settings("data", "generations_kept")
 def verify(
     *,

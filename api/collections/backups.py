@@ -101,6 +101,7 @@ def restore(
         instruction=chosen,
         reranker=manifest.reranker,
         demote_query_echo=manifest.demote_query_echo,
+        require_instruction=manifest.require_instruction,
     )
     disk.bring_in(restored, build, replace=replace, syncer=syncer)
     return Restored(manifest=manifest, generation=generation, other_instruction=is_other)

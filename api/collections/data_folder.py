@@ -196,13 +196,20 @@ class DataFolder:
         instruction: Choice = KEEP,
         reranker: Choice = KEEP,
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
+        require_instruction: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Like `SqlCollections.change`; also raises what `Instructions.check_default` raises."""
         if isinstance(instruction, str):
             self.catalog.instructions.check_default(tenant, instruction, collection=name)
         return self.catalog.collections.change(
-            tenant, name, instruction=instruction, reranker=reranker, demote_query_echo=demote_query_echo, by=by
+            tenant,
+            name,
+            instruction=instruction,
+            reranker=reranker,
+            demote_query_echo=demote_query_echo,
+            require_instruction=require_instruction,
+            by=by,
         )
 
     def require_free(self, tenant: TenantName, name: str) -> None:

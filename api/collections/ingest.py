@@ -113,6 +113,7 @@ class Ingest:
         instruction: str | None = None,
         reranker: str | None = None,
         demote_query_echo: bool = False,
+        require_instruction: bool = False,
         by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
         """Create an empty collection. Blocks. The caller has checked that the reranker exists.
@@ -130,6 +131,7 @@ class Ingest:
             instruction=instruction,
             reranker=reranker,
             demote_query_echo=demote_query_echo,
+            require_instruction=require_instruction,
         )
         self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)

@@ -34,6 +34,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionConflict: HTTPStatus.CONFLICT,
+    errors.InstructionUnsupported: HTTPStatus.CONFLICT,
     errors.VariableRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,
     errors.SnapshotExists: HTTPStatus.CONFLICT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import (
     BaseModel,
@@ -36,6 +36,11 @@ from winnow.retrieval.limits import (
 )
 from winnow.retrieval.records import Document
 
+REQUIRE_HELP: Final = (
+    "Whether searches are refused while the collection's reranker reads no instruction. Searches with `rerank: false` "
+    "are answered."
+)
+
 
 class CollectionBody(Strict):
     """POST /v1/collections"""
@@ -52,6 +57,7 @@ class CollectionBody(Strict):
         default=None, description="Name of a configured reranker. null or left out: the service's default."
     )
     demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_HELP)
+    require_instruction: StrictBool = Field(default=False, description=REQUIRE_HELP)
 
 
 class CollectionChange(Strict):
@@ -63,6 +69,7 @@ class CollectionChange(Strict):
     )
     reranker: RerankerName | None = Field(default=None, description="Name of a configured reranker.")
     demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_HELP)
+    require_instruction: StrictBool | None = Field(default=None, description=REQUIRE_HELP)
 
 
 class DeleteBody(Strict):
@@ -103,6 +110,7 @@ class CollectionResponse(JsonObject):
     instruction: Annotated[str | None, Field(description="null means the tenant's default.")]
     reranker: Annotated[str | None, Field(description="null means the service's default.")]
     demote_query_echo: bool
+    require_instruction: Annotated[bool, Field(description=REQUIRE_HELP)]
     created_at: datetime
     documents: Annotated[
         int | None, Field(description="null, like chunks and store_version, if the collection cannot be read.")
@@ -217,6 +225,7 @@ def collection_response(described: Described) -> CollectionResponse:
         "instruction": collection.instruction,
         "reranker": collection.reranker,
         "demote_query_echo": collection.demote_query_echo,
+        "require_instruction": collection.require_instruction,
         "created_at": collection.created_at,
         "documents": described.documents,
         "chunks": described.chunks,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from winnow.api.settings import Settings
 from winnow.rerank.reranker import Reranker
-from winnow.retrieval.errors import InvalidRequest, RerankUnavailable, SettingInvalid
+from winnow.retrieval.errors import InstructionUnsupported, InvalidRequest, RerankUnavailable, SettingInvalid
 from winnow.retrieval.model.folder import model_name
 
 
@@ -45,9 +45,35 @@ class Rerankers:
                 return each
         raise _not_configured(chosen, self.names)
 
+    def require_reader(self, collection: str, chosen: str | None, *, is_required: bool) -> None:
+        """Check a collection's choices before they are stored. Raises `InstructionUnsupported`."""
+        reranker = next((each for each in self.all if each.name == chosen), self.default if chosen is None else None)
+        if is_required and reranker is not None:
+            require_instruction_reader(reranker, collection, readers=self.readers)
+
+    @property
+    def readers(self) -> tuple[str, ...]:
+        """Names of the rerankers that read an instruction."""
+        return tuple(each.name for each in self.all if each.reads_instruction)
+
     def of_caller(self, model: str | None) -> Reranker:
         """Return the reranker that a request names; unknown names, which other clients send, mean the default."""
         return next((each for each in self.all if each.name == model), self.default)
+
+
+def require_instruction_reader(reranker: Reranker, collection: str, *, readers: Sequence[str] = ()) -> None:
+    """Refuse a reranker that reads no instruction, for a collection that requires one.
+
+    `readers` are configured rerankers that would do. Raises `InstructionUnsupported`.
+    """
+    if reranker.reads_instruction:
+        return
+    others = f" ({', '.join(readers)})" if readers else ""
+    raise InstructionUnsupported(
+        f"{collection} has {reranker.name}. Choose a reranker that reads one{others} with `winnow collections "
+        f"set-reranker {collection} RERANKER`, or end the requirement with `winnow collections set-require-instruction "
+        f"{collection} off`"
+    )
 
 
 def each_alone(settings: Settings) -> tuple[Settings, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from winnow.api.library.instructions import AppliedInstruction
 from winnow.api.search.first_stage import FirstStage
 from winnow.api.search.records import RerankSkipped, TrialQuestion
-from winnow.api.search.rerankers import Rerankers
+from winnow.api.search.rerankers import Rerankers, require_instruction_reader
 from winnow.rerank.reranker import Ranked, Ranking, RecallOrder
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.search.recall import Recalled
@@ -69,6 +69,8 @@ class Trials:
             )
         )
         reranker = self._rerankers.of_collection(collection.reranker)
+        if collection.require_instruction:
+            require_instruction_reader(reranker, collection.shown, readers=self._rerankers.readers)
         judges = [reranker if reranker.changes_order(each.text) else RecallOrder() for each in tried]
         rankings = [
             await judge.rank(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from winnow.api.library.instructions import AppliedInstruction
 from winnow.api.search.first_stage import FindsCandidates, FirstStage
 from winnow.api.search.records import REASONS, Answer, Degraded, OnRerankFailure, Question, RerankSkipped, Result
-from winnow.api.search.rerankers import Rerankers
+from winnow.api.search.rerankers import Rerankers, require_instruction_reader
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
 from winnow.rerank.query_echo import demote_echoes
@@ -123,6 +123,9 @@ class Search:
             reranker = self._rerankers.of_collection(collection.reranker)
         except errors.RerankUnavailable as unavailable:  # an error only where the answer needs it
             reranker = unavailable
+        else:
+            if collection.require_instruction and question.rerank:
+                require_instruction_reader(reranker, collection.shown, readers=self._rerankers.readers)
         skipped = None
         if not question.rerank:
             skipped = RerankSkipped.NOT_REQUESTED

@@ -49,6 +49,7 @@ class SnapshotManifest:
     chunks: int
     files: dict[str, FileFacts]  # by name, relative to the location
     demote_query_echo: bool = False
+    require_instruction: bool = False
 
     @property
     def bytes(self) -> int:
@@ -62,6 +63,8 @@ def written(manifest: SnapshotManifest) -> bytes:
         del fields["instruction"]["document"]  # earlier winnows do not know this field
     if not manifest.demote_query_echo:
         del fields["demote_query_echo"]  # likewise
+    if not manifest.require_instruction:
+        del fields["require_instruction"]  # likewise
     content = _canonical(fields)
     return _canonical({"sha256": hashlib.sha256(content).hexdigest(), "snapshot": json.loads(content)})
 

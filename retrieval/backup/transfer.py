@@ -79,6 +79,7 @@ def take_snapshot(
             instruction=instruction,
             reranker=collection.reranker,
             demote_query_echo=collection.demote_query_echo,
+            require_instruction=collection.require_instruction,
             store_version=version.version,
             documents=documents,
             chunks=chunks,

@@ -35,6 +35,7 @@ class Collection:
     instruction: str | None = None  # NAME or NAME@VERSION, used by searches without an instruction
     reranker: str | None = None  # name of the reranker of its searches; None is the deployment's default
     demote_query_echo: bool = False  # rank passages with little but the query last, unless a search overrides it
+    require_instruction: bool = False  # refuse searches whose reranker reads no instruction
 
     @property
     def shown(self) -> str:

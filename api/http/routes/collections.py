@@ -94,6 +94,7 @@ async def list_collections(tenant: Tenant, request: Request) -> Response:
 async def make_collection(body: CollectionBody, caller: Caller, request: Request) -> Response:
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
+    parts.rerankers.require_reader(body.name, body.reranker, is_required=body.require_instruction)
     await asyncio.to_thread(
         parts.ingest.make,
         caller.tenant,
@@ -102,6 +103,7 @@ async def make_collection(body: CollectionBody, caller: Caller, request: Request
         instruction=body.instruction,
         reranker=body.reranker,
         demote_query_echo=body.demote_query_echo,
+        require_instruction=body.require_instruction,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
@@ -124,6 +126,13 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
     """Change the collection's choices. Omitted fields stay; null returns to the default."""
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
+    was = await asyncio.to_thread(parts.disk.catalog.collections.get, caller.tenant, name)
+    said = body.model_fields_set
+    parts.rerankers.require_reader(
+        name,
+        body.reranker if "reranker" in said else was.reranker,
+        is_required=bool(body.require_instruction) if "require_instruction" in said else was.require_instruction,
+    )
     await asyncio.to_thread(
         parts.disk.change,
         caller.tenant,
@@ -131,6 +140,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
         instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
         reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
         demote_query_echo=bool(body.demote_query_echo) if "demote_query_echo" in body.model_fields_set else KEEP,
+        require_instruction=bool(body.require_instruction) if "require_instruction" in body.model_fields_set else KEEP,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))

@@ -36,6 +36,7 @@ _collections = sql.Table(
     sql.Column("instruction", Words),
     sql.Column("reranker", Words),
     sql.Column("demote_query_echo", sql.Boolean),  # null is false
+    sql.Column("require_instruction", sql.Boolean),  # likewise
 )
 
 # No reference to tenants: the default tenant's first collection begins before the tenant has a row.
@@ -151,6 +152,7 @@ class SqlCollections:
         instruction: Choice = KEEP,
         reranker: Choice = KEEP,
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
+        require_instruction: bool | Literal[Keep.KEEP] = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Change the given choices, all or none of them, and return the collection as it is now.
@@ -158,7 +160,12 @@ class SqlCollections:
         An instruction must be published or built in. The catalog does not check whether a built-in instruction or a
         reranker exists: it does not know them.
         """
-        choices = {"instruction": instruction, "reranker": reranker, "demote_query_echo": demote_query_echo}
+        choices = {
+            "instruction": instruction,
+            "reranker": reranker,
+            "demote_query_echo": demote_query_echo,
+            "require_instruction": require_instruction,
+        }
         changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
         where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
@@ -220,6 +227,7 @@ def _properties(collection: Collection) -> dict[str, JsonValue]:
         "instruction": collection.instruction,
         "reranker": collection.reranker,
         **({"demote_query_echo": True} if collection.demote_query_echo else {}),
+        **({"require_instruction": True} if collection.require_instruction else {}),
     }
 
 
@@ -244,6 +252,7 @@ def _row_of(collection: Collection) -> dict[str, Any]:
         "instruction": collection.instruction,
         "reranker": collection.reranker,
         "demote_query_echo": collection.demote_query_echo,
+        "require_instruction": collection.require_instruction,
     }
 
 
@@ -262,4 +271,5 @@ def _collection(row: sql.Row[Any]) -> Collection:
         instruction=row.instruction,
         reranker=row.reranker,
         demote_query_echo=bool(row.demote_query_echo),
+        require_instruction=bool(row.require_instruction),
     )

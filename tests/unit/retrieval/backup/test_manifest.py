@@ -30,7 +30,11 @@ MANIFEST = SnapshotManifest(
 
 
 @pytest.mark.parametrize(
-    "manifest", [MANIFEST, replace(MANIFEST, instruction=None, reranker="r", demote_query_echo=True, files={})]
+    "manifest",
+    [
+        MANIFEST,
+        replace(MANIFEST, instruction=None, reranker="r", demote_query_echo=True, require_instruction=True, files={}),
+    ],
 )
 def test_a_manifest_reads_back_as_it_was_written(manifest: SnapshotManifest) -> None:
     """All of it."""

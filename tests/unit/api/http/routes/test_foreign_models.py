@@ -21,6 +21,7 @@ from winnow.api.setting_values import FurtherReranker
 from winnow.api.settings import Settings
 from winnow.retrieval.model.pair_model import PairModel
 from winnow.retrieval.model.runtime import device_worker
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 DOCUMENTS = [
     {"id": "refunds", "text": "A tenant may ask for a refund within seven days of the contract."},
@@ -152,3 +153,25 @@ def test_a_pair_model_has_no_prompt_to_preview(client: TestClient) -> None:
     )
     assert refused.status_code == 422
     assert "bert has no prompt to preview" in refused.json()["message"]
+
+
+def test_a_collection_that_requires_an_instruction_refuses_a_reranker_without(client: TestClient) -> None:
+    """When it is chosen, and in a search; the message names what would do. Without reranking it answers."""
+    made = client.post("/v1/collections", json={"name": "strict", "require_instruction": True})
+    assert (made.status_code, made.json()["error"]["code"]) == (409, "instruction_unsupported")
+    body = {"name": "strict", "require_instruction": True, "reranker": "tiny-rerank"}
+    assert client.post("/v1/collections", json=body).json()["require_instruction"] is True
+    assert client.post("/v1/collections/strict/documents", json={"documents": DOCUMENTS}).json()["accepted"] == 3
+    assert search(client, collection="strict")["instruction_applied"]
+    assert client.patch("/v1/collections/strict", json={"reranker": "xlm"}).status_code == 409
+    assert client.patch("/v1/collections/pairs", json={"require_instruction": True}).status_code == 409
+
+    client.app.state.parts.disk.change(  # type: ignore[attr-defined]
+        DEFAULT_TENANT, "strict", reranker="xlm"
+    )  # as the command line does
+    refused = client.post("/v1/search", json=SEARCH | {"collection": "strict"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "instruction_unsupported")
+    assert "strict has xlm. Choose a reranker that reads one (tiny-rerank)" in refused.json()["message"]
+    assert not search(client, collection="strict", rerank=False)["instruction_applied"]
+    assert client.patch("/v1/collections/strict", json={"require_instruction": None}).status_code == 200
+    assert search(client, collection="strict")["judged_by"] == "xlm"
