@@ -15,11 +15,13 @@ import numpy as np
 
 from winnow.indexer.chunking import Chunker
 from winnow.retrieval.concurrency.tasks import run_to_completion
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, heads_of
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, passage_of
 from winnow.retrieval.store.contract import Store
 
+_FIELDS_SHARE: Final = 2  # fields take at most half of a chunk
 _LENGTH_TOLERANCE: Final = 1e-2  # distance of a vector's length from 1; bf16 models are off by a few thousandths
 
 
@@ -29,12 +31,13 @@ class CutDocuments:
 
     documents: tuple[Document, ...]
     spans: tuple[tuple[Span, ...], ...]  # per document
+    heads: tuple[str, ...]  # per document: title, with any fields before it, as the embedder reads it
 
     @property
     def passages(self) -> list[str]:
         return [
-            passage_of(document.title, document.text[span.start : span.end])
-            for document, spans in zip(self.documents, self.spans, strict=True)
+            passage_of(head, document.text[span.start : span.end])
+            for document, spans, head in zip(self.documents, self.spans, self.heads, strict=True)
             for span in spans
         ]
 
@@ -53,10 +56,12 @@ class UpsertReport:
 class DocumentWriter:
     """Writes documents into the store of one collection."""
 
-    def __init__(self, *, store: Store, embedder: Embedder, chunker: Chunker) -> None:
+    def __init__(self, *, store: Store, embedder: Embedder, chunker: Chunker, fields: FieldChoice = NO_CHOICE) -> None:
+        """`fields` are embedded before title and text of every chunk, in at most half of its tokens."""
         self._store = store
         self._embedder = embedder
         self._chunker = chunker
+        self._fields = fields
 
     async def upsert(self, documents: Sequence[Document]) -> UpsertReport:
         """Commit these documents; they are on disk when this returns.
@@ -70,8 +75,9 @@ class DocumentWriter:
         """First half of `upsert`: it needs no model and may run while the model is busy. Blocks."""
         assert documents, "an empty commit is no commit. This is a bug."
         assert len({document.id for document in documents}) == len(documents), "ids repeat. This is a bug."
-        spans = self._chunker.spans_of([(document.title, document.text) for document in documents])
-        return CutDocuments(documents=tuple(documents), spans=tuple(spans))
+        heads = self._heads(documents)
+        spans = self._chunker.spans_of(list(zip(heads, [document.text for document in documents], strict=True)))
+        return CutDocuments(documents=tuple(documents), spans=tuple(spans), heads=heads)
 
     async def write(self, cut: CutDocuments, *, more_follows: bool = False) -> UpsertReport:
         """Second half of `upsert`. With `more_follows` the caller must call `Store.index_words` at the end."""
@@ -87,6 +93,18 @@ class DocumentWriter:
             tokens=embeddings.tokens,
             truncated=len(embeddings.truncated),
             store_version=version,
+        )
+
+    def _heads(self, documents: Sequence[Document]) -> tuple[str, ...]:
+        """Return the titles, with the fields before them. The chunker counts both."""
+        lines = [
+            self._fields.lines(id=each.id, title=each.title, url=each.url, metadata=each.metadata) for each in documents
+        ]
+        chunker = self._chunker
+        heads = heads_of(lines, chunker.tokenizer, tokens_max=chunker.tokens_max // _FIELDS_SHARE)
+        return tuple(
+            f"{head}{each.title}" if each.title else head.removesuffix("\n")
+            for head, each in zip(heads, documents, strict=True)
         )
 
 

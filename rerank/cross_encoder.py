@@ -12,13 +12,16 @@ from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.template_prompts import TemplatePrompts
 from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.document_fields import heads_of
 from winnow.retrieval.errors import Overloaded, RerankOverloaded
 from winnow.retrieval.model.backend import TORCH, Backend
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.pair_model import AnswerTokens, PairModel
 from winnow.retrieval.model.prompt_template import PromptTemplate
+from winnow.retrieval.records import FieldLines
 
 PAIR_FORMAT: Final = "pair/1"  # prompt format of models that read a pair of texts
+_FIELDS_SHARE: Final = 4  # fields take at most a quarter of a pair
 _BATCHES_ALONE: Final = 2  # one being computed and one waiting
 
 
@@ -74,6 +77,9 @@ class PairPrompts:
     @property
     def tokens_max(self) -> int:
         return self._model.tokens_max
+
+    def heads(self, documents: Sequence[FieldLines]) -> list[str]:
+        return heads_of(documents, self._model.pieces, tokens_max=self.tokens_max // _FIELDS_SHARE)
 
     def begin(self, query: str, instruction: str) -> Callable[[Sequence[str]], Prompts]:  # noqa: ARG002  the contract's
         return partial(self._build, query)

@@ -19,8 +19,10 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
+from winnow.retrieval.document_fields import heads_of
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.records import FieldLines
 
 PREFIX: Final = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
@@ -76,6 +78,13 @@ class BuildsPrompts(Protocol):
         """Whether the instruction is in the prompt."""
         ...
 
+    def heads(self, documents: Sequence[FieldLines]) -> list[str]:
+        """Return what stands before each title and text: the fields, in at most a quarter of the room.
+
+        A passage that is cut loses the end of its text, so it keeps its fields.
+        """
+        ...
+
     def begin(self, query: str, instruction: str) -> Callable[[Sequence[str]], Prompts]:
         """Encode what the passages of a request share. The result builds the prompts of some of its passages."""
         ...
@@ -102,6 +111,13 @@ class PromptBuilder:
     def load(cls, folder: Path, *, tokens_max: int) -> PromptBuilder:
         """Load the tokenizers of a model folder. Raises `ModelUnusable`."""
         return cls(PlainTokenizer.load(folder), ScaffoldTokenizer.load(folder), tokens_max=tokens_max)
+
+    def heads(self, documents: Sequence[FieldLines]) -> list[str]:
+        return heads_of(documents, self._plain, tokens_max=self._room // _PASSAGE_SHARE)
+
+    def count(self, text: str) -> int:
+        """Return how many tokens a text has as user text."""
+        return len(self._plain.ids(text))
 
     def build(self, query: str, passages: Sequence[str], instruction: str) -> Prompts:
         """Build the prompts of these passages, in their order."""

@@ -203,7 +203,8 @@ class PromptedReranker:
     async def _rank(
         self, query: str, candidates: Sequence[Candidate], instruction: str, tenant: str, deadline: Deadline
     ) -> Ranking:
-        passages = [candidate.chunk.passage for candidate in candidates]
+        heads = await self._heads(candidates)
+        passages = [head + each.chunk.passage for head, each in zip(heads, candidates, strict=True)]
         scored = await self._score(query, list(dict.fromkeys(passages)), instruction, tenant, deadline)
         scores = [scored.scores[passage] for passage in passages]
         return make_ranking(
@@ -211,11 +212,18 @@ class PromptedReranker:
             [score.logit for score in scores],
             judged_by=self._name,
             truncated=[score.truncated for score in scores],
+            fields=heads,
             tokens=scored.tokens,
             remembered=sum(passage in scored.remembered for passage in passages),
             instruction_applied=self.reads_instruction,
             mixture=mixture_for(self._order, instruction),
         )
+
+    async def _heads(self, candidates: Sequence[Candidate]) -> Sequence[str]:
+        """Return what stands before each candidate's title and text: a part of the passage, so of the cache's key."""
+        if not any(each.fields.lines for each in candidates):
+            return [""] * len(candidates)
+        return await asyncio.to_thread(self._prompts.heads, [each.fields for each in candidates])
 
     async def _score(
         self, query: str, passages: Sequence[str], instruction: str, tenant: str, deadline: Deadline

@@ -50,6 +50,7 @@ def make_ranking(
     *,
     judged_by: str,
     truncated: Sequence[bool] | None = None,
+    fields: Sequence[str] | None = None,
     tokens: int = 0,
     remembered: int = 0,
     mixture: Mixture | None = None,
@@ -57,18 +58,19 @@ def make_ranking(
 ) -> Ranking:
     """Rank best first; equal scores stay in recall's order.
 
-    `logits` has one logit per candidate. The mixture applies only if recall ran for every candidate: two kinds of score
-    in one order would not be comparable.
+    `logits` has one logit per candidate, `fields` what the reranker read before its text. The mixture applies only if
+    recall ran for every candidate: two kinds of score in one order would not be comparable.
     """
     cut = truncated or [False] * len(candidates)
     scores = _scores(candidates, logits, mixture)
     ranked_by = RankedBy.RELEVANCE if scores is None else RankedBy.BLEND
     relevances = [relevance_of(logit) for logit in logits]
-    rows = list(zip(candidates, relevances, scores or relevances, cut, strict=True))
+    heads = fields or [""] * len(candidates)
+    rows = list(zip(candidates, relevances, scores or relevances, cut, heads, strict=True))
     rows.sort(key=lambda row: (-row[2], row[0].recall_rank))
     ranked = tuple(
-        Ranked(candidate=candidate, rank=rank, score=score, relevance=relevance, truncated=was_cut)
-        for rank, (candidate, relevance, score, was_cut) in enumerate(rows, start=1)
+        Ranked(candidate=candidate, rank=rank, score=score, relevance=relevance, truncated=was_cut, fields=head)
+        for rank, (candidate, relevance, score, was_cut, head) in enumerate(rows, start=1)
     )
     return Ranking(
         ranked=ranked,

@@ -30,6 +30,7 @@ class Ranked:
     score: float | None  # the quantity of `ranked_by`; None if there is none (no reranker and no recall)
     relevance: float | None  # in [0, 1]; None if the candidate was not reranked
     truncated: bool = False  # the reranker read only the beginning of the passage
+    fields: str = ""  # what the reranker read before title and text (retrieval/document_fields.py)
     demoted: bool = False  # an echo of the query: behind the others whatever its score (rerank/query_echo.py)
 
 

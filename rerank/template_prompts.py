@@ -16,10 +16,12 @@ from typing import Final
 
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.rerank.prompt import Prompts
+from winnow.retrieval.document_fields import heads_of
 from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.prompt_template import VARIABLE, PromptTemplate
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.records import FieldLines
 
 _DOCUMENT: Final = "{document}"
 _DOCUMENT_SHARE: Final = 4  # a document keeps at least a quarter of the room
@@ -43,9 +45,10 @@ class TemplatePrompts:
         names = sorted(scaffold.control_names, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, names))) if names else None
         empty = {"query": "", "instruction": "", "document": ""}
-        for text in filter(None, (template.text, template.plain)):
-            if tokens_max - len(self._ids(text, empty)) < _ROOM_MIN:
-                raise ModelUnusable(f"a window of {tokens_max} tokens is too small for the template of the reranker")
+        texts = filter(None, (template.text, template.plain))
+        self._room = min(tokens_max - len(self._ids(text, empty)) for text in texts)
+        if self._room < _ROOM_MIN:
+            raise ModelUnusable(f"a window of {tokens_max} tokens is too small for the template of the reranker")
 
     @classmethod
     def load(cls, folder: ModelFolder, template: PromptTemplate, *, tokens_max: int) -> TemplatePrompts:
@@ -60,6 +63,9 @@ class TemplatePrompts:
         if len(ids) != 1:
             raise ModelUnusable(f"the answer {text!r} is {len(ids)} tokens of this model; it must be one")
         return ids[0]
+
+    def heads(self, documents: Sequence[FieldLines]) -> list[str]:
+        return heads_of(documents, self._plain, tokens_max=self._room // _DOCUMENT_SHARE)
 
     def begin(self, query: str, instruction: str) -> Callable[[Sequence[str]], Prompts]:
         is_plain = self._template.plain is not None and instruction == DEFAULT_INSTRUCTION

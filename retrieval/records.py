@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, Union
 
 if TYPE_CHECKING:  # `winnow --help` imports this module and must not wait for numpy
     import numpy as np
@@ -119,6 +119,17 @@ class EmbeddedDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldLines:
+    """Fields of a document, as lines to write before its text (retrieval/document_fields.py)."""
+
+    lines: tuple[str, ...] = ()  # `name: value`, in the chosen order
+    tokens_max: int = 0  # that they may take together
+
+
+NO_FIELDS: Final = FieldLines()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """A chunk that recall proposes for reranking."""
 
@@ -130,6 +141,10 @@ class Candidate:
     # recall's score in standard deviations (retrieval/search/fusion.py), comparable within one query only; None without
     # recall
     standing: float | None = None
+    fields: FieldLines = NO_FIELDS  # what the reranker reads before title and text
+
+    def with_fields(self, fields: FieldLines) -> Self:
+        return replace(self, fields=fields)
 
 
 class RecallMode(StrEnum):
@@ -140,8 +155,11 @@ class RecallMode(StrEnum):
     LEXICAL = "lexical"  # the best matches of words, by BM25
 
 
-def candidates_of(texts: Sequence[str]) -> list[Candidate]:
-    """Turn texts into candidates in the given order, without similarity; a chunk's number is its text's position."""
+def candidates_of(texts: Sequence[str], fields: Sequence[FieldLines] | None = None) -> list[Candidate]:
+    """Turn texts into candidates in the given order, without similarity; a chunk's number is its text's position.
+
+    `fields` has one entry for each text.
+    """
     return [
         Candidate(
             chunk=Chunk(
@@ -157,6 +175,7 @@ def candidates_of(texts: Sequence[str]) -> list[Candidate]:
             ),
             recall_rank=place + 1,
             similarity=None,
+            fields=lines,
         )
-        for place, text in enumerate(texts)
+        for place, (text, lines) in enumerate(zip(texts, fields or [NO_FIELDS] * len(texts), strict=True))
     ]

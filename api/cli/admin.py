@@ -96,7 +96,7 @@ def show_collection(
     named = {field.replace("_", " "): value for field, value in fields.items()} | parts | attributes
     terminal.table(
         [Column(name="field", style="dim"), Column(name="value")],
-        [(field, "–" if value is None else str(value)) for field, value in named.items()],
+        [(field, _cell(value)) for field, value in named.items()],
     )
 
 
@@ -292,6 +292,12 @@ def doctor(*, settings: Settings, json: Json = False) -> None:
         terminal.say("All checks passed." if is_well else "Some checks failed: see the lines marked ✗.", style="bold")
     if not is_well:
         raise typer.Exit(Exit.FAILED)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return "–" if value is None else str(value)
 
 
 def _mark(problem: str | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from winnow.api.cli.collection_fields import RerankFieldTokens, parse_fields
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
@@ -74,6 +75,14 @@ Ways = Annotated[
         help="Compare these kinds of recall, separated by spaces: dense, lexical, hybrid.",
     ),
 ]
+EvalFields = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank-fields",
+        metavar="FIELD,FIELD",
+        help="Attributes that the reranker reads, instead of the collection's; an empty text means none.",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write TREC run files: FILE.recall, FILE.two-stage and FILE.rerank."),
@@ -95,6 +104,8 @@ def evaluate(
     instruction: InstructionText = None,
     instruction_name: InstructionName = None,
     variable: Variables = None,
+    rerank_fields: EvalFields = None,
+    rerank_field_tokens: RerankFieldTokens = None,
     output: Output = None,
     split: Split = "test",
     json: Json = False,
@@ -102,8 +113,8 @@ def evaluate(
     """Measure three orders on a collection with relevance judgements: recall, as a search answers, by relevance.
 
     Indexes the folder's corpus first if needed. Only the first --candidates chunks are reranked; the chunks after them
-    keep the order of recall, so R@100 means the same in every row. Searches use the collection's own reranker and
-    instruction unless you pass --instruction or --instruction-name.
+    keep the order of recall, so R@100 means the same in every row. Searches use the collection's own reranker,
+    instruction and rerank fields unless you pass others.
     """
     terminal = Terminal(json=json)
     from winnow.indexer.readers.beir import is_beir
@@ -127,6 +138,7 @@ def evaluate(
         split=split,
         is_judged=run is WhichRun.TWO_STAGE,
         recalls=_parse_modes(ways),
+        fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
     )
     found = asyncio.run(measure(terminal, settings, plan))
     if output is not None:

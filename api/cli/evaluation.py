@@ -34,6 +34,7 @@ from winnow.indexer.readers.beir import Judgments, read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import Reranker
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, with_fields
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import CANDIDATES_MAX
 from winnow.retrieval.measures import parse
@@ -72,6 +73,7 @@ class Plan:
     is_judged: bool  # or recall alone
     instruction: str | NamedInstruction | None = None  # None: what a search of the collection uses
     recalls: tuple[RecallMode, ...] = ()  # ways of recall to compare; none is the service's own
+    fields: FieldChoice | None = None  # that the reranker reads; None: the collection's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ class Evaluated:
     embedder: str
     reranker: str
     instruction: AppliedInstruction
+    fields: FieldChoice
     seconds: float
 
     def response(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class Evaluated:
             "embedder": self.embedder,
             "reranker": self.reranker,
             "instruction": applied_response(self.instruction),
+            "rerank_fields": list(self.fields.names),
             "seconds": round(self.seconds, 3),
         }
 
@@ -126,6 +130,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
             tenant=plan.tenant,
             recall=opened.recall,
             instruction=parts.disk.catalog.instructions.applied(plan.tenant, plan.instruction, opened.collection),
+            fields=opened.collection.rerank_fields if plan.fields is None else plan.fields,
             reranker=parts.judging.reranker if plan.is_judged else None,
             candidates=parts.candidates,
             modes=named_modes(plan.recalls, RecallMode(settings.recall)),
@@ -149,6 +154,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         embedder=parts.embedding.embedder.identity.name,
         reranker=parts.judging.reranker.name,
         instruction=asking.instruction,
+        fields=asking.fields,
         seconds=time.monotonic() - started,
     )
 
@@ -184,6 +190,7 @@ class Asking:
     is_cut: bool  # whether some documents have several chunks
     modes: Mapping[str, RecallMode]  # by what stands behind the names of their runs
     instruction: AppliedInstruction = BUILT_IN
+    fields: FieldChoice = NO_CHOICE  # that the reranker reads
 
     async def ask(self, case: Case) -> dict[str, Scored]:
         """Rank one query. Returns an order per run."""
@@ -199,7 +206,8 @@ class Asking:
             RecallRequest(query=case.text, width=width, task=self.instruction.embedding_task, mode=mode)
         )
         orders = {RECALL: _scored((each, _recall_score(each)) for each in recalled.candidates)}
-        return orders | await self._reranked(case, recalled.candidates, self.reranker) if self.reranker else orders
+        found = with_fields(recalled.candidates, self.fields)
+        return orders | await self._reranked(case, found, self.reranker) if self.reranker else orders
 
     async def _reranked(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, Scored]:
         """Rerank, even where a search would not: the order by relevance alone needs it."""

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from winnow.api.cli.collection_fields import (
+    EmbedFields,
+    EmbedFieldTokens,
+    RerankFields,
+    RerankFieldTokens,
+    parse_fields,
+)
 from winnow.api.cli.index_report import show_report
 from winnow.api.cli.options import (
     DEVICE,
@@ -103,6 +110,10 @@ def index(
     allow_rejects: AllowRejects = False,
     chunk_tokens: int | None,
     reranker: RerankerName = None,
+    rerank_fields: RerankFields = None,
+    rerank_field_tokens: RerankFieldTokens = None,
+    embed_fields: EmbedFields = None,
+    embed_field_tokens: EmbedFieldTokens = None,
     id_field: IdField = None,
     text_field: TextField = None,
     title_field: TitleField = None,
@@ -131,6 +142,8 @@ def index(
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
+    reranked = parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens)
+    embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
     reading = Reading(
         fields=_fields(corpus, id_field, text_field, title_field, url_field),
         encoding=find_codec(encoding) if encoding is not None else None,
@@ -142,7 +155,14 @@ def index(
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
     indexing = assemble_indexing(settings, folder, embedding)
-    opened = indexing.open(collection, tenant=owner, chunk_tokens=chunk_tokens, reranker=reranker)
+    opened = indexing.open(
+        collection,
+        tenant=owner,
+        chunk_tokens=chunk_tokens,
+        reranker=reranker,
+        rerank_fields=reranked,
+        embed_fields=embedded,
+    )
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     with _resumable(terminal), IndexProgress(terminal) as progress:
         running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)

@@ -15,6 +15,7 @@ from winnow.api.cli.access import audit, grants, keys, tenants
 from winnow.api.cli.admin import collections, doctor, verify
 from winnow.api.cli.adopt import adopt_collections
 from winnow.api.cli.catalog import catalog
+from winnow.api.cli.collection_fields import set_embed_fields, set_rerank_fields
 from winnow.api.cli.eval import demo, evaluate
 from winnow.api.cli.generations import generations
 from winnow.api.cli.index import index
@@ -86,6 +87,8 @@ for command, name in (
     (demo, "demo"),
 ):
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
+for command, name in ((set_rerank_fields, "set-rerank-fields"), (set_embed_fields, "set-embed-fields")):
+    collections.command(name, help=_reflowed(command.__doc__ or ""))(command)
 collections.command("adopt", help=_reflowed(adopt_collections.__doc__ or ""))(adopt_collections)
 app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")

@@ -83,9 +83,20 @@ def _collection(
 ) -> Collection:
     """Return the row; an existing one keeps its instruction and reranker."""
     if known is not None:
-        return replace(known, embedder=facts.embedder, chunk_tokens=facts.chunk_tokens, created_at=made)
+        return replace(
+            known,
+            embedder=facts.embedder,
+            chunk_tokens=facts.chunk_tokens,
+            embed_fields=facts.embed_fields,
+            created_at=made,
+        )
     return Collection(
-        tenant=tenant, name=name, embedder=facts.embedder, chunk_tokens=facts.chunk_tokens, created_at=made
+        tenant=tenant,
+        name=name,
+        embedder=facts.embedder,
+        chunk_tokens=facts.chunk_tokens,
+        embed_fields=facts.embed_fields,
+        created_at=made,
     )
 
 

@@ -102,6 +102,8 @@ def restore(
         reranker=manifest.reranker,
         demote_query_echo=manifest.demote_query_echo,
         require_instruction=manifest.require_instruction,
+        rerank_fields=manifest.rerank_fields,
+        embed_fields=manifest.embed_fields,
     )
     disk.bring_in(restored, build, replace=replace, syncer=syncer)
     return Restored(manifest=manifest, generation=generation, other_instruction=is_other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,8 +11,9 @@ from typing import Final, Literal
 
 from winnow.api.collections import pairing
 from winnow.api.collections.catalog import Catalog
+from winnow.api.collections.embed_fields import changing_embed_fields
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
-from winnow.retrieval.catalog.collections import KEEP, Choice, Collection, Keep
+from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
 from winnow.retrieval.errors import (
     CollectionBusy,
     CollectionExists,
@@ -197,19 +199,39 @@ class DataFolder:
         reranker: Choice = KEEP,
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         require_instruction: bool | Literal[Keep.KEEP] = KEEP,
+        rerank_fields: FieldsChange = KEEP_FIELDS,
+        embed_fields: FieldsChange = KEEP_FIELDS,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
-        """Like `SqlCollections.change`; also raises what `Instructions.check_default` raises."""
+        """Like `SqlCollections.change`; also raises what `Instructions.check_default` raises.
+
+        For other `embed_fields` also what `changing_embed_fields` raises.
+        """
         if isinstance(instruction, str):
             self.catalog.instructions.check_default(tenant, instruction, collection=name)
-        return self.catalog.collections.change(
-            tenant,
-            name,
-            instruction=instruction,
-            reranker=reranker,
-            demote_query_echo=demote_query_echo,
-            require_instruction=require_instruction,
-            by=by,
+        is_same = embed_fields.of((now := self.catalog.collections.get(tenant, name)).embed_fields) == now.embed_fields
+        with contextlib.nullcontext() if is_same else self._changing_embed_fields(tenant, name, embed_fields):
+            return self.catalog.collections.change(
+                tenant,
+                name,
+                instruction=instruction,
+                reranker=reranker,
+                demote_query_echo=demote_query_echo,
+                require_instruction=require_instruction,
+                rerank_fields=rerank_fields,
+                embed_fields=KEEP_FIELDS if is_same else embed_fields,
+                by=by,
+            )
+
+    def _changing_embed_fields(
+        self, tenant: TenantName, name: str, change: FieldsChange
+    ) -> contextlib.AbstractContextManager[None]:
+        self.require_unmoved()
+        return changing_embed_fields(
+            self.layout.collection(tenant, name),
+            change,
+            read=lambda: self.catalog.collections.get(tenant, name),
+            documents_of=lambda collection: self.store(collection).snapshot().counts()[0],
         )
 
     def require_free(self, tenant: TenantName, name: str) -> None:

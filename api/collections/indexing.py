@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from winnow.api.collections.embed_fields import fields_said, other_fields_refused
 from winnow.api.collections.ingest import Ingest
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.indexer.corpus import Corpus
 from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
@@ -41,15 +43,25 @@ class Indexing:
         tenant: TenantName = DEFAULT_TENANT,
         chunk_tokens: int | None = None,
         reranker: str | None = None,
+        rerank_fields: FieldChoice | None = None,
+        embed_fields: FieldChoice | None = None,
     ) -> OpenCollection:
         """Return the collection of this name, created if missing. The other arguments are requirements, if given.
 
-        Raises `InvalidRequest` if it has another chunk size or reranker, and what `OpenCollections.get` raises.
+        Raises `InvalidRequest` if it has another chunk size, reranker or other fields, and what `OpenCollections.get`
+        raises.
         """
         try:
             opened = self._collections.get(tenant, name)
         except CollectionNotFound:
-            return self._ingest.make(tenant, name, chunk_tokens=chunk_tokens, reranker=reranker)
+            return self._ingest.make(
+                tenant,
+                name,
+                chunk_tokens=chunk_tokens,
+                reranker=reranker,
+                rerank_fields=rerank_fields or NO_CHOICE,
+                embed_fields=embed_fields or NO_CHOICE,
+            )
         made_with = opened.collection.chunk_tokens
         if chunk_tokens is not None and chunk_tokens != made_with:
             raise InvalidRequest(
@@ -60,6 +72,13 @@ class Indexing:
                 f"{name} already exists and uses {opened.collection.reranker or 'the default reranker'}; "
                 f"change it with `winnow collections set-reranker {name} {reranker}`"
             )
+        if rerank_fields not in (None, opened.collection.rerank_fields):
+            raise InvalidRequest(
+                f"the reranker of {name} reads {fields_said(opened.collection.rerank_fields)}; change that with "
+                f"`winnow collections set-rerank-fields {name} FIELD...`"
+            )
+        if embed_fields not in (None, opened.collection.embed_fields):
+            raise InvalidRequest(other_fields_refused(opened.collection, "exists"))
         return opened
 
     async def run(

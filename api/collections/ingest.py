@@ -28,6 +28,7 @@ from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.quotas import Held
 from winnow.retrieval.concurrency.gil_yield import rest
 from winnow.retrieval.concurrency.tasks import run_to_completion
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.errors import CollectionBusy, DocumentNotFound, LimitExceeded
 from winnow.retrieval.files.locks import writing
@@ -114,9 +115,11 @@ class Ingest:
         reranker: str | None = None,
         demote_query_echo: bool = False,
         require_instruction: bool = False,
+        rerank_fields: FieldChoice = NO_CHOICE,
+        embed_fields: FieldChoice = NO_CHOICE,
         by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
-        """Create an empty collection. Blocks. The caller has checked that the reranker exists.
+        """Create an empty collection. Blocks. The caller has checked reranker and fields.
 
         Raises `CollectionExists`, `WriteFailed`, and what `Instructions.check_default` raises.
         """
@@ -132,6 +135,8 @@ class Ingest:
             reranker=reranker,
             demote_query_echo=demote_query_echo,
             require_instruction=require_instruction,
+            rerank_fields=rerank_fields,
+            embed_fields=embed_fields,
         )
         self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)
@@ -244,7 +249,8 @@ class Ingest:
     def writer(self, opened: OpenCollection) -> DocumentWriter:
         """Return the writer for this collection; its lock must be held."""
         chunker = Chunker(tokenizer=self._tokenizer, tokens_max=opened.collection.chunk_tokens)
-        return DocumentWriter(store=opened.store, embedder=self._embedder, chunker=chunker)
+        fields = opened.collection.embed_fields
+        return DocumentWriter(store=opened.store, embedder=self._embedder, chunker=chunker, fields=fields)
 
     @contextlib.asynccontextmanager
     async def _turn_of(self, opened: OpenCollection) -> AsyncIterator[None]:

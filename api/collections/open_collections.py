@@ -59,7 +59,7 @@ class OpenCollections:
         collection = self._disk.catalog.collections.get(tenant, name)
         with self._lock:
             known = self._open.get((tenant, name))
-            if known is None or known.collection.created_at != collection.created_at:
+            if known is None or not _is_same(known.collection, collection):
                 known = self._open_collection(collection)
                 self._open[tenant, name] = known
             return known
@@ -74,8 +74,8 @@ class OpenCollections:
         To be called after waiting for the lock: what was opened before must not write to a replacement.
         """
         mine = opened.collection
-        if self._disk.catalog.collections.get(mine.tenant, mine.name).created_at != mine.created_at:
-            raise CollectionBusy(f"{mine.name} has just been replaced")
+        if not _is_same(self._disk.catalog.collections.get(mine.tenant, mine.name), mine):
+            raise CollectionBusy(f"{mine.name} has just been replaced, or embeds other fields now")
 
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
         """Return recall for a collection whose catalog row was just read: an open one needs no second read.
@@ -110,6 +110,11 @@ class OpenCollections:
 
     def _embedder_for(self, tenant: TenantName) -> Embedder:
         return self._embedder if self._queries is None else CachedQueries(self._embedder, self._queries, tenant=tenant)
+
+
+def _is_same(one: Collection, other: Collection) -> bool:
+    """Whether both are the same collection, and vectors of both are of the same texts."""
+    return (one.created_at, one.embed_fields) == (other.created_at, other.embed_fields)
 
 
 def _flag_for(built: EmbedderIdentity, mine: EmbedderIdentity) -> str:

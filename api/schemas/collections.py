@@ -23,6 +23,7 @@ from winnow.api.fields import (
     RerankerName,
     Strict,
 )
+from winnow.api.schemas.field_choice import EMBED_HELP, RERANK_HELP, TOKENS_HELP, FieldNames, FieldTokens
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_request import DEMOTE_HELP
 from winnow.api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
@@ -58,6 +59,10 @@ class CollectionBody(Strict):
     )
     demote_query_echo: StrictBool = Field(default=False, description=DEMOTE_HELP)
     require_instruction: StrictBool = Field(default=False, description=REQUIRE_HELP)
+    rerank_fields: FieldNames | None = Field(default=None, description=RERANK_HELP)
+    rerank_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
+    embed_fields: FieldNames | None = Field(default=None, description=EMBED_HELP)
+    embed_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
 
 
 class CollectionChange(Strict):
@@ -70,6 +75,10 @@ class CollectionChange(Strict):
     reranker: RerankerName | None = Field(default=None, description="Name of a configured reranker.")
     demote_query_echo: StrictBool | None = Field(default=None, description=DEMOTE_HELP)
     require_instruction: StrictBool | None = Field(default=None, description=REQUIRE_HELP)
+    rerank_fields: FieldNames | None = Field(default=None, description=RERANK_HELP)
+    rerank_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
+    embed_fields: FieldNames | None = Field(default=None, description=EMBED_HELP)
+    embed_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
 
 
 class DeleteBody(Strict):
@@ -111,6 +120,10 @@ class CollectionResponse(JsonObject):
     reranker: Annotated[str | None, Field(description="null means the service's default.")]
     demote_query_echo: bool
     require_instruction: Annotated[bool, Field(description=REQUIRE_HELP)]
+    rerank_fields: Annotated[list[str], Field(description="What the reranker reads before title and text.")]
+    rerank_field_tokens: Annotated[int, Field(description="Maximum tokens of these lines.")]
+    embed_fields: Annotated[list[str], Field(description="What the embedder reads before title and text.")]
+    embed_field_tokens: Annotated[int, Field(description="Maximum tokens of these lines.")]
     created_at: datetime
     documents: Annotated[
         int | None, Field(description="null, like chunks and store_version, if the collection cannot be read.")
@@ -226,6 +239,10 @@ def collection_response(described: Described) -> CollectionResponse:
         "reranker": collection.reranker,
         "demote_query_echo": collection.demote_query_echo,
         "require_instruction": collection.require_instruction,
+        "rerank_fields": list(collection.rerank_fields.names),
+        "rerank_field_tokens": collection.rerank_fields.tokens_max,
+        "embed_fields": list(collection.embed_fields.names),
+        "embed_field_tokens": collection.embed_fields.tokens_max,
         "created_at": collection.created_at,
         "documents": described.documents,
         "chunks": described.chunks,

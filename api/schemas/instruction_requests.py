@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import Field, StrictBool, model_validator
 
+from winnow.api.collections.preview_passage import WantedPassage
 from winnow.api.fields import (
     InstructionReference,
     MaybeFilter,
@@ -60,8 +61,22 @@ class PreviewBody(Strict):
     variables: dict[str, VariableValue] = Field(default_factory=dict, description="Values of `content`'s variables.")
     query: QueryText = SAMPLE_QUERY
     document: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)] = SAMPLE_DOCUMENT
+    fields: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Attributes of `document`, read as `name: value` lines before it: those that `collection` names, "
+        "or all, in this order.",
+        examples=[{"date": "2026-03-01", "source": "journal"}],
+    )
+    collection: SearchedName | None = Field(
+        default=None, description="Show the prompt of this collection's searches: its `rerank_fields` and reranker."
+    )
+    document_id: str | None = Field(
+        default=None, description="A document of `collection`, instead of `document` and `fields`."
+    )
+    chunk: Annotated[int, Field(ge=0), Number] = Field(default=0, description="Which chunk of `document_id`.")
     reranker: RerankerName | None = Field(
-        default=None, description="Reranker whose prompt is shown. null or left out: the default."
+        default=None,
+        description="Reranker whose prompt is shown. null or left out: that of `collection`, or the default.",
     )
     ids: StrictBool = Field(default=False, description="Add `ids`, the token ids of the prompt.")
 
@@ -71,7 +86,22 @@ class PreviewBody(Strict):
             raise ValueError("give either instruction or content")
         if self.variables and self.content is None:
             raise ValueError("variables belong to content; give an instruction's variables within instruction")
+        if self.document_id is not None and self.collection is None:
+            raise ValueError("document_id needs the collection of the document")
         return self
+
+    @property
+    def passage(self) -> WantedPassage | None:
+        """The passage of a collection; None without one."""
+        if self.collection is None:
+            return None
+        return WantedPassage(
+            collection=self.collection,
+            document_id=self.document_id,
+            chunk=self.chunk,
+            text=self.document if "document" in self.model_fields_set else None,
+            fields=self.fields,
+        )
 
     @property
     def checked(self) -> InstructionContent | None:

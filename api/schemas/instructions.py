@@ -98,7 +98,8 @@ class PromptTokens(JsonObject):
 
     prefix: Annotated[int, Field(description="Fixed part before the question.")]
     question: Annotated[int, Field(description="Instruction and query.")]
-    document: int
+    document: Annotated[int, Field(description="Fields, title and text.")]
+    fields: Annotated[int, Field(description="Field lines; part of `document`.")]
     suffix: Annotated[int, Field(description="Fixed part after the document.")]
     total: int
     max: Annotated[int, Field(description="Longest prompt that this reranker accepts.")]
@@ -115,6 +116,8 @@ class PreviewResponse(JsonObject):
         int, Field(description="Control tokens. All are in prefix and suffix, whatever the texts contain.")
     ]
     truncated: Annotated[bool, Field(description="Whether the prompt holds only the beginning of the document.")]
+    fields: Annotated[list[str], Field(description="Lines before the document's title and text.")]
+    fields_truncated: Annotated[bool, Field(description="Whether a line is left out or cut because of the bound.")]
     prompt: Annotated[str, Field(description="The whole prompt, decoded from its tokens.")]
     embedding_prompt: Annotated[str, Field(description="The text that is embedded for the query.")]
     ids: NotRequired[Annotated[list[int], Field(description="Token ids of the prompt. Only with `ids`.")]]
@@ -224,12 +227,15 @@ def preview_response(preview: Preview, *, ids: bool) -> PreviewResponse:
             "prefix": preview.prefix_tokens,
             "question": preview.question_tokens,
             "document": preview.document_tokens,
+            "fields": preview.fields_tokens,
             "suffix": preview.suffix_tokens,
             "total": len(preview.ids),
             "max": preview.tokens_max,
         },
         "control_tokens": preview.control_tokens,
         "truncated": preview.is_cut,
+        "fields": list(preview.fields),
+        "fields_truncated": preview.fields_are_cut,
         "prompt": preview.text,
         "embedding_prompt": preview.embedding_prompt,
     }

@@ -7,6 +7,7 @@ from typing import Annotated, NotRequired
 
 from pydantic import (
     BaseModel,
+    ConfigDict,
     Discriminator,
     Field,
     StrictBool,
@@ -21,6 +22,7 @@ from winnow.api.fields import (
     TimeoutMs,
     text_or_object,
 )
+from winnow.api.schemas.field_choice import TOKENS_HELP, FieldNames, FieldTokens, RankFields, choice_of
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_response import InstructionApplied
 from winnow.rerank.reranker import Ranked, Ranking
@@ -28,10 +30,13 @@ from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
 )
+from winnow.retrieval.records import FieldLines, Metadata
 
 
 class TextDocument(BaseModel):
-    """A document, as the clients of Cohere's v1 and of Jina may send it."""
+    """A document, as the clients of Cohere's v1 and of Jina may send it. `rerank_fields` can name its other fields."""
+
+    model_config = ConfigDict(extra="allow")
 
     text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
 
@@ -62,6 +67,13 @@ class RerankBody(BaseModel):
     top_k: Annotated[int, Field(ge=0), Number] | None = Field(
         default=None, description="Same as `top_n`, in Voyage's spelling."
     )
+    rerank_fields: FieldNames | None = Field(
+        default=None, description="Fields of documents that are objects, read as `name: value` lines before the text."
+    )
+    rank_fields: RankFields | None = Field(
+        default=None, description="Same as `rerank_fields`, in Cohere's spelling. `text` may stand among them."
+    )
+    rerank_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
     return_documents: StrictBool | None = Field(
         default=None, description="Whether results hold the texts; true by default."
     )
@@ -69,7 +81,11 @@ class RerankBody(BaseModel):
 
     @model_validator(mode="after")
     def _check_synonyms(self) -> RerankBody:
-        for one, other in (("top_n", "top_k"), ("instruction", "instruct")):
+        for one, other in (
+            ("top_n", "top_k"),
+            ("instruction", "instruct"),
+            ("rerank_fields", "rank_fields"),
+        ):
             if getattr(self, one) and getattr(self, other) and getattr(self, one) != getattr(self, other):
                 raise ValueError(f"{one} and {other} are two names of one field, but their values differ")
         return self
@@ -77,6 +93,19 @@ class RerankBody(BaseModel):
     @property
     def texts(self) -> list[str]:
         return [document if isinstance(document, str) else document.text for document in self.documents]
+
+    @property
+    def fields(self) -> list[FieldLines]:
+        """What is read before each text."""
+        choice = choice_of(self.rerank_fields or self.rank_fields, self.rerank_field_tokens)
+        return [
+            choice.lines(id=None, title="", url=None, metadata=self._other_fields(document))
+            for document in self.documents
+        ]
+
+    @staticmethod
+    def _other_fields(document: str | TextDocument) -> Metadata:
+        return {} if isinstance(document, str) else document.model_extra or {}
 
     @property
     def wanted(self) -> int:

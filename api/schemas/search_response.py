@@ -158,6 +158,9 @@ class ExplainedCandidate(JsonObject):
     rank: Annotated[int, Field(description="Place in the final order; 1 is best.")]
     relevance: Relevance
     score: Score
+    fields: Annotated[
+        list[str], Field(description="Lines that the reranker read before title and text (`rerank_fields`).")
+    ]
 
 
 class FilteredResponse(JsonObject):
@@ -364,4 +367,5 @@ def _explained(ranked: Ranked) -> ExplainedCandidate:
         "rank": ranked.rank,
         "relevance": ranked.relevance,
         "score": ranked.score,
+        "fields": ranked.fields.splitlines()[:-1],
     }

@@ -15,10 +15,12 @@ from winnow.api.reranker_choice import RerankerForm, find_reranker, form_of, tem
 from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
 from winnow.api.settings import Settings
 from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
+from winnow.retrieval.document_fields import is_whole
 from winnow.retrieval.embed.embedder import query_prompt
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.records import NO_FIELDS, FieldLines
 from winnow.retrieval.tenancy import TenantName
 
 
@@ -36,15 +38,27 @@ class Preview:
     suffix_tokens: int
     control_tokens: int  # all in prefix and suffix
     tokens_max: int
+    fields: tuple[str, ...]  # lines before the document's title and text
+    fields_tokens: int  # of these lines, counted in `document_tokens`
+    fields_are_cut: bool  # not all lines fit whole
     is_cut: bool  # the prompt contains only the beginning of the document
     embedding_prompt: str  # the text that is embedded for the query
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewedPassage:
+    """A document's part, and the fields that are written before it."""
+
+    text: str
+    fields: FieldLines = NO_FIELDS
+
+
 def build_preview(
-    prompts: PromptBuilder, instruction: AppliedInstruction, *, model: str, query: str, document: str
+    prompts: PromptBuilder, instruction: AppliedInstruction, *, model: str, query: str, passage: PreviewedPassage
 ) -> Preview:
     """Build the preview. Pure."""
-    built = prompts.build(query, [document], instruction.text)
+    (head,) = prompts.heads([passage.fields])
+    built = prompts.build(query, [head + passage.text], instruction.text)
     ids = (*built.shared, *built.tails[0])
     prefix, suffix = len(prompts.scaffold.ids(PREFIX)), len(prompts.scaffold.ids(SUFFIX))
     return Preview(
@@ -58,13 +72,21 @@ def build_preview(
         suffix_tokens=suffix,
         control_tokens=sum(each in prompts.scaffold.control_ids for each in ids),
         tokens_max=prompts.tokens_max,
+        fields=tuple(head.splitlines()[:-1]),
+        fields_tokens=prompts.count(head),
+        fields_are_cut=not is_whole(passage.fields, head),
         is_cut=built.truncated[0],
         embedding_prompt=query_prompt(query, instruction.embedding_task),
     )
 
 
 def previewed(
-    settings: Settings, instruction: AppliedInstruction, *, reranker: str | None, query: str, document: str
+    settings: Settings,
+    instruction: AppliedInstruction,
+    *,
+    reranker: str | None,
+    query: str,
+    passage: PreviewedPassage,
 ) -> Preview:
     """Preview with the prompt of this configured reranker, or the default. Reads a tokenizer the first time: blocks.
 
@@ -77,7 +99,7 @@ def previewed(
     if form_of(folder, template_of(chosen, folder)) is not RerankerForm.QWEN3:
         raise InvalidRequest(f"{folder.name} has no prompt to preview: only models like Qwen3-Reranker have")
     name, prompts = _prompts_of(folder)
-    return build_preview(prompts, instruction, model=name, query=query, document=document)
+    return build_preview(prompts, instruction, model=name, query=query, passage=passage)
 
 
 def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:

@@ -12,6 +12,7 @@ from winnow.api.search.records import RerankSkipped, TrialQuestion
 from winnow.api.search.rerankers import Rerankers, require_instruction_reader
 from winnow.rerank.reranker import Ranked, Ranking, RecallOrder
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.document_fields import with_fields
 from winnow.retrieval.search.recall import Recalled
 
 
@@ -68,6 +69,7 @@ class Trials:
                 deadline=deadline,
             )
         )
+        candidates = with_fields(recalled.candidates, collection.rerank_fields)
         reranker = self._rerankers.of_collection(collection.reranker)
         if collection.require_instruction:
             require_instruction_reader(reranker, collection.shown, readers=self._rerankers.readers)
@@ -75,7 +77,7 @@ class Trials:
         rankings = [
             await judge.rank(
                 question.query,
-                recalled.candidates,
+                candidates,
                 instruction=each.text,
                 tenant=question.tenant,
                 deadline=deadline,

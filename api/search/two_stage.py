@@ -25,7 +25,8 @@ from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reran
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.records import Candidate, candidates_of
+from winnow.retrieval.document_fields import FieldChoice, with_fields
+from winnow.retrieval.records import Candidate, FieldLines, candidates_of
 from winnow.retrieval.search.context import Context, contexts
 from winnow.retrieval.search.recall import Recalled, RecallRequest
 from winnow.retrieval.tenancy import TenantName
@@ -40,6 +41,7 @@ class Prepared:
     reranker: Reranker | errors.RerankUnavailable  # or why there is none
     rerank_skipped: RerankSkipped | None
     demotes_echo: bool
+    fields: FieldChoice  # that the reranker reads before title and text
     started: float  # by time.perf_counter
 
     @property
@@ -71,7 +73,8 @@ class Search:
         ready = prepared or await self.prepare(question)
         recalled = await ready.recall.find(self._request(question, ready, deadline))
         skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
-        ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, recalled.candidates, deadline)
+        candidates = with_fields(recalled.candidates, ready.fields)
+        ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, candidates, deadline)
         if ready.demotes_echo:
             ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)
         results = _results(question, ranking)
@@ -100,14 +103,15 @@ class Search:
         tenant: TenantName,
         deadline: Deadline,
         top_k: int | None = None,
+        fields: Sequence[FieldLines] | None = None,
     ) -> Ranking:
         """Reranks the caller's own texts; the chunk number of each is its place. Raises `RerankError`.
 
-        `model` names a reranker; an unknown name means the default.
+        `model` names a reranker; an unknown name means the default. `fields` are read before the texts.
         """
         return await self._rerankers.of_caller(model).rank(
             query,
-            candidates_of(texts),
+            candidates_of(texts, fields),
             instruction=check_instruction(instruction or DEFAULT_INSTRUCTION),
             tenant=tenant,
             deadline=deadline,
@@ -139,6 +143,7 @@ class Search:
             demotes_echo=collection.demote_query_echo
             if question.demote_query_echo is None
             else question.demote_query_echo,
+            fields=collection.rerank_fields,
             started=started,
         )
 

@@ -15,13 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, check_fields
 from winnow.retrieval.embed.embedder import EmbedderIdentity
-from winnow.retrieval.errors import SnapshotCorrupt
+from winnow.retrieval.errors import InvalidRequest, SnapshotCorrupt
 from winnow.retrieval.files.durable import FileFacts
 
 MANIFEST: Final = "manifest.json"
 CORPUS: Final = "corpus.lance/"  # every file except the manifest is below it
 FORMAT: Final = 1
+_FIELDS: Final = frozenset({"rerank_fields", "embed_fields"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +52,8 @@ class SnapshotManifest:
     files: dict[str, FileFacts]  # by name, relative to the location
     demote_query_echo: bool = False
     require_instruction: bool = False
+    rerank_fields: FieldChoice = NO_CHOICE
+    embed_fields: FieldChoice = NO_CHOICE
 
     @property
     def bytes(self) -> int:
@@ -65,6 +69,9 @@ def written(manifest: SnapshotManifest) -> bytes:
         del fields["demote_query_echo"]  # likewise
     if not manifest.require_instruction:
         del fields["require_instruction"]  # likewise
+    for name in _FIELDS:
+        if getattr(manifest, name) == NO_CHOICE:
+            del fields[name]  # likewise: one that does not know them refuses a snapshot with fields
     content = _canonical(fields)
     return _canonical({"sha256": hashlib.sha256(content).hexdigest(), "snapshot": json.loads(content)})
 
@@ -83,7 +90,7 @@ def read(content: bytes, *, origin: str) -> SnapshotManifest:
         raise SnapshotCorrupt(f"{origin} has format {fields.get('format')}, which this version of winnow cannot read")
     try:
         manifest = _manifest_of(fields)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, InvalidRequest) as error:
         raise SnapshotCorrupt(f"{origin}: {MANIFEST} does not describe a snapshot") from error
     for name in manifest.files:
         _require_inside(name, origin)
@@ -92,6 +99,8 @@ def read(content: bytes, *, origin: str) -> SnapshotManifest:
 
 def _manifest_of(fields: dict[str, Any]) -> SnapshotManifest:
     chosen = fields.pop("instruction")
+    for name in _FIELDS & fields.keys():
+        fields[name] = check_fields(fields[name]["names"], fields[name]["tokens_max"])
     return SnapshotManifest(
         embedder=EmbedderIdentity(**fields.pop("embedder")),
         instruction=InstructionText(**chosen) if chosen else None,

@@ -80,6 +80,8 @@ def take_snapshot(
             reranker=collection.reranker,
             demote_query_echo=collection.demote_query_echo,
             require_instruction=collection.require_instruction,
+            rerank_fields=collection.rerank_fields,
+            embed_fields=collection.embed_fields,
             store_version=version.version,
             documents=documents,
             chunks=chunks,

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ from winnow.retrieval.model.backend import TORCH, Backend, BackendKind
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.packing import make_batches
 from winnow.retrieval.model.runtime import device_worker, parse_device, parse_dtype
-from winnow.retrieval.model.tokenizer import encodable
+from winnow.retrieval.model.tokenizer import PieceTokenizer, encodable
 
 BATCH_TOKENS_CPU: Final = 2_048  # tokens with padding; more is not faster there
 BATCH_TOKENS_CUDA: Final = 16_384
@@ -101,6 +102,11 @@ class PairModel:
         model.max_seq_length = tokens_max
         runs_on = f"{where} {number_type} sentence-transformers" if backend.is_torch else f"{where} {backend}"
         return cls(model, device=where, runs_on=runs_on, tokens_max=tokens_max)
+
+    @cached_property
+    def pieces(self) -> PieceTokenizer:
+        """The tokenizer of single texts: a copy of the library's, which no other thread truncates or pads."""
+        return PieceTokenizer(self._model.tokenizer.backend_tokenizer)
 
     def encode(self, query: str, passages: Sequence[str]) -> EncodedPairs:
         """Tokenise pairs; the library cuts the longer text of a pair that does not fit. Any thread may call it."""

@@ -91,6 +91,27 @@ class ScaffoldTokenizer:
         return int(found)
 
 
+class PieceTokenizer:
+    """Counts and cuts single texts by a tokenizer of any kind, without what it adds around them."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        """Copies the tokenizer, whose own truncation and padding stay."""
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(encodable(text), add_special_tokens=False).ids)
+
+    def ids_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        found = self._tokenizer.encode_batch_fast([encodable(text) for text in texts], add_special_tokens=False)
+        return [list(each.ids) for each in found]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Position of each token in the text, in characters (code points), half-open."""
+        return list(self._tokenizer.encode(encodable(text), add_special_tokens=False).offsets)
+
+
 def encodable(text: str) -> str:
     """Replace lone surrogates by U+FFFD: the number of characters stays, so offsets are right."""
     return text if text.isascii() else _LONE_SURROGATE.sub("\ufffd", text)

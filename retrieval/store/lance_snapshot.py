@@ -106,6 +106,10 @@ class LanceSnapshot:
         return self._each(numbers, ["document_id"], lambda row: str(row["document_id"]))
 
     def document(self, document_id: str) -> Document:
+        return document_of(self.chunks_of(document_id))
+
+    def chunks_of(self, document_id: str) -> list[Chunk]:
+        """Return the chunks of a document, in their order. Raises `DocumentNotFound`."""
         if not is_text(document_id):
             raise DocumentNotFound(repr(document_id))
         addresses = self._documents.addresses_by_id([document_id])
@@ -115,7 +119,7 @@ class LanceSnapshot:
             ]
             if not rows:
                 raise DocumentNotFound(document_id)
-            return document_of([chunk_of(row) for row in sorted(rows, key=lambda row: int(row["ordinal"]))])
+            return [chunk_of(row) for row in sorted(rows, key=lambda row: int(row["ordinal"]))]
 
     def content_hashes(self) -> Mapping[str, str]:
         with reading(self._path):

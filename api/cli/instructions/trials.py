@@ -1,4 +1,4 @@
-"""`winnow instructions preview, try, diff, export, import`: try, compare and move instructions."""
+"""`winnow instructions try, diff, export, import`: try, compare and move instructions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.instructions.library import instructions, read_bytes
+from winnow.api.cli.instructions.library import read_bytes
+from winnow.api.cli.instructions.preview import VariableOption, instructions
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
@@ -17,31 +18,23 @@ from winnow.api.cli.options import (
     Json,
     TenantOption,
     open_tenant,
-    switch,
     with_settings,
 )
 from winnow.api.cli.standard_streams import print_text
 from winnow.api.cli.terminal import Column, Terminal
-from winnow.api.formatting import counted, flat, number, plain, snippet
+from winnow.api.formatting import counted, number, plain, snippet
 from winnow.api.settings import Settings
-from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from winnow.api.search.preview import Preview
     from winnow.api.search.trial import Trial, TrialPlace
 
 __all__ = ["instructions"]  # the group, with these commands in it
 
 TITLE_CHARACTERS: Final = 120  # characters; the terminal cuts them to its own width
 COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower column is unreadable
-
-VariableOption = Annotated[
-    list[str] | None,
-    typer.Option("--variable", metavar="NAME=VALUE", help="Value for a variable of the instructions; repeatable."),
-]
 
 
 @instructions.command("diff")
@@ -138,61 +131,6 @@ def import_instructions(
         terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} already present.")
 
 
-@instructions.command("preview")
-@with_settings("data", "rerank_model")
-def preview_instruction(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME[@VERSION]]", help="Instruction to show, drafts included.")
-    ] = None,
-    *,
-    text: Annotated[
-        str | None, typer.Option("--text", metavar="TEXT", help="Text of an instruction, instead of NAME.")
-    ] = None,
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="YAML file of an instruction, instead of NAME.")
-    ] = None,
-    variable: VariableOption = None,
-    query: Annotated[
-        str | None, typer.Option("--query", metavar="TEXT", help="Query in the prompt; a sample by default.")
-    ] = None,
-    document: Annotated[
-        str | None, typer.Option("--document", metavar="TEXT", help="Document in the prompt; a sample by default.")
-    ] = None,
-    ids: Annotated[bool, switch("--ids", meaning="Also print the token ids.")] = False,
-    tenant: TenantOption = DEFAULT_TENANT,
-    settings: Settings,
-    json: Json = False,
-) -> None:
-    """Show the exact prompt of an instruction, with token counts. Runs no model and stores nothing."""
-    terminal = Terminal(json=json)
-    from winnow.api.cli.instructions.variables import named_instruction, typed_values
-    from winnow.api.library.instructions import applied_content, utc_today
-    from winnow.api.library.yaml_file import read_content
-    from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, SAMPLE_QUERY
-    from winnow.api.schemas.instructions import preview_response
-    from winnow.api.search.preview import previewed, to_preview
-    from winnow.rerank.instruction_template import check_content
-
-    if [name, text, file].count(None) != 2:
-        raise InvalidRequest("give exactly one of NAME, --text and --file")
-    if file is not None:
-        content = check_content(read_content(read_bytes(file)))
-        instruction = applied_content(content, typed_values(content, variable or []), today=utc_today())
-    else:
-        folder, owner = open_tenant(settings, tenant, create=text is not None)
-        library = folder.catalog.instructions
-        wanted = text if name is None else named_instruction(library, owner, name, variable or [])
-        assert wanted is not None, "exactly one of three is given. This is a bug."
-        instruction = to_preview(library, owner, wanted)
-    preview = previewed(
-        settings, instruction, reranker=None, query=query or SAMPLE_QUERY, document=document or SAMPLE_DOCUMENT
-    )
-    if json:
-        terminal.answer(preview_response(preview, ids=ids))
-    else:
-        _show_preview(terminal, preview, ids=ids)
-
-
 @instructions.command("try")
 @with_settings("candidates", "recall", "timeout_ms", "data", *EMBEDDER, *RERANKER, *DEVICE)
 def try_instructions(
@@ -263,24 +201,6 @@ def try_instructions(
         _draw_trial(terminal, trial)
     else:
         _print_trial(terminal, trial)
-
-
-def _show_preview(terminal: Terminal, preview: Preview, *, ids: bool) -> None:
-    terminal.lines(*(plain(line) for line in preview.text.split("\n")))
-    if ids:
-        terminal.lines("", " ".join(map(str, preview.ids)))
-    parts = (
-        ("prefix", preview.prefix_tokens),
-        ("instruction and query", preview.question_tokens),
-        ("document", preview.document_tokens),
-        ("suffix", preview.suffix_tokens),
-    )
-    counts = ", ".join(f"{count} {part}" for part, count in parts)
-    terminal.say(f"{len(preview.ids)} of at most {preview.tokens_max} tokens for {preview.model}: {counts}")
-    terminal.say(f"{preview.control_tokens} control tokens, all from the prompt template")
-    terminal.say(f"The query is embedded as: {flat(preview.embedding_prompt)}")
-    if preview.is_cut:
-        terminal.warn("The document was truncated to fit.")
 
 
 def _draw_trial(terminal: Terminal, trial: Trial) -> None:

@@ -40,6 +40,7 @@ from winnow.api.schemas.collections import (
     emptied_response,
     upsert_response,
 )
+from winnow.api.schemas.field_choice import change_of, choice_of
 from winnow.api.search.rerankers import refuse_unknown
 from winnow.indexer.corpus import Refused, Reject
 from winnow.indexer.decoding.encodings import to_utf8
@@ -104,6 +105,8 @@ async def make_collection(body: CollectionBody, caller: Caller, request: Request
         reranker=body.reranker,
         demote_query_echo=body.demote_query_echo,
         require_instruction=body.require_instruction,
+        rerank_fields=choice_of(body.rerank_fields, body.rerank_field_tokens),
+        embed_fields=choice_of(body.embed_fields, body.embed_field_tokens),
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
@@ -123,7 +126,10 @@ async def get_collection(name: Name, tenant: Tenant, request: Request) -> Respon
     summary="Change a collection",
 )
 async def change_collection(name: Name, body: CollectionChange, caller: Caller, request: Request) -> Response:
-    """Change the collection's choices. Omitted fields stay; null returns to the default."""
+    """Change the collection's choices. Omitted fields stay; null returns to the default.
+
+    `rerank_fields` apply to the next search. `embed_fields` cannot change while the collection has documents.
+    """
     parts = parts_of(request)
     refuse_unknown(body.reranker, parts.rerankers.names)
     was = await asyncio.to_thread(parts.disk.catalog.collections.get, caller.tenant, name)
@@ -141,6 +147,8 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
         reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
         demote_query_echo=bool(body.demote_query_echo) if "demote_query_echo" in body.model_fields_set else KEEP,
         require_instruction=bool(body.require_instruction) if "require_instruction" in body.model_fields_set else KEEP,
+        rerank_fields=change_of(body, "rerank_fields", "rerank_field_tokens"),
+        embed_fields=change_of(body, "embed_fields", "embed_field_tokens"),
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from winnow.api.collections.preview_passage import find_passage, given_passage
 from winnow.api.fields import VersionInPath, deadline_of
 from winnow.api.http.auth import Caller, MeteredRoute, Tenant, bill_of, intake_of, parts_of
 from winnow.api.http.disconnect import while_connected
@@ -18,7 +19,7 @@ from winnow.api.library.content import ContentBody
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.yaml_file import exported, imported
 from winnow.api.schemas.collections import DeletedResponse, deleted_response
-from winnow.api.schemas.instruction_requests import DefaultBody, PreviewBody, PublishBody, TrialBody
+from winnow.api.schemas.instruction_requests import SAMPLE_DOCUMENT, DefaultBody, PreviewBody, PublishBody, TrialBody
 from winnow.api.schemas.instructions import (
     DefaultResponse,
     DiffResponse,
@@ -134,6 +135,8 @@ async def import_instructions(caller: Caller, request: Request) -> Response:
 async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Request) -> Response:
     """Return the exact prompt for one query and one document: text, token count, and token ids on request.
 
+    With `collection` and `document_id` it is the prompt that a search of the collection gives the reranker.
+
     Nothing is reranked. Content that could not be saved is refused like when saving.
     """
     parts = parts_of(request)
@@ -146,7 +149,13 @@ async def preview_instruction(body: PreviewBody, tenant: Tenant, request: Reques
             assert chosen is not None, "the body has one of both. This is a bug."
             wanted = chosen.named if isinstance(chosen, InstructionChoice) else chosen
             instruction = to_preview(library_of(request), tenant, wanted)
-        return previewed(parts.settings, instruction, reranker=body.reranker, query=body.query, document=body.document)
+        if (wanted_passage := body.passage) is None:
+            passage, reranker = given_passage(body.document, body.fields), None
+        else:
+            passage, reranker = find_passage(parts.disk, tenant, wanted_passage, sample=SAMPLE_DOCUMENT)
+        return previewed(
+            parts.settings, instruction, reranker=body.reranker or reranker, query=body.query, passage=passage
+        )
 
     return JsonResponse(preview_response(await asyncio.to_thread(made), ids=body.ids))
 

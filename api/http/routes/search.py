@@ -119,6 +119,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
             tenant=tenant,
             deadline=deadline,
             top_k=body.wanted,
+            fields=body.fields,
         ),
     )
     telemetry_of(request).reranked(seconds=time.perf_counter() - started)

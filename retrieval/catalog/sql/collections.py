@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
@@ -10,13 +11,14 @@ from typing import Any, Final, Literal
 import sqlalchemy as sql
 from sqlalchemy.exc import IntegrityError
 
-from winnow.retrieval.catalog.collections import KEEP, Choice, Collection, Keep
+from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
 from winnow.retrieval.catalog.instructions import Reference
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import require_published
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound
 from winnow.retrieval.records import JsonValue
@@ -37,6 +39,8 @@ _collections = sql.Table(
     sql.Column("reranker", Words),
     sql.Column("demote_query_echo", sql.Boolean),  # null is false
     sql.Column("require_instruction", sql.Boolean),  # likewise
+    sql.Column("rerank_fields", Words),  # JSON; null is no fields
+    sql.Column("embed_fields", Words),  # likewise
 )
 
 # No reference to tenants: the default tenant's first collection begins before the tenant has a row.
@@ -153,12 +157,15 @@ class SqlCollections:
         reranker: Choice = KEEP,
         demote_query_echo: bool | Literal[Keep.KEEP] = KEEP,
         require_instruction: bool | Literal[Keep.KEEP] = KEEP,
+        rerank_fields: FieldsChange = KEEP_FIELDS,
+        embed_fields: FieldsChange = KEEP_FIELDS,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Change the given choices, all or none of them, and return the collection as it is now.
 
         An instruction must be published or built in. The catalog does not check whether a built-in instruction or a
-        reranker exists: it does not know them.
+        reranker exists, nor whether there are documents, which fix `embed_fields`: it does not know them.
+        Also raises `InvalidRequest` for fields.
         """
         choices = {
             "instruction": instruction,
@@ -166,7 +173,7 @@ class SqlCollections:
             "demote_query_echo": demote_query_echo,
             "require_instruction": require_instruction,
         }
-        changes = {column: choice for column, choice in choices.items() if choice is not KEEP}
+        changes: dict[str, Any] = {column: choice for column, choice in choices.items() if choice is not KEEP}
         where = _by_name(_collections, tenant, name)
         with self._database.writing() as connection:
             if isinstance(instruction, str):
@@ -175,6 +182,12 @@ class SqlCollections:
             if row is None:
                 raise CollectionNotFound(name)
             found = _collection(row)
+            for column, fields, now in (
+                ("rerank_fields", rerank_fields, found.rerank_fields),
+                ("embed_fields", embed_fields, found.embed_fields),
+            ):
+                if fields != KEEP_FIELDS:
+                    changes[column] = _fields_json(fields.of(now))
             if changes:
                 connection.execute(sql.update(_collections).where(where).values(changes))
             changed = _collection(connection.execute(sql.select(_collections).where(where)).one())
@@ -228,6 +241,11 @@ def _properties(collection: Collection) -> dict[str, JsonValue]:
         "reranker": collection.reranker,
         **({"demote_query_echo": True} if collection.demote_query_echo else {}),
         **({"require_instruction": True} if collection.require_instruction else {}),
+        **{
+            name: {"names": list(fields.names), "tokens_max": fields.tokens_max}
+            for name, fields in (("rerank_fields", collection.rerank_fields), ("embed_fields", collection.embed_fields))
+            if fields != NO_CHOICE
+        },
     }
 
 
@@ -253,7 +271,22 @@ def _row_of(collection: Collection) -> dict[str, Any]:
         "reranker": collection.reranker,
         "demote_query_echo": collection.demote_query_echo,
         "require_instruction": collection.require_instruction,
+        "rerank_fields": _fields_json(collection.rerank_fields),
+        "embed_fields": _fields_json(collection.embed_fields),
     }
+
+
+def _fields_json(fields: FieldChoice) -> str | None:
+    if fields == NO_CHOICE:
+        return None
+    return json.dumps({"names": fields.names, "tokens_max": fields.tokens_max}, ensure_ascii=False)
+
+
+def _fields(written: str | None) -> FieldChoice:
+    if written is None:
+        return NO_CHOICE
+    found = json.loads(written)
+    return FieldChoice(names=tuple(found["names"]), tokens_max=found["tokens_max"])
 
 
 def _collection(row: sql.Row[Any]) -> Collection:
@@ -272,4 +305,6 @@ def _collection(row: sql.Row[Any]) -> Collection:
         reranker=row.reranker,
         demote_query_echo=bool(row.demote_query_echo),
         require_instruction=bool(row.require_instruction),
+        rerank_fields=_fields(row.rerank_fields),
+        embed_fields=_fields(row.embed_fields),
     )

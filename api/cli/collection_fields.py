@@ -1,0 +1,120 @@
+"""`winnow collections set-rerank-fields, set-embed-fields`, and the options that choose fields elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from winnow.api.cli.options import Json, TenantOption, open_tenant, with_settings
+from winnow.api.cli.terminal import Terminal
+from winnow.api.settings import Settings
+from winnow.retrieval.limits import FIELD_TOKENS_DEFAULT
+from winnow.retrieval.tenancy import DEFAULT_TENANT
+
+if TYPE_CHECKING:
+    from winnow.retrieval.catalog.collections import FieldsChange
+    from winnow.retrieval.document_fields import FieldChoice
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the collection.")]
+FieldsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIELD]...",
+        help="Attributes to read, in this order: title, url, id, or any field of the metadata; none resets.",
+    ),
+]
+Tokens = Annotated[
+    int | None,
+    typer.Option(
+        "--tokens",
+        metavar="N",
+        help=f"Maximum tokens of the lines; without it the bound stays, at first {FIELD_TOKENS_DEFAULT}.",
+    ),
+]
+RerankFields = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank-fields",
+        metavar="FIELD,FIELD",
+        help="Attributes that the reranker reads before title and text (new collections only).",
+    ),
+]
+EmbedFields = Annotated[
+    str | None,
+    typer.Option(
+        "--embed-fields",
+        metavar="FIELD,FIELD",
+        help="Attributes that the embedder reads before title and text (new collections only).",
+    ),
+]
+RerankFieldTokens = Annotated[
+    int | None, typer.Option(metavar="N", help="Maximum tokens of the lines of --rerank-fields.")
+]
+EmbedFieldTokens = Annotated[
+    int | None, typer.Option(metavar="N", help="Maximum tokens of the lines of --embed-fields.")
+]
+
+
+def parse_fields(flag: str, words: str | None, tokens: int | None) -> FieldChoice | None:
+    """Read FIELD,FIELD; None without the flag. Raises `InvalidRequest`."""
+    from winnow.retrieval.document_fields import check_fields
+    from winnow.retrieval.errors import InvalidRequest
+
+    if words is None:
+        if tokens is not None:
+            raise InvalidRequest(f"{flag.removesuffix('s')}-tokens needs {flag}")
+        return None
+    names = [each.strip() for each in words.split(",")] if words else []
+    return check_fields(names, FIELD_TOKENS_DEFAULT if tokens is None else tokens)
+
+
+@with_settings("data")
+def set_rerank_fields(
+    name: NameArgument,
+    fields: FieldsArgument = None,
+    *,
+    tokens: Tokens = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    json: Json = False,
+) -> None:
+    """Set the attributes that the reranker reads before title and text. A running service uses them at once."""
+    disk, owner = open_tenant(settings, tenant)
+    changed = disk.change(owner, name, rerank_fields=_change_of(fields, tokens))
+    _say(Terminal(json=json), name, "rerank", changed.rerank_fields)
+
+
+@with_settings("data")
+def set_embed_fields(
+    name: NameArgument,
+    fields: FieldsArgument = None,
+    *,
+    tokens: Tokens = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    json: Json = False,
+) -> None:
+    """Set the attributes that the embedder reads before title and text, while the collection has no documents."""
+    disk, owner = open_tenant(settings, tenant)
+    changed = disk.change(owner, name, embed_fields=_change_of(fields, tokens))
+    _say(Terminal(json=json), name, "embed", changed.embed_fields)
+
+
+def _change_of(fields: list[str] | None, tokens: int | None) -> FieldsChange:
+    """Names that are left out reset the fields, unless the tokens alone are changed."""
+    from winnow.retrieval.catalog.collections import KEEP, FieldsChange
+
+    kept = fields is None and tokens is not None
+    return FieldsChange(names=KEEP if kept else tuple(fields or ()), tokens_max=KEEP if tokens is None else tokens)
+
+
+def _say(terminal: Terminal, name: str, stage: str, now: FieldChoice) -> None:
+    if terminal.is_json:
+        terminal.answer(
+            {"collection": name, f"{stage}_fields": list(now.names), f"{stage}_field_tokens": now.tokens_max}
+        )
+        return
+    fields = f"{', '.join(now.names)} (at most {now.tokens_max} tokens), then " if now.names else ""
+    reader = "reranker" if stage == "rerank" else "embedder"
+    terminal.say(f"The {reader} of {name} reads {fields}title and text.")

@@ -1,0 +1,60 @@
+"""Changes which fields a collection embeds: only while it has no documents, whose vectors would be of other texts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
+from winnow.retrieval.catalog.collections import Collection, FieldsChange
+from winnow.retrieval.document_fields import FieldChoice
+from winnow.retrieval.errors import InvalidRequest, WinnowError
+from winnow.retrieval.files.layout import CollectionFolder
+from winnow.retrieval.files.locks import writing
+
+BUSY_SECONDS_MAX: Final = 5.0  # maximum wait for a writer
+
+
+@contextlib.contextmanager
+def changing_embed_fields(
+    folder: CollectionFolder,
+    change: FieldsChange,
+    *,
+    read: Callable[[], Collection],
+    documents_of: Callable[[Collection], int],
+) -> Iterator[None]:
+    """Hold the writer's lock while the block changes the catalog, and keep the folder's facts the same as the catalog.
+
+    Raises `InvalidRequest` if there are documents, `CollectionBusy` while somebody writes, and what `read` and
+    `documents_of` raise.
+    """
+    with writing(folder, wait_seconds=BUSY_SECONDS_MAX):
+        collection = read()
+        documents = documents_of(collection)
+        wanted = change.of(collection.embed_fields)
+        if documents and wanted != collection.embed_fields:
+            raise InvalidRequest(other_fields_refused(collection, f"has {documents} documents"))
+        facts = CollectionFacts.of(collection)
+        write_facts(folder, replace(facts, embed_fields=wanted))
+        try:
+            yield
+        except WinnowError:
+            write_facts(folder, facts)
+            raise
+
+
+def other_fields_refused(collection: Collection, state: str) -> str:
+    """Say why other fields cannot be embedded, and what to do."""
+    return (
+        f"{collection.name} {state}, embedded with {fields_said(collection.embed_fields)}. Create another collection "
+        "with other embed_fields and index the corpus into it; only an empty collection can be changed (`winnow "
+        "collections set-embed-fields`)"
+    )
+
+
+def fields_said(fields: FieldChoice) -> str:
+    if not fields.names:
+        return "no fields"
+    return f"the fields {', '.join(fields.names)} in at most {fields.tokens_max} tokens"
