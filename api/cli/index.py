@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -35,6 +35,8 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.indexer.readers.fields import Fields
+    from winnow.indexer.readers.folder_walk import Choice
+    from winnow.indexer.readers.open_corpus import Reading
 
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
 
@@ -135,22 +137,16 @@ def index(
     from winnow.api.cli.progress import IndexProgress
     from winnow.api.model_loading import load_embedding
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
-    from winnow.indexer.decoding.column_types import parse_types
-    from winnow.indexer.decoding.encodings import find_codec
     from winnow.indexer.readers.folder_walk import Choice
-    from winnow.indexer.readers.open_corpus import Reading, check, open_corpus
+    from winnow.indexer.readers.open_corpus import check, open_corpus
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     reranked = parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens)
     embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
-    reading = Reading(
-        fields=_fields(corpus, id_field, text_field, title_field, url_field),
-        encoding=find_codec(encoding) if encoding is not None else None,
-        types=parse_types(types or ()),
-        choice=Choice(include=tuple(include or ()), exclude=tuple(exclude or ())),
-    )
-    source = open_corpus(corpus, reading)
+    choice = Choice(include=tuple(include or ()), exclude=tuple(exclude or ()))
+    named = _fields(corpus, id_field, text_field, title_field, url_field)
+    source = open_corpus(corpus, _reading(named, encoding, types or (), choice))
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
@@ -185,6 +181,16 @@ def _resumable(terminal: Terminal) -> Iterator[None]:
     except WriteFailed:
         terminal.warn("Committed documents stay; run the same command again to continue.")
         raise
+
+
+def _reading(fields: Fields | None, encoding: str | None, types: Sequence[str], choice: Choice) -> Reading:
+    """How to read the corpus. Raises `InvalidRequest`."""
+    from winnow.indexer.decoding.column_types import parse_types
+    from winnow.indexer.decoding.encodings import find_codec
+    from winnow.indexer.readers.open_corpus import Reading
+
+    codec = find_codec(encoding) if encoding is not None else None
+    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice)
 
 
 def _fields(corpus: str, id_: str | None, text: str | None, title: str | None, url: str | None) -> Fields | None:

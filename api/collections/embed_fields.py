@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final
 
+from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
 from winnow.retrieval.catalog.collections import Collection, FieldsChange
 from winnow.retrieval.document_fields import FieldChoice
@@ -35,7 +36,7 @@ def changing_embed_fields(
         documents = documents_of(collection)
         wanted = change.of(collection.embed_fields)
         if documents and wanted != collection.embed_fields:
-            raise InvalidRequest(other_fields_refused(collection, f"has {documents} documents"))
+            raise InvalidRequest(other_fields_refused(collection, f"has {counted(documents, 'document')}"))
         facts = CollectionFacts.of(collection)
         write_facts(folder, replace(facts, embed_fields=wanted))
         try:
