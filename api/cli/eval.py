@@ -83,6 +83,14 @@ EvalFields = Annotated[
         help="Attributes that the reranker reads, instead of the collection's; an empty text means none.",
     ),
 ]
+Rerankers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reranker",
+        metavar="NAME",
+        help="Compare this reranker of --rerank-model and --rerank-also; repeatable. By default the collection's own.",
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write TREC run files: FILE.recall, FILE.two-stage and FILE.rerank."),
@@ -101,6 +109,7 @@ def evaluate(
     queries: Queries = None,
     run: RunOption = WhichRun.TWO_STAGE,
     ways: Ways = None,
+    reranker: Rerankers = None,
     instruction: InstructionText = None,
     instruction_name: InstructionName = None,
     variable: Variables = None,
@@ -139,6 +148,7 @@ def evaluate(
         is_judged=run is WhichRun.TWO_STAGE,
         recalls=_parse_modes(ways),
         fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
+        rerankers=tuple(dict.fromkeys(reranker or ())),
     )
     found = asyncio.run(measure(terminal, settings, plan))
     if output is not None:
@@ -168,7 +178,7 @@ def _write_runs(terminal: Terminal, output: Path, orders: dict[str, Run]) -> Non
     from winnow.api.cli.evaluation import trec_lines
 
     for name, order in orders.items():
-        path = output.with_name(f"{output.name}.{name}")
+        path = output.with_name(f"{output.name}.{name.replace('/', '_')}")
         with write_errors(path):
             path.write_text("".join(line + "\n" for line in trec_lines(order, name)), encoding="utf-8")
         terminal.say(f"wrote {path}")
@@ -187,9 +197,8 @@ def _show(terminal: Terminal, body: dict[str, Any]) -> None:
         ],
     )
     asked = f"{amount(body['queries'])} queries over {amount(body['documents'])} documents"
-    reranked = (
-        f"{body['candidates']} candidates reranked by {body['reranker']}" if body["candidates"] else "not reranked"
-    )
+    judges = ", ".join(body["rerankers"])
+    reranked = f"{body['candidates']} candidates reranked by {judges}" if body["candidates"] else "not reranked"
     terminal.say(f"{asked} in {duration(body['seconds'])} · {reranked} · found by {body['embedder']}")
 
 

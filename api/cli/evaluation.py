@@ -4,7 +4,8 @@
     two-stage   as a search answers: the reranker's declared order, which may be recall's (rerank/ranking.py)
     rerank      by relevance alone
 
-Where several ways of recall are compared, each has its runs, with its name behind theirs: recall-hybrid.
+Where several ways of recall are compared, each has its runs, with its name behind theirs: recall-hybrid. So do several
+rerankers: two-stage-winnow-rerank.
 
 The reranker judges the first `candidates` chunks; those behind them keep recall's order, so that Recall@100 means the
 same in every run. A document stands where its best chunk stands.
@@ -26,9 +27,10 @@ from winnow.api.cli.progress import CountProgress, IndexProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, NamedInstruction
+from winnow.api.model_loading import load_reranker
 from winnow.api.schemas.search_response import applied_response
 from winnow.api.search.first_stage import FindsCandidates
-from winnow.api.search.rerankers import settings_for
+from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
 from winnow.api.settings import Settings
 from winnow.indexer.readers.beir import Judgments, read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
@@ -74,6 +76,7 @@ class Plan:
     instruction: str | NamedInstruction | None = None  # None: what a search of the collection uses
     recalls: tuple[RecallMode, ...] = ()  # ways of recall to compare; none is the service's own
     fields: FieldChoice | None = None  # that the reranker reads; None: the collection's
+    rerankers: tuple[str, ...] = ()  # configured rerankers to compare, by name; none is the collection's own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,8 @@ class Evaluated:
     chunks: int
     candidates: int
     embedder: str
-    reranker: str
+    rerankers: tuple[str, ...]  # recall-order if nothing was reranked
+    judges: Mapping[str, str]  # name of the run -> its reranker, where it has one
     instruction: AppliedInstruction
     fields: FieldChoice
     seconds: float
@@ -96,7 +100,10 @@ class Evaluated:
     def response(self) -> dict[str, Any]:
         """The JSON object of `winnow eval`."""
         return {
-            "runs": [{"name": name, "metrics": figures} for name, figures in self.figures.items()],
+            "runs": [
+                {"name": name, "reranker": self.judges.get(name), "metrics": figures}
+                for name, figures in self.figures.items()
+            ],
             "collection": self.plan.collection,
             "folder": str(self.plan.folder),
             "queries": self.queries,
@@ -104,7 +111,8 @@ class Evaluated:
             "chunks": self.chunks,
             "candidates": self.candidates,
             "embedder": self.embedder,
-            "reranker": self.reranker,
+            "reranker": self.rerankers[0],
+            "rerankers": list(self.rerankers),
             "instruction": applied_response(self.instruction),
             "rerank_fields": list(self.fields.names),
             "seconds": round(self.seconds, 3),
@@ -118,11 +126,13 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
     cases = judged_cases(read_queries(plan.folder), judgments, sample=plan.sample)
     if not cases:
         raise CorpusUnreadable(f"{plan.folder} has no query with a relevant document")
-    settings = settings_for(settings, _chosen(settings, plan)) if plan.is_judged else settings
-    parts = assemble(settings, judged=plan.is_judged)
+    alone, *also = _settings_of(settings, plan)
+    parts = assemble(alone, judged=plan.is_judged)
+    others = [load_reranker(each) for each in also]
+    rerankers = [parts.judging.reranker, *(each.reranker for each in others)]
     indexing = assemble_indexing(settings, parts.disk, parts.embedding)
     opened = indexing.open(plan.collection, tenant=plan.tenant)
-    async with closing_pools(*parts.pools):
+    async with closing_pools(*parts.pools, *(each.pool for each in others)):
         with IndexProgress(terminal) as progress:
             report = await indexing.run(open_corpus(str(plan.folder)), opened, progress=progress)
         opened.searchable.refresh()
@@ -131,7 +141,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
             recall=opened.recall,
             instruction=parts.disk.catalog.instructions.applied(plan.tenant, plan.instruction, opened.collection),
             fields=opened.collection.rerank_fields if plan.fields is None else plan.fields,
-            reranker=parts.judging.reranker if plan.is_judged else None,
+            rerankers=named_rerankers(rerankers) if plan.is_judged else {},
             candidates=parts.candidates,
             modes=named_modes(plan.recalls, RecallMode(settings.recall)),
             depth=max(measure.depth for measure in measures.values()),
@@ -152,11 +162,24 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         chunks=report.chunks,
         candidates=asking.candidates if plan.is_judged else 0,
         embedder=parts.embedding.embedder.identity.name,
-        reranker=parts.judging.reranker.name,
+        rerankers=tuple(each.name for each in rerankers),
+        judges=asking.judges,
         instruction=asking.instruction,
         fields=asking.fields,
         seconds=time.monotonic() - started,
     )
+
+
+def _settings_of(settings: Settings, plan: Plan) -> Sequence[Settings]:
+    """Return settings that load one reranker each, first the one that is assembled. Raises `InvalidRequest`."""
+    if not plan.is_judged:
+        return [settings]
+    if not plan.rerankers:
+        return [settings_for(settings, _chosen(settings, plan))]
+    by_name = settings_by_name(settings)
+    for name in plan.rerankers:
+        refuse_unknown(name, by_name)
+    return [by_name[name] for name in plan.rerankers]
 
 
 def _chosen(settings: Settings, plan: Plan) -> str | None:
@@ -184,13 +207,23 @@ class Asking:
 
     tenant: TenantName  # owner of the collection
     recall: FindsCandidates
-    reranker: Reranker | None  # None measures recall alone
+    rerankers: Mapping[str, Reranker]  # by what stands behind the names of their runs; none measures recall alone
     candidates: int
     depth: int  # documents that the measures look at
     is_cut: bool  # whether some documents have several chunks
     modes: Mapping[str, RecallMode]  # by what stands behind the names of their runs
     instruction: AppliedInstruction = BUILT_IN
     fields: FieldChoice = NO_CHOICE  # that the reranker reads
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """Name of each reranked run, and its reranker."""
+        return {
+            f"{order}{suffix}{mode}": reranker.name
+            for suffix, reranker in self.rerankers.items()
+            for order in (TWO_STAGE, RERANK)
+            for mode in self.modes
+        }
 
     async def ask(self, case: Case) -> dict[str, Scored]:
         """Rank one query. Returns an order per run."""
@@ -207,7 +240,10 @@ class Asking:
         )
         orders = {RECALL: _scored((each, _recall_score(each)) for each in recalled.candidates)}
         found = with_fields(recalled.candidates, self.fields)
-        return orders | await self._reranked(case, found, self.reranker) if self.reranker else orders
+        for suffix, reranker in self.rerankers.items():
+            ranked = await self._reranked(case, found, reranker)
+            orders |= {name + suffix: order for name, order in ranked.items()}
+        return orders
 
     async def _reranked(self, case: Case, found: Sequence[Candidate], reranker: Reranker) -> dict[str, Scored]:
         """Rerank, even where a search would not: the order by relevance alone needs it."""
@@ -257,6 +293,13 @@ async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> d
 def named_modes(recalls: Sequence[RecallMode], default: RecallMode) -> dict[str, RecallMode]:
     """Recall modes by suffix of the run's name; the suffix is empty if no modes were chosen."""
     return {f"-{mode}": mode for mode in recalls} if recalls else {"": default}
+
+
+def named_rerankers(rerankers: Sequence[Reranker]) -> dict[str, Reranker]:
+    """Rerankers by suffix of the run's name; the suffix is empty if there is one."""
+    if len(rerankers) == 1:
+        return {"": rerankers[0]}
+    return {f"-{each.name}": each for each in rerankers}
 
 
 def documents_of(run: Run) -> dict[str, list[str]]:

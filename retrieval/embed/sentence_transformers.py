@@ -18,6 +18,7 @@ import numpy as np
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, PROMPT_FORMAT, EmbedderIdentity, Embeddings, query_prompt
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.library_output import silence_progress
 from winnow.retrieval.model.tokenizer import encodable
 from winnow.retrieval.records import Vectors
 
@@ -86,6 +87,7 @@ class SentenceTransformerEmbedder:
             raise SettingInvalid(
                 f"{folder.name} needs sentence-transformers: pip install 'winnow-search[sentence-transformers]'"
             ) from error
+        silence_progress()
         try:
             model = SentenceTransformer(str(folder.path), device=device)
         except (OSError, ValueError, KeyError, RuntimeError) as error:

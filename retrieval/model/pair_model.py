@@ -22,6 +22,7 @@ from winnow.retrieval.concurrency.tasks import gather_or_raise
 from winnow.retrieval.errors import ModelUnusable, Overloaded, RerankUnavailable, SettingInvalid
 from winnow.retrieval.model.backend import TORCH, Backend, BackendKind
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.library_output import silence_progress
 from winnow.retrieval.model.packing import make_batches
 from winnow.retrieval.model.runtime import device_worker, parse_device, parse_dtype
 from winnow.retrieval.model.tokenizer import PieceTokenizer, encodable
@@ -88,6 +89,7 @@ class PairModel:
         options: dict[str, Any] = {"dtype": number_type} if backend.is_torch else {}
         if backend.file is not None:
             options["file_name"] = backend.file
+        silence_progress()
         try:
             model = _load(folder, where, backend, options, answer)
         except torch.OutOfMemoryError as error:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.conftest import Command, command_in
 from tests.acceptance.test_http import Service
+from tests.tiny_foreign_models import write_bert
 from tests.tiny_models import TinyShape, write_reranker
 
 pytestmark = pytest.mark.acceptance
@@ -141,3 +142,22 @@ def test_a_service_judges_with_both_and_follows_a_change(both: Command) -> None:
     assert found[f"reranker {folder}"]["found"].startswith(OTHER)
     assert f"{OTHER} did not separate" in found[f"reranker {folder}'s known pair"]["problem"]
     assert examined.code == 1
+
+
+def test_three_rerankers_are_measured_in_one_run(
+    without_other: Command, other_folder: str, corpus: Path, models: dict[str, str], tmp_path: Path
+) -> None:
+    """The default, one of noise, and a cross-encoder, whose name is its folder's; a row for each, over one recall."""
+    bert = write_bert(tmp_path / "pairs")
+    default = without_other.run("search", QUERY, "--collection", "plain", *JUDGED, "--json").json["judged_by"]
+    names = (default, OTHER, "pairs")
+    chosen = [each for name in names for each in ("--reranker", name)]
+    arguments = ("eval", str(corpus), "--collection", "plain", "--rerank-also", f"{other_folder} {bert}", *chosen)
+    done = without_other.run(*arguments, "--metrics", "nDCG@3", "--output", str(tmp_path / "runs"), "--json")
+    assert done.code == 0, done.err
+    assert done.json["rerankers"] == list(names)
+    orders = [(f"{order}-{name}", name) for name in names for order in ("two-stage", "rerank")]
+    assert [(each["name"], each["reranker"]) for each in done.json["runs"]] == [("recall", None), *orders]
+    assert (tmp_path / "runs.rerank-pairs").is_file()
+    unknown = without_other.run(*arguments, "--reranker", "nobody")
+    assert (unknown.code, "the reranker 'nobody' is not configured" in unknown.err) == (2, True)

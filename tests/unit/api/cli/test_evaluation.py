@@ -21,6 +21,7 @@ from winnow.api.cli.evaluation import (
     continued,
     judged_cases,
     named_modes,
+    named_rerankers,
     trec_lines,
 )
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
@@ -33,8 +34,8 @@ from winnow.retrieval.records import Candidate, Chunk, RecallMode
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CASE = Case(id="q1", text="question")
-ours = partial(Asking, tenant=DEFAULT_TENANT)
 DENSE = named_modes((), RecallMode.DENSE)
+ours = partial(Asking, tenant=DEFAULT_TENANT, modes=DENSE)
 
 
 def documents_of(orders: dict[str, Scored]) -> dict[str, list[str]]:
@@ -75,7 +76,7 @@ class Blending:
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
     """Three are judged, the fourth is not, although it has the word."""
     recall = ScriptedRecall("a", "b", "c refund", "d refund")
-    asking = ours(recall=recall, reranker=PrefersWord("refund"), candidates=3, depth=100, is_cut=False, modes=DENSE)
+    asking = ours(recall=recall, rerankers={"": PrefersWord("refund")}, candidates=3, depth=100, is_cut=False)
     orders = await asking.ask(CASE)
     assert documents_of(orders) == {
         RECALL: ["doc-0", "doc-1", "doc-2", "doc-3"],
@@ -90,7 +91,7 @@ async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
 async def test_a_document_stands_where_its_best_chunk_stands() -> None:
     """Chunks of one document are one document; more chunks are recalled, so that enough documents are left."""
     recall = ScriptedRecall("x|a", "y|b", "x|c refund", "z|d")
-    asking = ours(recall=recall, reranker=PrefersWord("refund"), candidates=4, depth=2, is_cut=True, modes=DENSE)
+    asking = ours(recall=recall, rerankers={"": PrefersWord("refund")}, candidates=4, depth=2, is_cut=True)
     orders = await asking.ask(CASE)
     assert documents_of(orders) == {name: ["x", "y", "z"] for name in (RECALL, TWO_STAGE, RERANK)}
     assert recall.widths == [6]
@@ -99,7 +100,12 @@ async def test_a_document_stands_where_its_best_chunk_stands() -> None:
 async def test_the_answered_order_is_measured_beside_relevance_alone() -> None:
     """Where relevance has no weight a search answers in recall's order; the third run shows relevance all the same."""
     asking = ours(
-        recall=ScriptedRecall("a", "bbb", "cc"), reranker=Blending(), candidates=3, depth=3, is_cut=False, modes=DENSE
+        recall=ScriptedRecall("a", "bbb", "cc"),
+        rerankers={"": Blending()},
+        candidates=3,
+        depth=3,
+        is_cut=False,
+        modes=DENSE,
     )
     orders = await asking.ask(CASE)
     assert orders[TWO_STAGE] == orders[RECALL]
@@ -113,7 +119,13 @@ async def test_an_instruction_reaches_both_stages() -> None:
     recall, reranker = ScriptedRecall("a"), PrefersWord("refund")
     instruction = AppliedInstruction(text="Prefer b.", source=InstructionSource.REQUEST, embedding_task="Find b.")
     asking = ours(
-        recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=DENSE, instruction=instruction
+        recall=recall,
+        rerankers={"": reranker},
+        candidates=3,
+        depth=3,
+        is_cut=False,
+        modes=DENSE,
+        instruction=instruction,
     )
     await asking.ask(CASE)
     assert (reranker.instructions, recall.tasks) == (["Prefer b."], ["Find b."])
@@ -121,7 +133,7 @@ async def test_an_instruction_reaches_both_stages() -> None:
 
 async def test_recall_alone_needs_no_reranker() -> None:
     """One run, and nobody judges."""
-    asking = ours(recall=ScriptedRecall("a"), reranker=None, candidates=3, depth=3, is_cut=False, modes=DENSE)
+    asking = ours(recall=ScriptedRecall("a"), rerankers={}, candidates=3, depth=3, is_cut=False)
     assert documents_of(await asking.ask(CASE)) == {RECALL: ["doc-0"]}
 
 
@@ -130,7 +142,7 @@ async def test_ways_of_recall_are_compared_side_by_side() -> None:
     recall = ScriptedRecall("a", "b refund")
     modes = named_modes([RecallMode.LEXICAL, RecallMode.HYBRID], RecallMode.DENSE)
     reranker = PrefersWord("refund")
-    asking = ours(recall=recall, reranker=reranker, candidates=3, depth=3, is_cut=False, modes=modes)
+    asking = ours(recall=recall, rerankers={"": reranker}, candidates=3, depth=3, is_cut=False, modes=modes)
     orders = await asking.ask(CASE)
     assert list(orders) == [f"{name}-{way}" for way in ("lexical", "hybrid") for name in (RECALL, TWO_STAGE, RERANK)]
     assert recall.modes == [RecallMode.LEXICAL, RecallMode.HYBRID]
@@ -175,3 +187,17 @@ def test_a_run_file_is_spaced_by_blanks_where_ids_have_none() -> None:
     """As TREC's tools have it."""
     lines = list(trec_lines({"q1": {"b": 2.5, "a": 1.25}}, RECALL))
     assert lines == ["q1 Q0 b 1 2.5 winnow-recall", "q1 Q0 a 2 1.25 winnow-recall"]
+
+
+async def test_several_rerankers_order_the_same_candidates() -> None:
+    """One recall for all; each has its own runs, which say whose they are."""
+    recall = ScriptedRecall("a", "b heron", "c refund")
+    rerankers = named_rerankers([PrefersWord("refund", name="org/one"), PrefersWord("heron", name="two"), Blending()])
+    modes = named_modes((RecallMode.DENSE, RecallMode.HYBRID), RecallMode.DENSE)
+    asking = ours(recall=recall, rerankers=rerankers, candidates=3, depth=3, is_cut=False, modes=modes)
+    orders = documents_of(await asking.ask(CASE))
+    assert len(recall.widths) == 2
+    assert orders["two-stage-org/one-dense"][0] == "doc-2"
+    assert orders["rerank-two-hybrid"][0] == "doc-1"
+    assert set(asking.judges) == set(orders) - {"recall-dense", "recall-hybrid"}
+    assert asking.judges["rerank-two-hybrid"] == "two"
