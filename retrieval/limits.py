@@ -25,6 +25,7 @@ FIELD_TOKENS_MAX: Final = 1_024  # tokens of all field lines; four times a usual
 TRIAL_VERSIONS_MAX: Final = 8  # instructions compared in one trial; each reranks all candidates
 TOP_K_MAX: Final = 200  # results; more would be an export
 NEIGHBOURS_MAX: Final = 10  # chunks on each side of a hit; at 256 tokens each, about a chapter
+SHINGLED_CHARACTERS_MAX: Final = 20_000  # characters of a passage compared by shingles; no chunk is longer by default
 CANDIDATES_MAX: Final = 1_000  # candidates; the most that one request may send to the reranker
 RERANK_DOCUMENTS_MAX: Final = 1_000  # documents of one POST /v1/rerank; Cohere gives the same advice
 RERANK_TOKENS_WAITING_MAX: Final = 250_000  # tokens queued for this process's reranker; a minute on two cores

@@ -66,6 +66,9 @@ class MemorySnapshot:
             numbers, vectors = zip(*newer[start : start + 3], strict=True)
             yield VectorBatch(numbers=np.array(numbers, dtype=np.int64), vectors=np.stack(vectors))
 
+    def vectors_of(self, numbers: Sequence[int]) -> Vectors:
+        return np.stack([self.stored[int(number)][1] for number in numbers]) if numbers else np.empty((0, 0), np.float32)
+
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
 

@@ -29,19 +29,19 @@ WORD_RULES_BEFORE: Final = (
 
 _CAMEL_CHARACTERS_MAX: Final = 64  # characters; longer words of mixed case are encoded data, not names
 
-_IGNORABLE: Final = re.compile(
+IGNORABLE: Final = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _SUPERSCRIPTS: Final = "\u2070\u00b9\u00b2\u00b3\u2074-\u2079"
 _RAISED: Final = re.compile(rf"(?<![^\s{_SUPERSCRIPTS}])([^\s{_SUPERSCRIPTS}]+)([{_SUPERSCRIPTS}]+)")
-_WITHOUT_SPACES: Final = (  # Thai, Lao, Myanmar, Khmer, kana, bopomofo, Hangul, Han
+WITHOUT_SPACES: Final = (  # Thai, Lao, Myanmar, Khmer, kana, bopomofo, Hangul, Han
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3021-\u3029\u3040-\u312f\u31a0-\u31bf\u31f0-\u31ff"
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U0001aff0-\U0001b16f\U00020000-\U000323af"
 )
 _WORD: Final = re.compile(
-    rf"([{_WITHOUT_SPACES}]+)"
-    rf"|((?<![^ ])\.(?=[^\W\d]))?([^ .+#{_WITHOUT_SPACES}]+)(\+\+|#(?![^\W\d]))?"
+    rf"([{WITHOUT_SPACES}]+)"
+    rf"|((?<![^ ])\.(?=[^\W\d]))?([^ .+#{WITHOUT_SPACES}]+)(\+\+|#(?![^\W\d]))?"
 )
 _CAPITALS: Final = re.compile(r"\b[A-Z]{2,}\b")
 _CONNECTING_WORDS: Final = (  # without those that are also names or nouns: can, it, will, who, us
@@ -58,7 +58,7 @@ class _Before(dict[int, str]):
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
-        if _IGNORABLE.fullmatch(char):
+        if IGNORABLE.fullmatch(char):
             becomes = ""
         elif char in "™℠" or unicodedata.category(char) in {"Sk", "Cs"}:  # folding would join them to the word
             becomes = " "
@@ -76,7 +76,7 @@ class _After(dict[int, str]):
         category = unicodedata.category(char)
         if char in ".+#":
             becomes = char
-        elif _IGNORABLE.fullmatch(char):
+        elif IGNORABLE.fullmatch(char):
             becomes = ""
         elif category == "Nd":
             becomes = str(unicodedata.digit(char))

@@ -52,6 +52,10 @@ class StoreSnapshot(Protocol):
         """Yield numbers and vectors of the chunks whose number is greater than `after`, in bounded batches."""
         ...
 
+    def vectors_of(self, numbers: Sequence[int]) -> Vectors:
+        """Return the stored vectors of these chunks, in the given order. All of them must be live."""
+        ...
+
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         """Return the chunks with these numbers, in the given order; numbers that are not live are left out."""
         ...

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from winnow.retrieval.errors import DocumentNotFound, StoreCorrupt, WordsNotIndexed
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.filters.masks import AttributeColumns, describe_attributes, mask_of
-from winnow.retrieval.records import Chunk, ChunkNumbers, Document, Piece, is_text
+from winnow.retrieval.records import Chunk, ChunkNumbers, Document, Piece, Vectors, is_text
 from winnow.retrieval.store.checksums import is_of_words, read_checksums
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
 from winnow.retrieval.store.lance_attributes import columns_of, differing
@@ -95,6 +95,16 @@ class LanceSnapshot:
                 if newer < len(numbers):
                     vectors = batch["vector"].flatten().to_numpy().reshape(len(numbers), -1)
                     yield VectorBatch(numbers=numbers[newer:], vectors=vectors[newer:])
+
+    def vectors_of(self, numbers: Sequence[int]) -> Vectors:
+        addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
+        assert (addresses >= 0).all(), "these chunks are live. This is a bug."
+        if not len(addresses):
+            return np.empty((0, self.dataset.schema.field("vector").type.list_size), dtype=np.float32)
+        unique, inverse = np.unique(addresses, return_inverse=True)
+        column = self._take(unique, ["vector"])["vector"].combine_chunks()
+        rows: Vectors = column.flatten().to_numpy().reshape(len(unique), -1)[inverse]
+        return rows
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return self._each(numbers, CHUNK_COLUMNS, chunk_of)

@@ -110,6 +110,18 @@ def test_vectors_come_back_bit_for_bit(store: Store) -> None:
     assert vectors_by_number(store.snapshot()) == {number: row.tobytes() for number, row in enumerate(expected)}
 
 
+def test_vectors_of_chunks_come_in_the_order_asked(store: Store) -> None:
+    """Also repeated, of several commits, and after removals; none asked is none."""
+    for name in "abcd":
+        store.replace([written(name, name * 4, pieces=2)])
+    store.delete(["b"])
+    snapshot = store.snapshot()
+    everything = vectors_by_number(snapshot)
+    asked = [7, 0, 5, 0, 6, 1]
+    assert [row.tobytes() for row in snapshot.vectors_of(asked)] == [everything[number] for number in asked]
+    assert len(snapshot.vectors_of([])) == 0
+
+
 def test_what_is_alive_and_how_much_is_newer_agree_with_the_numbers(store: Store) -> None:
     """For numbers of any order, repeated, removed, never given out or negative; over commits and removed chunks."""
     nothing = store.snapshot()
