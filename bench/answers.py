@@ -26,8 +26,8 @@ from pydantic import TypeAdapter, create_model
 from typing_extensions import is_typeddict
 
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
+from winnow.api.schemas.response import ChunkPlace
 from winnow.api.schemas.search_response import (
-    ChunkPlace,
     ContextResponse,
     ExtractResponse,
     SearchResult,

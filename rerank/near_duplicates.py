@@ -27,10 +27,9 @@ from numpy.typing import NDArray
 
 from winnow.rerank.reranker import Ranked
 from winnow.retrieval.lexical.shingles import shingle_similarities
-from winnow.retrieval.records import Vectors
+from winnow.retrieval.records import Collapse, Diversity, Vectors
 
 DECIMALS: Final = 6
-SHINGLES_SUGGESTED: Final = 0.6  # finds one changed word in a passage, separates passages on one topic (bench/collapse)
 
 Similarities = NDArray[np.float64]  # (n, n), symmetric, rounded
 
@@ -40,34 +39,6 @@ class Measure(StrEnum):
 
     COSINE = "cosine"  # of their stored vectors
     SHINGLES = "shingles"  # Jaccard similarity of title and text (retrieval/lexical/shingles.py)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collapse:
-    """From which similarity on two passages are near-identical; one measure is enough. None: it is not used."""
-
-    cosine: float | None = None
-    shingles: float | None = None
-
-    @property
-    def is_on(self) -> bool:
-        return self.cosine is not None or self.shingles is not None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Diversity:
-    """What is left out of a ranking, and how the rest is ordered."""
-
-    collapse: Collapse = Collapse()
-    mmr_lambda: float | None = None  # in [0, 1]; None: the order stays
-
-    @property
-    def is_on(self) -> bool:
-        return self.collapse.is_on or self.mmr_lambda is not None
-
-    @property
-    def needs_vectors(self) -> bool:
-        return self.collapse.cosine is not None or self.mmr_lambda is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +64,7 @@ class MmrPlace:
 class Diversified:
     """The kept passages in their final order, and what became of the others."""
 
+    wanted: Diversity
     kept: tuple[Ranked, ...]
     collapsed: Mapping[int, Sequence[Collapsed]]  # by the chunk number of the kept passage, in order
     mmr: Mapping[int, MmrPlace]  # by chunk number; empty without MMR, and for demoted passages
@@ -100,12 +72,12 @@ class Diversified:
 
 def diversify(ranked: Sequence[Ranked], wanted: Diversity, vectors: Vectors | None = None) -> Diversified:
     """Collapse first, then order the kept by MMR. `vectors` belong to `ranked`, where `wanted` needs them."""
-    if len(ranked) < 2:  # noqa: PLR2004  nothing to compare
-        return Diversified(kept=tuple(ranked), collapsed={}, mmr={})
+    if len(ranked) < 2:
+        return Diversified(wanted=wanted, kept=tuple(ranked), collapsed={}, mmr={})
     cosines = cosine_similarities(vectors) if vectors is not None and wanted.needs_vectors else None
     kept, collapsed = collapse(ranked, wanted.collapse, cosines)
     if wanted.mmr_lambda is None:
-        return Diversified(kept=tuple(ranked[place] for place in kept), collapsed=collapsed, mmr={})
+        return Diversified(wanted=wanted, kept=tuple(ranked[place] for place in kept), collapsed=collapsed, mmr={})
     assert cosines is not None, "MMR has vectors. This is a bug."
     movable = [place for place in kept if not ranked[place].demoted]
     relevances = scaled_relevances([ranked[place].score for place in movable])
@@ -118,7 +90,7 @@ def diversify(ranked: Sequence[Ranked], wanted: Diversity, vectors: Vectors | No
     }
     demoted = [place for place in kept if ranked[place].demoted]
     final = [*(movable[chosen] for chosen in order), *demoted]
-    return Diversified(kept=tuple(ranked[place] for place in final), collapsed=collapsed, mmr=places)
+    return Diversified(wanted=wanted, kept=tuple(ranked[place] for place in final), collapsed=collapsed, mmr=places)
 
 
 def cosine_similarities(vectors: Vectors) -> Similarities:
@@ -181,7 +153,8 @@ def scaled_relevances(scores: Sequence[float | None]) -> NDArray[np.float64]:
     spread = values[0] - values[-1] if len(values) else 0.0
     if spread == 0.0:
         return np.ones(len(values))
-    return (values - values[-1]) / spread
+    scaled: NDArray[np.float64] = (values - values[-1]) / spread
+    return scaled
 
 
 def mmr_order(

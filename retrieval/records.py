@@ -155,6 +155,37 @@ class RecallMode(StrEnum):
     LEXICAL = "lexical"  # the best matches of words, by BM25
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collapse:
+    """From which similarity on two passages are near-identical; one measure is enough. None: it is not used."""
+
+    cosine: float | None = None  # of their stored vectors, in (0, 1]
+    shingles: float | None = None  # Jaccard similarity (retrieval/lexical/shingles.py), in (0, 1]
+
+    @property
+    def is_on(self) -> bool:
+        return self.cosine is not None or self.shingles is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diversity:
+    """What is left out of a ranking, and how the rest is ordered."""
+
+    collapse: Collapse = Collapse()
+    mmr_lambda: float | None = None  # in [0, 1]; None: the order stays
+
+    @property
+    def is_on(self) -> bool:
+        return self.collapse.is_on or self.mmr_lambda is not None
+
+    @property
+    def needs_vectors(self) -> bool:
+        return self.collapse.cosine is not None or self.mmr_lambda is not None
+
+
+AS_RANKED: Final = Diversity()
+
+
 def candidates_of(texts: Sequence[str], fields: Sequence[FieldLines] | None = None) -> list[Candidate]:
     """Turn texts into candidates in the given order, without similarity; a chunk's number is its text's position.
 

@@ -67,7 +67,9 @@ class MemorySnapshot:
             yield VectorBatch(numbers=np.array(numbers, dtype=np.int64), vectors=np.stack(vectors))
 
     def vectors_of(self, numbers: Sequence[int]) -> Vectors:
-        return np.stack([self.stored[int(number)][1] for number in numbers]) if numbers else np.empty((0, 0), np.float32)
+        return (
+            np.stack([self.stored[int(number)][1] for number in numbers]) if numbers else np.empty((0, 0), np.float32)
+        )
 
     def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
@@ -278,20 +280,14 @@ class ScriptedRecall:
         self.tasks.append(request.task)
         found = list(self._candidates())
         owners = [candidate.chunk.document_id for candidate in found]
+        places = spread(owners, width=request.width, documents=request.documents)
+        stored = {each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}
         return Recalled(
-            candidates=tuple(
-                found[place] for place in spread(owners, width=request.width, documents=request.documents)
-            ),
+            candidates=tuple(found[place] for place in places),
             mode=request.mode,
             tokens=len(request.query),
             served=Served(
-                snapshot=MemorySnapshot(
-                    version=7,
-                    documents=MappingProxyType({}),
-                    stored=MappingProxyType(
-                        {each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}
-                    ),
-                ),
+                snapshot=MemorySnapshot(version=7, documents=MappingProxyType({}), stored=MappingProxyType(stored)),
                 generation="g000001",
                 store_version=7,
             ),

@@ -12,8 +12,12 @@ from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
     RERANKER,
+    CollapseCosine,
+    CollapseShingles,
     Json,
+    MmrLambda,
     TenantOption,
+    collapse_field,
     open_data_folder,
     open_tenant,
     switch,
@@ -219,6 +223,40 @@ def set_require_instruction(
         terminal.answer({"collection": name, "require_instruction": state is OnOff.ON})
     else:
         terminal.say(f"{name}: require-instruction is {state.value}.")
+
+
+@collections.command("set-diversity")
+@with_settings("data")
+def set_diversity(
+    name: NameArgument,
+    *,
+    collapse_cosine: CollapseCosine = None,
+    collapse_shingles: CollapseShingles = None,
+    mmr_lambda: MmrLambda = None,
+    tenant: TenantOption = DEFAULT_TENANT,
+    settings: Settings,
+    json: Json = False,
+) -> None:
+    """Set what searches of a collection leave out as near-identical, and whether MMR orders the rest.
+
+    Options that are left out are turned off. A search can choose differently.
+    """
+    terminal = Terminal(json=json)
+    from winnow.api.fields import parsed
+    from winnow.api.schemas.collections import CollectionBody
+    from winnow.api.schemas.diversity import limits_response
+
+    collapse = collapse_field(collapse_cosine, collapse_shingles, off=False)
+    wanted = parsed(CollectionBody, {"name": name, "collapse": collapse, "mmr_lambda": mmr_lambda}).diversity
+    disk, owner = open_tenant(settings, tenant)
+    disk.change(owner, name, collapse=wanted.collapse, mmr_lambda=wanted.mmr_lambda)
+    if json:
+        limits = limits_response(wanted.collapse)
+        terminal.answer({"collection": name, "collapse": limits, "mmr_lambda": wanted.mmr_lambda})
+        return
+    limit = {"cosine": wanted.collapse.cosine, "shingles": wanted.collapse.shingles, "MMR lambda": wanted.mmr_lambda}
+    chosen = ", ".join(f"{what} {value:g}" for what, value in limit.items() if value is not None)
+    terminal.say(f"{name}: {chosen or 'near-identical passages are kept, and MMR is off'}.")
 
 
 @with_settings("data", "generations_kept")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_type_hint
 import typer
 
 from winnow.api.settings import CONFIG_VARIABLE, Row, Settings, load, rows
+from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import require_name
 
 if TYPE_CHECKING:
@@ -106,6 +107,37 @@ def _type_of(row: Row) -> type:
 def switch(*names: str, meaning: str, **how: Any) -> Any:
     """An option that takes no value."""
     return typer.Option(*names, help=meaning, metavar="", **how)
+
+
+CollapseCosine = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", help="Leave out passages whose vector has a cosine of at least X to that of one shown higher."
+    ),
+]
+CollapseShingles = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Leave out passages that share at least X (Jaccard similarity) of their runs of three words, or Chinese "
+        "characters, with one shown higher.",
+    ),
+]
+MmrLambda = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help="Order by maximal marginal relevance: 1 keeps the order, lower values move similar passages down.",
+    ),
+]
+
+
+def collapse_field(cosine: float | None, shingles: float | None, *, off: bool) -> dict[str, float] | bool | None:
+    """`collapse` as a request body has it; None if nothing was typed."""
+    limits = {name: limit for name, limit in (("cosine", cosine), ("shingles", shingles)) if limit is not None}
+    if off and limits:
+        raise InvalidRequest("--no-collapse and a limit of a collapse cannot be used together")
+    return False if off else limits or None
 
 
 def own_name(name: str | None) -> str | None:

@@ -10,12 +10,16 @@ from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
     RERANKER,
+    CollapseCosine,
+    CollapseShingles,
     CollectionName,
     InstructionName,
     InstructionText,
     Json,
+    MmrLambda,
     TenantOption,
     Variables,
+    collapse_field,
     open_tenant,
     switch,
     with_settings,
@@ -33,8 +37,8 @@ if TYPE_CHECKING:
     from winnow.api.assemble import Services
     from winnow.api.library.instructions import NamedInstruction
     from winnow.api.search.records import Answer, Result
+    from winnow.rerank.near_duplicates import Diversified
     from winnow.rerank.reranker import Ranking
-    from winnow.retrieval.search.context import Context
 
 TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
 _SKIPPED: Final = {  # by `rerank_skipped`, where the reason is not obvious
@@ -72,6 +76,7 @@ Neighbours = Annotated[
 DemoteQueryEcho = Annotated[
     bool, switch("--demote-query-echo", meaning="Place passages last that hold little but the query itself.")
 ]
+NoCollapse = Annotated[bool, switch("--no-collapse", meaning="Leave out nothing, even if the collection is set to.")]
 Explain = Annotated[bool, switch("--explain", meaning="With --json: list every candidate in both orders.")]
 
 
@@ -97,6 +102,10 @@ def search(
     chunks_per_document: ChunksPerDocument = None,
     neighbours: Neighbours = 0,
     demote_query_echo: DemoteQueryEcho = False,
+    collapse_cosine: CollapseCosine = None,
+    collapse_shingles: CollapseShingles = None,
+    no_collapse: NoCollapse = False,
+    mmr_lambda: MmrLambda = None,
     explain: Explain = False,
     timeout_ms: int | None,
     json: Json = False,
@@ -131,6 +140,8 @@ def search(
         "chunks_per_document": chunks_per_document,
         "neighbours": neighbours,
         "demote_query_echo": demote_query_echo or None,
+        "collapse": collapse_field(collapse_cosine, collapse_shingles, off=no_collapse),
+        "mmr_lambda": mmr_lambda,
     }
     body = parsed(SearchBody, fields)
     chosen = find_collection(folder.catalog.collections, body.collection, asker=owner).reranker  # before loading
@@ -152,6 +163,7 @@ def rerank(
     top_n: Annotated[
         int | None, typer.Option("--top-n", "-n", metavar="N", help="Number of results to show; all by default.")
     ] = None,
+    collapse_shingles: CollapseShingles = None,
     timeout_ms: int | None,
     json: Json = False,
     reranker: Annotated[
@@ -173,10 +185,12 @@ def rerank(
     from winnow.api.schemas.rerank import RerankBody, rerank_response
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
     from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+    from winnow.rerank.near_duplicates import diversify
     from winnow.retrieval.records import candidates_of
 
     texts = documents or _lines_of_input()
-    body = parsed(RerankBody, {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n})
+    fields = {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n}
+    body = parsed(RerankBody, fields | {"collapse": collapse_field(None, collapse_shingles, off=False)})
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     judging = load_reranker(settings_for(settings, reranker))
@@ -188,10 +202,11 @@ def rerank(
         deadline=deadline_of(timeout_ms, settings.timeout_ms),
     )
     ranking = asyncio.run(closing(ranked, judging.pool))
+    diversified = diversify(ranking.ranked, body.diversity) if body.diversity.is_on else None
     if json:
-        terminal.answer(rerank_response(ranking, wanted=body.wanted, with_texts=True))
+        terminal.answer(rerank_response(ranking, wanted=body.wanted, with_texts=True, diversified=diversified))
     else:
-        _show_reranked(terminal, ranking, body.wanted)
+        _show_reranked(terminal, ranking, diversified, body.wanted)
 
 
 def _assemble(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
@@ -241,7 +256,7 @@ def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -
         _print(terminal, answer)
 
 
-def _show_reranked(terminal: Terminal, ranking: Ranking, wanted: int) -> None:
+def _show_reranked(terminal: Terminal, ranking: Ranking, diversified: Diversified | None, wanted: int) -> None:
     columns = [
         Column(name="rank", right=True),
         Column(name="relevance", right=True, style="bold"),
@@ -255,11 +270,16 @@ def _show_reranked(terminal: Terminal, ranking: Ranking, wanted: int) -> None:
             str(each.candidate.chunk.number + 1),
             snippet(each.candidate.chunk.text) if terminal.is_rich else each.candidate.chunk.text,
         )
-        for each in ranking.ranked[:wanted]
+        for each in (ranking.ranked if diversified is None else diversified.kept)[:wanted]
     ]
     terminal.table(columns, rows)
-    terminal.say(f"reranked by {ranking.judged_by}")
+    terminal.say(f"reranked by {ranking.judged_by}{_describe_collapsed(diversified)}")
     _warn_not_applied(terminal, ranking)
+
+
+def _describe_collapsed(diversified: Diversified | None) -> str:
+    collapsed = sum(map(len, diversified.collapsed.values())) if diversified else 0
+    return f" · {collapsed} near-identical left out" if collapsed else ""
 
 
 def _draw(terminal: Terminal, answer: Answer) -> None:
@@ -277,7 +297,7 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
             f"[bold]{number(best.score)}[/]",
             number(best.relevance),
             number(best.candidate.similarity),
-            _document(result, answer.contexts.get(best.candidate.chunk.number)),
+            _document(result, answer),
         )
     terminal.draw(table if answer.results else "No results.")
     terminal.say(_footer(answer))
@@ -298,12 +318,15 @@ def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
         )
 
 
-def _document(result: Result, context: Context | None) -> RenderableType:
+def _document(result: Result, answer: Answer) -> RenderableType:
     from rich.text import Text
 
     chunk = result.best.candidate.chunk
+    context = answer.contexts.get(chunk.number)
     head = f"{snippet(chunk.title, characters=TITLE_CHARACTERS)}\n" if chunk.title else ""
     more = f", and {len(result.others)} more" if result.others else ""
+    alike = len(answer.diversified.collapsed.get(chunk.number, ())) if answer.diversified else 0
+    more += f", stands for {alike} near-identical" if alike else ""
     place = f"{flat(chunk.document_id)}, chunk {chunk.ordinal}{more}"
     before, after = (context.before, context.after) if context else (None, None)
     return Text.assemble(
@@ -331,7 +354,7 @@ def _footer(answer: Answer) -> str:
     )
     shown = f"{len(answer.results)} shown · {len(answer.recalled.candidates)} candidates"
     score = "" if ranking.ranked_by == RECALL_ORDER else f" · score is {ranking.ranked_by}"
-    return f"{shown}, {judged}{score} · {answer.total_ms:,.0f} ms"
+    return f"{shown}, {judged}{score}{_describe_collapsed(answer.diversified)} · {answer.total_ms:,.0f} ms"
 
 
 def _lines_of_input() -> list[str]:

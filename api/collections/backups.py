@@ -104,6 +104,7 @@ def restore(
         require_instruction=manifest.require_instruction,
         rerank_fields=manifest.rerank_fields,
         embed_fields=manifest.embed_fields,
+        diversity=manifest.diversity,
     )
     disk.bring_in(restored, build, replace=replace, syncer=syncer)
     return Restored(manifest=manifest, generation=generation, other_instruction=is_other)

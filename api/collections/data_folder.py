@@ -29,6 +29,7 @@ from winnow.retrieval.files.folder_contents import contents_of, is_begun
 from winnow.retrieval.files.layout import CollectionFolder, Layout, created_at_of, stamp_created
 from winnow.retrieval.files.locks import folding, pointing, writing
 from winnow.retrieval.files.opened_files import OpenedFiles
+from winnow.retrieval.records import Collapse
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, Actor, TenantName
 
@@ -201,6 +202,8 @@ class DataFolder:
         require_instruction: bool | Literal[Keep.KEEP] = KEEP,
         rerank_fields: FieldsChange = KEEP_FIELDS,
         embed_fields: FieldsChange = KEEP_FIELDS,
+        collapse: Collapse | Literal[Keep.KEEP] = KEEP,
+        mmr_lambda: float | Literal[Keep.KEEP] | None = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Like `SqlCollections.change`; also raises what `Instructions.check_default` raises.
@@ -218,6 +221,8 @@ class DataFolder:
                 reranker=reranker,
                 demote_query_echo=demote_query_echo,
                 require_instruction=require_instruction,
+                collapse=collapse,
+                mmr_lambda=mmr_lambda,
                 rerank_fields=rerank_fields,
                 embed_fields=KEEP_FIELDS if is_same else embed_fields,
                 by=by,

@@ -37,7 +37,7 @@ from winnow.retrieval.generation.history import fold
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, NDJSON_LINES_MAX
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.records import Document, JsonValue
+from winnow.retrieval.records import AS_RANKED, Diversity, Document, JsonValue
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
@@ -117,6 +117,7 @@ class Ingest:
         require_instruction: bool = False,
         rerank_fields: FieldChoice = NO_CHOICE,
         embed_fields: FieldChoice = NO_CHOICE,
+        diversity: Diversity = AS_RANKED,
         by: Actor = COMMAND_LINE,
     ) -> OpenCollection:
         """Create an empty collection. Blocks. The caller has checked reranker and fields.
@@ -137,6 +138,7 @@ class Ingest:
             require_instruction=require_instruction,
             rerank_fields=rerank_fields,
             embed_fields=embed_fields,
+            diversity=diversity,
         )
         self._disk.make(collection, by=by)
         return self._collections.get(tenant, name)

@@ -23,6 +23,15 @@ from winnow.api.fields import (
     RerankerName,
     Strict,
 )
+from winnow.api.schemas.diversity import (
+    COLLAPSE_HELP,
+    MMR_HELP,
+    CollapseLimitsResponse,
+    MaybeCollapse,
+    MmrLambda,
+    collapse_of,
+    limits_response,
+)
 from winnow.api.schemas.field_choice import EMBED_HELP, RERANK_HELP, TOKENS_HELP, FieldNames, FieldTokens
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_request import DEMOTE_HELP
@@ -35,7 +44,7 @@ from winnow.retrieval.limits import (
     TITLE_CHARACTERS_MAX,
     URL_CHARACTERS_MAX,
 )
-from winnow.retrieval.records import Document
+from winnow.retrieval.records import Diversity, Document
 
 REQUIRE_HELP: Final = (
     "Whether searches are refused while the collection's reranker reads no instruction. Searches with `rerank: false` "
@@ -63,6 +72,12 @@ class CollectionBody(Strict):
     rerank_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
     embed_fields: FieldNames | None = Field(default=None, description=EMBED_HELP)
     embed_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
+    collapse: MaybeCollapse | None = Field(default=None, description=f"{COLLAPSE_HELP} false or null: off.")
+    mmr_lambda: MmrLambda | None = Field(default=None, description=f"{MMR_HELP} null: off.")
+
+    @property
+    def diversity(self) -> Diversity:
+        return Diversity(collapse=collapse_of(self.collapse or False), mmr_lambda=self.mmr_lambda)
 
 
 class CollectionChange(Strict):
@@ -79,6 +94,8 @@ class CollectionChange(Strict):
     rerank_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
     embed_fields: FieldNames | None = Field(default=None, description=EMBED_HELP)
     embed_field_tokens: FieldTokens | None = Field(default=None, description=TOKENS_HELP)
+    collapse: MaybeCollapse | None = Field(default=None, description=f"{COLLAPSE_HELP} false or null: off.")
+    mmr_lambda: MmrLambda | None = Field(default=None, description=f"{MMR_HELP} null: off.")
 
 
 class DeleteBody(Strict):
@@ -124,6 +141,10 @@ class CollectionResponse(JsonObject):
     rerank_field_tokens: Annotated[int, Field(description="Maximum tokens of these lines.")]
     embed_fields: Annotated[list[str], Field(description="What the embedder reads before title and text.")]
     embed_field_tokens: Annotated[int, Field(description="Maximum tokens of these lines.")]
+    collapse: Annotated[
+        CollapseLimitsResponse | None, Field(description="Of searches that do not choose themselves. null: off.")
+    ]
+    mmr_lambda: Annotated[float | None, Field(description="Likewise.")]
     created_at: datetime
     documents: Annotated[
         int | None, Field(description="null, like chunks and store_version, if the collection cannot be read.")
@@ -243,6 +264,8 @@ def collection_response(described: Described) -> CollectionResponse:
         "rerank_field_tokens": collection.rerank_fields.tokens_max,
         "embed_fields": list(collection.embed_fields.names),
         "embed_field_tokens": collection.embed_fields.tokens_max,
+        "collapse": limits_response(collection.diversity.collapse),
+        "mmr_lambda": collection.diversity.mmr_lambda,
         "created_at": collection.created_at,
         "documents": described.documents,
         "chunks": described.chunks,

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from winnow.api.library.content import variable_fields
 from winnow.api.library.diff import Change, changes, unified
-from winnow.api.schemas.response import JsonObject
-from winnow.api.schemas.search_response import AppliedInstructionResponse, ChunkPlace, applied_response, place_response
+from winnow.api.schemas.response import ChunkPlace, JsonObject
+from winnow.api.schemas.search_response import AppliedInstructionResponse, applied_response, place_response
 from winnow.api.search.preview import Preview
 from winnow.api.search.records import RerankSkipped
 from winnow.api.search.trial import Trial, TrialColumn, TrialPlace

@@ -22,15 +22,25 @@ from winnow.api.fields import (
     TimeoutMs,
     text_or_object,
 )
+from winnow.api.schemas.diversity import (
+    COLLAPSE_HELP,
+    CollapsedText,
+    CollapseLimits,
+    MaybeCollapse,
+    MmrLambda,
+    collapse_of,
+    collapsed_texts,
+)
 from winnow.api.schemas.field_choice import TOKENS_HELP, FieldNames, FieldTokens, RankFields, choice_of
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_response import InstructionApplied
+from winnow.rerank.near_duplicates import Diversified
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
     RERANK_DOCUMENTS_MAX,
 )
-from winnow.retrieval.records import FieldLines, Metadata
+from winnow.retrieval.records import Diversity, FieldLines, Metadata
 
 
 class TextDocument(BaseModel):
@@ -77,6 +87,12 @@ class RerankBody(BaseModel):
     return_documents: StrictBool | None = Field(
         default=None, description="Whether results hold the texts; true by default."
     )
+    collapse: MaybeCollapse | None = Field(
+        default=None, description=f"{COLLAPSE_HELP} Only by shingles: these documents have no stored vectors."
+    )
+    mmr_lambda: MmrLambda | None = Field(
+        default=None, description="Refused: MMR compares stored vectors, which these documents do not have."
+    )
     timeout_ms: TimeoutMs | None = None
 
     @model_validator(mode="after")
@@ -89,6 +105,18 @@ class RerankBody(BaseModel):
             if getattr(self, one) and getattr(self, other) and getattr(self, one) != getattr(self, other):
                 raise ValueError(f"{one} and {other} are two names of one field, but their values differ")
         return self
+
+    @model_validator(mode="after")
+    def _check_diversity(self) -> RerankBody:
+        if isinstance(self.collapse, CollapseLimits) and self.collapse.cosine is not None:
+            raise ValueError("collapse.cosine needs stored vectors, which these documents lack; use collapse.shingles")
+        if self.mmr_lambda is not None:
+            raise ValueError("mmr_lambda needs stored vectors, which these documents lack; use collapse.shingles")
+        return self
+
+    @property
+    def diversity(self) -> Diversity:
+        return Diversity(collapse=collapse_of(self.collapse or False))
 
     @property
     def texts(self) -> list[str]:
@@ -124,6 +152,9 @@ class RerankResult(JsonObject):
     index: Annotated[int, Field(description="Place of the document in the request; 0 is the first.")]
     relevance_score: float
     document: NotRequired[Annotated[RerankedText, Field(description="Only with `return_documents`.")]]
+    collapsed: NotRequired[
+        Annotated[list[CollapsedText], Field(description="Only with `collapse`: the documents that it stands for.")]
+    ]
 
 
 class RerankDatum(JsonObject):
@@ -166,6 +197,7 @@ class RerankCounts(JsonObject):
     judged: Annotated[int, Field(description="Documents with a relevance score.")]
     remembered: Annotated[int, Field(description="Documents of `judged` whose score came from the cache.")]
     instruction_applied: InstructionApplied
+    collapsed: NotRequired[Annotated[int, Field(description="Only with `collapse`: documents that were left out.")]]
 
 
 class RerankMeta(JsonObject):
@@ -190,15 +222,17 @@ class RerankResponse(JsonObject):
     meta: RerankMeta
 
 
-def rerank_response(ranking: Ranking, *, wanted: int, with_texts: bool) -> RerankResponse:
+def rerank_response(
+    ranking: Ranking, *, wanted: int, with_texts: bool, diversified: Diversified | None = None
+) -> RerankResponse:
     """The body of POST /v1/rerank. A candidate's chunk number is its place in the request."""
-    shown = ranking.ranked[:wanted]
+    shown = (ranking.ranked if diversified is None else diversified.kept)[:wanted]
     cut = sorted(each.candidate.chunk.number for each in ranking.ranked if each.truncated)
     return {
         "id": f"req_{uuid.uuid4().hex}",
         "object": "list",
         "model": ranking.judged_by,
-        "results": [_result(each, with_text=with_texts) for each in shown],
+        "results": [_result(each, diversified, with_text=with_texts) for each in shown],
         "data": [
             {"object": "rerank", "index": each.candidate.chunk.number, "relevance_score": _score(each)}
             for each in shown
@@ -209,20 +243,29 @@ def rerank_response(ranking: Ranking, *, wanted: int, with_texts: bool) -> Reran
             "billed_units": {"search_units": 1},
             "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
             "warnings": [f"only the beginning of document {index} was judged" for index in cut],
-            "winnow": {
-                "judged": ranking.judged,
-                "remembered": ranking.remembered,
-                "instruction_applied": ranking.instruction_applied,
-            },
+            "winnow": _counts(ranking, diversified),
         },
     }
 
 
-def _result(ranked: Ranked, *, with_text: bool) -> RerankResult:
+def _counts(ranking: Ranking, diversified: Diversified | None) -> RerankCounts:
+    counts: RerankCounts = {
+        "judged": ranking.judged,
+        "remembered": ranking.remembered,
+        "instruction_applied": ranking.instruction_applied,
+    }
+    if diversified is not None:
+        counts["collapsed"] = len(ranking.ranked) - len(diversified.kept)
+    return counts
+
+
+def _result(ranked: Ranked, diversified: Diversified | None, *, with_text: bool) -> RerankResult:
     chunk = ranked.candidate.chunk
     body: RerankResult = {"index": chunk.number, "relevance_score": _score(ranked)}
     if with_text:
         body["document"] = {"text": chunk.text}
+    if diversified is not None:
+        body["collapsed"] = collapsed_texts(ranked, diversified)
     return body
 
 

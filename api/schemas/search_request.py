@@ -28,6 +28,7 @@ from winnow.api.fields import (
     text_or_object,
 )
 from winnow.api.library.instructions import NamedInstruction
+from winnow.api.schemas.diversity import COLLAPSE_HELP, MMR_HELP, MaybeCollapse, MmrLambda, collapse_of
 from winnow.api.search.records import OnRerankFailure, Question
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.limits import (
@@ -84,7 +85,8 @@ class SearchBody(Strict):
     depth: Depth | None = Field(
         default=None,
         description="full reranks all candidates. adaptive stops when the rest can hardly change the first `top_k`. "
-        "null or left out: the service's default. Grouped answers and `min_relevance` always need all.",
+        "null or left out: the service's default. Grouped answers, `min_relevance`, `collapse` and `mmr_lambda` always "
+        "need all.",
     )
     filter: MaybeFilter = Field(
         default=None, description="Documents to search, by their metadata, in the grammar of OpenAI's filters."
@@ -117,6 +119,14 @@ class SearchBody(Strict):
     )
     demote_query_echo: StrictBool | None = Field(
         default=None, description=f"{DEMOTE_HELP} null or left out: as the collection is set."
+    )
+    collapse: MaybeCollapse | None = Field(
+        default=None,
+        description=f"{COLLAPSE_HELP} Deeper candidates fill `top_k`. false: off. null or left out: as the collection "
+        "is set.",
+    )
+    mmr_lambda: MmrLambda | None = Field(
+        default=None, description=f"{MMR_HELP} Applied after `collapse`. null or left out: as the collection is set."
     )
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
     timeout_ms: TimeoutMs | None = None
@@ -153,5 +163,7 @@ class SearchBody(Strict):
             chunks_per_document=self.chunks_per_document,
             neighbours=self.neighbours,
             demote_query_echo=self.demote_query_echo,
+            collapse=None if self.collapse is None else collapse_of(self.collapse),
+            mmr_lambda=self.mmr_lambda,
             on_rerank_failure=self.on_rerank_failure,
         )

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, NotRequired, TypeAlias
+from typing import Annotated, Any, NotRequired
 
 from pydantic import Field
 
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
-from winnow.api.schemas.response import JsonObject
+from winnow.api.schemas.diversity import (
+    DiversityParts,
+    DiversityResponse,
+    KeptPlace,
+    add_diversity,
+    diversity_response,
+    kept_places,
+)
+from winnow.api.schemas.response import ChunkPlace, JsonObject
 from winnow.api.search.records import Answer, Degraded, DegradeReason, RerankSkipped, Result
 from winnow.rerank.reranker import Ranked, RankedBy
 from winnow.retrieval.catalog.instructions import State
 from winnow.retrieval.index.filtered_search import Filtered, Way
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.context import Context, Extract
-
-Contexts: TypeAlias = Mapping[int, Context]  # by chunk number
 
 Similarity = Annotated[
     float | None,
@@ -43,14 +48,6 @@ InstructionApplied = Annotated[
 Score = Annotated[float | None, Field(description="The quantity that `ranked_by` names.")]
 
 
-class ChunkPlace(JsonObject):
-    """Where a chunk lies in its document: characters (code points), half-open."""
-
-    ordinal: Annotated[int, Field(description="0 for the document's first chunk.")]
-    start: int
-    end: int
-
-
 class ExtractResponse(JsonObject):
     """A part of the document's text: characters (code points), half-open."""
 
@@ -66,7 +63,7 @@ class ContextResponse(JsonObject):
     after: ExtractResponse | None
 
 
-class OtherChunk(JsonObject):
+class OtherChunk(DiversityParts):
     """Another chunk of a grouped result's document."""
 
     chunk: ChunkPlace
@@ -79,7 +76,7 @@ class OtherChunk(JsonObject):
     context: NotRequired[Annotated[ContextResponse, Field(description="Only with `neighbours`.")]]
 
 
-class SearchResult(JsonObject):
+class SearchResult(DiversityParts):
     """One result: a chunk and its scores."""
 
     rank: Annotated[int, Field(description="1 is best.")]
@@ -130,6 +127,9 @@ class Timings(JsonObject):
     lexical: Annotated[float | None, Field(description="Lexical search; part of `recall`.")]
     fetch: float
     rerank: float | None
+    diversify: NotRequired[
+        Annotated[float, Field(description="Near-identical passages and MMR. Only with `collapse` or `mmr_lambda`.")]
+    ]
     total: float
 
 
@@ -155,11 +155,17 @@ class ExplainedCandidate(JsonObject):
     recall_rank: RecallRank
     similarity: Similarity
     lexical_score: LexicalScore
-    rank: Annotated[int, Field(description="Place in the final order; 1 is best.")]
+    rank: Annotated[int, Field(description="Place in the final order, before `collapse` and MMR; 1 is best.")]
     relevance: Relevance
     score: Score
     fields: Annotated[
         list[str], Field(description="Lines that the reranker read before title and text (`rerank_fields`).")
+    ]
+    collapsed_into: NotRequired[
+        Annotated[
+            KeptPlace | None,
+            Field(description="Only with `collapse`: the passage that stands for it. null: it stands for itself."),
+        ]
     ]
 
 
@@ -218,6 +224,7 @@ class SearchResponse(JsonObject):
             "instruction. no_candidates: recall found nothing."
         ),
     ]
+    diversity: NotRequired[Annotated[DiversityResponse, Field(description="Only with `collapse` or `mmr_lambda`.")]]
     results: list[SearchResult]
     timings_ms: Timings
     usage: Usage
@@ -243,12 +250,14 @@ def search_response(answer: Answer, *, explain: bool, grouped: bool) -> SearchRe
         "ranked_by": ranking.ranked_by,
         "degraded": _degraded(answer.degraded),
         "rerank_skipped": answer.rerank_skipped,
-        "results": [_result(result, answer.contexts, grouped=grouped) for result in answer.results],
+        "results": [_result(result, answer, grouped=grouped) for result in answer.results],
         "timings_ms": _timings(answer),
         "usage": _usage(answer),
     }
+    if answer.diversified is not None:
+        body["diversity"] = diversity_response(answer.diversified)
     if explain:
-        body["explain"] = [_explained(ranked) for ranked in ranking.ranked]
+        body["explain"] = _explain(answer)
         body["filtered"] = _filtered(recalled.filtered)
         body["index"] = {
             "generation": served.generation,
@@ -281,7 +290,7 @@ def _degraded(degraded: Degraded | None) -> DegradedResponse | None:
 
 def _timings(answer: Answer) -> Timings:
     timings = answer.recalled.timings
-    return {
+    body: Timings = {
         "embed": round(timings.embed_ms, 3),
         "recall": round(timings.recall_ms, 3),
         "lexical": None if timings.lexical_ms is None else round(timings.lexical_ms, 3),
@@ -289,6 +298,9 @@ def _timings(answer: Answer) -> Timings:
         "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
         "total": round(answer.total_ms, 3),
     }
+    if answer.diversify_ms is not None:
+        body["diversify"] = round(answer.diversify_ms, 3)
+    return body
 
 
 def _usage(answer: Answer) -> Usage:
@@ -308,7 +320,7 @@ def _filtered(filtered: Filtered | None) -> FilteredResponse | None:
     return None if filtered is None else {"matching": filtered.matching, "of": filtered.of, "way": filtered.way}
 
 
-def _result(result: Result, contexts: Contexts, *, grouped: bool) -> SearchResult:
+def _result(result: Result, answer: Answer, *, grouped: bool) -> SearchResult:
     ranked, chunk = result.best, result.best.candidate.chunk
     body: SearchResult = {
         "rank": result.rank,
@@ -326,14 +338,15 @@ def _result(result: Result, contexts: Contexts, *, grouped: bool) -> SearchResul
         "truncated": ranked.truncated,
         "demoted": ranked.demoted,
     }
-    if (context := contexts.get(chunk.number)) is not None:
+    add_diversity(body, ranked, answer.diversified)
+    if (context := answer.contexts.get(chunk.number)) is not None:
         body["context"] = _context(context)
     if grouped:
-        body["other_chunks"] = [_other(other, contexts) for other in result.others]
+        body["other_chunks"] = [_other(other, answer) for other in result.others]
     return body
 
 
-def _other(ranked: Ranked, contexts: Contexts) -> OtherChunk:
+def _other(ranked: Ranked, answer: Answer) -> OtherChunk:
     body: OtherChunk = {
         "chunk": place_response(ranked),
         "text": ranked.candidate.chunk.text,
@@ -343,7 +356,8 @@ def _other(ranked: Ranked, contexts: Contexts) -> OtherChunk:
         "recall_rank": ranked.candidate.recall_rank,
         "relevance": ranked.relevance,
     }
-    if (context := contexts.get(ranked.candidate.chunk.number)) is not None:
+    add_diversity(body, ranked, answer.diversified)
+    if (context := answer.contexts.get(ranked.candidate.chunk.number)) is not None:
         body["context"] = _context(context)
     return body
 
@@ -354,6 +368,15 @@ def _context(context: Context) -> ContextResponse:
 
 def _extract(extract: Extract | None) -> ExtractResponse | None:
     return None if extract is None else {"start": extract.start, "end": extract.end, "text": extract.text}
+
+
+def _explain(answer: Answer) -> list[ExplainedCandidate]:
+    explained = [_explained(ranked) for ranked in answer.ranking.ranked]
+    if answer.diversified is not None and answer.diversified.wanted.collapse.is_on:
+        kept = kept_places(answer.diversified)
+        for ranked, each in zip(answer.ranking.ranked, explained, strict=True):
+            each["collapsed_into"] = kept.get(ranked.candidate.chunk.number)
+    return explained
 
 
 def _explained(ranked: Ranked) -> ExplainedCandidate:

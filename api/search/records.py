@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import Final
 
 from winnow.api.library.instructions import AppliedInstruction, NamedInstruction
+from winnow.rerank.near_duplicates import Diversified
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
 from winnow.retrieval.filters.grammar import Filter
-from winnow.retrieval.records import RecallMode
+from winnow.retrieval.records import Collapse, RecallMode
 from winnow.retrieval.search.context import Context
 from winnow.retrieval.search.recall import Recalled
 from winnow.retrieval.tenancy import TenantName
@@ -69,6 +70,8 @@ class Question:
     group_by_document: bool = False
     chunks_per_document: int | None = None  # the best are shown; only where grouped; None: all candidates
     demote_query_echo: bool | None = None  # puts passages that only repeat the query last; None: as the collection says
+    collapse: Collapse | None = None  # leaves out near-identical passages; None: as the collection says
+    mmr_lambda: float | None = None  # likewise
     neighbours: int = 0  # chunks of context on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
@@ -117,7 +120,7 @@ class Answer:
     collection: str
     instruction: AppliedInstruction
     recalled: Recalled
-    ranking: Ranking  # all candidates, in their final order
+    ranking: Ranking  # all candidates, in their order before anything is collapsed or ordered by MMR
     degraded: Degraded | None
     rerank_skipped: RerankSkipped | None
     reranker: str | None  # the collection's, whether it ran or not; None: it is not configured
@@ -125,3 +128,5 @@ class Answer:
     contexts: Mapping[int, Context]  # by chunk number, of all results; empty where none was requested
     rerank_ms: float | None  # None: the reranker did not run
     total_ms: float
+    diversified: Diversified | None = None  # None: neither a collapse nor MMR is wanted
+    diversify_ms: float | None = None  # likewise

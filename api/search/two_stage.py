@@ -3,6 +3,7 @@
 prepare    the collection, the instruction, and whether the reranker is needed under it
 recall     the chunks that are nearest, that hold the words, or both
 rank       the reranker's order, or recall's with the reason why
+diversify  near-identical passages left out, and MMR, where wanted
 answer     what the caller asked to see of that order
 """
 
@@ -13,6 +14,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from winnow.api.library.instructions import AppliedInstruction
 from winnow.api.search.first_stage import FindsCandidates, FirstStage
@@ -20,16 +22,19 @@ from winnow.api.search.records import REASONS, Answer, Degraded, OnRerankFailure
 from winnow.api.search.rerankers import Rerankers, require_instruction_reader
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
+from winnow.rerank.near_duplicates import Diversified, diversify
 from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import FieldChoice, with_fields
-from winnow.retrieval.records import Candidate, FieldLines, candidates_of
+from winnow.retrieval.records import Candidate, Diversity, FieldLines, candidates_of
 from winnow.retrieval.search.context import Context, contexts
 from winnow.retrieval.search.recall import Recalled, RecallRequest
 from winnow.retrieval.tenancy import TenantName
+
+DOCUMENTS_AHEAD: Final = 2  # times as many documents as are shown, where near-identical ones are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class Prepared:
     rerank_skipped: RerankSkipped | None
     demotes_echo: bool
     fields: FieldChoice  # that the reranker reads before title and text
+    diversity: Diversity
     started: float  # by time.perf_counter
 
     @property
@@ -77,7 +83,12 @@ class Search:
         ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, candidates, deadline)
         if ready.demotes_echo:
             ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)
-        results = _results(question, ranking)
+        shown, diversified, diversify_ms = _relevant_enough(ranking, question.min_relevance), None, None
+        if ready.diversity.is_on:
+            began = time.perf_counter()
+            diversified = await asyncio.to_thread(_diversify, shown, ready.diversity, recalled)
+            shown, diversify_ms = diversified.kept, _milliseconds_since(began)
+        results = _results(question, shown)
         return Answer(
             id=f"req_{uuid.uuid4().hex}",
             collection=question.collection,
@@ -91,6 +102,8 @@ class Search:
             contexts=await asyncio.to_thread(_contexts, question, recalled, results) if question.neighbours else {},
             rerank_ms=rerank_ms,
             total_ms=_milliseconds_since(ready.started),
+            diversified=diversified,
+            diversify_ms=diversify_ms,
         )
 
     async def rank_texts(
@@ -144,18 +157,24 @@ class Search:
             if question.demote_query_echo is None
             else question.demote_query_echo,
             fields=collection.rerank_fields,
+            diversity=Diversity(
+                collapse=collection.diversity.collapse if question.collapse is None else question.collapse,
+                mmr_lambda=collection.diversity.mmr_lambda if question.mmr_lambda is None else question.mmr_lambda,
+            ),
             started=started,
         )
 
     def _request(self, question: Question, ready: Prepared, deadline: Deadline) -> RecallRequest:
         """Where nothing changes recall's order, by default only the candidates that are shown are recalled."""
         width = self._first_stage.width(question)
-        if not question.rerank and not question.group_by_document and not ready.demotes_echo:
+        reorders = question.rerank or ready.demotes_echo or ready.diversity.is_on
+        if not reorders and not question.group_by_document:
             width = question.candidates or question.top_k
+        documents = question.top_k * (DOCUMENTS_AHEAD if ready.diversity.collapse.is_on else 1)
         return self._first_stage.request(
             question,
             width=width,
-            documents=question.top_k if question.group_by_document else 0,
+            documents=documents if question.group_by_document else 0,
             task=ready.instruction.embedding_task,
             deadline=deadline,
         )
@@ -182,7 +201,7 @@ class Search:
                 instruction=ready.instruction.text,
                 tenant=question.tenant,
                 deadline=deadline,
-                top_k=None if question.group_by_document or question.min_relevance is not None else question.top_k,
+                top_k=None if _needs_all(question, ready) else question.top_k,
             )
         except errors.RerankError as error:
             if question.on_rerank_failure is OnRerankFailure.ERROR:
@@ -190,6 +209,11 @@ class Search:
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+
+def _needs_all(question: Question, ready: Prepared) -> bool:
+    """Whether places after `top_k` may be shown."""
+    return question.group_by_document or question.min_relevance is not None or ready.diversity.is_on
 
 
 def _has_no_weight(reranker: Reranker | errors.RerankUnavailable, instruction: str) -> bool:
@@ -202,8 +226,15 @@ async def _recall_order(question: Question, candidates: Sequence[Candidate], dea
     )
 
 
-def _results(question: Question, ranking: Ranking) -> tuple[Result, ...]:
-    shown = _relevant_enough(ranking, question.min_relevance)
+def _diversify(shown: Sequence[Ranked], wanted: Diversity, recalled: Recalled) -> Diversified:
+    """Vectors come from the version of the store that was searched; an index may hold them less exactly. Blocks."""
+    vectors = None
+    if wanted.needs_vectors:
+        vectors = recalled.served.snapshot.vectors_of([each.candidate.chunk.number for each in shown])
+    return diversify(shown, wanted, vectors)
+
+
+def _results(question: Question, shown: Sequence[Ranked]) -> tuple[Result, ...]:
     groups = _by_document(shown) if question.group_by_document else [[ranked] for ranked in shown]
     return tuple(
         Result(rank=rank, best=best, others=tuple(others))

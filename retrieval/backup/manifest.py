@@ -19,6 +19,7 @@ from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, check_field
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import InvalidRequest, SnapshotCorrupt
 from winnow.retrieval.files.durable import FileFacts
+from winnow.retrieval.records import AS_RANKED, Collapse, Diversity
 
 MANIFEST: Final = "manifest.json"
 CORPUS: Final = "corpus.lance/"  # every file except the manifest is below it
@@ -54,6 +55,7 @@ class SnapshotManifest:
     require_instruction: bool = False
     rerank_fields: FieldChoice = NO_CHOICE
     embed_fields: FieldChoice = NO_CHOICE
+    diversity: Diversity = AS_RANKED
 
     @property
     def bytes(self) -> int:
@@ -72,6 +74,8 @@ def written(manifest: SnapshotManifest) -> bytes:
     for name in _FIELDS:
         if getattr(manifest, name) == NO_CHOICE:
             del fields[name]  # likewise: one that does not know them refuses a snapshot with fields
+    if not manifest.diversity.is_on:
+        del fields["diversity"]  # likewise
     content = _canonical(fields)
     return _canonical({"sha256": hashlib.sha256(content).hexdigest(), "snapshot": json.loads(content)})
 
@@ -101,12 +105,18 @@ def _manifest_of(fields: dict[str, Any]) -> SnapshotManifest:
     chosen = fields.pop("instruction")
     for name in _FIELDS & fields.keys():
         fields[name] = check_fields(fields[name]["names"], fields[name]["tokens_max"])
+    diversity = fields.pop("diversity", None)
     return SnapshotManifest(
         embedder=EmbedderIdentity(**fields.pop("embedder")),
         instruction=InstructionText(**chosen) if chosen else None,
+        diversity=_diversity_of(**diversity) if diversity else AS_RANKED,
         files={name: FileFacts(**facts) for name, facts in fields.pop("files").items()},
         **fields,
     )
+
+
+def _diversity_of(*, collapse: dict[str, Any], mmr_lambda: float | None) -> Diversity:
+    return Diversity(collapse=Collapse(**collapse), mmr_lambda=mmr_lambda)
 
 
 def _canonical(value: object) -> bytes:

@@ -82,6 +82,7 @@ def take_snapshot(
             require_instruction=collection.require_instruction,
             rerank_fields=collection.rerank_fields,
             embed_fields=collection.embed_fields,
+            diversity=collection.diversity,
             store_version=version.version,
             documents=documents,
             chunks=chunks,

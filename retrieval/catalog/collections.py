@@ -9,6 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, check_fields
+from winnow.retrieval.records import AS_RANKED, Diversity
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Collection:
     require_instruction: bool = False  # refuse searches whose reranker reads no instruction
     rerank_fields: FieldChoice = NO_CHOICE  # what the reranker reads before title and text
     embed_fields: FieldChoice = NO_CHOICE  # likewise the embedder; fixed while there are documents
+    diversity: Diversity = AS_RANKED  # of searches that do not choose themselves
 
     @property
     def shown(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +17,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound, InstructionNotFound, InvalidRequest
+from winnow.retrieval.records import Collapse, Diversity
 
 
 @pytest.fixture
@@ -49,6 +51,19 @@ def test_a_collection_comes_back_as_it_was_added(catalog: SqlCollections) -> Non
     assert catalog.get("default", "laws") == collection("laws", reranker="large")
     assert catalog.get("default", "acts") == collection("acts")
     assert catalog.get("default", "laws").created_at.tzinfo is not None
+
+
+def test_a_collections_diversity_comes_back_and_changes(catalog: SqlCollections) -> None:
+    """To the last digit; both of its parts change alone, and nothing is what an older winnow wrote."""
+    wanted = Diversity(collapse=Collapse(cosine=0.97, shingles=1 / 3), mmr_lambda=0.7)
+    catalog.add(replace(collection("laws"), diversity=wanted))
+    assert catalog.get("default", "laws").diversity == wanted
+    assert catalog.change("default", "laws", reranker="small").diversity == wanted
+    only = Collapse(cosine=0.9)
+    assert catalog.change("default", "laws", collapse=only).diversity == replace(wanted, collapse=only)
+    assert catalog.change("default", "laws", mmr_lambda=None).diversity == Diversity(collapse=only)
+    assert catalog.change("default", "laws", collapse=Collapse()).diversity == Diversity()
+    assert catalog.change("default", "laws", mmr_lambda=0.0).diversity == Diversity(mmr_lambda=0.0)
 
 
 def test_a_name_is_taken_once_in_a_tenant(catalog: SqlCollections) -> None:

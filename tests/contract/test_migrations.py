@@ -24,6 +24,7 @@ from winnow.retrieval.catalog.sql.migrate import NEWEST, REVISIONS, _config
 from winnow.retrieval.catalog.sql.schema import metadata
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import InvalidRequest, StoreCorrupt, WriteFailed
+from winnow.retrieval.records import Collapse, Diversity
 
 VERSION_1 = """
 CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));
@@ -147,12 +148,13 @@ def test_a_step_back_keeps_the_rows(place: Path | str) -> None:
         created_at=datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC),
         instruction="recency",
         reranker="large",
+        diversity=Diversity(collapse=Collapse(shingles=0.6), mmr_lambda=0.7),
     )
     catalog.add(laws)
     database.downgrade("0001")
-    assert "reranker" not in columns(database)["collections"]
+    assert not {"reranker", "collapse_shingles"} & set(columns(database)["collections"])
     database.upgrade()
-    assert catalog.of_tenant("default") == [replace(laws, reranker=None)]
+    assert catalog.of_tenant("default") == [replace(laws, reranker=None, diversity=Diversity())]
     assert library.versions("default") == [published]
     with pytest.raises(WriteFailed, match=r"(?i)foreign key"), database.writing() as connection:
         connection.exec_driver_sql("DELETE FROM tenants")

@@ -40,6 +40,7 @@ from winnow.api.schemas.collections import (
     emptied_response,
     upsert_response,
 )
+from winnow.api.schemas.diversity import collapse_of
 from winnow.api.schemas.field_choice import change_of, choice_of
 from winnow.api.search.rerankers import refuse_unknown
 from winnow.indexer.corpus import Refused, Reject
@@ -107,6 +108,7 @@ async def make_collection(body: CollectionBody, caller: Caller, request: Request
         require_instruction=body.require_instruction,
         rerank_fields=choice_of(body.rerank_fields, body.rerank_field_tokens),
         embed_fields=choice_of(body.embed_fields, body.embed_field_tokens),
+        diversity=body.diversity,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, body.name), status=201)
@@ -149,6 +151,8 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
         require_instruction=bool(body.require_instruction) if "require_instruction" in body.model_fields_set else KEEP,
         rerank_fields=change_of(body, "rerank_fields", "rerank_field_tokens"),
         embed_fields=change_of(body, "embed_fields", "embed_field_tokens"),
+        collapse=collapse_of(body.collapse or False) if "collapse" in body.model_fields_set else KEEP,
+        mmr_lambda=body.mmr_lambda if "mmr_lambda" in body.model_fields_set else KEEP,
         by=caller.actor,
     )
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))

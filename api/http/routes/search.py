@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -19,6 +20,7 @@ from winnow.api.http.metrics import Telemetry
 from winnow.api.schemas.rerank import RerankBody, RerankResponse, rerank_response
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.schemas.search_response import SearchResponse, search_response
+from winnow.rerank.near_duplicates import diversify
 
 
 class ProblemBody(BaseModel):
@@ -118,10 +120,12 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
             instruction=body.instruction or body.instruct,
             tenant=tenant,
             deadline=deadline,
-            top_k=body.wanted,
+            top_k=None if body.diversity.is_on else body.wanted,
             fields=body.fields,
         ),
     )
+    diversified = await asyncio.to_thread(diversify, ranking.ranked, body.diversity) if body.diversity.is_on else None
     telemetry_of(request).reranked(seconds=time.perf_counter() - started)
     bill_of(request).add(ranking)
-    return JsonResponse(rerank_response(ranking, wanted=body.wanted, with_texts=body.return_documents is not False))
+    with_texts = body.return_documents is not False
+    return JsonResponse(rerank_response(ranking, wanted=body.wanted, with_texts=with_texts, diversified=diversified))

@@ -21,7 +21,7 @@ from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionExists, CollectionNotFound
-from winnow.retrieval.records import JsonValue
+from winnow.retrieval.records import Collapse, Diversity, JsonValue
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 _collections = sql.Table(
@@ -41,6 +41,9 @@ _collections = sql.Table(
     sql.Column("require_instruction", sql.Boolean),  # likewise
     sql.Column("rerank_fields", Words),  # JSON; null is no fields
     sql.Column("embed_fields", Words),  # likewise
+    sql.Column("collapse_cosine", sql.Double),
+    sql.Column("collapse_shingles", sql.Double),
+    sql.Column("mmr_lambda", sql.Double),
 )
 
 # No reference to tenants: the default tenant's first collection begins before the tenant has a row.
@@ -159,6 +162,8 @@ class SqlCollections:
         require_instruction: bool | Literal[Keep.KEEP] = KEEP,
         rerank_fields: FieldsChange = KEEP_FIELDS,
         embed_fields: FieldsChange = KEEP_FIELDS,
+        collapse: Collapse | Literal[Keep.KEEP] = KEEP,
+        mmr_lambda: float | Literal[Keep.KEEP] | None = KEEP,
         by: Actor = COMMAND_LINE,
     ) -> Collection:
         """Change the given choices, all or none of them, and return the collection as it is now.
@@ -172,6 +177,9 @@ class SqlCollections:
             "reranker": reranker,
             "demote_query_echo": demote_query_echo,
             "require_instruction": require_instruction,
+            "collapse_cosine": KEEP if collapse is KEEP else collapse.cosine,
+            "collapse_shingles": KEEP if collapse is KEEP else collapse.shingles,
+            "mmr_lambda": mmr_lambda,
         }
         changes: dict[str, Any] = {column: choice for column, choice in choices.items() if choice is not KEEP}
         where = _by_name(_collections, tenant, name)
@@ -246,6 +254,16 @@ def _properties(collection: Collection) -> dict[str, JsonValue]:
             for name, fields in (("rerank_fields", collection.rerank_fields), ("embed_fields", collection.embed_fields))
             if fields != NO_CHOICE
         },
+        **{name: value for name, value in _diversity_columns(collection).items() if value is not None},
+    }
+
+
+def _diversity_columns(collection: Collection) -> dict[str, float | None]:
+    collapse = collection.diversity.collapse
+    return {
+        "collapse_cosine": collapse.cosine,
+        "collapse_shingles": collapse.shingles,
+        "mmr_lambda": collection.diversity.mmr_lambda,
     }
 
 
@@ -273,6 +291,7 @@ def _row_of(collection: Collection) -> dict[str, Any]:
         "require_instruction": collection.require_instruction,
         "rerank_fields": _fields_json(collection.rerank_fields),
         "embed_fields": _fields_json(collection.embed_fields),
+        **_diversity_columns(collection),
     }
 
 
@@ -307,4 +326,7 @@ def _collection(row: sql.Row[Any]) -> Collection:
         require_instruction=bool(row.require_instruction),
         rerank_fields=_fields(row.rerank_fields),
         embed_fields=_fields(row.embed_fields),
+        diversity=Diversity(
+            collapse=Collapse(cosine=row.collapse_cosine, shingles=row.collapse_shingles), mmr_lambda=row.mmr_lambda
+        ),
     )

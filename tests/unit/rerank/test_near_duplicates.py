@@ -1,4 +1,4 @@
-"""rerank/near_duplicates.py against loops over pairs: nothing is lost, no two kept ones are alike, MMR is the textbook's."""
+"""rerank/near_duplicates.py against loops over pairs: nothing is lost, none are kept twice, MMR is the textbook's."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from tests import diversity_oracle as oracle
 from tests.contract.test_reranker import candidates_of
 from winnow.rerank.near_duplicates import (
-    Collapse,
     Diversified,
-    Diversity,
     Measure,
     cosine_similarities,
     diversify,
@@ -23,7 +21,7 @@ from winnow.rerank.near_duplicates import (
     scaled_relevances,
 )
 from winnow.rerank.reranker import Ranked
-from winnow.retrieval.records import Vectors
+from winnow.retrieval.records import Collapse, Diversity, Vectors
 
 PHRASES = ("the heron strikes", "at a fish", "in shallow water", "苍鹭站在浅水里", "等鱼", "AT A FISH!")
 LIMITS = st.sampled_from([None, 0.0, 0.41, 0.6, 0.83, 0.99, 1.0])

@@ -394,11 +394,11 @@ async def test_an_answer_is_a_part_of_the_ranking_in_its_order(
     *, words: list[str], top_k: int, grouped: bool, least: float | None
 ) -> None:
     """Whatever is asked for: ranks count from 1, no chunk appears twice, and the order is the ranking's."""
-    from winnow.api.search.two_stage import _results
+    from winnow.api.search.two_stage import _relevant_enough, _results
 
     recalled = await ScriptedRecall(*words).find(RecallRequest(query="q", width=100))
     ranking = await PrefersWord("refund").rank("q", recalled.candidates, instruction="", tenant="t", deadline=NEVER)
-    results = _results(question(top_k=top_k, group_by_document=grouped, min_relevance=least), ranking)
+    results = _results(question(top_k=top_k, group_by_document=grouped), _relevant_enough(ranking, least))
     shown = [result.best.rank for result in results]
     numbers = [each.candidate.chunk.number for result in results for each in (result.best, *result.others)]
     assert [result.rank for result in results] == list(range(1, len(results) + 1))
@@ -433,6 +433,7 @@ async def test_the_body_is_the_documented_one(
     body = search_response(answer, explain=explain, grouped=grouped)
     check_answer(SearchResponse, body)
     expected = set(SearchResponse.__annotations__) - (set() if explain else {"explain", "filtered", "index"})
+    expected -= {"diversity"}
     assert set(body) == expected
     assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 

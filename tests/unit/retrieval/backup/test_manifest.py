@@ -13,6 +13,7 @@ from winnow.retrieval.backup.manifest import FORMAT, InstructionText, SnapshotMa
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import SnapshotCorrupt
 from winnow.retrieval.files.durable import FileFacts
+from winnow.retrieval.records import Collapse, Diversity
 
 MANIFEST = SnapshotManifest(
     format=FORMAT,
@@ -34,6 +35,8 @@ MANIFEST = SnapshotManifest(
     [
         MANIFEST,
         replace(MANIFEST, instruction=None, reranker="r", demote_query_echo=True, require_instruction=True, files={}),
+        replace(MANIFEST, diversity=Diversity(collapse=Collapse(cosine=0.97), mmr_lambda=0.5)),
+        replace(MANIFEST, diversity=Diversity(mmr_lambda=0.0)),
     ],
 )
 def test_a_manifest_reads_back_as_it_was_written(manifest: SnapshotManifest) -> None:
