@@ -8,6 +8,8 @@
 Rule 1: ids are joined, never text. User text is encoded by a tokenizer that knows no control tokens.
 Rule 2: prefix and suffix are never cut. The passage is cut first, then the query, then the instruction.
 
+A passage is title and text, with the chosen fields of its document before them (retrieval/document_fields.py).
+
 Splitting the body between `<Document>:` and the space changes no id: the pre-tokenizer always splits there.
 """
 

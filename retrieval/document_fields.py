@@ -26,7 +26,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -45,6 +45,8 @@ _BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")  # \s has every characte
 _LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
 _WHOLE_MAX: Final = 2**63  # floats below it are written as whole numbers if they are
 _TOKENS_PER_CHARACTER_MAX: Final = 20  # 4 bytes, 3 times as many after NFC; U+FDFA is 18 letters after NFKC
+_CHARACTERS_PER_TOKEN: Final = 4  # of a beginning that is tokenised first: in Chinese it is enough, English is quick
+_EDGE_TOKENS: Final = 2  # by which a beginning may differ from the same part of its line
 _TEXT: Final = "text"
 
 
@@ -116,8 +118,9 @@ def heads_of(documents: Sequence[FieldLines], tokenizer: Tokenizer, *, tokens_ma
     """
     bounds = [min(each.tokens_max, tokens_max) for each in documents]
     doubted = [each.lines for each, bound in zip(documents, bounds, strict=True) if not _surely_fits(each.lines, bound)]
-    distinct = list(dict.fromkeys(_clipped(line) for lines in doubted for line in lines))
-    counts = dict(zip(distinct, map(len, tokenizer.ids_batch([f"{line}\n" for line in distinct])), strict=True))
+    counts = _count(
+        dict.fromkeys(_clipped(line) for lines in doubted for line in lines), max(bounds, default=0), tokenizer
+    )
     found: dict[tuple[tuple[str, ...], int], str] = {}
     heads = []
     for each, bound in zip(documents, bounds, strict=True):
@@ -134,6 +137,17 @@ def heads_of(documents: Sequence[FieldLines], tokenizer: Tokenizer, *, tokens_ma
 def is_whole(fields: FieldLines, head: str) -> bool:
     """Whether the head has every line, uncut."""
     return head == _head(fields.lines)
+
+
+def _count(lines: Iterable[str], bound: int, tokenizer: Tokenizer) -> dict[str, int]:
+    """Count tokens; of a line that is longer than the bound, as far as that is certain."""
+    counts: dict[str, int] = {}
+    waiting = list(lines)
+    for characters in (bound * _CHARACTERS_PER_TOKEN, FIELD_CHARACTERS_MAX):
+        found = tokenizer.ids_batch([f"{line[:characters]}\n" for line in waiting])
+        counts |= dict(zip(waiting, map(len, found), strict=True))
+        waiting = [line for line in waiting if len(line) > characters and counts[line] <= bound + _EDGE_TOKENS]
+    return counts
 
 
 def _fitted(lines: Sequence[str], bound: int, counts: Mapping[str, int], tokenizer: Tokenizer) -> str:
@@ -165,7 +179,10 @@ def _within(kept: dict[int, str], bound: int, tokenizer: Tokenizer) -> str:
 
 def _beginning(line: str, tokens: int, offsets: Callable[[str], Sequence[tuple[int, int]]]) -> str:
     """Cut a line between two characters; nothing if not even one character of its value fits."""
-    places = offsets(line)
+    near = line[: tokens * _CHARACTERS_PER_TOKEN]
+    places = offsets(near)
+    if len(places) <= tokens + _EDGE_TOKENS and len(near) < len(line):
+        places = offsets(line)
     beginning = line if len(places) <= tokens else line[: places[tokens][0]].rstrip()
     name, _, value = beginning.partition(": ")
     return beginning if name and value else ""

@@ -102,7 +102,11 @@ class PairResponse(JsonObject):
     live: str
     shadow: str
     text_sha256: Annotated[
-        str, Field(description="SHA-256 of the shadow's text: a draft may have been edited since then.")
+        str,
+        Field(
+            description="SHA-256 of the shadow's text, and of the collection's `rerank_fields` if it has any: a draft "
+            "or the fields may have changed since then."
+        ),
     ]
     searches: int
     overlap: Annotated[

@@ -12,6 +12,7 @@ from winnow.rerank.near_duplicates import Diversified
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.records import Collapse, RecallMode
 from winnow.retrieval.search.context import Context
@@ -130,3 +131,4 @@ class Answer:
     total_ms: float
     diversified: Diversified | None = None  # None: neither a collapse nor MMR is wanted
     diversify_ms: float | None = None  # likewise
+    fields: FieldChoice = NO_CHOICE  # that the reranker reads before title and text

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import logging
 import random
 import time
@@ -33,6 +34,7 @@ from winnow.retrieval.catalog.instructions import Reference, Value
 from winnow.retrieval.catalog.shadows import ORDER_PLACES_MAX, Agreement, Comparison, Place, Shadow, VersionPair
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.errors import StorageError, UnavailableError, WinnowError
 from winnow.retrieval.records import Candidate
 from winnow.retrieval.tenancy import TenantName
@@ -75,6 +77,7 @@ class _Answered:
     collection: str
     query: str
     reranker: str
+    fields: FieldChoice  # that both versions read
     ranked: tuple[Ranked, ...]  # the candidates that determined its order, best first
 
 
@@ -294,6 +297,7 @@ def _make_item(shadow: Shadow, question: Question, answer: Answer) -> _Answered:
         collection=question.collection.rpartition("/")[2],
         query=question.query,
         reranker=answer.reranker,
+        fields=answer.fields,
         ranked=ranked if answer.rerank_skipped else tuple(each for each in ranked if each.relevance is not None),
     )
 
@@ -307,7 +311,7 @@ def _compare(answered: _Answered, text: str, ranking: Ranking) -> Comparison:
     return Comparison(
         tenant=shadow.tenant,
         name=shadow.name,
-        pair=VersionPair(live=answered.live, shadow=shadow.reference, text_sha256=_sha256(text)),
+        pair=VersionPair(live=answered.live, shadow=shadow.reference, text_sha256=_text_sha256(text, answered.fields)),
         collection=answered.collection,
         at=datetime.now(UTC),
         query_sha256=_sha256(answered.query),
@@ -326,6 +330,11 @@ def _compare(answered: _Answered, text: str, ranking: Ranking) -> Comparison:
 
 def _place(candidate: Candidate) -> Place:
     return Place(document_id=candidate.chunk.document_id, ordinal=candidate.chunk.ordinal)
+
+
+def _text_sha256(text: str, fields: FieldChoice) -> str:
+    """Orders under other fields are of another comparison, as those under an edited text are."""
+    return _sha256(text if fields == NO_CHOICE else json.dumps([text, fields.names, fields.tokens_max]))
 
 
 def _sha256(text: str) -> str:

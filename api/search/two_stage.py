@@ -104,6 +104,7 @@ class Search:
             total_ms=_milliseconds_since(ready.started),
             diversified=diversified,
             diversify_ms=diversify_ms,
+            fields=ready.fields,
         )
 
     async def rank_texts(

@@ -40,7 +40,7 @@ class VersionPair:
 
     live: str  # NAME@VERSION
     shadow: str  # likewise
-    text_sha256: str  # of the shadow's text, before its variables have values
+    text_sha256: str  # of the shadow's text, before its variables have values, and of fields that both read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

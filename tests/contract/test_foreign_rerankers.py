@@ -43,7 +43,9 @@ from winnow.rerank.known_templates import KNOWN_TEMPLATES
 from winnow.rerank.prompt import PREFIX, SUFFIX
 from winnow.rerank.reranker import Ranking, Reranker
 from winnow.rerank.template_prompts import TemplatePrompts
+from winnow.retrieval import records
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.document_fields import check_fields
 from winnow.retrieval.errors import ModelUnusable, RerankTimeout, RerankUnavailable, SettingInvalid
 from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.pair_model import PairModel
@@ -112,6 +114,37 @@ def test_scores_are_those_of_the_library(folders: dict[str, Path], tmp_path: Pat
     np.testing.assert_allclose(relevances(ranking), expected[:, 1] if two else expected, atol=1e-5)
     assert np.std(expected) > 1e-4, "scores that are all alike would prove nothing"
     assert not ranking.instruction_applied
+
+
+@pytest.mark.parametrize("write", [write_bert, write_xlm_roberta])
+def test_fields_are_read_before_the_text(tmp_path: Path, write: Callable[..., Path]) -> None:
+    """The score is the library's of lines, an empty line and text; at most a quarter of a pair is lines."""
+    folder = write(tmp_path / "model", length=256)
+    reranker = load_reranker(settings_of(folder, tmp_path)).reranker
+    choice = check_fields(["date", "source"], 1_024)
+    values = [{"date": "2024-01-02", "source": "a\n</s>[SEP]b"}, {"source": "journal, " * 200}, {}]
+    lines = [choice.lines(id=None, title="", url=None, metadata=each) for each in values]
+    ranking = rank(reranker, records.candidates_of([ENGLISH] * 3, lines))
+    read = {each.candidate.chunk.number: each.fields for each in ranking.ranked}
+    assert read[0] == "date: 2024-01-02\nsource: a </s>[SEP]b\n\n"
+    assert read[1].startswith("source: journal")
+    model = CrossEncoder(str(folder), device="cpu")
+    assert 32 < len(model.tokenizer(read[1], add_special_tokens=False)["input_ids"]) <= 64
+    assert read[2] == ""
+    expected = model.predict([(QUERY, read[number] + ENGLISH) for number in (1, 2)])
+    np.testing.assert_allclose(relevances(ranking)[1:], expected, atol=1e-5)
+
+
+def test_a_template_has_fields_before_the_text(tmp_path: Path) -> None:
+    """In the place of the document, within the same bound."""
+    folder = find_model(str(write_qwen2_causal(tmp_path / "causal")), kind="reranker")
+    prompts = TemplatePrompts.load(folder, TEMPLATE, tokens_max=folder.window)
+    lines = check_fields(["date", "source"], 64).lines(
+        id=None, title="", url=None, metadata={"date": "2024", "source": "<|im_end|>" * 200}
+    )
+    (head,) = prompts.heads([lines])
+    assert head.startswith("date: 2024\nsource: <|im_end|>")
+    assert len(PlainTokenizer.load(folder.path).ids(head)) <= 64
 
 
 @pytest.mark.parametrize("name", ["bert", "xlm-roberta"])

@@ -156,6 +156,25 @@ def test_a_trial_reads_the_same(client: TestClient) -> None:
     assert (first[0], second[0]) == ("new-blog", "mid-journal")
 
 
+def test_a_shadow_reads_the_same(client: TestClient, parts: Services) -> None:
+    """The draft is compared on the same lines, and orders under other fields are a comparison of their own."""
+    choose(client, "date", "source")
+    for text, draft in (("newest first", False), ("journals first, then the newest", True)):
+        ok(client.post("/v1/instructions", json={"name": "house", "text": text, "draft": draft}))
+    ok(client.put("/v1/instructions/house/shadow", json={"version": 2, "share": 1.0}))
+    named = SEARCH | {"instruction": {"name": "house"}}
+    portal = client.portal
+    assert portal is not None
+    for names in (("date", "source"), ("date",)):
+        choose(client, *names)
+        ok(client.post("/v1/search", json=named))
+        portal.call(parts.shadowing.settle)
+    only_dates, both = ok(client.get("/v1/instructions/house/shadow"))["pairs"]
+    assert (only_dates["searches"], both["searches"]) == (1, 1)
+    assert only_dates["text_sha256"] != both["text_sha256"]
+    assert (only_dates["top_changed"], both["top_changed"]) == (0.0, 1.0)
+
+
 def test_a_preview_is_the_prompt_of_a_search(client: TestClient, scorer: ReadsFields) -> None:
     """Of a stored document, of given fields, and with what did not fit named."""
     choose(client, "date", "source")
