@@ -309,26 +309,28 @@ def verify(
 
 @with_settings("data", *EMBEDDER, *RERANKER, "index_device", *DEVICE)
 def doctor(*, settings: Settings, json: Json = False) -> None:
-    """Check the installation: versions, devices, models, data, and whether the models score a known pair correctly.
+    """Check the installation: versions, devices, data, and whether the models give the answers they are known to give.
 
-    Exits with 1 if something would keep winnow from answering.
+    Exits with 1 if something would keep winnow from answering, or if a model's scores differ from the published ones.
     """
     terminal = Terminal(json=json)
     import asyncio
 
+    from winnow.api.cli.model_answers import show_model_answers
     from winnow.api.diagnostics.doctor import examined
 
-    findings = asyncio.run(examined(settings))
-    is_well = all(finding.problem is None for finding in findings)
+    examination = asyncio.run(examined(settings))
     if json:
-        terminal.answer({"ok": is_well, "findings": [asdict(finding) for finding in findings]})
+        terminal.answer(examination.response())
     else:
         terminal.table(
             [Column(name=""), Column(name="check", style="bold"), Column(name="result")],
-            [(_mark(each.problem), each.what, each.problem or each.found) for each in findings],
+            [(_mark(each.problem), each.what, each.problem or each.found) for each in examination.findings],
         )
+        show_model_answers(terminal, examination.answers)
+        is_well = examination.is_well
         terminal.say("All checks passed." if is_well else "Some checks failed: see the lines marked ✗.", style="bold")
-    if not is_well:
+    if not examination.is_well:
         raise typer.Exit(Exit.FAILED)
 
 

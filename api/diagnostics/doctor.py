@@ -6,8 +6,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -15,16 +15,25 @@ from winnow import __version__
 from winnow.api.assemble import closing_pools
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.index_device import index_device
+from winnow.api.diagnostics.model_answers import ModelAnswers, ask_server, embedder_answers, reranker_answers
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from winnow.api.formatting import counted
 from winnow.api.model_loading import load_embedding, load_reranker
+from winnow.api.reranker_choice import RerankerForm, find_reranker, form_of, template_of
+from winnow.api.schemas.doctor import DoctorResponse
 from winnow.api.search.rerankers import each_alone, settings_by_name
 from winnow.api.settings import Settings
 from winnow.api.tenancy.access import refuse_open_door
+from winnow.rerank.server_check import RerankerCheck
+from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable, SettingInvalid, WinnowError
 from winnow.retrieval.files.layout import Layout
 from winnow.retrieval.index.planner import megabytes
+from winnow.retrieval.model.folder import find_model
 from winnow.retrieval.model.known_pairs import missed_languages
+from winnow.retrieval.model.published import recognise
+from winnow.retrieval.vllm.client import CallFailed
+from winnow.retrieval.vllm.server_check import ServerCheck
 
 PACKAGES: Final = ("torch", "pylance", "pyarrow", "numpy", "tokenizers", "safetensors", "fastapi", "sqlalchemy")
 FAISS_BUILDS: Final = ("faiss-gpu-cuvs", "faiss-gpu", "faiss-cpu")
@@ -41,19 +50,44 @@ class Finding:
     problem: str | None = None  # what keeps winnow from answering, and what to do
 
 
-async def examined(settings: Settings) -> list[Finding]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """The results of checks, and what the models answered."""
+
+    findings: list[Finding]
+    answers: list[ModelAnswers] = field(default_factory=list)
+
+    @property
+    def is_well(self) -> bool:
+        return all(finding.problem is None for finding in self.findings)
+
+    def response(self) -> DoctorResponse:
+        """For --json."""
+        return {
+            "ok": self.is_well,
+            "findings": [{"what": each.what, "found": each.found, "problem": each.problem} for each in self.findings],
+            "model_answers": [each.response() for each in self.answers],
+        }
+
+
+async def examined(settings: Settings) -> Examination:
     """Run all checks; loads and probes all models."""
-    return [
-        *_versions(),
-        _machine(),
-        _catalog(settings),
-        data_found(settings),
-        _door(settings),
-        index_device_found(settings),
-        *await _embedder(settings),
-        _names(settings),
-        *[finding for each in each_alone(settings) for finding in await _reranker(each, _called(settings, each))],
-    ]
+    embedder = await _embedder(settings)
+    rerankers = [await _reranker(each, _called(settings, each)) for each in each_alone(settings)]
+    return Examination(
+        findings=[
+            *_versions(),
+            _machine(),
+            _catalog(settings),
+            data_found(settings),
+            _door(settings),
+            index_device_found(settings),
+            *embedder.findings,
+            _names(settings),
+            *(finding for each in rerankers for finding in each.findings),
+        ],
+        answers=[answers for each in (embedder, *rerankers) for answers in each.answers],
+    )
 
 
 def _versions() -> Iterator[Finding]:
@@ -136,16 +170,27 @@ def index_device_found(settings: Settings) -> Finding:
     return Finding(what="index device", found=f"{device.name}, {free}")
 
 
-async def _embedder(settings: Settings) -> list[Finding]:
+async def _embedder(settings: Settings) -> Examination:
+    try:
+        folder = find_model(settings.embed_model, kind="embedder", source=settings.model_source)
+        model = recognise(folder, "embedder")
+        served = await _served(EmbedderCheck.load(folder), settings.embed_url) if settings.embed_url else []
+    except WinnowError as error:
+        return Examination(findings=[Finding(what="embedder", found=settings.embed_model, problem=error.message)])
+    answers = [each for each in served if isinstance(each, ModelAnswers)]
+    findings = _compared("embedder", served)
     try:
         embedding = load_embedding(settings)
         async with closing_pools(embedding.pool):
             probed = await probe_embedder(embedding.embedder)
+            here = [] if embedding.pool else await embedder_answers(embedding, model, folder)
     except WinnowError as error:
-        return [Finding(what="embedder", found=settings.embed_model, problem=error.message)]
+        refused = Finding(what="embedder", found=settings.embed_model, problem=error.message)
+        return Examination(findings=[refused, *findings], answers=answers)
     identity = embedding.embedder.identity
     found = f"{embedding.runs_on}, {identity.dimension} dimensions, {identity.revision[:19]}"
-    return [Finding(what="embedder", found=found), _probe("embedder's known pair", probed)]
+    probe = [Finding(what="embedder", found=found), _probe("embedder's known pair", probed)]
+    return Examination(findings=[*probe, *findings, *_compared("embedder", here)], answers=[*answers, *here])
 
 
 def _names(settings: Settings) -> Finding:
@@ -164,15 +209,49 @@ def _called(settings: Settings, alone: Settings) -> str:
     return "reranker" if is_default else f"reranker {alone.rerank_model}"
 
 
-async def _reranker(settings: Settings, what: str) -> list[Finding]:
+async def _reranker(settings: Settings, what: str) -> Examination:
+    try:
+        folder = find_reranker(settings)
+        is_asked_like_qwen = form_of(folder, template_of(settings, folder)) is RerankerForm.QWEN3
+        model = recognise(folder, "reranker", may_be_published=is_asked_like_qwen)
+        urls = settings.rerank_url if is_asked_like_qwen else ()
+        served = await _served(RerankerCheck.load(folder), urls) if urls else []
+    except WinnowError as error:
+        return Examination(findings=[Finding(what=what, found=settings.rerank_model, problem=error.message)])
+    answers = [each for each in served if isinstance(each, ModelAnswers)]
+    findings = _compared(what, served)
     try:
         judging = load_reranker(settings)
         async with closing_pools(judging.pool):
             probed = await probe_reranker(judging.reranker)
+            here = [] if judging.pool else [await reranker_answers(judging, model)]
     except WinnowError as error:
-        return [Finding(what=what, found=settings.rerank_model, problem=error.message)]
+        refused = Finding(what=what, found=settings.rerank_model, problem=error.message)
+        return Examination(findings=[refused, *findings], answers=answers)
     reads = "" if judging.reranker.reads_instruction else "; reads no instruction"
-    return [Finding(what=what, found=f"{judging.runs_on}{reads}"), _probe(f"{what}'s known pair", probed)]
+    probe = [Finding(what=what, found=f"{judging.runs_on}{reads}"), _probe(f"{what}'s known pair", probed)]
+    return Examination(findings=[*probe, *findings, *_compared(what, here)], answers=[*answers, *here])
+
+
+async def _served(check: ServerCheck, urls: Sequence[str]) -> list[ModelAnswers | Finding]:
+    """Ask each server, so that its figures are shown even where its check refuses it."""
+    served: list[ModelAnswers | Finding] = []
+    for url in urls:
+        try:
+            served.append(await ask_server(check, url))
+        except CallFailed as failed:
+            served.append(Finding(what=url, found="no answers to compare", problem=failed.detail))
+    return served
+
+
+def _compared(what: str, answers: Sequence[ModelAnswers | Finding]) -> list[Finding]:
+    name = f"{what}'s known answers"
+    return [
+        replace(each, what=name)
+        if isinstance(each, Finding)
+        else Finding(what=name, found=each.summary, problem=each.problem)
+        for each in answers
+    ]
 
 
 def _probe(what: str, probed: tuple[Probed, ...]) -> Finding:

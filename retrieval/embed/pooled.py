@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol, Self
 
 import numpy as np
@@ -75,6 +76,17 @@ class PooledEmbedder:
         """For operators: device and number format, or the servers."""
         return self._states.runs_on
 
+    def with_dimension(self, dimension: int) -> PooledEmbedder:
+        """The same model with vectors of this many dimensions; shares the weights."""
+        assert dimension > 0, "vectors have dimensions. This is a bug."
+        return PooledEmbedder(
+            self._states,
+            self.tokenizer,
+            end_id=self._end_id,
+            identity=replace(self._identity, dimension=dimension),
+            tokens_max=self._tokens_max,
+        )
+
     async def embed_queries(self, texts: Sequence[str], task: str = DEFAULT_TASK) -> Embeddings:
         return await self._embed([query_prompt(text, task) for text in texts])
 
@@ -99,6 +111,11 @@ class PooledEmbedder:
         if not np.isfinite(lengths).all() or (lengths == 0.0).any():
             raise ModelUnusable(f"{self._identity.name} returned a vector that is zero or not finite")
         return np.asarray(kept / lengths, dtype=np.float32)
+
+
+def own_dimension(folder: ModelFolder) -> int:
+    """Dimensions of an embedder's vectors where no others are asked for."""
+    return folder.settings.dimension or QwenConfig.read(folder.path).hidden
 
 
 def make_identity(folder: ModelFolder, config: QwenConfig, *, dimension: int | None) -> EmbedderIdentity:

@@ -6,7 +6,7 @@ find is noise.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Self
 
 import numpy as np
@@ -17,21 +17,14 @@ from winnow.retrieval.embed.pooled import END
 from winnow.retrieval.errors import EmbedderUnavailable
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.model.known_pairs import (
-    LONG_PAIR,
-    PAIRS,
-    PairAnswer,
-    answer_mismatch,
-    check_known_answers,
-    long_passages,
-    missed_languages,
-)
+from winnow.retrieval.model.known_answers import Text, compare, mismatch
+from winnow.retrieval.model.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages, missed_languages
+from winnow.retrieval.model.published import Recognised, recognise
 from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 from winnow.retrieval.records import Vectors
 from winnow.retrieval.vllm.client import VllmClient
-from winnow.retrieval.vllm.server_check import ServerCheck
+from winnow.retrieval.vllm.server_check import Asked, ServerCheck, pair_answers, texts_to_ask
 
-DEPARTURE_MAX: Final = 0.02  # of cosine; bfloat16 moves our own model by a tenth of that, another model by more
 END_COSINE_MAX: Final = 0.995  # of a long text with its end mark and without; 0.1 where the last token is pooled
 EMBEDDER_FLAGS: Final = "--runner=pooling"
 
@@ -46,16 +39,24 @@ class EmbedderCheck(ServerCheck):
     broken_because = "it serves another model than {model}, does not run as an embedder, or its weights are broken"
 
     def __init__(
-        self, folder: ModelFolder, tokenizer: PlainTokenizer, *, end_id: int, width: int, tokens_max: int
+        self,
+        model: Recognised,
+        folder: ModelFolder,
+        tokenizer: PlainTokenizer,
+        *,
+        end_id: int,
+        width: int,
+        tokens_max: int,
     ) -> None:
         """`width` is the size of the model's own vectors."""
         text = " ".join(text for pair in PAIRS for text in (pair.query, pair.relevant))
         ids = tokenizer.ids(text)
-        super().__init__(folder, texts={text: ids}, tokens_max=tokens_max)
+        super().__init__(model, folder, texts={text: ids}, tokens_max=tokens_max)
         self._width = width
-        texts = [
-            text for pair in PAIRS for text in (query_prompt(pair.query, DEFAULT_TASK), pair.relevant, pair.irrelevant)
-        ]
+        self._asked = texts_to_ask(model)
+        self._queries = list(dict.fromkeys(query for query, _ in self._asked))
+        self._passages = list(dict.fromkeys(passage for _, passage in self._asked))
+        texts = [*(query_prompt(query, DEFAULT_TASK) for query in self._queries), *self._passages]
         self._inputs = [*([*tokenizer.ids(text), end_id] for text in texts), [*ids, end_id], ids]
         long_query = tokenizer.ids(query_prompt(LONG_PAIR.query, DEFAULT_TASK))
         long = [tokenizer.ids(passage)[: tokens_max - 1] for passage in long_passages(tokens_max)]
@@ -64,9 +65,9 @@ class EmbedderCheck(ServerCheck):
     @classmethod
     def load(cls, folder: ModelFolder) -> Self:
         """Prepare the check; calls no server yet. Raises `ModelUnusable`."""
-        check_known_answers(folder)
         config = QwenConfig.read(folder.path)
         return cls(
+            recognise(folder, "embedder"),
             folder,
             PlainTokenizer.load(folder.path),
             end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
@@ -74,8 +75,18 @@ class EmbedderCheck(ServerCheck):
             tokens_max=config.window(folder.settings.max_tokens),
         )
 
-    async def _cause(self, client: VllmClient, salt: str, deadline: Deadline) -> str | None:
-        return diagnose(await self._vectors(client, self._inputs, salt, deadline), self._folder)
+    async def _ask(self, client: VllmClient, salt: str, deadline: Deadline) -> Asked:
+        """The vectors' cosines. Vectors of zeros have none with anything."""
+        units = _units(await self._vectors(client, self._inputs, salt, deadline))
+        queries = dict(zip(self._queries, units, strict=False))
+        passages = dict(zip(self._passages, units[len(queries) :], strict=False))
+        return Asked(
+            scores={(query, passage): float(queries[query] @ passages[passage]) for query, passage in self._asked},
+            without_end=float(units[-1] @ units[-2]),
+        )
+
+    def _cause(self, asked: Asked, dtype: str | None) -> str | None:
+        return diagnose(asked, self.model, self._folder.name, dtype=dtype)
 
     async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
         query, relevant, irrelevant = _units(await self._vectors(client, self._long_inputs, salt, deadline))
@@ -95,35 +106,30 @@ def _units(vectors: Vectors) -> Vectors:
     return units
 
 
-def diagnose(vectors: Vectors, folder: ModelFolder) -> str | None:
-    """Why a server with these vectors cannot be this model, started correctly; None if it can. Pure.
+def diagnose(asked: Asked, model: Recognised, name: str, *, dtype: str | None = None) -> str | None:
+    """Why a server with these cosines cannot be this model, started correctly; None if it can. Pure.
 
-    Rows: query, relevant and irrelevant passage of each pair; then a long text with its end mark, and without.
+    `name` is that of the folder, `dtype` the number type of the server, if it tells.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if not lengths.all():
+    if not all(asked.scores.values()):  # a cosine of exactly 0
         return f"its vectors are all zeros: its weights were not loaded. Start it again with {EMBEDDER_FLAGS}"
-    units = vectors / lengths
-    without_end = float(units[-1] @ units[-2])
-    if without_end > END_COSINE_MAX:
+    if asked.without_end is not None and asked.without_end > END_COSINE_MAX:
         return (
-            f"its vectors hardly depend on the end mark (cosine {without_end:.4f} without it): it pools all "
+            f"its vectors hardly depend on the end mark (cosine {asked.without_end:.4f} without it): it pools all "
             "tokens or the first one, and this model the last. Start it with "
             f'{EMBEDDER_FLAGS} and without --pooler-config, or with --pooler-config=\'{{"pooling_type":"LAST"}}\''
         )
-    answers = [
-        PairAnswer(pair=pair, relevant=float(query @ relevant), irrelevant=float(query @ irrelevant))
-        for pair, query, relevant, irrelevant in zip(PAIRS, units[:-2:3], units[1:-2:3], units[2:-2:3], strict=True)
-    ]
-    return _unlike(answers, folder)
+    return _unlike(asked.scores, model, name, dtype)
 
 
-def _unlike(answers: Sequence[PairAnswer], folder: ModelFolder) -> str | None:
+def _unlike(scores: Mapping[Text, float], model: Recognised, name: str, dtype: str | None) -> str | None:
+    answers = pair_answers(scores)
     first = next((each for each in answers if not each.is_separated), None)
     if first is not None:
         unread = " and ".join(missed_languages(answers))
         seen = f"it does not distinguish the known pairs{f' in {unread}' * bool(unread)} (cosine {first.figures})"
         trained = ", or one that was not trained on that language" * bool(unread)
-        return f"{seen}. Probably it serves another model than {folder.name}{trained}, or its weights are broken"
-    reference = folder.settings.known_answers
-    return answer_mismatch(answers, reference, apart_max=DEPARTURE_MAX, called="cosines", model=folder.name)
+        return f"{seen}. Probably it serves another model than {name}{trained}, or its weights are broken"
+    if not model.is_certain:
+        return None
+    return mismatch(compare(model.known, scores, dtype=dtype), called="cosines", model=model.name)

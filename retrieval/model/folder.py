@@ -12,18 +12,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from winnow.retrieval.errors import ModelNotFound, ModelUnusable
 from winnow.retrieval.model.backend import Backend
 from winnow.retrieval.model.hub import ModelSource, fetch, find_cached
+from winnow.retrieval.model.known_answers import KnownAnswers, parse
+from winnow.retrieval.model.known_answers import ModelKind as ModelKind  # noqa: PLC0414  where others look for it
 from winnow.retrieval.model.prompt_template import PromptTemplate, parse_template
 
 BUNDLED_EMBEDDER: Final = "winnow-embed"
 BUNDLED_RERANKER: Final = "winnow-rerank"
 MAX_TOKENS_DEFAULT: Final = 8_192  # tokens; what the Qwen3 model cards use, well inside their window
-
-ModelKind = Literal["embedder", "reranker"]
 
 _BUNDLED: Final = (BUNDLED_EMBEDDER, BUNDLED_RERANKER)
 _BUNDLED_PLACES: Final = (
@@ -65,9 +65,7 @@ class ModelSettings:
     dimension: int | None = None  # of an embedder's vectors; None: the model's own
     max_tokens: int = MAX_TOKENS_DEFAULT
     order: Order | None = None  # of a reranker
-    # for each pair of retrieval/model/known_pairs.py, the answer and the unrelated passage: a reranker's relevance
-    # under the default instruction, or an embedder's cosine; in float32. Empty if unknown.
-    known_answers: tuple[tuple[float, float], ...] = ()
+    known_answers: KnownAnswers | None = None  # None: it states none (retrieval/model/published.py may know some)
     prompt: PromptTemplate | None = None  # of a causal reranker that is not asked like Qwen3-Reranker
 
 
@@ -215,13 +213,18 @@ def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
             dimension=None if written.get("dimension") is None else int(written["dimension"]),
             max_tokens=int(written.get("max_tokens", MAX_TOKENS_DEFAULT)),
             order=_order(written["order"]) if written.get("order") else None,
-            known_answers=tuple((float(right), float(wrong)) for right, wrong in written.get("known_answers", ())),
+            known_answers=_known_answers(written, kind),
             prompt=parse_template(written["prompt"], origin=f"{path / 'winnow.json'}: prompt")
             if "prompt" in written
             else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelUnusable(f"{path / 'winnow.json'}: {error!r}") from error
+
+
+def _known_answers(written: dict[str, Any], kind: ModelKind) -> KnownAnswers | None:
+    stated = written.get("known_answers")
+    return None if stated is None else parse(stated, kind, default_source="the model's winnow.json")
 
 
 def _order(written: dict[str, Any]) -> Order:

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from winnow.retrieval.errors import ModelUnusable
-from winnow.retrieval.model.folder import ModelFolder
-
 MARGIN: Final = 0.02  # of relevance or cosine; working models separate the pairs by ten times that, noise by nothing
 
 
@@ -88,40 +85,7 @@ def long_passages(tokens: int) -> tuple[str, str]:
     return " ".join([LONG_PAIR.relevant] * repeats), " ".join([LONG_PAIR.irrelevant] * repeats)
 
 
-def check_known_answers(folder: ModelFolder) -> None:
-    """Check that the folder's known answers, if any, match these pairs. Raises `ModelUnusable`."""
-    if len(folder.settings.known_answers) not in {0, len(PAIRS)}:
-        raise ModelUnusable(f"{folder.path}: known_answers in winnow.json must have {len(PAIRS)} entries")
-
-
 def missed_languages(answers: Sequence[PairAnswer]) -> tuple[str, ...]:
     """Languages with a pair that was not separated, if another language's pairs all were; else none."""
     unread = tuple(dict.fromkeys(each.language for each in answers if not each.is_separated))
     return unread if len(unread) < len({each.language for each in answers}) else ()
-
-
-def answer_mismatch(
-    answers: Sequence[PairAnswer],
-    reference: Sequence[tuple[float, float]],
-    *,
-    apart_max: float,
-    called: str,
-    model: str,
-) -> str | None:
-    """Why a model that separates the pairs is not the one with the reference answers; None if it may be.
-
-    `called` names the answers in the message. Without a reference nothing can be said.
-    """
-    if not reference:
-        return None
-    apart = max(
-        max(abs(each.relevant - relevant), abs(each.irrelevant - irrelevant))
-        for each, (relevant, irrelevant) in zip(answers, reference, strict=True)
-    )
-    if apart <= apart_max:
-        return None
-    return (
-        f"it distinguishes the known pairs, but its {called} differ by up to {apart:.3f} from those of {model}. "
-        "Probably it serves another model of the family, or a quantised one. Start it with the folder configured here, "
-        "or configure the model that it serves"
-    )

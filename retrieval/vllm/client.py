@@ -66,6 +66,7 @@ class ServerFacts:
     version: str | None = None  # of vLLM
     step_tokens: int | None = None  # the most that one step computes; only our own front tells
     is_compiled: bool | None = None  # only our own front tells
+    dtype: str | None = None  # number type, such as bfloat16; only our own front tells
 
 
 class VllmClient:
@@ -133,6 +134,7 @@ class VllmClient:
         paths = described.get("paths")
         root, tokens_max = served.get("root"), served.get("max_model_len")
         step, is_compiled = served.get("max_num_batched_tokens"), served.get("compiled")
+        dtype = served.get("dtype")
         return ServerFacts(
             model=served["id"],
             root=root if isinstance(root, str) else None,
@@ -141,6 +143,7 @@ class VllmClient:
             version=version if isinstance(version, str) else None,
             step_tokens=step if type(step) is int else None,
             is_compiled=is_compiled if isinstance(is_compiled, bool) else None,
+            dtype=dtype if isinstance(dtype, str) else None,
         )
 
     async def tokenise(self, text: str, deadline: Deadline) -> list[int] | None:

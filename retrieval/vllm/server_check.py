@@ -2,7 +2,8 @@
 
 A server that was started with the wrong flags, or with another model, answers every request with status 200 and numbers
 of the right shape. The check therefore first reads what the server says about itself, then asks it for known pairs
-(retrieval/model/known_pairs.py). A refusal says what was seen, the likely cause, and the flags to start it with.
+(retrieval/model/known_pairs.py) and for the answers that its model is known to give
+(retrieval/model/known_answers.py). A refusal says what was seen, the likely cause, and the flags to start it with.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import UnavailableError
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.model.known_pairs import LONG_PROOF_SECONDS, PairAnswer
+from winnow.retrieval.model.known_answers import Text
+from winnow.retrieval.model.known_pairs import LONG_PROOF_SECONDS, PAIRS, PairAnswer
+from winnow.retrieval.model.published import Recognised
 from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
 from winnow.retrieval.vllm.identity import (
     describe_split_fault,
@@ -26,6 +30,32 @@ from winnow.retrieval.vllm.identity import (
     tokenizer_mismatch,
 )
 
+Texts = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A server's answers."""
+
+    scores: dict[Text, float]  # of the known pairs and of the known answers
+    without_end: float | None = None  # of an embedder: cosine of a long text with its end mark and without
+
+
+def texts_to_ask(model: Recognised) -> list[Text]:
+    """The known pairs and the known answers, each once."""
+    pairs = [(pair.query, passage) for pair in PAIRS for passage in (pair.relevant, pair.irrelevant)]
+    return list(dict.fromkeys([*pairs, *(each.text for each in model.known.answers)]))
+
+
+def pair_answers(scores: Mapping[Text, float]) -> list[PairAnswer]:
+    """The answers to the known pairs among these."""
+    return [
+        PairAnswer(
+            pair=pair, relevant=scores[pair.query, pair.relevant], irrelevant=scores[pair.query, pair.irrelevant]
+        )
+        for pair in PAIRS
+    ]
+
 
 class ServerCheck(ABC):
     """Common part of the checks of both kinds of model; implements `Proof` (retrieval/vllm/pool.py)."""
@@ -36,8 +66,9 @@ class ServerCheck(ABC):
     other_route: str  # route of the other kind of server
     broken_because: str  # likely causes of an invalid answer
 
-    def __init__(self, folder: ModelFolder, *, texts: Mapping[str, Sequence[int]], tokens_max: int) -> None:
+    def __init__(self, model: Recognised, folder: ModelFolder, *, texts: Texts, tokens_max: int) -> None:
         """`texts` with their token ids; `tokens_max` is the longest input that will be sent."""
+        self.model = model
         self._folder = folder
         self._texts = texts
         self._tokens_max = tokens_max
@@ -48,15 +79,23 @@ class ServerCheck(ABC):
         cause = (
             self._check_facts(facts)
             or await self._check_tokenizer(client, deadline)
-            or await self._check_answers(client, deadline)
+            or await self._check_answers(client, facts, deadline)
             or await self._check_long_inputs(client, facts, deadline)
         )
         if cause is not None:
             raise self.unavailable(f"the server {client.url} was rejected: {cause}")
 
+    async def scores(self, client: VllmClient, deadline: Deadline) -> dict[Text, float]:
+        """Ask for the known pairs and known answers, whatever the server may be. Raises `CallFailed`."""
+        return (await self._ask(client, secrets.token_hex(16), deadline)).scores
+
     @abstractmethod
-    async def _cause(self, client: VllmClient, salt: str, deadline: Deadline) -> str | None:
-        """Ask for the known pairs. Why the server cannot be this model, started correctly; None if it can."""
+    async def _ask(self, client: VllmClient, salt: str, deadline: Deadline) -> Asked:
+        """Ask for the known pairs and the known answers."""
+
+    @abstractmethod
+    def _cause(self, asked: Asked, dtype: str | None) -> str | None:
+        """Why a server with these answers cannot be this model, started correctly; None if it can."""
 
     @abstractmethod
     async def _long_answer(self, client: VllmClient, salt: str, deadline: Deadline) -> PairAnswer:
@@ -78,10 +117,10 @@ class ServerCheck(ABC):
                 return found
         return None
 
-    async def _check_answers(self, client: VllmClient, deadline: Deadline) -> str | None:
+    async def _check_answers(self, client: VllmClient, facts: ServerFacts, deadline: Deadline) -> str | None:
         """With a random salt, so that the server computes and does not use its cache."""
         try:
-            return await self._cause(client, secrets.token_hex(16), deadline)
+            return self._cause(await self._ask(client, secrets.token_hex(16), deadline), facts.dtype)
         except CallFailed as failed:
             if failed.fault is not Fault.BROKEN:
                 raise

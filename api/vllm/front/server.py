@@ -206,6 +206,7 @@ class Door:
             "max_model_len": engine.model_config.max_model_len,
             "max_num_batched_tokens": engine.vllm_config.scheduler_config.max_num_batched_tokens,
             "compiled": not engine.model_config.enforce_eager,
+            "dtype": str(engine.model_config.dtype).removeprefix("torch."),
         }
         self._tokenizer = engine.get_tokenizer()
         self._tasks = frozenset(engine.get_supported_tasks())
