@@ -11,10 +11,12 @@ import math
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 from typing import Final
+
+import numpy as np
 
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.schemas.doctor import AnswerResponse, ModelAnswersResponse
@@ -28,11 +30,12 @@ from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_answers import Comparison, ModelKind, Text, Verdict, compare, only_order
 from winnow.retrieval.model.published import Recognised, RecognisedBy
-from winnow.retrieval.records import candidates_of
-from winnow.retrieval.vllm.client import VllmClient
+from winnow.retrieval.records import Vectors, candidates_of
+from winnow.retrieval.vllm.client import CallFailed, VllmClient
 from winnow.retrieval.vllm.server_check import ServerCheck
 
 NUMBER_TYPES: Final = frozenset({"float32", "bfloat16", "float16"})
+LENGTH_ERROR_MAX: Final = 1e-3  # of a vector; float16 makes a tenth of that
 SERVER_SECONDS: Final = 120.0  # for a server's answers; a GPU takes a fraction of a second
 
 
@@ -47,22 +50,30 @@ class ModelAnswers:
     seconds: float  # for all answers; loading is not counted
     comparisons: tuple[Comparison, ...]
     is_served: bool
+    own_prompt: str | None = (
+        None  # what is wrong with the prompt that a server builds itself, which winnow does not use
+    )
 
     @property
     def is_right(self) -> bool:
         return all(each.verdict.is_right for each in self.comparisons)
 
     @property
+    def remark(self) -> str | None:
+        """What does not fit together, but is no fault of what winnow uses."""
+        return "; ".join(filter(None, (self.recognised.remark, self.own_prompt))) or None
+
+    @property
     def summary(self) -> str:
         """One line: what was compared with what, and how it ended."""
         known = self.recognised.known
         if not known.has_figures:
-            return f"{self.recognised.remark}; {self._where}"
+            return f"{self.remark}; {self._where}"
         right = sum(each.verdict.is_right for each in self.comparisons)
         far = sum(each.verdict is Verdict.FAR_IN_LOG_ODDS for each in self.comparisons)
         bound = f"{known.bound(self.dtype):g}"
         doubt = f"; {far} of them far in log-odds" if far else ""
-        remark = f"; {self.recognised.remark}" if self.recognised.remark else ""
+        remark = f"; {self.remark}" if self.remark else ""
         return (
             f"{right} of {len(self.comparisons)} within {bound} of the figures of {self.recognised.name} "
             f"(recognised by {self.recognised.by}){doubt}{remark}; {self._where}"
@@ -89,7 +100,7 @@ class ModelAnswers:
             "kind": self.kind,
             "model": self.recognised.name,
             "recognised_by": self.recognised.by,
-            "remark": self.recognised.remark,
+            "remark": self.remark,
             "source": known.source or None,
             "runs_on": self.runs_on,
             "dtype": self.dtype,
@@ -107,6 +118,8 @@ class ModelAnswers:
         """Causes that the figures themselves point to."""
         wrong = [each for each in self.comparisons if each.verdict is Verdict.OUT_OF_ORDER]
         got = [each.got for each in self.comparisons]
+        if not all(map(math.isfinite, got)):
+            return ["An answer is not a number: the weights are broken, or an embedder's vectors do not have length 1."]
         if max(got) - min(got) < 1e-3:
             return ["Every answer is the same: the weights or the head were not loaded, or the head was quantised."]
         if self.kind == "reranker" and len(wrong) == len(self.comparisons):
@@ -120,8 +133,8 @@ class ModelAnswers:
             causes.append(
                 "Fine-tuned: it was recognised by its dimensions alone. Another model trained from "
                 f"{self.recognised.name} has other figures, and that is no fault. State them as known_answers in the "
-                "folder's winnow.json (training/known_answers.py writes them), or an empty list there, and only the order "
-                "is checked."
+                "folder's winnow.json (training/known_answers.py writes them); an empty list leaves only the "
+                "order to be checked."
             )
         return causes
 
@@ -234,12 +247,18 @@ async def ask_embedder(
     began = time.perf_counter()
     queries = list(dict.fromkeys(each.query for each in model.known.answers))
     passages = list(dict.fromkeys(each.passage for each in model.known.answers))
-    query_vectors = dict(zip(queries, (await embedder.embed_queries(queries)).vectors, strict=True))
-    passage_vectors = dict(zip(passages, (await embedder.embed_passages(passages)).vectors, strict=True))
+    query_vectors = dict(zip(queries, _units((await embedder.embed_queries(queries)).vectors), strict=True))
+    passage_vectors = dict(zip(passages, _units((await embedder.embed_passages(passages)).vectors), strict=True))
     scores = {
         each.text: float(query_vectors[each.query] @ passage_vectors[each.passage]) for each in model.known.answers
     }
     return _answers(model, scores, began, runs_on=runs_on, dtype=dtype, is_served=is_served)
+
+
+def _units(vectors: Vectors) -> Vectors:
+    """The vectors, with NaN in place of those whose length is not 1: their products are no cosines."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(np.abs(lengths - 1.0) < LENGTH_ERROR_MAX, vectors, np.float32("nan"))
 
 
 async def ask_server(check: ServerCheck, url: str) -> ModelAnswers:
@@ -249,9 +268,28 @@ async def ask_server(check: ServerCheck, url: str) -> ModelAnswers:
         facts = await client.facts(deadline)
         began = time.perf_counter()
         scores = await check.scores(client, deadline)
+        found = _answers(check.model, scores, began, runs_on=f"vLLM at {client.url}", dtype=facts.dtype, is_served=True)
+        own_prompt = await _own_prompt(client, found, deadline) if found.kind == "reranker" else None
     finally:
         await client.close()
-    return _answers(check.model, scores, began, runs_on=f"vLLM at {client.url}", dtype=facts.dtype, is_served=True)
+    return replace(found, own_prompt=own_prompt)
+
+
+async def _own_prompt(client: VllmClient, found: ModelAnswers, deadline: Deadline) -> str | None:
+    """Whether the server's own reranking of texts agrees with its scores of the right prompts; None if it does."""
+    query = found.comparisons[0].known.query
+    asked = [each for each in found.comparisons if each.known.query == query]
+    try:
+        own = await client.rerank(query, [each.known.passage for each in asked], deadline)
+    except CallFailed as failed:
+        return f"its own /v1/rerank fails, which winnow does not use ({failed.detail})"
+    apart = max(abs(score - each.got) for score, each in zip(own, asked, strict=True)) if own else 0.0
+    if apart <= found.recognised.known.bound(found.dtype):
+        return None
+    return (
+        f"its own /v1/rerank answers otherwise, by up to {apart:.3f}: --chat-template is missing or wrong. winnow does "
+        "not use it, but other clients may"
+    )
 
 
 def at_dimension(dimension: int) -> Recognised:

@@ -21,6 +21,9 @@ from winnow.retrieval.model.known_answers import KnownAnswers, ModelKind, only_o
 
 _FILE: Final = Path(__file__).with_name("published_answers.json")
 _Shape = tuple[int, int, int]  # hidden size, layers, rows of the vocabulary
+NONE_STATED: Final = (
+    "winnow.json states no known answers; order of the example checked only (relevant above irrelevant)"
+)
 ORDER_ONLY: Final = "no published figures for this size; order of the example checked only (relevant above irrelevant)"
 
 
@@ -67,14 +70,12 @@ def recognise(folder: ModelFolder, kind: ModelKind, *, may_be_published: bool = 
     named = next((each for each in _published() if _has_name(folder, each.name)), None)
     found = next((each for each in _published() if each.shape == shape and each.known.kind == kind), None)
     if found is None or own is not None:  # an empty list in winnow.json: its owner does not want the comparison
-        remark = _misfit(shape, kind, named) if own is None else None
-        return Recognised(
-            name=folder.name, by=RecognisedBy.NOTHING, known=only_order(kind), remark=remark or ORDER_ONLY
-        )
+        remark = _misfit(shape, kind, named) or ORDER_ONLY if own is None else NONE_STATED
+        return Recognised(name=folder.name, by=RecognisedBy.NOTHING, known=only_order(kind), remark=remark)
     by = RecognisedBy.SHAPE_AND_NAME if found is named else RecognisedBy.SHAPE
     other = named is not None and named is not found
-    remark = f"named like {named.name}, but has the dimensions of {found.name}" if other and named else None
-    return Recognised(name=found.name, by=by, known=found.known, remark=remark)
+    doubt = f"named like {named.name}, but has the dimensions of {found.name}" if other and named else None
+    return Recognised(name=found.name, by=by, known=found.known, remark=doubt)
 
 
 def _misfit(shape: _Shape | None, kind: ModelKind, named: _Published | None) -> str | None:

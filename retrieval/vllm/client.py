@@ -35,6 +35,7 @@ _BUSY: Final = frozenset({httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_U
 _NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})
 _CLASSIFY: Final = "/classify"
 _POOLING: Final = "/pooling"
+_RERANK: Final = "/v1/rerank"
 
 
 class Fault(StrEnum):
@@ -156,6 +157,24 @@ class VllmClient:
         if not isinstance(reply, list) or not all(type(token) is int for token in reply):
             raise self._broken("/tokenize", "the reply contains no tokens")
         return reply
+
+    async def rerank(self, query: str, passages: Sequence[str], deadline: Deadline) -> list[float] | None:
+        """Return the scores that the server gives texts, in its own prompt; None if it does not rerank texts.
+
+        Only to tell an operator whether the server has a chat template, and the right one.
+        """
+        body = {"model": await self._model_name(deadline), "query": query, "documents": list(passages)}
+        try:
+            rows = (await self._request("POST", _RERANK, deadline, body)).get("results")
+        except _NoSuchRoute:
+            return None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self._broken(_RERANK, "the reply contains no rows")
+        found = {row.get("index"): row.get("relevance_score") for row in rows}
+        scores = [found.get(place) for place in range(len(passages))]
+        if not all(isinstance(score, float | int) for score in scores):
+            raise self._broken(_RERANK, "the reply has no score for a passage")
+        return [float(score) for score in scores if score is not None]
 
     async def _classify_on(
         self, path: str, inputs: Sequence[Sequence[int]], salt: str, deadline: Deadline

@@ -11,13 +11,19 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
+from bench.fidelity import chat_template
 from tests.vllm.servers import composed_flags, vllm
+from winnow.api.diagnostics.doctor import examined
+from winnow.api.diagnostics.model_answers import ask_server
+from winnow.api.settings import Settings
 from winnow.api.vllm.command import FRONT
+from winnow.rerank.prompt import SUFFIX
 from winnow.rerank.server_check import RERANKER_FLAGS, RerankerCheck
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS, EmbedderCheck
 from winnow.retrieval.errors import EmbedderUnavailable, RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.known_answers import Verdict
 from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.identity import split_fault
 from winnow.retrieval.vllm.pool import Proof
@@ -81,9 +87,15 @@ def keep(folder: Path) -> None:
 async def test_the_right_servers_are_accepted(
     reranker: ModelFolder, embedder: ModelFolder, judge_url: str, embed_url: str
 ) -> None:
-    """Else no refusal below would mean anything."""
+    """Else no refusal below would mean anything. Their answers are the published ones, as in this process."""
     await ask(RerankerCheck.load(reranker), judge_url)
     await ask(EmbedderCheck.load(embedder), embed_url)
+    for check, url in ((RerankerCheck.load(reranker), judge_url), (EmbedderCheck.load(embedder), embed_url)):
+        found = await ask_server(check, url)
+        print(found.summary)
+        assert {each.verdict for each in found.comparisons} == {Verdict.MATCHES}
+        assert max(abs(each.difference or 0.0) for each in found.comparisons) < 1e-3
+        assert (found.remark, found.dtype) == (None, None)
 
 
 async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: ModelFolder, tmp_path: Path) -> None:
@@ -96,6 +108,7 @@ async def test_inputs_that_take_several_steps_are_scored_rightly(reranker: Model
         client, minutes = VllmClient(url), Deadline.after_ms(300_000)
         facts = await client.facts(minutes)
         assert (facts.step_tokens, facts.is_compiled, facts.tokens_max) == (512, False, 8_192)
+        assert facts.dtype == "float32"
         assert (facts.version or "").startswith("0.")
         assert split_fault(replace(facts, version="0.24.0", is_compiled=True)) is not None
         proof = RerankerCheck.load(reranker)
@@ -138,12 +151,26 @@ async def test_generating(reranker: ModelFolder, embedder: ModelFolder, tmp_path
 
 
 async def test_yes_and_no_swapped(reranker: ModelFolder, tmp_path: Path) -> None:
-    """Every score is one minus the right one."""
-    flags = (*POOLING, head(classifier_from_token=["yes", "no"]))
+    """Every score is one minus the right one. `winnow doctor` shows them beside the known ones.
+
+    The server has a wrong chat template, too: only its own /v1/rerank suffers.
+    """
+    template = tmp_path / "wrong.jinja"
+    template.write_text(chat_template().replace(json.dumps(SUFFIX), json.dumps("<|im_end|>\n")), encoding="utf-8")
+    flags = (*POOLING, head(classifier_from_token=["yes", "no"]), f"--chat-template={template}")
     with vllm(reranker.path, tmp_path / "log", *flags) as url:
         said = await refusal_by(RerankerCheck.load(reranker), url)
+        found = await examined(Settings(data=tmp_path / "data", rerank_url=(url,)))
     assert "in reverse" in said
     assert '"classifier_from_token":["no","yes"] in this order' in said
+    findings = {each.what: each for each in found.findings}
+    assert "in reverse" in (findings["reranker"].problem or "")
+    assert "0 of 8 within 0.02 of the figures of winnow-rerank" in (findings["reranker's known answers"].problem or "")
+    assert "--chat-template is missing or wrong" in findings["reranker's known answers"].found
+    served = next(each for each in found.answers if each.is_served)
+    assert served.likely_causes[0].startswith("The order is reversed")
+    assert any("Flags: start vLLM with --runner=pooling --hf-overrides=" in each for each in served.likely_causes)
+    assert not found.response()["ok"]
 
 
 async def test_another_tokenizer(reranker: ModelFolder, tmp_path: Path) -> None:

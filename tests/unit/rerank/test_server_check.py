@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from tests.loopback import Answer, Asked, ResponseModel, serving
 from tests.real_models import bundled_model
-from winnow.api.diagnostics.probe import _probe_embedder, _probe_reranker, probe_embedder, probe_reranker
+from winnow.api.diagnostics.probe import _probe_embedder, _probe_reranker
 from winnow.rerank.server_check import RERANKER_FLAGS, RERANKER_HEAD, RerankerCheck
 from winnow.rerank.server_check import diagnose as cause_of_scores
 from winnow.rerank.torch_reranker import TorchReranker
@@ -19,9 +21,11 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.server_check import diagnose as cause_of_vectors
-from winnow.retrieval.errors import ModelUnusable, RerankUnavailable
-from winnow.retrieval.model.folder import ModelFolder, ModelSettings
-from winnow.retrieval.model.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages
+from winnow.retrieval.errors import RerankUnavailable
+from winnow.retrieval.model.folder import ModelFolder, ModelSettings, find_model
+from winnow.retrieval.model.known_answers import ModelKind, Text, only_order, parse
+from winnow.retrieval.model.known_pairs import LONG_PAIR, long_passages
+from winnow.retrieval.model.published import Recognised, RecognisedBy
 from winnow.retrieval.vllm.client import CallFailed, Fault, ServerFacts, VllmClient
 from winnow.retrieval.vllm.identity import (
     missing_route,
@@ -29,20 +33,26 @@ from winnow.retrieval.vllm.identity import (
     short_window,
     tokenizer_mismatch,
 )
+from winnow.retrieval.vllm.server_check import Asked as ServerAnswers
 
 RIGHT = ((0.9, 0.1), (0.8, 0.2), (0.7, 0.1), (0.9, 0.3))
 
 
-def model(name: str = "somebody's", *, known: Sequence[tuple[float, float]] = ()) -> ModelFolder:
-    settings = ModelSettings(name=name, known_answers=tuple(known))
-    return ModelFolder(path=Path("/models/m"), revision="1", model_type="qwen3", settings=settings)
+def model(name: str = "somebody's", path: str = "/models/m") -> ModelFolder:
+    settings = ModelSettings(name=name)
+    return ModelFolder(path=Path(path), revision="1", model_type="qwen3", settings=settings)
 
 
-def answers(*figures: tuple[float, float]) -> list[PairAnswer]:
-    return [
-        PairAnswer(pair=pair, relevant=relevant, irrelevant=irrelevant)
-        for pair, (relevant, irrelevant) in zip(PAIRS, figures, strict=True)
-    ]
+def recognised(*figures: tuple[float, float], kind: ModelKind = "reranker", by: str = "winnow.json") -> Recognised:
+    """A model that is known to answer so; without figures, nothing is known."""
+    known = parse([list(each) for each in figures], kind, default_source="a test") if figures else only_order(kind)
+    return Recognised(name="somebody's", by=RecognisedBy(by), known=known)
+
+
+def scores(*figures: tuple[float, float]) -> dict[Text, float]:
+    """What a server answered to the known pairs."""
+    known = parse([list(each) for each in figures], "reranker", default_source="a test")
+    return {each.text: each.score or 0.0 for each in known.answers}
 
 
 @pytest.mark.parametrize(
@@ -63,22 +73,34 @@ def test_each_way_to_be_wrong_has_a_cause_and_a_remedy(
     figures: list[tuple[float, float]], cause: str, remedy: str
 ) -> None:
     """They are told apart by the scores alone."""
-    said = cause_of_scores(answers(*figures), model()) or ""
+    said = cause_of_scores(scores(*figures), recognised(), "somebody's") or ""
     assert cause in said
     assert remedy in said
 
 
 def test_right_answers_have_no_cause() -> None:
     """With the order alone, and with known scores as far away as rounding takes them."""
-    assert cause_of_scores(answers(*RIGHT), model()) is None
+    assert cause_of_scores(scores(*RIGHT), recognised(), "somebody's") is None
     known = [(right + 0.03, wrong - 0.03) for right, wrong in RIGHT]
-    assert cause_of_scores(answers(*RIGHT), model(known=known)) is None
+    assert cause_of_scores(scores(*RIGHT), recognised(*known), "somebody's") is None
 
 
 def test_the_right_order_with_other_scores_is_another_model() -> None:
-    """Where the folder says what its model answers."""
+    """Where the folder says what its model answers; in float32 the bound is narrower."""
     known = [(right, wrong - 0.06) for right, wrong in RIGHT]
-    assert "another model of the family" in (cause_of_scores(answers(*RIGHT), model(known=known)) or "")
+    assert "another model of the family" in (cause_of_scores(scores(*RIGHT), recognised(*known), "x") or "")
+    near = recognised(*[(right, wrong - 0.002) for right, wrong in RIGHT])
+    assert cause_of_scores(scores(*RIGHT), near, "x", dtype="bfloat16") is None
+    assert "at most 0.001 is rounding" in (cause_of_scores(scores(*RIGHT), near, "x", dtype="float32") or "")
+
+
+def test_a_fine_tuned_model_may_have_other_scores() -> None:
+    """It has the dimensions of a published one and not its name; its order must be right all the same."""
+    known = [(right, wrong - 0.06) for right, wrong in RIGHT]
+    assert cause_of_scores(scores(*RIGHT), recognised(*known, by="shape"), "x") is None
+    assert cause_of_scores(scores(*RIGHT), recognised(*known, by="shape and name"), "x") is not None
+    swapped = scores(*[(wrong, right) for right, wrong in RIGHT])
+    assert "in reverse" in (cause_of_scores(swapped, recognised(*known, by="shape"), "x") or "")
 
 
 @pytest.mark.parametrize(
@@ -145,60 +167,42 @@ def test_the_first_token_that_differs_is_named(served: list[int], place: int) ->
     assert tokenizer_mismatch("yes", None, [1, 2, 3], model()) is None
 
 
-def vectors(*figures: tuple[float, float], with_end: float = 0.1) -> np.ndarray:
-    """Unit vectors with these cosines, and two with that one."""
-    rows = [
-        (cosine, np.sqrt(1.0 - cosine**2)) for relevant, irrelevant in figures for cosine in (1.0, relevant, irrelevant)
-    ]
-    return 3.0 * np.asarray([*rows, (1.0, 0.0), (with_end, np.sqrt(1.0 - with_end**2))])  # of whatever length
+def cosines(*figures: tuple[float, float], with_end: float = 0.1) -> ServerAnswers:
+    """What an embedder's server answered, and the cosine of a long text with its end mark and without."""
+    return ServerAnswers(scores=scores(*figures), without_end=with_end)
 
 
 @pytest.mark.parametrize(
     ("given", "cause"),
     [
-        (vectors(*RIGHT, with_end=0.9999), "it pools all tokens or the first one"),
-        (vectors(*((0.5, 0.6),) * 4), "it does not distinguish the known pairs ("),
-        (vectors(*RIGHT[:2], *((0.5, 0.6),) * 2), "it does not distinguish the known pairs in zh"),
-        (np.zeros((14, 2)), "vectors are all zeros"),
+        (cosines(*RIGHT, with_end=0.9999), "it pools all tokens or the first one"),
+        (cosines(*((0.5, 0.6),) * 4), "it does not distinguish the known pairs ("),
+        (cosines(*RIGHT[:2], *((0.5, 0.6),) * 2), "it does not distinguish the known pairs in zh"),
+        (cosines(*((0.0, 0.0),) * 4), "vectors are all zeros"),
     ],
 )
-def test_wrong_vectors_have_a_cause(given: np.ndarray, cause: str) -> None:
-    """Told apart by the vectors alone."""
-    assert cause in (cause_of_vectors(given, model()) or "")
+def test_wrong_vectors_have_a_cause(given: ServerAnswers, cause: str) -> None:
+    """Told apart by the cosines alone."""
+    assert cause in (cause_of_vectors(given, recognised(kind="embedder"), "x") or "")
 
 
 def test_right_vectors_have_no_cause() -> None:
-    """Of any length; other cosines than the known ones are another model's."""
-    assert cause_of_vectors(vectors(*RIGHT), model()) is None
-    assert cause_of_vectors(vectors(*RIGHT), model(known=RIGHT)) is None
-    known = [(right, wrong + 0.05) for right, wrong in RIGHT]
-    assert "another model of the family" in (cause_of_vectors(vectors(*RIGHT), model(known=known)) or "")
+    """Other cosines than the known ones are another model's."""
+    assert cause_of_vectors(cosines(*RIGHT), recognised(kind="embedder"), "x") is None
+    assert cause_of_vectors(cosines(*RIGHT), recognised(*RIGHT, kind="embedder"), "x") is None
+    known = recognised(*[(right, wrong + 0.05) for right, wrong in RIGHT], kind="embedder")
+    assert "another model of the family" in (cause_of_vectors(cosines(*RIGHT), known, "x") or "")
 
 
-async def test_what_the_bundled_models_are_known_to_answer_is_what_they_answer() -> None:
-    """winnow.json agrees with the runtime, in float32 on a CPU; `python -m training.known_answers` writes it anew."""
-    reranker, embedder = bundled_model("reranker"), bundled_model("embedder")
-    for folder, probed in (
-        (reranker, await probe_reranker(TorchReranker.load(reranker, device="cpu", dtype="float32"))),
-        (embedder, await probe_embedder(QwenEmbedder.load(embedder, device="cpu", dtype="float32"))),
-    ):
-        for each, (relevant, irrelevant) in zip(probed, folder.settings.known_answers, strict=True):
-            assert (each.relevant, each.irrelevant) == pytest.approx((relevant, irrelevant), abs=2e-4)
-
-
-@pytest.mark.parametrize("proof", [RerankerCheck, EmbedderCheck])
-def test_answers_to_other_pairs_are_found_at_start(proof: type[RerankerCheck] | type[EmbedderCheck]) -> None:
-    """Not when the first server is asked."""
-    with pytest.raises(ModelUnusable, match="must have 4 entries"):
-        proof.load(model(known=RIGHT[:3]))
-
-
-def answering(scores: Sequence[float | None], *, tokens: dict[str, list[int]] | None = None) -> Answer:
+def answering(
+    scores: Sequence[float | None], *, tokens: dict[str, list[int]] | None = None, dtype: str | None = None
+) -> Answer:
     """A classifier that gives these scores to whatever it is asked."""
 
     async def answer(asked: Asked) -> ResponseModel:
         if asked.path == "/v1/models":
-            return ResponseModel(body={"data": [{"id": "m", "root": "/m", "max_model_len": 8_192}]})
+            card = {"id": "m", "root": "/m", "max_model_len": 8_192} | ({"dtype": dtype} if dtype else {})
+            return ResponseModel(body={"data": [card]})
         if asked.path == "/openapi.json":
             return ResponseModel(body={"paths": {"/classify": {}}})
         if asked.path == "/tokenize":
@@ -229,9 +233,42 @@ async def asked(answer: Answer, folder: ModelFolder, *, milliseconds: float = 5_
 async def test_a_server_that_answers_as_the_model_does_is_accepted() -> None:
     """Also one that has no route to tell its tokens."""
     folder = bundled_model("reranker")
-    scores = [score for pair in folder.settings.known_answers for score in pair]
-    assert await asked(answering(scores), folder) == "accepted"
-    assert "in reverse" in await asked(answering([1.0 - score for score in scores]), folder)
+    known = scores_of(folder)
+    assert await asked(answering(known), folder) == "accepted"
+    assert "in reverse" in await asked(answering([1.0 - score for score in known]), folder)
+
+
+async def test_other_scores_in_the_right_order_are_refused() -> None:
+    """With the figures; a server that tells its number type is held to that type's bound."""
+    folder = bundled_model("reranker")
+    moved = [score + 0.03 for score in scores_of(folder)]
+    assert "scores differ by up to 0.030 from those of winnow-rerank; at most 0.02" in await asked(
+        answering(moved), folder
+    )
+    rounded = [score + 0.003 for score in scores_of(folder)]
+    assert await asked(answering(rounded), folder) == "accepted"
+    assert "at most 0.001 is rounding" in await asked(answering(rounded, dtype="float32"), folder)
+
+
+async def test_the_published_examples_are_asked_along_with_the_known_pairs(tmp_path: Path) -> None:
+    """Of a folder whose winnow.json has Qwen3's example: eight scores for the pairs, two for the example."""
+    folder = tmp_path / "m"
+    shutil.copytree(bundled_model("reranker").path, folder)
+    example = {"query": "What is the capital of China?", "passage": "It is Beijing.", "relevant": True, "logit": 7.625}
+    other = example | {"passage": "Gravity is a force.", "relevant": False, "logit": -11.375}
+    settings = json.loads((folder / "winnow.json").read_text("utf-8"))
+    settings["known_answers"] = {"source": "a card", "answers": [example, other]}
+    (folder / "winnow.json").write_text(json.dumps(settings), "utf-8")
+    found, pairs = find_model(str(folder), kind="reranker"), scores_of(bundled_model("reranker"))
+    assert await asked(answering([*pairs, 0.9995, 0.00001]), found) == "accepted"
+    assert "differ by up to 0.050" in await asked(answering([*pairs, 0.95, 0.00001]), found)
+    assert "differ by up to" in await asked(answering([*pairs, 0.01, 0.9]), found)
+
+
+def scores_of(folder: ModelFolder) -> list[float]:
+    """What its winnow.json says that it answers to the known pairs, in the order in which they are asked."""
+    assert folder.settings.known_answers is not None
+    return [each.score or 0.0 for each in folder.settings.known_answers.answers]
 
 
 async def test_scores_that_are_no_numbers_are_no_answer() -> None:
@@ -260,7 +297,7 @@ async def test_a_server_that_is_gone_is_not_called_wrong() -> None:
 
 def splitting(long: tuple[float, float], **said: object) -> Answer:
     """A classifier of the bundled model whose answers to the long pair are these; it says so much of itself."""
-    short = [score for pair in bundled_model("reranker").settings.known_answers for score in pair]
+    short = scores_of(bundled_model("reranker"))
 
     async def answer(asked: Asked) -> ResponseModel:
         card = {"id": "m", "root": "/m", "max_model_len": 8_192}
@@ -348,6 +385,26 @@ async def test_an_embedders_server_is_asked_the_long_pair_too(
     assert (cause or "") in (found or "")
     assert (found is None) == (cause is None)
     assert (max(client.asked, default=0) == 8_192) == (version < "0.26")
+
+
+async def test_an_embedders_answers_are_cosines_whatever_the_length_of_its_vectors() -> None:
+    """vLLM may be told not to normalise. Vectors of zeros are called that."""
+    check = EmbedderCheck.load(bundled_model("embedder"))
+    rows = np.random.default_rng(7).normal(size=(10, 8))  # four queries, four passages, a text with its end and without
+    client = GivenVectors(*(3.0 * rows))
+    asked = await check._ask(client, "salt", Deadline.after_ms(1_000))
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    expected = {
+        (q, p): float(units[i] @ units[4 + j])
+        for i, q in enumerate(check._queries)
+        for j, p in enumerate(check._passages)
+    }
+    assert len(asked.scores) == 8
+    assert asked.scores == pytest.approx({text: expected[text] for text in asked.scores}, abs=1e-5)
+    assert asked.without_end == pytest.approx(float(units[8] @ units[9]), abs=1e-5)
+    zeros = await check._ask(GivenVectors(*np.zeros((10, 8))), "salt", Deadline.after_ms(1_000))
+    assert "vectors are all zeros" in (cause_of_vectors(zeros, check.model, "x") or "")
+    await client.close()
 
 
 async def test_the_bundled_models_tell_the_long_pair_apart() -> None:
