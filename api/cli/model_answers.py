@@ -8,7 +8,7 @@ from typing import Final
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.diagnostics.model_answers import ModelAnswers
 
-_SHOWN_CHARACTERS: Final = 32  # of a query or passage
+_SHOWN_WIDTH: Final = 16  # columns of a terminal for a query or passage; a Chinese character takes two
 
 
 def show_model_answers(terminal: Terminal, answers: Sequence[ModelAnswers]) -> None:
@@ -25,7 +25,7 @@ def show_model_answers(terminal: Terminal, answers: Sequence[ModelAnswers]) -> N
             Column(name="bound", right=True),
             Column(name="verdict"),
         ],
-        [row for each in answers for row in _rows(each)],
+        [row for each in answers for row in _rows(each, in_full=not terminal.is_rich)],
     )
     for each in answers:
         for place, cause in enumerate(each.likely_causes, start=1):
@@ -33,13 +33,12 @@ def show_model_answers(terminal: Terminal, answers: Sequence[ModelAnswers]) -> N
             terminal.say(f"{heading}  {place}. {cause}")
 
 
-def _rows(answers: ModelAnswers) -> list[tuple[str, ...]]:
+def _rows(answers: ModelAnswers, *, in_full: bool) -> list[tuple[str, ...]]:
     return [
         (
             "✓" if each.verdict.is_right else "✗",
             answers.recognised.name,
-            _shortened(each.known.query),
-            _shortened(each.known.passage),
+            *(text if in_full else _shortened(text) for text in each.known.text),
             "–" if each.known.score is None else f"{each.known.score:.5f}",
             f"{each.got:.5f}",
             "–" if each.difference is None else f"{each.difference:+.5f}",
@@ -51,4 +50,5 @@ def _rows(answers: ModelAnswers) -> list[tuple[str, ...]]:
 
 
 def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+    kept = _SHOWN_WIDTH if text.isascii() else _SHOWN_WIDTH // 2
+    return text if len(text) <= kept else f"{text[: kept - 1]}…"

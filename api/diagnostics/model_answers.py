@@ -296,9 +296,7 @@ def at_dimension(dimension: int) -> Recognised:
     """What is known of vectors that were cut to this many dimensions: only the order."""
     remark = f"no published figures at {dimension} dimensions; order of the example checked only"
     known = only_order("embedder")
-    return Recognised(
-        name=f"vectors cut to {dimension} dimensions", by=RecognisedBy.NOTHING, known=known, remark=remark
-    )
+    return Recognised(name=f"{dimension} dimensions", by=RecognisedBy.NOTHING, known=known, remark=remark)
 
 
 def _answers(

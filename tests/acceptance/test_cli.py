@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
 from tests.answers import check_answer
 from tests.loopback import Asked, ResponseModel, serving
+from tests.real_models import bundled_model
+from winnow.api.schemas.doctor import DoctorResponse
 from winnow.api.schemas.rerank import RerankResponse
 from winnow.api.schemas.search_response import SearchResponse
 from winnow.retrieval.lexical.words import WORD_RULES
@@ -232,3 +236,32 @@ def test_doctor_says_what_runs_where(indexed: Command, models: dict[str, str]) -
     assert {"winnow", "packages", "faiss", "data", "embedder", "reranker"} <= set(found)
     assert "1 collection, 4 documents" in found["data"]["found"]
     assert done.code == (1 if models else 0), done.out
+    check_answer(DoctorResponse, done.json)
+    answers = done.json["model_answers"]
+    assert [each["kind"] for each in answers] == ["embedder", "reranker"]
+    assert [each["ok"] for each in answers] == [not models] * 2
+    if not models:
+        assert [each["model"] for each in answers] == ["winnow-embed", "winnow-rerank"]
+        assert {answer["verdict"] for each in answers for answer in each["answers"]} == {"matches"}
+
+
+def test_doctor_catches_a_model_that_is_not_what_it_seems(winnow: Command, tmp_path: Path) -> None:
+    """It tells the pairs apart and gives other scores: exit 1, the figures side by side, and what to look at."""
+    folder = tmp_path / "judge"
+    shutil.copytree(bundled_model("reranker").path, folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] *= 1.5
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    done = winnow.run("doctor", "--rerank-model", str(folder))
+    assert done.code == 1
+    lines = [line.split("\t") for line in done.out.splitlines()]
+    finding = next(line for line in lines if line[1] == "reranker's known answers")
+    assert finding[0] == "✗"
+    assert " of 8 within 0.001 of the figures of winnow-rerank (recognised by winnow.json); cpu, float32" in finding[2]
+    rows = [line for line in lines if len(line) == 9 and line[1] == "winnow-rerank"]
+    assert len(rows) == 8
+    assert {(row[0], row[8]) for row in rows} <= {("✗", "differs"), ("✓", "matches")}
+    assert all(abs(float(got) - float(expected) - float(apart)) < 2e-5 for *_, expected, got, apart, _, _ in rows)
+    assert "winnow-rerank on cpu, likely causes:" in done.err
+    assert "1. The order is right and the figures are not" in done.err
+    assert "Weights: a quantised, merged or incomplete copy" in done.err
