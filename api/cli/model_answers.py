@@ -51,4 +51,4 @@ def _rows(answers: ModelAnswers, *, in_full: bool) -> list[tuple[str, ...]]:
 
 def _shortened(text: str) -> str:
     kept = _SHOWN_WIDTH if text.isascii() else _SHOWN_WIDTH // 2
-    return text if len(text) <= kept else f"{text[: kept - 1]}…"
+    return text if len(text) <= kept else f"{text[: kept - 1].rstrip()}…"
