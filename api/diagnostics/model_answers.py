@@ -29,10 +29,11 @@ from winnow.retrieval.embed.pooled import PooledEmbedder, own_dimension
 from winnow.retrieval.embed.server_check import EMBEDDER_FLAGS
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_answers import Comparison, ModelKind, Text, Verdict, compare, only_order
+from winnow.retrieval.model.known_pairs import PAIRS, missed_languages
 from winnow.retrieval.model.published import Recognised, RecognisedBy
 from winnow.retrieval.records import Vectors, candidates_of
 from winnow.retrieval.vllm.client import CallFailed, VllmClient
-from winnow.retrieval.vllm.server_check import ServerCheck
+from winnow.retrieval.vllm.server_check import ServerCheck, pair_answers
 
 NUMBER_TYPES: Final = frozenset({"float32", "bfloat16", "float16"})
 LENGTH_ERROR_MAX: Final = 1e-3  # of a vector; float16 makes a tenth of that
@@ -213,9 +214,8 @@ async def embedder_answers(loaded: LoadedEmbedder, model: Recognised, folder: Mo
 
 
 def _dtype(runs_on: str) -> str | None:
-    """The number type at the end of `winnow-embed on cuda bfloat16`; None where a library does not tell."""
-    last = runs_on.rpartition(" ")[2]
-    return last if last in NUMBER_TYPES else None
+    """The number type in `winnow-embed on cuda bfloat16`; None where a library does not tell."""
+    return next((word for word in reversed(runs_on.split()) if word in NUMBER_TYPES), None)
 
 
 async def ask_reranker(
@@ -308,12 +308,22 @@ def _answers(
     dtype: str | None,
     is_served: bool,
 ) -> ModelAnswers:
+    comparisons = compare(model.known, scores, dtype=dtype)
+    if model.by is RecognisedBy.NOTHING:  # then these are the known pairs
+        unread = missed_languages(
+            pair_answers(scores)
+        )  # a model of one language is right for a corpus in that language
+        queries = {pair.query for pair in PAIRS if pair.language in unread}
+        comparisons = tuple(
+            replace(each, verdict=Verdict.NOT_ITS_LANGUAGE) if each.known.query in queries else each
+            for each in comparisons
+        )
     return ModelAnswers(
         kind=model.known.kind,
         recognised=model,
         runs_on=runs_on,
         dtype=dtype,
         seconds=time.perf_counter() - began,
-        comparisons=compare(model.known, scores, dtype=dtype),
+        comparisons=comparisons,
         is_served=is_served,
     )

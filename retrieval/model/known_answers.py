@@ -74,6 +74,7 @@ class Verdict(StrEnum):
     MATCHES = "matches"
     FAR_IN_LOG_ODDS = "far in log-odds"  # within the bound, but only because both are next to 0 or to 1
     IN_ORDER = "in order"  # no figure is known
+    NOT_ITS_LANGUAGE = "not its language"  # no figure is known, and it orders the examples in another language rightly
     DIFFERS = "differs"
     OUT_OF_ORDER = "out of order"  # below an irrelevant passage of its query, or above a relevant one, or no number
 

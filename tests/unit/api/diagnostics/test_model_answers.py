@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.real_models import bundled_model
+from tests.unit.api.diagnostics.test_probe import SharesCharacters
 from winnow.api.diagnostics.model_answers import ModelAnswers, ask_embedder, ask_reranker, at_dimension
 from winnow.rerank.prompt import SUFFIX, PromptBuilder, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
@@ -23,8 +24,8 @@ from winnow.retrieval.embed.embedder import Embeddings
 from winnow.retrieval.embed.pooled import PooledEmbedder, States
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.model.known_answers import Verdict
-from winnow.retrieval.model.published import Recognised, RecognisedBy, recognise
+from winnow.retrieval.model.known_answers import Verdict, only_order
+from winnow.retrieval.model.published import ORDER_ONLY, Recognised, RecognisedBy, recognise
 from winnow.retrieval.model.runtime import QwenRuntime
 from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
 from winnow.retrieval.records import Vectors
@@ -233,6 +234,17 @@ async def test_cut_vectors_keep_the_order(embedder: ModelFolder, embed_runtime: 
     found = await ask_embedder(cut, at_dimension(128), runs_on="cpu", dtype="float32")
     assert {each.verdict for each in found.comparisons} == {Verdict.IN_ORDER}
     assert found.summary.startswith("no published figures at 128 dimensions; order of the example checked only; cpu")
+
+
+async def test_a_model_of_one_language_is_not_at_fault() -> None:
+    """Where nothing is known of it: it is right for a corpus in that language. One that reads neither is."""
+    model = Recognised(name="mine", by=RecognisedBy.NOTHING, known=only_order("reranker"), remark=ORDER_ONLY)
+    found = await ask_reranker(SharesCharacters(languages="en"), model, runs_on="cpu", dtype=None)
+    assert found.is_right
+    assert [each.verdict for each in found.comparisons] == [Verdict.IN_ORDER] * 4 + [Verdict.NOT_ITS_LANGUAGE] * 4
+    noise = await ask_reranker(SharesCharacters(languages=""), model, runs_on="cpu", dtype=None)
+    assert not noise.is_right
+    assert (noise.problem or "").startswith(ORDER_ONLY)
 
 
 async def test_a_model_recognised_by_shape_alone_may_be_fine_tuned(
