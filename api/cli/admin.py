@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -27,6 +28,11 @@ from winnow.api.cli.terminal import Column, Exit, Terminal
 from winnow.api.formatting import amount
 from winnow.api.settings import Settings
 from winnow.retrieval.tenancy import DEFAULT_TENANT
+
+if TYPE_CHECKING:
+    from winnow.api.diagnostics.model_answers import ModelAnswers
+
+_SHOWN_WIDTH: Final = 16  # columns of a terminal for a query or passage; a Chinese character takes two
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the collection.")]
 
@@ -316,7 +322,6 @@ def doctor(*, settings: Settings, json: Json = False) -> None:
     terminal = Terminal(json=json)
     import asyncio
 
-    from winnow.api.cli.model_answers import show_model_answers
     from winnow.api.diagnostics.doctor import examined
 
     examination = asyncio.run(examined(settings))
@@ -327,7 +332,7 @@ def doctor(*, settings: Settings, json: Json = False) -> None:
             [Column(name=""), Column(name="check", style="bold"), Column(name="result")],
             [(_mark(each.problem), each.what, each.problem or each.found) for each in examination.findings],
         )
-        show_model_answers(terminal, examination.answers)
+        _show_model_answers(terminal, examination.answers)
         is_well = examination.is_well
         terminal.say("All checks passed." if is_well else "Some checks failed: see the lines marked ✗.", style="bold")
     if not examination.is_well:
@@ -342,3 +347,46 @@ def _cell(value: object) -> str:
 
 def _mark(problem: str | None) -> str:
     return "✓" if problem is None else "✗"
+
+
+def _show_model_answers(terminal: Terminal, answers: Sequence[ModelAnswers]) -> None:
+    """Print each answer beside the known one, then the likely causes of those that are wrong."""
+    terminal.table(
+        [
+            Column(name=""),
+            Column(name="model", style="bold"),
+            Column(name="query"),
+            Column(name="passage"),
+            Column(name="expected", right=True),
+            Column(name="got", right=True),
+            Column(name="difference", right=True),
+            Column(name="bound", right=True),
+            Column(name="verdict"),
+        ],
+        [row for each in answers for row in _rows(each, in_full=not terminal.is_rich)],
+    )
+    for each in answers:
+        for place, cause in enumerate(each.likely_causes, start=1):
+            heading = f"{each.recognised.name} on {each.runs_on}, likely causes:\n" if place == 1 else ""
+            terminal.say(f"{heading}  {place}. {cause}")
+
+
+def _rows(answers: ModelAnswers, *, in_full: bool) -> list[tuple[str, ...]]:
+    return [
+        (
+            "✓" if each.verdict.is_right else "✗",
+            answers.recognised.name,
+            *(text if in_full else _shortened(text) for text in each.known.text),
+            "–" if each.known.score is None else f"{each.known.score:.5f}",
+            f"{each.got:.5f}",
+            "–" if each.difference is None else f"{each.difference:+.5f}",
+            "–" if each.known.score is None else f"{each.bound:g}",
+            each.verdict.value,
+        )
+        for each in answers.comparisons
+    ]
+
+
+def _shortened(text: str) -> str:
+    kept = _SHOWN_WIDTH if text.isascii() else _SHOWN_WIDTH // 2
+    return text if len(text) <= kept else f"{text[: kept - 1].rstrip()}…"
