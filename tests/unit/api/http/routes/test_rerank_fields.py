@@ -244,6 +244,9 @@ def test_embedded_fields_stay_while_there_are_documents(client: TestClient) -> N
     ok(client.post("/v1/collections/papers/delete", json={"filter": everything}))
     assert ok(client.patch("/v1/collections/papers", json={"embed_fields": ["source"]}))["embed_fields"] == ["source"]
     assert ok(client.post("/v1/collections/papers/documents", json={"documents": DOCUMENTS}))["accepted"] == 4
+    whole = "source: blog\n\nHerons\nThe heron eats fish."
+    found = ok(client.post("/v1/search", json={"query": whole, "collection": "papers", "recall": "dense"}))
+    assert found["results"][0]["document_id"] == "new-blog"  # the open collection writes with the new fields, too
     refused = client.patch("/v1/collections/papers", json={"embed_field_tokens": 64})
     assert "embedded with the fields source in at most 128 tokens" in refused.json()["detail"]
 

@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.answers import CheckingClient
-from tests.fakes import CountingJudge, HashEmbedder
+from tests.fakes import CountingJudge, HashEmbedder, PrefersWord
 from tests.real_models import bundled_model
 from tests.unit.api.http.routes.test_routes import DOCUMENTS
 from winnow.api.assemble import Storage, wire
@@ -45,13 +45,18 @@ def calendar() -> Calendar:
     return Calendar(date(2026, 2, 28))
 
 
-@pytest.fixture
-def client(tmp_path: Path, tokenizer: PlainTokenizer, calendar: Calendar) -> Iterator[TestClient]:
-    settings = Settings(data=tmp_path)
+def storage_of(settings: Settings, calendar: Calendar) -> Storage:
+    """A data folder whose instructions have the test's clock."""
     storage = Storage.of(settings)
     catalog = storage.disk.catalog
     library = Instructions(SqlInstructions(catalog.database), built_in=catalog.instructions.built_in, today=calendar)
-    storage = replace(storage, disk=replace(storage.disk, catalog=replace(catalog, instructions=library)))
+    return replace(storage, disk=replace(storage.disk, catalog=replace(catalog, instructions=library)))
+
+
+@pytest.fixture
+def client(tmp_path: Path, tokenizer: PlainTokenizer, calendar: Calendar) -> Iterator[TestClient]:
+    settings = Settings(data=tmp_path)
+    storage = storage_of(settings, calendar)
     caches = Caches(judgements=ScoreCache(bytes_max=1_000_000, seconds_max=60, secret=b"s" * 16))
     prompts = PromptBuilder.load(bundled_model("reranker").path, tokens_max=512)
     reranker = PromptedReranker(CountingJudge(), prompts, name="counting", revision="1", cache=caches.judgements)
@@ -91,6 +96,27 @@ def test_a_default_has_the_date_too(client: TestClient) -> None:
     assert client.patch("/v1/collections/docs", json={"instruction": "recent"}).status_code == 200
     named = found(client)["instruction"]
     assert found(client, instruction=None)["instruction"] == named | {"source": "collection"}
+
+
+def test_a_shadow_has_the_date_of_its_search(tmp_path: Path, tokenizer: PlainTokenizer, calendar: Calendar) -> None:
+    """Although it is compared later, perhaps past midnight."""
+    settings, judge = Settings(data=tmp_path), PrefersWord("x")
+    embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
+    judging = LoadedReranker(reranker=judge, runs_on="words", device="cpu")
+    parts = wire(settings, embedding, judging, storage=storage_of(settings, calendar))
+    with CheckingClient(create_app(parts), base_url="http://localhost") as client:
+        client.post("/v1/collections", json={"name": "docs"})
+        client.post("/v1/collections/docs/documents", json={"documents": DOCUMENTS})
+        client.post("/v1/instructions", json=RECENT)
+        client.post("/v1/instructions", json=RECENT | {"text": "draft of {today}", "draft": True})
+        assert client.put("/v1/instructions/recent/shadow", json={"version": 2, "share": 1.0}).status_code == 200
+        portal = client.portal
+        assert portal is not None
+        with parts.shadowing.held():  # work of shadows waits
+            found(client)
+            calendar.day = date(2026, 3, 1)
+        portal.call(parts.shadowing.settle)
+        assert judge.instructions[-1] == "draft of 2026-02-28"
 
 
 def test_a_preview_shows_the_date(client: TestClient) -> None:
