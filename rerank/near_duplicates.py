@@ -72,8 +72,8 @@ class Diversified:
 
 def diversify(ranked: Sequence[Ranked], wanted: Diversity, vectors: Vectors | None = None) -> Diversified:
     """Collapse first, then order the kept by MMR. `vectors` belong to `ranked`, where `wanted` needs them."""
-    if len(ranked) < 2:
-        return Diversified(wanted=wanted, kept=tuple(ranked), collapsed={}, mmr={})
+    if not ranked:
+        return Diversified(wanted=wanted, kept=(), collapsed={}, mmr={})
     cosines = cosine_similarities(vectors) if vectors is not None and wanted.needs_vectors else None
     kept, collapsed = collapse(ranked, wanted.collapse, cosines)
     if wanted.mmr_lambda is None:

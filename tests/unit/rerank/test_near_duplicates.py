@@ -15,6 +15,7 @@ from tests.contract.test_reranker import candidates_of
 from winnow.rerank.near_duplicates import (
     Diversified,
     Measure,
+    MmrPlace,
     cosine_similarities,
     diversify,
     mmr_order,
@@ -197,6 +198,17 @@ def test_mmr_prefers_what_is_different() -> None:
     assert found.mmr[0].similarity is None
     assert (found.mmr[1].rank_before, found.mmr[1].similarity) == (2, 1.0)
     assert found.mmr[2].relevance == pytest.approx(0.75)
+
+
+def test_one_passage_and_none_are_answers_too() -> None:
+    """The only one is kept and has its place in MMR; of nothing, nothing is kept."""
+    wanted = Diversity(collapse=Collapse(cosine=0.9, shingles=0.6), mmr_lambda=0.5)
+    (candidate,) = candidates_of("a")
+    only = Ranked(candidate=candidate, rank=1, score=0.4, relevance=None)
+    found = diversify([only], wanted, np.ones((1, 2), dtype=np.float32))
+    assert (found.kept, found.collapsed) == ((only,), {})
+    assert found.mmr == {candidate.chunk.number: MmrPlace(rank_before=1, relevance=1.0, similarity=None)}
+    assert diversify([], wanted, np.empty((0, 2), dtype=np.float32)).kept == ()
 
 
 def test_there_are_no_chains() -> None:
