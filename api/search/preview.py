@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 from winnow.api.library.instructions import (
     AppliedInstruction,
@@ -19,7 +20,6 @@ from winnow.retrieval.document_fields import is_whole
 from winnow.retrieval.embed.embedder import query_prompt
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.model.config import QwenConfig
-from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.records import NO_FIELDS, FieldLines
 from winnow.retrieval.tenancy import TenantName
 
@@ -98,8 +98,8 @@ def previewed(
     folder = find_reranker(chosen)
     if form_of(folder, template_of(chosen, folder)) is not RerankerForm.QWEN3:
         raise InvalidRequest(f"{folder.name} has no prompt to preview: only models like Qwen3-Reranker have")
-    name, prompts = _prompts_of(folder)
-    return build_preview(prompts, instruction, model=name, query=query, passage=passage)
+    prompts = _prompts_of(folder.path, QwenConfig.read(folder.path).window(folder.settings.max_tokens))
+    return build_preview(prompts, instruction, model=folder.name, query=query, passage=passage)
 
 
 def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:
@@ -110,6 +110,5 @@ def to_preview(instructions: Instructions, tenant: TenantName, wanted: str | Nam
 
 
 @lru_cache(maxsize=4)  # a tokenizer takes half a second to read, and a hundred megabytes
-def _prompts_of(folder: ModelFolder) -> tuple[str, PromptBuilder]:
-    tokens_max = QwenConfig.read(folder.path).window(folder.settings.max_tokens)
-    return folder.name, PromptBuilder.load(folder.path, tokens_max=tokens_max)
+def _prompts_of(folder: Path, tokens_max: int) -> PromptBuilder:
+    return PromptBuilder.load(folder, tokens_max=tokens_max)
