@@ -71,11 +71,12 @@ def _statuses(found: list[Operation]) -> str:
 
 
 def _section(each: Operation) -> str:
+    """The description stands alone; the summary, which often begins like it, stands in the overview."""
     method, path, operation = each
     limit = body_limit(path)
     parts = [
         f"### {method} {path}\n",
-        f"{operation['summary']}. {prose(operation.get('description', ''))}".strip() + "\n",
+        (prose(operation.get("description", "")) or f"{operation['summary']}.") + "\n",
     ]
     facts = [f"Scope: {code(scope_of(method, path))}"]
     if "requestBody" in operation:

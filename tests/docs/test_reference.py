@@ -57,6 +57,15 @@ def test_every_route_is_in_the_page_of_routes() -> None:
     assert on_page == {(method, path.replace(":path", "")) for method, path in NEEDED}
 
 
+def test_a_route_says_once_what_it_does() -> None:
+    """The summary stands in the overview; below the heading of a route, only if there is no description."""
+    lines = committed("http.md").splitlines()
+    for method, path, operation in operations(described()):
+        below = lines[lines.index(f"### {method} {path}") + 2]
+        first = prose(operation.get("description", "")).splitlines()
+        assert below == (first[0] if first else f"{operation['summary']}.")
+
+
 def test_every_error_is_in_the_page_of_errors() -> None:
     """With its status and the code that programs branch on."""
     text = committed("errors.md")

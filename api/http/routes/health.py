@@ -47,7 +47,7 @@ async def readyz(caller: Anybody, request: Request) -> Response:
     "/metrics",
     summary="Read metrics in Prometheus' text format",
     description="\n\n".join(
-        ["Requires the scope operator, because metrics cover all tenants."]
+        ["Return all metrics. Requires the scope operator, because metrics cover all tenants."]
         + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
     ),
     responses={status: PROBLEMS[status] for status in (401, 403, 503)},

@@ -103,7 +103,7 @@ async def export_instructions(
         list[str] | None, Query(description="Names to export. Default: all of the tenant's own instructions.")
     ] = None,
 ) -> Response:
-    """Export with numbers, states and dates: importing into an empty library gives the same export again."""
+    """Export versions with numbers, states and dates: importing into an empty library gives the same export again."""
     library = library_of(request)
 
     def written() -> str:
