@@ -16,6 +16,7 @@ from winnow.api.cli.admin import collections, doctor, verify
 from winnow.api.cli.adopt import adopt_collections
 from winnow.api.cli.catalog import catalog
 from winnow.api.cli.collection_fields import set_embed_fields, set_rerank_fields
+from winnow.api.cli.distill.command import distill
 from winnow.api.cli.eval import demo, evaluate
 from winnow.api.cli.generations import generations
 from winnow.api.cli.index import index
@@ -78,6 +79,7 @@ for command, name in (
     (serve, "serve"),
     (vllm_command, "vllm-command"),
     (evaluate, "eval"),
+    (distill, "distill"),
     (verify, "verify"),
     (snapshot, "snapshot"),
     (restore, "restore"),

@@ -53,7 +53,11 @@ def read_queries(folder: Path) -> Mapping[str, str]:
 
 def read_qrels(folder: Path, split: str = "test") -> Judgments:
     """Read grades by query and document. Raises `CorpusUnreadable`, which names the line."""
-    path = _find(folder / "qrels" / f"{split}.tsv") or _require(folder / "qrels.tsv")
+    return read_qrels_file(_find(folder / "qrels" / f"{split}.tsv") or _require(folder / "qrels.tsv"))
+
+
+def read_qrels_file(path: Path) -> Judgments:
+    """Read grades by query and document from one file. Raises `CorpusUnreadable`, which names the line."""
     judgments: dict[str, dict[str, int]] = {}
     for number, (query_id, document_id, grade) in _judgment_rows(path):
         try:

@@ -1,0 +1,1 @@
+"""Which command trains a small reranker for a collection, and what does it print?"""
