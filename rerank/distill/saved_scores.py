@@ -1,6 +1,6 @@
 """The scores of one model, saved query by query, so that a killed run never asks for one twice.
 
-    {"model": {...}}                                  who scored, under which instruction
+    {"model": {...}}                                  which model scored, under which instruction
     {"query": digest, "scores": {digest: logit}}      one line a query; digests, never texts
 
 Rule 1: a line is on the disk before the next query is scored. A torn last line is cut off.
@@ -25,7 +25,7 @@ class ScoredBy:
 
     name: str
     revision: str
-    instruction: str  # its SHA-256
+    prompt: str  # SHA-256 of the instruction, and of the model's own template
 
 
 class SavedScores:

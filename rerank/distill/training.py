@@ -33,9 +33,7 @@ SHARE_OF_TIME: Final = 0.9  # of the time that is left, for a planned number of 
 def load_trainable(folder: ModelFolder, *, device: str | None) -> TrainableQwen:
     """Load a model for training. Raises `ModelUnusable`, `SettingInvalid`."""
     scaffold = ScaffoldTokenizer.load(folder.path)
-    return TrainableQwen(
-        folder.path, yes=scaffold.token_id(YES), no=scaffold.token_id(NO), device=parse_device(device)
-    )
+    return TrainableQwen(folder.path, yes=scaffold.token_id(YES), no=scaffold.token_id(NO), device=parse_device(device))
 
 
 def load_prompts(folder: ModelFolder) -> PromptBuilder:
@@ -58,16 +56,19 @@ def make_lesson(
 
 
 def known_lessons(prompts: PromptBuilder, teacher: Sequence[PairAnswer], before: Sequence[PairAnswer]) -> list[Lesson]:
-    """The known pairs, which every loader asks for, under the default instruction."""
+    """The known pairs, which every loader asks for, under the default instruction.
+
+    Of a pair that the teacher does not separate, the student keeps its own scores.
+    """
     lessons = []
     for learned, stock in zip(teacher, before, strict=True):
-        pair = learned.pair
+        pair, wanted = learned.pair, learned if learned.is_separated else stock
         built = prompts.build(pair.query, [pair.relevant, pair.irrelevant], DEFAULT_INSTRUCTION)
         lessons.append(
             Lesson(
                 shared=built.shared,
                 tails=built.tails,
-                teacher=(logit_of(learned.relevant), logit_of(learned.irrelevant)),
+                teacher=(logit_of(wanted.relevant), logit_of(wanted.irrelevant)),
                 before=(logit_of(stock.relevant), logit_of(stock.irrelevant)),
             )
         )

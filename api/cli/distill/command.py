@@ -42,8 +42,8 @@ Teacher = Annotated[
     str,
     typer.Option(
         metavar="MODEL[=URL]",
-        help="Reranker to learn from: a folder or hub name that runs in this process, MODEL=URL on a vLLM server, or "
-        "the name of one in --rerank-also.",
+        help="Reranker to learn from: MODEL runs in this process, MODEL=URL on a vLLM server; one in --rerank-also is "
+        "used as it stands there.",
     ),
 ]
 Student = Annotated[
@@ -80,7 +80,7 @@ Output = Annotated[
 ]
 
 
-@with_settings("data", "candidates", "recall", *EMBEDDER, "rerank_also", *DEVICE)
+@with_settings("data", "candidates", "recall", *EMBEDDER, "rerank_also", "rerank_backend", "rerank_templates", *DEVICE)
 def distill(
     collection: CollectionArgument,
     *,

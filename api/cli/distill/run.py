@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -23,7 +23,8 @@ from winnow.api.collections.open_collections import OpenCollection
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_reranker
 from winnow.api.formatting import amount, counted, duration
 from winnow.api.library.instructions import AppliedInstruction, NamedInstruction
-from winnow.api.model_loading import QWEN, LoadedReranker, load_reranker
+from winnow.api.model_loading import LoadedReranker, load_reranker
+from winnow.api.reranker_choice import RerankerForm, find_reranker, form_of, template_of
 from winnow.api.setting_values import FurtherReranker
 from winnow.api.settings import Settings
 from winnow.indexer.readers.beir import read_qrels_file
@@ -33,11 +34,11 @@ from winnow.rerank.distill.saved_scores import SavedScores, ScoredBy
 from winnow.rerank.distill.scoring import Parted, Question, Scoring, is_scored, split
 from winnow.rerank.distill.training import Training, known_lessons, load_prompts, load_trainable, make_lesson
 from winnow.rerank.distill.verdict import Contestant, Grades, Verdict, judge
-from winnow.rerank.reranker import Reranker
 from winnow.retrieval.concurrency.tasks import gather_or_raise
 from winnow.retrieval.errors import InvalidRequest, ModelUnusable
 from winnow.retrieval.files.durable import keep_private, make_folder, remove
-from winnow.retrieval.model.folder import ModelFolder, find_model
+from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.known_pairs import missed_languages
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.search.recall import RecallRequest
 from winnow.retrieval.tenancy import TenantName
@@ -129,25 +130,26 @@ class Distillation:
     async def run(self) -> Distilled:
         """Raises what loading models, recall and reranking raise, `InvalidRequest` and `WriteFailed`."""
         plan = self._plan
-        folder = find_model(plan.student, kind="reranker")
-        if folder.model_type != QWEN:
-            raise ModelUnusable(f"{plan.student}: only models of type {QWEN} can be trained")
+        folder = self._student()
         grades = {} if plan.qrels is None else read_qrels_file(plan.qrels)
+        texts = self._read_queries()
         parts = assemble(self._settings, judged=False)
         opened = parts.collections.get(plan.tenant, plan.collection)
         instruction = parts.disk.catalog.instructions.applied(plan.tenant, plan.instruction, opened.collection)
-        teacher = self._load(plan.teacher)
+        teacher = load_reranker(self._only(plan.teacher))
         make_folder(plan.work)
         keep_private(plan.work)
         async with closing_pools(*parts.pools, teacher.pool):
             judges = await self._judges(teacher, folder, instruction)
-            questions = await self._find_candidates(parts, opened, instruction)
+            questions = await self._find_candidates(
+                texts or self._take_titles(opened), self._width(parts), opened, instruction
+            )
             await self._score(questions, judges)
         scored = [each for each in questions if is_scored(each, judges.teacher)]
         if len(scored) < QUERIES_MIN:
             raise InvalidRequest(
-                f"{counted(len(scored), 'scored query')} of at least {QUERIES_MIN}; raise --max-seconds and run the "
-                "same command again: nothing is scored twice"
+                f"{amount(len(scored))} scored queries of at least {QUERIES_MIN}; raise --max-seconds and run the same "
+                "command again: nothing is scored twice"
             )
         with CountProgress(self._terminal, "scoring by the stock model", total=len(scored)) as progress:
             for question in scored:
@@ -171,19 +173,32 @@ class Distillation:
             verdict=verdict,
         )
 
-    def _load(self, model: FurtherReranker) -> LoadedReranker:
-        return load_reranker(replace(self._settings, rerank_model=model.model, rerank_url=model.urls, rerank_also=()))
+    def _only(self, model: FurtherReranker) -> Settings:
+        """The settings that load this reranker alone."""
+        return replace(self._settings, rerank_model=model.model, rerank_url=model.urls, rerank_also=())
+
+    def _student(self) -> ModelFolder:
+        """Find the model to start from. Raises `ModelUnusable`."""
+        settings = self._only(FurtherReranker(model=self._plan.student, urls=()))
+        folder = find_reranker(settings)
+        if form_of(folder, template_of(settings, folder)) is not RerankerForm.QWEN3:
+            raise ModelUnusable(f"{self._plan.student}: only models that are asked like Qwen3-Reranker can be trained")
+        return folder
 
     async def _judges(self, teacher: LoadedReranker, folder: ModelFolder, instruction: AppliedInstruction) -> _Judges:
-        """Raises `ModelUnusable` if the teacher does not know what every reranker should."""
+        """Raises `ModelUnusable` if the teacher knows the known pairs of no language."""
         plan = self._plan
-        stock = self._load(FurtherReranker(model=plan.student, urls=()))
         known = await probe_reranker(teacher.reranker)
-        if cause := likely_cause(known):
+        cause = likely_cause(known)
+        if cause and not missed_languages(known):
             raise ModelUnusable(cause)
+        if cause:
+            self._terminal.warn(cause)
+        student = FurtherReranker(model=plan.student, urls=())
+        stock = load_reranker(self._only(student))
         return _Judges(
-            teacher=self._scoring(teacher, plan.teacher.model, "teacher.jsonl", instruction),
-            stock=self._scoring(stock, plan.student, "stock.jsonl", instruction),
+            teacher=self._scoring(teacher, plan.teacher, "teacher.jsonl", instruction),
+            stock=self._scoring(stock, student, "stock.jsonl", instruction),
             teacher_name=teacher.reranker.name,
             folder=folder,
             known_to_teacher=known,
@@ -191,12 +206,16 @@ class Distillation:
             is_served=teacher.pool is not None,
         )
 
-    def _scoring(self, loaded: LoadedReranker, model: str, file: str, instruction: AppliedInstruction) -> Scoring:
-        folder = find_model(model, kind="reranker")
+    def _scoring(
+        self, loaded: LoadedReranker, model: FurtherReranker, file: str, instruction: AppliedInstruction
+    ) -> Scoring:
+        settings = self._only(model)
+        folder = find_reranker(settings)
+        read = f"{template_of(settings, folder)!r} {instruction.text}"
         scored_by = ScoredBy(
             name=loaded.reranker.name,
             revision=folder.revision,
-            instruction=hashlib.sha256(instruction.text.encode()).hexdigest(),
+            prompt=hashlib.sha256(read.encode("utf-8", "surrogatepass")).hexdigest(),
         )
         saved = SavedScores.open(self._plan.work / file, scored_by)
         return Scoring(loaded.reranker, saved, instruction=instruction.text, tenant=self._plan.tenant)
@@ -204,27 +223,30 @@ class Distillation:
     def _width(self, parts: Services) -> int:
         return self._plan.candidates or parts.candidates
 
-    async def _find_candidates(
-        self, parts: Services, opened: OpenCollection, instruction: AppliedInstruction
-    ) -> list[Question]:
-        """The queries with at least two candidates; with one there is no order. Raises `InvalidRequest`."""
+    def _read_queries(self) -> Mapping[str, str]:
+        """Read the file of queries, if there is one, before any model is loaded. Raises `InvalidRequest`."""
         plan = self._plan
         if plan.queries is None:
-            self._terminal.say(
-                "No --queries: the titles of documents are the queries, which real ones may differ from."
-            )
-            texts = title_queries(opened.store.snapshot(), seed=plan.seed, count=plan.queries_max)
-        else:
-            texts = read_queries(plan.queries, seed=plan.seed, count=plan.queries_max)
-        if len(texts) < QUERIES_MIN:
-            raise InvalidRequest(f"{counted(len(texts), 'different query')}; distilling needs at least {QUERIES_MIN}")
+            return {}
+        return _enough(read_queries(plan.queries, seed=plan.seed, count=plan.queries_max))
+
+    def _take_titles(self, opened: OpenCollection) -> Mapping[str, str]:
+        """Raises `InvalidRequest`."""
+        plan = self._plan
+        self._terminal.say("No --queries: the titles of documents are the queries. Real ones may differ from them.")
+        return _enough(title_queries(opened.store.snapshot(), seed=plan.seed, count=plan.queries_max))
+
+    async def _find_candidates(
+        self, texts: Mapping[str, str], width: int, opened: OpenCollection, instruction: AppliedInstruction
+    ) -> list[Question]:
+        """Leave out queries with less than two candidates: they have no order."""
         questions = []
         with CountProgress(self._terminal, "finding candidates", total=len(texts)) as progress:
             for query_id, text in texts.items():
                 recalled = await opened.recall.find(
                     RecallRequest(
                         query=text,
-                        width=self._width(parts),
+                        width=width,
                         task=instruction.embedding_task,
                         mode=RecallMode(self._settings.recall),
                         falls_back_to_dense=True,
@@ -295,8 +317,8 @@ class Distillation:
         """Fit the student's order, and compare it with the stock model's on the held-back queries."""
         plan, text = self._plan, instruction.text
         remove(plan.work / "student.jsonl")
-        loaded = self._load(FurtherReranker(model=str(plan.model), urls=()))
-        student = self._scoring(loaded, str(plan.model), "student.jsonl", instruction)
+        model = FurtherReranker(model=str(plan.model), urls=())
+        student = self._scoring(load_reranker(self._only(model)), model, "student.jsonl", instruction)
         asked = [*parted.development, *parted.held_back]
         with CountProgress(self._terminal, "scoring by the student", total=len(asked)) as progress:
             for question in asked:
@@ -304,7 +326,9 @@ class Distillation:
                 progress.advance()
         fitted = fit_mixture([_example(each, student, judges.teacher) for each in parted.development])
         order = order_with(fitted, judges.folder.settings.order, text)
-        answers = await probe_reranker(_in_float32(self._settings, plan.model))
+        answers = await probe_reranker(
+            load_reranker(replace(self._only(model), device="cpu", dtype="float32")).reranker  # as known answers are
+        )
         known = [(each.relevant, each.irrelevant) for each in answers]
         write_settings(plan.model, settings_with(plan.model, order=order, known_answers=known))
         return judge(
@@ -326,11 +350,10 @@ class Distillation:
         )
 
 
-def _in_float32(settings: Settings, model: Path) -> Reranker:
-    """The model as its known answers are written: on a CPU."""
-    return load_reranker(
-        replace(settings, rerank_model=str(model), rerank_url=(), rerank_also=(), device="cpu", dtype="float32")
-    ).reranker
+def _enough(texts: Mapping[str, str]) -> Mapping[str, str]:
+    if len(texts) < QUERIES_MIN:
+        raise InvalidRequest(f"{amount(len(texts))} different queries; distilling needs at least {QUERIES_MIN}")
+    return texts
 
 
 def _example(question: Question, scoring: Scoring, teacher: Scoring) -> Example:
