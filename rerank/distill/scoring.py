@@ -26,8 +26,13 @@ class Question:
 
     @property
     def passages(self) -> list[str]:
-        """The distinct passages."""
-        return list(dict.fromkeys(each.chunk.passage for each in self.candidates))
+        """The distinct passages, with the fields that are read before them."""
+        return list(dict.fromkeys(map(read_text, self.candidates)))
+
+
+def read_text(candidate: Candidate) -> str:
+    """What a reranker reads of a candidate, before its own bounds. Equal texts have equal scores."""
+    return "\n".join((*candidate.fields.lines, candidate.chunk.passage))
 
 
 class Scoring:
@@ -42,7 +47,7 @@ class Scoring:
     def missing(self, question: Question) -> list[Candidate]:
         """The candidates without a score, each distinct passage once."""
         known = self._saved.known(question.text, question.passages)
-        first = {each.chunk.passage: each for each in reversed(question.candidates)}
+        first = {read_text(each): each for each in reversed(question.candidates)}
         return [first[passage] for passage in question.passages if passage not in known]
 
     async def score(self, question: Question) -> None:
@@ -61,13 +66,13 @@ class Scoring:
         for each in ranking.ranked:
             if each.relevance is None:
                 raise RerankUnavailable(f"{self._reranker.name} left a candidate without a score")
-            logits[each.candidate.chunk.passage] = logit_of(each.relevance)
+            logits[read_text(each.candidate)] = logit_of(each.relevance)
         self._saved.add(question.text, logits)
 
     def logits(self, question: Question) -> list[float]:
         """The saved logit of each candidate. All must have one."""
         known = self._saved.known(question.text, question.passages)
-        return [known[each.chunk.passage] for each in question.candidates]
+        return [known[read_text(each)] for each in question.candidates]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

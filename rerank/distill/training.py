@@ -46,7 +46,9 @@ def make_lesson(
     prompts: PromptBuilder, question: Question, *, instruction: str, teacher: Scoring, before: Scoring
 ) -> Lesson:
     """What the student reads of one query, and what it is to say."""
-    built = prompts.build(question.text, [each.chunk.passage for each in question.candidates], instruction)
+    heads = prompts.heads([each.fields for each in question.candidates])
+    passages = [head + each.chunk.passage for head, each in zip(heads, question.candidates, strict=True)]
+    built = prompts.build(question.text, passages, instruction)
     return Lesson(
         shared=built.shared,
         tails=built.tails,

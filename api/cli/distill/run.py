@@ -35,6 +35,7 @@ from winnow.rerank.distill.scoring import Parted, Question, Scoring, is_scored, 
 from winnow.rerank.distill.training import Training, known_lessons, load_prompts, load_trainable, make_lesson
 from winnow.rerank.distill.verdict import Contestant, Grades, Verdict, judge
 from winnow.retrieval.concurrency.tasks import gather_or_raise
+from winnow.retrieval.document_fields import with_fields
 from winnow.retrieval.errors import InvalidRequest, ModelUnusable
 from winnow.retrieval.files.durable import keep_private, make_folder, remove
 from winnow.retrieval.model.folder import ModelFolder
@@ -252,7 +253,8 @@ class Distillation:
                         falls_back_to_dense=True,
                     )
                 )
-                questions.append(Question(id=query_id, text=text, candidates=recalled.candidates))
+                candidates = with_fields(recalled.candidates, opened.collection.rerank_fields)
+                questions.append(Question(id=query_id, text=text, candidates=candidates))
                 progress.advance()
         return [each for each in questions if len(each.candidates) > 1]
 

@@ -13,7 +13,7 @@ from winnow.rerank.distill.scoring import Question, Scoring, is_scored, split
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import InvalidRequest
-from winnow.retrieval.records import Candidate, candidates_of
+from winnow.retrieval.records import Candidate, FieldLines, candidates_of
 
 TEACHER = ScoredBy(name="large", revision="sha256:1", prompt="i")
 
@@ -67,6 +67,15 @@ async def test_only_what_has_no_score_is_asked(tmp_path: Path) -> None:
     assert scores[2] > scores[0] == scores[1]
     await second.score(wider)
     assert len(teacher.asked) == 3
+
+
+async def test_fields_are_part_of_what_is_scored(tmp_path: Path) -> None:
+    """The same passage with another date is another text."""
+    scoring = Scoring(Counting(), SavedScores.open(tmp_path / "scores", TEACHER), instruction="i", tenant="t")
+    asked = question("a refund")
+    await scoring.score(asked)
+    dated = asked.candidates[0].with_fields(FieldLines(lines=("date: 2026",), tokens_max=8))
+    assert not is_scored(replace(asked, candidates=(dated,)), scoring)
 
 
 async def test_no_text_is_written(tmp_path: Path) -> None:
