@@ -305,14 +305,11 @@ class ScriptedRecall:
             yield Candidate(chunk=chunk, recall_rank=place + 1, similarity=0.9 - 0.01 * place)
 
 
-class PrefersWord:
-    """Judges by one word: 0.9 where the passage has it, 0.1 where it has not. Implements `Reranker`."""
+class FakeReranker:
+    """What fakes of `Reranker` have in common: each says in `ranking` how it orders."""
 
-    def __init__(self, word: str, *, name: str = "prefers-word", reads_instruction: bool = True) -> None:
-        self.name = name
-        self.reads_instruction = reads_instruction
-        self._word = word
-        self.instructions: list[str] = []  # under which it judged, in order
+    name = "fake"
+    reads_instruction = True
 
     def changes_order(self, instruction: str) -> bool:
         return True
@@ -329,6 +326,22 @@ class PrefersWord:
     ) -> Ranking:
         if deadline.has_passed:
             raise RerankTimeout("before judging")
+        return self.ranking(query, candidates, instruction)
+
+    def ranking(self, query: str, candidates: Sequence[Candidate], instruction: str) -> Ranking:
+        raise NotImplementedError
+
+
+class PrefersWord(FakeReranker):
+    """Judges by one word: 0.9 where the passage has it, 0.1 where it has not."""
+
+    def __init__(self, word: str, *, name: str = "prefers-word", reads_instruction: bool = True) -> None:
+        self.name = name
+        self.reads_instruction = reads_instruction
+        self._word = word
+        self.instructions: list[str] = []  # under which it judged, in order
+
+    def ranking(self, query: str, candidates: Sequence[Candidate], instruction: str) -> Ranking:
         self.instructions.append(instruction)
         relevances = [0.9 if self._word in each.chunk.passage else 0.1 for each in candidates]
         order = sorted(range(len(candidates)), key=lambda place: (-relevances[place], candidates[place].recall_rank))
@@ -340,6 +353,18 @@ class PrefersWord:
         return Ranking(
             ranked=ranked, judged_by=self.name, ranked_by=RankedBy.RELEVANCE, tokens=cost, instruction_applied=read
         )
+
+
+class FailingReranker(FakeReranker):
+    """Fails in one way, always."""
+
+    name = "failing"
+
+    def __init__(self, failure: RerankError) -> None:
+        self._failure = failure
+
+    def ranking(self, query: str, candidates: Sequence[Candidate], instruction: str) -> Ranking:
+        raise self._failure
 
 
 class CountingJudge:
@@ -370,28 +395,3 @@ class CountingJudge:
         if self.failure is not None:
             raise self.failure
         return [len(tail) / 7 - 3 for tail in prompts.tails] if self.said is None else self.said
-
-
-class FailingReranker:
-    """Fails in one way, always. Implements `Reranker`."""
-
-    name = "failing"
-    reads_instruction = True
-
-    def __init__(self, failure: RerankError) -> None:
-        self._failure = failure
-
-    def changes_order(self, instruction: str) -> bool:
-        return True
-
-    async def rank(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        *,
-        instruction: str,
-        tenant: str,
-        deadline: Deadline,
-        top_k: int | None = None,
-    ) -> Ranking:
-        raise self._failure

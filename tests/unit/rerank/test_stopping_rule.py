@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.logit_reranker import JudgesByLogit
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
 from winnow.rerank.ranking import Mixture, make_ranking, merge_waves
 from winnow.rerank.relevance import logit_of, relevance_of
@@ -26,35 +26,9 @@ LOGITS = st.lists(st.sampled_from([-6.0, -3.0, 0.0, 0.5, 0.5, 4.0]) | st.floats(
 SCORES = st.floats(0.001, 0.999)
 
 
-@dataclass
-class Scripted:
-    """Judges by a list of logits, one for each chunk number, and fails at a wave of its own. Implements `Reranker`."""
-
-    logits: Sequence[float]
-    mixture: Mixture | None = None
-    fails_at: int | None = None  # which call, from 0
-    waves: list[int] = field(default_factory=list)  # how many it was given, call by call
-    name = "scripted"
-    reads_instruction = True
-
-    def changes_order(self, instruction: str) -> bool:
-        return True
-
-    async def rank(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        *,
-        instruction: str,
-        tenant: str,
-        deadline: Deadline,
-        top_k: int | None = None,
-    ) -> Ranking:
-        if self.fails_at == len(self.waves):
-            raise RerankTimeout("scripted")
-        self.waves.append(len(candidates))
-        logits = [self.logits[each.chunk.number] for each in candidates]
-        return make_ranking(candidates, logits, judged_by=self.name, tokens=10 + len(candidates), mixture=self.mixture)
+def scripted(logits: Sequence[float], mixture: Mixture | None = None, *, fails_at: int | None = None) -> JudgesByLogit:
+    """Judges by a list of logits, one for each chunk number."""
+    return JudgesByLogit(lambda _, each: logits[each.chunk.number], name="scripted", mixture=mixture, fails_at=fails_at)
 
 
 def candidates(count: int, *, similarity: float | None = 0.9, step: float = 0.005) -> list[Candidate]:
@@ -80,12 +54,12 @@ def candidates(count: int, *, similarity: float | None = 0.9, step: float = 0.00
     ]
 
 
-async def ranked(inner: Scripted | RecallOrder, count: int, *, top_k: int | None = 10, **rule: float) -> Ranking:
+async def ranked(inner: JudgesByLogit | RecallOrder, count: int, *, top_k: int | None = 10, **rule: float) -> Ranking:
     return await asked(inner, candidates(count), top_k=top_k, **rule)
 
 
 async def asked(
-    inner: Scripted | RecallOrder, given_ones: Sequence[Candidate], *, top_k: int | None = 10, **rule: float
+    inner: JudgesByLogit | RecallOrder, given_ones: Sequence[Candidate], *, top_k: int | None = 10, **rule: float
 ) -> Ranking:
     adaptive = AdaptiveDepth(inner, StoppingRule(**rule))  # type: ignore[arg-type]
     return await adaptive.rank("q", given_ones, instruction="i", tenant="t", deadline=Deadline.never(), top_k=top_k)
@@ -104,7 +78,7 @@ def test_waves_go_to_the_end_and_begin_with_the_least(count: int, top_k: int, fi
 @given(logits=LOGITS, top_k=st.integers(1, 40), epsilon=st.sampled_from([0.0, 0.005, 0.1, 1e9]))
 async def test_the_least_is_always_judged(logits: list[float], top_k: int, epsilon: float) -> None:
     """However large epsilon is; and whatever is shown was judged."""
-    ranking = await ranked(Scripted(logits), len(logits), top_k=top_k, epsilon=epsilon)
+    ranking = await ranked(scripted(logits), len(logits), top_k=top_k, epsilon=epsilon)
     assert ranking.judged >= min(len(logits), max(WAVE, TOP_K_MARGIN * top_k))
     assert all(each.relevance is not None for each in ranking.ranked[:top_k])
 
@@ -112,11 +86,11 @@ async def test_the_least_is_always_judged(logits: list[float], top_k: int, epsil
 @given(logits=LOGITS, mixture=st.sampled_from([None, MIXTURE]), top_k=st.integers(1, 12))
 async def test_epsilon_nothing_is_the_full_ranking(logits: list[float], mixture: Mixture | None, top_k: int) -> None:
     """Ties, mixtures and all: the waves leave no trace but in what they cost."""
-    inner = Scripted(logits, mixture)
+    inner = scripted(logits, mixture)
     ranking = await ranked(inner, len(logits), top_k=top_k, epsilon=0.0, wave=7)
     full = make_ranking(candidates(len(logits)), logits, judged_by="scripted", mixture=mixture)
     assert (ranking.ranked, ranking.judged_by, ranking.ranked_by) == (full.ranked, full.judged_by, full.ranked_by)
-    assert ranking.tokens == 10 * len(inner.waves) + len(logits)
+    assert ranking.tokens == 10 * len(inner.calls) + len(logits)
 
 
 @given(logits=LOGITS, mixture=st.sampled_from([None, MIXTURE]), epsilon=st.floats(0, 0.3))
@@ -124,7 +98,7 @@ async def test_what_was_judged_is_in_order_and_the_rest_behind_it(
     logits: list[float], mixture: Mixture | None, epsilon: float
 ) -> None:
     """The rest keeps recall's order, and nobody invents a score for it."""
-    ranking = await ranked(Scripted(logits, mixture), len(logits), top_k=3, epsilon=epsilon, wave=5)
+    ranking = await ranked(scripted(logits, mixture), len(logits), top_k=3, epsilon=epsilon, wave=5)
     head, tail = ranking.ranked[: ranking.judged], ranking.ranked[ranking.judged :]
     judged = candidates(len(logits))[: ranking.judged]
     assert head == make_ranking(judged, logits[: len(judged)], judged_by="scripted", mixture=mixture).ranked
@@ -137,15 +111,15 @@ async def test_it_ends_early_where_similarity_tells_and_not_where_it_does_not() 
     """Logits that follow similarity leave nothing to find; the same ones without any order do."""
     follows = [4.0 - 0.15 * number for number in range(100)]
     shuffled = np.random.default_rng(5).permutation(follows).tolist()
-    assert (await ranked(Scripted(follows), 100)).judged == WAVE
-    assert (await ranked(Scripted(shuffled), 100)).judged > WAVE
+    assert (await ranked(scripted(follows), 100)).judged == WAVE
+    assert (await ranked(scripted(shuffled), 100)).judged > WAVE
 
 
 async def test_it_goes_on_where_nothing_good_was_found() -> None:
     """Ten good answers are enough; ten bad ones are not, with the same scatter around them."""
     scatter = np.random.default_rng(5).normal(0.0, 1.5, 100)
-    assert (await ranked(Scripted((6.0 + scatter).tolist()), 100)).judged == WAVE
-    assert (await ranked(Scripted((-6.0 + scatter).tolist()), 100)).judged == 100
+    assert (await ranked(scripted((6.0 + scatter).tolist()), 100)).judged == WAVE
+    assert (await ranked(scripted((-6.0 + scatter).tolist()), 100)).judged == 100
 
 
 @pytest.mark.parametrize(("similarity", "top_k"), [(None, 10), (0.9, None)])
@@ -153,17 +127,17 @@ async def test_without_a_similarity_or_a_top_k_everything_is_judged_at_once(
     similarity: float | None, top_k: int | None
 ) -> None:
     """There is nothing to foretell from, or no place that would be the last one looked at."""
-    inner = Scripted([1.0] * 80)
+    inner = scripted([1.0] * 80)
     ranking = await asked(inner, candidates(80, similarity=similarity), top_k=top_k, epsilon=1e9)
-    assert (ranking.judged, inner.waves) == (80, [80])
+    assert (ranking.judged, inner.calls) == (80, [80])
 
 
 async def test_a_later_wave_that_fails_fails_the_whole() -> None:
     """What was judged before an accident is not passed off as an answer."""
-    inner = Scripted([0.0] * 100, fails_at=1)
+    inner = scripted([0.0] * 100, fails_at=1)
     with pytest.raises(RerankTimeout):
         await ranked(inner, 100, epsilon=0.0)
-    assert inner.waves == [WAVE]
+    assert inner.calls == [WAVE]
 
 
 async def test_who_judges_nothing_is_asked_for_all() -> None:

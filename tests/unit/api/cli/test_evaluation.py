@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.fakes import PrefersWord, ScriptedRecall
+from tests.logit_reranker import JudgesByLogit
 from winnow.api.cli.evaluation import (
     RECALL,
     RERANK,
@@ -25,10 +26,7 @@ from winnow.api.cli.evaluation import (
     trec_lines,
 )
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
-from winnow.rerank.ranking import make_ranking
 from winnow.rerank.relevance import relevance_of
-from winnow.rerank.reranker import Ranking
-from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.model.folder import Mixture
 from winnow.retrieval.records import Candidate, Chunk, RecallMode
 from winnow.retrieval.tenancy import DEFAULT_TENANT
@@ -49,28 +47,10 @@ def candidate(document_id: str, score: float) -> Candidate:
     return Candidate(chunk=chunk, recall_rank=1, similarity=0.5, recall_score=score)
 
 
-class Blending:
-    """Judges by the length of a passage and blends it away again. Implements `Reranker`."""
-
-    name = "blending"
-    reads_instruction = True
-
-    def changes_order(self, instruction: str) -> bool:
-        return False
-
-    async def rank(
-        self,
-        query: str,
-        candidates: list[Candidate],
-        *,
-        instruction: str,
-        tenant: str,
-        deadline: Deadline,
-        top_k: int | None = None,
-    ) -> Ranking:
-        mixture = Mixture(recall_weight=1.0, relevance_weight=0.0)
-        logits = [float(len(each.chunk.text)) for each in candidates]
-        return make_ranking(candidates, logits, judged_by=self.name, mixture=mixture)
+def blending() -> JudgesByLogit:
+    """Judges by the length of a passage and blends it away again."""
+    mixture = Mixture(recall_weight=1.0, relevance_weight=0.0)
+    return JudgesByLogit(lambda _, each: float(len(each.chunk.text)), name="blending", mixture=mixture)
 
 
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
@@ -101,7 +81,7 @@ async def test_the_answered_order_is_measured_beside_relevance_alone() -> None:
     """Where relevance has no weight a search answers in recall's order; the third run shows relevance all the same."""
     asking = ours(
         recall=ScriptedRecall("a", "bbb", "cc"),
-        rerankers={"": Blending()},
+        rerankers={"": blending()},
         candidates=3,
         depth=3,
         is_cut=False,
@@ -192,7 +172,7 @@ def test_a_run_file_is_spaced_by_blanks_where_ids_have_none() -> None:
 async def test_several_rerankers_order_the_same_candidates() -> None:
     """One recall for all; each has its own runs, which say whose they are."""
     recall = ScriptedRecall("a", "b heron", "c refund")
-    rerankers = named_rerankers([PrefersWord("refund", name="org/one"), PrefersWord("heron", name="two"), Blending()])
+    rerankers = named_rerankers([PrefersWord("refund", name="org/one"), PrefersWord("heron", name="two"), blending()])
     modes = named_modes((RecallMode.DENSE, RecallMode.HYBRID), RecallMode.DENSE)
     asking = ours(recall=recall, rerankers=rerankers, candidates=3, depth=3, is_cut=False, modes=modes)
     orders = documents_of(await asking.ask(CASE))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.real_models import bundled_model
-from tests.unit.api.diagnostics.test_probe import SharesCharacters
+from tests.unit.api.diagnostics.test_probe import shares_characters
 from winnow.api.diagnostics.model_answers import ModelAnswers, ask_embedder, ask_reranker, at_dimension
 from winnow.rerank.prompt import SUFFIX, PromptBuilder, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
@@ -239,10 +239,10 @@ async def test_cut_vectors_keep_the_order(embedder: ModelFolder, embed_runtime: 
 async def test_a_model_of_one_language_is_not_at_fault() -> None:
     """Where nothing is known of it: it is right for a corpus in that language. One that reads neither is."""
     model = Recognised(name="mine", by=RecognisedBy.NOTHING, known=only_order("reranker"), remark=ORDER_ONLY)
-    found = await ask_reranker(SharesCharacters(languages="en"), model, runs_on="cpu", dtype=None)
+    found = await ask_reranker(shares_characters(languages="en"), model, runs_on="cpu", dtype=None)
     assert found.is_right
     assert [each.verdict for each in found.comparisons] == [Verdict.IN_ORDER] * 4 + [Verdict.NOT_ITS_LANGUAGE] * 4
-    noise = await ask_reranker(SharesCharacters(languages=""), model, runs_on="cpu", dtype=None)
+    noise = await ask_reranker(shares_characters(languages=""), model, runs_on="cpu", dtype=None)
     assert not noise.is_right
     assert (noise.problem or "").startswith(ORDER_ONLY)
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.answers import CheckingClient
-from tests.fakes import PrefersWord
+from tests.fakes import FakeReranker, PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.assemble import Services
 from winnow.api.cli.main import app
@@ -25,7 +25,6 @@ from winnow.rerank.rank_correlation import rank_biased_overlap
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
-from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import InstructionConflict, InstructionNotFound, InvalidRequest, RerankUnavailable
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Candidate
@@ -35,15 +34,14 @@ SEARCH = {"query": "birds", "collection": "docs", "instruction": {"name": "house
 DOCUMENTS = [{"id": name, "text": f"birds: the {name} stands"} for name in ("heron", "stork", "crane", "gull")]
 
 
-class ByInstruction:
-    """Prefers the word that its instruction ends with. Implements `Reranker`.
+class ByInstruction(FakeReranker):
+    """Prefers the word that its instruction ends with.
 
     Under the word `stork`, which is only ever the draft's, it waits for `gate` first, and raises `failure` if there is
     one.
     """
 
     name = "by-instruction"
-    reads_instruction = True
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -52,30 +50,16 @@ class ByInstruction:
         self.begun = threading.Event()
         self.asked: list[tuple[str, str, int]] = []  # tenant, word, passages
 
-    def changes_order(self, instruction: str) -> bool:
-        return True
-
-    async def rank(
-        self,
-        query: str,
-        candidates: Sequence[Candidate],
-        *,
-        instruction: str,
-        tenant: str,
-        deadline: Deadline,
-        top_k: int | None = None,
-    ) -> Ranking:
-        word = instruction.rsplit(maxsplit=1)[-1]
-        self.asked.append((tenant, word, len(candidates)))
+    async def rank(self, query: str, candidates: Sequence[Candidate], **how: Any) -> Ranking:
+        word = how["instruction"].rsplit(maxsplit=1)[-1]
+        self.asked.append((how["tenant"], word, len(candidates)))
         if word == "stork":
             self.begun.set()
             while not self.gate.is_set():
                 await asyncio.sleep(0.001)
             if self.failure is not None:
                 raise self.failure
-        return await PrefersWord(word, name=self.name).rank(
-            query, candidates, instruction=instruction, tenant=tenant, deadline=deadline, top_k=top_k
-        )
+        return await PrefersWord(word, name=self.name).rank(query, candidates, **how)
 
 
 @pytest.fixture
