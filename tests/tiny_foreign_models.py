@@ -36,7 +36,7 @@ _SPREAD: Final = 1.0  # of the random weights: scores should differ
 def write_bert(folder: Path, *, labels: int = 1, length: int = LENGTH) -> Path:
     """Like ms-marco-MiniLM: lower case, token types, one label unless said."""
     config = BertConfig(
-        vocab_size=_save_bert_tokenizer(folder, length),
+        vocab_size=save_bert_tokenizer(folder, length),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -53,7 +53,7 @@ def write_bert(folder: Path, *, labels: int = 1, length: int = LENGTH) -> Path:
 def write_xlm_roberta(folder: Path, *, labels: int = 1, length: int = LENGTH) -> Path:
     """Like bge-reranker: SentencePiece, no token types, positions behind the padding id."""
     config = XLMRobertaConfig(
-        vocab_size=_save_xlm_tokenizer(folder, length),
+        vocab_size=save_xlm_tokenizer(folder, length),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -72,7 +72,7 @@ def write_xlm_roberta(folder: Path, *, labels: int = 1, length: int = LENGTH) ->
 def write_bert_embedder(folder: Path, *, prompts: dict[str, str] | None = None, length: int = LENGTH) -> Path:
     """Like all-MiniLM: a folder of sentence-transformers with mean pooling."""
     config = BertConfig(
-        vocab_size=_save_bert_tokenizer(folder, length),
+        vocab_size=save_bert_tokenizer(folder, length),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
@@ -99,7 +99,7 @@ def write_bert_embedder(folder: Path, *, prompts: dict[str, str] | None = None, 
 def write_qwen3_classifier(folder: Path, *, labels: int = 1) -> Path:
     """Like the conversions of Qwen3-Reranker to a sequence classifier."""
     config = Qwen3Config(
-        **_decoder(_save_qwen_tokenizer(folder)), head_dim=16, num_labels=labels, tie_word_embeddings=False
+        **_decoder(save_qwen_tokenizer(folder)), head_dim=16, num_labels=labels, tie_word_embeddings=False
     )
     torch.manual_seed(20290 + labels)
     _save(Qwen3ForSequenceClassification(config), folder)
@@ -109,7 +109,7 @@ def write_qwen3_classifier(folder: Path, *, labels: int = 1) -> Path:
 def write_qwen2_causal(folder: Path) -> Path:
     """Like mxbai-rerank-v2: a causal model of another architecture than Qwen3."""
     torch.manual_seed(20300)
-    _save(Qwen2ForCausalLM(Qwen2Config(**_decoder(_save_qwen_tokenizer(folder)), tie_word_embeddings=False)), folder)
+    _save(Qwen2ForCausalLM(Qwen2Config(**_decoder(save_qwen_tokenizer(folder)), tie_word_embeddings=False)), folder)
     return folder
 
 
@@ -133,7 +133,7 @@ def _decoder(vocabulary: int) -> dict[str, Any]:
     }
 
 
-def _save_bert_tokenizer(folder: Path, length: int) -> int:
+def save_bert_tokenizer(folder: Path, length: int) -> int:
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     built = Tokenizer(models.WordPiece(unk_token=special[1]))
     built.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -152,7 +152,7 @@ def _save_bert_tokenizer(folder: Path, length: int) -> int:
     return built.get_vocab_size()
 
 
-def _save_xlm_tokenizer(folder: Path, length: int) -> int:
+def save_xlm_tokenizer(folder: Path, length: int) -> int:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     built = Tokenizer(models.Unigram())
     built.normalizer = normalizers.NFKC()
@@ -168,7 +168,7 @@ def _save_xlm_tokenizer(folder: Path, length: int) -> int:
     return built.get_vocab_size()
 
 
-def _save_qwen_tokenizer(folder: Path) -> int:
+def save_qwen_tokenizer(folder: Path) -> int:
     built = qwen_tokenizer()
     folder.mkdir(parents=True, exist_ok=True)
     built.save(str(folder / "tokenizer.json"))

@@ -117,7 +117,7 @@ def find_model(
     architectures = config.get("architectures") or [""]
     return ModelFolder(
         path=path,
-        revision=revision_of(path),
+        revision=revision_of(path, also=also),
         model_type=str(config.get("model_type", "")),
         settings=_settings(path, name_or_path, kind),
         architecture=str(architectures[0]),
@@ -143,14 +143,16 @@ def is_cross_encoder(path: Path) -> bool:
     return isinstance(written, dict) and written.get("model_type") == "CrossEncoder"
 
 
-def revision_of(path: Path) -> str:
+def revision_of(path: Path, *, also: Sequence[str] = ()) -> str:
     """Hash of everything that determines the vectors: weights, configuration, tokenizer.
+
+    A folder without weights may hold an exported copy of the model, which the patterns of `also` match.
 
     Files up to 256 MB are hashed completely (`sha256:`). Of larger ones the hash covers the length and 64 blocks spread
     over them (`sampled-sha256:`): reading 16 GB at every start would take a minute, and no two trainings agree in any
     block.
     """
-    weights = sorted(path.glob("*.safetensors"))
+    weights = sorted(path.glob("*.safetensors")) or sorted(each for pattern in also for each in path.glob(pattern))
     if not weights:
         raise ModelUnusable(f"{path}: contains no *.safetensors file")
     digest = hashlib.sha256()
