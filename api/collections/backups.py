@@ -163,7 +163,7 @@ def _of_text(text: str) -> InstructionContent:
 
 
 def _require_same(built: EmbedderIdentity, mine: EmbedderIdentity, place: Place) -> None:
-    if built != mine:
+    if not mine.accepts(built):
         raise ModelMismatch(
             f"the snapshot at {place.name} was built with {_describe(built)}, but {_describe(mine)} is configured. "
             f"Restore it with --embed-model {built.name} --embed-dimension {built.dimension}; searches need the same"

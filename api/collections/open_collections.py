@@ -92,7 +92,7 @@ class OpenCollections:
 
     def _open_collection(self, collection: Collection) -> OpenCollection:
         mine, built = self._embedder.identity, collection.embedder
-        if built != mine:
+        if not mine.accepts(built):
             raise ModelMismatch(
                 f"{collection.name} was built with {_describe(built)}, but {_describe(mine)} is loaded. Start with "
                 f"{_flag_for(built, mine)}, or index the corpus into another collection"

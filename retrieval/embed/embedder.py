@@ -8,12 +8,14 @@ normalised.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from winnow.retrieval.records import Vectors
 
 DEFAULT_TASK: Final = "Given a web search query, retrieve relevant passages that answer the query"
+OWN_PROMPTS: Final = "sentence-transformers/1"  # prompt format of models that sentence-transformers runs
+OWN_PREFIXES: Final = f"{OWN_PROMPTS} own "  # followed by the prefixes that the model's folder sets
 PROMPT_FORMAT: Final = "qwen3-embedding/1"  # part of an index's identity: other prompts give other vectors
 
 
@@ -25,6 +27,15 @@ class EmbedderIdentity:
     revision: str  # SHA-256 over the weights, or the hub's commit
     dimension: int
     prompt_format: str = PROMPT_FORMAT
+
+    def accepts(self, built: EmbedderIdentity) -> bool:
+        """Whether an index that was built with `built` may be searched with this embedder.
+
+        Earlier versions did not write down the prefixes that a model's own folder sets.
+        """
+        if self.prompt_format.startswith(OWN_PREFIXES):
+            return built == self or built == replace(self, prompt_format=OWN_PROMPTS)
+        return built == self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from winnow.retrieval.embed.embedder import DEFAULT_TASK, PROMPT_FORMAT, EmbedderIdentity, Embeddings, query_prompt
+from winnow.retrieval.embed.embedder import (
+    DEFAULT_TASK,
+    OWN_PREFIXES,
+    OWN_PROMPTS,
+    PROMPT_FORMAT,
+    EmbedderIdentity,
+    Embeddings,
+    query_prompt,
+)
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.library_output import silence_progress
@@ -23,7 +31,6 @@ from winnow.retrieval.model.tokenizer import encodable
 from winnow.retrieval.records import Vectors
 
 _BATCH: Final = 32  # texts; each batch is padded to its longest
-_OWN_PROMPTS: Final = "sentence-transformers/1"  # prompt format of models that bring their own
 _QWEN: Final = "qwen3"  # model type whose queries contain the task
 
 
@@ -50,9 +57,10 @@ class Prefixes:
     @property
     def format(self) -> str:
         """Part of an index's identity: with other prefixes it would be searched wrongly."""
-        if self.are_own:
-            return _OWN_PROMPTS
-        return f"{_OWN_PROMPTS} query={json.dumps(self.query)} passage={json.dumps(self.passage)}"
+        if not self.query and not self.passage and self.are_own:
+            return OWN_PROMPTS
+        begin = OWN_PREFIXES if self.are_own else f"{OWN_PROMPTS} "
+        return f"{begin}query={json.dumps(self.query)} passage={json.dumps(self.passage)}"
 
 
 class SentenceTransformerEmbedder:

@@ -94,6 +94,6 @@ def _unfit(folder: CollectionFolder, name: str, identity: EmbedderIdentity) -> s
     if name in never_current(folder):
         return "its publication was never finished"
     manifest, fault = check_generation(folder, name)
-    if manifest is not None and manifest.embedder != identity:
+    if manifest is not None and not identity.accepts(manifest.embedder):
         return f"it was built with {manifest.embedder.name}"
     return fault

@@ -146,7 +146,7 @@ def _read_numbers(path: Path) -> ChunkNumbers:
 
 def _require_identity(manifest: Manifest, identity: EmbedderIdentity) -> None:
     built = manifest.embedder
-    if built != identity:
+    if not identity.accepts(built):
         raise ModelMismatch(
             f"generation {manifest.name} was built with {built.name} ({built.revision[:12]}, {built.dimension} "
             f"dimensions, {built.prompt_format}); loaded is {identity.name} ({identity.revision[:12]}, "

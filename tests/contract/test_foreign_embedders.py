@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,3 +78,20 @@ def test_qwen3_takes_no_prefix(tmp_path: Path) -> None:
     """Its queries begin with a task."""
     with pytest.raises(SettingInvalid, match="begin with a task"):
         load_embedding(Settings(data=tmp_path, embed_query_prefix="query: "))
+
+
+def test_a_model_folder_whose_own_prefixes_change_is_another_embedder(tmp_path: Path) -> None:
+    """Its revision is the same, its vectors are not. What an earlier version built names none, and is opened."""
+    folder = write_bert_embedder(tmp_path / "embedder", prompts=OWN)
+    settings = settings_of(folder, tmp_path)
+    own = embedder_identity(settings)
+    assert own.accepts(own)
+    assert own.accepts(replace(own, prompt_format="sentence-transformers/1"))
+    assemble(settings, judged=False).ingest.make(DEFAULT_TENANT, "docs")
+    for prompts in (OWN | {"query": "Question: "}, {}):
+        described = json.dumps({"prompts": prompts, "default_prompt_name": None})
+        (folder / "config_sentence_transformers.json").write_text(described, encoding="utf-8")
+        changed = embedder_identity(settings)
+        assert (changed.revision, changed.accepts(own), own.accepts(changed)) == (own.revision, False, not prompts)
+        with pytest.raises(ModelMismatch, match="prefix"):
+            assemble(settings, judged=False).collections.get(DEFAULT_TENANT, "docs")
