@@ -13,6 +13,7 @@ from typing import Final, Literal
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import MAX_TOKENS_DEFAULT, ModelFolder, ModelKind, find_model
+from winnow.retrieval.model.hub import ModelSource
 
 Role = Literal["rerank", "embed"]
 
@@ -68,12 +69,12 @@ class Served:
         return self.quantizable + norms
 
 
-def served_from_folder(role: Role, name: str) -> Served:
+def served_from_folder(role: Role, name: str, *, source: ModelSource = ModelSource.HUGGING_FACE) -> Served:
     """Find the model as everywhere in winnow; vLLM gets its local path.
 
-    Raises `ModelNotFound`, `ModelUnusable`.
+    Raises `ModelNotFound`, `ModelUnusable`, `SettingInvalid`.
     """
-    folder = find_model(name, kind=KINDS[role])
+    folder = find_model(name, kind=KINDS[role], source=source)
     shape = QwenConfig.read(folder.path)
     window = shape.window(folder.settings.max_tokens)
     return Served(role=role, model=str(folder.path), shape=shape, window=window, stored_bytes=_stored_quantized(folder))

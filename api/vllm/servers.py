@@ -46,7 +46,7 @@ class VllmServers:
         if not roles:
             return None
         models = {"rerank": settings.rerank_model, "embed": settings.embed_model}
-        served = [served_from_folder(role, models[role]) for role in roles]
+        served = [served_from_folder(role, models[role], source=settings.model_source) for role in roles]
         found = ask_python(find_python(settings.vllm_python))
         wanted = Wanted(quantization=settings.quantization, dtype=settings.dtype, front=settings.vllm_front)
         ports = _free_ports(len(roles))
