@@ -111,8 +111,21 @@ def preview(life: Asking, tenant: Tenant, operation: Operation) -> None:
     versions = tenant.instructions.get(name, {})
     can_serve = any(state in {"published", "draft"} for state, _ in versions.values())
     expected = 200 if any(state == "published" for state, _ in versions.values()) else (200, 404) if can_serve else 404
-    body, is_refused = life.widened(tenant, {"instruction": {"name": name}, "query": "q", "document": "d"})
-    life.ask(tenant, operation, body, expect=422 if is_refused else expected)
+    asked: dict[str, Any] = {"instruction": {"name": name}, "query": "q"}
+    known = None
+    if life.chances.random() < 0.5:
+        searched = searched_name(life, tenant)
+        known = life.world.searched(tenant, searched)
+        everybodys = [
+            each for one in life.world.tenants for held in one.collections.values() for each in held.documents
+        ]
+        document = life.chances.choice([*sorted(known.documents if known else {}), *sorted(everybodys)[:3], "none"])
+        asked |= {"collection": searched, "document_id": document}
+        expected = expected if known is not None and document in known.documents else 404
+    else:
+        asked["document"] = "d"
+    body, is_refused = life.widened(tenant, asked)
+    life.ask(tenant, operation, body, expect=422 if is_refused else expected, shown=shown_of(known))
 
 
 def try_several(life: Asking, tenant: Tenant, operation: Operation) -> None:
