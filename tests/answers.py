@@ -34,7 +34,7 @@ def check_answer(declared: Any, body: object) -> None:
 
 
 def declared_answer(app: Any, method: str, path: str) -> Any:
-    """None if the route declares no answer (/healthz) or is not one of ours (/openapi.json)."""
+    """None if the route declares no answer (/metrics) or is not one of ours (/openapi.json)."""
     scope = {"type": "http", "path": path, "method": method}
     matching = (each for each in routes_of(app) if isinstance(each, APIRoute) and each.matches(scope)[0] is Match.FULL)
     return next((each.response_model for each in matching), None)

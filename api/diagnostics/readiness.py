@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 from winnow.api.assemble import Services
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from winnow.api.schemas.generations import fold_response
+from winnow.api.schemas.health import ReadyCollectionResponse, ReadyResponse, SpawnedServerResponse
 from winnow.api.tenancy.access import Principal
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.errors import CollectionNotReady, RerankUnavailable, WinnowError
@@ -99,9 +100,9 @@ class Readiness:
             if collection["problem"]:
                 log.error("collection %s: %s", collection["name"], collection["problem"])
 
-    def _of_all_tenants(self) -> list[dict[str, Any]]:
+    def _of_all_tenants(self) -> list[ReadyCollectionResponse]:
         """Open all collections, so that no first request waits for it. Blocks."""
-        return [self._collection(each) | {"name": each.shown} for each in self._parts.disk.collections()]
+        return [{**self._collection(each), "name": each.shown} for each in self._parts.disk.collections()]
 
     async def awaited(self) -> None:
         """Wait until ready, however often servers fail before."""
@@ -116,7 +117,7 @@ class Readiness:
             if judging.pool is None:
                 yield probe_reranker(judging.reranker)
 
-    async def report(self, caller: Principal | None) -> dict[str, Any]:
+    async def report(self, caller: Principal | None) -> ReadyResponse:
         """Return the body of /readyz. A broken collection does not make the service unready for others.
 
         Collections are named only to their tenant, addresses only to operators; load balancers without a key need
@@ -153,7 +154,7 @@ class Readiness:
                 "servers": [
                     {
                         "url": each.url if names_shown else None,
-                        "standing": each.standing.value,
+                        "standing": each.standing,
                         "problem": each.problem if names_shown else None,
                         "tokens_in_flight": each.tokens_in_flight,
                     }
@@ -161,9 +162,22 @@ class Readiness:
                     for each in pool.report()
                 ],
             },
-            "spawned": self._spawned.said(names_shown=names_shown) if self._spawned else [],
+            "spawned": self._spawned_servers(names_shown=names_shown),
             "collections": collections,
         }
+
+    def _spawned_servers(self, *, names_shown: bool) -> list[SpawnedServerResponse]:
+        return [
+            {
+                "role": each["role"],
+                "state": each["state"],
+                "seconds": each["seconds"],
+                "starts": each["starts"],
+                "note": each["note"],
+                "url": each["url"],
+            }
+            for each in (self._spawned.said(names_shown=names_shown) if self._spawned else ())
+        ]
 
     def _damaged_collections(self) -> tuple[str, ...]:
         """Return damaged collections of all tenants, one sentence each; the service stays ready for others. Blocks."""
@@ -180,14 +194,14 @@ class Readiness:
             self._looked_at[key] = (now + max(DISK_SECONDS, took / DISK_SHARE), problem)
         return problem
 
-    def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[dict[str, Any]]:
+    def collections(self, tenant: TenantName = DEFAULT_TENANT) -> list[ReadyCollectionResponse]:
         """Return a tenant's collections, and what keeps them from being opened. Blocks."""
         return [self._collection(each) for each in self._parts.disk.catalog.collections.of_tenant(tenant)]
 
-    def _collection(self, collection: Collection) -> dict[str, Any]:
+    def _collection(self, collection: Collection) -> ReadyCollectionResponse:
         damage = self._damage_of(collection)
         unjudged = self._without_reranker(collection)
-        said = {
+        said: ReadyCollectionResponse = {
             "name": collection.name,
             "open": False,
             "generation": None,
@@ -202,11 +216,12 @@ class Readiness:
             opened = self._parts.collections.get(collection.tenant, collection.name)
             view = opened.searchable.view()
         except CollectionNotReady:
-            return said | {"open": True}
+            return {**said, "open": True}
         except WinnowError as error:
-            return said | {"problem": error.message}
+            return {**said, "problem": error.message}
         rollback = rolled_back(opened.folder)
-        return said | {
+        return {
+            **said,
             "open": True,
             "generation": view.generation,
             "rolled_back_from": rollback.newest if rollback else None,

@@ -13,22 +13,28 @@ from winnow.api.http.metrics import CONTENT_TYPE, METRICS
 from winnow.api.http.openapi import PROBLEM
 from winnow.api.http.problems import MEDIA_TYPE
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse, telemetry_of
+from winnow.api.schemas.health import HealthResponse, ReadyResponse
 
 router = APIRouter(tags=["health"], route_class=AuthorizedRoute)
 
 
-@router.get("/healthz", summary="Check that the process is alive")
+@router.get("/healthz", response_model=HealthResponse, summary="Check that the process is alive")
 async def healthz() -> Response:
-    return JsonResponse({"status": "alive", "version": __version__})
+    body: HealthResponse = {"status": "alive", "version": __version__}
+    return JsonResponse(body)
 
 
 @router.get(
     "/readyz",
+    response_model=ReadyResponse,
     summary="Check that collections are open and models work",
     responses={
         503: {
             "description": "Not ready, with the same body as 200; or a problem if the catalog does not answer",
-            "content": {"application/json": {"schema": {"type": "object"}}, MEDIA_TYPE: PROBLEM},
+            "content": {
+                "application/json": {"schema": {"$ref": "#/components/schemas/ReadyResponse"}},
+                MEDIA_TYPE: PROBLEM,
+            },
         }
     },
 )

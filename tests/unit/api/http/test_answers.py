@@ -14,7 +14,7 @@ from winnow.api.http.app import ROUTERS
 from winnow.api.http.routes.search import JsonResponse
 from winnow.api.schemas.response import JsonObject
 
-UNDECLARED = {"/healthz", "/readyz", "/metrics", "/v1/instructions/export"}
+UNDECLARED = {"/metrics", "/v1/instructions/export"}
 
 
 class Counted(JsonObject):
