@@ -4,7 +4,7 @@ The rules of rerank/prompt.py hold: control tokens come from the template alone,
 that knows none, and only user text is cut: the document first, then the query, then the instruction.
 
 Text between two control tokens is encoded as one piece, except that the document starts a new one. Spaces before the
-document go with it, as byte-level tokenizers want it.
+document and text behind it go with it, as byte-level tokenizers want it.
 """
 
 from __future__ import annotations
@@ -72,16 +72,25 @@ class TemplatePrompts:
         text = (self._template.plain or "") if is_plain else self._template.text
         before, _, after = text.partition(_DOCUMENT)
         head = before.rstrip(" ")
-        suffix = self._fixed(after)
-        values = self._fitted(head, suffix, query=query, instruction=instruction)
-        return partial(self._after, self._ids(head, values), before[len(head) :], suffix)
+        follow = self._pieces(after)[0][0]
+        suffix = self._ids(after[len(follow) :], {})
+        values = self._fitted(head, self._ids(after, {}), query=query, instruction=instruction)
+        return partial(self._after, self._ids(head, values), before[len(head) :], follow, suffix)
 
-    def _after(self, shared: Sequence[int], lead: str, suffix: Sequence[int], passages: Sequence[str]) -> Prompts:
+    def _after(
+        self, shared: Sequence[int], lead: str, follow: str, suffix: Sequence[int], passages: Sequence[str]
+    ) -> Prompts:
+        """`lead` and `follow` are encoded together with a passage; of one that is too long the beginning is."""
         room = max(1, self.tokens_max - len(shared) - len(suffix))
-        found = self._plain.ids_batch([f"{lead}{passage}" for passage in passages])
+        found = self._plain.ids_batch([f"{lead}{passage}{follow}" for passage in passages])
+        end = self._plain.ids(follow) if follow else []
+        tails = [
+            ids if len(ids) <= room else [*self._plain.ids(f"{lead}{passage}")[: max(0, room - len(end))], *end]
+            for ids, passage in zip(found, passages, strict=True)
+        ]
         return Prompts(
             shared=tuple(shared),
-            tails=tuple((*ids[:room], *suffix) for ids in found),
+            tails=tuple((*tail, *suffix) for tail in tails),
             truncated=tuple(len(ids) > room for ids in found),
         )
 
@@ -100,9 +109,6 @@ class TemplatePrompts:
     def _truncate(self, text: str, tokens: int) -> str:
         offsets = self._plain.offsets(text)
         return text if len(offsets) <= tokens else text[: offsets[tokens][0]]
-
-    def _fixed(self, text: str) -> list[int]:
-        return self._ids(text, {})
 
     def _ids(self, text: str, values: Mapping[str, str]) -> list[int]:
         """Encode a part of the template with the values filled in."""

@@ -1,6 +1,6 @@
 """Gets a model by its name from Hugging Face or ModelScope, or says which command gets it.
 
-Both libraries keep a cache of their own, which is used first. Their variables (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT;
+Both libraries keep a cache of their own, which serves without a network. Their variables (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT;
 MODELSCOPE_CACHE) are their own affair. Neither library is imported before it is used: the settings import this module.
 """
 
@@ -43,7 +43,13 @@ def fetch(name: str, source: ModelSource, *, also: Sequence[str] = ()) -> Path:
     """
     wanted = [*_WANTED, *also]
     if source is ModelSource.MODELSCOPE:
-        return _from_modelscope(name, wanted)
+        try:
+            return _from_modelscope(name, wanted)
+        except ModelNotFound:  # its library asks the network even for what it has
+            cached = find_cached(name, source)
+            if cached is None:
+                raise
+            return cached
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 

@@ -27,7 +27,7 @@ class Hub:
 
     def snapshot_download(self, name: str, **how: Any) -> str:
         self.asked.append({"name": name, **how})
-        if self._failure is not None:
+        if self._failure is not None and (self._folder is None or not how["local_files_only"]):
             raise self._failure
         return str(self._folder)
 
@@ -78,6 +78,12 @@ def test_what_modelscope_does_not_give_is_told_with_the_command(
     ):
         assert said in absent.value.message
     assert find_cached(NAME, ModelSource.MODELSCOPE) is None
+
+
+def test_what_modelscope_has_cached_serves_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its library fails although it has the model."""
+    installed(monkeypatch, Hub(tmp_path, ConnectionError("offline")))
+    assert fetch(NAME, ModelSource.MODELSCOPE) == tmp_path
 
 
 def test_without_its_library_modelscope_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
