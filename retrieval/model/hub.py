@@ -1,7 +1,8 @@
 """Gets a model by its name from Hugging Face or ModelScope, or says which command gets it.
 
-Both libraries keep a cache of their own, which serves without a network. Their variables (HF_HOME, HF_HUB_OFFLINE, HF_ENDPOINT;
-MODELSCOPE_CACHE) are their own affair. Neither library is imported before it is used: the settings import this module.
+Both libraries keep a cache of their own, which serves without a network. Their variables (HF_HOME, HF_HUB_OFFLINE,
+HF_ENDPOINT; MODELSCOPE_CACHE) are their own affair. Neither library is imported before it is used: the settings import
+this module.
 """
 
 from __future__ import annotations
