@@ -1,4 +1,4 @@
-"""Rerankers that sentence-transformers runs: cross-encoders, and causal models with a prompt template."""
+"""Rerankers that other libraries run: cross-encoders, and causal models with a prompt template."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import heads_of
 from winnow.retrieval.errors import Overloaded, RerankOverloaded
 from winnow.retrieval.model.backend import TORCH, Backend
+from winnow.retrieval.model.causal_model import AnswerTokens
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.model.pair_model import AnswerTokens, PairModel
+from winnow.retrieval.model.pair_model import PairModel
 from winnow.retrieval.model.prompt_template import PromptTemplate
 from winnow.retrieval.records import FieldLines
 
@@ -52,7 +53,8 @@ class CrossEncoderReranker(PromptedReranker):
             prompts = TemplatePrompts.load(folder, template, tokens_max=folder.window)
             no = None if template.no is None else prompts.answer_token(template.no)
             answer = AnswerTokens(yes=prompts.answer_token(template.yes), no=no)
-            model = PairModel.load(folder, device=device, dtype=dtype, backend=backend, answer=answer)
+            backend = TORCH
+            model = PairModel.load(folder, device=device, dtype=dtype, answer=answer)
         divide = 1.0 if template is None else template.divide
         return cls(
             PairScorer(model, divide=divide, weight_of=weight_of),

@@ -20,6 +20,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForSequenceClassification,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
     XLMRobertaTokenizerFast,
@@ -110,6 +112,20 @@ def write_qwen2_causal(folder: Path) -> Path:
     """Like mxbai-rerank-v2: a causal model of another architecture than Qwen3."""
     torch.manual_seed(20300)
     _save(Qwen2ForCausalLM(Qwen2Config(**_decoder(save_qwen_tokenizer(folder)), tie_word_embeddings=False)), folder)
+    return folder
+
+
+def write_qwen3_vl(folder: Path) -> Path:
+    """Like Qwen3-VL-Reranker, without what prepares pictures."""
+    text = _decoder(save_qwen_tokenizer(folder)) | {"head_dim": 12}
+    del text["pad_token_id"]
+    rotation = {"rope_type": "default", "mrope_section": [2, 2, 2], "mrope_interleaved": True}
+    sight = {"depth": 1, "hidden_size": 32, "num_heads": 2, "intermediate_size": 32, "out_hidden_size": 48}
+    config = Qwen3VLConfig(
+        text_config=text | {"rope_scaling": rotation}, vision_config=sight | {"deepstack_visual_indexes": [0]}
+    )
+    torch.manual_seed(20310)
+    _save(Qwen3VLForConditionalGeneration(config), folder)
     return folder
 
 

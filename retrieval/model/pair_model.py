@@ -21,6 +21,7 @@ from winnow.retrieval.concurrency.fair_limiter import Turn
 from winnow.retrieval.concurrency.tasks import gather_or_raise
 from winnow.retrieval.errors import ModelUnusable, Overloaded, RerankUnavailable, SettingInvalid
 from winnow.retrieval.model.backend import TORCH, Backend, BackendKind
+from winnow.retrieval.model.causal_model import AnswerTokens, CausalModel
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.library_output import silence_progress
 from winnow.retrieval.model.packing import make_batches
@@ -35,7 +36,6 @@ _LIBRARIES: Final[dict[BackendKind, tuple[str, ...]]] = {
     "onnx": ("sentence_transformers", "optimum", "onnxruntime"),
     "openvino": ("sentence_transformers", "optimum", "openvino"),
 }
-_GENERATIVE: Final = ("text-generation", "any-to-any")  # tasks whose models compute only the last logits on request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,19 +47,11 @@ class EncodedPairs:
     truncated: tuple[bool, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerTokens:
-    """Token ids whose logits make a causal model's score."""
-
-    yes: int
-    no: int | None
-
-
 class PairModel:
     """A model in memory."""
 
     def __init__(self, model: Any, *, device: str, runs_on: str, tokens_max: int) -> None:
-        """`model` is a `CrossEncoder` of one or two labels."""
+        """`model` is a `CrossEncoder` of one or two labels, or a `CausalModel`."""
         self.runs_on = runs_on
         self.tokens_max = tokens_max
         self.batch_tokens = BATCH_TOKENS_CUDA if device.startswith("cuda") else BATCH_TOKENS_CPU
@@ -80,7 +72,10 @@ class PairModel:
         backend: Backend = TORCH,
         answer: AnswerTokens | None = None,
     ) -> PairModel:
-        """Load a cross-encoder, or with `answer` a causal model. Raises `ModelUnusable`, `SettingInvalid`."""
+        """Load a cross-encoder, or with `answer` a causal model, which torch computes.
+
+        Raises `ModelUnusable`, `SettingInvalid`.
+        """
         if any(find_spec(library) is None for library in _LIBRARIES[backend.kind]):
             raise SettingInvalid(_missing(folder, backend))
         target = parse_device(device)
@@ -91,7 +86,10 @@ class PairModel:
             options["file_name"] = backend.file
         silence_progress()
         try:
-            model = _load(folder, where, backend, options, answer)
+            if answer is None:
+                model = _load(folder, where, backend, options)
+            else:
+                model = CausalModel.load(folder, device=where, dtype=number_type, answer=answer)
         except torch.OutOfMemoryError as error:
             raise SettingInvalid(f"{where} has too little memory for {folder.name}") from error
         except _FAILURES as error:
@@ -102,7 +100,8 @@ class PairModel:
         model.tokenizer.split_special_tokens = True
         tokens_max = _window(model, folder)
         model.max_seq_length = tokens_max
-        runs_on = f"{where} {number_type} sentence-transformers" if backend.is_torch else f"{where} {backend}"
+        library = "sentence-transformers" if answer is None else "transformers"
+        runs_on = f"{where} {number_type} {library}" if backend.is_torch else f"{where} {backend}"
         return cls(model, device=where, runs_on=runs_on, tokens_max=tokens_max)
 
     @cached_property
@@ -171,8 +170,6 @@ class PairModel:
         }
         if types:
             features["token_type_ids"] = self._padded(types, 0)
-        if getattr(self._model[0], "transformer_task", None) in _GENERATIVE:
-            features["logits_to_keep"] = 1
         return features
 
     def _padded(self, rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
@@ -214,21 +211,12 @@ class _Forgery:
         )
 
 
-def _load(
-    folder: ModelFolder, device: str, backend: Backend, options: dict[str, Any], answer: AnswerTokens | None
-) -> Any:
+def _load(folder: ModelFolder, device: str, backend: Backend, options: dict[str, Any]) -> Any:
     from sentence_transformers import CrossEncoder
 
-    path = str(folder.path)
-    if answer is None:
-        return CrossEncoder(path, device=device, backend=backend.kind, model_kwargs=options, local_files_only=True)
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.cross_encoder.modules.logit_score import LogitScore
-
-    task = "text-generation" if folder.architecture.endswith("ForCausalLM") else "any-to-any"
-    transformer = Transformer(path, transformer_task=task, model_kwargs=options, backend=backend.kind)
-    score = LogitScore(true_token_id=answer.yes, false_token_id=answer.no)
-    return CrossEncoder(modules=[transformer, score], device=device)
+    return CrossEncoder(
+        str(folder.path), device=device, backend=backend.kind, model_kwargs=options, local_files_only=True
+    )
 
 
 def _window(model: Any, folder: ModelFolder) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import CrossEncoder
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoModelForSequenceClassification
 
 from tests.contract.test_reranker import (
     CHINESE,
@@ -32,6 +32,7 @@ from tests.tiny_foreign_models import (
     write_bert_embedder,
     write_qwen2_causal,
     write_qwen3_classifier,
+    write_qwen3_vl,
     write_xlm_roberta,
 )
 from tests.tiny_models import write_reranker
@@ -218,13 +219,14 @@ def test_a_converted_qwen3_reranker_is_asked_like_the_original(tmp_path: Path, l
     assert ranking.instruction_applied
 
 
-@pytest.mark.parametrize("write", [write_qwen2_causal, write_reranker])
+@pytest.mark.parametrize("write", [write_qwen2_causal, write_qwen3_vl, write_reranker])
 def test_a_template_is_filled_in_and_its_answer_is_read(tmp_path: Path, write: Callable[[Path], Path]) -> None:
-    """By sentence-transformers and by our own runtime: the logits at the end of the very text, as transformers has."""
+    """In batches of transformers and in our own runtime: the logits at the end of the very text, one by one."""
     folder = write(tmp_path / "causal")
     describe(folder, name="causal", prompt={"text": TEMPLATE.text, "yes": "yes", "no": "no", "divide": 2})
     reranker = load_reranker(settings_of(folder, tmp_path)).reranker
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    kind = AutoModelForImageTextToText if write is write_qwen3_vl else AutoModelForCausalLM
+    model = kind.from_pretrained(folder, dtype=torch.float32).eval()
     scaffold = ScaffoldTokenizer.load(folder)
     texts = [*TEXTS[:14], "It ends with a full stop.", "And with a line end.\n", " it begins with a blank"]
     ranking = rank(reranker, candidates_of(*texts), query="refund", instruction="Prefer Chinese")
