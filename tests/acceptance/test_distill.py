@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import time
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -13,11 +15,18 @@ from safetensors.torch import load_file, save_file
 
 from tests.acceptance.conftest import PROJECT, Command, command_in
 from tests.real_models import bundled_model
+from winnow.rerank.distill.comparison import best_first, ndcg
+from winnow.rerank.distill.training import load_trainable
+from winnow.rerank.instruction import DEFAULT_INSTRUCTION
+from winnow.rerank.prompt import PromptBuilder, Prompts
+from winnow.rerank.relevance import relevance_of
+from winnow.retrieval.model.folder import find_model
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
-NOISE = 0.35  # standard deviations of each matrix
-QUERIES = 120  # of which 36 are held back
-STEPS = 16
+QUERIES = 80  # of which 24 are held back
+CANDIDATES = 8
+STEPS = 24
+DAMAGED = 0.97  # agreement of the student with its teacher, at most; nDCG over passages drawn at random
 
 
 @pytest.fixture(scope="module")
@@ -27,40 +36,58 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stock = bundled_model("reranker").path
     corpus = (PROJECT / "data" / "corpus" / "corpus.jsonl").read_text(encoding="utf-8")
     documents = [json.loads(line) for line in corpus.splitlines()]
+    texts = [f"{each['title']}: {each['text'][:100]}" for each in documents]
     with (folder / "corpus.jsonl").open("w", encoding="utf-8") as file:
-        for each in documents:
-            file.write(json.dumps({"id": each["_id"], "title": each["title"], "text": each["text"][:100]}) + "\n")
-    queries = (PROJECT / "data" / "corpus" / "queries.jsonl").read_text(encoding="utf-8").splitlines()
-    (folder / "queries.jsonl").write_text("\n".join(queries[:QUERIES]), encoding="utf-8")
-    shutil.copytree(stock, folder / "student")
-    weights = load_file(stock / "model.safetensors")
-    torch.manual_seed(1)
-    for name in (name for name in weights if "_proj" in name):
-        wide = weights[name].float()
-        weights[name] = (wide + NOISE * wide.std() * torch.randn_like(wide)).to(weights[name].dtype)
-    save_file(weights, folder / "student" / "model.safetensors", metadata={"format": "pt"})
-    settings = json.loads((stock / "winnow.json").read_text(encoding="utf-8"))
-    settings = {"kind": settings["kind"], "name": "disturbed", "max_tokens": 8192, "order": settings.get("order")}
-    (folder / "student" / "winnow.json").write_text(json.dumps(settings), encoding="utf-8")
+        for each, text in zip(documents, texts, strict=True):
+            file.write(json.dumps({"id": each["_id"], "text": text}) + "\n")
+    queries = (PROJECT / "data" / "corpus" / "queries.jsonl").read_text(encoding="utf-8").splitlines()[:QUERIES]
+    (folder / "queries.jsonl").write_text("\n".join(queries), encoding="utf-8")
+    write_disturbed(stock, folder / "student", [json.loads(each)["text"] for each in queries[:12]], texts)
     done = command_in(folder / "data", {}).run("index", str(folder / "corpus.jsonl"), "--collection", "short")
     assert done.code == 0, done.err
     return folder
 
 
+def write_disturbed(stock: Path, student: Path, queries: list[str], texts: list[str]) -> None:
+    """As much noise as it takes to damage this model, whatever its size. It ranks by relevance alone."""
+    shutil.copytree(stock, student)
+    settings = {"kind": "reranker", "name": "disturbed", "max_tokens": 8192}
+    (student / "winnow.json").write_text(json.dumps(settings), encoding="utf-8")
+    builder = PromptBuilder.load(stock, tokens_max=512)
+    drawn = random.Random(1)
+    asked = [builder.build(query, drawn.sample(texts, CANDIDATES), DEFAULT_INSTRUCTION) for query in queries]
+    teacher = scores_of(stock, asked)
+    for noise in (0.35, 0.5, 0.7, 1.0):
+        weights = load_file(stock / "model.safetensors")
+        torch.manual_seed(1)
+        for name in (name for name in weights if "_proj" in name):
+            wide = weights[name].float()
+            weights[name] = (wide + noise * wide.std() * torch.randn_like(wide)).to(weights[name].dtype)
+        save_file(weights, student / "model.safetensors", metadata={"format": "pt"})
+        pairs = zip(scores_of(student, asked), teacher, strict=True)
+        if fmean(ndcg(best_first(found), list(map(relevance_of, wanted))) for found, wanted in pairs) < DAMAGED:
+            return
+    pytest.fail("no noise damaged the student")
+
+
+def scores_of(folder: Path, asked: list[Prompts]) -> list[list[float]]:
+    model = load_trainable(find_model(str(folder), kind="reranker"), device="cpu")
+    with torch.no_grad():
+        return [model.logits(each.shared, each.tails).tolist() for each in asked]
+
+
 def arguments(place: Path, output: Path, *, student: str, steps: int) -> tuple[str, ...]:
-    words = f"distill short --teacher winnow-rerank --student {student} --candidates 8 --steps {steps} --yes --json"
-    return (*words.split(), "--queries", str(place / "queries.jsonl"), "--output", str(output))
+    words = f"distill short --teacher winnow-rerank --student {student} --candidates {CANDIDATES} --yes --json"
+    files = ("--queries", str(place / "queries.jsonl"), "--output", str(output))
+    return (*words.split(), "--steps", str(steps), *files)
 
 
 def test_a_killed_run_goes_on_and_its_better_student_is_offered(place: Path, tmp_path: Path) -> None:
-    """Nothing is scored twice, and the weights are those of a run that was not killed."""
-    winnow = command_in(place / "data", {})
-    whole, output = tmp_path / "whole", tmp_path / "short-rerank"
-    first = winnow.run(*arguments(place, whole, student=str(place / "student"), steps=STEPS))
-    assert first.code == 0, first.err + first.out
+    """Nothing is scored twice. That the weights are those of a whole run is tested beside the training itself."""
+    winnow, output = command_in(place / "data", {}), tmp_path / "short-rerank"
     words = arguments(place, output, student=str(place / "student"), steps=STEPS)
     killed = winnow.start(*words)
-    end = time.monotonic() + 120
+    end = time.monotonic() + 200
     while not (output.with_name("short-rerank.work") / "training").exists():
         assert killed.poll() is None
         assert time.monotonic() < end
@@ -71,11 +98,7 @@ def test_a_killed_run_goes_on_and_its_better_student_is_offered(place: Path, tmp
 
     done = winnow.run(*words)
     assert done.code == 0, done.err + done.out
-    assert first.json["scored_pairs"] > 0
     assert done.json["scored_pairs"] == 0
-    one, other = load_file(whole / "model.safetensors"), load_file(output / "model.safetensors")
-    assert one.keys() == other.keys()
-    assert max(float((one[name].float() - other[name].float()).abs().max()) for name in one) < 0.02
     _is_better(done.json)
     _is_usable(winnow, output, done.json)
 
