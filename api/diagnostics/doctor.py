@@ -183,7 +183,7 @@ async def _embedder(settings: Settings) -> Examination:
         embedding = load_embedding(settings)
         async with closing_pools(embedding.pool):
             probed = await probe_embedder(embedding.embedder)
-            here = [] if embedding.pool else await embedder_answers(embedding, model, folder)
+            here = await embedder_answers(embedding, model, folder)
     except WinnowError as error:
         refused = Finding(what="embedder", found=settings.embed_model, problem=error.message)
         return Examination(findings=[refused, *findings], answers=answers)

@@ -198,19 +198,22 @@ async def reranker_answers(loaded: LoadedReranker, model: Recognised) -> ModelAn
 
 
 async def embedder_answers(loaded: LoadedEmbedder, model: Recognised, folder: ModelFolder) -> list[ModelAnswers]:
-    """Ask an embedder that runs in this process: in the dimensions of its figures, and in those asked for.
+    """Ask an embedder: in the dimensions of its figures if it runs in this process, and in others that are asked for.
 
-    Raises what it raises.
+    Servers are asked one by one for the figures (`ask_server`). Raises what it raises.
     """
     embedder, asked = loaded.embedder, loaded.embedder.identity.dimension
     runs_on, dtype = loaded.device, _dtype(loaded.runs_on)
     own = own_dimension(folder) if isinstance(embedder, PooledEmbedder) else asked
-    if not isinstance(embedder, PooledEmbedder) or own == asked:
-        return [await ask_embedder(embedder, model, runs_on=runs_on, dtype=dtype)]
-    return [
-        await ask_embedder(embedder.with_dimension(own), model, runs_on=runs_on, dtype=dtype),
-        await ask_embedder(embedder, at_dimension(asked), runs_on=runs_on, dtype=dtype),
-    ]
+    is_served, is_cut = loaded.pool is not None, own != asked
+    found = []
+    if not is_served:
+        whole = embedder.with_dimension(own) if is_cut and isinstance(embedder, PooledEmbedder) else embedder
+        found.append(await ask_embedder(whole, model, runs_on=runs_on, dtype=dtype))
+    if is_cut:
+        cut = at_dimension(asked)
+        found.append(await ask_embedder(embedder, cut, runs_on=runs_on, dtype=dtype, is_served=is_served))
+    return found
 
 
 def _dtype(runs_on: str) -> str | None:

@@ -14,7 +14,14 @@ import pytest
 
 from tests.real_models import bundled_model
 from tests.unit.api.diagnostics.test_probe import shares_characters
-from winnow.api.diagnostics.model_answers import ModelAnswers, ask_embedder, ask_reranker, at_dimension
+from winnow.api.diagnostics.model_answers import (
+    ModelAnswers,
+    ask_embedder,
+    ask_reranker,
+    at_dimension,
+    embedder_answers,
+)
+from winnow.api.model_loading import LoadedEmbedder
 from winnow.rerank.prompt import SUFFIX, PromptBuilder, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.torch_reranker import TorchReranker, TorchScorer
@@ -23,12 +30,15 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import Embeddings
 from winnow.retrieval.embed.pooled import PooledEmbedder, States
 from winnow.retrieval.embed.qwen import QwenEmbedder
+from winnow.retrieval.embed.server_check import EmbedderCheck
+from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_answers import Verdict, only_order
 from winnow.retrieval.model.published import ORDER_ONLY, Recognised, RecognisedBy, recognise
 from winnow.retrieval.model.runtime import QwenRuntime
-from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
 from winnow.retrieval.records import Vectors
+from winnow.retrieval.vllm.pool import VllmPool
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +244,25 @@ async def test_cut_vectors_keep_the_order(embedder: ModelFolder, embed_runtime: 
     found = await ask_embedder(cut, at_dimension(128), runs_on="cpu", dtype="float32")
     assert {each.verdict for each in found.comparisons} == {Verdict.IN_ORDER}
     assert found.summary.startswith("no published figures at 128 dimensions; order of the example checked only; cpu")
+
+
+async def test_the_dimensions_asked_for_are_checked_too(embedder: ModelFolder, embed_runtime: QwenRuntime) -> None:
+    """Beside the figures, which are those of whole vectors. Servers are asked for the figures elsewhere."""
+    model, tokenizer = recognise(embedder, "embedder"), PlainTokenizer.load(embedder.path)
+    pool = VllmPool(("http://127.0.0.1:1",), EMBEDDER_FAILURES, proof=EmbedderCheck.load(embedder))
+    wanted = {
+        (None, None): ["winnow-embed"],
+        (128, None): ["winnow-embed", "128 dimensions"],
+        (128, pool): ["128 dimensions"],
+    }
+    for (dimension, served), names in wanted.items():
+        embedding = PooledEmbedder.over(embed_runtime, embedder, dimension=dimension)
+        runs_on = f"{embedder.name} on cpu float32"
+        loaded = LoadedEmbedder(embedder=embedding, tokenizer=tokenizer, runs_on=runs_on, device="cpu", pool=served)
+        found = await embedder_answers(loaded, model, embedder)
+        assert [each.recognised.name for each in found] == names
+        assert all(each.is_right and each.dtype == "float32" for each in found)
+    await pool.close()
 
 
 async def test_a_model_of_one_language_is_not_at_fault() -> None:
