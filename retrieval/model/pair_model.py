@@ -47,6 +47,9 @@ class EncodedPairs:
     truncated: tuple[bool, ...]
 
 
+_GENERATIVE: Final = ("text-generation", "any-to-any")  # tasks whose models compute only the last logits on request
+
+
 class PairModel:
     """A model in memory."""
 
@@ -61,6 +64,9 @@ class PairModel:
         self._is_left_padded = model.tokenizer.padding_side == "left"
         self._pad = int(model.tokenizer.pad_token_id or 0)
         self._forgery = _Forgery(model.tokenizer)
+        self._is_generative = not isinstance(model, CausalModel) and (
+            getattr(model[0], "transformer_task", None) in _GENERATIVE
+        )
 
     @classmethod
     def load(
@@ -97,7 +103,8 @@ class PairModel:
         if model.num_labels not in {1, 2}:
             raise ModelUnusable(f"{folder.path}: it has {model.num_labels} labels; a reranker has one, or two")
         model.eval()
-        model.tokenizer.split_special_tokens = True
+        # A chat template's own control tokens must stay; those of users are then taken apart by `_Forgery`.
+        model.tokenizer.split_special_tokens = not model.tokenizer.chat_template
         tokens_max = _window(model, folder)
         model.max_seq_length = tokens_max
         library = "sentence-transformers" if answer is None else "transformers"
@@ -170,6 +177,8 @@ class PairModel:
         }
         if types:
             features["token_type_ids"] = self._padded(types, 0)
+        if self._is_generative:
+            features["logits_to_keep"] = 1
         return features
 
     def _padded(self, rows: Sequence[Sequence[int]], filler: int) -> torch.Tensor:
