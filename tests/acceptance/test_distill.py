@@ -147,3 +147,16 @@ def test_too_few_queries_are_refused_before_anything_is_scored(place: Path, tmp_
     )  # fmt: skip
     assert done.code == 2
     assert "at least 40" in done.err
+
+
+def test_a_student_that_cannot_be_trained_is_refused(place: Path, tmp_path: Path) -> None:
+    """Before any model is loaded: a classifier has another head."""
+    shutil.copytree(place / "student", tmp_path / "classifier")
+    file = tmp_path / "classifier" / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(config | {"architectures": ["Qwen3ForSequenceClassification"]}), encoding="utf-8")
+    done = command_in(place / "data", {}).run(
+        *arguments(place, tmp_path / "out", student=str(tmp_path / "classifier"), steps=2)
+    )
+    assert done.code == 2
+    assert "can be trained" in done.err

@@ -182,8 +182,11 @@ class Distillation:
         """Find the model to start from. Raises `ModelUnusable`."""
         settings = self._only(FurtherReranker(model=self._plan.student, urls=()))
         folder = find_reranker(settings)
-        if form_of(folder, template_of(settings, folder)) is not RerankerForm.QWEN3:
-            raise ModelUnusable(f"{self._plan.student}: only models that are asked like Qwen3-Reranker can be trained")
+        is_asked = form_of(folder, template_of(settings, folder)) is RerankerForm.QWEN3
+        if not is_asked or not folder.architecture.endswith("ForCausalLM"):
+            raise ModelUnusable(
+                f"{self._plan.student}: only causal models that are asked like Qwen3-Reranker can be trained"
+            )
         return folder
 
     async def _judges(self, teacher: LoadedReranker, folder: ModelFolder, instruction: AppliedInstruction) -> _Judges:
