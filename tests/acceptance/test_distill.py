@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 QUERIES = 80  # of which 24 are held back
 CANDIDATES = 8
 STEPS = 24
-DAMAGED = 0.97  # agreement of the student with its teacher, at most; nDCG over passages drawn at random
+DAMAGED = 0.84  # agreement of the student with its teacher, at most; nDCG over passages drawn at random
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def write_disturbed(stock: Path, student: Path, queries: list[str], texts: list[
     (student / "winnow.json").write_text(json.dumps(settings), encoding="utf-8")
     builder = PromptBuilder.load(stock, tokens_max=512)
     drawn = random.Random(1)
-    asked = [builder.build(query, drawn.sample(texts, CANDIDATES), DEFAULT_INSTRUCTION) for query in queries]
+    asked = [builder.build(query, drawn.sample(texts, 2 * CANDIDATES), DEFAULT_INSTRUCTION) for query in queries]
     teacher = scores_of(stock, asked)
     for noise in (0.35, 0.5, 0.7, 1.0):
         weights = load_file(stock / "model.safetensors")
