@@ -23,7 +23,7 @@ BATCH = 2_048
 RATE = 6e-4
 E5_SCALE, E5_BESIDE, MINILM_SCALE, OWN = 55.0, 32.0, 11.0, 1.5
 TAUGHT = 1.2  # weight of the teachers' part of the loss
-KINDS = {"pair": 1.5, "twin": 0.8, "crop": 0.6, "taught": 1.4}
+KINDS = {"pair": 1.5, "twin": 2.0, "crop": 0.6, "taught": 1.4}
 
 
 @torch.no_grad()
@@ -104,7 +104,9 @@ class Embedding:
                 cut, (torch.rand(rows, device=DEVICE) * (whole.length - length + 1)).long(), 0
             )
             query = Span(begin, length)
-            taught = self.taught(lessons.passages[ours], None, passage)
+            passage = torch.cat(
+                [passage, ours]
+            )  # a translation is to be nearer than others of the query's own language
         else:
             return self.rest(chosen, table)
         queries = self.embed(table, [self.task(rows), query], 260)
@@ -137,11 +139,13 @@ class Embedding:
     def loss(self, rows: int) -> tuple[Tensor, str, Tensor]:
         queries, passages, passage, taught, kind = self.batch(rows)
         count = len(queries)
-        own = torch.eye(count, dtype=torch.bool, device=DEVICE)
-        copies = (passage[:, None] == passage[None]) & ~own
+        own = torch.eye(count, len(passages), dtype=torch.bool, device=DEVICE)
+        copies = (passage[:count, None] == passage[None]) & ~own
+        if len(passages) > count:  # the query's own text, in its language, is no negative
+            copies |= torch.eye(count, dtype=torch.bool, device=DEVICE).repeat(1, 2) & ~own
         scores = ((queries @ passages.T) * self.bag.log_scale.exp().clamp(max=60)).masked_fill(copies, -1e4)
         right = torch.arange(count, device=DEVICE)
-        contrast = functional.cross_entropy(scores, right) + 0.4 * functional.cross_entropy(scores.T, right)
+        contrast = functional.cross_entropy(scores, right) + 0.4 * functional.cross_entropy(scores[:, :count].T, right)
         if taught is None:
             return contrast, kind, contrast.detach()
         wanted = (taught + OWN * own).masked_fill(copies, -1e4)

@@ -14,13 +14,14 @@ from multiprocessing import Pool
 
 from tokenizers import Tokenizer
 
-from training.gpu import wordings
+from training.gpu import grammar, wordings
 
 Text = tuple[str, str, str, str, str]  # source, language, kind, text, title
 _ENGLISH = re.compile(r"[A-Za-z][A-Za-z-]{3,}")
 _HAN = re.compile(r"^[\u4e00-\u9fff]{2,6}$")
 RARE = (3, 400)  # passages of a source that have a shared word
 PHRASE_WORDS_MAX = 3
+FRAMED_SHARE = 0.08  # of the pairs: instructions of wordings.py
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +65,19 @@ def phrase(own: Sequence[str], other: set[str], counts: dict[str, int], text: Te
 
 def instructed(one: str, two: str, rng: random.Random, *, held: bool) -> tuple[str, str]:
     """Instructions: the first prefers the passage with `one`, the second the one with `two`."""
-    not_about = wordings.HELD_OUT["not"] if held else wordings.NOT_ABOUT
-    about = wordings.HELD_OUT["about"] if held else wordings.ABOUT
+    if held:
+        frames = wordings.HELD_OUT["not"]
+        return rng.choice(frames).format(two), rng.choice(frames).format(one)
+    if rng.random() < FRAMED_SHARE:
+        return rng.choice(wordings.NOT_ABOUT).format(two), rng.choice(wordings.NOT_ABOUT).format(one)
     way = rng.random()
-    if held or way < 0.5:
-        return rng.choice(not_about).format(two), rng.choice(not_about).format(one)
-    if way < 0.65:
-        return rng.choice(about).format(one), rng.choice(about).format(two)
-    if way < 0.83:
-        return rng.choice(about).format(one), rng.choice(not_about).format(one)
-    return rng.choice(not_about).format(two), rng.choice(about).format(two)
+    if way < 0.5:
+        return grammar.about(two, rng, wanted=False), grammar.about(one, rng, wanted=False)
+    if way < 0.62:
+        return grammar.about(one, rng, wanted=True), grammar.about(two, rng, wanted=True)
+    if way < 0.82:
+        return grammar.about(one, rng, wanted=True), grammar.about(one, rng, wanted=False)
+    return grammar.about(two, rng, wanted=False), grammar.about(two, rng, wanted=True)
 
 
 def find(texts: Sequence[Text], rows: Sequence[int], tokenizer: str, *, count: int, processes: int, held: bool,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from training.gpu import teachers
 from training.gpu.network import DEVICE, DTYPE, ON_GPU
+from training.gpu.phrases import KINDS, kind_of
 from training.gpu.processes import Processes
 from training.gpu.store import Span, Store, draw, on
 from training.gpu.tokens import shown
@@ -21,7 +23,8 @@ HARDEST = 32
 POOL = 30_000
 MINED_POOL = 36_000
 QUESTIONS_MIN = 150
-CROPS_OF_SOURCE_MAX = 60_000
+CROPS_OF_SOURCE_MAX = 30_000
+KIND_POOL, KIND_PAIRS_MIN, KIND_PAIRS_MAX = 12_000, 100, 1_000
 TEXT_CHARACTERS = {"en": 1_000, "zh": 420}
 
 
@@ -84,7 +87,7 @@ class Lessons:
         for number in np.unique(group):
             rows = np.where(usable & (group == number))[0]
             if len(rows) > 100:
-                count = min(CROPS_OF_SOURCE_MAX, len(rows) * 2, int(len(rows) ** 0.5 * 170))
+                count = min(CROPS_OF_SOURCE_MAX, len(rows) * 2, int(len(rows) ** 0.5 * 80))
                 chosen.append(generator.choice(rows, count))
         rows = np.concatenate(chosen)
         start = self.store.start.cpu().numpy()[rows]
@@ -159,6 +162,27 @@ class Lessons:
         kept = torch.arange(length, device=DEVICE)[None] < sizes[:, None]
         counts = torch.zeros(len(ids), self.store.folded_count, device=DEVICE)
         return counts.scatter_add_(1, self.store.folded[ids], kept.float()), sizes.float()
+
+    @torch.no_grad()
+    def kinds_alike(self) -> list[tuple[tuple[str, str], Tensor]]:
+        """Pairs of passages of one subject and language but of two kinds of document (phrases.KINDS), by E5."""
+        count = self.store.counts["passage"]
+        kinds = list(KINDS)
+        named = [kind_of(source) for source in self.store.sources]
+        of_source = torch.tensor([kinds.index(name) if name else -1 for name in named], device=DEVICE)
+        kind = of_source[self.source]
+        usable = ~self.is_held & (self.store.length[:count] > 30) & ~self.is_code & (kind >= 0)
+        found = []
+        for chinese in (False, True):
+            rows = [torch.where(usable & (kind == k) & (self.is_chinese == chinese))[0] for k in range(len(kinds))]
+            rows = [some[torch.randperm(len(some), device=DEVICE)[:KIND_POOL]] for some in rows]
+            for one, two in itertools.combinations(range(len(kinds)), 2):
+                if min(len(rows[one]), len(rows[two])) < KIND_PAIRS_MIN:
+                    continue
+                near, place = (self.passages[rows[one]] @ self.passages[rows[two]].T).max(1)
+                best = near.float().topk(min(KIND_PAIRS_MAX, max(KIND_PAIRS_MIN, len(near) // 12), len(near))).indices
+                found.append(((kinds[one], kinds[two]), torch.stack([rows[one][best], rows[two][place[best]]], 1)))
+        return found
 
     def near(self, rows: Tensor, count: int) -> Tensor:
         places = torch.randperm(NEIGHBOURS, device=DEVICE)[:count]

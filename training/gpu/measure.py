@@ -198,15 +198,22 @@ def main() -> None:
     parser.add_argument("--pairs", type=Path)
     parser.add_argument("--scores", type=Path)
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument(
+        "--wordings", type=Path, help="instructions by kind to measure with, instead of wordings.HELD_OUT"
+    )
+    parser.add_argument("--alone", action="store_true", help="do not measure the bundled pair beside it")
     options = parser.parse_args()
     TOKENIZER.append(options.models / "winnow-rerank" / "tokenizer.json")
+    if options.wordings:
+        wordings.HELD_OUT.update(json.loads(options.wordings.read_text(encoding="utf-8")))
     tokenizer = Tokenizer.from_file(str(TOKENIZER[0]))
     old, new = Bag(seed=1).to(DEVICE), Bag(seed=1).to(DEVICE)
-    read_back(old, options.models / "winnow-embed" / "model.safetensors", tokenizer.token_to_id("<|endoftext|>"))
+    if not options.alone:
+        read_back(old, options.models / "winnow-embed" / "model.safetensors", tokenizer.token_to_id("<|endoftext|>"))
     new.load_state_dict(torch.load(options.out / "embedder.pt", map_location=DEVICE))
     path = options.out / "reranker.pt"
     judge = Judge.load(path, TOKENIZER[0]) if path.exists() else None
-    before = Judge.of_folder(options.models / "winnow-rerank")
+    before = judge if options.alone and judge is not None else Judge.of_folder(options.models / "winnow-rerank")
     found = [shared(folder, options.queries) for folder in sorted(options.collections.iterdir())]
     found += held_out(options.pairs, options.queries) if options.pairs else []
     with Pool(8) as pool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from training.gpu import wordings
+from training.gpu import grammar, wordings
+from training.gpu.phrases import KINDS
 
 PREFERENCES = ("zh", "en", "code", "prose", "new", "old")
-PER_PREFERENCE = 1_500
+PER_PREFERENCE, FRAMED = 14_000, 1_500  # instructions of each; those of wordings.py among them
+PER_NUMBER, PER_SOURCE, PER_KIND, NEUTRALS = 2_500, 700, 2_500, 6_000
 QUESTION_EN = [" what is", " who", " when did", " how many", " where is", " which", " why does", " how does", " what",
                " how to", " does", " is it true that", " tell me about", " what are"]  # fmt: skip
 QUESTION_ZH = ["什么是", "谁", "何时", "多少", "哪里", "为什么", "如何", "哪个", "请问", "怎么"]
@@ -76,23 +78,42 @@ def table(rng: random.Random) -> Table:
     to.add("marks", ["?", "？"])
     to.add("question:en", QUESTION_EN)
     to.add("question:zh", QUESTION_ZH)
-    to.add("neutral", [instructed(text) for text in wordings.NEUTRAL])
+    neutral = [*wordings.NEUTRAL, *(grammar.neutral(rng) for _ in range(NEUTRALS))]
+    to.add("neutral", [instructed(text) for text in neutral])
     to.add("default", [instructed(wordings.DEFAULT)])
-    for kind in PREFERENCES:
-        said = wordings.preferring(kind)
-        chosen = rng.sample(said, min(PER_PREFERENCE, len(said)))
-        to.add(f"prefer:{kind}", [instructed(text) for text in chosen])
-    for number in wordings.NUMBERS:
-        for kind in ("most", "least"):
-            to.add(f"prefer:{kind}:{number}", [instructed(wordings.of_number(kind, number, rng)) for _ in range(300)])
-    for source in [*wordings.SOURCES, *NAMES]:
-        wanted = [instructed(wordings.of_source(source, rng)) for _ in range(160)]
-        to.add(f"prefer:source:{source}", wanted)
-        unwanted = [instructed(wordings.of_source(source, rng, against=True)) for _ in range(60)]
-        to.add(f"avoid:source:{source}", unwanted)
+    add_preferences(to, rng)
     add_fields(to, rng)
     to.add("praise", [f" {text}\n" for text in wordings.PRAISE])
     return to
+
+
+def add_preferences(to: Table, rng: random.Random) -> None:
+    for kind in PREFERENCES:
+        framed = wordings.preferring(kind)
+        chosen = rng.sample(framed, min(FRAMED, len(framed)))
+        chosen += [grammar.preferring(kind, rng) for _ in range(PER_PREFERENCE - len(chosen))]
+        to.add(f"prefer:{kind}", [instructed(text) for text in chosen])
+    for number, (_, english, chinese, _) in wordings.NUMBERS.items():
+        for kind in ("most", "least"):
+            chosen = [wordings.of_number(kind, number, rng) for _ in range(PER_NUMBER // 6)]
+            chosen += [grammar.preferring(kind, rng, english=english, chinese=chinese) for _ in range(PER_NUMBER)]
+            to.add(f"prefer:{kind}:{number}", [instructed(text) for text in chosen])
+    for source in [*wordings.SOURCES, *NAMES]:
+        names = wordings.SOURCES[source][1:] if source in wordings.SOURCES else ([source], [source])
+        chosen = [wordings.of_source(source, rng) for _ in range(PER_SOURCE // 5)]
+        chosen += [
+            grammar.preferring("source", rng, english=rng.choice(names[0]), chinese=rng.choice(names[1]))
+            for _ in range(PER_SOURCE)
+        ]
+        to.add(f"prefer:source:{source}", [instructed(text) for text in chosen])
+        unwanted = [instructed(wordings.of_source(source, rng, against=True)) for _ in range(PER_SOURCE // 8)]
+        unwanted += [
+            instructed(grammar.avoiding_source(rng, english=rng.choice(names[0]), chinese=rng.choice(names[1])))
+            for _ in range(PER_SOURCE // 2)
+        ]
+        to.add(f"avoid:source:{source}", unwanted)
+    for kind in KINDS:
+        to.add(f"prefer:kind:{kind}", [instructed(grammar.preferring_kind(kind, rng)) for _ in range(PER_KIND)])
 
 
 def add_fields(to: Table, rng: random.Random) -> None:

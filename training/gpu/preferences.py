@@ -22,7 +22,8 @@ DOCUMENTS = 4
 FIELDS = 3
 TEXT_TOKENS_MAX = 170
 NEUTRAL_SHARE = 0.14
-KINDS = {"language": 0.24, "code": 0.2, "date": 0.18, "source": 0.14, "number": 0.08, "exclusion": 0.2}
+ASKED_SHARE, ASKED_MIN = 0.6, 200  # of language lists: a real question instead of a piece of the passage
+KINDS = {"language": 0.2, "code": 0.17, "date": 0.15, "source": 0.1, "number": 0.1, "exclusion": 0.19, "kind": 0.09}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ class PreferenceLists:
         self.two_kinds = torch.where(free & ~lessons.is_code[first] & lessons.is_code[second] & (length[second] > 16))[
             0
         ]
+        self.asked_twins = self._asked_twins()
         self.pools = {name: rows[(length[rows] > 30) & ~lessons.is_held[rows]] for name, rows in lessons.pools.items()}
         self.pools = {name: rows for name, rows in self.pools.items() if len(rows) > 200}
         self.pool_weights = [len(rows) ** 0.5 for rows in self.pools.values()]
@@ -79,7 +81,9 @@ class PreferenceLists:
         self.unwanted = torch.tensor([[2.0, 1, 2, 0], [1, 2, 2, 0]], device=DEVICE)
         self.value_first = self.store.pieces[f"date:{wordings.DATE_FIELDS[0]}:0"][0]
         names = [kind for kind in KINDS if kind != "exclusion" or len(self.excluded)]
-        self.kinds = [kind for kind in names if kind != "code" or len(self.two_kinds)]
+        self.kinds_of_document = lessons.kinds_alike()
+        given = {"code": len(self.two_kinds), "kind": len(self.kinds_of_document)}
+        self.kinds = [kind for kind in names if given.get(kind, 1)]
 
     def draw(self, rows: int, *, hard: float) -> Preferred:
         """`hard` is the share of irrelevant documents that are near the relevant ones; zero at first."""
@@ -89,11 +93,32 @@ class PreferenceLists:
             return self.of_twins(kind, half, hard)
         if kind == "exclusion":
             return self.of_exclusions(half, hard)
+        if kind == "kind":
+            return self.of_kinds(half)
         return self.of_fields(kind, half, hard)
 
     # ---- questions and documents
 
+    def _asked_twins(self) -> Tensor:
+        """(n, 2): questions of a passage that has a translation, and the row of that twin."""
+        lessons = self.lessons
+        twin = torch.full((self.store.counts["passage"],), -1, device=DEVICE)
+        for side in (0, 1):
+            twin[self.twin_rows[self.two_languages, side]] = self.two_languages
+        twin_of_question = twin[lessons.query_passage]
+        asked = torch.where((twin_of_question >= 0) & ~lessons.query_held)[0]
+        return torch.stack([asked, twin_of_question[asked]], 1)
+
+    def asked_in_two_languages(self, rows: int) -> Base:
+        """A real question, its passage, and the translation, which shares fewer words with the question."""
+        question, twin = self.asked_twins[draw(len(self.asked_twins), rows)].unbind(1)
+        first, second = self.twin_rows[twin].unbind(1)
+        other = self.twin_rows[self.lessons.some_of(self.two_languages, rows)]
+        return Base(question=[self.store.span("asked", question, 80)], relevant=[first, second], other=other)
+
     def twins(self, kind: str, rows: int) -> Base:
+        if kind == "language" and len(self.asked_twins) >= ASKED_MIN and self.rng.random() < ASKED_SHARE:
+            return self.asked_in_two_languages(rows)
         twin = self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)
         first, second = self.twin_rows[twin].unbind(1)
         other = self.twin_rows[self.lessons.some_of(self.two_languages if kind == "language" else self.two_kinds, rows)]
@@ -153,11 +178,12 @@ class PreferenceLists:
         wants: tuple[Span, Span],
         level: Tensor,
         fields: list[list[Span]] | None = None,
+        neutral_share: float = NEUTRAL_SHARE,
     ) -> Preferred:
         """`level` (rows of both instructions, documents); `fields` has one list per document, of single rows."""
         rows = len(others[0]) * 2
         documents = [*relevant, *others][:DOCUMENTS]
-        neutral = (torch.rand(rows // 2, device=DEVICE) < NEUTRAL_SHARE).repeat_interleave(2)
+        neutral = (torch.rand(rows // 2, device=DEVICE) < neutral_share).repeat_interleave(2)
         asks_nothing = self.store.piece("default" if self.rng.random() < 0.5 else "neutral", rows)
         instruction = where(neutral, asks_nothing, alternating(*wants))
         relevance = torch.where(level > 0, 1.0, level)
@@ -191,6 +217,21 @@ class PreferenceLists:
         wants = (self.store.span("instructed", 2 * chosen, 90), self.store.span("instructed", 2 * chosen + 1, 90))
         level = self.first_or_second.repeat(rows, 1)
         return self.made("exclusion", base, base.relevant, self.others(base, min(hard, 0.3)), wants=wants, level=level)
+
+    def of_kinds(self, rows: int) -> Preferred:
+        """Two passages of one subject and two kinds of document; the question is a piece of one of them."""
+        (one, two), pairs = self.rng.choice(self.kinds_of_document)
+        chosen = draw(len(pairs), rows)
+        first, second = pairs[chosen].unbind(1)
+        side = torch.rand(rows, device=DEVICE) < 0.5
+        passage = self.store.passage(torch.where(side, second, first), 160)
+        core = crop(self.store, passage, torch.rand(rows, device=DEVICE) < 0.7)
+        base = Base(question=self.asking(core, rows), relevant=[first, second], other=pairs[draw(len(pairs), rows)])
+        wants = (self.store.piece(f"prefer:kind:{one}", rows), self.store.piece(f"prefer:kind:{two}", rows))
+        level = self.first_or_second.repeat(rows, 1)
+        return self.made(
+            "kind", base, base.relevant, self.others(base, 0.0), wants=wants, level=level, neutral_share=0.0
+        )
 
     def of_fields(self, kind: str, rows: int, hard: float) -> Preferred:
         """Three relevant documents (two if a base has two) with different fields, and an irrelevant one."""

@@ -20,7 +20,7 @@ Say = Callable[..., None]
 MATRIX_RATE, ROW_RATE, HEAD_RATE = 0.012, 1e-3, 2e-3
 WARM_STEPS, FLAT = 60, 0.35
 NEXT_LENGTH = 256
-LIST_LENGTH, PREFERENCE_LENGTH = 1_408, 768
+LIST_LENGTH, PREFERENCE_LENGTH = 1_408, 896
 PARTS = 2  # groups per step and process
 MARGIN_RELEVANT, MARGIN_PREFERRED = 4.0, 3.0
 
@@ -41,10 +41,12 @@ class Optimizer:
         matrices = [p for name, p in named if p.dim() == 2 and "embed" not in name]
         self.others = [p for name, p in named if not (p.dim() == 2 and "embed" not in name)]
         self.all = [p for _, p in named]
+        self.factor = 1.0  # of all rates
         self.muon = Muon(matrices, MATRIX_RATE)
         self.adam = torch.optim.AdamW(self.others, lr=ROW_RATE, betas=(0.9, 0.98), weight_decay=0)
 
     def rate(self, share: float) -> None:
+        share *= self.factor
         self.muon.rate = MATRIX_RATE * share
         for group in self.adam.param_groups:
             group["lr"] = ROW_RATE * share

@@ -43,6 +43,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="factor for all batch sizes")
     for name in ("layers", "inner"):
         parser.add_argument(f"--{name}", type=int, default=SHAPE[name])
+    parser.add_argument(
+        "--start", type=Path, help="folder with embedder.pt and reranker.pt of an earlier run to go on from"
+    )
+    parser.add_argument("--rate", type=float, default=1.0, help="factor for the reranker's learning rates")
     parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--dense", action="store_true", help="use a plain mask instead of flex attention")
     return parser.parse_args()
@@ -82,7 +86,10 @@ class Run:
         if done.exists():
             bag.load_state_dict(torch.load(done, map_location=DEVICE))
             return bag
-        embedder.read_back(bag, self.arguments.models / "winnow-embed" / "model.safetensors", self.store.end)
+        if self.arguments.start:
+            bag.load_state_dict(torch.load(self.arguments.start / "embedder.pt", map_location=DEVICE))
+        else:
+            embedder.read_back(bag, self.arguments.models / "winnow-embed" / "model.safetensors", self.store.end)
         embedding = embedder.Embedding(self.lessons, self.relevance, bag, self.rng)
         clock = Clock(self.processes, self.arguments.embedder_seconds)
         steps = embedder.train(embedding, self.processes, clock, rows=self.rows(embedder.BATCH), say=self.say)
@@ -97,6 +104,7 @@ class Run:
         network = Network(shape, compiled=ON_GPU, flexible=ON_GPU and not arguments.dense).to(DEVICE)
         self.processes.same(network.parameters())
         optimizer = Optimizer(network, self.processes)
+        optimizer.factor = arguments.rate
         sizes = Sizes(next_rows=self.rows(256), lists=self.rows(96), preferences=self.rows(192))
         training = ListTraining(optimizer, self.relevance, self.preferences, sizes, shared=self.shared)
         saved = self.out / "reranker.state.pt"
@@ -108,6 +116,9 @@ class Run:
             training.steps, training.lists = state["steps"], state["lists"]
             used = state["share"] * arguments.list_seconds
             self.say("resumed at", state["share"])
+        elif arguments.start:
+            read = torch.load(arguments.start / "reranker.pt", map_location=DEVICE)
+            network.load_state_dict(read["weights"])
         else:
             head = start_rows(network, bag.rows.detach().float())
             self.processes.same(network.parameters())

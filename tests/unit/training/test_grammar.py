@@ -1,0 +1,60 @@
+"""Composed instructions say what they are to say, and never in a wording that is kept for measuring."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from training.gpu import exclusions, grammar, wordings
+from training.gpu.phrases import KINDS, PREFERENCES, kind_of
+
+DRAWN = 3_000
+UNSEEN = Path(grammar.__file__).with_name("unseen_wordings.json")
+
+
+def drawn(kind: str) -> list[str]:
+    rng = random.Random(kind)
+    return [grammar.preferring(kind, rng, english="votes", chinese="点赞") for _ in range(DRAWN)]
+
+
+@pytest.mark.parametrize("kind", list(PREFERENCES))
+def test_no_held_out_wording_is_composed_and_no_slot_stays_open(kind: str) -> None:
+    held = {text.replace("{0}", name) for text in wordings.HELD_OUT[kind] for name in ("votes", "点赞")}
+    held |= {text.replace("{0}", name) for text in json.loads(UNSEEN.read_text())[kind] for name in ("votes", "点赞")}
+    for text in drawn(kind):
+        assert text not in held
+        assert not set("{}[]|") & set(text), text
+
+
+@pytest.mark.parametrize("kind", list(PREFERENCES))
+def test_few_instructions_are_composed_twice(kind: str) -> None:
+    assert len(set(drawn(kind))) > 0.85 * DRAWN
+
+
+def test_an_instruction_about_a_topic_names_it_and_its_opposite_is_another() -> None:
+    rng = random.Random(1)
+    wanted = {grammar.about("heat pumps", rng, wanted=True).casefold() for _ in range(DRAWN)}
+    unwanted = {grammar.about("heat pumps", rng, wanted=False).casefold() for _ in range(DRAWN)}
+    assert all("heat pumps" in text for text in wanted | unwanted)
+    assert not wanted & unwanted
+
+
+def test_the_instructions_of_an_exclusion_are_opposites() -> None:
+    rng = random.Random(2)
+    for _ in range(200):
+        first, second = exclusions.instructed("valves", "pistons", rng, held=False)
+        assert first != second
+        assert "valves" in first + second or "pistons" in first + second
+
+
+def test_sources_belong_to_the_kind_with_the_longest_matching_name() -> None:
+    assert kind_of("opentelemetry-blog") == "blog"
+    assert kind_of("opentelemetry") == "guide"
+    assert kind_of("poems") is None
+    rng = random.Random(3)
+    for name, kind in KINDS.items():
+        said = [grammar.preferring_kind(name, rng).casefold() for _ in range(50)]
+        assert any(any(word.casefold() in text for word in (*kind.english, *kind.chinese)) for text in said)
