@@ -22,6 +22,7 @@ DOCUMENTS = 4
 FIELDS = 3
 TEXT_TOKENS_MAX = 170
 NEUTRAL_SHARE = 0.14
+SHARED_TOKENS, SHARED_WORDS = 160, 4
 ASKED_SHARE, ASKED_MIN = 0.6, 200  # of language lists: a real question instead of a piece of the passage
 KINDS = {"language": 0.2, "code": 0.17, "date": 0.15, "source": 0.1, "number": 0.1, "exclusion": 0.19, "kind": 0.09}
 
@@ -219,19 +220,33 @@ class PreferenceLists:
         return self.made("exclusion", base, base.relevant, self.others(base, min(hard, 0.3)), wants=wants, level=level)
 
     def of_kinds(self, rows: int) -> Preferred:
-        """Two passages of one subject and two kinds of document; the question is a piece of one of them."""
+        """Two passages of one subject and two kinds of document; the question is the rarest words of both."""
         (one, two), pairs = self.rng.choice(self.kinds_of_document)
         chosen = draw(len(pairs), rows)
         first, second = pairs[chosen].unbind(1)
-        side = torch.rand(rows, device=DEVICE) < 0.5
-        passage = self.store.passage(torch.where(side, second, first), 160)
-        core = crop(self.store, passage, torch.rand(rows, device=DEVICE) < 0.7)
+        side = (torch.rand(rows, device=DEVICE) < 0.5)[:, None]
+        ours, theirs = torch.where(side, pairs[chosen], pairs[chosen].flip(1)).unbind(1)
+        core = self.words_of_both(self.store.passage(ours, SHARED_TOKENS), self.store.passage(theirs, SHARED_TOKENS))
         base = Base(question=self.asking(core, rows), relevant=[first, second], other=pairs[draw(len(pairs), rows)])
         wants = (self.store.piece(f"prefer:kind:{one}", rows), self.store.piece(f"prefer:kind:{two}", rows))
         level = self.first_or_second.repeat(rows, 1)
         return self.made(
             "kind", base, base.relevant, self.others(base, 0.0), wants=wants, level=level, neutral_share=0.0
         )
+
+    def words_of_both(self, ours: Span, theirs: Span) -> list[Span]:
+        """The rarest tokens of the first passage that the second has too, each once, with the token behind it."""
+        store = self.store
+        ids, length = store.assemble([ours], SHARED_TOKENS)
+        others, other_length = store.assemble([theirs], SHARED_TOKENS)
+        place = torch.arange(SHARED_TOKENS, device=DEVICE)
+        folded = store.folded[ids]
+        known = torch.where(place[None] < other_length[:, None], store.folded[others], -1)
+        is_shared = (folded[:, :, None] == known[:, None, :]).any(2) & (place[None] < length[:, None] - 1)
+        is_again = ((folded[:, :, None] == folded[:, None, :]) & (place[:, None] > place[None])).any(2)
+        worth = torch.where(is_shared & ~is_again, store.rarity[ids], 0.0)
+        best, found = worth.topk(SHARED_WORDS, 1)
+        return [Span(ours.start + found[:, i], torch.where(best[:, i] > 0, 2, 0)) for i in range(SHARED_WORDS)]
 
     def of_fields(self, kind: str, rows: int, hard: float) -> Preferred:
         """Three relevant documents (two if a base has two) with different fields, and an irrelevant one."""
