@@ -61,7 +61,7 @@ class TemplatePrompts:
         """Id of an answer token. Raises `ModelUnusable` if the text is not exactly one token."""
         ids = self._scaffold.ids(text)
         if len(ids) != 1:
-            raise ModelUnusable(f"the answer {text!r} is {len(ids)} tokens of this model; it must be one")
+            raise ModelUnusable(f"the answer {text!r} of the prompt is {len(ids)} tokens of this model; it must be one")
         return ids[0]
 
     def heads(self, documents: Sequence[FieldLines]) -> list[str]:

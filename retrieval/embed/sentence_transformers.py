@@ -26,6 +26,7 @@ from winnow.retrieval.embed.embedder import (
 )
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.library_folder import check_vocabulary, explain_failure
 from winnow.retrieval.model.library_output import silence_progress
 from winnow.retrieval.model.tokenizer import encodable
 from winnow.retrieval.records import Vectors
@@ -98,8 +99,9 @@ class SentenceTransformerEmbedder:
         silence_progress()
         try:
             model = SentenceTransformer(str(folder.path), device=device)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelUnusable(f"{folder.path}: {error}") from error
+        except Exception as error:  # the libraries' own kinds too, which they do not list
+            raise ModelUnusable(explain_failure(folder, error)) from error
+        check_vocabulary(folder, model.tokenizer)
         tokens_max = min(folder.settings.max_tokens, model.max_seq_length or folder.settings.max_tokens)
         model.max_seq_length = tokens_max
         own = int(model.get_embedding_dimension() or 0)

@@ -86,10 +86,13 @@ class ModelFolder:
 
     @property
     def window(self) -> int:
-        """Longest input in tokens: limited by its settings and by its positions."""
+        """Longest input in tokens: limited by its settings and by its positions. Raises `ModelUnusable`."""
         config = _read_object(self.path / "config.json")
         inner = config.get("text_config") or config  # models of several kinds of input
-        return min(self.settings.max_tokens, int(inner.get("max_position_embeddings") or self.settings.max_tokens))
+        positions = inner.get("max_position_embeddings") or self.settings.max_tokens
+        if not isinstance(positions, int):
+            raise ModelUnusable(f"{self.path / 'config.json'}: max_position_embeddings must be a whole number")
+        return min(self.settings.max_tokens, positions)
 
     def revision_of(self, backend: Backend) -> str:
         """What an exported copy of the model adds to the revision: its name, and a hash of its file if there is one."""
@@ -114,14 +117,13 @@ def find_model(
     """
     path = _on_disk(name_or_path) or fetch(name_or_path, source, also=also)
     config = _read_object(path / "config.json")
-    architectures = config.get("architectures") or [""]
     return ModelFolder(
         path=path,
         revision=revision_of(path, also=also),
         model_type=str(config.get("model_type", "")),
         settings=_settings(path, name_or_path, kind),
-        architecture=str(architectures[0]),
-        labels=_labels(config),
+        architecture=_architecture(config, path / "config.json"),
+        labels=_labels(config, path / "config.json"),
     )
 
 
@@ -194,10 +196,20 @@ def _on_disk(name_or_path: str) -> Path | None:
     return None
 
 
-def _labels(config: dict[str, Any]) -> int:
+def _architecture(config: dict[str, Any], file: Path) -> str:
+    """The first that it names, or nothing."""
+    found = config.get("architectures") or [""]
+    if not isinstance(found, list):
+        raise ModelUnusable(f'{file}: architectures must be a list, such as ["BertForSequenceClassification"]')
+    return str(found[0])
+
+
+def _labels(config: dict[str, Any], file: Path) -> int:
     """Number of classes, in both spellings of transformers."""
-    found = config.get("num_labels") or len(config.get("id2label") or ()) or 2
-    return int(found)
+    try:
+        return int(config.get("num_labels") or len(config.get("id2label") or ()) or 2)
+    except (TypeError, ValueError) as error:
+        raise ModelUnusable(f"{file}: the number of labels cannot be read: {error}") from error
 
 
 def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
@@ -211,17 +223,33 @@ def _settings(path: Path, asked_for: str, kind: ModelKind) -> ModelSettings:
         raise ModelUnusable(f"{path} is a model of kind {written.get('kind')}; expected {kind}")
     try:
         return ModelSettings(
-            name=str(written["name"]),
+            name=_required_name(written),
             dimension=None if written.get("dimension") is None else int(written["dimension"]),
-            max_tokens=int(written.get("max_tokens", MAX_TOKENS_DEFAULT)),
+            max_tokens=_max_tokens(written),
             order=_order(written["order"]) if written.get("order") else None,
             known_answers=_known_answers(written, kind),
             prompt=parse_template(written["prompt"], origin=f"{path / 'winnow.json'}: prompt")
             if "prompt" in written
             else None,
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelUnusable(f"{path / 'winnow.json'}: {error!r}") from error
+    except KeyError as error:
+        raise ModelUnusable(f"{path / 'winnow.json'}: {error} is missing") from error
+    except (TypeError, ValueError) as error:
+        raise ModelUnusable(f"{path / 'winnow.json'}: {error}") from error
+
+
+def _required_name(written: dict[str, Any]) -> str:
+    name = written["name"]
+    if not isinstance(name, str) or not name.strip():
+        raise ValueError("name must be a text that is not empty")
+    return name
+
+
+def _max_tokens(written: dict[str, Any]) -> int:
+    stated = written.get("max_tokens", MAX_TOKENS_DEFAULT)
+    if isinstance(stated, bool) or not isinstance(stated, int) or stated < 1:
+        raise ValueError("max_tokens must be a whole number above 0")
+    return stated
 
 
 def _known_answers(written: dict[str, Any], kind: ModelKind) -> KnownAnswers | None:

@@ -153,6 +153,8 @@ def parse(written: object, kind: ModelKind, *, default_source: str) -> KnownAnsw
         return _parse_list(written, kind, default_source)
     if not isinstance(written, dict):
         raise TypeError("known_answers must be an object with source, within and answers")
+    if not isinstance(written.get("within") or {}, dict) or not isinstance(written["answers"], list):
+        raise TypeError("known_answers: within must be an object, and answers a list")
     within = {str(dtype): float(bound) for dtype, bound in (written.get("within") or WITHIN).items()}
     if not all(0.0 < bound < 1.0 for bound in within.values()):  # also NaN
         raise ValueError("the bounds in known_answers.within must be above 0 and below 1")
@@ -164,7 +166,11 @@ def parse(written: object, kind: ModelKind, *, default_source: str) -> KnownAnsw
     )
 
 
-def _parse_answer(written: dict[str, Any]) -> KnownAnswer:
+def _parse_answer(written: object) -> KnownAnswer:
+    if not isinstance(written, dict):
+        raise TypeError(
+            "known_answers: each answer must be an object with query, passage, relevant, and score or logit"
+        )
     score = written.get("score")
     if score is None and written.get("logit") is not None:
         score = 1.0 / (1.0 + math.exp(-float(written["logit"])))

@@ -23,6 +23,7 @@ from winnow.retrieval.errors import ModelUnusable, Overloaded, RerankUnavailable
 from winnow.retrieval.model.backend import TORCH, Backend, BackendKind
 from winnow.retrieval.model.causal_model import AnswerTokens, CausalModel
 from winnow.retrieval.model.folder import ModelFolder
+from winnow.retrieval.model.library_folder import check_vocabulary, explain_failure
 from winnow.retrieval.model.library_output import silence_progress
 from winnow.retrieval.model.packing import make_batches
 from winnow.retrieval.model.runtime import device_worker, parse_device, parse_dtype
@@ -30,6 +31,7 @@ from winnow.retrieval.model.tokenizer import PieceTokenizer, encodable
 
 BATCH_TOKENS_CPU: Final = 2_048  # tokens with padding; more is not faster there
 BATCH_TOKENS_CUDA: Final = 16_384
+TOKENS_MIN: Final = 16  # of a pair, its control tokens included
 _FAILURES: Final = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError)
 _LIBRARIES: Final[dict[BackendKind, tuple[str, ...]]] = {
     "torch": ("sentence_transformers",),
@@ -98,14 +100,19 @@ class PairModel:
                 model = CausalModel.load(folder, device=where, dtype=number_type, answer=answer)
         except torch.OutOfMemoryError as error:
             raise SettingInvalid(f"{where} has too little memory for {folder.name}") from error
-        except _FAILURES as error:
-            raise ModelUnusable(f"{folder.path}: {_reason(folder, error)}") from error
+        except Exception as error:  # the libraries' own kinds too, which they do not list
+            raise ModelUnusable(explain_failure(folder, error)) from error
         if model.num_labels not in {1, 2}:
             raise ModelUnusable(f"{folder.path}: it has {model.num_labels} labels; a reranker has one, or two")
+        check_vocabulary(folder, model.tokenizer)
         model.eval()
         # A chat template's own control tokens must stay; those of users are then taken apart by `_Forgery`.
         model.tokenizer.split_special_tokens = not model.tokenizer.chat_template
         tokens_max = _window(model, folder)
+        if tokens_max < TOKENS_MIN:
+            raise ModelUnusable(
+                f"{folder.path}: a window of {tokens_max} tokens is too small for a query and a passage"
+            )
         model.max_seq_length = tokens_max
         library = "sentence-transformers" if answer is None else "transformers"
         runs_on = f"{where} {number_type} {library}" if backend.is_torch else f"{where} {backend}"
@@ -251,11 +258,3 @@ def _rows(values: torch.Tensor | None, mask: torch.Tensor) -> tuple[tuple[int, .
 def _missing(folder: ModelFolder, backend: Backend) -> str:
     extra = "sentence-transformers" if backend.is_torch else backend.kind
     return f"{folder.name} needs the libraries of the extra {extra}: pip install 'winnow-search[{extra}]'"
-
-
-def _reason(folder: ModelFolder, error: Exception) -> str:
-    """The error, and its likely cause if the model needs code of its own."""
-    said = " ".join(str(error).split()) or repr(error)
-    if "auto_map" in (folder.path / "config.json").read_text(encoding="utf-8"):
-        return f"{said}. The model needs Python code from its own repository, which winnow does not run"
-    return said

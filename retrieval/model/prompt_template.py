@@ -64,6 +64,8 @@ def parse_template(written: object, *, origin: str) -> PromptTemplate:
     for name in ("text", "plain"):
         if name in written:
             _check_variables(written[name], origin=f"{origin}: {name}")
+    if written["yes"] == written.get("no"):
+        raise ModelUnusable(f"{origin}: yes and no must be different tokens; leave `no` out if there is only one")
     return PromptTemplate(
         text=written["text"],
         yes=written["yes"],
