@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
     ValidationError,
@@ -176,9 +177,16 @@ InstructionReference = Annotated[
 ]
 
 
-def text_or_object(value: object) -> str:
+def _text_or_object(value: object) -> str | None:
     """Choose the member of a union, so that only its errors are reported. Tags begin with a capital, unlike fields."""
-    return "Text" if isinstance(value, str) else "Named"
+    if isinstance(value, str):
+        return "Text"
+    return "Named" if isinstance(value, dict | BaseModel) else None
+
+
+TextOrObject: Final = Discriminator(
+    _text_or_object, custom_error_type="text_or_object", custom_error_message="a text or an object is expected"
+)
 
 
 class Strict(BaseModel):

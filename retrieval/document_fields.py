@@ -91,7 +91,10 @@ def check_fields(names: Sequence[str], tokens_max: int) -> FieldChoice:
         raise InvalidRequest(f"{len(names)} fields; the limit is {FIELDS_MAX}")
     for name in names:
         if not name or name != _BLANKS.sub(" ", name).strip() or not is_text(name):
-            raise InvalidRequest(f"{name[:FIELD_NAME_CHARACTERS_MAX]!a} is not a field name: use one line of text")
+            raise InvalidRequest(
+                f"{name[:FIELD_NAME_CHARACTERS_MAX]!a} is not a field name: use one line of text, without spaces at "
+                "its ends or two in a row"
+            )
         if len(name) > FIELD_NAME_CHARACTERS_MAX:
             raise InvalidRequest(f"a field name has {len(name)} characters; the limit is {FIELD_NAME_CHARACTERS_MAX}")
         if name == _TEXT:

@@ -342,6 +342,8 @@ def doctor(*, settings: Settings, json: Json = False) -> None:
 def _cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {part}" for name, part in value.items() if part is not None)
     return "–" if value is None else str(value)
 
 

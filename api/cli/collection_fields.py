@@ -21,7 +21,8 @@ FieldsArgument = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[FIELD]...",
-        help="Attributes to read, in this order: title, url, id, or any field of the metadata; none resets.",
+        help="Attributes to read, in this order, separated by spaces or commas: title, url, id, or any field of the "
+        "metadata; none resets.",
     ),
 ]
 Tokens = Annotated[
@@ -56,17 +57,19 @@ EmbedFieldTokens = Annotated[
 ]
 
 
-def parse_fields(flag: str, words: str | None, tokens: int | None) -> FieldChoice | None:
-    """Read FIELD,FIELD; None without the flag. Raises `InvalidRequest`."""
-    from winnow.retrieval.document_fields import check_fields
+def parse_fields(flag: str, words: str | None, tokens: int | None) -> FieldsChange:
+    """Read FIELD,FIELD: which fields are wanted. What no flag names stays. Raises `InvalidRequest`."""
+    from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, FieldsChange
+    from winnow.retrieval.document_fields import NO_CHOICE
     from winnow.retrieval.errors import InvalidRequest
 
     if words is None:
         if tokens is not None:
             raise InvalidRequest(f"{flag.removesuffix('s')}-tokens needs {flag}")
-        return None
-    names = [each.strip() for each in words.split(",")] if words else []
-    return check_fields(names, FIELD_TOKENS_DEFAULT if tokens is None else tokens)
+        return KEEP_FIELDS
+    wanted = FieldsChange(names=_split_names(words), tokens_max=KEEP if tokens is None else tokens)
+    wanted.of(NO_CHOICE)  # refuses what no collection can have, before anything is loaded
+    return wanted
 
 
 @with_settings("data")
@@ -106,7 +109,13 @@ def _change_of(fields: list[str] | None, tokens: int | None) -> FieldsChange:
     from winnow.retrieval.catalog.collections import KEEP, FieldsChange
 
     kept = fields is None and tokens is not None
-    return FieldsChange(names=KEEP if kept else tuple(fields or ()), tokens_max=KEEP if tokens is None else tokens)
+    names = [name for words in fields or () for name in _split_names(words)]
+    return FieldsChange(names=KEEP if kept else names, tokens_max=KEEP if tokens is None else tokens)
+
+
+def _split_names(words: str) -> list[str]:
+    """Read FIELD,FIELD; nothing names no field."""
+    return [each.strip() for each in words.split(",")] if words else []
 
 
 def _say(terminal: Terminal, name: str, stage: str, now: FieldChoice) -> None:

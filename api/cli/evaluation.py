@@ -35,6 +35,7 @@ from winnow.api.settings import Settings
 from winnow.indexer.readers.beir import Judgments, read_qrels, read_queries
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.rerank.reranker import Reranker
+from winnow.retrieval.catalog.collections import KEEP_FIELDS, FieldsChange
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, with_fields
 from winnow.retrieval.errors import CorpusUnreadable
@@ -75,7 +76,7 @@ class Plan:
     is_judged: bool  # or recall alone
     instruction: str | NamedInstruction | None = None  # None: what a search of the collection uses
     recalls: tuple[RecallMode, ...] = ()  # ways of recall to compare; none is the service's own
-    fields: FieldChoice | None = None  # that the reranker reads; None: the collection's
+    fields: FieldsChange = KEEP_FIELDS  # that the reranker reads instead of the collection's
     rerankers: tuple[str, ...] = ()  # configured rerankers to compare, by name; none is the collection's own
 
 
@@ -140,7 +141,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
             tenant=plan.tenant,
             recall=opened.recall,
             instruction=parts.disk.catalog.instructions.applied(plan.tenant, plan.instruction, opened.collection),
-            fields=opened.collection.rerank_fields if plan.fields is None else plan.fields,
+            fields=plan.fields.of(opened.collection.rerank_fields),
             rerankers=named_rerankers(rerankers) if plan.is_judged else {},
             candidates=parts.candidates,
             modes=named_modes(plan.recalls, RecallMode(settings.recall)),

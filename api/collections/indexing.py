@@ -12,7 +12,8 @@ from winnow.indexer.corpus import Corpus
 from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
-from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
+from winnow.retrieval.catalog.collections import KEEP_FIELDS, FieldsChange
+from winnow.retrieval.document_fields import NO_CHOICE
 from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
@@ -43,8 +44,8 @@ class Indexing:
         tenant: TenantName = DEFAULT_TENANT,
         chunk_tokens: int | None = None,
         reranker: str | None = None,
-        rerank_fields: FieldChoice | None = None,
-        embed_fields: FieldChoice | None = None,
+        rerank_fields: FieldsChange = KEEP_FIELDS,
+        embed_fields: FieldsChange = KEEP_FIELDS,
     ) -> OpenCollection:
         """Return the collection of this name, created if missing. The other arguments are requirements, if given.
 
@@ -59,8 +60,8 @@ class Indexing:
                 name,
                 chunk_tokens=chunk_tokens,
                 reranker=reranker,
-                rerank_fields=rerank_fields or NO_CHOICE,
-                embed_fields=embed_fields or NO_CHOICE,
+                rerank_fields=rerank_fields.of(NO_CHOICE),
+                embed_fields=embed_fields.of(NO_CHOICE),
             )
         made_with = opened.collection.chunk_tokens
         if chunk_tokens is not None and chunk_tokens != made_with:
@@ -72,12 +73,12 @@ class Indexing:
                 f"{name} already exists and uses {opened.collection.reranker or 'the default reranker'}; "
                 f"change it with `winnow collections set-reranker {name} {reranker}`"
             )
-        if rerank_fields not in (None, opened.collection.rerank_fields):
+        if rerank_fields.of(now := opened.collection.rerank_fields) != now:
             raise InvalidRequest(
-                f"the reranker of {name} reads {fields_said(opened.collection.rerank_fields)}; change that with "
+                f"the reranker of {name} reads {fields_said(now)}; change that with "
                 f"`winnow collections set-rerank-fields {name} FIELD...`"
             )
-        if embed_fields not in (None, opened.collection.embed_fields):
+        if embed_fields.of(now := opened.collection.embed_fields) != now:
             raise InvalidRequest(other_fields_refused(opened.collection, "exists"))
         return opened
 

@@ -46,12 +46,17 @@ class CollapseLimits(Strict):
         return Collapse(cosine=self.cosine, shingles=self.shingles)
 
 
-def _off_or_limits(value: Any) -> str:
-    return "Off" if value is False else "Limits"
+def _off_or_limits(value: Any) -> str | None:
+    if value is False:
+        return "Off"
+    return "Limits" if isinstance(value, dict | CollapseLimits) else None
 
 
 MaybeCollapse = Annotated[
-    Annotated[Literal[False], Tag("Off")] | Annotated[CollapseLimits, Tag("Limits")], Discriminator(_off_or_limits)
+    Annotated[Literal[False], Tag("Off")] | Annotated[CollapseLimits, Tag("Limits")],
+    Discriminator(
+        _off_or_limits, custom_error_type="off_or_limits", custom_error_message="false or an object is expected"
+    ),
 ]
 
 

@@ -8,7 +8,6 @@ from typing import Annotated, NotRequired
 from pydantic import (
     BaseModel,
     ConfigDict,
-    Discriminator,
     Field,
     StrictBool,
     Tag,
@@ -19,8 +18,8 @@ from winnow.api.fields import (
     InstructionText,
     Number,
     QueryText,
+    TextOrObject,
     TimeoutMs,
-    text_or_object,
 )
 from winnow.api.schemas.diversity import (
     COLLAPSE_HELP,
@@ -53,7 +52,7 @@ class TextDocument(BaseModel):
 
 EitherDocument = Annotated[
     Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX), Tag("Text")] | Annotated[TextDocument, Tag("Named")],
-    Discriminator(text_or_object),
+    TextOrObject,
 ]
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 from pydantic import (
-    Discriminator,
     Field,
     StrictBool,
     Tag,
@@ -23,9 +22,9 @@ from winnow.api.fields import (
     QueryText,
     SearchedName,
     Strict,
+    TextOrObject,
     TimeoutMs,
     VariableValue,
-    text_or_object,
 )
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.schemas.diversity import COLLAPSE_HELP, MMR_HELP, MaybeCollapse, MmrLambda, collapse_of
@@ -58,7 +57,7 @@ class InstructionChoice(Strict):
 
 
 EitherInstruction = Annotated[
-    Annotated[InstructionText, Tag("Text")] | Annotated[InstructionChoice, Tag("Named")], Discriminator(text_or_object)
+    Annotated[InstructionText, Tag("Text")] | Annotated[InstructionChoice, Tag("Named")], TextOrObject
 ]
 
 

@@ -36,6 +36,7 @@ def test_a_collection_is_set_and_set_back(tmp_path: Path, tokenizer: PlainTokeni
     assert said == "docs: cosine 0.97, shingles 0.6, MMR lambda 0.7.\n"
     wanted = Diversity(collapse=Collapse(cosine=0.97, shingles=0.6), mmr_lambda=0.7)
     assert catalog.get(DEFAULT_TENANT, "docs").diversity == wanted
+    assert "cosine 0.97, shingles 0.6" in run(tmp_path, "collections", "show", "docs")
     answered: dict[str, Any] = json.loads(
         run(tmp_path, "collections", "set-diversity", "docs", "--mmr-lambda", "0", "--json")
     )

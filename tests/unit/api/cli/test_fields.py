@@ -11,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.tiny_models import write_embedder, write_reranker
+from winnow.api.cli.collection_fields import parse_fields
 from winnow.api.cli.main import app
+from winnow.retrieval.document_fields import FieldChoice
 from winnow.retrieval.errors import InvalidRequest
 
 Run = Callable[..., Any]
@@ -83,6 +85,28 @@ def test_fields_live_from_index_to_evaluation(run: Run, corpus: Path) -> None:
     assert fields_of(run, "papers")[0] == ["cited"]
     assert run("collections", "set-rerank-fields", "papers", "--tokens", "96")["rerank_fields"] == ["cited"]
     assert run("collections", "set-rerank-fields", "papers")["rerank_fields"] == []
+    assert run("collections", "set-rerank-fields", "papers", "date,cited", "source")["rerank_fields"] == [
+        "date",
+        "cited",
+        "source",
+    ]
+
+
+def test_flags_without_tokens_require_no_tokens(run: Run, corpus: Path) -> None:
+    """The command that made a collection runs again after its bounds were changed."""
+    index = ("index", str(corpus), "--collection", "papers", "--rerank-fields", "date,cited", "--embed-fields", "cited")
+    run(*index, "--embed-field-tokens", "32")
+    run("collections", "set-rerank-fields", "papers", "--tokens", "8")
+    run(*index)
+    refused = run(*index, "--rerank-field-tokens", "128", code=2)
+    assert "reads the fields date, cited in at most 8 tokens" in refused
+    assert "embedded with the fields cited in at most 32 tokens" in run(*index, "--embed-field-tokens", "64", code=2)
+    assert fields_of(run, "papers") == (["date", "cited"], 8, ["cited"], 32)
+
+    tried = parse_fields("--rerank-fields", "cited", None).of(FieldChoice(names=("date", "cited"), tokens_max=8))
+    assert tried == FieldChoice(names=("cited",), tokens_max=8)
+    run("collections", "set-rerank-fields", "papers")
+    run("index", str(corpus), "--collection", "papers", "--rerank-fields", "")
 
 
 def test_embedded_fields_change_only_in_an_empty_collection(run: Run, corpus: Path) -> None:

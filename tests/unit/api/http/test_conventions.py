@@ -272,6 +272,9 @@ def test_a_number_without_a_fraction_is_a_whole_one(client: TestClient) -> None:
         ("/v1/search", {"query": 1, "collection": "docs"}, "'query': a text is expected"),
         ("/v1/search", {"query": "q", "collection": "docs", "recall": "x"}, "'dense', 'hybrid' or 'lexical' is exp"),
         ("/v1/search", {"query": "q", "collection": "docs", "explain": "x"}, "'explain': true or false is expected"),
+        ("/v1/search", {"query": "q", "collection": "docs", "instruction": 1}, "'instruction': a text or an object is"),
+        ("/v1/rerank", {"query": "q", "documents": ["a", None]}, "'documents.1': a text or an object is expected"),
+        ("/v1/rerank", {"query": "q", "documents": [{"title": "a"}]}, "the field 'documents.0.text' is missing"),
         (
             "/v1/rerank",
             {"query": "q", "documents": ["a"] * (RERANK_DOCUMENTS_MAX + 1)},

@@ -243,8 +243,8 @@ def test_a_collection_may_have_both(client: TestClient) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        ({"collapse": True}, "'collapse': an object is expected"),
-        ({"collapse": 0.9}, "'collapse': an object is expected"),
+        ({"collapse": True}, "'collapse': false or an object is expected"),
+        ({"collapse": 0.9}, "'collapse': false or an object is expected"),
         ({"collapse": {}}, "'collapse': it needs cosine, shingles or both"),
         ({"collapse": {"cosine": 0}}, "'collapse.cosine': Input should be greater than 0"),
         ({"collapse": {"shingles": 1.1}}, "'collapse.shingles': Input should be less than or equal to 1"),
