@@ -44,7 +44,7 @@ def options() -> argparse.Namespace:
     for name in ("layers", "inner"):
         parser.add_argument(f"--{name}", type=int, default=SHAPE[name])
     parser.add_argument(
-        "--start", type=Path, help="folder with embedder.pt and reranker.pt of an earlier run to go on from"
+        "--earlier", type=Path, help="folder with embedder.pt and reranker.pt of an earlier run to go on from"
     )
     parser.add_argument("--rate", type=float, default=1.0, help="factor for the reranker's learning rates")
     parser.add_argument("--seed", type=int, default=17)
@@ -86,8 +86,8 @@ class Run:
         if done.exists():
             bag.load_state_dict(torch.load(done, map_location=DEVICE))
             return bag
-        if self.arguments.start:
-            bag.load_state_dict(torch.load(self.arguments.start / "embedder.pt", map_location=DEVICE))
+        if self.arguments.earlier:
+            bag.load_state_dict(torch.load(self.arguments.earlier / "embedder.pt", map_location=DEVICE))
         else:
             embedder.read_back(bag, self.arguments.models / "winnow-embed" / "model.safetensors", self.store.end)
         embedding = embedder.Embedding(self.lessons, self.relevance, bag, self.rng)
@@ -116,8 +116,8 @@ class Run:
             training.steps, training.lists = state["steps"], state["lists"]
             used = state["share"] * arguments.list_seconds
             self.say("resumed at", state["share"])
-        elif arguments.start:
-            read = torch.load(arguments.start / "reranker.pt", map_location=DEVICE)
+        elif arguments.earlier:
+            read = torch.load(arguments.earlier / "reranker.pt", map_location=DEVICE)
             network.load_state_dict(read["weights"])
         else:
             head = start_rows(network, bag.rows.detach().float())
