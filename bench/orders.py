@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from training.order import CANDIDATES, NDCG, Asked, Logits, asked_of, first_of_each, randomisation
+from training.order import CANDIDATES, NDCG, Asked, Logits, asked_of, first_of_each
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.retrieval.search.fusion import WORDS_WEIGHT
+from winnow.retrieval.significance import p_of_difference
 
 BEFORE = (0.2868, 16.2578)  # weights of logit and similarity
 
@@ -54,7 +55,7 @@ def report(name: str, asked: Sequence[Asked], logits: Logits) -> None:
     now = np.array(figures["now"])
     cells = []
     for order, values in figures.items():
-        against = "" if order == "now" else f" (p {randomisation(now - np.array(values)):.3f})"
+        against = "" if order == "now" else f" (p {p_of_difference(now - np.array(values)):.3f})"
         cells.append(f"{np.mean(values):.3f}{against}")
     print(f"| {name} | {len(asked)} | " + " | ".join(cells) + " |", flush=True)
 

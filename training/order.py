@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from training.exported import Judging
 from winnow.api.assemble import assemble, assemble_indexing
-from winnow.api.cli.evaluation import judged_cases
+from winnow.api.cli.evaluation.run import judged_cases
 from winnow.api.settings import load
 from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries
@@ -42,6 +42,7 @@ from winnow.rerank.instruction import DEFAULT_INSTRUCTION
 from winnow.retrieval.measures import Measure, parse
 from winnow.retrieval.search.fusion import WORDS_WEIGHT, fused
 from winnow.retrieval.search.hybrid import Pools, search_pools
+from winnow.retrieval.significance import LEVEL, p_of_difference
 
 Numbers = NDArray[np.float64]
 
@@ -49,8 +50,6 @@ NDCG: Final = parse("nDCG@10")
 WORDS_WEIGHTS: Final = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
 RELEVANCE_WEIGHTS: Final = (0.0, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.0, 4.0)
 CANDIDATES: Final = 30
-DRAWS: Final = 10_000
-SIGNIFICANT: Final = 0.05
 TOLERANCE: Final = 0.01  # nDCG@10 that may be given up so that an instruction is followed
 LANGUAGES: Final = ("en", "zh")
 GRADE_WANTED: Final = 3  # of the translation in the preferred language
@@ -194,14 +193,6 @@ def instructed_of(
     return found
 
 
-def randomisation(differences: Numbers, *, seed: int = 2026) -> float:
-    """Two-sided p of a paired randomisation test: how often random signs give a mean as far from 0."""
-    draw = np.random.default_rng(seed)
-    seen = abs(differences.mean())
-    signs = draw.choice([-1.0, 1.0], size=(DRAWS, len(differences)))
-    return float(((np.abs((signs * differences).mean(1)) >= seen - 1e-12).sum() + 1) / (DRAWS + 1))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """A figure of each case at each weight; collections count equally, however many cases they have."""
@@ -240,12 +231,12 @@ class Table:
         means = [got[np.array(self.collections) == name].mean() for name in names]
         print(
             f"crossed {np.mean(means):.4f}, at {base:g} {self.means(names)[self.weights.index(base)]:.4f}, "
-            f"p = {randomisation(got - at_base):.4f}"
+            f"p = {p_of_difference(got - at_base):.4f}"
         )
         return self.weights[self.best(names)]
 
     def p_against(self, weight: float, base: float) -> float:
-        return randomisation(self.figures[:, self.weights.index(weight)] - self.figures[:, self.weights.index(base)])
+        return p_of_difference(self.figures[:, self.weights.index(weight)] - self.figures[:, self.weights.index(base)])
 
 
 def words_table(asked: Sequence[Asked], measure: Measure) -> Table:
@@ -317,7 +308,7 @@ def main() -> None:
     plain = judged_of(chosen, logits, options.words_weight)
     table = relevance_table(plain)
     weight = table.report(f"Weight of relevance without an instruction, {NDCG}", 0.0)
-    if weight > 0 and table.p_against(weight, 0.0) >= SIGNIFICANT:
+    if weight > 0 and table.p_against(weight, 0.0) >= LEVEL:
         weight = 0.0
     wordings = json.loads((Path(__file__).parent / "held_out_instructions.json").read_text("utf-8"))
     mixed = [each for each in chosen if each.collection.endswith("-mixed")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated
 
 import typer
 
@@ -23,18 +23,11 @@ from winnow.api.cli.options import (
     own_name,
     with_settings,
 )
-from winnow.api.cli.terminal import Column, Terminal
-from winnow.api.formatting import amount, duration
+from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
-from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.tenancy import DEFAULT_TENANT
-
-ORDERS: Final = {"recall": "recall alone", "two-stage": "as a search answers", "rerank": "by relevance alone"}
-
-if TYPE_CHECKING:
-    from winnow.api.cli.evaluation import Run
 
 
 class WhichRun(StrEnum):
@@ -124,6 +117,8 @@ def evaluate(
     Indexes the folder's corpus first if needed. Only the first --candidates chunks are reranked; the chunks after them
     keep the order of recall, so R@100 means the same in every row. Searches use the collection's own reranker,
     instruction and rerank fields unless you pass others.
+
+    Each pair of runs is compared by a paired randomisation test, with the mean difference and its 95 % interval.
     """
     terminal = Terminal(json=json)
     from winnow.indexer.readers.beir import is_beir
@@ -132,8 +127,9 @@ def evaluate(
         raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
     import asyncio
 
-    from winnow.api.cli.evaluation import Plan
-    from winnow.api.cli.evaluation import evaluate as measure
+    from winnow.api.cli.evaluation.report import show, write_runs
+    from winnow.api.cli.evaluation.run import Plan
+    from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.instructions.variables import wanted_instruction
 
     data, owner = open_tenant(settings, tenant, create=True)
@@ -152,8 +148,8 @@ def evaluate(
     )
     found = asyncio.run(measure(terminal, settings, plan))
     if output is not None:
-        _write_runs(terminal, output, found.orders)
-    _show(terminal, found.response())
+        write_runs(terminal, output, found)
+    show(terminal, found)
 
 
 @with_settings("data", "candidates", "embed_model", "embed_url", "rerank_model", "rerank_url", *DEVICE)
@@ -172,39 +168,6 @@ def _parse_modes(words: str | None) -> tuple[RecallMode, ...]:
     if unknown or words == "":
         raise InvalidRequest(f"--recall {words!r}: each word must be one of {', '.join(RecallMode)}")
     return tuple(RecallMode(word) for word in modes)
-
-
-def _write_runs(terminal: Terminal, output: Path, orders: dict[str, Run]) -> None:
-    from winnow.api.cli.evaluation import trec_lines
-
-    for name, order in orders.items():
-        path = output.with_name(f"{output.name}.{name.replace('/', '_')}")
-        with write_errors(path):
-            path.write_text("".join(line + "\n" for line in trec_lines(order, name)), encoding="utf-8")
-        terminal.say(f"wrote {path}")
-
-
-def _show(terminal: Terminal, body: dict[str, Any]) -> None:
-    if terminal.is_json:
-        terminal.answer(body)
-        return
-    names = list(body["runs"][0]["metrics"])
-    terminal.table(
-        [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names), Column(name="order")],
-        [
-            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _describe_order(run["name"]))
-            for run in body["runs"]
-        ],
-    )
-    asked = f"{amount(body['queries'])} queries over {amount(body['documents'])} documents"
-    judges = ", ".join(body["rerankers"])
-    reranked = f"{body['candidates']} candidates reranked by {judges}" if body["candidates"] else "not reranked"
-    terminal.say(f"{asked} in {duration(body['seconds'])} · {reranked} · found by {body['embedder']}")
-
-
-def _describe_order(run: str) -> str:
-    """`recall-hybrid` is one of several kinds of recall."""
-    return next((meaning for name, meaning in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")
 
 
 def _collection_name(folder: Path) -> str:

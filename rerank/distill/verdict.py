@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from winnow.rerank.distill.comparison import DRAWS, LEVEL, Difference, best_first, compare, ndcg
+from winnow.rerank.distill.comparison import best_first, ndcg
 from winnow.rerank.distill.fitted_order import Example, answered_order
 from winnow.rerank.distill.scoring import Question
 from winnow.rerank.rank_correlation import rank_biased_overlap
 from winnow.retrieval.measures import parse
 from winnow.retrieval.model.folder import Order
+from winnow.retrieval.significance import DRAWS, LEVEL, Difference, compare
 
 QRELS_MEASURE: Final = parse("nDCG@10")
 
@@ -118,9 +119,10 @@ def describe(name: str, difference: Difference) -> str:
         "by_relevance": "nDCG@10 by teacher, by relevance",
         "qrels": "nDCG@10 by qrels, as answered",
     }
+    method = "exact" if difference.is_exact else f"{DRAWS:,} draws"
     return (
         f"{meanings[name]}: student minus stock {difference.mean:+.4f}, 95 % interval {difference.low:+.4f} to "
-        f"{difference.high:+.4f}, p = {difference.p:.4f} ({difference.queries} queries, {DRAWS:,} draws; significant "
+        f"{difference.high:+.4f}, p = {difference.p:.4f} ({difference.queries} queries, {method}; significant "
         f"below {LEVEL})"
     )
 

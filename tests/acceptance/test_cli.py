@@ -137,6 +137,9 @@ def test_eval_measures_both_stages(indexed: Command, corpus: Path, tmp_path: Pat
     runs = {run["name"]: run["metrics"] for run in done.json["runs"]}
     assert list(runs) == ["recall", "two-stage", "rerank"]
     assert done.json["instruction"]["name"] == "default"
+    assert [(each["run"], each["against"]) for each in done.json["comparisons"] if each["measure"] == "R@100"] == [
+        ("two-stage", "recall"), ("rerank", "recall"), ("rerank", "two-stage"),
+    ]  # fmt: skip
     assert all(set(metrics) == {"nDCG@10", "R@100"} for metrics in runs.values())
     assert runs["recall"]["R@100"] == runs["two-stage"]["R@100"] == 1.0
     lines = (tmp_path / "run.two-stage").read_text(encoding="utf-8").splitlines()

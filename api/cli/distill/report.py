@@ -8,9 +8,9 @@ from typing import Literal, cast
 from winnow.api.cli.distill.run import Distilled
 from winnow.api.formatting import flat
 from winnow.api.schemas.distill import DistillDifference, DistillOrder, DistillResponse
-from winnow.rerank.distill.comparison import DRAWS
 from winnow.rerank.distill.model_folder import Figure, card_of
 from winnow.rerank.distill.verdict import describe
+from winnow.retrieval.significance import DRAWS
 
 
 def response(distilled: Distilled) -> DistillResponse:

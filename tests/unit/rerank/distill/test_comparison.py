@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from itertools import product
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.rerank.distill.comparison import best_first, compare, ndcg
+from winnow.rerank.distill.comparison import best_first, ndcg
 from winnow.rerank.distill.fitted_order import Example, answered_order, fit_mixture, order_with
 from winnow.rerank.distill.scoring import Question
 from winnow.rerank.distill.verdict import Contestant, Verdict, judge
@@ -32,31 +30,6 @@ def test_ndcg_is_the_measure_of_evaluations_where_gains_are_grades(grades: list[
     names = [str(place) for place in range(len(grades))]
     wanted = parse("nDCG@10").of([names[place] for place in order], dict(zip(names, grades, strict=True)))
     assert ndcg(order, grades) == pytest.approx(wanted if any(grades) else 1.0)
-
-
-@pytest.mark.parametrize("seed", [1, 2])
-def test_p_is_that_of_all_signs(seed: int) -> None:
-    """Of ten queries every choice of signs can be counted."""
-    differences = np.random.default_rng(seed).normal(0.1, 0.2, 10)
-    every = [abs(float((differences * signs).mean())) for signs in product((-1, 1), repeat=10)]
-    exact = sum(each >= abs(differences.mean()) - 1e-12 for each in every) / len(every)
-    found = compare(differences.tolist(), [0.0] * 10, seed=7)
-    assert found.p == pytest.approx(exact, abs=0.02)
-    assert found.mean == pytest.approx(float(differences.mean()))
-    assert found.low < found.mean < found.high
-
-
-def test_the_same_seed_gives_the_same_figures() -> None:
-    ours, theirs = [0.3, 0.5, 0.9, 0.2], [0.2, 0.5, 0.4, 0.3]
-    assert compare(ours, theirs, seed=1) == compare(ours, theirs, seed=1)
-    assert compare(ours, theirs, seed=1).mean == -compare(theirs, ours, seed=1).mean
-
-
-def test_equal_orders_are_no_gain() -> None:
-    found = compare([0.5] * 30, [0.5] * 30, seed=1)
-    assert (found.mean, found.low, found.high, found.p) == (0, 0, 0, 1)
-    assert not found.is_gain
-    assert not found.is_loss
 
 
 @settings(max_examples=50)

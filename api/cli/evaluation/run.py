@@ -13,6 +13,7 @@ same in every run. A document stands where its best chunk stands.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, with_fields
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import CANDIDATES_MAX
-from winnow.retrieval.measures import parse
+from winnow.retrieval.measures import Measure, parse
 from winnow.retrieval.records import Candidate, RecallMode
 from winnow.retrieval.search.recall import RecallRequest
 from winnow.retrieval.tenancy import TenantName
@@ -86,8 +87,8 @@ class Evaluated:
 
     plan: Plan
     orders: dict[str, Run]  # by name of the run
-    figures: dict[str, dict[str, float]]  # name of the run -> measure -> mean over the queries
-    queries: int
+    values: dict[str, dict[str, tuple[float, ...]]]  # name of the run -> measure -> a value for each case
+    cases: Sequence[Case]
     documents: int
     chunks: int
     candidates: int
@@ -98,16 +99,23 @@ class Evaluated:
     fields: FieldChoice
     seconds: float
 
+    def figures(self) -> dict[str, dict[str, float]]:
+        """Name of the run -> measure -> mean over the queries."""
+        return {
+            name: {measure: math.fsum(values) / len(values) for measure, values in measures.items()}
+            for name, measures in self.values.items()
+        }
+
     def response(self) -> dict[str, Any]:
         """The JSON object of `winnow eval`."""
         return {
             "runs": [
                 {"name": name, "reranker": self.judges.get(name), "metrics": figures}
-                for name, figures in self.figures.items()
+                for name, figures in self.figures().items()
             ],
             "collection": self.plan.collection,
             "folder": str(self.plan.folder),
-            "queries": self.queries,
+            "queries": len(self.cases),
             "documents": self.documents,
             "chunks": self.chunks,
             "candidates": self.candidates,
@@ -150,15 +158,11 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         )
         started = time.monotonic()
         orders = await _asked(terminal, asking, cases)
-    wanted = {case.id: judgments[case.id] for case in cases}
     return Evaluated(
         plan=plan,
         orders=orders,
-        figures={
-            name: {spelling: measure.mean(documents_of(run), wanted) for spelling, measure in measures.items()}
-            for name, run in orders.items()
-        },
-        queries=len(cases),
+        values={name: values_of(run, cases, judgments, measures) for name, run in orders.items()},
+        cases=cases,
         documents=report.documents,
         chunks=report.chunks,
         candidates=asking.candidates if plan.is_judged else 0,
@@ -303,9 +307,14 @@ def named_rerankers(rerankers: Sequence[Reranker]) -> dict[str, Reranker]:
     return {f"-{each.name}": each for each in rerankers}
 
 
-def documents_of(run: Run) -> dict[str, list[str]]:
-    """Document ids, best first, by query id."""
-    return {query_id: list(scored) for query_id, scored in run.items()}
+def values_of(
+    run: Run, cases: Sequence[Case], judgments: Judgments, measures: Mapping[str, Measure]
+) -> dict[str, tuple[float, ...]]:
+    """Measure each case, by measure. A case without a ranking counts as 0."""
+    return {
+        spelling: tuple(measure.of(list(run.get(case.id, ())), judgments[case.id]) for case in cases)
+        for spelling, measure in measures.items()
+    }
 
 
 def trec_lines(run: Run, name: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.fakes import PrefersWord, ScriptedRecall
 from tests.logit_reranker import JudgesByLogit
-from winnow.api.cli.evaluation import (
+from winnow.api.cli.evaluation.run import (
     RECALL,
     RERANK,
     TWO_STAGE,

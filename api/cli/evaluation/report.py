@@ -1,0 +1,94 @@
+"""Shows an evaluation: the JSON object or tables, and run files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from winnow.api.cli.evaluation.comparisons import compared
+from winnow.api.cli.evaluation.run import Evaluated, trec_lines
+from winnow.api.cli.terminal import Column, Terminal
+from winnow.api.formatting import amount, duration
+from winnow.api.schemas.evaluation import EvalComparison
+from winnow.retrieval.files.durable import write_errors
+from winnow.retrieval.significance import DRAWS, SEED
+
+ORDERS: Final = {"recall": "recall alone", "two-stage": "as a search answers", "rerank": "by relevance alone"}
+PAIRS_SHOWN_MAX: Final = 10  # of one measure; of more, only those with the first run
+
+
+def write_runs(terminal: Terminal, output: Path, found: Evaluated) -> None:
+    for name, order in found.orders.items():
+        path = output.with_name(f"{output.name}.{name.replace('/', '_')}")
+        with write_errors(path):
+            path.write_text("".join(line + "\n" for line in trec_lines(order, name)), encoding="utf-8")
+        terminal.say(f"wrote {path}")
+
+
+def show(terminal: Terminal, found: Evaluated) -> None:
+    comparisons = compared(found.values)
+    body = found.response() | {"comparisons": comparisons}
+    if terminal.is_json:
+        terminal.answer(body)
+        return
+    _show_runs(terminal, body)
+    if terminal.is_rich:
+        _show_comparisons(terminal, comparisons, first=next(iter(found.values)))
+    _say_conditions(terminal, body)
+
+
+def _show_runs(terminal: Terminal, body: dict[str, Any]) -> None:
+    names = list(body["runs"][0]["metrics"])
+    terminal.table(
+        [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names), Column(name="order")],
+        [
+            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _describe_order(run["name"]))
+            for run in body["runs"]
+        ],
+    )
+
+
+def _show_comparisons(terminal: Terminal, comparisons: Sequence[EvalComparison], *, first: str) -> None:
+    if not comparisons:
+        return
+    pairs = len({(each["run"], each["against"]) for each in comparisons})
+    shown = [each for each in comparisons if pairs <= PAIRS_SHOWN_MAX or each["against"] == first]
+    terminal.table(
+        [
+            Column(name="run"),
+            Column(name="minus"),
+            Column(name="measure"),
+            Column(name="mean", right=True, style="bold"),
+            Column(name="95 % interval", right=True),
+            Column(name="p", right=True),
+            Column(name="p (Holm)", right=True),
+        ],
+        [
+            (
+                each["run"],
+                each["against"],
+                each["measure"],
+                f"{each['mean']:+.4f}",
+                f"{each['low']:+.4f} to {each['high']:+.4f}",
+                f"{each['p']:.4f}",
+                f"{each['p_holm']:.4f}",
+            )
+            for each in shown
+        ],
+    )
+    terminal.say(f"p by a paired randomisation test, intervals by a paired bootstrap ({DRAWS:,} draws, seed {SEED})")
+    if len(shown) < len(comparisons):
+        terminal.say(f"only the pairs with {first} are shown; --json has all {amount(pairs)} pairs")
+
+
+def _say_conditions(terminal: Terminal, body: dict[str, Any]) -> None:
+    asked = f"{amount(body['queries'])} queries over {amount(body['documents'])} documents"
+    judges = ", ".join(body["rerankers"])
+    reranked = f"{body['candidates']} candidates reranked by {judges}" if body["candidates"] else "not reranked"
+    terminal.say(f"{asked} in {duration(body['seconds'])} · {reranked} · found by {body['embedder']}")
+
+
+def _describe_order(run: str) -> str:
+    """`recall-hybrid` is one of several kinds of recall."""
+    return next((meaning for name, meaning in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")

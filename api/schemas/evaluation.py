@@ -1,0 +1,22 @@
+"""The parts of the JSON object of `winnow eval` that compare runs."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict
+
+
+class EvalComparison(TypedDict):
+    """One measure of two runs over the same queries: `run` minus `against`."""
+
+    measure: str
+    run: str
+    against: str
+    mean: float
+    low: float  # the 95 % interval of the mean, by a paired bootstrap
+    high: float
+    p: float  # of the paired randomisation test, two-sided
+    p_holm: float  # corrected by Holm's method over all pairs of the measure
+    exact: bool  # p counts all patterns of signs, not draws
+    draws: int  # of the test, unless it is exact, and of the bootstrap
+    seed: int
+    queries: int
