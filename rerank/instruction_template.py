@@ -57,8 +57,10 @@ class Rendered:
     embedding_task: str | None
 
 
-def check_content(content: InstructionContent) -> InstructionContent:
+def check_content(content: InstructionContent, *, was_stored: bool = False) -> InstructionContent:
     """Return the content if it may be stored: any values it is given later either render or are refused.
+
+    What was stored before, such as the content of a snapshot, may declare a name that was reserved since.
 
     Raises `InvalidRequest`, `LimitExceeded`, `VariableRefused`.
     """
@@ -73,6 +75,11 @@ def check_content(content: InstructionContent) -> InstructionContent:
             raise InvalidRequest(f"variable {name!r} is declared twice")
     for variable in content.variables:
         _check_declaration(variable)
+        if variable.name == TODAY and not was_stored:
+            raise InvalidRequest(
+                f"variable {TODAY!r} is reserved for the date in UTC when the search begins; use {{{TODAY}}} without "
+                "declaring it, or choose another name"
+            )
     _check_places(content)
     return content
 
@@ -161,11 +168,6 @@ def _check_declaration(variable: Variable) -> None:
         raise InvalidRequest(
             f"invalid variable name {_shown(name)}: use a lowercase letter, then up to 31 lowercase letters, digits or "
             "underscores"
-        )
-    if name == TODAY:
-        raise InvalidRequest(
-            f"variable {TODAY!r} is reserved for the date in UTC when the search begins; use {{{TODAY}}} without "
-            "declaring it, or choose another name"
         )
     if not 1 <= variable.max_length <= VARIABLE_CHARACTERS_MAX:
         raise InvalidRequest(f"variable {name!r}: max_length must be between 1 and {VARIABLE_CHARACTERS_MAX}")

@@ -138,13 +138,13 @@ def _publish_instruction(
     try:
         newest = instructions.version(tenant, Reference(name=reference.name))
     except InstructionNotFound:
-        newest = instructions.publish(tenant, reference.name, content)
+        newest = instructions.publish_stored(tenant, reference.name, content)
     if reference.version is None:
         return reference.name, newest.content != content
     for each in reversed(instructions.versions(tenant, reference.name)):
         if each.state is not State.DRAFT and each.content == content:
             return each.reference, False
-    return instructions.publish(tenant, reference.name, content).reference, False
+    return instructions.publish_stored(tenant, reference.name, content).reference, False
 
 
 def _built_in(

@@ -221,6 +221,11 @@ class Instructions:
         self._refuse_reserved(tenant, name)
         return self._library.publish(tenant, name, check_content(content), by=by)
 
+    def publish_stored(self, tenant: TenantName, name: str, content: InstructionContent) -> InstructionVersion:
+        """Publish what a snapshot holds. Words that were reserved after it was taken are allowed."""
+        _require_writable(name)
+        return self._library.publish(tenant, name, check_content(content, was_stored=True))
+
     def publish_draft(
         self, tenant: TenantName, name: str, version: int | None = None, *, by: Actor = COMMAND_LINE
     ) -> InstructionVersion:

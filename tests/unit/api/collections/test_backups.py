@@ -190,6 +190,24 @@ def test_all_that_an_instruction_says_goes_with_it(tmp_path: Path, named: str) -
     assert [each.content for each in other.catalog.instructions.versions(DEFAULT_TENANT)] == [content]
 
 
+@pytest.mark.parametrize("named", ["house", "house@1"])
+def test_an_instruction_from_before_a_name_was_reserved_comes_back(
+    tmp_path: Path, named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Earlier winnows let an instruction declare `today`; nobody can change a snapshot that holds one."""
+    disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
+    content = InstructionContent(text="Since {today}", variables=(Variable(name="today", default="noon"),))
+    with monkeypatch.context() as earlier:
+        earlier.setattr("winnow.api.library.instructions.check_content", lambda content: content)
+        disk.catalog.instructions.publish(DEFAULT_TENANT, "house", content)
+    disk.change(DEFAULT_TENANT, "docs", instruction=named)
+    take(disk, tmp_path / "place")
+    bring(other, tmp_path / "place", "docs")
+    assert [each.content for each in other.catalog.instructions.versions(DEFAULT_TENANT)] == [content]
+    with pytest.raises(InvalidRequest, match="'today' is reserved"):
+        other.catalog.instructions.publish(DEFAULT_TENANT, "house", content)
+
+
 def test_an_instruction_that_comes_with_winnow_is_named_only(tmp_path: Path) -> None:
     """It is there already."""
     disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
