@@ -88,6 +88,14 @@ Output = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write TREC run files: FILE.recall, FILE.two-stage and FILE.rerank."),
 ]
+PerQuery = Annotated[
+    Path | None,
+    typer.Option(
+        "--per-query",
+        metavar="FILE",
+        help="Also write each query as a line of JSON: id, text, measures by run, differences to the first run.",
+    ),
+]
 Split = Annotated[str, typer.Option(metavar="NAME", help="Relevance judgements to use: qrels/NAME.tsv.")]
 
 
@@ -109,6 +117,7 @@ def evaluate(
     rerank_fields: EvalFields = None,
     rerank_field_tokens: RerankFieldTokens = None,
     output: Output = None,
+    per_query: PerQuery = None,
     split: Split = "test",
     json: Json = False,
 ) -> None:
@@ -127,7 +136,7 @@ def evaluate(
         raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
     import asyncio
 
-    from winnow.api.cli.evaluation.report import show, write_runs
+    from winnow.api.cli.evaluation.report import Files, show, write
     from winnow.api.cli.evaluation.run import Plan
     from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.instructions.variables import wanted_instruction
@@ -147,8 +156,7 @@ def evaluate(
         rerankers=tuple(dict.fromkeys(reranker or ())),
     )
     found = asyncio.run(measure(terminal, settings, plan))
-    if output is not None:
-        write_runs(terminal, output, found)
+    write(terminal, Files(output=output, per_query=per_query), found)
     show(terminal, found)
 
 

@@ -1,4 +1,4 @@
-"""The parts of the JSON object of `winnow eval` that compare runs."""
+"""What `winnow eval` writes about comparisons: parts of its JSON object, and the lines of --per-query."""
 
 from __future__ import annotations
 
@@ -20,3 +20,12 @@ class EvalComparison(TypedDict):
     draws: int  # of the test, unless it is exact, and of the bootstrap
     seed: int
     queries: int
+
+
+class EvalQuery(TypedDict):
+    """One line of `winnow eval --per-query`."""
+
+    id: str
+    text: str
+    runs: dict[str, dict[str, float]]  # name of the run -> measure -> value
+    differences: dict[str, dict[str, float]]  # the same minus the first run's, for all others

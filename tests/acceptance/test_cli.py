@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -132,6 +133,7 @@ def test_eval_measures_both_stages(indexed: Command, corpus: Path, tmp_path: Pat
     done = indexed.run(
         "eval", str(corpus), "--data", str(indexed.data), "--collection", "four",
         "--metrics", "nDCG@10 R@100", "--output", str(tmp_path / "run"), "--json",
+        "--per-query", str(tmp_path / "queries.jsonl"),
     )  # fmt: skip
     assert done.code == 0, done.err
     runs = {run["name"]: run["metrics"] for run in done.json["runs"]}
@@ -145,6 +147,11 @@ def test_eval_measures_both_stages(indexed: Command, corpus: Path, tmp_path: Pat
     lines = (tmp_path / "run.two-stage").read_text(encoding="utf-8").splitlines()
     assert len(lines) == len(set(lines)) == 8
     assert lines[0].split()[1] == "Q0"
+    queries = [json.loads(line) for line in (tmp_path / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(queries) == done.json["queries"]
+    for name, metrics in runs.items():
+        for measure, mean in metrics.items():
+            assert math.fsum(each["runs"][name][measure] for each in queries) / len(queries) == mean
 
 
 def test_eval_measures_under_an_instruction(indexed: Command, corpus: Path) -> None:

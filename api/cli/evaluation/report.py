@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from winnow.api.cli.evaluation.comparisons import compared
+from winnow.api.cli.evaluation.per_query import show_extremes, write_queries
 from winnow.api.cli.evaluation.run import Evaluated, trec_lines
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, duration
@@ -18,7 +20,24 @@ ORDERS: Final = {"recall": "recall alone", "two-stage": "as a search answers", "
 PAIRS_SHOWN_MAX: Final = 10  # of one measure; of more, only those with the first run
 
 
-def write_runs(terminal: Terminal, output: Path, found: Evaluated) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """What to write; None is not written."""
+
+    output: Path | None  # the beginning of the names of run files
+    per_query: Path | None
+
+
+def write(terminal: Terminal, files: Files, found: Evaluated) -> None:
+    """Write what was asked for. Raises `WriteFailed`."""
+    if files.output is not None:
+        _write_runs(terminal, files.output, found)
+    if files.per_query is not None:
+        write_queries(files.per_query, found.cases, found.values)
+        terminal.say(f"wrote {files.per_query}")
+
+
+def _write_runs(terminal: Terminal, output: Path, found: Evaluated) -> None:
     for name, order in found.orders.items():
         path = output.with_name(f"{output.name}.{name.replace('/', '_')}")
         with write_errors(path):
@@ -35,6 +54,7 @@ def show(terminal: Terminal, found: Evaluated) -> None:
     _show_runs(terminal, body)
     if terminal.is_rich:
         _show_comparisons(terminal, comparisons, first=next(iter(found.values)))
+        show_extremes(terminal, found.cases, found.values)
     _say_conditions(terminal, body)
 
 
