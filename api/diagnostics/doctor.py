@@ -19,7 +19,7 @@ from winnow.api.diagnostics.model_answers import ModelAnswers, ask_server, embed
 from winnow.api.diagnostics.probe import Probed, likely_cause, probe_embedder, probe_reranker
 from winnow.api.formatting import counted
 from winnow.api.model_loading import load_embedding, load_reranker
-from winnow.api.reranker_choice import RerankerForm, find_reranker, form_of, template_of
+from winnow.api.reranker_choice import QWEN, RerankerForm, find_reranker, form_of, template_of
 from winnow.api.schemas.doctor import DoctorResponse
 from winnow.api.search.rerankers import each_alone, settings_by_name
 from winnow.api.settings import Settings
@@ -183,7 +183,10 @@ async def _embedder(settings: Settings) -> Examination:
         embedding = load_embedding(settings)
         async with closing_pools(embedding.pool):
             probed = await probe_embedder(embedding.embedder)
-            here = await embedder_answers(embedding, model, folder)
+            here = [
+                replace(each, is_asked_like_qwen=folder.model_type == QWEN)
+                for each in await embedder_answers(embedding, model, folder)
+            ]
     except WinnowError as error:
         refused = Finding(what="embedder", found=settings.embed_model, problem=error.message)
         return Examination(findings=[refused, *findings], answers=answers)
@@ -225,6 +228,7 @@ async def _reranker(settings: Settings, what: str) -> Examination:
         async with closing_pools(judging.pool):
             probed = await probe_reranker(judging.reranker)
             here = [] if judging.pool else [await reranker_answers(judging, model)]
+            here = [replace(each, is_asked_like_qwen=is_asked_like_qwen) for each in here]
     except WinnowError as error:
         refused = Finding(what=what, found=settings.rerank_model, problem=error.message)
         return Examination(findings=[refused, *findings], answers=answers)

@@ -51,6 +51,7 @@ class ModelAnswers:
     seconds: float  # for all answers; loading is not counted
     comparisons: tuple[Comparison, ...]
     is_served: bool
+    is_asked_like_qwen: bool = True  # else the causes that only Qwen3's prompts and servers have are left out
     own_prompt: str | None = (
         None  # what is wrong with the prompt that a server builds itself, which winnow does not use
     )
@@ -140,8 +141,11 @@ class ModelAnswers:
         return causes
 
     def _unseen_causes(self) -> list[str]:
-        causes = [*(_SERVED if self.is_served else _IN_PROCESS)[self.kind], *_EVERYWHERE]
-        if self.dtype != "float32":
+        if self.is_asked_like_qwen:
+            causes = [*(_SERVED if self.is_served else _IN_PROCESS)[self.kind], *_EVERYWHERE]
+        else:
+            causes = [_OTHERS[self.kind], *_EVERY_MODEL]
+        if self.dtype != "float32" and self.recognised.known.has_figures:
             causes.append(
                 f"Rounding: compare in float32, where the bound is {self.recognised.known.bound('float32'):g}."
             )
@@ -184,6 +188,16 @@ _SERVED: Final[Mapping[ModelKind, tuple[str, ...]]] = {
         "Dimensions: leave --hf-overrides with matryoshka settings out; winnow cuts the vectors itself.",
     ),
 }
+_OTHERS: Final[Mapping[ModelKind, str]] = {
+    "reranker": "Kind: the model must be trained to score a query and a passage. If it is asked with a prompt, compare "
+    "text and answer tokens (winnow.json, --rerank-templates) with the model's card.",
+    "embedder": "Prefixes: compare --embed-query-prefix and --embed-passage-prefix, or the prompts in "
+    "config_sentence_transformers.json, with the model's card; likewise the pooling in 1_Pooling/config.json.",
+}
+_EVERY_MODEL: Final = (
+    "Tokenizer: its files must be those that were published with these weights.",
+    "Weights: untrained, merged or incomplete; download model.safetensors again and compare its SHA-256.",
+)
 _EVERYWHERE: Final = (
     "Tokenizer: tokenizer.json, vocab.json and merges.txt must be those that were published with these weights. Start "
     "vLLM without --tokenizer.",
