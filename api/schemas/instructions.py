@@ -11,7 +11,12 @@ from pydantic import Field
 from winnow.api.library.content import variable_fields
 from winnow.api.library.diff import Change, changes, unified
 from winnow.api.schemas.response import ChunkPlace, JsonObject
-from winnow.api.schemas.search_response import AppliedInstructionResponse, applied_response, place_response
+from winnow.api.schemas.search_response import (
+    AppliedInstructionResponse,
+    InstructionApplied,
+    applied_response,
+    place_response,
+)
 from winnow.api.search.preview import Preview
 from winnow.api.search.records import RerankSkipped
 from winnow.api.search.trial import Trial, TrialColumn, TrialPlace
@@ -143,6 +148,7 @@ class TrialColumnResponse(JsonObject):
         str | None,
         Field(description="null if a granted collection's owner chose it; only the owner may read it."),
     ]
+    instruction_applied: InstructionApplied
     judged_by: Annotated[str, Field(description="Name of the reranker.")]
     ranked_by: RankedBy
     rerank_skipped: Annotated[RerankSkipped | None, Field(description="As in the answer of a search.")]
@@ -267,6 +273,7 @@ def _column(column: TrialColumn) -> TrialColumnResponse:
     return {
         "instruction": applied_response(column.instruction),
         "text": column.instruction.text if column.is_readable else None,
+        "instruction_applied": column.ranking.instruction_applied,
         "judged_by": column.ranking.judged_by,
         "ranked_by": column.ranking.ranked_by,
         "rerank_skipped": column.rerank_skipped,

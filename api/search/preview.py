@@ -96,8 +96,14 @@ def previewed(
         refuse_unknown(reranker, settings_by_name(settings))
     chosen = settings_for(settings, reranker)
     folder = find_reranker(chosen)
-    if form_of(folder, template_of(chosen, folder)) is not RerankerForm.QWEN3:
-        raise InvalidRequest(f"{folder.name} has no prompt to preview: only models like Qwen3-Reranker have")
+    form = form_of(folder, template_of(chosen, folder))
+    if form is not RerankerForm.QWEN3:
+        raise InvalidRequest(
+            f"{folder.name} has no prompt to preview: it reads a query and a passage, and no instruction"
+            if form is RerankerForm.PAIR
+            else f"the prompt of {folder.name} comes from its template, which cannot be previewed yet; only prompts of "
+            "models that are asked like Qwen3-Reranker can"
+        )
     prompts = _prompts_of(folder.path, QwenConfig.read(folder.path).window(folder.settings.max_tokens))
     return build_preview(prompts, instruction, model=folder.name, query=query, passage=passage)
 

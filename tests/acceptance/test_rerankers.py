@@ -158,6 +158,8 @@ def test_three_rerankers_are_measured_in_one_run(
     assert done.json["rerankers"] == list(names)
     orders = [(f"{order}-{name}", name) for name in names for order in ("two-stage", "rerank")]
     assert [(each["name"], each["reranker"]) for each in done.json["runs"]] == [("recall", None), *orders]
+    read = {each["reranker"] for each in done.json["runs"] if each["instruction_applied"]}
+    assert read == {default, OTHER}, "the cross-encoder reads no instruction, and recall neither"
     assert (tmp_path / "runs.rerank-pairs").is_file()
     unknown = without_other.run(*arguments, "--reranker", "nobody")
     assert (unknown.code, "the reranker 'nobody' is not configured" in unknown.err) == (2, True)

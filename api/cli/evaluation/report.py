@@ -55,7 +55,7 @@ def show(terminal: Terminal, found: Evaluated) -> None:
     if terminal.is_rich:
         _show_comparisons(terminal, comparisons, first=next(iter(found.values)))
         show_extremes(terminal, found.cases, found.values)
-    _say_conditions(terminal, body)
+    say_conditions(terminal, body)
 
 
 def _show_runs(terminal: Terminal, body: dict[str, Any]) -> None:
@@ -102,7 +102,11 @@ def _show_comparisons(terminal: Terminal, comparisons: Sequence[EvalComparison],
         terminal.say(f"only the pairs with {first} are shown; --json has all {amount(pairs)} pairs")
 
 
-def _say_conditions(terminal: Terminal, body: dict[str, Any]) -> None:
+def say_conditions(terminal: Terminal, body: dict[str, Any]) -> None:
+    """Print what was asked and by which models, and which of these read no instruction."""
+    reranked_runs = [run for run in body["runs"] if run["reranker"] is not None]
+    for name in dict.fromkeys(run["reranker"] for run in reranked_runs if not run["instruction_applied"]):
+        terminal.warn(f"{name} reads no instruction: its order does not follow one.")
     asked = f"{amount(body['queries'])} queries over {amount(body['documents'])} documents"
     judges = ", ".join(body["rerankers"])
     reranked = f"{body['candidates']} candidates reranked by {judges}" if body["candidates"] else "not reranked"

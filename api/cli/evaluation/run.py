@@ -95,6 +95,7 @@ class Evaluated:
     embedder: str
     rerankers: tuple[str, ...]  # recall-order if nothing was reranked
     judges: Mapping[str, str]  # name of the run -> its reranker, where it has one
+    readers: frozenset[str]  # names of the rerankers that read the instruction
     instruction: AppliedInstruction
     fields: FieldChoice
     seconds: float
@@ -110,7 +111,12 @@ class Evaluated:
         """The JSON object of `winnow eval`."""
         return {
             "runs": [
-                {"name": name, "reranker": self.judges.get(name), "metrics": figures}
+                {
+                    "name": name,
+                    "reranker": self.judges.get(name),
+                    "instruction_applied": self.judges.get(name) in self.readers,
+                    "metrics": figures,
+                }
                 for name, figures in self.figures().items()
             ],
             "collection": self.plan.collection,
@@ -169,6 +175,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         embedder=parts.embedding.embedder.identity.name,
         rerankers=tuple(each.name for each in rerankers),
         judges=asking.judges,
+        readers=frozenset(each.name for each in rerankers if each.reads_instruction),
         instruction=asking.instruction,
         fields=asking.fields,
         seconds=time.monotonic() - started,

@@ -197,10 +197,11 @@ def try_instructions(
     trial = asyncio.run(closing(running, *parts.pools))
     if json:
         terminal.answer(trial_response(trial))
-    elif terminal.is_rich:
-        _draw_trial(terminal, trial)
-    else:
-        _print_trial(terminal, trial)
+        return
+    (_draw_trial if terminal.is_rich else _print_trial)(terminal, trial)
+    unread = [each.ranking for each in trial.columns if each.rerank_skipped is None]
+    if unread and not unread[0].instruction_applied:
+        terminal.warn(f"{unread[0].judged_by} reads no instruction: the orders are the same under each.")
 
 
 def _draw_trial(terminal: Terminal, trial: Trial) -> None:

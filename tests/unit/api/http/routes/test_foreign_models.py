@@ -12,7 +12,7 @@ from sentence_transformers import CrossEncoder
 from starlette.testclient import TestClient
 
 from tests.answers import CheckingClient
-from tests.tiny_foreign_models import write_bert, write_bert_embedder, write_xlm_roberta
+from tests.tiny_foreign_models import describe, write_bert, write_bert_embedder, write_qwen2_causal, write_xlm_roberta
 from tests.tiny_models import write_reranker
 from winnow.api.assemble import assemble
 from winnow.api.http.app import create_app
@@ -40,6 +40,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "bert": write_bert(root / "bert"),
         "xlm": write_xlm_roberta(root / "xlm"),
         "qwen": write_reranker(root / "qwen"),
+        "template": describe(
+            write_qwen2_causal(root / "template"),
+            name="template",
+            prompt={"text": "{query} {document}", "yes": "yes"},
+        ),
     }
 
 
@@ -50,7 +55,7 @@ def client(tmp_path_factory: pytest.TempPathFactory, folders: dict[str, Path]) -
         data=tmp_path_factory.mktemp("data"),
         embed_model=str(folders["embedder"]),
         rerank_model=str(folders["bert"]),
-        rerank_also=tuple(FurtherReranker(model=str(folders[name]), urls=()) for name in ("xlm", "qwen")),
+        rerank_also=tuple(FurtherReranker(model=str(folders[name]), urls=()) for name in ("xlm", "qwen", "template")),
         device="cpu",
         judgement_cache_mb=0,
     )
@@ -106,7 +111,7 @@ def test_the_relevance_of_an_answer_is_the_librarys(client: TestClient, folders:
 
 def test_callers_of_rerank_are_told_too(client: TestClient) -> None:
     """By each reranker's name, in what the clients of Cohere, Jina and Voyage skip."""
-    for model, applied in (("bert", False), ("xlm", False), ("tiny-rerank", True)):
+    for model, applied in (("bert", False), ("xlm", False), ("tiny-rerank", True), ("template", False)):
         answer = client.post(
             "/v1/rerank",
             json={
@@ -146,13 +151,26 @@ def test_a_slow_model_leaves_recalls_order_and_says_so(client: TestClient) -> No
     assert search(client)["judged_by"] == "bert"
 
 
-def test_a_pair_model_has_no_prompt_to_preview(client: TestClient) -> None:
-    """The refusal names the model."""
+def test_columns_of_a_trial_say_whether_their_instruction_was_read(client: TestClient) -> None:
+    """Two instructions that a model does not read give the same order; who compares them must see why."""
+    for name, applied in (("pairs", False), ("instructed", True)):
+        trial = client.post(
+            "/v1/instructions/try", json={"query": QUERY, "collection": name, "versions": ["default", "default"]}
+        ).json()
+        assert [each["instruction_applied"] for each in trial["columns"]] == [applied, applied], trial
+
+
+@pytest.mark.parametrize(
+    ("reranker", "reason"),
+    [("bert", "bert has no prompt to preview"), ("template", "the prompt of template comes from its template")],
+)
+def test_only_prompts_like_qwens_are_previewed(client: TestClient, reranker: str, reason: str) -> None:
+    """The refusal names the model, and does not say of a template that there is no prompt."""
     refused = client.post(
-        "/v1/instructions/preview", json={"instruction": "x", "query": "q", "document": "d", "reranker": "bert"}
+        "/v1/instructions/preview", json={"instruction": "x", "query": "q", "document": "d", "reranker": reranker}
     )
     assert refused.status_code == 422
-    assert "bert has no prompt to preview" in refused.json()["message"]
+    assert reason in refused.json()["message"]
 
 
 def test_a_collection_that_requires_an_instruction_refuses_a_reranker_without(client: TestClient) -> None:
