@@ -229,4 +229,10 @@ def _number(value: float) -> str:
 
 
 def _one_line(text: str) -> str:
-    return _LONE_SURROGATES.sub("\ufffd", _BLANKS.sub(" ", text)).strip()
+    """Write a text on one line; of a long one at least a character more than is read of any."""
+    end = 2 * FIELD_CHARACTERS_MAX
+    while True:
+        line = _LONE_SURROGATES.sub("\ufffd", _BLANKS.sub(" ", text[:end])).strip()
+        if len(line) > FIELD_CHARACTERS_MAX or end >= len(text):
+            return line
+        end *= 2

@@ -121,9 +121,8 @@ class RerankBody(BaseModel):
     def texts(self) -> list[str]:
         return [document if isinstance(document, str) else document.text for document in self.documents]
 
-    @property
-    def fields(self) -> list[FieldLines]:
-        """What is read before each text."""
+    def field_lines(self) -> list[FieldLines]:
+        """Return what is read before each text. Takes up to seconds of a large body: call it in a thread."""
         choice = choice_of(self.rerank_fields or self.rank_fields, self.rerank_field_tokens)
         return [
             choice.lines(id=None, title="", url=None, metadata=self._other_fields(document))

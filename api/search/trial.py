@@ -69,7 +69,7 @@ class Trials:
                 deadline=deadline,
             )
         )
-        candidates = with_fields(recalled.candidates, collection.rerank_fields)
+        candidates = await asyncio.to_thread(with_fields, recalled.candidates, collection.rerank_fields)
         reranker = self._rerankers.of_collection(collection.reranker)
         if collection.require_instruction:
             require_instruction_reader(reranker, collection.shown, readers=self._rerankers.readers)

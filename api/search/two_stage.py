@@ -79,7 +79,7 @@ class Search:
         ready = prepared or await self.prepare(question)
         recalled = await ready.recall.find(self._request(question, ready, deadline))
         skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
-        candidates = with_fields(recalled.candidates, ready.fields)
+        candidates = await asyncio.to_thread(with_fields, recalled.candidates, ready.fields)
         ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, candidates, deadline)
         if ready.demotes_echo:
             ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)

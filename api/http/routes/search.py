@@ -111,6 +111,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
     await parts.quotas.require_tokens(tenant)
     started = time.perf_counter()
+    fields = await asyncio.to_thread(body.field_lines)
     ranking = await while_connected(
         request,
         parts.search.rank_texts(
@@ -121,7 +122,7 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
             tenant=tenant,
             deadline=deadline,
             top_k=None if body.diversity.is_on else body.wanted,
-            fields=body.fields,
+            fields=fields,
         ),
     )
     diversified = await asyncio.to_thread(diversify, ranking.ranked, body.diversity) if body.diversity.is_on else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from winnow.rerank.prompted_reranker import PromptedReranker, _portions, _tokens
 from winnow.rerank.reranker import Ranking
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankUnavailable
-from winnow.retrieval.records import candidates_of
+from winnow.retrieval.records import FieldLines, candidates_of
 
 TEXTS = [f"{number}: " + "The heron stands still. " * (number % 9) + "苍鹭" * (number % 4) for number in range(60)]
 
@@ -58,6 +60,32 @@ async def test_what_fails_in_one_portion_fails_as_it_is(folder: Path) -> None:
     """Not as a group of failures, and not in part."""
     with pytest.raises(RerankUnavailable, match="this one"):
         await ranked(folder, CountingJudge(failure=RerankUnavailable("this one"), portion_tokens=100))
+
+
+async def test_past_the_deadline_no_more_fields_are_counted(folder: Path) -> None:
+    """A thread cannot be stopped, so it is given a part of the candidates at a time."""
+    started, released, asked = asyncio.Event(), threading.Event(), list[int]()
+    loop = asyncio.get_running_loop()
+
+    class Waits(PromptBuilder):
+        def heads(self, documents: Sequence[FieldLines]) -> list[str]:
+            asked.append(len(documents))
+            loop.call_soon_threadsafe(started.set)
+            assert released.wait(30)
+            return super().heads(documents)
+
+    reranker = PromptedReranker(CountingJudge(), Waits.load(folder, tokens_max=500), name="tiny", revision="1")
+    fields = [FieldLines(lines=(f"date: {number}",), tokens_max=128) for number in range(1_000)]
+    ranking = asyncio.create_task(
+        reranker.rank("q", candidates_of(["a"] * 1_000, fields), instruction="i", tenant="t", deadline=Deadline.never())
+    )
+    await started.wait()
+    ranking.cancel()
+    released.set()
+    with pytest.raises(asyncio.CancelledError):
+        await ranking
+    assert len(asked) == 1
+    assert asked[0] <= 100
 
 
 @given(st.lists(st.text(max_size=80), max_size=60), st.integers(min_value=1, max_value=200))

@@ -190,3 +190,15 @@ def test_what_is_no_choice_is_refused(names: list[str], tokens: int, said: str) 
     with pytest.raises(InvalidRequest, match=said):
         check_fields(names, tokens)
     assert check_fields([], FIELD_TOKENS_DEFAULT) == FieldChoice()
+
+
+@pytest.mark.parametrize("blanks", [1, 3, 5_000])
+@pytest.mark.parametrize("words", [1, 10, FIELD_CHARACTERS_MAX // 2, 20 * FIELD_CHARACTERS_MAX])
+def test_no_more_of_a_long_value_is_written_than_can_be_read(words: int, blanks: int) -> None:
+    """What is written begins like the whole value; a value that is not whole is longer than what can be read."""
+    value = ("\n" * blanks + "a") * min(words, 10_000_000 // blanks)
+    whole = " ".join(value.split())
+    (line,) = FieldChoice(names=("n",)).lines(id=None, title="", url=None, metadata={"n": value}).lines
+    written = line.removeprefix("n: ")
+    assert whole.startswith(written)
+    assert written == whole or FIELD_CHARACTERS_MAX < len(written) <= 2 * FIELD_CHARACTERS_MAX

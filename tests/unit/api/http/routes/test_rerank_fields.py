@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +27,10 @@ from winnow.rerank.prompt import PromptBuilder, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.retrieval.concurrency.fair_limiter import LimiterStats
 from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.document_fields import check_fields
+from winnow.retrieval.document_fields import FieldChoice, check_fields
 from winnow.retrieval.embed.embedder import Embeddings
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.records import Document
+from winnow.retrieval.records import Document, FieldLines
 
 DOCUMENTS = [
     {"id": "old-journal", "title": "Herons", "text": "The heron eats fish.", "date": "1998-04-01", "source": "journal"},
@@ -120,6 +121,24 @@ def test_a_reranker_orders_by_what_it_reads(client: TestClient, scorer: ReadsFie
     assert ids(ok(client.post("/v1/search", json=JOURNALS))) == ["mid-journal", "old-journal", "new-blog", "undated"]
     assert "date: 2024-02-03\nsource: blog\n\nHerons\nThe heron eats fish." in scorer.read
     assert "citations: 7\n\nHerons\nThe heron eats fish.\ndate: 2999-01-01" in scorer.read
+
+
+def test_fields_are_written_beside_the_event_loop(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large values of many candidates take seconds, in which other requests must be answered."""
+    threads: list[bool] = []
+    write = FieldChoice.lines
+
+    def spied(choice: FieldChoice, **parts: Any) -> FieldLines:
+        threads.append(asyncio._get_running_loop() is None)
+        return write(choice, **parts)
+
+    choose(client, "date")
+    monkeypatch.setattr(FieldChoice, "lines", spied)
+    ok(client.post("/v1/search", json=NEWEST))
+    ok(client.post("/v1/instructions/try", json=SEARCH | {"versions": ["default"]}))
+    document = {"text": "a", "date": "2020"}
+    ok(client.post("/v1/rerank", json={"query": "q", "documents": [document], "rerank_fields": ["date"]}))
+    assert threads == [True] * 9
 
 
 def test_scores_of_two_settings_never_mix(client: TestClient, scorer: ReadsFields) -> None:
