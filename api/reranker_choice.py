@@ -8,7 +8,7 @@ from typing import Final
 from winnow.api.settings import Settings
 from winnow.rerank.known_templates import KNOWN_TEMPLATES
 from winnow.retrieval.errors import ModelUnusable
-from winnow.retrieval.model.folder import ModelFolder, find_model, is_cross_encoder
+from winnow.retrieval.model.folder import ModelFolder, find_model, is_cross_encoder, is_here
 from winnow.retrieval.model.prompt_template import PromptTemplate, read_templates
 
 QWEN: Final = "qwen3"  # the model type that winnow runs itself; sentence-transformers runs the others
@@ -63,8 +63,13 @@ def form_of(folder: ModelFolder, template: PromptTemplate | None) -> RerankerFor
     )
 
 
-def reads_instruction(settings: Settings) -> bool:
-    """Whether the reranker of these settings reads an instruction. Raises what the functions above raise."""
+def reads_instruction(settings: Settings) -> bool | None:
+    """Whether the reranker of these settings reads an instruction; None if it would have to be downloaded first.
+
+    Raises what the functions above raise.
+    """
+    if not is_here(settings.rerank_model, source=settings.model_source):
+        return None
     folder = find_reranker(settings)
     template = template_of(settings, folder)
     match form_of(folder, template):

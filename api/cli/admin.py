@@ -163,7 +163,7 @@ def set_instruction(
 
 
 @collections.command("set-reranker")
-@with_settings("data", "rerank_model", "rerank_also")
+@with_settings("data", "rerank_model", "rerank_also", "rerank_templates", "model_source")
 def set_reranker(
     name: NameArgument,
     reranker: Annotated[
@@ -179,12 +179,14 @@ def set_reranker(
 ) -> None:
     """Set the reranker of a collection. A running service uses it at once."""
     terminal = Terminal(json=json)
-    from winnow.api.search.rerankers import refuse_unknown, settings_by_name
+    from winnow.api.search.rerankers import refuse_unknown, refuse_unread, settings_by_name
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
-    disk = open_data_folder(settings)
-    disk.change(disk.catalog.tenant_named(tenant), name, reranker=reranker)
+    disk, owner = open_tenant(settings, tenant)
+    if disk.catalog.collections.get(owner, name).require_instruction:
+        refuse_unread(settings, reranker, name)
+    disk.change(owner, name, reranker=reranker)
     if json:
         terminal.answer({"collection": name, "reranker": reranker})
     else:
@@ -212,7 +214,7 @@ def set_demote_query_echo(
 
 
 @collections.command("set-require-instruction")
-@with_settings("data")
+@with_settings("data", "rerank_model", "rerank_also", "rerank_templates", "model_source")
 def set_require_instruction(
     name: NameArgument,
     state: Annotated[OnOff, typer.Argument(help="New state: on or off.")],
@@ -224,6 +226,10 @@ def set_require_instruction(
     """Turn on or off that searches of a collection are refused while its reranker reads no instruction."""
     terminal = Terminal(json=json)
     disk, owner = open_tenant(settings, tenant)
+    if state is OnOff.ON:
+        from winnow.api.search.rerankers import refuse_unread
+
+        refuse_unread(settings, disk.catalog.collections.get(owner, name).reranker, name)
     disk.change(owner, name, require_instruction=state is OnOff.ON)
     if json:
         terminal.answer({"collection": name, "require_instruction": state is OnOff.ON})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from winnow.api.reranker_choice import find_reranker, reads_instruction
 from winnow.api.settings import Settings
 from winnow.rerank.reranker import Reranker
 from winnow.retrieval.errors import InstructionUnsupported, InvalidRequest, RerankUnavailable, SettingInvalid
@@ -66,11 +67,15 @@ def require_instruction_reader(reranker: Reranker, collection: str, *, readers: 
 
     `readers` are configured rerankers that would do. Raises `InstructionUnsupported`.
     """
-    if reranker.reads_instruction:
-        return
+    if not reranker.reads_instruction:
+        raise unsupported(reranker.name, collection, readers=readers)
+
+
+def unsupported(reranker: str, collection: str, *, readers: Sequence[str] = ()) -> InstructionUnsupported:
+    """Return the error for a collection that requires an instruction and has a reranker that reads none."""
     others = f" ({', '.join(readers)})" if readers else ""
-    raise InstructionUnsupported(
-        f"{collection} has {reranker.name}. Choose a reranker that reads one{others} with `winnow collections "
+    return InstructionUnsupported(
+        f"{collection} has {reranker}. Choose a reranker that reads one{others} with `winnow collections "
         f"set-reranker {collection} RERANKER`, or end the requirement with `winnow collections set-require-instruction "
         f"{collection} off`"
     )
@@ -105,6 +110,17 @@ def settings_for(settings: Settings, chosen: str | None) -> Settings:
     if chosen not in found:
         raise _not_configured(chosen, found)
     return found[chosen]
+
+
+def refuse_unread(settings: Settings, chosen: str | None, collection: str) -> None:
+    """Check the reranker of a collection that requires an instruction.
+
+    One that is not configured or not on this machine passes. Loads nothing. Raises `InstructionUnsupported`, what
+    `settings_by_name` raises, what `reads_instruction` raises.
+    """
+    alone = each_alone(settings)[0] if chosen is None else settings_by_name(settings).get(chosen)
+    if alone is not None and reads_instruction(alone) is False:
+        raise unsupported(chosen or find_reranker(alone).name, collection)
 
 
 def refuse_unknown(name: str | None, names: Iterable[str]) -> None:

@@ -136,6 +136,11 @@ def model_name(name_or_path: str, *, kind: ModelKind, source: ModelSource = Mode
     return name_or_path if path is None else _settings(path, name_or_path, kind).name
 
 
+def is_here(name_or_path: str, *, source: ModelSource = ModelSource.HUGGING_FACE) -> bool:
+    """Whether a model can be read without a download. Raises `ModelNotFound`, `SettingInvalid`."""
+    return (_on_disk(name_or_path) or find_cached(name_or_path, source)) is not None
+
+
 def is_cross_encoder(path: Path) -> bool:
     """Whether sentence-transformers saved the folder as a CrossEncoder."""
     try:
