@@ -88,6 +88,12 @@ Output = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Also write TREC run files: FILE.recall, FILE.two-stage and FILE.rerank."),
 ]
+RunFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--run-file", metavar="FILE", help="Also measure this TREC run from elsewhere, under its own tag; repeatable."
+    ),
+]
 PerQuery = Annotated[
     Path | None,
     typer.Option(
@@ -118,6 +124,7 @@ def evaluate(
     rerank_field_tokens: RerankFieldTokens = None,
     output: Output = None,
     per_query: PerQuery = None,
+    run_file: RunFiles = None,
     split: Split = "test",
     json: Json = False,
 ) -> None:
@@ -139,8 +146,10 @@ def evaluate(
     from winnow.api.cli.evaluation.report import Files, show, write
     from winnow.api.cli.evaluation.run import Plan
     from winnow.api.cli.evaluation.run import evaluate as measure
+    from winnow.api.cli.evaluation.run_files import read_runs, with_runs
     from winnow.api.cli.instructions.variables import wanted_instruction
 
+    foreign = read_runs(run_file or [])
     data, owner = open_tenant(settings, tenant, create=True)
     plan = Plan(
         folder=folder,
@@ -155,7 +164,7 @@ def evaluate(
         fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
         rerankers=tuple(dict.fromkeys(reranker or ())),
     )
-    found = asyncio.run(measure(terminal, settings, plan))
+    found = with_runs(terminal, asyncio.run(measure(terminal, settings, plan)), foreign)
     write(terminal, Files(output=output, per_query=per_query), found)
     show(terminal, found)
 

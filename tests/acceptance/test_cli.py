@@ -154,6 +154,26 @@ def test_eval_measures_both_stages(indexed: Command, corpus: Path, tmp_path: Pat
             assert math.fsum(each["runs"][name][measure] for each in queries) / len(queries) == mean
 
 
+def test_eval_measures_a_run_from_elsewhere(indexed: Command, corpus: Path, tmp_path: Path) -> None:
+    """Its own run, written and read again, has the same figures; queries that it does not rank count as 0."""
+    asked = ("eval", str(corpus), "--collection", "four", "--metrics", "nDCG@10 R@100", "--run", "recall", "--json")
+    own = indexed.run(*asked, "--output", str(tmp_path / "run"))
+    path = tmp_path / "run.recall"
+    both = indexed.run(*asked, "--run-file", str(path))
+    assert [run["name"] for run in both.json["runs"]] == ["recall", "winnow-recall"]
+    assert both.json["runs"][1]["metrics"] == own.json["runs"][0]["metrics"]
+    assert [(each["run"], each["p"]) for each in both.json["comparisons"]] == [("winnow-recall", 1.0)] * 2
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if line.startswith("q1 ")), encoding="utf-8")
+    one = indexed.run(*asked, "--run-file", str(path))
+    assert f"has no ranking for {own.json['queries'] - 1} of {own.json['queries']} queries" in one.err
+    assert one.json["runs"][1]["metrics"]["R@100"] == pytest.approx(1 / own.json["queries"])
+    path.write_text("q1 Q0 d1 1 high tag\n")
+    refused = indexed.run(*asked, "--run-file", str(path))
+    assert refused.code == 2
+    assert f"{path}, line 1: the score 'high' is not a number" in refused.err
+
+
 def test_eval_measures_under_an_instruction(indexed: Command, corpus: Path) -> None:
     """A text, or one of the library; not both."""
     asked = ("eval", str(corpus), "--collection", "four", "--queries", "1", "--json")

@@ -51,19 +51,19 @@ def show(terminal: Terminal, found: Evaluated) -> None:
     if terminal.is_json:
         terminal.answer(body)
         return
-    _show_runs(terminal, body)
+    _show_runs(terminal, body, found)
     if terminal.is_rich:
         _show_comparisons(terminal, comparisons, first=next(iter(found.values)))
         show_extremes(terminal, found.cases, found.values)
     say_conditions(terminal, body)
 
 
-def _show_runs(terminal: Terminal, body: dict[str, Any]) -> None:
+def _show_runs(terminal: Terminal, body: dict[str, Any], found: Evaluated) -> None:
     names = list(body["runs"][0]["metrics"])
     terminal.table(
         [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names), Column(name="order")],
         [
-            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _describe_order(run["name"]))
+            (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _describe_order(run["name"], found))
             for run in body["runs"]
         ],
     )
@@ -113,6 +113,8 @@ def say_conditions(terminal: Terminal, body: dict[str, Any]) -> None:
     terminal.say(f"{asked} in {duration(body['seconds'])} · {reranked} · found by {body['embedder']}")
 
 
-def _describe_order(run: str) -> str:
+def _describe_order(run: str, found: Evaluated) -> str:
     """`recall-hybrid` is one of several kinds of recall."""
+    if run in found.foreign:
+        return f"from {found.foreign[run]}"
     return next((meaning for name, meaning in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")

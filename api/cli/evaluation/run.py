@@ -17,7 +17,7 @@ import math
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -89,6 +89,7 @@ class Evaluated:
     orders: dict[str, Run]  # by name of the run
     values: dict[str, dict[str, tuple[float, ...]]]  # name of the run -> measure -> a value for each case
     cases: Sequence[Case]
+    judgments: Judgments
     documents: int
     chunks: int
     candidates: int
@@ -99,6 +100,7 @@ class Evaluated:
     instruction: AppliedInstruction
     fields: FieldChoice
     seconds: float
+    foreign: Mapping[str, Path] = field(default_factory=dict)  # files of runs from elsewhere, by name of the run
 
     def figures(self) -> dict[str, dict[str, float]]:
         """Name of the run -> measure -> mean over the queries."""
@@ -169,6 +171,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
         orders=orders,
         values={name: values_of(run, cases, judgments, measures) for name, run in orders.items()},
         cases=cases,
+        judgments=judgments,
         documents=report.documents,
         chunks=report.chunks,
         candidates=asking.candidates if plan.is_judged else 0,
