@@ -8,8 +8,10 @@ observed signs count as one of the draws, and p is never 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -44,6 +46,22 @@ class Difference:
         return self.mean < 0 and self.p < LEVEL
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """How much a figure fell over the same queries, tested against a bound."""
+
+    mean: float  # before minus now
+    bound: float
+    p: float  # one-sided: how often a loss no larger than the bound looks like this
+    smallest: float | None  # about the smallest mean loss that so many queries show; None if they are too few
+    queries: int
+
+    @property
+    def is_beyond(self) -> bool:
+        """Whether it is larger than the bound, and not by chance."""
+        return self.mean > self.bound and self.p < LEVEL
+
+
 def compare(ours: Sequence[float], theirs: Sequence[float], *, seed: int = SEED) -> Difference:
     """Compare two figures for each query: ours minus theirs."""
     assert len(ours) == len(theirs), "two figures for each query. This is a bug."
@@ -57,6 +75,22 @@ def compare(ours: Sequence[float], theirs: Sequence[float], *, seed: int = SEED)
         p=p_of_difference(differences, seed=seed),
         is_exact=is_exact(differences),
         queries=len(differences),
+    )
+
+
+def loss_beyond(before: Sequence[float], now: Sequence[float], *, bound: float, seed: int = SEED) -> Loss:
+    """Test whether a figure fell by more than `bound`: a randomisation test of what the losses exceed it by."""
+    assert len(before) == len(now), "two figures for each query. This is a bug."
+    assert before, "no query, no loss. This is a bug."
+    losses = np.asarray(before, dtype=np.float64) - np.asarray(now, dtype=np.float64)
+    excess = losses - bound
+    seen = float(excess.mean())
+    return Loss(
+        mean=float(losses.mean()),
+        bound=bound,
+        p=_p(excess, lambda means: means >= seen - _TIE, seed),
+        smallest=_smallest_shown(losses, np.asarray(before, dtype=np.float64), bound),
+        queries=len(losses),
     )
 
 
@@ -120,3 +154,15 @@ def _blocks(width: int) -> Iterator[int]:
     rows = max(1, _BLOCK_NUMBERS // width)
     for start in range(0, DRAWS, rows):
         yield min(rows, DRAWS - start)
+
+
+def _smallest_shown(losses: Numbers, before: Numbers, bound: float) -> float | None:
+    """The mean loss that lies so far beyond the bound that p is about `LEVEL`, with losses as different as these.
+
+    If no query differs, the spread is that of two orders that have nothing in common: the most cautious one.
+    """
+    count = len(losses)
+    if 0.5**count >= LEVEL:
+        return None
+    spread = float(losses.std(ddof=1)) if np.any(losses != 0) else math.sqrt(2.0) * float(before.std(ddof=1))
+    return bound + NormalDist().inv_cdf(1.0 - LEVEL) * spread / math.sqrt(count)

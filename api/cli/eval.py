@@ -23,7 +23,7 @@ from winnow.api.cli.options import (
     own_name,
     with_settings,
 )
-from winnow.api.cli.terminal import Terminal
+from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 from winnow.retrieval.records import RecallMode
@@ -102,6 +102,19 @@ PerQuery = Annotated[
         help="Also write each query as a line of JSON: id, text, measures by run, differences to the first run.",
     ),
 ]
+Against = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Compare with an earlier file of --per-query: exit 1 if a measure fell by more than --max-loss.",
+    ),
+]
+MaxLoss = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X", min=0.0, max=1.0, help="Loss that --against allows in the mean of a measure; by default 0.01."
+    ),
+]
 Split = Annotated[str, typer.Option(metavar="NAME", help="Relevance judgements to use: qrels/NAME.tsv.")]
 
 
@@ -125,6 +138,8 @@ def evaluate(
     output: Output = None,
     per_query: PerQuery = None,
     run_file: RunFiles = None,
+    against: Against = None,
+    max_loss: MaxLoss = None,
     split: Split = "test",
     json: Json = False,
 ) -> None:
@@ -143,12 +158,14 @@ def evaluate(
         raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
     import asyncio
 
+    from winnow.api.cli.evaluation.gate import read_gate
     from winnow.api.cli.evaluation.report import Files, show, write
     from winnow.api.cli.evaluation.run import Plan
     from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.evaluation.run_files import read_runs, with_runs
     from winnow.api.cli.instructions.variables import wanted_instruction
 
+    gate = read_gate(against, max_loss, per_query)
     foreign = read_runs(run_file or [])
     data, owner = open_tenant(settings, tenant, create=True)
     plan = Plan(
@@ -167,6 +184,8 @@ def evaluate(
     found = with_runs(terminal, asyncio.run(measure(terminal, settings, plan)), foreign)
     write(terminal, Files(output=output, per_query=per_query), found)
     show(terminal, found)
+    if gate is not None and not gate.passes(terminal, found):
+        raise typer.Exit(Exit.FAILED)
 
 
 @with_settings("data", "candidates", "embed_model", "embed_url", "rerank_model", "rerank_url", *DEVICE)

@@ -174,6 +174,32 @@ def test_eval_measures_a_run_from_elsewhere(indexed: Command, corpus: Path, tmp_
     assert f"{path}, line 1: the score 'high' is not a number" in refused.err
 
 
+def test_eval_fails_where_a_figure_fell(indexed: Command, corpus: Path, tmp_path: Path) -> None:
+    """Against its own figures it passes. Where each query had more, it exits with 1, and still writes and prints."""
+    folder, before, now = shutil.copytree(corpus, tmp_path / "eight"), tmp_path / "before.jsonl", tmp_path / "now.jsonl"
+    queries = [{"_id": f"e{number}", "text": f"return goods {number}"} for number in range(8)]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in queries), encoding="utf-8")
+    (folder / "qrels" / "test.tsv").write_text("".join(f"e{number}\trefunds\t1\n" for number in range(8)))
+    asked = ("eval", str(folder), "--data", str(tmp_path / "data"), "--metrics", "R@1", "--run", "recall", "--json")
+    assert indexed.run(*asked, "--per-query", str(before)).code == 0
+    same = indexed.run(*asked, "--against", str(before))
+    assert same.code == 0, same.err
+    assert "the smallest loss that so many queries show is about" in same.err
+    lines = [json.loads(line) for line in before.read_text(encoding="utf-8").splitlines()]
+    for line in lines:
+        line["runs"]["recall"]["R@1"] += 0.5
+    before.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    worse = indexed.run(*asked, "--against", str(before), "--max-loss", "0.4", "--per-query", str(now))
+    assert worse.code == 1
+    assert "fell by more than 0.4, and not by chance (p < 0.05): recall R@1" in worse.err
+    assert worse.json["queries"] == len(now.read_text(encoding="utf-8").splitlines()) == 8
+    assert indexed.run(*asked, "--against", str(before), "--max-loss", "0.5").code == 0
+    before.write_text(same.out, encoding="utf-8")
+    refused = indexed.run(*asked, "--against", str(before))
+    assert refused.code == 2
+    assert "winnow eval --per-query FILE" in refused.err
+
+
 def test_eval_measures_under_an_instruction(indexed: Command, corpus: Path) -> None:
     """A text, or one of the library; not both."""
     asked = ("eval", str(corpus), "--collection", "four", "--queries", "1", "--json")

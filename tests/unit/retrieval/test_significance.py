@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.retrieval.significance import DRAWS, compare, holm, p_of_difference
+from winnow.retrieval.significance import DRAWS, compare, holm, loss_beyond, p_of_difference
 
 FIXTURES = {
     "a clear gain": ([0.5, 0.75, 1.0, 0.25, 0.625, 0.5, 1.0, 0.875], [0.25, 0.5, 0.75, 0.25, 0.5, 0.25, 0.5, 0.75]),
@@ -105,3 +105,45 @@ def test_chance_is_called_a_difference_as_rarely_as_promised() -> None:
     drawn = np.random.default_rng(7)
     ps = [p_of_difference(drawn.normal(0, 1, 10)) for _ in range(400)]
     assert 0.02 <= np.mean(np.array(ps) < 0.05) <= 0.08
+
+
+@pytest.mark.parametrize("bound", [0.0, 0.125, 0.25])
+@pytest.mark.parametrize("name", ["a clear gain", "nothing"])
+def test_p_of_a_loss_is_one_sided_and_counts_from_the_bound(name: str, bound: float) -> None:
+    """Again all patterns of signs in exact arithmetic, of what each query lost beyond the bound."""
+    before, now = FIXTURES[name]
+    excess = [Fraction(one) - Fraction(other) - Fraction(bound) for one, other in zip(before, now, strict=True)]
+    sums = [
+        sum(sign * each for sign, each in zip(signs, excess, strict=True))
+        for signs in product((-1, 1), repeat=len(excess))
+    ]
+    found = loss_beyond(before, now, bound=bound)
+    assert found.p == sum(each >= sum(excess) for each in sums) / len(sums)
+    assert found.is_beyond == (found.mean > bound and found.p < 0.05)
+
+
+def test_a_loss_of_the_smallest_size_is_just_shown() -> None:
+    """A tenth more is shown, a tenth less is not, with differences as large as before."""
+    drawn = np.random.default_rng(8)
+    before, noise = drawn.random(200), drawn.normal(0, 0.1, 200)
+    noise -= noise.mean()
+    smallest = loss_beyond(before.tolist(), (before - noise).tolist(), bound=0.01).smallest
+    assert smallest is not None
+    beyond = smallest - 0.01
+    for factor, is_shown in ((1.1, True), (0.9, False)):
+        now = before - noise - 0.01 - factor * beyond
+        assert loss_beyond(before.tolist(), now.tolist(), bound=0.01).is_beyond is is_shown
+
+
+def test_too_few_queries_show_no_loss() -> None:
+    """Four have 16 patterns of signs: p is never below 0.05. Five have 32."""
+    assert not loss_beyond([1.0] * 4, [0.0] * 4, bound=0.0).is_beyond
+    assert loss_beyond([1.0] * 4, [0.0] * 4, bound=0.0).smallest is None
+    assert loss_beyond([1.0] * 5, [0.0] * 5, bound=0.0).is_beyond
+
+
+def test_equal_figures_have_the_spread_of_orders_with_nothing_in_common() -> None:
+    before = np.random.default_rng(9).random(100)
+    found = loss_beyond(before.tolist(), before.tolist(), bound=0.01)
+    assert not found.is_beyond
+    assert found.smallest == pytest.approx(0.01 + 1.645 * np.sqrt(2) * before.std() / 10, rel=0.01)
