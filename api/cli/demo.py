@@ -187,7 +187,7 @@ def _farewell(console: Console, settings: Settings) -> None:
     lines = (
         f"{winnow} search 'how do I sort a dict by value' -c {PYTHON_DOCS}{data}",
         f"{winnow} eval {CORPUS.relative_to(Path.cwd()) if CORPUS.is_relative_to(Path.cwd()) else CORPUS}{data}",
-        f"{winnow} serve{data}   then open http://{settings.host}:{settings.port}/docs",
+        f"{winnow} serve{data}   then open http://{settings.host}:{settings.port}/",
     )
     for line in lines:
         console.print(f"  {line}", markup=False)

@@ -25,6 +25,7 @@ from winnow.api.http.log_redaction import without_places
 from winnow.api.http.methods import HeadAsGet, refuse_unrouted
 from winnow.api.http.metrics import CountedRequests, Telemetry
 from winnow.api.http.openapi import describe
+from winnow.api.http.page.routes import Page, is_installed
 from winnow.api.http.problem_response import ProblemResponse
 from winnow.api.http.problems import LIMIT_HEADER, Problem, problem_of, problem_of_fields
 from winnow.api.http.request_body import Intake
@@ -83,6 +84,7 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
+    Page(installed=is_installed()).add_to(app)
     app.add_middleware(HeadAsGet)
     if parts.settings.cors_origins:
         app.add_middleware(

@@ -20,7 +20,13 @@ from winnow.api.http.problems import problem_of, problem_of_status
 from winnow.api.http.scopes import NEEDED, OPEN
 from winnow.retrieval.errors import KeyRefused, NotPermitted
 
-PUBLIC: Final = frozenset({("GET", "/docs"), ("GET", "/openapi.json")})  # the interface, not the data
+PUBLIC: Final = frozenset({  # the interface, not the data
+    ("GET", "/docs"),
+    ("GET", "/openapi.json"),
+    ("GET", "/"),
+    ("GET", "/ui"),
+    ("GET", "/ui/{path:path}"),
+})  # fmt: skip
 _METHODS: Final[tuple[tuple[re.Pattern[str], str], ...]] = tuple(
     (compile_path(path)[0], method) for method, path in (*NEEDED, *PUBLIC)
 )

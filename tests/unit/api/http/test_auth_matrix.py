@@ -29,7 +29,13 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT, TenantName
 
 OTHER = TenantName("other")
-PUBLIC = {("GET", "/docs"), ("GET", "/openapi.json")}  # what the interface is: the same for everybody
+PUBLIC = {  # what the interface is: the same for everybody
+    ("GET", "/docs"),
+    ("GET", "/openapi.json"),
+    ("GET", "/"),
+    ("GET", "/ui"),
+    ("GET", "/ui/{path:path}"),
+}
 FILTER = {"type": "eq", "key": "line", "value": "legal"}
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/search"): {"query": "refund", "collection": "docs"},

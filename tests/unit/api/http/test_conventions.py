@@ -97,7 +97,7 @@ def test_a_redirect_names_no_host(client: TestClient) -> None:
     answered = client.get("/v1/collections/?a=b", headers={"host": "evil.example.org"}, follow_redirects=False)
     assert (answered.status_code, answered.headers["location"]) == (307, "/v1/collections?a=b")
     doubled = client.get("//evil.example.org/", follow_redirects=False)
-    assert doubled.status_code == 404
+    assert (doubled.status_code, doubled.headers["location"]) in {(307, "ui"), (307, "docs")}  # of /, without a host
 
 
 @pytest.mark.parametrize(

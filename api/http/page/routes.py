@@ -1,0 +1,131 @@
+"""GET / and /ui: the page, its scripts and styles. Files only, the same for every caller."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+from http import HTTPStatus
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from winnow.api.http.problem_response import ProblemResponse
+from winnow.api.http.problems import Problem, problem_of_status
+
+if TYPE_CHECKING:  # importing Gradio takes seconds: only a browser's first visit waits for it
+    from winnow.api.http.page.shell import Shell
+
+THEME: Final = "theme.css"
+OWN: Final = "page"  # the folder name under which our own files are served
+OF_GRADIO: Final = frozenset({"assets", "static"})  # no other path of Gradio's is served
+MISSING: Final = (
+    "The page needs the extra `ui`, which is not installed: pip install 'winnow-search[ui]', then restart. "
+    "/docs describes the API"
+)
+HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def is_installed() -> bool:
+    """Whether the extra `ui` is installed."""
+    return importlib.util.find_spec("gradio") is not None
+
+
+class Page:
+    """The routes of the page. Gradio is imported at the first visit."""
+
+    def __init__(self, *, installed: bool) -> None:
+        self._installed = installed
+        self._rendering: asyncio.Task[Shell] | None = None
+
+    def add_to(self, app: FastAPI) -> None:
+        app.add_route("/", self._root, include_in_schema=False)
+        app.add_route("/ui", self._page, include_in_schema=False)
+        app.add_route("/ui/{path:path}", self._file, include_in_schema=False)
+
+    async def _root(self, _: Request) -> Response:
+        return RedirectResponse("ui" if self._installed else "docs", status_code=HTTPStatus.TEMPORARY_REDIRECT)
+
+    async def _page(self, request: Request) -> Response:
+        if not self._installed:
+            return _missing()
+        shell = await self._shell()
+        language = preferred_language(request.headers.get("accept-language", ""))
+        return Response(
+            shell.pages[language],
+            media_type="text/html",
+            headers=HEADERS
+            | {"Content-Security-Policy": shell.policy, "Content-Language": language, "Vary": "Accept-Language"},
+        )
+
+    async def _file(self, request: Request) -> Response:
+        if not self._installed:
+            return _missing()
+        path = PurePosixPath(request.path_params["path"])
+        if not path.parts:
+            return RedirectResponse("../ui", status_code=HTTPStatus.TEMPORARY_REDIRECT)
+        shell = await self._shell()
+        if str(path) == THEME:
+            return Response(shell.theme, media_type="text/css", headers=HEADERS)
+        try:
+            answer = await self._static(shell, path, request)
+        except HTTPException as error:
+            return ProblemResponse(problem_of_status(error.status_code, f"The page has no file {path}"))
+        answer.headers.update(HEADERS)
+        return answer
+
+    async def _static(self, shell: Shell, path: PurePosixPath, request: Request) -> Response:
+        from winnow.api.http.page.shell import STATIC
+
+        folder = path.parts[0]
+        if folder != OWN and folder not in OF_GRADIO:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        files = StaticFiles(directory=STATIC if folder == OWN else shell.assets / folder)
+        return await files.get_response(str(path.relative_to(folder)), request.scope)
+
+    async def _shell(self) -> Shell:
+        """Return the rendered page. Concurrent first visitors wait for one rendering; one that failed is repeated."""
+        if self._rendering is None or (self._rendering.done() and self._rendering.exception() is not None):
+            self._rendering = asyncio.create_task(_render())
+        return await asyncio.shield(self._rendering)
+
+
+async def _render() -> Shell:
+    return await asyncio.to_thread(_render_apart)
+
+
+def _render_apart() -> Shell:
+    """Import and render in a thread: other requests do not wait."""
+    from winnow.api.http.page.shell import render_shell
+
+    return asyncio.run(render_shell())
+
+
+def preferred_language(accepted: str) -> str:
+    """Return `zh` if an Accept-Language header prefers Chinese to English, else `en`."""
+    best, language = 0.0, "en"
+    for part in accepted.lower().split(","):
+        tag, _, quality = part.strip().partition(";q=")
+        weight = _number(quality) if quality else 1.0
+        primary = tag.split("-")[0]
+        if primary in {"en", "zh"} and weight > best:
+            best, language = weight, primary
+    return language
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _missing() -> ProblemResponse:
+    return ProblemResponse(Problem(status=HTTPStatus.NOT_FOUND, code="page_not_installed", message=MISSING))
