@@ -133,6 +133,13 @@ def open_to_all(life: Asking, tenant: Tenant, operation: Operation) -> None:
     life.ask(tenant, operation, expect=200)
 
 
+def page(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    """The page is the same for everybody; without the extra `ui` only / answers."""
+    found = {200, 404} if operation[1] != "/" else {200, 307}
+    places = {"path": life.chances.choice(("page/page.css", "theme.css"))} if "{" in operation[1] else {}
+    life.ask(tenant, operation, expect=found, **places)
+
+
 def _key_id(life: Asking, tenant: Tenant) -> str:
     """Never the one that it asks with."""
     whose = life.world.whose(tenant)

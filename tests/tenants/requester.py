@@ -15,7 +15,10 @@ from winnow.api.http.routes.access import router as access
 from winnow.api.http.routes.health import router as health
 
 NOT_COUNTED: Final = {route.path for router in (access, health) for route in router.routes} | {
+    "/",
     "/docs",
+    "/ui",
+    "/ui/{path:path}",
     "/openapi.json",
     "/v1/limits",
 }

@@ -127,7 +127,10 @@ def test_loose_documents_are_remembered_too(client: TestClient) -> None:
     """Where the clients of others do not look."""
     body = {"query": "q", "documents": ["a", "b", "a"]}
     said = [client.post("/v1/rerank", json=body).json() for _ in range(2)]
-    assert [each["meta"]["winnow"] for each in said] == [{"judged": 3, "remembered": 0}, {"judged": 3, "remembered": 3}]
+    assert [each["meta"]["winnow"] for each in said] == [
+        {"judged": 3, "remembered": 0, "instruction_applied": True},
+        {"judged": 3, "remembered": 3, "instruction_applied": True},
+    ]
     assert (said[0]["results"], said[1]["usage"]["total_tokens"]) == (said[1]["results"], 0)
     assert read(client)["winnow_stage_seconds_count{asked=rerank}{stage=total}"] == 2
 
