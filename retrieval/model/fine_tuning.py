@@ -59,7 +59,7 @@ class FineTuning:
     def __init__(
         self, model: TrainableQwen, lessons: Sequence[Lesson], recipe: Recipe, *, always: Sequence[Lesson] = ()
     ) -> None:
-        """Of `always`, each step reads one beside its lessons: what must not be forgotten."""
+        """Of `always`, each step reads one with its lessons: what must not be forgotten."""
         assert lessons, "a run without lessons teaches nothing. This is a bug."
         self.step = 0
         self.seconds = 0.0  # used so far, by earlier processes too; kept by the caller

@@ -46,7 +46,7 @@ function nameTab(name) {
   }
 }
 
-/** What the key may see. Without a key this works on loopback only, so a refusal is told once a key was typed. */
+/** What the key may see. Without a key this works on loopback only, so a refusal is shown once a key was typed. */
 async function loadLists(rerank, search, { quietly }) {
   find("key-error").textContent = "";
   find("key").removeAttribute("aria-invalid");
