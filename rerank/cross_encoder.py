@@ -7,13 +7,12 @@ from functools import partial
 from typing import Final, Self
 
 from winnow.rerank.judgement_cache import ScoreCache
+from winnow.rerank.local_scorer import LocalScorer
 from winnow.rerank.prompt import Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker
 from winnow.rerank.template_prompts import TemplatePrompts
-from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
-from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.concurrency.fair_limiter import Turn, equal
 from winnow.retrieval.document_fields import heads_of
-from winnow.retrieval.errors import Overloaded, RerankOverloaded
 from winnow.retrieval.model.backend import TORCH, Backend
 from winnow.retrieval.model.causal_model import AnswerTokens
 from winnow.retrieval.model.folder import ModelFolder
@@ -23,7 +22,6 @@ from winnow.retrieval.records import FieldLines
 
 PAIR_FORMAT: Final = "pair/1"  # prompt format of models that read a pair of texts
 _FIELDS_SHARE: Final = 4  # fields take at most a quarter of a pair
-_BATCHES_ALONE: Final = 2  # one being computed and one waiting
 
 
 class CrossEncoderReranker(PromptedReranker):
@@ -91,38 +89,19 @@ class PairPrompts:
         return Prompts(shared=(), tails=encoded.ids, truncated=encoded.truncated, segments=encoded.segments)
 
 
-class PairScorer:
-    """A `PromptScorer` over a `PairModel`. Tenants take turns batch by batch."""
-
-    doubts = 0  # the model in memory cannot change
+class PairScorer(LocalScorer):
+    """Scores with a `PairModel`."""
 
     def __init__(self, model: PairModel, *, divide: float = 1.0, weight_of: Callable[[str], float] = equal) -> None:
         """The model's scores are divided by `divide`."""
+        super().__init__(batch_tokens=model.batch_tokens, weight_of=weight_of)
         self._model = model
         self._divide = divide
-        self._turns = FairLimiter(
-            alone=_BATCHES_ALONE * model.batch_tokens, shared=model.batch_tokens, weight_of=weight_of
-        )
 
     @property
     def runs_on(self) -> str:
         return self._model.runs_on
 
-    @property
-    def portion_tokens(self) -> None:
-        """None: batches by length work best on the whole request."""
-
-    @property
-    def turns(self) -> LimiterStats:
-        return self._turns.report
-
-    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
-        """Score the prompts. Starts nothing past the deadline; on cancellation it finishes the current batch."""
-        if deadline.has_passed:
-            raise TimeoutError
+    async def _scores(self, prompts: Prompts, *, turn: Turn) -> Sequence[float]:
         whole = [(*prompts.shared, *tail) for tail in prompts.tails]
-        try:
-            found = await self._model.logits(whole, prompts.segments, turn=partial(self._turns.turn, tenant))
-        except Overloaded as error:
-            raise RerankOverloaded(error.detail) from error
-        return [score / self._divide for score in found]
+        return [score / self._divide for score in await self._model.logits(whole, prompts.segments, turn=turn)]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Final, Self
+from typing import Self
 
 import numpy as np
 
 from winnow.rerank.judgement_cache import ScoreCache
+from winnow.rerank.local_scorer import LocalScorer
 from winnow.rerank.prompt import NO, YES, Prompts
 from winnow.rerank.prompted_reranker import PromptedReranker, window_of
 from winnow.rerank.template_prompts import TemplatePrompts
-from winnow.retrieval.concurrency.fair_limiter import FairLimiter, LimiterStats, equal
-from winnow.retrieval.deadline import Deadline
-from winnow.retrieval.errors import ModelUnusable, Overloaded, RerankOverloaded
+from winnow.retrieval.concurrency.fair_limiter import Turn, equal
+from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.prompt_template import PromptTemplate
 from winnow.retrieval.model.runtime import QwenRuntime
@@ -62,24 +61,14 @@ def _head(runtime: QwenRuntime, folder: ModelFolder, template: PromptTemplate | 
     return found / np.float32(divide)
 
 
-_PACKS_ALONE: Final = 2  # one being computed and one waiting, so the device is never idle
-
-
-class TorchScorer:
-    """A `PromptScorer` over a `QwenRuntime`: computes the shared prefix once, and only the needed rows of the head.
-
-    Tenants take turns pack by pack.
-    """
-
-    doubts = 0  # the model in memory cannot change
+class TorchScorer(LocalScorer):
+    """Scores with a `QwenRuntime`: computes the shared prefix once, and only the needed rows of the head."""
 
     def __init__(self, runtime: QwenRuntime, *, head: Vectors, weight_of: Callable[[str], float] = equal) -> None:
         """`head` is the row whose product with a state is the score: the row of "yes" minus the row of "no"."""
+        super().__init__(batch_tokens=runtime.pack_tokens, weight_of=weight_of)
         self._runtime = runtime
         self._head = head
-        self._turns = FairLimiter(
-            alone=_PACKS_ALONE * runtime.pack_tokens, shared=runtime.pack_tokens, weight_of=weight_of
-        )
 
     @classmethod
     def load(
@@ -99,23 +88,7 @@ class TorchScorer:
     def runs_on(self) -> str:
         return self._runtime.runs_on
 
-    @property
-    def portion_tokens(self) -> None:
-        """None: packing works best on the whole request, and the shared prefix is computed once per call."""
-
-    @property
-    def turns(self) -> LimiterStats:
-        return self._turns.report
-
-    async def logits(self, prompts: Prompts, *, tenant: str, deadline: Deadline) -> Sequence[float]:
-        """Score the prompts. Starts nothing past the deadline; on cancellation it finishes the current pack."""
-        if deadline.has_passed:
-            raise TimeoutError
-        try:
-            states = await self._runtime.last_states(
-                prompts.tails, prefix=prompts.shared, turn=partial(self._turns.turn, tenant)
-            )
-        except Overloaded as error:
-            raise RerankOverloaded(error.detail) from error
+    async def _scores(self, prompts: Prompts, *, turn: Turn) -> Sequence[float]:
+        states = await self._runtime.last_states(prompts.tails, prefix=prompts.shared, turn=turn)
         found: list[float] = np.dot(states, self._head).tolist()
         return found
