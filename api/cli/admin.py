@@ -204,13 +204,9 @@ def set_demote_query_echo(
     json: Json = False,
 ) -> None:
     """Turn on or off that searches of a collection place passages last that hold little but the query."""
-    terminal = Terminal(json=json)
     disk, owner = open_tenant(settings, tenant)
     disk.change(owner, name, demote_query_echo=state is OnOff.ON)
-    if json:
-        terminal.answer({"collection": name, "demote_query_echo": state is OnOff.ON})
-    else:
-        terminal.say(f"{name}: demote-query-echo is {state.value}.")
+    _say_state(Terminal(json=json), name, "demote_query_echo", state)
 
 
 @collections.command("set-require-instruction")
@@ -224,17 +220,20 @@ def set_require_instruction(
     json: Json = False,
 ) -> None:
     """Turn on or off that searches of a collection are refused while its reranker reads no instruction."""
-    terminal = Terminal(json=json)
     disk, owner = open_tenant(settings, tenant)
     if state is OnOff.ON:
         from winnow.api.search.rerankers import refuse_unread
 
         refuse_unread(settings, disk.catalog.collections.get(owner, name).reranker, name)
     disk.change(owner, name, require_instruction=state is OnOff.ON)
-    if json:
-        terminal.answer({"collection": name, "require_instruction": state is OnOff.ON})
+    _say_state(Terminal(json=json), name, "require_instruction", state)
+
+
+def _say_state(terminal: Terminal, name: str, field: str, state: OnOff) -> None:
+    if terminal.is_json:
+        terminal.answer({"collection": name, field: state is OnOff.ON})
     else:
-        terminal.say(f"{name}: require-instruction is {state.value}.")
+        terminal.say(f"{name}: {field.replace('_', '-')} is {state.value}.")
 
 
 @collections.command("set-diversity")
