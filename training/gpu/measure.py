@@ -42,8 +42,8 @@ def recall_rows(collection: Collection, near: np.ndarray) -> list[float]:
     return [len(set(t.tolist()) & r) / len(r) for t, r in zip(top, collection.relevant, strict=True)]
 
 
-def measure(collection: Collection, said: np.ndarray, bags: dict[str, Bag], judge: Judge | None, before: Judge,
-            *, kept: dict[str, np.ndarray]) -> dict[str, float]:  # fmt: skip
+def measure(collection: Collection, said: np.ndarray, bags: dict[str, Bag], judge: Judge | None,
+            before: Judge | None, *, kept: dict[str, np.ndarray]) -> dict[str, float]:  # fmt: skip
     tokenizer = Tokenizer.from_file(str(TOKENIZER[0]))
     rows: dict[str, list[float]] = {}
 
@@ -58,16 +58,17 @@ def measure(collection: Collection, said: np.ndarray, bags: dict[str, Bag], judg
     rows["bm25:R100"] = recall_rows(collection, said)
     found = {name: [fused(n, s) for n, s in zip(near[name], said, strict=True)] for name in near}
     logits = judged(judge, collection, found["new"], DEPTH) if judge is not None else []
-    earlier = judged(before, collection, found["old"], RERANKED)
+    earlier = judged(before, collection, found["old"], RERANKED) if before is not None else []
     for number, relevant in enumerate(collection.relevant):
         note("bm25", np.argsort(-said[number], kind="stable"), relevant)
         for name in near:
             note(name, np.argsort(-near[name][number]), relevant)
             note(f"{name}:hybrid", found[name][number][0], relevant)
-        order = found["old"][number][0][:RERANKED]
-        blend = BLEND[0] * earlier[number] + BLEND[1] * near["old"][number][order]
-        note("old:relevance30", order[np.argsort(-earlier[number])], relevant)
-        note("old:blend", order[np.argsort(-blend)], relevant)
+        if before is not None:
+            order = found["old"][number][0][:RERANKED]
+            blend = BLEND[0] * earlier[number] + BLEND[1] * near["old"][number][order]
+            note("old:relevance30", order[np.argsort(-earlier[number])], relevant)
+            note("old:blend", order[np.argsort(-blend)], relevant)
         if judge is None:
             continue
         order, total = (part[:DEPTH] for part in found["new"][number])
@@ -201,19 +202,22 @@ def main() -> None:
     parser.add_argument(
         "--wordings", type=Path, help="instructions by kind to measure with, instead of wordings.HELD_OUT"
     )
-    parser.add_argument("--alone", action="store_true", help="do not measure the bundled pair beside it")
+    parser.add_argument("--alone", action="store_true", help="measure this pair only, without the bundled one")
     options = parser.parse_args()
     TOKENIZER.append(options.models / "winnow-rerank" / "tokenizer.json")
     if options.wordings:
         wordings.HELD_OUT.update(json.loads(options.wordings.read_text(encoding="utf-8")))
     tokenizer = Tokenizer.from_file(str(TOKENIZER[0]))
-    old, new = Bag(seed=1).to(DEVICE), Bag(seed=1).to(DEVICE)
+    bags = {"new": Bag(seed=1).to(DEVICE)}
+    bags["new"].load_state_dict(torch.load(options.out / "embedder.pt", map_location=DEVICE))
+    before = None
     if not options.alone:
-        read_back(old, options.models / "winnow-embed" / "model.safetensors", tokenizer.token_to_id("<|endoftext|>"))
-    new.load_state_dict(torch.load(options.out / "embedder.pt", map_location=DEVICE))
+        bags["old"] = Bag(seed=1).to(DEVICE)
+        end = tokenizer.token_to_id("<|endoftext|>")
+        read_back(bags["old"], options.models / "winnow-embed" / "model.safetensors", end)
+        before = Judge.of_folder(options.models / "winnow-rerank")
     path = options.out / "reranker.pt"
     judge = Judge.load(path, TOKENIZER[0]) if path.exists() else None
-    before = judge if options.alone and judge is not None else Judge.of_folder(options.models / "winnow-rerank")
     found = [shared(folder, options.queries) for folder in sorted(options.collections.iterdir())]
     found += held_out(options.pairs, options.queries) if options.pairs else []
     with Pool(8) as pool:
@@ -221,7 +225,7 @@ def main() -> None:
     kept: dict[str, np.ndarray] = {}
     told = {}
     for collection, scores in zip(found, said, strict=True):
-        told[collection.name] = measure(collection, scores, {"old": old, "new": new}, judge, before, kept=kept)
+        told[collection.name] = measure(collection, scores, bags, judge, before, kept=kept)
         print(collection.name, len(collection.documents), json.dumps(told[collection.name]), flush=True)
     for label, some in (("shared", False), ("held out", True)):
         group = [row for name, row in told.items() if name.startswith("held:") == some]
@@ -239,7 +243,8 @@ def main() -> None:
         sets |= {kind: field_cases(passages, kind, rng) for kind in ("date", "source", "number")}
         sets["exclusion"] = exclusion_cases(passages, rng)
         for kind, cases in sets.items():
-            print(kind, both_right(judge, cases), "before", both_right(before, cases), flush=True)
+            earlier = ("before", both_right(before, cases)) if before is not None else ()
+            print(kind, both_right(judge, cases), *earlier, flush=True)
         for collection, scores in zip(found[:5], said[:5], strict=True):
             print("injected", collection.name, injected(judge, collection, scores), flush=True)
     if options.scores:
