@@ -194,7 +194,7 @@ def test_all_that_an_instruction_says_goes_with_it(tmp_path: Path, named: str) -
 def test_an_instruction_from_before_a_name_was_reserved_comes_back(
     tmp_path: Path, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Earlier winnows let an instruction declare `today`; nobody can change a snapshot that holds one."""
+    """Earlier winnows let an instruction declare `today`; a snapshot that holds one cannot be changed."""
     disk, other = made(tmp_path / "data"), DataFolder.open(tmp_path / "other")
     content = InstructionContent(text="Since {today}", variables=(Variable(name="today", default="noon"),))
     with monkeypatch.context() as earlier:

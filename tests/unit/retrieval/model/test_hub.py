@@ -1,4 +1,4 @@
-"""Models are got by name from one of two hubs, and what cannot be got is told with the command that gets it."""
+"""Models are fetched by name from one of two hubs; the error for one that cannot be fetched gives the command."""
 
 from __future__ import annotations
 

@@ -246,7 +246,7 @@ def test_a_thousand_documents_and_a_long_one(visit: Visit) -> None:
 
 
 def test_a_key_stays_in_the_page(browser: Any, tmp_path_factory: Any, tokenizer: PlainTokenizer) -> None:
-    """A wrong one is told at its field; a right one works. Neither is stored, printed or part of an address."""
+    """A wrong one is refused at its field; a right one works. Neither is stored, printed or part of an address."""
     parts = parts_over(tmp_path_factory.mktemp("keyed"), tokenizer, PrefersWord("refund"), api_key=KEY)
     with listening(create_app(parts)) as port:
         visit = Visit(browser, f"http://127.0.0.1:{port}")
