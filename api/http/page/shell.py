@@ -18,6 +18,7 @@ from fastapi import FastAPI
 
 STATIC: Final = Path(__file__).parent / "static"
 LANGUAGES: Final = ("en", "zh")
+TABS: Final = ("rerank", "search")  # static/tabs.js has the same
 MOUNTED: Final = "/ui"
 HOST: Final = "winnow.invalid"  # stands in the rendered page until the browser puts its own address there
 FROM_ELSEWHERE: Final = re.compile(rb'<(?:meta|link)\b[^>]*"https?://(?!winnow\.invalid)[^>]*>')
@@ -58,7 +59,7 @@ async def render_shell() -> Shell:
     page = _cleaned(await _get(app, f"{MOUNTED}/"))
     hashes = " ".join(_hash_source(match) for match in INLINE.finditer(page) if b"src=" not in match["attributes"])
     return Shell(
-        pages={language: OPENING.sub(b'<html lang="' + language.encode() + b'"', page) for language in LANGUAGES},
+        pages={language: _in_language(page, language) for language in LANGUAGES},
         theme=await _get(app, f"{MOUNTED}/theme.css"),
         # Gradio's HTML component compiles its template with `new Function`, and its components set style attributes.
         policy=(
@@ -74,7 +75,7 @@ def _blocks() -> gradio.Blocks:
     with gradio.Blocks(title="winnow", analytics_enabled=False) as blocks:
         _fragment("top")
         with gradio.Tabs(elem_id="tabs"):
-            for name in ("rerank", "search"):
+            for name in TABS:
                 with gradio.Tab(name, elem_id=f"tab-{name}", render_children=True):
                     _fragment(name)
         _fragment("document")
@@ -94,6 +95,11 @@ def _cleaned(page: bytes) -> bytes:
     page = page.replace(ADDRESS, OWN_ADDRESS)
     assert HOST.encode() not in page, "Gradio writes its address elsewhere now. This is a bug."
     return page.replace(b"</head>", HEAD, 1)
+
+
+def _in_language(page: bytes, language: str) -> bytes:
+    """Write the language twice: Gradio's scripts overwrite `lang` with the browser's own."""
+    return OPENING.sub(f'<html lang="{language}" data-language="{language}"'.encode(), page, count=1)
 
 
 def _hash_source(script: re.Match[bytes]) -> str:

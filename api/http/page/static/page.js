@@ -2,26 +2,26 @@
 
 import { ask, Refused } from "./api.js";
 import { fillWords, find, showError, wait } from "./dom.js";
-import { RerankTab } from "./rerank.js";
-import { SearchTab } from "./search.js";
+import { TABS } from "./tabs.js";
 import { currentLanguage, say, switchLanguage } from "./words.js";
 
-const PARTS = ["key", "rerank-form", "search-form", "document", "tab-rerank-button", "tab-search-button"];
 const KEY_AFTER = 400; // milliseconds without another keystroke
-const TABS = ["Rerank", "Search"];
+const NAMES = [...TABS.keys()];
 
-/** Gradio draws a tab when it is selected for the first time, and keeps it. */
+const tabButton = (name) => find(`tab-${name}-button`);
+
+/** Gradio draws a tab when it is selected for the first time, and keeps it: select each in turn, then the first. */
 function whenDrawn(start) {
-  let opened = false;
+  let asked = null;
   const look = () => {
-    const [first, second] = TABS.map((name) => find(`tab-${name.toLowerCase()}-button`));
-    if (find("rerank-form") && second && !opened) {
-      opened = true;
-      second.click();
+    if (!NAMES.every(tabButton) || !find("key") || !find("document")) return;
+    const missing = NAMES.find((name) => !find(name));
+    if (missing) {
+      if (missing !== asked) tabButton((asked = missing)).click();
+      return;
     }
-    if (!PARTS.every(find)) return;
     observer.disconnect();
-    first.click();
+    tabButton(NAMES[0]).click();
     start();
   };
   const observer = new MutationObserver(look);
@@ -29,41 +29,39 @@ function whenDrawn(start) {
   look();
 }
 
+/** Gradio writes the browser's own language there, whenever it is ready. */
+function keepLanguage() {
+  const root = document.documentElement;
+  if (root.lang !== currentLanguage()) root.lang = currentLanguage();
+}
+
 function applyLanguage(tabs) {
-  document.documentElement.lang = currentLanguage();
+  keepLanguage();
   fillWords(document);
-  for (const name of TABS) nameTab(name);
+  NAMES.forEach(nameTab);
   for (const tab of tabs) tab.refresh();
 }
 
-/** Gradio draws each tab's button twice; the hidden one measures the width. */
+/** Gradio draws each tab's button twice; page.css gives the hidden one no width, so that no tab moves into a menu. */
 function nameTab(name) {
-  const shown = find(`tab-${name.toLowerCase()}-button`);
-  const place = [...shown.parentElement.querySelectorAll("button")].indexOf(shown);
-  const measured = shown.closest(".tabs").querySelector(".tab-container[aria-hidden]");
-  for (const button of [shown, measured?.querySelectorAll("button")[place]]) {
-    if (button) button.textContent = say(`tab${name}`);
-  }
+  tabButton(name).textContent = say(`tab.${name}`);
 }
 
-/** What the key may see. Without a key this works on loopback only, so a refusal is shown once a key was typed. */
-async function loadLists(rerank, search, { quietly }) {
+/** What the key may list. Without a key this works on loopback only, so a refusal is shown once a key was typed. */
+async function loadLists(tabs, { quietly }) {
   find("key-error").textContent = "";
   find("key").removeAttribute("aria-invalid");
-  try {
-    const [library, { collections }] = await Promise.all([ask("GET", "v1/instructions"), ask("GET", "v1/collections")]);
-    rerank.instruction.setLibrary(library);
-    search.instruction.setLibrary(library);
-    search.setCollections(collections);
-  } catch (error) {
-    if (error instanceof Refused && (error.status === 401 || error.status === 403)) {
-      find("key-error").textContent = error.message;
-      if (!quietly) showError("rerank", "key", error.message);
-    } else {
-      find("key-error").textContent = error instanceof Refused ? error.message : say("gone", { detail: error.message });
-    }
-  }
-  rerank.showRequest();
+  const asked = ["v1/instructions", "v1/collections"].map((path) => ask("GET", path));
+  const [library, found] = await Promise.allSettled(asked);
+  const refused = [library, found].map(({ reason }) => reason).find((reason) => reason && reason.status !== 403);
+  if (refused) tellKey(refused, { quietly });
+  for (const tab of tabs) tab.learn({ library: library.value ?? null, collections: found.value?.collections ?? null });
+}
+
+/** A key that may only search is refused the lists with 403: that is no error, the lists stay empty. */
+function tellKey(error, { quietly }) {
+  if (error instanceof Refused && error.status === 401 && !quietly) showError("rerank", "key", error.message);
+  find("key-error").textContent = error instanceof Refused ? error.message : say("gone", { detail: error.message });
 }
 
 async function copy(button) {
@@ -73,18 +71,17 @@ async function copy(button) {
 }
 
 whenDrawn(() => {
-  const rerank = new RerankTab();
-  const search = new SearchTab();
-  const tabs = [rerank, search];
+  const tabs = [...TABS.values()].map((Tab) => new Tab());
   applyLanguage(tabs);
+  new MutationObserver(keepLanguage).observe(document.documentElement, { attributeFilter: ["lang"] });
   find("docs").href = new URL("docs", window.location.href).href;
   find("language").addEventListener("click", () => {
     switchLanguage();
     applyLanguage(tabs);
   });
   find("theme").addEventListener("click", () => document.body.classList.toggle("dark"));
-  find("key").addEventListener("input", wait(KEY_AFTER, () => loadLists(rerank, search, { quietly: false })));
+  find("key").addEventListener("input", wait(KEY_AFTER, () => loadLists(tabs, { quietly: false })));
   for (const button of document.querySelectorAll("[data-copies]")) button.addEventListener("click", () => copy(button));
   document.documentElement.dataset.ready = "true";
-  loadLists(rerank, search, { quietly: true });
+  loadLists(tabs, { quietly: true });
 });

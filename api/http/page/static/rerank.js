@@ -34,6 +34,11 @@ export class RerankTab {
     this.showResult();
   }
 
+  learn({ library }) {
+    if (library) this.instruction.setLibrary(library);
+    this.showRequest();
+  }
+
   load(example) {
     const { query, documents, instruction } = example[currentLanguage()];
     find("rerank-query").value = query;

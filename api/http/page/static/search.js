@@ -33,6 +33,11 @@ export class SearchTab {
     this.showResult();
   }
 
+  learn({ library, collections }) {
+    if (library) this.instruction.setLibrary(library);
+    this.setCollections(collections ?? []);
+  }
+
   setCollections(collections) {
     this.collections = collections;
     find("collections").replaceChildren(...collections.map(({ name }) => make("option", { value: name })));
@@ -122,7 +127,7 @@ export class SearchTab {
       make("span", { class: "w-card-title" }, title),
       make("span", { class: "w-card-text" }, text),
     ];
-    const button = make("button", { type: "button", class: "w-card", "aria-label": say("openDocument", { title }) }, ...lines);
+    const button = make("button", { type: "button", class: "w-card", title: say("openDocument", { title }) }, ...lines);
     button.dataset.hit = `${result.document_id}#${result.chunk.ordinal}`;
     button.addEventListener("click", () => this.open(result));
     for (const [event, on] of [["mouseenter", true], ["mouseleave", false], ["focus", true], ["blur", false]]) {

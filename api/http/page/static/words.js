@@ -5,7 +5,7 @@ export const WORDS = {
     tagline: "Search and rerank under your own instruction",
     key: "API key", keyHint: "optional on this machine",
     otherLanguage: "中文", otherTheme: "Light / dark", docs: "API documentation",
-    tabRerank: "Rerank", tabSearch: "Search",
+    tab: { rerank: "Rerank", search: "Search" },
     examples: "Try an example:", query: "Query", documents: "Documents",
     documentsHelp: "One per line, a JSON list, or one JSON object with “text” per line. {count} documents.",
     instruction: "Instruction", ownText: "My own text", noInstruction: "None: the default",
@@ -46,7 +46,7 @@ export const WORDS = {
     tagline: "按你自己的指令检索与重排",
     key: "API 密钥", keyHint: "本机使用可不填",
     otherLanguage: "English", otherTheme: "浅色 / 深色", docs: "接口文档",
-    tabRerank: "重排", tabSearch: "检索",
+    tab: { rerank: "重排", search: "检索" },
     examples: "试试示例：", query: "查询", documents: "文档",
     documentsHelp: "每行一篇，或一个 JSON 列表，或每行一个带“text”的 JSON 对象。共 {count} 篇。",
     instruction: "指令", ownText: "自己填写", noInstruction: "不填：使用默认指令",
@@ -84,7 +84,7 @@ export const WORDS = {
   },
 };
 
-let language = globalThis.document?.documentElement.lang === "zh" ? "zh" : "en";
+let language = globalThis.document?.documentElement.dataset.language ?? "en"; // of the service: Gradio writes `lang`
 
 export function currentLanguage() {
   return language;
@@ -92,6 +92,15 @@ export function currentLanguage() {
 
 export function switchLanguage() {
   language = language === "en" ? "zh" : "en";
+}
+
+/** Add the words of a tab, in the shape of WORDS. */
+export function addWords(more) {
+  for (const [each, words] of Object.entries(more)) {
+    for (const [key, word] of Object.entries(words)) {
+      WORDS[each][key] = typeof word === "string" ? word : { ...WORDS[each][key], ...word };
+    }
+  }
 }
 
 /** The text of a key such as `reason.timeout`, with its values filled in. */

@@ -1,12 +1,14 @@
 // The page's logic, without a browser: `node --test`. tests/unit/api/http/page/test_logic.py runs it.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import test from "node:test";
 
 const STATIC = new URL("../../../../../api/http/page/static/", import.meta.url);
 const load = (name) => import(`data:text/javascript,${encodeURIComponent(readFileSync(new URL(name, STATIC), "utf8"))}`);
 const logic = await load("logic.js");
-const { WORDS } = await load("words.js");
+const { WORDS, addWords } = await load("words.js");
+const ofTabs = readdirSync(STATIC).filter((name) => /^words_.*\.js$/.test(name));
+for (const name of ofTabs) addWords((await load(name)).WORDS);
 const { EXAMPLES } = await load("examples.js");
 
 test("documents are lines, a JSON list, or JSON lines", () => {

@@ -1,146 +1,61 @@
-"""The page in a real browser, over a service whose reranker and embedder are fakes. Skipped without Chromium."""
+"""The page in a real browser, in both languages, both sizes, light and dark; errors, keys and hostile texts."""
 
 from __future__ import annotations
 
-import importlib.util
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.browser.visit import SIZES, Language, Visit
 from tests.fakes import PrefersWord
-from tests.unit.api.http.routes.test_routes import parts_over
-from tests.wire_service import listening
-from winnow.api.http.app import create_app
-from winnow.retrieval.errors import RerankUnavailable
+from tests.unit.api.http.page.conftest import HOSTILE, Failing, service
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-MISSING = [name for name in ("gradio", "playwright") if importlib.util.find_spec(name) is None]
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or bool(MISSING),
-    reason=f"not installed: {', '.join([*MISSING, *([] if CHROMIUM else ['chromium'])])}; no browser opened the page",
-)
-SIZES = ((1440, 900), (390, 844))
 KEY = "wk-typed-in-the-page"
-HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script> refund"
-
-
-class Failing(PrefersWord):
-    """A reranker that fails while `is_down`."""
-
-    is_down = False
-
-    async def rank(self, *args: Any, **options: Any) -> Any:
-        if self.is_down:
-            raise RerankUnavailable("no reply")
-        return await super().rank(*args, **options)
-
-
-@pytest.fixture(scope="module")
-def reranker() -> Failing:
-    return Failing("refund")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer, reranker: Failing) -> Iterator[str]:
-    parts = parts_over(tmp_path_factory.mktemp("browser"), tokenizer, reranker)
-    app = create_app(parts)
-    with listening(app) as port:
-        yield f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-class Visit:
-    """One page, and everything that its network and console saw."""
-
-    def __init__(self, browser: Any, address: str, *, size: tuple[int, int] = SIZES[0], locale: str = "en-US") -> None:
-        self.address = address
-        self.asked: list[str] = []
-        self.complaints: list[str] = []
-        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, locale=locale)
-        self.page = self.context.new_page()
-        self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("console", self._hear)
-        self.page.goto(f"{address}/")
-        self.page.wait_for_selector("html[data-ready]")
-
-    def _hear(self, message: Any) -> None:
-        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
-            self.complaints.append(message.text)
-
-    def rerank(self, query: str, documents: str) -> None:
-        self.page.fill("#rerank-query", query)
-        self.page.fill("#rerank-documents", documents)
-        self.page.click("#rerank-form .w-main")
-
-    def search(self, query: str) -> None:
-        self.page.click("#tab-search-button")
-        self.page.fill("#search-collection", "docs")
-        self.page.fill("#search-query", query)
-        self.page.keyboard.press("Enter")
-
-    def text(self, selector: str) -> str:
-        self.page.wait_for_function("selector => document.querySelector(selector)?.textContent", arg=selector)
-        return str(self.page.text_content(selector))
-
-    def close(self) -> None:
-        self.context.close()
-        assert self.complaints == []
-        assert [url for url in self.asked if not url.startswith(self.address) and not url.startswith("data:")] == []
-
-
-@pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    visit = Visit(browser, address)
-    yield visit
-    visit.close()
-
-
-@pytest.fixture(scope="module")
-def filled(address: str) -> None:
-    import httpx2
-
-    documents = [
-        {"id": "a/herons", "title": "Herons", "text": "The heron strikes at fish. 😀 It waits."},
-        {"id": "refunds", "title": "Refunds", "text": "A refund follows the heron within a week."},
-        {"id": "hostile", "title": "<b>Hostile</b>", "text": HOSTILE},
-    ]
-    assert httpx2.post(f"{address}/v1/collections", json={"name": "docs"}).status_code == 201
-    assert httpx2.post(f"{address}/v1/collections/docs/documents", json={"documents": documents}).status_code == 200
 
 
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("size", SIZES, ids=["desktop", "phone"])
-@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
-def test_both_languages_fit_both_sizes(browser: Any, address: str, size: tuple[int, int], locale: str) -> None:
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_both_languages_fit_both_sizes(browser: Any, address: str, size: tuple[int, int], language: Language) -> None:
     """The browser's language first, the other one by a button; no horizontal scroll anywhere."""
-    word, other = ("Rerank", "重排") if locale == "en-US" else ("重排", "Rerank")
-    visit = Visit(browser, address, size=size, locale=locale)
+    word, other = ("Rerank", "重排") if language == "en" else ("重排", "Rerank")
+    visit = Visit(browser, address, size=size, language=language)
     assert visit.text("#rerank-form .w-main") == word
     visit.page.click("#rerank-examples button >> nth=0")
     visit.page.wait_for_selector(".w-table")
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert visit.overflow() <= 0
     visit.search("heron")
     visit.page.wait_for_selector(".w-columns")
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert visit.overflow() <= 0
     visit.page.click("#language")
     visit.page.wait_for_function(
         "word => document.querySelector('#rerank-form .w-main').textContent === word", arg=other
     )
     assert visit.page.text_content("#tab-rerank-button") == other
     assert visit.page.input_value("#search-query") == "heron"  # what was typed stays
+    visit.close()
+
+
+@pytest.mark.usefixtures("filled")
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_axe_finds_no_serious_fault(browser: Any, address: str, *, language: Language, dark: bool) -> None:
+    """Empty, with results, with an error at a field, and in an opened document."""
+    visit = Visit(browser, address, language=language, dark=dark)
+    visit.check_accessibility()
+    visit.page.click("#rerank-examples button >> nth=0")
+    visit.page.wait_for_selector(".w-table")
+    visit.page.fill("#rerank-query", " ")
+    visit.page.click("#rerank-form .w-main")
+    visit.text("#rerank-query-error")
+    visit.check_accessibility()
+    visit.search("heron")
+    visit.page.wait_for_selector(".w-columns")
+    visit.check_accessibility()
+    visit.page.click(".w-card >> nth=0")
+    visit.page.wait_for_selector("#document-text mark")
+    visit.check_accessibility()
     visit.close()
 
 
@@ -169,7 +84,7 @@ def test_an_instruction_of_the_library_has_a_field_for_each_variable(visit: Visi
     assert "since" in visit.text("#rerank-instruction-error")
 
 
-def test_html_in_a_document_is_text(visit: Visit, filled: None) -> None:
+def test_html_in_a_document_is_text(visit: Visit, filled: str) -> None:
     """In the table, in both columns, in the opened document and in its title."""
     visit.rerank("refund", HOSTILE)
     visit.page.wait_for_selector(".w-table")
@@ -182,7 +97,7 @@ def test_html_in_a_document_is_text(visit: Visit, filled: None) -> None:
     assert visit.page.title() != "owned"
 
 
-def test_errors_stand_at_their_field_in_the_service_s_words(visit: Visit, filled: None) -> None:
+def test_errors_stand_at_their_field_in_the_service_s_words(visit: Visit, filled: str) -> None:
     """And the field at fault has the focus."""
     visit.rerank(" ", "a")
     assert visit.text("#rerank-query-error") == "Invalid request: 'query': it must not be blank"
@@ -199,7 +114,7 @@ def test_errors_stand_at_their_field_in_the_service_s_words(visit: Visit, filled
     assert "none" in visit.text("#search-collection-error")
 
 
-def test_a_search_shows_both_orders_times_and_the_document(visit: Visit, filled: None) -> None:
+def test_a_search_shows_both_orders_times_and_the_document(visit: Visit, filled: str) -> None:
     """By the keyboard alone; an emoji before the hit moves no offset."""
     visit.search("heron")
     visit.page.wait_for_selector(".w-columns")
@@ -213,7 +128,7 @@ def test_a_search_shows_both_orders_times_and_the_document(visit: Visit, filled:
     assert not visit.page.is_visible("#document")
 
 
-def test_a_degraded_answer_says_so_at_the_top(visit: Visit, filled: None, reranker: Failing) -> None:
+def test_a_degraded_answer_says_so_at_the_top(visit: Visit, filled: str, reranker: Failing) -> None:
     """In words; no passage has a score that it was not given."""
     reranker.is_down = True
     try:
@@ -247,9 +162,9 @@ def test_a_thousand_documents_and_a_long_one(visit: Visit) -> None:
 
 def test_a_key_stays_in_the_page(browser: Any, tmp_path_factory: Any, tokenizer: PlainTokenizer) -> None:
     """A wrong one is refused at its field; a right one works. Neither is stored, printed or part of an address."""
-    parts = parts_over(tmp_path_factory.mktemp("keyed"), tokenizer, PrefersWord("refund"), api_key=KEY)
-    with listening(create_app(parts)) as port:
-        visit = Visit(browser, f"http://127.0.0.1:{port}")
+    folder = tmp_path_factory.mktemp("keyed")
+    with service(folder, tokenizer, PrefersWord("refund"), api_key=KEY) as address:
+        visit = Visit(browser, address)
         assert "key" in visit.text("#key-error").lower()
         visit.page.fill("#key", "wrong")
         visit.rerank("q", "a\nrefund")

@@ -1,0 +1,108 @@
+"""A visit to the page: what a person does there, and everything that the network and the console of the browser saw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import pytest
+
+from tests.browser.environment import AXE
+
+DESKTOP: Final = (1440, 900)
+PHONE: Final = (390, 844)
+SIZES: Final = (DESKTOP, PHONE)
+LOCALES: Final = {"en": "en-US", "zh": "zh-CN"}
+SERIOUS: Final = frozenset({"serious", "critical"})
+WAIT_MS: Final = 20_000  # of a machine that is very busy
+CHECK_AXE: Final = "() => axe.run(document, {resultTypes: ['violations']})"
+Language = Literal["en", "zh"]
+
+
+class Visit:
+    """One page. `close` fails if the console complained or a request left the host."""
+
+    def __init__(
+        self,
+        browser: Any,
+        address: str,
+        *,
+        size: tuple[int, int] = DESKTOP,
+        language: Language = "en",
+        dark: bool = False,
+        sees_more: Callable[[Any], None] | None = None,  # is given the context before the first request
+    ) -> None:
+        self.address = address
+        self.asked: list[str] = []
+        self.complaints: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            locale=LOCALES[language],
+            color_scheme="dark" if dark else "light",
+            reduced_motion="reduce",
+        )
+        if sees_more is not None:
+            sees_more(self.context)
+        self.page = self.context.new_page()
+        self.page.set_default_timeout(WAIT_MS)
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("console", self._hear)
+        self.page.goto(f"{address}/")
+        self.page.wait_for_selector("html[data-ready]")
+
+    def _hear(self, message: Any) -> None:
+        """Note complaints. Chromium reports every answer of 400 and above as an error: those the tests ask for."""
+        if message.type in {"error", "warning"} and "Failed to load resource" not in message.text:
+            self.complaints.append(message.text)
+
+    def open_tab(self, name: str) -> None:
+        self.page.click(f"#tab-{name}-button")
+        self.page.wait_for_selector(f"#{name}", state="visible")
+
+    def rerank(self, query: str, documents: str) -> None:
+        self.page.fill("#rerank-query", query)
+        self.page.fill("#rerank-documents", documents)
+        self.page.click("#rerank-form .w-main")
+
+    def search(self, query: str, *, collection: str = "docs") -> None:
+        self.open_tab("search")
+        self.page.fill("#search-collection", collection)
+        self.page.fill("#search-query", query)
+        self.page.keyboard.press("Enter")
+
+    def text(self, selector: str) -> str:
+        """Return the text of an element as soon as it has one."""
+        self.page.wait_for_function("selector => document.querySelector(selector)?.textContent", arg=selector)
+        return str(self.page.text_content(selector))
+
+    def texts(self, selector: str) -> list[str]:
+        return [str(text) for text in self.page.locator(selector).all_text_contents()]
+
+    def focused(self) -> str:
+        """Return the id of the element that has the focus."""
+        return str(self.page.evaluate("document.activeElement.id"))
+
+    def overflow(self) -> int:
+        """Return by how many pixels the document is wider than the window: 0 without horizontal scroll."""
+        return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    def check_accessibility(self) -> None:
+        """Fail on each serious fault that axe-core finds in what is shown. Skip where axe-core is not installed."""
+        if not AXE.is_file():
+            pytest.skip("axe-core is not installed: `make test` installs it where npm is there")
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found = self.page.evaluate(CHECK_AXE)["violations"]
+        faults = [
+            f"{each['id']} ({each['impact']}): {node['target']} {node['failureSummary']}"
+            for each in found
+            if each["impact"] in SERIOUS
+            for node in each["nodes"]
+        ]
+        assert faults == [], "\n".join(faults)
+
+    def close(self) -> None:
+        """End the visit, and hold it to what every visit promises."""
+        self.context.close()
+        assert self.complaints == []
+        assert [url for url in self.asked if not url.startswith((f"{self.address}/", "data:"))] == []
