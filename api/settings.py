@@ -15,6 +15,7 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -48,6 +49,7 @@ from winnow.retrieval.records import RecallMode
 
 Quantization = Literal["none", "fp8"]
 Front = Literal["winnow", "vllm"]
+LogFormat = Literal["text", "json"]
 
 PREFIX: Final = "WINNOW_"
 CONFIG_VARIABLE: Final = "WINNOW_CONFIG"
@@ -65,6 +67,9 @@ RECALL_TARGET_MIN: Final = 0.5  # below it an index misses more than it finds
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
+LOG_FORMATS: Final[tuple[LogFormat, ...]] = ("text", "json")
+OTLP_PROTOCOL: Final = "http/protobuf"  # OpenTelemetry's default
+OTLP_EXPORTER_PACKAGE: Final = "opentelemetry.exporter.otlp.proto.http"
 MODELS: Final = "Models"  # panels in a command's help
 INDEX: Final = "Index"
 CACHES: Final = "Caches"
@@ -237,6 +242,10 @@ class Settings:
         (), origins, "Origins whose web pages may call the service, such as https://app.example.org, separated by "
         "commas; * allows all. None by default.", "URL,..."
     )
+    log_format: LogFormat = _setting(  # noqa: RUF009  it makes a field
+        "text", one_of(*LOG_FORMATS), "Form of the service's log: text (lines for people) or json (one object per "
+        "line).", "text|json"
+    )
     host: str = _setting("127.0.0.1", text, "Address to listen on; any but loopback requires an API key.", "HOST")
     port: int = _setting(8000, whole(0, 65_535), "Port to listen on; 0 chooses a free one.", "PORT")
     api_key: str | None = _setting(
@@ -267,6 +276,14 @@ class Settings:
         if self.candidates is not None:
             return self.candidates
         return CANDIDATES_ON_CPU if device == "cpu" else CANDIDATES_ON_GPU
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceExport:
+    """Whether traces are sent to a collector."""
+
+    is_wanted: bool
+    problem: str | None = None  # why they are not, although the environment asks for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +364,35 @@ def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
     if (access.key_id is None) != (access.secret is None):
         raise SettingInvalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together")
     return access
+
+
+def trace_export(environment: Mapping[str, str] | None = None) -> TraceExport:
+    """Whether to send traces, by the variables that all programs with OpenTelemetry read.
+
+    Its SDK reads the rest of them itself. A value that winnow cannot follow is no reason not to start: such variables
+    are often set for many programs at once.
+    """
+    environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
+
+    def first(*names: str) -> str:
+        return next((environment[name].strip() for name in names if environment.get(name, "").strip()), "")
+
+    exporter = first("OTEL_TRACES_EXPORTER").lower()
+    endpoint = first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    protocol = first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") or OTLP_PROTOCOL
+    if first("OTEL_SDK_DISABLED").lower() == "true" or exporter == "none" or not (exporter or endpoint):
+        return TraceExport(is_wanted=False)
+    if exporter not in ("", "otlp"):
+        said = f"OTEL_TRACES_EXPORTER={exporter} is not supported; use otlp"
+    elif protocol != OTLP_PROTOCOL:
+        said = f"the OTLP protocol {protocol} is not supported; set OTEL_EXPORTER_OTLP_PROTOCOL={OTLP_PROTOCOL}"
+    elif find_spec("opentelemetry.sdk") is None or find_spec(OTLP_EXPORTER_PACKAGE) is None:
+        said = "OpenTelemetry's exporter is not installed; run: pip install 'winnow-search[telemetry]'"
+    else:
+        return TraceExport(is_wanted=True)
+    return TraceExport(
+        is_wanted=False, problem=f"Traces are not sent: {said}. OTEL_TRACES_EXPORTER=none turns them off."
+    )
 
 
 def _named_config(environment: Mapping[str, str]) -> Path | None:

@@ -22,6 +22,7 @@ from winnow.retrieval.limits import RERANK_TOKENS_WAITING_MAX
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder, Order
 from winnow.retrieval.records import Candidate
+from winnow.retrieval.tracing import INPUT_TOKENS, MODEL, step
 
 _ASCII_PER_TOKEN: Final = 4
 _TOKENISED_AT_ONCE: Final = (
@@ -241,7 +242,9 @@ class PromptedReranker:
 
         async def portion(part: Sequence[str]) -> tuple[Prompts, list[float]]:
             prompts = await self._tokenise(build, part, tenant)
-            logits = await self._scorer.logits(prompts, tenant=tenant, deadline=deadline)
+            with step("score") as scoring:
+                scoring.note({MODEL: self._name, INPUT_TOKENS: prompts.tokens})
+                logits = await self._scorer.logits(prompts, tenant=tenant, deadline=deadline)
             return prompts, check_logits(logits, expected=len(part))
 
         # While more of the same tenant waits, the model is busy anyway: an early start gains nothing, and the rest
@@ -287,7 +290,8 @@ class PromptedReranker:
         pieces = []
         for piece in _portions(passages, piece_tokens, growth=1):
             async with self._tokenising.turn(tenant, sum(map(_tokens_about, piece))):
-                pieces.append(await asyncio.to_thread(build, piece))
+                with step("tokenise"):
+                    pieces.append(await asyncio.to_thread(build, piece))
         return Prompts.joined(pieces)
 
 

@@ -18,7 +18,7 @@ from winnow.api.cli.options import (
     with_settings,
 )
 from winnow.api.cli.terminal import Exit, Terminal
-from winnow.api.settings import Settings
+from winnow.api.settings import Settings, trace_export
 from winnow.retrieval.errors import AddressInUse, SettingInvalid
 
 if TYPE_CHECKING:
@@ -32,27 +32,33 @@ LOGGING: Final[dict[str, Any]] = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "winnow.api.http.log_redaction.RedactedFormatter",
+            "()": "winnow.api.http.log_format.LineFormatter",
             "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s",
-        }
+        },
+        "json": {"()": "winnow.api.http.log_format.JsonFormatter"},
     },
-    "filters": {
-        "path": {"()": "winnow.api.http.log_redaction.WithoutQuery"},
-        "sparing": {"()": "winnow.api.http.log_rate.SparingRefusals"},
-    },
+    "filters": {"sparing": {"()": "winnow.api.http.log_rate.SparingRefusals"}},
     "handlers": {"stderr": {"class": "winnow.api.cli.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "uvicorn.access": {"level": "INFO", "filters": ["path", "sparing"]},
+        "uvicorn.access": {"level": "WARNING"},  # the service writes its own line for each request
+        "winnow.api.http.observed": {"level": "INFO", "filters": ["sparing"]},
         "winnow.api.collections.folding": {"level": "INFO"},
     },
 }
+
+
+def log_config(settings: Settings) -> dict[str, Any]:
+    """Return the configuration of the log, in the form that the settings want."""
+    form = "json" if settings.log_format == "json" else "line"
+    return LOGGING | {"handlers": {"stderr": LOGGING["handlers"]["stderr"] | {"formatter": form}}}
 
 
 @with_settings(
     "data",
     "host",
     "port",
+    "log_format",
     "cors_origins",
     "candidates",
     "recall",
@@ -131,16 +137,22 @@ def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: 
     from winnow.api.http.app import create_app
     from winnow.api.http.connections import Connections
     from winnow.api.http.server import BACKLOG, Server, connections_max, raise_descriptors
+    from winnow.api.http.trace_export import exporting
     from winnow.api.search.caches import Caches
 
     most = connections_max(raise_descriptors())
     parts = assemble(settings, caches=Caches.of(settings))
-    app = create_app(parts, announce=_Announcement(terminal, _url(bound), settings), spawned=spawned)
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped: no failure
         signal.signal(number, _ignore)
     bound.listen(BACKLOG)  # before the announcement: early connections wait instead of being refused
-    server = Server(app, log_config=LOGGING, connections=Connections(most))
-    server.run(sockets=[bound])
+    export = trace_export()
+    if export.problem is not None:
+        terminal.warn(export.problem)
+    with exporting(export) as provider:
+        announce = _Announcement(terminal, _url(bound), settings)
+        app = create_app(parts, announce=announce, spawned=spawned, tracer_provider=provider)
+        server = Server(app, log_config=log_config(settings), connections=Connections(most))
+        server.run(sockets=[bound])
     if not server.started:
         raise typer.Exit(Exit.FAILED)  # the reason has been logged
 

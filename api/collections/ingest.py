@@ -40,6 +40,7 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import AS_RANKED, Diversity, Document, JsonValue
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
+from winnow.retrieval.tracing import stage
 
 COMMIT_DOCUMENTS: Final = 64  # documents; a few seconds of embedding on a CPU, the most that an error costs
 DELTA_CHUNKS_MAX: Final = 10_000  # chunks compared outside the index; 1 ms at 384 dimensions, and a second to fold
@@ -174,16 +175,18 @@ class Ingest:
         """
         opened = await asyncio.to_thread(self._collections.get, tenant, name)
         async with self._reading:
-            entries = await asyncio.to_thread(lambda: list(check_entries(_entries(records))))
+            with stage("read"):
+                entries = await asyncio.to_thread(lambda: list(check_entries(_entries(records))))
         documents = [entry.document for entry in entries if isinstance(entry, Record)]
         async with self._turn_of(opened):
             snapshot = opened.store.snapshot()
             fresh = await asyncio.to_thread(_fresh, snapshot, documents)
             async with self._reserve_room(opened, snapshot, fresh):
-                reports = [
-                    await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
-                    for start in range(0, len(fresh), COMMIT_DOCUMENTS)
-                ]
+                with stage("write"):
+                    reports = [
+                        await self.writer(opened).upsert(fresh[start : start + COMMIT_DOCUMENTS])
+                        for start in range(0, len(fresh), COMMIT_DOCUMENTS)
+                    ]
             await run_to_completion(self._show, opened)
         return Upserted(
             accepted=len(documents),

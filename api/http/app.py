@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -23,11 +23,12 @@ from winnow.api.http.disconnect import CallerLeft
 from winnow.api.http.docs_page import docs_page
 from winnow.api.http.log_redaction import without_places
 from winnow.api.http.methods import HeadAsGet, refuse_unrouted
-from winnow.api.http.metrics import CountedRequests, Telemetry
+from winnow.api.http.metrics import Telemetry
+from winnow.api.http.observed import ObservedRequests
 from winnow.api.http.openapi import describe
 from winnow.api.http.page.routes import Page, is_installed
 from winnow.api.http.problem_response import ProblemResponse
-from winnow.api.http.problems import LIMIT_HEADER, Problem, problem_of, problem_of_fields
+from winnow.api.http.problems import LIMIT_HEADER, REQUEST_ID_HEADER, Problem, problem_of, problem_of_fields
 from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
 from winnow.api.http.routes.access import router as access
@@ -41,11 +42,15 @@ from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
 from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import WinnowError, WriteFailed
+from winnow.retrieval.tracing import TracerProvider, request_id
 
 log = logging.getLogger(__name__)
 
 ROUTERS: Final = (answers, corpus, shadows, instructions, generations, usage, access, limits, health)
 FAILED: Final = 500  # the first status that is the service's own fault
+NO_TELEMETRY: Final[Any] = {  # FastAPI's own spans would double ours and hold queries of URLs; older versions ignore it
+    "tracing": False, "metrics": False, "logs": False, "auto_configure": False
+}  # fmt: skip
 
 DESCRIPTION = """
 Two-stage retrieval: vector recall proposes candidates, and a reranker that follows your instruction ranks them.
@@ -53,16 +58,23 @@ Two-stage retrieval: vector recall proposes candidates, and a reranker that foll
 Send `Authorization: Bearer KEY`. A key's scopes (search, write, admin, operator) define what it may do. Until the first
 key is created, the service answers only this machine. Every error has the same body: `detail` is a sentence for people,
 `error.code` is for programs, `error.param` names the faulty field.
+
+Every answer has the header `X-Request-Id`: the id that you sent in the same header (at most 128 of the characters A-Z,
+a-z, 0-9, `.`, `_`, `:`, `=` and `-`), or a new one. The service's log and traces have it, too.
 """
 
 
 def create_app(
-    parts: Services, *, announce: Callable[[Readiness], None] = lambda _: None, spawned: Spawned | None = None
+    parts: Services,
+    *,
+    announce: Callable[[Readiness], None] = lambda _: None,
+    spawned: Spawned | None = None,
+    tracer_provider: TracerProvider | None = None,
 ) -> FastAPI:
     """Create the service. The models are probed when it starts; `announce` is called afterwards.
 
     With `spawned` servers the service listens at once. When they answer, models are probed, and `announce` is called
-    again.
+    again. Spans go to the `tracer_provider`, or else to the process's.
     """
     app = FastAPI(
         title="winnow",
@@ -72,6 +84,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # api/http/methods.py redirects, without the Host header
+        telemetry=NO_TELEMETRY,
     )
     app.openapi = partial(describe, app)  # type: ignore[method-assign]  # the framework's documented way to extend it
     app.state.parts = parts
@@ -91,10 +104,10 @@ def create_app(
             CORSMiddleware,
             allow_origins=parts.settings.cors_origins,
             allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["retry-after", LIMIT_HEADER],
+            allow_headers=["authorization", "content-type", REQUEST_ID_HEADER, "traceparent", "tracestate"],
+            expose_headers=["retry-after", LIMIT_HEADER, REQUEST_ID_HEADER],
         )
-    app.add_middleware(CountedRequests, telemetry=app.state.telemetry)
+    app.add_middleware(ObservedRequests, telemetry=app.state.telemetry, tracer_provider=tracer_provider)
     app.add_exception_handler(WinnowError, _handle_winnow_error)
     app.add_exception_handler(RequestValidationError, _handle_wrong_fields)
     app.add_exception_handler(HTTPException, _handle_http_error)
@@ -166,11 +179,16 @@ async def _handle_http_error(request: Request, error: Exception) -> Response:
 
 
 async def _handle_unexpected(_request: Request, _error: Exception) -> ProblemResponse:
-    """Handle an unexpected error: the server logs the traceback, the caller gets the usual body."""
-    return ProblemResponse(
+    """Handle an unexpected error: the server logs the traceback, the caller gets the usual body.
+
+    This runs outside all middleware, so the header is set here.
+    """
+    answer = ProblemResponse(
         Problem(
             status=HTTPStatus.INTERNAL_SERVER_ERROR,
             code="internal_error",
             message="An unexpected error occurred in winnow; its log has the details.",
         )
     )
+    answer.headers[REQUEST_ID_HEADER] = request_id()
+    return answer

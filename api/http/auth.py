@@ -27,6 +27,7 @@ from winnow.api.http.scopes import COSTLY, NEEDED, OPEN, Needed
 from winnow.api.tenancy.access import Principal
 from winnow.retrieval.errors import KeyRefused, NotPermitted
 from winnow.retrieval.tenancy import TenantName
+from winnow.retrieval.tracing import note_tenant
 
 BODILESS: Final = frozenset({"GET", "HEAD", "DELETE"})  # bodies of these are not read
 ALWAYS_ANSWERED: Final = frozenset({"/metrics"})  # a busy service must still report how busy it is
@@ -48,6 +49,7 @@ class AuthorizedRoute(APIRoute):
             principal = await _principal(request)
             principal.require(needed)
             request.state.principal = principal
+            note_tenant(principal.tenant)
             tenant, gate, intake = principal.tenant, gate_of(request), intake_of(request)
             async with self.admitted(request, tenant):
                 if self.path in ALWAYS_ANSWERED:

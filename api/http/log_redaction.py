@@ -38,15 +38,6 @@ class RedactedFormatter(logging.Formatter):
         return "" if ei[1] is None else "\n".join(_describe_error(ei[1]))
 
 
-class WithoutQuery(logging.Filter):
-    """A filter for the request log: `GET /v1/audit?before=3` becomes `GET /v1/audit`."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if isinstance(record.args, tuple):
-            record.args = tuple(_path(each) for each in record.args)
-        return True
-
-
 def without_secrets(line: str) -> str:
     return _BEARER.sub(r"\1(withheld)", _KEY.sub(r"\1_(withheld)", line))
 
@@ -73,10 +64,6 @@ def _without_places(body: object, data: Path) -> object:
     if isinstance(body, list):
         return [_without_places(each, data) for each in body]
     return body
-
-
-def _path(value: object) -> object:
-    return value.partition("?")[0] if isinstance(value, str) and value.startswith("/") else value
 
 
 def _describe_error(error: BaseException) -> list[str]:

@@ -14,7 +14,6 @@ from typing import Final, Self
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from winnow.api.accounting import RerankFigures
 from winnow.api.assemble import Services
@@ -342,28 +341,3 @@ class _Documented:
         for family in self._registry.collect():
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
             yield family
-
-
-class CountedRequests:
-    """The outermost ASGI middleware: also counts requests refused before routing."""
-
-    def __init__(self, app: ASGIApp, *, telemetry: Telemetry) -> None:
-        self._app = app
-        self._telemetry = telemetry
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 500  # the status of a request that ends without our answer
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        finally:
-            self._telemetry.requested(getattr(scope.get("route"), "path", UNROUTED), status)

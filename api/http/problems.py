@@ -17,6 +17,7 @@ from winnow.retrieval import errors
 
 MEDIA_TYPE: Final = "application/problem+json"
 LIMIT_HEADER: Final = "X-Winnow-Limit"
+REQUEST_ID_HEADER: Final = "X-Request-Id"
 RETRY_AFTER_SECONDS: Final = 1  # about the time of a search; longer would leave the service idle
 
 STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {

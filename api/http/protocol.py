@@ -16,9 +16,10 @@ from uvicorn.server import ServerState
 
 from winnow.api.http.connections import Connections
 from winnow.api.http.problem_response import problem_body
-from winnow.api.http.problems import MEDIA_TYPE, Problem, problem_of, problem_of_status
+from winnow.api.http.problems import MEDIA_TYPE, REQUEST_ID_HEADER, Problem, problem_of, problem_of_status
 from winnow.retrieval.errors import RequestSlow
 from winnow.retrieval.limits import HEADER_BYTES_MAX, HEADER_SECONDS
+from winnow.retrieval.tracing import new_id
 
 READ_BYTES: Final = 65_536  # bytes read at once from a connection; asyncio's default of 256 kB adds up
 CHUNKS_PER_TURN: Final = 25  # body chunks parsed per turn; half a millisecond
@@ -173,10 +174,11 @@ class BoundedProtocol(H11Protocol):
 
     def _refuse(self, problem: Problem) -> None:
         """Write an answer past h11, whose state may no longer allow one."""
-        body = problem_body(problem)
+        id_ = new_id()  # not that of the connection's last request, in whose context this may run
+        body = problem_body(problem, id_)
         head = (
             f"HTTP/1.1 {problem.status.value} {problem.status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+            f"content-length: {len(body)}\r\n{REQUEST_ID_HEADER}: {id_}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
         self.transport.close()

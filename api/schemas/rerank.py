@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Annotated, NotRequired
 
 from pydantic import (
@@ -40,6 +39,7 @@ from winnow.retrieval.limits import (
     RERANK_DOCUMENTS_MAX,
 )
 from winnow.retrieval.records import Diversity, FieldLines, Metadata
+from winnow.retrieval.tracing import answer_id
 
 
 class TextDocument(BaseModel):
@@ -227,7 +227,7 @@ def rerank_response(
     shown = (ranking.ranked if diversified is None else diversified.kept)[:wanted]
     cut = sorted(each.candidate.chunk.number for each in ranking.ranked if each.truncated)
     return {
-        "id": f"req_{uuid.uuid4().hex}",
+        "id": answer_id(),
         "object": "list",
         "model": ranking.judged_by,
         "results": [_result(each, diversified, with_text=with_texts) for each in shown],

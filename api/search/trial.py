@@ -14,6 +14,7 @@ from winnow.rerank.reranker import Ranked, Ranking, RecallOrder
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import with_fields
 from winnow.retrieval.search.recall import Recalled
+from winnow.retrieval.tracing import stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +75,14 @@ class Trials:
         if collection.require_instruction:
             require_instruction_reader(reranker, collection.shown, readers=self._rerankers.readers)
         judges = [reranker if reranker.changes_order(each.text) else RecallOrder() for each in tried]
-        rankings = [
-            await judge.rank(
-                question.query,
-                candidates,
-                instruction=each.text,
-                tenant=question.tenant,
-                deadline=deadline,
-            )
-            for judge, each in zip(judges, tried, strict=True)
-        ]
+        rankings = []
+        for judge, each in zip(judges, tried, strict=True):
+            with stage("rerank"):
+                rankings.append(
+                    await judge.rank(
+                        question.query, candidates, instruction=each.text, tenant=question.tenant, deadline=deadline
+                    )
+                )
         first = {each.candidate.chunk.number: each.rank for each in rankings[0].ranked}
         return Trial(
             collection=question.collection,

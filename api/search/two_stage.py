@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,13 +25,14 @@ from winnow.rerank.near_duplicates import Diversified, diversify
 from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import Depth
-from winnow.retrieval import errors
+from winnow.retrieval import errors, tracing
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import FieldChoice, with_fields
 from winnow.retrieval.records import Candidate, Diversity, FieldLines, candidates_of
 from winnow.retrieval.search.context import Context, contexts
 from winnow.retrieval.search.recall import Recalled, RecallRequest
 from winnow.retrieval.tenancy import TenantName
+from winnow.retrieval.tracing import answer_id, stage
 
 DOCUMENTS_AHEAD: Final = 2  # times as many documents as are shown, where near-identical ones are left out
 
@@ -72,11 +72,13 @@ class Search:
 
     async def prepare(self, question: Question) -> Prepared:
         """Reads the catalog and opens the collection. Raises the leaves of `CallerError` and `StorageError`."""
-        return await asyncio.to_thread(self._prepared, question, time.perf_counter())
+        with stage("prepare"):
+            return await asyncio.to_thread(self._prepared, question, time.perf_counter())
 
     async def answer(self, question: Question, deadline: Deadline, prepared: Prepared | None = None) -> Answer:
         """Raises the leaves of `CallerError` and `StorageError`, `DeadlineExceeded`, and `RerankError` where asked."""
         ready = prepared or await self.prepare(question)
+        tracing.annotate({tracing.DATA_SOURCE: question.collection})
         recalled = await ready.recall.find(self._request(question, ready, deadline))
         skipped = ready.rerank_skipped or (None if recalled.candidates else RerankSkipped.NO_CANDIDATES)
         candidates = await asyncio.to_thread(with_fields, recalled.candidates, ready.fields)
@@ -86,11 +88,12 @@ class Search:
         shown, diversified, diversify_ms = _relevant_enough(ranking, question.min_relevance), None, None
         if ready.diversity.is_on:
             began = time.perf_counter()
-            diversified = await asyncio.to_thread(_diversify, shown, ready.diversity, recalled)
+            with stage("diversify"):
+                diversified = await asyncio.to_thread(_diversify, shown, ready.diversity, recalled)
             shown, diversify_ms = diversified.kept, _milliseconds_since(began)
         results = _results(question, shown)
         return Answer(
-            id=f"req_{uuid.uuid4().hex}",
+            id=answer_id(),
             collection=question.collection,
             instruction=ready.instruction,
             recalled=recalled,
@@ -123,14 +126,17 @@ class Search:
 
         `model` names a reranker; an unknown name means the default. `fields` are read before the texts.
         """
-        return await self._rerankers.of_caller(model).rank(
-            query,
-            candidates_of(texts, fields),
-            instruction=check_instruction(instruction or DEFAULT_INSTRUCTION),
-            tenant=tenant,
-            deadline=deadline,
-            top_k=top_k,
-        )
+        with stage("rerank") as reranking:
+            ranking = await self._rerankers.of_caller(model).rank(
+                query,
+                candidates_of(texts, fields),
+                instruction=check_instruction(instruction or DEFAULT_INSTRUCTION),
+                tenant=tenant,
+                deadline=deadline,
+                top_k=top_k,
+            )
+            reranking.note(_rerank_attributes(ranking))
+        return ranking
 
     def _prepared(self, question: Question, started: float) -> Prepared:
         """Blocks."""
@@ -196,20 +202,36 @@ class Search:
         try:
             if isinstance(ready.reranker, errors.RerankUnavailable):
                 raise ready.reranker
-            ranking = await (AdaptiveDepth(ready.reranker) if adaptive else ready.reranker).rank(
-                question.query,
-                candidates,
-                instruction=ready.instruction.text,
-                tenant=question.tenant,
-                deadline=deadline,
-                top_k=None if _needs_all(question, ready) else question.top_k,
-            )
+            with stage("rerank") as reranking:
+                ranking = await (AdaptiveDepth(ready.reranker) if adaptive else ready.reranker).rank(
+                    question.query,
+                    candidates,
+                    instruction=ready.instruction.text,
+                    tenant=question.tenant,
+                    deadline=deadline,
+                    top_k=None if _needs_all(question, ready) else question.top_k,
+                )
+                reranking.note(_rerank_attributes(ranking, ready.instruction))
         except errors.RerankError as error:
             if question.on_rerank_failure is OnRerankFailure.ERROR:
                 raise
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+
+def _rerank_attributes(ranking: Ranking, instruction: AppliedInstruction | None = None) -> tracing.Attributes:
+    """Name an instruction of the library; the text of any is what someone wrote, and stays out."""
+    named = instruction is not None and instruction.name is not None
+    return {
+        tracing.OPERATION: "rerank",  # the conventions have no word for it yet
+        tracing.PROVIDER: "winnow",
+        tracing.MODEL: ranking.judged_by,
+        tracing.INPUT_TOKENS: ranking.tokens,
+        tracing.CANDIDATES: ranking.judged,
+        tracing.REMEMBERED: ranking.remembered,
+        **({tracing.PROMPT_NAME: instruction.said} if instruction is not None and named else {}),
+    }
 
 
 def _needs_all(question: Question, ready: Prepared) -> bool:

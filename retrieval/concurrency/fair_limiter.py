@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from winnow.retrieval.concurrency.fair_queue import FairQueue, Waiting
+from winnow.retrieval.tracing import step
 
 Turn: TypeAlias = Callable[[int], AbstractAsyncContextManager[None]]  # waits for a turn of so many tokens and holds it
 
@@ -118,6 +119,9 @@ class FairLimiter:
         granted = self._granted[item] = asyncio.get_running_loop().create_future()
         self._grant()
         try:
+            if not granted.done():
+                with step("wait"):
+                    await granted
             await granted
         except asyncio.CancelledError:
             self._give_up(item)

@@ -7,6 +7,7 @@ import math
 import time
 from dataclasses import dataclass, field
 
+from winnow.retrieval import tracing
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, Embeddings
 from winnow.retrieval.errors import DeadlineExceeded, WordsNotIndexed
@@ -18,6 +19,7 @@ from winnow.retrieval.search.grouping import nearest_of_documents
 from winnow.retrieval.search.hybrid import Proposal, propose
 from winnow.retrieval.search.reader import IndexReader, Searcher
 from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.tracing import stage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,13 +105,20 @@ class Recall:
         """
         _require_time(request.deadline, "embedding")
         began = time.perf_counter()
-        embeddings = await self._embed(request)
+        with stage("embed") as embedding:
+            embeddings = await self._embed(request)
+            embedding.note(self._embed_attributes(embeddings))
         embedded = time.perf_counter()
         _require_time(request.deadline, "recall")
-        view, found, mode = await asyncio.to_thread(self._search, embeddings.vectors[0], request)
+        with stage("recall") as recalling:
+            view, found, mode = await asyncio.to_thread(self._search, embeddings.vectors[0], request)
+            recalling.note(
+                {tracing.OPERATION: "retrieval", "winnow.recall": mode.value, tracing.CANDIDATES: len(found.numbers)}
+            )
         searched = time.perf_counter()
         _require_time(request.deadline, "fetching texts")
-        candidates = await asyncio.to_thread(_fetch, view, found)
+        with stage("fetch"):
+            candidates = await asyncio.to_thread(_fetch, view, found)
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
@@ -125,6 +134,17 @@ class Recall:
                 lexical_ms=found.lexical_ms,
             ),
         )
+
+    def _embed_attributes(self, embeddings: Embeddings) -> tracing.Attributes:
+        identity = self._embedder.identity
+        return {
+            tracing.OPERATION: "embeddings",
+            tracing.PROVIDER: "winnow",
+            tracing.MODEL: identity.name,
+            tracing.DIMENSIONS: identity.dimension,
+            tracing.INPUT_TOKENS: 0 if embeddings.remembered else embeddings.tokens,
+            tracing.REMEMBERED: embeddings.remembered,
+        }
 
     async def _embed(self, request: RecallRequest) -> Embeddings:
         """An embedder knows no deadline, and may be a server that does not answer."""

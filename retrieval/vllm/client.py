@@ -23,6 +23,7 @@ import orjson
 
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.records import Vectors
+from winnow.retrieval.tracing import call, propagate
 
 REQUEST_SECONDS_MAX: Final = 120.0  # seconds; a server that is silent for longer is gone
 _CONNECT_SECONDS_MAX: Final = 2.0  # seconds; a host that takes longer to connect is not there
@@ -33,6 +34,7 @@ _SAID_BYTES: Final = 300  # of a refusal's body, for the operator
 _JSON: Final = {"Content-Type": "application/json"}
 _BUSY: Final = frozenset({httpx2.codes.TOO_MANY_REQUESTS, httpx2.codes.SERVICE_UNAVAILABLE})
 _NO_ROUTE: Final = frozenset({httpx2.codes.NOT_FOUND, httpx2.codes.METHOD_NOT_ALLOWED, httpx2.codes.NOT_IMPLEMENTED})
+_PORTS: Final = {"http": 80, "https": 443}
 _CLASSIFY: Final = "/classify"
 _POOLING: Final = "/pooling"
 _RERANK: Final = "/v1/rerank"
@@ -78,6 +80,9 @@ class VllmClient:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        parsed = httpx2.URL(self.url)
+        port = parsed.port or _PORTS.get(parsed.scheme, 0)
+        self._server: dict[str, str | int] = {"server.address": parsed.host, "server.port": port}
         self._http = httpx2.AsyncClient(
             timeout=httpx2.Timeout(None, connect=_CONNECT_SECONDS_MAX),  # the deadline limits the rest
             limits=httpx2.Limits(max_connections=_CONNECTIONS_MAX, keepalive_expiry=_KEPT_ALIVE_SECONDS),
@@ -238,14 +243,12 @@ class VllmClient:
         seconds = min(deadline.remaining_seconds, REQUEST_SECONDS_MAX)
         if not seconds:
             raise CallFailed(Fault.SILENT, f"{self.url}{path}: not called, the deadline has passed")
-        try:
-            async with asyncio.timeout(seconds):  # ending a call closes its connection, and vLLM then drops its work
-                response = await self._send(method, path, body)
-        except TimeoutError as error:
-            raise CallFailed(Fault.SILENT, f"{self.url}{path}: no answer within {seconds:.1f} s") from error
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            self._model = None  # the server may come back with another model
-            raise CallFailed(Fault.GONE, f"{self.url}{path}: {error!r}") from error
+        with call(f"{method} {path}") as calling:
+            calling.note({"http.request.method": method, "url.full": self.url + path, **self._server})
+            response = await self._respond(method, path, body, seconds)
+            calling.note({"http.response.status_code": response.status_code})
+            if response.status_code != httpx2.codes.OK:
+                calling.note_failure(str(response.status_code))
         if response.status_code in _BUSY:
             raise CallFailed(Fault.BUSY, f"{self.url}{path}: status {response.status_code}")
         if response.status_code != httpx2.codes.OK:
@@ -257,15 +260,27 @@ class VllmClient:
             raise _NoSuchRoute(reply) if is_unknown else CallFailed(Fault.BROKEN, reply)
         return self._object(path, response.content)
 
+    async def _respond(self, method: str, path: str, body: object, seconds: float) -> httpx2.Response:
+        try:
+            async with asyncio.timeout(seconds):  # ending a call closes its connection, and vLLM then drops its work
+                return await self._send(method, path, body)
+        except TimeoutError as error:
+            raise CallFailed(Fault.SILENT, f"{self.url}{path}: no answer within {seconds:.1f} s") from error
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            self._model = None  # the server may come back with another model
+            raise CallFailed(Fault.GONE, f"{self.url}{path}: {error!r}") from error
+
     async def _send(self, method: str, path: str, body: object) -> httpx2.Response:
         """Send a request. Scoring changes nothing on the server, so it is safe to retry after a closed connection."""
         content = None if body is None else orjson.dumps(body)
+        headers = dict(_JSON)
+        propagate(headers)
         for _ in range(_TRIES - 1):
             try:
-                return await self._http.request(method, self.url + path, content=content, headers=_JSON)
+                return await self._http.request(method, self.url + path, content=content, headers=headers)
             except (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError):
                 continue
-        return await self._http.request(method, self.url + path, content=content, headers=_JSON)
+        return await self._http.request(method, self.url + path, content=content, headers=headers)
 
     def _object(self, path: str, content: bytes) -> dict[str, Any]:
         try:

@@ -14,6 +14,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -259,8 +260,9 @@ class VllmPool:
         if replica.standing is not Standing.PROVEN and replica not in self._proving:
             self._announce()
             loop = asyncio.get_running_loop()
-            self._watching = self._watching or loop.create_task(self._watch())
-            task = loop.create_task(self._prove_until_passed(replica))
+            # A request may begin this: the checks are no part of it, nor of its trace.
+            self._watching = self._watching or loop.create_task(self._watch(), context=Context())
+            task = loop.create_task(self._prove_until_passed(replica), context=Context())
             self._proving[replica] = task
             task.add_done_callback(lambda ended: self._end_proving(replica, ended))
 

@@ -185,7 +185,7 @@ def test_the_right_scope_alone_is_enough(world: World, operation: Operation) -> 
 def without_id(answered: Any) -> tuple[int, dict[str, str], bytes]:
     """All that tells one answer from another, but for the number that every problem has."""
     body = answered.content.replace(answered.json()["id"].encode(), b"ID")
-    return answered.status_code, {**answered.headers}, body
+    return answered.status_code, {**answered.headers} | {"x-request-id": "*"}, body
 
 
 NAMED = [operation for operation in GUARDED if "/collections/{name}" in operation[1]]

@@ -14,9 +14,11 @@ import pytest
 from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
-from winnow.api.cli.serve import LOGGING
+from winnow.api.cli.serve import LOGGING, log_config
 from winnow.api.http.app import create_app
-from winnow.api.http.log_redaction import RedactedFormatter, WithoutQuery, without_secrets
+from winnow.api.http.log_format import JsonFormatter, LineFormatter
+from winnow.api.http.log_redaction import RedactedFormatter, without_secrets
+from winnow.api.settings import Settings
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish, id_of, new_key_text
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable, StoreCorrupt
 from winnow.retrieval.model.tokenizer import PlainTokenizer
@@ -53,11 +55,14 @@ def failing(error: Exception) -> str:
 
 
 def test_the_service_logs_by_this_formatter() -> None:
-    """Every handler of its configuration, and the log of requests without what follows a question mark."""
-    assert {each["formatter"] for each in LOGGING["handlers"].values()} == {"line"}
-    assert LOGGING["formatters"]["line"]["()"] == "winnow.api.http.log_redaction.RedactedFormatter"
-    assert LOGGING["loggers"]["uvicorn.access"]["filters"] == ["path", "sparing"]
-    logging.config.DictConfigurator(LOGGING | {"incremental": False}).convert(LOGGING["filters"])
+    """Every handler, in both forms; and the log of requests at a rate."""
+    for form, kind in (("text", LineFormatter), ("json", JsonFormatter)):
+        config = logging.config.DictConfigurator(log_config(Settings(log_format=form)))
+        for handler in config.config["handlers"].values():
+            formatter = config.configure_formatter(config.config["formatters"][handler["formatter"]])
+            assert type(formatter) is kind
+            assert isinstance(formatter, RedactedFormatter)
+    assert LOGGING["loggers"]["winnow.api.http.observed"]["filters"] == ["sparing"]
 
 
 def test_a_key_keeps_its_id_and_loses_its_secret() -> None:
@@ -93,14 +98,6 @@ def test_causes_are_told_by_the_same_rule() -> None:
     said = failing(outer)
     assert CANARY not in said
     assert said.index("ValueError") < said.index("RuntimeError: outer")
-
-
-def test_a_request_is_logged_by_its_path() -> None:
-    """As uvicorn's own log has it."""
-    arguments = ("127.0.0.1:1", "GET", f"/v1/audit?key={CANARY}", "1.1", 200)
-    record = logging.LogRecord("uvicorn.access", logging.INFO, "f", 1, '%s - "%s %s HTTP/%s" %d', arguments, None)
-    assert WithoutQuery().filter(record)
-    assert record.getMessage() == '127.0.0.1:1 - "GET /v1/audit HTTP/1.1" 200'
 
 
 class Quotes:
