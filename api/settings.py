@@ -15,7 +15,6 @@ import os
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -37,6 +36,7 @@ from winnow.api.setting_values import (
     whole,
     yes_or_no,
 )
+from winnow.api.trace_variables import TraceExport, export_of
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.backup.place import S3Access
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, TenantLimits
@@ -68,8 +68,6 @@ DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
 LOG_FORMATS: Final[tuple[LogFormat, ...]] = ("text", "json")
-OTLP_PROTOCOL: Final = "http/protobuf"  # OpenTelemetry's default
-OTLP_EXPORTER_PACKAGE: Final = "opentelemetry.exporter.otlp.proto.http"
 MODELS: Final = "Models"  # panels in a command's help
 INDEX: Final = "Index"
 CACHES: Final = "Caches"
@@ -279,14 +277,6 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TraceExport:
-    """Whether traces are sent to a collector."""
-
-    is_wanted: bool
-    problem: str | None = None  # why they are not, although the environment asks for it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One setting, under each of its names."""
 
@@ -367,32 +357,8 @@ def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
 
 
 def trace_export(environment: Mapping[str, str] | None = None) -> TraceExport:
-    """Whether to send traces, by the variables that all programs with OpenTelemetry read.
-
-    Its SDK reads the rest of them itself. A value that winnow cannot follow is no reason not to start: such variables
-    are often set for many programs at once.
-    """
-    environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
-
-    def first(*names: str) -> str:
-        return next((environment[name].strip() for name in names if environment.get(name, "").strip()), "")
-
-    exporter = first("OTEL_TRACES_EXPORTER").lower()
-    endpoint = first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-    protocol = first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") or OTLP_PROTOCOL
-    if first("OTEL_SDK_DISABLED").lower() == "true" or exporter == "none" or not (exporter or endpoint):
-        return TraceExport(is_wanted=False)
-    if exporter not in ("", "otlp"):
-        said = f"OTEL_TRACES_EXPORTER={exporter} is not supported; use otlp"
-    elif protocol != OTLP_PROTOCOL:
-        said = f"the OTLP protocol {protocol} is not supported; set OTEL_EXPORTER_OTLP_PROTOCOL={OTLP_PROTOCOL}"
-    elif find_spec("opentelemetry.sdk") is None or find_spec(OTLP_EXPORTER_PACKAGE) is None:
-        said = "OpenTelemetry's exporter is not installed; run: pip install 'winnow-search[telemetry]'"
-    else:
-        return TraceExport(is_wanted=True)
-    return TraceExport(
-        is_wanted=False, problem=f"Traces are not sent: {said}. OTEL_TRACES_EXPORTER=none turns them off."
-    )
+    """Whether to send traces, by the variables that all programs with OpenTelemetry read."""
+    return export_of(os.environ if environment is None else environment)  # noqa: TID251  (the one place that may)
 
 
 def _named_config(environment: Mapping[str, str]) -> Path | None:

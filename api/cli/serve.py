@@ -41,6 +41,7 @@ LOGGING: Final[dict[str, Any]] = {
     "handlers": {"stderr": {"class": "winnow.api.cli.terminal.StderrHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
+        "opentelemetry": {"level": "ERROR"},  # it would log each try while a collector is away
         "uvicorn.access": {"level": "WARNING"},  # the service writes its own line for each request
         "winnow.api.http.observed": {"level": "INFO", "filters": ["sparing"]},
         "winnow.api.collections.folding": {"level": "INFO"},

@@ -1,18 +1,20 @@
 """Sends traces to a collector, as the OTEL_ variables say. (The only module that names OpenTelemetry's SDK.)
 
-api/settings.py decides whether; the SDK reads the rest of its variables itself: endpoint, headers, sampler, limits.
+api/trace_variables.py decides whether. The SDK reads the rest of its variables itself: endpoint, headers, sampler.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Final
 
 from winnow import __version__
-from winnow.api.settings import TraceExport
+from winnow.api.trace_variables import TraceExport
 from winnow.retrieval.tracing import TracerProvider
 
+FLUSH_SECONDS_MAX: Final = 3.0  # at the end, for spans that were not sent yet; systemd and Kubernetes wait longer
 _UNNAMED: Final = "unknown_service"  # how the SDK calls a service without OTEL_SERVICE_NAME
 
 
@@ -33,8 +35,13 @@ def exporting(export: TraceExport) -> Iterator[TracerProvider | None]:
     provider = SdkTracerProvider(
         resource=Resource({SERVICE_VERSION: __version__}).merge(resource), shutdown_on_exit=False
     )
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    exporter = OTLPSpanExporter()
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     try:
         yield provider
     finally:
+        giving_up = threading.Timer(FLUSH_SECONDS_MAX, exporter.shutdown)  # the SDK would retry for half a minute
+        giving_up.daemon = True
+        giving_up.start()
         provider.shutdown()
+        giving_up.cancel()

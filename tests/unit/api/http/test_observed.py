@@ -195,7 +195,8 @@ def test_other_lines_of_a_request_have_its_id() -> None:
     assert "request_id" not in json.loads(alone)
 
     def in_request() -> str:
-        tracing.follow(RequestRecord.of("mine"))
-        return formatter.format(warning)
+        tracer = tracing.make_tracer(None, "1")
+        with tracing.following(RequestRecord.of("mine"), {}, tracer=tracer, name="GET", attributes={}):
+            return formatter.format(warning)
 
     assert json.loads(contextvars.copy_context().run(in_request))["request_id"] == "mine"

@@ -1,0 +1,1 @@
+"""What an operator's tools get of a running service: traces, metrics, alerts, and a dashboard."""
