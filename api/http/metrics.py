@@ -11,22 +11,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
 from winnow.api.accounting import RerankFigures
 from winnow.api.assemble import Services
-from winnow.api.search.records import Answer
+from winnow.api.http.histograms import StageHistograms
+from winnow.api.search.records import Answer, DegradeReason, RerankSkipped
 from winnow.api.search.shadowing import Shadowing
 from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
+from winnow.retrieval import tracing
 from winnow.retrieval.bounded_cache import CacheState
 from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS: Final = "application/openmetrics-text"
+OPENMETRICS_CONTENT_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 UNROUTED: Final = "none"  # refused before routing, or no such route
-SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 
 Reading = tuple[tuple[str, ...], float]  # the values of a metric's labels, in order, and the number
 
@@ -191,12 +195,11 @@ class Telemetry:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._requests = self._counter(REQUESTS)
-        self._seconds = Histogram(
-            STAGE_SECONDS.name, STAGE_SECONDS.said, STAGE_SECONDS.labels, registry=self._registry, buckets=SECONDS
-        )
-        self._degraded = self._counter(DEGRADED)
-        self._skipped = self._counter(RERANK_SKIPPED)
-        self._query_vectors = self._counter(QUERY_VECTORS)
+        self._stages = StageHistograms(STAGE_SECONDS.name, STAGE_SECONDS.said)
+        self._registry.register(self._stages)
+        self._degraded = self._counter(DEGRADED, DegradeReason)
+        self._skipped = self._counter(RERANK_SKIPPED, RerankSkipped)
+        self._query_vectors = self._counter(QUERY_VECTORS, ("computed", "remembered"))
 
     @classmethod
     def over(cls, parts: Services) -> Self:
@@ -286,7 +289,7 @@ class Telemetry:
         self._requests.labels(route, str(status)).inc()
 
     def searched(self, answer: Answer) -> None:
-        recalled = answer.recalled
+        recalled, exemplar = answer.recalled, tracing.exemplar()
         milliseconds = {
             "embed": recalled.timings.embed_ms,
             "recall": recalled.timings.recall_ms,
@@ -296,7 +299,7 @@ class Telemetry:
         }
         for stage, taken in milliseconds.items():
             if taken is not None:
-                self._seconds.labels("search", stage).observe(taken / 1000.0)
+                self._stages.observe("search", stage, taken / 1000.0, exemplar)
         self._query_vectors.labels("remembered" if recalled.query_remembered else "computed").inc()
         if answer.degraded is not None:
             self._degraded.labels(answer.degraded.reason.value).inc()
@@ -305,15 +308,24 @@ class Telemetry:
 
     def reranked(self, *, seconds: float) -> None:
         """Count a rerank request: its only stage is reranking."""
+        exemplar = tracing.exemplar()
         for stage in ("rerank", "total"):
-            self._seconds.labels("rerank", stage).observe(seconds)
+            self._stages.observe("rerank", stage, seconds, exemplar)
 
     def text(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(_Documented(self._registry))
 
-    def _counter(self, metric: Metric) -> Counter:
-        return Counter(metric.name, metric.said, metric.labels, registry=self._registry)
+    def openmetrics(self) -> bytes:
+        """Return all metrics in the format of OpenMetrics, which also has exemplars."""
+        return bytes(generate_openmetrics(_Documented(self._registry)))  # type: ignore[no-untyped-call]
+
+    def _counter(self, metric: Metric, values: Iterable[str] = ()) -> Counter:
+        """Create a counter that shows 0 for known values of its label: a rate needs a number to start from."""
+        counter = Counter(metric.name, metric.said, metric.labels, registry=self._registry)
+        for value in values:
+            counter.labels(value)
+        return counter
 
 
 class _Watched:

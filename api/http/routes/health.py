@@ -9,7 +9,7 @@ from winnow import __version__
 from winnow.api.diagnostics.readiness import Readiness
 from winnow.api.http.auth import Anybody, AuthorizedRoute, parts_of
 from winnow.api.http.log_redaction import problems_without_places
-from winnow.api.http.metrics import CONTENT_TYPE, METRICS
+from winnow.api.http.metrics import CONTENT_TYPE, METRICS, OPENMETRICS, OPENMETRICS_CONTENT_TYPE
 from winnow.api.http.openapi import PROBLEM
 from winnow.api.http.problems import MEDIA_TYPE
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse, telemetry_of
@@ -53,10 +53,16 @@ async def readyz(caller: Anybody, request: Request) -> Response:
     "/metrics",
     summary="Read metrics in Prometheus' text format",
     description="\n\n".join(
-        ["Return all metrics. Requires the scope operator, because metrics cover all tenants."]
+        [
+            "Return all metrics. Requires the scope operator, because metrics cover all tenants.",
+            f"With `Accept: {OPENMETRICS}` the answer is in that format, and measurements of stages name a trace.",
+        ]
         + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
     ),
     responses={status: PROBLEMS[status] for status in (401, 403, 503)},
 )
 async def metrics(request: Request) -> Response:
-    return Response(telemetry_of(request).text(), media_type=CONTENT_TYPE)
+    telemetry = telemetry_of(request)
+    if OPENMETRICS in request.headers.get("accept", ""):
+        return Response(telemetry.openmetrics(), media_type=OPENMETRICS_CONTENT_TYPE)
+    return Response(telemetry.text(), media_type=CONTENT_TYPE)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider as SdkTracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
@@ -16,6 +20,7 @@ from tests.fakes import CountingJudge, FailingReranker, HashEmbedder, PrefersWor
 from tests.tiny_models import write_embedder, write_reranker
 from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
+from winnow.api.http.histograms import BUCKETS
 from winnow.api.http.metrics import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
 from winnow.api.http.request_limits import Gate
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
@@ -102,6 +107,62 @@ def test_what_is_sent_is_what_is_listed(client: TestClient) -> None:
     assert dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)) == {
         metric.name: metric.kind.value for metric in METRICS
     }
+
+
+def test_openmetrics_is_answered_where_it_is_asked_for(client: TestClient) -> None:
+    """With the same numbers; Prometheus asks for it when it stores exemplars."""
+    client.post("/v1/search", json=SEARCH)
+    accept = "application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+    answered = client.get("/metrics", headers={"accept": accept})
+    assert answered.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    families = {family.name: family for family in openmetrics.text_string_to_metric_families(answered.text)}
+    assert {name.removesuffix("_total") for name in (each.name for each in METRICS)} == families.keys()
+    stages = [each for each in families["winnow_stage_seconds"].samples if each.name.endswith("_count")]
+    assert {each.labels["stage"]: each.value for each in stages} == dict.fromkeys(BUCKETS, 1)
+    assert "trace_id" not in answered.text  # no request is traced here
+
+
+def test_a_traced_measurement_names_its_trace(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """So that a slow search on a dashboard leads to where its time went; one that is not recorded leads nowhere."""
+    provider = SdkTracerProvider(sampler=ParentBased(ALWAYS_OFF))
+    app = create_app(parts_over(tmp_path, models, PrefersWord("refund")), tracer_provider=provider)
+    with CheckingClient(app, base_url="http://localhost") as client:
+        fill(client)
+        traced = {"traceparent": f"00-{'ab' * 16}-{'cd' * 8}-01"}
+        for headers in (traced, {}):
+            client.post("/v1/search", json=SEARCH, headers=headers)
+            client.post("/v1/rerank", json={"query": "q", "documents": ["a"]}, headers=headers)
+        text = client.get("/metrics", headers={"accept": "application/openmetrics-text"}).text
+    found = [
+        (sample.labels["asked"], sample.labels["stage"], sample.exemplar.labels["trace_id"])
+        for family in openmetrics.text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.exemplar
+    ]
+    searches = [("search", stage, "ab" * 16) for stage in BUCKETS]
+    assert sorted(found) == sorted([*searches, ("rerank", "rerank", "ab" * 16), ("rerank", "total", "ab" * 16)])
+
+
+def test_counters_of_known_reasons_begin_at_zero(tmp_path: Path, models: tuple[Path, Path]) -> None:
+    """A rate over a counter that appears with its first event misses that event."""
+    with serving(parts_over(tmp_path, models, PrefersWord("refund"))) as client:
+        found = read(client)
+    assert {each: found[f"winnow_degraded_total{{reason={each}}}"] for each in DegradeReason} == dict.fromkeys(
+        DegradeReason, 0
+    )
+
+
+def test_buckets_tell_neighbouring_durations_apart() -> None:
+    """A quantile is read from within one bucket: where durations are likely, a bound is at most 2.5 times the next."""
+    likely = {"embed": (0.001, 0.1), "recall": (0.001, 0.1), "fetch": (0.001, 0.1)} | dict.fromkeys(
+        ("rerank", "total"), (0.02, 5.0)
+    )
+    for stage, bounds in BUCKETS.items():
+        low, high = likely[stage]
+        steps = [after / before for before, after in pairwise(bounds) if low <= before < high]
+        assert bounds[0] < low
+        assert high < bounds[-1]
+        assert max(steps) <= 2.5
 
 
 def test_a_second_search_is_remembered_and_says_so(client: TestClient) -> None:
