@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 STATIC: Final = Path(__file__).parent / "static"
 LANGUAGES: Final = ("en", "zh")
-TABS: Final = ("rerank", "search")  # static/tabs.js has the same
+TABS: Final = ("rerank", "search", "compare", "instructions", "quality", "watch")  # static/tabs.js has the same
 MOUNTED: Final = "/ui"
 HOST: Final = "winnow.invalid"  # stands in the rendered page until the browser puts its own address there
 FROM_ELSEWHERE: Final = re.compile(rb'<(?:meta|link)\b[^>]*"https?://(?!winnow\.invalid)[^>]*>')
@@ -30,6 +30,7 @@ OWN_ADDRESS: Final = b"document.baseURI.slice(0, -1)"
 HEAD: Final = (
     b'<meta name="description" content="winnow: search and rerank under your instruction">'
     b'<link rel="icon" href="page/icon.svg"><link rel="stylesheet" href="page/page.css">'
+    b'<link rel="stylesheet" href="page/tabs.css">'
     b'<script type="module" src="page/page.js"></script></head>'
 )
 
@@ -82,9 +83,15 @@ def _blocks() -> gradio.Blocks:
     return blocks
 
 
+def fragment_path(name: str) -> Path:
+    """Return the file of a part, which has a folder of its own or none."""
+    own = STATIC / name / f"{name}.html"
+    return own if own.is_file() else STATIC / f"{name}.html"
+
+
 def _fragment(name: str) -> None:
     """Add a part of the page, whose words page.js fills in."""
-    html = (STATIC / f"{name}.html").read_text(encoding="utf-8")
+    html = fragment_path(name).read_text(encoding="utf-8")
     gradio.HTML(html, elem_id=f"part-{name}", apply_default_css=False, js_on_load=None)
 
 

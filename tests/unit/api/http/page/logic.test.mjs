@@ -7,7 +7,7 @@ const STATIC = new URL("../../../../../api/http/page/static/", import.meta.url);
 const load = (name) => import(`data:text/javascript,${encodeURIComponent(readFileSync(new URL(name, STATIC), "utf8"))}`);
 const logic = await load("logic.js");
 const { WORDS, addWords } = await load("words.js");
-const ofTabs = readdirSync(STATIC).filter((name) => /^words_.*\.js$/.test(name));
+const ofTabs = readdirSync(STATIC, { recursive: true }).filter((name) => /(^words_.*|\/words)\.js$/.test(name));
 for (const name of ofTabs) addWords((await load(name)).WORDS);
 const { EXAMPLES } = await load("examples.js");
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("gradio", reason="the extra `ui` is not installed: the page was not rendered")
 
-from winnow.api.http.page.shell import STATIC, TABS
+from winnow.api.http.page.shell import STATIC, TABS, fragment_path
 
 
 def test_the_frame_and_the_scripts_have_the_same_tabs() -> None:
@@ -16,4 +16,4 @@ def test_the_frame_and_the_scripts_have_the_same_tabs() -> None:
     scripts = re.findall(r'^  \["(\w+)", \w+Tab\],$', (STATIC / "tabs.js").read_text(encoding="utf-8"), re.MULTILINE)
     assert tuple(scripts) == TABS
     for name in TABS:
-        assert f'<section class="w-tab" id="{name}">' in (STATIC / f"{name}.html").read_text(encoding="utf-8")
+        assert f'<section class="w-tab" id="{name}">' in fragment_path(name).read_text(encoding="utf-8")

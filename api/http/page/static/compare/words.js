@@ -1,0 +1,38 @@
+// The words of the tab "Compare".
+
+export const WORDS = {
+  en: { tab: { compare: "Compare" }, compare: {
+    source: "Candidates from", fromCollection: "a collection", fromDocuments: "pasted documents",
+    setting: "Setting {letter}", reranker: "Reranker", standard: "As configured", add: "Add a setting", remove: "Remove {letter}",
+    compare: "Compare", comparing: "Comparing …",
+    empty: "The orders of the same candidates appear here, one column for each setting.",
+    summary: "{count} candidates, reranked {times} times · movement is counted against {letter}",
+    pair: "Pair", overlap: "Overlap@{depth}", rbo: "RBO (p = {p})", tau: "Kendall’s tau-b", moves: "Moved",
+    movesOf: "{moved} of {of}", noTau: "no order",
+    help: "Overlap: share of the first ten places with the same candidates. RBO: agreement with most weight at the top. Tau-b: pairs in the same order, from −1 to 1.",
+    none: "no instruction", ownText: "own text", draft: "draft", retired: "retired",
+    picture: "Where the first {depth} candidates of each column stand in the others",
+    noCandidates: "Recall found nothing to compare. Change the query.",
+    tooFew: "Enter at least one document.",
+    afterRecall: "… the texts that the search above returns",
+    unknownReranker: "The service has no reranker {wanted}: {used} ran.",
+    mark: "Mark {title} in every column",
+  } },
+  zh: { tab: { compare: "对比" }, compare: {
+    source: "候选来源", fromCollection: "集合", fromDocuments: "粘贴的文档",
+    setting: "设置 {letter}", reranker: "重排器", standard: "按服务配置", add: "添加设置", remove: "移除 {letter}",
+    compare: "对比", comparing: "正在对比…",
+    empty: "同一批候选在各设置下的顺序会并排显示在这里，每个设置一栏。",
+    summary: "{count} 个候选，重排 {times} 次 · 变动以 {letter} 为基准",
+    pair: "两两对比", overlap: "前 {depth} 位重合率", rbo: "RBO（p = {p}）", tau: "Kendall tau-b", moves: "变动数",
+    movesOf: "{moved} / {of}", noTau: "无先后",
+    help: "重合率：前十位中相同候选的占比。RBO：越靠前权重越大的一致度。tau-b：先后次序一致的程度，从 −1 到 1。",
+    none: "无指令", ownText: "自填指令", draft: "草稿", retired: "已停用",
+    picture: "各栏前 {depth} 位候选在其他栏中的位置",
+    noCandidates: "召回没有找到可供对比的候选。请修改查询。",
+    tooFew: "请至少填写一篇文档。",
+    afterRecall: "……上面检索返回的文本",
+    unknownReranker: "服务没有名为 {wanted} 的重排器，实际使用了 {used}。",
+    mark: "在各栏中标出 {title}",
+  } },
+};

@@ -1,0 +1,10 @@
+import { addWords } from "../words.js";
+import { WORDS } from "./words.js";
+
+addWords(WORDS);
+
+export class InstructionsTab {
+  refresh() {}
+
+  learn() {}
+}
