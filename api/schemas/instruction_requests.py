@@ -78,7 +78,9 @@ class PreviewBody(Strict):
         default=None,
         description="Reranker whose prompt is shown. null or left out: that of `collection`, or the default.",
     )
-    ids: StrictBool = Field(default=False, description="Add `ids`, the token ids of the prompt.")
+    ids: StrictBool = Field(
+        default=False, description="Add `ids`, the token ids of the prompt, and `pieces`, their texts by part."
+    )
 
     @model_validator(mode="after")
     def _check_source(self) -> PreviewBody:

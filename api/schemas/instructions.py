@@ -18,6 +18,7 @@ from winnow.api.schemas.search_response import (
     place_response,
 )
 from winnow.api.search.preview import Preview
+from winnow.api.search.prompt_pieces import PromptPart
 from winnow.api.search.records import RerankSkipped
 from winnow.api.search.trial import Trial, TrialColumn, TrialPlace
 from winnow.rerank.reranker import RankedBy
@@ -110,6 +111,14 @@ class PromptTokens(JsonObject):
     max: Annotated[int, Field(description="Longest prompt that this reranker accepts.")]
 
 
+class PieceResponse(JsonObject):
+    """A run of tokens of a prompt that holds whole characters."""
+
+    part: Annotated[PromptPart, Field(description="label: `<Instruct>: ` and the like. document: title and text.")]
+    text: str
+    tokens: Annotated[int, Field(description="More than 1 where a character needs several.")]
+
+
 class PreviewResponse(JsonObject):
     """POST /v1/instructions/preview"""
 
@@ -126,6 +135,15 @@ class PreviewResponse(JsonObject):
     prompt: Annotated[str, Field(description="The whole prompt, decoded from its tokens.")]
     embedding_prompt: Annotated[str, Field(description="The text that is embedded for the query.")]
     ids: NotRequired[Annotated[list[int], Field(description="Token ids of the prompt. Only with `ids`.")]]
+    pieces: NotRequired[
+        Annotated[
+            list[PieceResponse],
+            Field(
+                description="The prompt by parts. Instruction and query are one `label` if the prompt cuts them. "
+                "Only with `ids`."
+            ),
+        ]
+    ]
 
 
 class TrialResult(JsonObject):
@@ -247,6 +265,7 @@ def preview_response(preview: Preview, *, ids: bool) -> PreviewResponse:
     }
     if ids:
         body["ids"] = list(preview.ids)
+        body["pieces"] = [{"part": each.part, "text": each.text, "tokens": each.tokens} for each in preview.pieces]
     return body
 
 

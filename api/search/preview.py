@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from winnow.api.library.instructions import (
     applied_text,
 )
 from winnow.api.reranker_choice import RerankerForm, find_reranker, form_of, template_of
+from winnow.api.search.prompt_pieces import PromptPart, PromptPiece, document_spans, pieces_of, question_spans
 from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
 from winnow.api.settings import Settings
 from winnow.rerank.prompt import PREFIX, SUFFIX, PromptBuilder
@@ -32,6 +34,7 @@ class Preview:
     model: str
     ids: tuple[int, ...]
     text: str  # the text of the ids
+    pieces: tuple[PromptPiece, ...]  # the same, in the smallest runs of tokens that hold whole characters
     prefix_tokens: int  # of the scaffold, like the suffix
     question_tokens: int  # instruction and query
     document_tokens: int
@@ -66,6 +69,7 @@ def build_preview(
         model=model,
         ids=ids,
         text=prompts.scaffold.text(ids),
+        pieces=_pieces(prompts, ids, (prefix, len(built.shared), len(ids) - suffix), (instruction.text, query, head)),
         prefix_tokens=prefix,
         question_tokens=len(built.shared) - prefix,
         document_tokens=len(built.tails[0]) - suffix,
@@ -78,6 +82,22 @@ def build_preview(
         is_cut=built.truncated[0],
         embedding_prompt=query_prompt(query, instruction.embedding_task),
     )
+
+
+def _pieces(
+    prompts: PromptBuilder, ids: Sequence[int], ends: tuple[int, int, int], texts: tuple[str, str, str]
+) -> tuple[PromptPiece, ...]:
+    """`ends` are those of prefix, question and document; `texts` are instruction, query and fields."""
+    decode, (instruction, query, head) = prompts.scaffold.text, texts
+    prefix, question, document = (ids[start:end] for start, end in zip((0, *ends), ends, strict=False))
+    suffix = ids[ends[-1] :]
+    spans = [
+        (prefix, [(PromptPart.PREFIX, len(decode(prefix)))]),
+        (question, question_spans(decode(question), instruction=instruction, query=query)),
+        (document, document_spans(decode(document), head=head)),
+        (suffix, [(PromptPart.SUFFIX, len(decode(suffix)))]),
+    ]
+    return tuple(piece for part, ends_of_part in spans for piece in pieces_of(part, ends_of_part, decode))
 
 
 def previewed(
