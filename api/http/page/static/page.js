@@ -81,6 +81,7 @@ whenDrawn(() => {
   });
   find("theme").addEventListener("click", () => document.body.classList.toggle("dark"));
   find("key").addEventListener("input", wait(KEY_AFTER, () => loadLists(tabs, { quietly: false })));
+  document.addEventListener("winnow-library", () => loadLists(tabs, { quietly: true }));
   for (const button of document.querySelectorAll("[data-copies]")) button.addEventListener("click", () => copy(button));
   document.documentElement.dataset.ready = "true";
   loadLists(tabs, { quietly: true });

@@ -56,7 +56,8 @@ export class CompareTab {
     for (const setting of this.settings) setting.instruction.setLibrary(this.library);
     const input = find("compare-collection");
     if (!input.value && this.collections.length) input.value = this.collections[0].name;
-    this.rerankers = await ask("GET", "readyz").then(({ models }) => models?.rerankers ?? [], () => []);
+    const ready = await ask("GET", "readyz").catch((error) => error.problem ?? {}); // 503 has the same body
+    this.rerankers = ready.models?.rerankers ?? [];
     this.refreshSettings();
   }
 

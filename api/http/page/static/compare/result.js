@@ -1,12 +1,12 @@
 // The result of the tab "Compare": measures of each pair, a picture of the movements, and the columns.
 
+import { draw, figure } from "../charts.js";
 import { make, moveBadge } from "../dom.js";
 import { shown } from "../logic.js";
 import { scoreBar } from "../rerank.js";
 import { say } from "../words.js";
 import { linesOf, movesOf, pairsOf, rowsOf } from "./logic.js";
 import { DEPTH, kendallTauB, overlap, PERSISTENCE, rankBiasedOverlap } from "./measures.js";
-import { draw } from "../charts.js";
 
 export const LETTERS = ["A", "B", "C", "D"];
 export const ROWS_AT_FIRST = 10;
@@ -82,7 +82,7 @@ function picture(columns, candidates) {
   ]);
   const name = say("compare.picture", { depth });
   const svg = draw("svg", { viewBox: `0 0 ${WIDTH} ${height}`, role: "img", "aria-label": name }, ...lines, ...texts);
-  return make("figure", { class: "w-figure" }, svg, make("figcaption", {}, name));
+  return figure(name, svg);
 }
 
 function section(column, first, { candidates, rows, place, label }) {
@@ -93,10 +93,9 @@ function section(column, first, { candidates, rows, place, label }) {
 
 /** A candidate: a button that marks it in every column, and opens its text. */
 function card({ index, rank, score, moved }, { title, text }, isCompared) {
-  const name = title || text.slice(0, 80);
   const button = make(
     "button",
-    { type: "button", class: "w-card", "aria-pressed": "false", "aria-label": say("compare.mark", { title: `${rank}. ${name}` }) },
+    { type: "button", class: "w-card", "aria-pressed": "false" },
     make("span", { class: "w-card-top" }, make("b", {}, String(rank)), isCompared ? moveBadge(moved) : null,
       make("span", { class: "w-card-score" }, shown(score))),
     scoreBar(score),

@@ -16,7 +16,6 @@ export const WORDS = {
     tooFew: "Enter at least one document.",
     afterRecall: "… the texts that the search above returns",
     unknownReranker: "The service has no reranker {wanted}: {used} ran.",
-    mark: "Mark {title} in every column",
   } },
   zh: { tab: { compare: "对比" }, compare: {
     source: "候选来源", fromCollection: "集合", fromDocuments: "粘贴的文档",
@@ -33,6 +32,5 @@ export const WORDS = {
     tooFew: "请至少填写一篇文档。",
     afterRecall: "……上面检索返回的文本",
     unknownReranker: "服务没有名为 {wanted} 的重排器，实际使用了 {used}。",
-    mark: "在各栏中标出 {title}",
   } },
 };

@@ -116,6 +116,14 @@ test("both languages have the same words with the same values", () => {
   assert.deepEqual(Object.fromEntries(flat(WORDS.zh)), Object.fromEntries(flat(WORDS.en)));
 });
 
+test("every word of the frame exists", () => {
+  const known = (key) => typeof key.split(".").reduce((found, part) => found?.[part], WORDS.en) === "string";
+  const fragments = readdirSync(STATIC, { recursive: true }).filter((name) => name.endsWith(".html"));
+  const keys = fragments.flatMap((name) => [...readFileSync(new URL(name, STATIC), "utf8").matchAll(/data-word(?:-\w+)?="([^"]+)"/g)]);
+  assert.ok(keys.length > 80);
+  assert.deepEqual(keys.map(([, key]) => key).filter((key) => !known(key)), []);
+});
+
 test("every example has both languages and at least five documents of one line", () => {
   assert.equal(EXAMPLES.length, 4);
   for (const { documents, query, title } of EXAMPLES.flatMap(({ en, zh }) => [en, zh])) {
