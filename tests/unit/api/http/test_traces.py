@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import re
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from starlette.testclient import TestClient
 
 import winnow
 from tests.answers import CheckingClient
 from tests.fakes import FailingReranker, PrefersWord
 from tests.observe.otlp_receiver import OtlpReceiver, Received, receiving, require_tree
+from tests.observe.traced_vllm import TracedVllm, unquestioned
 from tests.tiny_models import write_reranker
 from tests.unit.api.http.routes.test_routes import DOCUMENTS, parts_over
 from tests.wire_service import Wire, head, listening
@@ -31,12 +28,10 @@ from winnow.api.settings import trace_export
 from winnow.api.trace_variables import TraceExport
 from winnow.rerank.reranker import Reranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
-from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.model.folder import ModelFolder, find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tracing import TracerProvider
-from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.pool import VllmPool
 
 CANARY = "canary-of-a-text"
@@ -44,67 +39,6 @@ SEARCH = {"query": f"refund {CANARY}", "collection": "docs", "instruction": f"Pr
 THEIR_TRACE, THEIR_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SERVER, CLIENT = 2, 3  # kinds of spans in the protocol
 CALL = "POST /classify"
-
-
-class TracedVllm:
-    """Answers as vLLM does, and sends a span of its own for each call that is in a recorded trace."""
-
-    def __init__(self, receiver: OtlpReceiver | None = None) -> None:
-        self.receiver = receiver
-        self.parents: list[str | None] = []  # the traceparent of each call that scored
-        self.url = ""
-
-    def score(self, asked: dict[str, list[object]], parent: str | None) -> dict[str, object]:
-        self.parents.append(parent)
-        began = time.time_ns()
-        rows = [{"index": place, "probs": [0.5]} for place in range(len(asked["input"]))]
-        if self.receiver is not None and parent is not None and int(parent[-2:], 16) & 1:
-            _, trace_id, span_id, _ = parent.split("-")
-            sent = ExportTraceServiceRequest()
-            resource = sent.resource_spans.add()
-            resource.resource.attributes.add(key="service.name").value.string_value = "vllm"
-            span = resource.scope_spans.add().spans.add(name="llm_request", kind=SERVER)
-            span.trace_id, span.parent_span_id = bytes.fromhex(trace_id), bytes.fromhex(span_id)
-            span.span_id = len(self.parents).to_bytes(8, "big")
-            span.start_time_unix_nano, span.end_time_unix_nano = began, time.time_ns()
-            self.receiver.take(sent.SerializeToString())
-        return {"data": rows}
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        model = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                self.say({"data": [{"id": "m"}]})
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-                self.say(model.score(body, self.headers.get("traceparent")))
-
-            def say(self, body: object) -> None:
-                said = json.dumps(body).encode()
-                self.send_response(200)
-                self.send_header("content-length", str(len(said)))
-                self.end_headers()
-                self.wfile.write(said)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            server.daemon_threads = True
-            server.block_on_close = False
-            self.url = f"http://127.0.0.1:{server.server_address[1]}"
-            thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            thread.start()
-            try:
-                yield
-            finally:
-                server.shutdown()
-                thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -118,11 +52,6 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[OtlpReceiver]:
     with receiving() as receiver:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
         yield receiver
-
-
-async def unquestioned(client: VllmClient, deadline: Deadline) -> None:
-    """A `Proof` that any server passes, but for which it is called."""
-    await client.classify([[1]], salt="proof", deadline=deadline)
 
 
 @contextmanager
