@@ -25,7 +25,7 @@ from winnow.rerank.reranker import Ranking
 from winnow.retrieval.catalog.quotas import Usage
 from winnow.retrieval.tenancy import TenantName
 
-Costly: TypeAlias = Answer | Trial | Ranking | Upserted  # what a model computed something for
+Costly: TypeAlias = Answer | Trial | Ranking | Upserted | Usage  # what a model computed something for
 
 
 class Bill:
@@ -82,6 +82,8 @@ class Accounting:
 def usage_of(item: Costly, *, tenant: TenantName, day: date) -> Usage:
     """What a tenant is charged for this."""
     match item:
+        case Usage():  # of one of many answers in a request, which would hold all their texts until it ends
+            return item
         case Answer():
             return _reranked(tenant, day, item.ranking, searches=1, embedded_tokens=item.recalled.embedded_tokens)
         case Trial():

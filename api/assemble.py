@@ -23,6 +23,10 @@ from winnow.api.search.shadowing import Shadowing
 from winnow.api.search.trial import Trials
 from winnow.api.search.two_stage import Search
 from winnow.api.settings import Settings
+from winnow.api.stability.replay import Replays
+from winnow.api.stability.report import Reports
+from winnow.api.stability.sampling import Sampling
+from winnow.api.stability.states import Models
 from winnow.api.tenancy.access import Access
 from winnow.api.tenancy.quotas import Quotas
 from winnow.api.usage_meter import UsageMeter
@@ -60,6 +64,9 @@ class Services:
     usage: UsageMeter
     accounting: Accounting
     shadowing: Shadowing
+    replays: Replays
+    sampling: Sampling
+    stability: Reports
     pools: tuple[VllmPool, ...] = ()
 
 
@@ -139,7 +146,9 @@ def wire(
         recall_default=RecallMode(settings.recall),
     )
     wish = index_wish(settings, device)
+    search = Search(first_stage=first_stage, rerankers=rerankers, depth_default=Depth(settings.depth))
     usage = UsageMeter(SqlUsageBook(disk.catalog.database))
+    models = _models(settings, embedding, (judging, *also), candidates)
     return Services(
         settings=settings,
         access=Access(disk.catalog.keys, deployment_key=settings.api_key),
@@ -149,7 +158,7 @@ def wire(
         also=tuple(also),
         rerankers=rerankers,
         collections=collections,
-        search=Search(first_stage=first_stage, rerankers=rerankers, depth_default=Depth(settings.depth)),
+        search=search,
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
         ingest=_ingest(settings, embedding, collections, storage, wish),
         folding=Folding(
@@ -167,7 +176,37 @@ def wire(
         shadowing=Shadowing(
             book=disk.catalog.shadows.book, instructions=disk.catalog.instructions, rerankers=rerankers
         ),
+        replays=_replays(settings, search, collections, rerankers, models),
+        sampling=Sampling(disk.catalog.samples, models),
+        stability=Reports(disk.catalog.stability, disk.catalog.samples),
         pools=tuple(pool for pool in pools if pool is not None),
+    )
+
+
+def _replays(
+    settings: Settings, search: Search, collections: OpenCollections, rerankers: Rerankers, models: Models
+) -> Replays:
+    catalog = collections.disk.catalog
+    return Replays(
+        book=catalog.stability,
+        search=search,
+        collections=collections,
+        instructions=catalog.instructions,
+        rerankers=rerankers,
+        models=models,
+        timeout_ms=settings.timeout_ms,
+    )
+
+
+def _models(
+    settings: Settings, embedding: LoadedEmbedder, rerankers: Sequence[LoadedReranker], candidates: int
+) -> Models:
+    return Models(
+        embedder=embedding.embedder.identity,
+        embedder_runs_on=embedding.runs_on,
+        rerankers={each.reranker.name: (each.revision, each.runs_on) for each in rerankers},
+        candidates=candidates,
+        depth=Depth(settings.depth),
     )
 
 

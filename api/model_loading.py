@@ -47,6 +47,7 @@ class LoadedReranker:
     runs_on: str
     device: str
     pool: VllmPool | None = None
+    revision: str = ""  # SHA-256 over the weights, or the hub's commit
 
 
 def load_embedding(settings: Settings) -> LoadedEmbedder:
@@ -148,6 +149,7 @@ def _loaded(
         runs_on=f"{folder.name} on {reranker.runs_on}",
         device=reranker.runs_on.partition(" ")[0],
         pool=pool,
+        revision=folder.revision,
     )
 
 

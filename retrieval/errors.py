@@ -24,6 +24,8 @@
     │   ├── TenantExists
     │   ├── KeyNotFound
     │   ├── GrantNotFound
+    │   ├── GoldenSetNotFound
+    │   ├── RunNotFound
     │   ├── CatalogExists
     │   ├── CatalogMismatch
     │   ├── KeyRefused
@@ -189,6 +191,14 @@ class KeyNotFound(CallerError):
 
 class GrantNotFound(CallerError):
     """Grant not found."""
+
+
+class GoldenSetNotFound(CallerError):
+    """Golden set not found."""
+
+
+class RunNotFound(CallerError):
+    """Run of a golden set not found."""
 
 
 class CatalogExists(CallerError):

@@ -26,6 +26,7 @@ from winnow.api.cli.quotas import limits, usage
 from winnow.api.cli.search import rerank, search
 from winnow.api.cli.serve import serve
 from winnow.api.cli.snapshot import restore, snapshot
+from winnow.api.cli.stability.report import stability
 from winnow.api.cli.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.cli.vllm import vllm_command
@@ -96,6 +97,7 @@ app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
+app.add_typer(stability, name="stability")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(grants, name="grants")

@@ -16,6 +16,8 @@ from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
+from winnow.retrieval.catalog.sql.stability import SqlStabilityBook
+from winnow.retrieval.catalog.sql.stability_samples import SqlSamples
 from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
 from winnow.retrieval.errors import TenantNotFound
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
@@ -32,6 +34,8 @@ class Catalog:
     grants: SqlGrants
     instructions: Instructions
     shadows: Shadows
+    stability: SqlStabilityBook
+    samples: SqlSamples
     limits: LimitBook
     audit: SqlAuditLog
 
@@ -47,6 +51,8 @@ class Catalog:
             grants=SqlGrants(database),
             instructions=instructions,
             shadows=Shadows(instructions, SqlShadowBook(database)),
+            stability=SqlStabilityBook(database),
+            samples=SqlSamples(database),
             limits=SqlLimitBook(database),
             audit=SqlAuditLog(database),
         )

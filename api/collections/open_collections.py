@@ -17,7 +17,7 @@ from winnow.retrieval.embed.query_cache import CachedQueries, QueryCache
 from winnow.retrieval.errors import CollectionBusy, ModelMismatch
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.index.gpu_index import IndexDevice
-from winnow.retrieval.search.reader import IndexReader
+from winnow.retrieval.search.reader import HasViews, IndexReader
 from winnow.retrieval.search.recall import Recall
 from winnow.retrieval.store.contract import Store
 from winnow.retrieval.tenancy import TenantName
@@ -47,7 +47,7 @@ class OpenCollections:
         device: IndexDevice | None = None,
     ) -> None:
         """Without `queries` every query is embedded again; without `device` all indexes are searched on the CPU."""
-        self._disk = disk
+        self.disk = disk
         self._embedder = embedder
         self._queries = queries
         self._device = device
@@ -56,7 +56,7 @@ class OpenCollections:
 
     def get(self, tenant: TenantName, name: str) -> OpenCollection:
         """Return an open collection. Raises `CollectionNotFound`, `ModelMismatch`, and the leaves of `StorageError`."""
-        collection = self._disk.catalog.collections.get(tenant, name)
+        collection = self.disk.catalog.collections.get(tenant, name)
         with self._lock:
             known = self._open.get((tenant, name))
             if known is None or not _is_same(known.collection, collection):
@@ -74,7 +74,7 @@ class OpenCollections:
         To be called after waiting for the lock: what was opened before must not write to a replacement.
         """
         mine = opened.collection
-        if not _is_same(self._disk.catalog.collections.get(mine.tenant, mine.name), mine):
+        if not _is_same(self.disk.catalog.collections.get(mine.tenant, mine.name), mine):
             raise CollectionBusy(f"{mine.name} has just been replaced, or embeds other fields now")
 
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
@@ -90,6 +90,10 @@ class OpenCollections:
             return opened.recall
         return Recall(embedder=self._embedder_for(asker), searchable=opened.searchable)
 
+    def recall_over(self, searchable: HasViews) -> Recall:
+        """Return recall over other views of a collection, without the cache of query vectors."""
+        return Recall(embedder=self._embedder, searchable=searchable)
+
     def _open_collection(self, collection: Collection) -> OpenCollection:
         mine, built = self._embedder.identity, collection.embedder
         if not mine.accepts(built):
@@ -97,8 +101,8 @@ class OpenCollections:
                 f"{collection.name} was built with {_describe(built)}, but {_describe(mine)} is loaded. Start with "
                 f"{_flag_for(built, mine)}, or index the corpus into another collection"
             )
-        folder = self._disk.layout.collection(collection.tenant, collection.name)
-        store = self._disk.store(collection)
+        folder = self.disk.layout.collection(collection.tenant, collection.name)
+        store = self.disk.store(collection)
         searchable = IndexReader(folder=folder, store=store, identity=mine, device=self._device)
         return OpenCollection(
             collection=collection,

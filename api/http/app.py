@@ -40,13 +40,25 @@ from winnow.api.http.routes.quotas import limits_router as limits
 from winnow.api.http.routes.quotas import usage_router as usage
 from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
+from winnow.api.http.routes.stability import router as stability
 from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import WinnowError, WriteFailed
 from winnow.retrieval.tracing import TracerProvider, request_id
 
 log = logging.getLogger(__name__)
 
-ROUTERS: Final = (answers, corpus, shadows, instructions, generations, usage, access, limits, health)
+ROUTERS: Final = (
+    answers,
+    corpus,
+    shadows,
+    instructions,
+    generations,
+    stability,
+    usage,
+    access,
+    limits,
+    health,
+)
 FAILED: Final = 500  # the first status that is the service's own fault
 NO_TELEMETRY: Final[Any] = {  # FastAPI's own spans would double ours and hold queries of URLs; older versions ignore it
     "tracing": False, "metrics": False, "logs": False, "auto_configure": False
@@ -133,7 +145,13 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.announce(readiness)
 
     parts = app.state.parts
-    async with closing_pools(*parts.pools), parts.folding.running(), parts.usage.running(), parts.shadowing.running():
+    async with (
+        closing_pools(*parts.pools),
+        parts.folding.running(),
+        parts.usage.running(),
+        parts.shadowing.running(),
+        parts.sampling.running(),
+    ):
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)

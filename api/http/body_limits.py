@@ -45,6 +45,7 @@ BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
     "/v1/instructions/preview": TEXTS,
     "/v1/instructions/try": SEARCH,
     "/v1/instructions/{name}/draft": INSTRUCTION,
+    "/v1/stability/golden": TEXTS,
 }
 
 

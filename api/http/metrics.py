@@ -182,10 +182,16 @@ SHADOWS_WAITING: Final = Metric(
 SHADOW_TOKENS: Final = Metric(
     name="winnow_shadow_tokens_total", kind=Kind.COUNTER, said="Tokens computed by the reranker for shadows."
 )
+SAMPLES: Final = Metric(
+    name="winnow_stability_samples_total",
+    kind=Kind.COUNTER,
+    labels=("outcome",),
+    said="Searches selected to be recorded. outcome: written, or dropped if too many waited or they may not be kept.",
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
     CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
-    RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS,
+    RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
 )  # fmt: skip
 
 
@@ -226,6 +232,8 @@ class Telemetry:
         telemetry.watch_indexes(parts)
         telemetry.watch_queues(parts)
         telemetry.watch_shadows(parts.shadowing)
+        outcomes = parts.sampling.outcomes
+        telemetry.watch(SAMPLES, lambda: [((outcome.value,), count) for outcome, count in outcomes.items()])
         telemetry.watch_costs(parts.accounting.figures)
         return telemetry
 

@@ -43,6 +43,8 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.TenantExists: HTTPStatus.CONFLICT,
     errors.KeyNotFound: HTTPStatus.NOT_FOUND,
     errors.GrantNotFound: HTTPStatus.NOT_FOUND,
+    errors.GoldenSetNotFound: HTTPStatus.NOT_FOUND,
+    errors.RunNotFound: HTTPStatus.NOT_FOUND,
     errors.CatalogExists: HTTPStatus.CONFLICT,
     errors.CatalogMismatch: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.KeyRefused: HTTPStatus.UNAUTHORIZED,

@@ -15,12 +15,12 @@ import logging
 import threading
 import time
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionNotReady, GenerationCorrupt, WinnowError
 from winnow.retrieval.files.layout import CollectionFolder
-from winnow.retrieval.generation.open import Generation, open_newest
+from winnow.retrieval.generation.open import Generation, open_checked, open_newest
 from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.index.delta_index import DeltaIndex
 from winnow.retrieval.index.filtered_search import Filtered, merge_hits, search_allowed
@@ -124,6 +124,22 @@ class _Served:
     pointer: str | None  # the name in `current` when it was opened
 
 
+class HasViews(Protocol):
+    """What recall searches."""
+
+    def view(self) -> Searcher: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedView:
+    """One state, whatever is written or published meanwhile."""
+
+    searcher: Searcher
+
+    def view(self) -> Searcher:
+        return self.searcher
+
+
 class IndexReader:
     """An open collection. Its views follow the store and the published generations. Thread-safe."""
 
@@ -180,6 +196,23 @@ class IndexReader:
             if self._newest is None or pointer != self._served.pointer:
                 self._served = self._open(pointer)
             return self._update_view()
+
+    def view_through(self, generation: str | None) -> Searcher:
+        """Return the newest documents searched through an earlier generation, or through none: all compared exactly.
+
+        Raises `GenerationCorrupt` if it is gone or damaged. It is read and checked, which may take seconds.
+        """
+        opened = None
+        if generation is not None:
+            manifest, index = open_checked(self._folder.generations / generation)
+            opened = Generation(manifest=manifest, index=index)
+        snapshot = self._store.snapshot()
+        return Searcher(
+            snapshot=snapshot,
+            opened=opened,
+            delta=_delta(snapshot, opened, before=None, dimension=self._identity.dimension),
+            fallback_from=None,
+        )
 
     def _open_in_background(self) -> None:
         """Open the current generation in the background. Failures are logged; the open one continues to serve."""

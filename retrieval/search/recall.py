@@ -12,12 +12,13 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embedder, Embeddings
 from winnow.retrieval.errors import DeadlineExceeded, WordsNotIndexed
 from winnow.retrieval.filters.grammar import Filter
+from winnow.retrieval.index.build import IndexFacts
 from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.gpu_index import ON_CPU, Seat
 from winnow.retrieval.records import Candidate, ChunkNumbers, RecallMode, Vectors
 from winnow.retrieval.search.grouping import nearest_of_documents
 from winnow.retrieval.search.hybrid import Proposal, propose
-from winnow.retrieval.search.reader import IndexReader, Searcher
+from winnow.retrieval.search.reader import HasViews, Searcher
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tracing import stage
 
@@ -46,6 +47,7 @@ class Served:
     fresh_chunks: int = 0  # newer than the generation; compared one by one
     fallback_from: str | None = None  # why an older generation serves; None: the newest does
     seat: Seat = ON_CPU  # where the generation was searched
+    index: IndexFacts | None = None  # of the generation
 
     @classmethod
     def by(cls, view: Searcher) -> Served:
@@ -56,6 +58,7 @@ class Served:
             fresh_chunks=view.delta_count,
             fallback_from=view.fallback_from,
             seat=view.seat,
+            index=view.opened.manifest.index if view.opened else None,
         )
 
 
@@ -90,7 +93,7 @@ class Recalled:
 class Recall:
     """Stage one over one collection."""
 
-    def __init__(self, *, embedder: Embedder, searchable: IndexReader) -> None:
+    def __init__(self, *, embedder: Embedder, searchable: HasViews) -> None:
         self._embedder = embedder
         self._searchable = searchable
 

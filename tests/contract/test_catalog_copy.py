@@ -16,6 +16,7 @@ import pytest
 from tests.contract.test_catalog import collection
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
+from tests.contract.test_stability_book import fill_stability, run_number, sample_number
 from tests.postgres import PostgresServer
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
@@ -114,6 +115,7 @@ def filled(place: Place) -> SqlDatabase:
     shadows.start(replace(SHADOW, tenant=law, name="other", keep_queries=True, collection="laws"), by=COMMAND_LINE)
     undecided = replace(COMPARISON.agreement, tau=None, top_changed=False)
     shadows.add([COMPARISON, replace(COMPARISON, tenant=law, query="what\0 \ud800 退货", agreement=undecided)])
+    fill_stability(database, law)
     return database
 
 
@@ -194,7 +196,12 @@ def numbered(database: SqlDatabase) -> dict[str, int]:
     book.add([replace(COMPARISON, tenant=TenantName("law"))])
     (number,) = {each.number for each in book.outcomes(TenantName("law"), "house")} - before
     SqlTenants(database).make(f"tenant-{number}", by=COMMAND_LINE)
-    return {"audit": log.entries(tenant=None, limit=1)[0].number, "shadow_comparisons": number}
+    return {
+        "audit": log.entries(tenant=None, limit=1)[0].number,
+        "shadow_comparisons": number,
+        "stability_runs": run_number(database),
+        "stability_samples": sample_number(database),
+    }
 
 
 def test_rows_are_numbered_on_from_the_last(ends: tuple[Place, Place]) -> None:
@@ -237,7 +244,7 @@ def test_a_new_catalog_counts_as_empty_on_both_sides(ends: tuple[Place, Place]) 
     copied(ends[0], ends[1])
     assert rows_of(ends[0]) == rows_of(ends[1])
     target = SqlDatabase.at(ends[1])
-    assert numbered(target) == {"audit": 1, "shadow_comparisons": 1}
+    assert numbered(target) == {"audit": 1, "shadow_comparisons": 1, "stability_runs": 1, "stability_samples": 1}
     target.close()
 
 

@@ -22,7 +22,13 @@ from pathlib import Path
 from typing import Final
 
 from tests.postgres import running
-from tests.tenants import access_requests, collection_requests, instruction_requests, shadow_and_limit_requests
+from tests.tenants import (
+    access_requests,
+    collection_requests,
+    instruction_requests,
+    shadow_and_limit_requests,
+    stability_requests,
+)
 from tests.tenants.requester import Asking
 from tests.tenants.service import Operation, operations_of, serving
 from tests.tenants.world import SHARED_COLLECTION, SHARED_INSTRUCTION, Tenant, World
@@ -70,6 +76,15 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("PUT", f"{LIBRARY}/{{name}}/shadow"): (2, shadow_and_limit_requests.of_name),
     ("DELETE", f"{LIBRARY}/{{name}}/shadow"): (2, shadow_and_limit_requests.of_name),
     ("POST", f"{LIBRARY}/{{name}}/versions/{{version}}/promote"): (2, shadow_and_limit_requests.promote),
+    ("GET", "/v1/stability"): (2, stability_requests.report),
+    ("GET", "/v1/stability/golden"): (2, stability_requests.list_sets),
+    ("POST", "/v1/stability/golden"): (3, stability_requests.add),
+    ("DELETE", "/v1/stability/golden/{name}"): (2, stability_requests.remove),
+    ("GET", "/v1/stability/runs"): (2, stability_requests.list_runs),
+    ("POST", "/v1/stability/runs"): (2, stability_requests.run_foreign),
+    ("GET", "/v1/stability/runs/{number}"): (2, stability_requests.read_run),
+    ("GET", "/v1/stability/sampling"): (1, stability_requests.sampling),
+    ("PUT", "/v1/stability/sampling"): (1, stability_requests.sampling),
     ("GET", "/v1/limits"): (1, shadow_and_limit_requests.read),
     ("GET", "/v1/tenants/{name}/limits"): (1, shadow_and_limit_requests.of_tenant),
     ("PUT", "/v1/tenants/{name}/limits"): (1, shadow_and_limit_requests.of_tenant),

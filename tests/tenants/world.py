@@ -17,7 +17,9 @@ CANARY: Final = re.compile(r"zq(\d{3})([a-z]+)\d+x", re.IGNORECASE)
 KEY_SECRET: Final = re.compile(r"wk_([0-9a-f]{12})_[0-9a-f]+")
 KEY_ID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}(?![0-9a-f])")
 SHARED_COLLECTION, SHARED_DOCUMENT, SHARED_INSTRUCTION = "docs", "same", "house"  # names that every tenant uses
-OPERATORS_KINDS: Final = frozenset({"tenant", "coll", "ins"})  # who governs a deployment sees names, never texts
+OPERATORS_KINDS: Final = frozenset(
+    {"tenant", "coll", "ins", "gold"}
+)  # who governs a deployment sees names, never texts
 LOGGED_KINDS: Final = OPERATORS_KINDS | {"doc"}
 
 
@@ -54,6 +56,7 @@ class Tenant:
     instructions: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)  # state and text by version
     default: str | None = None
     keys: dict[str, str] = field(default_factory=dict)  # standing by id
+    golden: set[str] = field(default_factory=set)  # names of golden sets that it ever made
     requests: int = 0
     searches: int = 0
     written: int = 0

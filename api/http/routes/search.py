@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
+from winnow.api.assemble import Services
 from winnow.api.fields import deadline_of
 from winnow.api.http.auth import MeteredRoute, Tenant, bill_of, parts_of
 from winnow.api.http.disconnect import while_connected
@@ -20,6 +21,7 @@ from winnow.api.http.metrics import Telemetry
 from winnow.api.schemas.rerank import RerankBody, RerankResponse, rerank_response
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.schemas.search_response import SearchResponse, search_response
+from winnow.api.search.records import Answer, Question
 from winnow.rerank.near_duplicates import diversify
 
 
@@ -94,8 +96,14 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     telemetry_of(request).searched(answer)
     bill_of(request).add(answer)
     said = JsonResponse(search_response(answer, explain=body.explain, grouped=body.group_by_document))
-    said.background = BackgroundTask(parts.shadowing.answered, question, answer)  # after the answer was sent
+    said.background = BackgroundTask(_note, parts, question, answer)
     return said
+
+
+async def _note(parts: Services, question: Question, answer: Answer) -> None:
+    """Hand an answered search to shadows and samples, after the answer was sent. Waits for nothing."""
+    await parts.shadowing.answered(question, answer)
+    await parts.sampling.answered(question, answer)
 
 
 @router.post("/v1/rerank", response_model=RerankResponse, tags=["search"], summary="Rerank your own documents")

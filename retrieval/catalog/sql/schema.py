@@ -12,13 +12,21 @@ from winnow.retrieval.catalog.sql import (
     reservations,
     row_checksums,
     shadows,
+    stability_tables,
     tenants,
 )
 from winnow.retrieval.catalog.sql.tables import metadata
 
 __all__ = ["metadata"]
 
-_OF_MODULES = collections.TABLES | instructions.TABLES | quotas.TABLES | reservations.TABLES | shadows.TABLES
+_OF_MODULES = (
+    collections.TABLES
+    | instructions.TABLES
+    | quotas.TABLES
+    | reservations.TABLES
+    | shadows.TABLES
+    | stability_tables.TABLES
+)
 
 assert set(metadata.tables.values()) >= _OF_MODULES | {
     audit.AUDIT,

@@ -29,6 +29,7 @@ from winnow.api.settings import Settings
 from winnow.rerank.reranker import RankedBy, Ranking
 from winnow.retrieval.catalog.quotas import TenantLimits, Usage
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
+from winnow.retrieval.catalog.stability import Run
 from winnow.retrieval.embed.embedder import DEFAULT_TASK, Embeddings
 from winnow.retrieval.errors import QuotaExceeded
 from winnow.retrieval.model.tokenizer import PlainTokenizer
@@ -47,6 +48,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
         "collection": "docs",
         "versions": ["default", "builtin/legal-statutes"],
     },
+    ("POST", "/v1/stability/runs"): {"name": "golden"},
 }
 
 
@@ -90,6 +92,8 @@ def client(parts: Services) -> Iterator[TestClient]:
         assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
         documents = [{"id": str(number), "text": f"The heron stands {number}."} for number in range(3)]
         assert client.post("/v1/collections/docs/documents", json={"documents": documents}).status_code == 200
+        golden = {"name": "golden", "collection": "docs", "queries": [{"query": "heron"}]}
+        assert client.post("/v1/stability/golden", json=golden).status_code == 200
         yield client
 
 
@@ -122,7 +126,7 @@ def test_every_costly_route_is_charged_what_the_models_computed(
     assert grown["embedded_tokens"] == embedder.tokens - embedded
     assert grown["rerank_tokens"] == reranker.tokens - reranked
     assert metric(client, "winnow_rerank_tokens_total") - told == reranker.tokens - reranked
-    assert grown["searches"] == (path == "/v1/search")
+    assert grown["searches"] == (path in ("/v1/search", "/v1/stability/runs"))
     assert grown["documents_written"] == path.endswith("/documents")
 
 
@@ -158,7 +162,7 @@ def test_writes_cost_what_was_embedded_and_stored() -> None:
 
 def costly_calls() -> set[str]:
     """The methods of the services that return something to charge for, as `service.method`."""
-    kinds = set(get_args(Costly))
+    kinds = {*get_args(Costly), Run}  # a run is many answers
     return {
         f"{service}.{name}"
         for service, kind in get_type_hints(Services).items()
@@ -171,7 +175,7 @@ def costly_calls() -> set[str]:
 def test_a_new_route_that_costs_needs_its_line_in_the_table(client: TestClient) -> None:
     """Read from the routes: who calls what returns an answer, a ranking, a trial or a write is in `COSTLY`."""
     calls = costly_calls()
-    assert calls == {"search.answer", "search.rank_texts", "trials.run", "ingest.upsert"}
+    assert calls == {"search.answer", "search.rank_texts", "trials.run", "ingest.upsert", "replays.run"}
     found = {
         (method.upper(), path)
         for file in ROUTES.glob("*.py")

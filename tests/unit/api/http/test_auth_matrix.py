@@ -49,6 +49,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("PUT", "/v1/instructions/{name}/draft"): {"text": "Prefer"},
     ("POST", "/v1/instructions/preview"): {"content": {"text": "{x}"}},
     ("POST", "/v1/instructions/try"): {"query": "q", "collection": "docs", "versions": ["none"]},
+    ("POST", "/v1/stability/golden"): {"name": "golden", "collection": "none", "queries": [{"query": "q"}]},
+    ("POST", "/v1/stability/runs"): {"name": "none"},
+    ("PUT", "/v1/stability/sampling"): {"share": 0.0},
     ("POST", "/v1/tenants"): {"name": "fresh"},
     ("PATCH", "/v1/tenants/{name}"): {"disabled": False},
 }  # what is sent where a body is wanted; {} elsewhere
@@ -70,7 +73,7 @@ class World:
         method, path = operation
         url = path.replace(":path", "").format_map({
             "name": "default" if path.startswith("/v1/tenants") else name,
-            "document_id": "refunds", "key_id": self.key_id, "reader": "reader", "version": "1",
+            "document_id": "refunds", "key_id": self.key_id, "reader": "reader", "version": "1", "number": "1",
         })  # fmt: skip
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.client.request(method, url, json=BODIES.get(operation, {}), headers=headers)

@@ -1,0 +1,1 @@
+"""Which commands watch whether rankings move?"""

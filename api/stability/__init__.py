@@ -1,0 +1,1 @@
+"""Have rankings moved, and why?"""
