@@ -26,7 +26,7 @@ from winnow.api.cli.quotas import limits, usage
 from winnow.api.cli.search import rerank, search
 from winnow.api.cli.serve import serve
 from winnow.api.cli.snapshot import restore, snapshot
-from winnow.api.cli.stability.report import stability
+from winnow.api.cli.stability.perturb import stability
 from winnow.api.cli.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.cli.vllm import vllm_command

@@ -175,6 +175,10 @@ class Replays:
         ]
         return sorted(found, key=lambda each: each.rbo)
 
+    def question(self, golden: GoldenSet, query: str) -> Question:
+        """Return the search of a golden set's query, as a run makes it."""
+        return _question(golden, query, NOW)
+
     def _baseline(self, golden: GoldenSet) -> tuple[RankingState, Answers]:
         assert golden.baseline is not None, "asked only where there is one. This is a bug."
         run = self.book.run(golden.tenant, golden.baseline)
