@@ -17,7 +17,7 @@ import orjson
 
 from bench.instructions import CORPUS, read_preferences
 from winnow.api.assemble import Services, assemble_indexing
-from winnow.api.cli.evaluation.run import SAMPLE_SEED, judged_cases
+from winnow.api.cli.evaluation.cases import SAMPLE_SEED, judged_cases
 from winnow.api.collections.open_collections import OpenCollection
 from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from training.exported import Judging
 from winnow.api.assemble import assemble, assemble_indexing
-from winnow.api.cli.evaluation.run import judged_cases
+from winnow.api.cli.evaluation.cases import judged_cases
 from winnow.api.settings import load
 from winnow.indexer.progress import NoProgress
 from winnow.indexer.readers.beir import read_qrels, read_queries

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,6 +29,10 @@ from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
+if TYPE_CHECKING:
+    from winnow.api.cli.evaluation.cases import Source
+    from winnow.api.cli.evaluation.named_settings import TypedSetting
+
 
 class WhichRun(StrEnum):
     """What `winnow eval` measures."""
@@ -38,9 +42,11 @@ class WhichRun(StrEnum):
 
 
 Folder = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
-        metavar="BEIR_FOLDER", help="Folder with corpus.jsonl, queries.jsonl and qrels/ (plain, .gz or .zst)."
+        metavar="BEIR_FOLDER",
+        help="Folder with corpus.jsonl, queries.jsonl and qrels/ (plain, .gz or .zst). Without it, pass --collection, "
+        "--queries FILE and --qrels.",
     ),
 ]
 Collection = Annotated[
@@ -49,13 +55,39 @@ Collection = Annotated[
         "--collection",
         "-c",
         metavar="NAME",
-        help="Collection to index the corpus into; by default eval-FOLDER.",
+        help="Collection that is asked, and into which the folder is indexed; by default eval-FOLDER.",
         callback=own_name,
     ),
 ]
 Metrics = Annotated[str, typer.Option(metavar='"M M ..."', help="Measures, separated by spaces: nDCG@k, R@k, MRR@k.")]
 Queries = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|N",
+        help="Queries in a file (.jsonl as in BEIR, a table of id, tab and text, or TREC topics) instead of the "
+        "folder's. A number means --sample.",
+    ),
+]
+Qrels = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Relevance judgements (BEIR or TREC format), instead of the folder's."),
+]
+Sample = Annotated[
     int | None, typer.Option(metavar="N", min=1, help="Ask a fixed sample of N queries; all queries by default.")
+]
+NamedSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--setting",
+        metavar="'NAME KEY=VALUE ...'",
+        help="Measure this setting, as a run of its name; repeatable. Keys: recall, candidates, depth, reranker (or "
+        "none), embedder, instruction (a text or NAME[@VERSION]), order (answer or relevance). What is left out is as "
+        "the other options say.",
+    ),
+]
+GpuHourPrice = Annotated[
+    float | None,
+    typer.Option("--gpu-hour-price", metavar="X", min=0.0, help="Also show what 1,000 queries cost at this price."),
 ]
 RunOption = Annotated[
     WhichRun, typer.Option(help="recall measures the first stage without a reranker; two-stage measures all orders.")
@@ -118,15 +150,18 @@ MaxLoss = Annotated[
 Split = Annotated[str, typer.Option(metavar="NAME", help="Relevance judgements to use: qrels/NAME.tsv.")]
 
 
-@with_settings("data", "candidates", "chunk_tokens", *EMBEDDER, *RERANKER, *DEVICE)
+@with_settings("data", "candidates", "depth", "chunk_tokens", *EMBEDDER, *RERANKER, *DEVICE)
 def evaluate(
-    folder: Folder,
+    folder: Folder = None,
     *,
     settings: Settings,
     tenant: TenantOption = DEFAULT_TENANT,
     collection: Collection = None,
     metrics: Metrics = "nDCG@10 R@100",
     queries: Queries = None,
+    qrels: Qrels = None,
+    sample: Sample = None,
+    setting: NamedSettings = None,
     run: RunOption = WhichRun.TWO_STAGE,
     ways: Ways = None,
     reranker: Rerankers = None,
@@ -140,6 +175,7 @@ def evaluate(
     run_file: RunFiles = None,
     against: Against = None,
     max_loss: MaxLoss = None,
+    gpu_hour_price: GpuHourPrice = None,
     split: Split = "test",
     json: Json = False,
 ) -> None:
@@ -152,38 +188,42 @@ def evaluate(
     Each pair of runs is compared by a paired randomisation test, with the mean difference and its 95 % interval.
     """
     terminal = Terminal(json=json)
-    from winnow.indexer.readers.beir import is_beir
-
-    if not is_beir(folder):
-        raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
     import asyncio
 
     from winnow.api.cli.evaluation.gate import read_gate
+    from winnow.api.cli.evaluation.plan import Plan, read_instructions
     from winnow.api.cli.evaluation.report import Files, show, write
-    from winnow.api.cli.evaluation.run import Plan
+    from winnow.api.cli.evaluation.response import response
     from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.evaluation.run_files import read_runs, with_runs
-    from winnow.api.cli.instructions.variables import wanted_instruction
 
+    source = _source(folder, queries, qrels, split=split, sample=sample, collection=collection)
+    wanted = _settings(setting or [], settings, run, ways, reranker or [])
     gate = read_gate(against, max_loss, per_query)
     foreign = read_runs(run_file or [])
     data, owner = open_tenant(settings, tenant, create=True)
     plan = Plan(
-        folder=folder,
+        source=source,
         tenant=owner,
-        instruction=wanted_instruction(data.catalog.instructions, owner, instruction, instruction_name, variable or []),
+        instructions=read_instructions(
+            data.catalog.instructions,
+            owner,
+            wanted,
+            text=instruction,
+            name=instruction_name,
+            variables=variable or [],
+        ),
         collection=collection or _collection_name(folder),
+        is_collection_named=collection is not None,
         metrics=tuple(metrics.split()),
-        sample=queries,
-        split=split,
-        is_judged=run is WhichRun.TWO_STAGE,
-        recalls=_parse_modes(ways),
+        settings=wanted,
+        is_typed=bool(setting),
         fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
-        rerankers=tuple(dict.fromkeys(reranker or ())),
     )
     found = with_runs(terminal, asyncio.run(measure(terminal, settings, plan)), foreign)
+    body = response(found, gpu_hour_price=gpu_hour_price)
     write(terminal, Files(output=output, per_query=per_query), found)
-    show(terminal, found)
+    show(terminal, found, body)
     if gate is not None and not gate.passes(terminal, found):
         raise typer.Exit(Exit.FAILED)
 
@@ -198,6 +238,58 @@ def demo(*, settings: Settings) -> None:
     asyncio.run(show(Terminal(), settings))
 
 
+def _source(
+    folder: Path | None,
+    queries: str | None,
+    qrels: Path | None,
+    *,
+    split: str,
+    sample: int | None,
+    collection: str | None,
+) -> Source:
+    """Check what is asked. Raises `CorpusUnreadable`, `InvalidRequest`."""
+    from winnow.api.cli.evaluation.cases import Source
+    from winnow.indexer.readers.beir import is_beir
+
+    if queries is not None and re.fullmatch(r"[0-9]{1,9}", queries):
+        number = int(queries)
+        if sample is not None or number == 0:
+            raise InvalidRequest(f"--queries {queries}: pass a file of queries here, and their number as --sample N")
+        queries, sample = None, number
+    if folder is None:
+        if collection is None or queries is None or qrels is None:
+            raise InvalidRequest(
+                "pass a BEIR folder, or --collection NAME, --queries FILE and --qrels FILE for documents that are "
+                "indexed already"
+            )
+    elif not is_beir(folder):
+        raise CorpusUnreadable(f"{folder} is not a BEIR folder: it has no corpus.jsonl")
+    return Source(
+        folder=folder, queries=Path(queries) if queries is not None else None, qrels=qrels, split=split, sample=sample
+    )
+
+
+def _settings(
+    words: list[str], settings: Settings, run: WhichRun, ways: str | None, rerankers: list[str]
+) -> tuple[TypedSetting, ...]:
+    """The settings by --setting, or else the product of the other flags. Raises `InvalidRequest`."""
+    from winnow.api.cli.evaluation.named_settings import parse_settings, product
+
+    modes = _parse_modes(ways)
+    if not words:
+        is_reranked = run is WhichRun.TWO_STAGE
+        names = list(dict.fromkeys(rerankers))
+        return product(modes, names, is_reranked=is_reranked, default=RecallMode(settings.recall))
+    for flag, is_given, key in (
+        ("--recall", bool(modes), "recall=..."),
+        ("--reranker", bool(rerankers), "reranker=..."),
+        ("--run recall", run is WhichRun.RECALL, "reranker=none"),
+    ):
+        if is_given:
+            raise InvalidRequest(f"{flag} and --setting cannot be used together; write {key} in each setting")
+    return parse_settings(words)
+
+
 def _parse_modes(words: str | None) -> tuple[RecallMode, ...]:
     modes = list(dict.fromkeys((words or "").split()))
     unknown = [word for word in modes if word not in set(RecallMode)]
@@ -206,8 +298,9 @@ def _parse_modes(words: str | None) -> tuple[RecallMode, ...]:
     return tuple(RecallMode(word) for word in modes)
 
 
-def _collection_name(folder: Path) -> str:
+def _collection_name(folder: Path | None) -> str:
     """`SciFact (test)` -> `eval-scifact-test`."""
+    assert folder is not None, "without a folder the collection has a name. This is a bug."
     slug = re.sub(r"[^a-z0-9_]+", "-", folder.resolve().name.lower()).strip("-_")
     if not slug:
         raise InvalidRequest(f"the folder name {folder.name!r} cannot be used as a collection name; pass --collection")

@@ -1,6 +1,7 @@
 """Reads queries from a file of their own: JSON Lines with `_id` or `id` and `text`, or lines of id, tab, text.
 
-The format follows from the name: .jsonl or .tsv, plain, .gz or .zst.
+The format follows from the name: .jsonl or .tsv, plain, .gz or .zst. A file of another name is read as TREC topics. A
+header of a table is read as a query; no judgment has its id.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 import orjson
 
 from winnow.indexer.readers.lines import Line, read_lines
+from winnow.indexer.readers.topics import read_topics
 from winnow.retrieval.errors import CorpusUnreadable
 
 _COMPRESSIONS: Final = (".gz", ".zst")
@@ -22,7 +24,7 @@ def read_query_file(path: Path) -> Mapping[str, str]:
     bare = path.with_suffix("") if path.suffix in _COMPRESSIONS else path
     parse = {".jsonl": _from_json, ".tsv": _from_columns}.get(bare.suffix)
     if parse is None:
-        raise CorpusUnreadable(f"{path}: a file of queries is named .jsonl or .tsv (with .gz or .zst behind it)")
+        return _topics(path)
     queries: dict[str, str] = {}
     for line in read_lines(path):
         if line.content is not None and not line.content.strip():
@@ -34,6 +36,19 @@ def read_query_file(path: Path) -> Mapping[str, str]:
         if query_id in queries:
             raise CorpusUnreadable(f"{path}, line {line.number}: the id {query_id!r} is there twice")
         queries[query_id] = text
+    return queries
+
+
+def _topics(path: Path) -> Mapping[str, str]:
+    queries: dict[str, str] = {}
+    for query_id, text in read_topics(path):
+        if query_id in queries:
+            raise CorpusUnreadable(f"{path}: the id {query_id!r} is there twice")
+        queries[query_id] = text
+    if not queries:
+        raise CorpusUnreadable(
+            f"{path}: a file of queries is named .jsonl or .tsv (with .gz or .zst behind it), or holds TREC topics"
+        )
     return queries
 
 

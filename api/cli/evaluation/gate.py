@@ -14,8 +14,9 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
+from winnow.api.cli.evaluation.cases import Case
 from winnow.api.cli.evaluation.comparisons import Values
-from winnow.api.cli.evaluation.run import Case, Evaluated
+from winnow.api.cli.evaluation.run import Evaluated
 from winnow.api.cli.terminal import Terminal
 from winnow.api.formatting import amount
 from winnow.indexer.readers.lines import read_lines

@@ -9,8 +9,8 @@ from typing import Final
 
 import orjson
 
+from winnow.api.cli.evaluation.cases import Case
 from winnow.api.cli.evaluation.comparisons import Values
-from winnow.api.cli.evaluation.run import Case
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import flat
 from winnow.api.schemas.evaluation import EvalQuery

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from winnow.api.cli.evaluation.comparisons import compared
+from winnow.api.cli.evaluation.named_settings import Order
 from winnow.api.cli.evaluation.per_query import show_extremes, write_queries
 from winnow.api.cli.evaluation.run import Evaluated, trec_lines
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, duration
-from winnow.api.schemas.evaluation import EvalComparison
+from winnow.api.schemas.evaluation import EvalComparison, EvalPercentiles, EvalResponse
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.significance import DRAWS, SEED
 
-ORDERS: Final = {"recall": "recall alone", "two-stage": "as a search answers", "rerank": "by relevance alone"}
+ORDERS: Final = {
+    Order.RECALL: "recall alone",
+    Order.ANSWER: "as a search answers",
+    Order.RELEVANCE: "by relevance alone",
+}
 PAIRS_SHOWN_MAX: Final = 10  # of one measure; of more, only those with the first run
 
 
@@ -45,20 +49,19 @@ def _write_runs(terminal: Terminal, output: Path, found: Evaluated) -> None:
         terminal.say(f"wrote {path}")
 
 
-def show(terminal: Terminal, found: Evaluated) -> None:
-    comparisons = compared(found.values)
-    body = found.response() | {"comparisons": comparisons}
+def show(terminal: Terminal, found: Evaluated, body: EvalResponse) -> None:
     if terminal.is_json:
         terminal.answer(body)
         return
     _show_runs(terminal, body, found)
     if terminal.is_rich:
-        _show_comparisons(terminal, comparisons, first=next(iter(found.values)))
+        _show_times(terminal, body)
+        _show_comparisons(terminal, body["comparisons"], first=next(iter(found.values)))
         show_extremes(terminal, found.cases, found.values)
     say_conditions(terminal, body)
 
 
-def _show_runs(terminal: Terminal, body: dict[str, Any], found: Evaluated) -> None:
+def _show_runs(terminal: Terminal, body: EvalResponse, found: Evaluated) -> None:
     names = list(body["runs"][0]["metrics"])
     terminal.table(
         [Column(name="run"), *(Column(name=name, right=True, style="bold") for name in names), Column(name="order")],
@@ -66,6 +69,33 @@ def _show_runs(terminal: Terminal, body: dict[str, Any], found: Evaluated) -> No
             (run["name"], *(f"{run['metrics'][name]:.4f}" for name in names), _describe_order(run["name"], found))
             for run in body["runs"]
         ],
+    )
+
+
+def _show_times(terminal: Terminal, body: EvalResponse) -> None:
+    """Print milliseconds of a search, its tokens and its price."""
+    timed = [(run, run["timings"], run["tokens"]) for run in body["runs"]]
+    rows = [
+        (
+            run["name"],
+            *(_in_ms(times[stage]) for stage in ("embed", "recall", "fetch", "rerank", "total")),
+            f"{tokens['embed']:.0f} + {tokens['rerank']:.0f}",
+            "" if run["cost_per_1000"] is None else f"{run['cost_per_1000']:.4f}",
+        )
+        for run, times, tokens in timed
+        if times is not None and tokens is not None
+    ]
+    numbers = ("embed", "recall", "fetch", "rerank", "total", "tokens", "cost of 1,000")
+    terminal.table(
+        [Column(name="run"), *(Column(name=name, right=True) for name in numbers)],
+        rows,
+        title="Milliseconds of a search (p50 / p90 / p99), tokens of embedder + reranker",
+    )
+
+
+def _in_ms(percentiles: EvalPercentiles | None) -> str:
+    return (
+        "" if percentiles is None else f"{percentiles['p50']:.0f} / {percentiles['p90']:.0f} / {percentiles['p99']:.0f}"
     )
 
 
@@ -102,7 +132,7 @@ def _show_comparisons(terminal: Terminal, comparisons: Sequence[EvalComparison],
         terminal.say(f"only the pairs with {first} are shown; --json has all {amount(pairs)} pairs")
 
 
-def say_conditions(terminal: Terminal, body: dict[str, Any]) -> None:
+def say_conditions(terminal: Terminal, body: EvalResponse) -> None:
     """Print what was asked and by which models, and which of these read no instruction."""
     reranked_runs = [run for run in body["runs"] if run["reranker"] is not None]
     for name in dict.fromkeys(run["reranker"] for run in reranked_runs if not run["instruction_applied"]):
@@ -114,7 +144,4 @@ def say_conditions(terminal: Terminal, body: dict[str, Any]) -> None:
 
 
 def _describe_order(run: str, found: Evaluated) -> str:
-    """`recall-hybrid` is one of several kinds of recall."""
-    if run in found.foreign:
-        return f"from {found.foreign[run]}"
-    return next((meaning for name, meaning in ORDERS.items() if run == name or run.startswith(f"{name}-")), "")
+    return f"from {found.foreign[run]}" if run in found.foreign else ORDERS[found.settings[run].order]

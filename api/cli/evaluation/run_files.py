@@ -14,7 +14,8 @@ from typing import Final
 
 import numpy as np
 
-from winnow.api.cli.evaluation.run import Evaluated, Run, Scored, values_of
+from winnow.api.cli.evaluation.asking import Run, Scored
+from winnow.api.cli.evaluation.run import Evaluated, values_of
 from winnow.api.cli.terminal import Terminal
 from winnow.indexer.readers.lines import read_lines
 from winnow.retrieval.errors import InvalidRequest
@@ -89,7 +90,12 @@ def with_runs(terminal: Terminal, found: Evaluated, foreign: Sequence[ForeignRun
         if missing:
             terminal.warn(f"{each.path} has no ranking for {missing} of {len(found.cases)} queries; {name} has 0 there")
     values = {name: values_of(each.run, found.cases, found.judgments, measures) for name, each in named.items()}
-    return replace(found, values=found.values | values, foreign={name: each.path for name, each in named.items()})
+    return replace(
+        found,
+        values=found.values | values,
+        foreign={name: each.path for name, each in named.items()},
+        foreign_runs={name: each.run for name, each in named.items()},
+    )
 
 
 def _rows(path: Path) -> Iterator[_Row]:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from winnow.api.cli.evaluation.cases import Case
 from winnow.api.cli.evaluation.gate import judge, read_baseline, read_gate, tell
 from winnow.api.cli.evaluation.per_query import write_queries
-from winnow.api.cli.evaluation.run import Case
 from winnow.api.cli.terminal import Terminal
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 from winnow.retrieval.measures import parse

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from winnow.api.cli.evaluation.cases import Case
 from winnow.api.cli.evaluation.per_query import SHOWN, extremes, show_extremes, write_queries
-from winnow.api.cli.evaluation.run import Case
 from winnow.api.cli.terminal import Terminal
 from winnow.retrieval.errors import WriteFailed
 

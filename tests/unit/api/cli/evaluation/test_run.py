@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -12,28 +12,58 @@ from hypothesis import strategies as st
 
 from tests.fakes import PrefersWord, ScriptedRecall
 from tests.logit_reranker import JudgesByLogit
-from winnow.api.cli.evaluation.run import (
-    RECALL,
-    RERANK,
-    TWO_STAGE,
+from winnow.api.cli.evaluation.asking import (
     Asking,
-    Case,
+    NamedSetting,
     Scored,
+    Searched,
     continued,
-    judged_cases,
-    named_modes,
-    named_rerankers,
-    trec_lines,
+    orders_of,
 )
-from winnow.api.library.instructions import AppliedInstruction, InstructionSource
+from winnow.api.cli.evaluation.cases import Case, judged_cases
+from winnow.api.cli.evaluation.named_settings import RECALL, RERANK, TWO_STAGE, product
+from winnow.api.cli.evaluation.run import trec_lines
+from winnow.api.library.instructions import BUILT_IN, AppliedInstruction, InstructionSource
 from winnow.rerank.relevance import relevance_of
+from winnow.rerank.reranker import Reranker
 from winnow.retrieval.model.folder import Mixture
 from winnow.retrieval.records import Candidate, Chunk, RecallMode
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 CASE = Case(id="q1", text="question")
-DENSE = named_modes((), RecallMode.DENSE)
-ours = partial(Asking, tenant=DEFAULT_TENANT, modes=DENSE)
+
+
+def ours(
+    *,
+    recall: ScriptedRecall,
+    rerankers: Sequence[Reranker],
+    candidates: int,
+    depth: int,
+    is_cut: bool,
+    modes: Sequence[RecallMode] = (),
+    instruction: AppliedInstruction = BUILT_IN,
+) -> Asking:
+    """The settings that flags make, over one collection."""
+    searched = Searched(name="docs", embedder="e", recall=recall, is_cut=is_cut)
+    by_name = {each.name: each for each in rerankers}
+    typed = product(modes, list(by_name), is_reranked=bool(rerankers), default=RecallMode.DENSE)
+    settings = [
+        NamedSetting(
+            name=each.name,
+            order=each.order,
+            searched=searched,
+            mode=each.recall or RecallMode.DENSE,
+            candidates=candidates,
+            reranker=None if each.reranker is None else by_name[each.reranker],
+            instruction=instruction,
+        )
+        for each in typed
+    ]
+    return Asking(tenant=DEFAULT_TENANT, settings=settings, depth=depth)
+
+
+async def asked(asking: Asking) -> dict[str, Scored]:
+    return orders_of(await asking.ask(CASE))
 
 
 def documents_of(orders: dict[str, Scored]) -> dict[str, list[str]]:
@@ -56,8 +86,8 @@ def blending() -> JudgesByLogit:
 async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
     """Three are judged, the fourth is not, although it has the word."""
     recall = ScriptedRecall("a", "b", "c refund", "d refund")
-    asking = ours(recall=recall, rerankers={"": PrefersWord("refund")}, candidates=3, depth=100, is_cut=False)
-    orders = await asking.ask(CASE)
+    asking = ours(recall=recall, rerankers=[PrefersWord("refund")], candidates=3, depth=100, is_cut=False)
+    orders = await asked(asking)
     assert documents_of(orders) == {
         RECALL: ["doc-0", "doc-1", "doc-2", "doc-3"],
         TWO_STAGE: ["doc-2", "doc-0", "doc-1", "doc-3"],
@@ -71,8 +101,8 @@ async def test_what_was_not_judged_keeps_recalls_order_behind() -> None:
 async def test_a_document_stands_where_its_best_chunk_stands() -> None:
     """Chunks of one document are one document; more chunks are recalled, so that enough documents are left."""
     recall = ScriptedRecall("x|a", "y|b", "x|c refund", "z|d")
-    asking = ours(recall=recall, rerankers={"": PrefersWord("refund")}, candidates=4, depth=2, is_cut=True)
-    orders = await asking.ask(CASE)
+    asking = ours(recall=recall, rerankers=[PrefersWord("refund")], candidates=4, depth=2, is_cut=True)
+    orders = await asked(asking)
     assert documents_of(orders) == {name: ["x", "y", "z"] for name in (RECALL, TWO_STAGE, RERANK)}
     assert recall.widths == [6]
 
@@ -81,13 +111,12 @@ async def test_the_answered_order_is_measured_beside_relevance_alone() -> None:
     """Where relevance has no weight a search answers in recall's order; the third run shows relevance all the same."""
     asking = ours(
         recall=ScriptedRecall("a", "bbb", "cc"),
-        rerankers={"": blending()},
+        rerankers=[blending()],
         candidates=3,
         depth=3,
         is_cut=False,
-        modes=DENSE,
     )
-    orders = await asking.ask(CASE)
+    orders = await asked(asking)
     assert orders[TWO_STAGE] == orders[RECALL]
     assert documents_of(orders)[RECALL] == ["doc-0", "doc-1", "doc-2"]
     assert documents_of(orders)[RERANK] == ["doc-1", "doc-2", "doc-0"]
@@ -100,33 +129,33 @@ async def test_an_instruction_reaches_both_stages() -> None:
     instruction = AppliedInstruction(text="Prefer b.", source=InstructionSource.REQUEST, embedding_task="Find b.")
     asking = ours(
         recall=recall,
-        rerankers={"": reranker},
+        rerankers=[reranker],
         candidates=3,
         depth=3,
         is_cut=False,
-        modes=DENSE,
         instruction=instruction,
     )
-    await asking.ask(CASE)
+    await asked(asking)
     assert (reranker.instructions, recall.tasks) == (["Prefer b."], ["Find b."])
 
 
 async def test_recall_alone_needs_no_reranker() -> None:
     """One run, and nobody judges."""
-    asking = ours(recall=ScriptedRecall("a"), rerankers={}, candidates=3, depth=3, is_cut=False)
-    assert documents_of(await asking.ask(CASE)) == {RECALL: ["doc-0"]}
+    asking = ours(recall=ScriptedRecall("a"), rerankers=[], candidates=3, depth=3, is_cut=False)
+    assert documents_of(await asked(asking)) == {RECALL: ["doc-0"]}
 
 
 async def test_ways_of_recall_are_compared_side_by_side() -> None:
     """Each is asked for each query, and its runs bear its name; without a wish it is the service's own, unnamed."""
     recall = ScriptedRecall("a", "b refund")
-    modes = named_modes([RecallMode.LEXICAL, RecallMode.HYBRID], RecallMode.DENSE)
+    modes = [RecallMode.LEXICAL, RecallMode.HYBRID]
     reranker = PrefersWord("refund")
-    asking = ours(recall=recall, rerankers={"": reranker}, candidates=3, depth=3, is_cut=False, modes=modes)
-    orders = await asking.ask(CASE)
+    asking = ours(recall=recall, rerankers=[reranker], candidates=3, depth=3, is_cut=False, modes=modes)
+    orders = await asked(asking)
     assert list(orders) == [f"{name}-{way}" for way in ("lexical", "hybrid") for name in (RECALL, TWO_STAGE, RERANK)]
     assert recall.modes == [RecallMode.LEXICAL, RecallMode.HYBRID]
-    assert named_modes((), RecallMode.HYBRID) == {"": RecallMode.HYBRID}
+    (alone,) = product((), (), is_reranked=False, default=RecallMode.HYBRID)
+    assert (alone.name, alone.recall) == (RECALL, RecallMode.HYBRID)
 
 
 def test_only_queries_with_a_relevant_document_are_asked_and_a_sample_is_always_the_same() -> None:
@@ -172,12 +201,13 @@ def test_a_run_file_is_spaced_by_blanks_where_ids_have_none() -> None:
 async def test_several_rerankers_order_the_same_candidates() -> None:
     """One recall for all; each has its own runs, which say whose they are."""
     recall = ScriptedRecall("a", "b heron", "c refund")
-    rerankers = named_rerankers([PrefersWord("refund", name="org/one"), PrefersWord("heron", name="two"), blending()])
-    modes = named_modes((RecallMode.DENSE, RecallMode.HYBRID), RecallMode.DENSE)
+    rerankers = [PrefersWord("refund", name="org/one"), PrefersWord("heron", name="two"), blending()]
+    modes = (RecallMode.DENSE, RecallMode.HYBRID)
     asking = ours(recall=recall, rerankers=rerankers, candidates=3, depth=3, is_cut=False, modes=modes)
-    orders = documents_of(await asking.ask(CASE))
+    orders = documents_of(await asked(asking))
     assert len(recall.widths) == 2
     assert orders["two-stage-org/one-dense"][0] == "doc-2"
     assert orders["rerank-two-hybrid"][0] == "doc-1"
-    assert set(asking.judges) == set(orders) - {"recall-dense", "recall-hybrid"}
-    assert asking.judges["rerank-two-hybrid"] == "two"
+    judges = {each.name: each.reranker.name for each in asking.settings if each.reranker is not None}
+    assert set(judges) == set(orders) - {"recall-dense", "recall-hybrid"}
+    assert judges["rerank-two-hybrid"] == "two"
