@@ -134,6 +134,10 @@ PerQuery = Annotated[
         help="Also write each query as a line of JSON: id, text, measures by run, differences to the first run.",
     ),
 ]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="FILE", help="Also write a page with tables and charts, which loads nothing."),
+]
 Against = Annotated[
     Path | None,
     typer.Option(
@@ -172,6 +176,7 @@ def evaluate(
     rerank_field_tokens: RerankFieldTokens = None,
     output: Output = None,
     per_query: PerQuery = None,
+    html: Html = None,
     run_file: RunFiles = None,
     against: Against = None,
     max_loss: MaxLoss = None,
@@ -192,8 +197,7 @@ def evaluate(
 
     from winnow.api.cli.evaluation.gate import read_gate
     from winnow.api.cli.evaluation.plan import Plan, read_instructions
-    from winnow.api.cli.evaluation.report import Files, show, write
-    from winnow.api.cli.evaluation.response import response
+    from winnow.api.cli.evaluation.report import Files, report
     from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.evaluation.run_files import read_runs, with_runs
 
@@ -202,17 +206,11 @@ def evaluate(
     gate = read_gate(against, max_loss, per_query)
     foreign = read_runs(run_file or [])
     data, owner = open_tenant(settings, tenant, create=True)
+    library = data.catalog.instructions
     plan = Plan(
         source=source,
         tenant=owner,
-        instructions=read_instructions(
-            data.catalog.instructions,
-            owner,
-            wanted,
-            text=instruction,
-            name=instruction_name,
-            variables=variable or [],
-        ),
+        instructions=read_instructions(library, owner, wanted, instruction, instruction_name, variables=variable or []),
         collection=collection or _collection_name(folder),
         is_collection_named=collection is not None,
         metrics=tuple(metrics.split()),
@@ -221,9 +219,7 @@ def evaluate(
         fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
     )
     found = with_runs(terminal, asyncio.run(measure(terminal, settings, plan)), foreign)
-    body = response(found, gpu_hour_price=gpu_hour_price)
-    write(terminal, Files(output=output, per_query=per_query), found)
-    show(terminal, found, body)
+    report(terminal, found, Files(output=output, per_query=per_query, html=html), gpu_hour_price=gpu_hour_price)
     if gate is not None and not gate.passes(terminal, found):
         raise typer.Exit(Exit.FAILED)
 

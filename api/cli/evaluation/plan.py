@@ -41,9 +41,9 @@ def read_instructions(
     library: Instructions,
     tenant: TenantName,
     settings: Sequence[TypedSetting],
-    *,
     text: str | None,
     name: str | None,
+    *,
     variables: Sequence[str],
 ) -> ChosenInstructions:
     """Read what --instruction, --instruction-name and settings choose; each gets the values of its own variables.

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from winnow.api.cli.evaluation.html_page import write_page
 from winnow.api.cli.evaluation.named_settings import Order
 from winnow.api.cli.evaluation.per_query import show_extremes, write_queries
+from winnow.api.cli.evaluation.response import response
 from winnow.api.cli.evaluation.run import Evaluated, trec_lines
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, duration
@@ -30,10 +32,20 @@ class Files:
 
     output: Path | None  # the beginning of the names of run files
     per_query: Path | None
+    html: Path | None
 
 
-def write(terminal: Terminal, files: Files, found: Evaluated) -> None:
-    """Write what was asked for. Raises `WriteFailed`."""
+def report(terminal: Terminal, found: Evaluated, files: Files, *, gpu_hour_price: float | None) -> None:
+    """Write the files that were asked for, then print. Raises `WriteFailed`."""
+    body = response(found, gpu_hour_price=gpu_hour_price)
+    _write(terminal, files, found)
+    if files.html is not None:
+        write_page(files.html, body)
+        terminal.say(f"wrote {files.html}")
+    _show(terminal, found, body)
+
+
+def _write(terminal: Terminal, files: Files, found: Evaluated) -> None:
     if files.output is not None:
         _write_runs(terminal, files.output, found)
     if files.per_query is not None:
@@ -49,7 +61,7 @@ def _write_runs(terminal: Terminal, output: Path, found: Evaluated) -> None:
         terminal.say(f"wrote {path}")
 
 
-def show(terminal: Terminal, found: Evaluated, body: EvalResponse) -> None:
+def _show(terminal: Terminal, found: Evaluated, body: EvalResponse) -> None:
     if terminal.is_json:
         terminal.answer(body)
         return
