@@ -50,9 +50,9 @@ export function lineChart(name, { series, places, x = "", y = [], marks = [] }) 
     draw("text", { x: across(place), y: TOP + 4 }, String(number + 1)), draw("title", {}, text)));
   const lines = series.flatMap(({ name: title, values: own, kind }) => {
     const points = own.map((value, place) => (value === null ? null : [across(place), down(value), value]));
-    const path = points.map((point, place) => (point ? `${place && points[place - 1] ? "L" : "M"}${point[0]},${point[1]}` : "")).join("");
-    return [draw("path", { d: path, class: `w-series w-kind-${kind % KINDS}` }),
-      ...points.filter(Boolean).map(([left, top, value], place) =>
+    const path = points.filter(Boolean).map(([left, top]) => `${left},${top}`).join("L"); // over gaps, too
+    return [draw("path", { d: `M${path}`, class: `w-series w-kind-${kind % KINDS}` }),
+      ...points.flatMap((point, place) => (point ? [[...point, place]] : [])).map(([left, top, value, place]) =>
         draw("circle", { cx: left, cy: top, r: 3.5, class: `w-dot w-kind-${kind % KINDS}` }, draw("title", {}, `${title}: ${value} (${places[place]})`)))];
   });
   const axis = draw("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 4, class: "w-tick" }, x);

@@ -146,3 +146,26 @@ test("curves share their places", () => {
   assert.equal(quality.curvesOf({ runs }, "by_cutoff", "R@100"), null);
   assert.equal(quality.curvesOf(undefined, "by_cutoff", "nDCG@10"), null);
 });
+
+const watch = await load("watch/logic.js");
+
+test("a report is asked for of a collection and of some days", () => {
+  assert.equal(watch.reportPath("", ""), "v1/stability");
+  assert.equal(watch.reportPath("a b", "7"), "v1/stability?collection=a+b&days=7");
+});
+
+test("a chart has every day, a line for each instruction and golden set, and marks at their day", () => {
+  const day = (date, overlap) => ({ day: date, collection: "c", instruction: "i@1", overlap_at_10: overlap });
+  const run = (at, overlap) => ({ name: "g", at, measures: overlap === null ? null : { overlap_at_10: overlap } });
+  const report = {
+    days: [day("2026-02-27", null), day("2026-03-01", 0.9)],
+    runs: [run("2026-03-01T12:00:00+00:00", 0.4), run("2026-03-01T09:00:00+00:00", 0.6), run("2026-02-27T09:00:00+00:00", null)],
+    marks: [{ at: "2026-02-28T10:00:00+00:00" }],
+  };
+  assert.deepEqual(watch.chartOf(report, "overlap_at_10", ({ name, instruction }) => name ?? instruction), {
+    places: ["2026-02-27", "2026-02-28", "2026-03-01"],
+    series: [{ name: "i@1", values: [null, null, 0.9], kind: 0 }, { name: "g", values: [null, null, 0.4], kind: 1 }],
+    marks: [{ place: 1, mark: report.marks[0] }],
+  });
+  assert.ok(watch.isEmpty({ days: [], runs: [] }) && !watch.isEmpty(report));
+});

@@ -119,6 +119,8 @@ def test_every_tab_fits_and_can_be_read(
     assert visit.overflow() <= 0
     visit.check_accessibility()
     visit.open_tab("watch")
+    visit.page.click("#watch-form .w-main")
+    visit.page.wait_for_selector("#watch-result .w-panel, #watch-result figure")
     assert visit.overflow() <= 0
     visit.check_accessibility()
     visit.page.click("#language")
@@ -342,9 +344,37 @@ def test_a_file_of_something_else_is_named(visit: Visit, evaluation: dict[str, P
     assert "winnow eval FOLDER" in visit.text("#quality-result .w-empty code")
 
 
-def test_the_watch_says_what_can_be_done_today(visit: Visit) -> None:
-    """And leads to shadows."""
+def test_the_watch_says_how_to_start(visit: Visit, filled: str) -> None:
+    """With the lines to send, and the service's words where a field is wrong."""
     visit.open_tab("watch")
-    assert "does not record" in visit.text("#watch .w-notice")
-    visit.page.click("#watch-shadow")
-    assert visit.page.is_visible("#instructions")
+    visit.page.click("#watch-form .w-main")
+    assert visit.text("#watch-result .w-notice").startswith("No stability report yet")
+    assert f"'{filled}/v1/stability/sampling'" in visit.texts("#watch-result pre")[0]
+    assert f"'{filled}/v1/stability?days=30'" in visit.text("#watch-curl")
+    visit.page.fill("#watch-days", "0")
+    visit.page.click("#watch-form .w-main")
+    assert "days" in visit.text("#watch-days-error")
+    assert visit.focused() == "watch-days"
+
+
+def test_the_watch_shows_what_moved_and_why(visit: Visit, filled: str) -> None:
+    """Recorded searches, runs of a golden set, the change as a mark, and a query before and after."""
+    ask = httpx2.Client(base_url=f"{filled}/v1", timeout=60)
+    assert ask.put("/stability/sampling", json={"share": 1, "keep_queries": True}).status_code == 200
+    golden = {"name": "everyday", "collection": "docs", "queries": [{"query": "heron"}, {"query": "refund"}]}
+    assert ask.post("/stability/golden", json=golden).status_code == 200
+    assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
+    more = [{"id": f"more-{number}", "text": f"A heron and a refund {number}"} for number in range(4)]
+    assert ask.post("/collections/docs/documents", json={"documents": more}).status_code == 200
+    assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
+    visit.open_tab("watch")
+    visit.page.click("#watch-form .w-main")
+    visit.page.wait_for_selector("#watch-result .w-dot")
+    assert "docs: documents changed from store version" in visit.texts("#watch-result .w-marks li")[0]
+    runs = visit.page.locator("#watch-result .w-figures >> nth=0").locator("tr")
+    assert "everyday #2" in runs.nth(1).text_content()
+    assert "documents (by elimination)" in runs.nth(1).text_content()
+    visit.page.select_option("#watch-figure", "rbo")
+    assert visit.text("#watch-result figcaption") == "RBO (p = 0.9) by day"
+    visit.page.click("#watch-result .w-example summary >> nth=0")
+    assert visit.page.locator("#watch-result .w-example >> nth=0").locator("ol").count() == 2
