@@ -17,6 +17,7 @@ from winnow.api.collections.open_collections import OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker
 from winnow.api.search.caches import NO_CACHES, Caches
+from winnow.api.search.feedback import Feedback, RecentSearches
 from winnow.api.search.first_stage import FirstStage
 from winnow.api.search.rerankers import Rerankers, settings_by_name
 from winnow.api.search.shadowing import Shadowing
@@ -56,6 +57,7 @@ class Services:
     collections: OpenCollections
     search: Search
     trials: Trials
+    feedback: Feedback
     ingest: Ingest
     folding: Folding
     candidates: int  # default number of candidates per search
@@ -159,6 +161,7 @@ def wire(
         rerankers=rerankers,
         collections=collections,
         search=search,
+        feedback=Feedback(searches=RecentSearches(), book=disk.catalog.judgments, catalog=disk.catalog.collections),
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
         ingest=_ingest(settings, embedding, collections, storage, wish),
         folding=Folding(

@@ -14,6 +14,8 @@
     │   ├── CollectionNotReady
     │   ├── WordsNotIndexed
     │   ├── DocumentNotFound
+    │   ├── SearchNotFound
+    │   ├── JudgmentsFull
     │   ├── InstructionNotFound
     │   ├── InstructionConflict
     │   ├── InstructionUnsupported
@@ -151,6 +153,14 @@ class WordsNotIndexed(CallerError):
 
 class DocumentNotFound(CallerError):
     """Document not found."""
+
+
+class SearchNotFound(CallerError):
+    """Search not found."""
+
+
+class JudgmentsFull(CallerError):
+    """The tenant has as many judgments as it may have."""
 
 
 class InstructionNotFound(CallerError):

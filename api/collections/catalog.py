@@ -13,6 +13,7 @@ from winnow.retrieval.catalog.sql.audit import SqlAuditLog
 from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
+from winnow.retrieval.catalog.sql.judgments import SqlJudgmentBook
 from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
@@ -34,6 +35,7 @@ class Catalog:
     grants: SqlGrants
     instructions: Instructions
     shadows: Shadows
+    judgments: SqlJudgmentBook
     stability: SqlStabilityBook
     samples: SqlSamples
     limits: LimitBook
@@ -51,6 +53,7 @@ class Catalog:
             grants=SqlGrants(database),
             instructions=instructions,
             shadows=Shadows(instructions, SqlShadowBook(database)),
+            judgments=SqlJudgmentBook(database),
             stability=SqlStabilityBook(database),
             samples=SqlSamples(database),
             limits=SqlLimitBook(database),

@@ -36,6 +36,7 @@ from winnow.api.http.routes.collections import router as corpus
 from winnow.api.http.routes.generations import router as generations
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.instructions import router as instructions
+from winnow.api.http.routes.judgments import router as judgments
 from winnow.api.http.routes.quotas import limits_router as limits
 from winnow.api.http.routes.quotas import usage_router as usage
 from winnow.api.http.routes.search import router as answers
@@ -49,6 +50,7 @@ log = logging.getLogger(__name__)
 
 ROUTERS: Final = (
     answers,
+    judgments,
     corpus,
     shadows,
     instructions,

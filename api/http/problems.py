@@ -33,6 +33,8 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionNotReady: HTTPStatus.CONFLICT,
     errors.WordsNotIndexed: HTTPStatus.CONFLICT,
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
+    errors.SearchNotFound: HTTPStatus.NOT_FOUND,
+    errors.JudgmentsFull: HTTPStatus.CONFLICT,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,
     errors.InstructionConflict: HTTPStatus.CONFLICT,
     errors.InstructionUnsupported: HTTPStatus.CONFLICT,

@@ -95,6 +95,7 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
     telemetry_of(request).searched(answer)
     bill_of(request).add(answer)
+    parts.feedback.searches.add(question, answer)
     said = JsonResponse(search_response(answer, explain=body.explain, grouped=body.group_by_document))
     said.background = BackgroundTask(_note, parts, question, answer)
     return said

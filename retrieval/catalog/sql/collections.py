@@ -16,7 +16,7 @@ from winnow.retrieval.catalog.instructions import Reference
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import require_published
-from winnow.retrieval.catalog.sql.stability_tables import forget_collection
+from winnow.retrieval.catalog.sql import judgments, stability_tables
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
@@ -148,7 +148,8 @@ class SqlCollections:
             if row is None:
                 raise CollectionNotFound(name)
             connection.execute(sql.delete(_collections).where(where))
-            forget_collection(connection, tenant, name)
+            for module in (judgments, stability_tables):
+                module.forget_collection(connection, tenant, name)
             if folder_follows:
                 _begin(connection, {"tenant": tenant, "name": name, "made_at": row.created_at})
             _record(connection, "collection.remove", by, before=_collection(row))

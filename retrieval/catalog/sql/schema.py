@@ -7,6 +7,7 @@ from winnow.retrieval.catalog.sql import (
     collections,
     folder,
     instructions,
+    judgments,
     keys,
     quotas,
     reservations,
@@ -22,6 +23,7 @@ __all__ = ["metadata"]
 _OF_MODULES = (
     collections.TABLES
     | instructions.TABLES
+    | judgments.TABLES
     | quotas.TABLES
     | reservations.TABLES
     | shadows.TABLES

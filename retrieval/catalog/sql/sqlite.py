@@ -147,7 +147,7 @@ def _configure(connection: Any, _: object) -> None:
     connection.isolation_level = None  # otherwise Python's driver would begin transactions; `Sqlite` does
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _write_ahead(connection)
-    for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):  # deleted texts leave no bytes
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -41,6 +41,8 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/search"): {"query": "refund", "collection": "docs"},
     ("POST", "/v1/rerank"): {"query": "q", "documents": ["a"]},
     ("POST", "/v2/rerank"): {"query": "q", "documents": ["a"]},
+    ("POST", "/v1/feedback"): {"search_id": "req_none", "document_id": "a", "grade": 1},
+    ("PUT", "/v1/judgments/settings"): {"keep_queries": False},
     ("POST", "/v1/collections"): {"name": "fresh"},
     ("POST", "/v1/collections/{name}/documents"): {"id": "a", "text": "b"},
     ("POST", "/v1/collections/{name}/delete"): {"filter": FILTER, "dry_run": True},
