@@ -26,6 +26,7 @@ from tests.tenants import (
     access_requests,
     collection_requests,
     instruction_requests,
+    judgment_requests,
     shadow_and_limit_requests,
     stability_requests,
 )
@@ -42,6 +43,10 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("POST", "/v1/search"): (14, collection_requests.search),
     ("POST", "/v1/rerank"): (2, collection_requests.rerank),
     ("POST", "/v2/rerank"): (1, collection_requests.rerank),
+    ("POST", "/v1/feedback"): (4, judgment_requests.give),
+    ("GET", "/v1/judgments"): (2, judgment_requests.read),
+    ("DELETE", "/v1/judgments"): (1, judgment_requests.remove),
+    ("PUT", "/v1/judgments/settings"): (1, judgment_requests.set_texts),
     ("GET", "/v1/collections"): (3, collection_requests.list_collections),
     ("POST", "/v1/collections"): (3, collection_requests.make_collection),
     ("GET", ONE): (4, collection_requests.get_collection),

@@ -60,6 +60,7 @@ class Tenant:
     requests: int = 0
     searches: int = 0
     written: int = 0
+    judged: set[tuple[str, str]] = field(default_factory=set)  # digests of queries, and documents
     own_words: set[str] = field(default_factory=set)  # canaries of others that it wrote into what is its own
 
     @property
