@@ -21,6 +21,8 @@ from winnow.api.cli.eval import demo, evaluate
 from winnow.api.cli.generations import generations
 from winnow.api.cli.index import index
 from winnow.api.cli.instructions.shadows import instructions
+from winnow.api.cli.judgments.command import judgments
+from winnow.api.cli.judgments.label import label
 from winnow.api.cli.options import switch
 from winnow.api.cli.quotas import limits, usage
 from winnow.api.cli.search import rerank, search
@@ -93,11 +95,13 @@ for command, name in (
 for command, name in ((set_rerank_fields, "set-rerank-fields"), (set_embed_fields, "set-embed-fields")):
     collections.command(name, help=_reflowed(command.__doc__ or ""))(command)
 collections.command("adopt", help=_reflowed(adopt_collections.__doc__ or ""))(adopt_collections)
+judgments.command("label", help=_reflowed(label.__doc__ or ""))(label)
 app.add_typer(catalog, name="catalog")
 app.add_typer(collections, name="collections")
 app.add_typer(generations, name="generations")
 app.add_typer(instructions, name="instructions")
 app.add_typer(stability, name="stability")
+app.add_typer(judgments, name="judgments")
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.add_typer(grants, name="grants")

@@ -95,6 +95,27 @@ class RemovedJudgments(JsonObject):
     removed: Annotated[int, Field(description="The number of judgments that were deleted.")]
 
 
+class AddedJudgments(JsonObject):
+    """What `winnow judgments add`, `import` and `label` print with --json."""
+
+    added: Annotated[int, Field(description="Judgments that were stored; of them, some may replace earlier ones.")]
+    queries: int
+    source: JudgmentSource
+    judge: str
+    texts_kept: Annotated[bool, Field(description="Whether the texts of the queries are kept.")]
+
+
+class ExportedJudgments(JsonObject):
+    """What `winnow judgments export --json` prints."""
+
+    judgments: Annotated[int, Field(description="Lines of the file: one for each query and document.")]
+    queries: int
+    without_text: Annotated[int, Field(description="Queries whose text is unknown; the file of queries lacks them.")]
+    left_out: Annotated[
+        int, Field(description="Judgments whose document's id has a tab or a line end, which the file cannot hold.")
+    ]
+
+
 def judgment_response(judgment: Judgment) -> JudgmentResponse:
     """Show a judgment to its tenant."""
     return {

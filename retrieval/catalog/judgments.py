@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from statistics import median_low
+from types import MappingProxyType
 from typing import Final
 
 from winnow.retrieval.errors import InvalidRequest
@@ -119,15 +120,18 @@ def query_id_of(digest: str) -> str:
     return f"q{digest[:ID_CHARACTERS]}"
 
 
-def qrels_of(judgments: Iterable[Judgment], *, clicks: bool = False, texts: Iterable[str] = ()) -> Qrels:
+def qrels_of(
+    judgments: Iterable[Judgment], *, clicks: bool = False, texts: Mapping[str, str] = MappingProxyType({})
+) -> Qrels:
     """Merge judgments into one grade for each query and document.
 
     People's grades come before a model's, and a model's before clicks, which count only with `clicks`. Of several
-    grades the median counts, of two middle ones the lower. `texts` are queries whose texts the caller knows.
+    grades the median counts, of two middle ones the lower. `texts` are queries that the caller knows, by id; those that
+    were judged keep their id.
     """
     ranks: dict[tuple[str, str], tuple[int, list[int]]] = {}
-    known = {digest_of(text): text for text in texts}
-    digests: dict[str, str | None] = {}
+    known = {digest_of(text): (query_id, text) for query_id, text in texts.items()}
+    kept: dict[str, str] = {}
     for each in judgments:
         if each.is_click and not clicks:
             continue
@@ -138,8 +142,13 @@ def qrels_of(judgments: Iterable[Judgment], *, clicks: bool = False, texts: Iter
         if rank < best:
             best, grades = rank, []
         ranks[pair] = (best, [*grades, grade] if rank == best else grades)
-        digests[each.query_sha256] = each.query or digests.get(each.query_sha256) or known.get(each.query_sha256)
+        if each.query is not None:
+            kept[each.query_sha256] = each.query
     merged: dict[str, dict[str, int]] = {}
+    found: dict[str, str] = {}
     for (digest, document_id), (_, grades) in ranks.items():
-        merged.setdefault(query_id_of(digest), {})[document_id] = median_low(grades)
-    return Qrels(grades=merged, texts={query_id_of(digest): text for digest, text in digests.items() if text})
+        query_id, text = known.get(digest, (query_id_of(digest), kept.get(digest)))
+        merged.setdefault(query_id, {})[document_id] = median_low(grades)
+        if text is not None:
+            found[query_id] = text
+    return Qrels(grades=merged, texts=found)

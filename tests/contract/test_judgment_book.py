@@ -19,6 +19,7 @@ from winnow.retrieval.tenancy import COMMAND_LINE, TenantName
 
 ONE, OTHER = TenantName("one"), TenantName("other")
 NOW = datetime(2026, 2, 3, 4, 5, 6, 789, tzinfo=UTC)
+ALL = Chosen()
 QUERY = "what\0 \ud800 退货"
 JUDGMENT = Judgment(
     tenant=ONE,
@@ -38,7 +39,7 @@ def book(database: SqlDatabase) -> SqlJudgmentBook:
     return SqlJudgmentBook(database, judgments_max=4, clicks_max=3)
 
 
-def of(book: SqlJudgmentBook, tenant: TenantName = ONE, chosen: Chosen = Chosen()) -> list[Judgment]:
+def of(book: SqlJudgmentBook, tenant: TenantName = ONE, chosen: Chosen = ALL) -> list[Judgment]:
     return list(book.all(tenant, chosen))
 
 

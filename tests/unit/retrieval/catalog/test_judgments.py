@@ -57,8 +57,9 @@ def test_people_come_before_models_and_models_before_clicks(
 
 
 def test_texts_are_those_that_are_kept_or_known() -> None:
-    """A known text of another query changes nothing; the number of missing ones is stated."""
+    """A query that is known keeps its id; a known one that nobody judged changes nothing."""
     judgments = [judged(1, query="a"), judged(1, query="b"), judged(0, query="c")]
-    found = qrels_of(judgments, texts=["b", "z"])
-    assert list(found.texts.values()) == ["b"]
+    found = qrels_of(judgments, texts={"q7": "b", "q8": "z"})
+    assert found.texts == {"q7": "b"}
+    assert set(found.grades) == {"q7", *(query_id_of(digest_of(text)) for text in "ac")}
     assert (len(found.grades), found.without_text) == (3, 2)

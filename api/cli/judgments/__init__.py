@@ -1,0 +1,1 @@
+"""Which commands store, list, export and delete judgments?"""
