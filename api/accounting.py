@@ -17,7 +17,7 @@ from datetime import date
 from typing import TypeAlias
 
 from winnow.api.collections.ingest import Upserted
-from winnow.api.search.records import Answer
+from winnow.api.search.records import Answer, Highlighted
 from winnow.api.search.trial import Trial
 from winnow.api.tenancy.quotas import Quotas
 from winnow.api.usage_meter import UsageMeter
@@ -25,7 +25,7 @@ from winnow.rerank.reranker import Ranking
 from winnow.retrieval.catalog.quotas import Usage
 from winnow.retrieval.tenancy import TenantName
 
-Costly: TypeAlias = Answer | Trial | Ranking | Upserted | Usage  # what a model computed something for
+Costly: TypeAlias = Answer | Trial | Ranking | Highlighted | Upserted | Usage  # what a model computed something for
 
 
 class Bill:
@@ -85,12 +85,16 @@ def usage_of(item: Costly, *, tenant: TenantName, day: date) -> Usage:
         case Usage():  # of one of many answers in a request, which would hold all their texts until it ends
             return item
         case Answer():
-            return _reranked(tenant, day, item.ranking, searches=1, embedded_tokens=item.recalled.embedded_tokens)
+            sentences = () if item.highlights is None else item.highlights.found.rankings
+            embedded = item.recalled.embedded_tokens
+            return _reranked(tenant, day, item.ranking, *sentences, searches=1, embedded_tokens=embedded)
         case Trial():
             rankings = [column.ranking for column in item.columns]
             return _reranked(tenant, day, *rankings, embedded_tokens=item.recalled.embedded_tokens)
         case Ranking():
             return _reranked(tenant, day, item)
+        case Highlighted():
+            return _reranked(tenant, day, *item.found.rankings)
         case Upserted():
             return Usage(
                 tenant=tenant,

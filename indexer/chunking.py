@@ -15,17 +15,15 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, takewhile
 from typing import Final, Protocol
 
+from winnow.retrieval.lexical.sentences import SENTENCE_END
 from winnow.retrieval.records import Span, passage_of
 
 CHUNK_TOKENS_MIN: Final = 16  # tokens; a shorter chunk is not a passage, and one emoji may not fit after the title
 
 # Each pattern can match a run at its first position only, so a megabyte of "!" costs one pass.
 _PARAGRAPH_END: Final = re.compile(r"\n[^\S\n]*+\n\s*+")
-_SENTENCE_END: Final = re.compile(
-    r"""[。！？；…]++[”’」』）】》"')\]]*+\s*+|(?<![.!?])[.!?]++["')\]”’]*+\s++|\n\s*+""",
-)
 _WORD_END: Final = re.compile(r"[，、：]++\s*+|\s++")
-_BOUNDARIES: Final = (_PARAGRAPH_END, _SENTENCE_END, _WORD_END)  # best first
+_BOUNDARIES: Final = (_PARAGRAPH_END, SENTENCE_END, _WORD_END)  # best first
 
 _EDGE_TOKENS: Final = 2  # tokens; a piece on its own may have this many more than within its text, at its two ends
 _VIRAMA_CLASS: Final = 9  # joins two consonants of an Indic script

@@ -36,6 +36,7 @@ JUDGE_CHARACTERS_MAX: Final = 128  # characters of the name of a judge; an addre
 SEARCHES_REMEMBERED_BYTES_MAX: Final = 33_554_432  # bytes of answered searches held for feedback; about 50,000
 SEARCHES_REMEMBERED_SECONDS: Final = 86_400  # seconds after a search in which feedback is accepted; a working day
 CANDIDATES_MAX: Final = 1_000  # candidates; the most that one request may send to the reranker
+HIGHLIGHT_TOKENS_MAX: Final = 16_384  # tokens of sentences that one request has judged; 4 s on two cores
 RERANK_DOCUMENTS_MAX: Final = 1_000  # documents of one POST /v1/rerank; Cohere gives the same advice
 RERANK_TOKENS_WAITING_MAX: Final = 250_000  # tokens queued for this process's reranker; a minute on two cores
 RERANK_TOKENS_WAITING_PER_SERVER_MAX: Final = 1_500_000  # the same per vLLM server; 20 s of a 4B model on an H200

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from winnow.api.cli.marked_text import mark_text
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
@@ -73,6 +74,9 @@ ChunksPerDocument = Annotated[
 Neighbours = Annotated[
     int, typer.Option(metavar="N", help="Show N chunks before and after each result (in a terminal and with --json).")
 ]
+Highlight = Annotated[
+    bool, switch("--highlight", meaning="Mark the sentences that carry the relevance (in a terminal and with --json).")
+]
 DemoteQueryEcho = Annotated[
     bool, switch("--demote-query-echo", meaning="Place passages last that hold little but the query itself.")
 ]
@@ -101,6 +105,7 @@ def search(
     group_by_document: GroupByDocument = False,
     chunks_per_document: ChunksPerDocument = None,
     neighbours: Neighbours = 0,
+    highlight: Highlight = False,
     demote_query_echo: DemoteQueryEcho = False,
     collapse_cosine: CollapseCosine = None,
     collapse_shingles: CollapseShingles = None,
@@ -139,6 +144,7 @@ def search(
         "group_by_document": group_by_document,
         "chunks_per_document": chunks_per_document,
         "neighbours": neighbours,
+        "highlight": highlight,
         "demote_query_echo": demote_query_echo or None,
         "collapse": collapse_field(collapse_cosine, collapse_shingles, off=no_collapse),
         "mmr_lambda": mmr_lambda,
@@ -311,6 +317,8 @@ def _warn_not_applied(terminal: Terminal, ranking: Ranking) -> None:
 
 def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
     _warn_not_applied(terminal, answer.ranking)
+    if answer.highlights is not None and answer.degraded is None and answer.highlights.reason is not None:
+        terminal.warn(f"Not highlighted: {answer.highlights.found.left_out} passages ({answer.highlights.reason}).")
     if answer.degraded is not None:
         reason = answer.degraded.reason
         terminal.warn(
@@ -329,12 +337,13 @@ def _document(result: Result, answer: Answer) -> RenderableType:
     more += f", stands for {alike} near-identical" if alike else ""
     place = f"{flat(chunk.document_id)}, chunk {chunk.ordinal}{more}"
     before, after = (context.before, context.after) if context else (None, None)
+    spans = answer.highlights.found.spans.get(chunk.number, ()) if answer.highlights else ()
     return Text.assemble(
         (head, "bold"),
         (place, "cyan"),
         "\n",
         (f"{flat(before.text)} " if before else "", "dim"),
-        flat(chunk.text) if context else snippet(chunk.text),
+        *mark_text(chunk.text, spans, whole=context is not None),
         (f" {flat(after.text)}" if after else "", "dim"),
         "\n",
     )

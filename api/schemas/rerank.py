@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, NotRequired
 
 from pydantic import (
@@ -30,8 +31,20 @@ from winnow.api.schemas.diversity import (
     collapsed_texts,
 )
 from winnow.api.schemas.field_choice import TOKENS_HELP, FieldNames, FieldTokens, RankFields, choice_of
+from winnow.api.schemas.highlights import (
+    HIGHLIGHT_HELP,
+    HighlightParts,
+    HighlightReport,
+    RelevantSpan,
+    RelevantSpans,
+    add_highlights,
+    highlight_report,
+    relevant_spans,
+)
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_response import InstructionApplied
+from winnow.api.search.records import Highlighted
+from winnow.rerank.highlight import DEFAULT_WISH, HighlightWish
 from winnow.rerank.near_duplicates import Diversified
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.limits import (
@@ -89,6 +102,10 @@ class RerankBody(BaseModel):
     collapse: MaybeCollapse | None = Field(
         default=None, description=f"{COLLAPSE_HELP} Only by shingles: these documents have no stored vectors."
     )
+    highlight: StrictBool | None = Field(default=None, description=HIGHLIGHT_HELP)
+    relevant_spans: RelevantSpans | None = Field(
+        default=None, description="Highlights in Cohere's spelling, with limits of your own."
+    )
     mmr_lambda: MmrLambda | None = Field(
         default=None, description="Refused: MMR compares stored vectors, which these documents do not have."
     )
@@ -106,6 +123,12 @@ class RerankBody(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _check_highlights(self) -> RerankBody:
+        if self.highlight and self.relevant_spans is not None:
+            raise ValueError("highlight and relevant_spans are two shapes of one thing; send one of them")
+        return self
+
+    @model_validator(mode="after")
     def _check_diversity(self) -> RerankBody:
         if isinstance(self.collapse, CollapseLimits) and self.collapse.cosine is not None:
             raise ValueError("collapse.cosine needs stored vectors, which these documents lack; use collapse.shingles")
@@ -116,6 +139,18 @@ class RerankBody(BaseModel):
     @property
     def diversity(self) -> Diversity:
         return Diversity(collapse=collapse_of(self.collapse or False))
+
+    @property
+    def highlight_wish(self) -> HighlightWish | None:
+        """Which sentences are wanted; None: none."""
+        if self.relevant_spans is not None and self.wants_spans:
+            return self.relevant_spans.wish
+        return DEFAULT_WISH if self.highlight else None
+
+    @property
+    def wants_spans(self) -> bool:
+        """Whether highlights are wanted in Cohere's shape."""
+        return self.relevant_spans is not None and self.relevant_spans.mode == "enabled"
 
     @property
     def texts(self) -> list[str]:
@@ -144,7 +179,7 @@ class RerankedText(JsonObject):
     text: str
 
 
-class RerankResult(JsonObject):
+class RerankResult(HighlightParts):
     """One reranked document."""
 
     index: Annotated[int, Field(description="Place of the document in the request; 0 is the first.")]
@@ -152,6 +187,12 @@ class RerankResult(JsonObject):
     document: NotRequired[Annotated[RerankedText, Field(description="Only with `return_documents`.")]]
     collapsed: NotRequired[
         Annotated[list[CollapsedText], Field(description="Only with `collapse`: the documents that it stands for.")]
+    ]
+    relevant_spans: NotRequired[
+        Annotated[
+            list[RelevantSpan],
+            Field(description="Only with `relevant_spans`; missing where the document was not judged."),
+        ]
     ]
 
 
@@ -196,6 +237,7 @@ class RerankCounts(JsonObject):
     remembered: Annotated[int, Field(description="Documents of `judged` whose score came from the cache.")]
     instruction_applied: InstructionApplied
     collapsed: NotRequired[Annotated[int, Field(description="Only with `collapse`: documents that were left out.")]]
+    highlight: NotRequired[Annotated[HighlightReport, Field(description="Only with `highlight` or `relevant_spans`.")]]
 
 
 class RerankMeta(JsonObject):
@@ -204,7 +246,9 @@ class RerankMeta(JsonObject):
     api_version: ApiVersion
     billed_units: BilledUnits
     tokens: RerankTokens
-    warnings: Annotated[list[str], Field(description="One for each document of which only the beginning was read.")]
+    warnings: Annotated[
+        list[str], Field(description="Documents of which only the beginning was read; missing highlights.")
+    ]
     winnow: RerankCounts
 
 
@@ -220,33 +264,56 @@ class RerankResponse(JsonObject):
     meta: RerankMeta
 
 
+def shown_of(ranking: Ranking, diversified: Diversified | None, wanted: int) -> Sequence[Ranked]:
+    """The documents that an answer shows, best first."""
+    return (ranking.ranked if diversified is None else diversified.kept)[:wanted]
+
+
 def rerank_response(
-    ranking: Ranking, *, wanted: int, with_texts: bool, diversified: Diversified | None = None
+    ranking: Ranking,
+    *,
+    wanted: int,
+    with_texts: bool,
+    diversified: Diversified | None = None,
+    highlighted: Highlighted | None = None,
+    as_spans: bool = False,
 ) -> RerankResponse:
-    """The body of POST /v1/rerank. A candidate's chunk number is its place in the request."""
-    shown = (ranking.ranked if diversified is None else diversified.kept)[:wanted]
+    """The body of POST /v1/rerank. A candidate's chunk number is its place in the request.
+
+    With `as_spans` highlights are in Cohere's shape.
+    """
+    shown = shown_of(ranking, diversified, wanted)
+    tokens = ranking.tokens + (0 if highlighted is None else highlighted.found.tokens)
     cut = sorted(each.candidate.chunk.number for each in ranking.ranked if each.truncated)
     return {
         "id": answer_id(),
         "object": "list",
         "model": ranking.judged_by,
-        "results": [_result(each, diversified, with_text=with_texts) for each in shown],
+        "results": [_result(each, diversified, highlighted, with_text=with_texts, as_spans=as_spans) for each in shown],
         "data": [
             {"object": "rerank", "index": each.candidate.chunk.number, "relevance_score": _score(each)}
             for each in shown
         ],
-        "usage": {"prompt_tokens": ranking.tokens, "total_tokens": ranking.tokens},
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         "meta": {
             "api_version": {"version": "2"},
             "billed_units": {"search_units": 1},
-            "tokens": {"input_tokens": ranking.tokens, "output_tokens": 0},
-            "warnings": [f"only the beginning of document {index} was judged" for index in cut],
-            "winnow": _counts(ranking, diversified),
+            "tokens": {"input_tokens": tokens, "output_tokens": 0},
+            "warnings": [
+                *(f"only the beginning of document {index} was judged" for index in cut),
+                *_describe_left_out(highlighted),
+            ],
+            "winnow": _counts(ranking, diversified, highlighted),
         },
     }
 
 
-def _counts(ranking: Ranking, diversified: Diversified | None) -> RerankCounts:
+def _describe_left_out(highlighted: Highlighted | None) -> Iterator[str]:
+    if highlighted is not None and highlighted.reason is not None:
+        yield f"documents without highlights: {highlighted.found.left_out} ({highlighted.reason})"
+
+
+def _counts(ranking: Ranking, diversified: Diversified | None, highlighted: Highlighted | None) -> RerankCounts:
     counts: RerankCounts = {
         "judged": ranking.judged,
         "remembered": ranking.remembered,
@@ -254,16 +321,29 @@ def _counts(ranking: Ranking, diversified: Diversified | None) -> RerankCounts:
     }
     if diversified is not None:
         counts["collapsed"] = len(ranking.ranked) - len(diversified.kept)
+    if highlighted is not None:
+        counts["highlight"] = highlight_report(highlighted)
     return counts
 
 
-def _result(ranked: Ranked, diversified: Diversified | None, *, with_text: bool) -> RerankResult:
+def _result(
+    ranked: Ranked,
+    diversified: Diversified | None,
+    highlighted: Highlighted | None,
+    *,
+    with_text: bool,
+    as_spans: bool,
+) -> RerankResult:
     chunk = ranked.candidate.chunk
     body: RerankResult = {"index": chunk.number, "relevance_score": _score(ranked)}
     if with_text:
         body["document"] = {"text": chunk.text}
     if diversified is not None:
         body["collapsed"] = collapsed_texts(ranked, diversified)
+    if not as_spans:
+        add_highlights(body, chunk.number, chunk.text, highlighted)
+    elif highlighted is not None and (spans := highlighted.found.spans.get(chunk.number)) is not None:
+        body["relevant_spans"] = relevant_spans(spans)
     return body
 
 

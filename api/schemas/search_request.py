@@ -28,6 +28,7 @@ from winnow.api.fields import (
 )
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.schemas.diversity import COLLAPSE_HELP, MMR_HELP, MaybeCollapse, MmrLambda, collapse_of
+from winnow.api.schemas.highlights import HIGHLIGHT_HELP
 from winnow.api.search.records import OnRerankFailure, Question
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.limits import (
@@ -116,6 +117,7 @@ class SearchBody(Strict):
         default=0,
         description="Add `context`: the text of this many chunks before and after each result; no text twice.",
     )
+    highlight: StrictBool = Field(default=False, description=f"{HIGHLIGHT_HELP} Needs `rerank`.")
     demote_query_echo: StrictBool | None = Field(
         default=None, description=f"{DEMOTE_HELP} null or left out: as the collection is set."
     )
@@ -139,6 +141,8 @@ class SearchBody(Strict):
     def _check_combination(self) -> SearchBody:
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it there is no relevance")
+        if self.highlight and not self.rerank:
+            raise ValueError("highlight needs rerank: the reranker finds the sentences")
         if self.chunks_per_document is not None and not self.group_by_document:
             raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self
@@ -160,6 +164,7 @@ class SearchBody(Strict):
             min_relevance=self.min_relevance,
             group_by_document=self.group_by_document,
             chunks_per_document=self.chunks_per_document,
+            highlight=self.highlight,
             neighbours=self.neighbours,
             demote_query_echo=self.demote_query_echo,
             collapse=None if self.collapse is None else collapse_of(self.collapse),

@@ -15,6 +15,7 @@ from winnow.api.schemas.diversity import (
     diversity_response,
     kept_places,
 )
+from winnow.api.schemas.highlights import HighlightParts, HighlightReport, add_highlights, highlight_report
 from winnow.api.schemas.response import ChunkPlace, JsonObject
 from winnow.api.search.records import Answer, Degraded, DegradeReason, RerankSkipped, Result
 from winnow.rerank.reranker import Ranked, RankedBy
@@ -63,7 +64,7 @@ class ContextResponse(JsonObject):
     after: ExtractResponse | None
 
 
-class OtherChunk(DiversityParts):
+class OtherChunk(DiversityParts, HighlightParts):
     """Another chunk of a grouped result's document."""
 
     chunk: ChunkPlace
@@ -76,7 +77,7 @@ class OtherChunk(DiversityParts):
     context: NotRequired[Annotated[ContextResponse, Field(description="Only with `neighbours`.")]]
 
 
-class SearchResult(DiversityParts):
+class SearchResult(DiversityParts, HighlightParts):
     """One result: a chunk and its scores."""
 
     rank: Annotated[int, Field(description="1 is best.")]
@@ -225,6 +226,7 @@ class SearchResponse(JsonObject):
         ),
     ]
     diversity: NotRequired[Annotated[DiversityResponse, Field(description="Only with `collapse` or `mmr_lambda`.")]]
+    highlight: NotRequired[Annotated[HighlightReport, Field(description="Only with `highlight`.")]]
     results: list[SearchResult]
     timings_ms: Timings
     usage: Usage
@@ -256,6 +258,8 @@ def search_response(answer: Answer, *, explain: bool, grouped: bool) -> SearchRe
     }
     if answer.diversified is not None:
         body["diversity"] = diversity_response(answer.diversified)
+    if answer.highlights is not None:
+        body["highlight"] = highlight_report(answer.highlights)
     if explain:
         body["explain"] = _explain(answer)
         body["filtered"] = _filtered(recalled.filtered)
@@ -307,8 +311,8 @@ def _usage(answer: Answer) -> Usage:
     recalled, ranking = answer.recalled, answer.ranking
     return {
         "embed_tokens": recalled.tokens,
-        "rerank_tokens": ranking.tokens,
-        "total_tokens": recalled.tokens + ranking.tokens,
+        "rerank_tokens": answer.rerank_tokens,
+        "total_tokens": recalled.tokens + answer.rerank_tokens,
         "candidates": len(recalled.candidates),
         "judged": ranking.judged,
         "remembered": ranking.remembered,
@@ -339,6 +343,7 @@ def _result(result: Result, answer: Answer, *, grouped: bool) -> SearchResult:
         "demoted": ranked.demoted,
     }
     add_diversity(body, ranked, answer.diversified)
+    add_highlights(body, chunk.number, chunk.text, answer.highlights)
     if (context := answer.contexts.get(chunk.number)) is not None:
         body["context"] = _context(context)
     if grouped:
@@ -357,6 +362,7 @@ def _other(ranked: Ranked, answer: Answer) -> OtherChunk:
         "relevance": ranked.relevance,
     }
     add_diversity(body, ranked, answer.diversified)
+    add_highlights(body, ranked.candidate.chunk.number, body["text"], answer.highlights)
     if (context := answer.contexts.get(ranked.candidate.chunk.number)) is not None:
         body["context"] = _context(context)
     return body

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from winnow.api.library.instructions import AppliedInstruction, NamedInstruction
+from winnow.rerank.highlight import Highlights
 from winnow.rerank.near_duplicates import Diversified
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.rerank.stopping_rule import Depth
@@ -73,6 +74,7 @@ class Question:
     demote_query_echo: bool | None = None  # puts passages that only repeat the query last; None: as the collection says
     collapse: Collapse | None = None  # leaves out near-identical passages; None: as the collection says
     mmr_lambda: float | None = None  # likewise
+    highlight: bool = False  # finds the sentences that carry the relevance of what is shown
     neighbours: int = 0  # chunks of context on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
@@ -104,6 +106,25 @@ class Degraded:
     reason: DegradeReason
 
 
+class LeftOutReason(StrEnum):
+    """Why passages have no highlights. The list is closed."""
+
+    TOKEN_LIMIT = "token_limit"  # noqa: S105  their sentences exceed the limit of tokens
+    TIMEOUT = "timeout"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    BREAKER_OPEN = "breaker_open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Highlighted:
+    """The highlights of an answer."""
+
+    found: Highlights
+    reason: LeftOutReason | None  # None: no passage is left out
+    ms: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """One result, in its place."""
@@ -131,4 +152,11 @@ class Answer:
     total_ms: float
     diversified: Diversified | None = None  # None: neither a collapse nor MMR is wanted
     diversify_ms: float | None = None  # likewise
+    highlights: Highlighted | None = None  # None: not wanted
+
+    @property
+    def rerank_tokens(self) -> int:
+        """Tokens that the reranker computed, also for highlights."""
+        return self.ranking.tokens + (0 if self.highlights is None else self.highlights.found.tokens)
+
     fields: FieldChoice = NO_CHOICE  # that the reranker reads before title and text

@@ -4,6 +4,7 @@ prepare    the collection, the instruction, and whether the reranker is needed u
 recall     the chunks that are nearest, that hold the words, or both
 rank       the reranker's order, or recall's with the reason why
 diversify  near-identical passages left out, and MMR, where wanted
+highlight  the sentences that carry the relevance of what is shown, where wanted
 answer     what the caller asked to see of that order
 """
 
@@ -17,9 +18,20 @@ from typing import Final
 
 from winnow.api.library.instructions import AppliedInstruction
 from winnow.api.search.first_stage import FindsCandidates, FirstStage
-from winnow.api.search.records import REASONS, Answer, Degraded, OnRerankFailure, Question, RerankSkipped, Result
+from winnow.api.search.highlighting import find_highlights
+from winnow.api.search.records import (
+    REASONS,
+    Answer,
+    Degraded,
+    Highlighted,
+    OnRerankFailure,
+    Question,
+    RerankSkipped,
+    Result,
+)
 from winnow.api.search.rerankers import Rerankers, require_instruction_reader
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
+from winnow.rerank.highlight import HighlightWish
 from winnow.rerank.instruction import DEFAULT_INSTRUCTION, check_instruction
 from winnow.rerank.near_duplicates import Diversified, diversify
 from winnow.rerank.query_echo import demote_echoes
@@ -28,7 +40,7 @@ from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors, tracing
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import FieldChoice, with_fields
-from winnow.retrieval.records import Candidate, Diversity, FieldLines, candidates_of
+from winnow.retrieval.records import Candidate, Chunk, Diversity, FieldLines, candidates_of
 from winnow.retrieval.search.context import Context, contexts
 from winnow.retrieval.search.recall import Recalled, RecallRequest
 from winnow.retrieval.tenancy import TenantName
@@ -50,10 +62,12 @@ class Prepared:
     diversity: Diversity
     started: float  # by time.perf_counter
 
+    highlights: bool
+
     @property
     def is_reranked(self) -> bool:
         """Whether the reranker runs if recall finds anything."""
-        return self.rerank_skipped is None
+        return self.rerank_skipped is None or self.highlights
 
 
 class Search:
@@ -92,6 +106,7 @@ class Search:
                 diversified = await asyncio.to_thread(_diversify, shown, ready.diversity, recalled)
             shown, diversify_ms = diversified.kept, _milliseconds_since(began)
         results = _results(question, shown)
+        highlights = await self._highlight(question, ready, results, degraded, deadline) if ready.highlights else None
         return Answer(
             id=answer_id(),
             collection=question.collection,
@@ -108,6 +123,7 @@ class Search:
             diversified=diversified,
             diversify_ms=diversify_ms,
             fields=ready.fields,
+            highlights=highlights,
         )
 
     async def rank_texts(
@@ -137,6 +153,28 @@ class Search:
             )
             reranking.note(_rerank_attributes(ranking))
         return ranking
+
+    async def highlight_texts(
+        self,
+        query: str,
+        texts: Sequence[Chunk],
+        *,
+        wish: HighlightWish,
+        model: str | None = None,
+        instruction: str | None,
+        tenant: TenantName,
+        deadline: Deadline,
+    ) -> Highlighted:
+        """Judge the sentences of texts that `rank_texts` has ranked, by the same reranker. Never fails."""
+        return await find_highlights(
+            self._rerankers.of_caller(model),
+            query,
+            texts,
+            wish=wish,
+            instruction=check_instruction(instruction or DEFAULT_INSTRUCTION),
+            tenant=tenant,
+            deadline=deadline,
+        )
 
     def _prepared(self, question: Question, started: float) -> Prepared:
         """Blocks."""
@@ -168,6 +206,7 @@ class Search:
                 collapse=collection.diversity.collapse if question.collapse is None else question.collapse,
                 mmr_lambda=collection.diversity.mmr_lambda if question.mmr_lambda is None else question.mmr_lambda,
             ),
+            highlights=question.highlight,
             started=started,
         )
 
@@ -218,6 +257,27 @@ class Search:
             degraded = Degraded(stage="rerank", reason=REASONS[type(error)])
             return await _recall_order(question, candidates, deadline), degraded, _milliseconds_since(started)
         return ranking, None, _milliseconds_since(started)
+
+    async def _highlight(
+        self,
+        question: Question,
+        ready: Prepared,
+        results: Sequence[Result],
+        degraded: Degraded | None,
+        deadline: Deadline,
+    ) -> Highlighted:
+        """The best passage of each result first: the limit of tokens may not allow all."""
+        bests = [result.best for result in results]
+        others = [each for result in results for each in result.others]
+        return await find_highlights(
+            ready.reranker,
+            question.query,
+            [each.candidate.chunk for each in (*bests, *others)],
+            instruction=ready.instruction.text,
+            tenant=question.tenant,
+            deadline=deadline,
+            degraded=degraded,
+        )
 
 
 def _rerank_attributes(ranking: Ranking, instruction: AppliedInstruction | None = None) -> tracing.Attributes:

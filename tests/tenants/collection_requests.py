@@ -153,13 +153,14 @@ def search(life: Asking, tenant: Tenant, operation: Operation) -> None:
     name = searched_name(life, tenant)
     known = life.world.searched(tenant, name)
     where, matches, named = life.filter_of(tenant, known)
+    is_reranked = life.chances.random() < 0.5
     asked = [life.world.canary(tenant.number, "query"), *WORDS, *_texts_of_others(life, tenant)]
     body: dict[str, Any] = {
         "query": life.chances.choice(asked),
         "collection": name, "top_k": 200, "candidates": 200, "filter": where,
-        "rerank": life.chances.random() < 0.5, "recall": life.chances.choice(("dense", "lexical", "hybrid")),
+        "rerank": is_reranked, "recall": life.chances.choice(("dense", "lexical", "hybrid")),
         "explain": life.chances.random() < 0.3, "group_by_document": life.chances.random() < 0.2,
-        "neighbours": life.chances.choice((0, 0, 3)),
+        "neighbours": life.chances.choice((0, 0, 3)), "highlight": is_reranked and life.chances.random() < 0.4,
     }  # fmt: skip
     instruction = life.chances.choice([None, None, life.world.instruction_name(tenant)])
     if instruction is not None:

@@ -39,12 +39,12 @@ if TYPE_CHECKING:
     from winnow.retrieval.tenancy import TenantName
 
 QUERIES_DEFAULT: Final = 50
-DEPTH_DEFAULT: Final = 20
+PER_QUERY_DEFAULT: Final = 20
 THRESHOLD_DEFAULT: Final = 0.5
 SEED: Final = 2026
 
-Depth = Annotated[
-    int, typer.Option("--depth", metavar="N", min=1, max=CANDIDATES_MAX, help="Candidates to judge for each query.")
+PerQuery = Annotated[
+    int, typer.Option("--per-query", metavar="N", min=1, max=CANDIDATES_MAX, help="Candidates to judge for each query.")
 ]
 
 
@@ -56,7 +56,7 @@ class Plan:
     collection: str  # of this tenant
     queries: Path | None  # None: titles of documents
     sample: int
-    depth: int
+    per_query: int  # candidates
     threshold: float
     instruction: str | NamedInstruction | None
     seed: int
@@ -77,7 +77,7 @@ def label(
     sample: Annotated[int, typer.Option(metavar="N", min=1, help="Label a sample of N queries at most.")] = (
         QUERIES_DEFAULT
     ),
-    depth: Depth = DEPTH_DEFAULT,
+    per_query: PerQuery = PER_QUERY_DEFAULT,
     threshold: Annotated[
         float, typer.Option(metavar="X", min=0.0, max=1.0, help="Relevance from which on a document has grade 1.")
     ] = THRESHOLD_DEFAULT,
@@ -113,7 +113,7 @@ def label(
         collection=collection,
         queries=queries,
         sample=sample,
-        depth=depth,
+        per_query=per_query,
         threshold=threshold,
         instruction=wanted_instruction(
             folder.catalog.instructions, owner, instruction, instruction_name, variable or []
@@ -144,7 +144,7 @@ async def label_sample(terminal: Terminal, settings: Settings, plan: Plan) -> tu
             for text in texts.values():
                 request = RecallRequest(
                     query=text,
-                    width=plan.depth,
+                    width=plan.per_query,
                     task=instruction.embedding_task,
                     mode=RecallMode(settings.recall),
                     falls_back_to_dense=True,

@@ -18,7 +18,7 @@ from winnow.api.fields import deadline_of
 from winnow.api.http.auth import MeteredRoute, Tenant, bill_of, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
-from winnow.api.schemas.rerank import RerankBody, RerankResponse, rerank_response
+from winnow.api.schemas.rerank import RerankBody, RerankResponse, rerank_response, shown_of
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.records import Answer, Question
@@ -121,21 +121,44 @@ async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response
     await parts.quotas.require_tokens(tenant)
     started = time.perf_counter()
     fields = await asyncio.to_thread(body.field_lines)
+    instruction = body.instruction or body.instruct
     ranking = await while_connected(
         request,
         parts.search.rank_texts(
             body.query,
             body.texts,
             model=body.model,
-            instruction=body.instruction or body.instruct,
+            instruction=instruction,
             tenant=tenant,
             deadline=deadline,
             top_k=None if body.diversity.is_on else body.wanted,
             fields=fields,
         ),
     )
-    diversified = await asyncio.to_thread(diversify, ranking.ranked, body.diversity) if body.diversity.is_on else None
-    telemetry_of(request).reranked(seconds=time.perf_counter() - started)
     bill_of(request).add(ranking)
-    with_texts = body.return_documents is not False
-    return JsonResponse(rerank_response(ranking, wanted=body.wanted, with_texts=with_texts, diversified=diversified))
+    diversified = await asyncio.to_thread(diversify, ranking.ranked, body.diversity) if body.diversity.is_on else None
+    highlighted = None
+    if (wish := body.highlight_wish) is not None:
+        shown = shown_of(ranking, diversified, body.wanted)
+        found = parts.search.highlight_texts(
+            body.query,
+            [each.candidate.chunk for each in shown],
+            wish=wish,
+            model=body.model,
+            instruction=instruction,
+            tenant=tenant,
+            deadline=deadline,
+        )
+        highlighted = await while_connected(request, found)
+        bill_of(request).add(highlighted)
+    telemetry_of(request).reranked(seconds=time.perf_counter() - started)
+    return JsonResponse(
+        rerank_response(
+            ranking,
+            wanted=body.wanted,
+            with_texts=body.return_documents is not False,
+            diversified=diversified,
+            highlighted=highlighted,
+            as_spans=body.wants_spans,
+        )
+    )

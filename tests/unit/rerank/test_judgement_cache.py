@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes import CountingJudge
 from tests.tiny_models import write_reranker
+from winnow.rerank.highlight import highlight
 from winnow.rerank.judgement_cache import ScoreCache
 from winnow.rerank.prompt import PromptBuilder
 from winnow.rerank.prompted_reranker import PromptedReranker
@@ -189,3 +190,20 @@ async def test_at_the_same_moment_both_are_judged_and_agree(folder: Path, cache:
     assert one.ranked == other.ranked
     assert cache.state.entries == 4
     assert (await rank(reranker)).remembered == 4
+
+
+async def test_a_sentence_that_was_judged_is_not_judged_again(folder: Path, cache: ScoreCache) -> None:
+    """For the same tenant alone; the highlights are the same."""
+    reranker = reranker_over(CountingJudge(), folder, cache)
+    chunks = [each.chunk for each in candidates_of(["The court decides. It is fair.", "消费者有权退货。"])]
+
+    async def highlighted(tenant: str) -> tuple[int, object]:
+        found = await highlight(
+            reranker, "May I?", chunks, instruction="Prefer prose", tenant=tenant, deadline=Deadline.never()
+        )
+        return found.tokens, found.spans
+
+    tokens, spans = await highlighted("t")
+    assert tokens > 0
+    assert await highlighted("t") == (0, spans)
+    assert await highlighted("other") == (tokens, spans)

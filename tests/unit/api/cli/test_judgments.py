@@ -141,7 +141,7 @@ def test_a_reranker_labels_a_sample(indexed: Path) -> None:
     """Every candidate of each query, marked as a model's under the reranker's name."""
     models = ("--embed-model", str(indexed / "embedder"), "--rerank-model", str(indexed / "reranker"))
     queries = ("--queries", str(indexed / "queries.jsonl"))
-    body = answered(indexed, "label", "docs", *queries, "--depth", "2", "--recall", "dense", *models)
+    body = answered(indexed, "label", "docs", *queries, "--per-query", "2", "--recall", "dense", *models)
     check_answer(AddedJudgments, body)
     assert (body["source"], body["judge"], body["queries"], body["added"]) == ("model", "tiny-rerank", 2, 4)
     assert {each["source"] for each in answered(indexed, "list")["judgments"]} == {"model"}
@@ -162,7 +162,7 @@ def test_the_best_chunk_of_a_document_gives_its_grade(threshold: float, grades: 
         )
     )
     plan = Plan(
-        tenant=DEFAULT_TENANT, collection="docs", queries=None, sample=1, depth=9, threshold=threshold,
+        tenant=DEFAULT_TENANT, collection="docs", queries=None, sample=1, per_query=9, threshold=threshold,
         instruction=None, seed=1,
     )  # fmt: skip
     assert {each.document_id: each.grade for each in judgments_of(ranking, "q", plan)} == grades
