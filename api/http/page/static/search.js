@@ -2,6 +2,7 @@
 
 import { address, ask, hasKey, tell } from "./api.js";
 import { clearErrors, find, make, moveBadge } from "./dom.js";
+import { thumbs } from "./feedback.js";
 import { Instruction } from "./instruction.js";
 import { curlLine, searchBody, searchColumns, shown, splitAtHit, stageTimes } from "./logic.js";
 import { scoreBar } from "./rerank.js";
@@ -133,7 +134,7 @@ export class SearchTab {
     for (const [event, on] of [["mouseenter", true], ["mouseleave", false], ["focus", true], ["blur", false]]) {
       button.addEventListener(event, () => markBoth(button.dataset.hit, on));
     }
-    return make("li", {}, button);
+    return make("li", {}, button, isFinal ? thumbs(this.last.id, result.document_id, title) : null);
   }
 
   async open(result) {
