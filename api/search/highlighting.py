@@ -11,6 +11,7 @@ from winnow.rerank.reranker import Reranker
 from winnow.retrieval import errors
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.records import Chunk
+from winnow.retrieval.tracing import stage
 
 
 async def find_highlights(
@@ -30,9 +31,10 @@ async def find_highlights(
         reason = LeftOutReason.UNAVAILABLE if degraded is None else LeftOutReason(degraded.reason.value)
         found = Highlights(spans={}, left_out=len(chunks))
         return Highlighted(found=found, reason=reason if chunks else None, ms=0.0)
-    found = await highlight(
-        reranker, query, chunks, wish=wish, instruction=instruction, tenant=tenant, deadline=deadline
-    )
+    with stage("highlight"):
+        found = await highlight(
+            reranker, query, chunks, wish=wish, instruction=instruction, tenant=tenant, deadline=deadline
+        )
     return Highlighted(found=found, reason=_reason_of(found), ms=(time.perf_counter() - started) * 1000.0)
 
 
