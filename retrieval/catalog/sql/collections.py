@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from winnow.retrieval.catalog.collections import KEEP, KEEP_FIELDS, Choice, Collection, FieldsChange, Keep
 from winnow.retrieval.catalog.instructions import Reference
+from winnow.retrieval.catalog.sql import judgments, stability_tables
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import require_published
-from winnow.retrieval.catalog.sql import judgments, stability_tables
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.sql.tenants import GRANTS, TENANTS, add_tenant
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
