@@ -118,7 +118,10 @@ Rerankers = Annotated[
 ]
 Output = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Also write TREC run files: FILE.recall, FILE.two-stage and FILE.rerank."),
+    typer.Option(
+        metavar="FILE",
+        help="Also write TREC run files: FILE.recall, FILE.two-stage, FILE.rerank, or FILE.NAME of each setting.",
+    ),
 ]
 RunFiles = Annotated[
     list[Path] | None,

@@ -102,8 +102,8 @@ async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> d
     answers: dict[str, list[Answered]] = {each.name: [] for each in asking.settings}
     await asking.ask(cases[0])
     with CountProgress(terminal, "asking", total=len(cases)) as progress:
-        for case in cases:
-            for name, answer in (await asking.ask(case)).items():
+        for place, case in enumerate(cases):
+            for name, answer in (await asking.ask(case, begin=place)).items():
                 answers[name].append(answer)
             progress.advance()
     return answers

@@ -21,6 +21,7 @@ _TICKS: Final = 5
 _FLAT: Final = 1e-6  # values that differ by less, for their size, are drawn as equal
 _LABEL_CHARACTERS: Final = 22
 _LABEL_HEIGHT: Final = 14.0
+_MOVED_MAX: Final = 40  # farther from its point a name would be read as another's
 _LABEL_WIDTH: Final = 6.4  # of a character
 _ROW_HEIGHT: Final = 36.0  # of a bar with its name
 _TICK_WIDTH: Final = 26.0  # between two labels of the horizontal axis
@@ -125,8 +126,8 @@ def histogram(found: EvalDifferences, *, title: str) -> str:
 
 def stage_chart(rows: Sequence[tuple[str, Sequence[tuple[str, float]]]], *, x_label: str, title: str) -> str:
     """Draw a bar for each row, whose parts stand one behind the other; the name stands above its bar."""
-    ticks = nice_ticks(0.0, max(sum(ms for _, ms in stages) for _, stages in rows))
-    scale = (WIDTH - 2 * _RIGHT) / ticks[-1]
+    longest = max(sum(ms for _, ms in stages) for _, stages in rows)
+    scale = (WIDTH - 2 * _RIGHT) / max(longest, _FLAT)
     height = _TOP + 12 + len(rows) * _ROW_HEIGHT
     drawn = []
     for number, stage in enumerate(dict.fromkeys(stage for _, stages in rows for stage, _ in stages)):
@@ -221,7 +222,8 @@ def _names(points: Sequence[Point], xs: Sequence[float], ys: Sequence[float]) ->
             continue  # no room: the legend has it
         taken.append((left, right, y))
         anchor = "end" if is_left else "start"
-        drawn.append(element("text", escape(shown), x=x, y=y, text_anchor=anchor, class_="name"))
+        style = f"mark {_style(points[place].colour)}"
+        drawn.append(element("text", escape(shown), x=x, y=y, text_anchor=anchor, class_=style))
     return drawn
 
 
@@ -231,7 +233,7 @@ def _shortened(name: str) -> str:
 
 def _free(wanted: float, taken: Sequence[float]) -> float | None:
     """Return the nearest height, rather below, at which no other text stands."""
-    for step in range(int(HEIGHT)):
+    for step in range(_MOVED_MAX):
         for y in (wanted + step, wanted - step):
             if _TOP < y < HEIGHT - _BOTTOM - 3 and all(abs(y - each) >= _LABEL_HEIGHT for each in taken):
                 return y

@@ -50,6 +50,16 @@ async def test_settings_share_recall_and_scores() -> None:
     assert found["answer"].cost.rerank_ms == found["relevance"].cost.rerank_ms
 
 
+async def test_each_setting_is_the_first_in_turn() -> None:
+    recall = ScriptedRecall("a")
+    here = searched(recall)
+    modes = (RecallMode.DENSE, RecallMode.HYBRID, RecallMode.LEXICAL)
+    turns = asking(*(setting(mode, here, None, order=Order.RECALL, mode=mode) for mode in modes))
+    for place in range(4):
+        assert set(await turns.ask(CASE, begin=place)) == set(modes)
+    assert recall.modes[::3] == [modes[0], modes[1], modes[2], modes[0]]
+
+
 async def test_a_search_that_would_not_rerank_is_not_charged() -> None:
     """Where relevance has no weight the answer is recall's, but relevance alone needs the reranker."""
     no_weight = Mixture(recall_weight=1.0, relevance_weight=0.0)
