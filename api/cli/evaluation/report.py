@@ -14,7 +14,7 @@ from winnow.api.cli.evaluation.response import response
 from winnow.api.cli.evaluation.run import Evaluated, trec_lines
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, duration
-from winnow.api.schemas.evaluation import EvalComparison, EvalPercentiles, EvalResponse
+from winnow.api.schemas.evaluation import EvalComparison, EvalResponse
 from winnow.retrieval.files.durable import write_errors
 from winnow.retrieval.significance import DRAWS, SEED
 
@@ -67,7 +67,7 @@ def _show(terminal: Terminal, found: Evaluated, body: EvalResponse) -> None:
         return
     _show_runs(terminal, body, found)
     if terminal.is_rich:
-        _show_times(terminal, body)
+        show_times(terminal, body)
         _show_comparisons(terminal, body["comparisons"], first=next(iter(found.values)))
         show_extremes(terminal, found.cases, found.values)
     say_conditions(terminal, body)
@@ -84,30 +84,23 @@ def _show_runs(terminal: Terminal, body: EvalResponse, found: Evaluated) -> None
     )
 
 
-def _show_times(terminal: Terminal, body: EvalResponse) -> None:
+def show_times(terminal: Terminal, body: EvalResponse) -> None:
     """Print milliseconds of a search, its tokens and its price."""
-    timed = [(run, run["timings"], run["tokens"]) for run in body["runs"]]
-    rows = [
-        (
-            run["name"],
-            *(_in_ms(times[stage]) for stage in ("embed", "recall", "fetch", "rerank", "total")),
-            f"{tokens['embed']:.0f} + {tokens['rerank']:.0f}",
-            "" if run["cost_per_1000"] is None else f"{run['cost_per_1000']:.4f}",
-        )
-        for run, times, tokens in timed
-        if times is not None and tokens is not None
-    ]
-    numbers = ("embed", "recall", "fetch", "rerank", "total", "tokens", "cost of 1,000")
+    rows = []
+    for run in body["runs"]:
+        times, tokens, cost = run["timings"], run["tokens"], run["cost_per_1000"]
+        if times is not None and tokens is not None:
+            reranked, total = times["rerank"], times["total"]
+            stages = (times["embed"], times["recall"], times["fetch"])
+            cells = [*(f"{each['p50']:.0f}" for each in stages), "" if reranked is None else f"{reranked['p50']:.0f}"]
+            cells += [f"{total['p50']:.0f}", f"{total['p90']:.0f}", f"{total['p99']:.0f}"]
+            cells += [amount(round(tokens["embed"] + tokens["rerank"])), "" if cost is None else f"{cost:.4f}"]
+            rows.append((run["name"], *cells))
+    numbers = ("embed", "recall", "fetch", "rerank", "search", "p90", "p99", "tokens", "cost")
     terminal.table(
         [Column(name="run"), *(Column(name=name, right=True) for name in numbers)],
         rows,
-        title="Milliseconds of a search (p50 / p90 / p99), tokens of embedder + reranker",
-    )
-
-
-def _in_ms(percentiles: EvalPercentiles | None) -> str:
-    return (
-        "" if percentiles is None else f"{percentiles['p50']:.0f} / {percentiles['p90']:.0f} / {percentiles['p99']:.0f}"
+        title="Milliseconds (medians; p90 and p99 of a search), tokens, cost of 1,000 searches",
     )
 
 

@@ -21,7 +21,7 @@ CASE = Case(id="q1", text="question")
 
 def setting(name: str, searched: Searched, reranker: Reranker | None, **chosen: object) -> NamedSetting:
     values = {"order": Order.ANSWER, "mode": RecallMode.DENSE, "candidates": 3, "depth": Depth.FULL} | chosen
-    return NamedSetting(name=name, searched=searched, reranker=reranker, **values)  # type: ignore[arg-type]
+    return NamedSetting(name=name, searched=searched, reranker=reranker, **values)
 
 
 def searched(recall: ScriptedRecall) -> Searched:
