@@ -94,6 +94,11 @@ class CallerError(WinnowError):
 class InvalidRequest(CallerError):
     """Invalid request."""
 
+    def __init__(self, detail: str = "", *, param: str | None = None) -> None:
+        """`param` names the field at fault, if it is known."""
+        super().__init__(detail)
+        self.param = param
+
 
 class LimitExceeded(CallerError):
     """The request exceeds a limit."""

@@ -119,11 +119,12 @@ def problem_of(error: errors.WinnowError, *, param: str | None = None) -> Proble
     """Return the problem of one of our own errors."""
     kind = type(error)
     limit = error.limit if isinstance(error, errors.QuotaExceeded | errors.StorageQuotaExceeded) else None
+    field = error.param if isinstance(error, errors.InvalidRequest) else None
     return Problem(
         status=STATUS[kind],
         code=code_of(kind),
         message=error.message,
-        param=param or limit,
+        param=param or field or limit,
         limit=limit,
         retry_after_seconds=error.retry_after_seconds if isinstance(error, errors.QuotaExceeded) else None,
     )

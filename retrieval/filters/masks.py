@@ -41,6 +41,7 @@ from winnow.retrieval.limits import ATTRIBUTE_COLUMNS_MAX
 
 Mask = NDArray[np.bool_]
 
+PARAM: Final = "filter"  # the field of every request that has one
 _ATTRIBUTES_NAMED_MAX: Final = 10  # attributes named in a message
 _WORDS: Final = {
     Kind.BOOLEAN: "boolean",
@@ -178,11 +179,13 @@ def _require_kind(comparison: Comparison, value: Scalar, kinds: Collection[Kind]
     if _comparable(value).isdisjoint(kinds):
         words = " or ".join(sorted({_WORDS[kind] for kind in kinds}))
         raise InvalidRequest(
-            f"the attribute {quote(comparison.key)} is a {words} and cannot be compared with {describe_value(value)}"
+            f"the attribute {quote(comparison.key)} is a {words} and cannot be compared with {describe_value(value)}",
+            param=PARAM,
         )
     if comparison.op in ORDERED and isinstance(value, str) and Kind.TEXT not in kinds:
         raise InvalidRequest(
-            f"the attribute {quote(comparison.key)} is a list of texts without order; {comparison.op} does not apply"
+            f"the attribute {quote(comparison.key)} is a list of texts without order; {comparison.op} does not apply",
+            param=PARAM,
         )
 
 
@@ -195,4 +198,4 @@ def _unknown(key: str, known: frozenset[Attribute]) -> InvalidRequest:
         if len(known) >= ATTRIBUTE_COLUMNS_MAX
         else ""
     )
-    return InvalidRequest(f"the collection has no attribute {quote(key)}; {there}{full}")
+    return InvalidRequest(f"the collection has no attribute {quote(key)}; {there}{full}", param=PARAM)

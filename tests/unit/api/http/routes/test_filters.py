@@ -102,6 +102,7 @@ def test_what_is_wrong_with_a_filter_is_told(client: TestClient, where: Any, sai
         assert answer.status_code == 422
         assert said in answer.json()["detail"]
         assert answer.json()["error"]["code"] == "invalid_request"
+        assert answer.json()["error"]["param"].split(".")[0] == "filter"
 
 
 DEEP = '{"type":"and","filters":[' * 100_000 + "1" + "]}" * 100_000
