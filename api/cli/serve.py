@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OPEN_DOOR: Final = "Access       NO KEY: any user of this machine has access (create a key: winnow keys bootstrap)"
 
+NO_PAGE: Final = "Page         not installed (pip install 'winnow-search[ui]')"
+
 LOGGING: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -206,8 +208,11 @@ class _Announcement:
 
     def _make(self, readiness: Readiness) -> None:
         names = ", ".join(each["name"] for each in readiness.collections()) or "none yet"
+        from winnow.api.http.page.routes import is_installed
+
         lines = (
             f"Listening    {self._url}",
+            f"Page         {self._url}/ui" if is_installed() else NO_PAGE,
             f"Docs         {self._url}/docs",
             f"Data         {self._settings.data}",
             f"Collections  {names}",
