@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from winnow.api.http.problem_response import ProblemResponse
 from winnow.api.http.problems import Problem, problem_of_status
@@ -20,8 +19,6 @@ if TYPE_CHECKING:  # importing Gradio takes seconds: only a browser's first visi
     from winnow.api.http.page.shell import Shell
 
 THEME: Final = "theme.css"
-OWN: Final = "page"  # the folder name under which our own files are served
-OF_GRADIO: Final = frozenset({"assets", "static"})  # no other path of Gradio's is served
 MISSING: Final = (
     "The page needs the extra `ui`, which is not installed: pip install 'winnow-search[ui]', then restart. "
     "/docs describes the API"
@@ -74,21 +71,16 @@ class Page:
         shell = await self._shell()
         if str(path) == THEME:
             return Response(shell.theme, media_type="text/css", headers=HEADERS)
+        folder = path.parts[0]
+        files = shell.files.get(folder)
+        if files is None:
+            return _no_file(path, HTTPStatus.NOT_FOUND)
         try:
-            answer = await self._static(shell, path, request)
+            answer = await files.get_response(str(path.relative_to(folder)), request.scope)
         except HTTPException as error:
-            return ProblemResponse(problem_of_status(error.status_code, f"The page has no file {path}"))
+            return _no_file(path, error.status_code)
         answer.headers.update(HEADERS)
         return answer
-
-    async def _static(self, shell: Shell, path: PurePosixPath, request: Request) -> Response:
-        from winnow.api.http.page.shell import STATIC
-
-        folder = path.parts[0]
-        if folder != OWN and folder not in OF_GRADIO:
-            raise HTTPException(HTTPStatus.NOT_FOUND)
-        files = StaticFiles(directory=STATIC if folder == OWN else shell.assets / folder)
-        return await files.get_response(str(path.relative_to(folder)), request.scope)
 
     async def _shell(self) -> Shell:
         """Return the rendered page. Concurrent first visitors wait for one rendering; one that failed is repeated."""
@@ -125,6 +117,10 @@ def _number(text: str) -> float:
         return float(text)
     except ValueError:
         return 0.0
+
+
+def _no_file(path: PurePosixPath, status: int) -> ProblemResponse:
+    return ProblemResponse(problem_of_status(status, f"The page has no file {path}"))
 
 
 def _missing() -> ProblemResponse:

@@ -15,10 +15,17 @@ from typing import Any, Final
 
 import gradio
 from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
 
 STATIC: Final = Path(__file__).parent / "static"
 LANGUAGES: Final = ("en", "zh")
 TABS: Final = ("rerank", "search", "compare", "instructions", "quality", "watch")  # static/tabs.js has the same
+FRONTEND: Final = Path(gradio.__file__).parent / "templates" / "frontend"
+SERVED: Final = {  # by the first part of the path; no other file of Gradio's is served
+    "page": STATIC,
+    "assets": FRONTEND / "assets",
+    "static": FRONTEND / "static",
+}
 MOUNTED: Final = "/ui"
 HOST: Final = "winnow.invalid"  # stands in the rendered page until the browser puts its own address there
 FROM_ELSEWHERE: Final = re.compile(rb'<(?:meta|link)\b[^>]*"https?://(?!winnow\.invalid)[^>]*>')
@@ -42,7 +49,7 @@ class Shell:
     pages: dict[str, bytes]  # by language
     theme: bytes
     policy: str  # Content-Security-Policy
-    assets: Path  # folder of Gradio's scripts, styles and fonts
+    files: dict[str, StaticFiles]  # by the first part of the path
 
 
 async def render_shell() -> Shell:
@@ -68,7 +75,7 @@ async def render_shell() -> Shell:
             "img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; "
             "frame-ancestors 'none'"
         ),
-        assets=Path(gradio.__file__).parent / "templates" / "frontend",
+        files={name: StaticFiles(directory=folder) for name, folder in SERVED.items()},
     )
 
 

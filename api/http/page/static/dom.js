@@ -27,14 +27,17 @@ export function fillWords(root) {
   }
 }
 
+const NAMES = { top_k: "results" }; // fields of the API that the page names otherwise
+
 /** Show a message below a field, or the one of the whole form where `field` is null. */
 export function showError(form, field, message) {
-  const own = field === "key" ? "key" : field === null ? null : `${form}-${field}`;
+  const own = field === "key" ? "key" : field === null ? null : `${form}-${NAMES[field] ?? field}`;
   const place = (own && find(`${own}-error`)) || find(`${form}-error`);
   place.textContent = message;
   const input = own && find(own);
   if (input) {
     input.setAttribute("aria-invalid", "true");
+    input.closest("details")?.setAttribute("open", ""); // an error in a closed panel would not be seen
     input.focus();
   }
 }
@@ -45,6 +48,11 @@ export function clearErrors(form) {
   for (const element of [...panel.querySelectorAll("[aria-invalid]"), find("key")]) {
     element.removeAttribute("aria-invalid");
   }
+}
+
+/** Show a result that lies below the window, as on a phone. */
+export function reveal(place) {
+  if (place.getBoundingClientRect().top > window.innerHeight * 0.8) place.scrollIntoView({ block: "start" });
 }
 
 export function wait(milliseconds, action) {

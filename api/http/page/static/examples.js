@@ -1,4 +1,5 @@
-// One worked example for each line of business, in both languages. Legal and technical texts are of data/corpus.
+// One worked example for each line of business, in both languages. Under its instruction, each has another order than
+// without one: tests/acceptance/test_page_examples.py holds that with the default models.
 
 export const EXAMPLES = [
   {
@@ -12,10 +13,10 @@ export const EXAMPLES = [
         }
       },
       "documents": [
-        "Manufacturing services agreement, clause 17: Force majeure: 17.1 Neither party is in breach for a failure caused by an event that it could not reasonably have foreseen or overcome, including flood, epidemic, embargo, war, and the general failure of public power or communication networks.",
-        "Agreed damages and the court's power to reduce them: May a court cut a sum that two experienced businesses have freely agreed? Article 118 of the Model Commercial Code says yes, but only on the debtor's application and only where the sum is grossly out of proportion to the loss.",
-        "Surprising terms in standard forms: what the counterparty need not expect: Control of standard terms begins before fairness is examined. A term so unusual that the other side need not reckon with it never becomes part of the contract, whether or not it would be fair.",
-        "Development contract, clause 10: Rights in the deliverables: 10.1 On full payment of each milestone the Contractor transfers to the Client all transferable rights in the Deliverables produced for that milestone, including source code, documentation and test data;",
+        "Office newsletter: is a scanned signature valid? Colleagues keep asking; we will answer in the next issue.",
+        "Scanned signatures: ask the help desk for the scanner on floor two.",
+        "Sales contract, clause 21: Signatures: 21.1 Copies signed by hand and scanned may be exchanged by e-mail.",
+        "Commentary: scanned signatures in daily business. Most companies exchange scans, and few have ever been challenged.",
         "Model Commercial Code, Article 88: Electronic form and electronic signatures: (1) Where written form is required, it may be replaced by electronic form, unless a statute or the parties exclude this."
       ]
     },
@@ -40,16 +41,17 @@ export const EXAMPLES = [
   {
     "en": {
       "title": "Technical evaluation: effort and maturity",
-      "query": "Customer tapped pay again on a bad connection and was charged twice; how do we prevent it on the server?",
+      "query": "Should we adopt the new vector database?",
       "instruction": {
         "name": "builtin/technical-evaluation"
       },
       "documents": [
-        "Runbook: restore the orders database to a point in time: Use this when data was destroyed by a faulty release or an operator, and the moment of damage is known to the minute.",
-        "Nightly logical dump with a restore test: A dump that has never been restored is only a hope. This script dumps, restores into a scratch database, compares the count of one key table, then rotates.",
-        "HTTP client that backs off when the server says no: Full-jitter exponential backoff for outgoing calls. It honours Retry-After on 429 and 503, and retries only methods that are safe to repeat.",
-        "Search 800,000 vectors by brute force: The knowledge base holds 800,000 passages with 768-dimensional embeddings. We propose not to build an approximate index. In half precision the matrix is 1.2 GB and fits in the memory of one ordinary server;",
-        "Idempotency keys for the payment API: Mobile clients retry when the network drops after we charged the card but before they saw the answer; last month 212 customers were charged twice."
+        "Everybody loves the new vector database: simply brilliant!",
+        "This spring the new vector database got a new logo.",
+        "What a vector database is: it stores vectors and finds those that are nearest to a query.",
+        "Operation: three nodes, four dependencies, one upgrade per quarter; stable interfaces since version 2.",
+        "In production at 12 sites since 2023. Known limits: no joins, backups block writes for four minutes, the interface changed twice.",
+        "Migration effort and maturity: two engineers, six weeks, forty million vectors, one outage of twenty minutes; in production since 2023."
       ]
     },
     "zh": {
@@ -70,7 +72,7 @@ export const EXAMPLES = [
   {
     "en": {
       "title": "Papers: cited and recent",
-      "query": "dense retrieval with hard negatives",
+      "query": "training dense retrievers",
       "instruction": {
         "name": "builtin/paper-recommendation",
         "variables": {
@@ -78,16 +80,16 @@ export const EXAMPLES = [
         }
       },
       "documents": [
-        "A survey of web page layout (2009). Cited 12 times. Mentions retrieval in passing.",
-        "We apply an existing dense retriever to recipes (2016). Cited 3 times.",
-        "Mining hard negatives for dense retrieval (2024). We present a sampling method that raises nDCG@10 by 4 points. Cited 850 times.",
-        "Early notes on term weighting for retrieval (1998). Cited 40 times.",
-        "Contrastive training of dense retrievers with denoised hard negatives (2023). Cited 1,200 times."
+        "Photographs from the conference on dense retrieval (2015).",
+        "A cooking site with an off-the-shelf dense retriever (2016). Cited 3 times.",
+        "We present a sampling method for contrastive training that raises nDCG@10 by 4 points (2024). Cited 850 times.",
+        "Contrastive training with denoised passages (2023): a new method, results on 14 datasets. Cited 1,200 times.",
+        "Contrastive training of bi-encoders (2024): we present a method and results on 14 datasets. Cited 1,200 times."
       ]
     },
     "zh": {
       "title": "论文推荐：高引用且近期",
-      "query": "使用难负例的稠密检索",
+      "query": "训练稠密检索器",
       "instruction": {
         "name": "builtin/paper-recommendation-zh",
         "variables": {
@@ -95,18 +97,18 @@ export const EXAMPLES = [
         }
       },
       "documents": [
-        "网页版面综述（2009）。被引 12 次。文中顺带提到检索。",
-        "把现有的稠密检索器用于菜谱（2016）。被引 3 次。",
-        "面向稠密检索的难负例挖掘（2024）。提出一种采样方法，nDCG@10 提高 4 个点。被引 850 次。",
-        "检索词加权的早期笔记（1998）。被引 40 次。",
-        "用去噪难负例对比训练稠密检索器（2023）。被引 1200 次。"
+        "检索会议的照片（2015），附训练营合影。",
+        "使用现成检索器的菜谱网站（2016）。被引 3 次。",
+        "向量检索模型（2024）：我们提出一种训练方法，在 14 个数据集上给出结果，被引 900 次。",
+        "双塔编码器的对比训练方法（2024）：本文提出一种新方法，被广泛引用，被引 1200 次。",
+        "用对比学习训练检索器（2023）：提出新方法，在 14 个数据集上给出结果。被引 1200 次。"
       ]
     }
   },
   {
     "en": {
       "title": "Support: English answers first",
-      "query": "How do I reset my password?",
+      "query": "怎样重置密码？",
       "instruction": {
         "name": "builtin/support-language-first",
         "variables": {
@@ -115,10 +117,10 @@ export const EXAMPLES = [
       },
       "documents": [
         "重置密码：打开登录页，点击“忘记密码”，按邮件中的链接设置新密码。",
+        "忘记密码怎么办：联系客服并提供注册邮箱，我们会发送重置链接。",
         "如何修改头像：进入个人资料，点击头像并上传图片。",
-        "Change your profile picture: open your profile, choose the picture and upload a file.",
-        "Reset your password: open the sign-in page, choose “Forgot password” and follow the link in the e-mail.",
-        "忘记密码怎么办：联系客服并提供注册邮箱，我们会发送重置链接。"
+        "I forgot my password: contact support with your registered address, and we send you a link to reset it.",
+        "Reset your password: open the sign-in page, choose “Forgot password” and follow the link in the e-mail."
       ]
     },
     "zh": {
@@ -132,9 +134,9 @@ export const EXAMPLES = [
       },
       "documents": [
         "Reset your password: open the sign-in page, choose “Forgot password” and follow the link in the e-mail.",
-        "Change your profile picture: open your profile, choose the picture and upload a file.",
-        "如何修改头像：进入个人资料，点击头像并上传图片。",
         "I forgot my password: contact support with your registered address, and we send you a link to reset it.",
+        "Change your profile picture: open your profile, choose the picture and upload a file.",
+        "忘记密码怎么办：联系客服并提供注册邮箱，我们会发送重置链接。",
         "重置密码：打开登录页，点击“忘记密码”，按邮件中的链接设置新密码。"
       ]
     }

@@ -15,7 +15,11 @@ export function parseDocuments(text) {
     return trimmed.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
   }
   const isLines = trimmed.startsWith("{");
-  const read = isLines ? parseLines(trimmed) : parseJson(trimmed, "documents", "notJson");
+  return checked(isLines ? parseLines(trimmed) : parseJson(trimmed, "documents", "notJson"));
+}
+
+/** The documents, each a text or an object with one. */
+function checked(read) {
   read.forEach((each, place) => {
     const isDocument = typeof each === "string" || (each !== null && typeof each?.text === "string");
     if (!isDocument) throw new InputError("documents", "notDocument", String(place + 1));
@@ -23,14 +27,16 @@ export function parseDocuments(text) {
   return read;
 }
 
-function parseLines(text) {
-  return text.split(/\r?\n/).filter((line) => line.trim()).map((line, place) => {
+/** JSON Lines. Empty lines are left out. */
+export function parseLines(text) {
+  const numbered = text.split(/\r?\n/).map((line, place) => [line, place + 1]).filter(([line]) => line.trim());
+  return checked(numbered.map(([line, number]) => {
     try {
       return JSON.parse(line);
     } catch (error) {
-      throw new InputError("documents", "notJsonLine", `${place + 1}: ${error.message}`);
+      throw new InputError("documents", "notJsonLine", `${number}: ${error.message}`);
     }
-  });
+  }));
 }
 
 export function parseJson(text, field, word) {
@@ -70,13 +76,11 @@ export function rerankBody({ query, documents, instruction }) {
   return instruction ? { query, documents, instruction } : { query, documents };
 }
 
-export const RESULTS_MAX = 200; // of one search
-
 /** `instruction` is a text, an object {name, version, variables}, or null. */
-export function searchBody({ collection, query, filter, recall, candidates, rerank, instruction }) {
-  const count = Number(candidates);
-  const body = { query, collection, candidates: count, top_k: Math.max(1, Math.min(count, RESULTS_MAX)) };
+export function searchBody({ collection, query, filter, recall, candidates, results, depth, rerank, instruction }) {
+  const body = { query, collection, candidates: Number(candidates), top_k: Number(results), neighbours: 1 };
   if (recall) body.recall = recall;
+  if (depth) body.depth = depth;
   if (rerank !== "auto") body.rerank = rerank === "always" ? "always" : false;
   if (instruction) body.instruction = instruction;
   if (filter.trim()) body.filter = parseJson(filter, "filter", "notJson");
@@ -133,10 +137,27 @@ export function fieldAtFault(status, problem, fields) {
   return /^(instruction|variable)_/.test(code) && fields.includes("instruction") ? "instruction" : null;
 }
 
-/** Split a text around characters [start, end). The API counts code points, JavaScript counts UTF-16 units. */
-export function splitAtHit(text, start, end) {
-  const points = Array.from(text);
-  return [points.slice(0, start), points.slice(start, end), points.slice(end)].map((part) => part.join(""));
+/** The span of a hit and the passages next to it, in the document's characters. A neighbour that is a result itself
+ * stands there only: an answer holds no text twice. */
+export function neighboursOf(result, results) {
+  const { ordinal, start, end } = result.chunk;
+  const found = (step) =>
+    results.find((each) => each.document_id === result.document_id && each.chunk.ordinal === ordinal + step)?.chunk;
+  const before = result.context?.before ?? found(-1);
+  const after = result.context?.after ?? found(1);
+  return { start: Math.min(start, before?.start ?? start), end: Math.max(end, after?.end ?? end) };
+}
+
+/** A part of a document's text in pieces: text, near (a neighbour), hit. The API counts code points, JavaScript counts
+ * UTF-16 units. */
+export function piecesOf(found, { near, hit }) {
+  const points = Array.from(found.text);
+  const bounds = [near.start, hit.start, hit.end, near.end].map((each) => each - found.start);
+  const places = [0, ...bounds, points.length].map((each) => Math.max(0, Math.min(points.length, each)));
+  return ["text", "near", "hit", "near", "text"].map((kind, place) => ({
+    kind,
+    text: points.slice(places[place], places[place + 1]).join(""),
+  }));
 }
 
 /** Published instructions, newest version first where there are several. */

@@ -1,8 +1,9 @@
 // The tab "Rerank": a query and documents of one's own.
 
 import { address, ask, hasKey, tell } from "./api.js";
-import { clearErrors, find, make, moveBadge } from "./dom.js";
+import { clearErrors, find, make, moveBadge, reveal } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
+import { inputText, readDocuments } from "./files.js";
 import { Instruction } from "./instruction.js";
 import { curlLine, parseDocuments, rerankBody, rerankRows, shown } from "./logic.js";
 import { currentLanguage, say } from "./words.js";
@@ -20,6 +21,8 @@ export class RerankTab {
       this.submit();
     });
     for (const id of ["rerank-query", "rerank-documents"]) find(id).addEventListener("input", () => this.showRequest());
+    find("rerank-file").addEventListener("change", ({ target }) => this.read(target.files).then(() => (target.value = "")));
+    this.takeDropped(find("rerank-documents"));
     this.refresh();
   }
 
@@ -45,6 +48,28 @@ export class RerankTab {
     find("rerank-documents").value = documents.join("\n");
     this.instruction.choose(instruction);
     return this.submit();
+  }
+
+  /** Put the documents of a file into the input. */
+  async read([file]) {
+    if (!file) return;
+    clearErrors("rerank");
+    try {
+      find("rerank-documents").value = inputText(await readDocuments(file));
+      this.showRequest();
+    } catch (error) {
+      tell("rerank", error, FIELDS);
+    }
+  }
+
+  takeDropped(place) {
+    const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+    place.addEventListener("dragover", (event) => hasFiles(event) && event.preventDefault());
+    place.addEventListener("drop", (event) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      this.read(event.dataTransfer.files);
+    });
   }
 
   get input() {
@@ -78,6 +103,7 @@ export class RerankTab {
       this.all = false;
       this.showRequest();
       this.showResult();
+      reveal(find("rerank-result"));
     } catch (error) {
       tell("rerank", error, FIELDS);
     } finally {

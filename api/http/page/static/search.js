@@ -1,15 +1,18 @@
 // The tab "Search": a collection, in recall's order and in the final order.
 
 import { address, ask, hasKey, tell } from "./api.js";
-import { clearErrors, find, make, moveBadge } from "./dom.js";
+import { clearErrors, find, make, moveBadge, reveal } from "./dom.js";
 import { thumbs } from "./feedback.js";
 import { Instruction } from "./instruction.js";
-import { curlLine, searchBody, searchColumns, shown, splitAtHit, stageTimes } from "./logic.js";
+import { curlLine, searchBody, searchColumns, shown, stageTimes } from "./logic.js";
 import { scoreBar } from "./rerank.js";
+import { DocumentDialog } from "./search/document.js";
+import { FilterBuilder } from "./search/filter_builder.js";
+import { drawLines } from "./search/lines.js";
 import { say } from "./words.js";
 
-const FIELDS = ["query", "collection", "filter", "candidates", "instruction"];
-const INPUTS = ["query", "collection", "filter", "recall", "candidates", "rerank"];
+const INPUTS = ["query", "collection", "filter", "recall", "candidates", "results", "depth", "rerank"];
+const FIELDS = [...INPUTS, "instruction", "top_k"];
 const ROWS_AT_FIRST = 10;
 const SNIPPET = 180; // characters
 
@@ -23,13 +26,17 @@ export class SearchTab {
       event.preventDefault();
       this.submit();
     });
+    this.filter = new FilterBuilder(() => this.showRequest());
+    this.document = new DocumentDialog();
+    find("search-options").open = !window.matchMedia("(max-width: 640px)").matches;
     for (const name of INPUTS) find(`search-${name}`).addEventListener("input", () => this.showRequest());
-    find("document-close").addEventListener("click", () => find("document").close());
+    find("search-collection").addEventListener("input", () => this.showAttributes());
     this.refresh();
   }
 
   refresh() {
     this.instruction.render();
+    this.filter.render();
     this.showRequest();
     this.showResult();
   }
@@ -44,7 +51,12 @@ export class SearchTab {
     find("collections").replaceChildren(...collections.map(({ name }) => make("option", { value: name })));
     const input = find("search-collection");
     if (!input.value && collections.length) input.value = collections[0].name;
-    this.showRequest();
+    this.showAttributes();
+  }
+
+  showAttributes() {
+    const known = this.collections.find(({ name }) => name === find("search-collection").value);
+    this.filter.setAttributes(known?.attributes ?? {});
   }
 
   get input() {
@@ -53,9 +65,6 @@ export class SearchTab {
   }
 
   showRequest() {
-    const known = this.collections.find(({ name }) => name === find("search-collection").value);
-    const attributes = Object.entries(known?.attributes ?? {}).map(([name, type]) => `${name} (${type})`).join(", ");
-    find("search-filter-help").textContent = say("filterHelp", { attributes: attributes || say("noAttributes") });
     let body;
     try {
       body = searchBody(this.input);
@@ -75,6 +84,7 @@ export class SearchTab {
       this.last = await ask("POST", "v1/search", searchBody(this.input));
       this.all = false;
       this.showResult();
+      reveal(find("search-result"));
     } catch (error) {
       tell("search", error, FIELDS);
     } finally {
@@ -93,16 +103,18 @@ export class SearchTab {
     const count = answer.results.length;
     const { recalled, ranked } = searchColumns(answer);
     const limit = this.all ? count : ROWS_AT_FIRST;
-    const left = recalled.slice(0, limit).map((result, row) => this.card(result, { row: row + 1 }));
-    const right = ranked.slice(0, limit).map(({ result, moved }) => this.card(result, { row: result.rank, moved }));
+    const moves = new Map(ranked.map(({ result, moved }) => [result, moved]));
+    const left = recalled.slice(0, limit).map((result) => this.card(result, { row: result.recall_rank }));
+    const right = ranked.slice(0, limit).map(({ result }) => this.card(result, { row: result.rank, moved: moves.get(result) }));
     const title = answer.judged_by === "recall-order" ? "finalOrder" : "reranked";
+    const columns = make("div", { class: "w-columns" }, column("recallOrder", left), column(title, right));
     place.replaceChildren(
       ...notices(answer),
       make("p", { class: "w-summary" }, summary(answer)),
       times(answer.timings_ms),
-      count ? make("div", { class: "w-columns" }, column("recallOrder", left), column(title, right))
-        : make("p", { class: "w-empty" }, say("nothing")),
+      count ? columns : make("p", { class: "w-empty" }, say("nothing")),
     );
+    if (count) drawLines(columns);
     if (limit < count) {
       const more = make("button", { type: "button", class: "w-quiet" }, say("more", { count }));
       more.addEventListener("click", () => {
@@ -117,46 +129,31 @@ export class SearchTab {
   card(result, { row, moved }) {
     const isFinal = moved !== undefined;
     const title = result.title || result.document_id;
-    const score = isFinal
-      ? `${say("relevance")} ${result.relevance === null ? say("notReranked") : shown(result.relevance)}`
-      : `${say("similarity")} ${shown(result.similarity)}`;
     const text = result.text.length > SNIPPET ? `${result.text.slice(0, SNIPPET)} …` : result.text;
     const lines = [
-      make("span", { class: "w-card-top" }, make("b", {}, String(row)), isFinal ? moveBadge(moved) : null,
-        make("span", { class: "w-card-score" }, score)),
-      scoreBar(isFinal ? result.relevance : result.similarity),
-      make("span", { class: "w-card-title" }, title),
+      make("span", { class: "w-card-top" }, make("b", {}, String(row)), make("span", { class: "w-card-title" }, title),
+        isFinal ? moveBadge(moved) : null),
+      make("span", { class: "w-card-score" }, scoreBar(isFinal ? result.relevance : result.similarity), ...scores(result, isFinal)),
       make("span", { class: "w-card-text" }, text),
+      result.truncated && isFinal ? make("span", { class: "w-cut" }, `✂ ${say("cut")}`) : null,
     ];
     const button = make("button", { type: "button", class: "w-card", title: say("openDocument", { title }) }, ...lines);
     button.dataset.hit = `${result.document_id}#${result.chunk.ordinal}`;
-    button.addEventListener("click", () => this.open(result));
+    if (isFinal) button.dataset.moved = moved;
+    button.addEventListener("click", () => this.document.open(result, this.last.results, this.last.collection));
     for (const [event, on] of [["mouseenter", true], ["mouseleave", false], ["focus", true], ["blur", false]]) {
       button.addEventListener(event, () => markBoth(button.dataset.hit, on));
     }
     return make("li", {}, button, isFinal ? thumbs(this.last.id, result.document_id, title) : null);
   }
+}
 
-  async open(result) {
-    const dialog = find("document");
-    find("document-title").textContent = result.title || result.document_id;
-    find("document-error").textContent = "";
-    find("document-facts").replaceChildren(...facts(result));
-    find("document-text").replaceChildren(make("p", { class: "w-empty" }, "…"));
-    dialog.showModal();
-    const collection = encodeURIComponent(this.last.collection);
-    const id = result.document_id.split("/").map(encodeURIComponent).join("/");
-    try {
-      const found = await ask("GET", `v1/collections/${collection}/documents/${id}`);
-      const [before, hit, after] = splitAtHit(found.text, result.chunk.start - found.start, result.chunk.end - found.start);
-      const mark = make("mark", { "aria-label": say("hit") }, hit);
-      find("document-text").replaceChildren(before, mark, after);
-      mark.scrollIntoView({ block: "nearest" });
-    } catch (error) {
-      find("document-text").replaceChildren(make("mark", {}, result.text));
-      tell("document", error, []);
-    }
-  }
+/** The score of the column, and in recall's column the words' score where lexical search found the passage. */
+function scores({ similarity, lexical_score: lexical, relevance }, isFinal) {
+  if (isFinal) return [make("span", {}, `${say("relevance")} ${relevance === null ? say("notReranked") : shown(relevance)}`)];
+  const parts = [make("span", {}, `${say("similarity")} ${shown(similarity)}`)];
+  if (lexical !== null) parts.push(make("span", {}, `BM25 ${lexical.toFixed(1)}`));
+  return parts;
 }
 
 function column(word, cards) {
@@ -189,14 +186,9 @@ function times(timings) {
   return make("dl", { class: "w-times" }, ...bars, total);
 }
 
-function facts(result) {
-  const shownFacts = { id: result.document_id, ...result.metadata };
-  return Object.entries(shownFacts).map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, typeof value === "string" ? value : JSON.stringify(value))),
-  );
-}
-
 /** Show where the passage stands in the other column. */
 function markBoth(hit, on) {
-  for (const card of document.querySelectorAll(".w-card")) card.classList.toggle("w-same", on && card.dataset.hit === hit);
+  for (const each of document.querySelectorAll("#search-result [data-hit]")) {
+    each.classList.toggle("w-marked", on && each.dataset.hit === hit);
+  }
 }
