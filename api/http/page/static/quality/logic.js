@@ -63,6 +63,12 @@ export function meansOf(evaluation, measure) {
   });
 }
 
+/** The run whose mean differs most from the first one's: what to look at first. */
+export function farthestOf(evaluation, measure) {
+  const [first, ...others] = meansOf(evaluation, measure);
+  return others.reduce((most, each) => (Math.abs(each.mean - first.mean) > Math.abs(most.mean - first.mean) ? each : most), others[0] ?? first).name;
+}
+
 /** A comparison as `run` minus `against`, whichever way round the report has it. */
 export function comparisonOf(report, run, against, measure) {
   for (const each of report?.comparisons ?? []) {
@@ -131,9 +137,9 @@ export function curvesOf(report, field, measure) {
   const found = (report?.runs ?? []).filter((run) => run[field]?.measure === measure && run[field].x.length > 1);
   if (!found.length) return null;
   const places = [...new Set(found.flatMap((run) => run[field].x))].sort((one, other) => one - other);
-  const series = found.map((run) => ({
+  const series = found.map((run, kind) => ({
     name: run.name,
-    kind: report.runs.indexOf(run),
+    kind,
     values: places.map((x) => {
       const place = run[field].x.indexOf(x);
       return place < 0 ? null : run[field].y[place];

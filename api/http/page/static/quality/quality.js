@@ -2,7 +2,7 @@
 
 import { clearErrors, find, make, showError } from "../dom.js";
 import { addWords, say } from "../words.js";
-import { BYTES_MAX, namesOf, readEvaluation } from "./logic.js";
+import { BYTES_MAX, farthestOf, namesOf, readEvaluation } from "./logic.js";
 import { reportParts } from "./report.js";
 import { WORDS } from "./words.js";
 
@@ -66,7 +66,7 @@ export class QualityTab {
     }
     const { runs, measures } = namesOf(this.evaluation);
     if (!measures.includes(this.measure)) this.measure = measures[0] ?? null;
-    this.compared ??= [runs[1] ?? runs[0], runs[0]];
+    this.compared ??= [farthestOf(this.evaluation, this.measure), runs[0]];
     find("quality-names").textContent = say("quality.opened", { names: this.names.join(", ") });
     find("quality-measure").replaceChildren(...measures.map((name) => make("option", { value: name }, name)));
     find("quality-measure").value = this.measure;

@@ -63,7 +63,7 @@ function days(found) {
   const figures = ["top1_change_rate", "overlap_at_10", "rbo", "degraded"];
   const titles = figures.map((figure) => say(`watch.figure.${figure}`));
   const cells = found.map((each) => [
-    each.day, each.collection, each.instruction, String(each.samples), String(each.repeated), String(each.moved),
+    make("span", { class: "w-day" }, each.day), each.collection, each.instruction, String(each.samples), String(each.repeated), String(each.moved),
     ...figures.map((figure) => shown(each[figure])), `${each.runs} (${each.runs_moved})`,
     each.causes.map((cause) => say(`watch.factor.${cause}`)).join(", ") || "–",
   ]);

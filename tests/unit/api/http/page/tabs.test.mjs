@@ -136,12 +136,18 @@ test("differences are sorted, and none counts as no win", () => {
   assert.equal(quality.differencesOf({ report }, "b", "a", "nDCG@10"), null);
 });
 
+test("the run that differs most is compared first", () => {
+  const runs = [["a", 0.5], ["b", 0.5], ["c", 0.2], ["d", 0.6]].map(([name, value]) => ({ name, metrics: { x: value } }));
+  assert.equal(quality.farthestOf({ report: { runs } }, "x"), "c");
+  assert.equal(quality.farthestOf({ report: { runs: runs.slice(0, 1) } }, "x"), "a");
+});
+
 test("curves share their places", () => {
   const curve = (x, y) => ({ measure: "nDCG@10", x, y });
   const runs = [{ name: "a", by_cutoff: curve([1, 5], [0.1, 0.2]) }, { name: "b", by_cutoff: null }, { name: "c", by_cutoff: curve([5, 10], [0.3, 0.4]) }];
   assert.deepEqual(quality.curvesOf({ runs }, "by_cutoff", "nDCG@10"), {
     places: ["1", "5", "10"],
-    series: [{ name: "a", kind: 0, values: [0.1, 0.2, null] }, { name: "c", kind: 2, values: [null, 0.3, 0.4] }],
+    series: [{ name: "a", kind: 0, values: [0.1, 0.2, null] }, { name: "c", kind: 1, values: [null, 0.3, 0.4] }],
   });
   assert.equal(quality.curvesOf({ runs }, "by_cutoff", "R@100"), null);
   assert.equal(quality.curvesOf(undefined, "by_cutoff", "nDCG@10"), null);

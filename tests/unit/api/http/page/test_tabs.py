@@ -104,6 +104,12 @@ def test_every_tab_fits_and_can_be_read(
 ) -> None:
     """Both languages, both sizes, light and dark: no horizontal scroll, and axe-core finds no serious fault."""
     visit = Visit(browser, address, size=size, language=language, dark=dark)
+    visit.open_tab("watch")
+    tabs = visit.page.locator('[role="tab"]')
+    assert tabs.evaluate_all(
+        "tabs => tabs.every((tab) => tab.contains(document.elementFromPoint("
+        "tab.getBoundingClientRect().x + 9, tab.getBoundingClientRect().y + 9)))"
+    )
     compare(visit, second="prefer refund")
     visit.page.wait_for_selector("#compare-result .w-card")
     assert visit.overflow() <= 0
