@@ -113,6 +113,27 @@ def test_each_request_is_one_tree_down_to_the_model_servers_span(
     assert None in vllm.parents
 
 
+def test_a_check_that_a_request_causes_is_not_in_its_trace(
+    tmp_path: Path, tokenizer: PlainTokenizer, judge: ModelFolder, collector: OtlpReceiver
+) -> None:
+    """A server that fails a call is checked again, until it passes: the trace of that call would never end."""
+    vllm = TracedVllm(collector)
+    with exporting(trace_export()) as provider, served_by(tmp_path, tokenizer, judge, vllm, provider) as client:
+        checks = vllm.parents.count(None)
+        vllm.hang_ups = 2  # the client tries twice
+        assert client.post("/v1/search", json=SEARCH).json()["degraded"]
+        deadline = time.monotonic() + 30
+        while not vllm.parents[checks:]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert set(vllm.parents[checks:]) == {None}
+    searched = next(each for each in collector.spans if each.name == "POST /v1/search")
+    calls = [each for each in collector.traces()[searched.trace_id] if each.kind == CLIENT]
+    assert [(each.name, each.is_error, each.attributes["error.type"]) for each in calls] == [
+        (CALL, True, "CallFailed")
+    ]  # fmt: skip
+
+
 def test_attributes_are_those_of_the_conventions_and_hold_no_text(
     tmp_path: Path, tokenizer: PlainTokenizer, collector: OtlpReceiver
 ) -> None:
