@@ -220,6 +220,14 @@ ROWS: Final[Mapping[str, tuple[Panel, ...]]] = {
             },
         ),
     ),
+    "Stability": (
+        Panel(
+            title="Samples",
+            help="Searches recorded to notice when rankings move. `winnow stability report` shows what moved.",
+            unit="reqps",
+            queries={"{{outcome}}": _rate("winnow_stability_samples_total", "outcome")},
+        ),
+    ),
 }
 
 
