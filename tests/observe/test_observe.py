@@ -7,6 +7,7 @@ import math
 import re
 import runpy
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -238,3 +239,14 @@ def test_exemplars_lead_to_traces_that_were_received(observed: Observed) -> None
         return {exemplar["labels"]["trace_id"] for each in series for exemplar in each["exemplars"]}
 
     observed.until(lambda: bool(named() & observed.collector.traces().keys()), what=lambda: "no exemplar was stored")
+
+
+@pytest.mark.slow
+def test_the_cost_of_logs_and_traces_can_be_measured() -> None:
+    """A tiny run of what bench/RESULTS.md reports; how much it is, depends on the machine."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.telemetry", "--fakes", "--rounds", "2", "--searches", "1"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["off", "logged", "recorded"]
