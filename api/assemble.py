@@ -148,7 +148,12 @@ def wire(
         recall_default=RecallMode(settings.recall),
     )
     wish = index_wish(settings, device)
-    search = Search(first_stage=first_stage, rerankers=rerankers, depth_default=Depth(settings.depth))
+    search = Search(
+        first_stage=first_stage,
+        rerankers=rerankers,
+        depth_default=Depth(settings.depth),
+        calibrations=disk.catalog.calibrations,
+    )
     usage = UsageMeter(SqlUsageBook(disk.catalog.database))
     models = _models(settings, embedding, (judging, *also), candidates)
     return Services(

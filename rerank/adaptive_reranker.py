@@ -28,6 +28,10 @@ class AdaptiveDepth:
         return self._inner.name
 
     @property
+    def revision(self) -> str:
+        return self._inner.revision
+
+    @property
     def reads_instruction(self) -> bool:
         return self._inner.reads_instruction
 

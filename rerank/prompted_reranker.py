@@ -161,6 +161,10 @@ class PromptedReranker:
         return self._name
 
     @property
+    def revision(self) -> str:
+        return f"{self._model.revision} {self._model.prompt_format} {self._model.tokens_max}"
+
+    @property
     def reads_instruction(self) -> bool:
         return self._prompts.reads_instruction
 

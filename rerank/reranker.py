@@ -64,6 +64,11 @@ class Reranker(Protocol):
     def name(self) -> str: ...
 
     @property
+    def revision(self) -> str:
+        """Changes whenever its scores could: another model, another prompt, another window."""
+        ...
+
+    @property
     def reads_instruction(self) -> bool:
         """Whether the instruction can change a score. If not, every ranking says `instruction_applied=False`."""
         ...
@@ -88,6 +93,7 @@ class RecallOrder:
     """Keeps recall's order; every candidate has no relevance."""
 
     name = RECALL_ORDER
+    revision = ""  # there are no scores
     reads_instruction = False
 
     def changes_order(self, instruction: str) -> bool:  # noqa: ARG002  the contract's

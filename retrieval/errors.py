@@ -20,6 +20,7 @@
     │   ├── InstructionConflict
     │   ├── InstructionUnsupported
     │   ├── VariableRefused
+    │   ├── NotCalibrated
     │   ├── SnapshotNotFound
     │   ├── SnapshotExists
     │   ├── TenantNotFound
@@ -182,6 +183,10 @@ class InstructionUnsupported(CallerError):
 
 class VariableRefused(CallerError):
     """A value does not fit the instruction's variable."""
+
+
+class NotCalibrated(CallerError):
+    """The collection has no calibrated threshold for this search."""
 
 
 class SnapshotNotFound(CallerError):

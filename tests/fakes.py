@@ -309,6 +309,7 @@ class FakeReranker:
     """What fakes of `Reranker` have in common: each says in `ranking` how it orders."""
 
     name = "fake"
+    revision = "1"
     reads_instruction = True
 
     def changes_order(self, instruction: str) -> bool:

@@ -14,6 +14,7 @@ import typer
 from winnow.api.cli.access import audit, grants, keys, tenants
 from winnow.api.cli.admin import collections, doctor, verify
 from winnow.api.cli.adopt import adopt_collections
+from winnow.api.cli.calibration.command import calibrate
 from winnow.api.cli.catalog import catalog
 from winnow.api.cli.collection_fields import set_embed_fields, set_rerank_fields
 from winnow.api.cli.distill.command import distill
@@ -82,6 +83,7 @@ for command, name in (
     (serve, "serve"),
     (vllm_command, "vllm-command"),
     (evaluate, "eval"),
+    (calibrate, "calibrate"),
     (distill, "distill"),
     (verify, "verify"),
     (snapshot, "snapshot"),

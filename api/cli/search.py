@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from winnow.api.cli.calibration.minimum import MinRelevance, minimum_field, say_calibrated
 from winnow.api.cli.marked_text import mark_text
 from winnow.api.cli.options import (
     DEVICE,
@@ -60,9 +61,6 @@ Filter = Annotated[
 NoRerank = Annotated[bool, switch("--no-rerank", meaning="Keep the order of recall; do not load the reranker.")]
 AlwaysRerank = Annotated[
     bool, switch("--always-rerank", meaning="Run the reranker even where its relevance cannot change the order.")
-]
-MinRelevance = Annotated[
-    float | None, typer.Option(metavar="X", help="Leave out results with a relevance below X (0 to 1).")
 ]
 GroupByDocument = Annotated[bool, switch("--group-by-document", meaning="Show one result per document.")]
 ChunksPerDocument = Annotated[
@@ -140,7 +138,7 @@ def search(
         "filter": _parse_filter(where),
         "rerank": _rerank_field(no_rerank=no_rerank, always_rerank=always_rerank),
         "instruction": _instruction_field(wanted),
-        "min_relevance": min_relevance,
+        "min_relevance": minimum_field(min_relevance),
         "group_by_document": group_by_document,
         "chunks_per_document": chunks_per_document,
         "neighbours": neighbours,
@@ -307,6 +305,7 @@ def _draw(terminal: Terminal, answer: Answer) -> None:
         )
     terminal.draw(table if answer.results else "No results.")
     terminal.say(_footer(answer))
+    say_calibrated(terminal, answer)
     _warn_degraded(terminal, answer)
 
 
@@ -394,4 +393,5 @@ def _print(terminal: Terminal, answer: Answer) -> None:
                 )
             )
         )
+    say_calibrated(terminal, answer)
     _warn_degraded(terminal, answer)

@@ -10,6 +10,7 @@ from winnow.api.library.instructions import Instructions
 from winnow.api.library.shadows import Shadows
 from winnow.retrieval.catalog.quotas import LimitBook
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.calibrations import SqlCalibrations
 from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.instructions import SqlInstructions
@@ -38,6 +39,7 @@ class Catalog:
     judgments: SqlJudgmentBook
     stability: SqlStabilityBook
     samples: SqlSamples
+    calibrations: SqlCalibrations
     limits: LimitBook
     audit: SqlAuditLog
 
@@ -56,6 +58,7 @@ class Catalog:
             judgments=SqlJudgmentBook(database),
             stability=SqlStabilityBook(database),
             samples=SqlSamples(database),
+            calibrations=SqlCalibrations(database),
             limits=SqlLimitBook(database),
             audit=SqlAuditLog(database),
         )

@@ -39,6 +39,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.InstructionConflict: HTTPStatus.CONFLICT,
     errors.InstructionUnsupported: HTTPStatus.CONFLICT,
     errors.VariableRefused: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.NotCalibrated: HTTPStatus.CONFLICT,
     errors.SnapshotNotFound: HTTPStatus.NOT_FOUND,
     errors.SnapshotExists: HTTPStatus.CONFLICT,
     errors.TenantNotFound: HTTPStatus.NOT_FOUND,

@@ -27,6 +27,7 @@ from winnow.api.fields import (
     VariableValue,
 )
 from winnow.api.library.instructions import NamedInstruction
+from winnow.api.schemas.calibration import CALIBRATED, MIN_RELEVANCE_HELP, MinRelevance
 from winnow.api.schemas.diversity import COLLAPSE_HELP, MMR_HELP, MaybeCollapse, MmrLambda, collapse_of
 from winnow.api.schemas.highlights import HIGHLIGHT_HELP
 from winnow.api.search.records import OnRerankFailure, Question
@@ -100,9 +101,7 @@ class SearchBody(Strict):
     instruction: EitherInstruction | None = Field(
         default=None, description="What counts as relevant: a text, or a published instruction."
     )
-    min_relevance: Annotated[float, Field(ge=0, le=1), Number] | None = Field(
-        default=None, description="Leave out results with a lower relevance. Not applied if nothing was reranked."
-    )
+    min_relevance: MinRelevance | None = Field(default=None, description=MIN_RELEVANCE_HELP)
     group_by_document: StrictBool = Field(
         default=False,
         description="Return one result per document, with its other chunks in `other_chunks`. Recall looks beyond "
@@ -161,7 +160,8 @@ class SearchBody(Strict):
             rerank=self.rerank is not False,
             rerank_always=self.rerank == "always",
             instruction=named.named if isinstance(named, InstructionChoice) else named,
-            min_relevance=self.min_relevance,
+            min_relevance=None if self.min_relevance == CALIBRATED else self.min_relevance,
+            calibrated=self.min_relevance == CALIBRATED,
             group_by_document=self.group_by_document,
             chunks_per_document=self.chunks_per_document,
             highlight=self.highlight,

@@ -7,8 +7,8 @@ from typing import Annotated, Any, NotRequired
 from pydantic import Field
 
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
+from winnow.api.schemas.calibration import AnswerableParts, PassageParts, ThresholdPart, add_calibration
 from winnow.api.schemas.diversity import (
-    DiversityParts,
     DiversityResponse,
     KeptPlace,
     add_diversity,
@@ -64,7 +64,7 @@ class ContextResponse(JsonObject):
     after: ExtractResponse | None
 
 
-class OtherChunk(DiversityParts, HighlightParts):
+class OtherChunk(PassageParts, HighlightParts):
     """Another chunk of a grouped result's document."""
 
     chunk: ChunkPlace
@@ -77,7 +77,7 @@ class OtherChunk(DiversityParts, HighlightParts):
     context: NotRequired[Annotated[ContextResponse, Field(description="Only with `neighbours`.")]]
 
 
-class SearchResult(DiversityParts, HighlightParts):
+class SearchResult(PassageParts, HighlightParts):
     """One result: a chunk and its scores."""
 
     rank: Annotated[int, Field(description="1 is best.")]
@@ -148,7 +148,7 @@ class Usage(JsonObject):
     query_remembered: Annotated[bool, Field(description="Whether the query's vector came from the cache.")]
 
 
-class ExplainedCandidate(JsonObject):
+class ExplainedCandidate(ThresholdPart):
     """A candidate's place in both orders."""
 
     document_id: str
@@ -204,7 +204,7 @@ class IndexResponse(JsonObject):
     ]
 
 
-class SearchResponse(JsonObject):
+class SearchResponse(AnswerableParts):
     """POST /v1/search"""
 
     id: str
@@ -270,6 +270,7 @@ def search_response(answer: Answer, *, explain: bool, grouped: bool) -> SearchRe
             "device": served.seat.device,
             "device_fault": served.seat.fault,
         }
+    add_calibration(body, answer)
     return body
 
 

@@ -13,6 +13,7 @@ from winnow.rerank.near_duplicates import Diversified
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
+from winnow.retrieval.catalog.calibrations import Calibration
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.records import Collapse, RecallMode
@@ -69,6 +70,7 @@ class Question:
     rerank_always: bool = False  # also where relevance has no weight, for the relevance of each result
     instruction: str | NamedInstruction | None = None
     min_relevance: float | None = None  # applies only to reranked answers
+    calibrated: bool = False  # the minimum is the collection's calibrated threshold
     group_by_document: bool = False
     chunks_per_document: int | None = None  # the best are shown; only where grouped; None: all candidates
     demote_query_echo: bool | None = None  # puts passages that only repeat the query last; None: as the collection says
@@ -79,9 +81,14 @@ class Question:
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
 
     @property
+    def has_minimum(self) -> bool:
+        """Whether passages of low relevance are left out."""
+        return self.calibrated or self.min_relevance is not None
+
+    @property
     def wants_relevance(self) -> bool:
         """Whether the answer has to have relevance scores."""
-        return self.rerank and (self.rerank_always or self.min_relevance is not None)
+        return self.rerank and (self.rerank_always or self.has_minimum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,3 +167,10 @@ class Answer:
         return self.ranking.tokens + (0 if self.highlights is None else self.highlights.found.tokens)
 
     fields: FieldChoice = NO_CHOICE  # that the reranker reads before title and text
+    is_calibrated: bool = False  # the question wanted the calibrated threshold
+    calibration: Calibration | None = None  # where it did; None also if the reranker is not configured
+
+    def passes(self, ranked: Ranked) -> bool:
+        """Whether a passage reaches the calibrated threshold. Without a relevance score it does not."""
+        least = self.calibration
+        return least is not None and ranked.relevance is not None and ranked.relevance >= least.threshold

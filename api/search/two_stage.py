@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from winnow.api.library.instructions import AppliedInstruction
+from winnow.api.search.calibrated import CalibrationBook, NoCalibrations, calibration_for, measured_for
 from winnow.api.search.first_stage import FindsCandidates, FirstStage
 from winnow.api.search.highlighting import find_highlights
 from winnow.api.search.records import (
@@ -38,6 +39,7 @@ from winnow.rerank.query_echo import demote_echoes
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking, RecallOrder, Reranker
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors, tracing
+from winnow.retrieval.catalog.calibrations import Calibration
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import FieldChoice, with_fields
 from winnow.retrieval.records import Candidate, Chunk, Diversity, FieldLines, candidates_of
@@ -60,6 +62,7 @@ class Prepared:
     demotes_echo: bool
     fields: FieldChoice  # that the reranker reads before title and text
     diversity: Diversity
+    calibration: Calibration | None
     started: float  # by time.perf_counter
 
     highlights: bool
@@ -79,10 +82,12 @@ class Search:
         first_stage: FirstStage,
         rerankers: Rerankers,
         depth_default: Depth = Depth.FULL,
+        calibrations: CalibrationBook | None = None,
     ) -> None:
         self._first_stage = first_stage
         self._rerankers = rerankers
         self._depth_default = depth_default
+        self._calibrations = calibrations or NoCalibrations()
 
     async def prepare(self, question: Question) -> Prepared:
         """Reads the catalog and opens the collection. Raises the leaves of `CallerError` and `StorageError`."""
@@ -99,7 +104,8 @@ class Search:
         ranking, degraded, rerank_ms = await self._rank(question, ready, skipped, candidates, deadline)
         if ready.demotes_echo:
             ranking = await asyncio.to_thread(demote_echoes, question.query, ranking)
-        shown, diversified, diversify_ms = _relevant_enough(ranking, question.min_relevance), None, None
+        least = question.min_relevance if ready.calibration is None else ready.calibration.threshold
+        shown, diversified, diversify_ms = _relevant_enough(ranking, least), None, None
         if ready.diversity.is_on:
             began = time.perf_counter()
             with stage("diversify"):
@@ -123,6 +129,8 @@ class Search:
             diversified=diversified,
             diversify_ms=diversify_ms,
             fields=ready.fields,
+            is_calibrated=question.calibrated,
+            calibration=ready.calibration,
             highlights=highlights,
         )
 
@@ -188,6 +196,15 @@ class Search:
         else:
             if collection.require_instruction and question.rerank:
                 require_instruction_reader(reranker, collection.shown, readers=self._rerankers.readers)
+        calibration = None
+        if question.calibrated and not isinstance(reranker, errors.RerankUnavailable):
+            calibration = calibration_for(
+                self._calibrations,
+                collection,
+                measured_for(reranker, instruction, collection.rerank_fields),
+                instruction=instruction.said,
+                top_k=question.top_k,
+            )
         skipped = None
         if not question.rerank:
             skipped = RerankSkipped.NOT_REQUESTED
@@ -206,6 +223,7 @@ class Search:
                 collapse=collection.diversity.collapse if question.collapse is None else question.collapse,
                 mmr_lambda=collection.diversity.mmr_lambda if question.mmr_lambda is None else question.mmr_lambda,
             ),
+            calibration=calibration,
             highlights=question.highlight,
             started=started,
         )
@@ -296,7 +314,7 @@ def _rerank_attributes(ranking: Ranking, instruction: AppliedInstruction | None 
 
 def _needs_all(question: Question, ready: Prepared) -> bool:
     """Whether places after `top_k` may be shown."""
-    return question.group_by_document or question.min_relevance is not None or ready.diversity.is_on
+    return question.group_by_document or question.has_minimum or ready.diversity.is_on
 
 
 def _has_no_weight(reranker: Reranker | errors.RerankUnavailable, instruction: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.contract.test_calibrations import CALIBRATION
 from tests.contract.test_catalog import collection
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
@@ -23,6 +24,7 @@ from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
 from winnow.retrieval.catalog.quotas import LIMIT_MAX, Held, TenantLimits
 from winnow.retrieval.catalog.sql import copy as sql_copy
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
+from winnow.retrieval.catalog.sql.calibrations import SqlCalibrations
 from winnow.retrieval.catalog.sql.collections import SqlCollections
 from winnow.retrieval.catalog.sql.copy import copy_catalog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
@@ -106,6 +108,7 @@ def filled(place: Place) -> SqlDatabase:
     catalog.begin(collection("acts", tenant=law))
     SqlFolderBook(database).join("a-folder")
     SqlReservations(database).reserve(law, "laws", Held(documents=7, bytes=2**40), turn=0)
+    SqlCalibrations(database).put(replace(CALIBRATION, tenant=law, collection="laws"))
     SqlGrants(database).give(law, "laws", "default", by=COMMAND_LINE)
     limits = SqlLimitBook(database)
     limits.set_limits(law, TenantLimits(requests_per_minute=LIMIT_MAX, bytes=0, weight=0.1 + 0.2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from winnow.retrieval.catalog.sql import (
     audit,
+    calibrations,
     collections,
     folder,
     instructions,
@@ -21,7 +22,8 @@ from winnow.retrieval.catalog.sql.tables import metadata
 __all__ = ["metadata"]
 
 _OF_MODULES = (
-    collections.TABLES
+    calibrations.TABLES
+    | collections.TABLES
     | instructions.TABLES
     | judgments.TABLES
     | quotas.TABLES

@@ -1,0 +1,1 @@
+"""Above which relevance is a stated share of what is shown relevant?"""

@@ -1,0 +1,42 @@
+"""--min-relevance of `winnow search`: a number, or the calibrated threshold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from winnow.api.cli.terminal import Terminal
+from winnow.api.formatting import number
+
+if TYPE_CHECKING:
+    from winnow.api.search.records import Answer
+
+MinRelevance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X",
+        help="Leave out results with a relevance below X (0 to 1); calibrated means the threshold that `winnow "
+        "calibrate` measured.",
+    ),
+]
+
+
+def minimum_field(said: str | None) -> float | str | None:
+    """The value as a request body has it. The body refuses wrong words."""
+    try:
+        return None if said is None else float(said)
+    except ValueError:
+        return said
+
+
+def say_calibrated(terminal: Terminal, answer: Answer) -> None:
+    """Say which threshold was applied, and that the query cannot be answered where nothing reaches it."""
+    if (applied := answer.calibration) is None:
+        return
+    terminal.say(
+        f"calibrated threshold {number(applied.threshold)}: at least {applied.precision:.0%} of the shown passages are "
+        f"relevant, with {applied.confidence:.0%} confidence; coverage {applied.coverage:.0%}"
+    )
+    if answer.degraded is None and not answer.results:
+        terminal.warn("Not answerable: no passage reaches the threshold.")
