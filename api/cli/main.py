@@ -32,6 +32,7 @@ from winnow.api.cli.snapshot import restore, snapshot
 from winnow.api.cli.stability.perturb import stability
 from winnow.api.cli.standard_streams import OutputLost, abandon, flush_answer, prepare_streams
 from winnow.api.cli.terminal import Exit, Terminal
+from winnow.api.cli.tuning.command import tune_instruction
 from winnow.api.cli.vllm import vllm_command
 from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import CallerError, CollectionNotFound, WinnowError, WriteFailed
@@ -96,6 +97,7 @@ for command, name in (
     app.command(name, help=_reflowed(command.__doc__ or ""))(command)
 for command, name in ((set_rerank_fields, "set-rerank-fields"), (set_embed_fields, "set-embed-fields")):
     collections.command(name, help=_reflowed(command.__doc__ or ""))(command)
+instructions.command("tune", help=_reflowed(tune_instruction.__doc__ or ""))(tune_instruction)
 collections.command("adopt", help=_reflowed(adopt_collections.__doc__ or ""))(adopt_collections)
 judgments.command("label", help=_reflowed(label.__doc__ or ""))(label)
 app.add_typer(catalog, name="catalog")

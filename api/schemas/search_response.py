@@ -8,13 +8,7 @@ from pydantic import Field
 
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
 from winnow.api.schemas.calibration import AnswerableParts, PassageParts, ThresholdPart, add_calibration
-from winnow.api.schemas.diversity import (
-    DiversityResponse,
-    KeptPlace,
-    add_diversity,
-    diversity_response,
-    kept_places,
-)
+from winnow.api.schemas.diversity import DiversityResponse, KeptPlace, add_diversity, diversity_response, kept_places
 from winnow.api.schemas.highlights import HighlightParts, HighlightReport, add_highlights, highlight_report
 from winnow.api.schemas.response import ChunkPlace, JsonObject
 from winnow.api.search.records import Answer, Degraded, DegradeReason, RerankSkipped, Result

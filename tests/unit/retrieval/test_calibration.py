@@ -42,6 +42,7 @@ def drawn_answers(chances: random.Random, count: int, *, is_relevant_at: object)
     ]
 
 
+@settings(deadline=None)
 @given(trials=st.integers(0, 300), share=st.floats(0, 1), chance=st.floats(0.001, 0.999))
 def test_the_tail_and_the_bound_are_those_of_scipy(trials: int, share: float, chance: float) -> None:
     successes = round(share * trials)
@@ -114,7 +115,7 @@ def test_passages_of_a_query_count_once() -> None:
     assert calibrate(few, promise).tests[0].lower == calibrate(many, promise).tests[0].lower
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.randoms(use_true_random=False), st.integers(0, 5))
 def test_the_outcome_depends_on_the_seed_and_not_on_the_order(chances: random.Random, seed: int) -> None:
     answers = drawn_answers(random.Random(7), 60, is_relevant_at=lambda x: x)
