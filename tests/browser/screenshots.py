@@ -21,6 +21,7 @@ from typing import Any, Final, get_args
 
 from PIL import Image
 
+from tests.browser import tab_pictures
 from tests.browser.environment import PROJECT, find_chromium
 from tests.browser.visit import DESKTOP, PHONE, Language, Visit
 
@@ -28,7 +29,10 @@ FOLDER: Final = PROJECT / "docs" / "images"
 BYTES_MAX: Final = 150_000  # of a picture
 QUALITIES: Final = (90, 80, 70, 60)  # of WebP: the best that is small enough
 SIZES: Final = {"desktop": DESKTOP, "phone": PHONE}
-HEIGHTS: Final = {"rerank": 900, "search": 1440}  # of the desktop's picture; a phone's is its window
+HEIGHTS: Final = {
+    "rerank": 900,
+    "search": 1440,
+} | tab_pictures.HEIGHTS  # of the desktop's picture; a phone's is its window
 COLLECTION: Final = "corpus"
 SEARCHES: Final = {
     "en": ("phone stolen, can't get the six digit login code", "builtin/support-language-first"),
@@ -57,7 +61,10 @@ def show_search(visit: Visit, language: Language) -> None:
     visit.page.wait_for_selector(".w-columns .w-card")
 
 
-TABS: Final[dict[str, Callable[[Visit, Language], None]]] = {"rerank": show_rerank, "search": show_search}
+TABS: Final[dict[str, Callable[[Visit, Language], None]]] = {
+    "rerank": show_rerank,
+    "search": show_search,
+} | tab_pictures.SHOWN
 
 
 @contextlib.contextmanager
