@@ -15,6 +15,7 @@ import pytest
 
 from tests.contract.test_calibrations import CALIBRATION
 from tests.contract.test_catalog import collection
+from tests.contract.test_judgment_book import fill_judgments, judgment_number
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
 from tests.contract.test_stability_book import fill_stability, run_number, sample_number
@@ -118,6 +119,7 @@ def filled(place: Place) -> SqlDatabase:
     shadows.start(replace(SHADOW, tenant=law, name="other", keep_queries=True, collection="laws"), by=COMMAND_LINE)
     undecided = replace(COMPARISON.agreement, tau=None, top_changed=False)
     shadows.add([COMPARISON, replace(COMPARISON, tenant=law, query="what\0 \ud800 退货", agreement=undecided)])
+    fill_judgments(database, law)
     fill_stability(database, law)
     return database
 
@@ -201,6 +203,7 @@ def numbered(database: SqlDatabase) -> dict[str, int]:
     SqlTenants(database).make(f"tenant-{number}", by=COMMAND_LINE)
     return {
         "audit": log.entries(tenant=None, limit=1)[0].number,
+        "judgments": judgment_number(database, TenantName("law")),
         "shadow_comparisons": number,
         "stability_runs": run_number(database),
         "stability_samples": sample_number(database),
@@ -247,7 +250,9 @@ def test_a_new_catalog_counts_as_empty_on_both_sides(ends: tuple[Place, Place]) 
     copied(ends[0], ends[1])
     assert rows_of(ends[0]) == rows_of(ends[1])
     target = SqlDatabase.at(ends[1])
-    assert numbered(target) == {"audit": 1, "shadow_comparisons": 1, "stability_runs": 1, "stability_samples": 1}
+    assert numbered(target) == dict.fromkeys(
+        ("audit", "judgments", "shadow_comparisons", "stability_runs", "stability_samples"), 1
+    )
     target.close()
 
 

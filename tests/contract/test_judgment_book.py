@@ -39,6 +39,19 @@ def book(database: SqlDatabase) -> SqlJudgmentBook:
     return SqlJudgmentBook(database, judgments_max=4, clicks_max=3)
 
 
+def fill_judgments(database: SqlDatabase, tenant: TenantName) -> None:
+    book = SqlJudgmentBook(database)
+    book.keep_queries(tenant, keep=True, by=COMMAND_LINE)
+    book.add([replace(JUDGMENT, tenant=tenant), replace(CLICK, tenant=tenant)])
+
+
+def judgment_number(database: SqlDatabase, tenant: TenantName) -> int:
+    """The number that the next judgment gets from the database."""
+    book = SqlJudgmentBook(database)
+    book.add([replace(JUDGMENT, tenant=tenant, judge=f"judge {len(book.all(tenant, ALL))}")])
+    return book.page(tenant, ALL, limit=100)[-1].number
+
+
 def of(book: SqlJudgmentBook, tenant: TenantName = ONE, chosen: Chosen = ALL) -> list[Judgment]:
     return list(book.all(tenant, chosen))
 
