@@ -1,20 +1,23 @@
 """Composes instructions: a context, what is wanted in one of thousands of frames, and a remark, in two languages.
 
 A model that meets each frame many times learns the frame by heart. So sentences are put together from small parts, and
-few are seen twice: what they have in common is their meaning. Wordings of `wordings.HELD_OUT` are left out.
-In instruction_words.json, frames have choices `[x|y]` and slots `{put}`; `{a}` is wanted, `{b}` is not.
+few are seen twice: what they have in common is their meaning. Half of them are written ones instead (`sentences`).
+Wordings of `wordings.HELD_OUT` are left out. In instruction_words.json, frames have choices `[x|y]` and slots `{put}`;
+`{a}` is wanted, `{b}` is not.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 
-from training.gpu import wordings
+from training.gpu import sentences, wordings
 from training.gpu.phrases import DOCUMENTS_EN, DOCUMENTS_ZH, KINDS, OTHERS, PREFERENCES, WORDS, Side, capital
 
 Rng = random.Random
 POLITE_SHARE, CHINESE_SHARE = 0.35, 0.3
+WRITTEN_SHARE, WRITTEN_ALONE_SHARE, COMPOSED_BESIDE_SHARE = 0.5, 0.5, 0.15
 _CHOICE = re.compile(r"\[([^\]]*)\]")
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -30,8 +33,12 @@ def _frame(rng: Rng, *, chinese: bool) -> str:
     return frame
 
 
+def _chosen(frame: str, rng: Rng) -> str:
+    return _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), frame)
+
+
 def _filled(frame: str, rng: Rng, a: str, b: str) -> str:
-    chosen = _CHOICE.sub(lambda found: rng.choice(found[1].split("|")), frame)
+    chosen = _chosen(frame, rng)
     said = {"a": a, "b": b, "please": _word(rng, "polite") if rng.random() < POLITE_SHARE else ""}
     return _SLOT.sub(lambda slot: said[slot[1]] if slot[1] in said else rng.choice(WORDS["slots"][slot[1]]), chosen)
 
@@ -104,9 +111,28 @@ def _preferring(wanted: Side, other: Side, rng: Rng) -> tuple[str, bool]:
     return _wrapped(rng, core, chinese=in_chinese), in_chinese
 
 
+def _written(kind: str, rng: Rng, *, name: str, composed: Callable[[bool], str]) -> tuple[str, bool]:
+    """The written sentences of a kind, alone or wrapped, sometimes with a composed one beside them.
+
+    `{0}` becomes `name`. Also returns whether it is in Chinese."""
+    chinese = rng.random() < CHINESE_SHARE
+    core = _chosen(sentences.written(kind, rng, chinese=chinese), rng).replace("{0}", name)
+    if rng.random() < COMPOSED_BESIDE_SHARE:
+        parts = [core, composed(chinese)]
+        rng.shuffle(parts)
+        core = sentences.joined(*parts, chinese=chinese)
+    if rng.random() < WRITTEN_ALONE_SHARE:
+        return core, chinese
+    return _wrapped(rng, core.rstrip(".。"), chinese=chinese), chinese
+
+
 def preferring(kind: str, rng: Rng, *, english: str = "", chinese: str = "") -> str:
     """One instruction that prefers `kind`; `english` and `chinese` name its number or source."""
-    said, in_chinese = _preferring(*rng.choice(PREFERENCES[kind]), rng)
+    wanted, other = rng.choice(PREFERENCES[kind])
+    if rng.random() < WRITTEN_SHARE:
+        said, in_chinese = _written(kind, rng, name="{n}", composed=lambda zh: _core(rng, wanted, other, chinese=zh))
+    else:
+        said, in_chinese = _preferring(wanted, other, rng)
     if said.replace("{n}", "{0}") in wordings.HELD_OUT[kind]:
         return preferring(kind, rng, english=english, chinese=chinese)
     return said.replace("{n}", chinese if in_chinese else english)
@@ -124,7 +150,11 @@ def avoiding_source(rng: Rng, *, english: str, chinese: str) -> str:
 def preferring_kind(name: str, rng: Rng) -> str:
     """One instruction that prefers documents of a kind in `KINDS`, to others or to a named other kind."""
     other = OTHERS if rng.random() < 0.6 else KINDS[rng.choice([other for other in KINDS if other != name])].side
-    return _preferring(KINDS[name].side, other, rng)[0]
+    wanted = KINDS[name]
+    if rng.random() >= WRITTEN_SHARE:
+        return _preferring(wanted.side, other, rng)[0]
+    said, in_chinese = _written("kind", rng, name="{n}", composed=lambda zh: _core(rng, wanted.side, other, chinese=zh))
+    return said.replace("{n}", rng.choice(wanted.chinese if in_chinese else wanted.english))
 
 
 def neutral(rng: Rng) -> str:
@@ -137,13 +167,20 @@ def neutral(rng: Rng) -> str:
 
 def about(topic: str, rng: Rng, *, wanted: bool) -> str:
     """One instruction that wants, or does not want, what is about `topic`."""
+    if rng.random() < WRITTEN_SHARE:
+        said, _ = _written("about" if wanted else "not", rng, name="{x}",
+                           composed=lambda zh: _framed_topic(rng, chinese=zh, wanted=wanted))  # fmt: skip
+        return _about_unless_held(said, topic, rng, wanted=wanted)
     chinese = rng.random() < (0.6 if any("\u4e00" <= letter <= "\u9fff" for letter in topic) else 0.08)
     end = "_zh" if chinese else ""
     if rng.random() < 0.5:
         core = _word(rng, ("about" if wanted else "not") + end).replace("{r}", _word(rng, "relations"))
     else:
         core = _framed_topic(rng, chinese=chinese, wanted=wanted)
-    said = _wrapped(rng, core, chinese=chinese)
+    return _about_unless_held(_wrapped(rng, core, chinese=chinese), topic, rng, wanted=wanted)
+
+
+def _about_unless_held(said: str, topic: str, rng: Rng, *, wanted: bool) -> str:
     held = (*wordings.HELD_OUT["not"], *wordings.HELD_OUT["about"])
     return about(topic, rng, wanted=wanted) if said.replace("{x}", "{0}") in held else said.replace("{x}", topic)
 

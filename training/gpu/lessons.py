@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,8 +41,9 @@ class Mined:
 class Lessons:
     """Everything that lists are drawn from, except the tokens."""
 
-    def __init__(self, store: Store, texts: Path, packed: Path, processes: Processes) -> None:
-        self.store, self.processes = store, processes
+    def __init__(self, store: Store, texts: Path, packed: Path, processes: Processes, kept: Path) -> None:
+        """`kept` is a folder in which the teachers' vectors are saved, and found by the next run on the same texts."""
+        self.store, self.processes, self.kept = store, processes, kept
         arrays = store.arrays
         self.is_chinese, self.is_code, self.is_held = (
             on(arrays[name], torch.bool) for name in ("is_chinese", "is_code", "is_held")
@@ -56,25 +58,36 @@ class Lessons:
         self.crop_passage, self.crop = self._crops()
         cropped = self._texts_of(self.crop)
         e5 = teachers.multilingual_e5(packed / "e5s.npz.xz")
-        self.passages = self._shared(e5, said, is_query=False)
-        self.questions = self._shared(e5, asked, is_query=True)
-        self.crops = self._shared(e5, cropped, is_query=True)
+        self.passages = self._shared("e5-passages", e5, said, is_query=False)
+        self.questions = self._shared("e5-questions", e5, asked, is_query=True)
+        self.crops = self._shared("e5-crops", e5, cropped, is_query=True)
         small = teachers.minilm(packed / "minilm.npz.xz", packed / "minilm_tok.json")
         english = [i for i, p in enumerate(passages) if p[1] != "zh"]
         self.english_passages = torch.zeros(len(said), teachers.WIDTH, device=DEVICE, dtype=DTYPE)
         self.english_passages[torch.tensor(english, device=DEVICE)] = self._shared(
-            small, [said[i] for i in english], is_query=False
+            "minilm-passages", small, [said[i] for i in english], is_query=False
         )
-        self.english_questions = self._shared(small, asked, is_query=True)
-        self.english_crops = self._shared(small, cropped, is_query=True)
+        self.english_questions = self._shared("minilm-questions", small, asked, is_query=True)
+        self.english_crops = self._shared("minilm-crops", small, cropped, is_query=True)
 
-    def _shared(self, teacher: teachers.Teacher, texts: list[str], *, is_query: bool) -> Tensor:
-        """Each process encodes its share, and gets the others'."""
+    def _shared(self, name: str, teacher: teachers.Teacher, texts: list[str], *, is_query: bool) -> Tensor:
+        """Each process encodes its share, and gets the others'; the first saves all."""
+        digest = 0
+        for text in texts:
+            digest = zlib.crc32(text.encode("utf-8", "surrogatepass"), digest)
+        saved = self.kept / f"{name}-{len(texts)}-{digest:08x}.pt"
+        if saved.exists():
+            vectors: Tensor = torch.load(saved, map_location=DEVICE)
+            return vectors
         rank, world = self.processes.rank, self.processes.world
         own = teacher.vectors(texts[rank::world], is_query=is_query)
         whole = torch.zeros(len(texts), teachers.WIDTH, device=DEVICE, dtype=DTYPE)
         whole[rank::world] = own
         self.processes.add_up(whole)
+        if self.processes.is_first:
+            beside = saved.with_suffix(".part")
+            torch.save(whole, beside)
+            beside.replace(saved)
         return whole
 
     def _crops(self) -> tuple[Tensor, Span]:

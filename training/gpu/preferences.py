@@ -215,7 +215,7 @@ class PreferenceLists:
 
     def of_exclusions(self, rows: int, hard: float) -> Preferred:
         base, chosen = self.shared_words(rows)
-        wants = (self.store.span("instructed", 2 * chosen, 90), self.store.span("instructed", 2 * chosen + 1, 90))
+        wants = (self.store.span("instructed", 2 * chosen, 160), self.store.span("instructed", 2 * chosen + 1, 160))
         level = self.first_or_second.repeat(rows, 1)
         return self.made("exclusion", base, base.relevant, self.others(base, min(hard, 0.3)), wants=wants, level=level)
 

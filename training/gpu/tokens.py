@@ -67,7 +67,7 @@ def main() -> None:
         ("asked", encoded(tokenizer, (" " + q[:500] + BEFORE_DOCUMENT for _, q, _ in questions), 128)),
         ("twin", encoded(tokenizer, (" " + q[:300] for _, q, _, _ in twins), 64)),
         ("excluded", encoded(tokenizer, (" " + one.query + BEFORE_DOCUMENT for one in made), 64)),
-        ("instructed", encoded(tokenizer, said_of_exclusions(made), 96)),
+        ("instructed", encoded(tokenizer, said_of_exclusions(made), 160)),
         ("piece", encoded(tokenizer, table.texts, 400)),
         ("scaffold", encoded(tokenizer, [PREFIX, SUFFIX, *(f"Instruct: {task}\nQuery:" for task in TASKS)], 200)),
     ]

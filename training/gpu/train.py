@@ -64,7 +64,7 @@ class Run:
         self.rng, self.shared = random.Random(seed), random.Random(arguments.seed)
         self.store = Store(arguments.tokens, arguments.models / "winnow-rerank" / "tokenizer.json")
         self.say("store read", self.store.counts)
-        self.lessons = Lessons(self.store, arguments.texts, arguments.packed, self.processes)
+        self.lessons = Lessons(self.store, arguments.texts, arguments.packed, self.processes, self.out)
         self.say("teachers' vectors", len(self.lessons.passages), len(self.lessons.questions), len(self.lessons.crops))
         self.lessons.mine()
         self.say("mined", {name: len(one.questions) for name, one in self.lessons.mined.items()})
