@@ -92,8 +92,8 @@ def test_the_preference_loss_falls_where_the_wish_is_met() -> None:
 
     level = torch.tensor([[2.0, 1, 0, 0], [1, 2, 0, -1]])
     lists = Preferred(kind="language", head=[], documents=[], level=level, neutral=torch.tensor([False, False]))
-    met, both = preference_loss(torch.tensor([[6.0, 2, -3, -3], [2, 6.0, -3, 50]]), lists)
-    missed, neither = preference_loss(torch.tensor([[2.0, 6, -3, -3], [6, 2.0, -3, 50]]), lists)
+    met, both = preference_loss(torch.tensor([[10.0, 2, -3, -3], [2, 10.0, -3, 50]]), lists)
+    missed, neither = preference_loss(torch.tensor([[2.0, 10, -3, -3], [10, 2.0, -3, 50]]), lists)
     assert met < 0.6 < missed
     assert float(both) == 1
     assert float(neither) == 0
