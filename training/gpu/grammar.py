@@ -160,8 +160,12 @@ def preferring_kind(name: str, rng: Rng) -> str:
 def neutral(rng: Rng) -> str:
     """One instruction that asks for relevance alone."""
     chinese = rng.random() < CHINESE_SHARE
-    if rng.random() < 0.25:
+    way = rng.random()
+    if way < 0.2:
         return rng.choice(wordings.NEUTRAL)
+    if way < 0.6:
+        said: str = rng.choice(sentences.SENTENCES["neutral"]["asks_zh" if chinese else "asks_en"])
+        return said
     return _wrapped(rng, context(rng, chinese=chinese), chinese=chinese)
 
 
