@@ -10,7 +10,7 @@ same in every run. A document stands where its best chunk stands.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -219,11 +219,6 @@ def documents_scored(candidates: Iterable[tuple[Candidate, float]]) -> Scored:
     for candidate, score in candidates:
         found.setdefault(candidate.chunk.document_id, score)
     return found
-
-
-def orders_of(answers: Mapping[str, Answered]) -> dict[str, Scored]:
-    """The documents of each setting in order, by its name."""
-    return {name: each.scored for name, each in answers.items()}
 
 
 def _ordered(ranked: Sequence[Ranked], order: Order) -> tuple[list[tuple[Candidate, float]], list[Candidate]]:

@@ -18,7 +18,6 @@ from winnow.api.cli.evaluation.asking import (
     Scored,
     Searched,
     continued,
-    orders_of,
 )
 from winnow.api.cli.evaluation.cases import Case, judged_cases
 from winnow.api.cli.evaluation.named_settings import RECALL, RERANK, TWO_STAGE, product
@@ -63,7 +62,7 @@ def ours(
 
 
 async def asked(asking: Asking) -> dict[str, Scored]:
-    return orders_of(await asking.ask(CASE))
+    return {name: each.scored for name, each in (await asking.ask(CASE)).items()}
 
 
 def documents_of(orders: dict[str, Scored]) -> dict[str, list[str]]:
