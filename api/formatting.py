@@ -35,6 +35,11 @@ def amount(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def percent(share: float) -> str:
+    """`90%`, `99.5%`: a promised share must not be rounded up to one that is not promised."""
+    return f"{round(100.0 * share, 2):g}%"
+
+
 def counted(count: int, noun: str) -> str:
     """`1 collection`, `2,000 documents`."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

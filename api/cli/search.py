@@ -28,7 +28,7 @@ from winnow.api.cli.options import (
 )
 from winnow.api.cli.standard_streams import standard_input
 from winnow.api.cli.terminal import Column, Terminal
-from winnow.api.formatting import flat, number, snippet
+from winnow.api.formatting import counted, flat, number, snippet
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
 from winnow.retrieval.tenancy import DEFAULT_TENANT
@@ -317,7 +317,8 @@ def _warn_not_applied(terminal: Terminal, ranking: Ranking) -> None:
 def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
     _warn_not_applied(terminal, answer.ranking)
     if answer.highlights is not None and answer.degraded is None and answer.highlights.reason is not None:
-        terminal.warn(f"Not highlighted: {answer.highlights.found.left_out} passages ({answer.highlights.reason}).")
+        left_out = counted(answer.highlights.found.left_out, "passage")
+        terminal.warn(f"Not highlighted: {left_out} ({answer.highlights.reason}).")
     if answer.degraded is not None:
         reason = answer.degraded.reason
         terminal.warn(

@@ -63,7 +63,7 @@ TopK = Annotated[int, Field(description="Results that an answer may show.")]
 
 
 class AppliedCalibration(JsonObject):
-    """The threshold that was applied."""
+    """The calibrated threshold of a search. Not applied to a degraded answer."""
 
     threshold: Threshold
     precision: Precision

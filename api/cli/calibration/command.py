@@ -23,7 +23,7 @@ from winnow.api.cli.options import (
     with_settings,
 )
 from winnow.api.cli.terminal import Column, Exit, Terminal
-from winnow.api.formatting import amount, number
+from winnow.api.formatting import amount, number, percent
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.limits import TOP_K_MAX
@@ -155,9 +155,10 @@ def _show(terminal: Terminal, measured: Measured, promise: Promise) -> None:
         return
     _show_list(terminal, [made])
     terminal.say(
-        f"At least {made.precision:.0%} of shown passages are relevant, with {made.confidence:.0%} confidence (bound "
-        f"{made.lower:.3f}, observed {made.observed:.3f}). {made.answered} of {made.tested} tested queries still show "
-        f"something, and {made.kept:.0%} of the relevant passages. Use it: winnow search ... --min-relevance calibrated"
+        f"At least {percent(made.precision)} of shown passages are relevant, with {percent(made.confidence)} "
+        f"confidence (bound {made.lower:.3f}, observed {made.observed:.3f}). {made.answered} of {made.tested} tested "
+        f"queries still show something; {percent(made.kept)} of the relevant passages are still shown. "
+        "Use it: winnow search ... --min-relevance calibrated"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from winnow.api.cli.terminal import Terminal
-from winnow.api.formatting import number
+from winnow.api.formatting import number, percent
 
 if TYPE_CHECKING:
     from winnow.api.search.records import Answer
@@ -34,9 +34,12 @@ def say_calibrated(terminal: Terminal, answer: Answer) -> None:
     """Say which threshold was applied, and that the query cannot be answered where nothing reaches it."""
     if (applied := answer.calibration) is None:
         return
+    if answer.degraded is not None:
+        terminal.warn("The calibrated threshold was not applied: nothing was reranked.")
+        return
     terminal.say(
-        f"calibrated threshold {number(applied.threshold)}: at least {applied.precision:.0%} of the shown passages are "
-        f"relevant, with {applied.confidence:.0%} confidence; coverage {applied.coverage:.0%}"
+        f"calibrated threshold {number(applied.threshold)}: at least {percent(applied.precision)} of the shown "
+        f"passages are relevant, with {percent(applied.confidence)} confidence; coverage {percent(applied.coverage)}"
     )
-    if answer.degraded is None and not answer.results:
+    if not answer.results:
         terminal.warn("Not answerable: no passage reaches the threshold.")

@@ -11,7 +11,7 @@ from typing import Final
 from winnow.api.assemble import Services, assemble, closing_pools
 from winnow.api.cli.progress import CountProgress
 from winnow.api.cli.terminal import Terminal
-from winnow.api.formatting import amount
+from winnow.api.formatting import amount, percent
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.search.calibrated import measured_for
 from winnow.api.search.records import Answer, OnRerankFailure, Question
@@ -170,7 +170,7 @@ def describe_failure(found: Calibrated, promise: Promise) -> str:
     needed = queries_needed(promise)
     few = f"; even if all are relevant, {needed} queries have to answer" if failed.answered < needed else ""
     return (
-        f"a precision of {promise.precision:g} is not shown with {promise.confidence:.0%} confidence: at relevance "
-        f"{failed.threshold:.3f} the bound is {failed.lower:.3f} ({failed.answered} of {failed.queries} queries show "
-        f"something){few}. Judge more queries, or ask for less"
+        f"a precision of {promise.precision:g} is not shown with {percent(promise.confidence)} confidence: at "
+        f"relevance {failed.threshold:.3f} the bound is {failed.lower:.3f} ({failed.answered} of {failed.queries} "
+        f"queries show something){few}. Judge more queries, or ask for less"
     )
