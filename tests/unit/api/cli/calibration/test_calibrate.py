@@ -1,4 +1,4 @@
-"""`winnow calibrate`: what it measures, stores, lists, removes and refuses, over the bundled models."""
+"""`winnow calibrate`: what it measures, stores, lists, removes and refuses, over tiny models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.real_models import bundled_model
+from tests.tiny_models import write_embedder, write_reranker
 from winnow.api.cli.main import app
 from winnow.retrieval.errors import InvalidRequest, NotCalibrated
 
@@ -20,8 +20,9 @@ QUERIES = [f"What does the {word} eat in {season}?" for word in WORDS for season
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A collection of two documents an animal, its queries, and judgements of the first result or of nothing."""
-    bundled_model("reranker")
     folder = tmp_path_factory.mktemp("calibrate")
+    write_embedder(folder / "embedder")
+    write_reranker(folder / "reranker")
     documents = [
         {"id": f"{word}-{season}", "text": f"In {season} the {word} eats what it finds."}
         for word in WORDS
@@ -42,7 +43,12 @@ def write(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def run(place: Path, *words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [*words, "--data", str(place / "data")], catch_exceptions=False)
+    done = CliRunner().invoke(
+        app,
+        [*words, "--data", str(place / "data")],
+        env={"WINNOW_EMBED_MODEL": str(place / "embedder"), "WINNOW_RERANK_MODEL": str(place / "reranker")},
+        catch_exceptions=False,
+    )
     return done.exit_code, done.stdout
 
 
@@ -72,7 +78,7 @@ def test_a_threshold_is_measured_stored_used_listed_and_removed(place: Path) -> 
     ]
     with pytest.raises(NotCalibrated, match="only for other instructions"):
         run(place, "search", QUERIES[0], "-c", "animals", "--min-relevance", "calibrated", "-i", "Prefer herons.")
-    assert "winnow-rerank\tdefault@1" in run(place, "calibrate", "animals", "--list")[1]
+    assert "tiny-rerank\tdefault@1" in run(place, "calibrate", "animals", "--list")[1]
     assert json.loads(run(place, "calibrate", "animals", "--remove", "--json")[1]) == {"removed": 1}
     assert json.loads(run(place, "calibrate", "animals", "--list", "--json")[1]) == {"calibrations": []}
 
