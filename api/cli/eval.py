@@ -204,6 +204,8 @@ def evaluate(
     from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.evaluation.run_files import read_runs, with_runs
 
+    if not metrics.split():
+        raise InvalidRequest("--metrics is empty; name a measure, such as nDCG@10")
     source = _source(folder, queries, qrels, split=split, sample=sample, collection=collection)
     wanted = _settings(setting or [], settings, run, ways, reranker or [])
     gate = read_gate(against, max_loss, per_query)

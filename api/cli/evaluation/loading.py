@@ -232,6 +232,7 @@ def _named(
     typed: TypedSetting, parts: Services, plan: Plan, opened: _Opened, rerankers: dict[str | None, Reranker]
 ) -> NamedSetting:
     depth = Depth.FULL if typed.order is Order.RELEVANCE else Depth(parts.settings.depth)
+    base = _there(parts.disk, plan.tenant).get(plan.collection)  # its instruction is that of other embedders, too
     return NamedSetting(
         name=typed.name,
         order=typed.order,
@@ -240,7 +241,7 @@ def _named(
         candidates=typed.candidates or parts.candidates,
         reranker=None if typed.order is Order.RECALL else rerankers[typed.reranker],
         depth=typed.depth or depth,
-        instruction=_instruction(typed, parts, plan, opened.collection),
+        instruction=_instruction(typed, parts, plan, base or opened.collection),
         fields=plan.fields.of(opened.collection.rerank_fields),
     )
 

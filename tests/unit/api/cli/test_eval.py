@@ -122,6 +122,15 @@ def test_another_embedder_gets_a_collection_of_its_own(run: Run, corpus: Path, m
     )  # fmt: skip
     assert [each["setting"]["collection"] for each in both["runs"]] == ["eval-words", own]
     assert [each["metrics"] for each in both["runs"]] == [ours["runs"][0]["metrics"], theirs["runs"][0]["metrics"]]
+    told = ("instructions", "publish", "fish", "Prefer fish.")
+    for words in (told, ("collections", "set-instruction", "eval-words", "fish")):
+        done = CliRunner().invoke(app, [*words])
+        assert done.exit_code == 0, done.output
+    both = run(
+        str(corpus), "--metrics", "nDCG@10",
+        "--setting", "ours candidates=2", "--setting", f"theirs candidates=2 embedder={models[2]}",
+    )  # fmt: skip
+    assert [each["setting"]["instruction_text"] for each in both["runs"]] == ["Prefer fish.", "Prefer fish."]
     refused = run(str(corpus), *alone, "--collection", "eval-words", "--embed-model", str(models[2]), code=1)
     assert "was built with" in refused
 
@@ -157,6 +166,7 @@ def test_files_of_queries_and_judgments_measure_a_collection_that_is_there(
     ("words", "wrong"),
     [
         (["--collection", "c"], "pass a BEIR folder, or --collection NAME, --queries FILE and --qrels FILE"),
+        (["CORPUS", "--metrics", " "], "--metrics is empty; name a measure"),
         (["CORPUS", "--sample", "3", "--queries", "3"], "their number as --sample N"),
         (["CORPUS", "--setting", "a", "--recall", "dense"], "--recall and --setting cannot be used together"),
         (["CORPUS", "--setting", "a", "--reranker", "b"], "write reranker=... in each setting"),
