@@ -6,6 +6,7 @@ A chart is drawn at the width of a phone, so that its text is readable there; a 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -19,10 +20,10 @@ COLOURS: Final = 8  # of series, which the page defines; a ninth series is dashe
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44.0, 14.0, 12.0, 42.0
 _TICKS: Final = 5
 _FLAT: Final = 1e-6  # values that differ by less, for their size, are drawn as equal
-_LABEL_CHARACTERS: Final = 22
+_LABEL_COLUMNS: Final = 22  # a Chinese character takes two
 _LABEL_HEIGHT: Final = 14.0
 _MOVED_MAX: Final = 40  # farther from its point a name would be read as another's
-_LABEL_WIDTH: Final = 6.4  # of a character
+_LABEL_WIDTH: Final = 6.4  # of a column
 _ROW_HEIGHT: Final = 36.0  # of a bar with its name
 _TICK_WIDTH: Final = 26.0  # between two labels of the horizontal axis
 
@@ -213,7 +214,7 @@ def _names(points: Sequence[Point], xs: Sequence[float], ys: Sequence[float]) ->
     for place in sorted(range(len(points)), key=lambda each: (ys[each], xs[each])):
         name = points[place].name
         shown = _shortened(name)
-        width = len(shown) * _LABEL_WIDTH
+        width = _columns(shown) * _LABEL_WIDTH
         is_left = xs[place] + 9 + width > WIDTH - 2
         x = xs[place] - 9 if is_left else xs[place] + 9
         left, right = (x - width, x) if is_left else (x, x + width)
@@ -228,7 +229,17 @@ def _names(points: Sequence[Point], xs: Sequence[float], ys: Sequence[float]) ->
 
 
 def _shortened(name: str) -> str:
-    return name if len(name) <= _LABEL_CHARACTERS else f"{name[: _LABEL_CHARACTERS - 1]}…"
+    if _columns(name) <= _LABEL_COLUMNS:
+        return name
+    kept = name
+    while _columns(kept) >= _LABEL_COLUMNS:
+        kept = kept[:-1]
+    return f"{kept}…"
+
+
+def _columns(text: str) -> int:
+    """Columns that a text takes, as in a terminal."""
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
 
 
 def _free(wanted: float, taken: Sequence[float]) -> float | None:

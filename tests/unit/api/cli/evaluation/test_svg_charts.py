@@ -42,6 +42,17 @@ def test_points_and_names_stay_in_the_frame(drawn: list[tuple[float, float]]) ->
     assert chart.count("<circle") == len(points)
 
 
+@given(st.sampled_from(["混合检索加重排" * 6, "a wide setting " * 4]), st.floats(0, 5_000))
+def test_a_name_of_any_width_stays_in_the_frame(name: str, ms: float) -> None:
+    """A Chinese character is as wide as two letters."""
+    points = [Point(name=name, x=ms, x_end=5_000.0, y=0.5, colour=0)]
+    chart = scatter_chart(points, x_label="ms", y_label="nDCG", title="t")
+    (x, anchor, shown) = re.findall(r'<text x="([0-9.]+)"[^>]* text-anchor="(\w+)" class="mark c0">([^<]+)<', chart)[0]
+    width = 6.4 * sum(2 if "一" <= each <= "龥" else 1 for each in shown)
+    left, right = (float(x) - width, float(x)) if anchor == "end" else (float(x), float(x) + width)
+    assert 0 <= left < right <= WIDTH
+
+
 def test_a_line_has_a_point_at_each_place() -> None:
     """Lines of different lengths share one axis, and equal values are no division by zero."""
     series = [Series(name="a", x=[1, 10, 100], y=[0.5, 0.5, 0.5], colour=0), Series(name="b", x=[1], y=[0.5], colour=9)]
