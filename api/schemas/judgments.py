@@ -112,7 +112,7 @@ class ExportedJudgments(JsonObject):
     queries: int
     without_text: Annotated[int, Field(description="Queries whose text is unknown; the file of queries lacks them.")]
     left_out: Annotated[
-        int, Field(description="Judgments whose document's id has a tab or a line end, which the file cannot hold.")
+        int, Field(description="Judgments with a tab or a line end in an id, which the file cannot hold.")
     ]
 
 

@@ -131,11 +131,17 @@ def import_(
     missing = next((each for each in grades if each not in texts), None)
     if missing is not None:
         raise InvalidRequest(f"{queries} has no query {missing!r}, which {qrels} judges")
-    found = [
-        _judgment(owner, place, texts[query_id], document_id, grade, judge=judge, source=JudgmentSource(source.value))
-        for query_id, documents in grades.items()
-        for document_id, grade in documents.items()
-    ]
+    found = []
+    for query_id, documents in grades.items():
+        try:
+            found += [
+                _judgment(
+                    owner, place, texts[query_id], document_id, grade, judge=judge, source=JudgmentSource(source.value)
+                )
+                for document_id, grade in documents.items()
+            ]
+        except InvalidRequest as error:
+            raise InvalidRequest(f"query {query_id!r}: {error.detail}") from error
     store(terminal, folder, found, source=JudgmentSource(source.value), judge=judge)
 
 
@@ -146,7 +152,8 @@ def export(
     *,
     qrels: Annotated[Path, typer.Option(metavar="FILE", help="File to write, in BEIR's format.")],
     queries: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the queries whose text is known, as JSON Lines.")
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Also write the queries whose text is known, as JSON Lines."),
     ] = None,
     texts: Annotated[
         Path | None,
@@ -165,11 +172,12 @@ def export(
     them; with --source all they count only where no person judged.
     """
     terminal = Terminal(json=json)
-    from winnow.api.cli.judgments.files import write_qrels, write_query_texts
+    from winnow.api.cli.judgments.files import check_paths, write_qrels, write_query_texts
     from winnow.api.schemas.judgments import ExportedJudgments
     from winnow.indexer.readers.query_file import read_query_file
     from winnow.retrieval.catalog.judgments import qrels_of
 
+    check_paths(qrels, queries, texts)
     folder, owner = open_tenant(settings, tenant)
     found = folder.catalog.judgments.all(owner, _chosen(owner, collection, judge, source))
     known = {} if texts is None else read_query_file(texts)
@@ -191,7 +199,7 @@ def export(
     if merged.without_text and queries is not None:
         terminal.warn(f"{of_queries(merged.without_text)} without a text; --texts FILE takes those that you know")
     if total > written:
-        terminal.warn(f"{total - written} left out: a document's id has a tab or a line end")
+        terminal.warn(f"{total - written} left out: an id has a tab or a line end")
 
 
 @judgments.command("list")

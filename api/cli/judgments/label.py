@@ -28,7 +28,7 @@ from winnow.api.cli.progress import CountProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
-from winnow.retrieval.limits import CANDIDATES_MAX
+from winnow.retrieval.limits import CANDIDATES_MAX, JUDGMENTS_MAX
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -104,6 +104,11 @@ def label(
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
     from winnow.retrieval.catalog.judgments import JudgmentSource
 
+    if sample * per_query > JUDGMENTS_MAX:
+        raise InvalidRequest(
+            f"--sample {sample} times --per-query {per_query} is more than {JUDGMENTS_MAX:,} judgments, the limit of a "
+            "tenant"
+        )
     folder, owner = open_tenant(settings, tenant)
     folder.catalog.collections.get(owner, collection)
     if reranker is not None:

@@ -93,6 +93,52 @@ def test_what_was_imported_is_exported_again(indexed: Path) -> None:
     assert (said["without_text"], set(texts), set(texts.values())) == (0, set(qrels), set(QUERIES.values()))
 
 
+def test_what_was_exported_can_be_evaluated(indexed: Path) -> None:
+    """Of queries whose texts are kept, over the collection that was judged."""
+    answered(indexed, "keep-queries", "on")
+    imported(indexed)
+    answered(indexed, "add", "docs", "where do herons stand", "herons", "--grade", "1")
+    exported(indexed)
+    found = json.loads(
+        ran(
+            indexed, "eval", "--collection", "docs", "--queries", str(indexed / "out.jsonl"),
+            "--qrels", str(indexed / "out.tsv"), "--run", "recall", "--metrics", "R@3", "--json",
+            "--embed-model", str(indexed / "embedder"),
+        )
+    )  # fmt: skip
+    assert (found["queries"], found["documents"]) == (3, len(CORPUS))
+    assert found["runs"][0]["metrics"] == {"R@3": 1.0}  # all three documents are found
+
+
+def test_an_export_that_cannot_be_read_or_destroys_a_file_is_refused(indexed: Path) -> None:
+    """Before anything is written."""
+    texts = indexed / "queries.jsonl"
+    before = texts.read_bytes()
+    for words, wrong in (
+        (("--qrels", "a.tsv", "--queries", "b.tsv"), "--queries b.tsv: name it .jsonl"),
+        (("--qrels", "a.tsv", "--queries", str(texts), "--texts", str(texts)), "--queries and --texts are the same"),
+        (("--qrels", str(texts), "--texts", str(texts)), "--qrels and --texts are the same file"),
+    ):
+        with pytest.raises(InvalidRequest, match=wrong):
+            ran(indexed, "judgments", "export", "docs", *words)
+    assert texts.read_bytes() == before
+
+
+def test_an_import_names_the_query_at_fault(indexed: Path) -> None:
+    """A query without a text, and a grade beyond the scale."""
+    queries, qrels = indexed / "odd.jsonl", indexed / "odd.tsv"
+    for text, grade, wrong in (("", 1, "query 'q7': a query has 1 to"), ("herons", -2, "query 'q7': the grade -2 of")):
+        queries.write_bytes(orjson.dumps({"id": "q7", "text": text}))
+        qrels.write_text(f"q7 0 herons {grade}\n")
+        with pytest.raises(InvalidRequest, match=wrong):
+            ran(indexed, "judgments", "import", "docs", "--qrels", str(qrels), "--queries", str(queries))
+
+
+def test_more_labels_than_a_tenant_may_have_are_refused_before_anything_is_asked(indexed: Path) -> None:
+    with pytest.raises(InvalidRequest, match="more than 100,000 judgments"):
+        ran(indexed, "judgments", "label", "docs", "--sample", "10000", "--per-query", "20")
+
+
 def test_a_models_judgments_are_mixed_with_peoples_only_where_asked(indexed: Path) -> None:
     """And then only where no person judged."""
     imported(indexed, "--source", "model", "--judge", "large")
