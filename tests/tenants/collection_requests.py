@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from tests.tenants.requester import Asking
 from tests.tenants.service import Operation
 from tests.tenants.world import SHARED_COLLECTION, SHARED_DOCUMENT, Collection, Document, Tenant, words_of
+from winnow.api.library.instructions import BUILT_IN
+from winnow.retrieval.catalog.calibrations import CalibratedFor, Calibration
+from winnow.retrieval.document_fields import NO_CHOICE
+from winnow.retrieval.tenancy import TenantName
 
 COLLECTIONS_MAX, DOCUMENTS_MAX = 4, 14  # of a tenant, of a collection: small, so that all of it can be compared
 
@@ -162,6 +167,10 @@ def search(life: Asking, tenant: Tenant, operation: Operation) -> None:
         "explain": life.chances.random() < 0.3, "group_by_document": life.chances.random() < 0.2,
         "neighbours": life.chances.choice((0, 0, 3)), "highlight": is_reranked and life.chances.random() < 0.4,
     }  # fmt: skip
+    may_conflict: set[int] = set()
+    if is_reranked and life.chances.random() < 0.3:
+        body["min_relevance"] = "calibrated"
+        may_conflict = {409}  # calibrated for another instruction, or not at all
     instruction = life.chances.choice([None, None, life.world.instruction_name(tenant)])
     if instruction is not None:
         body["instruction"] = {"name": instruction}
@@ -169,7 +178,7 @@ def search(life: Asking, tenant: Tenant, operation: Operation) -> None:
     versions = tenant.instructions.get(instruction, {}) if instruction else {}
     can_serve = instruction is None or any(state == "published" for state, _ in versions.values())
     is_known = known is not None and (where is None or named - {"never"} <= known.ever)
-    expected = ready(known, 200 if is_known else 422) if known is not None and can_serve else 404
+    expected = {404} if known is None or not can_serve else {*ready(known, 200 if is_known else 422), *may_conflict}
     answer = life.ask(tenant, operation, body, expect=422 if is_refused else expected, shown=shown_of(known))
     if answer.status_code != 200 or known is None:
         return
@@ -180,6 +189,22 @@ def search(life: Asking, tenant: Tenant, operation: Operation) -> None:
         life.same(f"found in {name} for {tenant.name} beyond what is there", found - set(known.documents), set())
     else:
         life.same(f"found in {name} for {tenant.name} with {where}", found, expect)
+
+
+def calibrate(life: Asking, tenant: Tenant, name: str) -> None:
+    """Store a threshold that all passages reach. Only its owner may see the name of its instruction."""
+    calibration = Calibration(
+        tenant=TenantName(tenant.name),
+        collection=name,
+        measured_for=CalibratedFor(
+            reranker="prefers-word", revision="1", instruction_sha256=BUILT_IN.sha256, fields=NO_CHOICE
+        ),
+        instruction=f"{life.world.canary(tenant.number, 'ins')}@1",
+        threshold=0.0, precision=0.8, confidence=0.95, lower=0.8, observed=0.9, coverage=1.0, kept=1.0,
+        queries=100, tested=80, answered=80, top_k=200, candidates=200, seed=1,
+        made_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )  # fmt: skip
+    life.service.parts.disk.catalog.calibrations.put(calibration)
 
 
 def list_generations(life: Asking, tenant: Tenant, operation: Operation) -> None:

@@ -160,6 +160,7 @@ def _settle(life: Asking, number: int) -> None:
     for each in (SHARED_COLLECTION, world.canary(number, "coll")):
         life.ask(tenant, ("POST", "/v1/collections"), {"name": each}, expect=201)
         tenant.collections[each] = collection_requests.Collection(canary_key=world.canary(number, "key"), words={each})
+        collection_requests.calibrate(life, tenant, each)
     collection_requests.upsert(life, tenant, ("POST", f"{ONE}/documents"))
     body = {"name": SHARED_INSTRUCTION, "text": f"Prefer {world.canary(number, 'itx')}"}
     life.ask(tenant, ("POST", LIBRARY), body, expect=201)
