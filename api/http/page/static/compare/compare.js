@@ -119,10 +119,10 @@ export class CompareTab {
       if (!documents.length) throw new InputError("documents", "compare.tooFew");
       return { documents, shown: documents.map((each) => ({ title: "", text: textOf(each) })) };
     }
-    const { results } = await ask("POST", "v1/search", recallBody(this.input));
+    const { id: searchId, results } = await ask("POST", "v1/search", recallBody(this.input));
     if (!results.length) throw new InputError("query", "compare.noCandidates");
     const documents = documentsOf(results, this.known?.rerank_fields ?? []);
-    return { documents, shown: results.map(({ title, document_id: id, text }) => ({ title: title || id, text })) };
+    return { documents, shown: results.map(({ title, document_id: id, text }) => ({ title: title || id, text, judged: [searchId, id] })) };
   }
 
   /** One column. An error stands at its setting, unless it is about what all columns share. */

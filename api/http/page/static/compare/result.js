@@ -2,6 +2,7 @@
 
 import { draw, figure } from "../charts.js";
 import { make, moveBadge } from "../dom.js";
+import { thumbs } from "../feedback.js";
 import { shown } from "../logic.js";
 import { scoreBar } from "../rerank.js";
 import { say } from "../words.js";
@@ -92,7 +93,7 @@ function section(column, first, { candidates, rows, place, label }) {
 }
 
 /** A candidate: a button that marks it in every column, and opens its text. */
-function card({ index, rank, score, moved }, { title, text }, isCompared) {
+function card({ index, rank, score, moved }, { title, text, judged }, isCompared) {
   const button = make(
     "button",
     { type: "button", class: "w-card", "aria-pressed": "false" },
@@ -107,7 +108,7 @@ function card({ index, rank, score, moved }, { title, text }, isCompared) {
   for (const [event, on] of [["mouseenter", true], ["mouseleave", false], ["focus", true], ["blur", false]]) {
     button.addEventListener(event, () => point(index, on));
   }
-  return make("li", {}, button);
+  return make("li", {}, button, judged ? thumbs(...judged, title) : null);
 }
 
 function mark(index, on) {

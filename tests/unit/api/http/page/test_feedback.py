@@ -41,6 +41,21 @@ def test_a_thumb_becomes_a_judgment(browser: Any, address: str, filled: str, lan
 
 
 @pytest.mark.usefixtures("filled")
+def test_compared_results_of_a_collection_have_thumbs(visit: Visit, address: str) -> None:
+    """One judgment of a document, shown in every column."""
+    visit.open_tab("compare")
+    visit.page.fill("#compare-collection", "docs")
+    visit.page.fill("#compare-query", "heron fish")
+    visit.page.click("#compare-form .w-main")
+    visit.page.wait_for_selector("#compare-result .w-thumbs")
+    count = len(judgments(address))
+    visit.page.click("#compare-result .w-thumb >> nth=0")
+    visit.page.wait_for_selector("#compare-result .w-thumb[aria-pressed=true]")
+    assert visit.page.locator("#compare-result .w-thumb[aria-pressed=true]").count() == 2
+    assert len(judgments(address)) == count + 1
+
+
+@pytest.mark.usefixtures("filled")
 def test_a_refused_thumb_says_why_beside_it(visit: Visit) -> None:
     """In the service's words; and what is refused is not shown as given."""
     visit.search("refund")
