@@ -147,18 +147,18 @@ def wire(
         candidates_default=candidates,
         recall_default=RecallMode(settings.recall),
     )
-    wish = index_wish(settings, device)
+    wish, catalog = index_wish(settings, device), disk.catalog
     search = Search(
         first_stage=first_stage,
         rerankers=rerankers,
         depth_default=Depth(settings.depth),
-        calibrations=disk.catalog.calibrations,
+        calibrations=catalog.calibrations,
     )
-    usage = UsageMeter(SqlUsageBook(disk.catalog.database))
+    usage = UsageMeter(SqlUsageBook(catalog.database))
     models = _models(settings, embedding, (judging, *also), candidates)
     return Services(
         settings=settings,
-        access=Access(disk.catalog.keys, deployment_key=settings.api_key),
+        access=Access(catalog.keys, deployment_key=settings.api_key),
         disk=disk,
         embedding=embedding,
         judging=judging,
@@ -166,7 +166,7 @@ def wire(
         rerankers=rerankers,
         collections=collections,
         search=search,
-        feedback=Feedback(searches=RecentSearches(), book=disk.catalog.judgments, catalog=disk.catalog.collections),
+        feedback=Feedback(searches=RecentSearches(), book=catalog.judgments, catalog=catalog.collections),
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
         ingest=_ingest(settings, embedding, collections, storage, wish),
         folding=Folding(
@@ -181,12 +181,10 @@ def wire(
         quotas=storage.quotas,
         usage=usage,
         accounting=Accounting(meter=usage, quotas=storage.quotas),
-        shadowing=Shadowing(
-            book=disk.catalog.shadows.book, instructions=disk.catalog.instructions, rerankers=rerankers
-        ),
+        shadowing=Shadowing(book=catalog.shadows.book, instructions=catalog.instructions, rerankers=rerankers),
         replays=_replays(settings, search, collections, rerankers, models),
-        sampling=Sampling(disk.catalog.samples, models),
-        stability=Reports(disk.catalog.stability, disk.catalog.samples),
+        sampling=Sampling(catalog.samples, models),
+        stability=Reports(catalog.stability, catalog.samples),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 

@@ -154,11 +154,13 @@ def save_bert_tokenizer(folder: Path, length: int) -> int:
     built = Tokenizer(models.WordPiece(unk_token=special[1]))
     built.normalizer = normalizers.BertNormalizer(lowercase=True)
     built.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    alphabet = [chr(code) for code in range(33, 127)]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    built.train_from_iterator(SENTENCES, trainer)
+    # A trained vocabulary has another order in every process, and random weights then another model.
+    letters = [chr(code) for code in range(33, 127)]
+    texts = (built.normalizer.normalize_str(sentence) for sentence in SENTENCES)
+    words = sorted({word for text in texts for word, _ in built.pre_tokenizer.pre_tokenize_str(text)})
+    known = dict.fromkeys([*special, *letters, *(f"##{letter}" for letter in letters), *words])
+    vocabulary = {piece: place for place, piece in enumerate(known)}
+    built.model = models.WordPiece(vocabulary, unk_token=special[1])
     cls, sep = built.token_to_id("[CLS]"), built.token_to_id("[SEP]")
     built.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", cls), ("[SEP]", sep)]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
 
-BURST: Final = 20  # lines
-LINES_PER_SECOND: Final = 2.0  # 15 kB per minute of the longest lines
+BURST: Final = 8  # lines
+LINES_PER_SECOND: Final = 1.0  # 10 kB per minute of usual lines
 
 
 class Sparing:

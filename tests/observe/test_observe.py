@@ -245,7 +245,7 @@ def test_exemplars_lead_to_traces_that_were_received(observed: Observed) -> None
 def test_the_cost_of_logs_and_traces_can_be_measured() -> None:
     """A tiny run of what bench/RESULTS.md reports; how much it is, depends on the machine."""
     done = subprocess.run(
-        [sys.executable, "-m", "bench.telemetry", "--fakes", "--rounds", "2", "--searches", "1"],
+        [sys.executable, "-m", "bench.stability.telemetry", "--fakes", "--rounds", "2", "--searches", "1"],
         cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -24,7 +24,6 @@ from winnow.api.cli.options import (
     own_name,
     with_settings,
 )
-from winnow.api.cli.progress import CountProgress
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest
@@ -132,6 +131,7 @@ def label(
 async def label_sample(terminal: Terminal, settings: Settings, plan: Plan) -> tuple[list[Judgment], str]:
     """Return the judgments, and the name of the reranker. Raises what recall and reranking raise, `InvalidRequest`."""
     from winnow.api.assemble import assemble, closing_pools
+    from winnow.api.cli.progress import CountProgress
     from winnow.api.model_loading import load_reranker
     from winnow.retrieval.deadline import Deadline
     from winnow.retrieval.document_fields import with_fields

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from winnow.api.http.log_rate import Sparing, SparingRefusals
+from winnow.api.http.log_rate import BURST, Sparing, SparingRefusals
 
 ACCESS = '%s - "%s %s HTTP/%s" %d'
 
@@ -27,6 +27,6 @@ def test_refusals_are_logged_at_a_rate_and_answers_always() -> None:
     """A thousand of each."""
     spared = SparingRefusals()
     assert sum(spared.filter(record(200)) for _ in range(1_000)) == 1_000
-    assert 20 <= sum(spared.filter(record(408)) for _ in range(1_000)) < 40
+    assert BURST <= sum(spared.filter(record(408)) for _ in range(1_000)) < 2 * BURST
     told = next(each for each in (record(401) for _ in range(10**6)) if spared.filter(each))
     assert "refusals before this one were not logged" in told.getMessage()

@@ -1,6 +1,6 @@
 """CPU time of a search with the request log and with traces, beside one without: same process, in turn.
 
-    python -m bench.telemetry [--rounds 25] [--searches 20] [--candidates 10] [--fakes]
+    python -m bench.stability.telemetry [--rounds 25] [--searches 20] [--candidates 10] [--fakes]
 
 Three ways over the same services: `off` writes no log and no trace, `logged` writes a JSON line per request, `recorded`
 also records every request and sends it to a receiver in another process. Each round asks each way the same new queries,
@@ -177,7 +177,10 @@ def main() -> None:
         serve_sink()
         return
     sink = subprocess.Popen(
-        [sys.executable, "-m", "bench.telemetry", "--sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.stability.telemetry", "--sink"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert sink.stdout is not None
     assert sink.stdin is not None
