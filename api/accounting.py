@@ -10,10 +10,11 @@ the bill is charged even if the request fails afterwards. Commands and shadows h
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import TypeAlias
 
 from winnow.api.collections.ingest import Upserted
@@ -31,11 +32,19 @@ Costly: TypeAlias = Answer | Trial | Ranking | Highlighted | Upserted | Usage  #
 class Bill:
     """What one request has computed so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, charge: Callable[[Costly], Awaitable[None]]) -> None:
+        self._charge = charge
+        self._charged = 0
         self.items: list[Costly] = []
 
     def add(self, item: Costly) -> None:
         self.items.append(item)
+
+    async def settle(self) -> None:
+        """Charge what was added since the last time, so that the quota applies to a long request as it goes."""
+        while self._charged < len(self.items):
+            self._charged += 1
+            await self._charge(self.items[self._charged - 1])
 
 
 @dataclass(slots=True)
@@ -65,12 +74,11 @@ class Accounting:
         """For as long as a request is answered; its bill is charged at the end. Raises `QuotaExceeded`."""
         async with self._quotas.admitted(tenant):
             self._meter.requested(tenant)
-            bill = Bill()
+            bill = Bill(partial(self._charge, tenant))
             try:
                 yield bill
             finally:
-                for item in bill.items:
-                    await self._charge(tenant, item)
+                await bill.settle()
 
     async def _charge(self, tenant: TenantName, item: Costly) -> None:
         used = usage_of(item, tenant=tenant, day=self._meter.today())

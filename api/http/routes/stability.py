@@ -89,13 +89,18 @@ async def remove_golden_set(name: OneSet, caller: Caller, request: Request) -> R
 async def run_golden_set(body: RunBody, tenant: Tenant, request: Request) -> Response:
     """Answer all queries of a golden set now, and compare with its baseline. The first run becomes the baseline.
 
-    The request lasts as long as all its searches, up to five times if something moved, and counts as that many.
+    The request lasts as long as all its searches, up to five times if something moved, and counts as that many. It is
+    refused, and the run not stored, once the tenant has no reranker tokens left.
     """
     parts = parts_of(request)
-    await parts.quotas.require_tokens(tenant)
     bill, today = bill_of(request), parts.usage.today()
+
+    async def require_tokens() -> None:
+        await bill.settle()
+        await parts.quotas.require_tokens(tenant)
+
     watcher = Watcher(
-        before_each=partial(parts.quotas.require_tokens, tenant),
+        before_each=require_tokens,
         after_each=lambda answer: bill.add(usage_of(answer, tenant=tenant, day=today)),
     )
     run = await while_connected(request, parts.replays.run(tenant, body.name, rebase=body.rebase, watcher=watcher))

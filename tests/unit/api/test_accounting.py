@@ -26,6 +26,7 @@ from winnow.api.http.request_limits import Gate
 from winnow.api.http.scopes import COSTLY
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.settings import Settings
+from winnow.api.tenancy.quotas import REFRESH_SECONDS
 from winnow.rerank.reranker import RankedBy, Ranking
 from winnow.retrieval.catalog.quotas import TenantLimits, Usage
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
@@ -144,6 +145,25 @@ async def test_what_was_computed_is_charged_even_if_the_request_fails(parts: Ser
     expected = Usage(tenant=DEFAULT_TENANT, day=today, requests=1, rerank_tokens=70)
     assert list(parts.usage._used.values()) == [expected]
     assert accounting.figures.tokens == 70
+
+
+def test_a_long_request_feels_its_own_quota(client: TestClient, parts: Services) -> None:
+    """A run of a golden set stops at the first query for which no tokens are left; what it computed is charged."""
+    reranker = parts.judging.reranker
+    assert isinstance(reranker, CountingReranker)
+    queries = [{"query": f"heron {number}"} for number in range(5)]
+    golden = {"name": "golden", "collection": "docs", "queries": queries}
+    assert client.post("/v1/stability/golden", json=golden).status_code == 200
+    began = used(client)["rerank_tokens"]
+    assert client.post("/v1/search", json={"query": "heron 0", "collection": "docs"}).status_code == 200
+    before, computed = used(client)["rerank_tokens"], reranker.tokens
+    one = before - began
+    SqlLimitBook(parts.disk.catalog.database).set_limits(DEFAULT_TENANT, TenantLimits(rerank_tokens_per_minute=2 * one))
+    parts.quotas._read_at -= 2 * REFRESH_SECONDS
+    refused = client.post("/v1/stability/runs", json={"name": "golden"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (429, "rerank_tokens_per_minute")
+    assert used(client)["rerank_tokens"] - before == reranker.tokens - computed < 4 * one
+    assert client.get("/v1/stability/runs").json()["runs"] == []
 
 
 async def failing(accounting: Accounting, ranking: Ranking) -> None:
