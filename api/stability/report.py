@@ -7,7 +7,7 @@ name. Runs of golden sets are compared with their baselines.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -33,6 +33,7 @@ MOVERS_MAX: Final = 20
 MARKS_MAX: Final = 200  # the newest
 _OF_COLLECTION: Final = frozenset({Factor.DOCUMENTS, Factor.MODEL, Factor.INDEX, Factor.NUMERICS})
 _OF_REQUEST: Final = frozenset({Factor.INSTRUCTION})
+_OFTEN: Final = frozenset({Factor.DOCUMENTS, Factor.INDEX})  # each write or build is a change
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +143,7 @@ class Reports:
         return StabilityReport(
             since=since,
             days=tuple(tallies[key].day(key) for key in sorted(tallies)),
-            marks=tuple(_marks(samples, runs))[-MARKS_MAX:],
+            marks=tuple(_joined(_marks(samples, runs)))[-MARKS_MAX:],
             movers=tuple(movers[:MOVERS_MAX]),
             runs=tuple(runs),
         )
@@ -237,3 +238,17 @@ def _marks(samples: Sequence[Sample], runs: Sequence[Run]) -> Iterable[Mark]:
                         before=describe(factor, before),
                         after=describe(factor, state),
                     )
+
+
+def _joined(marks: Iterable[Mark]) -> Sequence[Mark]:
+    """Join the writes of a day, and its builds of an index: otherwise they would displace all other marks."""
+    found: list[Mark] = []
+    places: dict[tuple[str, Factor, date], int] = {}
+    for mark in marks:
+        key = mark.collection, mark.factor, mark.at.date()
+        if mark.factor in _OFTEN and key in places:
+            found[places[key]] = replace(found[places[key]], after=mark.after)
+            continue
+        places[key] = len(found)
+        found.append(mark)
+    return found

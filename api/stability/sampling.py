@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
+import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
@@ -26,6 +28,7 @@ from winnow.retrieval.tenancy import TenantName
 
 UNWRITTEN_MAX: Final = 1_000  # samples; a second of a busy service
 ROUND_SECONDS: Final = 1.0  # interval of reading rules and writing samples
+FORGET_SECONDS: Final = 3_600.0  # interval of deleting samples that are too old
 
 log = logging.getLogger(__name__)
 
@@ -99,9 +102,17 @@ class Sampling:
         try:
             await asyncio.to_thread(self._samples.add, allowed)
         except (StorageError, UnavailableError):
-            self._unwritten.extendleft(reversed(allowed))
+            kept = allowed[: max(0, UNWRITTEN_MAX - len(self._unwritten))]  # more searches were answered meanwhile
+            self._unwritten.extendleft(reversed(kept))
+            self.outcomes[SampleOutcome.DROPPED] += len(allowed) - len(kept)
             raise
         self.outcomes[SampleOutcome.WRITTEN] += len(allowed)
+
+    async def _forget_old(self) -> None:
+        try:
+            await asyncio.to_thread(self._samples.forget_old)
+        except (StorageError, UnavailableError):
+            log.exception("old samples of searches cannot be deleted; retrying in an hour")
 
     def _is_allowed(self, sample: Sample) -> bool:
         """Whether its rule still stands: texts may have been forbidden since the search was answered."""
@@ -110,10 +121,13 @@ class Sampling:
 
     async def _keep_until(self, stopping: asyncio.Event) -> None:
         """Refresh until told to stop, not cancelled: an interrupted write may or may not have happened."""
-        is_last = False
+        is_last, forget_at = False, -math.inf
         while not is_last:
             is_last = stopping.is_set()
             await self.refresh()
+            if time.monotonic() >= forget_at:
+                forget_at = time.monotonic() + FORGET_SECONDS
+                await self._forget_old()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), ROUND_SECONDS)
 

@@ -77,20 +77,27 @@ class SqlSamples:
             return [_rule(row) for row in connection.execute(sql.select(SAMPLING).where(SAMPLING.c.share > 0))]
 
     def add(self, samples: Iterable[Sample]) -> None:
-        """Add all or none. Of each tenant, what exceeds `SAMPLES_PER_TENANT_MAX` or `SAMPLE_AGE_MAX` is deleted."""
+        """Add all or none. Of each tenant, the oldest beyond `SAMPLES_PER_TENANT_MAX` are deleted."""
         rows = [_row_of(each) for each in samples]
         if not rows:
             return
-        oldest = (datetime.now(UTC) - SAMPLE_AGE_MAX).isoformat()
         with self._database.writing() as connection:
             connection.execute(sql.insert(SAMPLES), rows)
             for tenant in {row["tenant"] for row in rows}:
                 of_tenant = SAMPLES.c.tenant == tenant
                 newest = sql.select(SAMPLES.c.number).where(of_tenant).order_by(SAMPLES.c.number.desc())
-                last = connection.scalar(newest.offset(self._rows_max).limit(1)) or 0
-                connection.execute(
-                    sql.delete(SAMPLES).where(of_tenant, sql.or_(SAMPLES.c.number <= last, SAMPLES.c.at < oldest))
-                )
+                last = connection.scalar(newest.offset(self._rows_max).limit(1))
+                if last is not None:
+                    connection.execute(sql.delete(SAMPLES).where(of_tenant, SAMPLES.c.number <= last))
+
+    def forget_old(self) -> None:
+        """Delete what is older than `SAMPLE_AGE_MAX`, also of tenants whose searches are no longer recorded."""
+        is_old = SAMPLES.c.at < (datetime.now(UTC) - SAMPLE_AGE_MAX).isoformat()
+        with self._database.reading() as connection:
+            if connection.scalar(sql.select(sql.exists().where(is_old))) is not True:
+                return
+        with self._database.writing() as connection:
+            connection.execute(sql.delete(SAMPLES).where(is_old))
 
     def samples(
         self, tenant: TenantName, *, since: datetime, collection: str | None = None, limit: int

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.unit.api.stability.watched import Scripted, fill, run, services, serving
+from tests.unit.api.stability.watched import QUERIES, Scripted, fill, run, services, serving
 from winnow.api.assemble import Services
 from winnow.api.search.records import Question
+from winnow.api.stability.report import Mark, _joined
 from winnow.api.stability.sampling import UNWRITTEN_MAX, SampleOutcome, Sampling
-from winnow.retrieval.catalog.stability import Sample
+from winnow.retrieval.catalog.sql.stability_samples import SqlSamples
+from winnow.retrieval.catalog.stability import Factor, Sample
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import CatalogUnavailable
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -83,7 +87,7 @@ def test_a_sample_holds_the_places_and_what_made_them(client: TestClient, parts:
 
 
 def test_a_share_is_a_share(client: TestClient, parts: Services) -> None:
-    """Decided anew for each search, by a number below the share."""
+    """Decided for each search, by a number below the share."""
     drawn = iter([0.1, 0.3, 0.24, 0.25])
     parts.sampling._draw = lambda: next(drawn)
     sample(client, 0.25)
@@ -108,6 +112,49 @@ def test_what_waits_is_bounded(client: TestClient, parts: Services) -> None:
     assert sampling.outcomes == {SampleOutcome.DROPPED: 2, SampleOutcome.WRITTEN: UNWRITTEN_MAX}
 
 
+class FailingSamples(SqlSamples):
+    """The catalog cannot be written, and meanwhile as many searches are answered."""
+
+    sampling: Sampling
+    meanwhile: Sequence[Sample] = ()
+
+    def add(self, samples: Iterable[Sample]) -> None:
+        self.sampling._unwritten.extend(self.meanwhile)
+        raise CatalogUnavailable("down")
+
+
+def test_what_waits_is_bounded_while_the_catalog_fails(client: TestClient, parts: Services) -> None:
+    """However often it fails: what exceeds the limit is dropped and counted, the oldest are kept."""
+    sample(client, 1.0)
+    search(client)
+    (one,) = samples(client, parts)
+    failing = FailingSamples(parts.disk.catalog.database)
+    sampling = failing.sampling = Sampling(failing, parts.sampling._models)
+    sampling._unwritten.append(one)
+    failing.meanwhile = [one] * (UNWRITTEN_MAX - 10)
+    portal = client.portal
+    assert portal is not None
+    for _ in range(3):
+        portal.call(sampling.refresh)
+        assert len(sampling._unwritten) <= UNWRITTEN_MAX
+    assert sampling.outcomes[SampleOutcome.DROPPED] == 1 + 3 * (UNWRITTEN_MAX - 10) - len(sampling._unwritten)
+
+
+def test_writes_do_not_displace_other_marks() -> None:
+    """A day has one mark for its writes and one for its builds, from the first to the last of them."""
+    at = datetime(2026, 11, 29, tzinfo=UTC)
+
+    def mark(minutes: int, factor: Factor, number: int) -> Mark:
+        then = at + timedelta(minutes=minutes)
+        return Mark(at=then, collection="docs", factor=factor, before=f"v{number}", after=f"v{number + 1}")
+
+    written = [mark(minute, Factor.DOCUMENTS, minute) for minute in range(300)]
+    models = [mark(10, Factor.MODEL, 1), mark(20, Factor.MODEL, 2)]
+    next_day = mark(24 * 60, Factor.DOCUMENTS, 300)
+    joined = _joined(sorted([*written, *models, next_day], key=lambda each: each.at))
+    assert joined == [replace(written[0], after="v300"), *models, next_day]
+
+
 def test_the_report_tells_what_moved_and_what_changed(client: TestClient) -> None:
     """The same question before and after another reranker; another filter is another question."""
     sample(client, 1.0, keep_queries=True)
@@ -128,7 +175,7 @@ def test_the_report_tells_what_moved_and_what_changed(client: TestClient) -> Non
     of_search = [each for each in report["movers"] if each["run"] is None]
     assert [each["query"] for each in of_search] == ["where is the heron"]
     assert of_search[0]["before"] != of_search[0]["after"]
-    assert len(report["movers"]) == 11
+    assert len(report["movers"]) == 1 + len(QUERIES)
     assert client.get("/v1/stability", params={"collection": "else"}).json()["days"] == []
     metrics = client.get("/metrics").text
     assert 'winnow_stability_samples_total{outcome="written"} 4.0' in metrics

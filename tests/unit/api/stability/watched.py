@@ -22,7 +22,7 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Candidate
 
 BIRDS: Final = ("heron", "stork", "crane", "gull", "wren", "robin", "finch", "swift", "kite", "owl")
-QUERIES: Final = [f"where does the {bird} stand" for bird in BIRDS]
+QUERIES: Final = [f"where does the {bird} stand" for bird in BIRDS[:5]]
 PLACES: Final = ("lake", "river", "roof", "field", "tower", "shore", "meadow", "forest")
 
 
