@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from winnow.rerank.rank_correlation import kendall_tau_b, overlap, rank_biased_overlap
-from winnow.retrieval.catalog.stability import Answered, Measures, Place
+from winnow.retrieval.catalog.stability import PLACES_MAX, Answered, Measures, Place
 from winnow.retrieval.measures import parse
 
 ROUNDING: Final = 1e-4  # of a score; float32 on one machine moves it by 1e-6, bfloat16 on a server by 1e-3 and more
@@ -110,10 +110,19 @@ def _stands_apart(before: Answered, after: Answered, place: int) -> bool:
 
 
 def _ties(answer: Answered, held: Place, other: Place) -> bool:
-    """Whether in this answer the other chunk scored as the one in the place, as far as it is recorded."""
+    """Whether in this answer the other chunk scored as the one in the place.
+
+    A chunk that is not recorded may only have tied with the last place of a full answer, and come just after it.
+    """
     found = next((each for each in answer.places if each.chunk == other.chunk), None)
-    score = other.score if found is None else found.score
-    return held.score is not None and score is not None and abs(held.score - score) <= ROUNDING
+    if found is not None:
+        return _is_same(held.score, found.score)
+    is_cut = len(answer.places) == PLACES_MAX and _is_same(held.score, answer.places[-1].score)
+    return is_cut and _is_same(held.score, other.score)
+
+
+def _is_same(one: float | None, other: float | None) -> bool:
+    return one is not None and other is not None and abs(one - other) <= ROUNDING
 
 
 def _is_rescored(before: Answered, after: Answered) -> bool:
