@@ -52,13 +52,18 @@ async def attribute(observed: Observed, replay: Replay) -> tuple[Cause, ...]:
     if not moved:
         return ()
     changed = changed_factors(observed.state_before, observed.state)
-    put_back = {factor: answers for factor in changed if (answers := await replay(frozenset({factor}))) is not None}
+    put_back = {
+        factor: answers
+        for factor in changed
+        if (answers := _compared(await replay(frozenset({factor})), moved)) is not None
+    }
     everything: Answers | None = observed.after
     if len(put_back) == 1:
         (everything,) = put_back.values()
     elif put_back:
-        everything = await replay(frozenset(put_back))
-    assert everything is not None, "each of them could be put back. This is a bug."
+        everything = _compared(await replay(frozenset(put_back)), moved)
+    if everything is None:  # an old one went away, or reranking failed, since it was put back alone
+        put_back, everything = {}, observed.after
     left = moved_queries(observed.before, everything)
     replayed = [
         observed.cause(factor, Proof.REPLAY, _share(observed.before, answers, moved))
@@ -68,6 +73,12 @@ async def attribute(observed: Observed, replay: Replay) -> tuple[Cause, ...]:
     if left:
         return (*replayed, *_of_rest(observed, everything, left, [each for each in changed if each not in put_back]))
     return tuple(replayed) or tuple(observed.cause(factor, Proof.TOGETHER) for factor in put_back)
+
+
+def _compared(answers: Answers | None, moved: list[str]) -> Answers | None:
+    """Leave out degraded answers, which say nothing about the old one; None if none of a moved query is left."""
+    sound = {query: answer for query, answer in (answers or {}).items() if answer.degraded is None}
+    return sound if any(query in sound for query in moved) else None
 
 
 def _of_rest(observed: Observed, everything: Answers, left: list[str], rest: list[Factor]) -> Iterable[Cause]:
@@ -87,5 +98,6 @@ def _of_rest(observed: Observed, everything: Answers, left: list[str], rest: lis
 
 
 def _share(before: Answers, put_back: Answers, moved: list[str]) -> float:
-    """Of the queries that moved, the share that is as in the baseline with the old one."""
-    return sum(query in put_back and not is_moved(before[query], put_back[query]) for query in moved) / len(moved)
+    """Of the queries that moved and were answered with the old one, the share that is as in the baseline."""
+    answered = [query for query in moved if query in put_back]
+    return sum(not is_moved(before[query], put_back[query]) for query in answered) / len(answered)

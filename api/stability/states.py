@@ -94,7 +94,7 @@ def with_documents(state: RankingState, snapshot: StoreSnapshot) -> RankingState
 
 def answered_of(query: str, answer: Answer) -> Answered:
     """Return the first places of an answer, as they are recorded."""
-    shown = [result.best for result in answer.results] if answer.results else []
+    shown = [result.best for result in answer.results]
     return answered(query, shown, degraded=None if answer.degraded is None else answer.degraded.reason)
 
 

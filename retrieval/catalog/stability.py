@@ -120,7 +120,6 @@ class Proof(StrEnum):
     ELIMINATION = "elimination"  # it changed, and nothing else that changed explains the difference
     REPLAY = "replay"  # the difference goes away with the old one
     TOGETHER = "together"  # it changed with others that cannot be told apart: none of their old states is left
-    REPEATED = "repeated"  # nothing known changed; the same scores came out differently
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
