@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from winnow.api.search.records import Answer, Question
+from winnow.api.search.records import Answer, OnRerankFailure, Question
 from winnow.api.search.two_stage import Search
 from winnow.api.stability.disturbances import OF_CANDIDATES, OF_QUERY, Disturbance
 from winnow.api.stability.measures import AnswerChange, compare
@@ -139,7 +139,8 @@ class Perturbation:
                 yield before, answered(question.query, others)
 
     async def _answer(self, question: Question) -> Answer:
-        return await self._search.answer(question, Deadline.after_ms(self._timeout_ms))
+        strict = replace(question, on_rerank_failure=OnRerankFailure.ERROR)  # recall's order would look like a flip
+        return await self._search.answer(strict, Deadline.after_ms(self._timeout_ms))
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class _Reranking:
 
 
 def _near_duplicate(candidate: Candidate, recall_rank: int) -> Candidate:
-    """A copy of a candidate that stands last in recall's order, with a mark more at its end."""
+    """Return a copy of a candidate, last in recall's order, with an additional mark at its end."""
     chunk = replace(candidate.chunk, number=ADDED_NUMBER, text=candidate.chunk.text + ADDED_TEXT)
     return replace(candidate, chunk=chunk, recall_rank=recall_rank)
 

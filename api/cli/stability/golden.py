@@ -170,7 +170,9 @@ def run_set(
     name: SetNameArgument,
     *,
     rebase: Annotated[bool, switch("--rebase", meaning="Make this run the baseline of later ones.")] = False,
-    check: Annotated[bool, switch("--check", meaning="Exit with 1 if an answer moved.")] = False,
+    check: Annotated[
+        bool, switch("--check", meaning="Exit with 1 if an answer moved, or could not be compared.")
+    ] = False,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,
     json: Json = False,
@@ -194,7 +196,7 @@ def run_set(
         terminal.answer(run_report_response(run, moved))
     else:
         show_run(terminal, run, moved)
-    if check and run.causes:
+    if check and not is_stable(run):
         raise typer.Exit(Exit.FAILED)
 
 
@@ -242,9 +244,17 @@ def outcome(run: Run) -> str:
     """Say in a few words what came of a run."""
     if run.measures is None:
         return "baseline"
+    if not run.measures.queries:
+        return "nothing compared: all answers are degraded"
     if not run.causes:
         return "nothing moved"
     return f"{run.measures.moved} moved: {', '.join(dict.fromkeys(each.kind for each in run.causes))}"
+
+
+def is_stable(run: Run) -> bool:
+    """Whether nothing moved. A degraded answer is not compared, so it proves nothing."""
+    measures = run.measures
+    return measures is None or not (run.causes or measures.degraded or measures.degraded_before)
 
 
 def _chunk(chunks: Sequence[tuple[str, int]], place: int) -> str:

@@ -21,7 +21,7 @@ def read_query_file(path: Path) -> list[dict[str, Any]]:
     A `.jsonl` file has an object per line: `query` (or `text`), and perhaps `judgments`. Any other file has a query
     per line. Raises `CorpusUnreadable`, `InvalidRequest`.
     """
-    lines = [(number, line.strip()) for number, line in enumerate(_read(path).splitlines(), start=1)]
+    lines = [(number, line.strip()) for number, line in enumerate(_lines(path), start=1)]
     if path.suffix != ".jsonl":
         return [{"query": line} for _, line in lines if line]
     return [_query_of(line, f"{path.name}, line {number}") for number, line in lines if line]
@@ -41,7 +41,7 @@ def read_paraphrases(path: Path, queries: Sequence[GoldenQuery]) -> dict[str, li
     Raises `InvalidRequest` if none of the queries is in the file, and `CorpusUnreadable`.
     """
     found: dict[str, list[str]] = {}
-    for number, line in enumerate(_read(path).splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if line.strip():
             record = _object(line, f"{path.name}, line {number}")
             query, others = record.get("query"), record.get("paraphrases") or []
@@ -78,11 +78,12 @@ def _object(line: str, where: str) -> dict[str, Any]:
     return record
 
 
-def _read(path: Path) -> str:
+def _lines(path: Path) -> list[str]:
+    """Split at line feeds only: a JSON string may contain the other characters that `str.splitlines` splits at."""
     try:
         if path.stat().st_size > FILE_BYTES_MAX:
             raise CorpusUnreadable(f"{path} has more than {FILE_BYTES_MAX} bytes")
-        return path.read_text(encoding="utf-8-sig")
+        return path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise CorpusUnreadable(f"{path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from tests.unit.api.stability.watched import Scripted, documents, fill, services, serving
+from tests.fakes import FailingReranker
+from tests.unit.api.stability.watched import QUERIES, Scripted, documents, fill, services, serving
 from winnow.api.cli.main import app
 from winnow.api.stability.disturbances import (
     OF_QUERY,
@@ -26,6 +27,7 @@ from winnow.api.stability.disturbances import (
 from winnow.api.stability.perturb import Perturbation
 from winnow.rerank.ranking import make_ranking
 from winnow.rerank.reranker import Ranking
+from winnow.retrieval.errors import RerankTimeout
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -101,17 +103,27 @@ async def test_flips_are_counted_by_kind(tmp_path: Path, tokenizer: PlainTokeniz
     """A reranker that scores each passage alone keeps its order; one that does not is found out."""
     alone = await tried(tmp_path / "alone", tokenizer, Scripted())
     for kind in (Disturbance.CANDIDATE_ORDER, Disturbance.BATCHES, Disturbance.NEAR_DUPLICATE):
-        assert (alone[kind].tries >= 10, alone[kind].flips, alone[kind].overlap) == (True, 0, 1.0)
+        assert (alone[kind].tries >= len(QUERIES), alone[kind].flips, alone[kind].overlap) == (True, 0, 1.0)
         assert alone[kind].score_shift_max == 0.0
     assert alone[Disturbance.PARAPHRASE].tries == 2
     assert (alone[Disturbance.SCRIPT].tries, alone[Disturbance.SCRIPT].flip_rate) == (0, None)
-    assert alone[Disturbance.WHITE_SPACE].tries == 10
+    assert alone[Disturbance.WHITE_SPACE].tries == len(QUERIES)
     together = await tried(tmp_path / "together", tokenizer, ByOrder())
-    assert together[Disturbance.CANDIDATE_ORDER].flips > 10
+    assert together[Disturbance.CANDIDATE_ORDER].flips > len(QUERIES)
     assert (
         together[Disturbance.CANDIDATE_ORDER].examples[0].before
         != together[Disturbance.CANDIDATE_ORDER].examples[0].after
     )
+
+
+async def test_a_failing_reranker_is_no_flip(tmp_path: Path, tokenizer: PlainTokenizer) -> None:
+    """Recall's order would look like one, so the error is raised."""
+    parts = services(tmp_path / "data", tokenizer, FailingReranker(RerankTimeout("too slow")))
+    with serving(parts) as client:
+        fill(client, 10)
+    question = parts.replays.question(parts.replays.book.golden_set(DEFAULT_TENANT, "everyday"), "where is the heron")
+    with pytest.raises(RerankTimeout):
+        await Perturbation(parts.search, timeout_ms=30_000).run([question], [Disturbance.WHITE_SPACE])
 
 
 def test_our_own_runtime_keeps_the_first_place(tmp_path: Path) -> None:
