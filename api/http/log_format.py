@@ -38,10 +38,10 @@ class JsonFormatter(RedactedFormatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": without_secrets(record.getMessage()),
+            "message": _text(record.getMessage()),
         }
         if record.exc_info:
-            found["exception"] = without_secrets(self.formatException(record.exc_info))
+            found["exception"] = _text(self.formatException(record.exc_info))
         request = _request_of(record)
         followed = tracing.current() if request is None else request.record
         if followed is not None:
@@ -51,6 +51,11 @@ class JsonFormatter(RedactedFormatter):
         if request is not None:
             found |= _fields(request)
         return orjson.dumps(found).decode()
+
+
+def _text(text: str) -> str:
+    """Return it redacted, with half surrogate pairs escaped: JSON has no way to write them in UTF-8."""
+    return without_secrets(text).encode("utf-8", "backslashreplace").decode()
 
 
 def _request_of(record: logging.LogRecord) -> AnsweredRequest | None:

@@ -185,6 +185,12 @@ def test_an_unrouted_request_is_logged_on_one_line(client: TestClient, logs: tup
     assert len(logs[0].lines()) == 1
 
 
+def test_any_text_can_be_logged_as_json() -> None:
+    """Names of files and ids may hold half a surrogate pair."""
+    line = JsonFormatter().format(logging.LogRecord("x", logging.WARNING, "f", 1, "退货 %s", ("\ud800",), None))
+    assert json.loads(line)["message"] == "退货 \\ud800"
+
+
 def test_other_lines_of_a_request_have_its_id() -> None:
     """A warning from any part can be found by the id that the caller has; each line is one JSON object."""
     formatter = JsonFormatter()
