@@ -76,7 +76,7 @@ function runs(found) {
     `${name} #${number}${isBaseline ? ` · ${say("watch.baseline")}` : ""}`, collection, minute(at),
     measures ? say("watch.movedOf", measures) : "–", shown(measures?.overlap_at_10), shown(measures?.rbo),
     causes.map(({ kind, proof }) => `${say(`watch.factor.${kind}`)} (${say(`watch.proof.${proof}`)})`).join(", ")
-      || (measures ? say("watch.noCause") : "–"),
+      || (measures?.queries ? say("watch.noCause") : "–"),
   ]);
   const titles = ["overlap_at_10", "rbo"].map((figure) => say(`watch.figure.${figure}`));
   return table([...words, ...titles, say("watch.causes")], cells);
