@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,7 @@ from winnow.retrieval.records import Candidate
 
 BIRDS: Final = ("heron", "stork", "crane", "gull", "wren", "robin", "finch", "swift", "kite", "owl")
 QUERIES: Final = [f"where does the {bird} stand" for bird in BIRDS[:5]]
+FOLD_SECONDS_MAX: Final = 300  # another process builds it, at a low priority
 PLACES: Final = ("lake", "river", "roof", "field", "tower", "shore", "meadow", "forest")
 
 
@@ -84,6 +86,14 @@ def fill(client: TestClient, count: int = 60, **golden: Any) -> None:
     body = {"name": "everyday", "collection": "docs", "queries": [{"query": each} for each in QUERIES], **golden}
     added = client.post("/v1/stability/golden", json=body)
     assert added.status_code == 200, added.text
+
+
+def fold(client: TestClient) -> None:
+    """Build the index; on a busy machine an answer comes before it is built, and asking again waits for it."""
+    deadline = time.monotonic() + FOLD_SECONDS_MAX
+    while (status := client.post("/v1/collections/docs/fold").status_code) == 202:
+        assert time.monotonic() < deadline, "the index is not built in time"
+    assert status == 200
 
 
 def upsert(client: TestClient, changed: list[dict[str, Any]]) -> None:
