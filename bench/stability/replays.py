@@ -49,6 +49,7 @@ def main() -> int:
         while len(runs) < options.replays + 1:  # the first is the baseline
             left = options.replays + 1 - len(runs)
             runs += asyncio.run(replays(assemble(settings), min(RESTART_EVERY, left)))
+            print(f"{len(runs) - 1} replays after {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     compared = [run.measures for run in runs if run.measures is not None]
     moved = sum(each.moved for each in compared)
     shift = max((each.score_shift_max or 0.0 for each in compared), default=0.0)

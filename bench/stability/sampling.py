@@ -1,9 +1,10 @@
 """Measures what recording every search adds to the CPU time of searches, in alternation.
 
-    python -m bench.stability.sampling [--pairs 40] [--searches 20]
+    python -m bench.stability.sampling [--pairs 20] [--searches 20] [--candidates 10] [--cached]
 
-A service with the bundled pair over data/corpus answers blocks of searches, by turns with a share of 0 and of 1. This
-prints the mean ratio of a block to the one before it, with its 95 % interval (bootstrap), of CPU time of all threads.
+A service with the bundled pair over data/corpus answers blocks of searches, with a share of 0 and of 1 in turn. This
+prints the mean ratio of the blocks of a pair, with its 95 % interval (bootstrap), of CPU time of all threads.
+With --cached all vectors and scores are remembered: the cheapest searches, so the worst ratio.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -29,12 +31,17 @@ SETTLE_SECONDS: Final = 1.2  # until what was recorded is written; it belongs to
 RESAMPLES: Final = 10_000
 
 
-def cpu_of_block(client: TestClient, queries: list[str], share: float) -> float:
+def cpu_of_block(client: TestClient, queries: list[str], share: float, candidates: int) -> float:
     """CPU seconds of these searches, and of writing their samples."""
     assert client.put("/v1/stability/sampling", json={"share": share}).status_code == 200
     began = time.process_time()
     for query in queries:
-        body = {"query": query, "collection": COLLECTION, "instruction": {"name": INSTRUCTION}}
+        body = {
+            "query": query,
+            "collection": COLLECTION,
+            "candidates": candidates,
+            "instruction": {"name": INSTRUCTION},
+        }
         assert client.post("/v1/search", json=body).status_code == 200
     time.sleep(SETTLE_SECONDS)
     return time.process_time() - began
@@ -42,24 +49,30 @@ def cpu_of_block(client: TestClient, queries: list[str], share: float) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=40)
-    parser.add_argument("--searches", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--searches", type=int, default=20, help="per block")
+    parser.add_argument("--candidates", type=int, default=10)
+    parser.add_argument("--cached", action="store_true", help="keep the caches on: the worst ratio")
     options = parser.parse_args()
     chance = random.Random(1)
     with tempfile.TemporaryDirectory(prefix="winnow-sampling-") as folder:
         settings = Settings(data=Path(folder))
+        if not options.cached:
+            settings = replace(settings, judgement_cache_mb=0, query_cache_mb=0)
         queries = asyncio.run(build(settings))
         with TestClient(create_app(assemble(settings)), base_url="http://localhost") as client:
-            cpu_of_block(client, queries, 0.0)
-            ratios = []
-            for _ in range(options.pairs):
+            cpu_of_block(client, queries, 0.0, options.candidates)
+            ratios, spent = [], []
+            for pair in range(options.pairs):
                 asked = [chance.choice(queries) for _ in range(options.searches)]
-                without, beside = cpu_of_block(client, asked, 0.0), cpu_of_block(client, asked, 1.0)
-                ratios.append(beside / without)
+                shares = (0.0, 1.0) if pair % 2 else (1.0, 0.0)
+                taken = {share: cpu_of_block(client, asked, share, options.candidates) for share in shares}
+                ratios.append(taken[1.0] / taken[0.0])
+                spent.append(1_000.0 * taken[0.0] / options.searches)
     means = np.mean(np.random.default_rng(1).choice(ratios, size=(RESAMPLES, len(ratios))), axis=1)
     low, high = np.percentile(means, [2.5, 97.5])
     print(f"recording every search: CPU time x {np.mean(ratios):.4f} [{low:.4f}, {high:.4f}], {options.pairs} pairs of "
-          f"{options.searches} searches")  # fmt: skip
+          f"{options.searches} searches of {np.median(spent):.1f} ms")  # fmt: skip
     return 0
 
 
