@@ -115,7 +115,7 @@ def test_the_metrics_tell_skipped_from_degraded(client: TestClient) -> None:
     lines = client.get("/metrics").text.splitlines()
     assert 'winnow_rerank_skipped_total{reason="no_weight"} 1.0' in lines
     assert 'winnow_rerank_skipped_total{reason="not_requested"} 1.0' in lines
-    assert not any(line.startswith("winnow_degraded_total{") for line in lines)
+    assert {line.split()[1] for line in lines if line.startswith("winnow_degraded_total{")} == {"0.0"}
     assert not any(line.startswith('winnow_stage_seconds_count{asked="search",stage="rerank"}') for line in lines)
 
 
