@@ -84,11 +84,13 @@ def create_app(
     announce: Callable[[Readiness], None] = lambda _: None,
     spawned: Spawned | None = None,
     tracer_provider: TracerProvider | None = None,
+    page_ahead: bool = False,
 ) -> FastAPI:
     """Create the service. The models are probed when it starts; `announce` is called afterwards.
 
     With `spawned` servers the service listens at once. When they answer, models are probed, and `announce` is called
-    again. Spans go to the `tracer_provider`, or else to the process's.
+    again. Spans go to the `tracer_provider`, or else to the process's. `page_ahead` has the page rendered before its
+    first visit.
     """
     app = FastAPI(
         title="winnow",
@@ -111,7 +113,8 @@ def create_app(
     for router in ROUTERS:
         app.include_router(router)
     app.add_route("/docs", _docs, include_in_schema=False)
-    Page(installed=is_installed()).add_to(app)
+    app.state.page = Page(installed=is_installed(), ahead=page_ahead)
+    app.state.page.add_to(app)
     app.add_middleware(HeadAsGet)
     if parts.settings.cors_origins:
         app.add_middleware(
@@ -158,7 +161,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await readiness.prepare()
         app.state.announce(readiness)
         try:
-            async with spawned.running(served) if spawned else contextlib.nullcontext():
+            async with spawned.running(served) if spawned else contextlib.nullcontext(), app.state.page.running():
                 yield
         finally:
             await app.state.parts.access.settle()

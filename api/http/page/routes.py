@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
+import logging
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from winnow.api.http.page.rendering import Shell, rendered_shell
 from winnow.api.http.problem_response import ProblemResponse
 from winnow.api.http.problems import Problem, problem_of_status
 
-if TYPE_CHECKING:  # importing Gradio takes seconds: only a browser's first visit waits for it
-    from winnow.api.http.page.shell import Shell
+log = logging.getLogger(__name__)
 
+AHEAD_AFTER_SECONDS: Final = 1.0  # a service that is started for a moment renders nothing
 THEME: Final = "theme.css"
 MISSING: Final = (
     "The page needs the extra `ui`, which is not installed: pip install 'winnow-search[ui]', then restart. "
@@ -36,11 +40,30 @@ def is_installed() -> bool:
 
 
 class Page:
-    """The routes of the page. Gradio is imported at the first visit."""
+    """The routes of the page. It is rendered at the first visit, or `ahead` of it."""
 
-    def __init__(self, *, installed: bool) -> None:
-        self._installed = installed
+    def __init__(self, *, installed: bool, ahead: bool = False) -> None:
+        self._installed, self._ahead = installed, ahead
         self._rendering: asyncio.Task[Shell] | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Render ahead, meanwhile. At the end, end a rendering that still runs."""
+        ahead = asyncio.create_task(self._render_ahead()) if self._installed and self._ahead else None
+        try:
+            yield
+        finally:
+            unfinished = [task for task in (ahead, self._rendering) if task is not None and not task.done()]
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+    async def _render_ahead(self) -> None:
+        await asyncio.sleep(AHEAD_AFTER_SECONDS)
+        try:
+            await self._shell()
+        except (RuntimeError, OSError, TimeoutError):  # the service serves without a page, and a visitor tries again
+            log.exception("the page was not rendered")
 
     def add_to(self, app: FastAPI) -> None:
         app.add_route("/", self._root, include_in_schema=False)
@@ -85,19 +108,8 @@ class Page:
     async def _shell(self) -> Shell:
         """Return the rendered page. Concurrent first visitors wait for one rendering; one that failed is repeated."""
         if self._rendering is None or (self._rendering.done() and self._rendering.exception() is not None):
-            self._rendering = asyncio.create_task(_render())
+            self._rendering = asyncio.create_task(rendered_shell())
         return await asyncio.shield(self._rendering)
-
-
-async def _render() -> Shell:
-    return await asyncio.to_thread(_render_apart)
-
-
-def _render_apart() -> Shell:
-    """Import and render in a thread: other requests do not wait."""
-    from winnow.api.http.page.shell import render_shell
-
-    return asyncio.run(render_shell())
 
 
 def preferred_language(accepted: str) -> str:

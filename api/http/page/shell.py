@@ -1,4 +1,4 @@
-"""The frame of the page, rendered by Gradio: layout, tabs, theme.
+"""The frame of the page, rendered by Gradio: layout, tabs, theme. rendering.py runs this file as a program.
 
 Rule 1: no event calls Python, so Gradio's queue, uploads and files are never used, and no key passes through them.
 Rule 2: Gradio's own routes are not served. Its page and style sheet are rendered once, its scripts are static files.
@@ -6,16 +6,18 @@ Rule 2: Gradio's own routes are not served. Its page and style sheet are rendere
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
+import json
+import os
 import re
-from dataclasses import dataclass
+import sys
 from pathlib import Path
 from typing import Any, Final
 
 import gradio
 from fastapi import FastAPI
-from starlette.staticfiles import StaticFiles
 
 STATIC: Final = Path(__file__).parent / "static"
 LANGUAGES: Final = ("en", "zh")
@@ -40,20 +42,11 @@ HEAD: Final = (
     b'<link rel="stylesheet" href="page/tabs.css">'
     b'<script type="module" src="page/page.js"></script></head>'
 )
+NICENESS: Final = 5  # searches go first
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell:
-    """What Gradio rendered."""
-
-    pages: dict[str, bytes]  # by language
-    theme: bytes
-    policy: str  # Content-Security-Policy
-    files: dict[str, StaticFiles]  # by the first part of the path
-
-
-async def render_shell() -> Shell:
-    """Render the page in every language. Takes seconds, since it imports Gradio."""
+async def render_shell() -> dict[str, Any]:
+    """Render the page in every language. Returns what rendering.py reads."""
     app = FastAPI(openapi_url=None)
     gradio.mount_gradio_app(
         app,
@@ -66,17 +59,17 @@ async def render_shell() -> Shell:
     )
     page = _cleaned(await _get(app, f"{MOUNTED}/"))
     hashes = " ".join(_hash_source(match) for match in INLINE.finditer(page) if b"src=" not in match["attributes"])
-    return Shell(
-        pages={language: _in_language(page, language) for language in LANGUAGES},
-        theme=await _get(app, f"{MOUNTED}/theme.css"),
+    return {
+        "pages": {language: _in_language(page, language).decode() for language in LANGUAGES},
+        "theme": (await _get(app, f"{MOUNTED}/theme.css")).decode(),
         # Gradio's HTML component compiles its template with `new Function`, and its components set style attributes.
-        policy=(
+        "policy": (
             f"default-src 'none'; script-src 'self' 'unsafe-eval' {hashes}; style-src 'self' 'unsafe-inline'; "
             "img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'self'; form-action 'none'; "
             "frame-ancestors 'none'"
         ),
-        files={name: StaticFiles(directory=folder) for name, folder in SERVED.items()},
-    )
+        "folders": {name: str(folder) for name, folder in SERVED.items()},
+    }
 
 
 def _blocks() -> gradio.Blocks:
@@ -150,3 +143,12 @@ async def _get(app: FastAPI, path: str) -> bytes:
     }
     await app(scope, receive, send)
     return bytes(body)
+
+
+def main() -> None:
+    os.nice(NICENESS)
+    sys.stdout.write(json.dumps(asyncio.run(render_shell())))
+
+
+if __name__ == "__main__":
+    main()
