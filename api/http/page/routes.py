@@ -32,6 +32,8 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+HASHED: Final = "assets"  # Gradio's scripts and styles: each name has a digest of the content
+KEPT: Final = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 def is_installed() -> bool:
@@ -102,7 +104,7 @@ class Page:
             answer = await files.get_response(str(path.relative_to(folder)), request.scope)
         except HTTPException as error:
             return _no_file(path, error.status_code)
-        answer.headers.update(HEADERS)
+        answer.headers.update(HEADERS | (KEPT if folder == HASHED else {}))
         return answer
 
     async def _shell(self) -> Shell:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -105,6 +106,10 @@ def test_gradio_itself_counts_nothing_and_calls_nothing(client: TestClient) -> N
         "assets",
         "page",
         "nothing",
+        "page/%00",
+        "page/%ff%fe",
+        "page/" + "a" * 300,
+        "%00",
     ],
 )
 def test_no_other_file_and_no_route_of_gradio_is_reached(client: TestClient, path: str) -> None:
@@ -130,6 +135,15 @@ def test_what_the_page_needs_is_served(client: TestClient, path: str, kind: str)
     assert served.status_code == 200
     assert kind in served.headers["content-type"]
     assert served.headers["x-content-type-options"] == "nosniff"
+
+
+@needs_gradio
+def test_browsers_keep_what_has_a_digest_in_its_name(client: TestClient) -> None:
+    """Gradio's scripts and styles; of the page's own files they ask for a newer one."""
+    scripts = re.findall(r'"\./(assets/[^"]+\.js)"', client.get("/ui").text)
+    assert scripts
+    assert "immutable" in client.get(f"/ui/{scripts[0]}").headers["cache-control"]
+    assert client.get("/ui/page/page.js").headers["cache-control"] == "no-cache"
 
 
 def test_every_file_of_the_page_travels_in_the_package() -> None:
