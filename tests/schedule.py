@@ -1,7 +1,8 @@
 """Which tests share a worker, which come first, and which run alone: `make test` has two workers (pytest-xdist).
 
 Rule 1: The tests of one file run in one worker, so that what a module's fixture starts is started once. All tests that
-start a vLLM server form one group: two of them at a time would take too much memory.
+start a vLLM server form one group: two of them at a time would take too much memory. The tests of the page form one,
+too: they share a browser and a service.
 Rule 2: The longest groups start first, so that no worker is left with a long one at the end.
 Rule 3: No other test runs beside one that is marked `alone`: it measures time that another process would take from it.
 
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from xdist.scheduler import LoadScopeScheduling
 
 VLLM: Final = "every test that starts vLLM"
+PAGE: Final = "every test of the page"
+FILES_OF_PAGE: Final = "tests/unit/api/http/page/"
 FILES_WITH_VLLM: Final = ("tests/vllm/", "tests/acceptance/test_spawned.py")
 FIRST: Final = (  # the longest first, as `make test` prints them; then everything else
     "tests/acceptance/test_spawned.py",
     "tests/vllm/test_front.py",  # starts the servers, so that those that run alone find them
     "tests/vllm/",
     "tests/quality/",
+    FILES_OF_PAGE,
     "tests/docs/test_pages.py",
     "tests/acceptance/",
     "tests/contract/test_reranker.py",
@@ -54,7 +58,9 @@ SLOW: Final = (
 def group_of(nodeid: str) -> str:
     """The group whose tests run in one worker, one after the other."""
     file = nodeid.partition("::")[0]
-    return VLLM if file.startswith(FILES_WITH_VLLM) else file
+    if file.startswith(FILES_WITH_VLLM):
+        return VLLM
+    return PAGE if file.startswith(FILES_OF_PAGE) else file
 
 
 def place_of(nodeid: str) -> int:

@@ -17,13 +17,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from PIL import Image
 
 from tests.browser import tab_pictures
 from tests.browser.environment import PROJECT, find_chromium
-from tests.browser.visit import DESKTOP, PHONE, Language, Visit
+from tests.browser.visit import DESKTOP, PHONE, Contexts, Language, Visit
 
 FOLDER: Final = PROJECT / "docs" / "images"
 BYTES_MAX: Final = 150_000  # of a picture
@@ -74,7 +74,8 @@ def service() -> Iterator[str]:
         corpus = str(PROJECT / "data" / "corpus")
         index = [*WINNOW, "index", corpus, "--collection", COLLECTION, "--data", folder]
         subprocess.run(index, check=True, stdout=subprocess.DEVNULL)
-        serve = [*WINNOW, "serve", "--port", "0", "--data", folder]
+        # Without a cache of scores: the pictures of both sizes show the tokens and times of a first request.
+        serve = [*WINNOW, "serve", "--port", "0", "--data", folder, "--judgement-cache-mb", "0"]
         with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             try:
@@ -95,8 +96,8 @@ def picture(shot: bytes) -> bytes:
     raise SystemExit("A picture is larger than 150 kB at the lowest quality: show less in it.")
 
 
-def take(browser: Any, address: str, tab: str, language: Language, size: str) -> Path:
-    visit = Visit(browser, address, size=SIZES[size], language=language)
+def take(contexts: Contexts, address: str, tab: str, language: Language, size: str) -> Path:
+    visit = Visit(contexts, address, size=SIZES[size], language=language)
     TABS[tab](visit, language)
     visit.page.evaluate("document.activeElement.blur()")
     if size == "desktop":
@@ -120,10 +121,11 @@ def main() -> None:
         browser = stack.enter_context(sync_playwright()).chromium.launch(
             executable_path=find_chromium(), args=["--no-sandbox"]
         )
+        contexts = Contexts(browser)
         for tab in [options.only] if options.only else TABS:
             for language in get_args(Language):
                 for size in SIZES:
-                    path = take(browser, address, tab, language, size)
+                    path = take(contexts, address, tab, language, size)
                     print(f"{path.relative_to(PROJECT)}: {path.stat().st_size / 1000:.0f} kB")
 
 

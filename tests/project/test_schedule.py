@@ -32,6 +32,14 @@ def test_tests_of_a_file_share_a_worker_and_so_do_all_that_start_vllm():
     assert len(servers) == 1
 
 
+def test_tests_of_the_page_share_a_worker_and_with_it_a_browser():
+    """And none of another folder does."""
+    files = sorted((PROJECT / "tests/unit/api/http/page").glob("test_*.py"))
+    assert len(files) > 5
+    assert len({group_of(f"{path.relative_to(PROJECT)}::test") for path in files}) == 1
+    assert group_of("tests/unit/api/http/routes/test_routes.py::test") == "tests/unit/api/http/routes/test_routes.py"
+
+
 def test_the_longest_come_first():
     """What starts vLLM before all else; what is not named comes last."""
     starts = ["tests/vllm/test_front.py::a", "tests/acceptance/test_cli.py::a", "tests/unit/api/test_settings.py::a"]

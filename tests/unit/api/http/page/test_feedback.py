@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx2
 import pytest
 
-from tests.browser.visit import Language, Visit
+from tests.browser.visit import Contexts, Language, Visit
 
 UP, DOWN = ".w-thumb >> nth=0", ".w-thumb >> nth=1"
 
@@ -18,7 +16,7 @@ def judgments(address: str) -> list[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_thumb_becomes_a_judgment(browser: Any, address: str, filled: str, language: Language) -> None:
+def test_a_thumb_becomes_a_judgment(browser: Contexts, address: str, filled: str, language: Language) -> None:
     """One for each result of the final order; a change of mind replaces it; the language may change between."""
     visit = Visit(browser, address, language=language)
     visit.search("refund heron")

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx2
 import pytest
 
-from tests.browser.visit import DESKTOP, PHONE, Language, Visit
+from tests.browser.visit import DESKTOP, PHONE, Contexts, Language, Visit
 from tests.fakes import PrefersWord
-from tests.unit.api.http.page.conftest import HOSTILE, service
-from winnow.rerank.reranker import Ranking
+from tests.unit.api.http.page.conftest import DOCUMENTS, HOSTILE, service, write
 from winnow.retrieval.model.tokenizer import PlainTokenizer
-from winnow.retrieval.records import Candidate
 
 KEY: Final = "wk-typed-in-the-page"
 MEASURES: Final = ("nDCG@10", "R@100")
-
-
-class Follows(PrefersWord):
-    """Prefers the last word of the instruction."""
-
-    def ranking(self, query: str, candidates: Sequence[Candidate], instruction: str) -> Ranking:
-        self._word = instruction.rsplit(maxsplit=1)[-1]
-        return super().ranking(query, candidates, instruction)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer) -> Iterator[str]:
-    rerankers = (Follows("", name="follows"), PrefersWord("heron", name="herons", reads_instruction=False))
-    with service(tmp_path_factory.mktemp("tabs"), tokenizer, *rerankers) as address:
-        httpx2.get(f"{address}/ui", timeout=120)  # imports Gradio
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +81,13 @@ def save_draft(visit: Visit, name: str, text: str) -> None:
     [(DESKTOP, "en", False), (PHONE, "en", True), (DESKTOP, "zh", True), (PHONE, "zh", False)],
 )
 def test_every_tab_fits_and_can_be_read(
-    browser: Any, address: str, evaluation: dict[str, Path], *, size: tuple[int, int], language: Language, dark: bool
+    browser: Contexts,
+    address: str,
+    evaluation: dict[str, Path],
+    *,
+    size: tuple[int, int],
+    language: Language,
+    dark: bool,
 ) -> None:
     """Both languages, both sizes, light and dark: no horizontal scroll, and axe-core finds no serious fault."""
     visit = Visit(browser, address, size=size, language=language, dark=dark)
@@ -291,7 +278,7 @@ def test_a_shadow_is_started_read_and_ended(visit: Visit, filled: str) -> None:
 
 
 def test_a_key_that_may_only_search_sees_the_service_s_words(
-    browser: Any, tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer
+    browser: Contexts, tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer
 ) -> None:
     """It browses and previews; saving and a shadow are refused, at the key and beside the button."""
     with service(tmp_path_factory.mktemp("keyed"), tokenizer, PrefersWord("refund"), api_key=KEY) as address:
@@ -365,18 +352,19 @@ def test_the_watch_says_how_to_start(visit: Visit, filled: str) -> None:
 
 def test_the_watch_shows_what_moved_and_why(visit: Visit, filled: str) -> None:
     """Recorded searches, runs of a golden set, the change as a mark, and a query before and after."""
-    ask = httpx2.Client(base_url=f"{filled}/v1", timeout=60)
-    assert ask.put("/stability/sampling", json={"share": 1, "keep_queries": True}).status_code == 200
-    golden = {"name": "everyday", "collection": "docs", "queries": [{"query": "heron"}, {"query": "refund"}]}
-    assert ask.post("/stability/golden", json=golden).status_code == 200
-    assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
-    more = [{"id": f"more-{number}", "text": f"A heron and a refund {number}"} for number in range(4)]
-    assert ask.post("/collections/docs/documents", json={"documents": more}).status_code == 200
-    assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
+    write(filled, "watched", DOCUMENTS)
+    with httpx2.Client(base_url=f"{filled}/v1", timeout=60) as ask:
+        assert ask.put("/stability/sampling", json={"share": 1, "keep_queries": True}).status_code == 200
+        golden = {"name": "everyday", "collection": "watched", "queries": [{"query": "heron"}, {"query": "refund"}]}
+        assert ask.post("/stability/golden", json=golden).status_code == 200
+        assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
+        more = [{"id": f"more-{number}", "text": f"A heron and a refund {number}"} for number in range(4)]
+        assert ask.post("/collections/watched/documents", json={"documents": more}).status_code == 200
+        assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
     visit.open_tab("watch")
     visit.page.click("#watch-form .w-main")
     visit.page.wait_for_selector("#watch-result .w-dot")
-    assert "docs: documents changed from store version" in visit.texts("#watch-result .w-marks li")[0]
+    assert "watched: documents changed from store version" in visit.texts("#watch-result .w-marks li")[0]
     runs = visit.page.locator("#watch-result .w-figures >> nth=0").locator("tr")
     assert "everyday #2" in runs.nth(1).text_content()
     assert "documents (by elimination)" in runs.nth(1).text_content()
