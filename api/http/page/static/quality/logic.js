@@ -1,14 +1,14 @@
 // What the tab "Quality" computes from files of `winnow eval`. No document, no network.
 
 export const BYTES_MAX = 64 * 1024 * 1024; // of one file
-export const DRAWS = 2000; // of the bootstrap
+const DRAWS = 2000; // of the bootstrap
 const DRAWN_MAX = 4_000_000; // values drawn for one interval: a second at most
 const SEED = 2026;
 
 /** The object of --json, or the lines of --per-query. Throws an Error whose message is a key of words.js. */
 export function readEvaluation(text) {
   const whole = parsed(text);
-  if (Array.isArray(whole?.runs) && whole.runs.every((run) => typeof run?.name === "string" && isFigures(run.metrics))) {
+  if (Array.isArray(whole?.runs) && whole.runs.length && whole.runs.every((run) => typeof run?.name === "string" && isFigures(run.metrics))) {
     return { report: whole };
   }
   const lines = text.split("\n").filter((line) => line.trim());
@@ -25,11 +25,14 @@ function parsed(text) {
   }
 }
 
-const isFigures = (found) => found !== null && typeof found === "object" && Object.values(found).every(Number.isFinite);
+function isFigures(found) {
+  const figures = Object.values(found ?? {});
+  return figures.length > 0 && figures.every(Number.isFinite);
+}
 
 function isQuery(found) {
-  return typeof found?.id === "string" && found.runs !== null && typeof found.runs === "object"
-    && Object.values(found.runs).every(isFigures);
+  const runs = Object.values(found?.runs ?? {});
+  return typeof found?.id === "string" && runs.length > 0 && runs.every(isFigures);
 }
 
 /** Names of the runs and of the measures that the files have, in the order of the report where there is one. */
@@ -81,8 +84,11 @@ export function comparisonOf(report, run, against, measure) {
 
 const meanOf = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
 
+/** How many resamples of so many values are drawn. */
+export const drawsOf = (count) => Math.max(200, Math.min(DRAWS, Math.floor(DRAWN_MAX / count)));
+
 /** The 95 % interval of the mean: percentiles of the means of resamples, the same each time. */
-export function bootstrap(values, draws = Math.max(200, Math.min(DRAWS, Math.floor(DRAWN_MAX / values.length)))) {
+export function bootstrap(values, draws = drawsOf(values.length)) {
   const random = generator(SEED);
   const means = Array.from({ length: draws }, () => {
     let sum = 0;

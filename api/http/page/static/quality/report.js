@@ -4,7 +4,7 @@ import { differenceChart, lineChart } from "../charts.js";
 import { make } from "../dom.js";
 import { STAGES } from "../logic.js";
 import { say } from "../words.js";
-import { comparisonOf, countsOf, curvesOf, differencesOf, DRAWS, extremesOf, meansOf, namesOf } from "./logic.js";
+import { comparisonOf, countsOf, curvesOf, differencesOf, drawsOf, extremesOf, meansOf, namesOf } from "./logic.js";
 
 const EXTREMES = 5;
 const NUMBER = 4; // digits of a measure
@@ -39,7 +39,7 @@ function means(evaluation, measure) {
     return make("div", { class: "w-mean" }, make("dt", {}, name), make("dd", {}, bar, make("b", {}, mean.toFixed(NUMBER)), interval));
   });
   const kind = found.at(-1).kind;
-  const note = kind === "mean" ? say("quality.ofMean", { draws: DRAWS })
+  const note = kind === "mean" ? say("quality.ofMean", { draws: drawsOf(evaluation.queries.length) })
     : kind === "difference" ? say("quality.ofDifference", { first: found[0].name }) : "";
   return make("figure", { class: "w-figure" }, make("figcaption", {}, say("quality.means", { measure })), make("dl", {}, ...rows),
     make("p", { class: "w-help" }, note));

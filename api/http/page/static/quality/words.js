@@ -12,7 +12,7 @@ export const WORDS = {
     run: "Run", means: "{measure} of each run", reranker: "Reranker",
     ofMean: "Whiskers: 95 % interval of the mean, by a bootstrap over the queries ({draws} draws).",
     ofDifference: "Whiskers: 95 % interval of the difference to {first}. Open the lines of --per-query for intervals of the means.",
-    comparisons: "Is the difference chance?", against: "Minus", mean: "Mean difference", interval: "95 % interval", p: "p", holm: "p (Holm)",
+    comparisons: "Is the difference due to chance?", against: "Minus", mean: "Mean difference", interval: "95 % interval", p: "p", holm: "p (Holm)",
     method: "Paired randomisation test, two-sided. p (Holm) is corrected for the number of pairs. The line marks zero.",
     differences: "Differences by query, {measure}", compared: "Compare", with: "with",
     counts: "{wins} queries gain, {losses} lose, {ties} stay the same.",

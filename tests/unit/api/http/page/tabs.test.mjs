@@ -175,3 +175,13 @@ test("a chart has every day, a line for each instruction and golden set, and mar
   });
   assert.ok(watch.isEmpty({ days: [], runs: [] }) && !watch.isEmpty(report));
 });
+
+test("what has no run or no figure is not an evaluation", () => {
+  for (const text of ['{"runs": []}', '{"runs": [{"name": "a", "metrics": {}}]}', '{"id": "q", "runs": {}}', '{"id": "q", "runs": {"a": {}}}', "null", ""]) {
+    assert.throws(() => quality.readEvaluation(text), { message: "quality.notEvaluation" }, text);
+  }
+});
+
+test("of many queries fewer resamples are drawn, and never few", () => {
+  assert.deepEqual([20, 2_000, 4_000, 1_000_000].map(quality.drawsOf), [2_000, 2_000, 1_000, 200]);
+});
