@@ -55,6 +55,40 @@ export function reveal(place) {
   if (place.getBoundingClientRect().top > window.innerHeight * 0.8) place.scrollIntoView({ block: "start" });
 }
 
+/** Replace the parts of a place. The focus stays at the part with the same id. */
+export function replaceParts(place, ...parts) {
+  const { id } = place.contains(document.activeElement) ? document.activeElement : {};
+  place.replaceChildren(...parts);
+  if (id) find(id)?.focus();
+}
+
+/** A form's button while its request runs. It keeps the focus, which a disabled button would lose. */
+export class Working {
+  constructor(form, word, workingWord) {
+    Object.assign(this, { button: find(form).querySelector(".w-main"), word, workingWord, latest: 0 });
+  }
+
+  get isWorking() {
+    return this.button.getAttribute("aria-disabled") === "true";
+  }
+
+  /** `action` is given a function that tells whether no later action has started. */
+  async run(action) {
+    const turn = (this.latest += 1);
+    const isLatest = () => turn === this.latest;
+    this.button.setAttribute("aria-disabled", "true");
+    this.button.textContent = say(this.workingWord);
+    try {
+      await action(isLatest);
+    } finally {
+      if (isLatest()) {
+        this.button.removeAttribute("aria-disabled");
+        this.button.textContent = say(this.word);
+      }
+    }
+  }
+}
+
 export function wait(milliseconds, action) {
   let timer = 0;
   return (...values) => {

@@ -1,6 +1,6 @@
 // Thumbs at a result: what a person says about it becomes a judgment.
 
-import { ask, Refused } from "./api.js";
+import { ask, wordsOf } from "./api.js";
 import { make } from "./dom.js";
 import { say } from "./words.js";
 
@@ -23,8 +23,7 @@ export function thumbs(searchId, documentId, title) {
     try {
       await ask("POST", "v1/feedback", { search_id: searchId, document_id: documentId, grade });
     } catch (refused) {
-      if (!(refused instanceof Refused || refused instanceof TypeError)) throw refused;
-      error.textContent = refused instanceof Refused ? refused.message : say("gone", { detail: refused.message });
+      error.textContent = wordsOf(refused);
       return;
     }
     given.set(place.dataset.key, grade);

@@ -1,7 +1,7 @@
 // The choice of an instruction: a text of one's own, or one of the library with a field for each variable.
 
 import { ask } from "./api.js";
-import { find, make, wait } from "./dom.js";
+import { find, make, replaceParts, wait } from "./dom.js";
 import { choices, variableValues } from "./logic.js";
 import { currentLanguage, say } from "./words.js";
 
@@ -45,9 +45,12 @@ export class Instruction {
   async resolve() {
     const named = this.named;
     if (named === null || typeof named === "string") return named;
-    this.resolved = (await ask("POST", "v1/instructions/preview", { instruction: named })).text;
-    this.showResolved();
-    return this.resolved;
+    const { text } = await ask("POST", "v1/instructions/preview", { instruction: named });
+    if (JSON.stringify(named) === JSON.stringify(this.named)) { // else another one was chosen meanwhile
+      this.resolved = text;
+      this.showResolved();
+    }
+    return text;
   }
 
   /** The text as far as it is known without asking. */
@@ -76,7 +79,7 @@ export class Instruction {
     select.addEventListener("change", () => this.choose({ name: select.value, text: this.text }));
     const field = make("div", { class: "w-field" }, make("label", { for: id }, say("instruction")), select);
     const error = make("p", { class: "w-error", id: `${id}-error`, role: "alert" });
-    this.holder.replaceChildren(make("div", { class: "w-row" }, field, ...this.inputs()), error, this.reads());
+    replaceParts(this.holder, make("div", { class: "w-row" }, field, ...this.inputs()), error, this.reads());
     this.showResolved();
   }
 

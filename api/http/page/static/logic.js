@@ -8,6 +8,23 @@ export class InputError extends Error {
   }
 }
 
+/** A number as it is written. One that JavaScript would change, such as an integer beyond 2^53, keeps its digits where
+ * the browser has JSON.rawJSON. */
+const asWritten = (value, source) =>
+  source === undefined || Number.isSafeInteger(value) || !(Number.isInteger(value) || !Number.isFinite(value)) ? value : JSON.rawJSON(source);
+
+/** JSON.parse that changes no number. */
+export const readJson = (text) =>
+  JSON.parse(text, (_, value, context) => (typeof value === "number" ? asWritten(value, JSON.rawJSON && context?.source) : value));
+
+/** The number that a field holds; undefined if it holds none. */
+export function readNumber(text) {
+  const trimmed = text.trim();
+  if (trimmed === "" || !Number.isFinite(Number(trimmed))) return undefined;
+  const isJson = /^-?(0|[1-9]\d*)$/.test(trimmed);
+  return asWritten(Number(trimmed), JSON.rawJSON && isJson ? trimmed : undefined);
+}
+
 /** Documents of the input: JSON where it starts with `[` or `{`, else one per line. Empty lines are left out. */
 export function parseDocuments(text) {
   const trimmed = text.trim();
@@ -32,7 +49,7 @@ export function parseLines(text) {
   const numbered = text.split(/\r?\n/).map((line, place) => [line, place + 1]).filter(([line]) => line.trim());
   return checked(numbered.map(([line, number]) => {
     try {
-      return JSON.parse(line);
+      return readJson(line);
     } catch (error) {
       throw new InputError("documents", "notJsonLine", `${number}: ${error.message}`);
     }
@@ -41,7 +58,7 @@ export function parseLines(text) {
 
 export function parseJson(text, field, word) {
   try {
-    return JSON.parse(text);
+    return readJson(text);
   } catch (error) {
     throw new InputError(field, word, error.message);
   }
@@ -91,7 +108,7 @@ export function searchBody({ collection, query, filter, recall, candidates, resu
 export function variableValues(variables, typed) {
   const entries = variables.filter(({ name }) => (typed[name] ?? "") !== "").map(({ name, type }) => {
     const text = typed[name];
-    return [name, type === "integer" && /^-?\d+$/.test(text) ? Number(text) : text];
+    return [name, type === "integer" && /^-?\d+$/.test(text) ? readNumber(String(text)) : text];
   });
   return Object.fromEntries(entries);
 }

@@ -1,6 +1,6 @@
 // Starts the page as soon as Gradio has drawn its frame.
 
-import { ask, Refused } from "./api.js";
+import { ask, Refused, wordsOf } from "./api.js";
 import { fillWords, find, showError, wait } from "./dom.js";
 import { TABS } from "./tabs.js";
 import { currentLanguage, say, switchLanguage } from "./words.js";
@@ -61,7 +61,7 @@ async function loadLists(tabs, { quietly }) {
 /** A key that may only search is refused the lists with 403: that is no error, the lists stay empty. */
 function tellKey(error, { quietly }) {
   if (error instanceof Refused && error.status === 401 && !quietly) showError("rerank", "key", error.message);
-  find("key-error").textContent = error instanceof Refused ? error.message : say("gone", { detail: error.message });
+  find("key-error").textContent = wordsOf(error);
 }
 
 async function copy(button) {

@@ -1,7 +1,7 @@
 // The tab "Rerank": a query and documents of one's own.
 
 import { address, ask, hasKey, tell } from "./api.js";
-import { clearErrors, find, make, moveBadge, reveal } from "./dom.js";
+import { clearErrors, find, make, moveBadge, reveal, Working } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { inputText, readDocuments } from "./files.js";
 import { Instruction } from "./instruction.js";
@@ -16,9 +16,10 @@ export class RerankTab {
     this.instruction = new Instruction("rerank", document.querySelector('[data-for="rerank"]'), () => this.showRequest());
     this.last = null; // {documents, answer, ms}
     this.all = false;
+    this.working = new Working("rerank-form", "rerank", "reranking");
     find("rerank-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.submit();
+      if (!this.working.isWorking) this.submit();
     });
     for (const id of ["rerank-query", "rerank-documents"]) find(id).addEventListener("input", () => this.showRequest());
     find("rerank-file").addEventListener("change", ({ target }) => this.read(target.files).then(() => (target.value = "")));
@@ -89,27 +90,24 @@ export class RerankTab {
     find("rerank-curl").textContent = curlLine({ url: address("v1/rerank"), body, hasKey: hasKey() });
   }
 
-  async submit() {
-    const button = find("rerank-form").querySelector(".w-main");
+  submit() {
     clearErrors("rerank");
-    button.disabled = true;
-    button.textContent = say("reranking");
-    try {
-      const input = this.input;
-      const body = rerankBody({ ...input, instruction: await this.instruction.resolve() });
-      const started = performance.now();
-      const answer = await ask("POST", "v1/rerank", body);
-      this.last = { documents: input.documents, answer, ms: performance.now() - started };
-      this.all = false;
-      this.showRequest();
-      this.showResult();
-      reveal(find("rerank-result"));
-    } catch (error) {
-      tell("rerank", error, FIELDS);
-    } finally {
-      button.disabled = false;
-      button.textContent = say("rerank");
-    }
+    return this.working.run(async (isLatest) => {
+      try {
+        const input = this.input;
+        const body = rerankBody({ ...input, instruction: await this.instruction.resolve() });
+        const started = performance.now();
+        const answer = await ask("POST", "v1/rerank", body);
+        if (!isLatest()) return; // another example was chosen meanwhile
+        this.last = { documents: input.documents, answer, ms: performance.now() - started };
+        this.all = false;
+        this.showRequest();
+        this.showResult();
+        reveal(find("rerank-result"));
+      } catch (error) {
+        if (isLatest()) tell("rerank", error, FIELDS);
+      }
+    });
   }
 
   showResult() {
@@ -137,6 +135,7 @@ export class RerankTab {
       more.addEventListener("click", () => {
         this.all = true;
         this.showResult();
+        place.focus({ preventScroll: true });
       });
       place.append(more);
     }

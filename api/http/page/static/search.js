@@ -1,7 +1,7 @@
 // The tab "Search": a collection, in recall's order and in the final order.
 
 import { address, ask, hasKey, tell } from "./api.js";
-import { clearErrors, find, make, moveBadge, reveal } from "./dom.js";
+import { clearErrors, find, make, moveBadge, reveal, Working } from "./dom.js";
 import { thumbs } from "./feedback.js";
 import { Instruction } from "./instruction.js";
 import { curlLine, searchBody, searchColumns, shown, stageTimes } from "./logic.js";
@@ -22,9 +22,10 @@ export class SearchTab {
     this.collections = [];
     this.last = null; // the answer
     this.all = false;
+    this.working = new Working("search-form", "search", "searching");
     find("search-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.submit();
+      if (!this.working.isWorking) this.submit();
     });
     this.filter = new FilterBuilder(() => this.showRequest());
     this.document = new DocumentDialog();
@@ -75,22 +76,18 @@ export class SearchTab {
     find("search-curl").textContent = curlLine({ url: address("v1/search"), body, hasKey: hasKey() });
   }
 
-  async submit() {
-    const button = find("search-form").querySelector(".w-main");
+  submit() {
     clearErrors("search");
-    button.disabled = true;
-    button.textContent = say("searching");
-    try {
-      this.last = await ask("POST", "v1/search", searchBody(this.input));
-      this.all = false;
-      this.showResult();
-      reveal(find("search-result"));
-    } catch (error) {
-      tell("search", error, FIELDS);
-    } finally {
-      button.disabled = false;
-      button.textContent = say("search");
-    }
+    return this.working.run(async () => {
+      try {
+        this.last = await ask("POST", "v1/search", searchBody(this.input));
+        this.all = false;
+        this.showResult();
+        reveal(find("search-result"));
+      } catch (error) {
+        tell("search", error, FIELDS);
+      }
+    });
   }
 
   showResult() {
@@ -120,6 +117,7 @@ export class SearchTab {
       more.addEventListener("click", () => {
         this.all = true;
         this.showResult();
+        place.focus({ preventScroll: true });
       });
       place.append(more);
     }

@@ -57,8 +57,9 @@ export const WORDS = {
     passage: "passage", earlier: "Show earlier text", later: "Show later text",
     notJson: "This is not valid JSON: {detail}", notJsonLine: "This line is not valid JSON: line {detail}",
     notDocument: "Document {detail} must be a text or an object with “text”.",
+    keyCharacters: "A key has only ASCII characters. Copy it again.",
     gone: "The service does not answer. Check that it runs, then try again. ({detail})",
-    notReadable: "The service answered {status} with something that is not JSON.",
+    notReadable: "The service answered {status} in a form that this page cannot read.",
   },
   zh: {
     tagline: "按你自己的指令检索与重排",
@@ -115,8 +116,9 @@ export const WORDS = {
     passage: "文本块", earlier: "显示前文", later: "显示后文",
     notJson: "不是有效的 JSON：{detail}", notJsonLine: "这一行不是有效的 JSON：第 {detail} 行",
     notDocument: "第 {detail} 篇文档必须是文本，或带“text”的对象。",
+    keyCharacters: "密钥只含 ASCII 字符。请重新复制。",
     gone: "服务没有响应。请确认服务正在运行，然后重试。（{detail}）",
-    notReadable: "服务返回了 {status}，但内容不是 JSON。",
+    notReadable: "服务返回了 {status}，但本页读不懂其内容。",
   },
 };
 

@@ -1,7 +1,7 @@
 // The tab "Compare": the same candidates under several settings, one column for each.
 
 import { address, ask, hasKey, tell } from "../api.js";
-import { clearErrors, find } from "../dom.js";
+import { clearErrors, find, Working } from "../dom.js";
 import { curlLine, InputError, parseDocuments, textOf } from "../logic.js";
 import { addWords, say } from "../words.js";
 import { CANDIDATES_MAX, columnBody, columnOf, documentsOf, recallBody, SETTINGS_MAX, SETTINGS_MIN } from "./logic.js";
@@ -23,6 +23,7 @@ export class CompareTab {
     this.library = { instructions: [], built_in: [] };
     this.last = null; // {candidates, columns, labels}
     this.rows = ROWS_AT_FIRST;
+    this.working = new Working("compare-form", "compare.compare", "compare.comparing");
     for (let count = 0; count < SETTINGS_MIN; count += 1) this.add();
     for (const name of INPUTS) find(`compare-${name}`).addEventListener("input", () => this.showRequest());
     find("compare-add").addEventListener("click", () => {
@@ -31,7 +32,7 @@ export class CompareTab {
     });
     find("compare-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.submit();
+      if (!this.working.isWorking) this.submit();
     });
     this.refresh();
   }
@@ -136,31 +137,28 @@ export class CompareTab {
     }
   }
 
-  async submit() {
-    const button = find("compare-form").querySelector(".w-main");
+  submit() {
     clearErrors("compare");
-    button.disabled = true;
-    button.textContent = say("compare.comparing");
-    try {
-      const { documents, shown } = await this.candidates();
-      const columns = await Promise.all(this.settings.map((each) => this.column(each, documents)));
-      this.showRequest();
-      if (columns.some((each) => each === null)) return;
-      this.last = { candidates: shown, columns, settings: [...this.settings] };
-      this.rows = ROWS_AT_FIRST;
-      this.showResult();
-    } catch (error) {
-      tell("compare", error, FIELDS);
-    } finally {
-      button.disabled = false;
-      button.textContent = say("compare.compare");
-    }
+    return this.working.run(async () => {
+      try {
+        const { documents, shown } = await this.candidates();
+        const columns = await Promise.all(this.settings.map((each) => this.column(each, documents)));
+        this.showRequest();
+        if (columns.some((each) => each === null)) return;
+        this.last = { candidates: shown, columns, settings: [...this.settings] };
+        this.rows = ROWS_AT_FIRST;
+        this.showResult();
+      } catch (error) {
+        tell("compare", error, FIELDS);
+      }
+    });
   }
 
   showResult() {
     const more = () => {
       this.rows = CANDIDATES_MAX * 10;
       this.showResult();
+      find("compare-result").focus({ preventScroll: true });
     };
     find("compare-result").replaceChildren(...resultParts(this.last, this.rows, more));
   }

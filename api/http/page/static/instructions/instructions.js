@@ -1,7 +1,7 @@
 // The tab "Instructions": the library, an editor of drafts, the prompt, a shadow.
 
 import { address, ask, hasKey, Refused, tell } from "../api.js";
-import { clearErrors, find, make } from "../dom.js";
+import { clearErrors, find, make, replaceParts } from "../dom.js";
 import { curlLine, InputError, parseJson } from "../logic.js";
 import { addWords, currentLanguage, say } from "../words.js";
 import { byName, contentBody, editorField, editorValues, FIELDS, matching, ownName } from "./logic.js";
@@ -103,25 +103,25 @@ export class InstructionsTab {
     const names = matching(this.names, find("instructions-search").value);
     const items = names.map(({ name, versions }) => {
       const newest = versions[0];
-      const button = make("button", { type: "button", class: "w-name", "aria-pressed": String(this.chosen?.name === name) },
+      const button = make("button", { type: "button", class: "w-name", id: `instructions-choose-${name}`, "aria-pressed": String(this.chosen?.name === name) },
         make("span", {}, name), make("small", {}, `@${newest.version} · ${say(`instructions.state.${newest.state}`)}`),
         newest.purpose ? make("small", { class: "w-purpose" }, newest.purpose) : null);
       button.addEventListener("click", () => this.choose(newest));
       return make("li", {}, button);
     });
-    find("instructions-names").replaceChildren(...(items.length ? items : [make("li", { class: "w-help" }, say("instructions.none"))]));
+    replaceParts(find("instructions-names"), ...(items.length ? items : [make("li", { class: "w-help" }, say("instructions.none"))]));
   }
 
   showVersions() {
     const versions = this.chosen ? this.names.find(({ name }) => name === this.chosen.name)?.versions ?? [] : [];
     const buttons = versions.map((each) => {
       const pressed = String(each.version === this.chosen.version);
-      const button = make("button", { type: "button", class: "w-chip", "aria-pressed": pressed },
+      const button = make("button", { type: "button", class: "w-chip", id: `instructions-choose-version-${each.version}`, "aria-pressed": pressed },
         `@${each.version} · ${say(`instructions.state.${each.state}`)}`);
       button.addEventListener("click", () => this.choose(each));
       return button;
     });
-    find("instructions-versions").replaceChildren(...(buttons.length > 1 ? buttons : []));
+    replaceParts(find("instructions-versions"), ...(buttons.length > 1 ? buttons : []));
   }
 
   get path() {

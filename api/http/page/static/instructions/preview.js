@@ -1,8 +1,8 @@
 // The prompt of the edited instruction, coloured by part.
 
-import { ask, Refused } from "../api.js";
+import { ask, wordsOf } from "../api.js";
 import { find, make, wait } from "../dom.js";
-import { InputError, variableValues } from "../logic.js";
+import { variableValues } from "../logic.js";
 import { say } from "../words.js";
 import { previewBody, runsOf, tokensOf } from "./logic.js";
 
@@ -112,13 +112,6 @@ export class Preview {
       make("div", { class: "w-prompt", tabindex: 0, role: "group", "aria-label": say("instructions.preview") }, ...prompt),
     );
   }
-}
-
-function wordsOf(problem) {
-  if (problem instanceof Refused) return problem.message;
-  if (problem instanceof InputError) return say(problem.message, { detail: problem.detail });
-  if (problem instanceof TypeError) return say("gone", { detail: problem.message });
-  throw problem;
 }
 
 /** The share of each part in the prompt, with its name: colour is never the only sign. */

@@ -37,11 +37,14 @@ export class Shadow {
 
   /** `named` has the chosen name and its versions; null for a new or a built-in one. */
   choose(named) {
-    if (this.name !== (named?.name ?? null)) this.report = null;
+    const isSame = this.name === (named?.name ?? null);
+    if (!isSame) this.report = null;
     this.name = named?.name ?? null;
     const options = (named?.versions ?? []).map(({ version, state }) =>
       make("option", { value: version }, `@${version} · ${say(`instructions.state.${state}`)}`));
+    const { value } = find("shadow-version");
     find("shadow-version").replaceChildren(...options);
+    if (isSame && options.some((each) => each.value === value)) find("shadow-version").value = value;
     find("shadow-form").hidden = this.name === null;
     find("shadow-none").hidden = this.name !== null;
     find("shadow-done").textContent = "";

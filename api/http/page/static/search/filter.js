@@ -1,5 +1,7 @@
 // A filter as rows of a form, and as JSON: {type, key, value}, or {type: "and" | "or", filters: [...]}. No document.
 
+import { readNumber } from "../logic.js";
+
 export const OPERATORS = ["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "absent", "present"];
 const LISTS = new Set(["in", "nin"]);
 const WITHOUT_VALUE = new Map([["absent", "eq"], ["present", "ne"]]); // compare with null
@@ -23,8 +25,7 @@ export function typedValue(text, attribute) {
   const types = typesOf(attribute);
   const trimmed = text.trim();
   if (types.includes("boolean") && /^(true|false)$/.test(trimmed)) return trimmed === "true";
-  if (types.includes("number") && trimmed !== "" && Number.isFinite(Number(trimmed))) return Number(trimmed);
-  return text;
+  return (types.includes("number") ? readNumber(text) : undefined) ?? text;
 }
 
 /** Rows {key, operator, text} joined by "and" or "or" as a filter; null without a row that has a key. */
@@ -47,7 +48,10 @@ export function splitList(text) {
     .map((part) => (/^".*"$/s.test(part) ? part.slice(1, -1).replaceAll('""', '"') : part));
 }
 
-const joinList = (values) => values.map(String).map((each) => (/[",]|^\s|\s$/.test(each) ? `"${each.replaceAll('"', '""')}"` : each)).join(", ");
+const isLong = (value) => JSON.isRawJSON?.(value) ?? false; // a number of which JavaScript would change the digits
+const textOf = (value) => (isLong(value) ? value.rawJSON : String(value));
+const isSimple = (value) => isLong(value) || (typeof value !== "object" && value !== undefined);
+const joinList = (values) => values.map(textOf).map((each) => (/[",]|^\s|\s$/.test(each) ? `"${each.replaceAll('"', '""')}"` : each)).join(", ");
 
 /** The rows of a filter, or null where rows cannot show it: nested, or with values of other types. */
 export function rowsOf(filter, attributes) {
@@ -65,12 +69,12 @@ function rowOf(filter) {
   const { type, key, value } = filter ?? {};
   if (typeof key !== "string" || !OPERATORS.includes(type) || !needsValue(type)) return null;
   if (value === null) return type === "eq" || type === "ne" ? { key, operator: type === "eq" ? "absent" : "present", text: "" } : null;
-  if (isList(type)) return Array.isArray(value) ? { key, operator: type, text: joinList(value) } : null;
-  return typeof value === "object" || value === undefined ? null : { key, operator: type, text: String(value) };
+  if (isList(type)) return Array.isArray(value) && value.every(isSimple) ? { key, operator: type, text: joinList(value) } : null;
+  return isSimple(value) ? { key, operator: type, text: textOf(value) } : null;
 }
 
 const sorted = (value) =>
-  value && typeof value === "object" && !Array.isArray(value)
+  value && typeof value === "object" && !Array.isArray(value) && !isLong(value)
     ? Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]))
     : Array.isArray(value) ? value.map(sorted) : value;
 

@@ -1,7 +1,8 @@
 // The builder of a filter, and the JSON next to it. Each writes the other; what rows cannot show stays JSON only.
 
-import { find, make } from "../dom.js";
+import { find, make, replaceParts } from "../dom.js";
 import { filterOf, isList, needsValue, operatorsOf, rowsOf, typesOf } from "./filter.js";
+import { readJson } from "../logic.js";
 import { say } from "../words.js";
 
 export class FilterBuilder {
@@ -63,7 +64,7 @@ export class FilterBuilder {
     const text = find("search-filter").value.trim();
     const isEdited = document.activeElement === find("search-filter");
     try {
-      const found = rowsOf(text ? JSON.parse(text) : null, this.attributes);
+      const found = rowsOf(text ? readJson(text) : null, this.attributes);
       this.isNested = found === null;
       if (found) Object.assign(this, found);
     } catch {
@@ -75,7 +76,7 @@ export class FilterBuilder {
 
   render() {
     const hasAttributes = Object.keys(this.attributes).length > 0;
-    find("search-filter-rows").replaceChildren(...(this.isNested ? [] : this.rows.map((row, place) => this.row(row, place))));
+    replaceParts(find("search-filter-rows"), ...(this.isNested ? [] : this.rows.map((row, place) => this.row(row, place))));
     find("search-filter-nested").textContent = this.isNested ? say("filterNested") : hasAttributes ? "" : say("noAttributes");
     find("search-filter-add").hidden = this.isNested || !hasAttributes;
     const join = find("search-filter-join");

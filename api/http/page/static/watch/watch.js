@@ -1,7 +1,7 @@
 // The tab "Watch": the report of ranking stability.
 
 import { address, ask, hasKey, tell } from "../api.js";
-import { clearErrors, find, make } from "../dom.js";
+import { clearErrors, find, make, Working } from "../dom.js";
 import { curlLine } from "../logic.js";
 import { addWords, say } from "../words.js";
 import { FIGURES, reportPath } from "./logic.js";
@@ -16,10 +16,10 @@ const GOLDEN = { name: "everyday", queries: [{ query: "how long may I return goo
 
 export class WatchTab {
   constructor() {
-    Object.assign(this, { collections: [], last: null });
+    Object.assign(this, { collections: [], last: null, working: new Working("watch-form", "watch.read", "watch.reading") });
     find("watch-form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.read();
+      if (!this.working.isWorking) this.read();
     });
     for (const name of FIELDS) find(`watch-${name}`).addEventListener("input", () => this.showRequest());
     find("watch-figure").addEventListener("change", () => this.showResult());
@@ -61,24 +61,20 @@ export class WatchTab {
     find("watch-curl").textContent = line("report", "GET", this.path);
   }
 
-  async read() {
-    const button = find("watch-form").querySelector(".w-main");
+  read() {
     clearErrors("watch");
-    button.disabled = true;
-    button.textContent = say("watch.reading");
-    try {
-      this.last = await ask("GET", this.path);
-      this.showRequest();
-      this.showResult();
-    } catch (error) {
-      const fault = error.problem?.error;
-      if (fault?.param) fault.param = fault.param.replace(/^query\./, ""); // a parameter of the address
-      tell("watch", error, FIELDS);
-      if (find("key-error").textContent) find("watch-error").textContent = find("key-error").textContent;
-    } finally {
-      button.disabled = false;
-      button.textContent = say("watch.read");
-    }
+    return this.working.run(async () => {
+      try {
+        this.last = await ask("GET", this.path);
+        this.showRequest();
+        this.showResult();
+      } catch (error) {
+        const fault = error.problem?.error;
+        if (fault?.param) fault.param = fault.param.replace(/^query\./, ""); // a parameter of the address
+        tell("watch", error, FIELDS);
+        if (find("key-error").textContent) find("watch-error").textContent = find("key-error").textContent;
+      }
+    });
   }
 
   showResult() {

@@ -71,6 +71,7 @@ test("a search sends what was chosen, and nothing that was not", () => {
 test("variables are typed, and empty ones keep their default", () => {
   const variables = [{ name: "since", type: "integer" }, { name: "code", type: "string" }, { name: "more", type: "string" }];
   assert.deepEqual(logic.variableValues(variables, { since: "2023", code: "7", more: "" }), { since: 2023, code: "7" });
+  assert.deepEqual(logic.variableValues(variables, { since: 2023 }), { since: 2023 }); // as the examples have it
   assert.deepEqual(logic.variableValues(variables, { since: "soon" }), { since: "soon" }); // the service tells what is wrong
 });
 

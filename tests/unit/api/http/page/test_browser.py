@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx2
 import pytest
 
-from tests.browser.visit import SIZES, Language, Visit
+from tests.browser.visit import SIZES, Contexts, Language, Visit
 from tests.fakes import PrefersWord
-from tests.unit.api.http.page.conftest import Failing, service
+from tests.unit.api.http.page.conftest import Follows, service
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 KEY = "wk-typed-in-the-page"
@@ -18,7 +16,9 @@ KEY = "wk-typed-in-the-page"
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("size", SIZES, ids=["desktop", "phone"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_both_languages_fit_both_sizes(browser: Any, address: str, size: tuple[int, int], language: Language) -> None:
+def test_both_languages_fit_both_sizes(
+    browser: Contexts, address: str, size: tuple[int, int], language: Language
+) -> None:
     """The browser's language first, the other one by a button; no horizontal scroll anywhere."""
     word, other = ("Rerank", "重排") if language == "en" else ("重排", "Rerank")
     visit = Visit(browser, address, size=size, language=language)
@@ -51,7 +51,7 @@ def test_both_languages_fit_both_sizes(browser: Any, address: str, size: tuple[i
 @pytest.mark.usefixtures("filled")
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_axe_finds_no_serious_fault(browser: Any, address: str, *, language: Language, dark: bool) -> None:
+def test_axe_finds_no_serious_fault(browser: Contexts, address: str, *, language: Language, dark: bool) -> None:
     """Empty, with results, with errors at fields, with a filter, and in an opened document."""
     visit = Visit(browser, address, language=language, dark=dark)
     assert visit.page.evaluate("document.body.classList.contains('dark')") is dark
@@ -82,7 +82,9 @@ def test_the_theme_follows_the_button(visit: Visit) -> None:
     assert visit.page.evaluate(colour) != light
 
 
-def test_a_service_that_is_gone_is_told(browser: Any, tmp_path_factory: Any, tokenizer: PlainTokenizer) -> None:
+def test_a_service_that_is_gone_is_told(
+    browser: Contexts, tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer
+) -> None:
     """In the middle of a visit: both tabs tell it at their buttons, and what was typed and shown stays."""
     with service(tmp_path_factory.mktemp("gone"), tokenizer, PrefersWord("refund")) as address:
         visit = Visit(browser, address)
@@ -119,7 +121,31 @@ def test_an_answer_that_is_no_json_is_told(visit: Visit) -> None:
     assert "gateway" not in visit.text("#rerank-error")
 
 
-def test_an_overloaded_service_is_told_in_its_own_words(visit: Visit, reranker: Failing) -> None:
+def test_an_answer_without_a_reason_is_told(visit: Visit) -> None:
+    """As of a gateway with errors of its own shape, or of a login page that answers 200."""
+    for status, body in ((429, '{"message": "slow down"}'), (200, "<h1>Log in</h1>")):
+        answered = {"status": status, "body": body}
+        visit.page.route("**/v1/rerank", lambda route: route.fulfill(**answered))  # noqa: B023  (of this round)
+        visit.rerank("q", "a")
+        visit.page.wait_for_function(
+            "status => document.querySelector('#rerank-error').textContent.includes(status)", arg=str(status)
+        )
+        visit.page.unroute("**/v1/rerank")
+    assert visit.page.locator(".w-table").count() == 0
+
+
+def test_a_key_that_no_header_can_hold_is_told_at_its_field(visit: Visit) -> None:
+    """Such as one with a full-width character: nothing is sent."""
+    visit.page.wait_for_load_state("networkidle")
+    asked = len(visit.asked)
+    visit.page.fill("#key", "wk-１２３")
+    assert "ASCII" in visit.text("#key-error")
+    visit.rerank("q", "a")
+    visit.page.wait_for_function("document.activeElement.id === 'key'")
+    assert len(visit.asked) == asked
+
+
+def test_an_overloaded_service_is_told_in_its_own_words(visit: Visit, reranker: Follows) -> None:
     """The same text that curl gets."""
     reranker.is_down = True
     try:
@@ -132,7 +158,9 @@ def test_an_overloaded_service_is_told_in_its_own_words(visit: Visit, reranker: 
     assert told == refused.json()["detail"]
 
 
-def test_a_key_stays_in_the_page(browser: Any, tmp_path_factory: Any, tokenizer: PlainTokenizer) -> None:
+def test_a_key_stays_in_the_page(
+    browser: Contexts, tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer
+) -> None:
     """A wrong one is refused at its field; a right one works. Neither is stored, printed or part of an address."""
     with service(tmp_path_factory.mktemp("keyed"), tokenizer, PrefersWord("refund"), api_key=KEY) as address:
         visit = Visit(browser, address)
@@ -157,7 +185,9 @@ def test_a_key_stays_in_the_page(browser: Any, tmp_path_factory: Any, tokenizer:
         visit.close()
 
 
-def test_a_key_that_may_only_search_is_no_error(browser: Any, tmp_path_factory: Any, tokenizer: PlainTokenizer) -> None:
+def test_a_key_that_may_only_search_is_no_error(
+    browser: Contexts, tmp_path_factory: pytest.TempPathFactory, tokenizer: PlainTokenizer
+) -> None:
     """Its lists stay empty, nothing is told, and a collection that is typed in is searched."""
     with service(tmp_path_factory.mktemp("scoped"), tokenizer, PrefersWord("refund"), api_key=KEY) as address:
         admin = {"authorization": f"Bearer {KEY}"}

@@ -60,6 +60,7 @@ def test_documents_as_json_are_read(visit: Visit) -> None:
 )
 def test_a_file_is_read_in_the_browser(visit: Visit, name: str, content: str, read: list[Any]) -> None:
     """Nothing is sent but the rerank request; the same file can be read again after it was changed."""
+    visit.page.wait_for_load_state("networkidle")
     before = len(visit.asked)
     read_file(visit, name, content)
     visit.page.wait_for_function("document.getElementById('rerank-documents').value")

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.browser.visit import PHONE, Visit
-from tests.unit.api.http.page.conftest import HOSTILE, Failing
+from tests.unit.api.http.page.conftest import HOSTILE, Follows, write
 
 pytestmark = pytest.mark.usefixtures("filled")
 LINES = ".w-lines path"
@@ -20,10 +20,10 @@ def body(visit: Visit) -> Any:
     return json.loads(str(visit.page.text_content("#search-curl")).split("-d '", 1)[1].removesuffix("'"))
 
 
-def open_filter(visit: Visit) -> None:
+def open_filter(visit: Visit, collection: str = "docs") -> None:
     visit.open_tab("search")
     visit.page.wait_for_selector("#collections option", state="attached")  # the attributes come with the list
-    visit.page.fill("#search-collection", "docs")
+    visit.page.fill("#search-collection", collection)
     visit.page.click("#search-filter-panel summary")
 
 
@@ -155,6 +155,36 @@ def test_the_json_writes_the_builder(visit: Visit) -> None:
     assert "filter" not in body(visit)
 
 
+@pytest.fixture(scope="module")
+def numbered(filled: str) -> tuple[str, str]:
+    """A collection with two numbers that JavaScript would round."""
+    numbers = ("9007199254740993", "9007199254740995")
+    documents = [{"id": each, "text": "A heron with a number.", "number": int(each)} for each in numbers]
+    write(filled, "numbered", documents)
+    return numbers
+
+
+def test_a_long_integer_keeps_its_digits(visit: Visit, numbered: tuple[str, str]) -> None:
+    """JavaScript would round it: in the builder, in the JSON, in the request, and where the document shows it."""
+    long, other = numbered
+    open_filter(visit, "numbered")
+    visit.page.click("#search-filter-add")
+    visit.page.fill("#search-filter-value-0", long)
+    assert long in visit.page.input_value("#search-filter")
+    visit.page.fill("#search-query", "heron")
+    with visit.page.expect_request("**/v1/search") as sent:
+        visit.page.press("#search-query", "Enter")
+    assert f'"value":{long}' in sent.value.post_data
+    assert f'"value":{long}' in visit.text("#search-curl")
+    visit.page.click(f'.w-card[data-hit^="{long}"] >> nth=0')
+    visit.page.wait_for_selector("#document-text mark")
+    assert visit.texts("#document-facts dd")[-1] == long
+    visit.page.keyboard.press("Escape")
+    visit.page.fill("#search-filter", '{"type": "in", "key": "number", "value": [' + other + ", 7]}")
+    assert visit.page.input_value("#search-filter-value-0") == f"{other}, 7"
+    assert f'"value":[{other},7]' in visit.text("#search-curl")
+
+
 def test_an_error_of_the_filter_opens_its_panel(visit: Visit) -> None:
     """It would not be seen otherwise. An unknown collection is told at its own field."""
     visit.search("heron")
@@ -189,7 +219,7 @@ def test_errors_of_numbers_stand_at_their_fields(visit: Visit) -> None:
         visit.page.fill(f"#search-{field}", "5")
 
 
-def test_a_degraded_answer_says_so_at_the_top(visit: Visit, reranker: Failing) -> None:
+def test_a_degraded_answer_says_so_at_the_top(visit: Visit, reranker: Follows) -> None:
     """In words; no passage has a score that it was not given."""
     reranker.is_down = True
     try:
@@ -231,9 +261,7 @@ def long(filled: str) -> str:
     sentences[350] = "Only here a refund is promised to the heron."
     text = " ".join(sentences)
     assert len(text) > 30_000
-    assert httpx2.post(f"{filled}/v1/collections", json={"name": "long", "chunk_tokens": 32}).status_code == 201
-    document = {"id": "long/one", "title": "Long", "text": text}
-    assert httpx2.post(f"{filled}/v1/collections/long/documents", json=document).status_code == 200
+    write(filled, "long", [{"id": "long/one", "title": "Long", "text": text}], chunk_tokens=32)
     return text
 
 
