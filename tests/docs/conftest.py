@@ -72,7 +72,7 @@ def _await_readiness(port: int, process: subprocess.Popen[bytes], log: Path) -> 
         assert process.poll() is None, log.read_text()
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5).close()
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.05)  # nothing to wait on before it listens
         else:
             return
