@@ -14,6 +14,7 @@ import contextlib
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -80,6 +81,7 @@ def service() -> Iterator[str]:
             assert process.stderr is not None
             try:
                 listening = next(line for line in process.stderr if line.startswith("Listening"))
+                threading.Thread(target=process.stderr.read, daemon=True).start()  # a full pipe would stop the service
                 yield listening.split()[1]
             finally:
                 process.terminate()
