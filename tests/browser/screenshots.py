@@ -102,6 +102,7 @@ def take(contexts: Contexts, address: str, tab: str, language: Language, size: s
     visit = Visit(contexts, address, size=SIZES[size], language=language)
     TABS[tab](visit, language)
     visit.page.evaluate("document.activeElement.blur()")
+    visit.page.mouse.move(0, 0)  # nothing is pointed at
     if size == "desktop":
         visit.page.set_viewport_size({"width": DESKTOP[0], "height": HEIGHTS[tab]})
         visit.page.evaluate("window.scrollTo(0, 0)")

@@ -15,6 +15,14 @@ LOCALES: Final = {"en": "en-US", "zh": "zh-CN"}
 SERIOUS: Final = frozenset({"serious", "critical"})
 WAIT_MS: Final = 60_000  # of a machine that is very busy
 CHECK_AXE: Final = "() => axe.run(document, {resultTypes: ['violations']})"
+LIES_WITHIN: Final = """([inner, outer]) => {
+    const found = [...document.querySelectorAll(inner)];
+    return found.length > 0 && found.every((each) => {
+        const [own, around] = [each, each.closest(outer)].map((element) => element.getBoundingClientRect());
+        return own.left >= around.left && own.right <= around.right
+            && own.top >= around.top && own.bottom <= around.bottom;
+    });
+}"""
 Language = Literal["en", "zh"]
 
 
@@ -92,6 +100,10 @@ class Visit:
     def overflow(self) -> int:
         """Return by how many pixels the document is wider than the window: 0 without horizontal scroll."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+
+    def lies_within(self, inner: str, outer: str) -> bool:
+        """Return whether each of these elements is drawn inside of the nearest one around it that is meant."""
+        return bool(self.page.evaluate(LIES_WITHIN, [inner, outer]))
 
     def check_accessibility(self) -> None:
         """Fail on each serious fault that axe-core finds in what is shown. Skip where axe-core is not installed."""

@@ -66,7 +66,7 @@ function legend(series) {
       draw("path", { d: "M0,5L28,5", class: `w-series w-kind-${kind % KINDS}` }));
     return make("li", {}, line, ` ${name}`);
   });
-  return make("ul", { class: "w-key-list w-lines" }, ...entries);
+  return make("ul", { class: "w-key-list w-names-of-lines" }, ...entries);
 }
 
 function marksList(marks) {

@@ -25,13 +25,13 @@ def test_a_thumb_becomes_a_judgment(browser: Contexts, address: str, filled: str
     document = str(results.first.get_attribute("data-hit")).rpartition("#")[0]
     assert visit.page.locator(".w-thumbs").count() == results.count()
     visit.page.click(UP)
-    visit.page.wait_for_selector(".w-thumb[aria-pressed=true]:text('👍')")
+    visit.page.wait_for_selector('.w-thumb[aria-pressed=true][data-grade="1"]')
     assert judgments(address)[-1] == (document, 1)
     count = len(judgments(address))
     visit.page.click("#language")
     assert visit.page.get_attribute(UP, "aria-pressed") == "true"
     visit.page.click(DOWN)
-    visit.page.wait_for_selector(".w-thumb[aria-pressed=true]:text('👎')")
+    visit.page.wait_for_selector('.w-thumb[aria-pressed=true][data-grade="0"]')
     assert visit.page.get_attribute(UP, "aria-pressed") == "false"
     assert (judgments(address)[-1], len(judgments(address))) == ((document, 0), count)
     visit.check_accessibility()

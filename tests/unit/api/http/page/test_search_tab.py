@@ -110,6 +110,7 @@ def test_the_builder_writes_the_json(visit: Visit) -> None:
     visit.page.click("#search-filter-add")
     assert visit.texts("#search-filter-key-0 option") == ["draft (yes/no)", "kind (text)", "year (number)"]
     assert visit.focused() == "search-filter-key-0"
+    assert visit.lies_within(".w-condition .w-remove", ".w-condition")
     visit.page.select_option("#search-filter-key-0", "year")
     visit.page.select_option("#search-filter-operator-0", "gte")
     visit.page.fill("#search-filter-value-0", "2022")

@@ -365,6 +365,7 @@ def test_the_watch_shows_what_moved_and_why(visit: Visit, filled: str) -> None:
     visit.page.click("#watch-form .w-main")
     visit.page.wait_for_selector("#watch-result .w-dot")
     assert "watched: documents changed from store version" in visit.texts("#watch-result .w-marks li")[0]
+    assert visit.lies_within("#watch-result .w-key-list", "figure")
     runs = visit.page.locator("#watch-result .w-figures >> nth=0").locator("tr")
     assert "everyday #2" in runs.nth(1).text_content()
     assert "documents (by elimination)" in runs.nth(1).text_content()
