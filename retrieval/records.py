@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Self, TypeAlias, Union
 
@@ -39,6 +39,48 @@ def is_text(value: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Location:
+    """Where in its file a passage stands, for a citation. Numbers count from 1; None: the format has no such place."""
+
+    page: int | None = None  # PDF
+    slide: int | None = None
+    sheet: str | None = None  # name of a worksheet
+    row: int | None = None  # of a sheet or table: the first one
+    row_end: int | None = None  # the last one
+    cell: int | None = None  # notebook
+    line: int | None = None  # text and source code: the first one
+    line_end: int | None = None  # the last one
+    symbol: str | None = None  # source code: dotted name of the function or class
+    anchor: str | None = None  # HTML: id of the nearest element above; EPUB: file within the book, with its anchor
+
+
+NOWHERE: Final = Location()
+
+
+class PartKind(StrEnum):
+    """What a part consists of, which decides where it may be cut."""
+
+    PROSE = "prose"  # at paragraphs, sentences, words
+    ROWS = "rows"  # one row a line: between rows
+    CODE = "code"  # at blank lines, then between lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A structural part of a document's text: a section, page, slide, table, function. No chunk crosses its ends.
+
+    The parts of a document tile its text, as `Span`s do. `start` and `end` are in characters (code points), half-open.
+    """
+
+    start: int
+    end: int
+    kind: PartKind = PartKind.PROSE
+    section: tuple[str, ...] = ()  # headings above, outermost first, without the document's title
+    header: str = ""  # read before every chunk of this part but the first: the column names of a table
+    location: Location = NOWHERE  # of its first character
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One record of a corpus, as its owner wrote it."""
 
@@ -47,12 +89,14 @@ class Document:
     title: str = ""
     url: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()  # empty: the text has no known structure
 
     @property
     def content_hash(self) -> str:
         """SHA-256 of everything a reader can see; equal hashes mean that nothing needs to be redone."""
+        structure = [[asdict(part) for part in self.parts]] if self.parts else []  # none: the hash of earlier versions
         canonical = json.dumps(
-            [self.id, self.title, self.text, self.url, self.metadata],
+            [self.id, self.title, self.text, self.url, self.metadata, *structure],
             ensure_ascii=False,
             sort_keys=True,
             separators=(",", ":"),
