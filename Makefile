@@ -63,7 +63,7 @@ clean:  ## remove what `make` made, the indexed data included
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
 $(VENV)/.service: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python deploy/install.py cpu,ui
+	$(BIN)/python deploy/install.py cpu,documents,ui
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.service

@@ -34,8 +34,8 @@ class Parser(Protocol):
     """Reads one file.
 
     Yields one document with the id `name`, or several with ids `name#KEY` (a mail of a mailbox, a record of a table).
-    Yields a `Refused` for a part that has no text (`id` says which), and continues. Raises `Unparsable` if nothing after
-    that point can be read. Memory stays bounded: a large file is read piece by piece where its format allows.
+    Yields a `Refused` for a part that has no text (`id` says which), and continues. Raises `Unparsable` if nothing
+    after that point can be read. Memory stays bounded: a large file is read piece by piece where its format allows.
     """
 
     def __call__(self, source: SourceFile) -> Iterator[Parsed]: ...
