@@ -69,6 +69,16 @@ def test_a_text_is_kept_only_while_the_tenant_allows_it(book: SqlJudgmentBook) -
     assert not book.keeps_queries(ONE)
 
 
+def test_a_reader_of_pages_sees_a_replaced_judgment_again(book: SqlJudgmentBook) -> None:
+    """Its number grows, although the row before it was the last one."""
+    book.add([JUDGMENT])
+    (first,) = book.page(ONE, ALL, limit=9)
+    book.add([replace(JUDGMENT, grade=0)])
+    (again,) = book.page(ONE, ALL, after=first.number, limit=9)
+    assert again.judgment.grade == 0
+    assert of(book) == [again.judgment]
+
+
 def test_a_second_judgment_of_the_same_judge_replaces_the_first(book: SqlJudgmentBook) -> None:
     """Another judge's, a click's, and a model's stand beside it; of two in one call the last counts."""
     beside = [replace(JUDGMENT, judge="bob"), CLICK, replace(JUDGMENT, source=JudgmentSource.MODEL)]

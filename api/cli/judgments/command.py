@@ -116,7 +116,7 @@ def import_(
     settings: Settings,
     json: Json = False,
 ) -> None:
-    """Store judgments from files. All of them are stored or none."""
+    """Store judgments from files. All of them are stored or none. Negative grades (TREC's spam) are stored as 0."""
     terminal = Terminal(json=json)
     from winnow.indexer.readers.beir import read_qrels_file
     from winnow.indexer.readers.query_file import read_query_file
@@ -136,7 +136,13 @@ def import_(
         try:
             found += [
                 _judgment(
-                    owner, place, texts[query_id], document_id, grade, judge=judge, source=JudgmentSource(source.value)
+                    owner,
+                    place,
+                    texts[query_id],
+                    document_id,
+                    max(grade, 0),
+                    judge=judge,
+                    source=JudgmentSource(source.value),
                 )
                 for document_id, grade in documents.items()
             ]

@@ -82,8 +82,11 @@ class SqlJudgmentBook:
             keeps = _keeps_queries(connection, tenant)
             if not keeps:
                 rows = [row | {"query": None} for row in rows]
-            connection.execute(sql.delete(_judgments).where(_SAME), [_same(row) for row in rows])
+            # Insert first: SQLite gives a deleted row's number again if it was the last, and pages go by number.
+            last = connection.execute(sql.select(sql.func.max(_judgments.c.number))).scalar() or 0
             connection.execute(sql.insert(_judgments), rows)
+            before = sql.and_(_SAME, _judgments.c.number <= last)
+            connection.execute(sql.delete(_judgments).where(before), [_same(row) for row in rows])
             self._bound(connection, tenant)
         return keeps
 

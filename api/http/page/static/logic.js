@@ -25,10 +25,12 @@ export function readNumber(text) {
   return asWritten(Number(trimmed), JSON.rawJSON && isJson ? trimmed : undefined);
 }
 
-/** Documents of the input: JSON where it starts with `[` or `{`, else one per line. Empty lines are left out. */
+const JSON_START = /^(\[\s*(["{\]]|$)|\{\s*")/; // "[1] Introduction" is a text
+
+/** Documents of the input: JSON where it starts as a list or an object, else one per line, without empty lines. */
 export function parseDocuments(text) {
   const trimmed = text.trim();
-  if (!/^(\[|\{)/.test(trimmed)) {
+  if (!JSON_START.test(trimmed)) {
     return trimmed.split(/\r?\n/).map((line) => line.trim()).filter(Boolean);
   }
   const isLines = trimmed.startsWith("{");

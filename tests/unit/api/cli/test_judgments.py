@@ -124,10 +124,18 @@ def test_an_export_that_cannot_be_read_or_destroys_a_file_is_refused(indexed: Pa
     assert texts.read_bytes() == before
 
 
+def test_a_negative_grade_of_trec_is_not_relevant(indexed: Path) -> None:
+    queries, qrels = indexed / "spam.jsonl", indexed / "spam.tsv"
+    queries.write_bytes(orjson.dumps({"id": "q7", "text": "return goods"}))
+    qrels.write_text("q7 0 herons -2\nq7 0 refunds 1\n")
+    answered(indexed, "import", "docs", "--qrels", str(qrels), "--queries", str(queries))
+    assert exported(indexed, "--texts", str(queries))[1] == {"q7": {"herons": 0, "refunds": 1}}
+
+
 def test_an_import_names_the_query_at_fault(indexed: Path) -> None:
     """A query without a text, and a grade beyond the scale."""
     queries, qrels = indexed / "odd.jsonl", indexed / "odd.tsv"
-    for text, grade, wrong in (("", 1, "query 'q7': a query has 1 to"), ("herons", -2, "query 'q7': the grade -2 of")):
+    for text, grade, wrong in (("", 1, "query 'q7': a query has 1 to"), ("herons", 11, "query 'q7': the grade 11 of")):
         queries.write_bytes(orjson.dumps({"id": "q7", "text": text}))
         qrels.write_text(f"q7 0 herons {grade}\n")
         with pytest.raises(InvalidRequest, match=wrong):

@@ -28,9 +28,14 @@ test("documents are lines, a JSON list, or JSON lines", () => {
   assert.deepEqual(logic.parseDocuments('{"text": "a"}\n\n{"text": "b"}'), [{ text: "a" }, { text: "b" }]);
 });
 
+test("a text that starts with a bracket is not taken for JSON", () => {
+  assert.deepEqual(logic.parseDocuments("[1] Introduction\n{name} is a variable"), ["[1] Introduction", "{name} is a variable"]);
+  assert.deepEqual(logic.parseDocuments("[\n]"), []);
+});
+
 test("documents that cannot be read name the field and the place", () => {
   for (const [text, word, detail] of [
-    ["[1, ", "notJson", /./],
+    ['["a", ', "notJson", /./],
     ['{"text": "a"}\n{', "notJsonLine", /^2: /],
     ['["a", 3]', "notDocument", /^2$/],
     ['["a", null]', "notDocument", /^2$/],
