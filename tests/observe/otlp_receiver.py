@@ -62,6 +62,15 @@ class OtlpReceiver:
             assert arrived, f"{sorted(names)} did not all arrive: {sorted({each.name for each in self.spans})}"
             return list(self.spans)
 
+    def of_trace(self, trace_id: str, count: int) -> list[Received]:
+        """Waits until a trace has so many spans."""
+        with self._changed:
+            arrived = self._changed.wait_for(
+                lambda: len(self.traces().get(trace_id, ())) >= count, timeout=WAIT_SECONDS
+            )
+            assert arrived, f"{len(self.traces().get(trace_id, ()))} of {count} spans arrived"
+            return self.traces()[trace_id]
+
     def traces(self) -> dict[str, list[Received]]:
         """The spans of each trace."""
         found: dict[str, list[Received]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.fidelity import chat_template
+from tests.observe.otlp_receiver import OtlpReceiver, receiving
 from tests.vllm.servers import PYTHON, composed_flags, vllm
 from winnow.api.vllm.command import FRONT
 from winnow.retrieval.model.folder import BUNDLED_EMBEDDER, BUNDLED_RERANKER, ModelFolder, find_model
@@ -46,9 +47,17 @@ def template(logs: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def judge_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[str]:
+def spans() -> Iterator[OtlpReceiver]:
+    """What the servers of winnow-rerank send of their work."""
+    with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def judge_url(reranker: ModelFolder, logs: Path, template: Path, spans: OtlpReceiver) -> Iterator[str]:
     """winnow-rerank in float32, so that what differs from this process is the way and not the rounding."""
-    with vllm(reranker.path, logs / "rerank.log", *composed_flags("rerank"), f"--chat-template={template}") as url:
+    flags = (*composed_flags("rerank"), f"--chat-template={template}", traced(spans))
+    with vllm(reranker.path, logs / "rerank.log", *flags) as url:
         yield url
 
 
@@ -60,9 +69,9 @@ def embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def front_judge_url(reranker: ModelFolder, logs: Path) -> Iterator[str]:
+def front_judge_url(reranker: ModelFolder, logs: Path, spans: OtlpReceiver) -> Iterator[str]:
     """The same as `judge_url`, behind our own front."""
-    flags = composed_flags("rerank")
+    flags = (*composed_flags("rerank"), traced(spans))
     with vllm(reranker.path, logs / "rerank-front.log", *flags, program=(str(FRONT),)) as url:
         yield url
 
@@ -72,3 +81,7 @@ def front_embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
     """The same as `embed_url`, behind our own front."""
     with vllm(embedder.path, logs / "embed-front.log", *composed_flags("embed"), program=(str(FRONT),)) as url:
         yield url
+
+
+def traced(spans: OtlpReceiver) -> str:
+    return f"--otlp-traces-endpoint={spans.url}/v1/traces"

@@ -31,6 +31,8 @@ VARIABLES: Final = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_CACHE_ROOT": str(PROJECT / ".vllm" / "cache"),
     "HF_HUB_OFFLINE": "1",
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",  # where a test sends spans to its own receiver
+    "OTEL_BSP_SCHEDULE_DELAY": "200",  # milliseconds until they are sent
 }
 ALWAYS: Final = ("--enforce-eager",)  # compiling takes minutes on a CPU, and changes no digit that counts
 

@@ -10,6 +10,7 @@ import httpx2
 import numpy as np
 import pytest
 
+from tests.observe.otlp_receiver import OtlpReceiver
 from winnow.rerank.prompt import PromptBuilder
 from winnow.rerank.server_check import RerankerCheck
 from winnow.retrieval.deadline import Deadline
@@ -58,6 +59,21 @@ async def scores(url: str, asked: list[list[int]]) -> list[float]:
         return await client.classify(asked, salt="a", deadline=Deadline.after_ms(300_000))
     finally:
         await client.close()
+
+
+async def test_spans_of_the_engine_are_in_the_callers_trace(
+    judge_url: str, front_judge_url: str, spans: OtlpReceiver
+) -> None:
+    """One for each input, as vLLM's own server sends them; and none of a trace that is not recorded."""
+    for trace_id, url in (("ab" * 16, judge_url), ("cd" * 16, front_judge_url)):
+        async with httpx2.AsyncClient(base_url=url, timeout=300) as client:
+            for flag, trace in (("00", "ef" * 16), ("01", trace_id)):
+                headers = {"traceparent": f"00-{trace}-{'12' * 8}-{flag}"}
+                asked = await client.post("/classify", json={"input": inputs(20, 30)}, headers=headers)
+                assert asked.status_code == 200
+        found = await asyncio.to_thread(spans.of_trace, trace_id, 2)
+        assert [(each.name, each.parent_id) for each in found] == [("llm_request", "12" * 8)] * 2
+    assert "ef" * 16 not in spans.traces()
 
 
 async def test_vectors_are_those_of_vllms_own_server(

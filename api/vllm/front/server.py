@@ -25,7 +25,7 @@ import signal
 import socket
 import threading
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
@@ -48,10 +48,12 @@ _BACKLOG: Final = 1024  # connections waiting to be accepted
 BODY_BYTES_MAX: Final = 64_000_000  # bytes; a thousand inputs of 8,192 ids each
 BODY_SECONDS_MAX: Final = 60.0  # until a body has arrived
 _JSON: Final = (b"content-type", b"application/json")
+_TRACE: Final = frozenset({"traceparent", "tracestate"})  # W3C Trace Context
 
 TokenId = Annotated[int, msgspec.Meta(ge=0)]  # vLLM refuses ids that are too large, but would look up negative ones
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Trace = Mapping[str, str] | None  # the caller's trace headers; None if vLLM sends no spans
 
 
 class Ask(msgspec.Struct):
@@ -117,7 +119,7 @@ class Turns:
         self._numbers = itertools.count()
         self._waiting: dict[str, tuple[Job, int]] = {}  # by name: job and index of the input
 
-    def prepare(self, inputs: Sequence[list[int]], task: str, salt: str | None) -> list[Prepared]:
+    def prepare(self, inputs: Sequence[list[int]], task: str, salt: str | None, trace: Trace) -> list[Prepared]:
         """Check inputs and hash them for the prefix cache, while the engine computes.
 
         Raises `Refused` for an input that is too long, or with ids or a task that the model lacks.
@@ -130,7 +132,7 @@ class Turns:
             for place, ids in enumerate(inputs):
                 name = f"{number}-{place}"
                 prompt = tokens_input(ids, cache_salt=salt)
-                request = checked.process_inputs(name, prompt, params, supported_tasks=self._tasks)
+                request = checked.process_inputs(name, prompt, params, supported_tasks=self._tasks, trace_headers=trace)
                 checked.assign_request_id(request)
                 found.append(Prepared(name=name, request=request, hashed=self._core.preprocess_add_request(request)))
         except (ValueError, VLLMValidationError) as error:
@@ -210,26 +212,33 @@ class Door:
         }
         self._tokenizer = engine.get_tokenizer()
         self._tasks = frozenset(engine.get_supported_tasks())
-        self._routes: dict[tuple[str, str], Callable[[bytes, Receive], Awaitable[bytes]]] = {
-            ("GET", "/health"): self._health,
-            ("GET", "/metrics"): self._metrics,
-            ("GET", "/openapi.json"): self._describe,
-            ("GET", "/v1/models"): self._list_models,
-            ("GET", "/version"): self._version,
-            ("POST", TOKENIZE): self._tokens,
-            ("POST", POOLING): self._pool,
+        self._is_traced = engine.vllm_config.observability_config.otlp_traces_endpoint is not None
+        self._routes: dict[str, Callable[[bytes, Receive, Trace], Awaitable[bytes]]] = {
+            TOKENIZE: self._tokens,
+            POOLING: self._pool,
         }
         if "classify" in self._tasks:
-            self._routes["POST", CLASSIFY] = self._classify
+            self._routes[CLASSIFY] = self._classify
+        self._shown: dict[str, Callable[[], bytes]] = {
+            "/health": bytes,
+            "/metrics": generate_latest,  # vLLM's own metrics; always as text
+            "/openapi.json": self._describe,
+            "/v1/models": lambda: msgspec.json.encode({"object": "list", "data": [self._card]}),
+            "/version": lambda: msgspec.json.encode({"version": vllm.__version__}),
+        }
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         assert scope["type"] == "http", "there are no websockets and no lifespan here"
-        route = self._routes.get((scope["method"], scope["path"]))
+        method, path = scope["method"], scope["path"]
+        route = self._routes.get(path)
         try:
-            if route is None:
+            if method == "GET" and path in self._shown:
+                status, content = 200, self._shown[path]()
+            elif method != "POST" or route is None:
                 status, content = 404, msgspec.json.encode({"detail": "Not Found"})
             else:
-                status, content = 200, await route(await _body(receive), receive)
+                trace = _trace_headers(scope) if self._is_traced else None
+                status, content = 200, await route(await _body(receive), receive, trace)
         except _Left:
             return
         except Refused as refused:
@@ -241,48 +250,34 @@ class Door:
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
-    async def _health(self, _body: bytes, _receive: Receive) -> bytes:
-        return b""
-
-    async def _metrics(self, _body: bytes, _receive: Receive) -> bytes:
-        """vLLM's own metrics; always as text."""
-        exposed: bytes = generate_latest()
-        return exposed
-
-    async def _describe(self, _body: bytes, _receive: Receive) -> bytes:
-        paths: dict[str, dict[str, object]] = {path: {} for _, path in self._routes}
+    def _describe(self) -> bytes:
+        paths: dict[str, dict[str, object]] = {path: {} for path in (*self._shown, *self._routes)}
         return msgspec.json.encode({"openapi": "3.1.0", "info": {"title": "vLLM, by winnow"}, "paths": paths})
 
-    async def _list_models(self, _body: bytes, _receive: Receive) -> bytes:
-        return msgspec.json.encode({"object": "list", "data": [self._card]})
-
-    async def _version(self, _body: bytes, _receive: Receive) -> bytes:
-        return msgspec.json.encode({"version": vllm.__version__})
-
-    async def _tokens(self, body: bytes, _receive: Receive) -> bytes:
+    async def _tokens(self, body: bytes, _receive: Receive, _trace: Trace) -> bytes:
         text = _decode(body, Text)
         self._require_name(text.model)
         tokens = self._tokenizer.encode(text.prompt, add_special_tokens=text.add_special_tokens)
         return msgspec.json.encode({"tokens": tokens, "count": len(tokens)})
 
-    async def _classify(self, body: bytes, receive: Receive) -> bytes:
+    async def _classify(self, body: bytes, receive: Receive, trace: Trace) -> bytes:
         ask = _decode(body, Ask)
-        rows = await self._compute(ask, "classify", receive)
+        rows = await self._compute(ask, "classify", receive, trace)
         return _reply(ask, self._name, [{"index": place, "probs": row.tolist()} for place, row in enumerate(rows)])
 
-    async def _pool(self, body: bytes, receive: Receive) -> bytes:
+    async def _pool(self, body: bytes, receive: Receive, trace: Trace) -> bytes:
         ask = _decode(body, Ask)
         task = ask.task or next((task for task in ("classify", "embed") if task in self._tasks), "embed")
-        rows = await self._compute(ask, task, receive)
+        rows = await self._compute(ask, task, receive, trace)
         written = _base64 if ask.encoding_format == "base64" else _numbers
         return _reply(ask, self._name, [{"index": place, "data": written(row)} for place, row in enumerate(rows)])
 
-    async def _compute(self, ask: Ask, task: str, receive: Receive) -> list[Any]:
+    async def _compute(self, ask: Ask, task: str, receive: Receive, trace: Trace) -> list[Any]:
         """Raises `Refused`, and `_Left` when the caller hangs up; the engine then drops the work."""
         self._require_name(ask.model)
         if not ask.input:
             raise Refused(400, "input: at least one list of token ids is required")
-        job = Job(self._turns.prepare(ask.input, task, ask.cache_salt), asyncio.get_running_loop())
+        job = Job(self._turns.prepare(ask.input, task, ask.cache_salt, trace), asyncio.get_running_loop())
         self._turns.put(job)
         leaving = asyncio.ensure_future(receive())  # after the body, only a disconnect can follow
         try:
@@ -329,6 +324,11 @@ async def _parts(receive: Receive) -> list[bytes]:
             raise Refused(413, f"the body has more than {BODY_BYTES_MAX:,} bytes")
         if not message.get("more_body"):
             return parts
+
+
+def _trace_headers(scope: MutableMapping[str, Any]) -> dict[str, str]:
+    named = ((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"])
+    return {name: value for name, value in named if name in _TRACE}
 
 
 def _decode(body: bytes, kind: type[Any]) -> Any:

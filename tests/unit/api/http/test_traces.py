@@ -267,7 +267,8 @@ def test_the_sdk_is_named_by_one_module() -> None:
     assert naming == ["api/http/trace_export.py"]
 
 
-OFF, ON = TraceExport(is_wanted=False), TraceExport(is_wanted=True)
+OFF = TraceExport(is_wanted=False)
+ON = TraceExport(is_wanted=True, endpoint="http://c:4318/v1/traces")
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
 
 
@@ -277,7 +278,8 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318"}
         ({}, OFF),
         (ENDPOINT, ON),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c:4318/v1/traces"}, ON),
-        ({"OTEL_TRACES_EXPORTER": "otlp"}, ON),
+        (ENDPOINT | {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://d/x"}, replace(ON, endpoint="http://d/x")),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, replace(ON, endpoint="http://localhost:4318/v1/traces")),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, OFF),
         (ENDPOINT | {"OTEL_SDK_DISABLED": "TRUE"}, OFF),
         (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, OFF),

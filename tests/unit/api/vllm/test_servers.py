@@ -36,9 +36,11 @@ from winnow.retrieval.model.tokenizer import PlainTokenizer
 GPU = {"id": "0", "name": "Tiny", "memory": 80_000_000_000, "free": 79_000_000_000, "capability": [9, 0]}
 
 
-def write_python(folder: Path, *, vllm: str | None = "0.32.0", gpus: tuple[object, ...] = ()) -> str:
+def write_python(
+    folder: Path, *, vllm: str | None = "0.32.0", gpus: tuple[object, ...] = (), traces: bool = False
+) -> str:
     """A Python that has vllm, as far as we can tell; its servers obey FOLDER/ROLE/script."""
-    said = json.dumps({"vllm": vllm, "gpus": gpus})
+    said = json.dumps({"vllm": vllm, "gpus": gpus, "traces": traces})
     script = folder / "python"
     script.write_text(
         f"""#!/bin/sh
@@ -88,6 +90,18 @@ def test_a_server_is_planned_for_each_model_without_a_url(settings: Settings) ->
         "nothing is known of the machine that judges elsewhere"
     )
     assert VllmServers.plan(replace(given, embed_url=("http://elsewhere:2",)), nobody) is None
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_servers_send_spans_where_their_python_can(settings: Settings, tmp_path: Path, *, can: bool) -> None:
+    """Elsewhere vLLM would not start with that flag."""
+    python = write_python(tmp_path, traces=can)
+    servers = VllmServers.plan(replace(settings, vllm_python=python), nobody, "http://collector:4318/v1/traces")
+    assert servers is not None
+    for server in servers.servers:
+        command = server.command
+        assert ("--otlp-traces-endpoint=http://collector:4318/v1/traces" in command.arguments) is can
+        assert (("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/protobuf") in command.environment) is can
 
 
 def test_what_cannot_be_started_is_refused_before_anything_starts(settings: Settings, tmp_path: Path) -> None:

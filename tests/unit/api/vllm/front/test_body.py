@@ -41,6 +41,7 @@ async def asked(front: Any, receive: Any) -> tuple[int, dict[bytes, bytes], byte
     """What the door answers to a body of /tokenize that comes so."""
     engine = MagicMock()
     engine.get_supported_tasks.return_value = ("embed",)
+    engine.vllm_config.observability_config.otlp_traces_endpoint = None
     door = front.Door(engine, MagicMock(), name="model", root="model")
     sent: list[dict[str, Any]] = []
 
