@@ -29,7 +29,7 @@ def test_help_does_not_load_what_commands_need() -> None:
     """`winnow --help` is instant: nothing heavy is imported before a command runs, and no command for the list."""
     heavy = "{'torch', 'lance', 'faiss', 'numpy', 'fastapi', 'pydantic', 'rich.console', 'sqlalchemy', 'pyarrow'}"
     programs = (
-        f"import sys, winnow.api.cli.main as m; [m.load(name) for name in m.ENTRIES]; print({heavy} & set(sys.modules))",
+        f"import sys, winnow.api.cli.main as m; [*map(m.load, m.ENTRIES)]; print({heavy} & set(sys.modules))",
         "import sys, winnow.api.cli.main as m; m.app(['--help'], standalone_mode=False)\n"
         "print(sorted(name for name in sys.modules if name.startswith('winnow.api.cli.')))",
     )
