@@ -12,7 +12,6 @@ from typing import Final
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.nn.attention.bias import causal_lower_right
 
 from winnow.retrieval.model.packing import Group
 
@@ -91,6 +90,8 @@ def _causal(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     if before == 0:
         return attention(queries, keys, values, is_causal=True, enable_gqa=True)
     if queries.is_cuda:
+        from torch.nn.attention.bias import causal_lower_right  # brings torch._dynamo: a second, for nothing on a CPU
+
         corner = causal_lower_right(length, before + length)
         return attention(queries, keys, values, attn_mask=corner, enable_gqa=True)
     blocks = []

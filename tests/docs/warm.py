@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOADED = (
-    *("torch", "torch.nn.attention.bias", "faiss", "pyarrow", "sqlalchemy", "alembic.command", "fastapi", "tokenizers"),
+    *("torch", "faiss", "pyarrow", "sqlalchemy", "alembic.command", "fastapi", "tokenizers"),
     "winnow.api.cli.main",
 )
 MESSAGE_BYTES_MAX = 1_000_000
