@@ -1,0 +1,129 @@
+"""Turns a flow of headings, paragraphs and tables into parts under their sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+from typing import Final
+
+from winnow.indexer.readers.structured_text import StructuredText
+from winnow.retrieval.limits import TITLE_CHARACTERS_MAX
+from winnow.retrieval.records import NOWHERE, Document, Location, Metadata, PartKind
+
+CELL_GAP: Final = " | "  # between the cells of a row
+HEADING_CHARACTERS_MAX: Final = 200  # characters; a longer paragraph with the style of a heading is text
+
+
+def row_line(cells: Iterable[str]) -> str:
+    """Return a row as one line: white space within a cell becomes one blank, empty cells at the end are dropped."""
+    return CELL_GAP.join(" ".join(cell.split()) for cell in cells).rstrip(CELL_GAP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Heading:
+    path: tuple[str, ...]  # with its own text last
+    location: Location
+
+
+@dataclass(slots=True)
+class Outline:
+    """Collects a document's flow.
+
+    A heading begins a section, and stays in the text as the first paragraph of its part; above a table only the section
+    keeps it. Headings with nothing below them form a part under the section that they have in common.
+    """
+
+    built: StructuredText = field(default_factory=StructuredText)
+    location: Location = NOWHERE  # of what comes next
+    first_heading: str = ""
+    _base: tuple[str, ...] = ()  # sections above all headings of the flow
+    _path: list[tuple[int, str]] = field(default_factory=list)  # level and text of the headings above
+    _waiting: list[_Heading] = field(default_factory=list)  # headings with nothing below them yet
+    _paragraphs: list[str] = field(default_factory=list)
+    _start: Location = NOWHERE  # of the first paragraph
+
+    @property
+    def section(self) -> tuple[str, ...]:
+        return (*self._base, *(text for _, text in self._path))
+
+    def begin(self, base: tuple[str, ...], location: Location = NOWHERE) -> None:
+        """Start a flow of its own, such as a slide or a chapter, below these sections."""
+        self._end_section()
+        self._path.clear()
+        self._base, self.location = base, location
+
+    def heading(self, level: int, text: str) -> None:
+        text = " ".join(text.split())
+        if not text or len(text) > HEADING_CHARACTERS_MAX:
+            self.paragraph(text)
+            return
+        self._end_paragraphs()
+        while self._path and self._path[-1][0] >= level:
+            self._path.pop()
+        self._path.append((level, text))
+        self.first_heading = self.first_heading or text
+        self._waiting.append(_Heading(path=self.section, location=self.location))
+
+    def paragraph(self, text: str, *, gap: str = "\n\n") -> None:
+        """Add a paragraph; `gap` separates it from the one before."""
+        text = text.strip("\n").rstrip()
+        if not text.strip():
+            return
+        above = self._take_headings()
+        if not self._paragraphs:
+            self._start = above[0].location if above else self.location
+        for each in (*(heading.path[-1] for heading in above), text):
+            self._paragraphs += [gap if each is text else "\n\n", each] if self._paragraphs else [each]
+
+    def rows(self, rows: Sequence[Sequence[str]]) -> None:
+        """Add a table; its first row names the columns. A table of one row or one column becomes paragraphs."""
+        lines = [line for line in map(row_line, rows) if line]
+        if len(lines) < 2 or max(map(len, rows)) < 2:
+            for line in lines:
+                self.paragraph(line)
+            return
+        self._take_headings()
+        self._end_paragraphs()
+        self.built.add(
+            "\n".join(lines), kind=PartKind.ROWS, section=self.section, header=lines[0], location=self.location
+        )
+
+    def document(self, document_id: str, *, title: str = "", metadata: Metadata | None = None) -> Document:
+        """Return the document. Without a title, its first heading is the title. No section repeats the title."""
+        self._end_section()
+        title = (title or self.first_heading)[:TITLE_CHARACTERS_MAX]
+        made = self.built.document(document_id, title=title, metadata=metadata)
+        parts = tuple(
+            replace(part, section=part.section[1:]) if part.section[:1] == (title,) else part for part in made.parts
+        )
+        return replace(made, parts=parts)
+
+    def _take_headings(self) -> list[_Heading]:
+        """Return the headings directly above what comes next; those before them have nothing below."""
+        section = self.section
+        start = len(self._waiting)
+        while start and self._waiting[start - 1].path == section[: len(self._waiting[start - 1].path)]:
+            start -= 1
+        above = self._waiting[start:]
+        self._add_empty(self._waiting[:start])
+        self._waiting = []
+        return above
+
+    def _add_empty(self, headings: Sequence[_Heading]) -> None:
+        if headings:
+            levels = takewhile(
+                lambda level: len(set(level)) == 1, zip(*(each.path[:-1] for each in headings), strict=False)
+            )
+            section = tuple(level[0] for level in levels)
+            texts = (heading.path[-1] for heading in headings)
+            self.built.add("\n\n".join(texts), section=section, location=headings[0].location)
+
+    def _end_paragraphs(self) -> None:
+        self.built.add("".join(self._paragraphs), section=self.section, location=self._start)
+        self._paragraphs = []
+
+    def _end_section(self) -> None:
+        self._end_paragraphs()
+        self._add_empty(self._waiting)
+        self._waiting = []
