@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Final
 
+from winnow.indexer.readers.parser import Unparsable
 from winnow.indexer.readers.structured_text import StructuredText
-from winnow.retrieval.limits import TITLE_CHARACTERS_MAX
+from winnow.retrieval.limits import DOCUMENT_CHARACTERS_MAX, TITLE_CHARACTERS_MAX
 from winnow.retrieval.records import NOWHERE, Document, Location, Metadata, PartKind
 
 CELL_GAP: Final = " | "  # between the cells of a row
@@ -17,7 +18,10 @@ HEADING_CHARACTERS_MAX: Final = 200  # characters; a longer paragraph with the s
 
 def row_line(cells: Iterable[str]) -> str:
     """Return a row as one line: white space within a cell becomes one blank, empty cells at the end are dropped."""
-    return CELL_GAP.join(" ".join(cell.split()) for cell in cells).rstrip(CELL_GAP)
+    texts = [" ".join(cell.split()) for cell in cells]
+    while texts and not texts[-1]:
+        texts.pop()
+    return CELL_GAP.join(texts).strip(" ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,16 +46,23 @@ class Outline:
     _waiting: list[_Heading] = field(default_factory=list)  # headings with nothing below them yet
     _paragraphs: list[str] = field(default_factory=list)
     _start: Location = NOWHERE  # of the first paragraph
+    _parts_before: int = 0  # parts of earlier flows
 
     @property
     def section(self) -> tuple[str, ...]:
         return (*self._base, *(text for _, text in self._path))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was added since the flow began."""
+        return not (self._paragraphs or self._waiting) and len(self.built.parts) == self._parts_before
 
     def begin(self, base: tuple[str, ...], location: Location = NOWHERE) -> None:
         """Start a flow of its own, such as a slide or a chapter, below these sections."""
         self._end_section()
         self._path.clear()
         self._base, self.location = base, location
+        self._parts_before = len(self.built.parts)
 
     def heading(self, level: int, text: str) -> None:
         text = " ".join(text.split())
@@ -120,6 +131,8 @@ class Outline:
             self.built.add("\n\n".join(texts), section=section, location=headings[0].location)
 
     def _end_paragraphs(self) -> None:
+        if self.built.characters > DOCUMENT_CHARACTERS_MAX:
+            raise Unparsable(f"The file has more than {DOCUMENT_CHARACTERS_MAX:,} characters of text. Split it")
         self.built.add("".join(self._paragraphs), section=self.section, location=self._start)
         self._paragraphs = []
 

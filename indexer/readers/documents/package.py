@@ -54,6 +54,11 @@ def attribute(element: etree._Element, name: str) -> str | None:
     return None
 
 
+def relation(element: etree._Element, name: str = "id") -> str:
+    """Return the id of the relationship that an attribute with a prefix names, such as `r:id`."""
+    return next((str(value) for key, value in element.attrib.items() if str(key).endswith("}" + name)), "")
+
+
 def child(element: etree._Element | None, *names: str) -> etree._Element | None:
     """Return the first child with this local name, or its first child with the next name, and so on."""
     for name in names:
