@@ -13,6 +13,7 @@ Actor = NewType("Actor", str)  # `key:ID`, or one of these
 COMMAND_LINE: Final = Actor("command-line")  # anyone who can write the catalog directly
 DEPLOYMENT_KEY: Final = Actor("deployment-key")  # WINNOW_API_KEY
 LOOPBACK: Final = Actor("loopback")  # this machine, until there is a key
+WATCH: Final = Actor("stability-watch")  # winnow itself, when a run breaches a threshold
 
 TenantName = NewType("TenantName", str)
 DEFAULT_TENANT: Final = TenantName("default")  # owns everything until tenants are created

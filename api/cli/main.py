@@ -99,7 +99,7 @@ ENTRIES: Final = {
         "Write, publish, compare and try instructions for the reranker.",
         (("tune", "tuning.command:tune_instruction"),),
     ),
-    "stability": Entry("stability.perturb:stability", "Watch whether rankings move, and why."),
+    "stability": Entry("stability.thresholds:stability", "Watch whether rankings move, and why."),
     "judgments": Entry(
         "judgments.command:judgments",
         "Store, list, export and delete judgments: which documents answer a query.",

@@ -9,6 +9,9 @@ from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions
 from winnow.api.library.shadows import Shadows
 from winnow.retrieval.catalog.quotas import LimitBook
+from winnow.retrieval.catalog.sql.alerts.outbox import SqlOutbox
+from winnow.retrieval.catalog.sql.alerts.thresholds import SqlThresholds
+from winnow.retrieval.catalog.sql.alerts.webhooks import SqlWebhooks
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
 from winnow.retrieval.catalog.sql.calibrations import SqlCalibrations
 from winnow.retrieval.catalog.sql.collections import SqlCollections
@@ -39,6 +42,9 @@ class Catalog:
     judgments: SqlJudgmentBook
     stability: SqlStabilityBook
     samples: SqlSamples
+    thresholds: SqlThresholds
+    webhooks: SqlWebhooks
+    outbox: SqlOutbox
     calibrations: SqlCalibrations
     limits: LimitBook
     audit: SqlAuditLog
@@ -58,6 +64,9 @@ class Catalog:
             judgments=SqlJudgmentBook(database),
             stability=SqlStabilityBook(database),
             samples=SqlSamples(database),
+            thresholds=SqlThresholds(database),
+            webhooks=SqlWebhooks(database),
+            outbox=SqlOutbox(database),
             calibrations=SqlCalibrations(database),
             limits=SqlLimitBook(database),
             audit=SqlAuditLog(database),

@@ -42,6 +42,7 @@ from winnow.api.http.routes.quotas import usage_router as usage
 from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
 from winnow.api.http.routes.stability import router as stability
+from winnow.api.http.routes.stability_alerts import router as stability_alerts
 from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import WinnowError, WriteFailed
 from winnow.retrieval.tracing import TracerProvider, request_id
@@ -56,6 +57,7 @@ ROUTERS: Final = (
     instructions,
     generations,
     stability,
+    stability_alerts,
     usage,
     access,
     limits,

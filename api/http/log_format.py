@@ -42,6 +42,9 @@ class JsonFormatter(RedactedFormatter):
         }
         if record.exc_info:
             found["exception"] = _text(self.formatException(record.exc_info))
+        facts = getattr(record, "facts", None)
+        if isinstance(facts, dict):  # names and numbers, from our own code
+            found["facts"] = facts
         request = _request_of(record)
         followed = tracing.current() if request is None else request.record
         if followed is not None:

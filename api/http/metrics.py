@@ -188,10 +188,18 @@ SAMPLES: Final = Metric(
     labels=("outcome",),
     said="Searches selected to be recorded. outcome: written, or dropped if too many waited or they may not be kept.",
 )
+BREACHES: Final = Metric(
+    name="winnow_stability_breaches_total",
+    kind=Kind.COUNTER,
+    labels=("measure",),
+    said="Thresholds breached by runs of golden sets in this process. measure: top1_change_rate, overlap_at_10, rbo, "
+    "tau_b, score_shift or degraded.",
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
     CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
     RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
+    BREACHES,
 )  # fmt: skip
 
 
@@ -234,6 +242,8 @@ class Telemetry:
         telemetry.watch_shadows(parts.shadowing)
         outcomes = parts.sampling.outcomes
         telemetry.watch(SAMPLES, lambda: [((outcome.value,), count) for outcome, count in outcomes.items()])
+        breaches = parts.replays.breaches
+        telemetry.watch(BREACHES, lambda: [((measure.value,), count) for measure, count in breaches.items()])
         telemetry.watch_costs(parts.accounting.figures)
         return telemetry
 

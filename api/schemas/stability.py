@@ -13,6 +13,7 @@ from winnow.api.schemas.response import JsonObject
 from winnow.rerank.rank_correlation import RBO_PERSISTENCE
 from winnow.retrieval.catalog.stability import (
     Answered,
+    Breach,
     Cause,
     GoldenQuery,
     GoldenSet,
@@ -22,6 +23,7 @@ from winnow.retrieval.catalog.stability import (
     Run,
     SamplingRule,
 )
+from winnow.retrieval.catalog.stability_alerts import SIDES
 from winnow.retrieval.limits import CANDIDATES_MAX, COLLECTION_NAME_PATTERN, GOLDEN_QUERIES_MAX
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.tenancy import TenantName
@@ -175,6 +177,15 @@ class CauseResponse(JsonObject):
     ]
 
 
+class BreachResponse(JsonObject):
+    """A measure beyond its threshold."""
+
+    measure: Annotated[str, Field(description="top1_change_rate, overlap_at_10, rbo, tau_b, score_shift or degraded.")]
+    value: float
+    limit: float
+    side: Annotated[str, Field(description="max or min: the side of the limit on which the value should stay.")]
+
+
 class RunResponse(JsonObject):
     """A run of a golden set."""
 
@@ -188,6 +199,7 @@ class RunResponse(JsonObject):
     measures: Annotated[MeasuresResponse | None, Field(description="null for the first run.")]
     changed: Annotated[list[str], Field(description="What differs from the baseline's state.")]
     causes: Annotated[list[CauseResponse], Field(description="Empty if nothing moved.")]
+    breaches: Annotated[list[BreachResponse], Field(description="Of the thresholds that held then.")]
     state: StateResponse
 
 
@@ -259,6 +271,7 @@ def run_response(run: Run) -> RunResponse:
         "measures": None if run.measures is None else measures_response(run.measures),
         "changed": [factor.value for factor in run.changed],
         "causes": [cause_response(each) for each in run.causes],
+        "breaches": [breach_response(each) for each in run.breaches],
         "state": state_response(run.state),
     }
 
@@ -299,6 +312,15 @@ def cause_response(cause: Cause) -> CauseResponse:
         "before": cause.before,
         "after": cause.after,
         "share": cause.share,
+    }
+
+
+def breach_response(breach: Breach) -> BreachResponse:
+    return {
+        "measure": breach.measure.value,
+        "value": breach.value,
+        "limit": breach.limit,
+        "side": SIDES[breach.measure].value,
     }
 
 

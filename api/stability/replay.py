@@ -7,6 +7,8 @@ instructions and indexes, where they are still there.
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -37,10 +39,12 @@ from winnow.retrieval.catalog.stability import (
     Factor,
     GoldenQuery,
     GoldenSet,
+    GuardedMeasure,
     Moved,
     RankingState,
     Run,
 )
+from winnow.retrieval.catalog.stability_alerts import breach_facts
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import (
     GenerationCorrupt,
@@ -51,6 +55,8 @@ from winnow.retrieval.errors import (
 from winnow.retrieval.search.reader import FixedView
 from winnow.retrieval.search.recall import Recall
 from winnow.retrieval.tenancy import TenantName
+
+log = logging.getLogger(__name__)
 
 ATTEMPTS: Final = 2  # a run during which something is published is repeated once
 EXACT_CHUNKS_MAX: Final = 200_000  # chunks compared from the store in place of an exact index that is gone
@@ -123,6 +129,7 @@ class Replays:
         self._rerankers = rerankers
         self._models = models
         self._timeout_ms = timeout_ms
+        self.breaches: Counter[GuardedMeasure] = Counter(dict.fromkeys(GuardedMeasure, 0))  # of runs of this process
 
     async def run(
         self,
@@ -160,7 +167,17 @@ class Replays:
             if not rebase:
                 kept = {query: after[query] for query in _worth_keeping(observed)}
         is_baseline = rebase or golden.baseline is None
-        return await asyncio.to_thread(self.book.write_run, run, kept, becomes_baseline=is_baseline)
+        stored = await asyncio.to_thread(self.book.write_run, run, kept, becomes_baseline=is_baseline)
+        self._report_breaches(stored)
+        return stored
+
+    def _report_breaches(self, run: Run) -> None:
+        """Count and log them; the catalog has them already, in the audit log and the outbox as well."""
+        for breach in run.breaches:
+            self.breaches[breach.measure] += 1
+            facts = {"tenant": run.tenant, "golden_set": run.golden, **breach_facts(run, breach)}
+            said = " ".join(f"{name}={value}" for name, value in facts.items())
+            log.warning("rankings moved beyond a threshold: %s", said, extra={"facts": facts})
 
     def moved(self, run: Run) -> Sequence[Moved]:
         """Return the queries of a run whose answers moved, those that moved most first. Blocks."""

@@ -153,6 +153,26 @@ class Measures:
     ndcg_before: float | None = None
 
 
+class GuardedMeasure(StrEnum):
+    """A measure that may have a threshold."""
+
+    TOP1_CHANGE_RATE = "top1_change_rate"
+    OVERLAP = "overlap_at_10"
+    RBO = "rbo"
+    TAU = "tau_b"
+    SCORE_SHIFT = "score_shift"  # the largest
+    DEGRADED = "degraded"  # share of the run's answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A measure of a run beyond its threshold."""
+
+    measure: GuardedMeasure
+    value: float
+    limit: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
     """One replay of a golden set."""
@@ -168,6 +188,7 @@ class Run:
     measures: Measures | None = None  # None: it was compared with nothing
     changed: tuple[Factor, ...] = ()  # since the baseline
     causes: tuple[Cause, ...] = ()  # empty: nothing moved
+    breaches: tuple[Breach, ...] = ()  # of the thresholds that held when it was stored
     trigger: str = "request"
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.contract.alerts import fill_alerts
 from tests.contract.test_calibrations import CALIBRATION
 from tests.contract.test_catalog import collection
 from tests.contract.test_judgment_book import fill_judgments, judgment_number
@@ -120,6 +121,7 @@ def filled(place: Place) -> SqlDatabase:
     undecided = replace(COMPARISON.agreement, tau=None, top_changed=False)
     shadows.add([COMPARISON, replace(COMPARISON, tenant=law, query="what\0 \ud800 退货", agreement=undecided)])
     fill_judgments(database, law)
+    fill_alerts(database, law)
     fill_stability(database, law)
     return database
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.tenants.requester import Asking
 from tests.tenants.service import Operation
 from tests.tenants.world import Tenant
@@ -56,6 +58,36 @@ def read_run(life: Asking, tenant: Tenant, operation: Operation) -> None:
 def sampling(life: Asking, tenant: Tenant, operation: Operation) -> None:
     body = {"share": life.chances.random()} if operation[0] == "PUT" else None
     life.ask(tenant, operation, body, expect=200)
+
+
+def set_thresholds(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    """For all its collections, for one of its own, or for one of somebody else's, which is not found."""
+    collection = life.chances.choice([None, life.world.collection_name(tenant)])
+    body = {"collection": collection, "rbo_min": _own_limit(tenant)}
+    is_there = collection is None or collection in tenant.collections
+    life.ask(tenant, operation, body, expect=200 if is_there else 404)
+
+
+def read_thresholds(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    """Only limits that it set itself, for collections that it has."""
+    _check_thresholds(life, tenant, life.ask(tenant, operation, expect=200).json())
+
+
+def remove_thresholds(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    collection = life.chances.choice([None, life.world.collection_name(tenant)])
+    query = "" if collection is None else f"?collection={collection}"
+    _check_thresholds(life, tenant, life.ask(tenant, operation, expect=200, query=query).json())
+
+
+def _own_limit(tenant: Tenant) -> float:
+    return tenant.number / 1_000
+
+
+def _check_thresholds(life: Asking, tenant: Tenant, said: Any) -> None:
+    for each in said["thresholds"]:
+        collection = each["collection"]
+        if each["rbo_min"] != _own_limit(tenant) or not (collection is None or collection in tenant.collections):
+            life.differs(f"{tenant.name} has thresholds {each}")
 
 
 def _set_name(life: Asking, tenant: Tenant) -> str:

@@ -17,12 +17,14 @@ from winnow.retrieval.catalog.sql import (
     stability_tables,
     tenants,
 )
+from winnow.retrieval.catalog.sql.alerts import tables as alert_tables
 from winnow.retrieval.catalog.sql.tables import metadata
 
 __all__ = ["metadata"]
 
 _OF_MODULES = (
-    calibrations.TABLES
+    alert_tables.TABLES
+    | calibrations.TABLES
     | collections.TABLES
     | instructions.TABLES
     | judgments.TABLES

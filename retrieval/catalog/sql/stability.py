@@ -11,6 +11,9 @@ from typing import Any
 
 import sqlalchemy as sql
 
+from winnow.retrieval.catalog.sql.alerts.outbox import enqueue
+from winnow.retrieval.catalog.sql.alerts.tables import forget_runs
+from winnow.retrieval.catalog.sql.alerts.thresholds import breaches_by_run, note_breaches
 from winnow.retrieval.catalog.sql.audit import Change, record
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.stability_tables import (
@@ -27,7 +30,7 @@ from winnow.retrieval.catalog.sql.stability_tables import (
     state_json,
     state_of,
 )
-from winnow.retrieval.catalog.stability import RUNS_PER_SET_MAX, Answered, Factor, GoldenQuery, GoldenSet, Run
+from winnow.retrieval.catalog.stability import RUNS_PER_SET_MAX, Answered, Breach, Factor, GoldenQuery, GoldenSet, Run
 from winnow.retrieval.errors import GoldenSetNotFound, InvalidRequest, LimitExceeded, RunNotFound
 from winnow.retrieval.limits import GOLDEN_QUERIES_MAX, GOLDEN_SETS_MAX
 from winnow.retrieval.records import JsonValue, RecallMode
@@ -71,8 +74,7 @@ class SqlStabilityBook:
         with self._database.writing() as connection:
             found = _require(connection, tenant, name)
             of_set = sql.and_(RUNS.c.tenant == tenant, RUNS.c.set_name == name)
-            connection.execute(sql.delete(ANSWERS).where(ANSWERS.c.run.in_(sql.select(RUNS.c.number).where(of_set))))
-            connection.execute(sql.delete(RUNS).where(of_set))
+            _delete_runs(connection, of_set)
             connection.execute(sql.delete(QUERIES).where(QUERIES.c.tenant == tenant, QUERIES.c.set_name == name))
             connection.execute(sql.delete(SETS).where(SETS.c.tenant == tenant, SETS.c.name == name))
             before: dict[str, JsonValue] = {"collection": found.collection, "queries": found.queries}
@@ -106,10 +108,10 @@ class SqlStabilityBook:
             ]
 
     def write_run(self, run: Run, answers: Mapping[str, Answered], *, becomes_baseline: bool) -> Run:
-        """Store a run with these answers by query, and return it with its number.
+        """Store a run with these answers by query, and return it with its number and its breaches of thresholds.
 
-        Beyond `RUNS_PER_SET_MAX` the oldest are deleted, except the baseline. Raises `GoldenSetNotFound` if the set
-        was removed meanwhile.
+        A run that becomes the baseline was accepted as it is, and breaches nothing. Beyond `RUNS_PER_SET_MAX` the
+        oldest are deleted, except the baseline. Raises `GoldenSetNotFound` if the set was removed meanwhile.
         """
         with self._database.writing() as connection:
             found = _require(connection, run.tenant, run.golden)
@@ -123,7 +125,12 @@ class SqlStabilityBook:
                 connection.execute(sql.update(SETS).where(of_set).values(baseline=number))
             baseline = number if becomes_baseline else found.baseline
             self._trim(connection, run, baseline)
-            return replace(run, number=number, is_baseline=becomes_baseline)
+            stored = replace(run, number=number, is_baseline=becomes_baseline)
+            if becomes_baseline:
+                return stored
+            stored = replace(stored, breaches=note_breaches(connection, stored))
+            enqueue(connection, stored)
+            return stored
 
     def runs(
         self, tenant: TenantName, *, golden: str | None = None, collection: str | None = None, limit: int
@@ -135,16 +142,16 @@ class SqlStabilityBook:
         if collection is not None:
             wanted = wanted.where(RUNS.c.collection == collection)
         with self._database.reading() as connection:
-            baselines = _baselines(connection, tenant)
-            return [_run(row, baselines) for row in connection.execute(wanted)]
+            return _runs(connection, tenant, connection.execute(wanted).all())
 
     def run(self, tenant: TenantName, number: int) -> Run:
         """Raises `RunNotFound`."""
         with self._database.reading() as connection:
-            row = connection.execute(sql.select(RUNS).where(RUNS.c.tenant == tenant, RUNS.c.number == number)).first()
-            if row is None:
-                raise RunNotFound(str(number))
-            return _run(row, _baselines(connection, tenant))
+            wanted = sql.select(RUNS).where(RUNS.c.tenant == tenant, RUNS.c.number == number)
+            found = _runs(connection, tenant, connection.execute(wanted).all())
+        if not found:
+            raise RunNotFound(str(number))
+        return found[0]
 
     def answers_of(self, tenant: TenantName, number: int) -> Mapping[str, Answered]:
         """Like `answers`; empty if the tenant has no such run any more."""
@@ -166,8 +173,14 @@ class SqlStabilityBook:
         if last is None:
             return
         old = sql.and_(of_set, RUNS.c.number <= last, RUNS.c.number != (baseline or 0))
-        connection.execute(sql.delete(ANSWERS).where(ANSWERS.c.run.in_(sql.select(RUNS.c.number).where(old))))
-        connection.execute(sql.delete(RUNS).where(old))
+        _delete_runs(connection, old)
+
+
+def _delete_runs(connection: sql.Connection, which: sql.ColumnElement[bool]) -> None:
+    numbers = sql.select(RUNS.c.number).where(which)
+    connection.execute(sql.delete(ANSWERS).where(ANSWERS.c.run.in_(numbers)))
+    forget_runs(connection, numbers)
+    connection.execute(sql.delete(RUNS).where(which))
 
 
 def query_sha256(query: str) -> str:
@@ -273,7 +286,12 @@ def _row_of_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _run(row: sql.Row[Any], baselines: frozenset[int]) -> Run:
+def _runs(connection: sql.Connection, tenant: TenantName, rows: Sequence[sql.Row[Any]]) -> list[Run]:
+    baselines, breaches = _baselines(connection, tenant), breaches_by_run(connection, (row.number for row in rows))
+    return [_run(row, baselines, breaches.get(row.number, ())) for row in rows]
+
+
+def _run(row: sql.Row[Any], baselines: frozenset[int], breaches: tuple[Breach, ...]) -> Run:
     return Run(
         number=row.number,
         tenant=TenantName(row.tenant),
@@ -286,5 +304,6 @@ def _run(row: sql.Row[Any], baselines: frozenset[int]) -> Run:
         measures=measures_of(row.measures),
         changed=tuple(Factor(each) for each in json.loads(row.changed)),
         causes=causes_of(row.causes),
+        breaches=breaches,
         trigger=row.trigger,
     )

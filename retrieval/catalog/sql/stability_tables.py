@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import sqlalchemy as sql
 
+from winnow.retrieval.catalog.sql.alerts import tables as alert_tables
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.stability import Answered, Cause, CauseKind, Measures, Place, Proof, RankingState
 from winnow.retrieval.records import RecallMode
@@ -97,10 +98,12 @@ TABLES: Final = frozenset({SETS, QUERIES, RUNS, ANSWERS, SAMPLING, SAMPLES})
 
 
 def forget_collection(connection: sql.Connection, tenant: TenantName, collection: str) -> None:
-    """Delete the golden sets, runs and samples of a collection, in the transaction of its removal."""
+    """Delete the golden sets, runs, samples and thresholds of a collection, in the transaction of its removal."""
+    alert_tables.forget_collection(connection, tenant, collection)
     sets = sql.select(SETS.c.name).where(SETS.c.tenant == tenant, SETS.c.collection == collection)
     runs = sql.select(RUNS.c.number).where(RUNS.c.tenant == tenant, RUNS.c.collection == collection)
     connection.execute(sql.delete(ANSWERS).where(ANSWERS.c.run.in_(runs)))
+    alert_tables.forget_runs(connection, runs)
     connection.execute(sql.delete(QUERIES).where(QUERIES.c.tenant == tenant, QUERIES.c.set_name.in_(sets)))
     for table in (RUNS, SETS, SAMPLES):
         connection.execute(sql.delete(table).where(table.c.tenant == tenant, table.c.collection == collection))

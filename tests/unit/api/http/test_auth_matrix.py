@@ -54,6 +54,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/stability/golden"): {"name": "golden", "collection": "none", "queries": [{"query": "q"}]},
     ("POST", "/v1/stability/runs"): {"name": "none"},
     ("PUT", "/v1/stability/sampling"): {"share": 0.0},
+    ("PUT", "/v1/stability/thresholds"): {"rbo_min": 0.5},
     ("POST", "/v1/tenants"): {"name": "fresh"},
     ("PATCH", "/v1/tenants/{name}"): {"disabled": False},
 }  # what is sent where a body is wanted; {} elsewhere
