@@ -12,8 +12,11 @@ class FileCounts:
     """Counts of the files in a folder. Each file is in exactly one of the four counts below `found`."""
 
     found: int = 0
-    read: int = 0  # each became a document or a reject
-    not_read: Mapping[str, int] = field(default_factory=dict)  # by file extension: no reader exists for it
+    read: int = 0  # each became documents, rejects or both
+    formats: Mapping[str, int] = field(default_factory=dict)  # of those that were read, as their contents show
+    not_read: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by file extension: no reader exists for it, or its libraries are missing
     left_out: Mapping[str, int] = field(default_factory=dict)  # by the pattern that excluded them
     not_included: int = 0  # matched by no --include pattern
     links_passed_over: int = 0  # links to folders whose files are read under another path

@@ -56,7 +56,7 @@ class _Stretch:
         self._silence += 1
         if isinstance(entry, Reject):
             self._rejects.append(entry)
-            changes.keep(entry.id)
+            changes.keep(entry.id, holds_more=entry.holds_more)
             return
         change = changes.of(entry.document)
         if change is Change.UNCHANGED:

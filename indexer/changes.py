@@ -28,6 +28,7 @@ class Changes:
         """`known` maps document ids to content hashes (`StoreSnapshot.content_hashes`)."""
         self._known = known
         self._unseen = set(known)
+        self._holding: set[str] = set()  # files that were not read to their end
         self.unidentified = 0  # records refused before their id was known
 
     def of(self, document: Document) -> Change:
@@ -38,16 +39,24 @@ class Changes:
             return Change.ADDED
         return Change.UNCHANGED if known_hash == document.content_hash else Change.CHANGED
 
-    def keep(self, document_id: str | None) -> None:
+    def keep(self, document_id: str | None, *, holds_more: bool = False) -> None:
         """Mark the id of a refused record as seen: an unreadable document is not gone.
 
-        A record without an id could be any document that the corpus has not shown.
+        A record without an id could be any document that the corpus has not shown. A file that `holds_more` could
+        hold any of its documents.
         """
         if document_id is None or not document_id.strip():
             self.unidentified += 1
         else:
             self._unseen.discard(document_id)
+            if holds_more:
+                self._holding.add(document_id)
 
     def removed(self) -> tuple[str, ...]:
         """Ids (`Change.REMOVED`) that the corpus has not shown, sorted. Call it after the end of the corpus."""
-        return tuple(sorted(self._unseen))
+        return tuple(sorted(each for each in self._unseen if not self._is_held(each)))
+
+    def _is_held(self, document_id: str) -> bool:
+        """Whether the document may be in a file that was not read to its end."""
+        ends = (place for place, letter in enumerate(document_id) if letter in "#/") if self._holding else ()
+        return any(document_id[:end] in self._holding for end in ends)

@@ -52,6 +52,7 @@ class Reject:
     reason: str
     position: int
     id: str | None = None  # if the record was readable enough to have one
+    holds_more: bool = False  # a file or an archive: documents `id#KEY` and `id/NAME` may not have been read
 
 
 Entry: TypeAlias = Record | Reject

@@ -30,6 +30,7 @@ from winnow.api.cli.options import (
 from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings
 from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
+from winnow.indexer.sandbox.limits import MEMORY_DEFAULT, SECONDS_DEFAULT, ParseLimits
 from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
@@ -50,9 +51,9 @@ Corpus = Annotated[
     str,
     typer.Argument(
         metavar="CORPUS",
-        help="A BEIR folder, a folder of .txt and .md files, or a file: .jsonl, .json, .csv or .tsv (also .gz, .zst), "
-        ".parquet, .txt, .md. - reads JSON lines from stdin; python-docs:[MODULE] is the documentation of the running "
-        "Python.",
+        help="A BEIR folder, a folder of documents (PDF, Office, HTML, mail, text, archives), one document, or a "
+        "file of records: .jsonl, .json, .csv or .tsv (also .gz, .zst), .parquet. - reads JSON lines "
+        "from stdin; python-docs:[MODULE] is the documentation of the running Python.",
     ),
 ]
 Prune = Annotated[
@@ -87,6 +88,16 @@ Exclude = Annotated[
 Encoding = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Encoding of text that is not UTF-8, such as gb18030; detected by default."),
+]
+ParseSeconds = Annotated[
+    int,
+    typer.Option(
+        metavar="SECONDS", min=1, max=86_400, help="CPU time to parse one document of a format other than text."
+    ),
+]
+ParseMemory = Annotated[
+    int,
+    typer.Option(metavar="MB", min=128, max=1_000_000, help="Memory to parse one file of a format other than text."),
 ]
 Types = Annotated[
     list[str] | None,
@@ -123,6 +134,8 @@ def index(
     include: Include = None,
     exclude: Exclude = None,
     encoding: Encoding = None,
+    parse_seconds: ParseSeconds = SECONDS_DEFAULT,
+    parse_memory: ParseMemory = MEMORY_DEFAULT,
     types: Types = None,
 ) -> None:
     """Index a corpus into a collection. The collection is created if it does not exist.
@@ -145,20 +158,17 @@ def index(
     reranked = parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens)
     embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
     choice = Choice(include=tuple(include or ()), exclude=tuple(exclude or ()))
+    limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)
     named = _fields(corpus, id_field, text_field, title_field, url_field)
-    source = open_corpus(corpus, _reading(named, encoding, types or (), choice))
+    source = open_corpus(corpus, _reading(named, encoding, types or (), choice, limits))
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
     indexing = assemble_indexing(settings, folder, embedding)
     opened = indexing.open(
-        collection,
-        tenant=owner,
-        chunk_tokens=chunk_tokens,
-        reranker=reranker,
-        rerank_fields=reranked,
+        collection, tenant=owner, chunk_tokens=chunk_tokens, reranker=reranker, rerank_fields=reranked,
         embed_fields=embedded,
-    )
+    )  # fmt: skip
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
     with _resumable(terminal), IndexProgress(terminal) as progress:
         running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)
@@ -183,14 +193,16 @@ def _resumable(terminal: Terminal) -> Iterator[None]:
         raise
 
 
-def _reading(fields: Fields | None, encoding: str | None, types: Sequence[str], choice: Choice) -> Reading:
+def _reading(
+    fields: Fields | None, encoding: str | None, types: Sequence[str], choice: Choice, limits: ParseLimits
+) -> Reading:
     """How to read the corpus. Raises `InvalidRequest`."""
     from winnow.indexer.decoding.column_types import parse_types
     from winnow.indexer.decoding.encodings import find_codec
     from winnow.indexer.readers.open_corpus import Reading
 
     codec = find_codec(encoding) if encoding is not None else None
-    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice)
+    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits)
 
 
 def _fields(corpus: str, id_: str | None, text: str | None, title: str | None, url: str | None) -> Fields | None:

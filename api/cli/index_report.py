@@ -42,7 +42,7 @@ def show_report(terminal: Terminal, collection: str, report: IndexReport) -> Non
 
 def _describe_files(files: FileCounts) -> list[str]:
     """What happened to the files of a folder, and what to do about it."""
-    parts = [f"{amount(files.read)} read"]
+    parts = [f"{amount(files.read)} read" + (f" ({_shares(files.formats)})" if files.formats else "")]
     if files.not_read:
         parts.append(f"{amount(sum(files.not_read.values()))} of other types ({_shares(files.not_read)})")
     if files.left_out:
@@ -51,7 +51,7 @@ def _describe_files(files: FileCounts) -> list[str]:
         parts.append(f"{amount(files.not_included)} not matched by --include")
     sentences = [f"{counted(files.found, 'file')}: {', '.join(parts)}."]
     if files.not_read:
-        sentences.append("Only .txt, .md and .markdown files of a folder are read.")
+        sentences.append("winnow has no reader for those types; docs/reference/formats.md lists the formats.")
     if tables := [ending for ending in files.not_read if ending in CORPUS_SUFFIXES]:
         sentences.append(f"Index {', '.join(tables)} files one by one: each of them is a corpus.")
     if files.left_out:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from docs.generate import cli, errors, http, limits, metrics, settings
+from docs.generate import cli, errors, formats, http, limits, metrics, settings
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "reference"
 NOTE: Final = "<!-- Written by `python -m docs.generate` from the code. Change the code, then run it. -->\n\n"
@@ -18,6 +18,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "errors.md": errors.page,
     "metrics.md": metrics.page,
     "limits.md": limits.page,
+    "formats.md": formats.page,
 }
 
 

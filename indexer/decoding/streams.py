@@ -20,8 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
-import pyarrow as pa
-
 from winnow.indexer.decoding.encodings import MARK_BYTES_MAX, SAMPLE_BYTES, UTF_8, Encoding, detect_encoding
 from winnow.retrieval.errors import CorpusUnreadable
 
@@ -111,6 +109,8 @@ def _decompress(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=raw) as stream:
                 yield cast("BinaryIO", stream)
         case ".zst":
+            import pyarrow as pa  # slow to load, and most corpora are not compressed
+
             decompressed = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
             yield cast("BinaryIO", io.BufferedReader(decompressed))
         case _:

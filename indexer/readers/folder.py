@@ -1,9 +1,12 @@
-"""Reads folders of .txt and .md files. Each file is a document; its path within the folder is its id."""
+"""Reads folders of files. A file is a document, with its path within the folder as id, or holds several.
+
+Plain text and Markdown are read in this process; files of all other formats are parsed in another (untrusted).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -12,7 +15,10 @@ from winnow.indexer.account import Account
 from winnow.indexer.corpus import Entry, Place, Reject, make_entry
 from winnow.indexer.decoding.streams import require_file, shown_path
 from winnow.indexer.readers.folder_walk import Choice, FoundFile, Walked, walk_folder
+from winnow.indexer.readers.formats import TEXT, format_of_name
 from winnow.indexer.readers.text_files import FileRead, read_text_file
+from winnow.indexer.readers.untrusted.parsed_files import ParsedFiles
+from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.records import is_text
 
@@ -45,12 +51,17 @@ class _FileNotes:
 
 @dataclass(frozen=True, kw_only=True)
 class FolderCorpus:
-    """All text files of a folder, ordered by path."""
+    """All files of a folder that a reader exists for, ordered by path."""
 
     root: Path
     choice: Choice = field(default_factory=Choice)
     encoding: str | None = None
+    limits: ParseLimits = field(default_factory=ParseLimits)
     file_notes: _FileNotes = field(default_factory=_FileNotes, compare=False, repr=False)
+
+    @cached_property
+    def _parsed(self) -> ParsedFiles:
+        return ParsedFiles(self.limits)
 
     @property
     def name(self) -> str:
@@ -65,37 +76,53 @@ class FolderCorpus:
         return walk_folder(self.root, self.choice)
 
     def entries(self) -> Iterator[Entry]:
-        for position, file in enumerate(self._walked.files, start=1):
-            yield self._entry(file, position)
+        with self._parsed.reading():
+            for position, file in enumerate(self._walked.files, start=1):
+                yield from self._entries(file, position)
 
     def account(self) -> Account:
-        return Account(files=self._walked.counts, notes=self.file_notes.notes, unread=self._walked.broken_links)
+        walked, parsed = self._walked, self._parsed
+        counts = replace(walked.counts, formats=dict(parsed.formats.most_common()))
+        lacking = tuple(f"{count} {title} files" for title, count in walked.lacking.items())
+        notes = (*self.file_notes.notes, *parsed.notes, *walked.notes)
+        return Account(files=counts, notes=notes, unread=(*walked.broken_links, *lacking))
 
     def stop(self) -> None:
-        """Nothing to stop: it never waits for input."""
+        """End the process that parses; `entries` then raises `CorpusUnreadable`."""
+        self._parsed.stop()
 
-    def _entry(self, file: FoundFile, position: int) -> Entry:
+    def _entries(self, file: FoundFile, position: int) -> Iterator[Entry]:
         shown = shown_path(file.relative)
         place = Place(source=shown)
         if not is_text(file.relative):
             reason = "the file name is not UTF-8; rename the file (`convmv` renames many at once)"
-            return Reject(place=place, reason=reason, position=position)
+            yield Reject(place=place, reason=reason, position=position)
+            return
+        if file.format is not TEXT:
+            yield from self._parsed.entries(file.path, file.relative, encoding=self.encoding, position=position)
+            return
+        self._parsed.formats[TEXT.title] += 1
         read = read_text_file(file.path, file.relative, asked=self.encoding)
         self.file_notes.add(shown, read)
-        return make_entry(read.made, place=place, position=position)
+        yield make_entry(read.made, place=place, position=position)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileCorpus:
-    """One text file; its name is its id."""
+    """One file; its name is its id."""
 
     path: Path
     encoding: str | None = None
+    limits: ParseLimits = field(default_factory=ParseLimits)
     file_notes: _FileNotes = field(default_factory=_FileNotes, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         return shown_path(self.path.name)
+
+    @cached_property
+    def _parsed(self) -> ParsedFiles:
+        return ParsedFiles(self.limits)
 
     @property
     def size(self) -> int:
@@ -106,15 +133,20 @@ class FileCorpus:
             require_file(self.path)
         except OSError as error:
             raise CorpusUnreadable(f"{shown_path(str(self.path))}: {error.strerror}") from error
+        if format_of_name(self.path.name) is not TEXT:
+            with self._parsed.reading():
+                yield from self._parsed.entries(self.path, self.name, encoding=self.encoding, position=1)
+            return
         read = read_text_file(self.path, self.name, asked=self.encoding)
         self.file_notes.add(self.name, read)
         yield make_entry(read.made, place=Place(source=self.name), position=1)
 
     def account(self) -> Account:
-        return Account(notes=self.file_notes.notes)
+        return Account(notes=(*self.file_notes.notes, *self._parsed.notes))
 
     def stop(self) -> None:
-        """Nothing to stop: it never waits for input."""
+        """End the process that parses; `entries` then raises `CorpusUnreadable`."""
+        self._parsed.stop()
 
 
 def _join_names(names: list[str]) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from pathspec import GitIgnoreSpec
@@ -19,7 +19,8 @@ from pathspec import GitIgnoreSpec
 from winnow.indexer.account import FileCounts
 from winnow.indexer.decoding.streams import shown_path
 from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
-from winnow.indexer.readers.text_files import TEXT_SUFFIXES
+from winnow.indexer.readers.formats import TEXT, Format, Readability, ending_of, format_of_name
+from winnow.indexer.readers.untrusted.detection import guess_format
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 
 NO_ENDING: Final = "without an ending"
@@ -39,6 +40,7 @@ class FoundFile:
 
     path: Path
     relative: str  # path within the folder, with slashes; bytes that are not UTF-8 are surrogates
+    format: Format = TEXT  # as its name suggests; its content decides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,8 @@ class Walked:
     files: tuple[FoundFile, ...]  # ordered by path
     counts: FileCounts
     broken_links: tuple[str, ...]  # may point to a folder of documents on a disk that is missing now
+    lacking: Mapping[str, int]  # files by title of their format, whose libraries are not installed
+    notes: tuple[str, ...]
 
 
 def walk_folder(root: Path, choice: Choice) -> Walked:
@@ -63,6 +67,7 @@ class _Walk:
     files: list[FoundFile] = field(default_factory=list)
     not_read: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
+    readability: Readability = field(default_factory=Readability)
     not_included: int = 0
     links_passed_over: int = 0
     broken_links: list[str] = field(default_factory=list)
@@ -93,7 +98,13 @@ class _Walk:
             links_passed_over=self.links_passed_over,
         )
         files = tuple(sorted(self.files, key=lambda each: each.relative))
-        return Walked(files=files, counts=counts, broken_links=tuple(self.broken_links))
+        return Walked(
+            files=files,
+            counts=counts,
+            broken_links=tuple(self.broken_links),
+            lacking=_largest_first(self.readability.lacking),
+            notes=self.readability.notes,
+        )
 
     def _folder(self, path: Path, relative: str) -> None:
         """Visit everything below, except linked folders, which come after all others."""
@@ -128,13 +139,16 @@ class _Walk:
         self.found += 1
         if entry.is_symlink() and not os.path.exists(entry.path):  # noqa: PTH110  the path of an entry
             self.broken_links.append(shown_path(relative))
-        ending = PurePosixPath(entry.name).suffix.lower()
+        chosen = format_of_name(entry.name)
         if self.choice.include and not self.including.match_file(relative):
             self.not_included += 1
-        elif ending in TEXT_SUFFIXES:
-            self.files.append(FoundFile(path=Path(entry.path), relative=relative))
+            return
+        if chosen is None:
+            chosen = guess_format(entry.path, has_ending=bool(ending_of(entry.name)))
+        if chosen is not None and self.readability.can_read(chosen):
+            self.files.append(FoundFile(path=Path(entry.path), relative=relative, format=chosen))
         else:
-            self.not_read[shown_path(ending) or NO_ENDING] += 1
+            self.not_read[shown_path(ending_of(entry.name)) or NO_ENDING] += 1
 
     def _excluded_by(self, relative: str) -> str | None:
         """The pattern that excludes this path, or None."""

@@ -3,11 +3,11 @@
 python-docs:[MODULE]      the running interpreter's documentation
 -                         JSON lines from standard input
 FOLDER with corpus.jsonl  BEIR
-FOLDER                    .txt and .md files below it
+FOLDER                    the files below it, of all formats in indexer/readers/formats.py
 FILE.jsonl[.gz|.zst]      JSON lines
 FILE.json[.gz|.zst]       JSON lines, or an array
 FILE.csv, .tsv[.gz|.zst]  a table; FILE.parquet likewise
-FILE.txt, FILE.md         one document
+FILE of those formats     one document, or several
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ from winnow.indexer.readers.beir import corpus_file, is_beir
 from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
 from winnow.indexer.readers.folder import FileCorpus, FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
+from winnow.indexer.readers.formats import FORMATS, Readability, format_of_name, has_parser
 from winnow.indexer.readers.json_array import json_corpus
 from winnow.indexer.readers.jsonl import JsonLinesCorpus
 from winnow.indexer.readers.parquet import ParquetCorpus
 from winnow.indexer.readers.python_docs import SCHEME, PythonDocsCorpus
 from winnow.indexer.readers.tables import DELIMITERS, CsvCorpus
-from winnow.indexer.readers.text_files import TEXT_SUFFIXES
+from winnow.indexer.readers.untrusted.detection import guess_format
+from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 
 _JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
 _COMPRESSION_SUFFIXES: Final = frozenset({".gz", ".zst"})
-_READABLE: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .parquet, .txt or .md"
+_RECORDS: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .parquet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,7 @@ class Reading:
     encoding: str | None = None  # from `find_codec`
     types: RequestedTypes = field(default_factory=RequestedTypes)  # column types of a table
     choice: Choice = field(default_factory=Choice)  # files of a folder
+    limits: ParseLimits = field(default_factory=ParseLimits)  # of the process that parses documents
 
 
 def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
@@ -91,7 +94,7 @@ def _of_folder(path: Path, reading: Reading) -> Corpus:
     if is_beir(path):
         fields = reading.fields or BEIR_FIELDS
         return JsonLinesCorpus(path=corpus_file(path), fields=fields, encoding=reading.encoding)
-    return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding)
+    return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding, limits=reading.limits)
 
 
 def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
@@ -106,8 +109,20 @@ def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
         return CsvCorpus(
             path=path, fields=fields, delimiter=DELIMITERS[suffix], encoding=reading.encoding, types=reading.types
         )
-    if path.suffix.lower() in TEXT_SUFFIXES:
-        return FileCorpus(path=path, encoding=reading.encoding)
     if suffix == ".parquet":
         return ParquetCorpus(path=path, fields=fields)
-    raise CorpusUnreadable(f"{str(path)!r} cannot be read: expected a folder or a {_READABLE} file")
+    return _of_document(path, reading)
+
+
+def _of_document(path: Path, reading: Reading) -> Corpus:
+    """A single file that a parser exists for. Raises `CorpusUnreadable`."""
+    chosen = format_of_name(path.name) or guess_format(str(path), has_ending=bool(path.suffix))
+    readability = Readability()
+    if chosen is not None and readability.can_read(chosen):
+        return FileCorpus(path=path, encoding=reading.encoding, limits=reading.limits)
+    if readability.notes:
+        raise CorpusUnreadable(f"{str(path)!r} cannot be read. {readability.notes[0]}")
+    endings = sorted({ending for each in FORMATS if has_parser(each) for ending in each.endings})
+    raise CorpusUnreadable(
+        f"{str(path)!r} cannot be read: expected a folder or a file: {_RECORDS}, {', '.join(endings)}"
+    )

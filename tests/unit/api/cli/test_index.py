@@ -91,7 +91,7 @@ def test_a_guess_is_said_aloud(index: Indexes, tmp_path: Path) -> None:
     ]
 
 
-ENDINGS = (".md", ".txt", ".markdown", ".html", ".pdf", ".docx", ".xlsx", ".csv", ".json", ".py", ".png", ".log")
+ENDINGS = (".md", ".txt", ".markdown", ".bin", ".csv", ".dat", ".exe", ".json", ".log", ".odt", ".png", ".pages")
 PLACES = ("", "handbook", "handbook/2024", "legal/contracts", "node_modules/left-pad")
 
 
@@ -117,6 +117,7 @@ def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_pa
     assert files["read"] == report["added"] + report["rejected"] == 12
     assert files["not_read"] == dict.fromkeys(ENDINGS[3:], 4)
     assert files["left_out"] == {"node_modules/": 12}
+    assert files["formats"] == {"Plain text and Markdown": 12}
     assert files["read"] + sum(files["not_read"].values()) + sum(files["left_out"].values()) == 60
     assert report["first_rejects"] == ["handbook/file.txt: no text"]
     assert report["notes"] == [
@@ -124,26 +125,27 @@ def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_pa
     ]
     done = index(tmp_path / "company")
     assert (
-        "60 files: 12 read, 36 of other types (.csv 4, .docx 4, .html 4, .json 4, .log 4, .pdf 4, .png 4, "
-        ".py 4, .xlsx 4), 12 skipped (node_modules/ 12)."
+        "60 files: 12 read (Plain text and Markdown 12), 36 of other types (.bin 4, .csv 4, .dat 4, .exe 4, .json 4, "
+        ".log 4, .odt 4, .pages 4, .png 4), 12 skipped (node_modules/ 12)."
     ) in done.err
     assert "Index .csv, .json files one by one: each of them is a corpus." in done.err
     assert "--exclude '!node_modules/' reads files" in done.err
     assert index(tmp_path / "company", "--include", "*.md", "--exclude", "legal/", "--json").json["files"] == {
-        "found": 60, "read": 3, "not_read": {}, "left_out": {"legal/": 12, "node_modules/": 12}, "not_included": 33,
+        "found": 60, "read": 3, "formats": {"Plain text and Markdown": 3}, "not_read": {},
+        "left_out": {"legal/": 12, "node_modules/": 12}, "not_included": 33,
         "links_passed_over": 0,
     }  # fmt: skip
 
 
 def test_a_folder_of_other_kinds_is_not_success(index: Indexes, tmp_path: Path) -> None:
     """Exit 3 with what there is, and what would be read."""
-    for name in ("a.pdf", "b.docx", "c"):
+    for name in ("a.odt", "b.bin", "c"):
         (tmp_path / "folder" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "folder" / name).touch()
     done = index(tmp_path / "folder")
     assert done.code == 3
-    assert "3 files: 0 read, 3 of other types (.docx 1, .pdf 1, without an ending 1)." in done.err
-    assert "Only .txt, .md and .markdown files of a folder are read." in done.err
+    assert "3 files: 0 read, 3 of other types (.bin 1, .odt 1, without an ending 1)." in done.err
+    assert "winnow has no reader for those types" in done.err
     assert "folder holds no documents." in done.err
 
 

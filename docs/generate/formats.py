@@ -1,0 +1,63 @@
+"""The page of formats, from `indexer/readers/formats.py` and the limits of the process that parses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from docs.generate.markdown import code, table
+from winnow.indexer.readers.formats import DOCUMENTS_EXTRA, FORMATS
+from winnow.indexer.readers.untrusted.archives import (
+    DEPTH_MAX,
+    MEMBER_BYTES_MAX,
+    MEMBERS_MAX,
+    RATIO_FREE_BYTES,
+    RATIO_MAX,
+    UNPACKED_BYTES_MAX,
+)
+from winnow.indexer.sandbox.limits import MEMORY_DEFAULT, SECONDS_DEFAULT
+
+HEAD: Final = f"""# Formats
+
+`winnow index` reads files of these formats, in a folder or alone. The content of a file decides its format, then the ending of its name: an HTML page that is named `report.pdf` is read as HTML. Formats with libraries in the last column need the extra `documents`: `{DOCUMENTS_EXTRA}`.
+
+"""
+TAIL: Final = f"""
+Files of records (JSON Lines, JSON, CSV, TSV, Parquet) are corpora of their own: index them [one by one](../how-to/index-a-corpus.md).
+
+## Ids
+
+A file is one document, whose id is its path within the folder, or several: a mail of a mailbox has the id `path#KEY`, a member of an archive the id `archive.zip/path/in/it`.
+
+## Files that cannot be trusted
+
+Plain text and Markdown are read by the indexer itself. Every other file is parsed by a process of its own, which starts with an empty environment and no open files. On Linux it cannot open a socket, start a program, signal another process, or write outside its folder of temporary files; it ends with its parent. On macOS this holds for Python code only, and memory is not limited. Macros are never run, external entities are never resolved, and nothing is fetched.
+
+A file that breaks a limit becomes a reject with its reason; a fresh process continues with the next file. A member that breaks it costs an archive only that member.
+
+| limit | value |
+| --- | --- |
+| CPU time per document | {SECONDS_DEFAULT} s; `--parse-seconds` |
+| memory | {MEMORY_DEFAULT} MB; `--parse-memory` |
+| bytes that a file unpacks to, with all archives in it | {RATIO_MAX} times its size and at most {UNPACKED_BYTES_MAX:,}; {RATIO_FREE_BYTES:,} are always allowed |
+| bytes of one member | {MEMBER_BYTES_MAX:,} |
+| members of a file, with all archives in it | {MEMBERS_MAX:,} |
+| archives within archives | {DEPTH_MAX} |
+
+Encrypted members, links, devices, and names that lead out of the archive are refused.
+"""
+
+
+def page() -> str:
+    """All formats, in the order of the registry."""
+    head = ("Format", "Endings", "Media type", "Largest file (bytes)", "Libraries")
+    return HEAD + table(head, _rows()) + TAIL
+
+
+def _rows() -> Iterator[tuple[str, ...]]:
+    for each in FORMATS:
+        yield each.title, _codes(each.endings), code(each.media_type), f"{each.bytes_max:,}", _codes(each.needs)
+
+
+def _codes(names: tuple[str, ...]) -> str:
+    return ", ".join(code(name) for name in names)

@@ -1,0 +1,82 @@
+"""Reads files through the sandbox: each becomes records and rejects, and is counted once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject
+from winnow.indexer.decoding.streams import shown_path
+from winnow.indexer.readers.formats import BY_NAME
+from winnow.indexer.sandbox.limits import ParseLimits
+from winnow.indexer.sandbox.outcomes import Ended, Member, Opened, Skipped, Task
+from winnow.indexer.sandbox.sandbox import Sandbox
+from winnow.retrieval.records import Document
+
+ENTRY: Final = "winnow.indexer.readers.untrusted.parse_file:parse_file"
+
+
+class ParsedFiles:
+    """Files of one corpus. The process that parses starts with the first of them."""
+
+    def __init__(self, limits: ParseLimits) -> None:
+        self._limits = limits
+        self._sandbox: Sandbox | None = None
+        self.formats: Counter[str] = Counter()  # title -> files
+        self.skipped: Counter[str] = Counter()  # ending -> members of archives without a reader
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep the process that parses for the time of one reading."""
+        self.formats.clear()
+        self.skipped.clear()
+        with Sandbox(ENTRY, self._limits) as self._sandbox:
+            yield
+
+    def stop(self) -> None:
+        """End the process that parses."""
+        if self._sandbox is not None:
+            self._sandbox.stop()
+
+    def entries(self, path: Path, name: str, *, encoding: str | None, position: int) -> Iterator[Entry]:
+        """Yield what the file holds; at least one entry. Called within `reading`."""
+        assert self._sandbox is not None, "files are read within `reading`. This is a bug."
+        is_empty = True
+        task = Task(path=str(path.absolute()), name=name, encoding=encoding)
+        for outcome in self._sandbox.outcomes(task):
+            match outcome:
+                case Document():
+                    is_empty = False
+                    yield Record(document=outcome, place=_place(outcome.id), position=position)
+                case Refused():
+                    is_empty = False
+                    yield _reject(outcome.id or name, outcome.reason, position)
+                case Opened():
+                    self.formats[BY_NAME[outcome.format].title if outcome.format in BY_NAME else "other"] += 1
+                case Skipped():
+                    self.skipped[shown_path(outcome.ending)] += outcome.count
+                case Ended(reason=str() as reason):
+                    is_empty = False
+                    yield _reject(name, reason, position)
+                case Ended() | Member():
+                    pass
+        if is_empty:
+            yield _reject(name, "it holds nothing that can be read", position)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        if not self.skipped:
+            return ()
+        shares = ", ".join(f"{ending} {count}" for ending, count in self.skipped.most_common(12))
+        return (f"In archives, files of other types were not read: {shares}.",)
+
+
+def _place(document_id: str) -> Place:
+    return Place(source=document_id.partition("#")[0])
+
+
+def _reject(document_id: str, reason: str, position: int) -> Reject:
+    return Reject(place=_place(document_id), reason=reason, position=position, id=document_id, holds_more=True)

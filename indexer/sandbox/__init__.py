@@ -1,0 +1,1 @@
+"""Which documents are in a file that may be hostile? A process of its own parses it, within limits."""
