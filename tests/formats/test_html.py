@@ -75,7 +75,7 @@ def test_each_fact_is_in_one_part_with_its_section_and_anchor(tmp_path: Path, ma
     assert document.id == "docs/page.html"
     assert document.title == TITLE
     assert document.url == "https://velora.example/handbook"
-    assert document.metadata == {"language": "en", "author": AUTHOR, "modified": MODIFIED}
+    assert document.metadata == {"language": "en", "author": AUTHOR, "date": MODIFIED}
     for boilerplate in ("cookies", "Imprint", "Dealers", "track("):
         assert boilerplate not in document.text
 

@@ -54,6 +54,8 @@ def read_metadata(tree: lxml.html.HtmlElement) -> PageMetadata:
             value = ""  # Open Graph allows the address of a profile
         if value:
             fields[name] = value
+    if "date" not in fields and "modified" in fields:
+        fields["date"] = fields.pop("modified")
     return PageMetadata(title=_title(tree, metas), url=_url(tree, metas), fields=fields)
 
 
