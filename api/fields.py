@@ -109,6 +109,14 @@ CollectionName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=
 SearchedName = Annotated[str, Field(pattern=SEARCHED_NAME_PATTERN, examples=["handbook", "library/handbook"])]
 QueryText = Annotated[str, Field(max_length=QUERY_CHARACTERS_MAX, examples=["how do I undo a commit?"]), NotBlank]
 InstructionText = Annotated[str, Field(max_length=INSTRUCTION_CHARACTERS_MAX), NotBlank]
+
+
+def _absent_if_empty(value: object) -> object:
+    """Read an empty text as null: form-driven applications send it for a field that nobody filled in."""
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+AbsentIfEmpty: Final = BeforeValidator(_absent_if_empty)
 RerankerName = Annotated[str, Field(min_length=1, examples=["winnow-rerank"])]
 
 

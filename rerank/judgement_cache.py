@@ -17,7 +17,7 @@ from typing import Final
 from winnow.rerank.prompt import PROMPT_FORMAT
 from winnow.retrieval.bounded_cache import BoundedCache, CacheState, CommonKey
 
-_PACKED: Final = struct.Struct("<d?")
+_PACKED: Final = struct.Struct("<d?II")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class PassageScore:
 
     logit: float  # yes minus no
     truncated: bool  # the model read only the beginning
+    tokens: int = 0  # of its own part of the prompt
+    shared_tokens: int = 0  # of the part that it shares with the request's other prompts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +72,11 @@ class ScoreCache:
 
     def remember(self, keys: Sequence[bytes], scores: Sequence[PassageScore]) -> None:
         """Store scores. Only pass scores that were computed and passed `check_logits`."""
-        self._held.put(keys, [_PACKED.pack(score.logit, score.truncated) for score in scores])
+        self._held.put(
+            keys, [_PACKED.pack(score.logit, score.truncated, score.tokens, score.shared_tokens) for score in scores]
+        )
 
 
 def _unpack(packed: bytes) -> PassageScore:
-    logit, truncated = _PACKED.unpack(packed)
-    return PassageScore(logit=logit, truncated=truncated)
+    logit, truncated, tokens, shared_tokens = _PACKED.unpack(packed)
+    return PassageScore(logit=logit, truncated=truncated, tokens=tokens, shared_tokens=shared_tokens)

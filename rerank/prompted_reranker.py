@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol, Self
 
@@ -220,6 +220,7 @@ class PromptedReranker:
             truncated=[score.truncated for score in scores],
             fields=heads,
             tokens=scored.tokens,
+            tokens_read=_tokens_read(scored.scores.values()),
             remembered=sum(passage in scored.remembered for passage in passages),
             instruction_applied=self.reads_instruction,
             mixture=mixture_for(self._order, instruction),
@@ -257,9 +258,9 @@ class PromptedReranker:
         with self._room.admitted(tenant, sum(map(_tokens_about, missing))):
             parts = await gather_or_raise(portion(part) for part in _portions(missing, first))
         fresh = [
-            PassageScore(logit=logit, truncated=was_cut)
+            PassageScore(logit=logit, truncated=was_cut, tokens=len(tail), shared_tokens=len(prompts.shared))
             for prompts, logits in parts
-            for logit, was_cut in zip(logits, prompts.truncated, strict=True)
+            for logit, was_cut, tail in zip(logits, prompts.truncated, prompts.tails, strict=True)
         ]
         if self._cache is not None:
             self._cache.remember(lookup.keys, fresh)
@@ -297,6 +298,11 @@ class PromptedReranker:
                 with step("tokenise"):
                     pieces.append(await asyncio.to_thread(build, piece))
         return Prompts.joined(pieces)
+
+
+def _tokens_read(scores: Collection[PassageScore]) -> int:
+    """Tokens of all prompts, with the part that they share counted once."""
+    return max((score.shared_tokens for score in scores), default=0) + sum(score.tokens for score in scores)
 
 
 def window_of(folder: ModelFolder) -> int:

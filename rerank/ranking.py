@@ -52,6 +52,7 @@ def make_ranking(
     truncated: Sequence[bool] | None = None,
     fields: Sequence[str] | None = None,
     tokens: int = 0,
+    tokens_read: int = 0,
     remembered: int = 0,
     mixture: Mixture | None = None,
     instruction_applied: bool = True,
@@ -77,6 +78,7 @@ def make_ranking(
         judged_by=judged_by,
         ranked_by=ranked_by,
         tokens=tokens,
+        tokens_read=tokens_read,
         remembered=remembered,
         instruction_applied=instruction_applied,
     )
@@ -114,6 +116,7 @@ def merge_waves(waves: Sequence[Ranking], unjudged: Sequence[Candidate] = ()) ->
         judged_by=first.judged_by,
         ranked_by=first.ranked_by,
         tokens=sum(wave.tokens for wave in waves),
+        tokens_read=sum(wave.tokens_read for wave in waves),
         remembered=sum(wave.remembered for wave in waves),
         instruction_applied=first.instruction_applied,
     )

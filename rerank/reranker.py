@@ -42,6 +42,7 @@ class Ranking:
     judged_by: str  # the reranker's name, or RECALL_ORDER
     ranked_by: RankedBy
     tokens: int = 0  # tokens computed by the reranker
+    tokens_read: int = 0  # tokens of all prompts, those with a score from the cache included
     remembered: int = 0  # candidates whose score came from the cache
     instruction_applied: bool = False  # whether the reranker read the instruction; false if nothing was reranked
 

@@ -110,7 +110,7 @@ class BoundedCache:
 
 
 def entry_bytes(value_bytes: int, *, key_bytes: int = KEY_BYTES) -> int:
-    """Return the memory of a value of this size, with key and table entry: 344 for 9 bytes."""
+    """Return the memory of a value of this size, with key and table entry: 344 for 9 to 17 bytes."""
     return _allocated(key_bytes) + _allocated(_EXPIRY.size + value_bytes) + _PLACE_BYTES
 
 

@@ -186,29 +186,31 @@ def rerank(
     from winnow.api.assemble import closing
     from winnow.api.fields import deadline_of, parsed
     from winnow.api.model_loading import load_reranker
-    from winnow.api.schemas.rerank import RerankBody, rerank_response
+    from winnow.api.schemas.compat.judged_by import cut_query
+    from winnow.api.schemas.compat.rerank import RerankBody, rerank_response
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name, settings_for
     from winnow.rerank.instruction import DEFAULT_INSTRUCTION
     from winnow.rerank.near_duplicates import diversify
     from winnow.retrieval.records import candidates_of
 
-    texts = documents or _lines_of_input()
-    fields = {"query": query, "documents": texts, "instruction": instruction, "top_n": top_n}
+    fields = {"query": query, "documents": documents or _lines_of_input(), "instruction": instruction, "top_n": top_n}
     body = parsed(RerankBody, fields | {"collapse": collapse_field(None, collapse_shingles, off=False)})
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     judging = load_reranker(settings_for(settings, reranker))
+    read, warning = cut_query(query)
     ranked = judging.reranker.rank(
-        query,
+        read,
         candidates_of(body.texts),
-        instruction=body.instruction or DEFAULT_INSTRUCTION,
+        instruction=instruction or DEFAULT_INSTRUCTION,
         tenant=DEFAULT_TENANT,
         deadline=deadline_of(timeout_ms, settings.timeout_ms),
     )
     ranking = asyncio.run(closing(ranked, judging.pool))
     diversified = diversify(ranking.ranked, body.diversity) if body.diversity.is_on else None
     if json:
-        terminal.answer(rerank_response(ranking, wanted=body.wanted, with_texts=True, diversified=diversified))
+        shown = (ranking.ranked if diversified is None else diversified.kept)[: body.wanted]
+        terminal.answer(rerank_response(ranking, shown=shown, diversified=diversified, cut_query=warning))
     else:
         _show_reranked(terminal, ranking, diversified, body.wanted)
 

@@ -27,12 +27,16 @@ from winnow.api.http.metrics import Telemetry
 from winnow.api.http.observed import ObservedRequests
 from winnow.api.http.openapi import describe
 from winnow.api.http.page.routes import Page, is_installed
-from winnow.api.http.problem_response import ProblemResponse
+from winnow.api.http.problem_response import ProblemResponse, dialect_of
 from winnow.api.http.problems import LIMIT_HEADER, REQUEST_ID_HEADER, Problem, problem_of, problem_of_fields
 from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
 from winnow.api.http.routes.access import router as access
 from winnow.api.http.routes.collections import router as corpus
+from winnow.api.http.routes.compat.embeddings import router as embeddings
+from winnow.api.http.routes.compat.models import router as models
+from winnow.api.http.routes.compat.rerank import router as rerank
+from winnow.api.http.routes.compat.score import router as score
 from winnow.api.http.routes.generations import router as generations
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.instructions import router as instructions
@@ -51,6 +55,10 @@ log = logging.getLogger(__name__)
 
 ROUTERS: Final = (
     answers,
+    rerank,
+    score,
+    embeddings,
+    models,
     judgments,
     corpus,
     shadows,
@@ -180,7 +188,7 @@ async def _handle_winnow_error(request: Request, error: Exception) -> ProblemRes
     message = without_places(problem.message, data=request.app.state.parts.settings.data, all_=problem.status >= FAILED)
     if message != problem.message:
         log.error("%s %s: %s", request.method, request.scope.get("path"), problem.message)
-    return ProblemResponse(replace(problem, message=message))
+    return ProblemResponse(replace(problem, message=message), dialect=dialect_of(request))
 
 
 async def _handle_os_error(request: Request, error: Exception) -> ProblemResponse:
@@ -191,9 +199,9 @@ async def _handle_os_error(request: Request, error: Exception) -> ProblemRespons
     return await _handle_winnow_error(request, WriteFailed(str(error)))
 
 
-async def _handle_wrong_fields(_: Request, error: Exception) -> ProblemResponse:
+async def _handle_wrong_fields(request: Request, error: Exception) -> ProblemResponse:
     assert isinstance(error, RequestValidationError), "registered for this type. This is a bug."
-    return ProblemResponse(problem_of_fields(list(error.errors())))
+    return ProblemResponse(problem_of_fields(list(error.errors())), dialect=dialect_of(request, error.body))
 
 
 async def _handle_http_error(request: Request, error: Exception) -> Response:

@@ -10,6 +10,7 @@ from winnow.retrieval.json_bounds import SMALL_JSON, JsonBounds
 from winnow.retrieval.limits import (
     BODY_BYTES_MAX,
     DOCUMENTS_VALUES_MAX,
+    EMBEDDING_VALUES_MAX,
     LIBRARY_BYTES_MAX,
     REQUEST_BYTES_MAX,
     RERANK_BYTES_MAX,
@@ -32,12 +33,19 @@ TEXTS: Final = BodyLimit(bytes=RERANK_BYTES_MAX, json=JsonBounds(values=RERANK_V
 DOCUMENTS: Final = BodyLimit(
     bytes=REQUEST_BYTES_MAX, json=JsonBounds(values=DOCUMENTS_VALUES_MAX, keys=DOCUMENTS_VALUES_MAX)
 )
+EMBEDDED: Final = BodyLimit(
+    bytes=RERANK_BYTES_MAX, json=JsonBounds(values=EMBEDDING_VALUES_MAX, keys=RERANK_VALUES_MAX)
+)
 INSTRUCTION: Final = BodyLimit(bytes=LIBRARY_BYTES_MAX)
 
 BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
     "/v1/search": SEARCH,
     "/v1/rerank": TEXTS,
     "/v2/rerank": TEXTS,
+    "/rerank": TEXTS,
+    "/score": TEXTS,
+    "/v1/score": TEXTS,
+    "/v1/embeddings": EMBEDDED,
     "/v1/collections/{name}/documents": DOCUMENTS,
     "/v1/collections/{name}/delete": SEARCH,
     "/v1/instructions": INSTRUCTION,

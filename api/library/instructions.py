@@ -171,6 +171,19 @@ class Instructions:
                     return applied_version(version, {}, source, today=self._today())
         return BUILT_IN
 
+    def of_texts(self, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:
+        """Like `applied`, for texts that are in no collection: an instruction for certain collections is refused."""
+        if isinstance(wanted, str):
+            return applied_text(wanted)
+        version = self.version(tenant, wanted.reference)
+        if version.state is State.DRAFT:
+            raise InstructionConflict(f"{version.reference} is a draft; publish it, or use it in a trial")
+        if version.content.collections:
+            raise InvalidRequest(
+                f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
+            )
+        return self.render(version, wanted.variables)
+
     def tried(self, tenant: TenantName, wanted: NamedInstruction) -> AppliedInstruction:
         """Like `applied`, for a trial or preview: allows drafts and any restriction. Raises `VariableRefused`."""
         return self.render(self.version(tenant, wanted.reference), wanted.variables)

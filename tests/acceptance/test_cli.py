@@ -17,8 +17,8 @@ from tests.acceptance.conftest import DOCUMENTS, PROJECT, Command
 from tests.answers import check_answer
 from tests.loopback import Asked, ResponseModel, serving
 from tests.real_models import bundled_model
+from winnow.api.schemas.compat.rerank import RerankResponse
 from winnow.api.schemas.doctor import DoctorResponse
-from winnow.api.schemas.rerank import RerankResponse
 from winnow.api.schemas.search_response import SearchResponse
 from winnow.retrieval.lexical.words import WORD_RULES
 

@@ -21,6 +21,8 @@ NOT_COUNTED: Final = {route.path for router in (access, health) for route in rou
     "/ui/{path:path}",
     "/openapi.json",
     "/v1/limits",
+    "/v1/models",
+    "/v1/models/{name}",
 }
 Asked = Any  # the client's answer
 

@@ -1,10 +1,8 @@
-"""POST /v1/search and POST /v1/rerank: parse, call, render."""
+"""POST /v1/search: parse, call, render."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -18,11 +16,9 @@ from winnow.api.fields import deadline_of
 from winnow.api.http.auth import MeteredRoute, Tenant, bill_of, parts_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
-from winnow.api.schemas.rerank import RerankBody, RerankResponse, rerank_response, shown_of
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.records import Answer, Question
-from winnow.rerank.near_duplicates import diversify
 
 
 class ProblemBody(BaseModel):
@@ -43,7 +39,7 @@ class JsonResponse(Response):
 
     media_type = "application/json"
 
-    def __init__(self, body: Mapping[str, object], *, status: int = 200) -> None:
+    def __init__(self, body: Mapping[str, object] | Sequence[object], *, status: int = 200) -> None:
         super().__init__(orjson.dumps(body), status_code=status)
 
 
@@ -105,60 +101,3 @@ async def _note(parts: Services, question: Question, answer: Answer) -> None:
     """Hand an answered search to shadows and samples, after the answer was sent. Waits for nothing."""
     await parts.shadowing.answered(question, answer)
     await parts.sampling.answered(question, answer)
-
-
-@router.post("/v1/rerank", response_model=RerankResponse, tags=["search"], summary="Rerank your own documents")
-@router.post(
-    "/v2/rerank",
-    response_model=RerankResponse,
-    tags=["search"],
-    summary="Rerank your own documents (path of Cohere's clients)",
-)
-async def rerank(body: RerankBody, tenant: Tenant, request: Request) -> Response:
-    """Rerank documents in the dialects of Cohere, Jina, Voyage and vLLM. 503 if the reranker fails."""
-    parts = parts_of(request)
-    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    await parts.quotas.require_tokens(tenant)
-    started = time.perf_counter()
-    fields = await asyncio.to_thread(body.field_lines)
-    instruction = body.instruction or body.instruct
-    ranking = await while_connected(
-        request,
-        parts.search.rank_texts(
-            body.query,
-            body.texts,
-            model=body.model,
-            instruction=instruction,
-            tenant=tenant,
-            deadline=deadline,
-            top_k=None if body.diversity.is_on else body.wanted,
-            fields=fields,
-        ),
-    )
-    bill_of(request).add(ranking)
-    diversified = await asyncio.to_thread(diversify, ranking.ranked, body.diversity) if body.diversity.is_on else None
-    highlighted = None
-    if (wish := body.highlight_wish) is not None:
-        shown = shown_of(ranking, diversified, body.wanted)
-        found = parts.search.highlight_texts(
-            body.query,
-            [each.candidate.chunk for each in shown],
-            wish=wish,
-            model=body.model,
-            instruction=instruction,
-            tenant=tenant,
-            deadline=deadline,
-        )
-        highlighted = await while_connected(request, found)
-        bill_of(request).add(highlighted)
-    telemetry_of(request).reranked(seconds=time.perf_counter() - started)
-    return JsonResponse(
-        rerank_response(
-            ranking,
-            wanted=body.wanted,
-            with_texts=body.return_documents is not False,
-            diversified=diversified,
-            highlighted=highlighted,
-            as_spans=body.wants_spans,
-        )
-    )

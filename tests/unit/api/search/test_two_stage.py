@@ -15,7 +15,7 @@ from tests.answers import check_answer
 from tests.fakes import FailingReranker, PrefersWord, ScriptedRecall
 from winnow.api.library.built_in import built_in_instructions
 from winnow.api.library.instructions import Instructions, InstructionSource, NamedInstruction
-from winnow.api.schemas.rerank import RerankResponse, rerank_response
+from winnow.api.schemas.compat.rerank import RerankResponse, rerank_response
 from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.first_stage import FindsCandidates, FirstStage
 from winnow.api.search.records import REASONS, Answer, Degraded, DegradeReason, OnRerankFailure, Question

@@ -1,9 +1,9 @@
-"""Request and answer of `POST /v1/rerank`, as the clients of Cohere, Jina, Voyage and vLLM send and read them."""
+"""Request and answer of `POST /v1/rerank`, as the clients of Cohere, Jina, Voyage, Infinity and vLLM use them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, NotRequired
+from typing import Annotated, NotRequired, Self
 
 from pydantic import (
     BaseModel,
@@ -14,13 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from winnow.api.fields import (
-    InstructionText,
-    Number,
-    QueryText,
-    TextOrObject,
-    TimeoutMs,
-)
+from winnow.api.fields import Number, TextOrObject, TimeoutMs
+from winnow.api.library.instructions import AppliedInstruction
+from winnow.api.schemas.compat.judged_by import JudgedBy, LongQuery, RawScores
 from winnow.api.schemas.diversity import (
     COLLAPSE_HELP,
     CollapsedText,
@@ -46,6 +42,7 @@ from winnow.api.schemas.search_response import InstructionApplied
 from winnow.api.search.records import Highlighted
 from winnow.rerank.highlight import DEFAULT_WISH, HighlightWish
 from winnow.rerank.near_duplicates import Diversified
+from winnow.rerank.relevance import logit_of
 from winnow.rerank.reranker import Ranked, Ranking
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
@@ -60,7 +57,9 @@ class TextDocument(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)]
+    text: Annotated[str, Field(max_length=DOCUMENT_CHARACTERS_MAX)] | None = Field(
+        default=None, description="Required unless `rank_fields` names the fields to read."
+    )
 
 
 EitherDocument = Annotated[
@@ -69,20 +68,14 @@ EitherDocument = Annotated[
 ]
 
 
-class RerankBody(BaseModel):
-    """POST /v1/rerank, as the clients of Cohere, Jina, Voyage and vLLM send it. Fields that have no meaning in winnow
-    (max_tokens_per_doc, truncation, user ...) are ignored.
+class RerankBody(JudgedBy):
+    """POST /v1/rerank, as the clients of Cohere, Jina, Voyage, Infinity and vLLM send it. Fields that have no meaning
+    in winnow (max_tokens_per_doc, truncation, user ...) are ignored. A query that is too long is cut, and
+    `meta.warnings` says so.
     """
 
-    query: QueryText
+    query: LongQuery
     documents: Annotated[list[EitherDocument], Field(min_length=1, max_length=RERANK_DOCUMENTS_MAX)]
-    model: str | None = Field(
-        default=None,
-        description="Name of a configured reranker. Any other name means the default reranker. The answer names the "
-        "one that ran.",
-    )
-    instruction: InstructionText | None = None
-    instruct: InstructionText | None = Field(default=None, description="Same as `instruction`, in SGLang's spelling.")
     top_n: Annotated[int, Field(ge=0), Number] | None = Field(
         default=None, description="Number of results. 0 or null returns all, as in vLLM."
     )
@@ -109,15 +102,19 @@ class RerankBody(BaseModel):
     mmr_lambda: MmrLambda | None = Field(
         default=None, description="Refused: MMR compares stored vectors, which these documents do not have."
     )
+    raw_scores: RawScores = None
     timeout_ms: TimeoutMs | None = None
 
     @model_validator(mode="after")
-    def _check_synonyms(self) -> RerankBody:
-        for one, other in (
-            ("top_n", "top_k"),
-            ("instruction", "instruct"),
-            ("rerank_fields", "rank_fields"),
-        ):
+    def _check_texts(self) -> Self:
+        for place, document in enumerate(self.documents):
+            if isinstance(document, TextDocument) and document.text is None and not self.rank_fields:
+                raise ValueError(f"the field 'documents.{place}.text' is missing; rank_fields may name others to read")
+        return self
+
+    @model_validator(mode="after")
+    def _check_synonyms(self) -> Self:
+        for one, other in (("top_n", "top_k"), ("rerank_fields", "rank_fields")):
             if getattr(self, one) and getattr(self, other) and getattr(self, one) != getattr(self, other):
                 raise ValueError(f"{one} and {other} are two names of one field, but their values differ")
         return self
@@ -154,7 +151,7 @@ class RerankBody(BaseModel):
 
     @property
     def texts(self) -> list[str]:
-        return [document if isinstance(document, str) else document.text for document in self.documents]
+        return [document if isinstance(document, str) else self._text_of(document) for document in self.documents]
 
     def field_lines(self) -> list[FieldLines]:
         """Return what is read before each text. Takes up to seconds of a large body: call it in a thread."""
@@ -164,9 +161,19 @@ class RerankBody(BaseModel):
             for document in self.documents
         ]
 
+    def _text_of(self, document: TextDocument) -> str:
+        """The text, or else the fields that `rank_fields` names, as Cohere's v1 reads them."""
+        if document.text is not None:
+            return document.text
+        fields = document.model_extra or {}
+        return "\n".join(f"{name}: {fields[name]}" for name in self.rank_fields or () if fields.get(name) is not None)
+
     @staticmethod
     def _other_fields(document: str | TextDocument) -> Metadata:
-        return {} if isinstance(document, str) else document.model_extra or {}
+        """The fields that are read before the text; those of a document without one are its text."""
+        if isinstance(document, str) or document.text is None:
+            return {}
+        return document.model_extra or {}
 
     @property
     def wanted(self) -> int:
@@ -205,7 +212,7 @@ class RerankDatum(JsonObject):
 
 
 class RerankUsage(JsonObject):
-    """Tokens that the reranker computed."""
+    """Tokens of the request, also where scores came from the cache (`meta.winnow.tokens_computed` leaves those out)."""
 
     prompt_tokens: int
     total_tokens: int
@@ -224,7 +231,7 @@ class BilledUnits(JsonObject):
 
 
 class RerankTokens(JsonObject):
-    """Tokens that the reranker computed, as Cohere's client reads them."""
+    """Tokens of the request, as Cohere's client reads them."""
 
     input_tokens: int
     output_tokens: int
@@ -235,7 +242,11 @@ class RerankCounts(JsonObject):
 
     judged: Annotated[int, Field(description="Documents with a relevance score.")]
     remembered: Annotated[int, Field(description="Documents of `judged` whose score came from the cache.")]
+    tokens_computed: Annotated[int, Field(description="Tokens that a model computed for this request.")]
     instruction_applied: InstructionApplied
+    instruction: NotRequired[
+        Annotated[str, Field(description="Only for an instruction of the library: its name and version.")]
+    ]
     collapsed: NotRequired[Annotated[int, Field(description="Only with `collapse`: documents that were left out.")]]
     highlight: NotRequired[Annotated[HighlightReport, Field(description="Only with `highlight` or `relevant_spans`.")]]
 
@@ -247,13 +258,14 @@ class RerankMeta(JsonObject):
     billed_units: BilledUnits
     tokens: RerankTokens
     warnings: Annotated[
-        list[str], Field(description="Documents of which only the beginning was read; missing highlights.")
+        list[str],
+        Field(description="Documents, or a query, of which only the beginning was read; missing highlights."),
     ]
     winnow: RerankCounts
 
 
 class RerankResponse(JsonObject):
-    """POST /v1/rerank: one body for the clients of Cohere, Jina, Voyage and vLLM."""
+    """POST /v1/rerank: one body for the clients of Cohere, Jina, Voyage, Infinity and vLLM."""
 
     id: str
     object: str
@@ -264,34 +276,33 @@ class RerankResponse(JsonObject):
     meta: RerankMeta
 
 
-def shown_of(ranking: Ranking, diversified: Diversified | None, wanted: int) -> Sequence[Ranked]:
-    """The documents that an answer shows, best first."""
-    return (ranking.ranked if diversified is None else diversified.kept)[:wanted]
-
-
 def rerank_response(
     ranking: Ranking,
     *,
-    wanted: int,
-    with_texts: bool,
+    shown: Sequence[Ranked],
+    with_texts: bool = True,
     diversified: Diversified | None = None,
     highlighted: Highlighted | None = None,
     as_spans: bool = False,
+    raw: bool = False,
+    instruction: AppliedInstruction | None = None,
+    cut_query: str | None = None,
 ) -> RerankResponse:
     """The body of POST /v1/rerank. A candidate's chunk number is its place in the request.
 
-    With `as_spans` highlights are in Cohere's shape.
+    With `as_spans` highlights are in Cohere's shape; with `raw` scores are logits. `cut_query` is a warning.
     """
-    shown = shown_of(ranking, diversified, wanted)
-    tokens = ranking.tokens + (0 if highlighted is None else highlighted.found.tokens)
+    tokens = ranking.tokens_read + (0 if highlighted is None else highlighted.found.tokens)
     cut = sorted(each.candidate.chunk.number for each in ranking.ranked if each.truncated)
     return {
         "id": answer_id(),
-        "object": "list",
+        "object": "rerank",
         "model": ranking.judged_by,
-        "results": [_result(each, diversified, highlighted, with_text=with_texts, as_spans=as_spans) for each in shown],
+        "results": [
+            _result(each, diversified, highlighted, with_text=with_texts, as_spans=as_spans, raw=raw) for each in shown
+        ],
         "data": [
-            {"object": "rerank", "index": each.candidate.chunk.number, "relevance_score": _score(each)}
+            {"object": "rerank", "index": each.candidate.chunk.number, "relevance_score": score_of(each, raw=raw)}
             for each in shown
         ],
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
@@ -300,10 +311,11 @@ def rerank_response(
             "billed_units": {"search_units": 1},
             "tokens": {"input_tokens": tokens, "output_tokens": 0},
             "warnings": [
+                *([cut_query] if cut_query else []),
                 *(f"only the beginning of document {index} was judged" for index in cut),
                 *_describe_left_out(highlighted),
             ],
-            "winnow": _counts(ranking, diversified, highlighted),
+            "winnow": _counts(ranking, diversified, highlighted, instruction),
         },
     }
 
@@ -313,12 +325,20 @@ def _describe_left_out(highlighted: Highlighted | None) -> Iterator[str]:
         yield f"documents without highlights: {highlighted.found.left_out} ({highlighted.reason})"
 
 
-def _counts(ranking: Ranking, diversified: Diversified | None, highlighted: Highlighted | None) -> RerankCounts:
+def _counts(
+    ranking: Ranking,
+    diversified: Diversified | None,
+    highlighted: Highlighted | None,
+    instruction: AppliedInstruction | None,
+) -> RerankCounts:
     counts: RerankCounts = {
         "judged": ranking.judged,
         "remembered": ranking.remembered,
+        "tokens_computed": ranking.tokens + (0 if highlighted is None else highlighted.found.tokens),
         "instruction_applied": ranking.instruction_applied,
     }
+    if instruction is not None and instruction.name is not None:
+        counts["instruction"] = instruction.said
     if diversified is not None:
         counts["collapsed"] = len(ranking.ranked) - len(diversified.kept)
     if highlighted is not None:
@@ -333,9 +353,10 @@ def _result(
     *,
     with_text: bool,
     as_spans: bool,
+    raw: bool,
 ) -> RerankResult:
     chunk = ranked.candidate.chunk
-    body: RerankResult = {"index": chunk.number, "relevance_score": _score(ranked)}
+    body: RerankResult = {"index": chunk.number, "relevance_score": score_of(ranked, raw=raw)}
     if with_text:
         body["document"] = {"text": chunk.text}
     if diversified is not None:
@@ -347,6 +368,7 @@ def _result(
     return body
 
 
-def _score(ranked: Ranked) -> float:
+def score_of(ranked: Ranked, *, raw: bool) -> float:
+    """The relevance, or its logit."""
     assert ranked.relevance is not None, "every document of a request is reranked. This is a bug."
-    return ranked.relevance
+    return logit_of(ranked.relevance) if raw else ranked.relevance
