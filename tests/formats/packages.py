@@ -15,6 +15,7 @@ _WORD: Final = (
     'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math" '
     'xmlns:v="urn:schemas-microsoft-com:vml" xmlns:wps="urn:wps"'
 )
+_SHEET: Final = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 
 
 def write_package(path: Path, members: Mapping[str, str | bytes]) -> None:
@@ -41,4 +42,27 @@ def word_members(body: str, *, styles: str = "", footnotes: str = "") -> dict[st
         "word/document.xml": f"<w:document {_WORD}><w:body>{body}</w:body></w:document>",
         "word/styles.xml": f"<w:styles {_WORD}>{styles}</w:styles>",
         "word/footnotes.xml": f"<w:footnotes {_WORD}>{footnotes}</w:footnotes>",
+    }
+
+
+def workbook_members(
+    *sheets: str, strings: str = "", styles: str = "", names: tuple[str, ...] = ("S",)
+) -> dict[str, str | bytes]:
+    """Return the members of a workbook whose sheets have this content."""
+    entries = "".join(
+        f'<sheet name="{name}" sheetId="{number}" state="hidden" r:id="s{number}"/>'
+        for number, name in enumerate(names[: len(sheets)], start=1)
+    )
+    parts = [(f"s{number}", "worksheet", f"sheet{number}.xml") for number in range(1, len(sheets) + 1)]
+    parts += [("a", "sharedStrings", "strings.xml"), ("b", "styles", "styles.xml")]
+    return {
+        "_rels/.rels": relationships(("r1", "officeDocument", "xl/workbook.xml")),
+        "xl/_rels/workbook.xml.rels": relationships(*parts),
+        "xl/workbook.xml": f'<workbook {_SHEET} xmlns:r="{_OFFICE}"><sheets>{entries}</sheets></workbook>',
+        "xl/strings.xml": f"<sst {_SHEET}>{strings}</sst>",
+        "xl/styles.xml": f"<styleSheet {_SHEET}>{styles}</styleSheet>",
+        **{
+            f"xl/sheet{number}.xml": f"<worksheet {_SHEET}>{content}</worksheet>"
+            for number, content in enumerate(sheets, start=1)
+        },
     }

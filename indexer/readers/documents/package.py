@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Final
 from urllib.parse import unquote
@@ -32,6 +33,8 @@ MEMBERS_MAX: Final = 50_000  # members of a package
 RATIO_MAX: Final = 200  # decompressed bytes per compressed byte; XML of Office reaches about 50
 RATIO_FROM_BYTES: Final = 5_000_000  # bytes; a smaller member cannot do harm
 
+_FORGET_EVERY: Final = 500  # elements
+
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PLACEHOLDER_TITLES: Final = frozenset(
     {"powerpoint presentation", "powerpoint 演示文稿", "word document", "excel workbook", "untitled", "slide 1"}
@@ -43,7 +46,12 @@ _ENCRYPTED: Final = "The file is encrypted with a password. Save a copy without 
 def local_name(element: etree._Element) -> str:
     """Return the name without its namespace; comments, instructions and entities have none."""
     tag: object = element.tag  # a function for a comment
-    return tag.rpartition("}")[2] if isinstance(tag, str) else ""
+    return _without_namespace(tag) if isinstance(tag, str) else ""
+
+
+@lru_cache(maxsize=1024)
+def _without_namespace(tag: str) -> str:
+    return tag.rpartition("}")[2]
 
 
 def attribute(element: etree._Element, name: str) -> str | None:
@@ -144,18 +152,17 @@ class Package:
         _refuse_dtd(root, member)
         return root
 
-    def events(self, member: str, names: tuple[str, ...]) -> Iterator[tuple[str, etree._Element]]:
-        """Yield ("start" or "end", element) for elements with these local names, while the member is being read.
+    def elements(self, member: str, names: tuple[str, ...]) -> Iterator[etree._Element]:
+        """Yield each element with one of these local names at its end, while the member is being read.
 
-        The caller clears what it has used.
+        What came before an element is forgotten from time to time, what it contains when the next one is asked for.
         """
         tags = [f"{{*}}{name}" for name in names]
-        checked = False
+        count = 0
         with self.open(member) as stream, _as_unparsable(member):
             try:
-                for event, element in etree.iterparse(
+                for _, element in etree.iterparse(
                     stream,
-                    events=("start", "end"),
                     tag=tags,
                     resolve_entities=False,
                     load_dtd=False,
@@ -164,10 +171,13 @@ class Package:
                     remove_comments=True,
                     remove_pis=True,
                 ):
-                    if not checked:
+                    if not count:
                         _refuse_dtd(element, member)
-                        checked = True
-                    yield event, element
+                    count += 1
+                    yield element
+                    element.clear()
+                    if count % _FORGET_EVERY == 0:
+                        _forget_before(element)
             except etree.XMLSyntaxError as error:
                 raise Unparsable(f"The file is damaged: {member} is not well-formed XML ({error.msg})") from error
 
@@ -270,6 +280,14 @@ def resolve(folder: str, target: str) -> str:
 def _key(member: str) -> str:
     """Return the form in which names of members are compared: OPC ignores case, and some writers write backslashes."""
     return member.replace("\\", "/").lstrip("/").lower()
+
+
+def _forget_before(element: etree._Element) -> None:
+    """Remove what stands before an element and before the elements around it."""
+    for each in (element, *element.iterancestors()):
+        parent = each.getparent()
+        if parent is not None:
+            del parent[: parent.index(each)]
 
 
 def _refuse_dtd(element: etree._Element, member: str) -> None:
