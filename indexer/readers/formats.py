@@ -64,7 +64,7 @@ DOCX: Final = Format(
     endings=(".docx", ".docm", ".dotx"),
     media_type="application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     module=_parser("word"),
-    needs=("docx", "lxml"),
+    needs=("lxml",),
 )
 PPTX: Final = Format(
     name="pptx",
@@ -72,7 +72,7 @@ PPTX: Final = Format(
     endings=(".pptx", ".pptm", ".ppsx"),
     media_type="application/vnd.openxmlformats-officedocument.presentationml.presentation",
     module=_parser("slides"),
-    needs=("lxml", "pptx"),
+    needs=("lxml",),
 )
 XLSX: Final = Format(
     name="xlsx",
@@ -80,7 +80,7 @@ XLSX: Final = Format(
     endings=(".xlsx", ".xlsm", ".xltx"),
     media_type="application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     module=_parser("sheets"),
-    needs=("openpyxl",),
+    needs=("lxml",),
 )
 EPUB: Final = Format(
     name="epub",

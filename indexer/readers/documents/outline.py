@@ -132,7 +132,7 @@ class Outline:
 
     def _end_paragraphs(self) -> None:
         if self.built.characters > DOCUMENT_CHARACTERS_MAX:
-            raise Unparsable(f"The file has more than {DOCUMENT_CHARACTERS_MAX:,} characters of text. Split it")
+            raise Unparsable(f"the file has more than {DOCUMENT_CHARACTERS_MAX:,} characters of text. Split it")
         self.built.add("".join(self._paragraphs), section=self.section, location=self._start)
         self._paragraphs = []
 

@@ -40,7 +40,7 @@ _PLACEHOLDER_TITLES: Final = frozenset(
     {"powerpoint presentation", "powerpoint 演示文稿", "word document", "excel workbook", "untitled", "slide 1"}
 )
 _DAMAGED: Final = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError, ValueError)
-_ENCRYPTED: Final = "The file is encrypted with a password. Save a copy without a password"
+_ENCRYPTED: Final = "the file is encrypted with a password. Save a copy without a password"
 
 
 def local_name(element: etree._Element) -> str:
@@ -107,7 +107,7 @@ class Package:
     def __post_init__(self) -> None:
         infos = self.archive.infolist()
         if len(infos) > MEMBERS_MAX:
-            raise Unparsable(f"The file has {len(infos)} members; at most {MEMBERS_MAX} are read")
+            raise Unparsable(f"the file has {len(infos)} members; at most {MEMBERS_MAX} are read")
         for info in infos:
             self._members[_key(info.filename)] = info
 
@@ -118,7 +118,7 @@ class Package:
         """Open a member; raise `Unparsable` if it is missing, encrypted or too large."""
         info = self._members.get(_key(member))
         if info is None:
-            raise Unparsable(f"The file is damaged: {member} is missing")
+            raise Unparsable(f"the file is damaged: {member} is missing")
         if info.flag_bits & 1:
             raise Unparsable(_ENCRYPTED)
         if info.file_size > bytes_max:
@@ -148,7 +148,7 @@ class Package:
         try:
             root = etree.fromstring(self.read(member), parser)
         except etree.XMLSyntaxError as error:
-            raise Unparsable(f"The file is damaged: {member} is not well-formed XML ({error.msg})") from error
+            raise Unparsable(f"the file is damaged: {member} is not well-formed XML ({error.msg})") from error
         _refuse_dtd(root, member)
         return root
 
@@ -179,7 +179,7 @@ class Package:
                     if count % _FORGET_EVERY == 0:
                         _forget_before(element)
             except etree.XMLSyntaxError as error:
-                raise Unparsable(f"The file is damaged: {member} is not well-formed XML ({error.msg})") from error
+                raise Unparsable(f"the file is damaged: {member} is not well-formed XML ({error.msg})") from error
 
     def relationships(self, member: str) -> dict[str, Relationship]:
         """Return the relationships of a member ("" for the package's own) by their ids."""
@@ -207,12 +207,12 @@ class Package:
         """Return name and tree of an Office file's main part; raise `Unparsable` if it is not of this kind."""
         member = next(iter(self.related("", "officeDocument")), None)
         if member is None:
-            raise Unparsable(f"The file is not {what}: it has no main document")
+            raise Unparsable(f"the file is not {what}: it has no main document")
         if member.lower().endswith(".bin"):
             raise Unparsable(f"{member} is in a binary format. Save the file as {what}")
         root = self.tree(member)
         if local_name(root) != root_name:
-            raise Unparsable(f"The file is not {what}: its main document is a {local_name(root)!r}")
+            raise Unparsable(f"the file is not {what}: its main document is a {local_name(root)!r}")
         return member, root
 
 
@@ -223,7 +223,7 @@ def open_package(path: Path, what: str) -> Iterator[Package]:
     try:
         archive = zipfile.ZipFile(path)
     except _DAMAGED as error:
-        raise Unparsable(f"The file is not {what}, or it is damaged: {_sentence(error)}") from error
+        raise Unparsable(f"the file is not {what}, or it is damaged: {_sentence(error)}") from error
     with archive:
         yield Package(archive)
 
@@ -236,7 +236,7 @@ def _refuse_old_format(path: Path, what: str) -> None:
         with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content.find("EncryptedPackage".encode("utf-16-le")) >= 0:
                 raise Unparsable(_ENCRYPTED)
-    raise Unparsable(f"The file has the binary format of Office 97 to 2003. Save it as {what}")
+    raise Unparsable(f"the file has the binary format of Office 97 to 2003. Save it as {what}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,7 +300,7 @@ def _as_unparsable(member: str) -> Iterator[None]:
     try:
         yield
     except _DAMAGED as error:
-        raise Unparsable(f"The file is damaged: {member} cannot be decompressed ({_sentence(error)})") from error
+        raise Unparsable(f"the file is damaged: {member} cannot be decompressed ({_sentence(error)})") from error
 
 
 def _sentence(error: BaseException) -> str:

@@ -222,7 +222,7 @@ def _refused(name: str, readers: Sequence[_Reader]) -> Iterator[Refused]:
     for reader in readers:
         key = f"{name}#{reader.sheet.name}"
         for row in reader.too_long:
-            yield Refused(reason=f"Row {row} has more than {ROW_CHARACTERS_MAX:,} characters", id=f"{key}!{row}")
+            yield Refused(reason=f"row {row} has more than {ROW_CHARACTERS_MAX:,} characters", id=f"{key}!{row}")
         count = reader.workbook.without_value[reader.sheet.name]
         if count:
             yield Refused(

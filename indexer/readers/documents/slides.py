@@ -114,7 +114,7 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
         sections = _section_names(root)
         entries = [each for each in descendants(root, "sldId") if relation(each)]
         if len(entries) > SLIDES_MAX:
-            raise Unparsable(f"The file has {len(entries):,} slides; at most {SLIDES_MAX:,} are read. Split it")
+            raise Unparsable(f"the file has {len(entries):,} slides; at most {SLIDES_MAX:,} are read. Split it")
         for number, entry in enumerate(entries, start=1):
             found = related.get(relation(entry))
             section = sections.get(entry.get("id") or "", "")
@@ -123,11 +123,11 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
                 if not _read_slide(package, found.target if found else "", outline):
                     pictures.append(number)
             except Unparsable as error:
-                yield Refused(reason=f"Slide {number}: {error}", id=f"{source.name}#{number}")
+                yield Refused(reason=f"slide {number}: {error}", id=f"{source.name}#{number}")
         properties = core_properties(package)
     if pictures:
         numbers = ", ".join(map(str, pictures))
-        yield Refused(reason=f"Slides with pictures but no text: {numbers}", id=f"{source.name}#pictures")
+        yield Refused(reason=f"slides with pictures but no text: {numbers}", id=f"{source.name}#pictures")
     yield outline.document(source.name, title=properties.title, metadata=properties.metadata)
 
 

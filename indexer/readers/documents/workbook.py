@@ -139,7 +139,7 @@ def _read_strings(package: Package, member: str) -> list[str]:
             characters += len(strings[-1])
             if len(strings) > STRINGS_MAX or characters > STRINGS_CHARACTERS_MAX:
                 raise Unparsable(
-                    f"The workbook's cells share more than {STRINGS_MAX:,} texts or {STRINGS_CHARACTERS_MAX:,} "
+                    f"the workbook's cells share more than {STRINGS_MAX:,} texts or {STRINGS_CHARACTERS_MAX:,} "
                     "characters. Split it, or save its sheets as CSV"
                 )
     return strings

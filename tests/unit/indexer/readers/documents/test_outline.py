@@ -104,5 +104,5 @@ def test_too_much_text_is_refused(monkeypatch: pytest.MonkeyPatch):
     built = Outline()
     built.paragraph("more than ten")
     built.heading(1, "A")
-    with pytest.raises(Unparsable, match=r"The file has more than 10 characters of text\. Split it"):
+    with pytest.raises(Unparsable, match=r"the file has more than 10 characters of text\. Split it"):
         built.document("id")

@@ -56,7 +56,7 @@ def test_every_cut_of_a_file_is_refused(tmp_path: Path):
     content = (tmp_path / "a.docx").read_bytes()
     for length in range(0, len(content), 97):
         (tmp_path / "cut.docx").write_bytes(content[:length])
-        with pytest.raises(Unparsable, match=r"The file is not a Word document \(DOCX\), or it is damaged"):
+        with pytest.raises(Unparsable, match=r"the file is not a Word document \(DOCX\), or it is damaged"):
             open_main(tmp_path / "cut.docx")
 
 
@@ -80,7 +80,7 @@ def test_a_changed_byte_is_found_or_does_no_harm(tmp_path: Path):
     [
         (
             "EncryptedPackage".encode("utf-16-le"),
-            "The file is encrypted with a password. Save a copy without a password",
+            "the file is encrypted with a password. Save a copy without a password",
         ),
         (b"WordDocument", "Save it as a Word document"),
     ],
@@ -106,7 +106,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path):
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(package, "MEMBERS_MAX", 4)
     write_package(tmp_path / "a.docx", GOOD)
-    with pytest.raises(Unparsable, match="The file has 5 members; at most 4 are read"):
+    with pytest.raises(Unparsable, match="the file has 5 members; at most 4 are read"):
         open_main(tmp_path / "a.docx")
 
 

@@ -140,7 +140,7 @@ def test_a_row_that_is_too_long_is_reported_and_the_others_are_read(tmp_path: Pa
     parsed = parse_file(write(tmp_path, {1: ["a", "b"], 2: ["x" * 600, "y" * 600], 3: ["c", "d"]}))
     assert isinstance(parsed[0], Document)
     assert parsed[0].text == "a | b\n\nc | d"
-    assert parsed[1:] == [Refused(reason="Row 2 has more than 1,000,000 characters", id="a.xlsx#Sheet!2")]
+    assert parsed[1:] == [Refused(reason="row 2 has more than 1,000,000 characters", id="a.xlsx#Sheet!2")]
 
 
 def test_too_many_texts_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

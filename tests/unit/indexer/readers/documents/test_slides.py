@@ -116,7 +116,7 @@ def test_slides_with_pictures_alone_are_reported_once(tmp_path: Path):
         pass
 
     parsed = read(tmp_path, picture, nothing, lambda slide: text_box(slide.shapes, "text", 1, 1), picture)
-    assert parsed[0] == Refused(reason="Slides with pictures but no text: 1, 4", id="a.pptx#pictures")
+    assert parsed[0] == Refused(reason="slides with pictures but no text: 1, 4", id="a.pptx#pictures")
     assert isinstance(parsed[1], Document)
     assert [part.location.slide for part in parsed[1].parts] == [3]
 
@@ -129,12 +129,12 @@ def test_a_damaged_slide_is_reported_and_the_others_are_read(tmp_path: Path):
     refused, document = parse(SourceFile(path=tmp_path / "b.pptx", name="b.pptx"))
     assert isinstance(refused, Refused)
     assert refused.id == "b.pptx#1"
-    assert refused.reason.startswith("Slide 1: The file is damaged: ppt/slides/slide1.xml is not well-formed XML")
+    assert refused.reason.startswith("slide 1: the file is damaged: ppt/slides/slide1.xml is not well-formed XML")
     assert isinstance(document, Document)
     assert document.text == "text"
 
 
 def test_too_many_slides_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(slides, "SLIDES_MAX", 1)
-    with pytest.raises(Unparsable, match="The file has 2 slides; at most 1 are read"):
+    with pytest.raises(Unparsable, match="the file has 2 slides; at most 1 are read"):
         read(tmp_path, *[lambda slide: text_box(slide.shapes, "text", 1, 1)] * 2)

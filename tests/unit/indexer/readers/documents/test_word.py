@@ -142,6 +142,6 @@ def test_a_file_of_another_kind_is_refused_with_its_reason(tmp_path: Path):
     members["word/document.xml"] = "<workbook/>"
     write_package(tmp_path / "a.docx", members)
     with pytest.raises(
-        Unparsable, match=r"^The file is not a Word document \(DOCX\): its main document is a 'workbook'$"
+        Unparsable, match=r"^the file is not a Word document \(DOCX\): its main document is a 'workbook'$"
     ):
         list(parse(SourceFile(path=tmp_path / "a.docx", name="a.docx")))
