@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -29,6 +30,7 @@ from winnow.api.cli.options import (
 )
 from winnow.api.cli.terminal import Exit, Terminal
 from winnow.api.settings import Settings
+from winnow.indexer.id_source import IdSource
 from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
 from winnow.indexer.sandbox.limits import MEMORY_DEFAULT, SECONDS_DEFAULT, ParseLimits
 from winnow.retrieval.errors import WriteFailed
@@ -36,9 +38,9 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.indexer.readers.fields import Fields
-    from winnow.indexer.readers.folder_walk import Choice
     from winnow.indexer.readers.open_corpus import Reading
 
+MAPPING_BYTES_MAX: Final = 65_536  # bytes of a mapping file
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
 
 
@@ -69,10 +71,35 @@ RerankerName = Annotated[
     str | None,
     typer.Option("--reranker", metavar="NAME", help="Configured reranker of the collection (new collections only)."),
 ]
-IdField = Annotated[str | None, _field("the id", "id, or _id in a BEIR folder")]
-TextField = Annotated[str | None, _field("the text", "text")]
-TitleField = Annotated[str | None, _field("the title", "title")]
+IdField = Annotated[str | None, _field("the id", "the first of _id, id, docid, doc_id, pid, else url")]
+TextField = Annotated[str | None, _field("the text", "the first of text, contents, content, body, passage")]
+TitleField = Annotated[str | None, _field("the title", "title, else headline")]
 UrlField = Annotated[str | None, _field("the address", "url")]
+FieldsFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="YAML or JSON file that names the fields (id, text, title, url), joins several into the text, and keeps, "
+        "drops or renames metadata. Flags override it.",
+        rich_help_panel=FIELDS_PANEL,
+    ),
+]
+IdFrom = Annotated[
+    IdSource | None,
+    typer.Option(
+        help="Id of a record that has none: its source and line, or a hash of title and text. The id changes when "
+        "these change, so the record counts as another document. Without this flag such records are rejected.",
+        rich_help_panel=FIELDS_PANEL,
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="Column names of a CSV or TSV file without a header, such as id,text.",
+        rich_help_panel=FIELDS_PANEL,
+    ),
+]
 Include = Annotated[
     list[str] | None,
     typer.Option(metavar="PATTERN", help="Read only files that match this .gitignore pattern ('*.md'); repeatable."),
@@ -131,6 +158,9 @@ def index(
     text_field: TextField = None,
     title_field: TitleField = None,
     url_field: UrlField = None,
+    fields_file: FieldsFile = None,
+    id_from: IdFrom = None,
+    columns: Columns = None,
     include: Include = None,
     exclude: Exclude = None,
     encoding: Encoding = None,
@@ -150,17 +180,16 @@ def index(
     from winnow.api.cli.progress import IndexProgress
     from winnow.api.model_loading import load_embedding
     from winnow.api.search.rerankers import refuse_unknown, settings_by_name
-    from winnow.indexer.readers.folder_walk import Choice
     from winnow.indexer.readers.open_corpus import check, open_corpus
 
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     reranked = parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens)
     embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
-    choice = Choice(include=tuple(include or ()), exclude=tuple(exclude or ()))
+    named = _fields(fields_file, id_=id_field, text=text_field, title=title_field, url=url_field, id_from=id_from)
     limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)
-    named = _fields(corpus, id_field, text_field, title_field, url_field)
-    source = open_corpus(corpus, _reading(named, encoding, types or (), choice, limits))
+    patterns = (include or (), exclude or ())
+    source = open_corpus(corpus, _reading(named, encoding, types or (), patterns, limits=limits, columns=columns))
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
@@ -194,27 +223,64 @@ def _resumable(terminal: Terminal) -> Iterator[None]:
 
 
 def _reading(
-    fields: Fields | None, encoding: str | None, types: Sequence[str], choice: Choice, limits: ParseLimits
+    fields: Fields,
+    encoding: str | None,
+    types: Sequence[str],
+    patterns: tuple[Sequence[str], Sequence[str]],  # to include, to exclude
+    *,
+    limits: ParseLimits,
+    columns: str | None,
 ) -> Reading:
     """How to read the corpus. Raises `InvalidRequest`."""
     from winnow.indexer.decoding.column_types import parse_types
     from winnow.indexer.decoding.encodings import find_codec
+    from winnow.indexer.readers.folder_walk import Choice
     from winnow.indexer.readers.open_corpus import Reading
 
     codec = find_codec(encoding) if encoding is not None else None
-    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits)
+    named = tuple(name.strip() for name in columns.split(",")) if columns is not None else None
+    choice = Choice(include=tuple(patterns[0]), exclude=tuple(patterns[1]))
+    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits, columns=named)
 
 
-def _fields(corpus: str, id_: str | None, text: str | None, title: str | None, url: str | None) -> Fields | None:
-    """The fields that flags name; None where none does, which leaves the choice to the reader."""
-    if id_ is text is title is url is None:
-        return None
+def _fields(
+    file: Path | None,
+    *,
+    id_: str | None,
+    text: str | None,
+    title: str | None,
+    url: str | None,
+    id_from: IdSource | None,
+) -> Fields:
+    """The fields that the mapping file names, and over them those that flags name. Raises `InvalidRequest`."""
     from dataclasses import replace
-    from pathlib import Path
 
-    from winnow.indexer.readers.beir import is_beir
-    from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
+    from winnow.indexer.readers.fields import Fields
 
-    named = {"id": id_, "text": text, "title": title, "url": url}
-    usual = BEIR_FIELDS if is_beir(Path(corpus)) else Fields()
-    return replace(usual, **{name: field for name, field in named.items() if field is not None})
+    mapped = _read_mapping(file) if file is not None else Fields()
+    return replace(
+        mapped,
+        id=id_ or mapped.id,
+        text=text or mapped.text,
+        title=title or mapped.title,
+        url=url or mapped.url,
+        id_from=id_from or mapped.id_from,
+    )
+
+
+def _read_mapping(file: Path) -> Fields:
+    from winnow.api.library.strict_yaml import read_yaml
+    from winnow.indexer.decoding.json_values import parse_record
+    from winnow.indexer.readers.naming.mapping_file import parse_mapping
+    from winnow.retrieval.errors import InvalidRequest
+
+    try:
+        with file.open("rb") as stream:
+            content = stream.read(MAPPING_BYTES_MAX + 1)
+        if file.suffix.lower() == ".json":
+            return parse_mapping(parse_record(content))
+        return parse_mapping(read_yaml(content, bytes_max=MAPPING_BYTES_MAX))
+    except OSError as error:
+        raise InvalidRequest(f"--fields-file {file}: {error.strerror}") from error
+    except InvalidRequest as error:
+        raise InvalidRequest(f"--fields-file {file}: {error.detail}") from error

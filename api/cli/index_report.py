@@ -31,7 +31,7 @@ def show_report(terminal: Terminal, collection: str, report: IndexReport) -> Non
         terminal.warn(report.not_pruned)
     for reject in report.first_rejects:
         terminal.warn(f"rejected: {reject}")
-    if report.rejected and not report.taken and "(field " in report.first_rejects[0]:
+    if report.rejected and not report.taken and "(field" in report.first_rejects[0]:
         terminal.warn("Use --id-field, --text-field, --title-field and --url-field to name the right fields.")
     if report.rejected:
         some = "Every record was rejected" if not report.taken else f"{counted(report.rejected, 'record')} rejected"

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from winnow.indexer.corpus import Entry, Place, make_entry
 from winnow.indexer.decoding.streams import TextSource
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.jsonl import JsonCorpus, JsonLinesCorpus
 from winnow.indexer.readers.lines import read_lines
+from winnow.indexer.readers.naming.naming import SourceRecord
 from winnow.retrieval.errors import CorpusUnreadable
 
 _BLOCK_BYTES: Final = 1 << 16
@@ -41,14 +41,13 @@ def json_corpus(path: Path, *, fields: Fields, encoding: str | None = None) -> J
 class JsonValuesCorpus(JsonCorpus):
     """The objects of an array, or consecutive objects. A record's line is the one it begins on."""
 
-    def entries(self) -> Iterator[Entry]:
+    def records(self) -> Iterator[SourceRecord]:
         splitter = _Splitter(bytes_max=self.record_bytes_max)
         try:
             with self.source.opened(on_encoding=self.detected.append) as (raw, stream):
                 while block := stream.read(_BLOCK_BYTES):
                     for line, content in splitter.split_block(block):
-                        place = Place(source=self.name, line=line)
-                        yield make_entry(self.to_document(content, unit="record"), place=place, position=raw.tell())
+                        yield self.make_record(content, line=line, position=raw.tell(), unit="record")
         except (OSError, EOFError, zlib.error) as error:
             raise CorpusUnreadable(f"{self.path} after line {splitter.line}: {error}") from error
         if splitter.is_open:

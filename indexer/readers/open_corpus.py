@@ -20,7 +20,7 @@ from winnow.indexer.corpus import Corpus
 from winnow.indexer.decoding.column_types import RequestedTypes
 from winnow.indexer.decoding.streams import STANDARD_INPUT, require_file
 from winnow.indexer.readers.beir import corpus_file, is_beir
-from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
+from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.folder import FileCorpus, FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.formats import FORMATS, Readability, format_of_name, has_parser
@@ -42,11 +42,12 @@ _RECORDS: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .
 class Reading:
     """Options for reading a corpus; unset ones are detected."""
 
-    fields: Fields | None = None  # None: the usual names
+    fields: Fields | None = None  # None: detected, as is every name in it that is None
     encoding: str | None = None  # from `find_codec`
     types: RequestedTypes = field(default_factory=RequestedTypes)  # column types of a table
     choice: Choice = field(default_factory=Choice)  # files of a folder
     limits: ParseLimits = field(default_factory=ParseLimits)  # of the process that parses documents
+    columns: tuple[str, ...] | None = None  # of a table without a header
 
 
 def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
@@ -60,6 +61,7 @@ def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
     has_encoding = not isinstance(corpus, ParquetCorpus | PythonDocsCorpus)
     for flags, is_asked, fits, of in (
         ("--include and --exclude", reading.choice != Choice(), has_files, "files of a folder"),
+        ("--columns", reading.columns is not None, has_columns, "a CSV or TSV file"),
         ("--types", reading.types != RequestedTypes(), has_columns, "columns of a CSV file"),
         ("--encoding", reading.encoding is not None, has_encoding, "text"),
     ):
@@ -92,8 +94,7 @@ def _open(source: str, reading: Reading) -> Corpus:
 
 def _of_folder(path: Path, reading: Reading) -> Corpus:
     if is_beir(path):
-        fields = reading.fields or BEIR_FIELDS
-        return JsonLinesCorpus(path=corpus_file(path), fields=fields, encoding=reading.encoding)
+        return JsonLinesCorpus(path=corpus_file(path), fields=reading.fields or Fields(), encoding=reading.encoding)
     return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding, limits=reading.limits)
 
 
@@ -107,7 +108,12 @@ def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
         return json_corpus(path, fields=fields, encoding=reading.encoding)
     if suffix in DELIMITERS:
         return CsvCorpus(
-            path=path, fields=fields, delimiter=DELIMITERS[suffix], encoding=reading.encoding, types=reading.types
+            path=path,
+            fields=fields,
+            delimiter=DELIMITERS[suffix],
+            encoding=reading.encoding,
+            types=reading.types,
+            columns=reading.columns,
         )
     if suffix == ".parquet":
         return ParquetCorpus(path=path, fields=fields)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.indexer.account import NOTHING, Account
-from winnow.indexer.corpus import Entry, Place, Refused, make_entry
-from winnow.indexer.decoding.arrow_values import Unfit, convert_rows
+from winnow.indexer.account import Account
+from winnow.indexer.corpus import Entry
 from winnow.indexer.decoding.streams import require_file, shown_path
-from winnow.indexer.readers.fields import Fields, make_document, require_columns
+from winnow.indexer.readers.fields import Fields
+from winnow.indexer.readers.naming.columnar import decide_schema, make_records
+from winnow.indexer.readers.naming.naming import Naming, SourceRecord
 from winnow.retrieval.errors import CorpusUnreadable
-from winnow.retrieval.records import Document, JsonValue
 
 ROWS_AT_ONCE: Final = 256  # rows held in memory as one batch
 
@@ -27,6 +27,7 @@ class ParquetCorpus:
 
     path: Path
     fields: Fields
+    naming: Naming = field(default_factory=Naming, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -38,34 +39,31 @@ class ParquetCorpus:
             return int(file.metadata.num_rows)
 
     def entries(self) -> Iterator[Entry]:
-        number = 0
-        with _open(self.path) as file:
-            require_columns(file.schema_arrow.names, self.fields, origin=self.path)
-            try:
-                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                    for row, unfit in convert_rows(batch):
-                        number += 1
-                        place = Place(source=self.name, line=number)
-                        yield make_entry(self._to_document(row, unfit), place=place, position=number)
-            except (pa.ArrowException, OSError) as error:
-                raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
+        self.require_columns()
+        yield from self.naming.entries(self._records(), self.fields)
 
     def require_columns(self) -> None:
         """Raise `CorpusUnreadable` if the columns for id and text are missing, or names repeat."""
         with _open(self.path) as file:
-            require_columns(file.schema_arrow.names, self.fields, origin=self.path)
+            self.naming.decision = decide_schema(file.schema_arrow, self.fields, origin=self.path)
 
     def account(self) -> Account:
-        return NOTHING
+        return Account(notes=self.naming.notes(self.name))
 
     def stop(self) -> None:
         """Nothing to stop: it never waits for input."""
 
-    def _to_document(self, row: dict[str, JsonValue], unfit: Unfit | None) -> Document | Refused:
-        made = make_document(row, self.fields)
-        if unfit is None:
-            return made
-        return Refused(reason=unfit.reason, id=made.id)
+    def _records(self) -> Iterator[SourceRecord]:
+        assert self.naming.decision is not None, "the columns were read. This is a bug."
+        number = 0
+        with _open(self.path) as file:
+            try:
+                batches = file.iter_batches(batch_size=ROWS_AT_ONCE)
+                for record in make_records(batches, self.naming.decision.fields, source=self.name):
+                    number = record.position
+                    yield record
+            except (pa.ArrowException, OSError) as error:
+                raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
 
 
 def _open(path: Path) -> pq.ParquetFile:

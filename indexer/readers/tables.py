@@ -1,43 +1,32 @@
-"""Reads tables (CSV, TSV). Each row is a document, columns are fields.
+"""Reads tables (CSV, TSV). Each row is a document, columns are fields (naming/table_header.py).
 
-The delimiter is the one that gives the first row columns for id and text. The types of the other columns come from
-their values (indexer/decoding/column_types.py), which takes an extra pass over the file.
+The types of the other columns come from their values (indexer/decoding/column_types.py), which takes an extra pass over
+the file.
 """
 
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
 from winnow.indexer.account import Account
-from winnow.indexer.corpus import Entry, Place, Refused, make_entry
+from winnow.indexer.corpus import Entry, Place, Refused
 from winnow.indexer.decoding.column_types import ColumnType, RequestedTypes, convert_cell, infer_types
 from winnow.indexer.decoding.encodings import Encoding, detection_notes, undecodable
-from winnow.indexer.readers.fields import make_document, require_columns
 from winnow.indexer.readers.lines import read_lines
+from winnow.indexer.readers.naming.naming import SourceRecord
+from winnow.indexer.readers.naming.table_header import Header, find_header
 from winnow.indexer.readers.text_corpus import TextCorpus
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import RECORD_BYTES_MAX
-from winnow.retrieval.records import Document, JsonValue
+from winnow.retrieval.records import JsonValue
 
 DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}  # usual delimiter by file extension
-_TRIED: Final = (",", ";", "\t", "|")
 _NAMES: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _HEADER_LINES_MAX: Final = 200  # lines; a quoted column name may contain line ends
-_ANNOUNCED: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel writes this as the first line
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """The first row of a table and its delimiter."""
-
-    names: tuple[str, ...]  # column names in order; empty if a column has none
-    delimiter: str
-    is_announced: bool  # by a line of its own above the names
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,15 +44,13 @@ class CsvCorpus(TextCorpus):
 
     delimiter: str  # the usual one
     types: RequestedTypes = field(default_factory=RequestedTypes)
+    columns: tuple[str, ...] | None = None  # of a table without a header
     detected: _Detected = field(default_factory=_Detected, compare=False, repr=False)
 
     def entries(self) -> Iterator[Entry]:
-        csv.field_size_limit(RECORD_BYTES_MAX)  # for the whole process; the default of 131,072 is too short for a text
         header = self.detected.header = self._header()
         self.detected.types = self._types(header)
-        for line, position, row in self._rows(header):
-            place = Place(source=self.name, line=line)
-            yield make_entry(self._to_document(header, row), place=place, position=position)
+        yield from self.naming.entries(self._records(header), self.fields)
 
     def require_columns(self) -> None:
         """Raise `CorpusUnreadable` if the header lacks a column for id or text, or repeats a name."""
@@ -72,27 +59,24 @@ class CsvCorpus(TextCorpus):
     def account(self) -> Account:
         notes = detection_notes(self.name, self.detected.encoding)
         if self.detected.header is not None:
-            notes += (self._describe(self.detected.header),)
+            notes += (self._describe(self.detected.header), *self.naming.notes(self.name))
         return Account(notes=notes)
 
     def _header(self) -> Header:
+        csv.field_size_limit(RECORD_BYTES_MAX)  # for the whole process; the default of 131,072 is too short for a text
         lines = [line for _, line in islice(self._lines(), _HEADER_LINES_MAX)]
-        if not any(line.strip() for line in lines):
-            raise CorpusUnreadable(f"{self.path} is empty; its first line must name the columns")
-        announced = _ANNOUNCED.fullmatch(lines[0].strip("\n"))
-        if announced:
-            names = _names(lines[1:], announced[1])
-            require_columns([name for name in names if name], self.fields, origin=self.path)
-            return Header(names=names, delimiter=announced[1], is_announced=True)
-        tried = (self.delimiter, *(each for each in _TRIED if each != self.delimiter))
-        found = {each: _names(lines, each) for each in tried}
-        fitting = next((each for each in tried if {self.fields.id, self.fields.text} <= set(found[each])), None)
-        delimiter = fitting or max(tried, key=lambda each: len(found[each]))
-        require_columns([name for name in found[delimiter] if name], self.fields, origin=self.path)
-        return Header(names=found[delimiter], delimiter=delimiter, is_announced=False)
+        header, self.naming.decision = find_header(
+            lines, usual=self.delimiter, asked=self.fields, columns=self.columns, origin=self.path
+        )
+        return header
+
+    @property
+    def _named(self) -> frozenset[str]:
+        assert self.naming.decision is not None, "the header was read. This is a bug."
+        return self.naming.decision.fields.named
 
     def _types(self, header: Header) -> dict[str, ColumnType]:
-        fixed = {self.fields.id, self.fields.text, self.fields.title, self.fields.url}
+        fixed = self._named
         types = dict.fromkeys(header.names, ColumnType.TEXT)
         unknown = self.types.of_column.keys() - types.keys()
         if unknown:
@@ -103,6 +87,12 @@ class CsvCorpus(TextCorpus):
         elif set(header.names) - fixed - self.types.of_column.keys():
             types = infer_types(header.names, self._whole_rows(header))
         return {**types, **self.types.of_column, **dict.fromkeys(fixed, ColumnType.TEXT)}
+
+    def _records(self, header: Header) -> Iterator[SourceRecord]:
+        for line, position, row in self._rows(header):
+            content, unfit = self._parse(header, row)
+            place = Place(source=self.name, line=line)
+            yield SourceRecord(content=content, place=place, position=position, unfit=unfit)
 
     def _whole_rows(self, header: Header) -> Iterator[Sequence[str]]:
         """Yield the rows that can become documents, as far as the table can be read."""
@@ -115,6 +105,11 @@ class CsvCorpus(TextCorpus):
 
     def _rows(self, header: Header) -> Iterator[tuple[int, int, list[str]]]:
         """Yield line, position and cells of each row below the header."""
+        if header.is_literal:
+            for number, (place, line) in enumerate(self._lines(), start=1):
+                if line.strip():
+                    yield number, place, line.removesuffix("\n").split(header.delimiter)
+            return
         position = 0
 
         def lines() -> Iterator[str]:
@@ -124,7 +119,7 @@ class CsvCorpus(TextCorpus):
                 yield line
 
         rows = csv.reader(lines(), delimiter=header.delimiter, strict=True)
-        above = 2 if header.is_announced else 1
+        above = header.rows_above
         try:
             for row in rows:
                 if row and above:
@@ -144,12 +139,13 @@ class CsvCorpus(TextCorpus):
     def _note_encoding(self, encoding: Encoding) -> None:
         self.detected.encoding = encoding
 
-    def _to_document(self, header: Header, row: list[str]) -> Document | Refused:
+    def _parse(self, header: Header, row: list[str]) -> tuple[dict[str, JsonValue] | Refused, str]:
+        """Return the record of a row, and why a cell of it cannot be stored."""
         if len(row) != len(header.names):
-            return Refused(reason=f"{len(row)} columns, but the header has {len(header.names)}")
+            return Refused(reason=f"{len(row)} columns, but the header has {len(header.names)}"), ""
         if any("\udc80" <= character <= "\udcff" for cell in row if not cell.isascii() for character in cell):
             assert self.detected.encoding is not None, "lines were read. This is a bug."
-            return Refused(reason=undecodable(self.detected.encoding, "a byte that is not valid in UTF-8"))
+            return Refused(reason=undecodable(self.detected.encoding, "a byte that is not valid in UTF-8")), ""
         record: dict[str, JsonValue] = {}
         unfit = ""
         for name, cell in zip(header.names, row, strict=True):
@@ -158,18 +154,17 @@ class CsvCorpus(TextCorpus):
             except ValueError as error:
                 unfit = unfit or f"column {name!r}: {error}"
         record.pop("", None)
-        made = make_document(record, self.fields)
-        return Refused(reason=unfit, id=made.id) if unfit else made
+        return record, unfit
 
     def _describe(self, header: Header) -> str:
-        others = [
-            name for name in header.names if name and name not in (self.fields.id, self.fields.text, self.fields.title)
-        ]
+        others = [name for name in header.names if name and name not in self._named]
         kinds = {
             kind: [name for name in others if self.detected.types[name] is kind]
             for kind in (ColumnType.NUMBER, ColumnType.BOOLEAN)
         }
         said = f"{self.name}: separated by {_NAMES.get(header.delimiter, repr(header.delimiter))}"
+        if header.note:
+            said += f"; {header.note}"
         for kind, names in kinds.items():
             if names:
                 said += f"; {kind}: {', '.join(names)}"
@@ -177,12 +172,3 @@ class CsvCorpus(TextCorpus):
             said += "; all other columns are text (change that with --types)"
         unnamed = header.names.count("")
         return f"{said}; {unnamed} unnamed columns were ignored." if unnamed else f"{said}."
-
-
-def _names(lines: Sequence[str], delimiter: str) -> tuple[str, ...]:
-    """The first row that is not blank, split at this delimiter; empty if it is malformed."""
-    try:
-        rows = csv.reader(lines, delimiter=delimiter, strict=True)
-        return tuple(cell.strip() for cell in next((row for row in rows if row), []))
-    except csv.Error:
-        return ()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from winnow.indexer.decoding.streams import TextSource
 from winnow.indexer.readers.fields import Fields
+from winnow.indexer.readers.naming.naming import Naming
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class TextCorpus:
     fields: Fields
     encoding: str | None = None
     stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    naming: Naming = field(default_factory=Naming, compare=False, repr=False)
 
     @property
     def source(self) -> TextSource:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from tests.tiny_models import write_embedder
 from winnow.api.cli.main import app
+from winnow.retrieval.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,18 @@ def index(tmp_path: Path, model: Path) -> Indexes:
 def test_forty_of_forty_rejected_is_a_failure(index: Indexes, tmp_path: Path) -> None:
     """Exit 1 with the first reasons on the terminal, also where rejects are allowed."""
     path = tmp_path / "a.jsonl"
-    path.write_text("".join(f'{{"id": {number}, "body": "t"}}\n' for number in range(40)), encoding="utf-8")
+    path.write_text("".join(f'{{"id": {number}, "note": "t"}}\n' for number in range(40)), encoding="utf-8")
     for flags in ((), ("--allow-rejects",)):
         done = index(path, *flags)
         assert done.code == 1
-        assert "rejected: a.jsonl:1: no text (field 'text')" in done.err
+        assert "rejected: a.jsonl:1: no text (fields 'text', 'contents', 'content', 'body', 'passage')" in done.err
         assert "a.jsonl:3" in done.err
         assert "a.jsonl:4" not in done.err
         assert "Every record was rejected; " in done.err
-    assert index(path, "--json").json["first_rejects"][0] == "a.jsonl:1: no text (field 'text')"
+    assert (
+        index(path, "--json").json["first_rejects"][0]
+        == "a.jsonl:1: no text (fields 'text', 'contents', 'content', 'body', 'passage')"
+    )
 
 
 def test_nothing_taken_is_not_success(index: Indexes, tmp_path: Path) -> None:
@@ -87,8 +91,29 @@ def test_a_guess_is_said_aloud(index: Indexes, tmp_path: Path) -> None:
     assert "a.csv is not UTF-8; read as gb18030 (detected)" in done.err
     assert "a.csv: separated by semicolons; number: year" in done.err
     assert index(path, "--encoding", "gbk", "--types", "text", "--json").json["notes"] == [
-        "a.csv: separated by semicolons."
+        "a.csv: separated by semicolons.",
+        "a.csv: id = id, text = text.",
     ]
+
+
+def test_a_mapping_file_and_flags_over_it(index: Indexes, tmp_path: Path) -> None:
+    """YAML or JSON; a flag wins; what is wrong with the file is said with its name."""
+    corpus, mapping = tmp_path / "a.jsonl", tmp_path / "m.yaml"
+    corpus.write_text('{"key": "a", "head": "h", "one": "x", "two": "y"}\n', encoding="utf-8")
+    mapping.write_text("id: key\ntext: [one, two]\n", encoding="utf-8")
+    assert index(corpus, "--fields-file", str(mapping), "--json").json["notes"] == [
+        "a.jsonl: id = key, text = one + two."
+    ]
+    done = index(corpus, "--fields-file", str(mapping), "--text-field", "two", "--title-field", "head")
+    assert "a.jsonl: id = key, text = two, title = head." in done.err
+    mapping = tmp_path / "m.json"
+    mapping.write_text('{\n\t"id": "key", "text": "one"}', encoding="utf-8")
+    assert index(corpus, "--fields-file", str(mapping), "--json").json["changed"] == 1
+    mapping.write_text('{"body": "one"}', encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=r"--fields-file .*m\.json: the file has the unknown key 'body'"):
+        index(corpus, "--fields-file", str(mapping))
+    corpus.write_text('{"body": "x"}\n', encoding="utf-8")
+    assert index(corpus, "--id-from", "line", "--json").json["added"] == 1
 
 
 ENDINGS = (".md", ".txt", ".markdown", ".bin", ".csv", ".dat", ".exe", ".json", ".log", ".odt", ".png", ".pages")

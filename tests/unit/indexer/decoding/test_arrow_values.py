@@ -149,8 +149,14 @@ def test_old_timestamps_of_spark_are_not_wrapped(tmp_path: Path):
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"id": ["a"], "body": ["t"]}, r"no column 'text'. The columns are 'id', 'body'; choose one with --text-field"),
-        ({"key": ["a"], "text": ["t"]}, r"no column 'id'. The columns are 'key', 'text'; choose one with --id-field"),
+        (
+            {"id": ["a"], "note": ["t"]},
+            r"none of the columns 'text', .*. The columns are 'id', 'note'; choose one with --text-field",
+        ),
+        (
+            {"key": ["a"], "text": ["t"]},
+            r"none of the columns '_id', .*. The columns are 'key', 'text'; choose one with --id-field",
+        ),
     ],
 )
 def test_a_missing_column_is_said_once_with_those_there_are(tmp_path: Path, columns: dict[str, Any], said: str):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from winnow.api.collections.ingest import records_of_lines
@@ -125,6 +125,7 @@ def test_a_damaged_line_does_not_change_the_encoding_of_the_others(tmp_path: Pat
 @given(st.text(st.characters(exclude_categories=("Cs",)), min_size=1), st.sampled_from(sorted(MARKS)))
 def test_any_text_behind_a_mark_comes_back(text: str, encoding: str):
     """And without a mark, UTF-8 that is not mere ASCII does, whatever was asked for."""
+    assume(not text.startswith("\0"))  # behind the mark of UTF-16 this is the mark of UTF-32
     assert decode_text(MARKS[encoding] + text.encode(encoding), asked="latin-1")[0] == text
     if not text.isascii() and not text.startswith("\ufeff"):
         assert decode_text(text.encode(), asked="big5")[0] == text

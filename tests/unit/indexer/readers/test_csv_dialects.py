@@ -49,6 +49,7 @@ def test_every_separator_and_line_end(tmp_path: Path, delimiter: str, line_end: 
     said = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}[delimiter]
     assert read.account().notes == (
         f"{name}: separated by {said}; number: year; all other columns are text (change that with --types).",
+        f"{name}: id = id, text = text.",
     )
 
 
@@ -61,8 +62,11 @@ def test_the_line_that_excel_writes(tmp_path: Path):
     ("content", "said"),
     [
         ("id,text,year,year\n1,t,1,2\n", "several columns are named 'year'; rename all but one"),
-        ("key;body\n1;t\n", "no column 'id'. The columns are 'key', 'body'; choose one with --id-field NAME"),
-        ("id,body\n1,t\n", "no column 'text'. The columns are 'id', 'body'; choose one with --text-field NAME"),
+        (
+            "key;body\n1;t\n",
+            "'pid', 'url'. The columns are 'key', 'body'; choose one with --id-field NAME",
+        ),
+        ("id,note\n1,t\n", "'body', 'passage'. The columns are 'id', 'note'; choose one with --text-field NAME"),
         ("", "is empty; its first line must name the columns"),
     ],
 )
@@ -77,7 +81,7 @@ def test_columns_without_a_name_are_left_out_and_counted(tmp_path: Path):
     """What a trailing comma or an index without a name makes."""
     read = corpus(tmp_path, ",id, text ,\n0,1,t,\n")
     assert documents(read) == [Document(id="1", text="t")]
-    assert read.account().notes == ("a.csv: separated by commas; 2 unnamed columns were ignored.",)
+    assert read.account().notes[0] == "a.csv: separated by commas; 2 unnamed columns were ignored."
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from winnow.indexer.decoding.column_types import parse_types
-from winnow.indexer.readers.fields import BEIR_FIELDS, Fields
+from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.folder import FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.jsonl import JsonLinesCorpus
@@ -26,7 +26,7 @@ def test_every_form_has_its_reader(tmp_path: Path):
     assert open_corpus("python-docs:") == PythonDocsCorpus()
     assert open_corpus("python-docs:json") == PythonDocsCorpus(package="json")
     assert open_corpus("-") == JsonLinesCorpus(path=Path("-"), fields=Fields())
-    assert open_corpus(str(beir)) == JsonLinesCorpus(path=beir / "corpus.jsonl.gz", fields=BEIR_FIELDS)
+    assert open_corpus(str(beir)) == JsonLinesCorpus(path=beir / "corpus.jsonl.gz", fields=Fields())
     assert open_corpus(str(tmp_path)) == FolderCorpus(root=tmp_path)
     assert open_corpus(str(lines)) == JsonLinesCorpus(path=lines, fields=Fields())
 
@@ -42,11 +42,11 @@ def test_named_fields_win(tmp_path: Path):
 
 def test_what_cannot_be_read_is_said(tmp_path: Path):
     """A path that is not there, and a file of another kind."""
-    (tmp_path / "paper.pdf").touch()
+    (tmp_path / "paper.odt").touch()
     with pytest.raises(CorpusUnreadable, match="no such file or folder"):
         open_corpus(str(tmp_path / "missing"))
     with pytest.raises(CorpusUnreadable, match="cannot be read"):
-        open_corpus(str(tmp_path / "paper.pdf"))
+        open_corpus(str(tmp_path / "paper.odt"))
 
 
 @pytest.mark.parametrize(
