@@ -93,9 +93,10 @@ EPUB: Final = Format(
 EML: Final = Format(
     name="eml",
     title="Mail",
-    endings=(".eml",),
+    endings=(".eml", ".mht", ".mhtml"),  # the last two: a web page, saved as a mail
     media_type="message/rfc822",
-    module=_parser("eml"),
+    module=_parser("mail"),
+    needs=("lxml", "trafilatura"),
     bytes_max=128 * _MB,
 )
 MBOX: Final = Format(
@@ -103,7 +104,8 @@ MBOX: Final = Format(
     title="Mailbox",
     endings=(".mbox", ".mbx"),
     media_type="application/mbox",
-    module=_parser("mbox"),
+    module=_parser("mail_folder"),
+    needs=("lxml", "trafilatura"),
     bytes_max=100_000 * _MB,
 )
 NOTEBOOK: Final = Format(

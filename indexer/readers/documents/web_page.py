@@ -35,15 +35,18 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
     yield read_page(decode_page(source.path.read_bytes(), asked=source.encoding), source.name)
 
 
-def read_page(text: str, document_id: str) -> Document:
-    """Read the text of a page. Raises `Unparsable`."""
+def read_page(text: str, document_id: str, *, has_title: bool = True) -> Document:
+    """Read the text of a page. Raises `Unparsable`.
+
+    Without `has_title` its only heading is a section, not the title: the page is part of something with a title.
+    """
     tree = parse_page(text)
     metadata = read_metadata(tree)
     blocks = choose_blocks(read_blocks(tree), tree)
     headings = [block for block in blocks if block.level]
     title = _choose_title(metadata.title, headings)
     has_one_top = len(headings) == 1 or all(each.level > headings[0].level for each in headings[1:])
-    sections = _Sections(title=metadata.title or (title if has_one_top else ""))
+    sections = _Sections(title=(metadata.title or (title if has_one_top else "")) if has_title else "")
     for block in blocks:
         sections.add(block)
     sections.end_part()
