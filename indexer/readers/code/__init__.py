@@ -1,0 +1,1 @@
+"""Where do the functions and classes of a source file begin and end?"""
