@@ -11,6 +11,8 @@ from importlib.util import find_spec
 from pathlib import PurePosixPath
 from typing import Final
 
+from winnow.indexer.readers.code.languages import ENDINGS
+
 DOCUMENTS_EXTRA: Final = "pip install 'winnow-search[documents]'"
 _PARSERS: Final = "winnow.indexer.readers.documents"
 _MB: Final = 1_000_000
@@ -137,7 +139,7 @@ XML: Final = Format(
 CODE: Final = Format(
     name="code",
     title="Source code",
-    endings=(),
+    endings=ENDINGS,
     media_type="text/plain",
     module=_parser("source_code"),
     needs=("tree_sitter",),
