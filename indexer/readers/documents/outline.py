@@ -34,8 +34,8 @@ class _Heading:
 class Outline:
     """Collects a document's flow.
 
-    A heading begins a section, and stays in the text as the first paragraph of its part; above a table only the section
-    keeps it. Headings with nothing below them form a part under the section that they have in common.
+    A heading begins a section, and stays in the text as the first paragraph of its part; above a table or code only the
+    section keeps it. Headings with nothing below them form a part under the section that they have in common.
     """
 
     built: StructuredText = field(default_factory=StructuredText)
@@ -45,7 +45,7 @@ class Outline:
     _path: list[tuple[int, str]] = field(default_factory=list)  # level and text of the headings above
     _waiting: list[_Heading] = field(default_factory=list)  # headings with nothing below them yet
     _paragraphs: list[str] = field(default_factory=list)
-    _start: Location = NOWHERE  # of the first paragraph
+    _start: Location = NOWHERE  # of the section's heading, else of the first paragraph
     _parts_before: int = 0  # parts of earlier flows
 
     @property
@@ -58,8 +58,13 @@ class Outline:
         return not (self._paragraphs or self._waiting) and len(self.built.parts) == self._parts_before
 
     def begin(self, base: tuple[str, ...], location: Location = NOWHERE) -> None:
-        """Start a flow of its own, such as a slide or a chapter, below these sections."""
+        """Start a flow of its own, such as a slide, below these sections."""
         self._end_section()
+        self.go_on(base, location)
+
+    def go_on(self, base: tuple[str, ...], location: Location = NOWHERE) -> None:
+        """Continue the flow below these sections; the headings directly above may be among them."""
+        self._end_paragraphs()
         self._path.clear()
         self._base, self.location = base, location
         self._parts_before = len(self.built.parts)
@@ -83,7 +88,7 @@ class Outline:
             return
         above = self._take_headings()
         if not self._paragraphs:
-            self._start = above[0].location if above else self.location
+            self._start = above[-1].location if above else self.location
         for each in (*(heading.path[-1] for heading in above), text):
             self._paragraphs += [gap if each is text else "\n\n", each] if self._paragraphs else [each]
 
@@ -94,11 +99,15 @@ class Outline:
             for line in lines:
                 self.paragraph(line)
             return
+        self.block("\n".join(lines), kind=PartKind.ROWS, header=lines[0])
+
+    def block(self, text: str, *, kind: PartKind, header: str = "") -> None:
+        """Add a part of its own: rows, of which the header may be the first, or code."""
+        if not text.strip():
+            return
         self._take_headings()
         self._end_paragraphs()
-        self.built.add(
-            "\n".join(lines), kind=PartKind.ROWS, section=self.section, header=lines[0], location=self.location
-        )
+        self.built.add(text, kind=kind, section=self.section, header=header, location=self.location)
 
     def document(self, document_id: str, *, title: str = "", metadata: Metadata | None = None) -> Document:
         """Return the document. Without a title, its first heading is the title. No section repeats the title."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import html
 import mmap
 import posixpath
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 from urllib.parse import unquote
 
 from lxml import etree
@@ -33,6 +34,7 @@ MEMBERS_MAX: Final = 50_000  # members of a package
 RATIO_MAX: Final = 200  # decompressed bytes per compressed byte; XML of Office reaches about 50
 RATIO_FROM_BYTES: Final = 5_000_000  # bytes; a smaller member cannot do harm
 
+_YEAR_MONTH: Final = re.compile(r"\d{4}(-(0[1-9]|1[0-2]))?")
 _FORGET_EVERY: Final = 500  # elements
 
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -135,8 +137,8 @@ class Package:
         with self.open(member, bytes_max=TREE_BYTES_MAX) as stream, _as_unparsable(member):
             return stream.read()
 
-    def tree(self, member: str) -> etree._Element:
-        """Parse a member of Office Open XML, in which a DTD is not allowed."""
+    def tree(self, member: str, *, may_name_dtd: bool = False) -> etree._Element:
+        """Parse a member. Office Open XML has no DTD; EPUB may name one, which is not loaded, but declare no entity."""
         parser = etree.XMLParser(
             resolve_entities=False,
             load_dtd=False,
@@ -149,7 +151,9 @@ class Package:
             root = etree.fromstring(self.read(member), parser)
         except etree.XMLSyntaxError as error:
             raise Unparsable(f"the file is damaged: {member} is not well-formed XML ({error.msg})") from error
-        _refuse_dtd(root, member)
+        dtd: Any = root.getroottree().docinfo.internalDTD  # lxml-stubs does not know its entities
+        if not may_name_dtd or (dtd is not None and next(dtd.iterentities(), None) is not None):
+            _refuse_dtd(root, member)
         return root
 
     def elements(self, member: str, names: tuple[str, ...]) -> Iterator[etree._Element]:
@@ -264,6 +268,8 @@ def core_properties(package: Package) -> Properties:
 
 def iso_date(text: str) -> str:
     """Return a date or time in ISO 8601 as it stands; an empty text if it is none."""
+    if _YEAR_MONTH.fullmatch(text):
+        return text
     try:
         datetime.fromisoformat(text)
     except ValueError:
@@ -292,7 +298,7 @@ def _forget_before(element: etree._Element) -> None:
 
 def _refuse_dtd(element: etree._Element, member: str) -> None:
     if element.getroottree().docinfo.internalDTD is not None:
-        raise Unparsable(f"{member} declares a document type, which Office files do not have")
+        raise Unparsable(f"{member} declares a document type or entities, which are not read")
 
 
 @contextmanager
