@@ -40,6 +40,7 @@ class Outline:
 
     built: StructuredText = field(default_factory=StructuredText)
     location: Location = NOWHERE  # of what comes next
+    locates_text: bool = False  # a part's location is that of its text, not of the headings above it
     first_heading: str = ""
     _base: tuple[str, ...] = ()  # sections above all headings of the flow
     _path: list[tuple[int, str]] = field(default_factory=list)  # level and text of the headings above
@@ -88,7 +89,7 @@ class Outline:
             return
         above = self._take_headings()
         if not self._paragraphs:
-            self._start = above[-1].location if above else self.location
+            self._start = above[-1].location if above and not self.locates_text else self.location
         for each in (*(heading.path[-1] for heading in above), text):
             self._paragraphs += [gap if each is text else "\n\n", each] if self._paragraphs else [each]
 
@@ -108,6 +109,10 @@ class Outline:
         self._take_headings()
         self._end_paragraphs()
         self.built.add(text, kind=kind, section=self.section, header=header, location=self.location)
+
+    def separate(self) -> None:
+        """End the part of the paragraphs so far. Headings wait for what comes below them."""
+        self._end_paragraphs()
 
     def document(self, document_id: str, *, title: str = "", metadata: Metadata | None = None) -> Document:
         """Return the document. Without a title, its first heading is the title. No section repeats the title."""
