@@ -33,10 +33,13 @@ from winnow.api.http.request_body import Intake
 from winnow.api.http.request_limits import Gate
 from winnow.api.http.routes.access import router as access
 from winnow.api.http.routes.collections import router as corpus
+from winnow.api.http.routes.compat.collections import router as searches
+from winnow.api.http.routes.compat.dify import router as dify
 from winnow.api.http.routes.compat.embeddings import router as embeddings
 from winnow.api.http.routes.compat.models import router as models
 from winnow.api.http.routes.compat.rerank import router as rerank
 from winnow.api.http.routes.compat.score import router as score
+from winnow.api.http.routes.compat.vector_stores import router as vector_stores
 from winnow.api.http.routes.generations import router as generations
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.instructions import router as instructions
@@ -59,6 +62,9 @@ ROUTERS: Final = (
     score,
     embeddings,
     models,
+    searches,
+    vector_stores,
+    dify,
     judgments,
     corpus,
     shadows,

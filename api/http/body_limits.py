@@ -40,6 +40,10 @@ INSTRUCTION: Final = BodyLimit(bytes=LIBRARY_BYTES_MAX)
 
 BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
     "/v1/search": SEARCH,
+    "/v1/collections/{name}/search": SEARCH,
+    "/v1/collections/{name}/web_search": SEARCH,
+    "/v1/vector_stores/{name}/search": SEARCH,
+    "/retrieval": SEARCH,
     "/v1/rerank": TEXTS,
     "/v2/rerank": TEXTS,
     "/rerank": TEXTS,

@@ -4,7 +4,7 @@ accept what the clients of other services send.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     Field,
@@ -69,11 +69,10 @@ DEMOTE_HELP: Final = (
 )
 
 
-class SearchBody(Strict):
-    """POST /v1/search"""
+class CollectionSearchBody(Strict):
+    """POST /v1/collections/{name}/search"""
 
     query: QueryText
-    collection: SearchedName = Field(description="NAME of a collection of the tenant, or OWNER/NAME of a granted one.")
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
         default=None, description="Number of candidates from recall. null or left out: the service's default."
@@ -137,7 +136,7 @@ class SearchBody(Strict):
     )
 
     @model_validator(mode="after")
-    def _check_combination(self) -> SearchBody:
+    def _check_combination(self) -> Self:
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it there is no relevance")
         if self.highlight and not self.rerank:
@@ -146,11 +145,11 @@ class SearchBody(Strict):
             raise ValueError("chunks_per_document needs group_by_document: without it every result is one chunk")
         return self
 
-    def question(self, tenant: TenantName) -> Question:
+    def question_in(self, collection: str, tenant: TenantName) -> Question:
         named = self.instruction
         return Question(
             tenant=tenant,
-            collection=self.collection,
+            collection=collection,
             query=self.query,
             top_k=self.top_k,
             candidates=self.candidates,
@@ -171,3 +170,12 @@ class SearchBody(Strict):
             mmr_lambda=self.mmr_lambda,
             on_rerank_failure=self.on_rerank_failure,
         )
+
+
+class SearchBody(CollectionSearchBody):
+    """POST /v1/search"""
+
+    collection: SearchedName = Field(description="NAME of a collection of the tenant, or OWNER/NAME of a granted one.")
+
+    def question(self, tenant: TenantName) -> Question:
+        return self.question_in(self.collection, tenant)

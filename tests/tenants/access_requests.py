@@ -128,10 +128,6 @@ def readyz(life: Asking, tenant: Tenant, operation: Operation) -> None:
     life.same(f"collections of {tenant.name} in /readyz", found - set(tenant.collections), set())
 
 
-def read_model(life: Asking, tenant: Tenant, operation: Operation) -> None:
-    life.ask(tenant, operation, expect=404, name=life.world.other(tenant).name)
-
-
 def open_to_all(life: Asking, tenant: Tenant, operation: Operation) -> None:
     """The same for everybody."""
     life.ask(tenant, operation, expect=200)

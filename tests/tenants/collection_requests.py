@@ -234,19 +234,6 @@ def rerank(life: Asking, tenant: Tenant, operation: Operation) -> None:
     life.same("documents that were ranked", {each["document"]["text"] for each in said["results"]}, set(texts))
 
 
-def score(life: Asking, tenant: Tenant, operation: Operation) -> None:
-    texts = [life.world.canary(tenant.number, "txt"), *_texts_of_others(life, tenant)]
-    said = life.ask(tenant, operation, {"text_1": texts[-1], "text_2": texts}, expect=200).json()
-    life.same("texts that were scored", [each["index"] for each in said["data"]], list(range(len(texts))))
-
-
-def embed(life: Asking, tenant: Tenant, operation: Operation) -> None:
-    """The same text has the same vector, whoever else embedded it."""
-    texts = [life.world.canary(tenant.number, "txt"), *_texts_of_others(life, tenant)]
-    said = life.ask(tenant, operation, {"input": [*texts, texts[0]]}, expect=200).json()
-    life.same("vectors of one text", said["data"][0]["embedding"], said["data"][-1]["embedding"])
-
-
 def searched_name(life: Asking, tenant: Tenant) -> str:
     granted = list(life.world.received(tenant))
     other = life.world.other(tenant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from fastapi import APIRouter, Request
@@ -82,19 +82,31 @@ async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response
     If relevance has no weight, the reranker is skipped, and `rerank_skipped` says why. If it fails, the answer is in
     recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
     """
+    answered = await answer_question(request, body.question(tenant), timeout_ms=body.timeout_ms)
+    said = JsonResponse(search_response(answered.answer, explain=body.explain, grouped=body.group_by_document))
+    said.background = answered.afterwards
+    return said
+
+
+class Answered(NamedTuple):
+    """An answer, and what to do once it was sent."""
+
+    answer: Answer
+    afterwards: BackgroundTask
+
+
+async def answer_question(request: Request, question: Question, *, timeout_ms: int | None) -> Answered:
+    """Answer a search, charge its tenant, and count it. For the routes of all dialects. Raises what `Search` raises."""
     parts = parts_of(request)
-    deadline = deadline_of(body.timeout_ms, parts.settings.timeout_ms)
-    question = body.question(tenant)
+    deadline = deadline_of(timeout_ms, parts.settings.timeout_ms)
     prepared = await parts.search.prepare(question)
     if prepared.is_reranked:
-        await parts.quotas.require_tokens(tenant)
+        await parts.quotas.require_tokens(question.tenant)
     answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
     telemetry_of(request).searched(answer)
     bill_of(request).add(answer)
     parts.feedback.searches.add(question, answer)
-    said = JsonResponse(search_response(answer, explain=body.explain, grouped=body.group_by_document))
-    said.background = BackgroundTask(_note, parts, question, answer)
-    return said
+    return Answered(answer, BackgroundTask(_note, parts, question, answer))
 
 
 async def _note(parts: Services, question: Question, answer: Answer) -> None:

@@ -47,6 +47,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/score"): {"text_1": "heron", "text_2": ["a", "b heron"]},
     ("POST", "/v1/score"): {"queries": ["heron", "egret"], "documents": ["a", "b heron"]},
     ("POST", "/v1/embeddings"): {"input": ["heron", "egret"]},
+    ("POST", "/v1/vector_stores/{name}/search"): {"query": "heron"},
+    ("POST", "/v1/collections/{name}/search"): {"query": "heron"},
+    ("POST", "/v1/collections/{name}/web_search"): {"query": "heron"},
+    ("POST", "/retrieval"): {"query": "heron", "knowledge_id": "docs"},
     ("POST", "/v1/collections/{name}/documents"): {"documents": [{"id": "new", "text": "An egret."}]},
     ("POST", "/v1/instructions/try"): {
         "query": "heron",
@@ -57,7 +61,13 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
 }
 
 
-SHARED = {"judge_texts", "_documents", "embedder.embed_passages"}  # what compatible routes call, and it the services
+SHARED = {
+    "judge_texts",
+    "_documents",
+    "embedder.embed_passages",
+    "answer_question",
+    "search_as",
+}  # what compatible routes call, and it the services
 
 
 class CountingEmbedder(HashEmbedder):
@@ -134,7 +144,7 @@ def test_every_costly_route_is_charged_what_the_models_computed(
     assert grown["embedded_tokens"] == embedder.tokens - embedded
     assert grown["rerank_tokens"] == reranker.tokens - reranked
     assert metric(client, "winnow_rerank_tokens_total") - told == reranker.tokens - reranked
-    assert grown["searches"] == (path in ("/v1/search", "/v1/stability/runs"))
+    assert grown["searches"] == (path in ("/retrieval", "/v1/stability/runs") or path.endswith("search"))
     assert grown["documents_written"] == path.endswith("/documents")
 
 
