@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -92,6 +93,12 @@ IdFrom = Annotated[
         rich_help_panel=FIELDS_PANEL,
     ),
 ]
+Split = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME", help="Split of a Hugging Face data set that was saved to disk; repeatable. By default all."
+    ),
+]
 Columns = Annotated[
     str | None,
     typer.Option(
@@ -161,6 +168,7 @@ def index(
     fields_file: FieldsFile = None,
     id_from: IdFrom = None,
     columns: Columns = None,
+    split: Split = None,
     include: Include = None,
     exclude: Exclude = None,
     encoding: Encoding = None,
@@ -188,8 +196,8 @@ def index(
     embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
     named = _fields(fields_file, id_=id_field, text=text_field, title=title_field, url=url_field, id_from=id_from)
     limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)
-    patterns = (include or (), exclude or ())
-    source = open_corpus(corpus, _reading(named, encoding, types or (), patterns, limits=limits, columns=columns))
+    reading = _reading(named, encoding, types or (), (include or (), exclude or ()), limits=limits)
+    source = open_corpus(corpus, replace(reading, columns=_names(columns), splits=tuple(split or ())))
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
@@ -229,7 +237,6 @@ def _reading(
     patterns: tuple[Sequence[str], Sequence[str]],  # to include, to exclude
     *,
     limits: ParseLimits,
-    columns: str | None,
 ) -> Reading:
     """How to read the corpus. Raises `InvalidRequest`."""
     from winnow.indexer.decoding.column_types import parse_types
@@ -238,9 +245,12 @@ def _reading(
     from winnow.indexer.readers.open_corpus import Reading
 
     codec = find_codec(encoding) if encoding is not None else None
-    named = tuple(name.strip() for name in columns.split(",")) if columns is not None else None
     choice = Choice(include=tuple(patterns[0]), exclude=tuple(patterns[1]))
-    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits, columns=named)
+    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits)
+
+
+def _names(columns: str | None) -> tuple[str, ...] | None:
+    return tuple(name.strip() for name in columns.split(",")) if columns is not None else None
 
 
 def _fields(
@@ -253,8 +263,6 @@ def _fields(
     id_from: IdSource | None,
 ) -> Fields:
     """The fields that the mapping file names, and over them those that flags name. Raises `InvalidRequest`."""
-    from dataclasses import replace
-
     from winnow.indexer.readers.fields import Fields
 
     mapped = _read_mapping(file) if file is not None else Fields()

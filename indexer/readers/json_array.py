@@ -16,7 +16,7 @@ from winnow.indexer.decoding.streams import TextSource
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.jsonl import JsonCorpus, JsonLinesCorpus
 from winnow.indexer.readers.lines import read_lines
-from winnow.indexer.readers.naming.naming import SourceRecord
+from winnow.indexer.readers.naming.naming import Naming, SourceRecord
 from winnow.retrieval.errors import CorpusUnreadable
 
 _BLOCK_BYTES: Final = 1 << 16
@@ -25,16 +25,17 @@ _OUTSIDE: Final = re.compile(rb'["{}\[\],]')
 _IN_STRING: Final = re.compile(rb'["\\]')
 
 
-def json_corpus(path: Path, *, fields: Fields, encoding: str | None = None) -> JsonLinesCorpus | JsonValuesCorpus:
+def json_corpus(
+    path: Path, *, fields: Fields, encoding: str | None = None, label: str = "", naming: Naming | None = None
+) -> JsonLinesCorpus | JsonValuesCorpus:
     """Choose the reader by the first line. Raises `CorpusUnreadable`."""
     lines = read_lines(TextSource(path=path, encoding=encoding))
     first = next((line.content for line in lines if line.content is None or line.content.strip()), b"")
     lines.close()
     bare = b"[" if first is None else first.strip()
     is_one_line = not bare.startswith((b"[", b"{")) or (bare.startswith(b"{") and bare.endswith(b"}"))
-    if is_one_line:
-        return JsonLinesCorpus(path=path, fields=fields, encoding=encoding)
-    return JsonValuesCorpus(path=path, fields=fields, encoding=encoding)
+    kind = JsonLinesCorpus if is_one_line else JsonValuesCorpus
+    return kind(path=path, fields=fields, encoding=encoding, label=label, naming=naming or Naming())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,13 +6,17 @@ FOLDER with corpus.jsonl  BEIR
 FOLDER                    the files below it, of all formats in indexer/readers/formats.py
 FILE.jsonl[.gz|.zst]      JSON lines
 FILE.json[.gz|.zst]       JSON lines, or an array
-FILE.csv, .tsv[.gz|.zst]  a table; FILE.parquet likewise
+FILE.csv, .tsv[.gz|.zst]  a table; FILE.parquet, .arrow and .feather likewise
+FILE that begins <DOC>    TREC
+FOLDER of save_to_disk    a data set of Hugging Face
+FOLDER of such files      if all are of one kind: one corpus (datasets/shards.py)
 FILE of those formats     one document, or several
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,12 +24,16 @@ from winnow.indexer.corpus import Corpus
 from winnow.indexer.decoding.column_types import RequestedTypes
 from winnow.indexer.decoding.streams import STANDARD_INPUT, require_file
 from winnow.indexer.readers.beir import corpus_file, is_beir
+from winnow.indexer.readers.datasets.arrow import ArrowCorpus, is_saved_dataset, open_saved_dataset
+from winnow.indexer.readers.datasets.shards import TREC, ShardsCorpus, find_shards, kind_of_name
+from winnow.indexer.readers.datasets.trec import TrecCorpus, is_trec
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.folder import FileCorpus, FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.formats import FORMATS, Readability, format_of_name, has_parser
 from winnow.indexer.readers.json_array import json_corpus
-from winnow.indexer.readers.jsonl import JsonLinesCorpus
+from winnow.indexer.readers.jsonl import JsonCorpus, JsonLinesCorpus
+from winnow.indexer.readers.naming.naming import Naming
 from winnow.indexer.readers.parquet import ParquetCorpus
 from winnow.indexer.readers.python_docs import SCHEME, PythonDocsCorpus
 from winnow.indexer.readers.tables import DELIMITERS, CsvCorpus
@@ -33,9 +41,8 @@ from winnow.indexer.readers.untrusted.detection import guess_format
 from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 
-_JSON_LINES_SUFFIXES: Final = frozenset({".jsonl", ".ndjson"})
-_COMPRESSION_SUFFIXES: Final = frozenset({".gz", ".zst"})
-_RECORDS: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .parquet"
+_RECORDS: Final = ".jsonl, .ndjson, .json, .csv, .tsv (each also .gz or .zst), .parquet, .arrow, .feather"
+_COLUMNAR: Final = frozenset({"parquet", "arrow"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +55,7 @@ class Reading:
     choice: Choice = field(default_factory=Choice)  # files of a folder
     limits: ParseLimits = field(default_factory=ParseLimits)  # of the process that parses documents
     columns: tuple[str, ...] | None = None  # of a table without a header
+    splits: tuple[str, ...] = ()  # of a data set that `save_to_disk` wrote; empty: all
 
 
 def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
@@ -57,12 +65,15 @@ def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
     """
     reading = reading or Reading()
     corpus = _open(source, reading)
-    has_files, has_columns = isinstance(corpus, FolderCorpus), isinstance(corpus, CsvCorpus)
-    has_encoding = not isinstance(corpus, ParquetCorpus | PythonDocsCorpus)
+    kind = corpus.kind if isinstance(corpus, ShardsCorpus) else ""
+    has_files = isinstance(corpus, FolderCorpus)
+    has_columns = isinstance(corpus, CsvCorpus) or kind in ("csv", "tsv")
+    has_encoding = not isinstance(corpus, ParquetCorpus | ArrowCorpus | PythonDocsCorpus) and kind not in _COLUMNAR
     for flags, is_asked, fits, of in (
         ("--include and --exclude", reading.choice != Choice(), has_files, "files of a folder"),
         ("--columns", reading.columns is not None, has_columns, "a CSV or TSV file"),
         ("--types", reading.types != RequestedTypes(), has_columns, "columns of a CSV file"),
+        ("--split", bool(reading.splits), isinstance(corpus, ArrowCorpus), "data sets of Hugging Face on disk"),
         ("--encoding", reading.encoding is not None, has_encoding, "text"),
     ):
         if is_asked and not fits:
@@ -73,7 +84,7 @@ def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
 def check(corpus: Corpus) -> None:
     """Read just enough to know whether the corpus is readable. Raises `CorpusUnreadable`."""
     match corpus:
-        case CsvCorpus() | ParquetCorpus():
+        case CsvCorpus() | ParquetCorpus() | ArrowCorpus():
             corpus.require_columns()
         case _:
             _ = corpus.size  # a folder is walked
@@ -88,36 +99,60 @@ def _open(source: str, reading: Reading) -> Corpus:
     if path.is_dir():
         return _of_folder(path, reading)
     if path.exists():
-        return _of_file(path, reading, reading.fields or Fields())
+        return _of_file(path, reading)
     raise CorpusUnreadable(f"no such file or folder: {source!r}")
 
 
 def _of_folder(path: Path, reading: Reading) -> Corpus:
+    fields = reading.fields or Fields()
     if is_beir(path):
-        return JsonLinesCorpus(path=corpus_file(path), fields=reading.fields or Fields(), encoding=reading.encoding)
+        return JsonLinesCorpus(path=corpus_file(path), fields=fields, encoding=reading.encoding)
+    if is_saved_dataset(path):
+        return open_saved_dataset(path, fields=fields, splits=reading.splits)
+    shards = find_shards(path) if reading.choice == Choice() else None
+    if shards is not None:
+        kind, files = shards
+        corpus = ShardsCorpus(root=path, kind=kind, files=files, open_shard=partial(_open_records, reading))
+        if corpus.has_documents():
+            return corpus
     return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding, limits=reading.limits)
 
 
-def _of_file(path: Path, reading: Reading, fields: Fields) -> Corpus:
+def _of_file(path: Path, reading: Reading) -> Corpus:
     require_file(path)
-    suffixes = [suffix.lower() for suffix in reversed(path.suffixes)]
-    suffix = next((part for part in suffixes if part not in _COMPRESSION_SUFFIXES), "")
-    if suffix in _JSON_LINES_SUFFIXES:
-        return JsonLinesCorpus(path=path, fields=fields, encoding=reading.encoding)
-    if suffix == ".json":
-        return json_corpus(path, fields=fields, encoding=reading.encoding)
-    if suffix in DELIMITERS:
-        return CsvCorpus(
-            path=path,
-            fields=fields,
-            delimiter=DELIMITERS[suffix],
-            encoding=reading.encoding,
-            types=reading.types,
-            columns=reading.columns,
-        )
-    if suffix == ".parquet":
-        return ParquetCorpus(path=path, fields=fields)
-    return _of_document(path, reading)
+    kind = kind_of_name(path)
+    if kind is None and is_trec(path):
+        kind = TREC
+    return _open_records(reading, path, kind) if kind is not None else _of_document(path, reading)
+
+
+def _open_records(
+    reading: Reading, path: Path, kind: str, label: str = "", naming: Naming | None = None
+) -> JsonCorpus | CsvCorpus | ParquetCorpus | ArrowCorpus | TrecCorpus:
+    """A file of records. `label` names it in places, `naming` holds the names that an earlier shard decided."""
+    fields, encoding = reading.fields or Fields(), reading.encoding
+    match kind:
+        case "json" if path.name.lower().removesuffix(".gz").removesuffix(".zst").endswith(".json"):
+            return json_corpus(path, fields=fields, encoding=encoding, label=label, naming=naming)
+        case "json":
+            naming = naming or Naming()
+            return JsonLinesCorpus(path=path, fields=fields, encoding=encoding, label=label, naming=naming)
+        case "parquet":
+            return ParquetCorpus(path=path, fields=fields, label=label)
+        case "arrow":
+            return ArrowCorpus(path=path, files=(path,), fields=fields, label=label)
+        case "trec":
+            return TrecCorpus(path=path, fields=fields, encoding=encoding, label=label)
+        case _:
+            return CsvCorpus(
+                path=path,
+                fields=fields,
+                delimiter=DELIMITERS[f".{kind}"],
+                encoding=encoding,
+                types=reading.types,
+                columns=reading.columns,
+                label=label,
+            )
 
 
 def _of_document(path: Path, reading: Reading) -> Corpus:

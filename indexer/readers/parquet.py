@@ -27,11 +27,12 @@ class ParquetCorpus:
 
     path: Path
     fields: Fields
+    label: str = ""  # what its records are named after; empty: the file
     naming: Naming = field(default_factory=Naming, compare=False, repr=False)
 
     @property
     def name(self) -> str:
-        return shown_path(self.path.name)
+        return self.label or shown_path(self.path.name)
 
     @property
     def size(self) -> int:
@@ -58,10 +59,9 @@ class ParquetCorpus:
         number = 0
         with _open(self.path) as file:
             try:
-                batches = file.iter_batches(batch_size=ROWS_AT_ONCE)
-                for record in make_records(batches, self.naming.decision.fields, source=self.name):
-                    number = record.position
-                    yield record
+                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                    yield from make_records(batch, self.naming.decision.fields, source=self.name, above=number)
+                    number += batch.num_rows
             except (pa.ArrowException, OSError) as error:
                 raise CorpusUnreadable(f"{self.path} after row {number}: {error}") from error
 

@@ -18,6 +18,7 @@ class TextCorpus:
     path: Path
     fields: Fields
     encoding: str | None = None
+    label: str = ""  # what its records are named after; empty: the file
     stopped: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
     naming: Naming = field(default_factory=Naming, compare=False, repr=False)
 
@@ -27,7 +28,7 @@ class TextCorpus:
 
     @property
     def name(self) -> str:
-        return self.source.name
+        return self.label or self.source.name
 
     @property
     def size(self) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,24 +25,22 @@ def decide_schema(schema: pa.Schema, asked: Fields, *, origin: Path) -> Decision
 
 
 def make_records(
-    batches: Iterable[pa.RecordBatch], fields: FieldMap, *, source: str, position: int = 0
+    batch: pa.RecordBatch, fields: FieldMap, *, source: str, above: int, position: int | None = None
 ) -> Iterator[SourceRecord]:
-    """Yield a record for each row. Its line is its row number, counted from 1; columns that are dropped stay unread.
+    """Yield a record for each row. Its line is its row number, `above` the one before it; dropped columns stay unread.
 
-    `position` is that of the last record before these.
+    Without `position` a record's position is its line.
     """
-    number = 0
-    for batch in batches:
-        names = batch.schema.names
-        wanted = [name for name in names if name in fields.named or fields.metadata.keeps(name) or name == "metadata"]
-        for row, unfit in convert_rows(batch.select(wanted) if len(wanted) < len(names) else batch):
-            number += 1
-            yield SourceRecord(
-                content=row,
-                place=Place(source=source, line=number),
-                position=position + number,
-                unfit=unfit.reason if unfit is not None else "",
-            )
+    names = batch.schema.names
+    wanted = [name for name in names if name in fields.named or fields.metadata.keeps(name) or name == "metadata"]
+    rows = convert_rows(batch.select(wanted) if len(wanted) < len(names) else batch)
+    for line, (row, unfit) in enumerate(rows, start=above + 1):
+        yield SourceRecord(
+            content=row,
+            place=Place(source=source, line=line),
+            position=line if position is None else position,
+            unfit=unfit.reason if unfit is not None else "",
+        )
 
 
 def _seen(kind: Any) -> Seen:
