@@ -51,6 +51,7 @@ class _Book:
     metadata: dict[str, JsonValue] = field(default_factory=dict)
     pages: list[str] = field(default_factory=list)  # files in reading order
     contents: Contents = field(default_factory=dict)
+    without_contents: str = ""  # why the table of contents could not be read
 
 
 def parse(source: SourceFile) -> Iterator[Parsed]:
@@ -59,6 +60,8 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
     with open_package(source.path, _WHAT) as package:
         book = _open_book(package)
         _refuse_protected(package, book.pages)
+        if book.without_contents:
+            yield Refused(reason=f"table of contents: {book.without_contents}", id=f"{source.name}#contents")
         above: tuple[str, ...] = ()
         for member in book.pages:
             try:
@@ -89,14 +92,22 @@ def _open_book(package: Package) -> _Book:
     ]
     book = _Book(pages=list(dict.fromkeys(pages)))
     book.title, book.metadata = _read_metadata(root)
-    if navigation and files[navigation[0]] in package:
-        _read_navigation(_read_page(package, files[navigation[0]]), posixpath.dirname(files[navigation[0]]), book)
     ncx = files.get((spine.get("toc") if spine is not None else None) or "", "")
+    try:
+        _read_contents(package, book, files[navigation[0]] if navigation else "", ncx)
+    except Unparsable as error:
+        book.without_contents = str(error)
+    return book
+
+
+def _read_contents(package: Package, book: _Book, navigation: str, ncx: str) -> None:
+    """Take the table of contents from the navigation document, else from the NCX."""
+    if navigation in package:
+        _read_navigation(_read_page(package, navigation), posixpath.dirname(navigation), book)
     if not book.contents and ncx in package:
         points = next(descendants(package.tree(ncx, may_name_dtd=True), "navMap"), None)
         if points is not None:
             _read_points(points, posixpath.dirname(ncx), (), book.contents)
-    return book
 
 
 def _read_metadata(root: etree._Element) -> tuple[str, dict[str, JsonValue]]:
@@ -164,8 +175,7 @@ def _refuse_protected(package: Package, pages: list[str]) -> None:
 
 
 def _read_page(package: Package, member: str) -> lxml.html.HtmlElement:
-    with package.open(member, bytes_max=PAGE_BYTES_MAX) as stream:
-        return parse_page(decode_page(stream.read()))
+    return parse_page(decode_page(package.read(member, bytes_max=PAGE_BYTES_MAX)))
 
 
 def _add_page(

@@ -133,8 +133,8 @@ class Package:
         with _as_unparsable(member):
             return self.archive.open(info)
 
-    def read(self, member: str) -> bytes:
-        with self.open(member, bytes_max=TREE_BYTES_MAX) as stream, _as_unparsable(member):
+    def read(self, member: str, *, bytes_max: int = TREE_BYTES_MAX) -> bytes:
+        with self.open(member, bytes_max=bytes_max) as stream, _as_unparsable(member):
             return stream.read()
 
     def tree(self, member: str, *, may_name_dtd: bool = False) -> etree._Element:
