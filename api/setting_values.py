@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,17 @@ def text(raw: str) -> str:
 def any_text(raw: str) -> str:
     """Also an empty one."""
     return raw
+
+
+def ocr_command(raw: str) -> tuple[str, ...]:
+    """Split a command line as a shell does; an empty one is no command."""
+    try:
+        arguments = tuple(shlex.split(raw))
+    except ValueError as error:
+        raise ValueError(f"it is not a command line: {error}") from None
+    if arguments and "{file}" not in " ".join(arguments[1:]):
+        raise ValueError("its arguments must contain {file}, such as: ./ocr.sh {file} {page}")
+    return arguments
 
 
 def folder(raw: str) -> Path:

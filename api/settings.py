@@ -27,6 +27,7 @@ from winnow.api.setting_values import (
     further_rerankers,
     gpu_or_cpu,
     model_source,
+    ocr_command,
     one_of,
     origins,
     share,
@@ -179,6 +180,10 @@ class Settings:
     )
     chunk_tokens: int = _setting(
         256, whole(CHUNK_TOKENS_MIN, CHUNK_TOKENS_MAX), "Maximum tokens per chunk (new collections only).", "N"
+    )
+    ocr_command: tuple[str, ...] = _setting(
+        (), ocr_command, "Command that reads a page of a PDF file that is an image, and prints its text as UTF-8; "
+        "{file} and {page} are replaced, such as './ocr.sh {file} {page}'. At most 120 s for each page.", "COMMAND"
     )
     index_recipe: str = _setting(
         AUTO, one_of(AUTO, *BUILDABLE), "Type of index to build. auto builds an exact index up to about a hundred "

@@ -64,6 +64,7 @@ class Refused:
 
     reason: str
     id: str | None = None
+    page: int | None = None  # of a file: it is an image, whose text an OCR command may read
 
 
 def make_entry(made: Document | Refused, *, place: Place, position: int) -> Entry:

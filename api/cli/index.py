@@ -144,7 +144,10 @@ Types = Annotated[
 ]
 
 
-@with_settings("data", "chunk_tokens", *EMBEDDER, "rerank_model", "rerank_also", "generations_kept", *INDEXES, *DEVICE)
+@with_settings(
+    "data", "chunk_tokens", *EMBEDDER, "rerank_model", "rerank_also", "generations_kept", *INDEXES, *DEVICE,
+    "ocr_command",
+)  # fmt: skip
 def index(
     corpus: Corpus,
     *,
@@ -196,7 +199,7 @@ def index(
     embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
     named = _fields(fields_file, id_=id_field, text=text_field, title=title_field, url=url_field, id_from=id_from)
     limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)
-    reading = _reading(named, encoding, types or (), (include or (), exclude or ()), limits=limits)
+    reading = _reading(named, encoding, types or (), (include or (), exclude or ()), limits=limits, settings=settings)
     source = open_corpus(corpus, replace(reading, columns=_names(columns), splits=tuple(split or ())))
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
@@ -237,16 +240,19 @@ def _reading(
     patterns: tuple[Sequence[str], Sequence[str]],  # to include, to exclude
     *,
     limits: ParseLimits,
+    settings: Settings,
 ) -> Reading:
     """How to read the corpus. Raises `InvalidRequest`."""
     from winnow.indexer.decoding.column_types import parse_types
     from winnow.indexer.decoding.encodings import find_codec
     from winnow.indexer.readers.folder_walk import Choice
     from winnow.indexer.readers.open_corpus import Reading
+    from winnow.indexer.readers.untrusted.ocr import OcrCommand
 
     codec = find_codec(encoding) if encoding is not None else None
     choice = Choice(include=tuple(patterns[0]), exclude=tuple(patterns[1]))
-    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits)
+    ocr = OcrCommand(arguments=settings.ocr_command) if settings.ocr_command else None
+    return Reading(fields=fields, encoding=codec, types=parse_types(types), choice=choice, limits=limits, ocr=ocr)
 
 
 def _names(columns: str | None) -> tuple[str, ...] | None:

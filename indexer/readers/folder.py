@@ -17,6 +17,7 @@ from winnow.indexer.decoding.streams import require_file, shown_path
 from winnow.indexer.readers.folder_walk import Choice, FoundFile, Walked, walk_folder
 from winnow.indexer.readers.formats import TEXT, format_of_name
 from winnow.indexer.readers.text_files import FileRead, read_text_file
+from winnow.indexer.readers.untrusted.ocr import OcrCommand
 from winnow.indexer.readers.untrusted.parsed_files import ParsedFiles
 from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.retrieval.errors import CorpusUnreadable
@@ -57,11 +58,12 @@ class FolderCorpus:
     choice: Choice = field(default_factory=Choice)
     encoding: str | None = None
     limits: ParseLimits = field(default_factory=ParseLimits)
+    ocr: OcrCommand | None = None
     file_notes: _FileNotes = field(default_factory=_FileNotes, compare=False, repr=False)
 
     @cached_property
     def _parsed(self) -> ParsedFiles:
-        return ParsedFiles(self.limits)
+        return ParsedFiles(self.limits, self.ocr)
 
     @property
     def name(self) -> str:
@@ -114,6 +116,7 @@ class FileCorpus:
     path: Path
     encoding: str | None = None
     limits: ParseLimits = field(default_factory=ParseLimits)
+    ocr: OcrCommand | None = None
     file_notes: _FileNotes = field(default_factory=_FileNotes, compare=False, repr=False)
 
     @property
@@ -122,7 +125,7 @@ class FileCorpus:
 
     @cached_property
     def _parsed(self) -> ParsedFiles:
-        return ParsedFiles(self.limits)
+        return ParsedFiles(self.limits, self.ocr)
 
     @property
     def size(self) -> int:

@@ -38,6 +38,7 @@ from winnow.indexer.readers.parquet import ParquetCorpus
 from winnow.indexer.readers.python_docs import SCHEME, PythonDocsCorpus
 from winnow.indexer.readers.tables import DELIMITERS, CsvCorpus
 from winnow.indexer.readers.untrusted.detection import guess_format
+from winnow.indexer.readers.untrusted.ocr import OcrCommand
 from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
 
@@ -54,6 +55,7 @@ class Reading:
     types: RequestedTypes = field(default_factory=RequestedTypes)  # column types of a table
     choice: Choice = field(default_factory=Choice)  # files of a folder
     limits: ParseLimits = field(default_factory=ParseLimits)  # of the process that parses documents
+    ocr: OcrCommand | None = None  # reads pages that are images
     columns: tuple[str, ...] | None = None  # of a table without a header
     splits: tuple[str, ...] = ()  # of a data set that `save_to_disk` wrote; empty: all
 
@@ -115,7 +117,9 @@ def _of_folder(path: Path, reading: Reading) -> Corpus:
         corpus = ShardsCorpus(root=path, kind=kind, files=files, open_shard=partial(_open_records, reading))
         if corpus.has_documents():
             return corpus
-    return FolderCorpus(root=path, choice=reading.choice, encoding=reading.encoding, limits=reading.limits)
+    return FolderCorpus(
+        root=path, choice=reading.choice, encoding=reading.encoding, limits=reading.limits, ocr=reading.ocr
+    )
 
 
 def _of_file(path: Path, reading: Reading) -> Corpus:
@@ -160,7 +164,7 @@ def _of_document(path: Path, reading: Reading) -> Corpus:
     chosen = format_of_name(path.name) or guess_format(str(path), has_ending=bool(path.suffix))
     readability = Readability()
     if chosen is not None and readability.can_read(chosen):
-        return FileCorpus(path=path, encoding=reading.encoding, limits=reading.limits)
+        return FileCorpus(path=path, encoding=reading.encoding, limits=reading.limits, ocr=reading.ocr)
     if readability.notes:
         raise CorpusUnreadable(f"{str(path)!r} cannot be read. {readability.notes[0]}")
     endings = sorted({ending for each in FORMATS if has_parser(each) for ending in each.endings})

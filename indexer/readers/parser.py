@@ -28,6 +28,7 @@ class SourceFile:
     path: Path  # readable by the parser; a member of an archive is a temporary file
     name: str  # id of its document: path within the corpus, with slashes
     encoding: str | None = None  # asked for by the caller, from `find_codec`; None: detect it
+    has_ocr: bool = False  # an OCR command will read pages without text: refuse each by its number
 
 
 class Parser(Protocol):

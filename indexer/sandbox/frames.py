@@ -48,7 +48,8 @@ def encode_outcome(outcome: Outcome) -> bytes:
             return _framed({"document": _document_fields(outcome)})
         case Refused():
             reason = _clean(outcome.reason)[:REASON_CHARACTERS_MAX]
-            return _framed({"refused": {"reason": reason, "id": _clean(outcome.id) if outcome.id else None}})
+            name = _clean(outcome.id) if outcome.id else None
+            return _framed({"refused": {"reason": reason, "id": name, "page": outcome.page}})
         case Ended():
             return _framed({"ended": {"reason": _clean(outcome.reason or "")[:REASON_CHARACTERS_MAX] or None}})
         case Opened():
@@ -76,8 +77,12 @@ def _build(kind: str, fields: dict[str, Any], owner: str) -> Outcome:
         case "document":
             return _document(fields, owner)
         case "refused":
-            name = fields["id"]
-            return Refused(reason=_text(fields["reason"]), id=None if name is None else _owned(name, owner))
+            name, page = fields["id"], fields["page"]
+            return Refused(
+                reason=_text(fields["reason"]),
+                id=None if name is None else _owned(name, owner),
+                page=None if page is None else _count(page),
+            )
         case "ended":
             reason = fields["reason"]
             return Ended(reason=None if reason is None else _text(reason))

@@ -20,6 +20,7 @@ class Task:
     path: str
     name: str  # id of its document: path within the corpus, with slashes
     encoding: str | None = None
+    has_ocr: bool = False
     resume_after: int = 0  # members of an archive up to this number are done
     broken: tuple[int, ...] = ()  # members that broke an earlier process
 

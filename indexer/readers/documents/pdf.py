@@ -48,21 +48,26 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
     """Read a file as one document, or as several if it is longer than one may be."""
     with open_pdf(source.path) as document:
         reading = _Reading(name=source.name, fields=read_fields(document), outline=_Outline(read_bookmarks(document)))
+        has_refused = False
         refused: list[Refused] = []  # until there is text: a file of images only has one reason
         for page in without_furniture(read_page(document, number) for number in range(1, len(document) + 1)):
             reason = page.refusal
-            if reason is None and page.is_picture and not page.fragments:
+            is_image = reason is None and page.is_picture and not page.fragments
+            if is_image:
                 reason = f"no text, page {page.number}: {_NAME_OCR}"
             if reason is not None:
-                refused.append(Refused(reason=reason, id=f"{source.name}#page-{page.number}"))
+                named, number = f"{source.name}#page-{page.number}", page.number if is_image else None
+                refused.append(Refused(reason=reason, id=named, page=number))
             elif (ended := reading.add(page)) is not None:
                 yield ended
-            if reading.has_text:
+            if reading.has_text or source.has_ocr:
+                has_refused |= bool(refused)
                 yield from refused
                 refused.clear()
-        if not reading.has_text:
+        if reading.has_text:
+            yield reading.end()
+        elif not has_refused:
             raise Unparsable(_no_text(len(document), refused))
-        yield reading.end()
 
 
 def _no_text(pages: int, refused: list[Refused]) -> str:

@@ -24,7 +24,7 @@ _CONTAINERS: Final = frozenset({formats.DOCX, formats.PPTX, formats.XLSX, format
 
 def parse_file(task: Task) -> Iterator[Outcome]:
     """Yield the documents and refusals of the task's file; `Ended` only with a reason."""
-    source = SourceFile(path=Path(task.path), name=task.name, encoding=task.encoding)
+    source = SourceFile(path=Path(task.path), name=task.name, encoding=task.encoding, has_ocr=task.has_ocr)
     archives = Archives(
         parse=parse_as, scratch=Path(tempfile.gettempdir()), done=task.resume_after, broken=frozenset(task.broken)
     )

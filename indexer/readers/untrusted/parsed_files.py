@@ -11,6 +11,7 @@ from typing import Final
 from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject
 from winnow.indexer.decoding.streams import shown_path
 from winnow.indexer.readers.formats import BY_NAME
+from winnow.indexer.readers.untrusted.ocr import OcrCommand, OcrFailed, OcrRuns
 from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.indexer.sandbox.outcomes import Ended, Member, Opened, Skipped, Task
 from winnow.indexer.sandbox.sandbox import Sandbox
@@ -22,8 +23,9 @@ ENTRY: Final = "winnow.indexer.readers.untrusted.parse_file:parse_file"
 class ParsedFiles:
     """Files of one corpus. The process that parses starts with the first of them."""
 
-    def __init__(self, limits: ParseLimits) -> None:
+    def __init__(self, limits: ParseLimits, ocr: OcrCommand | None = None) -> None:
         self._limits = limits
+        self._ocr = None if ocr is None else OcrRuns(ocr)
         self._sandbox: Sandbox | None = None
         self.formats: Counter[str] = Counter()  # title -> files
         self.skipped: Counter[str] = Counter()  # ending -> members of archives without a reader
@@ -37,7 +39,9 @@ class ParsedFiles:
             yield
 
     def stop(self) -> None:
-        """End the process that parses."""
+        """End the process that parses, and the OCR command."""
+        if self._ocr is not None:
+            self._ocr.stop()
         if self._sandbox is not None:
             self._sandbox.stop()
 
@@ -45,12 +49,15 @@ class ParsedFiles:
         """Yield what the file holds; at least one entry. Called within `reading`."""
         assert self._sandbox is not None, "files are read within `reading`. This is a bug."
         is_empty = True
-        task = Task(path=str(path.absolute()), name=name, encoding=encoding)
+        task = Task(path=str(path.absolute()), name=name, encoding=encoding, has_ocr=self._ocr is not None)
         for outcome in self._sandbox.outcomes(task):
             match outcome:
                 case Document():
                     is_empty = False
                     yield Record(document=outcome, place=_place(outcome.id), position=position)
+                case Refused(page=int() as page) if self._ocr is not None and outcome.id == f"{name}#page-{page}":
+                    is_empty = False
+                    yield _read_by(self._ocr, path, outcome, page, position)
                 case Refused():
                     is_empty = False
                     yield _reject(outcome.id or name, outcome.reason, position)
@@ -72,6 +79,16 @@ class ParsedFiles:
             return ()
         shares = ", ".join(f"{ending} {count}" for ending, count in self.skipped.most_common(12))
         return (f"In archives, files of other types were not read: {shares}.",)
+
+
+def _read_by(ocr: OcrRuns, path: Path, refused: Refused, page: int, position: int) -> Entry:
+    """Read a page without text by the OCR command."""
+    document_id = refused.id or ""
+    try:
+        document = ocr.read_page(path.absolute(), page, document_id)
+    except OcrFailed as error:
+        return _reject(document_id, f"no text, page {page}: {error}", position)
+    return Record(document=document, place=_place(document_id), position=position)
 
 
 def _place(document_id: str) -> Place:
