@@ -123,7 +123,7 @@ RST: Final = Format(
     title="reStructuredText",
     endings=(".rst", ".rest"),
     media_type="text/x-rst",
-    module=_parser("rst"),
+    module="winnow.indexer.readers.markup.rst",
     needs=("docutils",),
     bytes_max=16 * _MB,
 )

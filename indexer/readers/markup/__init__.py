@@ -1,0 +1,1 @@
+"""Which sections, tables and code does this marked-up text have?"""
