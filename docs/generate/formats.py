@@ -29,6 +29,19 @@ Files of records (JSON Lines, JSON, CSV, TSV, Parquet) are corpora of their own:
 
 A file is one document, whose id is its path within the folder, or several: a mail of a mailbox has the id `path#KEY`, a member of an archive the id `archive.zip/path/in/it`.
 
+## What a result can cite
+
+| Format | Section | Location | Left out |
+| --- | --- | --- | --- |
+| Word | headings, by style or outline level in any language | none: the file does not contain page numbers | headers, footers, comments, tracked deletions, hidden text, table of contents |
+| PowerPoint | title of the slide, below the section of PowerPoint | slide | footers, dates, slide numbers, comments |
+| Excel | name of the sheet | sheet, rows | formulas, comments, charts, text boxes |
+| EPUB | table of contents, then the headings of the chapter | file within the book and nearest id | the table of contents |
+
+Tables are rows below their header. Of a merged cell, the columns after the first are empty; in Word and PowerPoint each row that it spans has its text. Hidden slides, sheets, rows and columns are read; a hidden slide says so. Notes of a slide follow its text, footnotes the section that refers to them. Excel cells are their stored values: dates in ISO 8601, percentages, numbers without digits of binary rounding. A formula without a stored value is a reject, and so are slides that have pictures but no text. A workbook with more text than a document may have becomes one document for each sheet (`path#SHEET`, `path#SHEET/2`).
+
+winnow reads Office files and books itself. markitdown 0.1.9 in its place finds the same 40 facts in `tests/formats` (Word, PowerPoint, Excel), but knows no heading whose style has a Chinese or German name (0 of 40 sections; winnow 40), no row numbers of a sheet (0 of 40; winnow 40), loses text boxes, and shows hidden text of Word files.
+
 ## Files that cannot be trusted
 
 Plain text and Markdown are read by the indexer itself. Every other file is parsed by a process of its own, which starts with an empty environment and no open files. On Linux it cannot open a socket, start a program, signal another process, or write outside its folder of temporary files; it ends with its parent. On macOS this holds for Python code only, and memory is not limited. Macros are never run, external entities are never resolved, and nothing is fetched.
