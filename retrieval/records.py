@@ -50,7 +50,7 @@ class Location:
     cell: int | None = None  # notebook
     line: int | None = None  # text and source code: the first one
     line_end: int | None = None  # the last one
-    symbol: str | None = None  # source code: dotted name of the function or class
+    symbol: str | None = None  # source code: dotted name of the function or class; XML, JSON: path of the element
     anchor: str | None = None  # HTML: id of the nearest element above; EPUB: file within the book, with its anchor
 
 

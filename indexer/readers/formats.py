@@ -132,7 +132,7 @@ XML: Final = Format(
     title="XML",
     endings=(".xml",),
     media_type="application/xml",
-    module=_parser("xml"),
+    module="winnow.indexer.readers.markup.xml_document",
     needs=("lxml",),
     bytes_max=64 * _MB,
 )
