@@ -94,13 +94,13 @@ class Bench:
     def working_seconds(self, data: Path) -> float:
         """Time that an undisturbed run works on its collection."""
         process = self.start(data)
-        began = _await_work(process, data)
+        began = await_work(process, data)
         process.communicate(timeout=SECONDS_MAX)
         return time.monotonic() - began
 
     def trial(self, data: Path, undisturbed: Outcome, *, kill_after: float) -> Trial:
         process = self.start(data)
-        _await_work(process, data)
+        await_work(process, data)
         was_over = _ends_within(process, kill_after)
         process.kill()
         process.communicate(timeout=SECONDS_MAX)
@@ -156,7 +156,7 @@ def write_corpus(path: Path, *, documents: int) -> None:
             stream.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _await_work(process: subprocess.Popen[bytes], data: Path) -> float:
+def await_work(process: subprocess.Popen[bytes], data: Path) -> float:
     """Wait until the run works on its collection: models are loaded, the lock is taken."""
     lock = Layout(data).collection(DEFAULT_TENANT, COLLECTION).lock
     while not lock.exists() and process.poll() is None:

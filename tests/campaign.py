@@ -66,6 +66,8 @@ CAMPAIGNS: Final = (
     _campaign("tenants-timing", 20, "tests.tenants.timing", "--pairs", "1000", "--seed", "1"),
     _campaign("security-starve", 20, "tests.security.starve", "--seconds", "30"),
     _campaign("security-rank-injection", 20, "tests.security.rank_injection"),
+    _campaign("hostile-files", 30, "tests.hostile.reading"),
+    _campaign("hostile-interrupted", 30, "tests.hostile.interrupted", "--kills", "20", "--seed", "1"),
     _campaign("bench-search", 10, "bench.search"),
     _campaign("bench-index", 10, "bench.index"),
     _campaign("bench-neighbours", 20, "bench.neighbours"),

@@ -163,7 +163,7 @@ TAR: Final = Format(
 )
 COMPRESSED: Final = Format(
     name="compressed",
-    title="Compressed file of any of these",
+    title="Compressed file",
     endings=(".gz", ".bz2", ".xz", ".zst"),
     media_type="application/gzip",
     module="",

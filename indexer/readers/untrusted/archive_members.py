@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, Final, cast
+from typing import IO, BinaryIO, Final, Literal, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from winnow.indexer.readers.parser import Unparsable
@@ -62,11 +62,12 @@ def zip_members(path: Path, *, members_max: int) -> Iterator[Found]:
             yield Found(name=name, open=lambda info=info: archive.open(info), refusal=refusal)  # type: ignore[misc]
 
 
-def tar_members(stream: BinaryIO) -> Iterator[Found]:
-    """Yield the files of a TAR archive, read as a stream. Raises `Unparsable`."""
+def tar_members(stream: BinaryIO, *, is_compressed: bool) -> Iterator[Found]:
+    """Yield the files of a TAR archive; a compressed one is read from begin to end. Raises `Unparsable`."""
+    mode: Literal["r|", "r:"] = "r|" if is_compressed else "r:"
     try:
-        with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="surrogateescape") as archive:
-            for info in archive:
+        with tarfile.open(fileobj=stream, mode=mode, encoding="utf-8", errors="surrogateescape") as archive:
+            while (info := archive.next()) is not None:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep them all
                 if info.isdir():
                     continue

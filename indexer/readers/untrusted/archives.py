@@ -37,6 +37,7 @@ RATIO_FREE_BYTES: Final = 50_000_000  # unpacked; so little harms nobody, whatev
 MEMBERS_MAX: Final = 100_000
 DEPTH_MAX: Final = 4  # archives within archives
 ALIKE_MAX: Final = 20  # members that are refused by name for one reason; more are counted
+_ENDS_MAX: Final = 8  # reads at the end of a stream
 _BLOCK_BYTES: Final = 1 << 20
 _PASSED_OVER: Final = ("__MACOSX", "__pycache__", "node_modules")
 ARCHIVES: Final = frozenset({formats.ZIP, formats.TAR, formats.COMPRESSED})
@@ -58,6 +59,7 @@ class Archives:
         self._done = done
         self._broken = broken
         self._number = 0
+        self._copies = 0
         self._unpacked = 0
         self._unpacked_max = 0
         self._skipped: Counter[str] = Counter()
@@ -90,7 +92,7 @@ class Archives:
                 yield from self._member(source, member, depth)
         else:
             with source.path.open("rb") as stream:
-                for member in tar_members(cast("BinaryIO", stream)):
+                for member in tar_members(cast("BinaryIO", stream), is_compressed=False):
                     yield from self._member(source, member, depth)
 
     def _compressed(self, source: SourceFile, depth: int) -> Iterator[Outcome]:
@@ -103,7 +105,7 @@ class Archives:
             with decompressed(source.path, method) as stream:
                 counted = cast("BinaryIO", _Counted(stream, self._count))
                 if is_tar:
-                    for member in tar_members(counted):
+                    for member in tar_members(counted, is_compressed=True):
                         yield from self._member(source, member, depth)
                     return
                 yield from self._single(source, counted, depth)
@@ -168,7 +170,8 @@ class Archives:
     @contextmanager
     def _copied(self, stream: IO[bytes], ending: str, start: bytes = b"") -> Iterator[Path]:
         """Copy a member to a temporary file, which is removed at the end."""
-        path = self._scratch / f"member-{self._number}{ending}"
+        self._copies += 1
+        path = self._scratch / f"member-{self._copies}{ending}"
         try:
             with path.open("xb") as copy:
                 size, block = 0, start
@@ -213,15 +216,19 @@ def check_container(path: Path) -> None:
 
 
 class _Counted:
-    """A stream whose bytes are counted."""
+    """A stream whose bytes are counted, and that cannot be read beyond its end again and again."""
 
     def __init__(self, stream: BinaryIO, count: Callable[[int], None]) -> None:
         self._stream = stream
         self._count = count
+        self._ends = 0
 
     def read(self, size: int = -1) -> bytes:
         block = self._stream.read(size)
         self._count(len(block))
+        self._ends += not block
+        if self._ends > _ENDS_MAX:
+            raise EOFError("a member is longer than the archive")
         return block
 
 

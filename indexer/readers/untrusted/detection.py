@@ -109,10 +109,13 @@ def guess_format(path: str, *, has_ending: bool) -> Format | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe is not waited for
     except OSError:
         return None
-    with open(descriptor, "rb") as stream:  # noqa: PTH123  a descriptor
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        found = of_start(stream.read(START_BYTES))
+    try:
+        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        found = of_start(os.read(descriptor, START_BYTES)) if is_file else None
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
     return None if has_ending and found in _HOLD_ANYTHING else found
 
 
@@ -183,7 +186,7 @@ def _text_format(start: bytes, named: Format | None) -> Format:
         return named
     if not start:
         raise Unparsable("the file is empty")
-    raise Unparsable(f"it is not {named.title}, in spite of its ending; it may be damaged or cut off")
+    raise Unparsable(f"its content does not match its ending ({named.title}); it may be damaged or cut off")
 
 
 def _plain(start: bytes) -> bytes:

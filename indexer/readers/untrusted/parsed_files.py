@@ -10,7 +10,7 @@ from typing import Final
 
 from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject
 from winnow.indexer.decoding.streams import shown_path
-from winnow.indexer.readers.formats import BY_NAME
+from winnow.indexer.readers.formats import BY_NAME, TEXT, format_of_name
 from winnow.indexer.readers.untrusted.ocr import OcrCommand, OcrFailed, OcrRuns
 from winnow.indexer.sandbox.limits import ParseLimits
 from winnow.indexer.sandbox.outcomes import Ended, Member, Opened, Skipped, Task
@@ -49,6 +49,7 @@ class ParsedFiles:
         """Yield what the file holds; at least one entry. Called within `reading`."""
         assert self._sandbox is not None, "files are read within `reading`. This is a bug."
         is_empty = True
+        title: str | None = None
         task = Task(path=str(path.absolute()), name=name, encoding=encoding, has_ocr=self._ocr is not None)
         for outcome in self._sandbox.outcomes(task):
             match outcome:
@@ -62,7 +63,7 @@ class ParsedFiles:
                     is_empty = False
                     yield _reject(outcome.id or name, outcome.reason, position)
                 case Opened():
-                    self.formats[BY_NAME[outcome.format].title if outcome.format in BY_NAME else "other"] += 1
+                    title = BY_NAME[outcome.format].title if outcome.format in BY_NAME else None
                 case Skipped():
                     self.skipped[shown_path(outcome.ending)] += outcome.count
                 case Ended(reason=str() as reason):
@@ -70,6 +71,9 @@ class ParsedFiles:
                     yield _reject(name, reason, position)
                 case Ended() | Member():
                     pass
+        if title is None:  # what is damaged is counted as what it is called
+            title = (format_of_name(name) or TEXT).title
+        self.formats[title] += 1
         if is_empty:
             yield _reject(name, "it holds nothing that can be read", position)
 
