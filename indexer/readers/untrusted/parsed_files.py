@@ -50,32 +50,35 @@ class ParsedFiles:
         assert self._sandbox is not None, "files are read within `reading`. This is a bug."
         is_empty = True
         title: str | None = None
+        source = name  # or the member of an archive
         task = Task(path=str(path.absolute()), name=name, encoding=encoding, has_ocr=self._ocr is not None)
         for outcome in self._sandbox.outcomes(task):
             match outcome:
                 case Document():
                     is_empty = False
-                    yield Record(document=outcome, place=_place(outcome.id), position=position)
+                    yield Record(document=outcome, place=Place(source=source), position=position)
                 case Refused(page=int() as page) if self._ocr is not None and outcome.id == f"{name}#page-{page}":
                     is_empty = False
-                    yield _read_by(self._ocr, path, outcome, page, position)
+                    yield _read_by(self._ocr, path, outcome, page, place=Place(source=name), position=position)
                 case Refused():
                     is_empty = False
-                    yield _reject(outcome.id or name, outcome.reason, position)
+                    yield _reject(outcome.id or name, outcome.reason, Place(source=source), position)
                 case Opened():
                     title = BY_NAME[outcome.format].title if outcome.format in BY_NAME else None
                 case Skipped():
                     self.skipped[shown_path(outcome.ending)] += outcome.count
                 case Ended(reason=str() as reason):
                     is_empty = False
-                    yield _reject(name, reason, position)
-                case Ended() | Member():
+                    yield _reject(name, reason, Place(source=name), position)
+                case Member():
+                    source = outcome.name
+                case Ended():
                     pass
         if title is None:  # what is damaged is counted as what it is called
             title = (format_of_name(name) or TEXT).title
         self.formats[title] += 1
         if is_empty:
-            yield _reject(name, "it holds nothing that can be read", position)
+            yield _reject(name, "it holds nothing that can be read", Place(source=name), position)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -85,19 +88,15 @@ class ParsedFiles:
         return (f"In archives, files of other types were not read: {shares}.",)
 
 
-def _read_by(ocr: OcrRuns, path: Path, refused: Refused, page: int, position: int) -> Entry:
+def _read_by(ocr: OcrRuns, path: Path, refused: Refused, page: int, *, place: Place, position: int) -> Entry:
     """Read a page without text by the OCR command."""
     document_id = refused.id or ""
     try:
         document = ocr.read_page(path.absolute(), page, document_id)
     except OcrFailed as error:
-        return _reject(document_id, f"no text, page {page}: {error}", position)
-    return Record(document=document, place=_place(document_id), position=position)
+        return _reject(document_id, f"no text, page {page}: {error}", place, position)
+    return Record(document=document, place=place, position=position)
 
 
-def _place(document_id: str) -> Place:
-    return Place(source=document_id.partition("#")[0])
-
-
-def _reject(document_id: str, reason: str, position: int) -> Reject:
-    return Reject(place=_place(document_id), reason=reason, position=position, id=document_id, holds_more=True)
+def _reject(document_id: str, reason: str, place: Place, position: int) -> Reject:
+    return Reject(place=place, reason=reason, position=position, id=document_id, holds_more=True)

@@ -11,6 +11,7 @@ import pytest
 from winnow.indexer.changes import Changes
 from winnow.indexer.corpus import Entry, Record, Reject, check_entries
 from winnow.indexer.readers.folder import FolderCorpus
+from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.records import Document
@@ -81,6 +82,14 @@ def test_a_missing_library_is_one_sentence_for_all_its_files(folder: Path, monke
     assert account.unread == ("30 Word files",)
     with pytest.raises(CorpusUnreadable, match=r"0\.docx' cannot be read\. 1 Word file"):
         open_corpus(str(folder / "0.docx"))
+
+
+def test_a_place_names_the_file_also_where_its_name_has_a_hash(folder: Path):
+    """Not the id, which continues behind one."""
+    (folder / "C#").mkdir()
+    (folder / "b.zip").rename(folder / "C#" / "b#1.zip")
+    places = {each.place.source for each in read(FolderCorpus(root=folder, choice=Choice(include=("C#/",))))}
+    assert places == {"C#/b#1.zip/one.txt", "C#/b#1.zip/three.md", "C#/b#1.zip/../two.txt"}
 
 
 def test_a_single_archive_is_a_corpus(folder: Path):
