@@ -5,7 +5,8 @@
         bill.add(answer)                               # a route that costs
 
 Rule 1: a route adds what it computed to the bill of its request, and nothing else charges a tenant. Rule 2: what is on
-the bill is charged even if the request fails afterwards. Commands and shadows have no bill: they are not charged.
+the bill is charged even if the request fails afterwards. Replays that the service makes itself have a bill, but are no
+requests. Commands and shadows have no bill: they are not charged.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TypeAlias
 from winnow.api.collections.ingest import Upserted
 from winnow.api.search.records import Answer, Highlighted
 from winnow.api.search.trial import Trial
+from winnow.api.stability.replay import Watcher
 from winnow.api.tenancy.quotas import Quotas
 from winnow.api.usage_meter import UsageMeter
 from winnow.rerank.reranker import Ranking
@@ -79,6 +81,18 @@ class Accounting:
                 yield bill
             finally:
                 await bill.settle()
+
+    @asynccontextmanager
+    async def replaying(self, tenant: TenantName) -> AsyncIterator[Watcher]:
+        """Charge the searches of a replay that the service makes itself. It is no request, and needs no admission."""
+        bill = Bill(partial(self._charge, tenant))
+        try:
+            yield Watcher(
+                before_each=bill.settle,
+                after_each=lambda answer: bill.add(usage_of(answer, tenant=tenant, day=self._meter.today())),
+            )
+        finally:
+            await bill.settle()
 
     async def _charge(self, tenant: TenantName, item: Costly) -> None:
         used = usage_of(item, tenant=tenant, day=self._meter.today())

@@ -27,6 +27,7 @@ from winnow.api.settings import Settings
 from winnow.api.stability.replay import Replays
 from winnow.api.stability.report import Reports
 from winnow.api.stability.sampling import Sampling
+from winnow.api.stability.scheduled import ScheduledReplays
 from winnow.api.stability.states import Models
 from winnow.api.tenancy.access import Access
 from winnow.api.tenancy.quotas import Quotas
@@ -67,6 +68,7 @@ class Services:
     accounting: Accounting
     shadowing: Shadowing
     replays: Replays
+    scheduled: ScheduledReplays
     sampling: Sampling
     stability: Reports
     pools: tuple[VllmPool, ...] = ()
@@ -140,13 +142,7 @@ def wire(
     disk = storage.disk
     candidates = settings.candidates_on(judging.device)
     collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
-    first_stage = FirstStage(
-        catalog=disk.catalog.collections,
-        instructions=disk.catalog.instructions,
-        collections=collections,
-        candidates_default=candidates,
-        recall_default=RecallMode(settings.recall),
-    )
+    first_stage = _first_stage(settings, collections, candidates)
     wish, catalog = index_wish(settings, device), disk.catalog
     search = Search(
         first_stage=first_stage,
@@ -155,7 +151,10 @@ def wire(
         calibrations=catalog.calibrations,
     )
     usage = UsageMeter(SqlUsageBook(catalog.database))
+    accounting = Accounting(meter=usage, quotas=storage.quotas)
+    shadowing = Shadowing(book=catalog.shadows.book, instructions=catalog.instructions, rerankers=rerankers)
     models = _models(settings, embedding, (judging, *also), candidates)
+    replays = _replays(settings, search, collections, rerankers, models)
     return Services(
         settings=settings,
         access=Access(catalog.keys, deployment_key=settings.api_key),
@@ -180,12 +179,37 @@ def wire(
         caches=caches,
         quotas=storage.quotas,
         usage=usage,
-        accounting=Accounting(meter=usage, quotas=storage.quotas),
-        shadowing=Shadowing(book=catalog.shadows.book, instructions=catalog.instructions, rerankers=rerankers),
-        replays=_replays(settings, search, collections, rerankers, models),
+        accounting=accounting,
+        shadowing=shadowing,
+        replays=replays,
+        scheduled=_scheduled(settings, storage, replays, accounting, shadowing),
         sampling=Sampling(catalog.samples, models),
         stability=Reports(catalog.stability, catalog.samples),
         pools=tuple(pool for pool in pools if pool is not None),
+    )
+
+
+def _first_stage(settings: Settings, collections: OpenCollections, candidates: int) -> FirstStage:
+    catalog = collections.disk.catalog
+    return FirstStage(
+        catalog=catalog.collections,
+        instructions=catalog.instructions,
+        collections=collections,
+        candidates_default=candidates,
+        recall_default=RecallMode(settings.recall),
+    )
+
+
+def _scheduled(
+    settings: Settings, storage: Storage, replays: Replays, accounting: Accounting, shadowing: Shadowing
+) -> ScheduledReplays:
+    return ScheduledReplays(
+        replays=replays,
+        schedules=storage.disk.catalog.schedules,
+        charged=accounting.replaying,
+        idle=shadowing.idle,
+        quotas=storage.quotas,
+        look_seconds=settings.replay_seconds,
     )
 
 

@@ -222,6 +222,10 @@ class Settings:
     cache_seconds: int = _setting(
         3_600, whole(1, CACHE_SECONDS_MAX), "Lifetime of an entry in either cache, in seconds.", "SECONDS", CACHES
     )
+    replay_seconds: int = _setting(
+        5, whole(0, CACHE_SECONDS_MAX), "Seconds between checks for golden sets to replay, by schedule or after a "
+        "change; 0 turns such replays off.", "SECONDS"
+    )
     limit_requests_per_minute: int = _setting(
         0, whole(0, LIMIT_MAX), "Maximum requests per minute of a tenant that has no limit of its own; 0 is no limit.",
         "N", TENANT_LIMITS

@@ -68,6 +68,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
     "depth",
     "chunk_tokens",
     "timeout_ms",
+    "replay_seconds",
     "fold_chunks",
     "fold_seconds",
     "generations_kept",

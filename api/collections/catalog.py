@@ -20,6 +20,7 @@ from winnow.retrieval.catalog.sql.instructions import SqlInstructions
 from winnow.retrieval.catalog.sql.judgments import SqlJudgmentBook
 from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.catalog.sql.quotas import SqlLimitBook
+from winnow.retrieval.catalog.sql.scheduling.schedules import SqlSchedules
 from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.catalog.sql.stability import SqlStabilityBook
 from winnow.retrieval.catalog.sql.stability_samples import SqlSamples
@@ -41,6 +42,7 @@ class Catalog:
     shadows: Shadows
     judgments: SqlJudgmentBook
     stability: SqlStabilityBook
+    schedules: SqlSchedules
     samples: SqlSamples
     thresholds: SqlThresholds
     webhooks: SqlWebhooks
@@ -63,6 +65,7 @@ class Catalog:
             shadows=Shadows(instructions, SqlShadowBook(database)),
             judgments=SqlJudgmentBook(database),
             stability=SqlStabilityBook(database),
+            schedules=SqlSchedules(database),
             samples=SqlSamples(database),
             thresholds=SqlThresholds(database),
             webhooks=SqlWebhooks(database),

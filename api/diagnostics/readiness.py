@@ -74,6 +74,12 @@ class Readiness:
             *(problem for problem in served if problem),
         )
 
+    @property
+    def is_served(self) -> bool:
+        """Whether no model server is missing."""
+        spawned = self._spawned.problems if self._spawned else ()
+        return not spawned and all(_problem_of(pool.report()) is None for pool in self._parts.pools)
+
     async def prepare(self) -> None:
         """Probe the models and open every collection. Does not wait long for slow servers."""
         problems: list[str] = []

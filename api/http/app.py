@@ -172,6 +172,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts.usage.running(),
         parts.shadowing.running(),
         parts.sampling.running(),
+        parts.scheduled.running(lambda: readiness.is_served),
     ):
         if spawned is None:
             await readiness.prepare()

@@ -1,4 +1,4 @@
-"""The metrics of GET /metrics: every metric, named and documented once (docs/reference/metrics.md).
+"""The metrics of GET /metrics.
 
 Nothing is global: an app has its own registry. Labels have few values and never a caller's text. Events are counted
 here; values that other parts know (a cache, a server) are read on demand: `Telemetry.watch`.
@@ -7,8 +7,6 @@ here; values that other parts know (a cache, a server) are read on demand: `Tele
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final, Self
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -19,6 +17,40 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from winnow.api.accounting import RerankFigures
 from winnow.api.assemble import Services
 from winnow.api.http.histograms import StageHistograms
+from winnow.api.http.metric_table import (
+    BREACHES,
+    CACHE_BYTES,
+    CACHE_ENTRIES,
+    CACHE_EVICTIONS,
+    DEGRADED,
+    FALLEN_BACK,
+    FOLD_SECONDS,
+    FOLDING,
+    FOLDS,
+    JUDGEMENTS,
+    QUERY_VECTORS,
+    REFUSED,
+    REPLAY_AGE,
+    REPLAY_LEASE,
+    REPLAY_OVERDUE,
+    REPLAYS,
+    REQUESTS,
+    RERANK_SKIPPED,
+    RERANK_TOKENS,
+    RERANK_TURN_SECONDS,
+    RERANK_TURNS,
+    RERANK_WAITING,
+    SAMPLES,
+    SERVER_PROVEN,
+    SERVER_TOKENS,
+    SHADOW_TOKENS,
+    SHADOWS,
+    SHADOWS_WAITING,
+    STAGE_SECONDS,
+    UNFOLDED,
+    Kind,
+    Metric,
+)
 from winnow.api.search.records import Answer, DegradeReason, RerankSkipped
 from winnow.api.search.shadowing import Shadowing
 from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
@@ -33,174 +65,6 @@ OPENMETRICS_CONTENT_TYPE: Final = f"{OPENMETRICS}; version=1.0.0; charset=utf-8"
 UNROUTED: Final = "none"  # refused before routing, or no such route
 
 Reading = tuple[tuple[str, ...], float]  # the values of a metric's labels, in order, and the number
-
-
-class Kind(StrEnum):
-    """The type of a metric."""
-
-    COUNTER = "counter"  # only increases
-    GAUGE = "gauge"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metric:
-    """One row of the table of metrics."""
-
-    name: str  # unit and _total last, by Prometheus' convention
-    kind: Kind
-    said: str
-    labels: tuple[str, ...] = ()
-
-    @property
-    def shown(self) -> str:
-        """`name{label, label}`, as in the documentation."""
-        return f"{self.name}{{{', '.join(self.labels)}}}" if self.labels else self.name
-
-
-REQUESTS: Final = Metric(
-    name="winnow_requests_total",
-    kind=Kind.COUNTER,
-    labels=("route", "status"),
-    said="Answered requests. route is the path's pattern, or none if there was no route or no capacity.",
-)
-STAGE_SECONDS: Final = Metric(
-    name="winnow_stage_seconds",
-    kind=Kind.HISTOGRAM,
-    labels=("asked", "stage"),
-    said="Seconds per answer. asked: search or rerank; stage: embed, recall, fetch, rerank, total.",
-)
-DEGRADED: Final = Metric(
-    name="winnow_degraded_total",
-    kind=Kind.COUNTER,
-    labels=("reason",),
-    said="Searches answered in recall's order because reranking failed. reason: as in the answer.",
-)
-RERANK_SKIPPED: Final = Metric(
-    name="winnow_rerank_skipped_total",
-    kind=Kind.COUNTER,
-    labels=("reason",),
-    said="Searches for which reranking was skipped without a failure. reason: as in the answer.",
-)
-RERANK_TOKENS: Final = Metric(
-    name="winnow_rerank_tokens_total", kind=Kind.COUNTER, said="Tokens computed by the reranker for answers."
-)
-JUDGEMENTS: Final = Metric(
-    name="winnow_judgements_total",
-    kind=Kind.COUNTER,
-    labels=("source",),
-    said="Relevance scores in answers. source: computed or remembered (from the cache).",
-)
-QUERY_VECTORS: Final = Metric(
-    name="winnow_query_vectors_total",
-    kind=Kind.COUNTER,
-    labels=("source",),
-    said="Query vectors of searches. source: computed or remembered (from the cache).",
-)
-CACHE_BYTES: Final = Metric(
-    name="winnow_cache_bytes",
-    kind=Kind.GAUGE,
-    labels=("cache",),
-    said="Memory used by a cache. cache: judgements (relevance scores) or queries.",
-)
-CACHE_ENTRIES: Final = Metric(
-    name="winnow_cache_entries", kind=Kind.GAUGE, labels=("cache",), said="Entries in a cache."
-)
-CACHE_EVICTIONS: Final = Metric(
-    name="winnow_cache_evictions_total",
-    kind=Kind.COUNTER,
-    labels=("cache",),
-    said="Entries evicted from a cache because it was full, before they expired.",
-)
-SERVER_PROVEN: Final = Metric(
-    name="winnow_server_proven",
-    kind=Kind.GAUGE,
-    labels=("model", "url"),
-    said="1 while a model server is in use, 0 while it is paused or has not passed its check.",
-)
-SERVER_TOKENS: Final = Metric(
-    name="winnow_server_tokens_in_flight",
-    kind=Kind.GAUGE,
-    labels=("model", "url"),
-    said="Tokens in progress on a model server.",
-)
-UNFOLDED: Final = Metric(
-    name="winnow_unfolded_chunks",
-    kind=Kind.GAUGE,
-    said="Chunks of all open collections written or removed since their indexes were built.",
-)
-FALLEN_BACK: Final = Metric(
-    name="winnow_collections_fallen_back",
-    kind=Kind.GAUGE,
-    said="Open collections served by a fallback because their current generation is damaged; /readyz names them.",
-)
-FOLDING: Final = Metric(name="winnow_folding", kind=Kind.GAUGE, said="1 while a generation is being built.")
-FOLDS: Final = Metric(
-    name="winnow_folds_total",
-    kind=Kind.COUNTER,
-    labels=("outcome",),
-    said="Generations that this process started to build. outcome: folded, failed, or elsewhere (by another process).",
-)
-FOLD_SECONDS: Final = Metric(
-    name="winnow_fold_seconds_total", kind=Kind.COUNTER, said="Seconds spent building generations."
-)
-RERANK_WAITING: Final = Metric(
-    name="winnow_rerank_waiting_tokens",
-    kind=Kind.GAUGE,
-    labels=("model",),
-    said="Approximate tokens of unfinished requests at a reranker, for all tenants.",
-)
-RERANK_TURNS: Final = Metric(
-    name="winnow_rerank_turns_total",
-    kind=Kind.COUNTER,
-    labels=("model",),
-    said="Turns granted to tenants at a reranker, one per batch.",
-)
-RERANK_TURN_SECONDS: Final = Metric(
-    name="winnow_rerank_turn_wait_seconds_total",
-    kind=Kind.COUNTER,
-    labels=("model",),
-    said="Total seconds waited for those turns.",
-)
-REFUSED: Final = Metric(
-    name="winnow_refused_total",
-    kind=Kind.COUNTER,
-    labels=("limit",),
-    said="Refused requests. limit: the name of a tenant's limit, rerank_tokens_waiting if the queue was full for "
-    "all, or rerank_tokens_waiting_of_tenant if the same tenant had too much waiting.",
-)
-SHADOWS: Final = Metric(
-    name="winnow_shadows_total",
-    kind=Kind.COUNTER,
-    labels=("outcome",),
-    said="Searches selected for a shadow. outcome: judged (reranked again), failed, or dropped if too many waited "
-    "or the shadow had ended.",
-)
-SHADOWS_WAITING: Final = Metric(
-    name="winnow_shadows_waiting", kind=Kind.GAUGE, said="Answered searches that wait to be reranked by a shadow."
-)
-SHADOW_TOKENS: Final = Metric(
-    name="winnow_shadow_tokens_total", kind=Kind.COUNTER, said="Tokens computed by the reranker for shadows."
-)
-SAMPLES: Final = Metric(
-    name="winnow_stability_samples_total",
-    kind=Kind.COUNTER,
-    labels=("outcome",),
-    said="Searches selected to be recorded. outcome: written, or dropped if too many waited or they may not be kept.",
-)
-BREACHES: Final = Metric(
-    name="winnow_stability_breaches_total",
-    kind=Kind.COUNTER,
-    labels=("measure",),
-    said="Thresholds breached by runs of golden sets in this process. measure: top1_change_rate, overlap_at_10, rbo, "
-    "tau_b, score_shift or degraded.",
-)
-METRICS: Final = (
-    REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
-    CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
-    RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
-    BREACHES,
-)  # fmt: skip
 
 
 class Telemetry:
@@ -244,6 +108,7 @@ class Telemetry:
         telemetry.watch(SAMPLES, lambda: [((outcome.value,), count) for outcome, count in outcomes.items()])
         breaches = parts.replays.breaches
         telemetry.watch(BREACHES, lambda: [((measure.value,), count) for measure, count in breaches.items()])
+        telemetry.watch_replays(parts)
         telemetry.watch_costs(parts.accounting.figures)
         return telemetry
 
@@ -273,6 +138,19 @@ class Telemetry:
         self.watch(SHADOWS, lambda: [((outcome.value,), count) for outcome, count in figures.outcomes.items()])
         self.watch(SHADOWS_WAITING, lambda: [((), float(shadowing.waiting))])
         self.watch(SHADOW_TOKENS, lambda: [((), float(figures.tokens))])
+
+    def watch_replays(self, parts: Services) -> None:
+        """Watch replays of golden sets."""
+        outcomes, scheduled = parts.replays.outcomes, parts.scheduled
+
+        def age() -> list[Reading]:
+            seconds = scheduled.age_seconds
+            return [] if seconds is None else [((), seconds)]
+
+        self.watch(REPLAYS, lambda: [((*map(str, key),), float(count)) for key, count in outcomes.items()])
+        self.watch(REPLAY_AGE, age)
+        self.watch(REPLAY_OVERDUE, lambda: [((), scheduled.overdue_seconds)])
+        self.watch(REPLAY_LEASE, lambda: [((), float(scheduled.is_holder))])
 
     def watch_costs(self, figures: RerankFigures) -> None:
         """Watch what is charged to tenants, of all tenants together."""

@@ -74,6 +74,8 @@ NEEDED: Final[Mapping[tuple[str, str], Needed]] = {
     ("GET", "/v1/stability/golden"): ADMIN,
     ("POST", "/v1/stability/golden"): ADMIN,
     ("DELETE", "/v1/stability/golden/{name}"): ADMIN,
+    ("PUT", "/v1/stability/golden/{name}/schedule"): ADMIN,
+    ("DELETE", "/v1/stability/golden/{name}/schedule"): ADMIN,
     ("GET", "/v1/stability/runs"): ADMIN,
     ("POST", "/v1/stability/runs"): ADMIN,
     ("GET", "/v1/stability/runs/{number}"): ADMIN,

@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool
 
 from winnow.api.fields import CollectionName, InstructionReference, Number, QueryText, Strict
 from winnow.api.schemas.response import JsonObject
+from winnow.api.schemas.stability_schedule import ScheduleResponse, schedule_response
 from winnow.rerank.rank_correlation import RBO_PERSISTENCE
 from winnow.retrieval.catalog.stability import (
     Answered,
@@ -34,6 +35,7 @@ MOVED_SHOWN_MAX: Final = 50  # queries of a run that are shown with both answers
 JUDGMENTS_MAX: Final = 1_000  # documents of one query
 GRADE_MAX: Final = 1_000
 RUN_NUMBER_MAX: Final = 2**31 - 1  # both databases hold it
+
 
 SetName = Annotated[str, Field(pattern=COLLECTION_NAME_PATTERN, examples=["everyday"])]
 Grade = Annotated[int, Field(ge=0, le=GRADE_MAX), Number]
@@ -113,6 +115,7 @@ class GoldenSetResponse(JsonObject):
     recall: RecallMode | None
     instruction: str | None
     baseline: Annotated[int | None, Field(description="Number of the run that others are compared with.")]
+    schedule: Annotated[ScheduleResponse | None, Field(description="null: replayed on demand, and after changes.")]
     created_at: datetime
 
 
@@ -193,7 +196,13 @@ class RunResponse(JsonObject):
     name: Annotated[str, Field(description="Of the golden set.")]
     collection: str
     at: datetime
-    trigger: str
+    trigger: Annotated[
+        str,
+        Field(
+            description="What started it: request or command; the service itself by schedule, or after a change of "
+            "model, instruction, index (publication) or runtime."
+        ),
+    ]
     is_baseline: bool
     baseline: Annotated[int | None, Field(description="Number of the run that it was compared with.")]
     measures: Annotated[MeasuresResponse | None, Field(description="null for the first run.")]
@@ -251,6 +260,7 @@ def golden_set_response(golden: GoldenSet) -> GoldenSetResponse:
         "recall": golden.recall,
         "instruction": golden.instruction,
         "baseline": golden.baseline,
+        "schedule": None if golden.schedule is None else schedule_response(golden.schedule),
         "created_at": golden.created_at,
     }
 

@@ -144,6 +144,11 @@ class Shadowing:
             if not self._holders:
                 self._idle.set()
 
+    async def idle(self, seconds: float) -> None:
+        """Wait until no request is in progress, at most so long."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._nobody_waits(), seconds)
+
     async def answered(self, question: Question, answer: Answer) -> None:
         """Queue an answered search if a shadow covers it; call it after the answer was sent. Waits for nothing."""
         for shadow in self._wanting(question, answer):

@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import product
 from typing import Final
 
 from winnow.api.collections.open_collections import OpenCollections
@@ -24,6 +26,7 @@ from winnow.api.stability.measures import compare, measure, moved_queries
 from winnow.api.stability.states import (
     EXACT,
     Models,
+    Present,
     answered_of,
     changed_factors,
     instruction_sha256,
@@ -43,8 +46,10 @@ from winnow.retrieval.catalog.stability import (
     Moved,
     RankingState,
     Run,
+    Trigger,
 )
 from winnow.retrieval.catalog.stability_alerts import breach_facts
+from winnow.retrieval.catalog.stability_schedules import Claim, LeaseLost
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.errors import (
     GenerationCorrupt,
@@ -79,6 +84,15 @@ class Watcher:
 
     before_each: BeforeEach = _nothing
     after_each: AfterEach = _ignore
+
+
+class RunOutcome(StrEnum):
+    """What came of a run."""
+
+    STABLE = "stable"  # nothing moved
+    MOVED = "moved"
+    FAILED = "failed"  # not stored
+    ABANDONED = "abandoned"  # not stored: it was interrupted, or another process replays now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +144,7 @@ class Replays:
         self._models = models
         self._timeout_ms = timeout_ms
         self.breaches: Counter[GuardedMeasure] = Counter(dict.fromkeys(GuardedMeasure, 0))  # of runs of this process
+        self.outcomes: Counter[tuple[Trigger, RunOutcome]] = Counter(dict.fromkeys(product(Trigger, RunOutcome), 0))
 
     async def run(
         self,
@@ -137,17 +152,48 @@ class Replays:
         name: str,
         *,
         rebase: bool = False,
-        trigger: str = "request",
+        trigger: Trigger = Trigger.REQUEST,
         watcher: Watcher | None = None,
+        claim: Claim | None = None,
     ) -> Run:
         """Answer all queries of a set, compare with its baseline, and store the run.
 
         The first run becomes the baseline, and with `rebase` this one does. Raises `GoldenSetNotFound`, and what a
-        search raises: a run is whole or not stored.
+        search raises: a run is whole or not stored. Raises `LeaseLost` if the `claim` does not stand when it is.
         """
+        outcome = RunOutcome.FAILED
+        try:
+            run = await self._run(tenant, name, rebase=rebase, trigger=trigger, told=watcher or Watcher(), claim=claim)
+        except (LeaseLost, asyncio.CancelledError):
+            outcome = RunOutcome.ABANDONED
+            raise
+        else:
+            outcome = RunOutcome.MOVED if run.causes else RunOutcome.STABLE
+            return run
+        finally:
+            self.outcomes[trigger, outcome] += 1
+
+    async def present(self, golden: GoldenSet) -> Present:
+        """Return what would answer the set's queries now. Raises what `Search.prepare` and opening an index raise."""
+        prepared = await self._search.prepare(_question(golden, "", NOW))
+        return await asyncio.to_thread(self._present, golden, prepared)
+
+    def _present(self, golden: GoldenSet, prepared: Prepared) -> Present:
+        view = self._collections.get(golden.tenant, golden.collection).searchable.view()
+        return Present.by(prepared, view.generation, self._models)
+
+    async def _run(
+        self,
+        tenant: TenantName,
+        name: str,
+        *,
+        rebase: bool,
+        trigger: Trigger,
+        told: Watcher,
+        claim: Claim | None,
+    ) -> Run:
         golden = await asyncio.to_thread(self.book.golden_set, tenant, name)
         queries = await asyncio.to_thread(self.book.queries, tenant, name)
-        told = watcher or Watcher()
         state, after = await self._replay(golden, queries, told)
         run = Run(
             number=0,
@@ -167,7 +213,7 @@ class Replays:
             if not rebase:
                 kept = {query: after[query] for query in _worth_keeping(observed)}
         is_baseline = rebase or golden.baseline is None
-        stored = await asyncio.to_thread(self.book.write_run, run, kept, becomes_baseline=is_baseline)
+        stored = await asyncio.to_thread(self.book.write_run, run, kept, becomes_baseline=is_baseline, claim=claim)
         self._report_breaches(stored)
         return stored
 

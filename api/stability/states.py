@@ -15,8 +15,9 @@ from winnow.api.search.two_stage import Prepared
 from winnow.rerank.reranker import Ranked
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.catalog.sql.stability import query_sha256
-from winnow.retrieval.catalog.stability import PLACES_MAX, Answered, Factor, Place, RankingState
+from winnow.retrieval.catalog.stability import PLACES_MAX, Answered, Factor, Place, RankingState, Trigger
 from winnow.retrieval.embed.embedder import EmbedderIdentity
+from winnow.retrieval.errors import RerankUnavailable
 from winnow.retrieval.index.planner import Recipe
 from winnow.retrieval.search.recall import Served
 from winnow.retrieval.store.contract import StoreSnapshot
@@ -61,6 +62,49 @@ class Models:
         return f"{', '.join(parts)}; winnow {__version__}, {platform.machine()}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """What would answer now, as far as it is known without a search. Its changes start replays."""
+
+    generation: str | None
+    embedder: str
+    reranker: str | None
+    instruction: str  # NAME@VERSION: its text may have the date in it
+    runtime: str
+
+    @classmethod
+    def of(cls, state: RankingState) -> Present:
+        return cls(
+            generation=state.generation,
+            embedder=state.embedder,
+            reranker=state.reranker,
+            instruction=state.instruction,
+            runtime=state.runtime,
+        )
+
+    @classmethod
+    def by(cls, prepared: Prepared, generation: str | None, models: Models) -> Present:
+        reranker = prepared.reranker
+        name = None if isinstance(reranker, RerankUnavailable) else reranker.name
+        return cls(
+            generation=generation,
+            embedder=models.embedding,
+            reranker=models.reranker(name),
+            instruction=_said(prepared.instruction),
+            runtime=models.runtime(name),
+        )
+
+    def change(self, before: Present) -> Trigger | None:
+        """Return the first difference in the order of the pipeline; None if there is none."""
+        if (self.embedder, self.reranker) != (before.embedder, before.reranker):
+            return Trigger.MODEL
+        if self.instruction != before.instruction:
+            return Trigger.INSTRUCTION
+        if self.generation != before.generation:
+            return Trigger.PUBLICATION
+        return Trigger.RUNTIME if self.runtime != before.runtime else None
+
+
 def state_of(question: Question, answer: Answer, models: Models, prepared: Prepared | None = None) -> RankingState:
     """Return the state behind an answer; with what was prepared for it, also the collection's settings."""
     served = answer.recalled.served
@@ -70,7 +114,7 @@ def state_of(question: Question, answer: Answer, models: Models, prepared: Prepa
         index=_index(served),
         embedder=models.embedding,
         reranker=models.reranker(answer.reranker),
-        instruction=answer.instruction.said if answer.instruction.name else NOT_NAMED,
+        instruction=_said(answer.instruction),
         instruction_sha256=instruction_sha256(answer.instruction),
         recall=answer.recalled.mode,
         candidates=question.candidates or max(question.top_k, models.candidates),
@@ -152,6 +196,10 @@ def _place(ranked: Ranked) -> Place:
         relevance=ranked.relevance,
         passage=query_sha256(ranked.fields + chunk.passage)[:PASSAGE_DIGITS],
     )
+
+
+def _said(instruction: AppliedInstruction) -> str:
+    return instruction.said if instruction.name else NOT_NAMED
 
 
 def _index(served: Served) -> str:

@@ -99,6 +99,14 @@ class Quotas:
         if wait:
             self._refuse(Limit.TOKENS, f"the limit is {per_minute} per minute", wait)
 
+    async def tokens_wait(self, tenant: str, *, left: float) -> float:
+        """Return the seconds until this share of a minute's tokens is left; 0 if it is, or there is no limit."""
+        per_minute = (await self.limits_of(tenant)).of(Limit.TOKENS)
+        if per_minute is None:
+            return 0.0
+        used = self._used.setdefault(tenant, _Used())
+        return used.tokens.wait_seconds(left * per_minute, per_minute=per_minute, now=self._clock())
+
     async def spend_tokens(self, tenant: str, tokens: int) -> None:
         """Count tokens after reranking."""
         per_minute = (await self.limits_of(tenant)).of(Limit.TOKENS)

@@ -6,7 +6,7 @@ from typing import Final
 
 from docs.generate.markdown import code, table
 from winnow.api.http.histograms import BUCKETS
-from winnow.api.http.metrics import METRICS, STAGE_SECONDS
+from winnow.api.http.metric_table import METRICS, STAGE_SECONDS
 
 HEAD: Final = """# Metrics
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from winnow.retrieval.catalog.stability_schedules import Schedule
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.tenancy import TenantName
 
@@ -87,8 +88,21 @@ class GoldenSet:
     recall: RecallMode | None = None  # likewise
     instruction: str | None = None  # NAME or NAME@VERSION; None: the collection's, or the tenant's
     baseline: int | None = None  # number of a run; None before the first
+    schedule: Schedule | None = None  # None: replayed on demand, and after changes
     queries: int = 0
     judged: int = 0  # of these queries
+
+
+class Trigger(StrEnum):
+    """What started a run. The first two were asked for; the service starts the others itself."""
+
+    REQUEST = "request"
+    COMMAND = "command"
+    SCHEDULE = "schedule"
+    MODEL = "model"  # another reranker or embedder answers
+    INSTRUCTION = "instruction"  # another one, or another version, applies
+    PUBLICATION = "publication"  # another generation of the index serves
+    RUNTIME = "runtime"  # other devices, number types, servers, or another winnow
 
 
 class Factor(StrEnum):
@@ -189,7 +203,7 @@ class Run:
     changed: tuple[Factor, ...] = ()  # since the baseline
     causes: tuple[Cause, ...] = ()  # empty: nothing moved
     breaches: tuple[Breach, ...] = ()  # of the thresholds that held when it was stored
-    trigger: str = "request"
+    trigger: Trigger = Trigger.REQUEST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

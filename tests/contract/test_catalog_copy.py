@@ -13,13 +13,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.contract.alerts import fill_alerts
+from tests.contract.stability.alerts import fill_alerts
+from tests.contract.stability.test_book import fill_stability, run_number, sample_number
 from tests.contract.test_calibrations import CALIBRATION
 from tests.contract.test_catalog import collection
 from tests.contract.test_judgment_book import fill_judgments, judgment_number
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
-from tests.contract.test_stability_book import fill_stability, run_number, sample_number
 from tests.postgres import PostgresServer
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish

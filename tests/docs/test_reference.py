@@ -16,7 +16,7 @@ from docs.generate.openapi import described
 from docs.generate.pages import FOLDER, PAGES, written
 from docs.generate.schemas import kind_of
 from winnow.api.cli.terminal import Exit
-from winnow.api.http.metrics import METRICS
+from winnow.api.http.metric_table import METRICS
 from winnow.api.http.problems import STATUS, code_of
 from winnow.api.http.scopes import NEEDED
 from winnow.api.settings import rows

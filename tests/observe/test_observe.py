@@ -27,7 +27,7 @@ from tests.tiny_models import write_reranker
 from tests.wire_service import Wire, head, listening
 from winnow.api.assemble import wire
 from winnow.api.http.app import create_app
-from winnow.api.http.metrics import METRICS
+from winnow.api.http.metric_table import METRICS
 from winnow.api.http.trace_export import exporting
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.search.caches import Caches

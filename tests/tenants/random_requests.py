@@ -98,6 +98,8 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("GET", "/v1/stability/golden"): (2, stability_requests.list_sets),
     ("POST", "/v1/stability/golden"): (3, stability_requests.add),
     ("DELETE", "/v1/stability/golden/{name}"): (2, stability_requests.remove),
+    ("PUT", "/v1/stability/golden/{name}/schedule"): (2, stability_requests.schedule),
+    ("DELETE", "/v1/stability/golden/{name}/schedule"): (1, stability_requests.schedule),
     ("GET", "/v1/stability/runs"): (2, stability_requests.list_runs),
     ("POST", "/v1/stability/runs"): (2, stability_requests.run_foreign),
     ("GET", "/v1/stability/runs/{number}"): (2, stability_requests.read_run),

@@ -30,6 +30,13 @@ def remove(life: Asking, tenant: Tenant, operation: Operation) -> None:
         tenant.golden.discard(name)
 
 
+def schedule(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    """Of its own sets only; no service here runs for a day."""
+    name = _set_name(life, life.world.whose(tenant))
+    body = {"every_seconds": 86_400 * life.chances.randint(1, 99)} if operation[0] == "PUT" else None
+    life.ask(tenant, operation, body, expect=(200, 404) if name in tenant.golden else 404, name=name)
+
+
 def list_sets(life: Asking, tenant: Tenant, operation: Operation) -> None:
     said = life.ask(tenant, operation, expect=200).json()
     for each in said["sets"]:

@@ -187,10 +187,12 @@ def run_set(
 
     from winnow.api.assemble import assemble, closing
     from winnow.api.schemas.stability import run_report_response
+    from winnow.retrieval.catalog.stability import Trigger
 
     _, owner = open_tenant(settings, tenant)
     services: Services = assemble(settings)
-    run = asyncio.run(closing(services.replays.run(owner, name, rebase=rebase, trigger="command"), *services.pools))
+    replay = services.replays.run(owner, name, rebase=rebase, trigger=Trigger.COMMAND)
+    run = asyncio.run(closing(replay, *services.pools))
     moved = services.replays.moved(run)
     if json:
         terminal.answer(run_report_response(run, moved))

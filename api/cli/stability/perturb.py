@@ -10,7 +10,7 @@ import typer
 from winnow.api.cli.options import Json, TenantOption, open_tenant, with_settings
 from winnow.api.cli.stability.golden import SERVED, SetNameArgument
 from winnow.api.cli.stability.query_files import read_paraphrases
-from winnow.api.cli.stability.report import stability
+from winnow.api.cli.stability.schedule import stability
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, number, snippet
 from winnow.api.settings import Settings

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from winnow.api.cli.options import Json, TenantOption, open_tenant, own_name, switch, with_settings
-from winnow.api.cli.stability.golden import stability
+from winnow.api.cli.stability.golden import outcome, stability
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import amount, number, snippet
 from winnow.api.settings import Settings
@@ -16,11 +16,13 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.api.stability.report import Day, Mark, Mover
+    from winnow.retrieval.catalog.stability import Run
 
 __all__ = ["stability"]  # the group, with these commands in it
 
 DIGEST_CHARACTERS: Final = 8  # of a query in a table; --json has all
 PLACES_SHOWN: Final = 3
+RUNS_SHOWN: Final = 20  # the newest
 
 
 @stability.command("report")
@@ -55,6 +57,8 @@ def report_stability(
     terminal.table(_DAY_COLUMNS, [_day_row(each) for each in report.days])
     if terminal.is_rich and report.marks:
         terminal.table(_MARK_COLUMNS, [_mark_row(each) for each in report.marks], title="Changed")
+    if terminal.is_rich and report.runs:
+        terminal.table(_RUN_COLUMNS, [_run_row(each) for each in report.runs[:RUNS_SHOWN]], title="Runs of golden sets")
     if terminal.is_rich and report.movers:
         terminal.table(_MOVER_COLUMNS, [_mover_row(each) for each in report.movers], title="Moved most")
     if not report.days:
@@ -119,6 +123,14 @@ _MARK_COLUMNS: Final = [
     Column(name="before"),
     Column(name="after"),
 ]
+_RUN_COLUMNS: Final = [
+    Column(name="at", whole=True),
+    Column(name="run", right=True),
+    Column(name="set", style="bold"),
+    Column(name="collection"),
+    Column(name="started by"),
+    Column(name="outcome"),
+]
 _MOVER_COLUMNS: Final = [
     Column(name="query"),
     Column(name="collection"),
@@ -149,6 +161,11 @@ def _day_row(day: Day) -> tuple[str, ...]:
 
 def _mark_row(mark: Mark) -> tuple[str, ...]:
     return mark.at.isoformat(timespec="seconds"), mark.collection, mark.factor, mark.before, mark.after
+
+
+def _run_row(run: Run) -> tuple[str, ...]:
+    at = run.at.isoformat(timespec="seconds")
+    return at, str(run.number), run.golden, run.collection, run.trigger, outcome(run)
 
 
 def _mover_row(mover: Mover) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ from winnow.api.schemas.stability import (
     sampling_response,
 )
 from winnow.api.schemas.stability_report import StabilityReportResponse, stability_report_response
+from winnow.api.schemas.stability_schedule import ScheduleBody
 from winnow.api.stability.replay import Watcher
 from winnow.api.stability.report import DAYS_DEFAULT, DAYS_MAX
 
@@ -83,6 +84,29 @@ async def remove_golden_set(name: OneSet, caller: Caller, request: Request) -> R
     remove = partial(parts_of(request).replays.book.remove, caller.tenant, name, by=caller.actor)
     await asyncio.to_thread(remove)
     return JsonResponse(deleted_response(name))
+
+
+@router.put("/v1/stability/golden/{name}/schedule", response_model=GoldenSetResponse, summary="Schedule a golden set")
+async def set_schedule(name: OneSet, body: ScheduleBody, caller: Caller, request: Request) -> Response:
+    """Have the service replay a golden set at an interval, or daily at an hour (UTC). The first due time comes after
+    now; due times that pass while no service runs make one replay. It is charged like searches, not as a request.
+    """
+    put = partial(
+        parts_of(request).disk.catalog.schedules.set_schedule,
+        caller.tenant,
+        name,
+        every=body.every,
+        daily_hour=body.daily_hour,
+        by=caller.actor,
+    )
+    return JsonResponse(golden_set_response(await asyncio.to_thread(put)))
+
+
+@router.delete("/v1/stability/golden/{name}/schedule", response_model=GoldenSetResponse, summary="Remove a schedule")
+async def remove_schedule(name: OneSet, caller: Caller, request: Request) -> Response:
+    """Replay a golden set only on demand, and after changes."""
+    remove = partial(parts_of(request).disk.catalog.schedules.remove_schedule, caller.tenant, name, by=caller.actor)
+    return JsonResponse(golden_set_response(await asyncio.to_thread(remove)))
 
 
 @router.post("/v1/stability/runs", response_model=RunReportResponse, summary="Run a golden set")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, Protocol
 
 import sqlalchemy as sql
@@ -52,6 +53,10 @@ class Backend(Protocol):
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
         """Make the next number that the database assigns greater than all existing ones."""
+        ...
+
+    def now(self, connection: sql.Connection) -> datetime:
+        """Return the time in UTC by the one clock that all processes share, at this moment of the transaction."""
         ...
 
     def translated(self, error: DBAPIError) -> WinnowError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,10 @@ class SqlDatabase:
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
         """After inserting rows with numbers: make the next assigned number greater than theirs."""
         self._backend.count_on(connection, column)
+
+    def now(self, connection: sql.Connection) -> datetime:
+        """Return the time in UTC by the clock that all processes over this database share."""
+        return self._backend.now(connection)
 
     @contextmanager
     def migrating(self) -> Iterator[sql.Connection]:

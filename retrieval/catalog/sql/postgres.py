@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sql
@@ -96,6 +97,11 @@ class Postgres:
         highest = sql.func.max(column)
         is_any = highest.is_not(None)  # without rows, the next number is the first
         connection.execute(sql.select(sql.func.setval(sequence, sql.func.coalesce(highest, 1), is_any)))
+
+    def now(self, connection: sql.Connection) -> datetime:
+        """The server's. `now()` would be the time at which the transaction began to wait for its turn."""
+        now: datetime = connection.execute(sql.select(sql.func.clock_timestamp())).scalar_one()
+        return now.astimezone(UTC)
 
     def translated(self, error: DBAPIError) -> WinnowError:
         state = getattr(error.orig, "sqlstate", None)

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -118,6 +119,11 @@ class Sqlite:
 
     def count_on(self, connection: sql.Connection, column: sql.Column[Any]) -> None:
         """Nothing to do: SQLite looks for the highest number itself."""
+
+    def now(self, connection: sql.Connection) -> datetime:
+        """The machine's: its processes are the only ones that can open the file."""
+        del connection
+        return datetime.now(UTC)
 
     def translated(self, error: DBAPIError) -> WinnowError:
         said = f"{self._path}: {error.orig}"

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sql
@@ -21,6 +21,7 @@ from winnow.retrieval.catalog.sql.stability_tables import (
     QUERIES,
     RUNS,
     SETS,
+    accept_claim,
     answer_row,
     answered_of,
     causes_json,
@@ -30,7 +31,17 @@ from winnow.retrieval.catalog.sql.stability_tables import (
     state_json,
     state_of,
 )
-from winnow.retrieval.catalog.stability import RUNS_PER_SET_MAX, Answered, Breach, Factor, GoldenQuery, GoldenSet, Run
+from winnow.retrieval.catalog.stability import (
+    RUNS_PER_SET_MAX,
+    Answered,
+    Breach,
+    Factor,
+    GoldenQuery,
+    GoldenSet,
+    Run,
+    Trigger,
+)
+from winnow.retrieval.catalog.stability_schedules import Claim, Schedule
 from winnow.retrieval.errors import GoldenSetNotFound, InvalidRequest, LimitExceeded, RunNotFound
 from winnow.retrieval.limits import GOLDEN_QUERIES_MAX, GOLDEN_SETS_MAX
 from winnow.retrieval.records import JsonValue, RecallMode
@@ -72,7 +83,7 @@ class SqlStabilityBook:
     def remove(self, tenant: TenantName, name: str, *, by: Actor) -> None:
         """Remove a set with its runs. Raises `GoldenSetNotFound`."""
         with self._database.writing() as connection:
-            found = _require(connection, tenant, name)
+            found = require_set(connection, tenant, name)
             of_set = sql.and_(RUNS.c.tenant == tenant, RUNS.c.set_name == name)
             _delete_runs(connection, of_set)
             connection.execute(sql.delete(QUERIES).where(QUERIES.c.tenant == tenant, QUERIES.c.set_name == name))
@@ -85,16 +96,16 @@ class SqlStabilityBook:
 
     def sets(self, tenant: TenantName, *, collection: str | None = None) -> Sequence[GoldenSet]:
         """Return the tenant's sets, by name."""
-        wanted = _with_counts().where(SETS.c.tenant == tenant).order_by(SETS.c.name)
+        wanted = sets_with_counts().where(SETS.c.tenant == tenant).order_by(SETS.c.name)
         if collection is not None:
             wanted = wanted.where(SETS.c.collection == collection)
         with self._database.reading() as connection:
-            return [_golden_set(row) for row in connection.execute(wanted)]
+            return [golden_set_of(row) for row in connection.execute(wanted)]
 
     def golden_set(self, tenant: TenantName, name: str) -> GoldenSet:
         """Raises `GoldenSetNotFound`."""
         with self._database.reading() as connection:
-            return _require(connection, tenant, name)
+            return require_set(connection, tenant, name)
 
     def queries(self, tenant: TenantName, name: str) -> Sequence[GoldenQuery]:
         """Return the queries of a set, in the order they were added."""
@@ -107,14 +118,19 @@ class SqlStabilityBook:
                 for row in connection.execute(wanted.order_by(QUERIES.c.position))
             ]
 
-    def write_run(self, run: Run, answers: Mapping[str, Answered], *, becomes_baseline: bool) -> Run:
+    def write_run(
+        self, run: Run, answers: Mapping[str, Answered], *, becomes_baseline: bool, claim: Claim | None = None
+    ) -> Run:
         """Store a run with these answers by query, and return it with its number and its breaches of thresholds.
 
         A run that becomes the baseline was accepted as it is, and breaches nothing. Beyond `RUNS_PER_SET_MAX` the
-        oldest are deleted, except the baseline. Raises `GoldenSetNotFound` if the set was removed meanwhile.
+        oldest are deleted, except the baseline. Raises `GoldenSetNotFound` if the set was removed meanwhile, and
+        `LeaseLost` if another process holds the lease of the `claim`.
         """
         with self._database.writing() as connection:
-            found = _require(connection, run.tenant, run.golden)
+            found = require_set(connection, run.tenant, run.golden)
+            if claim is not None:
+                accept_claim(connection, run.tenant, run.golden, claim)
             inserted = connection.execute(sql.insert(RUNS).values(_row_of_run(run)).returning(RUNS.c.number))
             number = int(inserted.scalar_one())
             rows = [answer_row(number, query, answered) for query, answered in answers.items()]
@@ -219,7 +235,7 @@ def _require_room(connection: sql.Connection, tenant: TenantName) -> None:
         raise LimitExceeded(f"the tenant has {count} golden sets, the maximum; remove one first")
 
 
-def _with_counts() -> sql.Select[Any]:
+def sets_with_counts() -> sql.Select[Any]:
     of_set = sql.and_(QUERIES.c.tenant == SETS.c.tenant, QUERIES.c.set_name == SETS.c.name)
     queries = sql.select(sql.func.count()).where(of_set).scalar_subquery()
     judged = sql.select(sql.func.count(QUERIES.c.judgments)).where(of_set).scalar_subquery()
@@ -227,11 +243,11 @@ def _with_counts() -> sql.Select[Any]:
 
 
 def _find(connection: sql.Connection, tenant: TenantName, name: str) -> GoldenSet | None:
-    row = connection.execute(_with_counts().where(SETS.c.tenant == tenant, SETS.c.name == name)).first()
-    return None if row is None else _golden_set(row)
+    row = connection.execute(sets_with_counts().where(SETS.c.tenant == tenant, SETS.c.name == name)).first()
+    return None if row is None else golden_set_of(row)
 
 
-def _require(connection: sql.Connection, tenant: TenantName, name: str) -> GoldenSet:
+def require_set(connection: sql.Connection, tenant: TenantName, name: str) -> GoldenSet:
     found = _find(connection, tenant, name)
     if found is None:
         raise GoldenSetNotFound(name[:80])
@@ -253,10 +269,35 @@ def _row_of(golden: GoldenSet) -> dict[str, Any]:
         "recall": golden.recall,
         "instruction": golden.instruction,
         "baseline": golden.baseline,
+        **schedule_row(golden.schedule),
     }
 
 
-def _golden_set(row: sql.Row[Any]) -> GoldenSet:
+def schedule_row(schedule: Schedule | None) -> dict[str, Any]:
+    """The columns of a schedule; all empty if there is none."""
+    if schedule is None:
+        return dict.fromkeys(("every_seconds", "daily_hour", "scheduled_at", "replayed_due"))
+    every, replayed = schedule.every, schedule.replayed
+    return {
+        "every_seconds": None if every is None else int(every.total_seconds()),
+        "daily_hour": schedule.daily_hour,
+        "scheduled_at": schedule.since.isoformat(),
+        "replayed_due": None if replayed is None else replayed.isoformat(),
+    }
+
+
+def _schedule(row: sql.Row[Any]) -> Schedule | None:
+    if row.scheduled_at is None:
+        return None
+    return Schedule(
+        every=None if row.every_seconds is None else timedelta(seconds=row.every_seconds),
+        daily_hour=row.daily_hour,
+        since=datetime.fromisoformat(row.scheduled_at),
+        replayed=None if row.replayed_due is None else datetime.fromisoformat(row.replayed_due),
+    )
+
+
+def golden_set_of(row: sql.Row[Any]) -> GoldenSet:
     return GoldenSet(
         tenant=TenantName(row.tenant),
         name=row.name,
@@ -266,6 +307,7 @@ def _golden_set(row: sql.Row[Any]) -> GoldenSet:
         recall=None if row.recall is None else RecallMode(row.recall),
         instruction=row.instruction,
         baseline=row.baseline,
+        schedule=_schedule(row),
         queries=row.queries,
         judged=row.judged,
     )
@@ -305,5 +347,5 @@ def _run(row: sql.Row[Any], baselines: frozenset[int], breaches: tuple[Breach, .
         changed=tuple(Factor(each) for each in json.loads(row.changed)),
         causes=causes_of(row.causes),
         breaches=breaches,
-        trigger=row.trigger,
+        trigger=Trigger(row.trigger),
     )

@@ -15,6 +15,7 @@ import sqlalchemy as sql
 from winnow.retrieval.catalog.sql.alerts import tables as alert_tables
 from winnow.retrieval.catalog.sql.tables import Words, metadata
 from winnow.retrieval.catalog.stability import Answered, Cause, CauseKind, Measures, Place, Proof, RankingState
+from winnow.retrieval.catalog.stability_schedules import Claim, LeaseLost
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.tenancy import TenantName
 
@@ -29,6 +30,10 @@ SETS: Final = sql.Table(
     sql.Column("recall", Words),
     sql.Column("instruction", Words),
     sql.Column("baseline", sql.Integer),  # number of a run
+    sql.Column("every_seconds", sql.Integer),  # of its schedule; this or the hour, or neither
+    sql.Column("daily_hour", sql.Integer),  # UTC
+    sql.Column("scheduled_at", Words),  # UTC, ISO 8601
+    sql.Column("replayed_due", Words),  # the last due time with a run; UTC, ISO 8601
 )
 
 QUERIES: Final = sql.Table(
@@ -94,7 +99,26 @@ SAMPLES: Final = sql.Table(
     sql.Index(None, "tenant", "number"),
 )
 
-TABLES: Final = frozenset({SETS, QUERIES, RUNS, ANSWERS, SAMPLING, SAMPLES})
+# One row at most: which process replays golden sets, and until when.
+LEASE: Final = sql.Table(
+    "stability_lease",
+    metadata,
+    sql.Column("name", Words, primary_key=True),
+    sql.Column("token", Words, nullable=False),
+    sql.Column("until", Words, nullable=False),  # UTC, ISO 8601, by the clock of the database
+)
+REPLAYS: Final = "replays"  # the name of the lease
+
+TABLES: Final = frozenset({SETS, QUERIES, RUNS, ANSWERS, SAMPLING, SAMPLES, LEASE})
+
+
+def accept_claim(connection: sql.Connection, tenant: TenantName, name: str, claim: Claim) -> None:
+    """Mark the claim's due time as replayed, in the transaction that stores its run. Raises `LeaseLost`."""
+    if connection.scalar(sql.select(LEASE.c.token).where(LEASE.c.name == REPLAYS)) != claim.token:
+        raise LeaseLost
+    if claim.due is not None:
+        of_set = sql.and_(SETS.c.tenant == tenant, SETS.c.name == name)
+        connection.execute(sql.update(SETS).where(of_set).values(replayed_due=claim.due.isoformat()))
 
 
 def forget_collection(connection: sql.Connection, tenant: TenantName, collection: str) -> None:

@@ -43,7 +43,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "dtype": "float16", "spawn_vllm": "on", "vllm_python": "/opt/vllm/bin/python", "vllm_front": "vllm",
         "quantization": "fp8", "candidates": "7", "recall": "lexical", "depth": "adaptive", "chunk_tokens": "99",
         "index_recipe": "hnsw", "index_recall": "0.9", "index_device": "cuda:1",
-        "timeout_ms": "1234", "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
+        "timeout_ms": "1234", "replay_seconds": "8", "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "limit_requests_per_minute": "1", "limit_rerank_tokens_per_minute": "2", "limit_concurrent_requests": "3",
         "limit_documents": "4", "limit_bytes": "5", "cors_origins": "https://a.example.org", "port": "9",

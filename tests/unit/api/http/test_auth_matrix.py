@@ -60,6 +60,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/instructions/preview"): {"content": {"text": "{x}"}},
     ("POST", "/v1/instructions/try"): {"query": "q", "collection": "docs", "versions": ["none"]},
     ("POST", "/v1/stability/golden"): {"name": "golden", "collection": "none", "queries": [{"query": "q"}]},
+    ("PUT", "/v1/stability/golden/{name}/schedule"): {"daily_hour": 3},
     ("POST", "/v1/stability/runs"): {"name": "none"},
     ("PUT", "/v1/stability/sampling"): {"share": 0.0},
     ("PUT", "/v1/stability/thresholds"): {"rbo_min": 0.5},

@@ -21,7 +21,8 @@ from tests.tiny_models import write_embedder, write_reranker
 from winnow.api.assemble import Services, wire
 from winnow.api.http.app import create_app
 from winnow.api.http.histograms import BUCKETS
-from winnow.api.http.metrics import CACHE_BYTES, METRICS, Kind, Metric, Telemetry
+from winnow.api.http.metric_table import CACHE_BYTES, METRICS, Kind, Metric
+from winnow.api.http.metrics import Telemetry
 from winnow.api.http.request_limits import Gate
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker
 from winnow.api.search.caches import NO_CACHES, Caches

@@ -83,6 +83,10 @@ def fill(client: TestClient, count: int = 60, **golden: Any) -> None:
     """Create the collection and its golden set."""
     assert client.post("/v1/collections", json={"name": "docs"}).status_code == 201
     upsert(client, documents(count))
+    add_set(client, **golden)
+
+
+def add_set(client: TestClient, **golden: Any) -> None:
     body = {"name": "everyday", "collection": "docs", "queries": [{"query": each} for each in QUERIES], **golden}
     added = client.post("/v1/stability/golden", json=body)
     assert added.status_code == 200, added.text

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.test_stability_book import CAUSE, MEASURES, run
+from tests.contract.stability.test_book import CAUSE, MEASURES, run
 from winnow.api.cli.stability.golden import is_stable, outcome
 
 STILL = replace(MEASURES, moved=0, degraded=0.0, degraded_before=0.0)

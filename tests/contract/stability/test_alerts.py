@@ -11,8 +11,8 @@ from itertools import count
 import pytest
 import sqlalchemy as sql
 
-from tests.contract.alerts import URL, fill_alerts
-from tests.contract.test_stability_book import MEASURES, ONE, OTHER, golden, run
+from tests.contract.stability.alerts import URL, fill_alerts
+from tests.contract.stability.test_book import MEASURES, ONE, OTHER, golden, run
 from winnow.retrieval.catalog.sql.alerts import outbox as outbox_module
 from winnow.retrieval.catalog.sql.alerts.outbox import SqlOutbox
 from winnow.retrieval.catalog.sql.alerts.tables import BREACHES, DELIVERIES, said

@@ -10,6 +10,7 @@ import sqlalchemy as sql
 
 from winnow.retrieval.catalog.sql.audit import SqlAuditLog
 from winnow.retrieval.catalog.sql.database import SqlDatabase
+from winnow.retrieval.catalog.sql.scheduling.schedules import SqlSchedules
 from winnow.retrieval.catalog.sql.stability import SqlStabilityBook, _row_of_run, query_sha256
 from winnow.retrieval.catalog.sql.stability_samples import SqlSamples, query_digest
 from winnow.retrieval.catalog.sql.stability_tables import RUNS, forget_collection
@@ -27,7 +28,9 @@ from winnow.retrieval.catalog.stability import (
     RankingState,
     Run,
     Sample,
+    Trigger,
 )
+from winnow.retrieval.catalog.stability_schedules import Claim
 from winnow.retrieval.errors import GoldenSetNotFound, InvalidRequest, LimitExceeded, RunNotFound
 from winnow.retrieval.limits import GOLDEN_QUERIES_MAX, GOLDEN_SETS_MAX
 from winnow.retrieval.records import RecallMode
@@ -35,6 +38,7 @@ from winnow.retrieval.tenancy import COMMAND_LINE, TenantName
 
 ONE, OTHER = TenantName("one"), TenantName("other")
 NOW = datetime.now(UTC)
+MINE, OTHERS = "mine", "others"  # who holds the lease of replays
 STRANGE = "what\0 \ud800 退货"
 STATE = RankingState(
     store_version=3,
@@ -95,7 +99,10 @@ def fill_stability(database: SqlDatabase, tenant: TenantName) -> None:
     book.add(
         golden(tenant), [GoldenQuery(query=STRANGE, judgments={STRANGE: 2}), GoldenQuery(query="b")], by=COMMAND_LINE
     )
-    first = book.write_run(run(tenant), {STRANGE: ANSWERED}, becomes_baseline=True)
+    schedules, claim = SqlSchedules(database), Claim(token=MINE, due=NOW)
+    schedules.set_schedule(tenant, "everyday", every=timedelta(hours=6), daily_hour=None, by=COMMAND_LINE)
+    assert schedules.hold(MINE, seconds=60)
+    first = book.write_run(run(tenant), {STRANGE: ANSWERED}, becomes_baseline=True, claim=claim)
     book.write_run(
         run(tenant, baseline=first.number, measures=MEASURES, changed=(Factor.INDEX,), causes=(CAUSE,)),
         {STRANGE: ANSWERED},
@@ -152,7 +159,9 @@ def test_runs_are_kept_as_they_were(book: SqlStabilityBook) -> None:
     """With what was measured and why; the newest first, and only of the asking tenant."""
     book.add(golden(), [GoldenQuery(query=STRANGE)], by=COMMAND_LINE)
     first = book.write_run(run(), {STRANGE: ANSWERED}, becomes_baseline=True)
-    later = run(baseline=first.number, measures=MEASURES, changed=(Factor.INDEX,), causes=(CAUSE,), trigger="fold")
+    later = run(
+        baseline=first.number, measures=MEASURES, changed=(Factor.INDEX,), causes=(CAUSE,), trigger=Trigger.PUBLICATION
+    )
     second = book.write_run(later, {}, becomes_baseline=False)
     assert book.runs(ONE, limit=9) == [replace(later, number=second.number), first]
     assert first.is_baseline
@@ -197,7 +206,7 @@ def test_what_is_removed_is_gone(book: SqlStabilityBook, database: SqlDatabase) 
     with pytest.raises(GoldenSetNotFound):
         book.remove(OTHER, "everyday", by=COMMAND_LINE)
     actions = [each.action for each in SqlAuditLog(database).entries(tenant=OTHER, limit=9)]
-    assert actions == ["golden-set.remove", "sampling.set", "golden-set.add"]
+    assert actions == ["golden-set.remove", "sampling.set", "golden-set.schedule", "golden-set.add"]
 
 
 def test_samples_are_bounded_in_rows_and_age(database: SqlDatabase) -> None:

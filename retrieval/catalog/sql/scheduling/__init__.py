@@ -1,0 +1,1 @@
+"""Which process replays which golden set, and when?"""
