@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from enum import StrEnum
 
+from winnow.indexer.id_tables import KnownDocuments, KnownOnDisk
 from winnow.retrieval.records import Document
 
 
@@ -24,17 +25,14 @@ class Changes:
     stopped.
     """
 
-    def __init__(self, known: Mapping[str, str]) -> None:
-        """`known` maps document ids to content hashes (`StoreSnapshot.content_hashes`)."""
+    def __init__(self, known: KnownDocuments | KnownOnDisk) -> None:
         self._known = known
-        self._unseen = set(known)
         self._holding: set[str] = set()  # files that were not read to their end
         self.unidentified = 0  # records refused before their id was known
 
     def of(self, document: Document) -> Change:
         """Classify the document and mark its id as seen."""
-        self._unseen.discard(document.id)
-        known_hash = self._known.get(document.id)
+        known_hash = self._known.see(document.id)
         if known_hash is None:
             return Change.ADDED
         return Change.UNCHANGED if known_hash == document.content_hash else Change.CHANGED
@@ -48,15 +46,14 @@ class Changes:
         if document_id is None or not document_id.strip():
             self.unidentified += 1
         else:
-            self._unseen.discard(document_id)
+            self._known.see(document_id)
             if holds_more:
                 self._holding.add(document_id)
 
-    def removed(self) -> tuple[str, ...]:
-        """Ids (`Change.REMOVED`) that the corpus has not shown, sorted. Call it after the end of the corpus."""
-        return tuple(sorted(each for each in self._unseen if not self._is_held(each)))
+    def removed(self) -> Iterator[str]:
+        """Yield the ids (`Change.REMOVED`) that the corpus has not shown, in order, after the end of the corpus."""
+        return self._known.unseen()
 
-    def _is_held(self, document_id: str) -> bool:
-        """Whether the document may be in a file that was not read to its end."""
-        ends = (place for place, letter in enumerate(document_id) if letter in "#/") if self._holding else ()
-        return any(document_id[:end] in self._holding for end in ends)
+    @property
+    def removed_count(self) -> int:
+        return self._known.unseen_count

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import orjson
 
 from winnow.indexer.account import Account
+from winnow.indexer.id_tables import SeenIds
 from winnow.retrieval.filters.grammar import INTEGER_MAX, INTEGER_MIN
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
@@ -110,16 +111,16 @@ def refusal(document: Document) -> str | None:
     )
 
 
-def check_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Replace each record that is refused or repeats an id by a `Reject`."""
-    first_place_of: dict[str, Place] = {}
+def check_entries(entries: Iterable[Entry], seen: SeenIds | None = None) -> Iterator[Entry]:
+    """Replace each record that is refused or repeats an id by a `Reject`. `seen` bounds the memory for ids."""
+    seen = seen or SeenIds()
     for entry in entries:
         if isinstance(entry, Reject):
             yield entry
             continue
         document_id = entry.document.id
         reason = refusal(entry.document)
-        if reason is None and (first := first_place_of.setdefault(document_id, entry.place)) is not entry.place:
+        if reason is None and (first := seen.first_place(document_id, str(entry.place))) is not None:
             reason = f"the id is already used by {first}"
         if reason is None:
             yield entry

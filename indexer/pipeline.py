@@ -5,9 +5,11 @@
     remove     if requested: documents that the corpus no longer has
     publish    a generation of the index
 
+Memory is bounded whatever the size of corpus and collection: windows by their contents, ids by id_tables.py.
+
 Runs share no state but the store itself: documents with an equal hash are done, the rest is not (indexer/batches.py
-says why the vectors come out the same). A run that is cancelled finishes its current commit, or drops the window that
-it is embedding.
+says why the vectors come out the same). A run that is cancelled finishes its current commit, and drops the windows that
+it is embedding and reading. So does one that fails; if two stages fail, the error is that of the earlier window.
 """
 
 from __future__ import annotations
@@ -17,19 +19,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from winnow.indexer.account import Account
 from winnow.indexer.batches import Step, WindowBound, make_steps
 from winnow.indexer.changes import Change, Changes
 from winnow.indexer.corpus import Corpus, check_entries
+from winnow.indexer.id_tables import KnownDocuments, KnownOnDisk, SeenIds, in_batches, know
 from winnow.indexer.job import Event, Job
 from winnow.indexer.progress import NoProgress, Progress, Tally
 from winnow.indexer.rejects import RejectsFile
 from winnow.indexer.report import IndexReport, peak_memory_bytes
-from winnow.indexer.writer import CutDocuments, DocumentWriter
-from winnow.retrieval.concurrency.tasks import run_to_completion
+from winnow.indexer.writer import CutDocuments, DocumentWriter, EmbeddedWindow
+from winnow.retrieval.concurrency.tasks import finish, run_to_completion, unless_failed
 from winnow.retrieval.errors import CorpusUnreadable, WinnowError
 from winnow.retrieval.store.contract import Store, StoreSnapshot
+
+REMOVED_AT_ONCE: Final = 50_000  # documents removed by one commit
 
 
 async def index_corpus(
@@ -100,24 +106,37 @@ class _Run:
 
     async def _compare(self) -> Changes:
         self._advance(Event.STARTED)
-        known = await asyncio.to_thread(lambda: self.store.snapshot().content_hashes())
+        known = await asyncio.to_thread(self._known)
         self._advance(Event.COMPARED)
         return Changes(known)
 
+    def _known(self) -> KnownDocuments | KnownOnDisk:
+        snapshot = self.store.snapshot()
+        return know(snapshot.content_hash_batches(), count=snapshot.counts()[0], folder=self.rejects.path.parent)
+
     async def _write(self, changes: Changes) -> None:
-        """Write window by window; while the model works on one, the next is read and cut."""
-        stretches = make_steps(check_entries(self.corpus.entries()), changes, self.bound)
+        """Write window by window, in three stages: one window is read and cut, one embedded, one committed."""
+        seen = SeenIds(self.rejects.path.parent)
+        stretches = make_steps(check_entries(self.corpus.entries(), seen), changes, self.bound)
         with self.rejects:
             self.tally.before_step()
             ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
+            committing = asyncio.create_task(_nothing())
             try:
-                while (prepared := await ahead) is not None:
+                while (prepared := await unless_failed(ahead, committing)) is not None:
                     ahead = asyncio.create_task(asyncio.to_thread(self._prepare, stretches))
-                    await self._commit(*prepared)
-                    self.tally.before_step()
+                    step, cut = prepared
+                    window = (
+                        await unless_failed(asyncio.create_task(self.writer.embed(cut)), committing) if cut else None
+                    )
+                    await asyncio.shield(committing)
+                    committing = asyncio.create_task(self._commit(step, window))
+                await asyncio.shield(committing)
             finally:
                 ahead.cancel()
                 self.corpus.stop()  # the thread that reads ahead may be waiting for input
+                await finish(committing)
+        seen.close()
         self._advance(Event.READ)
 
     def _prepare(self, stretches: Iterator[Step]) -> tuple[Step, CutDocuments | None] | None:
@@ -127,26 +146,28 @@ class _Run:
             return None
         return step, self.writer.cut(step.window) if step.window else None
 
-    async def _commit(self, step: Step, cut: CutDocuments | None) -> None:
+    async def _commit(self, step: Step, window: EmbeddedWindow | None) -> None:
         for reject in step.rejects:
             self.rejects.write(reject)
-        upsert = await self.writer.write(cut, more_follows=True) if cut else None
+        upsert = await self.writer.commit(window, more_follows=True) if window else None
         self.tally.add(step, upsert)
         self._show()
+        self.tally.before_step()
 
     async def _remove(self, changes: Changes) -> None:
-        removed = changes.removed() if self.prune else ()
-        if removed:
+        count = await asyncio.to_thread(lambda: changes.removed_count) if self.prune else 0
+        if count:
             if self.tally.read == self.tally.rejected:
                 raise CorpusUnreadable(f"{self.corpus.name} contains no documents; nothing was removed")
             unread = _unread(changes, self.corpus.account())
             if unread and not self.prune_anyway:
                 self.not_pruned = (
-                    f"Nothing was pruned: {unread}. {len(removed)} documents that were not seen may still be in the "
+                    f"Nothing was pruned: {unread}. {count} documents that were not seen may still be in the "
                     "corpus. Fix that and run again, or use --prune-anyway."
                 )
             else:
-                self.tally.changes[Change.REMOVED] = await run_to_completion(self.store.delete, removed)
+                for removed in in_batches(changes.removed(), REMOVED_AT_ONCE):
+                    self.tally.changes[Change.REMOVED] += await run_to_completion(self.store.delete, removed)
         self._advance(Event.REMOVED)
 
     async def _make_searchable(self) -> str | None:
@@ -196,6 +217,10 @@ class _Run:
             notes=list(account.notes),
             not_pruned=self.not_pruned,
         )
+
+
+async def _nothing() -> None:
+    """The commit before the first window."""
 
 
 def _unread(changes: Changes, account: Account) -> str | None:

@@ -43,6 +43,16 @@ class CutDocuments:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedWindow:
+    """Documents with their vectors, ready to commit."""
+
+    documents: tuple[EmbeddedDocument, ...]
+    chunks: int
+    tokens: int
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpsertReport:
     """Size and cost of one commit."""
 
@@ -79,19 +89,30 @@ class DocumentWriter:
         spans = self._chunker.spans_of(list(zip(heads, [document.text for document in documents], strict=True)))
         return CutDocuments(documents=tuple(documents), spans=tuple(spans), heads=heads)
 
-    async def write(self, cut: CutDocuments, *, more_follows: bool = False) -> UpsertReport:
-        """Second half of `upsert`. With `more_follows` the caller must call `Store.index_words` at the end."""
+    async def write(self, cut: CutDocuments) -> UpsertReport:
+        """Second half of `upsert`."""
+        return await self.commit(await self.embed(cut))
+
+    async def embed(self, cut: CutDocuments) -> EmbeddedWindow:
+        """Compute the vectors of all passages. Cancelling it loses nothing but the work."""
         passages = cut.passages
         embeddings = await self._embedder.embed_passages(passages)
         _require_unit_vectors(embeddings.vectors, count=len(passages))
-        version = await run_to_completion(
-            partial(self._store.replace, more_follows=more_follows), _attach_vectors(cut, embeddings.vectors)
-        )
-        return UpsertReport(
-            documents=len(cut.documents),
+        return EmbeddedWindow(
+            documents=tuple(_attach_vectors(cut, embeddings.vectors)),
             chunks=len(passages),
             tokens=embeddings.tokens,
             truncated=len(embeddings.truncated),
+        )
+
+    async def commit(self, window: EmbeddedWindow, *, more_follows: bool = False) -> UpsertReport:
+        """Write the window to the disk. With `more_follows` the caller must call `Store.index_words` at the end."""
+        version = await run_to_completion(partial(self._store.replace, more_follows=more_follows), window.documents)
+        return UpsertReport(
+            documents=len(window.documents),
+            chunks=window.chunks,
+            tokens=window.tokens,
+            truncated=window.truncated,
             store_version=version,
         )
 

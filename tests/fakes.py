@@ -91,6 +91,9 @@ class MemorySnapshot:
     def content_hashes(self) -> Mapping[str, str]:
         return {document_id: document.content_hash for document_id, document in self.documents.items()}
 
+    def content_hash_batches(self) -> Iterator[Mapping[str, str]]:
+        yield self.content_hashes()
+
     def counts(self) -> tuple[int, int]:
         return len(self.documents), len(self.stored)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -34,3 +35,28 @@ async def run_to_completion(work: Callable[[*Arguments], Result], *arguments: *A
     except asyncio.CancelledError:
         await asyncio.wait([task])
         raise
+
+
+async def unless_failed(task: asyncio.Task[Answer], other: asyncio.Task[None]) -> Answer:
+    """Await the task, and raise the other's error as soon as that fails. If this raises, the task has ended."""
+    try:
+        while not task.done():
+            pending = {each for each in (task, other) if not each.done()}
+            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            if other.done():
+                other.result()
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        _ = task.cancelled() or task.exception()  # it is known, whichever error is raised
+
+
+async def finish(task: asyncio.Task[None]) -> None:
+    """Await the task's end in a `finally`. Its error replaces the one that is being raised, but no cancellation."""
+    raised = sys.exc_info()[1]
+    await asyncio.wait([task])
+    failed = task.exception()
+    if failed is not None and not isinstance(raised, asyncio.CancelledError):
+        raise failed

@@ -76,6 +76,10 @@ class StoreSnapshot(Protocol):
         """Return the content hash of every document, by document id."""
         ...
 
+    def content_hash_batches(self) -> Iterator[Mapping[str, str]]:
+        """Yield the same in parts of bounded size, in any order."""
+        ...
+
     def counts(self) -> tuple[int, int]:
         """Return (documents, chunks)."""
         ...

@@ -132,10 +132,17 @@ class LanceSnapshot:
             return [chunk_of(row) for row in sorted(rows, key=lambda row: int(row["ordinal"]))]
 
     def content_hashes(self) -> Mapping[str, str]:
+        hashes: dict[str, str] = {}
+        for batch in self.content_hash_batches():
+            hashes.update(batch)
+        return hashes
+
+    def content_hash_batches(self) -> Iterator[Mapping[str, str]]:
         with reading(self._path):
-            table = self.dataset.to_table(columns=["document_id", "content_hash"])
-        first_chunks = table.filter(pc.is_valid(table["content_hash"]))
-        return dict(zip(*(column.to_pylist() for column in first_chunks.columns), strict=True))
+            for batch in self.dataset.to_batches(columns=["document_id", "content_hash"]):
+                first_chunks = batch.filter(pc.is_valid(batch["content_hash"]))
+                names, hashes = (first_chunks[name].to_pylist() for name in ("document_id", "content_hash"))
+                yield dict(zip(names, hashes, strict=True))
 
     def require_files(self) -> None:
         """Raise `OSError` for a missing file of this version. Reads no file."""

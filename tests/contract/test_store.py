@@ -312,6 +312,9 @@ def test_any_history_ends_as_a_dictionary_would(
     assert {name: "".join(pieces) for name, pieces in texts(snapshot).items()} == {n: t for n, (t, _) in model.items()}
     assert snapshot.counts() == (len(model), sum(pieces for _, pieces in model.values()))
     assert snapshot.content_hashes() == {n: Document(id=n, text=t).content_hash for n, (t, _) in model.items()}
+    batches = list(snapshot.content_hash_batches())
+    assert sum(map(len, batches)) == len(model)
+    assert {name: value for batch in batches for name, value in batch.items()} == snapshot.content_hashes()
     numbers = snapshot.chunk_numbers()
     assert bool((np.diff(numbers) > 0).all())
     assert list(vectors_by_number(snapshot)) == numbers.tolist()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from winnow.indexer.batches import Step, WindowBound, make_steps
 from winnow.indexer.changes import Change, Changes
 from winnow.indexer.corpus import Entry, Place, Record, Reject
+from winnow.indexer.id_tables import KnownDocuments
 from winnow.retrieval.records import Document
 
 BOUND = WindowBound(documents=3, characters=100)
@@ -21,7 +22,7 @@ def record(name: str, *, characters: int = 10, position: int = 1) -> Record:
 
 
 def run(entries: Iterable[Entry], known: dict[str, str] | None = None) -> list[Step]:
-    return list(make_steps(entries, Changes(known or {}), BOUND))
+    return list(make_steps(entries, Changes(KnownDocuments(known or {})), BOUND))
 
 
 def windows(found: list[Step]) -> list[list[str]]:

@@ -12,6 +12,7 @@ import pytest
 from winnow.indexer.batches import WindowBound, make_steps
 from winnow.indexer.changes import Changes
 from winnow.indexer.corpus import check_entries
+from winnow.indexer.id_tables import KnownDocuments
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
 
@@ -20,7 +21,7 @@ KNOWN = dict.fromkeys(("a", "b", "c"), "hash")
 
 def missed(corpus: Path) -> int:
     """How much of the corpus may hide a document that was not seen."""
-    opened, changes = open_corpus(str(corpus)), Changes(KNOWN)
+    opened, changes = open_corpus(str(corpus)), Changes(KnownDocuments(KNOWN))
     for _ in make_steps(check_entries(opened.entries()), changes, WindowBound()):
         pass
     return changes.unidentified + len(opened.account().unread)
