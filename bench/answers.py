@@ -26,13 +26,8 @@ from pydantic import TypeAdapter, create_model
 from typing_extensions import is_typeddict
 
 from winnow.api.library.instructions import AppliedInstruction, InstructionSource
-from winnow.api.schemas.response import ChunkPlace
-from winnow.api.schemas.search_response import (
-    ContextResponse,
-    ExtractResponse,
-    SearchResult,
-    search_response,
-)
+from winnow.api.schemas.response import ChunkPlace, ContextResponse, ExtractResponse
+from winnow.api.schemas.search_response import SearchResult, search_response
 from winnow.api.search.records import Answer, Result
 from winnow.rerank.reranker import Ranked, RankedBy, Ranking
 from winnow.retrieval.records import Candidate, Chunk, RecallMode
@@ -41,6 +36,7 @@ from winnow.retrieval.search.recall import Recalled, RecallTimings, Served
 
 TEXT: Final = "A consumer may return goods within seven days of receiving them, without giving a reason. " * 8
 SIZES: Final = (10, 100)  # results
+ABSENT: Final = {"other_chunks", "collapsed", "mmr", "above_threshold", "highlights"}  # of other searches
 RESULTS_PER_ROUND: Final = 1_000
 
 Make = Callable[[str, dict[str, Any]], Any]
@@ -59,7 +55,7 @@ class Kinds:
     def by(cls, make: Make) -> Kinds:
         made: dict[Any, Any] = {}
         for kind in (ExtractResponse, ContextResponse, ChunkPlace, SearchResult):
-            fields = {name: _with(made, hint) for name, hint in get_type_hints(kind).items() if name != "other_chunks"}
+            fields = {name: _with(made, hint) for name, hint in get_type_hints(kind).items() if name not in ABSENT}
             made[kind] = make(kind.__name__, fields)
         return cls(
             result=made[SearchResult],
@@ -149,7 +145,7 @@ def main() -> None:
 def _with(made: dict[Any, Any], hint: Any) -> Any:
     """The hint, in which each typed dict is replaced by the class that was made for it."""
     if is_typeddict(hint):
-        return made[hint]
+        return made.get(hint, dict[str, Any])  # a location is empty here
     if isinstance(hint, types.UnionType):
         first, second = (_with(made, each) for each in get_args(hint))
         return first | second
@@ -182,6 +178,9 @@ def _result(result: Result, context: Context, kinds: Kinds) -> Any:
         title=chunk.title,
         url=chunk.url,
         text=chunk.text,
+        section=[],
+        header="",
+        location={},
         metadata=dict(chunk.metadata),
         similarity=candidate.similarity,
         lexical_score=candidate.lexical_score,
@@ -194,7 +193,9 @@ def _result(result: Result, context: Context, kinds: Kinds) -> Any:
 
 
 def _extract(extract: Extract | None, kinds: Kinds) -> Any:
-    return None if extract is None else kinds.extract(start=extract.start, end=extract.end, text=extract.text)
+    if extract is None:
+        return None
+    return kinds.extract(start=extract.start, end=extract.end, text=extract.text, section=[], header="", location={})
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from winnow.retrieval.limits import (
     URL_CHARACTERS_MAX,
 )
 from winnow.retrieval.records import Document, JsonValue, is_text
+from winnow.retrieval.structure import parts_fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +108,7 @@ def refusal(document: Document) -> str | None:
         or _text_refusal("url", document.url or "", URL_CHARACTERS_MAX)
         or ("no text" if not document.text.strip() else None)
         or _text_refusal("text", document.text, DOCUMENT_CHARACTERS_MAX)
+        or parts_fault(len(document.text), document.parts)
         or _metadata_refusal(document)
     )
 

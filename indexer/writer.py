@@ -6,20 +6,21 @@ Both `winnow index` and the HTTP routes that take documents end here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import numpy as np
 
-from winnow.indexer.chunking import Chunker
+from winnow.indexer.chunking import Chunker, Uncut
 from winnow.retrieval.concurrency.tasks import run_to_completion
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, heads_of
 from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.errors import ModelUnusable
-from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, passage_of
+from winnow.retrieval.records import Document, EmbeddedDocument, Span, Vectors, header_above, passage_of
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.structure import place_spans
 
 _FIELDS_SHARE: Final = 2  # fields take at most half of a chunk
 _LENGTH_TOLERANCE: Final = 1e-2  # distance of a vector's length from 1; bf16 models are off by a few thousandths
@@ -31,14 +32,14 @@ class CutDocuments:
 
     documents: tuple[Document, ...]
     spans: tuple[tuple[Span, ...], ...]  # per document
-    heads: tuple[str, ...]  # per document: title, with any fields before it, as the embedder reads it
+    fields: tuple[str, ...]  # per document: lines that the embedder reads before the title
 
     @property
     def passages(self) -> list[str]:
         return [
-            passage_of(head, document.text[span.start : span.end])
-            for document, spans, head in zip(self.documents, self.spans, self.heads, strict=True)
-            for span in spans
+            fields + passage
+            for document, spans, fields in zip(self.documents, self.spans, self.fields, strict=True)
+            for passage in _passages_of(document, spans)
         ]
 
 
@@ -85,9 +86,14 @@ class DocumentWriter:
         """First half of `upsert`: it needs no model and may run while the model is busy. Blocks."""
         assert documents, "an empty commit is no commit. This is a bug."
         assert len({document.id for document in documents}) == len(documents), "ids repeat. This is a bug."
-        heads = self._heads(documents)
-        spans = self._chunker.spans_of(list(zip(heads, [document.text for document in documents], strict=True)))
-        return CutDocuments(documents=tuple(documents), spans=tuple(spans), heads=heads)
+        fields = self._field_lines(documents)
+        spans = self._chunker.spans_of(
+            [
+                Uncut(text=document.text, fields=lines, title=document.title, parts=document.parts)
+                for document, lines in zip(documents, fields, strict=True)
+            ]
+        )
+        return CutDocuments(documents=tuple(documents), spans=tuple(spans), fields=fields)
 
     async def write(self, cut: CutDocuments) -> UpsertReport:
         """Second half of `upsert`."""
@@ -116,17 +122,21 @@ class DocumentWriter:
             store_version=version,
         )
 
-    def _heads(self, documents: Sequence[Document]) -> tuple[str, ...]:
-        """Return the titles, with the fields before them. The chunker counts both."""
+    def _field_lines(self, documents: Sequence[Document]) -> tuple[str, ...]:
+        """Return the lines of each document's fields, which the chunker counts."""
         lines = [
             self._fields.lines(id=each.id, title=each.title, url=each.url, metadata=each.metadata) for each in documents
         ]
         chunker = self._chunker
-        heads = heads_of(lines, chunker.tokenizer, tokens_max=chunker.tokens_max // _FIELDS_SHARE)
-        return tuple(
-            f"{head}{each.title}" if each.title else head.removesuffix("\n")
-            for head, each in zip(heads, documents, strict=True)
-        )
+        return tuple(heads_of(lines, chunker.tokenizer, tokens_max=chunker.tokens_max // _FIELDS_SHARE))
+
+
+def _passages_of(document: Document, spans: Sequence[Span]) -> Iterator[str]:
+    """Yield what both stages read of each span."""
+    for span, placed in zip(spans, place_spans(document.text, document.parts, spans), strict=True):
+        text = document.text[span.start : span.end]
+        header = header_above(placed.part, span.start)
+        yield passage_of(document.title, text, section=placed.section, header=header)
 
 
 def _attach_vectors(cut: CutDocuments, vectors: Vectors) -> list[EmbeddedDocument]:

@@ -74,7 +74,7 @@ class _Passage:
         """One for each sentence, to be numbered."""
         for span in self.sentences:
             text = self.chunk.text[span.start : span.end]
-            yield Candidate(chunk=replace(self.chunk, title="", text=text), recall_rank=1, similarity=None)
+            yield Candidate(chunk=replace(self.chunk, title="", part=None, text=text), recall_rank=1, similarity=None)
 
 
 async def highlight(

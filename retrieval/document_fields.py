@@ -39,7 +39,8 @@ from winnow.retrieval.limits import (
     FIELD_TOKENS_MIN,
     FIELDS_MAX,
 )
-from winnow.retrieval.records import NO_FIELDS, Candidate, Chunk, FieldLines, JsonValue, Metadata, is_text
+from winnow.retrieval.records import NO_FIELDS, Candidate, Chunk, FieldLines, JsonValue, Metadata, breadcrumb, is_text
+from winnow.retrieval.structure import known_places
 
 _BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")  # \s has every character that breaks a line
 _LONE_SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -68,8 +69,10 @@ class FieldChoice:
     tokens_max: int = FIELD_TOKENS_DEFAULT
 
     def lines_of(self, chunk: Chunk) -> FieldLines:
-        """Return the lines of the chunk's document."""
-        return self.lines(id=chunk.document_id, title=chunk.title, url=chunk.url, metadata=chunk.metadata)
+        """Return the lines of a chunk: fields of its document, its section and its location."""
+        place = {"section": breadcrumb(chunk.section), **known_places(chunk.location)} if chunk.part else {}
+        metadata = {**chunk.metadata, **place} if place else chunk.metadata
+        return self.lines(id=chunk.document_id, title=chunk.title, url=chunk.url, metadata=metadata)
 
     def lines(self, *, id: str | None, title: str, url: str | None, metadata: Metadata) -> FieldLines:  # noqa: A002
         """Return the lines of a document. Its own id, title and url come before attributes of these names."""

@@ -24,9 +24,45 @@ Vectors: TypeAlias = "NDArray[np.float32]"  # (n, dimension), unit length, finit
 ChunkNumbers: TypeAlias = "NDArray[np.int64]"  # (n,); -1 never names a chunk
 
 
-def passage_of(title: str, text: str) -> str:
-    """Return the text that both stages read: the embedder embeds it, the reranker scores it."""
-    return f"{title}\n{text}" if title else text
+BREADCRUMB_CHARACTERS_MAX: Final = 240  # characters; five headings of ten words fit, and leave room for the text
+HEADER_CHARACTERS_MAX: Final = 400  # characters; thirty column names fit, and leave room for rows
+BREADCRUMB_JOINT: Final = " > "
+_CUT: Final = "…"  # stands for what a bound leaves out
+
+
+def passage_of(title: str, text: str, *, section: Sequence[str] = (), header: str = "") -> str:
+    """Return the text that both stages read: the embedder embeds it, the reranker scores it.
+
+    `title > section` is its first line, then come the header and the text. Lines that are empty are left out.
+    """
+    return f"{passage_head(title, section, header)}{text}"
+
+
+def passage_head(title: str, section: Sequence[str] = (), header: str = "") -> str:
+    """Return what a passage has before its text, with the line ends."""
+    line = BREADCRUMB_JOINT.join(filter(None, (title, breadcrumb(section)))) if section else title
+    shown = clipped(header, HEADER_CHARACTERS_MAX)
+    return (f"{line}\n" if line else "") + (f"{shown}\n" if shown else "")
+
+
+def breadcrumb(section: Sequence[str]) -> str:
+    """Return the headings on one line, outermost first.
+
+    If they are longer than the bound, the outermost give way to an ellipsis until the rest fits. An innermost heading
+    that alone is too long loses its end.
+    """
+    headings = [heading for heading in (" ".join(each.split()) for each in section) if heading]
+    line = BREADCRUMB_JOINT.join(headings)
+    dropped = 0
+    while len(line) > BREADCRUMB_CHARACTERS_MAX and dropped < len(headings) - 1:
+        dropped += 1
+        line = BREADCRUMB_JOINT.join([_CUT, *headings[dropped:]])
+    return clipped(line, BREADCRUMB_CHARACTERS_MAX)
+
+
+def clipped(text: str, characters_max: int) -> str:
+    """Return the text, or its beginning with an ellipsis."""
+    return text if len(text) <= characters_max else text[: characters_max - len(_CUT)].rstrip() + _CUT
 
 
 def is_text(value: str) -> bool:
@@ -80,6 +116,11 @@ class Part:
     location: Location = NOWHERE  # of its first character
 
 
+def header_above(part: Part | None, start: int) -> str:
+    """Return the column names that a piece of the part, from `start` on, repeats: its first piece begins with them."""
+    return part.header if part and start > part.start else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One record of a corpus, as its owner wrote it."""
@@ -129,11 +170,23 @@ class Chunk:
     text: str
     url: str | None
     metadata: Metadata
+    part: Part | None = None  # None: the document's structure is not known
+    location: Location = NOWHERE  # its part's, narrowed to its own lines or rows
+
+    @property
+    def section(self) -> tuple[str, ...]:
+        """The headings above it, outermost first."""
+        return self.part.section if self.part else ()
+
+    @property
+    def header(self) -> str:
+        """Column names of its table, unless its own text begins with them."""
+        return header_above(self.part, self.start)
 
     @property
     def passage(self) -> str:
         """The text of this chunk that both stages read."""
-        return passage_of(self.title, self.text)
+        return passage_of(self.title, self.text, section=self.section, header=self.header)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +198,8 @@ class Piece:
     start: int
     end: int
     text: str
+    part: Part | None = None
+    location: Location = NOWHERE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,7 +25,7 @@ def words(text: str) -> list[str]:
 
 def bm25(query: str, chunks: Mapping[int, Chunk]) -> dict[int, float]:
     """The score of each chunk that holds a word of the query, by number; a word that is asked for twice counts once."""
-    fields = {number: Counter(words(f"{chunk.title} {chunk.text}")) for number, chunk in chunks.items()}
+    fields = {number: Counter(words(chunk.passage)) for number, chunk in chunks.items()}
     usual = sum(field.total() for field in fields.values()) / max(1, len(fields))
     scores: dict[int, float] = {}
     for word in dict.fromkeys(words(query)):

@@ -35,11 +35,13 @@ from winnow.retrieval.records import (
     EmbeddedDocument,
     Piece,
     RecallMode,
+    Span,
     Vectors,
 )
 from winnow.retrieval.search.grouping import spread
 from winnow.retrieval.search.recall import Recalled, RecallRequest, RecallTimings, Served
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
+from winnow.retrieval.structure import Placed, place_spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +77,7 @@ class MemorySnapshot:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
-        return [
-            Piece(number=each.number, document_id=each.document_id, start=each.start, end=each.end, text=each.text)
-            for each in self.chunks(numbers)
-        ]
+        return [Piece(**{key: getattr(each, key) for key in Piece.__slots__}) for each in self.chunks(numbers)]
 
     def document_ids(self, numbers: Sequence[int]) -> list[str]:
         return [each.document_id for each in self.chunks(numbers)]
@@ -140,8 +139,9 @@ class MemoryStore:
             kept, stored = self._without(ids)
             for embedded in documents:
                 kept[embedded.document.id] = embedded.document
-                for ordinal, span in enumerate(embedded.spans):
-                    chunk = _chunk(self._next_number, ordinal, span.start, span.end, embedded.document)
+                placed = place_spans(embedded.document.text, embedded.document.parts, embedded.spans)
+                for ordinal, (span, place) in enumerate(zip(embedded.spans, placed, strict=True)):
+                    chunk = _chunk(self._next_number, ordinal, span, place, embedded.document)
                     stored[self._next_number] = (chunk, np.array(embedded.vectors[ordinal], dtype=np.float32))
                     self._next_number += 1
             return self._commit(kept, stored)
@@ -181,17 +181,19 @@ class MemoryStore:
         return version
 
 
-def _chunk(number: int, ordinal: int, start: int, end: int, document: Document) -> Chunk:
+def _chunk(number: int, ordinal: int, span: Span, place: Placed, document: Document) -> Chunk:
     return Chunk(
         number=number,
         document_id=document.id,
         ordinal=ordinal,
-        start=start,
-        end=end,
+        start=span.start,
+        end=span.end,
         title=document.title,
-        text=document.text[start:end],
+        text=document.text[span.start : span.end],
         url=document.url,
         metadata=document.metadata,
+        part=place.part,
+        location=place.location,
     )
 
 

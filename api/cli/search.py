@@ -26,11 +26,13 @@ from winnow.api.cli.options import (
     switch,
     with_settings,
 )
-from winnow.api.cli.standard_streams import standard_input
+from winnow.api.cli.standard_streams import lines_of_input
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import counted, flat, number, snippet
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
+from winnow.retrieval.records import BREADCRUMB_JOINT, breadcrumb
+from winnow.retrieval.structure import cite
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from winnow.rerank.reranker import Ranking
 
 TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
+_HEADS: Final = "rank\tscore\trelevance\tsimilarity\tdocument_id\tordinal\ttitle\ttext\tsection\tlocation"
 _SKIPPED: Final = {  # by `rerank_skipped`, where the reason is not obvious
     "no_weight": " (relevance has no weight without an instruction; --always-rerank shows it)"
 }
@@ -193,7 +196,7 @@ def rerank(
     from winnow.rerank.near_duplicates import diversify
     from winnow.retrieval.records import candidates_of
 
-    fields = {"query": query, "documents": documents or _lines_of_input(), "instruction": instruction, "top_n": top_n}
+    fields = {"query": query, "documents": documents or lines_of_input(), "instruction": instruction, "top_n": top_n}
     body = parsed(RerankBody, fields | {"collapse": collapse_field(None, collapse_shingles, off=False)})
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
@@ -333,11 +336,12 @@ def _document(result: Result, answer: Answer) -> RenderableType:
 
     chunk = result.best.candidate.chunk
     context = answer.contexts.get(chunk.number)
-    head = f"{snippet(chunk.title, characters=TITLE_CHARACTERS)}\n" if chunk.title else ""
+    heading = BREADCRUMB_JOINT.join(filter(None, (chunk.title, breadcrumb(chunk.section))))
+    head = f"{snippet(heading, characters=TITLE_CHARACTERS)}\n" if heading else ""
     more = f", and {len(result.others)} more" if result.others else ""
     alike = len(answer.diversified.collapsed.get(chunk.number, ())) if answer.diversified else 0
     more += f", stands for {alike} near-identical" if alike else ""
-    place = f"{flat(chunk.document_id)}, chunk {chunk.ordinal}{more}"
+    place = f"{flat(chunk.document_id)}, {flat(cite(chunk.location)) or f'chunk {chunk.ordinal}'}{more}"
     before, after = (context.before, context.after) if context else (None, None)
     spans = answer.highlights.found.spans.get(chunk.number, ()) if answer.highlights else ()
     return Text.assemble(
@@ -368,19 +372,9 @@ def _footer(answer: Answer) -> str:
     return f"{shown}, {judged}{score}{_describe_collapsed(answer.diversified)} · {answer.total_ms:,.0f} ms"
 
 
-def _lines_of_input() -> list[str]:
-    from winnow.indexer.decoding.encodings import decode_text
-
-    text, _, reason = decode_text(standard_input())
-    if text is None:
-        raise InvalidRequest(f"standard input is {reason.partition(';')[0]}")
-    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
-
-
 def _print(terminal: Terminal, answer: Answer) -> None:
     """Print one line per result for a program."""
-    columns = ("rank", "score", "relevance", "similarity", "document_id", "ordinal", "title", "text")
-    terminal.lines("\t".join(columns))
+    terminal.lines(_HEADS)
     for result in answer.results:
         best, chunk = result.best, result.best.candidate.chunk
         figures = (best.score, best.relevance, best.candidate.similarity)
@@ -393,6 +387,8 @@ def _print(terminal: Terminal, answer: Answer) -> None:
                     str(chunk.ordinal),
                     flat(chunk.title),
                     snippet(chunk.text),
+                    flat(breadcrumb(chunk.section)),
+                    flat(cite(chunk.location)),
                 )
             )
         )

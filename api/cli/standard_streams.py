@@ -92,6 +92,16 @@ def standard_input() -> bytes:
     return sys.stdin.buffer.read()
 
 
+def lines_of_input() -> list[str]:
+    """Read the lines of standard input that are not blank. Raises `InvalidRequest` if it is closed or not text."""
+    from winnow.indexer.decoding.encodings import decode_text
+
+    text, _, reason = decode_text(standard_input())
+    if text is None:
+        raise InvalidRequest(f"standard input is {reason.partition(';')[0]}")
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line.strip()]
+
+
 def standard_input_line() -> str:
     """Read the next line of standard input. Raises `InvalidRequest` if it is closed or not text."""
     if sys.stdin is None:

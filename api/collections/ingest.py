@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from typing import Final, TypeAlias, TypeVar
 
 from winnow.api.collections.data_folder import BUSY_SECONDS_MAX, DataFolder
+from winnow.api.collections.given_parts import make_structured
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.indexer.chunking import Chunker
 from winnow.indexer.corpus import Entry, Place, Record, Refused, Reject, check_entries, make_entry
 from winnow.indexer.decoding.encodings import to_utf8
 from winnow.indexer.decoding.json_values import parse_record
-from winnow.indexer.readers.fields import USUAL, make_document
 from winnow.indexer.writer import DocumentWriter
 from winnow.retrieval.catalog.collections import Collection
 from winnow.retrieval.catalog.quotas import Held
@@ -309,7 +309,7 @@ def _line_end(body: bytes | bytearray, start: int) -> int:
 def _entries(records: Iterator[Sent]) -> Iterator[Entry]:
     for number, record in records:
         if isinstance(record, dict):
-            made = make_document(record, USUAL)
+            made = make_structured(record)
         else:
             made = record if isinstance(record, Refused) else Refused(reason="not a JSON object")
         yield make_entry(made, place=Place(source="request", line=number), position=number)

@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StrictBool,
+    WithJsonSchema,
 )
 
 from winnow.api.collections.data_folder import Described
@@ -33,7 +34,7 @@ from winnow.api.schemas.diversity import (
     limits_response,
 )
 from winnow.api.schemas.field_choice import EMBED_HELP, RERANK_HELP, TOKENS_HELP, FieldNames, FieldTokens
-from winnow.api.schemas.response import JsonObject
+from winnow.api.schemas.response import PARTS_SCHEMA, JsonObject, PartResponse, part_responses
 from winnow.api.schemas.search_request import DEMOTE_HELP
 from winnow.api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from winnow.indexer.corpus import Reject
@@ -117,6 +118,7 @@ class DocumentBody(BaseModel):
     title: Annotated[str, Field(max_length=TITLE_CHARACTERS_MAX)] | None = None
     url: Annotated[str, Field(max_length=URL_CHARACTERS_MAX)] | None = None
     metadata: dict[str, Any] | None = None
+    parts: Annotated[list[dict[str, Any]] | None, WithJsonSchema(PARTS_SCHEMA)] = None
 
 
 class EmbedderResponse(JsonObject):
@@ -210,6 +212,10 @@ class DocumentResponse(JsonObject):
     characters: Annotated[int, Field(description="Length of the whole text.")]
     url: str | None
     metadata: dict[str, Any]
+    parts: Annotated[
+        list[PartResponse],
+        Field(description="Structural parts with text between `start` and `end`. Empty: the structure is not known."),
+    ]
 
 
 class ListedResponse(JsonObject):
@@ -305,6 +311,7 @@ def document_response(document: Document, *, start: int = 0, end: int | None = N
         "characters": characters,
         "url": document.url,
         "metadata": dict(document.metadata),
+        "parts": part_responses(document.parts, start=first, end=max(first, last)),
     }
 
 

@@ -10,13 +10,19 @@ from winnow.api.library.instructions import AppliedInstruction, InstructionSourc
 from winnow.api.schemas.calibration import AnswerableParts, PassageParts, ThresholdPart, add_calibration
 from winnow.api.schemas.diversity import DiversityResponse, KeptPlace, add_diversity, diversity_response, kept_places
 from winnow.api.schemas.highlights import HighlightParts, HighlightReport, add_highlights, highlight_report
-from winnow.api.schemas.response import ChunkPlace, JsonObject
+from winnow.api.schemas.response import (
+    ChunkPlace,
+    ContextResponse,
+    JsonObject,
+    PlaceParts,
+    context_response,
+    location_response,
+)
 from winnow.api.search.records import Answer, Degraded, DegradeReason, RerankSkipped, Result
 from winnow.rerank.reranker import Ranked, RankedBy
 from winnow.retrieval.catalog.instructions import State
 from winnow.retrieval.index.filtered_search import Filtered, Way
 from winnow.retrieval.records import RecallMode
-from winnow.retrieval.search.context import Context, Extract
 
 Similarity = Annotated[
     float | None,
@@ -43,22 +49,7 @@ InstructionApplied = Annotated[
 Score = Annotated[float | None, Field(description="The quantity that `ranked_by` names.")]
 
 
-class ExtractResponse(JsonObject):
-    """A part of the document's text: characters (code points), half-open."""
-
-    start: int
-    end: int
-    text: str
-
-
-class ContextResponse(JsonObject):
-    """The text directly before and after a chunk. null if there is none, or if this answer already shows it."""
-
-    before: ExtractResponse | None
-    after: ExtractResponse | None
-
-
-class OtherChunk(PassageParts, HighlightParts):
+class OtherChunk(PassageParts, HighlightParts, PlaceParts):
     """Another chunk of a grouped result's document."""
 
     chunk: ChunkPlace
@@ -71,7 +62,7 @@ class OtherChunk(PassageParts, HighlightParts):
     context: NotRequired[Annotated[ContextResponse, Field(description="Only with `neighbours`.")]]
 
 
-class SearchResult(PassageParts, HighlightParts):
+class SearchResult(PassageParts, HighlightParts, PlaceParts):
     """One result: a chunk and its scores."""
 
     rank: Annotated[int, Field(description="1 is best.")]
@@ -329,6 +320,9 @@ def _result(result: Result, answer: Answer, *, grouped: bool) -> SearchResult:
         "title": chunk.title,
         "url": chunk.url,
         "text": chunk.text,
+        "section": list(chunk.section),
+        "header": chunk.header,
+        "location": location_response(chunk.location),
         "metadata": dict(chunk.metadata),
         "similarity": ranked.candidate.similarity,
         "lexical_score": ranked.candidate.lexical_score,
@@ -340,7 +334,7 @@ def _result(result: Result, answer: Answer, *, grouped: bool) -> SearchResult:
     add_diversity(body, ranked, answer.diversified)
     add_highlights(body, chunk.number, chunk.text, answer.highlights)
     if (context := answer.contexts.get(chunk.number)) is not None:
-        body["context"] = _context(context)
+        body["context"] = context_response(context)
     if grouped:
         body["other_chunks"] = [_other(other, answer) for other in result.others]
     return body
@@ -350,6 +344,9 @@ def _other(ranked: Ranked, answer: Answer) -> OtherChunk:
     body: OtherChunk = {
         "chunk": place_response(ranked),
         "text": ranked.candidate.chunk.text,
+        "section": list(ranked.candidate.chunk.section),
+        "header": ranked.candidate.chunk.header,
+        "location": location_response(ranked.candidate.chunk.location),
         "score": ranked.score,
         "similarity": ranked.candidate.similarity,
         "lexical_score": ranked.candidate.lexical_score,
@@ -359,16 +356,8 @@ def _other(ranked: Ranked, answer: Answer) -> OtherChunk:
     add_diversity(body, ranked, answer.diversified)
     add_highlights(body, ranked.candidate.chunk.number, body["text"], answer.highlights)
     if (context := answer.contexts.get(ranked.candidate.chunk.number)) is not None:
-        body["context"] = _context(context)
+        body["context"] = context_response(context)
     return body
-
-
-def _context(context: Context) -> ContextResponse:
-    return {"before": _extract(context.before), "after": _extract(context.after)}
-
-
-def _extract(extract: Extract | None) -> ExtractResponse | None:
-    return None if extract is None else {"start": extract.start, "end": extract.end, "text": extract.text}
 
 
 def _explain(answer: Answer) -> list[ExplainedCandidate]:

@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from winnow.retrieval.limits import (
+    HEADING_CHARACTERS_MAX,
+    HEADINGS_MAX,
+    LOCATION_CHARACTERS_MAX,
+    PART_HEADER_CHARACTERS_MAX,
+)
 from winnow.retrieval.records import NOWHERE, Document, Location, Metadata, Part, PartKind
 
 _GAP: Final = "\n\n"  # between two parts
@@ -27,7 +33,10 @@ class StructuredText:
         header: str = "",
         location: Location = NOWHERE,
     ) -> None:
-        """Append a part; blank text is left out. Line ends become `\\n`; blanks at both ends are dropped."""
+        """Append a part; blank text is left out. Line ends become `\\n`; blanks at both ends are dropped.
+
+        Headings, header and names in the location are cut to their limits.
+        """
         content = text.replace("\r\n", "\n").replace("\r", "\n").strip("\n").rstrip()
         if not content.strip():
             return
@@ -39,7 +48,14 @@ class StructuredText:
         self._pieces.append(content)
         self.characters += len(content)
         self.parts.append(
-            Part(start=start, end=self.characters, kind=kind, section=section, header=header, location=location)
+            Part(
+                start=start,
+                end=self.characters,
+                kind=kind,
+                section=tuple(each[:HEADING_CHARACTERS_MAX] for each in section[-HEADINGS_MAX:]),
+                header=header[:PART_HEADER_CHARACTERS_MAX],
+                location=_bounded(location),
+            )
         )
 
     @property
@@ -49,3 +65,11 @@ class StructuredText:
     def document(self, document_id: str, *, title: str = "", metadata: Metadata | None = None) -> Document:
         """Return the document of these parts; without parts its text is empty, which the pipeline refuses."""
         return Document(id=document_id, text=self.text, title=title, metadata=metadata or {}, parts=tuple(self.parts))
+
+
+def _bounded(location: Location) -> Location:
+    names = {key: getattr(location, key) for key in ("sheet", "symbol", "anchor")}
+    long = {
+        key: each[:LOCATION_CHARACTERS_MAX] for key, each in names.items() if len(each or "") > LOCATION_CHARACTERS_MAX
+    }
+    return replace(location, **long) if long else location

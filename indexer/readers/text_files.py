@@ -11,7 +11,7 @@ from winnow.indexer.decoding.encodings import Encoding, decode_text
 from winnow.indexer.decoding.streams import special_kind
 from winnow.indexer.readers.markdown import read_markdown
 from winnow.retrieval.limits import RECORD_BYTES_MAX
-from winnow.retrieval.records import Document
+from winnow.retrieval.records import Document, Location, Part
 
 MARKDOWN_SUFFIXES: Final = frozenset({".md", ".markdown"})
 TEXT_SUFFIXES: Final = frozenset({".txt", *MARKDOWN_SUFFIXES})
@@ -42,7 +42,10 @@ def read_text_file(path: Path, document_id: str, *, asked: str | None = None) ->
     if text is None:
         return FileRead(made=Refused(reason=reason, id=document_id))
     if path.suffix.lower() not in MARKDOWN_SUFFIXES:
-        return FileRead(made=Document(id=document_id, text=text), encoding=encoding)
+        parts = (Part(start=0, end=len(text), location=Location(line=1)),) if text else ()
+        return FileRead(made=Document(id=document_id, text=text, parts=parts), encoding=encoding)
     markdown = read_markdown(text)
-    made = Document(id=document_id, text=markdown.body, title=markdown.title, metadata=markdown.metadata)
+    made = Document(
+        id=document_id, text=markdown.body, title=markdown.title, metadata=markdown.metadata, parts=markdown.parts
+    )
     return FileRead(made=made, encoding=encoding, problem=markdown.problem)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from winnow.retrieval.records import Chunk, Piece
+from winnow.retrieval.records import NOWHERE, Chunk, Location, Piece, header_above
 from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.structure import join_places
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,9 @@ class Extract:
     start: int
     end: int
     text: str
+    section: tuple[str, ...] = ()  # like the header, of its first chunk
+    header: str = ""
+    location: Location = NOWHERE  # from its first chunk's to its last one's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,4 +71,12 @@ def _run(chunk: Chunk, numbers: Iterable[int], pieces: Mapping[int, Piece], take
 def _join(run: Sequence[Piece]) -> Extract | None:
     if not run:
         return None
-    return Extract(start=run[0].start, end=run[-1].end, text="".join(piece.text for piece in run))
+    first = run[0]
+    return Extract(
+        start=first.start,
+        end=run[-1].end,
+        text="".join(piece.text for piece in run),
+        section=first.part.section if first.part else (),
+        header=header_above(first.part, first.start),
+        location=join_places(first.location, run[-1].location),
+    )

@@ -20,7 +20,7 @@ from lance.dataset import Index
 
 from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.store.lance_fulltext import OLD_NAMES, change, segments, uncovered_fragments, write_segments
-from winnow.retrieval.store.rows import WORDS_COLUMN, metadata_with_words, words_schema, words_table
+from winnow.retrieval.store.rows import WORDS_COLUMN, metadata_with_words, words_columns, words_schema, words_table
 
 STEP_ROWS: Final = 16_384  # rows, or one fragment; a step's words are in memory, and are indexed under the lock
 
@@ -43,7 +43,7 @@ def prepare_words(dataset: lance.LanceDataset) -> Ahead:
     for fragment in uncovered_fragments(dataset, rules=WORD_RULES):
         if words and rows + fragment.physical_rows > STEP_ROWS:
             break
-        table = fragment.to_table(columns=[_KEY, "title", "text"])
+        table = fragment.to_table(columns=[_KEY, *words_columns(dataset.schema)])
         words[fragment.fragment_id] = words_table(table).add_column(0, _KEY, table[_KEY])
         files[fragment.fragment_id] = _file_of(fragment)
         rows += fragment.physical_rows

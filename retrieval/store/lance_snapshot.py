@@ -38,7 +38,16 @@ from winnow.retrieval.store.row_map import (
     offsets_of,
     runs_of,
 )
-from winnow.retrieval.store.rows import CHUNK_COLUMNS, PIECE_COLUMNS, chunk_of, document_of, has_attributes, word_rules
+from winnow.retrieval.store.rows import (
+    CHUNK_COLUMNS,
+    PIECE_COLUMNS,
+    chunk_of,
+    document_of,
+    has_attributes,
+    piece_of,
+    present_columns,
+    word_rules,
+)
 
 Made = TypeVar("Made")
 
@@ -110,7 +119,7 @@ class LanceSnapshot:
         return self._each(numbers, CHUNK_COLUMNS, chunk_of)
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
-        return self._each(numbers, PIECE_COLUMNS, lambda row: Piece(**row))
+        return self._each(numbers, PIECE_COLUMNS, piece_of)
 
     def document_ids(self, numbers: Sequence[int]) -> list[str]:
         return self._each(numbers, ["document_id"], lambda row: str(row["document_id"]))
@@ -264,7 +273,8 @@ class LanceSnapshot:
         with reading(self._path):
             # The public `take` counts live rows from the first one on, which is slow after deletions (measured: 7 s
             # instead of 0.1 s for 100,000 rows). This is the call it makes after counting.
-            return self.dataset._take_rows(addresses.tolist(), columns=columns)  # noqa: SLF001
+            present = present_columns(columns, self.dataset.schema)
+            return self.dataset._take_rows(addresses.tolist(), columns=present)  # noqa: SLF001
 
 
 def _rows_of(dataset: lance.LanceDataset, held: StoredRows | None) -> StoredRows:

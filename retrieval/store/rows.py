@@ -19,10 +19,16 @@ from winnow.retrieval.filters.attributes import (
     select_attributes,
 )
 from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analyse
-from winnow.retrieval.records import Chunk, Document, EmbeddedDocument, is_text
+from winnow.retrieval.records import Chunk, Document, EmbeddedDocument, Part, Piece, header_above, is_text, passage_head
+from winnow.retrieval.structure import place_spans, placed_of, structure_json, texts_of
 
-CHUNK_COLUMNS: Final = ["number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata"]
-PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text"]
+STRUCTURE_COLUMN: Final = "structure"  # JSON of a chunk's part (retrieval/structure.py); null without one
+_STRUCTURE_FIELD: Final = pa.field(STRUCTURE_COLUMN, pa.large_string(), metadata={"lance-encoding:compression": "zstd"})
+
+CHUNK_COLUMNS: Final = [
+    "number", "document_id", "ordinal", "start", "end", "title", "text", "url", "metadata", STRUCTURE_COLUMN
+]  # fmt: skip
+PIECE_COLUMNS: Final = ["number", "document_id", "start", "end", "text", STRUCTURE_COLUMN]
 
 _FORMAT_KEY: Final = b"winnow.format"
 _FORMAT: Final = b"3"  # of the columns below; a table of another format is refused
@@ -30,7 +36,9 @@ _WITHOUT_WORDS: Final = b"2"  # the format before: without the column of words
 _WITHOUT_ATTRIBUTES: Final = b"1"  # the format before that: also without attribute columns
 _FORMATS: Final = frozenset({_FORMAT, _WITHOUT_WORDS, _WITHOUT_ATTRIBUTES})
 
-WORDS_COLUMN: Final = "words"  # output of `analyse` for title and text; lexical search reads only this
+WORDS_COLUMN: Final = (
+    "words"  # output of `analyse` for title, headings, header and text; lexical search reads only this
+)
 _WORDS_FIELD: Final = pa.field(
     WORDS_COLUMN,
     pa.large_string(),
@@ -85,11 +93,26 @@ def words_schema() -> pa.Schema:
 
 
 def words_table(rows: pa.Table) -> pa.Table:
-    """Return the words of these rows, from title and text, in the same order."""
-    both = zip(rows["title"].to_pylist(), rows["text"].to_pylist(), strict=True)
-    return pa.table(
-        [pa.array([f"{analyse(title)} {analyse(text)}" for title, text in both], pa.large_string())], words_schema()
-    )
+    """Return the words of these rows, from title, structure and text, in the same order."""
+    titles, texts = rows["title"].to_pylist(), rows["text"].to_pylist()
+    structures, starts = [None] * len(texts), [0] * len(texts)
+    if STRUCTURE_COLUMN in rows.column_names:
+        structures, starts = rows[STRUCTURE_COLUMN].to_pylist(), rows["start"].to_pylist()
+    words = [
+        _words(analyse(title), placed_of(stored).part, start, text)
+        for title, stored, start, text in zip(titles, structures, starts, texts, strict=True)
+    ]
+    return pa.table([pa.array(words, pa.large_string())], words_schema())
+
+
+def present_columns(wanted: Sequence[str], schema: pa.Schema) -> list[str]:
+    """Return the wanted columns that this table has: it has one for structure once a document has parts."""
+    return [name for name in wanted if name != STRUCTURE_COLUMN or name in schema.names]
+
+
+def words_columns(schema: pa.Schema) -> list[str]:
+    """Return the columns that `words_table` reads."""
+    return present_columns(["title", "text", "start", STRUCTURE_COLUMN], schema)
 
 
 def missing_columns(schema: pa.Schema, needed: pa.Schema) -> pa.Schema | None:
@@ -140,12 +163,15 @@ def table_of(
     schema = schema_of(dimension)
     if not has_words:
         schema = schema.remove(schema.get_field_index(WORDS_COLUMN))
+    if any(embedded.document.parts for embedded in documents):
+        schema = schema.append(_STRUCTURE_FIELD)
     columns: dict[str, list[Any]] = {name: [] for name in schema.names if name not in {"number", "vector"}}
     for embedded in documents:
         document = embedded.document
         metadata = json.dumps(document.metadata)
         title_words = analyse(document.title) if has_words else ""
-        for ordinal, span in enumerate(embedded.spans):
+        placed = place_spans(document.text, document.parts, embedded.spans)
+        for ordinal, (span, place) in enumerate(zip(embedded.spans, placed, strict=True)):
             columns["document_id"].append(document.id)
             columns["ordinal"].append(ordinal)
             columns["start"].append(span.start)
@@ -156,7 +182,9 @@ def table_of(
             columns["metadata"].append(metadata)
             columns["content_hash"].append(document.content_hash if ordinal == 0 else None)
             if has_words:
-                columns[WORDS_COLUMN].append(f"{title_words} {analyse(columns['text'][-1])}")
+                columns[WORDS_COLUMN].append(_words(title_words, place.part, span.start, columns["text"][-1]))
+            if STRUCTURE_COLUMN in columns:
+                columns[STRUCTURE_COLUMN].append(structure_json(place))
     vectors = np.concatenate([embedded.vectors for embedded in documents]).astype(np.float32, copy=False)
     assert vectors.shape[1] == dimension, "vectors of the collection's dimension. This is a bug."
     arrays = {
@@ -173,7 +201,15 @@ def table_of(
 
 def chunk_of(row: dict[str, Any]) -> Chunk:
     """Convert a row with the `CHUNK_COLUMNS` to a chunk."""
-    return Chunk(**{**row, "metadata": json.loads(row["metadata"])})
+    placed = placed_of(row.pop(STRUCTURE_COLUMN, None))
+    metadata = json.loads(row.pop("metadata"))
+    return Chunk(**row, metadata=metadata, part=placed.part, location=placed.location)
+
+
+def piece_of(row: dict[str, Any]) -> Piece:
+    """Convert a row with the `PIECE_COLUMNS` to a piece."""
+    placed = placed_of(row.pop(STRUCTURE_COLUMN, None))
+    return Piece(**row, part=placed.part, location=placed.location)
 
 
 def document_of(chunks: Sequence[Chunk]) -> Document:
@@ -185,10 +221,20 @@ def document_of(chunks: Sequence[Chunk]) -> Document:
         text="".join(chunk.text for chunk in chunks),
         url=first.url,
         metadata=first.metadata,
+        parts=tuple(dict.fromkeys(chunk.part for chunk in chunks if chunk.part is not None)),
     )
+
+
+def _words(title_words: str, part: Part | None, start: int, text: str) -> str:
+    """Return the words of a chunk that starts here."""
+    if part is None:
+        return f"{title_words} {analyse(text)}"
+    above = analyse(passage_head("", part.section, header_above(part, start)))
+    return f"{title_words} {above} {analyse(text)}" if above else f"{title_words} {analyse(text)}"
 
 
 def require_text(document: Document) -> None:
     """Raise `InvalidRequest` if a text of the document is not valid Unicode."""
-    if not all(is_text(value) for value in (document.id, document.title, document.text, document.url or "")):
+    structure = (text for part in document.parts for text in texts_of(part))
+    if not all(map(is_text, (document.id, document.title, document.text, document.url or "", *structure))):
         raise InvalidRequest(f"document {document.id!r} contains half of a surrogate pair, which is not valid text")

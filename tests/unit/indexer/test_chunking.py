@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tiny_models import write_embedder
-from winnow.indexer.chunking import Chunker
+from winnow.indexer.chunking import Chunker, Uncut
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Span, passage_of
 
@@ -154,7 +154,8 @@ def test_chunking_is_a_function_of_the_text(byte_pairs: PlainTokenizer, text: st
 def test_together_as_alone(byte_pairs: PlainTokenizer, texts: list[tuple[str, str]]):
     """Texts that are cut in one call are cut as each by itself: no window depends on its neighbours."""
     chunker = Chunker(tokenizer=byte_pairs, tokens_max=20)
-    assert chunker.spans_of(texts) == [chunker.spans(text, title) for title, text in texts]
+    uncut = [Uncut(text=text, title=title) for title, text in texts]
+    assert chunker.spans_of(uncut) == [chunker.spans(text, title) for title, text in texts]
 
 
 @pytest.mark.parametrize("text", ["!" * 200_000, " " * 200_000, "\n" * 200_000, '!"' * 100_000, "。”" * 100_000])

@@ -179,6 +179,18 @@ export function piecesOf(found, { near, hit }) {
   }));
 }
 
+/** The headings above a passage, and where in its file it stands: two lines, empty if nothing is known. `say` turns a key
+ * and its values into words. */
+export function placeOf({ section = [], location = {} }, say) {
+  const range = (name, first, last) =>
+    last === undefined || last === first ? say(`place.${name}`, { first }) : say(`place.${name}s`, { first, last });
+  const named = ["page", "slide", "sheet", "cell"].filter((key) => key in location).map((key) => say(`place.${key}`, { first: location[key] }));
+  const counted = ["row", "line"].filter((key) => key in location).map((key) => range(key, location[key], location[`${key}_end`]));
+  const { symbol, anchor } = location;
+  const where = [...named, ...counted, symbol, anchor && (anchor.includes("#") ? anchor : `#${anchor}`)];
+  return { section: section.join(" > "), where: where.filter(Boolean).join(say("place.joint")) };
+}
+
 /** Published instructions, newest version first where there are several. */
 export function choices(library) {
   const newest = new Map();

@@ -4,7 +4,7 @@ import { address, ask, hasKey, tell } from "./api.js";
 import { clearErrors, find, make, moveBadge, reveal, Working } from "./dom.js";
 import { thumbs } from "./feedback.js";
 import { Instruction } from "./instruction.js";
-import { curlLine, searchBody, searchColumns, shown, stageTimes } from "./logic.js";
+import { curlLine, placeOf, searchBody, searchColumns, shown, stageTimes } from "./logic.js";
 import { scoreBar } from "./rerank.js";
 import { DocumentDialog } from "./search/document.js";
 import { FilterBuilder } from "./search/filter_builder.js";
@@ -127,11 +127,13 @@ export class SearchTab {
   card(result, { row, moved }) {
     const isFinal = moved !== undefined;
     const title = result.title || result.document_id;
+    const { section, where } = placeOf(result, say);
     const text = result.text.length > SNIPPET ? `${result.text.slice(0, SNIPPET)} …` : result.text;
     const lines = [
       make("span", { class: "w-card-top" }, make("b", {}, String(row)), make("span", { class: "w-card-title" }, title),
         isFinal ? moveBadge(moved) : null),
       make("span", { class: "w-card-score" }, scoreBar(isFinal ? result.relevance : result.similarity), ...scores(result, isFinal)),
+      section || where ? make("span", { class: "w-card-place" }, [section, where].filter(Boolean).join(" · ")) : null,
       make("span", { class: "w-card-text" }, text),
       result.truncated && isFinal ? make("span", { class: "w-cut" }, `✂ ${say("cut")}`) : null,
     ];

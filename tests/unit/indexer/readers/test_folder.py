@@ -13,7 +13,7 @@ from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.open_corpus import Reading, open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import RECORD_BYTES_MAX
-from winnow.retrieval.records import Document
+from winnow.retrieval.records import Document, Location, Part
 
 
 def filled(folder: Path, **files: bytes) -> FolderCorpus:
@@ -22,6 +22,12 @@ def filled(folder: Path, **files: bytes) -> FolderCorpus:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     return FolderCorpus(root=folder)
+
+
+def of_lines(document_id: str, text: str, title: str = "") -> Document:
+    """A document of one part, whose lines are counted from 1."""
+    parts = (Part(start=0, end=len(text), location=Location(line=1)),)
+    return Document(id=document_id, text=text, title=title, parts=parts)
 
 
 def entries(corpus: FolderCorpus) -> list[Entry]:
@@ -43,10 +49,10 @@ def test_files_become_documents_in_order_of_path(tmp_path: Path):
         },
     )
     assert [entry.document for entry in entries(corpus) if isinstance(entry, Record)] == [
-        Document(id="a.markdown", text="no heading"),
-        Document(id="a/A.TXT", text="upper"),
-        Document(id="a/deep/z.md", text="# 标题\n正文", title="标题"),
-        Document(id="b.txt", text="b"),
+        of_lines("a.markdown", "no heading"),
+        of_lines("a/A.TXT", "upper"),
+        of_lines("a/deep/z.md", "# 标题\n正文", title="标题"),
+        of_lines("b.txt", "b"),
     ]
     assert [entry.position for entry in entries(corpus)] == [1, 2, 3, 4]
     assert corpus.size == 4
@@ -178,8 +184,8 @@ def test_a_single_file_is_a_corpus(tmp_path: Path):
     (second,) = open_corpus(str(tmp_path / "b.txt")).entries()
     assert isinstance(first, Record)
     assert isinstance(second, Record)
-    assert first.document == Document(id="A.MD", title="Title", text="# Title\ntext")
-    assert second.document == Document(id="b.txt", text="text")
+    assert first.document == of_lines("A.MD", "# Title\ntext", title="Title")
+    assert second.document == of_lines("b.txt", "text")
 
 
 def test_encodings_of_a_folder_are_told_by_their_files(tmp_path: Path):

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.indexer.readers.front_matter import front_matter
-from winnow.indexer.readers.markdown import read_markdown
+from winnow.indexer.readers.markdown import CODE_CHARACTERS_MIN, read_markdown
+from winnow.retrieval.records import PartKind
+from winnow.retrieval.structure import parts_fault
 
 TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
 FRONTS = st.dictionaries(
@@ -125,11 +127,13 @@ def test_front_matter_that_cannot_be_read_gives_no_title():
 
 @given(st.text(max_size=200))
 def test_any_text_is_markdown(text: str):
-    """Nothing raises, and what is left is what JSON can carry."""
+    """Nothing raises, what is left is what JSON can carry, and its parts cover the text."""
     for each in (text, f"---\n{text}\n---\n{text}"):
         found = read_markdown(each)
         assert each.endswith(found.body)
         json.dumps(found.metadata)
+        assert parts_fault(len(found.body), found.parts) is None
+        assert found.parts or not found.body.strip()
 
 
 @pytest.mark.parametrize("text", ["> " * 40_000, "[" * 100_000, "- " * 50_000, "`" * 100_000, "# " + "*" * 99_000])
@@ -138,3 +142,118 @@ def test_hostile_markdown_takes_no_time(text: str):
     began = time.monotonic()
     read_markdown(text)
     assert time.monotonic() - began < 5
+
+
+HANDBOOK = """---
+title: Handbook
+tags: [a]
+---
+
+# Handbook
+
+## Buying *things*
+### Returns
+
+Within thirty days, and with the receipt.
+
+```sh
+# not a heading
+winnow search
+```
+
+## Prices
+
+They hold for a year. %s
+
+| item | price |
+|------|------:|
+| bolt | 3 |
+| nut \\| washer | 4 |
+
+They change then.
+
+Underlined
+----------
+
+> # quoted
+
+- # in a list
+
+  | a | b |
+  |---|---|
+  | 1 | 2 |
+
+## Empty
+""" % ("More words. " * 40)
+
+
+def outline(markdown: str) -> list[tuple[PartKind, tuple[str, ...], str, str]]:
+    """Kind, section, header, and the first line with text of each part."""
+    found = read_markdown(markdown)
+    return [
+        (part.kind, part.section, part.header, found.body[part.start : part.end].strip().partition("\n")[0])
+        for part in found.parts
+    ]
+
+
+def test_sections_tables_and_code_are_parts():
+    """Headings in code, quotes and lists are none. The title stands in no section. Tables have their column names."""
+    assert outline(HANDBOOK) == [
+        (PartKind.CODE, ("Buying things", "Returns"), "", "# Handbook"),
+        (PartKind.PROSE, ("Prices",), "", "## Prices"),
+        (PartKind.ROWS, ("Prices",), "| item | price |", "| item | price |"),
+        (PartKind.PROSE, ("Prices",), "", "They change then."),
+        (PartKind.CODE, ("Underlined",), "", "Underlined"),
+        (PartKind.PROSE, ("Empty",), "", "## Empty"),
+    ]
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_lines_are_those_of_the_file(ends: str):
+    """Also behind front matter: each part's line is where its text begins."""
+    markdown = HANDBOOK.replace("\n", ends)
+    lines = markdown.split(ends)
+    found = read_markdown(markdown)
+    for part in found.parts:
+        text = found.body[part.start : part.end]
+        above = len(text) - len(text.lstrip())
+        assert part.location.line is not None
+        line = part.location.line + text[:above].count("\n")
+        assert lines[line - 1] == text[above:].partition(ends)[0]
+
+
+def test_long_code_is_a_part_with_its_introduction():
+    """A short text directly above stays with it; a long one is a part of its own."""
+    code = "```python\n" + "call()\n" * (CODE_CHARACTERS_MIN // 7 + 1) + "```\n"
+    assert outline(f"# T\n\n## A\n\nRun this:\n\n{code}\nDone.\n") == [
+        (PartKind.CODE, ("A",), "", "# T"),
+        (PartKind.PROSE, ("A",), "", "Done."),
+    ]
+    assert [kind for kind, *_ in outline(f"## A\n\n{'Words. ' * 60}\n\n{code}")] == [PartKind.PROSE, PartKind.CODE]
+
+
+@pytest.mark.parametrize(
+    ("markdown", "sections"),
+    [
+        ("text\n\n# T\na\n# U\nb\n", [(), (), ("U",)]),  # the title is the first heading, wherever it stands
+        ("# T\na\n### C\nb\n## B\nc\n#### D\nd", [(), ("C",), ("B",), ("B", "D")]),
+        ("---\ntitle: T\n---\n# A\na\n# T\nb\n", [("A",), ()]),
+        ("---\ntitle: a: b\n---\n# A\na\n## B\nb\n", [(), (), ("B",)]),  # invalid front matter: text
+        ("# \na\n## B\nb", [(), ()]),
+        ("plain", [()]),
+        ("", []),
+        (" \n ", []),
+    ],
+)
+def test_sections_are_the_headings_above(markdown: str, sections: list[tuple[str, ...]]):
+    assert [section for _, section, _, _ in outline(markdown)] == sections
+
+
+@pytest.mark.parametrize("text", ["# a\nb\n" * 300, "| a |\n|---|\n| b |\n\n" * 300, "# a\n\nb\n" * 5])
+def test_a_file_of_countless_parts_is_read(monkeypatch: pytest.MonkeyPatch, text: str):
+    """What is too many goes to the last part: the file is not refused. So does what is too far down."""
+    monkeypatch.setattr("winnow.indexer.readers.markdown.PARTS_MAX", 100)
+    monkeypatch.setattr("winnow.indexer.readers.markdown.STRUCTURE_WITHIN", 1_000)
+    found = read_markdown(text)
+    assert parts_fault(len(text), found.parts) is None
+    assert len(found.parts) <= 100

@@ -2,7 +2,7 @@
 
 import { ask, tell } from "../api.js";
 import { find, make } from "../dom.js";
-import { neighboursOf, piecesOf } from "../logic.js";
+import { neighboursOf, piecesOf, placeOf } from "../logic.js";
 import { say } from "../words.js";
 
 const AROUND = 1_500; // characters before and after the neighbours at first
@@ -57,7 +57,9 @@ export class DocumentDialog {
 }
 
 function facts(result) {
-  const shownFacts = { id: result.document_id, [say("passage")]: String(result.chunk.ordinal + 1), ...result.metadata };
+  const { section, where } = placeOf(result, say);
+  const place = { ...(section && { [say("section")]: section }), ...(where && { [say("where")]: where }) };
+  const shownFacts = { id: result.document_id, [say("passage")]: String(result.chunk.ordinal + 1), ...place, ...result.metadata };
   return Object.entries(shownFacts).map(([name, value]) =>
     make("div", {}, make("dt", {}, name), make("dd", {}, typeof value === "string" ? value : JSON.stringify(value))),
   );

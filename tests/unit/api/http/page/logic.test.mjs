@@ -121,6 +121,15 @@ test("a document is cut into its pieces by code points", () => {
   assert.deepEqual(cut(found, { start: 2, end: 99 }, { start: 10, end: 11 }), ["text:", "near:", "hit:a", "near:😀b😀cd", "text:"]);
 });
 
+test("a passage tells its headings and its place", () => {
+  const said = (key, values = {}) => `${key.slice(6)}${Object.values(values).join("-") && ` ${Object.values(values).join("-")}`}`;
+  const place = (result) => logic.placeOf(result, (key, values) => (key === "place.joint" ? ", " : said(key, values)));
+  assert.deepEqual(place({ section: ["Buying", "Returns"], location: { page: 12 } }), { section: "Buying > Returns", where: "page 12" });
+  assert.equal(place({ location: { sheet: "Q3", row: 40, row_end: 52 } }).where, "sheet Q3, rows 40-52");
+  assert.equal(place({ location: { line: 3, line_end: 3, symbol: "Client.send", anchor: "a" } }).where, "line 3, Client.send, #a");
+  assert.deepEqual(place({}), { section: "", where: "" });
+});
+
 test("neighbours are in the context, or are results themselves", () => {
   const of = (ordinal, start, end, context) => ({ document_id: "d", chunk: { ordinal, start, end }, context });
   const hit = of(1, 10, 20, { before: null, after: { start: 20, end: 30 } });

@@ -97,6 +97,7 @@ def test_a_document_comes_back_as_it_was_sent(filled: TestClient) -> None:
         "characters": len(DOCUMENTS[0]["text"]),
         "url": None,
         "metadata": {"line": "legal"},
+        "parts": [],
     }
     assert filled.get("/v1/collections/docs/documents/none").json()["error"]["code"] == "document_not_found"
 
