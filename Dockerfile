@@ -4,7 +4,7 @@
 FROM python:3.12-slim AS build
 ARG PIP_EXTRA_INDEX_URL=""
 ARG TORCH_BACKEND=cpu
-ARG EXTRA=cpu,documents,postgres,ui,telemetry
+ARG EXTRA=cpu,documents,mcp,postgres,telemetry,ui
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./

@@ -44,6 +44,10 @@ ENTRIES: Final = {
     ),
     "rerank": Entry("search:rerank", "Rerank texts that you pass in, without a collection."),
     "serve": Entry("serve:serve", "Serve the HTTP API until Ctrl-C or SIGTERM."),
+    "mcp": Entry(
+        "client.mcp:mcp",
+        "Serve search tools to a chat program, by the Model Context Protocol on standard input and output.",
+    ),
     "vllm-command": Entry(
         "vllm:vllm_command",
         "Print the command line of a vLLM server for winnow: for a shell, a compose file or a systemd unit.",

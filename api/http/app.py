@@ -44,12 +44,15 @@ from winnow.api.http.routes.generations import router as generations
 from winnow.api.http.routes.health import router as health
 from winnow.api.http.routes.instructions import router as instructions
 from winnow.api.http.routes.judgments import router as judgments
+from winnow.api.http.routes.mcp import router as mcp
 from winnow.api.http.routes.quotas import limits_router as limits
 from winnow.api.http.routes.quotas import usage_router as usage
 from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
 from winnow.api.http.routes.stability import router as stability
 from winnow.api.http.routes.stability_alerts import router as stability_alerts
+from winnow.api.mcp.mounted import MountedMcp
+from winnow.api.mcp.mounted import is_installed as mcp_is_installed
 from winnow.retrieval.disk_causes import FULL
 from winnow.retrieval.errors import WinnowError, WriteFailed
 from winnow.retrieval.tracing import TracerProvider, request_id
@@ -65,6 +68,7 @@ ROUTERS: Final = (
     searches,
     vector_stores,
     dify,
+    mcp,
     judgments,
     corpus,
     shadows,
@@ -128,6 +132,7 @@ def create_app(
     app.state.intake = Intake()
     for router in ROUTERS:
         app.include_router(router)
+    app.state.mcp = MountedMcp() if mcp_is_installed() else None
     app.add_route("/docs", _docs, include_in_schema=False)
     app.state.page = Page(installed=is_installed(), ahead=page_ahead)
     app.state.page.add_to(app)
@@ -178,7 +183,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             await readiness.prepare()
         app.state.announce(readiness)
         try:
-            async with spawned.running(served) if spawned else contextlib.nullcontext(), app.state.page.running():
+            async with (
+                spawned.running(served) if spawned else contextlib.nullcontext(),
+                app.state.page.running(),
+                app.state.mcp.running() if app.state.mcp else contextlib.nullcontext(),
+            ):
                 yield
         finally:
             await app.state.parts.access.settle()

@@ -44,6 +44,7 @@ BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
     "/v1/collections/{name}/web_search": SEARCH,
     "/v1/vector_stores/{name}/search": SEARCH,
     "/retrieval": SEARCH,
+    "/mcp": SEARCH,
     "/v1/rerank": TEXTS,
     "/v2/rerank": TEXTS,
     "/rerank": TEXTS,

@@ -13,7 +13,7 @@ from winnow.api.cli.main import EPILOG, app
 HEAD: Final = """# Command line
 
 """
-COMMON: Final = """- With `--json`, which every command but `winnow serve` and `winnow demo` takes, standard output holds JSON and nothing else. Everything else goes to standard error.
+COMMON: Final = """- With `--json`, which every command but `winnow serve`, `winnow mcp` and `winnow demo` takes, standard output holds JSON and nothing else. Everything else goes to standard error.
 - `--tenant` names the tenant that owns what a command works on: `default` unless it is given. `winnow audit` and `winnow usage` show all tenants unless it is given; `winnow verify` and `winnow doctor` always look at all of them.
 - [Settings](settings.md) has the variable and the default of each option that is a setting, [errors](errors.md#exit-codes) the exit codes.
 

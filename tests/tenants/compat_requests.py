@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import quote
 
 from tests.tenants.collection_requests import WORDS, ready, searched_name, shown_of
 from tests.tenants.requester import Asking
@@ -48,6 +50,34 @@ def retrieve(life: Asking, tenant: Tenant, operation: Operation) -> None:
         tenant.searches += 1
         found = {each["metadata"]["document_id"] for each in answer.json()["records"]}
         life.same(f"found in {name} beyond what is there", found - set(known.documents), set())
+
+
+def call_tool(life: Asking, tenant: Tenant, operation: Operation) -> None:
+    """Reads documents of its own and of others, granted and not, and searches all of its own."""
+    name, document_id = searched_name(life, tenant), life.world.document_id(tenant)
+    known = life.world.searched(tenant, name)
+    calls: tuple[tuple[str, dict[str, str]], ...] = (
+        ("fetch", {"id": f"{quote(name, safe='')}/{document_id}"}),
+        ("search_filtered", {"query": life.chances.choice(WORDS), "collection": name}),
+        ("list_collections", {}),
+    )
+    tool, arguments = life.chances.choice(calls)
+    body = {
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments},
+    }  # fmt: skip
+    answer = life.ask(tenant, operation, body, expect=200, shown=shown_of(known))
+    if answer.status_code != 200:
+        return
+    result = answer.json()["result"]
+    if result.get("isError"):
+        return
+    said = json.loads(result["content"][0]["text"])
+    if tool == "list_collections":
+        life.same(f"tools of {tenant.name}", {each["name"] for each in said["collections"]}, set(tenant.collections))
+    elif tool == "fetch":
+        life.same(f"{document_id} of {name}", known is not None and document_id in known.documents, True)
+    else:
+        tenant.searches += 1
 
 
 def score(life: Asking, tenant: Tenant, operation: Operation) -> None:

@@ -54,6 +54,7 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("GET", "/v1/vector_stores"): (1, compat_requests.list_vector_stores),
     ("GET", "/v1/vector_stores/{name}"): (2, compat_requests.get_vector_store),
     ("POST", "/retrieval"): (2, compat_requests.retrieve),
+    ("POST", "/mcp"): (3, compat_requests.call_tool),
     ("GET", "/v1/models"): (1, access_requests.open_to_all),
     ("GET", "/v1/models/{name}"): (1, compat_requests.read_model),
     ("POST", "/v1/feedback"): (4, judgment_requests.give),

@@ -95,6 +95,7 @@ class Service:
     def ask(self, key: str, method: str, url: str, body: Any = None, **headers: str) -> Any:
         """The answer; the client is the transport and adds nothing."""
         headers["authorization"] = f"Bearer {key}"
+        headers["accept"] = "application/json, text/event-stream, */*"  # the first two are what /mcp insists on
         return self.client.request(method, url, json=body, headers=headers)
 
 

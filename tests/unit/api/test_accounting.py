@@ -51,6 +51,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/collections/{name}/search"): {"query": "heron"},
     ("POST", "/v1/collections/{name}/web_search"): {"query": "heron"},
     ("POST", "/retrieval"): {"query": "heron", "knowledge_id": "docs"},
+    ("POST", "/mcp"): {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "search", "arguments": {"query": "heron"}},
+    },
     ("POST", "/v1/collections/{name}/documents"): {"documents": [{"id": "new", "text": "An egret."}]},
     ("POST", "/v1/instructions/try"): {
         "query": "heron",
@@ -137,14 +143,16 @@ def test_every_costly_route_is_charged_what_the_models_computed(
     method, path = operation
     before, embedded, reranked = used(client), embedder.tokens, reranker.tokens
     told = metric(client, "winnow_rerank_tokens_total")
-    assert client.request(method, path.format(name="docs"), json=BODIES[operation]).status_code == 200
+    headers = {"accept": "application/json, text/event-stream"} if path == "/mcp" else {}
+    said = client.request(method, path.format(name="docs"), json=BODIES[operation], headers=headers)
+    assert said.status_code == 200, said.text
     after = used(client)
     grown = {name: after[name] - before[name] for name in after}
     assert embedder.tokens + reranker.tokens > embedded + reranked
     assert grown["embedded_tokens"] == embedder.tokens - embedded
     assert grown["rerank_tokens"] == reranker.tokens - reranked
     assert metric(client, "winnow_rerank_tokens_total") - told == reranker.tokens - reranked
-    assert grown["searches"] == (path in ("/retrieval", "/v1/stability/runs") or path.endswith("search"))
+    assert grown["searches"] == (path in ("/retrieval", "/mcp", "/v1/stability/runs") or path.endswith("search"))
     assert grown["documents_written"] == path.endswith("/documents")
 
 

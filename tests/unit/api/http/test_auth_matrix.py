@@ -49,6 +49,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/collections/{name}/search"): {"query": "refund"},
     ("POST", "/v1/collections/{name}/web_search"): {"query": "refund"},
     ("POST", "/retrieval"): {"query": "refund", "knowledge_id": "docs"},
+    ("POST", "/mcp"): {"jsonrpc": "2.0", "id": 1, "method": "ping"},
     ("POST", "/v1/feedback"): {"search_id": "req_none", "document_id": "a", "grade": 1},
     ("PUT", "/v1/judgments/settings"): {"keep_queries": False},
     ("POST", "/v1/collections"): {"name": "fresh"},

@@ -1,0 +1,62 @@
+"""POST /mcp: the Model Context Protocol. The caller is known before the protocol begins."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Request
+from starlette.background import BackgroundTasks
+from starlette.responses import Response
+
+from winnow.api.http.auth import Caller, MeteredRoute, bill_of, parts_of
+from winnow.api.http.disconnect import while_connected
+from winnow.api.http.problem_response import ProblemResponse
+from winnow.api.http.problems import Problem
+from winnow.api.http.routes.search import PROBLEMS, answer_question
+from winnow.api.mcp.library import Defaults, ServiceLibrary
+from winnow.api.mcp.mounted import MountedMcp
+from winnow.api.search.records import Answer, Question
+from winnow.retrieval.catalog.quotas import Usage
+from winnow.retrieval.limits import INSTRUCTION_CHARACTERS_MAX
+
+NOT_INSTALLED: Final = Problem(
+    status=HTTPStatus.NOT_IMPLEMENTED,
+    code="not_installed",
+    message="the Model Context Protocol is not installed here; its operator needs: pip install 'winnow-search[mcp]'",
+)
+
+router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["mcp"])
+
+
+@router.post("/mcp", summary="Model Context Protocol (streamable HTTP, without sessions)")
+async def answer_mcp(
+    caller: Caller,
+    request: Request,
+    *,
+    collection: Annotated[str | None, Query(description="Search this collection where a call names none.")] = None,
+    instruction: Annotated[
+        str | None,
+        Query(
+            max_length=INSTRUCTION_CHARACTERS_MAX,
+            description="What counts as relevant where a call does not say: a text, or NAME or NAME@VERSION.",
+        ),
+    ] = None,
+) -> Response:
+    """Tools: search, fetch, search_filtered, list_collections. Documents are resources."""
+    mounted = request.app.state.mcp
+    parts, afterwards = parts_of(request), BackgroundTasks()
+    bill_of(request).add(Usage(tenant=caller.tenant, day=parts.usage.today()))  # most messages compute nothing
+    if not isinstance(mounted, MountedMcp):
+        return ProblemResponse(NOT_INSTALLED)
+
+    async def ask(question: Question) -> Answer:
+        answered = await answer_question(request, question, timeout_ms=None)
+        afterwards.tasks.append(answered.afterwards)
+        return answered.answer
+
+    defaults = Defaults(collection=collection or None, instruction=instruction or None)
+    library = ServiceLibrary(parts, tenant=caller.tenant, ask=ask, defaults=defaults)
+    answer = await while_connected(request, mounted.answer(request, library))
+    answer.background = afterwards
+    return answer

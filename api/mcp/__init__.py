@@ -1,0 +1,1 @@
+"""Tools for chatbots, by the Model Context Protocol (MCP): over HTTP at /mcp, and on standard streams."""

@@ -1,0 +1,66 @@
+"""MCP over HTTP, inside the service: what the SDK answers to a request that the service has admitted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, MutableMapping
+from importlib.util import find_spec
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from winnow.api.mcp.library import Library
+
+PATH: Final = "/mcp"
+_LIBRARY: Final = "winnow.library"  # in the scope of a request, for the tools
+
+
+def is_installed() -> bool:
+    """Whether the extra `mcp` is there."""
+    return find_spec("mcp") is not None
+
+
+class MountedMcp:
+    """The SDK's application. Use it within `running`."""
+
+    def __init__(self) -> None:
+        from winnow.api.mcp.server import http_app, make_server
+
+        self._app = http_app(make_server(lambda context: _library_of(context.request_context.request)))
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with self._app.router.lifespan_context(self._app):
+            yield
+
+    async def answer(self, request: Request, library: Library) -> Response:
+        """Answer one message of a client. Its tools see this library and nothing else."""
+        body = await request.body()
+        waiting = [{"type": "http.request", "body": body, "more_body": False}]
+        answer = Response()
+        parts: list[bytes] = []
+
+        async def receive() -> MutableMapping[str, Any]:
+            if waiting:
+                return waiting.pop()
+            await asyncio.Event().wait()  # the service itself notices a caller who leaves
+            raise AssertionError("nothing sets this event. This is a bug.")
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                answer.status_code = message["status"]
+                answer.raw_headers = [each for each in message["headers"] if each[0].lower() != b"content-length"]
+            else:
+                parts.append(message.get("body", b""))
+
+        await self._app({**request.scope, "path": PATH, "root_path": "", _LIBRARY: library}, receive, send)
+        answer.body = b"".join(parts)
+        answer.raw_headers.append((b"content-length", str(len(answer.body)).encode("ascii")))
+        return answer
+
+
+def _library_of(request: Any) -> Library:
+    found: Library = request.scope[_LIBRARY]
+    return found
