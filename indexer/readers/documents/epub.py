@@ -31,6 +31,7 @@ from winnow.indexer.readers.documents.package import (
     local_name,
     open_package,
     resolve,
+    short_fields,
 )
 from winnow.indexer.readers.parser import Parsed, SourceFile, Unparsable
 from winnow.retrieval.records import JsonValue, Location, PartKind
@@ -40,6 +41,7 @@ _CONTAINER: Final = "META-INF/container.xml"
 _ENCRYPTION: Final = "META-INF/encryption.xml"
 _FONT_OBFUSCATION: Final = frozenset({"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"})
 _PAGES: Final = frozenset({"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"})
+_ID_CHARACTERS_MAX: Final = 500  # characters; a longer id is no place that a person can use
 _DEPTH_MAX: Final = 16  # levels of the table of contents
 
 Contents = dict[str, dict[str, tuple[str, ...]]]  # file -> fragment (empty: its start) -> section
@@ -118,13 +120,13 @@ def _read_metadata(root: etree._Element) -> tuple[str, dict[str, JsonValue]]:
         if text:
             values.setdefault(local_name(each), []).append(text)
     first = {name: texts[0] for name, texts in values.items()}
-    named = {
-        "author": ", ".join(values.get("creator", [])),
-        "date": iso_date(first.get("date", "")),
-        "language": first.get("language", ""),
-        "publisher": first.get("publisher", ""),
-    }
-    return first.get("title", ""), {name: value for name, value in named.items() if value}
+    fields = short_fields(
+        author=", ".join(values.get("creator", [])),
+        date=iso_date(first.get("date", "")),
+        language=first.get("language", ""),
+        publisher=first.get("publisher", ""),
+    )
+    return first.get("title", ""), fields
 
 
 def _read_navigation(page: lxml.html.HtmlElement, folder: str, book: _Book) -> None:
@@ -231,7 +233,7 @@ def _places(
         if element in blocks:
             passed = within = blocks[element]
         identifier = element.get("id") or (element.get("name") if element.tag == "a" else None)
-        if identifier:
+        if identifier and len(identifier) <= _ID_CHARACTERS_MAX:
             anchor = identifier
             if identifier in contents:
                 sections.setdefault(within if within >= 0 else passed + 1, contents[identifier])

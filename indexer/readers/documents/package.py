@@ -37,6 +37,8 @@ RATIO_FROM_BYTES: Final = 5_000_000  # bytes; a smaller member cannot do harm
 _YEAR_MONTH: Final = re.compile(r"\d{4}(-(0[1-9]|1[0-2]))?")
 _FORGET_EVERY: Final = 500  # elements
 
+FIELD_CHARACTERS_MAX: Final = 1_000  # characters of one field of a file's properties
+
 _OLE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _PLACEHOLDER_TITLES: Final = frozenset(
     {"powerpoint presentation", "powerpoint 演示文稿", "word document", "excel workbook", "untitled", "slide 1"}
@@ -262,8 +264,13 @@ def core_properties(package: Package) -> Properties:
     if title.lower() in _PLACEHOLDER_TITLES or title.startswith("Microsoft Word - "):
         title = ""
     date = iso_date(values.get("modified", "")) or iso_date(values.get("created", ""))
-    named = {"author": values.get("creator", ""), "date": date, "language": values.get("language", "")}
-    return Properties(title=title, metadata={name: value for name, value in named.items() if value})
+    fields = short_fields(author=values.get("creator", ""), date=date, language=values.get("language", ""))
+    return Properties(title=title, metadata=fields)
+
+
+def short_fields(**fields: str) -> dict[str, JsonValue]:
+    """Return the fields that have a value, each within a length that metadata can hold."""
+    return {name: value[:FIELD_CHARACTERS_MAX] for name, value in fields.items() if value}
 
 
 def iso_date(text: str) -> str:

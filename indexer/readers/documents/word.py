@@ -16,6 +16,7 @@ from typing import Final
 
 from lxml import etree
 
+from winnow.indexer.corpus import Refused
 from winnow.indexer.readers.documents.outline import Outline
 from winnow.indexer.readers.documents.package import (
     Package,
@@ -161,8 +162,11 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
         for body in _children(root, "body"):
             reader.read(body)
         reader.end_section()
+        embedded = sum(1 for _ in descendants(root, "altChunk"))
         properties = core_properties(package)
     title = properties.title or reader.title
+    if embedded:
+        yield Refused(reason=f"{embedded} documents within the document were not read", id=f"{source.name}#embedded")
     yield reader.outline.document(source.name, title=title, metadata=properties.metadata)
 
 

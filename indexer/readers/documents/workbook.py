@@ -24,6 +24,7 @@ from winnow.indexer.readers.documents.package import Package, child, descendants
 from winnow.indexer.readers.parser import Unparsable
 
 WHAT: Final = "an Excel workbook (XLSX)"
+NAME_CHARACTERS_MAX: Final = 100  # characters of a sheet's name; Excel allows 31
 ROW_CHARACTERS_MAX: Final = 1_000_000  # characters of one row
 STRINGS_MAX: Final = 2_000_000  # texts that a workbook's cells share
 STRINGS_CHARACTERS_MAX: Final = 50_000_000  # characters of these texts
@@ -108,7 +109,9 @@ def open_workbook(package: Package) -> Workbook:
     for entry in descendants(root, "sheet"):
         found = related.get(relation(entry))
         if found is not None and found.kind == "worksheet":
-            sheets.setdefault(found.target, Sheet(name=_one_line(entry.get("name") or ""), member=found.target))
+            sheets.setdefault(
+                found.target, Sheet(name=_one_line(entry.get("name") or "")[:NAME_CHARACTERS_MAX], member=found.target)
+            )
     settings = child(root, "workbookPr")
     return Workbook(
         package=package,

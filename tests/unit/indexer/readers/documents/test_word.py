@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.formats.packages import word_members, write_package
+from winnow.indexer.corpus import Refused
 from winnow.indexer.readers.documents.word import parse
 from winnow.indexer.readers.parser import SourceFile, Unparsable
 from winnow.retrieval.records import Document, PartKind
@@ -145,3 +146,10 @@ def test_a_file_of_another_kind_is_refused_with_its_reason(tmp_path: Path):
         Unparsable, match=r"^the file is not a Word document \(DOCX\): its main document is a 'workbook'$"
     ):
         list(parse(SourceFile(path=tmp_path / "a.docx", name="a.docx")))
+
+
+def test_documents_within_the_document_are_reported(tmp_path: Path):
+    write_package(tmp_path / "a.docx", word_members(paragraph("text") + '<w:altChunk w:id="1"/>'))
+    refused, document = parse(SourceFile(path=tmp_path / "a.docx", name="a.docx"))
+    assert refused == Refused(reason="1 documents within the document were not read", id="a.docx#embedded")
+    assert isinstance(document, Document)
