@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from winnow import __version__
 from winnow.api.assemble import Services, closing_pools
@@ -26,6 +26,7 @@ from winnow.api.http.methods import HeadAsGet, refuse_unrouted
 from winnow.api.http.metrics import Telemetry
 from winnow.api.http.observed import ObservedRequests
 from winnow.api.http.openapi import describe
+from winnow.api.http.openapi_tools import describe_tools
 from winnow.api.http.page.routes import Page, is_installed
 from winnow.api.http.problem_response import ProblemResponse, dialect_of
 from winnow.api.http.problems import LIMIT_HEADER, REQUEST_ID_HEADER, Problem, problem_of, problem_of_fields
@@ -134,6 +135,7 @@ def create_app(
         app.include_router(router)
     app.state.mcp = MountedMcp() if mcp_is_installed() else None
     app.add_route("/docs", _docs, include_in_schema=False)
+    app.add_route("/openapi-tools.json", _tools, include_in_schema=False)
     app.state.page = Page(installed=is_installed(), ahead=page_ahead)
     app.state.page.add_to(app)
     app.add_middleware(HeadAsGet)
@@ -195,6 +197,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 async def _docs(request: Request) -> HTMLResponse:
     return HTMLResponse(docs_page(request.app.openapi()))
+
+
+async def _tools(request: Request) -> JSONResponse:
+    return JSONResponse(describe_tools(request.app.openapi(), server=str(request.base_url).rstrip("/")))
 
 
 async def _handle_winnow_error(request: Request, error: Exception) -> ProblemResponse:

@@ -23,6 +23,7 @@ from winnow.retrieval.errors import KeyRefused, NotPermitted
 PUBLIC: Final = frozenset({  # the interface, not the data
     ("GET", "/docs"),
     ("GET", "/openapi.json"),
+    ("GET", "/openapi-tools.json"),
     ("GET", "/"),
     ("GET", "/ui"),
     ("GET", "/ui/{path:path}"),

@@ -130,6 +130,7 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("GET", "/readyz"): (1, access_requests.readyz),
     ("GET", "/docs"): (1, access_requests.open_to_all),
     ("GET", "/openapi.json"): (1, access_requests.open_to_all),
+    ("GET", "/openapi-tools.json"): (1, access_requests.open_to_all),
     ("GET", "/"): (1, access_requests.page),
     ("GET", "/ui"): (1, access_requests.page),
     ("GET", "/ui/{path:path}"): (1, access_requests.page),

@@ -20,6 +20,7 @@ NOT_COUNTED: Final = {route.path for router in (access, health) for route in rou
     "/ui",
     "/ui/{path:path}",
     "/openapi.json",
+    "/openapi-tools.json",
     "/v1/limits",
     "/v1/models",
     "/v1/models/{name}",

@@ -32,6 +32,7 @@ OTHER = TenantName("other")
 PUBLIC = {  # what the interface is: the same for everybody
     ("GET", "/docs"),
     ("GET", "/openapi.json"),
+    ("GET", "/openapi-tools.json"),
     ("GET", "/"),
     ("GET", "/ui"),
     ("GET", "/ui/{path:path}"),
