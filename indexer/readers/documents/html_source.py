@@ -43,7 +43,9 @@ _XHTML: Final = re.compile(
 _EMPTY_ELEMENT: Final = re.compile(  # HTML parsers read `<a id="x"/>` as a start tag
     r"<(a|b|div|em|i|iframe|p|script|span|strong|style|t[dhr]|textarea|title)(\s[^<>]*)?/>"
 )
-_CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_CDATA: Final = re.compile(  # a section ends before the next begins: a million beginnings take one pass
+    r"<!\[CDATA\[((?:[^\]<]|\](?!\]>)|<(?!!\[CDATA\[))*+)\]\]>"
+)
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f\ufffe\uffff\ud800-\udfff]")
 
 

@@ -18,6 +18,7 @@ from winnow.retrieval.limits import DOCUMENT_ID_CHARACTERS_MAX
 
 _LINE_BYTES: Final = 1 << 20  # read at once; a longer line comes in pieces
 _BEGIN: Final = re.compile(rb"From \S.*\d{1,2}:\d{2}.*\d{4}\s*\Z|From \S.*\d{4}.*\d{1,2}:\d{2}.*\s*\Z", re.DOTALL)
+_BEGIN_BYTES_MAX: Final = 500  # of such a line
 _HEADER: Final = re.compile(rb"[!-9;-~]{1,200}:|>From ")
 _ESCAPED: Final = re.compile(rb"^>(?=>*From )", re.MULTILINE)
 _WRITTEN_MAX: Final = 200  # characters of an id
@@ -41,7 +42,8 @@ def split_mails(stream: BinaryIO) -> Iterator[bytes | None]:
     is_after_blank, line = True, stream.readline(_LINE_BYTES)
     while line:
         following = stream.readline(_LINE_BYTES)
-        if is_after_blank and _BEGIN.match(line) and (_HEADER.match(following) or not following.strip()):
+        is_begin = is_after_blank and len(line) <= _BEGIN_BYTES_MAX and _BEGIN.match(line) is not None
+        if is_begin and (_HEADER.match(following) or not following.strip()):
             if lines is not None:
                 yield _join(lines, size)
             lines, size = [], 0

@@ -36,7 +36,7 @@ _PLAUSIBLE_TITLE: Final = re.compile(
     r"(?!.*\.(?:docx?|pdf|indd|tex|dvi|qxd|pptx?|xlsx?|odt|rtf|html?|txt|wps)$)"
     r"(?!(?:Microsoft (?:Word|PowerPoint|Excel)|PowerPoint Presentation|untitled|unknown|anonymous|\(anonymous\)|"
     r"unspecified|\(unspecified\)|none|title|slide \d+|document ?\d*|无标题.*|未命名.*|文档 ?\d*|幻灯片 ?\d+)\b)"
-    r".*\w.*\w",
+    r".*\w.*\w.*",
     re.IGNORECASE | re.DOTALL,
 )
 _DATE: Final = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:(Z)|([+-])(\d\d)'?(\d\d)?)?")
@@ -121,7 +121,7 @@ class _Reading:
         return self.text.document(f"{self.name}{pages}", title=self.title or "", metadata=_metadata(self.fields))
 
     def _choose_title(self, columns: list[Column]) -> str:
-        stated = self.fields.get("Title", "")
+        stated = self.fields.get("Title", "")[:_VALUE_CHARACTERS_MAX]
         if not _PLAUSIBLE_TITLE.fullmatch(stated) or "\ufffd" in stated:
             stated = self.outline.first_title or _largest_line(columns)
         return stated[:TITLE_CHARACTERS_MAX]

@@ -78,6 +78,11 @@ def test_xhtml_closes_empty_elements() -> None:
     assert not list(tree.find(".//a[@id='x']"))
 
 
+def test_sections_that_never_end_take_one_pass() -> None:
+    page = "<?xml version='1.0'?><html><body><p>a</p>" + "<![CDATA[" * 100_000 + "</body></html>"
+    assert parse_page(page).find(".//p").text == "a"
+
+
 def test_nothing_is_read_or_fetched_through_entities(tmp_path: object) -> None:
     page = '<!DOCTYPE html [<!ENTITY x SYSTEM "file:///etc/hostname">]><html><body><p>a&x;b</p></body></html>'
     assert parse_page(page).find(".//p").text_content() in ("a&x;b", "ab")

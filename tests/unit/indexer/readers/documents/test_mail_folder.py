@@ -60,6 +60,12 @@ def test_a_mail_that_cannot_be_read_is_refused_and_the_others_are_read(
     )
 
 
+def test_a_long_line_that_looks_like_a_beginning_takes_no_time() -> None:
+    line = b"From a" + b" 1:11" * 100_000 + b"\n"
+    (mail,) = split_mails(BytesIO(BEGIN + b"Subject: a\n\n" + line))
+    assert mail == b"Subject: a\n\n" + line
+
+
 def test_a_file_that_is_no_mailbox_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Unparsable, match="does not begin with a line"):
         read(tmp_path / "a", b"Subject: a\n\ntext\n")
