@@ -26,7 +26,7 @@ from winnow.retrieval.errors import CorpusUnreadable
 START_SECONDS_MAX: Final = 60.0
 _WATCH_SECONDS: Final = 0.05  # between two looks at the memory of a process that is not answering
 _BLOCK_BYTES: Final = 1 << 16
-# -I leaves the environment and the working folder out of the search for modules; the package itself is named
+# -P and -s leave the working folder and the user's packages out of the search for modules; the package itself is named
 _BOOT: Final = (
     "import sys; sys.path.append(sys.argv[1]); "
     "from winnow.indexer.sandbox.confine import die_with; die_with(int(sys.argv[2])); "
@@ -155,8 +155,14 @@ def _spawn(entry: str, limits: ParseLimits, scratch: Path) -> subprocess.Popen[b
     """
     root = str(Path(winnow.__file__).resolve().parents[1])
     arguments = [entry, str(limits.seconds), str(limits.memory_mb), str(scratch)]
-    command = [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, root, str(os.getpid()), *arguments]
-    environment = {"TMPDIR": str(scratch), "HOME": str(scratch), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-P", "-s", "-B", "-X", "utf8", "-c", _BOOT, root, str(os.getpid()), *arguments]
+    environment = {
+        "TMPDIR": str(scratch),
+        "HOME": str(scratch),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # a set in another order must not change a document, and so index it again
+    }
     started: list[subprocess.Popen[bytes] | OSError] = []
     is_started = threading.Event()
 
