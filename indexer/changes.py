@@ -52,8 +52,13 @@ class Changes:
 
     def removed(self) -> Iterator[str]:
         """Yield the ids (`Change.REMOVED`) that the corpus has not shown, in order, after the end of the corpus."""
-        return self._known.unseen()
+        return (each for each in self._known.unseen() if not self._is_held(each))
 
     @property
     def removed_count(self) -> int:
-        return self._known.unseen_count
+        return sum(1 for _ in self.removed()) if self._holding else self._known.unseen_count
+
+    def _is_held(self, document_id: str) -> bool:
+        """Whether the document may be in a file that was not read to its end."""
+        ends = (place for place, letter in enumerate(document_id) if letter in "#/") if self._holding else ()
+        return any(document_id[:end] in self._holding for end in ends)

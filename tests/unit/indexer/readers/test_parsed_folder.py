@@ -10,6 +10,7 @@ import pytest
 
 from winnow.indexer.changes import Changes
 from winnow.indexer.corpus import Entry, Record, Reject, check_entries
+from winnow.indexer.id_tables import KnownDocuments
 from winnow.indexer.readers.folder import FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.open_corpus import open_corpus
@@ -112,10 +113,11 @@ def test_a_stopped_reading_raises(folder: Path):
 def test_documents_of_a_broken_file_are_not_gone():
     """Those that it held at an earlier run; others with a similar name are."""
     known = ("a.zip/x.txt", "a.zip/in/y.txt", "m.mbox#1", "a.zipper", "b.zip/x.txt", "m.mbox")
-    changes = Changes(dict.fromkeys(known, "hash"))
+    changes = Changes(KnownDocuments(dict.fromkeys(known, "hash")))
     changes.keep("a.zip", holds_more=True)
     changes.keep("m.mbox", holds_more=True)
-    assert changes.removed() == ("a.zipper", "b.zip/x.txt")
+    assert list(changes.removed()) == ["a.zipper", "b.zip/x.txt"]
+    assert changes.removed_count == 2
 
 
 def test_a_reject_of_a_parsed_file_holds_more(folder: Path):
