@@ -125,7 +125,18 @@ def test_piped_results_are_lines_of_fields(indexed: Command) -> None:
     """For cut and awk: a header, then one line per result."""
     done = indexed.run("search", "heron", "--collection", "four")
     header, *rows = (line.split("\t") for line in done.out.splitlines())
-    assert header == ["rank", "score", "relevance", "similarity", "document_id", "ordinal", "title", "text"]
+    assert header == [
+        "rank",
+        "score",
+        "relevance",
+        "similarity",
+        "document_id",
+        "ordinal",
+        "title",
+        "text",
+        "section",
+        "location",
+    ]
     assert {row[4] for row in rows} == {document["_id"] for document in DOCUMENTS}
 
 
