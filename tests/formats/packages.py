@@ -9,6 +9,7 @@ from typing import Final
 
 _RELATIONSHIPS: Final = "http://schemas.openxmlformats.org/package/2006/relationships"
 _OFFICE: Final = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_TYPES: Final = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
 _WORD: Final = (
     'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '
     'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006" '
@@ -35,6 +36,7 @@ def relationships(*targets: tuple[str, str, str]) -> str:
 def word_members(body: str, *, styles: str = "", footnotes: str = "") -> dict[str, str | bytes]:
     """Return the members of a Word file with this body."""
     return {
+        "[Content_Types].xml": _TYPES,
         "_rels/.rels": relationships(("r1", "officeDocument", "word/document.xml")),
         "word/_rels/document.xml.rels": relationships(
             ("r1", "styles", "styles.xml"), ("r2", "footnotes", "/word/footnotes.xml")
@@ -56,6 +58,7 @@ def workbook_members(
     parts = [(f"s{number}", "worksheet", f"sheet{number}.xml") for number in range(1, len(sheets) + 1)]
     parts += [("a", "sharedStrings", "strings.xml"), ("b", "styles", "styles.xml")]
     return {
+        "[Content_Types].xml": _TYPES,
         "_rels/.rels": relationships(("r1", "officeDocument", "xl/workbook.xml")),
         "xl/_rels/workbook.xml.rels": relationships(*parts),
         "xl/workbook.xml": f'<workbook {_SHEET} xmlns:r="{_OFFICE}"><sheets>{entries}</sheets></workbook>',

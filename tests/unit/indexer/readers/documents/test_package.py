@@ -106,7 +106,7 @@ def test_an_encrypted_member_is_refused(tmp_path: Path):
 def test_too_many_members_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(package, "MEMBERS_MAX", 4)
     write_package(tmp_path / "a.docx", GOOD)
-    with pytest.raises(Unparsable, match="the file has 5 members; at most 4 are read"):
+    with pytest.raises(Unparsable, match="the file has 6 members; at most 4 are read"):
         open_main(tmp_path / "a.docx")
 
 
