@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from winnow.api.accounting import Accounting
+from winnow.api.collections.catalog import Catalog
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.folding import Folding
 from winnow.api.collections.index_device import index_device, index_wish
@@ -29,6 +30,7 @@ from winnow.api.stability.report import Reports
 from winnow.api.stability.sampling import Sampling
 from winnow.api.stability.scheduled import ScheduledReplays
 from winnow.api.stability.states import Models
+from winnow.api.stability.webhooks import Deliveries
 from winnow.api.tenancy.access import Access
 from winnow.api.tenancy.quotas import Quotas
 from winnow.api.usage_meter import UsageMeter
@@ -40,6 +42,8 @@ from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.index.planner import IndexWish
 from winnow.retrieval.records import RecallMode
 from winnow.retrieval.vllm.pool import VllmPool
+from winnow.retrieval.webhook.allowed import AllowedHosts
+from winnow.retrieval.webhook.client import WebhookClient
 
 Answer = TypeVar("Answer")
 
@@ -71,6 +75,7 @@ class Services:
     scheduled: ScheduledReplays
     sampling: Sampling
     stability: Reports
+    deliveries: Deliveries
     pools: tuple[VllmPool, ...] = ()
 
 
@@ -185,6 +190,7 @@ def wire(
         scheduled=_scheduled(settings, storage, replays, accounting, shadowing),
         sampling=Sampling(catalog.samples, models),
         stability=Reports(catalog.stability, catalog.samples),
+        deliveries=_deliveries(settings, catalog),
         pools=tuple(pool for pool in pools if pool is not None),
     )
 
@@ -226,6 +232,11 @@ def _replays(
         models=models,
         timeout_ms=settings.timeout_ms,
     )
+
+
+def _deliveries(settings: Settings, catalog: Catalog) -> Deliveries:
+    client = WebhookClient(AllowedHosts(settings.webhook_hosts))
+    return Deliveries(outbox=catalog.outbox, webhooks=catalog.webhooks, client=client)
 
 
 def _models(

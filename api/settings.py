@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from winnow.api.s3_variables import access_of
 from winnow.api.setting_values import (
     FurtherReranker,
     any_text,
@@ -32,7 +33,6 @@ from winnow.api.setting_values import (
     origins,
     share,
     text,
-    url,
     urls,
     whole,
     yes_or_no,
@@ -47,6 +47,7 @@ from winnow.retrieval.limits import CANDIDATES_MAX, GENERATIONS_KEPT_MIN, TIMEOU
 from winnow.retrieval.model.backend import TORCH, Backend
 from winnow.retrieval.model.hub import ModelSource
 from winnow.retrieval.records import RecallMode
+from winnow.retrieval.webhook.allowed import HostRule, parse_rules
 
 Quantization = Literal["none", "fp8"]
 Front = Literal["winnow", "vllm"]
@@ -249,6 +250,9 @@ class Settings:
         (), origins, "Origins whose web pages may call the service, such as https://app.example.org, separated by "
         "commas; * allows all. None by default.", "URL,..."
     )
+    webhook_hosts: tuple[HostRule, ...] = _setting((), parse_rules, "Hosts and networks that webhooks may be "
+        "sent to, such as hooks.example.org,10.1.0.0/16:8443, separated by commas; none by default.", "HOST[:PORT],..."
+    )
     log_format: LogFormat = _setting(  # noqa: RUF009  it makes a field
         "text", one_of(*LOG_FORMATS), "Form of the service's log: text (lines for people) or json (one object per "
         "line).", "text|json"
@@ -338,31 +342,8 @@ def load(
 
 
 def s3_access(environment: Mapping[str, str] | None = None) -> S3Access:
-    """Access to S3, from the variables that AWS's own tools read.
-
-    The object store finds what they leave open (such as a key) like those tools: in profiles and roles of the machine.
-    Raises `SettingInvalid`.
-    """
-    environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
-
-    def first(*names: str) -> str | None:
-        return next((environment[name] for name in names if environment.get(name)), None)
-
-    endpoint = first("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    try:
-        endpoint = None if endpoint is None else url(endpoint)
-    except ValueError as error:
-        raise SettingInvalid(f"AWS_ENDPOINT_URL: {error}") from None  # it may hold a password
-    access = S3Access(
-        endpoint=endpoint,
-        region=first("AWS_REGION", "AWS_DEFAULT_REGION"),
-        key_id=first("AWS_ACCESS_KEY_ID"),
-        secret=first("AWS_SECRET_ACCESS_KEY"),
-        session_token=first("AWS_SESSION_TOKEN"),
-    )
-    if (access.key_id is None) != (access.secret is None):
-        raise SettingInvalid("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must be set together")
-    return access
+    """Access to S3, from the variables that AWS's own tools read. Raises `SettingInvalid`."""
+    return access_of(os.environ if environment is None else environment)  # noqa: TID251  (the one place that may)
 
 
 def trace_export(environment: Mapping[str, str] | None = None) -> TraceExport:

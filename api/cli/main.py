@@ -103,7 +103,7 @@ ENTRIES: Final = {
         "Write, publish, compare and try instructions for the reranker.",
         (("tune", "tuning.command:tune_instruction"),),
     ),
-    "stability": Entry("stability.thresholds:stability", "Watch whether rankings move, and why."),
+    "stability": Entry("stability.webhook:stability", "Watch whether rankings move, and why."),
     "judgments": Entry(
         "judgments.command:judgments",
         "Store, list, export and delete judgments: which documents answer a query.",

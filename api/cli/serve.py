@@ -63,6 +63,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
     "port",
     "log_format",
     "cors_origins",
+    "webhook_hosts",
     "candidates",
     "recall",
     "depth",

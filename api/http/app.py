@@ -52,6 +52,7 @@ from winnow.api.http.routes.search import router as answers
 from winnow.api.http.routes.shadows import router as shadows
 from winnow.api.http.routes.stability import router as stability
 from winnow.api.http.routes.stability_alerts import router as stability_alerts
+from winnow.api.http.routes.webhooks import router as webhooks
 from winnow.api.mcp.mounted import MountedMcp
 from winnow.api.mcp.mounted import is_installed as mcp_is_installed
 from winnow.retrieval.disk_causes import FULL
@@ -77,6 +78,7 @@ ROUTERS: Final = (
     generations,
     stability,
     stability_alerts,
+    webhooks,
     usage,
     access,
     limits,
@@ -180,6 +182,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts.shadowing.running(),
         parts.sampling.running(),
         parts.scheduled.running(lambda: readiness.is_served),
+        parts.deliveries.running(),
     ):
         if spawned is None:
             await readiness.prepare()

@@ -21,6 +21,7 @@ Body = TypeVar("Body")
 ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 _KEY: Final = re.compile(r"(wk_[0-9a-f]{12})_[0-9a-f]{16,}")
+_SIGNING_SECRET: Final = re.compile(r"whsec_[\w-]{16,}")
 _BEARER: Final = re.compile(r"(?i)(bearer\s+)(?!wk_)\S+")
 _OF_THE_MACHINE: Final = (OSError, MemoryError, RuntimeError, WinnowError)
 _PLACE: Final = re.compile(r"(?<![\w:/.)])(?:/[^/\s:'\"]+)+/([^/\s:'\"]+)")  # not URLs, and not relative paths
@@ -39,7 +40,7 @@ class RedactedFormatter(logging.Formatter):
 
 
 def without_secrets(line: str) -> str:
-    return _BEARER.sub(r"\1(withheld)", _KEY.sub(r"\1_(withheld)", line))
+    return _SIGNING_SECRET.sub("whsec_(withheld)", _BEARER.sub(r"\1(withheld)", _KEY.sub(r"\1_(withheld)", line)))
 
 
 def without_places(message: str, *, data: Path, all_: bool) -> str:

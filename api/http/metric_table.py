@@ -189,10 +189,20 @@ REPLAY_LEASE: Final = Metric(
     kind=Kind.GAUGE,
     said="1 while this process is the one that replays golden sets.",
 )
+WEBHOOKS: Final = Metric(
+    name="winnow_webhook_deliveries_total",
+    kind=Kind.COUNTER,
+    labels=("outcome",),
+    said="Attempts of this process to deliver webhooks. outcome: delivered, retried (failed, and repeated later), or "
+    "undelivered (given up).",
+)
+WEBHOOKS_WAITING: Final = Metric(
+    name="winnow_webhooks_waiting", kind=Kind.GAUGE, said="Deliveries in the catalog that wait for an attempt."
+)
 METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
     CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
     RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
-    BREACHES,
+    BREACHES, WEBHOOKS, WEBHOOKS_WAITING,
     REPLAYS, REPLAY_AGE, REPLAY_OVERDUE, REPLAY_LEASE,
 )  # fmt: skip

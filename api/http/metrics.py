@@ -48,11 +48,15 @@ from winnow.api.http.metric_table import (
     SHADOWS_WAITING,
     STAGE_SECONDS,
     UNFOLDED,
+    WEBHOOKS,
+    WEBHOOKS_WAITING,
     Kind,
     Metric,
 )
 from winnow.api.search.records import Answer, DegradeReason, RerankSkipped
 from winnow.api.search.shadowing import Shadowing
+from winnow.api.stability.replay import Replays
+from winnow.api.stability.webhooks import Deliveries
 from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
 from winnow.retrieval import tracing
 from winnow.retrieval.bounded_cache import CacheState
@@ -106,8 +110,7 @@ class Telemetry:
         telemetry.watch_shadows(parts.shadowing)
         outcomes = parts.sampling.outcomes
         telemetry.watch(SAMPLES, lambda: [((outcome.value,), count) for outcome, count in outcomes.items()])
-        breaches = parts.replays.breaches
-        telemetry.watch(BREACHES, lambda: [((measure.value,), count) for measure, count in breaches.items()])
+        telemetry.watch_alerts(parts.replays, parts.deliveries)
         telemetry.watch_replays(parts)
         telemetry.watch_costs(parts.accounting.figures)
         return telemetry
@@ -151,6 +154,13 @@ class Telemetry:
         self.watch(REPLAY_AGE, age)
         self.watch(REPLAY_OVERDUE, lambda: [((), scheduled.overdue_seconds)])
         self.watch(REPLAY_LEASE, lambda: [((), float(scheduled.is_holder))])
+
+    def watch_alerts(self, replays: Replays, deliveries: Deliveries) -> None:
+        """Watch breached thresholds, and the webhooks that tell of them."""
+        breaches, outcomes = replays.breaches, deliveries.outcomes
+        self.watch(BREACHES, lambda: [((measure.value,), count) for measure, count in breaches.items()])
+        self.watch(WEBHOOKS, lambda: [((outcome.value,), count) for outcome, count in outcomes.items()])
+        self.watch(WEBHOOKS_WAITING, lambda: [((), float(deliveries.waiting))])
 
     def watch_costs(self, figures: RerankFigures) -> None:
         """Watch what is charged to tenants, of all tenants together."""

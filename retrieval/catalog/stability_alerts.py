@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from winnow.retrieval.catalog.stability import Breach, GuardedMeasure, Measures, Run
+from winnow.retrieval.limits import WEBHOOK_AGE_SECONDS_MAX
 from winnow.retrieval.records import JsonValue
 from winnow.retrieval.tenancy import TenantName
 
@@ -48,11 +49,7 @@ class Thresholds:
 
 
 EVENT_TYPE: Final = "stability.breached"
-DELIVERY_ATTEMPTS_MAX: Final = 12
-DELIVERY_AGE_MAX: Final = timedelta(hours=24)  # a delivery that waits longer is given up
-DELIVERIES_WAITING_MAX: Final = 100  # of a tenant; beyond it the oldest are given up
-DELIVERIES_KEPT_MAX: Final = 1_000  # rows of a tenant
-DELIVERY_KEPT_MAX: Final = timedelta(days=30)
+DELIVERY_AGE_MAX: Final = timedelta(seconds=WEBHOOK_AGE_SECONDS_MAX)  # a delivery that waits longer is given up
 
 
 class DeliveryState(StrEnum):

@@ -30,6 +30,7 @@ from tests.tenants import (
     judgment_requests,
     shadow_and_limit_requests,
     stability_requests,
+    webhook_requests,
 )
 from tests.tenants.requester import Asking
 from tests.tenants.service import Operation, operations_of, serving
@@ -106,6 +107,11 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("GET", "/v1/stability/runs/{number}"): (2, stability_requests.read_run),
     ("GET", "/v1/stability/sampling"): (1, stability_requests.sampling),
     ("PUT", "/v1/stability/sampling"): (1, stability_requests.sampling),
+    ("GET", "/v1/stability/webhook"): (2, webhook_requests.read),
+    ("PUT", "/v1/stability/webhook"): (2, webhook_requests.put),
+    ("DELETE", "/v1/stability/webhook"): (1, webhook_requests.remove),
+    ("POST", "/v1/stability/webhook/rotate"): (1, webhook_requests.rotate),
+    ("GET", "/v1/stability/webhook/deliveries"): (1, webhook_requests.list_deliveries),
     ("GET", "/v1/stability/thresholds"): (2, stability_requests.read_thresholds),
     ("PUT", "/v1/stability/thresholds"): (2, stability_requests.set_thresholds),
     ("DELETE", "/v1/stability/thresholds"): (1, stability_requests.remove_thresholds),

@@ -32,8 +32,10 @@ from winnow.retrieval.embed.embedder import Embedder
 from winnow.retrieval.limits import TIMEOUT_MS_MAX
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.tenancy import COMMAND_LINE, DEFAULT_TENANT
+from winnow.retrieval.webhook.allowed import parse_rules
 
 Operation = tuple[str, str]  # method, and path as the app's table has it
+WEBHOOK_HOSTS = parse_rules("hooks.example.org")  # nothing is sent there: no golden set is run
 FOLD_CHUNKS: Final = 24  # unfolded chunks of a collection, beyond which an index is built
 
 
@@ -70,7 +72,7 @@ class Service:
         self._judging = LoadedReranker(reranker=reranker or PrefersWord("zq"), runs_on="words", device="cpu")
         self._settings = replace(
             Settings(data=root / "data"),
-            **({"fold_chunks": FOLD_CHUNKS, "timeout_ms": TIMEOUT_MS_MAX} | settings),
+            **({"fold_chunks": FOLD_CHUNKS, "timeout_ms": TIMEOUT_MS_MAX, "webhook_hosts": WEBHOOK_HOSTS} | settings),
         )
         self._open = contextlib.ExitStack()
         self.log = Log()

@@ -56,6 +56,7 @@ class Tenant:
     instructions: dict[str, dict[int, tuple[str, str]]] = field(default_factory=dict)  # state and text by version
     default: str | None = None
     keys: dict[str, str] = field(default_factory=dict)  # standing by id
+    webhook: str | None = None
     golden: set[str] = field(default_factory=set)  # names of golden sets that it ever made
     requests: int = 0
     searches: int = 0

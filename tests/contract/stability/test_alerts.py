@@ -25,12 +25,12 @@ from winnow.retrieval.catalog.sql.stability_tables import forget_collection
 from winnow.retrieval.catalog.stability import Breach, Cause, CauseKind, GoldenQuery, GuardedMeasure, Proof, Run
 from winnow.retrieval.catalog.stability_alerts import (
     DELIVERY_AGE_MAX,
-    DELIVERY_ATTEMPTS_MAX,
     Delivery,
     DeliveryState,
     Thresholds,
 )
 from winnow.retrieval.errors import InvalidRequest
+from winnow.retrieval.limits import WEBHOOK_ATTEMPTS_MAX
 from winnow.retrieval.tenancy import COMMAND_LINE, WATCH, TenantName
 
 LEASE = timedelta(seconds=60)
@@ -216,9 +216,9 @@ def test_what_waits_too_long_is_given_up_and_counted(database: SqlDatabase, monk
     assert (claimed(outbox, old), outbox.give_up_old(old), outbox.give_up_old(old)) == ([], 1, 0)
     replayed(database)
     with database.writing() as connection:
-        connection.execute(sql.update(DELIVERIES).values(attempts=DELIVERY_ATTEMPTS_MAX))
+        connection.execute(sql.update(DELIVERIES).values(attempts=WEBHOOK_ATTEMPTS_MAX))
     assert (claimed(outbox, now + LEASE), outbox.give_up_old(now + LEASE)) == ([], 1)
-    monkeypatch.setattr(outbox_module, "DELIVERIES_WAITING_MAX", 2)
+    monkeypatch.setattr(outbox_module, "WEBHOOKS_WAITING_MAX", 2)
     runs = [replayed(database).number for _ in range(4)]
     assert outbox.give_up_old(datetime.now(UTC)) == 2
     waiting = [each.run for each in outbox.deliveries(ONE, limit=9) if each.state is DeliveryState.WAITING]
@@ -231,7 +231,7 @@ def test_what_waits_too_long_is_given_up_and_counted(database: SqlDatabase, monk
 
 def test_the_outbox_is_bounded(database: SqlDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although no service runs that would empty it; another tenant's rows do not count."""
-    monkeypatch.setattr(outbox_module, "DELIVERIES_KEPT_MAX", 3)
+    monkeypatch.setattr(outbox_module, "WEBHOOKS_KEPT_MAX", 3)
     for tenant in (OTHER, ONE):
         fill_alerts(database, tenant)
         runs = [replayed(database, tenant).number for _ in range(5)]

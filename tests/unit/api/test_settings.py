@@ -47,7 +47,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
         "limit_requests_per_minute": "1", "limit_rerank_tokens_per_minute": "2", "limit_concurrent_requests": "3",
         "limit_documents": "4", "limit_bytes": "5", "cors_origins": "https://a.example.org", "port": "9",
-        "log_format": "json", "ocr_command": "ocr {file} {page}",
+        "webhook_hosts": "a.example:8443", "log_format": "json", "ocr_command": "ocr {file} {page}",
         "api_key": "k", "cache_secret": "s", "model_source": "modelscope", "embed_query_prefix": "query: ",
         "embed_passage_prefix": "passage: ", "rerank_templates": "t.toml", "rerank_backend": "onnx:onnx/int8.onnx",
     }  # fmt: skip

@@ -18,18 +18,20 @@ from winnow.retrieval.catalog.sql.alerts.tables import DELIVERIES, WEBHOOKS, sai
 from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.stability import Run
 from winnow.retrieval.catalog.stability_alerts import (
-    DELIVERIES_KEPT_MAX,
-    DELIVERIES_WAITING_MAX,
     DELIVERY_AGE_MAX,
-    DELIVERY_ATTEMPTS_MAX,
-    DELIVERY_KEPT_MAX,
     Delivery,
     DeliveryState,
     event_body,
 )
+from winnow.retrieval.limits import (
+    WEBHOOK_ATTEMPTS_MAX,
+    WEBHOOKS_KEPT_DAYS,
+    WEBHOOKS_KEPT_MAX,
+    WEBHOOKS_WAITING_MAX,
+)
 from winnow.retrieval.tenancy import TenantName
 
-_TOO_OLD = f"given up after {DELIVERY_ATTEMPTS_MAX} attempts or {DELIVERY_AGE_MAX.total_seconds() / 3_600:g} hours"
+_TOO_OLD = f"given up after {WEBHOOK_ATTEMPTS_MAX} attempts or {DELIVERY_AGE_MAX.total_seconds() / 3_600:g} hours"
 _COLUMNS = DELIVERIES.c
 _IS_WAITING = _COLUMNS.state == DeliveryState.WAITING.value
 
@@ -72,23 +74,23 @@ class SqlOutbox:
         if not self.waiting():
             return 0
         free = sql.and_(_IS_WAITING, _is_free(now))
-        old = sql.or_(_COLUMNS.created_at < said(now - DELIVERY_AGE_MAX), _COLUMNS.attempts >= DELIVERY_ATTEMPTS_MAX)
+        old = sql.or_(_COLUMNS.created_at < said(now - DELIVERY_AGE_MAX), _COLUMNS.attempts >= WEBHOOK_ATTEMPTS_MAX)
         with self._database.writing() as connection:
             count = _give_up(connection, sql.and_(free, old), _TOO_OLD, now)
             crowded = (
                 sql.select(_COLUMNS.tenant)
                 .where(_IS_WAITING)
                 .group_by(_COLUMNS.tenant)
-                .having(sql.func.count() > DELIVERIES_WAITING_MAX)
+                .having(sql.func.count() > WEBHOOKS_WAITING_MAX)
             )
             for tenant in connection.scalars(crowded).all():
-                oldest = _beyond(tenant, DELIVERIES_WAITING_MAX, _IS_WAITING)
+                oldest = _beyond(tenant, WEBHOOKS_WAITING_MAX, _IS_WAITING)
                 count += _give_up(connection, sql.and_(free, _COLUMNS.id.in_(oldest)), "too many waited", now)
             return count
 
     def forget_old(self, now: datetime) -> None:
         """Delete ended deliveries that are old."""
-        ended = sql.and_(~_IS_WAITING, _COLUMNS.created_at < said(now - DELIVERY_KEPT_MAX))
+        ended = sql.and_(~_IS_WAITING, _COLUMNS.created_at < said(now - timedelta(days=WEBHOOKS_KEPT_DAYS)))
         with self._database.writing() as connection:
             connection.execute(sql.delete(DELIVERIES).where(ended))
 
@@ -128,7 +130,7 @@ def enqueue(connection: sql.Connection, run: Run) -> None:
         "next_at": said(now),
     }
     connection.execute(sql.insert(DELIVERIES).values(row))
-    surplus = _beyond(run.tenant, DELIVERIES_KEPT_MAX)
+    surplus = _beyond(run.tenant, WEBHOOKS_KEPT_MAX)
     connection.execute(sql.delete(DELIVERIES).where(_COLUMNS.id.in_(surplus)))
 
 
@@ -156,7 +158,7 @@ def _is_free(now: datetime) -> sql.ColumnElement[bool]:
 
 
 def _is_due(now: datetime) -> sql.ColumnElement[bool]:
-    is_young = sql.and_(_COLUMNS.created_at >= said(now - DELIVERY_AGE_MAX), _COLUMNS.attempts < DELIVERY_ATTEMPTS_MAX)
+    is_young = sql.and_(_COLUMNS.created_at >= said(now - DELIVERY_AGE_MAX), _COLUMNS.attempts < WEBHOOK_ATTEMPTS_MAX)
     return sql.and_(_IS_WAITING, _COLUMNS.next_at <= said(now), _is_free(now), is_young)
 
 

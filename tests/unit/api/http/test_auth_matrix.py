@@ -66,6 +66,7 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/stability/runs"): {"name": "none"},
     ("PUT", "/v1/stability/sampling"): {"share": 0.0},
     ("PUT", "/v1/stability/thresholds"): {"rbo_min": 0.5},
+    ("PUT", "/v1/stability/webhook"): {"url": "https://hooks.example.org/"},
     ("POST", "/v1/tenants"): {"name": "fresh"},
     ("PATCH", "/v1/tenants/{name}"): {"disabled": False},
 }  # what is sent where a body is wanted; {} elsewhere

@@ -1,0 +1,1 @@
+"""Campaigns that take a minute and more."""
