@@ -21,7 +21,9 @@ from winnow.retrieval.records import NOWHERE, Document, Location, Part, PartKind
 FRAME_BYTES_MAX: Final = 64_000_000  # the longest document, escaped, with its parts
 HEADER: Final = struct.Struct("<I")  # length of the frame that follows
 REASON_CHARACTERS_MAX: Final = 500
-_SURROGATES_AND_NUL: Final = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
+_NULS_MAX: Final = 10  # in a short text
+_SURROGATES: Final = dict.fromkeys(range(0xD800, 0xE000), "\ufffd")
+_SURROGATES_AND_NUL: Final = {0: "\ufffd", **_SURROGATES}
 
 
 class Malformed(Exception):
@@ -150,12 +152,16 @@ def _document_fields(document: Document) -> dict[str, Any]:
 
 
 def _clean(text: str) -> str:
-    """Replace what no text has, as damaged fonts and mails yield it; the length stays."""
+    """Replace what no text has, as damaged fonts and mails yield it; the length stays.
+
+    Text with many NUL characters is none: they stay, so that the document is refused for them.
+    """
+    many = text.count("\0") > max(_NULS_MAX, len(text) // 100)
     try:
         text.encode()
     except UnicodeEncodeError:
-        return text.translate(_SURROGATES_AND_NUL)
-    return text.replace("\0", "\ufffd")
+        return text.translate(_SURROGATES if many else _SURROGATES_AND_NUL)
+    return text if many else text.replace("\0", "\ufffd")
 
 
 def _clean_values(value: Any) -> Any:

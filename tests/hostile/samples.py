@@ -141,8 +141,9 @@ SAMPLES: Mapping[str, Callable[[], bytes]] = {
     "ipynb": cache(ipynb),
     "rst": cache(rst),
     "xml": cache(xml),
+    "py": cache(lambda: f'def refund(parcel):\n    """{WORDS}"""\n    return 9\n'.encode()),
     "zip": cache(lambda: zipped({"a.txt": WORDS, "b.md": WORDS})),
     "tar": cache(tar),
     "tar.gz": cache(lambda: tar(gzip.compress)),
 }
-BY_ENDING = {"tar.gz": "tar"}  # format of an ending, where it is not the same
+BY_ENDING = {"tar.gz": "tar", "py": "code"}  # format of an ending, where it is not the same

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from winnow.indexer.corpus import Refused
+from winnow.indexer.corpus import Refused, refusal
 from winnow.indexer.sandbox.frames import (
     HEADER,
     Malformed,
@@ -106,6 +106,13 @@ def test_what_no_text_has_is_replaced_and_the_places_stay():
     assert decode_outcome(body(encode_outcome(document)), owner=OWNER) == Document(
         id=OWNER, text="a\ufffdb\ufffdc", title="\ufffd", metadata={"\ufffd": ["\ufffd"]}
     )
+
+
+def test_many_nul_characters_stay_and_are_refused():
+    """A program that is named like a text is no text."""
+    binary = decode_outcome(body(encode_outcome(Document(id=OWNER, text="\0" * 50 + "\ud800"))), owner=OWNER)
+    assert isinstance(binary, Document)
+    assert "NUL character" in (refusal(binary) or "")
 
 
 def test_any_bytes_are_a_path():
