@@ -126,7 +126,8 @@ class KnownOnDisk:
         self._table.close()
 
     def __del__(self) -> None:
-        self.close()
+        with contextlib.suppress(AttributeError):  # it could not be opened
+            self.close()
 
 
 def know(batches: Iterable[Mapping[str, str]], *, count: int, folder: Path | None) -> KnownDocuments | KnownOnDisk:

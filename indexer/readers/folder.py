@@ -71,7 +71,7 @@ class FolderCorpus:
 
     @property
     def size(self) -> int:
-        return len(self._walked.files)
+        return self._walked.counts.read
 
     @cached_property
     def _walked(self) -> Walked:
@@ -79,7 +79,7 @@ class FolderCorpus:
 
     def entries(self) -> Iterator[Entry]:
         with self._parsed.reading():
-            for position, file in enumerate(self._walked.files, start=1):
+            for position, file in enumerate(self._walked.files(), start=1):
                 yield from self._entries(file, position)
 
     def account(self) -> Account:
