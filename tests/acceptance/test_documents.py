@@ -16,7 +16,7 @@ from tests.formats import test_html, test_mail, test_pdf
 from tests.formats.facts import FACTS, TITLE, Fact
 from tests.formats.pdf_writer import PdfWriter
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.slow]
 
 RESULTS = 10
 ASKED = FACTS[::2]

@@ -123,7 +123,7 @@ class _Reading:
     def _choose_title(self, columns: list[Column]) -> str:
         stated = self.fields.get("Title", "")[:_VALUE_CHARACTERS_MAX]
         if not _PLAUSIBLE_TITLE.fullmatch(stated) or "\ufffd" in stated:
-            stated = self.outline.first_title or _largest_line(columns)
+            stated = _largest_line(columns) or self.outline.first_title
         return stated[:TITLE_CHARACTERS_MAX]
 
 

@@ -23,6 +23,8 @@ _LINES_MAX: Final = 3  # at each end of the page
 _SAME_HEIGHT: Final = 6.0  # points
 _CHARACTERS_MAX: Final = 200
 _NUMBER: Final = re.compile(r"[0-9]+")
+_ROMAN: Final = re.compile(r"(?=[ivxlc])(xc|xl|l?x{0,3})(ix|iv|v?i{0,3})")  # up to 99, as prefaces count their pages
+_ROMAN_VALUES: Final = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +83,24 @@ def _marginals(page: Page) -> list[_Marginal]:
     from_bottom = from_top[::-1]
     found = [each for each in _outermost(from_top) if each.bottom >= page.height - margin]
     found += [each for each in _outermost(from_bottom) if each.top <= margin and each not in found]
-    return [
-        _Marginal(
-            fragment=each,
-            words=_NUMBER.sub("#", each.text),
-            numbers=tuple(int(number[:9]) for number in _NUMBER.findall(each.text)),
-        )
-        for each in found
-        if len(each.text) <= _CHARACTERS_MAX
-    ]
+    return [_marginal(each) for each in found if len(each.text) <= _CHARACTERS_MAX]
+
+
+def _marginal(fragment: Fragment) -> _Marginal:
+    text = " ".join(_arabic(word) for word in fragment.text.split(" "))
+    numbers = tuple(int(number[:9]) for number in _NUMBER.findall(text))
+    return _Marginal(fragment=fragment, words=_NUMBER.sub("#", text), numbers=numbers)
+
+
+def _arabic(word: str) -> str:
+    """A Roman number as an Arabic one; another word as it is."""
+    lower = word.lower()
+    if not _ROMAN.fullmatch(lower):
+        return word
+    values = [_ROMAN_VALUES[letter] for letter in lower]
+    return str(
+        sum(-value if value < following else value for value, following in zip(values, [*values[1:], 0], strict=True))
+    )
 
 
 def _outermost(fragments: list[Fragment]) -> Iterator[Fragment]:

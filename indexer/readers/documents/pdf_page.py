@@ -166,7 +166,8 @@ def _fragments(text: Any, characters: list[int]) -> Iterator[Fragment]:
         left, right, bottom, top = box.left, box.right, box.bottom, box.top
         if end - start > 1 and pdfium_c.FPDFText_GetLooseCharBox(text, end - 1, ctypes.byref(box)):
             left, right = min(left, box.left), max(right, box.right)
-            bottom, top = min(bottom, box.bottom), max(top, box.top)
+            if box.top - box.bottom < top - bottom:  # a sign of another font may be much taller
+                bottom, top = box.bottom, box.top
         found = Fragment(text=word, left=left, right=right, bottom=bottom, top=top)
         if pending is not None and (joined := pending.followed_by(found, gap_max=_GAP)) is not None:
             pending = joined

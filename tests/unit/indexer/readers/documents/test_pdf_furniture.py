@@ -31,6 +31,12 @@ def test_headers_footers_and_numbers_are_left_out(count: int) -> None:
     assert kept(pages) == [[text for text, _ in body(n)] for n in range(count)]
 
 
+def test_prefaces_count_their_pages_in_roman_numbers() -> None:
+    numbers = ["i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi"]
+    pages = [[(number, 780), *body(n % 10)] for n, number in enumerate(numbers)]
+    assert kept(pages) == [[text for text, _ in body(n % 10)] for n in range(11)]
+
+
 def test_left_and_right_pages_have_headers_of_their_own() -> None:
     pages = [[("Book" if n % 2 else f"Chapter {n // 6}", 780), *body(n)] for n in range(10)]
     assert kept(pages)[:6] == [[text for text, _ in body(n)] for n in range(6)]

@@ -93,6 +93,18 @@ def test_paragraphs() -> None:
     assert text_of(line("a", 0, 60, width=200), line("b", 15, 48, width=185), line("c", 0, 36, width=200)) == "a\nb c"
 
 
+def test_a_tall_sign_of_another_font_does_not_end_a_paragraph() -> None:
+    tall = Fragment(text="“", left=100, right=105, bottom=40, top=62)
+    assert text_of(line("text of a line", 0, 60, width=200), line("more of it", 0, 48, width=95).joined(tall)) == (
+        "text of a line more of it “"
+    )
+
+
+def test_lines_of_mixed_fonts_are_one_paragraph() -> None:
+    lines = [line("为 Debian 系", 0, 60, size=9.1, width=200), line("统的使用", 0, 48, size=10.6, width=200)]
+    assert text_of(*lines) == "为 Debian 系统的使用"
+
+
 def test_a_sentence_goes_on_in_the_next_column() -> None:
     columns = [Column((line("the pump holds the", 0, 10),)), Column((line("pressure. Next", 200, 10),))]
     assert join_paragraphs(columns) == "the pump holds the pressure. Next"
