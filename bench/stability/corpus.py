@@ -21,18 +21,19 @@ QUERIES: Final = 20
 INSTRUCTION: Final = "builtin/legal-statutes"  # under the default one the bundled reranker has no weight
 
 
-async def build(settings: Settings) -> list[str]:
-    """Index the corpus, make the golden set, and return its queries."""
+async def build(settings: Settings, *, queries: int = QUERIES, candidates: int | None = None) -> list[str]:
+    """Index the corpus, make the golden set of so many queries, and return these."""
     parts = assemble(settings)
     indexing = assemble_indexing(parts.settings, parts.disk, parts.embedding)
     await indexing.run(open_corpus(str(CORPUS)), indexing.open(COLLECTION), progress=NoProgress())
-    queries = list(read_queries(CORPUS).values())[:QUERIES]
+    texts = list(read_queries(CORPUS).values())[:queries]
     golden = GoldenSet(
         tenant=DEFAULT_TENANT,
         name=SET,
         collection=COLLECTION,
         created_at=datetime.now(UTC),
         instruction=INSTRUCTION,
+        candidates=candidates,
     )
-    parts.replays.book.add(golden, [GoldenQuery(query=each) for each in queries], by=COMMAND_LINE)
-    return queries
+    parts.replays.book.add(golden, [GoldenQuery(query=each) for each in texts], by=COMMAND_LINE)
+    return texts

@@ -62,6 +62,14 @@ def judge_url(reranker: ModelFolder, logs: Path, template: Path, spans: OtlpRece
 
 
 @pytest.fixture(scope="session")
+def rounding_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[str]:
+    """The same in bfloat16."""
+    flags = (*composed_flags("rerank"), f"--chat-template={template}")
+    with vllm(reranker.path, logs / "rerank-bf16.log", *flags, dtype="bfloat16") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def embed_url(embedder: ModelFolder, logs: Path) -> Iterator[str]:
     """winnow-embed in float32."""
     with vllm(embedder.path, logs / "embed.log", *composed_flags("embed")) as url:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from bench.fidelity import (
@@ -18,7 +15,6 @@ from bench.fidelity import (
     served_scores,
     stock_scores,
 )
-from tests.vllm.servers import composed_flags, vllm
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.records import Vectors
@@ -35,14 +31,6 @@ def pairs(reranker: ModelFolder) -> list[Pair]:
 def exact(reranker: ModelFolder, pairs: list[Pair]) -> Vectors:
     """What transformers says in float32."""
     return reference_of(reranker, pairs, dtype="float32")
-
-
-@pytest.fixture(scope="module")
-def rounding_url(reranker: ModelFolder, logs: Path, template: Path) -> Iterator[str]:
-    """A server in bfloat16."""
-    flags = (*composed_flags("rerank"), f"--chat-template={template}")
-    with vllm(reranker.path, logs / "rerank-bf16.log", *flags, dtype="bfloat16") as url:
-        yield url
 
 
 def test_the_pairs_are_what_they_are_said_to_be(reranker: ModelFolder, pairs: list[Pair]) -> None:

@@ -5,6 +5,7 @@ Texts of callers and document ids are in JSON, as they may contain a NUL or half
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -144,6 +145,7 @@ def places_of(text: str) -> tuple[Place, ...]:
     )
 
 
+@functools.lru_cache(maxsize=256)  # samples of many searches have the same state
 def state_json(state: RankingState) -> str:
     return json.dumps(asdict(state))
 
