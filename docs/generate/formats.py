@@ -33,7 +33,7 @@ A file is one document, whose id is its path within the folder, or several: a ma
 
 | Format | Section | Location | Left out |
 | --- | --- | --- | --- |
-| Word | headings, by style or outline level in any language | none: the file does not contain page numbers | headers, footers, comments, tracked deletions, hidden text, table of contents |
+| Word | headings, by style or outline level in any language | none: the file does not contain page numbers | headers, footers, comments, tracked deletions, hidden text, numbers of lists and headings, table of contents |
 | PowerPoint | title of the slide, below the section of PowerPoint | slide | footers, dates, slide numbers, comments |
 | Excel | name of the sheet | sheet, rows | formulas, comments, charts, text boxes |
 | EPUB | table of contents, then the headings of the chapter | file within the book and nearest id | the table of contents |

@@ -15,6 +15,7 @@ from typing import Final
 from lxml import etree
 
 from winnow.indexer.corpus import Refused
+from winnow.indexer.readers.documents.cell_values import plain_number
 from winnow.indexer.readers.documents.outline import Outline
 from winnow.indexer.readers.documents.package import (
     Package,
@@ -86,7 +87,10 @@ class _Slide:
         self.outline.paragraph(_paragraphs(title) if title is not None else "")
         series = list(descendants(chart, "ser"))
         categories = _points(_first(series[0], "cat", "xVal")) if series else {}
-        columns = [_points(_first(each, "val", "yVal")) for each in series]
+        columns = [
+            {place: plain_number(value) or value for place, value in _points(_first(each, "val", "yVal")).items()}
+            for each in series
+        ]
         names = [next(iter(_points(child(each, "tx")).values()), "") for each in series]
         numbers = sorted({*categories, *(number for column in columns for number in column)})
         rows = [[categories.get(each, ""), *(column.get(each, "") for column in columns)] for each in numbers]

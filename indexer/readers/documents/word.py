@@ -2,9 +2,10 @@
 
 Read: the body in reading order, with sections from headings of any language, lists, tables, text boxes (after the
 paragraph that anchors them), results of fields, tracked insertions, and footnotes and endnotes (at the end of their
-section). Left out: tracked deletions, hidden text, comments, headers and footers (they repeat on each page), and the
-table of contents (it repeats the headings). A place is a section: Word files do not contain page numbers, only the
-breaks of the last rendering, which other programs do not write.
+section). Left out: tracked deletions, hidden text, comments, numbers of lists and headings (Word computes them),
+headers and footers (they repeat on each page), and the table of contents (it repeats the headings). A place is a
+section: Word files do not contain page numbers, only the breaks of the last rendering, which other programs do not
+write.
 """
 
 from __future__ import annotations
