@@ -40,6 +40,7 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 if TYPE_CHECKING:
     from winnow.indexer.readers.fields import Fields
     from winnow.indexer.readers.open_corpus import Reading
+    from winnow.indexer.report import IndexReport
 
 MAPPING_BYTES_MAX: Final = 65_536  # bytes of a mapping file
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
@@ -107,6 +108,15 @@ Columns = Annotated[
         rich_help_panel=FIELDS_PANEL,
     ),
 ]
+RecordsPath = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH",
+        help="Where in a .json or .xml file the records are: 'data.items[*]' in JSON, channel/item in XML. The file "
+        "may be of any size. --text-field author.name reads a nested field.",
+        rich_help_panel=FIELDS_PANEL,
+    ),
+]
 Include = Annotated[
     list[str] | None,
     typer.Option(metavar="PATTERN", help="Read only files that match this .gitignore pattern ('*.md'); repeatable."),
@@ -171,6 +181,7 @@ def index(
     fields_file: FieldsFile = None,
     id_from: IdFrom = None,
     columns: Columns = None,
+    records_path: RecordsPath = None,
     split: Split = None,
     include: Include = None,
     exclude: Exclude = None,
@@ -200,7 +211,9 @@ def index(
     named = _fields(fields_file, id_=id_field, text=text_field, title=title_field, url=url_field, id_from=id_from)
     limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)
     reading = _reading(named, encoding, types or (), (include or (), exclude or ()), limits=limits, settings=settings)
-    source = open_corpus(corpus, replace(reading, columns=_names(columns), splits=tuple(split or ())))
+    source = open_corpus(
+        corpus, replace(reading, columns=_names(columns), splits=tuple(split or ()), records_path=records_path)
+    )
     check(source)  # before seconds of loading, and before a collection is made
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
@@ -214,6 +227,11 @@ def index(
         running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)
         report = asyncio.run(closing(running, embedding.pool))
     show_report(terminal, collection, report)
+    _require_taken(report, allow_rejects=allow_rejects)
+
+
+def _require_taken(report: IndexReport, *, allow_rejects: bool) -> None:
+    """Exit with the code of a run that took nothing, or not all."""
     if report.rejected and not report.taken:
         raise typer.Exit(Exit.FAILED)
     if (report.rejected or not report.taken) and not allow_rejects:

@@ -37,6 +37,12 @@ A file is one document, whose id is its path within the folder, or several: a ma
 | PowerPoint | title of the slide, below the section of PowerPoint | slide | footers, dates, slide numbers, comments |
 | Excel | name of the sheet | sheet, rows | formulas, comments, charts, text boxes |
 | EPUB | table of contents, then the headings of the chapter | file within the book and nearest id | the table of contents |
+| Jupyter notebook | headings of Markdown cells | cell, counted from 1 | images and other encoded data; of a cell's output what exceeds 2,000 characters |
+| reStructuredText | headings | lines | lines that draw headings and tables; nothing is included from other files |
+| XML | `<title>`, `<head>` or `<name>` of the elements around, else their names | path of the element: `rss.channel.item[2]` | comments; entities stay as `&name;` |
+| Source code | classes, modules and namespaces around | lines, dotted name of the function or class | nothing; generated and minified files and lock files are rejects |
+
+Source code in Python, JavaScript, TypeScript, Java, Go, Rust, C, C++, C#, Ruby, PHP and Bash has one part for each function or method, with the comments and decorators above it; a class of up to 24 lines stays whole, and functions of up to 3 lines are joined with their neighbours. Other languages are read as lines. Files with syntax errors are read, too.
 
 Tables are rows below their header. Of a merged cell, the columns after the first are empty; in Word and PowerPoint each row that it spans has its text. Hidden slides, sheets, rows and columns are read; a hidden slide says so. Notes of a slide follow its text, footnotes the section that refers to them. Excel cells are their stored values: dates in ISO 8601, percentages, numbers without digits of binary rounding. A formula without a stored value is a reject, and so are slides that have pictures but no text. A workbook with more text than a document may have becomes one document for each sheet (`path#SHEET`, `path#SHEET/2`).
 

@@ -6,6 +6,7 @@ FOLDER with corpus.jsonl  BEIR
 FOLDER                    the files below it, of all formats in indexer/readers/formats.py
 FILE.jsonl[.gz|.zst]      JSON lines
 FILE.json[.gz|.zst]       JSON lines, or an array
+FILE.json, .xml           with --records-path: the records at that path
 FILE.csv, .tsv[.gz|.zst]  a table; FILE.parquet, .arrow and .feather likewise
 FILE that begins <DOC>    TREC
 FOLDER of save_to_disk    a data set of Hugging Face
@@ -24,6 +25,7 @@ from winnow.indexer.corpus import Corpus
 from winnow.indexer.decoding.column_types import RequestedTypes
 from winnow.indexer.decoding.streams import STANDARD_INPUT, require_file
 from winnow.indexer.readers.beir import corpus_file, is_beir
+from winnow.indexer.readers.by_path.open_by_path import open_by_path
 from winnow.indexer.readers.datasets.arrow import ArrowCorpus, is_saved_dataset, open_saved_dataset
 from winnow.indexer.readers.datasets.shards import TREC, ShardsCorpus, find_shards, kind_of_name
 from winnow.indexer.readers.datasets.trec import TrecCorpus, is_trec
@@ -57,6 +59,7 @@ class Reading:
     limits: ParseLimits = field(default_factory=ParseLimits)  # of the process that parses documents
     ocr: OcrCommand | None = None  # reads pages that are images
     columns: tuple[str, ...] | None = None  # of a table without a header
+    records_path: str | None = None  # where in a JSON or XML file its records are
     splits: tuple[str, ...] = ()  # of a data set that `save_to_disk` wrote; empty: all
 
 
@@ -77,6 +80,7 @@ def open_corpus(source: str, reading: Reading | None = None) -> Corpus:
         ("--types", reading.types != RequestedTypes(), has_columns, "columns of a CSV file"),
         ("--split", bool(reading.splits), isinstance(corpus, ArrowCorpus), "data sets of Hugging Face on disk"),
         ("--encoding", reading.encoding is not None, has_encoding, "text"),
+        ("--records-path", reading.records_path is not None, Path(source).is_file(), "a .json or .xml file"),
     ):
         if is_asked and not fits:
             raise InvalidRequest(f"{flags} applies to {of}; {corpus.name} has none")
@@ -124,6 +128,8 @@ def _of_folder(path: Path, reading: Reading) -> Corpus:
 
 def _of_file(path: Path, reading: Reading) -> Corpus:
     require_file(path)
+    if reading.records_path is not None:
+        return open_by_path(path, reading.records_path, fields=reading.fields or Fields(), encoding=reading.encoding)
     kind = kind_of_name(path)
     if kind is None and is_trec(path):
         kind = TREC

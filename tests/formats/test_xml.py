@@ -98,6 +98,7 @@ def bomb() -> str:
     ("content", "reason"),
     [
         (f'{bomb()}<a x="&j;"/>', "amplification"),
+        (f"{bomb()}<a>&j;</a>", "amplification"),
         ("<a>" * 300 + "</a>" * 300, "depth"),
         ("<a><b></a>", "line 1"),
         ("", "empty"),
@@ -115,8 +116,7 @@ def test_no_entity_is_expanded_and_no_file_is_read(tmp_path: Path):
     secret.write_text("SECRET")
     declared = f'<!DOCTYPE a SYSTEM "{secret}" [<!ENTITY x SYSTEM "{secret}"><!ENTITY co "A and B">]>'
     document = read(tmp_path / "a.xml", f"{declared}<a>By &co; and &x;</a>")
-    assert document.text == "a: By &co; and &x;"
-    assert len(read(tmp_path / "a.xml", f"{bomb()}<a>&j;</a>").text) < 10
+    assert document.text == "By &co; and &x;"
 
 
 @settings(deadline=None)

@@ -1,0 +1,1 @@
+"""Where in a large JSON or XML file are its records?"""
