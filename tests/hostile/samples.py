@@ -119,6 +119,10 @@ def xml() -> bytes:
     return f'<?xml version="1.0"?><rules><rule>{WORDS}</rule></rules>'.encode()
 
 
+def py() -> bytes:
+    return f'def refund(parcel):\n    """{WORDS}"""\n    return 9\n'.encode()
+
+
 def tar(compress: Callable[[bytes], bytes] = bytes) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
@@ -141,7 +145,7 @@ SAMPLES: Mapping[str, Callable[[], bytes]] = {
     "ipynb": cache(ipynb),
     "rst": cache(rst),
     "xml": cache(xml),
-    "py": cache(lambda: f'def refund(parcel):\n    """{WORDS}"""\n    return 9\n'.encode()),
+    "py": cache(py),
     "zip": cache(lambda: zipped({"a.txt": WORDS, "b.md": WORDS})),
     "tar": cache(tar),
     "tar.gz": cache(lambda: tar(gzip.compress)),
