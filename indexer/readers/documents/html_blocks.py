@@ -35,6 +35,7 @@ _HIDDEN_STYLE: Final = re.compile(r"(?:^|;)\s*(?:display\s*:\s*none|visibility\s
 _INVISIBLE: Final = re.compile("[\u00ad\u200b\u2060\ufeff]")  # soft hyphen, zero-width space, word joiner, mark
 _BLANKS: Final = re.compile(r"[^\S\n]+")
 _PERMALINK: Final = re.compile(r"\s*(?:¶|#|🔗|\[edit\]|\[编辑\]|\[編輯\])\s*\Z")
+_SIGNS: Final = frozenset("¶§#🔗")  # of links to the heading that they stand in
 _LIST_DEPTH_MAX: Final = 8  # levels that are indented
 _MAIN: Final = frozenset(["main", "article"])
 _AROUND_ROLES: Final = frozenset(["alertdialog", "contentinfo", "dialog", "menu", "menubar", "navigation", "search"])
@@ -133,7 +134,12 @@ def is_hidden(element: lxml.html.HtmlElement) -> bool:
         or (element.get("aria-hidden") == "true" and element.tag in ("a", "i", "span"))  # icons and permalinks
         or _HIDDEN_STYLE.search(element.get("style", "")) is not None
         or (element.tag == "dialog" and element.get("open") is None)
+        or (element.tag == "a" and (element.text or "").strip() in _SIGNS and _is_permalink(element))
     )
+
+
+def _is_permalink(link: lxml.html.HtmlElement) -> bool:
+    return len(link) == 0 and link.get("href", "").startswith("#")
 
 
 def surrounds_content(element: lxml.html.HtmlElement, *, is_inside_main: bool) -> bool:

@@ -51,6 +51,14 @@ def test_headings_have_levels_and_no_permalinks() -> None:
     assert [(block.level, block.text) for block in blocks(body)] == [(1, "A b"), (3, "C d"), (4, "E")]
 
 
+def test_a_sign_that_links_to_its_heading_is_no_text() -> None:
+    assert texts("<h2><a href='#x'>§</a>Examples</h2><h2>§ 5 Terms</h2><p>C<a href='#'>#</a>") == [
+        "Examples",
+        "§ 5 Terms",
+        "C",
+    ]
+
+
 def test_code_keeps_its_lines_and_indentation() -> None:
     (block,) = blocks("<pre>\ndef f():\n    <b>return</b> 1  \n\n  &lt;x&gt;<br>end\n</pre>")
     assert block.kind is PartKind.CODE
