@@ -77,6 +77,8 @@ CAMPAIGNS: Final = (
     _campaign("bench-snapshot", 20, "bench.snapshot", "--chunks", "100000", "--dimension", "384"),
     _campaign("bench-single-writes", 10, "bench.single_writes", "--chunks", "20000"),
     _campaign("bench-instructions", 30, "bench.instructions"),
+    _campaign("bench-stability-replays", 15, "bench.stability.replays"),
+    _campaign("bench-stability-sampling", 15, "bench.stability.sampling"),
     _campaign("bench-distill", 20, "bench.distill", "--seconds", "480"),
 )
 
