@@ -227,6 +227,22 @@ ROWS: Final[Mapping[str, tuple[Panel, ...]]] = {
             unit="reqps",
             queries={"{{outcome}}": _rate("winnow_stability_samples_total", "outcome")},
         ),
+        Panel(
+            title="Breached thresholds",
+            help="By runs of golden sets in the last hour. `winnow audit` names run and cause. Alert: "
+            "WinnowRankingsMoved.",
+            unit="short",
+            queries={"{{measure}}": "sum by (measure) (increase(winnow_stability_breaches_total[1h]))"},
+        ),
+        Panel(
+            title="Webhooks",
+            help="Attempts in the last hour, and deliveries that wait. Alert: WinnowWebhooksUndelivered.",
+            unit="short",
+            queries={
+                "{{outcome}}": "sum by (outcome) (increase(winnow_webhook_deliveries_total[1h]))",
+                "waiting": "max(winnow_webhooks_waiting)",
+            },
+        ),
     ),
 }
 

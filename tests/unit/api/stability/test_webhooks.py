@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from tests.contract.stability.alerts import fill_alerts
 from tests.contract.stability.test_alerts import replayed
 from tests.contract.stability.test_book import ONE, OTHER
+from tests.stability.webhook_minute import MESSAGES, campaign
 from tests.stability.webhook_receiver import Receiver
 from tests.unit.api.stability.watched import Scripted, fill, run, services, serving
 from winnow.api.cli.main import app
@@ -369,3 +370,12 @@ def test_the_command_line_sets_shows_rotates_and_removes(tmp_path: Path, tokeniz
     assert rotated["previous_secret_until"] is not None
     assert asked("deliveries") == {"deliveries": []}
     assert asked("remove")["url"] is None
+
+
+async def test_the_campaign_of_a_minute_can_be_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny run of tests/stability/webhook_minute.py, with short pauses."""
+    monkeypatch.setattr(webhooks_module, "ROUND_SECONDS", 0.02)
+    monkeypatch.setattr(webhooks_module, "PAUSE_SECONDS_MIN", 0.02)
+    got, deliveries = await campaign(tmp_path, 0.2, failures=1)
+    assert (len(set(got.keys)), deliveries.outcomes[DeliveryOutcome.DELIVERED]) == (MESSAGES, MESSAGES)
+    assert len(got.received) >= MESSAGES + 1

@@ -70,16 +70,20 @@ function days(found) {
   return table([...words, ...titles, say("watch.runs"), say("watch.causes")], cells);
 }
 
+const breach = ({ measure, value, limit, side }) => `${measure} ${shown(value)} ${side === "max" ? ">" : "<"} ${shown(limit)}`;
+
 function runs(found) {
+  const hasBreaches = found.some(({ breaches }) => breaches.length);
   const words = ["run", "collection", "at", "moved"].map((word) => say(`watch.${word}`));
-  const cells = found.map(({ number, name, collection, at, measures, causes, is_baseline: isBaseline }) => [
+  const cells = found.map(({ number, name, collection, at, measures, causes, breaches, is_baseline: isBaseline }) => [
     `${name} #${number}${isBaseline ? ` · ${say("watch.baseline")}` : ""}`, collection, minute(at),
     measures ? say("watch.movedOf", measures) : "–", shown(measures?.overlap_at_10), shown(measures?.rbo),
     causes.map(({ kind, proof }) => `${say(`watch.factor.${kind}`)} (${say(`watch.proof.${proof}`)})`).join(", ")
       || (measures?.queries ? say("watch.noCause") : "–"),
+    ...hasBreaches ? [breaches.map(breach).join(", ") || "–"] : [],
   ]);
   const titles = ["overlap_at_10", "rbo"].map((figure) => say(`watch.figure.${figure}`));
-  return table([...words, ...titles, say("watch.causes")], cells);
+  return table([...words, ...titles, say("watch.causes"), ...hasBreaches ? [say("watch.breaches")] : []], cells);
 }
 
 /** A query, with its answer before and after side by side. */

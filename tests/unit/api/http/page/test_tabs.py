@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Final
 
@@ -358,6 +359,7 @@ def test_the_watch_shows_what_moved_and_why(visit: Visit, filled: str) -> None:
         golden = {"name": "everyday", "collection": "watched", "queries": [{"query": "heron"}, {"query": "refund"}]}
         assert ask.post("/stability/golden", json=golden).status_code == 200
         assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
+        assert ask.put("/stability/thresholds", json={"collection": "watched", "rbo_min": 1}).status_code == 200
         more = [{"id": f"more-{number}", "text": f"A heron and a refund {number}"} for number in range(4)]
         assert ask.post("/collections/watched/documents", json={"documents": more}).status_code == 200
         assert ask.post("/stability/runs", json={"name": "everyday"}).status_code == 200
@@ -369,6 +371,7 @@ def test_the_watch_shows_what_moved_and_why(visit: Visit, filled: str) -> None:
     runs = visit.page.locator("#watch-result .w-figures >> nth=0").locator("tr")
     assert "everyday #2" in runs.nth(1).text_content()
     assert "documents (by elimination)" in runs.nth(1).text_content()
+    assert re.search(r"rbo 0\.\d+ < 1", runs.nth(1).text_content() or "")
     visit.page.select_option("#watch-figure", "rbo")
     assert visit.text("#watch-result figcaption") == "RBO (p = 0.9) by day"
     visit.page.click("#watch-result .w-example summary >> nth=0")
