@@ -41,7 +41,7 @@ from winnow.retrieval.records import (
 from winnow.retrieval.search.grouping import spread
 from winnow.retrieval.search.recall import Recalled, RecallRequest, RecallTimings, Served
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
-from winnow.retrieval.structure import Placed, place_spans
+from winnow.retrieval.structure import UNPLACED, Placed, place_spans
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,14 +171,13 @@ class MemoryStore:
         return documents, stored
 
     def _commit(self, documents: dict[str, Document], stored: dict[int, tuple[Chunk, Vectors]]) -> int:
-        version = self._newest.version + 1
         self._newest = MemorySnapshot(
-            version=version,
+            version=self._newest.version + 1,
             documents=MappingProxyType(documents),
             stored=MappingProxyType(stored),
             seen=with_kinds_of(self._newest.seen, documents.values()),
         )
-        return version
+        return self._newest.version
 
 
 def _chunk(number: int, ordinal: int, span: Span, place: Placed, document: Document) -> Chunk:
@@ -284,8 +283,7 @@ class ScriptedRecall:
         self.modes.append(request.mode)
         self.tasks.append(request.task)
         found = list(self._candidates())
-        owners = [candidate.chunk.document_id for candidate in found]
-        places = spread(owners, width=request.width, documents=request.documents)
+        places = spread([each.chunk.document_id for each in found], width=request.width, documents=request.documents)
         stored = {each.chunk.number: (each.chunk, np.empty(0, np.float32)) for each in found}
         return Recalled(
             candidates=tuple(found[place] for place in places),
@@ -303,10 +301,9 @@ class ScriptedRecall:
         chunks_of: dict[str, int] = {}
         for place, scripted in enumerate(self._texts):
             document_id, text = scripted.split("|") if "|" in scripted else (f"doc-{place}", scripted)
-            ordinal = chunks_of.setdefault(document_id, 0)
-            chunks_of[document_id] += 1
-            document = Document(id=document_id, text=text)
-            chunk = _chunk(place, ordinal, 0, len(text), document)
+            ordinal = chunks_of[document_id] = chunks_of.get(document_id, -1) + 1
+            whole = Span(start=0, end=len(text))
+            chunk = _chunk(place, ordinal, whole, UNPLACED, Document(id=document_id, text=text))
             yield Candidate(chunk=chunk, recall_rank=place + 1, similarity=0.9 - 0.01 * place)
 
 
