@@ -79,6 +79,8 @@ CAMPAIGNS: Final = (
     _campaign("bench-instructions", 30, "bench.instructions"),
     _campaign("bench-stability-replays", 15, "bench.stability.replays"),
     _campaign("bench-stability-sampling", 15, "bench.stability.sampling"),
+    _campaign("bench-indexing-walk", 20, "bench.indexing.memory", "walk", "--files", "1000000"),
+    _campaign("bench-indexing-memory", 60, "bench.indexing.memory", "lines", "--gigabytes", "20"),
     _campaign("bench-distill", 20, "bench.distill", "--seconds", "480"),
 )
 
