@@ -348,10 +348,8 @@ class PrefersWord(FakeReranker):
         self.instructions.append(instruction)
         relevances = [0.9 if self._word in each.chunk.passage else 0.1 for each in candidates]
         order = sorted(range(len(candidates)), key=lambda place: (-relevances[place], candidates[place].recall_rank))
-        ranked = tuple(
-            Ranked(candidate=candidates[place], rank=rank, score=relevances[place], relevance=relevances[place])
-            for rank, place in enumerate(order, start=1)
-        )
+        best = enumerate(((candidates[place], relevances[place]) for place in order), start=1)
+        ranked = tuple(Ranked(candidate=each, rank=rank, score=score, relevance=score) for rank, (each, score) in best)
         cost, read = 10 * len(candidates), self.reads_instruction
         return Ranking(
             ranked=ranked, judged_by=self.name, ranked_by=RankedBy.RELEVANCE, tokens=cost, instruction_applied=read
@@ -385,10 +383,8 @@ class CountingJudge:
         said: Sequence[float] | None = None,
         portion_tokens: int | None = None,
     ) -> None:
-        self.portion_tokens = portion_tokens
-        self.doubts = 0
-        self.failure = failure
-        self.said = said
+        self.portion_tokens, self.doubts = portion_tokens, 0
+        self.failure, self.said = failure, said
         self.asked: list[int] = []  # prompts of each call
         self.turns = LimiterStats(turns=0, wait_seconds=0.0)
 
