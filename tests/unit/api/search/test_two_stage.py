@@ -442,7 +442,8 @@ async def test_loose_texts_are_judged_by_their_place(catalog: SqlCollections) ->
     """POST /v1/rerank: the index is the place in the request, in every client's dialect."""
     search = search_over(catalog, ScriptedRecall(), PrefersWord("refund"))
     ranking = await search.rank_texts("q", ["a", "b refund", "c"], instruction=None, tenant="t", deadline=NEVER)
-    body = rerank_response(ranking, wanted=2, with_texts=True)
+    read = replace(ranking, tokens_read=ranking.tokens)  # a real reranker counts what it reads
+    body = rerank_response(read, shown=read.ranked[:2])
     check_answer(RerankResponse, body)
     assert body["results"] == [
         {"index": 1, "relevance_score": 0.9, "document": {"text": "b refund"}},
