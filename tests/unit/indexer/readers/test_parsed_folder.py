@@ -15,7 +15,6 @@ from winnow.indexer.readers.folder import FolderCorpus
 from winnow.indexer.readers.folder_walk import Choice
 from winnow.indexer.readers.open_corpus import open_corpus
 from winnow.retrieval.errors import CorpusUnreadable
-from winnow.retrieval.records import Document
 
 
 @pytest.fixture
@@ -124,4 +123,3 @@ def test_a_reject_of_a_parsed_file_holds_more(folder: Path):
     """A plain text file does not."""
     rejects = {each.id: each.holds_more for each in read(FolderCorpus(root=folder)) if isinstance(each, Reject)}
     assert rejects == {"b.zip/../two.txt": True, "broken.zip": True}
-    assert Document(id="x", text="y").parts == ()

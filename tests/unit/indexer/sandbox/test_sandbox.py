@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from winnow.indexer.corpus import Refused
-from winnow.indexer.sandbox import process as process_module
 from winnow.indexer.sandbox.limits import REFUSALS_PER_FILE_MAX, ParseLimits
 from winnow.indexer.sandbox.outcomes import Ended, Member, Opened, Outcome, Task
 from winnow.indexer.sandbox.sandbox import Sandbox
@@ -170,7 +169,6 @@ def test_a_process_that_cannot_start_is_an_error(tmp_path: Path, monkeypatch: py
     ):
         list(broken.outcomes(Task(path="/", name="a")))
     assert list(tmp_path.iterdir()) == []
-    assert process_module.START_SECONDS_MAX > 10
 
 
 def test_left_over_files_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
