@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, MutableMapping
 from importlib.util import find_spec
 from typing import Any, Final
 
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,17 +27,22 @@ class MountedMcp:
     """The SDK's application. Use it within `running`."""
 
     def __init__(self) -> None:
-        from winnow.api.mcp.server import http_app, make_server
-
-        self._app = http_app(make_server(lambda context: _library_of(context.request_context.request)))
+        self._app: Starlette | None = None
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with self._app.router.lifespan_context(self._app):
+        """May be entered again after its end: the SDK's application runs once, so each time has its own."""
+        from winnow.api.mcp.server import http_app, make_server
+
+        app = http_app(make_server(lambda context: _library_of(context.request_context.request)))
+        async with app.router.lifespan_context(app):
+            self._app = app
             yield
+        self._app = None
 
     async def answer(self, request: Request, library: Library) -> Response:
         """Answer one message of a client. Its tools see this library and nothing else."""
+        assert self._app is not None, "the service runs it. This is a bug."
         body = await request.body()
         waiting = [{"type": "http.request", "body": body, "more_body": False}]
         answer = Response()
