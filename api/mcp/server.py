@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Final, TypeVar
 
@@ -39,7 +41,8 @@ Query = Annotated[str, Field(min_length=1, max_length=QUERY_CHARACTERS_MAX, desc
 
 def make_server(library_of: LibraryOf) -> MCPServer[Any]:
     """Build the server; `library_of` returns what the caller of a request may see."""
-    server: MCPServer[Any] = MCPServer("winnow", instructions=_INSTRUCTIONS, version=__version__)
+    with _logging_kept():
+        server: MCPServer[Any] = MCPServer("winnow", instructions=_INSTRUCTIONS, version=__version__)
 
     @server.tool(annotations=_READS, structured_output=False, title="Search")
     async def search(query: Query, ctx: Context[Any, Any]) -> str:
@@ -105,6 +108,17 @@ def http_app(server: MCPServer[Any]) -> Starlette:
         max_request_body_size=SEARCH_BYTES_MAX,
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+
+
+@contextlib.contextmanager
+def _logging_kept() -> Iterator[None]:
+    """The SDK gives a root logger without handlers one of its own; how the service logs is not its business."""
+    root, handler = logging.getLogger(), logging.NullHandler()
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 async def _told(asked: Awaitable[Result]) -> Result:

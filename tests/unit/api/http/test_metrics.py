@@ -189,11 +189,13 @@ def test_loose_documents_are_remembered_too(client: TestClient) -> None:
     """Where the clients of others do not look."""
     body = {"query": "q", "documents": ["a", "b", "a"]}
     said = [client.post("/v1/rerank", json=body).json() for _ in range(2)]
+    read_all = said[0]["usage"]["total_tokens"]
     assert [each["meta"]["winnow"] for each in said] == [
-        {"judged": 3, "remembered": 0, "instruction_applied": True},
-        {"judged": 3, "remembered": 3, "instruction_applied": True},
+        {"judged": 3, "remembered": 0, "tokens_computed": read_all, "instruction_applied": True},
+        {"judged": 3, "remembered": 3, "tokens_computed": 0, "instruction_applied": True},
     ]
-    assert (said[0]["results"], said[1]["usage"]["total_tokens"]) == (said[1]["results"], 0)
+    assert read_all > 0
+    assert (said[0]["results"], said[1]["usage"]["total_tokens"]) == (said[1]["results"], read_all)
     assert read(client)["winnow_stage_seconds_count{asked=rerank}{stage=total}"] == 2
 
 

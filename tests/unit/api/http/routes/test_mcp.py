@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.http.app import create_app
+from winnow.api.mcp.server import make_server
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 HEADERS = {
@@ -130,6 +132,15 @@ def test_documents_are_resources(client: TestClient) -> None:
     read = sent(client, "resources/read", {"uri": "winnow://birds/heron"}).json()["result"]
     assert read["contents"][0]["text"] == "The heron fishes."
     assert "error" in sent(client, "resources/read", {"uri": "winnow://birds/none"}).json()
+
+
+def test_the_sdk_leaves_the_log_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would write a line for each message, in a form of its own."""
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    level = root.level
+    make_server(lambda _: pytest.fail("nobody asks"))
+    assert (root.handlers, root.level) == ([], level)
 
 
 def test_a_service_without_the_extra_says_so(client: TestClient) -> None:
