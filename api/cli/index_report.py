@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from winnow.indexer.report import IndexReport
 
 SHARES_MAX: Final = 12  # endings, or patterns, that the report names
-CORPUS_SUFFIXES: Final = frozenset({".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"})
+CORPUS_SUFFIXES: Final = frozenset({".arrow", ".feather"})
 
 
 def show_report(terminal: Terminal, collection: str, report: IndexReport) -> None:

@@ -136,6 +136,30 @@ XML: Final = Format(
     needs=("lxml",),
     bytes_max=64 * _MB,
 )
+TABLE: Final = Format(
+    name="table",
+    title="CSV and TSV",
+    endings=(".csv", ".tsv"),
+    media_type="text/csv",
+    module="winnow.indexer.readers.data_files.table_file",
+    bytes_max=100_000 * _MB,
+)
+JSON: Final = Format(
+    name="json",
+    title="JSON",
+    endings=(".json", ".jsonl", ".ndjson"),
+    media_type="application/json",
+    module="winnow.indexer.readers.data_files.json_file",
+    bytes_max=100_000 * _MB,
+)
+PARQUET: Final = Format(
+    name="parquet",
+    title="Parquet",
+    endings=(".parquet",),
+    media_type="application/vnd.apache.parquet",
+    module="winnow.indexer.readers.data_files.columnar_file",
+    bytes_max=100_000 * _MB,
+)
 CODE: Final = Format(
     name="code",
     title="Source code",
@@ -171,7 +195,8 @@ COMPRESSED: Final = Format(
 )
 
 FORMATS: Final = (
-    TEXT, HTML, PDF, DOCX, PPTX, XLSX, EPUB, EML, MBOX, NOTEBOOK, RST, XML, CODE, ZIP, TAR, COMPRESSED,
+    TEXT, HTML, PDF, DOCX, PPTX, XLSX, EPUB, EML, MBOX, NOTEBOOK, RST, XML, TABLE, JSON, PARQUET, CODE, ZIP,
+    TAR, COMPRESSED,
 )  # fmt: skip
 BY_NAME: Final = {each.name: each for each in FORMATS}
 _BY_ENDING: Final = {ending: each for each in FORMATS for ending in each.endings}

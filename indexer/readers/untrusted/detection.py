@@ -21,6 +21,7 @@ from winnow.indexer.readers.parser import Unparsable
 START_BYTES: Final = 4_096
 _OLE2: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP_MARKS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
+_PARQUET: Final = b"PAR1"
 COMPRESSION_MARKS: Final = {
     b"\x1f\x8b": "gz",
     b"BZh": "bz2",
@@ -37,7 +38,6 @@ _FOREIGN: Final = {  # what people rename to a readable ending
     b"\x7fELF": "a program",
     b"MZ\x90\0": "a program",
     b"SQLite format 3\0": "a SQLite database",
-    b"PAR1": "a Parquet file; index it as a corpus of its own",
 }
 _HTML_START: Final = re.compile(
     rb"(?:<\?xml[^>]*>|<!--.*?-->|\s)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
@@ -52,7 +52,9 @@ _MEDIA_TYPES: Final = {
     b"application/epub+zip": formats.EPUB,
 }
 _OPEN_DOCUMENT: Final = b"application/vnd.oasis.opendocument."
-_WRITTEN: Final = frozenset({formats.TEXT, formats.RST, formats.CODE, formats.NOTEBOOK})
+_WRITTEN: Final = frozenset({
+    formats.TEXT, formats.RST, formats.CODE, formats.NOTEBOOK, formats.TABLE, formats.JSON,
+})  # fmt: skip
 _HOLD_ANYTHING: Final = frozenset({formats.ZIP, formats.TAR, formats.COMPRESSED})
 _UNMARKED: Final = frozenset({*_WRITTEN, formats.XML, formats.EML, formats.HTML, formats.MBOX})
 
@@ -89,6 +91,8 @@ def of_start(start: bytes, named: Format | None = None) -> Format | None:
         return formats.ZIP
     if compression_of(start) is not None:
         return formats.COMPRESSED
+    if start.startswith(_PARQUET):
+        return formats.PARQUET
     if tarfile_starts(start):
         return formats.TAR
     return None if named in _WRITTEN else _of_text(_plain(start))

@@ -126,7 +126,8 @@ def ordinary_folder(folder: Path) -> Path:
         for ending in ENDINGS:
             path = folder / place / f"file{ending}"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"# {place or 'top'}\n\nWords about refunds and contracts.\n", encoding="utf-8")
+            content = f"# {place or 'top'}\n\nWords about refunds and contracts.\n"
+            path.write_text(json.dumps(content) if ending == ".json" else content, encoding="utf-8")
     (folder / "handbook" / "file.txt").write_text(" \n", encoding="utf-8")
     text = "员工因病请假，须于当日上午九点前通知直属主管，并于返岗后三日内提交医院证明。"
     (folder / "legal" / "contracts" / "file.txt").write_bytes(text.encode("gbk"))
@@ -139,10 +140,10 @@ def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_pa
     assert done.code == 3
     files, report = done.json["files"], done.json
     assert files["found"] == 60
-    assert files["read"] == report["added"] + report["rejected"] == 12
-    assert files["not_read"] == dict.fromkeys(ENDINGS[3:], 4)
+    assert files["read"] == report["added"] + report["rejected"] == 20
+    assert files["not_read"] == dict.fromkeys(sorted({*ENDINGS[3:]} - {".csv", ".json"}), 4)
     assert files["left_out"] == {"node_modules/": 12}
-    assert files["formats"] == {"Plain text and Markdown": 12}
+    assert files["formats"] == {"Plain text and Markdown": 12, "CSV and TSV": 4, "JSON": 4}
     assert files["read"] + sum(files["not_read"].values()) + sum(files["left_out"].values()) == 60
     assert report["first_rejects"] == ["handbook/file.txt: no text"]
     assert report["notes"] == [
@@ -150,10 +151,9 @@ def test_an_ordinary_folder_is_accounted_for_file_by_file(index: Indexes, tmp_pa
     ]
     done = index(tmp_path / "company")
     assert (
-        "60 files: 12 read (Plain text and Markdown 12), 36 of other types (.bin 4, .csv 4, .dat 4, .exe 4, .json 4, "
-        ".log 4, .odt 4, .pages 4, .png 4), 12 skipped (node_modules/ 12)."
+        "60 files: 20 read (Plain text and Markdown 12, CSV and TSV 4, JSON 4), 28 of other types (.bin 4, .dat 4, "
+        ".exe 4, .log 4, .odt 4, .pages 4, .png 4), 12 skipped (node_modules/ 12)."
     ) in done.err
-    assert "Index .csv, .json files one by one: each of them is a corpus." in done.err
     assert "--exclude '!node_modules/' reads files" in done.err
     assert index(tmp_path / "company", "--include", "*.md", "--exclude", "legal/", "--json").json["files"] == {
         "found": 60, "read": 3, "formats": {"Plain text and Markdown": 3}, "not_read": {},
