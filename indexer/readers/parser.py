@@ -7,7 +7,7 @@ that they are given, resolve no external entity, and fetch nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -21,6 +21,15 @@ class Unparsable(Exception):
     """The file cannot be read as its format. The message is the reason that its owner sees."""
 
 
+class ParsePart(Protocol):
+    """Reads a file that stands within another one, such as an attachment: its content, and the id of its document.
+
+    Yields a `Refused` for what cannot be read; yields nothing for a format without a reader.
+    """
+
+    def __call__(self, content: bytes, name: str) -> Iterator[Parsed]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceFile:
     """A file to parse."""
@@ -29,6 +38,7 @@ class SourceFile:
     name: str  # id of its document: path within the corpus, with slashes
     encoding: str | None = None  # asked for by the caller, from `find_codec`; None: detect it
     has_ocr: bool = False  # an OCR command will read pages without text: refuse each by its number
+    parse_part: ParsePart | None = field(default=None, compare=False)  # None: files within it are not read
 
 
 class Parser(Protocol):

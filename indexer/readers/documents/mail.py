@@ -1,4 +1,4 @@
-"""Reads a mail: its text, the mails within it, the names of its attachments. Also a web page that was saved as .mhtml.
+"""Reads a mail: its text, the mails within it, its attachments. Also a web page that was saved as .mhtml.
 
 Plain text is preferred, unless it only points to the HTML beside it. Quoted replies are kept. The library's older
 policy is used, because the newer one fails on malformed headers. Outlook's .msg is another format, and not read.
@@ -6,6 +6,7 @@ policy is used, because the newer one fails on malformed headers. Outlook's .msg
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from email import message_from_bytes
@@ -16,7 +17,7 @@ from winnow.indexer.readers.documents.html_metadata import is_web_address
 from winnow.indexer.readers.documents.html_source import decode_page
 from winnow.indexer.readers.documents.mail_text import addresses, body_text, codec_of, date_of, header_text
 from winnow.indexer.readers.documents.web_page import read_page
-from winnow.indexer.readers.parser import Parsed, SourceFile, Unparsable
+from winnow.indexer.readers.parser import Parsed, ParsePart, SourceFile, Unparsable
 from winnow.indexer.readers.structured_text import StructuredText
 from winnow.retrieval.limits import TITLE_CHARACTERS_MAX
 from winnow.retrieval.records import NOWHERE, Document, JsonValue
@@ -40,11 +41,11 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
     if _is_saved_page(message, source.name):
         yield _read_saved_page(message, source.name)
     else:
-        yield read_mail(message, source.name)
+        yield from read_mail(message, source.name, source.parse_part)
 
 
-def read_mail(message: Message, document_id: str) -> Document:
-    """Read one mail. Raises `Unparsable` if it is encrypted."""
+def read_mail(message: Message, document_id: str, parse_part: ParsePart | None = None) -> Iterator[Parsed]:
+    """Read one mail, and the files attached to it as `ID/NAME`. Raises `Unparsable` if it is encrypted."""
     body = _Body()
     body.add(message, (), 0)
     if message.get_content_type() in _ENCRYPTED and not body.text.parts:
@@ -61,9 +62,14 @@ def read_mail(message: Message, document_id: str) -> Document:
         "attachments": list[JsonValue](body.attachments),
     }
     title = header_text(message, "subject")[:TITLE_CHARACTERS_MAX]
-    return body.text.document(
+    yield body.text.document(
         document_id, title=title, metadata={name: value for name, value in metadata.items() if value}
     )
+    if parse_part is not None:
+        for name, part in body.files.items():
+            content = part.get_payload(decode=True)
+            if isinstance(content, bytes) and content:
+                yield from parse_part(content, f"{document_id}/{name}")
 
 
 def message_id(message: Message) -> str:
@@ -76,6 +82,7 @@ class _Body:
 
     text: StructuredText = field(default_factory=StructuredText)
     attachments: list[str] = field(default_factory=list)
+    files: dict[str, Message] = field(default_factory=dict)  # attachments that are no text of the mail, by name
     parts: int = 0
 
     def add(self, part: Message, section: tuple[str, ...], depth: int) -> None:
@@ -138,12 +145,21 @@ class _Body:
             self.text.add(body_text(part), section=(*section, name) if name else section)
         elif kind == "text/html":
             self._add_page(_html(part), (*section, name) if name else section)
+        elif name and len(self.files) < _ATTACHMENTS_MAX:
+            stem, dot, ending = name.rpartition(".")
+            number = next(each for each in itertools.count(1) if _numbered(stem, each, dot, ending) not in self.files)
+            self.files[_numbered(stem, number, dot, ending)] = part
 
     def _name(self, part: Message) -> str:
         name = file_name(part)
         if name and len(self.attachments) < _ATTACHMENTS_MAX:
             self.attachments.append(name)
         return name
+
+
+def _numbered(stem: str, number: int, dot: str, ending: str) -> str:
+    """The name of the n-th attachment of one name: `report.pdf`, `report-2.pdf`."""
+    return f"{stem}{dot}{ending}" if number == 1 else f"{stem}-{number}{dot}{ending}"
 
 
 def file_name(part: Message) -> str:

@@ -30,7 +30,7 @@ def parse(source: SourceFile) -> Iterator[Parsed]:
     with source.path.open("rb") as stream:
         number = 0
         for number, content in enumerate(split_mails(stream), start=1):
-            yield _read(source.name, number, content, seen)
+            yield from _read(source, number, content, seen)
         if not number:
             raise Unparsable("it is not a mailbox: it does not begin with a line `From ADDRESS DATE`")
 
@@ -63,18 +63,20 @@ def _join(lines: list[bytes], size: int) -> bytes | None:
     return None if size > MAIL_BYTES_MAX else _ESCAPED.sub(b"", b"".join(lines))
 
 
-def _read(name: str, number: int, content: bytes | None, seen: dict[str, int]) -> Parsed:
+def _read(source: SourceFile, number: int, content: bytes | None, seen: dict[str, int]) -> Iterator[Parsed]:
+    name = source.name
     document_id = f"{name}#{number}"
     if content is None:
-        return Refused(reason=f"the mail is longer than the limit of {MAIL_BYTES_MAX} bytes", id=document_id)
+        yield Refused(reason=f"the mail is longer than the limit of {MAIL_BYTES_MAX} bytes", id=document_id)
+        return
     try:
         message = message_from_bytes(content)
         own = message_id(message)
         if own and len(own) <= _WRITTEN_MAX and len(name) + len(own) < DOCUMENT_ID_CHARACTERS_MAX - 10:
             seen[own] = seen.get(own, 0) + 1
             document_id = f"{name}#{own}" if seen[own] == 1 else f"{name}#{own}~{seen[own]}"
-        return read_mail(message, document_id)
+        yield from read_mail(message, document_id, source.parse_part)
     except Unparsable as error:
-        return Refused(reason=str(error), id=document_id)
+        yield Refused(reason=str(error), id=document_id)
     except RecursionError:
-        return Refused(reason="the parts of the mail are nested too deeply", id=document_id)
+        yield Refused(reason="the parts of the mail are nested too deeply", id=document_id)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, BinaryIO, Final, cast
 from zipfile import ZipFile
@@ -115,7 +116,7 @@ class Archives:
     def _single(self, source: SourceFile, stream: IO[bytes], depth: int) -> Iterator[Outcome]:
         inner_name = source.name.rpartition(".")[0]
         with self._copied(stream, ending_of(inner_name)) as path:
-            inner = SourceFile(path=path, name=source.name, encoding=source.encoding)
+            inner = replace(source, path=path, has_ocr=False)
             found = find_format(path, inner_name)
             if found in ARCHIVES:
                 yield from self._archive(inner, found, depth=depth + 1)
@@ -160,7 +161,7 @@ class Archives:
         if is_done and found not in ARCHIVES:
             return
         with self._copied(stream, ending_of(name) if named else "", start) as path:
-            source = SourceFile(path=path, name=name, encoding=archive.encoding)
+            source = replace(archive, path=path, name=name, has_ocr=False)
             chosen = find_format(path, name)
             if chosen in ARCHIVES:
                 yield from self._archive(source, chosen, depth=depth + 1)

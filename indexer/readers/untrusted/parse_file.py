@@ -10,7 +10,14 @@ from typing import Final, cast
 
 from winnow.indexer.corpus import Refused
 from winnow.indexer.readers import formats
-from winnow.indexer.readers.formats import DOCUMENTS_EXTRA, Format, has_parser, missing_libraries
+from winnow.indexer.readers.formats import (
+    DOCUMENTS_EXTRA,
+    Format,
+    ending_of,
+    format_of_name,
+    has_parser,
+    missing_libraries,
+)
 from winnow.indexer.readers.parser import Parser, SourceFile, Unparsable
 from winnow.indexer.readers.text_files import read_text_file
 from winnow.indexer.readers.untrusted.archives import ARCHIVES, Archives, check_container
@@ -24,7 +31,9 @@ _CONTAINERS: Final = frozenset({formats.DOCX, formats.PPTX, formats.XLSX, format
 
 def parse_file(task: Task) -> Iterator[Outcome]:
     """Yield the documents and refusals of the task's file; `Ended` only with a reason."""
-    source = SourceFile(path=Path(task.path), name=task.name, encoding=task.encoding, has_ocr=task.has_ocr)
+    source = SourceFile(
+        path=Path(task.path), name=task.name, encoding=task.encoding, has_ocr=task.has_ocr, parse_part=parse_part
+    )
     archives = Archives(
         parse=parse_as, scratch=Path(tempfile.gettempdir()), done=task.resume_after, broken=frozenset(task.broken)
     )
@@ -59,6 +68,24 @@ def parse_as(source: SourceFile, chosen: Format) -> Iterator[Document | Refused]
         message = " ".join(str(error).split())[:200]
         described = f"{type(error).__name__}: {message}" if message else type(error).__name__
         raise Unparsable(f"it is damaged or unusual: its parser failed with {described}") from error
+
+
+def parse_part(content: bytes, name: str) -> Iterator[Document | Refused]:
+    """Parse an attachment, in a temporary file under a name of our own. Archives within mails are not unpacked."""
+    if format_of_name(name) is None:
+        return
+    with tempfile.NamedTemporaryFile(suffix=ending_of(name)) as file:
+        file.write(content)
+        file.flush()
+        path = Path(file.name)
+        try:
+            found = find_format(path, name)
+            if found in ARCHIVES:
+                yield Refused(reason="archives within mails are not unpacked", id=name)
+            else:
+                yield from parse_as(SourceFile(path=path, name=name), found)
+        except Unparsable as error:
+            yield Refused(reason=str(error), id=name)
 
 
 def _require_readable(path: Path, chosen: Format) -> None:

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from winnow.indexer.corpus import Refused
 from winnow.indexer.readers.documents.mail import parse
 from winnow.indexer.readers.parser import SourceFile, Unparsable
+from winnow.indexer.readers.untrusted.parse_file import parse_part
 from winnow.retrieval.records import Document
 
 
@@ -34,6 +36,22 @@ def test_attachments_are_named_and_texts_among_them_are_read(tmp_path: Path) -> 
     texts = {part.section: document.text[part.start : part.end].strip() for part in document.parts[1:-1]}
     assert texts == {("prices.txt",): "grinder 12 euros", ("terms.html", "Terms"): "Terms\n\nthirty days"}
     assert document.text.endswith("Attachments: 价格 2026.pdf, prices.txt, terms.html")
+
+
+def test_attached_files_are_documents_below_the_mail(tmp_path: Path) -> None:
+    """By their own formats; what is damaged is refused, what nothing reads is only named."""
+    message = EmailMessage()
+    message["Subject"] = "Prices"
+    message.set_content("See the files.")
+    for name, content in (("list.csv", b"id,text\n1,lamp\n"), ("list.csv", b"a,b\n1,2\n"), ("photo.png", b"\x89PNG")):
+        message.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    message.add_attachment(b"%PDF-1.7 broken", maintype="application", subtype="pdf", filename="b.pdf")
+    path = tmp_path / "file"
+    path.write_bytes(bytes(message))
+    _, *attached = parse(SourceFile(path=path, name="mail.eml", parse_part=parse_part))
+    assert [each.id for each in attached] == ["mail.eml/list.csv#1", "mail.eml/list-2.csv", "mail.eml/b.pdf"]
+    assert isinstance(attached[1], Document)
+    assert (attached[1].text, isinstance(attached[2], Refused)) == ("a | b\n1 | 2", True)
 
 
 def test_a_mail_without_text_says_what_is_attached(tmp_path: Path) -> None:
