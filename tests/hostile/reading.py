@@ -160,6 +160,7 @@ class Measured:
         self._calls = calls
         self._memory_bytes = 0
         self._files = open_files()
+        self._children = children()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -175,7 +176,7 @@ class Measured:
         return Cost(
             memory_bytes=self._memory_bytes,
             open_files=open_files() - self._files,
-            children=len(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()),
+            children=len(children() - self._children),
             temporary_files=len(temporary),
             connections=len(self._calls),
         )
@@ -184,6 +185,10 @@ class Measured:
 def resident_bytes(name: str) -> int:
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.search(rf"{name}:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+def children() -> set[str]:
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split())
 
 
 def open_files() -> int:
