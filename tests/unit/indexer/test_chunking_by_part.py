@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 
 import pytest
@@ -75,8 +76,9 @@ def test_lines_are_cut_only_if_one_alone_is_too_long(byte_pairs: PlainTokenizer,
             continue
         begin = max(part.start, uncut.text.rfind("\n", 0, span.end) + 1)
         if not uncut.text[part.start : begin].strip():
-            begin = part.start  # blank lines stay with the first line
+            begin = part.start  # blank lines stay with the first line, and with the line above
         end = uncut.text.find("\n", span.end) + 1
+        end += re.match(r"(?:[^\S\n]*\n)*", uncut.text[end : part.end]).end()  # type: ignore[union-attr]
         line = uncut.text[begin:end]
         room = tokens_max - len(byte_pairs.ids(uncut.head(part.section, part.header) or " "))
         assert len(byte_pairs.ids(line)) > max(room, tokens_max // 4) - 4, line
