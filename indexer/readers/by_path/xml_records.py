@@ -17,6 +17,7 @@ from winnow.indexer.corpus import Place
 from winnow.indexer.decoding.encodings import find_codec
 from winnow.indexer.decoding.streams import TextSource
 from winnow.indexer.readers.by_path.json_records import with_dotted_names
+from winnow.indexer.readers.documents.safe_xml import XML_SAFETY
 from winnow.indexer.readers.jsonl import JsonCorpus
 from winnow.indexer.readers.naming.naming import SourceRecord
 from winnow.retrieval.errors import CorpusUnreadable, InvalidRequest
@@ -83,12 +84,7 @@ class _Records:
         self._parser = etree.XMLPullParser(
             events=("start", "end"),
             encoding="utf-8",
-            resolve_entities=False,
-            load_dtd=False,
-            no_network=True,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
+            **XML_SAFETY,
         )
 
     def feed(self, block: bytes) -> Iterator[tuple[int | None, dict[str, JsonValue]]]:

@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 from lxml import etree
 
+from winnow.indexer.readers.documents.safe_xml import XML_SAFETY
 from winnow.indexer.readers.parser import Unparsable
 from winnow.retrieval.records import JsonValue
 
@@ -141,14 +142,7 @@ class Package:
 
     def tree(self, member: str, *, may_name_dtd: bool = False) -> etree._Element:
         """Parse a member. Office Open XML has no DTD; EPUB may name one, which is not loaded, but declare no entity."""
-        parser = etree.XMLParser(
-            resolve_entities=False,
-            load_dtd=False,
-            no_network=True,
-            huge_tree=False,
-            remove_comments=True,
-            remove_pis=True,
-        )
+        parser = etree.XMLParser(**XML_SAFETY)
         try:
             root = etree.fromstring(self.read(member), parser)
         except etree.XMLSyntaxError as error:
@@ -170,12 +164,7 @@ class Package:
                 for _, element in etree.iterparse(
                     stream,
                     tag=tags,
-                    resolve_entities=False,
-                    load_dtd=False,
-                    no_network=True,
-                    huge_tree=False,
-                    remove_comments=True,
-                    remove_pis=True,
+                    **XML_SAFETY,
                 ):
                     if not count:
                         _refuse_dtd(element, member)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from lxml import etree
 
+from winnow.indexer.readers.documents.safe_xml import XML_SAFETY
 from winnow.indexer.readers.parser import Parsed, SourceFile, Unparsable
 from winnow.indexer.readers.structured_text import StructuredText
 from winnow.retrieval.limits import DOCUMENT_CHARACTERS_MAX
@@ -48,12 +49,7 @@ def parse_tree(content: bytes, *, encoding: str | None = None) -> etree._Element
     """Parse a whole document. Raises `Unparsable`."""
     parser = etree.XMLParser(
         encoding=None if content.startswith(b"<?xml") else encoding,
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
+        **XML_SAFETY,
     )
     try:
         return etree.fromstring(content, parser)
