@@ -149,14 +149,7 @@ class Instructions:
         if isinstance(wanted, str):
             return applied_text(wanted)
         if wanted is not None:
-            version = self.version(tenant, wanted.reference)
-            if version.state is State.DRAFT:
-                raise InstructionConflict(f"{version.reference} is a draft; publish it, or use it in a trial")
-            if not version.content.applies_to(_seen_by(tenant, collection)):
-                raise InvalidRequest(
-                    f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
-                )
-            return self.render(version, wanted.variables)
+            return self._named(tenant, wanted, seen=_seen_by(tenant, collection))
         for source, owner, name in (
             (
                 InstructionSource.COLLECTION,
@@ -175,10 +168,15 @@ class Instructions:
         """Like `applied`, for texts that are in no collection: an instruction for certain collections is refused."""
         if isinstance(wanted, str):
             return applied_text(wanted)
+        return self._named(tenant, wanted, seen=None)
+
+    def _named(self, tenant: TenantName, wanted: NamedInstruction, *, seen: str | None) -> AppliedInstruction:
+        """`seen` is the collection as the tenant names it; None: there is none."""
         version = self.version(tenant, wanted.reference)
         if version.state is State.DRAFT:
             raise InstructionConflict(f"{version.reference} is a draft; publish it, or use it in a trial")
-        if version.content.collections:
+        is_meant = not version.content.collections if seen is None else version.content.applies_to(seen)
+        if not is_meant:
             raise InvalidRequest(
                 f"{version.reference} is restricted to the collections {', '.join(version.content.collections)}"
             )

@@ -110,7 +110,7 @@ class ServiceLibrary:
         where = None if wish.where is None else parse_filter(wish.where)
         instruction = instruction_of(wish.instruction or self._defaults.instruction)
         found = []
-        for name in await self._searched(wish.collection or self._defaults.collection):
+        for name in await searched(self, wish.collection or self._defaults.collection):
             question = Question(
                 tenant=self._tenant,
                 collection=name,
@@ -153,15 +153,17 @@ class ServiceLibrary:
             if each.problem is None
         ]
 
-    async def _searched(self, named: str | None) -> Sequence[str]:
-        if named is not None:
-            return [named]
-        names = [each.name for each in await self.collections() if each.documents]
-        if len(names) > COLLECTIONS_MAX:
-            raise InvalidRequest(
-                f"there are {len(names)} collections; use search_filtered and name one: {', '.join(names[:20])}"
-            )
-        return names
+
+async def searched(library: Library, named: str | None) -> Sequence[str]:
+    """The collection that is named, or all that hold documents. Raises `InvalidRequest` if those are too many."""
+    if named is not None:
+        return [named]
+    names = [each.name for each in await library.collections() if each.documents]
+    if len(names) > COLLECTIONS_MAX:
+        raise InvalidRequest(
+            f"there are {len(names)} collections; use search_filtered and name one: {', '.join(names[:20])}"
+        )
+    return names
 
 
 def instruction_of(written: str | None) -> str | NamedInstruction | None:

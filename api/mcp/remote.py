@@ -12,7 +12,6 @@ from typing import Any, Final
 import orjson
 
 from winnow.api.mcp.library import (
-    COLLECTIONS_MAX,
     Defaults,
     ToolCollection,
     ToolDocument,
@@ -21,6 +20,7 @@ from winnow.api.mcp.library import (
     id_of,
     instruction_of,
     merged,
+    searched,
     split_id,
     url_of,
 )
@@ -50,7 +50,7 @@ class RemoteLibrary:
             version = None if isinstance(instruction, str) else instruction.version
             body["instruction"] = named if isinstance(named, str) else named | {"version": version}
         found = []
-        for name in await self._searched(wish.collection or self._defaults.collection):
+        for name in await searched(self, wish.collection or self._defaults.collection):
             answer = await self._asked("POST", "/v1/search", body | {"collection": name})
             found.append([_hit(name, each) for each in answer["results"]])
         return merged(found)[: wish.top_k]
@@ -76,14 +76,6 @@ class RemoteLibrary:
             for each in listed["collections"]
             if each["problem"] is None
         ]
-
-    async def _searched(self, named: str | None) -> Sequence[str]:
-        if named is not None:
-            return [named]
-        names = [each.name for each in await self.collections() if each.documents]
-        if len(names) > COLLECTIONS_MAX:
-            raise InvalidRequest(f"there are {len(names)} collections; name one with --collection")
-        return names
 
     async def _asked(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return await asyncio.to_thread(self._ask, method, path, body)

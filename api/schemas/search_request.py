@@ -63,6 +63,11 @@ EitherInstruction = Annotated[
 ]
 
 
+def wanted_instruction(chosen: str | InstructionChoice | None) -> str | NamedInstruction | None:
+    """The instruction as searches ask for it."""
+    return chosen.named if isinstance(chosen, InstructionChoice) else chosen
+
+
 DEMOTE_HELP: Final = (
     "Rank passages that hold little more than the query behind all others and mark them as demoted. For collections "
     "that untrusted authors write to."
@@ -146,7 +151,6 @@ class CollectionSearchBody(Strict):
         return self
 
     def question_in(self, collection: str, tenant: TenantName) -> Question:
-        named = self.instruction
         return Question(
             tenant=tenant,
             collection=collection,
@@ -158,7 +162,7 @@ class CollectionSearchBody(Strict):
             where=self.filter,
             rerank=self.rerank is not False,
             rerank_always=self.rerank == "always",
-            instruction=named.named if isinstance(named, InstructionChoice) else named,
+            instruction=wanted_instruction(self.instruction),
             min_relevance=None if self.min_relevance == CALIBRATED else self.min_relevance,
             calibrated=self.min_relevance == CALIBRATED,
             group_by_document=self.group_by_document,

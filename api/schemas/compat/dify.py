@@ -13,7 +13,7 @@ from winnow.api.fields import AbsentIfEmpty, Number, SearchedName
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.schemas.compat.judged_by import LongQuery
 from winnow.api.schemas.response import JsonObject
-from winnow.api.schemas.search_request import EitherInstruction, InstructionChoice
+from winnow.api.schemas.search_request import EitherInstruction, wanted_instruction
 from winnow.retrieval.filters.grammar import Combination, Comparison, Filter, Joint, Op
 from winnow.retrieval.limits import ATTRIBUTE_TEXT_CHARACTERS_MAX, FILTER_CONDITIONS_MAX, TOP_K_MAX
 from winnow.retrieval.records import JsonValue, Metadata
@@ -98,7 +98,7 @@ class RetrievalBody(BaseModel):
 
     @property
     def wanted_instruction(self) -> str | NamedInstruction | None:
-        return self.instruction.named if isinstance(self.instruction, InstructionChoice) else self.instruction
+        return wanted_instruction(self.instruction)
 
 
 class Record(JsonObject):

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from winnow.api.fields import AbsentIfEmpty, InstructionText, NotBlank
 from winnow.api.library.instructions import NamedInstruction
-from winnow.api.schemas.search_request import EitherInstruction, InstructionChoice
+from winnow.api.schemas.search_request import EitherInstruction, wanted_instruction
 from winnow.retrieval.catalog.instructions import Reference
 from winnow.retrieval.limits import QUERY_CHARACTERS_MAX
 
@@ -62,8 +62,7 @@ class JudgedBy(BaseModel):
     def wanted_instruction(self) -> str | NamedInstruction | None:
         """None: the model's name may choose one."""
         given = self.chat_template_kwargs.instruction if self.chat_template_kwargs else None
-        wanted = given or self.instruction or self.instruct
-        return wanted.named if isinstance(wanted, InstructionChoice) else wanted
+        return wanted_instruction(given or self.instruction or self.instruct)
 
     @property
     def judge(self) -> Judge:

@@ -12,7 +12,7 @@ from winnow.api.fields import AbsentIfEmpty, MaybeFilter, Number
 from winnow.api.library.instructions import NamedInstruction
 from winnow.api.schemas.compat.judged_by import LongQuery
 from winnow.api.schemas.response import JsonObject
-from winnow.api.schemas.search_request import EitherInstruction, InstructionChoice
+from winnow.api.schemas.search_request import EitherInstruction, wanted_instruction
 from winnow.retrieval.records import Metadata
 
 RESULTS_MAX: Final = 50  # OpenAI's limit
@@ -49,7 +49,7 @@ class VectorStoreSearchBody(BaseModel):
 
     @property
     def wanted_instruction(self) -> str | NamedInstruction | None:
-        return self.instruction.named if isinstance(self.instruction, InstructionChoice) else self.instruction
+        return wanted_instruction(self.instruction)
 
 
 class FileCounts(JsonObject):

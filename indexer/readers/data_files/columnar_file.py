@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from winnow.indexer.readers.data_files.shown_rows import CELL_GAP, one_line, records_of, shown
+from winnow.indexer.readers.data_files.shown_rows import one_line, records_of, shown
+from winnow.indexer.readers.documents.outline import CELL_GAP
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.parquet import ROWS_AT_ONCE, ParquetCorpus
 from winnow.indexer.readers.parser import Parsed, SourceFile, Unparsable

@@ -13,7 +13,6 @@ from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import DOCUMENT_CHARACTERS_MAX
 from winnow.retrieval.records import NOWHERE, Document, Location, PartKind
 
-CELL_GAP: Final = " | "
 ROW_CHARACTERS_MAX: Final = 1_000_000  # characters; a longer row is refused
 _PIECE_CHARACTERS_MAX: Final = 500_000  # characters of a part
 _DOCUMENT_CHARACTERS: Final = DOCUMENT_CHARACTERS_MAX - _PIECE_CHARACTERS_MAX - 2 * ROW_CHARACTERS_MAX

@@ -8,16 +8,17 @@ from itertools import chain, islice
 from typing import Final
 
 from winnow.indexer.decoding.streams import TextSource
-from winnow.indexer.readers.data_files.shown_rows import CELL_GAP, one_line, records_of, shown
+from winnow.indexer.readers.data_files.shown_rows import one_line, records_of, shown
+from winnow.indexer.readers.documents.outline import CELL_GAP
 from winnow.indexer.readers.fields import Fields
 from winnow.indexer.readers.lines import read_lines
+from winnow.indexer.readers.naming.table_header import DELIMITERS_TRIED
 from winnow.indexer.readers.parser import Parsed, SourceFile, Unparsable
 from winnow.indexer.readers.tables import DELIMITERS, CsvCorpus
 from winnow.retrieval.errors import CorpusUnreadable
 from winnow.retrieval.limits import RECORD_BYTES_MAX
 
 _SAMPLE_LINES: Final = 50  # lines that tell the delimiter
-_TRIED: Final = (",", ";", "\t", "|")
 
 
 def parse(source: SourceFile) -> Iterator[Parsed]:
@@ -63,4 +64,4 @@ def _delimiter(sample: list[str], usual: str) -> str:
         wide = [width for width in widths if width > 1]
         return (max(map(wide.count, set(wide))) if wide else 0, delimiter == usual)
 
-    return max(_TRIED, key=evenness)
+    return max(DELIMITERS_TRIED, key=evenness)

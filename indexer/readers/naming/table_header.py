@@ -23,7 +23,7 @@ from winnow.indexer.readers.fields import Fields, require_columns, require_unrep
 from winnow.indexer.readers.naming.detection import Decision, decide, is_complete, sample_columns
 from winnow.retrieval.errors import CorpusUnreadable
 
-_TRIED: Final = (",", ";", "\t", "|")
+DELIMITERS_TRIED: Final = (",", ";", "\t", "|")
 _ANNOUNCED: Final = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # Excel writes this as the first line
 _NUMBERED: Final = re.compile(r"[A-Za-z]?[0-9]+", re.ASCII)
 _MS_MARCO: Final = {2: ("pid", "text"), 4: ("docid", "url", "title", "body")}  # by the number of columns
@@ -69,7 +69,7 @@ def _decide(names: Sequence[str], asked: Fields) -> Decision:
 
 def _forced(lines: Sequence[str], usual: str, columns: tuple[str, ...]) -> Header:
     is_literal = usual == "\t"
-    tried = (usual, *(each for each in _TRIED if each != usual))
+    tried = (usual, *(each for each in DELIMITERS_TRIED if each != usual))
     fitting = (each for each in tried if len(_names(lines, each, is_literal=is_literal)) == len(columns))
     said = ", ".join(columns)
     note = f"no header; the columns are {said}" + ("; quotes are text" if is_literal else "")
@@ -80,7 +80,7 @@ def _first_row(lines: Sequence[str], usual: str, asked: Fields) -> Header:
     announced = _ANNOUNCED.fullmatch(lines[0].strip("\n"))
     if announced:
         return Header(names=_names(lines[1:], announced[1]), delimiter=announced[1], rows_above=2)
-    tried = (usual, *(each for each in _TRIED if each != usual))
+    tried = (usual, *(each for each in DELIMITERS_TRIED if each != usual))
     found = {each: _names(lines, each) for each in tried}
     fitting = next((each for each in tried if _fits(found[each], asked)), None)
     delimiter = fitting or max(tried, key=lambda each: len(found[each]))
