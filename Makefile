@@ -23,11 +23,12 @@ serve: $(VENV)/.service  ## start the service on http://127.0.0.1:8000
 
 develop: $(VENV)/.develop  ## set up what development needs
 
-# Chromium and axe-core for the page, Prometheus for the alerts; where one cannot be installed, it says why and their tests are skipped.
+# Chromium and axe-core for the page, Prometheus for the alerts, npm packages for the TypeScript client; where one cannot be installed, it says why and their tests are skipped.
 # An environment of its own, since vLLM has its own mind about versions; where the machine cannot run it, it says so.
 test: $(VENV)/.develop  ## set up and run all tests, those against a real vLLM and in a browser included
 	$(BIN)/python -m tests.browser.environment
 	$(BIN)/python -m tests.observe.environment
+	$(BIN)/python -m tests.clients.node
 	vllm="$$($(BIN)/python tests/vllm/environment.py $(VLLM))" && WINNOW_VLLM_PYTHON="$$vllm" $(PYTEST)
 
 quick: $(VENV)/.develop  ## run the tests that are not marked as slow
@@ -58,7 +59,7 @@ dist: $(VENV)/.develop  ## build wheel and source archive into dist/, print and 
 	$(BIN)/python deploy/distribution.py --tag "$(TAG)"
 
 clean:  ## remove what `make` made, the indexed data included
-	rm -rf $(VENV) $(VLLM) .browser .prometheus $(DATA) build dist site .cache ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) .browser .prometheus clients/typescript/dist */*/node_modules $(DATA) build dist site .cache ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
 $(VENV)/.service: pyproject.toml constraints.txt

@@ -145,10 +145,14 @@ def _filter_if_any(value: Any) -> Filter | None:
 FILTER_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "properties": {
-        "type": {"enum": [*(op.value for op in Op), *(joint.value for joint in Joint)]},
+        "type": {"type": "string", "enum": [*(op.value for op in Op), *(joint.value for joint in Joint)]},
         "key": {"type": "string", "description": "Attribute of a document's metadata; not with and, or."},
         "value": {"description": "Boolean, number or text; a list of them for in and nin; null for eq and ne."},
-        "filters": {"type": "array", "items": {"type": "object"}, "description": "Only with and, or."},
+        "filters": {
+            "type": "array",
+            "items": {"type": "object", "additionalProperties": True, "description": "A filter like this one."},
+            "description": "Only with and, or.",
+        },
     },
     "required": ["type"],
     "examples": [{"type": "gte", "key": "year", "value": 2020}],
