@@ -146,7 +146,9 @@ def wire(
     storage = storage or Storage.of(settings)
     disk = storage.disk
     candidates = settings.candidates_on(judging.device)
-    collections = OpenCollections(disk=disk, embedder=embedding.embedder, queries=caches.queries, device=device)
+    collections = OpenCollections(
+        disk=disk, embedder=embedding.embedder, queries=caches.queries, rows=caches.rows, device=device
+    )
     first_stage = _first_stage(settings, collections, candidates)
     wish, catalog = index_wish(settings, device), disk.catalog
     search = Search(

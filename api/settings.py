@@ -220,8 +220,12 @@ class Settings:
     query_cache_mb: int = _setting(
         16, whole(0, CACHE_MB_MAX), "Size of the cache of query vectors, in megabytes; 0 turns it off.", "MB", CACHES
     )
+    text_cache_mb: int = _setting(
+        64, whole(0, CACHE_MB_MAX), "Size of the cache of chunks' texts, in megabytes; 0 turns it off.", "MB", CACHES
+    )
     cache_seconds: int = _setting(
-        3_600, whole(1, CACHE_SECONDS_MAX), "Lifetime of an entry in either cache, in seconds.", "SECONDS", CACHES
+        3_600, whole(1, CACHE_SECONDS_MAX), "Lifetime of a relevance score or query vector, in seconds.", "SECONDS",
+        CACHES
     )
     replay_seconds: int = _setting(
         5, whole(0, CACHE_SECONDS_MAX), "Seconds between checks for golden sets to replay, by schedule or after a "

@@ -41,6 +41,7 @@ from winnow.retrieval.records import (
 from winnow.retrieval.search.grouping import spread
 from winnow.retrieval.search.recall import Recalled, RecallRequest, RecallTimings, Served
 from winnow.retrieval.store.contract import LexicalHits, VectorBatch
+from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.structure import UNPLACED, Placed, place_spans
 
 
@@ -73,7 +74,7 @@ class MemorySnapshot:
             np.stack([self.stored[int(number)][1] for number in numbers]) if numbers else np.empty((0, 0), np.float32)
         )
 
-    def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
+    def chunks(self, numbers: Sequence[int], *, cache: RowCache | None = None) -> list[Chunk]:
         return [self.stored[int(number)][0] for number in numbers if int(number) in self.stored]
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:

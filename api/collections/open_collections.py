@@ -20,6 +20,7 @@ from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.search.reader import HasViews, IndexReader
 from winnow.retrieval.search.recall import Recall
 from winnow.retrieval.store.contract import Store
+from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.tenancy import TenantName
 
 
@@ -44,12 +45,18 @@ class OpenCollections:
         disk: DataFolder,
         embedder: Embedder,
         queries: QueryCache | None = None,
+        rows: RowCache | None = None,
         device: IndexDevice | None = None,
     ) -> None:
-        """Without `queries` every query is embedded again; without `device` all indexes are searched on the CPU."""
+        """Create the collections of a process, none of them open.
+
+        Without `queries` every query is embedded again, and without `rows` every text is read again; without `device`
+        all indexes are searched on the CPU.
+        """
         self.disk = disk
         self._embedder = embedder
         self._queries = queries
+        self._rows = rows
         self._device = device
         self._open: dict[tuple[str, str], OpenCollection] = {}
         self._lock = threading.Lock()
@@ -80,8 +87,8 @@ class OpenCollections:
     def recall_of(self, collection: Collection, *, asker: TenantName) -> Recall:
         """Return recall for a collection whose catalog row was just read: an open one needs no second read.
 
-        The cache of query vectors is the asker's own, so that answer times reveal nothing of the owner's recent
-        queries.
+        The cache of query vectors is the asker's own, and the cache of texts only the owner's, so that answer times
+        reveal nothing of the owner's recent queries.
         """
         opened = self._open.get((collection.tenant, collection.name))
         if opened is None or opened.collection.created_at != collection.created_at:
@@ -91,7 +98,7 @@ class OpenCollections:
         return Recall(embedder=self._embedder_for(asker), searchable=opened.searchable)
 
     def recall_over(self, searchable: HasViews) -> Recall:
-        """Return recall over other views of a collection, without the cache of query vectors."""
+        """Return recall over other views of a collection, without the caches."""
         return Recall(embedder=self._embedder, searchable=searchable)
 
     def _open_collection(self, collection: Collection) -> OpenCollection:
@@ -109,7 +116,7 @@ class OpenCollections:
             folder=folder,
             store=store,
             searchable=searchable,
-            recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable),
+            recall=Recall(embedder=self._embedder_for(collection.tenant), searchable=searchable, rows=self._rows),
         )
 
     def _embedder_for(self, tenant: TenantName) -> Embedder:

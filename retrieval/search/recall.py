@@ -20,6 +20,7 @@ from winnow.retrieval.search.grouping import nearest_of_documents
 from winnow.retrieval.search.hybrid import Proposal, propose
 from winnow.retrieval.search.reader import HasViews, Searcher
 from winnow.retrieval.store.contract import StoreSnapshot
+from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.tracing import stage
 
 
@@ -93,9 +94,11 @@ class Recalled:
 class Recall:
     """Stage one over one collection."""
 
-    def __init__(self, *, embedder: Embedder, searchable: HasViews) -> None:
+    def __init__(self, *, embedder: Embedder, searchable: HasViews, rows: RowCache | None = None) -> None:
+        """Without `rows` every text is read from the store."""
         self._embedder = embedder
         self._searchable = searchable
+        self._rows = rows
 
     async def find(self, request: RecallRequest) -> Recalled:
         """The `width` best chunks that match the filter, fewer only where there are fewer.
@@ -121,7 +124,7 @@ class Recall:
         searched = time.perf_counter()
         _require_time(request.deadline, "fetching texts")
         with stage("fetch"):
-            candidates = await asyncio.to_thread(_fetch, view, found)
+            candidates = await asyncio.to_thread(_fetch, view, found, self._rows)
         fetched = time.perf_counter()
         return Recalled(
             candidates=candidates,
@@ -187,9 +190,9 @@ def _propose(
     )
 
 
-def _fetch(view: Searcher, found: Proposal) -> tuple[Candidate, ...]:
+def _fetch(view: Searcher, found: Proposal, rows: RowCache | None) -> tuple[Candidate, ...]:
     """Reads the chunks from the version of the store that the search ran on."""
-    chunks = view.snapshot.chunks(found.numbers.tolist())
+    chunks = view.snapshot.chunks(found.numbers.tolist(), cache=rows)
     assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
     scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()
     figures = zip(

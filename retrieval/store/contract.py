@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.records import Chunk, ChunkNumbers, Document, EmbeddedDocument, Piece, Vectors
+from winnow.retrieval.store.row_cache import RowCache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +57,11 @@ class StoreSnapshot(Protocol):
         """Return the stored vectors of these chunks, in the given order. All of them must be live."""
         ...
 
-    def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
-        """Return the chunks with these numbers, in the given order; numbers that are not live are left out."""
+    def chunks(self, numbers: Sequence[int], *, cache: RowCache | None = None) -> list[Chunk]:
+        """Return the chunks with these numbers, in the given order; numbers that are not live are left out.
+
+        What the `cache` has is not read again.
+        """
         ...
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:

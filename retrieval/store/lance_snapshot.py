@@ -28,6 +28,7 @@ from winnow.retrieval.store.lance_attributes import columns_of, differing
 from winnow.retrieval.store.lance_errors import reading
 from winnow.retrieval.store.lance_fulltext import find_matches, is_indexed, segments
 from winnow.retrieval.store.liveness import Flags
+from winnow.retrieval.store.row_cache import Row, RowCache
 from winnow.retrieval.store.row_map import (
     Addresses,
     FragmentFiles,
@@ -115,8 +116,8 @@ class LanceSnapshot:
         rows: Vectors = column.flatten().to_numpy().reshape(len(unique), -1)[inverse]
         return rows
 
-    def chunks(self, numbers: Sequence[int]) -> list[Chunk]:
-        return self._each(numbers, CHUNK_COLUMNS, chunk_of)
+    def chunks(self, numbers: Sequence[int], *, cache: RowCache | None = None) -> list[Chunk]:
+        return self._each(numbers, CHUNK_COLUMNS, chunk_of, cache)
 
     def pieces(self, numbers: Sequence[int]) -> list[Piece]:
         return self._each(numbers, PIECE_COLUMNS, piece_of)
@@ -240,6 +241,11 @@ class LanceSnapshot:
             return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
 
     @cached_property
+    def _data_files(self) -> Mapping[int, str]:
+        """The name of each fragment's data file."""
+        return {rows.files.number: rows.files.data for rows in self._rows.fragments}
+
+    @cached_property
     def _has_words(self) -> bool:
         return is_indexed(self.dataset)
 
@@ -257,7 +263,9 @@ class LanceSnapshot:
         with reading(self._path):
             return self.dataset.to_table(columns=[name], scan_in_order=True)[name]
 
-    def _each(self, numbers: Sequence[int], columns: list[str], made: Callable[[dict[str, Any]], Made]) -> list[Made]:
+    def _each(
+        self, numbers: Sequence[int], columns: list[str], made: Callable[[Row], Made], cache: RowCache | None = None
+    ) -> list[Made]:
         """Convert the rows of these numbers with `made`, in the given order; numbers that are not live are left out."""
         addresses = self._rows.addresses_of(np.asarray(numbers, dtype=np.int64))
         live = addresses[addresses >= 0]
@@ -265,8 +273,28 @@ class LanceSnapshot:
             return []
         unique, inverse = np.unique(live, return_inverse=True)  # a repeated number is read once
         with reading(self._path):
-            rows = [made(row) for row in self._take(unique, columns).to_pylist()]
+            read = self._read(unique, columns) if cache is None else self._read_through(cache, unique, columns)
+            rows = [made(row) for row in read]
         return [rows[position] for position in inverse]
+
+    def _read(self, addresses: Addresses, columns: list[str]) -> list[Row]:
+        rows: list[Row] = self._take(addresses, columns).to_pylist()
+        return rows
+
+    def _read_through(self, cache: RowCache, addresses: Addresses, columns: list[str]) -> list[Row]:
+        """Read what the cache does not have, and store it there. `addresses` ascend."""
+        keys: list[bytes] = []
+        offsets = offsets_of(addresses)
+        for fragment, run in runs_of(fragments_of(addresses)):
+            keys += cache.keys_of(self._data_files[fragment], offsets[run].tolist(), columns=columns)
+        rows = cache.find(keys)
+        missing = [place for place, row in enumerate(rows) if row is None]
+        if missing:
+            read = self._read(addresses[missing], columns)
+            cache.put([keys[place] for place in missing], read)
+            for place, row in zip(missing, read, strict=True):
+                rows[place] = row
+        return [row for row in rows if row is not None]
 
     def _take(self, addresses: Addresses, columns: list[str]) -> Any:
         """Read rows in the order of `addresses`."""

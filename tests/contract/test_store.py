@@ -17,6 +17,7 @@ from winnow.retrieval.errors import DocumentNotFound
 from winnow.retrieval.records import Chunk, Document
 from winnow.retrieval.store.contract import Store, StoreSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
+from winnow.retrieval.store.row_cache import RowCache
 
 
 @pytest.fixture(params=["memory", "lance"])
@@ -294,7 +295,7 @@ def test_any_history_ends_as_a_dictionary_would(
     new_store: Callable[[], Store], steps: list[tuple[str, object]]
 ) -> None:
     """Whatever was replaced and deleted, in whatever order: documents, chunks, hashes and vectors agree."""
-    store = new_store()
+    store, cache = new_store(), RowCache(bytes_max=3_000)
     model: dict[str, tuple[str, int]] = {}
     used: set[int] = set()
     for action, argument in steps:
@@ -305,6 +306,8 @@ def test_any_history_ends_as_a_dictionary_would(
         else:
             assert store.delete(argument) == len(set(argument) & model.keys())
             model = {name: value for name, value in model.items() if name not in argument}
+        numbers = sorted(before | set(store.snapshot().chunk_numbers().tolist()))
+        assert store.snapshot().chunks(numbers, cache=cache) == store.snapshot().chunks(numbers)
         fresh = set(store.snapshot().chunk_numbers().tolist()) - before
         assert not fresh & used
         used |= before | fresh

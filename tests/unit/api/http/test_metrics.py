@@ -222,7 +222,9 @@ def test_turns_at_the_reranker_are_counted_and_nobody_waits_when_all_is_done(
 
 def test_zero_megabytes_are_no_cache(tmp_path: Path, models: tuple[Path, Path]) -> None:
     """Off is off: nothing is remembered, and no cache shows in the metrics."""
-    with serving(remembering(tmp_path, models, Settings(judgement_cache_mb=0, query_cache_mb=0))) as client:
+    with serving(
+        remembering(tmp_path, models, Settings(judgement_cache_mb=0, query_cache_mb=0, text_cache_mb=0))
+    ) as client:
         fill(client)
         said = [client.post("/v1/search", json=SEARCH).json()["usage"] for _ in range(2)]
         assert said[0] == said[1]
