@@ -69,7 +69,11 @@ def place_of(nodeid: str) -> int:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--rounds", type=int, default=2, help="of each fault between service and vLLM (2)")
+    parser.addoption("--rounds", type=int, default=1, help="of each fault between service and vLLM (1)")
+    parser.addoption(
+        "--grace", type=float, default=1.0, help="seconds beyond its deadline that an answer may take then (1.0)"
+    )
+    parser.addoption("--pairs", type=int, default=150, help="whose scores over vLLM are compared (150)")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks that were asked for

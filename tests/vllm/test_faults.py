@@ -1,7 +1,8 @@
 """What callers get while the reranker's server fails: everything, or recall's order with the right reason, in time.
 
 A real `winnow serve` in front of a real vLLM, with a way between them on which things go wrong to order: nine kinds of
-fault, several rounds of each (`--rounds`), during load.
+fault, several rounds of each (`--rounds`), during load. How late an answer may be (`--grace`) depends on what else the
+machine does: the campaign asks for a tenth of a second, `make test` for what tells a deadline from none.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from tests.acceptance.test_http import Service
 from tests.vllm.faulty_proxy import Fault, FaultyProxy, proxy_to
 
 TIMEOUT_MS: Final = 2_500  # of every search; an undisturbed one takes a tenth of that on an idle machine
-GRACE_SECONDS: Final = 0.1  # beyond its deadline, at most
 RECOVERY_SECONDS_MAX: Final = 5.0
 CALLERS: Final = 3  # at once
 HEALTHY_SECONDS: Final = 0.5
-FAULT_SECONDS: Final = 3.0
+FAULT_SECONDS: Final = 4.0  # longer than a search may take, its grace included
 WRONG_MAX: Final = 1e-4  # a score that differs by more from the undisturbed one is a wrong score
 QUERIES: Final = (
     "return goods bought online",
@@ -139,9 +139,8 @@ def service_before(winnow: Command, url: str) -> Iterator[Service]:
 
 
 def checked(outcome: Outcome, expected: Relevances, allowed: frozenset[str]) -> None:
-    """Complete and right, or recall's order with a reason that fits; and in time."""
+    """Complete and right, or recall's order with a reason that fits."""
     results = outcome.body["results"]
-    assert outcome.seconds <= TIMEOUT_MS / 1_000 + GRACE_SECONDS, (outcome.seconds, outcome.reason)
     assert len(results) == len({document for _, document in expected})
     if outcome.reason is None:
         for result in results:
@@ -171,8 +170,10 @@ async def whole_again(client: httpx2.AsyncClient) -> None:
             await asyncio.sleep(0.02)
 
 
-async def one_run(client: httpx2.AsyncClient, proxy: FaultyProxy, fault: Fault, expected: Relevances) -> str:
-    """A line about it."""
+async def one_run(
+    client: httpx2.AsyncClient, proxy: FaultyProxy, fault: Fault, expected: Relevances, *, grace: float
+) -> str:
+    """A line about it. `grace` is in seconds."""
     await whole_again(client)
     async with loading(client) as load:
         await asyncio.sleep(HEALTHY_SECONDS)
@@ -192,6 +193,7 @@ async def one_run(client: httpx2.AsyncClient, proxy: FaultyProxy, fault: Fault, 
     assert reasons, f"{fault} changed nothing"
     assert took <= RECOVERY_SECONDS_MAX
     slowest = max(each.seconds for each in load.outcomes)
+    assert slowest <= TIMEOUT_MS / 1_000 + grace
     return (
         f"{fault:12} {len(load.outcomes):4} answers, {'/'.join(reasons)}, slowest {slowest:.2f} s, back in {took:.2f} s"
     )
@@ -230,4 +232,4 @@ async def test_every_answer_is_whole_or_says_why_not(
         await whole_again(client)
         expected = await undisturbed(client)
         for _ in range(request.config.getoption("rounds")):
-            print(await one_run(client, proxy, fault, expected))
+            print(await one_run(client, proxy, fault, expected, grace=request.config.getoption("grace")))
