@@ -19,7 +19,7 @@ from winnow.retrieval.arrays import mask_sorted
 from winnow.retrieval.errors import GenerationCorrupt
 from winnow.retrieval.index.backend_probe import IndexFault, RawSearch, find_faults
 from winnow.retrieval.index.centroids import Everything, learn_centroids
-from winnow.retrieval.index.faiss_flat import FAISS_VERSION, make_selector, read_index, write_index
+from winnow.retrieval.index.faiss_flat import FAISS_VERSION, make_selector, one_thread, read_index, write_index
 from winnow.retrieval.index.filtered_search import search_gathered
 from winnow.retrieval.index.planner import Plan, Recipe
 from winnow.retrieval.index.vector_index import Hits
@@ -111,7 +111,8 @@ class FaissApproximateIndex:
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
         is_usual = held is None and further == 1 and k <= self._parameters.get("ef_search", k)
         parameters = self._usual_parameters if is_usual else self._search_parameters(held, k, further)
-        similarities, positions = self._index.search(row, k, params=parameters)
+        with one_thread():
+            similarities, positions = self._index.search(row, k, params=parameters)
         return similarities[0], positions[0]
 
     def _search_parameters(self, held: NDArray[np.bool_] | None, k: int, further: int) -> Any:

@@ -7,8 +7,9 @@ retrieval/generation/publish.py stores the bytes.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO, Final
 
 import faiss
@@ -103,7 +104,8 @@ class FaissFlatIndex:
     def raw_search(self, query: Vectors, k: int, held: NDArray[np.bool_] | None) -> tuple[Vectors, NDArray[np.int64]]:
         """Similarities and positions as FAISS returns them, unchecked."""
         row = np.ascontiguousarray(query, dtype=np.float32).reshape(1, -1)
-        similarities, positions = self._index.search(row, k, params=search_parameters(held))
+        with one_thread():
+            similarities, positions = self._index.search(row, k, params=search_parameters(held))
         return similarities[0], positions[0]
 
     def write(self, sink: Callable[[bytes], object]) -> None:
@@ -135,6 +137,22 @@ def read_index(source: BinaryIO, count: int) -> Any:
     if index.ntotal != count:
         raise GenerationCorrupt(f"the index has {index.ntotal} vectors, but there are {count} chunk numbers")
     return index
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Search with this thread alone.
+
+    FAISS divides queries among threads, not vectors: of one query the others of OpenMP get nothing, and spin until it
+    is done. Measured with 20,000 vectors of 512 dimensions on two cores: 1.6 instead of 2.4 ms, and 1.7 instead of 5.7
+    ms of CPU.
+    """
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)  # of the calling thread's own searches
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
 
 
 def make_selector(held: NDArray[np.bool_]) -> Any:

@@ -17,7 +17,7 @@ Rule 2: user text is matched as it is. It is never parsed as a query.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -26,12 +26,12 @@ import numpy as np
 import pyarrow.compute as pc
 from lance.dataset import Index
 from lance.query import CombinedFieldsQuery
-from numpy.typing import NDArray
 
 from winnow.retrieval.arrays import isin_sorted
 from winnow.retrieval.lexical.words import WORD_RULES, WORD_RULES_BEFORE, analyse_query
 from winnow.retrieval.records import ChunkNumbers
 from winnow.retrieval.store.contract import LexicalHits
+from winnow.retrieval.store.row_map import NO_CHUNK, StoredRows
 from winnow.retrieval.store.rows import WORDS_COLUMN, word_rules
 
 SEGMENT_ROWS_MAX: Final = 262_144  # rows; rebuilding a segment takes up to 20 s, and few segments are searched
@@ -48,8 +48,6 @@ _OPTIONS: Final[dict[int, dict[str, Any]]] = {
 }
 _COLUMNS: Final = {WORD_RULES_BEFORE: ("title", "text"), WORD_RULES: (WORDS_COLUMN,)}
 OLD_NAMES: Final = frozenset({"title_words", "text_words"})  # of the index with the previous rules
-
-Live = Callable[[ChunkNumbers], NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,9 +145,12 @@ def change(added: Sequence[Index] = (), *, dropped: Sequence[Index] = ()) -> lan
 
 
 def find_matches(
-    dataset: lance.LanceDataset, text: str, k: int, *, live: Live, allowed: ChunkNumbers | None
+    dataset: lance.LanceDataset, text: str, k: int, *, rows: StoredRows, allowed: ChunkNumbers | None
 ) -> LexicalHits:
-    """Return the `k` best matches; every number from Lance is checked against the live and allowed ones here."""
+    """Return the `k` best matches; every row from Lance is checked against the live and allowed ones here.
+
+    Lance returns addresses: reading the numbers of 300 rows would take it as long as finding them.
+    """
     words = analyse_query(text) if word_rules(dataset.schema) == WORD_RULES else _plain(text)
     query = CombinedFieldsQuery(words, list(_columns(dataset)))
     is_named = allowed is not None and len(allowed) <= NAMED_MAX
@@ -157,10 +158,16 @@ def find_matches(
     asked = k + TIES_AHEAD
     while k > 0:
         table = dataset.scanner(
-            columns=["number", "_score"], full_text_query=query, limit=asked, filter=where, prefilter=is_named
+            columns=["_score"],
+            with_row_address=True,
+            full_text_query=query,
+            limit=asked,
+            filter=where,
+            prefilter=is_named,
         ).to_table()
-        found, scores = table["number"].to_numpy(), table["_score"].to_numpy()
-        kept = live(found) if allowed is None else live(found) & isin_sorted(found, allowed)
+        found = rows.numbers_at(table["_rowaddr"].to_numpy().astype(np.int64))
+        scores = table["_score"].to_numpy()
+        kept = found != NO_CHUNK if allowed is None else (found != NO_CHUNK) & isin_sorted(found, allowed)
         order = np.lexsort((found[kept], -scores[kept]))[:k]
         numbers, best = found[kept][order], scores[kept][order]
         # Lance may drop any of several equal hits at the end of its list; then a longer list is needed.

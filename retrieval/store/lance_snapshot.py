@@ -191,7 +191,7 @@ class LanceSnapshot:
         with reading(self._path):
             if not self._has_words:
                 raise WordsNotIndexed(f"{self._path.parent.name}; index any corpus into it")
-            return find_matches(self.dataset, text, k, live=self.alive, allowed=allowed)
+            return find_matches(self.dataset, text, k, rows=self._rows, allowed=allowed)
 
     def words_fault(self) -> str | None:
         """Return why full-text search does not work; None if it works, or if the store has no full-text index."""

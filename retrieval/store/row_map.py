@@ -29,6 +29,7 @@ Addresses = NDArray[np.int64]  # fragment and offset in it, as Lance packs them
 Offsets = NDArray[np.uint32]
 
 NOWHERE: Final = -1  # the address of a chunk that is not live
+NO_CHUNK: Final = -1  # the number of a row that is not live
 
 _OFFSET_BITS: Final = 32  # the low bits of an address
 _NONE: Final = np.empty(0, dtype=np.int64)
@@ -119,6 +120,12 @@ class FragmentRows:
         found = (self.numbers[places] == numbers) & self.alive[places]
         return np.where(found, self._addresses(places), NOWHERE)
 
+    def numbers_at(self, offsets: Offsets) -> ChunkNumbers:
+        """Return the numbers of these rows; `NO_CHUNK` for rows that are not live here."""
+        places = np.minimum(np.searchsorted(self.offsets, offsets), len(self.offsets) - 1)
+        found = (self.offsets[places] == offsets) & self.alive[places]
+        return np.where(found, self.numbers[places], NO_CHUNK)
+
     def count_after(self, number: int) -> int:
         if number < self.numbers[0]:
             return self.count
@@ -151,6 +158,7 @@ class StoredRows:
     def __init__(self, fragments: Iterable[FragmentRows], live: LiveSet | None = None) -> None:
         """Raises `StoreCorrupt` unless the numbers ascend from fragment to fragment."""
         self.fragments: Final = tuple(rows for rows in fragments if len(rows.numbers))
+        self._by_number = {rows.files.number: rows for rows in self.fragments}
         self._firsts = np.array([rows.numbers[0] for rows in self.fragments], dtype=np.int64)
         lasts = np.array([rows.numbers[-1] for rows in self.fragments], dtype=np.int64)
         if not bool((self._firsts[1:] > lasts[:-1]).all()):
@@ -201,6 +209,17 @@ class StoredRows:
                 asked = order[run]
                 addresses[asked] = self.fragments[holder].addresses_of(numbers[asked])
         return addresses
+
+    def numbers_at(self, addresses: Addresses) -> ChunkNumbers:
+        """Return the number of the chunk at each of these addresses; `NO_CHUNK` where no chunk is live."""
+        numbers = np.full(len(addresses), NO_CHUNK, dtype=np.int64)
+        holders, offsets = fragments_of(addresses), offsets_of(addresses)
+        order = np.argsort(holders, kind="stable")
+        for holder, run in runs_of(holders[order]):
+            if holder in self._by_number:
+                asked = order[run]
+                numbers[asked] = self._by_number[holder].numbers_at(offsets[asked])
+        return numbers
 
     def addresses_by_id(self, document_ids: Sequence[str]) -> Addresses:
         """Return addresses, ascending by number, of all chunks of these documents and rarely of others as well."""

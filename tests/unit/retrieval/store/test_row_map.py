@@ -21,7 +21,7 @@ from winnow.retrieval.store import lance_store
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.lance_store import LanceStore
 from winnow.retrieval.store.liveness import LiveSet
-from winnow.retrieval.store.row_map import FragmentFiles, FragmentRows, StoredRows
+from winnow.retrieval.store.row_map import NO_CHUNK, FragmentFiles, FragmentRows, StoredRows
 
 NAMES = ("a", "b", "c", "d", "民", "e'--")
 
@@ -44,6 +44,8 @@ def narrowed(rows: FragmentRows, *offsets: int) -> FragmentRows | None:
 def everything(snapshot: LanceSnapshot) -> dict[str, object]:
     """All that a snapshot answers, and where it says that everything lies."""
     live = snapshot.chunk_numbers()
+    held = snapshot._rows
+    assert held.numbers_at(held.addresses_of(live)).tolist() == live.tolist()
     asked = np.arange(-1, int(live[-1]) + 3 if len(live) else 3)
     documents = {}
     for name in NAMES:
@@ -264,3 +266,13 @@ def test_an_array_that_grew_twice_from_one_version_is_two_arrays() -> None:
     for value, mine in grown.items():
         assert mine.rows.tolist() == [1, 2, *[value] * 1_000]
     assert first.rows.tolist() == [1, 2]
+
+
+def test_an_address_without_a_live_chunk_has_no_number() -> None:
+    """A removed row, a row beyond the end, a fragment that is gone; in any order, and repeated."""
+    left = narrowed(fragment(3, 40, 41, 42), 0, 2)
+    assert left is not None
+    rows = StoredRows([fragment(1, 10, 11), left])
+    addresses = np.array([3 << 32, 1 << 32, (3 << 32) + 1, (3 << 32) + 2, 1 << 32, (1 << 32) + 2, 2 << 32])
+    assert rows.numbers_at(addresses).tolist() == [40, 10, NO_CHUNK, 42, 10, NO_CHUNK, NO_CHUNK]
+    assert rows.numbers_at(addresses[:0]).tolist() == []
