@@ -8,6 +8,7 @@ ARG EXTRA=cpu,documents,mcp,postgres,telemetry,ui
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY clients/python clients/python
 COPY api api
 COPY indexer indexer
 COPY rerank rerank
@@ -17,10 +18,10 @@ COPY data/instructions data/instructions
 COPY data/models data/models
 RUN python -m venv /opt/winnow \
  && if [ -n "${PIP_EXTRA_INDEX_URL}" ]; then \
-      /opt/winnow/bin/pip install --constraint constraints.txt ".[${EXTRA}]"; \
+      /opt/winnow/bin/pip install --constraint constraints.txt ./clients/python ".[${EXTRA}]"; \
     else \
       pip install "uv>=0.7" && uv pip install --no-cache --python /opt/winnow/bin/python \
-        --torch-backend="${TORCH_BACKEND}" --constraint constraints.txt ".[${EXTRA}]"; \
+        --torch-backend="${TORCH_BACKEND}" --constraint constraints.txt ./clients/python ".[${EXTRA}]"; \
     fi
 
 FROM python:3.12-slim

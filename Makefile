@@ -55,14 +55,14 @@ bench: $(VENV)/.develop  ## measure search and indexing beside the naive way
 	$(BIN)/python -m bench.search
 	$(BIN)/python -m bench.index
 
-dist: $(VENV)/.develop  ## build wheel and source archive into dist/, print and bound their sizes
+dist: $(VENV)/.develop  ## build wheels and source archives into dist/, print and bound their sizes
 	$(BIN)/python deploy/distribution.py --tag "$(TAG)"
 
 clean:  ## remove what `make` made, the indexed data included
-	rm -rf $(VENV) $(VLLM) .browser .prometheus clients/typescript/dist */*/node_modules $(DATA) build dist site .cache ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) .browser .prometheus clients/typescript/dist */*/node_modules $(DATA) build dist site .cache ./*.egg-info clients/python/*.egg-info clients/python/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
-$(VENV)/.service: pyproject.toml constraints.txt
+$(VENV)/.service: pyproject.toml constraints.txt clients/python/pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python deploy/install.py cpu,documents,ui
 	@touch $@

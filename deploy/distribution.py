@@ -1,8 +1,9 @@
-"""Builds the wheel and the source archive into dist/, prints their sizes, and fails where one is too large.
+"""Builds wheels and source archives of the service and its client into dist/, prints their sizes, and fails where one
+is too large.
 
     .venv/bin/python deploy/distribution.py [--tag v0.1.0]
 
-With a tag, the version in winnow/__init__.py must be that of the tag. The build uses the setuptools of this
+The versions of both must be the same, and with a tag, that of the tag. The build uses the setuptools of this
 environment, so it needs no network.
 """
 
@@ -16,19 +17,19 @@ import sys
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
+CLIENT = PROJECT / "clients" / "python"
 MB = 1_000_000
 SIZE_MAX = {".whl": 35 * MB, ".tar.gz": 35 * MB}  # 30 MB each in November 2026, nearly all of it the bundled models
 
 
-def version() -> str:
+def version(file: Path = PROJECT / "winnow" / "__init__.py") -> str:
     """That of the tree, which need not be installed."""
-    text = (PROJECT / "winnow" / "__init__.py").read_text(encoding="utf-8")
+    text = file.read_text(encoding="utf-8")
     return re.findall(r'^__version__ = "(.+)"$', text, re.MULTILINE)[0]
 
 
 def build(target: Path, *, source: Path = PROJECT) -> list[Path]:
-    """Build the wheel and the source archive of a tree into an empty folder."""
-    shutil.rmtree(target, ignore_errors=True)
+    """Build the wheel and the source archive of a tree into a folder; returns the files in it."""
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(target), str(source)]
     subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603  our own tree
     return sorted(target.iterdir())
@@ -47,7 +48,13 @@ def main() -> None:
     tag = parser.parse_args().tag
     if tag and tag != f"v{version()}":
         sys.exit(f"The tag is {tag}, but winnow/__init__.py has version {version()}. Change one of them.")
-    files = build(PROJECT / "dist")
+    client = version(CLIENT / "winnow_client" / "version.py")
+    if client != version():
+        sys.exit(f"winnow_client/version.py has version {client}, but the service has {version()}. They go together.")
+    target = PROJECT / "dist"
+    shutil.rmtree(target, ignore_errors=True)
+    build(target)
+    files = build(target, source=CLIENT)
     for file in files:
         sys.stdout.write(f"{file.stat().st_size / MB:6.1f} MB  {file.name}\n")
     sys.exit("\n".join(filter(None, map(too_large, files))) or 0)

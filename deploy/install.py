@@ -1,4 +1,4 @@
-"""Installs winnow into the environment of the Python that runs this, with these extras.
+"""Installs winnow and its client into the environment of the Python that runs this, with these extras.
 
     .venv/bin/python deploy/install.py cpu,dev
 
@@ -14,6 +14,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+CLIENT = "clients/python"
 OWN_WHEELS = ("extra-index-url", "find-links", "no-index")  # settings of pip that name a place beside the index
 
 
@@ -27,7 +28,8 @@ class Plan:
 
 def plan(*, python: str, extras: str, uv: str | None, pip_settings: str, platform: str) -> Plan:
     """`uv` is its path, or None where it is not there; `pip_settings` is what `pip config list` prints."""
-    what = ("--quiet", "--constraint", "constraints.txt", "--editable", f".[{extras}]")
+    client = ("--editable", CLIENT)  # in the same call: winnow-search needs it, and it may be on no index
+    what = ("--quiet", "--constraint", "constraints.txt", *client, "--editable", f".[{extras}]")
     has_own_wheels = any(setting in pip_settings for setting in OWN_WHEELS)
     has_mirror = "index-url" in pip_settings  # which uv does not ask
     with_pip = (python, "-m", "pip", "--disable-pip-version-check", "install", *what)

@@ -1,10 +1,12 @@
-"""Write the reference, or compare it with the code."""
+"""Write the reference and the Python client's generated modules, or compare them with the code."""
 
 from __future__ import annotations
 
 import sys
 
-from docs.generate.pages import FOLDER, PAGES, outdated, write_all
+from docs.generate import pages, python_client
+from docs.generate.pages import FOLDER, PAGES
+from docs.generate.python_client import MODULES
 
 COMMAND = "python -m docs.generate"
 
@@ -14,12 +16,13 @@ def main() -> int:
         sys.stderr.write(f"usage: {COMMAND} [--check]\n")
         return 2
     if sys.argv[1:] == ["--check"]:
-        names = outdated()
+        names = [*pages.outdated(), *python_client.outdated()]
         if names:
             sys.stderr.write(f"differs from the code: {', '.join(names)}. Run `{COMMAND}`\n")
         return 1 if names else 0
-    write_all()
-    sys.stdout.write(f"wrote {len(PAGES)} pages to {FOLDER}\n")
+    pages.write_all()
+    python_client.write_all()
+    sys.stdout.write(f"wrote {len(PAGES)} pages to {FOLDER}, and {len(MODULES)} modules of the Python client\n")
     return 0
 
 

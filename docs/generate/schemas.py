@@ -33,12 +33,12 @@ Schema = Mapping[str, Any]
 def schemas_in_use(description: Schema) -> dict[str, Schema]:
     """The named schemas that a body or an answer refers to, directly or through another one, by name."""
     schemas = description["components"]["schemas"]
-    waiting, used = list(_references(description["paths"])), set()
+    waiting, used = list(references(description["paths"])), set()
     while waiting:
         name = waiting.pop()
         if name not in used:
             used.add(name)
-            waiting.extend(_references(schemas[name]))
+            waiting.extend(references(schemas[name]))
     return {name: schemas[name] for name in sorted(used - LEFT_OUT)}
 
 
@@ -96,12 +96,12 @@ def _default(schema: Schema) -> str:
     return "" if value is None else code(str(value).lower() if isinstance(value, bool) else value)
 
 
-def _references(node: object) -> Iterator[str]:
+def references(node: object) -> Iterator[str]:
     if isinstance(node, Mapping):
         if isinstance(node.get("$ref"), str):
             yield node["$ref"].removeprefix(REFERENCE)
         for each in node.values():
-            yield from _references(each)
+            yield from references(each)
     elif isinstance(node, list):
         for each in node:
-            yield from _references(each)
+            yield from references(each)

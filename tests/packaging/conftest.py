@@ -31,6 +31,7 @@ class Built:
 
     wheel: Path
     archive: Path
+    client: Path  # the client's wheel
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
         else:
             shutil.copy(PROJECT / part, folder / "tree" / part)
     wheel, archive = build(folder / "dist", source=folder / "tree")
-    return Built(wheel=wheel, archive=archive)
+    client_tree = folder / "client-tree"
+    made_here = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+    shutil.copytree(PROJECT / "clients" / "python", client_tree, ignore=made_here)
+    client, _ = build(folder / "client-dist", source=client_tree)
+    return Built(wheel=wheel, archive=archive, client=client)
 
 
 @pytest.fixture(scope="session")
@@ -118,6 +123,7 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Install
     """The wheel, beside a foreign distribution that came after it."""
     folder = tmp_path_factory.mktemp("wheel")
     environment = environment_in(folder / "venv")
+    environment.add(built.client)
     environment.add(built.wheel)
     environment.add(foreign_wheel(folder))
     return environment

@@ -105,6 +105,7 @@ def test_removing_the_other_takes_nothing_away(built: Built, installed: Installe
     installed.remove("foreign")
     assert winnow.__version__ in installed.run("winnow", "--version", cwd=tmp_path)
     environment = environment_in(tmp_path / "venv")
+    environment.add(built.client)
     environment.add(built.archive)
     assert environment.run("python", "-c", IMPORTED, cwd=tmp_path).split() == [winnow.__version__]
     assert winnow.__version__ in environment.run("winnow", "--version", cwd=tmp_path)

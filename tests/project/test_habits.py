@@ -55,8 +55,10 @@ def test_the_containers_command_makes_an_environment(tmp_path: Path):
     """
     container = json.loads((PROJECT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert "strace" in container["onCreateCommand"]
-    for part in ("winnow", "api", "indexer", "rerank", "retrieval", "deploy", "data/instructions"):
-        shutil.copytree(PROJECT / part, tmp_path / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    for part in ("winnow", "api", "indexer", "rerank", "retrieval", "deploy", "data/instructions", "clients/python"):
+        shutil.copytree(
+            PROJECT / part, tmp_path / part, symlinks=True, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
+        )
     for part in ("pyproject.toml", "constraints.txt", "README.md", "LICENSE", "Makefile"):
         shutil.copy(PROJECT / part, tmp_path)
     (tmp_path / "data" / "models").mkdir()

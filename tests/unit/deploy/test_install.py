@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[3]
 PLAN = runpy.run_path(str(PROJECT / "deploy" / "install.py"))["plan"]
-WHAT = ("--quiet", "--constraint", "constraints.txt", "--editable", ".[cpu,dev]")
+WHAT = ("--quiet", "--constraint", "constraints.txt", "--editable", "clients/python", "--editable", ".[cpu,dev]")
 PIP = ("python", "-m", "pip", "--disable-pip-version-check", "install", *WHAT)
 UV = ("/bin/uv", "pip", "install", "--python", "python", "--torch-backend=auto", *WHAT)
 
