@@ -75,10 +75,18 @@ def make_server(library_of: LibraryOf) -> MCPServer[Any]:
         instruction: Annotated[
             str | None, Field(description="What counts as relevant, in a sentence; or an instruction's name.")
         ] = None,
-        top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX)] = TOP_K_DEFAULT,
+        top_k: Annotated[
+            Annotated[int, Field(ge=1, le=TOP_K_MAX)] | None, Field(description=f"{TOP_K_DEFAULT} if left out.")
+        ] = None,
     ) -> str:
         """Find passages in one collection, among documents with certain attributes, ranked as an instruction says."""
-        wish = ToolSearch(query=query, collection=collection, where=filter, instruction=instruction, top_k=top_k)
+        wish = ToolSearch(  # models fill in what they do not mean with null, "" and {}
+            query=query,
+            collection=collection or None,
+            where=filter or None,
+            instruction=instruction or None,
+            top_k=TOP_K_DEFAULT if top_k is None else top_k,
+        )
         return _json({"results": [asdict(hit) for hit in await _told(library_of(ctx).search(wish))]})
 
     @server.tool(annotations=_READS, structured_output=False, title="List collections")

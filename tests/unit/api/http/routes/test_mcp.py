@@ -106,6 +106,15 @@ def test_a_search_may_name_collection_filter_and_instruction(client: TestClient)
     assert "lang" in next(each for each in listed if each["name"] == "legal")["attributes"]
 
 
+@pytest.mark.parametrize("blank", [None, ""])
+def test_arguments_that_are_null_or_empty_are_as_if_left_out(client: TestClient, blank: str | None) -> None:
+    """Chat models fill in every argument of a tool, also those that they do not mean."""
+    where = None if blank is None else {}
+    left_out = {"collection": blank, "instruction": blank, "filter": where, "top_k": None}
+    given = called(client, "search_filtered", query="heron", **left_out)
+    assert given == called(client, "search_filtered", query="heron")
+
+
 def test_the_address_may_say_what_calls_leave_open(client: TestClient) -> None:
     found = called(client, "search", "?collection=legal&instruction=builtin/legal-statutes", query="heron")["results"]
     assert {each["id"] for each in found} == {"legal/a/退货", "legal/rent"}
