@@ -58,6 +58,8 @@ def place_spans(text: str, parts: Sequence[Part], spans: Sequence[Span]) -> list
 
 def known_places(location: Location) -> dict[str, int | str]:
     """Return what is known of a location, by key."""
+    if location is NOWHERE:  # as in most collections, a hundred times an answer
+        return {}
     values = ((key, getattr(location, key)) for key in LOCATION_KEYS)
     return {key: value for key, value in values if value is not None}
 

@@ -33,7 +33,7 @@ class Searched:
 
     collection: str  # as the search named it
     query: str
-    shown: frozenset[str]  # ids of documents
+    shown: tuple[str, ...]  # ids of documents, each once; a set of them would take four times the memory
     until: float  # by the clock
     bytes: int
 
@@ -74,7 +74,7 @@ class RecentSearches:
 
     def add(self, question: Question, answer: Answer) -> None:
         """Remember an answered search."""
-        shown = frozenset(result.best.candidate.chunk.document_id for result in answer.results)
+        shown = tuple(dict.fromkeys(result.best.candidate.chunk.document_id for result in answer.results))
         texts = (question.query, *shown)
         searched = Searched(
             collection=question.collection,

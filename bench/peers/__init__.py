@@ -1,0 +1,1 @@
+"""Compares winnow with other stores on one machine, in one run: see `python -m bench.peers --help`."""
