@@ -133,8 +133,8 @@ def create_app(
     app.state.telemetry = Telemetry.over(parts)
     app.state.gate = Gate()
     app.state.intake = Intake()
-    for router in ROUTERS:
-        app.include_router(router)
+    for router in ROUTERS:  # `include_router` would build each route a second time, at the first request
+        app.router.routes.extend(router.routes)
     app.state.mcp = MountedMcp() if mcp_is_installed() else None
     app.add_route("/docs", _docs, include_in_schema=False)
     app.add_route("/openapi-tools.json", _tools, include_in_schema=False)
