@@ -101,8 +101,12 @@ class BoundedProtocol(H11Protocol):
         self.conn = _PacedParser(h11.SERVER, HEADER_BYTES_MAX)
         self._connections = connections
         self._turns = turns
-        self._is_refusing = False  # the answer was sent before the body arrived; the rest is discarded
-        self._unwanted = 0  # discarded bytes
+        self._unwanted = 0  # bytes of a refused body that came after the answer
+
+    @property
+    def _is_refusing(self) -> bool:
+        """Whether the answer was sent before the whole body arrived. The rest of the body is read and discarded."""
+        return self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
 
     @property
     def unread(self) -> int:
@@ -124,6 +128,11 @@ class BoundedProtocol(H11Protocol):
             self._unwanted += len(data)
             if self._unwanted > UNWANTED_BYTES_MAX:
                 self.drop()
+                return
+            self.conn.receive_data(data)
+            if not self.conn.is_behind:
+                self.handle_events()  # without stopping uvicorn's timer, within which the rest must arrive
+                self._tell()
         elif self.conn.is_behind:
             self.conn.receive_data(data)
         else:
@@ -141,7 +150,7 @@ class BoundedProtocol(H11Protocol):
     def parse_on(self) -> None:
         """Parse what has arrived and did not fit the last turn."""
         self.flow.is_held = False
-        if self.transport.is_closing() or self._is_refusing:
+        if self.transport.is_closing():
             return
         self.handle_events()
         if not self.conn.is_behind:
@@ -149,10 +158,8 @@ class BoundedProtocol(H11Protocol):
         self._tell()
 
     def on_response_complete(self) -> None:
-        self._is_refusing = self.conn.their_state is h11.SEND_BODY
+        self._unwanted = 0
         super().on_response_complete()
-        if not self._is_refusing and self.conn.their_state is h11.IDLE and not self.transport.is_closing():
-            self._connections.idle(self)
         self._tell()
 
     def pause_writing(self) -> None:
@@ -164,6 +171,9 @@ class BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer input that h11 has refused; not logged, since there may be any number of these."""
+        if self.conn.our_state in {h11.DONE, h11.MUST_CLOSE}:  # the rest of a refused body, whose request has its answer
+            self.drop()
+            return
         is_long = len(self.conn.trailing_data[0]) > HEADER_BYTES_MAX
         status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if is_long else HTTPStatus.BAD_REQUEST
         said = f"the request line and headers have more than {HEADER_BYTES_MAX} bytes" if is_long else msg
@@ -188,8 +198,11 @@ class BoundedProtocol(H11Protocol):
             return
         if self.cycle is not None and not self.cycle.response_complete:
             self._connections.answering(self)
-        elif self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._connections.arriving(self)
+        elif self.conn.their_state is h11.IDLE:
+            if self.conn.trailing_data[0]:
+                self._connections.arriving(self)
+            elif self.cycle is not None:
+                self._connections.idle(self)
 
     def _unsupported_upgrade_warning(self) -> None:
         """Do nothing: the request is answered as if it had not asked for an upgrade."""

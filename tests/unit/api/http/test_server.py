@@ -32,6 +32,7 @@ SEARCH = json.dumps({"query": "refund", "collection": "docs"}).encode()
 PROBLEM = "application/problem+json"
 MOST = 30  # connections
 LONG = 40_000_000  # bytes
+KEPT_SECONDS = 5  # uvicorn's, of an idle connection
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,41 @@ def test_requests_in_a_row_are_answered_in_their_order(running: Running) -> None
     )
     wire = Wire(running.port, long + chunked(SEARCH, size=1) + short + b"{}" + head("GET", "/healthz"))
     assert [wire.answer()[0] for _ in range(3)] == [200, 422, 200]
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(("path", "key", "status"), [("/v1/search", "wrong", 401), ("/v1/no-such-path", "secret", 404)])
+def test_a_request_refused_before_its_body_leaves_the_connection_usable(
+    running: Running, path: str, key: str, status: int, *, is_chunked: bool
+) -> None:
+    """Many clients send headers and body apart, and use the connection again."""
+    length = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(SEARCH)}"
+    body = chunked(SEARCH, size=1) if is_chunked else SEARCH
+    wire = Wire(running.port)
+    began = time.monotonic()
+    for _ in range(3):
+        wire.send(head("POST", path, JSON, length, key=key))
+        assert wire.answer()[0] == status
+        wire.send(body[:9])
+        wire.send(body[9:] + head("GET", "/healthz"))
+        assert wire.answer()[0] == 200
+    assert time.monotonic() - began < 3 * KEPT_SECONDS  # each in less
+
+
+def test_the_rest_of_a_refused_body_must_arrive_in_time(running: Running) -> None:
+    """The timer of idle connections goes on while it drips."""
+    wire = Wire(running.port, head("POST", "/v1/search", JSON, "Content-Length: 100", key="wrong"))
+    assert wire.answer()[0] == 401
+    wire.send(b" ")
+    assert wire.is_closed()
+
+
+def test_the_rest_of_a_refused_body_that_is_malformed_gets_no_second_answer(running: Running) -> None:
+    wire = Wire(running.port, head("POST", "/v1/search", JSON, "Transfer-Encoding: chunked", key="wrong"))
+    assert wire.answer()[0] == 401
+    wire.send(b"no length\r\n")
+    with pytest.raises((EOFError, ConnectionError)):
+        wire.answer()
 
 
 def test_a_length_that_is_a_lie_is_at_the_callers_cost(running: Running) -> None:
