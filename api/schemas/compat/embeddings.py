@@ -41,6 +41,12 @@ class EmbeddingsBody(BaseModel):
     dimensions: Annotated[int, Field(ge=1), Number] | None = Field(
         default=None, description="Keep only the first dimensions, renormalised. null or left out: all."
     )
+    output_dimension: Annotated[int, Field(ge=1), Number] | None = Field(
+        default=None, description="Voyage's name of `dimensions`, which comes first."
+    )
+    output_dtype: Annotated[Literal["float"] | None, AbsentIfEmpty] = Field(
+        default=None, description="Voyage's number format; others than float are refused."
+    )
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None, description="base64: float32, little-endian."
     )
@@ -53,6 +59,10 @@ class EmbeddingsBody(BaseModel):
     @property
     def texts(self) -> list[str]:
         return [self.input] if isinstance(self.input, str) else self.input
+
+    @property
+    def wanted_dimensions(self) -> int | None:
+        return self.output_dimension if self.dimensions is None else self.dimensions
 
 
 class EmbeddingDatum(JsonObject):

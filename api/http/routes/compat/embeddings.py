@@ -28,8 +28,10 @@ async def embed(body: EmbeddingsBody, caller: Caller, request: Request) -> Respo
     parts, texts = parts_of(request), body.texts
     embedder = parts.embedding.embedder
     width = embedder.identity.dimension
-    if body.dimensions is not None and body.dimensions > width:
-        raise InvalidRequest(f"{embedder.identity.name} has {width} dimensions", param="dimensions")
+    wanted = body.wanted_dimensions
+    if wanted is not None and wanted > width:
+        param = "output_dimension" if body.dimensions is None else "dimensions"
+        raise InvalidRequest(f"{embedder.identity.name} has {width} dimensions", param=param)
     embed_some = embedder.embed_queries if body.input_type == "query" else embedder.embed_passages
     found, cut = [], []
     tokens = 0
@@ -46,4 +48,4 @@ async def embed(body: EmbeddingsBody, caller: Caller, request: Request) -> Respo
         truncated=cut,
         as_base64=body.encoding_format == "base64",
     )
-    return JsonResponse(await asyncio.to_thread(lambda: answer(shortened(np.concatenate(found), body.dimensions))))
+    return JsonResponse(await asyncio.to_thread(lambda: answer(shortened(np.concatenate(found), wanted))))

@@ -67,6 +67,16 @@ def test_base64_is_float32_little_endian(client: TestClient) -> None:
         np.testing.assert_array_equal(read, np.array(one["embedding"], dtype=np.float32))
 
 
+def test_dimensions_have_two_names(client: TestClient) -> None:
+    """Voyage's client says `output_dimension`, and asks for whole numbers by `output_dtype`."""
+    assert embedded(client, input="a", output_dimension=4) == embedded(client, input="a", dimensions=4)
+    assert len(embedded(client, input="a", output_dimension=4, dimensions=5)["data"][0]["embedding"]) == 5
+    refused = client.post("/v1/embeddings", json={"input": "a", "output_dimension": 100_000})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "output_dimension")
+    refused = client.post("/v1/embeddings", json={"input": "a", "output_dtype": "int8"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "output_dtype")
+
+
 def test_fewer_dimensions_have_unit_length_again(client: TestClient) -> None:
     whole = np.array([each["embedding"] for each in embedded(client, input=TEXTS[:2])["data"]])
     short = np.array([each["embedding"] for each in embedded(client, input=TEXTS[:2], dimensions=4)["data"]])
