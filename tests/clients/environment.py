@@ -38,7 +38,7 @@ REQUIREMENTS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "haystack": ("cohere-haystack", "huggingface-api-haystack", "jina-haystack"),
     "dify": ("dify-plugin",),
-    "mteb": ("mteb", "openai"),
+    "mteb": ("mteb", "openai", "torch==2.13.0"),  # the version of which pip may know a build without CUDA
     "mcp": ("mcp>=2",),
 }
 

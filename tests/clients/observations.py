@@ -20,7 +20,7 @@ class Case(StrEnum):
     UNAUTHORIZED = "401"  # `wrong_key`
     NOT_FOUND = "404"  # a path that does not exist, or a collection that does not
     INVALID = "422"  # `unknown_model`, whose instruction is not in the library; or what the route refuses
-    LIMITED = "429"  # `limited_key`, whose tenant has one request a minute, again until it is refused
+    LIMITED = "429"  # `limited_key`, whose tenant has four requests a minute: again until it is refused
     UNAVAILABLE = "503"  # `rerank_down_url` for rerank, `embed_down_url` for embeddings and search
     DEGRADED = "degraded"  # a search at `rerank_down_url`: recall's order, said in the answer
     NULLS = "null fields"  # every optional field as null, where the client sends it
@@ -57,6 +57,7 @@ class Observation(TypedDict):
     status: int | None  # that the exception holds
     skipped: str | None  # why the case does not apply
     note: str  # what a user of the client should know: the option that is needed
+    seconds: float  # that the calls took
 
 
 FIRST: Final = "returns-en"  # answers the query without an instruction
@@ -68,6 +69,8 @@ DOCUMENTS: Final = {
 }
 QUERY: Final = "return goods bought online"
 INSTRUCTION: Final = "Prefer documents written in Chinese"
+CRASHES: Final = {"AssertionError", "AttributeError", "IndexError", "KeyError", "TypeError"}  # no client's own errors
+WAIT_SECONDS: Final = 5.0  # a call that took longer waited for the limit to end
 ERRORS: Final = (Case.UNAUTHORIZED, Case.NOT_FOUND, Case.INVALID, Case.LIMITED, Case.UNAVAILABLE)
 
 
@@ -86,8 +89,11 @@ def outcome_of(observation: Observation, successful: Observation) -> Outcome:
     case, order = Case(observation["case"]), observation["order"]
     if observation["skipped"] is not None:
         return Outcome.NOT_APPLICABLE
-    if case in ERRORS:
-        works = observation["error"] is not None and observation["status"] in {None, int(case)}
+    if case is Case.LIMITED and order is not None:
+        works = observation["seconds"] > WAIT_SECONDS
+    elif case in ERRORS:
+        error = observation["error"]
+        works = error is not None and error not in CRASHES and observation["status"] in {None, int(case)}
     elif order is None:
         works = False
     elif case is Case.INSTRUCTION:
@@ -102,9 +108,11 @@ def outcome_of(observation: Observation, successful: Observation) -> Outcome:
 
 def row_of(client: str, observation: Observation, successful: Observation) -> Row:
     """Return what the page says of one observation."""
-    shown = observation["skipped"] or observation["error"] or ""
-    if observation["error"] is not None and observation["status"] is not None:
-        shown = f"{shown}, status {observation['status']}"
+    shown = observation["skipped"] or ""
+    if observation["error"] is not None:
+        shown = f"`{observation['error']}`" + (f", status {status}" if (status := observation["status"]) else "")
+    elif observation["case"] == Case.LIMITED and not shown:
+        shown = f"waits as `Retry-After` says, here {observation['seconds']:.0f} s"
     return Row(
         client=client,
         version=observation["version"],

@@ -26,6 +26,11 @@ from tests.clients.services import services
 
 PROGRAMS: Final = Path(__file__).with_name("programs")
 SECONDS_MAX: Final = 300  # of one program
+VARIABLES: Final = (  # keep clients from asking the network for what they do not need here
+    "HF_HUB_OFFLINE=1",
+    "LITELLM_LOCAL_MODEL_COST_MAP=True",
+    "HAYSTACK_TELEMETRY_ENABLED=False",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +43,7 @@ class Tried:
 
     @property
     def command(self) -> tuple[str, ...]:
-        return (str(environment.python_of(self.group)), str(PROGRAMS / f"{self.program}.py"))
+        return ("env", *VARIABLES, str(environment.python_of(self.group)), str(PROGRAMS / f"{self.program}.py"))
 
 
 def _tried(client: str, program: str, group: str) -> Tried:

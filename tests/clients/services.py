@@ -58,7 +58,7 @@ def services(folder: Path, models: dict[str, str] | None = None) -> Iterator[Tar
 
 
 def _prepare(command: Command, folder: Path) -> tuple[str, str]:
-    """Fill the data folder. Return a key, and the key of a tenant with one request a minute."""
+    """Fill the data folder. Return a key, and the key of a tenant with four requests a minute."""
     lines = [json.dumps({"id": name, "title": TITLES[name], "text": text}) for name, text in DOCUMENTS.items()]
     source = folder / "policy.jsonl"
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -66,7 +66,7 @@ def _prepare(command: Command, folder: Path) -> tuple[str, str]:
     _done(command, "index", str(CORPUS), "--collection", OF_CHATBOT)
     _done(command, "instructions", "publish", INSTRUCTION_NAME, INSTRUCTION)
     limited = _done(command, "tenants", "create", "limited")
-    _done(command, "limits", "set", "limited", "--requests-per-minute", "1")
+    _done(command, "limits", "set", "limited", "--requests-per-minute", "4")
     return _done(command, "keys", "create", "--scope", "search", "--scope", "write"), limited
 
 

@@ -12,7 +12,7 @@ USUAL = ["returns-en", "delivery-en", "returns-zh"]
 
 def observed(case: Case, *, order: list[str] | None = None, error: str | None = None, **more: object) -> Observation:
     given = {"route": "POST /rerank", "case": str(case), "version": "1", "order": order, "error": error}
-    given |= {"status": None, "skipped": None, "note": ""}
+    given |= {"status": None, "skipped": None, "note": "", "seconds": 0.1}
     return given | more  # type: ignore[return-value]
 
 
@@ -33,7 +33,9 @@ def test_the_cases_are_those_of_the_rows() -> None:
         (observed(Case.UNAUTHORIZED, error="UnauthorizedError", status=401), Outcome.WORKS),
         (observed(Case.UNAUTHORIZED, error="ValueError"), Outcome.WORKS),
         (observed(Case.UNAUTHORIZED, error="ApiError", status=500), Outcome.REFUSED),
+        (observed(Case.UNAUTHORIZED, error="AssertionError"), Outcome.REFUSED),
         (observed(Case.LIMITED, order=USUAL), Outcome.REFUSED),
+        (observed(Case.LIMITED, order=USUAL, seconds=15.0), Outcome.WORKS),
         (observed(Case.DEGRADED, skipped="rerank is refused"), Outcome.NOT_APPLICABLE),
     ],
 )
