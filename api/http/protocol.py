@@ -171,7 +171,7 @@ class BoundedProtocol(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer input that h11 has refused; not logged, since there may be any number of these."""
-        if self.conn.our_state in {h11.DONE, h11.MUST_CLOSE}:  # the rest of a refused body, whose request has its answer
+        if self.conn.our_state in {h11.DONE, h11.MUST_CLOSE}:  # the rest of a body whose request was answered
             self.drop()
             return
         is_long = len(self.conn.trailing_data[0]) > HEADER_BYTES_MAX

@@ -706,6 +706,10 @@ class EmbeddingsBody(TypedDict):
     """Any name; the answer names the embedder that ran."""
     dimensions: NotRequired[int | None]
     """Keep only the first dimensions, renormalised. null or left out: all."""
+    output_dimension: NotRequired[int | None]
+    """Voyage's name of `dimensions`, which comes first."""
+    output_dtype: NotRequired[Literal["float"] | None]
+    """Voyage's number format; others than float are refused."""
     encoding_format: NotRequired[Literal["float", "base64"] | None]
     """base64: float32, little-endian."""
     input_type: NotRequired[Literal["query", "document"] | None]
