@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from winnow_client import AsyncClient, AuthenticationFailed, Client, Conflict, NotFound
+from winnow_client import AsyncClient, AuthenticationFailed, Client, Conflict, InvalidRequest, NotFound, Unavailable
 
 DOCUMENTS = (
     {"id": "herons", "title": "Herons", "text": "The heron strikes at fish.", "year": 2019},
@@ -73,3 +73,63 @@ def test_a_wrong_key_is_refused(url: str) -> None:
     with Client(url, key="wrong") as stranger, pytest.raises(AuthenticationFailed) as refused:
         stranger.collections()
     assert (refused.value.status, refused.value.code) == (401, "key_refused")
+
+
+def test_texts_are_embedded_and_scored(winnow: Client) -> None:
+    embedded = winnow.embed(["A heron.", "A refund."])
+    assert [each["index"] for each in embedded["data"]] == [0, 1]
+    alone = winnow.embed("A refund.")
+    assert alone["data"][0]["embedding"] == embedded["data"][1]["embedding"]
+    scored = winnow.score("refund", ["A heron.", "A refund."])
+    assert scored["data"][1]["score"] > scored["data"][0]["score"]
+
+
+def test_instructions_are_published_listed_and_chosen(filled: Client) -> None:
+    made = filled.publish_instruction("birds", "Prefer passages about birds.", purpose="tests")
+    assert (made["name"], made["version"], made["state"], made["purpose"]) == ("birds", 1, "published", "tests")
+    assert filled.instruction("birds")["versions"] == [made]
+    assert made in filled.instructions()["instructions"]
+    built_in = filled.instructions()["built_in"][0]
+    assert filled.instruction(f"builtin/{built_in['name'].removeprefix('builtin/')}")
+    assert filled.default_instruction() == {"instruction": None}
+    assert filled.set_default_instruction("birds") == filled.default_instruction() == {"instruction": "birds"}
+    assert filled.set_default_instruction(None) == {"instruction": None}
+    found = filled.search("refund", collection="docs", instruction={"name": "birds"}, rerank="always")
+    assert (found["instruction"]["name"], found["instruction"]["version"]) == ("birds", 1)
+    tried = filled.try_instructions("refund", ["default", "birds@1"], collection="docs", top_k=2)
+    assert len(tried["columns"]) == 2
+
+
+def test_feedback_is_stored(filled: Client) -> None:
+    found = filled.search("refund", collection="docs")
+    stored = filled.feedback(found["id"], "refunds", grade=2, judge="ann")
+    assert (stored["document_id"], stored["grade"], stored["judge"]) == ("refunds", 2, "ann")
+
+
+def test_any_other_route_can_be_called(filled: Client) -> None:
+    with pytest.raises(Unavailable) as unready:  # the models of these tests are not worth serving
+        filled.ready()
+    assert unready.value.body["status"] == "not ready"
+    assert filled.models()["data"]
+    assert filled.request("GET", "/v1/limits")["tenant"] == "default"
+    judged = filled.request("GET", "/v1/judgments", params={"limit": 1, "judge": None})
+    assert judged["judgments"] == []
+
+
+def test_a_refusal_names_the_field(filled: Client) -> None:
+    with pytest.raises(InvalidRequest, match="top_k") as refused:
+        filled.search("refund", collection="docs", top_k=0)
+    assert (refused.value.param, refused.value.code) == ("top_k", "invalid_request")
+
+
+def test_what_the_service_rejects_is_told(winnow: Client) -> None:
+    """By its place, over several batches."""
+    winnow.create_collection("docs")
+    documents = [{"id": str(number), "text": f"Number {number}."} for number in range(1, 8)]
+    documents[4] = {"id": "5", "title": "no text"}
+    done = winnow.write("docs", documents, batch_documents=2)
+    assert (done.accepted, done.documents, done.rejected_count) == (6, 7, 1)
+    assert (done.rejected[0]["line"], done.rejected[0]["id"]) == (5, "5")
+    assert done.store_version == winnow.collection("docs")["store_version"]
+    with pytest.raises(InvalidRequest, match="all 1 documents were rejected"):
+        winnow.write("docs", [documents[4]])

@@ -16,6 +16,7 @@ from winnow_client.schemas import (
     CollectionOptions,
     CollectionResponse,
     CollectionsResponse,
+    DefaultResponse,
     DeletedResponse,
     DocumentResponse,
     DocumentsResponse,
@@ -35,6 +36,8 @@ from winnow_client.schemas import (
     ScoreResponse,
     SearchOptions,
     SearchResponse,
+    TrialOptions,
+    TrialResponse,
 )
 from winnow_client.uploading import (
     BATCH_BYTES,
@@ -261,6 +264,32 @@ class AsyncClient:
         answer: InstructionResponse = await self._transport.send(call("POST", "/v1/instructions", body=body))
         return answer
 
+    async def default_instruction(self) -> DefaultResponse:
+        """Read which instruction searches use that name none."""
+        answer: DefaultResponse = await self._transport.send(call("GET", "/v1/instructions/default"))
+        return answer
+
+    async def set_default_instruction(self, name: str | None) -> DefaultResponse:
+        """Choose the instruction of searches that name none; None for none."""
+        answer: DefaultResponse = await self._transport.send(
+            call("PUT", "/v1/instructions/default", body={"instruction": name})
+        )
+        return answer
+
+    async def try_instructions(
+        self,
+        query: str,
+        versions: Sequence[str | InstructionChoice],
+        *,
+        collection: str,
+        timeout: float | None = None,
+        **options: Unpack[TrialOptions],
+    ) -> TrialResponse:
+        """Compare instructions on one query, side by side, over the same candidates."""
+        body = {"query": query, "versions": versions, "collection": collection, **options}
+        answer: TrialResponse = await self._transport.send(asking("/v1/instructions/try", body), timeout=timeout)
+        return answer
+
     async def feedback(
         self,
         search_id: str,
@@ -282,7 +311,7 @@ class AsyncClient:
 
     async def ready(self) -> ReadyResponse:
         """Return what the service has open. Raises `Unavailable` while it is not ready."""
-        answer: ReadyResponse = await self._transport.send(call("GET", "/readyz"))
+        answer: ReadyResponse = await self._transport.send(call("GET", "/readyz", repeat=Repeat.REFUSED))
         return answer
 
     async def request(

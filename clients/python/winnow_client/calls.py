@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 JSON_TYPE: Final = "application/json"
 NDJSON_TYPE: Final = "application/x-ndjson"
@@ -64,8 +64,8 @@ def asking(path: str, body: Mapping[str, Any]) -> Call:
 
 
 def path_of(*parts: str | int) -> str:
-    """Return a path of the API; each part is escaped as a whole, slashes too."""
-    return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
+    """Return a path of the API; each part is escaped as a whole: no id can lead to another path."""
+    return "/v1/" + "/".join(_escaped(str(part)) for part in parts)
 
 
 def library_path(name: str, *rest: str | int) -> str:
@@ -74,26 +74,13 @@ def library_path(name: str, *rest: str | int) -> str:
     return path_of("instructions", owner, last, *rest) if slash else path_of("instructions", owner, *rest)
 
 
+def _escaped(part: str) -> str:
+    return part.replace(".", "%2E") if part in {".", ".."} else quote(part, safe="", errors="surrogatepass")
+
+
 def given(**values: object) -> dict[str, object]:
     """Return the fields that are not None."""
     return {key: value for key, value in values.items() if value is not None}
-
-
-def base_of(url: str) -> str:
-    """Return the address before `/v1`. Raises `ValueError` where it is none."""
-    parsed = urlsplit(url)
-    if parsed.scheme not in {"http", "https"} or not parsed.hostname or parsed.query or parsed.fragment:
-        raise ValueError(f"{url!r} is not the address of a service, such as https://search.example.com")
-    return url.rstrip("/").removesuffix("/v1").rstrip("/")
-
-
-def headers_of(key: str | None) -> dict[str, str]:
-    """Return the headers of every request. Raises `ValueError` for a key that no header can carry."""
-    if key is None or key == "":
-        return {}
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise ValueError("the key has characters that no API key has, such as spaces or line breaks")
-    return {"authorization": f"Bearer {key}"}
 
 
 def json_of(value: object) -> bytes:

@@ -14,6 +14,7 @@ from winnow_client.schemas import (
     CollectionOptions,
     CollectionResponse,
     CollectionsResponse,
+    DefaultResponse,
     DeletedResponse,
     DocumentResponse,
     DocumentsResponse,
@@ -33,6 +34,8 @@ from winnow_client.schemas import (
     ScoreResponse,
     SearchOptions,
     SearchResponse,
+    TrialOptions,
+    TrialResponse,
 )
 from winnow_client.transport import Transport
 from winnow_client.uploading import (
@@ -250,6 +253,32 @@ class Client:
         answer: InstructionResponse = self._transport.send(call("POST", "/v1/instructions", body=body))
         return answer
 
+    def default_instruction(self) -> DefaultResponse:
+        """Read which instruction searches use that name none."""
+        answer: DefaultResponse = self._transport.send(call("GET", "/v1/instructions/default"))
+        return answer
+
+    def set_default_instruction(self, name: str | None) -> DefaultResponse:
+        """Choose the instruction of searches that name none; None for none."""
+        answer: DefaultResponse = self._transport.send(
+            call("PUT", "/v1/instructions/default", body={"instruction": name})
+        )
+        return answer
+
+    def try_instructions(
+        self,
+        query: str,
+        versions: Sequence[str | InstructionChoice],
+        *,
+        collection: str,
+        timeout: float | None = None,
+        **options: Unpack[TrialOptions],
+    ) -> TrialResponse:
+        """Compare instructions on one query, side by side, over the same candidates."""
+        body = {"query": query, "versions": versions, "collection": collection, **options}
+        answer: TrialResponse = self._transport.send(asking("/v1/instructions/try", body), timeout=timeout)
+        return answer
+
     def feedback(
         self,
         search_id: str,
@@ -271,7 +300,7 @@ class Client:
 
     def ready(self) -> ReadyResponse:
         """Return what the service has open. Raises `Unavailable` while it is not ready."""
-        answer: ReadyResponse = self._transport.send(call("GET", "/readyz"))
+        answer: ReadyResponse = self._transport.send(call("GET", "/readyz", repeat=Repeat.REFUSED))
         return answer
 
     def request(

@@ -50,7 +50,7 @@ class DeadlineExceeded(WinnowError):
 
 
 class InvalidAnswer(WinnowError):
-    """What answered is not a winnow service, or its answer is damaged."""
+    """What answered is not a winnow service: it redirects, or its answer is no JSON or damaged."""
 
 
 class InvalidRequest(WinnowError):
@@ -102,10 +102,12 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes, *, retry_a
     body = _object(content)
     said = body.get("error")
     error = said if isinstance(said, Mapping) else {}
-    message = _first_text(body.get("detail"), body.get("message"), error.get("message"), said) or _cut(content, status)
-    kind = _KINDS.get(status, InvalidRequest if 400 <= status < 500 else ServerError)
+    message = _first_text(body.get("detail"), body.get("message"), error.get("message"), said)
+    if 300 <= status < 400:
+        message = f"the server redirects to {headers.get('location')}; give that address, redirects are not followed"
+    kind = _KINDS.get(status, _kind_of(status))
     return kind(
-        message,
+        message or _cut(content, status),
         code=_first_text(error.get("code")) or f"http_{status}",
         status=status,
         request_id=_first_text(body.get("id")) or headers.get(REQUEST_ID),
@@ -114,6 +116,12 @@ def error_of(status: int, headers: Mapping[str, str], content: bytes, *, retry_a
         retry_after=retry_after,
         body=body,
     )
+
+
+def _kind_of(status: int) -> type[WinnowError]:
+    if status < 400:
+        return InvalidAnswer
+    return InvalidRequest if status < 500 else ServerError
 
 
 def _object(content: bytes) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from winnow_client.calls import Call, Repeat
 from winnow_client.errors import ConnectionFailed, DeadlineExceeded, InvalidAnswer, WinnowError, error_of
 
 CONNECT_SECONDS_MAX: Final = 10.0  # a host that takes longer is not there
-KEPT_ALIVE_SECONDS: Final = 4.0  # the service closes connections that were idle for five
 ANSWER_BYTES_MAX: Final = 256_000_000  # a larger answer is none of this service's
 FIRST_PAUSE: Final = 0.2  # seconds; doubled for each further one
 LONGEST_PAUSE: Final = 5.0  # seconds, where the service names none

@@ -8,8 +8,9 @@ from typing import Any, Self
 
 import httpx2
 
-from winnow_client.calls import Call, base_of, headers_of
-from winnow_client.retrying import KEPT_ALIVE_SECONDS, Attempts, Pause, Policy, Received
+from winnow_client.calls import Call
+from winnow_client.connection import base_of, options_of
+from winnow_client.retrying import Attempts, Pause, Policy, Received
 
 
 class Transport:
@@ -28,13 +29,7 @@ class Transport:
         self.url = base_of(url)
         self._timeout = timeout
         self._policy = policy
-        self._http = httpx2.Client(
-            headers={"accept": "application/json", "user-agent": "winnow-client", **headers_of(key)},
-            limits=httpx2.Limits(max_connections=100, keepalive_expiry=KEPT_ALIVE_SECONDS),
-            verify=True if tls is None else tls,
-            trust_env=use_proxies,
-            follow_redirects=False,  # the key goes to the address that it was given for
-        )
+        self._http = httpx2.Client(**options_of(self.url, key=key, tls=tls, use_proxies=use_proxies))
 
     def close(self) -> None:
         self._http.close()
