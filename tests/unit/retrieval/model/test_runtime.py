@@ -15,6 +15,7 @@ from transformers import Qwen3ForCausalLM
 
 from tests.tiny_models import TinyShape, write_embedder, write_reranker
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
+from winnow.retrieval.model import decoder
 from winnow.retrieval.model.checkpoint import Checkpoint
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import find_model
@@ -102,6 +103,23 @@ def test_the_same_call_gives_the_same_bits(folder: Path) -> None:
     sequences = sequences_of(LENGTHS)
     one, other = asyncio.run(runtime.last_states(sequences)), asyncio.run(runtime.last_states(sequences))
     assert one.tobytes() == other.tobytes()
+
+
+def test_a_table_of_tokens_changes_no_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it holds already: nothing, some of the tokens, or all. Other models have none."""
+    one_layer = write_embedder(tmp_path / "one", TinyShape(layers=1))
+    sequences = sequences_of(LENGTHS)
+    with_table = runtime_of(one_layer)
+    assert with_table._decoder._table is not None
+    asyncio.run(with_table.last_states(sequences[:5]))
+    first, second = (asyncio.run(with_table.last_states(sequences, [3, 4])) for _ in range(2))
+    monkeypatch.setattr(decoder, "TABLE_BYTES_MAX", 0)
+    without = runtime_of(one_layer)
+    assert without._decoder._table is None
+    np.testing.assert_allclose(first, asyncio.run(without.last_states(sequences, [3, 4])), atol=1e-6)
+    np.testing.assert_array_equal(first, second)
+    monkeypatch.undo()
+    assert runtime_of(write_embedder(tmp_path / "two", TinyShape(layers=2)))._decoder._table is None
 
 
 async def test_many_callers_take_turns(folder: Path) -> None:
