@@ -44,19 +44,6 @@ document.querySelectorAll('form').forEach(form => form.addEventListener('submit'
 }));
 """
 
-EXAMPLES: Final[Mapping[str, Any]] = {
-    "/v1/search": {"query": "how do I undo a commit?", "collection": "handbook", "top_k": 3},
-    "/v1/rerank": {"query": "Which bird fishes?", "documents": ["A contract.", "The heron strikes at fish."]},
-    "/v1/collections": {"name": "handbook"},
-    "/v1/collections/{name}": {"instruction": "chinese-first", "reranker": None},
-    "/v1/collections/{name}/documents": {"documents": [{"id": "refunds", "title": "Refunds", "text": "Within ..."}]},
-    "/v1/instructions/default": {"instruction": "builtin/legal-statutes"},
-    "/v1/instructions/preview": {"instruction": {"name": "builtin/paper-recommendation", "variables": {"since": 2024}}},
-    "/v1/instructions/try": {"query": "...", "collection": "handbook", "versions": ["default", "chinese-first@1"]},
-    "/v1/instructions/{name}/draft": {"text": "Prefer documents written in Chinese."},
-    "/v1/instructions": {"name": "chinese-first", "text": "Prefer documents written in Chinese."},
-}
-
 
 def docs_page(described: Schema) -> str:
     """Return the page of this OpenAPI description."""
@@ -85,15 +72,16 @@ def _operation(described: Schema, path: str, method: str, operation: Schema) -> 
     sent = _body_schema(described, operation)
     answered = _answer_schema(described, operation)
     opened = " open" if path == "/v1/search" else ""
+    tables = _table("Send", described, sent) + _table("Receive", described, answered)
     return (
         f"<details{opened}><summary><b>{method.upper()}</b> <code>{_escape(path)}</code>"
         f"<span>{_escape(operation['summary'])}</span></summary>{_prose(operation.get('description', ''))}"
-        f"{_table('Send', described, sent)}{_table('Receive', described, answered)}{_form(path, method)}</details>"
+        f"{tables}{_form(path, method, operation)}</details>"
     )
 
 
-def _form(path: str, method: str) -> str:
-    example = EXAMPLES.get(path) if method in {"post", "patch"} else None
+def _form(path: str, method: str, operation: Schema) -> str:
+    example = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
     body = "" if example is None else f"<textarea>{_escape(json.dumps(example, indent=2))}</textarea>"
     return (
         f"<form data-method={method.upper()}><p><input name=path size=60 value='{_escape(path)}'> "

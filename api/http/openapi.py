@@ -7,12 +7,34 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from winnow.api.http.examples import add_example
 from winnow.api.http.methods import methods_of
 from winnow.api.http.problems import MEDIA_TYPE
 from winnow.api.http.scopes import NEEDED, OPEN
 
 BEARER: Final = "bearer"
 PROBLEM: Final[dict[str, Any]] = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
+TAGS: Final = {
+    "search": "Search collections, in winnow's own shape and in those of other services.",
+    "rerank": "Rank texts that the request holds.",
+    "embeddings": "Vectors of texts, and the names of the models.",
+    "vector stores": "Collections in the shape of OpenAI's vector stores.",
+    "mcp": "Tools for chatbots: the Model Context Protocol.",
+    "judgments": "What people say of answers.",
+    "collections": "Create, change and delete collections.",
+    "documents": "Write, read and delete documents.",
+    "instructions": "The library of instructions: what counts as relevant.",
+    "shadows": "Try an instruction on live searches, without showing its order.",
+    "generations": "Published indexes of a collection.",
+    "stability": "Watch whether rankings move.",
+    "usage": "What the tenant has used.",
+    "keys": "API keys of the tenant.",
+    "grants": "Let other tenants search a collection.",
+    "audit": "Who changed what.",
+    "tenants": "Tenants and their keys, for operators.",
+    "limits": "Limits of tenants.",
+    "health": "Whether the service is alive and ready, and its metrics.",
+}
 ANYWHERE: Final = {
     400: "The request is not valid HTTP",
     405: "The path does not support this method; see `Allow`",
@@ -27,12 +49,17 @@ def describe(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         described = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         described["servers"] = [{"url": "/", "description": "The server of this description."}]
+        named = {
+            operation["tags"][0] for operations in described["paths"].values() for operation in operations.values()
+        }
+        described["tags"] = [{"name": name, "description": said} for name, said in TAGS.items() if name in named]
         described["components"]["securitySchemes"] = {
             BEARER: {"type": "http", "scheme": "bearer", "description": "An API key of winnow."}
         }
         for path, operations in described["paths"].items():
             for method, operation in operations.items():
                 _complete(operation, path, is_open=_is_open(method, path))
+                add_example(operation, method, path)
         app.openapi_schema = described
     return app.openapi_schema
 
@@ -47,9 +74,9 @@ def _is_open(method: str, path: str) -> bool:
 def _complete(operation: dict[str, Any], path: str, *, is_open: bool) -> None:
     operation["security"] = [] if is_open else [{BEARER: []}]
     answers = operation["responses"]
-    for answer in answers.values():
+    for status, answer in answers.items():
         content = answer.get("content", {})
-        if content.get("application/json") == PROBLEM:
+        if not status.startswith("2") and MEDIA_TYPE not in content and "application/json" in content:
             content[MEDIA_TYPE] = content.pop("application/json")
     for status, said in ANYWHERE.items():
         answers.setdefault(str(int(status)), {"description": said, "content": {MEDIA_TYPE: PROBLEM}})

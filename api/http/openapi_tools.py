@@ -29,7 +29,9 @@ def describe_tools(described: Mapping[str, Any], *, server: str) -> dict[str, An
     paths: dict[str, Any] = {}
     for (method, path), name in TOOLS.items():
         operation = described["paths"][path][method]
-        answers = {status: answer for status, answer in operation["responses"].items() if status in _SHOWN}
+        answers = {
+            status: _without_example(answer) for status, answer in operation["responses"].items() if status in _SHOWN
+        }
         paths.setdefault(path, {})[method] = operation | {"operationId": name, "responses": answers}
     schemas = described["components"]["schemas"]
     needed: dict[str, Any] = {}
@@ -49,6 +51,15 @@ def describe_tools(described: Mapping[str, Any], *, server: str) -> dict[str, An
             "securitySchemes": described["components"]["securitySchemes"],
         },
     }
+
+
+def _without_example(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """An answer as a model needs it: the schema says enough."""
+    content = {
+        media: {name: value for name, value in said.items() if name != "example"}
+        for media, said in answer.get("content", {}).items()
+    }
+    return {**answer, "content": content}
 
 
 def _named(part: Any) -> set[str]:

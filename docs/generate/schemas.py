@@ -8,7 +8,9 @@ from typing import Any, Final
 from docs.generate.markdown import anchor, code, table
 
 REFERENCE: Final = "#/components/schemas/"
-LEFT_OUT: Final = frozenset({"ProblemBody", "HTTPValidationError", "ValidationError"})  # errors.md has the body
+LEFT_OUT: Final = frozenset(
+    {"ProblemBody", "TextsProblem", "HTTPValidationError", "ValidationError"}
+)  # errors.md has the body
 PLAIN: Final = {
     "string": "text",
     "boolean": "true or false",

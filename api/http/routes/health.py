@@ -60,7 +60,17 @@ async def readyz(caller: Anybody, request: Request) -> Response:
         ]
         + [f"{each.shown} ({each.kind}): {each.said}" for each in METRICS]
     ),
-    responses={status: PROBLEMS[status] for status in (401, 403, 503)},
+    response_class=Response,
+    responses={
+        200: {
+            "description": "The metrics",
+            "content": {
+                CONTENT_TYPE.partition(";")[0]: {"schema": {"type": "string"}},
+                OPENMETRICS: {"schema": {"type": "string"}},
+            },
+        },
+        **{status: PROBLEMS[status] for status in (401, 403, 503)},
+    },
 )
 async def metrics(request: Request) -> Response:
     telemetry = telemetry_of(request)

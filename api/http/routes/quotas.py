@@ -29,7 +29,13 @@ usage_router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 limits_router = APIRouter(responses=PROBLEMS, tags=["limits"], route_class=AuthorizedRoute)
 
 
-@usage_router.get("/v1/usage", response_model=UsageResponse, tags=["usage"], summary="Read usage")
+@usage_router.get(
+    "/v1/usage",
+    response_model=UsageResponse,
+    tags=["usage"],
+    summary="Read usage",
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+)
 async def get_usage(
     tenant: Tenant,
     request: Request,

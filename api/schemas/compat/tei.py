@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Final, NotRequired
 
-from pydantic import Discriminator, Field
+from pydantic import BaseModel, Discriminator, Field
 
 from winnow.api.schemas.compat.judged_by import JudgedBy, LongQuery, RawScores
 from winnow.api.schemas.compat.rerank import score_of
@@ -34,6 +34,20 @@ class TextScore(JsonObject):
     index: Annotated[int, Field(description="Place of the text in the request; 0 is the first.")]
     score: float
     text: NotRequired[Annotated[str, Field(description="Only with `return_text`.")]]
+
+
+class TextsProblem(BaseModel):
+    """The body of an error in TEI's dialect: `error` is a text."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    message: str
+    error: str
+    error_type: str
+    id: str
+    limit: str | None = None
 
 
 def is_tei(body: object) -> bool:

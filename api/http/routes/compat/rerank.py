@@ -13,10 +13,16 @@ from winnow.api.fields import deadline_of
 from winnow.api.http.auth import Caller, MeteredRoute, parts_of
 from winnow.api.http.problem_response import Dialect
 from winnow.api.http.routes.compat.judging import Judged, Wish, judge_texts
-from winnow.api.http.routes.search import PROBLEMS, JsonResponse
+from winnow.api.http.routes.search import PROBLEMS, JsonResponse, ProblemBody
 from winnow.api.schemas.compat.judged_by import cut_query
 from winnow.api.schemas.compat.rerank import RerankBody, RerankResponse, rerank_response
-from winnow.api.schemas.compat.tei import TextsBody, TextScore, TextsOrDocuments, texts_response
+from winnow.api.schemas.compat.tei import (
+    TextsBody,
+    TextScore,
+    TextsOrDocuments,
+    TextsProblem,
+    texts_response,
+)
 from winnow.api.tenancy.access import Principal
 
 router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["rerank"])
@@ -36,6 +42,7 @@ async def rerank(body: RerankBody, caller: Caller, request: Request) -> Response
 @router.post(
     "/rerank",
     response_model=RerankResponse | list[TextScore],
+    responses={status: {**said, "model": ProblemBody | TextsProblem} for status, said in PROBLEMS.items()},
     summary="Rerank your own documents (path of TEI's and other clients)",
 )
 async def rerank_at_root(body: EitherBody, caller: Caller, request: Request) -> Response:

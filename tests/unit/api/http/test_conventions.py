@@ -162,7 +162,10 @@ def test_the_description_declares_problems_keys_and_every_status(client: TestCli
             assert operation["security"] == ([] if is_open else [{"bearer": []}]), path
             refusals = {status: each for status, each in operation["responses"].items() if status >= "400"}
             kinds = {kind for each in refusals.values() for kind in each["content"]}
-            assert kinds - ({"application/json"} if path == "/readyz" else set()) == {MEDIA_TYPE}, (method, path)
+            assert kinds - ({"application/json"} if path in {"/readyz", "/mcp"} else set()) == {MEDIA_TYPE}, (
+                method,
+                path,
+            )
             assert {"400", "405", "408", "431", "500"} <= set(refusals), (method, path)
             if path.startswith("/v") and not is_open:
                 assert {str(int(status)) for status in STATUS.values()} <= set(refusals), (method, path)

@@ -1,0 +1,1 @@
+"""The OpenAPI description: its examples, and the campaign that sends what it describes."""
