@@ -20,7 +20,9 @@ from typing import Final
 
 from winnow.retrieval.errors import InvalidRequest, MemoryTooSmall
 
-EXACT_COUNT_MAX: Final = 100_000  # vectors; up to here comparing all of them takes some milliseconds
+SCAN_BYTES_MAX: Final = (
+    100_000_000  # of vectors; one core compares as many in 4 ms, and a graph takes half a millisecond
+)
 CPU: Final = "cpu"
 GPU_EXACT_COUNT_MAX: Final = 10_000_000  # vectors; an H200 compares as many of 1,024 dimensions in five milliseconds
 DEVICE_COUNT_MIN: Final = 10_000  # vectors; the CPU compares fewer in the time that a call to the GPU takes
@@ -115,7 +117,7 @@ def choose_plan(conditions: Conditions, *, wanted: Recipe | None = None) -> Plan
 def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
     if wanted is not None:
         return _plan_wanted(conditions, wanted)
-    if conditions.count <= EXACT_COUNT_MAX:
+    if vector_bytes(conditions.count, conditions.dimension) <= SCAN_BYTES_MAX:
         return _first_that_fits(
             conditions,
             [Recipe.EXACT, *([Recipe.IVF_RABITQ, Recipe.IVF_PQ] if conditions.count >= APPROXIMATE_COUNT_MIN else [])],
@@ -130,6 +132,11 @@ def _on_cpu(conditions: Conditions, wanted: Recipe | None) -> Plan:
         return _first_that_fits(conditions, small, why)
     why = f"{conditions.count:,} vectors are too many to compare them all"
     return _first_that_fits(conditions, [Recipe.HNSW, *small], why)
+
+
+def vector_bytes(count: int, dimension: int) -> int:
+    """Return the size of the vectors themselves, in float32."""
+    return 4 * count * dimension
 
 
 def index_bytes(recipe: Recipe, *, count: int, dimension: int, lists: int = 0) -> int:

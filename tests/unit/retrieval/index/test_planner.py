@@ -16,17 +16,18 @@ from winnow.retrieval.index.planner import (
     BUILDABLE,
     CPU,
     DEVICE_COUNT_MIN,
-    EXACT_COUNT_MAX,
     EXACT_RECALL,
     GPU_EXACT_COUNT_MAX,
     SAMPLE_MAX,
     SAMPLE_PER_LIST,
+    SCAN_BYTES_MAX,
     Conditions,
     Plan,
     Recipe,
     choose_plan,
     device_bytes,
     lists_for,
+    vector_bytes,
 )
 
 anything = st.builds(
@@ -63,7 +64,8 @@ def test_what_is_chosen_fits_or_is_refused_with_figures(conditions: Conditions, 
     assert plan.reason
     if wanted is not None and (wanted is Recipe.EXACT or conditions.count >= APPROXIMATE_COUNT_MIN):
         assert plan.recipe.stored is wanted
-    if wanted is None and conditions.recall_target > EXACT_RECALL and conditions.count > EXACT_COUNT_MAX:
+    compared = vector_bytes(conditions.count, conditions.dimension)
+    if wanted is None and conditions.recall_target > EXACT_RECALL and compared > SCAN_BYTES_MAX:
         assert plan.recipe.stored is Recipe.EXACT
 
 
@@ -113,8 +115,9 @@ def test_lists_are_learned_from_enough_vectors(count: int) -> None:
     ("conditions", "recipe", "reason"),
     [
         (Conditions(count=0, dimension=384), Recipe.EXACT, "few enough"),
-        (Conditions(count=EXACT_COUNT_MAX, dimension=384), Recipe.EXACT, "few enough"),
-        (Conditions(count=EXACT_COUNT_MAX + 1, dimension=384), Recipe.HNSW, "too many to compare"),
+        (Conditions(count=SCAN_BYTES_MAX // 2_048, dimension=512), Recipe.EXACT, "few enough"),
+        (Conditions(count=SCAN_BYTES_MAX // 2_048 + 1, dimension=512), Recipe.HNSW, "too many to compare"),
+        (Conditions(count=SCAN_BYTES_MAX // 4_096 + 1, dimension=1_024), Recipe.HNSW, "too many to compare"),
         (Conditions(count=10**6, dimension=384, recall_target=0.999), Recipe.EXACT, "the recall target is 0.999"),
         (Conditions(count=10**6, dimension=384, writes_per_second=100), Recipe.IVF_RABITQ, "100 chunks are written"),
         (Conditions(count=10**6, dimension=384, memory_bytes=2_100_000_000), Recipe.IVF_RABITQ, "hnsw needs 2,147"),
