@@ -14,6 +14,7 @@
     │   ├── CollectionNotReady
     │   ├── WordsNotIndexed
     │   ├── DocumentNotFound
+    │   ├── FileNotFound
     │   ├── SearchNotFound
     │   ├── JudgmentsFull
     │   ├── InstructionNotFound
@@ -159,6 +160,10 @@ class WordsNotIndexed(CallerError):
 
 class DocumentNotFound(CallerError):
     """Document not found."""
+
+
+class FileNotFound(CallerError):
+    """File not found."""
 
 
 class SearchNotFound(CallerError):

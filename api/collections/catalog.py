@@ -25,6 +25,7 @@ from winnow.retrieval.catalog.sql.shadows import SqlShadowBook
 from winnow.retrieval.catalog.sql.stability import SqlStabilityBook
 from winnow.retrieval.catalog.sql.stability_samples import SqlSamples
 from winnow.retrieval.catalog.sql.tenants import SqlGrants, SqlTenants
+from winnow.retrieval.catalog.sql.uploads.book import SqlUploads
 from winnow.retrieval.errors import TenantNotFound
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
 
@@ -48,6 +49,7 @@ class Catalog:
     webhooks: SqlWebhooks
     outbox: SqlOutbox
     calibrations: SqlCalibrations
+    uploads: SqlUploads
     limits: LimitBook
     audit: SqlAuditLog
 
@@ -71,6 +73,7 @@ class Catalog:
             webhooks=SqlWebhooks(database),
             outbox=SqlOutbox(database),
             calibrations=SqlCalibrations(database),
+            uploads=SqlUploads(database),
             limits=SqlLimitBook(database),
             audit=SqlAuditLog(database),
         )

@@ -33,6 +33,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionNotReady: HTTPStatus.CONFLICT,
     errors.WordsNotIndexed: HTTPStatus.CONFLICT,
     errors.DocumentNotFound: HTTPStatus.NOT_FOUND,
+    errors.FileNotFound: HTTPStatus.NOT_FOUND,
     errors.SearchNotFound: HTTPStatus.NOT_FOUND,
     errors.JudgmentsFull: HTTPStatus.CONFLICT,
     errors.InstructionNotFound: HTTPStatus.NOT_FOUND,

@@ -47,6 +47,17 @@ class KeyStanding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyDefaults:
+    """What a key's requests mean where they do not say."""
+
+    instruction: str | None = None  # a text, or NAME or NAME@VERSION of the library
+    collection: str | None = None  # NAME, or OWNER/NAME of a granted one
+
+
+NO_DEFAULTS: Final = KeyDefaults()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
     """A key without its secret."""
 
@@ -58,6 +69,7 @@ class ApiKey:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None  # to the minute
     note: str = ""  # its purpose, as given by its creator
+    defaults: KeyDefaults = NO_DEFAULTS
 
     def standing(self, now: datetime) -> KeyStanding:
         if self.revoked_at is not None:
@@ -74,6 +86,7 @@ class KeyWish:
     scopes: frozenset[KeyScope]
     lifetime: timedelta | None = None  # None is forever
     note: str = ""
+    defaults: KeyDefaults = NO_DEFAULTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

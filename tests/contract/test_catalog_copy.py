@@ -20,6 +20,7 @@ from tests.contract.test_catalog import collection
 from tests.contract.test_judgment_book import fill_judgments, judgment_number
 from tests.contract.test_quota_books import FIRST, SECOND, used
 from tests.contract.test_shadow_book import COMPARISON, SHADOW
+from tests.contract.uploads.test_uploads import fill_uploads
 from tests.postgres import PostgresServer
 from winnow.retrieval.catalog.instructions import InstructionContent, Variable, VariableType
 from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyWish
@@ -123,6 +124,7 @@ def filled(place: Place) -> SqlDatabase:
     fill_judgments(database, law)
     fill_alerts(database, law)
     fill_stability(database, law)
+    fill_uploads(database, law, "laws")
     return database
 
 

@@ -12,6 +12,7 @@ import sqlalchemy as sql
 from winnow.retrieval.catalog.keys import (
     ApiKey,
     IssuedKey,
+    KeyDefaults,
     KeyScope,
     KeyStanding,
     KeyWish,
@@ -41,6 +42,8 @@ API_KEYS = sql.Table(
     sql.Column("revoked_at", Words),
     sql.Column("last_used_at", Words),
     sql.Column("note", Words, nullable=False),
+    sql.Column("instruction", Words),
+    sql.Column("collection", Words),
 )
 
 
@@ -102,7 +105,7 @@ class SqlKeys:
                 raise KeyNotFound(f"{key_id} is {old.standing(now)}")
             lifetime = None if old.expires_at is None else old.expires_at - old.created_at
             self._require_room(connection, tenant)
-            issued = _issue(tenant, KeyWish(scopes=old.scopes, lifetime=lifetime, note=old.note))
+            issued = _issue(tenant, KeyWish(scopes=old.scopes, lifetime=lifetime, note=old.note, defaults=old.defaults))
             _add(connection, issued)
             ends = min(now + overlap, old.expires_at or now + overlap)
             connection.execute(_update(key_id).values(expires_at=_said(ends)))
@@ -148,6 +151,7 @@ def _issue(tenant: TenantName, wish: KeyWish) -> IssuedKey:
         created_at=now,
         expires_at=None if wish.lifetime is None else now + wish.lifetime,
         note=wish.note,
+        defaults=wish.defaults,
     )
     return IssuedKey(key=key, text=text)
 
@@ -168,6 +172,8 @@ def _add(connection: sql.Connection, issued: IssuedKey) -> None:
             created_at=_said(key.created_at),
             expires_at=_said(key.expires_at),
             note=key.note,
+            instruction=key.defaults.instruction,
+            collection=key.defaults.collection,
         )
     )
 
@@ -197,11 +203,13 @@ def _record(connection: sql.Connection, action: str, by: Actor, *, after: ApiKey
 
 
 def _properties(key: ApiKey) -> Mapping[str, JsonValue]:
-    """Return what the audit log records: not the note, because nothing in the log can be removed."""
+    """Return what the audit log records: not note and instruction, because nothing in the log can be removed."""
+    collection = {} if key.defaults.collection is None else {"collection": key.defaults.collection}
     return {
         "scopes": list[JsonValue](sorted(key.scopes)),
         "expires_at": _said(key.expires_at),
         "revoked_at": _said(key.revoked_at),
+        **collection,
     }
 
 
@@ -224,4 +232,5 @@ def _key(row: sql.Row[Any]) -> ApiKey:
         revoked_at=_parse_time(row.revoked_at),
         last_used_at=_parse_time(row.last_used_at),
         note=row.note,
+        defaults=KeyDefaults(instruction=row.instruction, collection=row.collection),
     )

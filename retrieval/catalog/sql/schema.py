@@ -19,6 +19,7 @@ from winnow.retrieval.catalog.sql import (
 )
 from winnow.retrieval.catalog.sql.alerts import tables as alert_tables
 from winnow.retrieval.catalog.sql.tables import metadata
+from winnow.retrieval.catalog.sql.uploads import tables as upload_tables
 
 __all__ = ["metadata"]
 
@@ -32,6 +33,7 @@ _OF_MODULES = (
     | reservations.TABLES
     | shadows.TABLES
     | stability_tables.TABLES
+    | upload_tables.TABLES
 )
 
 assert set(metadata.tables.values()) >= _OF_MODULES | {
