@@ -16,6 +16,7 @@ from winnow.api.collections.indexing import Indexing
 from winnow.api.collections.ingest import DELTA_CHUNKS_MAX, Ingest
 from winnow.api.collections.open_collections import OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
+from winnow.api.collections.uploads import Uploads
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker
 from winnow.api.search.caches import NO_CACHES, Caches
 from winnow.api.search.feedback import Feedback, RecentSearches
@@ -64,6 +65,7 @@ class Services:
     trials: Trials
     feedback: Feedback
     ingest: Ingest
+    uploads: Uploads
     folding: Folding
     candidates: int  # default number of candidates per search
     caches: Caches
@@ -151,6 +153,8 @@ def wire(
     )
     first_stage = _first_stage(settings, collections, candidates)
     wish, catalog = index_wish(settings, device), disk.catalog
+    room = StorageRoom(disk, storage.quotas, SqlReservations(catalog.database))
+    ingest = _ingest(settings, embedding, collections, room, wish)
     search = Search(
         first_stage=first_stage,
         rerankers=rerankers,
@@ -174,7 +178,8 @@ def wire(
         search=search,
         feedback=Feedback(searches=RecentSearches(), book=catalog.judgments, catalog=catalog.collections),
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
-        ingest=_ingest(settings, embedding, collections, storage, wish),
+        ingest=ingest,
+        uploads=Uploads(disk=disk, collections=collections, ingest=ingest, room=room),
         folding=Folding(
             collections=collections,
             chunks_max=settings.fold_chunks,
@@ -268,11 +273,11 @@ def assemble_indexing(settings: Settings, disk: DataFolder, embedding: LoadedEmb
 
 
 def _ingest(
-    settings: Settings, embedding: LoadedEmbedder, collections: OpenCollections, storage: Storage, wish: IndexWish
+    settings: Settings, embedding: LoadedEmbedder, collections: OpenCollections, room: StorageRoom, wish: IndexWish
 ) -> Ingest:
     """Create the ingest, which folds only if the service does not fold in the background."""
     return Ingest(
-        disk=storage.disk,
+        disk=collections.disk,
         collections=collections,
         embedder=embedding.embedder,
         tokenizer=embedding.tokenizer,
@@ -280,5 +285,5 @@ def _ingest(
         delta_chunks_max=None if settings.fold_chunks else DELTA_CHUNKS_MAX,
         generations_kept=settings.generations_kept,
         index_wish=wish,
-        room=StorageRoom(storage.disk, storage.quotas, SqlReservations(storage.disk.catalog.database)),
+        room=room,
     )

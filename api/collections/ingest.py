@@ -177,8 +177,15 @@ class Ingest:
         async with self._reading:
             with stage("read"):
                 entries = await asyncio.to_thread(lambda: list(check_entries(_entries(records))))
+        return await self.put(opened, entries)
+
+    async def put(
+        self, opened: OpenCollection, entries: Sequence[Entry], *, check: Callable[[], object] = lambda: None
+    ) -> Upserted:
+        """Write checked entries like `upsert`. Within the turn `check` may refuse, before anything is written."""
         documents = [entry.document for entry in entries if isinstance(entry, Record)]
         async with self._turn_of(opened):
+            await asyncio.to_thread(check)
             snapshot = opened.store.snapshot()
             fresh = await asyncio.to_thread(_fresh, snapshot, documents)
             async with self._reserve_room(opened, snapshot, fresh):
@@ -197,6 +204,22 @@ class Ingest:
             rejects=tuple(entry for entry in entries if isinstance(entry, Reject)),
             store_version=reports[-1].store_version if reports else None,
         )
+
+    async def drop(
+        self,
+        opened: OpenCollection,
+        chosen: Callable[[StoreSnapshot], Sequence[str]],
+        *,
+        after: Callable[[], None] = lambda: None,
+    ) -> int:
+        """Delete the documents that `chosen` names, in one commit; then do `after`, within the same turn."""
+        async with self._turn_of(opened):
+            ids = await asyncio.to_thread(chosen, opened.store.snapshot())
+            removed = await run_to_completion(opened.store.delete, ids) if ids else 0
+            if removed:
+                await run_to_completion(self._show, opened)
+            await run_to_completion(after)
+        return removed
 
     async def delete(self, tenant: TenantName, name: str, document_id: str) -> None:
         """Delete a document. Raises `CollectionNotFound`, `DocumentNotFound`."""

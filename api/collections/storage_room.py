@@ -7,6 +7,7 @@ writer is.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,7 @@ from winnow.retrieval.errors import Overloaded, WinnowError
 from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.tenancy import TenantName
 
+UPLOADS: Final = "/files"  # among the names of collections
 TRIES_MAX: Final = 100  # other reservations of the tenant while this one counts; each of those has succeeded
 
 log = logging.getLogger(__name__)
@@ -52,10 +54,28 @@ class StorageRoom:
         finally:
             await run_to_completion(self._release, tenant, collection)
 
+    async def require_bytes(self, tenant: TenantName, more: int) -> None:
+        """Check that so many more bytes fit beside what is stored and reserved. Raises `StorageQuotaExceeded`.
+
+        Bytes of uploads are on the disk before they are checked, so writers that come later count them.
+        """
+        limits = await self._quotas.limits_of(tenant)
+        if limits.of(Limit.BYTES) is not None:
+            await asyncio.to_thread(self._require_bytes, tenant, more, limits)
+
+    def _require_bytes(self, tenant: TenantName, more: int, limits: TenantLimits) -> None:
+        known = self._book.reservations(tenant)
+        alive = [name for name in known.held if is_written(self._disk.layout.collection(tenant, name))]
+        held = self.held(tenant, limits)
+        for name in alive:
+            held[name] = held.get(name, Held()) | known.held[name]
+        self._quotas.require_stored(Held(bytes=sum(each.bytes for each in held.values()) + more), limits)
+
     def held(self, tenant: TenantName, limits: TenantLimits) -> dict[str, Held]:
         """Return the amounts by collection, as far as they are limited. Blocks.
 
-        Bytes include all kept versions and generations, and files being removed.
+        Bytes include all kept versions and generations, files being removed, and under a name that no collection can
+        have, uploaded files.
         """
         held: dict[str, Held] = {}
         if limits.of(Limit.DOCUMENTS) is not None:
@@ -65,6 +85,9 @@ class StorageRoom:
             for path in folder.iterdir():
                 size = sum(map(_size_of, path.rglob("*")))
                 held[path.name] = held.get(path.name, Held()) + Held(bytes=size)
+        uploads = self._disk.layout.uploads_of(tenant)
+        if limits.of(Limit.BYTES) is not None and uploads.is_dir():
+            held[UPLOADS] = Held(bytes=sum(map(_size_of, uploads.rglob("*"))))
         return held
 
     def _reserve(self, tenant: TenantName, collection: str, more: Callable[[], Held], limits: TenantLimits) -> None:

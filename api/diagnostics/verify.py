@@ -51,7 +51,7 @@ def _unknown(disk: DataFolder) -> Iterator[Check]:
     """Yield foreign files directly in the data folder."""
     layout = disk.layout
     catalog = {f"{layout.catalog.name}{suffix}" for suffix in ("", "-wal", "-shm")}
-    known = catalog | {layout.mark.name, layout.tenants.name}
+    known = catalog | {layout.mark.name, layout.tenants.name, layout.uploads.name}
     for path in sorted(layout.root.iterdir()):
         if path.name not in known:
             yield Check(collection="", part="unknown", found=f"{path.name} does not belong to winnow", fault=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -37,6 +38,7 @@ from winnow.api.http.routes.collections import router as corpus
 from winnow.api.http.routes.compat.collections import router as searches
 from winnow.api.http.routes.compat.dify import router as dify
 from winnow.api.http.routes.compat.embeddings import router as embeddings
+from winnow.api.http.routes.compat.files import router as files
 from winnow.api.http.routes.compat.models import router as models
 from winnow.api.http.routes.compat.rerank import router as rerank
 from winnow.api.http.routes.compat.score import router as score
@@ -69,6 +71,7 @@ ROUTERS: Final = (
     models,
     searches,
     vector_stores,
+    files,
     dify,
     mcp,
     judgments,
@@ -184,6 +187,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         parts.scheduled.running(lambda: readiness.is_served),
         parts.deliveries.running(),
     ):
+        try:
+            await asyncio.to_thread(parts.uploads.sweep)
+        except WinnowError:  # a catalog out of reach is no reason not to start
+            log.exception("what unfinished uploads left was not removed")
         if spawned is None:
             await readiness.prepare()
         app.state.announce(readiness)

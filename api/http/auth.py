@@ -54,6 +54,8 @@ class AuthorizedRoute(APIRoute):
             async with self.admitted(request, tenant):
                 if self.path in ALWAYS_ANSWERED:
                     return await handle(request)
+                if limit.is_streamed and has_body:  # a slot is for answering, not for reading
+                    return await handle(request)
                 if not has_body:
                     async with gate.held(tenant):
                         return await handle(request)

@@ -11,6 +11,7 @@ from winnow.retrieval.limits import (
     BODY_BYTES_MAX,
     DOCUMENTS_VALUES_MAX,
     EMBEDDING_VALUES_MAX,
+    FILE_BYTES_MAX,
     LIBRARY_BYTES_MAX,
     REQUEST_BYTES_MAX,
     RERANK_BYTES_MAX,
@@ -25,6 +26,7 @@ class BodyLimit:
 
     bytes: int
     json: JsonBounds = SMALL_JSON
+    is_streamed: bool = False  # the route reads the body itself, piece by piece
 
 
 OTHER: Final = BodyLimit(bytes=BODY_BYTES_MAX)
@@ -36,6 +38,7 @@ DOCUMENTS: Final = BodyLimit(
 EMBEDDED: Final = BodyLimit(
     bytes=RERANK_BYTES_MAX, json=JsonBounds(values=EMBEDDING_VALUES_MAX, keys=RERANK_VALUES_MAX)
 )
+UPLOAD: Final = BodyLimit(bytes=FILE_BYTES_MAX + BODY_BYTES_MAX, is_streamed=True)  # with the form around the file
 INSTRUCTION: Final = BodyLimit(bytes=LIBRARY_BYTES_MAX)
 
 BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
@@ -43,6 +46,7 @@ BODY_LIMITS: Final[Mapping[str, BodyLimit]] = {
     "/v1/collections/{name}/search": SEARCH,
     "/v1/collections/{name}/web_search": SEARCH,
     "/v1/vector_stores/{name}/search": SEARCH,
+    "/v1/files": UPLOAD,
     "/retrieval": SEARCH,
     "/mcp": SEARCH,
     "/v1/rerank": TEXTS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, TypeVarTuple
 
@@ -92,7 +92,7 @@ class Intake:
 
         Raises `LimitExceeded`, `RequestSlow`, `Overloaded`, `UnsupportedMedia`, `InvalidRequest`, `CallerLeft`.
         """
-        announced = _announced_length(request)
+        announced = announced_length(request)
         _refuse_encoded(request)
         if announced is not None and announced > limit.bytes:
             raise LimitExceeded(f"the body has {announced} bytes; the limit is {limit.bytes}")
@@ -109,6 +109,25 @@ class Intake:
             if released >= TRIMMED_BYTES and time.monotonic() - self._trimmed_at > TRIM_SECONDS:
                 self._trimmed_at = time.monotonic()
                 await asyncio.to_thread(give_memory_back)
+
+    async def pieces(self, request: Request, limit: BodyLimit, *, tenant: str) -> AsyncGenerator[bytes, None]:
+        """Yield a body as it arrives, for a route that keeps none of it in memory. Raises like `taken`."""
+        announced = announced_length(request)
+        _refuse_encoded(request)
+        if announced is not None and announced > limit.bytes:
+            raise LimitExceeded(f"the body has {announced} bytes; the limit is {limit.bytes}")
+        received, began, more = 0, time.monotonic(), True
+        with self._reading.holding(tenant):
+            while more:
+                message = await self._next(request.receive, began, received)
+                if message["type"] == "http.disconnect":
+                    raise CallerLeft
+                piece = message.get("body", b"")
+                received += len(piece)
+                if received > limit.bytes:
+                    raise LimitExceeded(f"the body has more than {limit.bytes} bytes, the limit of this route")
+                more = message.get("more_body", False)
+                yield piece
 
     async def one_by_one(self, parse: Callable[[*Arguments], Parsed], *args: *Arguments) -> Parsed:
         """Run `parse` in a thread, one long body at a time, which leaves threads to others."""
@@ -189,7 +208,7 @@ def not_json(error: orjson.JSONDecodeError) -> InvalidRequest:
     return InvalidRequest(f"the body is not JSON: {error.msg} at line {error.lineno}, column {error.colno}")
 
 
-def _announced_length(request: Request) -> int | None:
+def announced_length(request: Request) -> int | None:
     """Return the announced length, or None; it is the caller's claim."""
     said = request.headers.get("content-length", "")
     return int(said) if said.isascii() and said.isdigit() else None

@@ -16,6 +16,7 @@ ROOT/
     rejects.jsonl                         rejected records of the last run
     restoring/                            a collection being restored: the same files, until complete
     replaced/                             the collection it replaces, until that is done
+  files/TENANT/ID/                        an uploaded file, under its name; without a row in the catalog, a leftover
 """
 
 from __future__ import annotations
@@ -127,6 +128,21 @@ class Layout:
     def tenants(self) -> Path:
         """The parent of the tenants' folders."""
         return self.root / "collections"
+
+    @property
+    def uploads(self) -> Path:
+        """The parent of the tenants' uploaded files."""
+        return self.root / "files"
+
+    def uploads_of(self, tenant: str) -> Path:
+        """The parent of a tenant's uploaded files. Raises `InvalidRequest` for what could lead outside."""
+        require_name(tenant)
+        return self.uploads / tenant
+
+    def upload(self, tenant: str, file_id: str) -> Path:
+        """The folder of an uploaded file. Raises like `uploads_of`."""
+        require_name(file_id)
+        return self.uploads_of(tenant) / file_id
 
     def collections(self, tenant: TenantName) -> Path:
         """The parent of the folders of a tenant's collections."""

@@ -51,18 +51,20 @@ class Asking:
         expect: int | Iterable[int],
         query: str = "",
         shown: Iterable[str] = (),
+        form: Any = None,
         **places: str,
     ) -> Asked:
         """As this tenant, or with None as the operator; `places` are what stands in the path.
 
-        `shown` are words of others that the question entitles it to. A status that was not expected is a difference.
+        `shown` are words of others that the question entitles it to. `form` is sent in place of a body.
+        A status that was not expected is a difference.
         """
         method, path = operation
         url = path.replace(":path", "").format_map({name: quote(place, safe="") for name, place in places.items()})
         headers, query = self._lies(tenant, query)
-        sent = (url + query + json.dumps(body, ensure_ascii=False) + str(headers) + str(places)).lower()
+        sent = (url + query + json.dumps(body, ensure_ascii=False) + str(headers) + str(places) + str(form)).lower()
         key = self.service.operator if tenant is None else tenant.key
-        answer = self.service.ask(key, method, url + query, body, **headers)
+        answer = self.service.ask(key, method, url + query, body, form=form, **headers)
         self.asked[operation] += 1
         self.statuses[int(answer.status_code)] += 1
         if answer.is_error:

@@ -94,11 +94,12 @@ class Service:
     def close(self) -> None:
         self._open.close()
 
-    def ask(self, key: str, method: str, url: str, body: Any = None, **headers: str) -> Any:
-        """The answer; the client is the transport and adds nothing."""
+    def ask(self, key: str, method: str, url: str, body: Any = None, *, form: Any = None, **headers: str) -> Any:
+        """The answer; the client is the transport and adds nothing. `form` is sent in place of a body."""
         headers["authorization"] = f"Bearer {key}"
         headers["accept"] = "application/json, text/event-stream, */*"  # the first two are what /mcp insists on
-        return self.client.request(method, url, json=body, headers=headers)
+        sent = {"json": body} if form is None else form
+        return self.client.request(method, url, headers=headers, **sent)
 
 
 @contextlib.contextmanager

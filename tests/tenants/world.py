@@ -43,6 +43,7 @@ class Collection:
     readers: set[str] = field(default_factory=set)  # names of tenants
     instruction: str | None = None
     words: set[str] = field(default_factory=set)  # canaries that whoever may search it may see
+    files: set[str] = field(default_factory=set)  # ids of those that were attached
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class Tenant:
     default: str | None = None
     keys: dict[str, str] = field(default_factory=dict)  # standing by id
     webhook: str | None = None
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)  # name and text by id
     golden: set[str] = field(default_factory=set)  # names of golden sets that it ever made
     requests: int = 0
     searches: int = 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -13,7 +14,8 @@ from winnow.api.library.instructions import NamedInstruction
 from winnow.api.schemas.compat.judged_by import LongQuery
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_request import EitherInstruction, wanted_instruction
-from winnow.retrieval.records import Metadata
+from winnow.retrieval.catalog.uploads import FileStatus, StoreNotes, file_id_of
+from winnow.retrieval.records import Chunk, Metadata
 
 RESULTS_MAX: Final = 50  # OpenAI's limit
 RESULTS_DEFAULT: Final = 10
@@ -53,7 +55,7 @@ class VectorStoreSearchBody(BaseModel):
 
 
 class FileCounts(JsonObject):
-    """Documents of the collection."""
+    """Attached files; of a collection that was filled otherwise, its documents."""
 
     in_progress: int
     completed: int
@@ -98,8 +100,8 @@ class TextContent(JsonObject):
 class VectorStoreHit(JsonObject):
     """A passage."""
 
-    file_id: Annotated[str, Field(description="Id of the document.")]
-    filename: Annotated[str, Field(description="Title of the document, or its id.")]
+    file_id: Annotated[str, Field(description="Id of the file that was attached, or of the document.")]
+    filename: Annotated[str, Field(description="Name of that file, or the title of the document, or its id.")]
     score: Annotated[float, Field(description="For display: in [0, 1], falling from result to result. No relevance.")]
     attributes: Annotated[
         dict[str, str | float | bool], Field(description="The first 16 texts, numbers and booleans of the metadata.")
@@ -128,19 +130,41 @@ class VectorStorePage(JsonObject):
     winnow: SearchNotes
 
 
-def vector_store_response(name: str, *, created_at: datetime, documents: int, is_usable: bool) -> VectorStoreResponse:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A collection as a vector store."""
+
+    id: str
+    created_at: datetime
+    documents: int
+    is_usable: bool
+    notes: StoreNotes | None = None
+    files: Mapping[FileStatus, tuple[int, int]] = field(default_factory=dict)  # number and bytes by status
+
+
+def vector_store_response(store: Store) -> VectorStoreResponse:
+    """Count files where there are any, else documents."""
+    files = {status: store.files.get(status, (0, 0)) for status in FileStatus}
+    completed = files[FileStatus.COMPLETED][0] if store.files else store.documents
+    under_way, failed = files[FileStatus.IN_PROGRESS][0], files[FileStatus.FAILED][0]
     return {
-        "id": name,
+        "id": store.id,
         "object": "vector_store",
-        "name": name,
-        "created_at": int(created_at.timestamp()),
+        "name": store.id if store.notes is None else store.notes.name,
+        "created_at": int(store.created_at.timestamp()),
         "last_active_at": None,
-        "status": "completed" if is_usable else "expired",
-        "file_counts": {"in_progress": 0, "completed": documents, "failed": 0, "cancelled": 0, "total": documents},
-        "usage_bytes": 0,
+        "status": "completed" if store.is_usable else "expired",
+        "file_counts": {
+            "in_progress": under_way,
+            "completed": completed,
+            "failed": failed,
+            "cancelled": 0,
+            "total": under_way + completed + failed,
+        },
+        "usage_bytes": sum(bytes_ for _, bytes_ in files.values()),
         "expires_after": None,
         "expires_at": None,
-        "metadata": {},
+        "metadata": {} if store.notes is None else dict(store.notes.metadata),
     }
 
 
@@ -165,3 +189,21 @@ def attributes_of(metadata: Metadata) -> dict[str, str | float | bool]:
         elif isinstance(value, str):
             found[name] = value[:ATTRIBUTE_CHARACTERS_MAX]
     return found
+
+
+def file_ids_of(chunks: Iterable[Chunk]) -> frozenset[str]:
+    """Return the attached files that these passages are of."""
+    return frozenset(file_id for each in chunks if (file_id := file_id_of(each.document_id)) is not None)
+
+
+def vector_store_hit(chunk: Chunk, score: float, names: Mapping[str, str]) -> VectorStoreHit:
+    """`names` are those of the files, as far as they are there."""
+    file_id = file_id_of(chunk.document_id)
+    own_name = chunk.title or chunk.document_id
+    return {
+        "file_id": file_id or chunk.document_id,
+        "filename": own_name if file_id is None else names.get(file_id, own_name),
+        "score": score,
+        "attributes": attributes_of(chunk.metadata),
+        "content": [{"type": "text", "text": chunk.text}],
+    }

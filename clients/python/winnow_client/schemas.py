@@ -42,6 +42,28 @@ class AppliedInstructionResponse(TypedDict):
     """published, retired or (only in trials) draft. null for a text in the request."""
 
 
+class _ChunkingChoice(TypedDict):
+    """A wish for chunks of a certain size, which belongs to the collection."""
+
+    type: Literal["auto"]
+    """auto: the collection's chunk size. Others are refused."""
+
+
+class AttachBody(TypedDict):
+    """POST /v1/vector_stores/{name}/files"""
+
+    file_id: str
+    attributes: NotRequired[Mapping[str, str | bool | int | float] | None]
+    chunking_strategy: NotRequired[_ChunkingChoice | None]
+
+
+class AttributesBody(TypedDict):
+    """POST /v1/vector_stores/{name}/files/{file_id}"""
+
+    attributes: Mapping[str, str | bool | int | float] | None
+    """They take the place of all former ones."""
+
+
 class AuditEntryResponse(TypedDict):
     """One administrative action."""
 
@@ -114,6 +136,20 @@ class ChunkPlace(TypedDict):
     """0 for the document's first chunk."""
     start: int
     end: int
+
+
+class StaticChunks(TypedDict):
+    """The chunk size of the collection."""
+
+    max_chunk_size_tokens: int
+    chunk_overlap_tokens: int
+
+
+class ChunkingStrategy(TypedDict):
+    """How a file is cut."""
+
+    type: str
+    static: StaticChunks
 
 
 class CollapseLimits(TypedDict):
@@ -563,6 +599,14 @@ class DeleteBody(TypedDict):
     """Count the documents without removing any."""
 
 
+class DeletedObject(TypedDict):
+    """Something that is gone."""
+
+    id: str
+    object: str
+    deleted: bool
+
+
 class DeletedResponse(TypedDict):
     """What was removed."""
 
@@ -813,14 +857,72 @@ class FeedbackBody(TypedDict):
     """Who judges, such as a user's id. null or left out: the API key."""
 
 
+class FileText(TypedDict):
+    """The text of a document."""
+
+    type: str
+    text: str
+
+
+class FileContentResponse(TypedDict):
+    """GET /v1/vector_stores/{name}/files/{file_id}/content"""
+
+    object: str
+    data: list[FileText]
+    has_more: bool
+    next_page: None
+
+
 class FileCounts(TypedDict):
-    """Documents of the collection."""
+    """Attached files; of a collection that was filled otherwise, its documents."""
 
     in_progress: int
     completed: int
     failed: int
     cancelled: int
     total: int
+
+
+FileFault: TypeAlias = Literal["unsupported_file", "invalid_file", "server_error"]
+
+
+class FileNotes(TypedDict):
+    """What OpenAI's shape does not say."""
+
+    documents: int
+    """Documents that the file became."""
+    rejected: int
+    """Records, pages or members that could not be read."""
+    first_reject: str | None
+    """Place and reason of the first of them."""
+
+
+class FileResponse(TypedDict):
+    """An uploaded file."""
+
+    id: str
+    object: str
+    bytes: int
+    created_at: int
+    """Seconds since 1970."""
+    expires_at: None
+    filename: str
+    purpose: str
+    status: str
+    status_details: None
+
+
+FileStatus: TypeAlias = Literal["in_progress", "completed", "failed"]
+
+
+class FilesResponse(TypedDict):
+    """GET /v1/files"""
+
+    object: str
+    data: list[FileResponse]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
 
 
 Way: TypeAlias = Literal["gathered", "selected", "refilled"]
@@ -1172,6 +1274,13 @@ class KeysResponse(TypedDict):
     keys: list[KeyResponse]
 
 
+class LastError(TypedDict):
+    """Why a file could not be read."""
+
+    code: FileFault
+    message: str
+
+
 class LimitsBody(TypedDict):
     """PUT /v1/tenants/NAME/limits. null or left out: the deployment's default. 0: no limit."""
 
@@ -1321,6 +1430,18 @@ class MoverResponse(TypedDict):
     rbo: float
     before: list[StablePlaceResponse]
     after: list[StablePlaceResponse]
+
+
+class NewStoreBody(TypedDict):
+    """POST /v1/vector_stores. Other fields are ignored."""
+
+    name: NotRequired[str | None]
+    metadata: NotRequired[Mapping[str, str] | None]
+    expires_after: NotRequired[Any]
+    """Refused: a collection does not expire."""
+    file_ids: NotRequired[Sequence[str] | None]
+    """Refused unless empty: files are attached one by one."""
+    chunking_strategy: NotRequired[_ChunkingChoice | None]
 
 
 class OneThresholdsResponse(TypedDict):
@@ -2199,6 +2320,40 @@ class StabilityReportResponse(TypedDict):
     """Runs of golden sets, newest first."""
 
 
+class StoreBody(TypedDict):
+    """POST /v1/vector_stores/{name}: what is left out stays as it is."""
+
+    name: NotRequired[str | None]
+    metadata: NotRequired[Mapping[str, str] | None]
+    expires_after: NotRequired[Any]
+    """Refused: a collection does not expire."""
+
+
+class StoreFileResponse(TypedDict):
+    """A file in a vector store."""
+
+    id: str
+    object: str
+    created_at: int
+    vector_store_id: str
+    status: FileStatus
+    last_error: LastError | None
+    usage_bytes: int
+    attributes: dict[str, str | float | bool]
+    chunking_strategy: ChunkingStrategy
+    winnow: FileNotes
+
+
+class StoreFilesResponse(TypedDict):
+    """GET /v1/vector_stores/{name}/files"""
+
+    object: str
+    data: list[StoreFileResponse]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
 class TenantBody(TypedDict):
     """POST /v1/tenants"""
 
@@ -2407,9 +2562,9 @@ class VectorStoreHit(TypedDict):
     """A passage."""
 
     file_id: str
-    """Id of the document."""
+    """Id of the file that was attached, or of the document."""
     filename: str
-    """Title of the document, or its id."""
+    """Name of that file, or the title of the document, or its id."""
     score: float
     """For display: in [0, 1], falling from result to result. No relevance."""
     attributes: dict[str, str | float | bool]

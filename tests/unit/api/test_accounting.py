@@ -48,6 +48,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/v1/score"): {"queries": ["heron", "egret"], "documents": ["a", "b heron"]},
     ("POST", "/v1/embeddings"): {"input": ["heron", "egret"]},
     ("POST", "/v1/vector_stores/{name}/search"): {"query": "heron"},
+    ("POST", "/v1/vector_stores/{name}/files"): {"attributes": {"lang": "en"}},
+    ("POST", "/v1/vector_stores/{name}/files/{file_id}"): {"attributes": {"lang": "de"}},
     ("POST", "/v1/collections/{name}/search"): {"query": "heron"},
     ("POST", "/v1/collections/{name}/web_search"): {"query": "heron"},
     ("POST", "/retrieval"): {"query": "heron", "knowledge_id": "docs"},
@@ -73,6 +75,7 @@ SHARED = {
     "embedder.embed_passages",
     "answer_question",
     "search_as",
+    "_attach",
 }  # what compatible routes call, and it the services
 
 
@@ -141,10 +144,17 @@ def test_every_costly_route_is_charged_what_the_models_computed(
     assert isinstance(embedder, CountingEmbedder)
     assert isinstance(reranker, CountingReranker)
     method, path = operation
+    body, places = BODIES[operation], {"name": "docs"}
+    if "/files" in path:
+        form = {"data": {"purpose": "assistants"}, "files": {"file": ("egret.txt", b"The egret wades.")}}
+        places["file_id"] = client.post("/v1/files", **form).json()["id"]
+        body = body | {"file_id": places["file_id"]}
+        if path.endswith("{file_id}"):
+            client.post("/v1/vector_stores/docs/files", json={"file_id": places["file_id"]})
     before, embedded, reranked = used(client), embedder.tokens, reranker.tokens
     told = metric(client, "winnow_rerank_tokens_total")
     headers = {"accept": "application/json, text/event-stream"} if path == "/mcp" else {}
-    said = client.request(method, path.format(name="docs"), json=BODIES[operation], headers=headers)
+    said = client.request(method, path.format(**places), json=body, headers=headers)
     assert said.status_code == 200, said.text
     after = used(client)
     grown = {name: after[name] - before[name] for name in after}
@@ -153,7 +163,7 @@ def test_every_costly_route_is_charged_what_the_models_computed(
     assert grown["rerank_tokens"] == reranker.tokens - reranked
     assert metric(client, "winnow_rerank_tokens_total") - told == reranker.tokens - reranked
     assert grown["searches"] == (path in ("/retrieval", "/mcp", "/v1/stability/runs") or path.endswith("search"))
-    assert grown["documents_written"] == path.endswith("/documents")
+    assert grown["documents_written"] == (path.endswith("/documents") or "/files" in path)
 
 
 async def test_what_was_computed_is_charged_even_if_the_request_fails(parts: Services) -> None:
@@ -221,7 +231,8 @@ def test_a_new_route_that_costs_needs_its_line_in_the_table(client: TestClient) 
     """Read from the routes: who calls what returns an answer, a ranking, a trial or a write is in `COSTLY`."""
     calls = costly_calls()
     assert calls == {
-        "search.answer", "search.rank_texts", "search.highlight_texts", "trials.run", "ingest.upsert", "replays.run",
+        "search.answer", "search.rank_texts", "search.highlight_texts", "trials.run", "ingest.upsert", "ingest.put",
+        "replays.run",
     }  # fmt: skip
     found = {
         (method.upper(), path)

@@ -47,6 +47,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/v1/score"): {"text_1": "q", "text_2": "a"},
     ("POST", "/v1/embeddings"): {"input": "a"},
     ("POST", "/v1/vector_stores/{name}/search"): {"query": "refund"},
+    ("POST", "/v1/vector_stores"): {"name": "fresh-store"},
+    ("POST", "/v1/vector_stores/{name}/files"): {"file_id": "file-none"},
+    ("POST", "/v1/vector_stores/{name}/files/{file_id}"): {"attributes": {}},
     ("POST", "/v1/collections/{name}/search"): {"query": "refund"},
     ("POST", "/v1/collections/{name}/web_search"): {"query": "refund"},
     ("POST", "/retrieval"): {"query": "refund", "knowledge_id": "docs"},
@@ -89,6 +92,7 @@ class World:
         url = path.replace(":path", "").format_map({
             "name": "default" if path.startswith("/v1/tenants") else name,
             "document_id": "refunds", "key_id": self.key_id, "reader": "reader", "version": "1", "number": "1",
+            "file_id": "file-none",
         })  # fmt: skip
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         return self.client.request(method, url, json=BODIES.get(operation, {}), headers=headers)
@@ -194,7 +198,7 @@ def test_the_right_scope_alone_is_enough(world: World, operation: Operation) -> 
     """On a collection that is not there, where one is named: so that nothing is destroyed."""
     needed = NEEDED[operation]
     key = None if needed == OPEN else world.key(KeyWish(scopes=frozenset({KeyScope(needed)})))
-    expected = {200, 201, 404, 422, 503}
+    expected = {200, 201, 404, 422, 503} | ({415} if operation == ("POST", "/v1/files") else set())
     if operation == ("PATCH", "/v1/tenants/{name}"):
         expected = {200}
     assert world.ask(operation, key, name="none").status_code in expected
@@ -206,7 +210,12 @@ def without_id(answered: Any) -> tuple[int, dict[str, str], bytes]:
     return answered.status_code, {**answered.headers} | {"x-request-id": "*"}, body
 
 
-NAMED = [operation for operation in GUARDED if "/collections/{name}" in operation[1]]
+NAMED = [
+    operation
+    for operation in GUARDED
+    if ("/collections/{name}" in operation[1] or "/vector_stores/{name}" in operation[1])
+    and not operation[1].endswith("/file_batches")  # refused before anything is looked up
+]
 
 
 @pytest.mark.parametrize("operation", [*NAMED, ("POST", "/v1/search")], ids=" ".join)
