@@ -7,10 +7,13 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 from winnow.retrieval.model.backend import BACKENDS, Backend
 from winnow.retrieval.model.hub import ModelSource
+
+_URL: Final = re.compile(r"[A-Za-z][\w.+-]+:/")  # as a path, the second slash is lost
 
 
 def text(raw: str) -> str:
@@ -36,6 +39,8 @@ def ocr_command(raw: str) -> tuple[str, ...]:
 
 
 def folder(raw: str) -> Path:
+    if _URL.match(raw):
+        raise ValueError("it must be a local folder; a bucket can only hold snapshots ('winnow snapshot')")
     return Path(text(raw)).expanduser()
 
 

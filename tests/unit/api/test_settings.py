@@ -102,6 +102,12 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
             "WINNOW_RERANK_ALSO = 'a=': '', the URL of a: it must look like http://HOST:PORT",
         ),
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
+        (
+            "data",
+            "s3:/bucket/prefix",
+            "WINNOW_DATA = 's3:/bucket/prefix': it must be a local folder; a bucket can only hold snapshots ('winnow "
+            "snapshot')",
+        ),
         ("model_source", "hub", "WINNOW_MODEL_SOURCE = 'hub': it must be one of huggingface, modelscope"),
         (
             "rerank_backend",
