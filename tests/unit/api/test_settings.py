@@ -44,7 +44,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "quantization": "fp8", "candidates": "7", "recall": "lexical", "depth": "adaptive", "chunk_tokens": "99",
         "index_recipe": "hnsw", "index_recall": "0.9", "index_device": "cuda:1",
         "timeout_ms": "1234", "replay_seconds": "8", "fold_chunks": "0", "fold_seconds": "7", "generations_kept": "3",
-        "judgement_cache_mb": "0", "query_cache_mb": "5", "cache_seconds": "60", "host": "::1",
+        "judgement_cache_mb": "0", "query_cache_mb": "5", "text_cache_mb": "7", "cache_seconds": "60", "host": "::1",
         "limit_requests_per_minute": "1", "limit_rerank_tokens_per_minute": "2", "limit_concurrent_requests": "3",
         "limit_documents": "4", "limit_bytes": "5", "cors_origins": "https://a.example.org", "port": "9",
         "webhook_hosts": "a.example:8443", "log_format": "json", "ocr_command": "ocr {file} {page}",
