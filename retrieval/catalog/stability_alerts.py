@@ -62,7 +62,7 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Webhook:
-    """Where a tenant is told of breaches."""
+    """The URL that receives the breaches of a tenant."""
 
     tenant: TenantName
     url: str

@@ -166,7 +166,7 @@ def export(
         typer.Option(metavar="FILE", help="Queries that you know: where one was judged, its id and text are used."),
     ] = None,
     source: OfKind = Kind.PERSON,
-    clicks: Annotated[bool, switch("--clicks", meaning="Count a click as grade 1 where nobody gave a grade.")] = False,
+    clicks: Annotated[bool, switch("--clicks", meaning="Count a click as grade 1 where there is no grade.")] = False,
     judge: OfJudge = None,
     tenant: TenantOption = DEFAULT_TENANT,
     settings: Settings,

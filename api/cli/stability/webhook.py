@@ -1,4 +1,4 @@
-"""`winnow stability webhook`: where a tenant is told of breached thresholds."""
+"""`winnow stability webhook`: the URL that receives the breached thresholds of a tenant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["stability"]  # the group, with these commands in it
 
-webhook = typer.Typer(help="Where a tenant is told of breached thresholds.", no_args_is_help=True)
+webhook = typer.Typer(help="Set the URL that receives breached thresholds.", no_args_is_help=True)
 stability.add_typer(webhook, name="webhook")
 
 

@@ -29,7 +29,7 @@ router = APIRouter(responses=PROBLEMS, tags=["stability"], route_class=MeteredRo
 
 @router.get("/v1/stability/webhook", response_model=WebhookResponse, summary="Read the webhook")
 async def read_webhook(tenant: Tenant, request: Request) -> Response:
-    """Return where the tenant is told of breached thresholds. The secret is not shown again."""
+    """Return the URL that receives the breached thresholds of the tenant. The secret is not shown again."""
     return JsonResponse(webhook_response(await asyncio.to_thread(parts_of(request).disk.catalog.webhooks.find, tenant)))
 
 

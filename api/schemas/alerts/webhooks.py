@@ -39,7 +39,7 @@ class RotateWebhookBody(Strict):
 
 
 class WebhookResponse(JsonObject):
-    """Where a tenant is told of breaches."""
+    """The URL that receives the breaches of a tenant."""
 
     url: Annotated[str | None, Field(description="null: there is no webhook.")]
     created_at: datetime | None

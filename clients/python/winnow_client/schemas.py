@@ -2648,7 +2648,7 @@ class WebhookBody(TypedDict):
 
 
 class WebhookResponse(TypedDict):
-    """Where a tenant is told of breaches."""
+    """The URL that receives the breaches of a tenant."""
 
     url: str | None
     """null: there is no webhook."""

@@ -1,1 +1,1 @@
-"""Which thresholds does each tenant set, which runs breached them, and who is told?"""
+"""Which thresholds does each tenant set, which runs breached them, and which URL hears of it?"""
