@@ -179,10 +179,14 @@ def test_a_call_can_have_a_deadline_of_its_own(ask: Ask) -> None:
         ask(server.url, lambda client: client.search("heron", collection="docs", timeout=SLOW_SECONDS), timeout=None)
 
 
-@pytest.mark.parametrize("kind", ["text/html", "application/json"])
-def test_what_is_no_service_of_ours_is_told(ask: Ask, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("text/html", b"<html>"), ("application/json", b"<html>"), ("application/json", b"[" * 200_000)],
+    ids=["page", "damaged", "deep"],
+)
+def test_what_is_no_service_of_ours_is_told(ask: Ask, kind: str, body: bytes) -> None:
     with (
-        answering(Reply(body=b"<html>Welcome</html>", kind=kind)) as server,
+        answering(Reply(body=body, kind=kind)) as server,
         pytest.raises(InvalidAnswer, match="winnow service") as failed,
     ):
         ask(server.url, search)
@@ -257,6 +261,12 @@ def test_what_is_no_address_is_refused(url: str) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(ValueError, match="not the address"):
             kind(url)
+
+
+def test_an_address_with_a_password_is_refused_and_not_shown() -> None:
+    with pytest.raises(ValueError, match="give the API key as `key`") as refused:
+        Client("https://ann:hidden@host")
+    assert "hidden" not in str(refused.value)
 
 
 @pytest.mark.parametrize("key", ["sécret", "a b", "line\nbreak"])

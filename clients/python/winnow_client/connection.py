@@ -17,6 +17,8 @@ KEPT_ALIVE_SECONDS: Final = 4.0  # the service closes connections that were idle
 def base_of(url: str) -> str:
     """Return the address before `/v1`. Raises `ValueError` where it is none."""
     parsed = urlsplit(url)
+    if parsed.username is not None or parsed.password is not None:
+        raise ValueError("the address holds a user or a password; give the API key as `key`")
     if parsed.scheme not in {"http", "https"} or not parsed.hostname or parsed.query or parsed.fragment:
         raise ValueError(f"{url!r} is not the address of a service, such as https://search.example.com")
     return url.rstrip("/").removesuffix("/v1").rstrip("/")

@@ -127,7 +127,7 @@ def _kind_of(status: int) -> type[WinnowError]:
 def _object(content: bytes) -> dict[str, Any]:
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -122,7 +122,7 @@ class Attempts:
             raise self._strange(received, "the answer is not JSON")
         try:
             return json.loads(received.content)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._strange(received, "the answer is damaged JSON") from None
 
     def _strange(self, received: Received, what: str) -> InvalidAnswer:

@@ -35,7 +35,10 @@ class Transport:
         self._http.close()
 
     def send(self, call: Call, *, timeout: float | None = None) -> Any:
-        """Return the answer's JSON value. Raises `WinnowError`."""
+        """Return the answer's JSON value. Raises `WinnowError`.
+
+        The deadline ends a slow body, but not a head that a server sends byte by byte.
+        """
         attempts = Attempts(call, self._policy, self.url, self._timeout if timeout is None else timeout)
         while True:
             try:
