@@ -115,6 +115,11 @@ def database_url(raw: str) -> str:
     return raw
 
 
+def service_url(raw: str) -> str:
+    """Address of a winnow service, as clients are told it: with or without /v1."""
+    return url(raw.strip()).rstrip("/").removesuffix("/v1")
+
+
 def urls(raw: str) -> tuple[str, ...]:
     """URLs of servers of one model, separated by commas."""
     listed = tuple(url(each.strip()) for each in raw.split(","))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from enum import StrEnum
 
+from winnow.indexer.account import Account
 from winnow.indexer.id_tables import KnownDocuments, KnownOnDisk
 from winnow.retrieval.records import Document
 
@@ -62,3 +63,18 @@ class Changes:
         """Whether the document may be in a file that was not read to its end."""
         ends = (place for place, letter in enumerate(document_id) if letter in "#/") if self._holding else ()
         return any(document_id[:end] in self._holding for end in ends)
+
+
+def reason_to_keep(changes: Changes, account: Account) -> str | None:
+    """Why documents that the corpus has not shown may still be in it, as a sentence; None if it was read completely."""
+    if changes.unidentified:
+        unread = f"{changes.unidentified} records were refused without a readable id"
+    elif account.unread:
+        more = f" and {len(account.unread) - 1} more" if len(account.unread) > 1 else ""
+        unread = f"{account.unread[0]}{more} could not be read or was skipped"
+    else:
+        return None
+    return (
+        f"Nothing was pruned: {unread}. {changes.removed_count} documents that were not seen may still be in the "
+        "corpus. Fix that and run again, or use --prune-anyway."
+    )

@@ -21,9 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from winnow.indexer.account import Account
 from winnow.indexer.batches import Step, WindowBound, make_steps
-from winnow.indexer.changes import Change, Changes
+from winnow.indexer.changes import Change, Changes, reason_to_keep
 from winnow.indexer.corpus import Corpus, check_entries
 from winnow.indexer.id_tables import KnownDocuments, KnownOnDisk, SeenIds, in_batches, know
 from winnow.indexer.job import Event, Job
@@ -159,12 +158,9 @@ class _Run:
         if count:
             if self.tally.read == self.tally.rejected:
                 raise CorpusUnreadable(f"{self.corpus.name} contains no documents; nothing was removed")
-            unread = _unread(changes, self.corpus.account())
-            if unread and not self.prune_anyway:
-                self.not_pruned = (
-                    f"Nothing was pruned: {unread}. {count} documents that were not seen may still be in the "
-                    "corpus. Fix that and run again, or use --prune-anyway."
-                )
+            reason = reason_to_keep(changes, self.corpus.account())
+            if reason is not None and not self.prune_anyway:
+                self.not_pruned = reason
             else:
                 for removed in in_batches(changes.removed(), REMOVED_AT_ONCE):
                     self.tally.changes[Change.REMOVED] += await run_to_completion(self.store.delete, removed)
@@ -221,13 +217,3 @@ class _Run:
 
 async def _nothing() -> None:
     """The commit before the first window."""
-
-
-def _unread(changes: Changes, account: Account) -> str | None:
-    """Why documents of the corpus may not have been seen; None if it was read completely."""
-    if changes.unidentified:
-        return f"{changes.unidentified} records were refused without a readable id"
-    if account.unread:
-        more = f" and {len(account.unread) - 1} more" if len(account.unread) > 1 else ""
-        return f"{account.unread[0]}{more} could not be read or was skipped"
-    return None

@@ -24,14 +24,14 @@ class IndexReport:
     documents: int  # in the collection now
     chunks: int  # in the collection now
     chunks_written: int
-    truncated: int  # chunks cut short by the embedder
+    truncated: int | None  # chunks cut short by the embedder; None: a service does not tell
     tokens: int  # computed by the embedder
     seconds: float
     documents_per_second: float  # added and changed, while writing
     tokens_per_second: float
     peak_memory_bytes: int  # of this process, including the models
     store_version: int
-    generation: str | None  # None if the collection is empty
+    generation: str | None  # None if the collection is empty, or a service's
     rejects: str | None  # path of the rejects file; None if there are no rejects
     first_rejects: Sequence[str] = field(default_factory=list)  # location and reason of the first rejects
     files: FileCounts | None = None  # if the corpus is a folder: what happened to every file

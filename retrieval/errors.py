@@ -53,6 +53,7 @@
     │   ├── CollectionBusy
     │   ├── CatalogUnavailable
     │   ├── StorageMoved
+    │   ├── ServiceUnreachable
     │   ├── MemoryTooSmall
     │   └── DeviceUnusable
     └── StorageError                   stored data is damaged, or cannot be written
@@ -68,6 +69,7 @@ Rule 2: only leaves are raised. Rule 3: no stage knows a status code (only api/h
 from __future__ import annotations
 
 import inspect
+import re
 
 from winnow.retrieval.disk_causes import with_advice
 
@@ -318,6 +320,10 @@ class StorageMoved(UnavailableError):
     """The catalog or the data folder was moved or replaced while in use; nothing was acknowledged."""
 
 
+class ServiceUnreachable(UnavailableError):
+    """The service cannot be asked."""
+
+
 class MemoryTooSmall(UnavailableError):
     """There is not enough memory for the index."""
 
@@ -347,6 +353,11 @@ class WriteFailed(StorageError):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(with_advice(detail))
+
+
+def snake_case(name: str) -> str:
+    """`CollectionNotFound` -> `collection_not_found`: the code of an error."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 def leaves(root: type[WinnowError] = WinnowError) -> frozenset[type[WinnowError]]:

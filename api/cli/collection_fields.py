@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow.api.cli.options import Json, TenantOption, open_tenant, with_settings
+from winnow.api.cli.collections.source import collection_source
+from winnow.api.cli.options import SERVICE, Json, TenantOption, with_settings
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.limits import FIELD_TOKENS_DEFAULT
@@ -14,7 +15,6 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.retrieval.catalog.collections import FieldsChange
-    from winnow.retrieval.document_fields import FieldChoice
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the collection.")]
 FieldsArgument = Annotated[
@@ -72,7 +72,7 @@ def parse_fields(flag: str, words: str | None, tokens: int | None) -> FieldsChan
     return wanted
 
 
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def set_rerank_fields(
     name: NameArgument,
     fields: FieldsArgument = None,
@@ -83,12 +83,11 @@ def set_rerank_fields(
     json: Json = False,
 ) -> None:
     """Set the attributes that the reranker reads before title and text. A running service uses them at once."""
-    disk, owner = open_tenant(settings, tenant)
-    changed = disk.change(owner, name, rerank_fields=_change_of(fields, tokens))
-    _say(Terminal(json=json), name, "rerank", changed.rerank_fields)
+    changed = collection_source(settings, tenant).change(name, _changes("rerank", fields, tokens))
+    _say(Terminal(json=json), name, "rerank", changed["rerank_fields"], changed["rerank_field_tokens"])
 
 
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def set_embed_fields(
     name: NameArgument,
     fields: FieldsArgument = None,
@@ -99,18 +98,16 @@ def set_embed_fields(
     json: Json = False,
 ) -> None:
     """Set the attributes that the embedder reads before title and text, while the collection has no documents."""
-    disk, owner = open_tenant(settings, tenant)
-    changed = disk.change(owner, name, embed_fields=_change_of(fields, tokens))
-    _say(Terminal(json=json), name, "embed", changed.embed_fields)
+    changed = collection_source(settings, tenant).change(name, _changes("embed", fields, tokens))
+    _say(Terminal(json=json), name, "embed", changed["embed_fields"], changed["embed_field_tokens"])
 
 
-def _change_of(fields: list[str] | None, tokens: int | None) -> FieldsChange:
-    """Names that are left out reset the fields, unless the tokens alone are changed."""
-    from winnow.retrieval.catalog.collections import KEEP, FieldsChange
-
-    kept = fields is None and tokens is not None
-    names = [name for words in fields or () for name in _split_names(words)]
-    return FieldsChange(names=KEEP if kept else names, tokens_max=KEEP if tokens is None else tokens)
+def _changes(stage: str, fields: list[str] | None, tokens: int | None) -> dict[str, object]:
+    """Return the fields of a change. Names that are left out reset the fields, unless the tokens alone are changed."""
+    changes: dict[str, object] = {} if tokens is None else {f"{stage}_field_tokens": tokens}
+    if fields is not None or tokens is None:
+        changes[f"{stage}_fields"] = [name for words in fields or () for name in _split_names(words)]
+    return changes
 
 
 def _split_names(words: str) -> list[str]:
@@ -118,12 +115,10 @@ def _split_names(words: str) -> list[str]:
     return [each.strip() for each in words.split(",")] if words else []
 
 
-def _say(terminal: Terminal, name: str, stage: str, now: FieldChoice) -> None:
+def _say(terminal: Terminal, name: str, stage: str, now: list[str], tokens: int) -> None:
     if terminal.is_json:
-        terminal.answer(
-            {"collection": name, f"{stage}_fields": list(now.names), f"{stage}_field_tokens": now.tokens_max}
-        )
+        terminal.answer({"collection": name, f"{stage}_fields": now, f"{stage}_field_tokens": tokens})
         return
-    fields = f"{', '.join(now.names)} (at most {now.tokens_max} tokens), then " if now.names else ""
+    fields = f"{', '.join(now)} (at most {tokens} tokens), then " if now else ""
     reader = "reranker" if stage == "rerank" else "embedder"
     terminal.say(f"The {reader} of {name} reads {fields}title and text.")

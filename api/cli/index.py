@@ -22,6 +22,7 @@ from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
     INDEXES,
+    SERVICE,
     Json,
     OwnCollectionName,
     TenantOption,
@@ -34,15 +35,18 @@ from winnow.api.settings import Settings
 from winnow.indexer.id_source import IdSource
 from winnow.indexer.readers.default_excludes import DEFAULT_EXCLUDES
 from winnow.indexer.sandbox.limits import MEMORY_DEFAULT, SECONDS_DEFAULT, ParseLimits
-from winnow.retrieval.errors import WriteFailed
+from winnow.retrieval.errors import UnavailableError, WriteFailed
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
+    from winnow.api.collections.requirements import Requirements
+    from winnow.indexer.corpus import Corpus as Source
     from winnow.indexer.readers.fields import Fields
     from winnow.indexer.readers.open_corpus import Reading
     from winnow.indexer.report import IndexReport
 
 MAPPING_BYTES_MAX: Final = 65_536  # bytes of a mapping file
+REJECTS: Final = "winnow-rejects-{collection}.jsonl"  # in the current folder, of a run at a service
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
 
 
@@ -155,8 +159,8 @@ Types = Annotated[
 
 
 @with_settings(
-    "data", "chunk_tokens", *EMBEDDER, "rerank_model", "rerank_also", "generations_kept", *INDEXES, *DEVICE,
-    "ocr_command",
+    "data", *SERVICE, "chunk_tokens", *EMBEDDER, "rerank_model", "rerank_also", "generations_kept", *INDEXES, *DEVICE,
+    "ocr_command", asked=("chunk_tokens", "ocr_command"),
 )  # fmt: skip
 def index(
     corpus: Corpus,
@@ -196,18 +200,17 @@ def index(
     Records that cannot be indexed are listed with line and reason in a rejects file; all others are indexed.
     """
     terminal = Terminal(json=json)
-    import asyncio
-
-    from winnow.api.assemble import assemble_indexing, closing
-    from winnow.api.cli.progress import IndexProgress
-    from winnow.api.model_loading import load_embedding
-    from winnow.api.search.rerankers import refuse_unknown, settings_by_name
+    from winnow.api.collections.requirements import Requirements
     from winnow.indexer.readers.open_corpus import check, open_corpus
 
-    if reranker is not None:
-        refuse_unknown(reranker, settings_by_name(settings))
-    reranked = parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens)
-    embedded = parse_fields("--embed-fields", embed_fields, embed_field_tokens)
+    if reranker is not None and settings.url is None:
+        _refuse_unknown(settings, reranker)
+    required = Requirements(
+        chunk_tokens=chunk_tokens,
+        reranker=reranker,
+        rerank_fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
+        embed_fields=parse_fields("--embed-fields", embed_fields, embed_field_tokens),
+    )
     named = _fields(fields_file, id_=id_field, text=text_field, title=title_field, url=url_field, id_from=id_from)
     limits = ParseLimits(seconds=parse_seconds, memory_mb=parse_memory)
     reading = _reading(named, encoding, types or (), (include or (), exclude or ()), limits=limits, settings=settings)
@@ -215,19 +218,72 @@ def index(
         corpus, replace(reading, columns=_names(columns), splits=tuple(split or ()), records_path=records_path)
     )
     check(source)  # before seconds of loading, and before a collection is made
+    pruned = (prune, prune_anyway)
+    with _resumable(terminal):
+        if settings.url is not None:
+            report = _upload(terminal, settings, source, collection=collection, required=required, prune=pruned)
+        else:
+            report = _index(
+                terminal, settings, source, collection=collection, tenant=tenant, required=required, prune=pruned
+            )
+    show_report(terminal, collection, report)
+    _require_taken(report, allow_rejects=allow_rejects)
+
+
+def _refuse_unknown(settings: Settings, reranker: str) -> None:
+    from winnow.api.search.rerankers import refuse_unknown, settings_by_name
+
+    refuse_unknown(reranker, settings_by_name(settings))
+
+
+def _index(
+    terminal: Terminal,
+    settings: Settings,
+    source: Source,
+    *,
+    collection: str,
+    tenant: str,
+    required: Requirements,
+    prune: tuple[bool, bool],
+) -> IndexReport:
+    """Index into a data folder."""
+    import asyncio
+
+    from winnow.api.assemble import assemble_indexing, closing
+    from winnow.api.cli.progress import IndexProgress
+    from winnow.api.model_loading import load_embedding
+
     folder, owner = open_tenant(settings, tenant, create=True)  # before seconds of loading
     embedding = load_embedding(settings)
     indexing = assemble_indexing(settings, folder, embedding)
-    opened = indexing.open(
-        collection, tenant=owner, chunk_tokens=chunk_tokens, reranker=reranker, rerank_fields=reranked,
-        embed_fields=embedded,
-    )  # fmt: skip
+    opened = indexing.open(collection, required, tenant=owner)
     terminal.say(f"{source.name} → {collection} in {settings.data} · {embedding.runs_on}")
-    with _resumable(terminal), IndexProgress(terminal) as progress:
-        running = indexing.run(source, opened, progress=progress, prune=prune, prune_anyway=prune_anyway)
-        report = asyncio.run(closing(running, embedding.pool))
-    show_report(terminal, collection, report)
-    _require_taken(report, allow_rejects=allow_rejects)
+    with IndexProgress(terminal) as progress:
+        running = indexing.run(source, opened, progress=progress, prune=prune[0], prune_anyway=prune[1])
+        return asyncio.run(closing(running, embedding.pool))
+
+
+def _upload(
+    terminal: Terminal,
+    settings: Settings,
+    source: Source,
+    *,
+    collection: str,
+    required: Requirements,
+    prune: tuple[bool, bool],
+) -> IndexReport:
+    """Index at a service."""
+    from winnow.api.cli.client.service import Service
+    from winnow.api.cli.client.upload import Pruning, open_collection, upload
+    from winnow.api.cli.progress import IndexProgress
+
+    service = Service.of(settings)
+    open_collection(service, collection, required)
+    terminal.say(f"{source.name} → {collection} at {service.url}")
+    pruning = Pruning.ANYWAY if prune[1] else Pruning.IF_READ if prune[0] else Pruning.NEVER
+    rejects = Path(REJECTS.format(collection=collection))
+    with IndexProgress(terminal) as progress:
+        return upload(service, source, collection, progress=progress, rejects=rejects, prune=pruning)
 
 
 def _require_taken(report: IndexReport, *, allow_rejects: bool) -> None:
@@ -246,7 +302,7 @@ def _resumable(terminal: Terminal) -> Iterator[None]:
     except KeyboardInterrupt:
         terminal.warn("Interrupted. Committed documents stay; run the same command again to continue.")
         raise typer.Exit(Exit.INTERRUPTED) from None
-    except WriteFailed:
+    except (WriteFailed, UnavailableError):
         terminal.warn("Committed documents stay; run the same command again to continue.")
         raise
 

@@ -86,7 +86,7 @@ ENTRIES: Final = {
     ),
     "catalog": Entry("catalog:catalog", "Show, upgrade, downgrade and copy the database of the catalog."),
     "collections": Entry(
-        "admin:collections",
+        "collections.commands:collections",
         "List, show, change and delete collections.",
         (
             ("set-rerank-fields", "collection_fields:set_rerank_fields"),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_type_hints
@@ -17,6 +18,7 @@ import typer
 from winnow.api.settings import CONFIG_VARIABLE, Row, Settings, load, rows
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.files.layout import require_name
+from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
     from winnow.api.collections.data_folder import DataFolder
@@ -31,6 +33,7 @@ EMBEDDER: Final = ("embed_model", "embed_url", "embed_dimension", "embed_query_p
 RERANKER: Final = ("rerank_model", "rerank_also", "rerank_url", "rerank_backend", "rerank_templates")
 DEVICE: Final = ("device", "dtype", "model_source")
 INDEXES: Final = ("index_recipe", "index_recall", "index_device")
+SERVICE: Final = ("url", "api_key")  # of a command that can ask a running service
 
 Command = Callable[..., None]
 Config = Annotated[
@@ -39,13 +42,17 @@ Config = Annotated[
 ]
 
 
-def with_settings(*names: str) -> Callable[[Command], Command]:
+def with_settings(*names: str, asked: Collection[str] = ()) -> Callable[[Command], Command]:
     """Give a command an option for each of these settings and --config, and call it with the `Settings` in force.
 
     Rule 1: the options stand where the command has its parameter `settings`; those with a panel stand at the end.
     Rule 2: a parameter that is named like a setting receives what the flag alone says, None without the flag; the
             option stands there.
+    Rule 3: a command with `SERVICE` is told in `settings.url` whether to ask a service. `asked` names the settings that
+            a request can hold; the flags of all others are refused then. A command with a data folder alone refuses
+            --url.
     """
+    is_local = "data" in names and "url" not in names
 
     def decorate(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True).parameters
@@ -55,15 +62,37 @@ def with_settings(*names: str) -> Callable[[Command], Command]:
         def run(**arguments: object) -> None:
             config = arguments.pop("config")
             assert config is None or isinstance(config, Path), "typer reads a path. This is a bug."
+            if is_local and arguments.pop("url") is not None:
+                raise InvalidRequest("this command works on a data folder, where the service runs; leave out --url")
             flags = {name: arguments[name] if name in own else arguments.pop(name) for name in names}
-            command(**arguments, **{_SETTINGS: load(flags, config=config)})
+            settings = load(flags, config=config)
+            if "url" in names:
+                settings = _asking(settings, flags, asked=asked, tenant=arguments.get("tenant", DEFAULT_TENANT))
+            command(**arguments, **{_SETTINGS: settings})
 
         parameters = _with_options(list(own.values()), names)
+        if is_local:
+            parameters.append(_parameter("url", Annotated[str | None, typer.Option("--url", hidden=True)]))
         run.__dict__["__signature__"] = inspect.Signature(parameters, return_annotation=None)
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         return run
 
     return decorate
+
+
+def _asking(settings: Settings, flags: Mapping[str, object], *, asked: Collection[str], tenant: object) -> Settings:
+    """Decide whether a service is asked: --data wins over WINNOW_URL. Raises `InvalidRequest` for flags that differ."""
+    if settings.url is None or (flags["url"] is None and flags.get("data") is not None):
+        return replace(settings, url=None)
+    other = [name for name, value in flags.items() if value is not None and name not in SERVICE and name not in asked]
+    if "data" in other:
+        raise InvalidRequest("--data and --url cannot be used together: search a data folder, or ask a service")
+    if other:
+        flag = _ROWS[other[0]].flag
+        raise InvalidRequest(f"{flag} cannot be used with a service ({settings.url}): it has its own setting")
+    if tenant != DEFAULT_TENANT:
+        raise InvalidRequest(f"--tenant cannot be used with a service ({settings.url}): the API key decides the tenant")
+    return settings
 
 
 def _with_options(own: list[inspect.Parameter], names: tuple[str, ...]) -> list[inspect.Parameter]:
@@ -85,6 +114,8 @@ def _parameter(name: str, annotation: object) -> inspect.Parameter:
 
 def _option(row: Row) -> object:
     """The annotation of a parameter, as typer reads it."""
+    if row.name == "api_key":
+        return _KEY
     assert row.flag is not None, "only settings with a flag have an option. This is a bug."
     flag = f"{row.flag}/--no-{row.flag.removeprefix('--')}" if row.is_switch else row.flag
     default = "" if row.default in (None, False, ()) else f", default {row.default}"
@@ -96,6 +127,17 @@ def _option(row: Row) -> object:
         rich_help_panel=row.panel,
     )
     return Annotated[_type_of(row) | None, option]
+
+
+_KEY: Final = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help=f"API key for --url. Process lists show flags: the variable is safer. [{_ROWS['api_key'].variable}]",
+        show_default=False,
+    ),
+]
 
 
 def _type_of(row: Row) -> type:

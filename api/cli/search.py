@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from winnow.api.cli.calibration.minimum import MinRelevance, minimum_field, say_calibrated
-from winnow.api.cli.marked_text import mark_text
+from winnow.api.cli.calibration.minimum import MinRelevance, minimum_field
+from winnow.api.cli.client.shown_results import show_reranked, show_results
+from winnow.api.cli.client.typed_instruction import TypedInstruction
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
     RERANKER,
+    SERVICE,
     CollapseCosine,
     CollapseShingles,
     CollectionName,
@@ -27,29 +30,16 @@ from winnow.api.cli.options import (
     with_settings,
 )
 from winnow.api.cli.standard_streams import lines_of_input
-from winnow.api.cli.terminal import Column, Terminal
-from winnow.api.formatting import counted, flat, number, snippet
+from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import InvalidRequest, RerankUnavailable
-from winnow.retrieval.records import BREADCRUMB_JOINT, breadcrumb
-from winnow.retrieval.structure import cite
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from winnow.api.assemble import Services
     from winnow.api.library.instructions import NamedInstruction
-    from winnow.api.search.records import Answer, Result
-    from winnow.rerank.near_duplicates import Diversified
-    from winnow.rerank.reranker import Ranking
-
-TITLE_CHARACTERS: Final = 72  # characters; one line of a usual terminal beside the numbers
-_HEADS: Final = "rank\tscore\trelevance\tsimilarity\tdocument_id\tordinal\ttitle\ttext\tsection\tlocation"
-_SKIPPED: Final = {  # by `rerank_skipped`, where the reason is not obvious
-    "no_weight": " (relevance has no weight without an instruction; --always-rerank shows it)"
-}
-
+    from winnow.api.schemas.compat.rerank import RerankResponse
+    from winnow.api.schemas.search_response import SearchResponse
 
 Query = Annotated[str, typer.Argument(metavar="QUERY", help="Text to search for.")]
 TopK = Annotated[int, typer.Option("--top-k", "-k", metavar="N", help="Number of results to show.")]
@@ -85,7 +75,10 @@ NoCollapse = Annotated[bool, switch("--no-collapse", meaning="Leave out nothing,
 Explain = Annotated[bool, switch("--explain", meaning="With --json: list every candidate in both orders.")]
 
 
-@with_settings("data", "candidates", "recall", "depth", "timeout_ms", *EMBEDDER, *RERANKER, *DEVICE)
+@with_settings(
+    "data", *SERVICE, "candidates", "recall", "depth", "timeout_ms", *EMBEDDER, *RERANKER, *DEVICE,
+    asked=("candidates", "recall", "depth", "timeout_ms"),
+)  # fmt: skip
 def search(
     query: Query,
     *,
@@ -121,16 +114,6 @@ def search(
     With --json the output is the response body of POST /v1/search.
     """
     terminal = Terminal(json=json)
-    import asyncio
-
-    from winnow.api.assemble import closing
-    from winnow.api.cli.instructions.variables import wanted_instruction
-    from winnow.api.fields import deadline_of, parsed
-    from winnow.api.schemas.search_request import SearchBody
-    from winnow.api.search.first_stage import find_collection
-
-    folder, owner = open_tenant(settings, tenant)
-    wanted = wanted_instruction(folder.catalog.instructions, owner, instruction, instruction_name, variable or [])
     fields = {
         "query": query,
         "collection": collection,
@@ -140,7 +123,6 @@ def search(
         "depth": depth,
         "filter": _parse_filter(where),
         "rerank": _rerank_field(no_rerank=no_rerank, always_rerank=always_rerank),
-        "instruction": _instruction_field(wanted),
         "min_relevance": minimum_field(min_relevance),
         "group_by_document": group_by_document,
         "chunks_per_document": chunks_per_document,
@@ -149,16 +131,20 @@ def search(
         "demote_query_echo": demote_query_echo or None,
         "collapse": collapse_field(collapse_cosine, collapse_shingles, off=no_collapse),
         "mmr_lambda": mmr_lambda,
+        "timeout_ms": timeout_ms,
+        "explain": explain,
     }
-    body = parsed(SearchBody, fields)
-    chosen = find_collection(folder.catalog.collections, body.collection, asker=owner).reranker  # before loading
-    parts = _assemble(terminal, settings, chosen, judged=not no_rerank)
-    deadline = deadline_of(timeout_ms, settings.timeout_ms)
-    answer = asyncio.run(closing(parts.search.answer(body.question(owner), deadline), *parts.pools))
-    _show(terminal, answer, explain=explain, grouped=group_by_document)
+    chosen = TypedInstruction(text=instruction, name=instruction_name, variables=variable or ())
+    if settings.url is not None:
+        from winnow.api.cli.client.asked import ask_search
+
+        answer = ask_search(settings, fields, chosen)
+    else:
+        answer = _search_folder(terminal, settings, tenant, fields, chosen)
+    show_results(terminal, answer)
 
 
-@with_settings("timeout_ms", *RERANKER, *DEVICE)
+@with_settings(*SERVICE, "timeout_ms", *RERANKER, *DEVICE, asked=("timeout_ms",))
 def rerank(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="Text that the documents should answer.")],
     documents: Annotated[
@@ -183,7 +169,49 @@ def rerank(
 
     With --json the output is the response body of POST /v1/rerank.
     """
-    terminal = Terminal(json=json)
+    fields = {
+        "query": query,
+        "documents": documents or lines_of_input(),
+        "instruction": instruction,
+        "top_n": top_n,
+        "collapse": collapse_field(None, collapse_shingles, off=False),
+        "timeout_ms": timeout_ms,
+    }
+    if settings.url is not None:
+        from winnow.api.cli.client.asked import ask_rerank
+
+        answer = ask_rerank(settings, fields, reranker)
+    else:
+        answer = _rerank_here(settings, fields, reranker)
+    show_reranked(Terminal(json=json), answer)
+
+
+def _search_folder(
+    terminal: Terminal, settings: Settings, tenant: str, fields: Mapping[str, object], chosen: TypedInstruction
+) -> SearchResponse:
+    """Answer from the data folder."""
+    import asyncio
+
+    from winnow.api.assemble import closing
+    from winnow.api.cli.instructions.variables import wanted_instruction
+    from winnow.api.fields import deadline_of, parsed
+    from winnow.api.schemas.search_request import SearchBody
+    from winnow.api.schemas.search_response import search_response
+    from winnow.api.search.first_stage import find_collection
+
+    folder, owner = open_tenant(settings, tenant)
+    library = folder.catalog.instructions
+    wanted = wanted_instruction(library, owner, chosen.text, chosen.name, chosen.variables)
+    body = parsed(SearchBody, {**fields, "instruction": _instruction_field(wanted)})
+    own = find_collection(folder.catalog.collections, body.collection, asker=owner).reranker  # before loading
+    parts = _assemble(terminal, settings, own, judged=body.rerank is not False)
+    deadline = deadline_of(body.timeout_ms, settings.timeout_ms)
+    answer = asyncio.run(closing(parts.search.answer(body.question(owner), deadline), *parts.pools))
+    return search_response(answer, explain=body.explain, grouped=body.group_by_document)
+
+
+def _rerank_here(settings: Settings, fields: Mapping[str, object], reranker: str | None) -> RerankResponse:
+    """Answer with a model that is loaded here."""
     import asyncio
 
     from winnow.api.assemble import closing
@@ -196,26 +224,22 @@ def rerank(
     from winnow.rerank.near_duplicates import diversify
     from winnow.retrieval.records import candidates_of
 
-    fields = {"query": query, "documents": documents or lines_of_input(), "instruction": instruction, "top_n": top_n}
-    body = parsed(RerankBody, fields | {"collapse": collapse_field(None, collapse_shingles, off=False)})
+    body = parsed(RerankBody, fields)
     if reranker is not None:
         refuse_unknown(reranker, settings_by_name(settings))
     judging = load_reranker(settings_for(settings, reranker))
-    read, warning = cut_query(query)
+    read, warning = cut_query(body.query)
     ranked = judging.reranker.rank(
         read,
         candidates_of(body.texts),
-        instruction=instruction or DEFAULT_INSTRUCTION,
+        instruction=body.instruction if isinstance(body.instruction, str) else DEFAULT_INSTRUCTION,
         tenant=DEFAULT_TENANT,
-        deadline=deadline_of(timeout_ms, settings.timeout_ms),
+        deadline=deadline_of(body.timeout_ms, settings.timeout_ms),
     )
     ranking = asyncio.run(closing(ranked, judging.pool))
     diversified = diversify(ranking.ranked, body.diversity) if body.diversity.is_on else None
-    if json:
-        shown = (ranking.ranked if diversified is None else diversified.kept)[: body.wanted]
-        terminal.answer(rerank_response(ranking, shown=shown, diversified=diversified, cut_query=warning))
-    else:
-        _show_reranked(terminal, ranking, diversified, body.wanted)
+    shown = (ranking.ranked if diversified is None else diversified.kept)[: body.wanted]
+    return rerank_response(ranking, shown=shown, diversified=diversified, cut_query=warning)
 
 
 def _assemble(terminal: Terminal, settings: Settings, chosen: str | None, *, judged: bool) -> Services:
@@ -252,145 +276,3 @@ def _instruction_field(wanted: str | NamedInstruction | None) -> str | dict[str,
     if wanted is None or isinstance(wanted, str):
         return wanted
     return {"name": wanted.name, "version": wanted.version, "variables": dict(wanted.variables)}
-
-
-def _show(terminal: Terminal, answer: Answer, *, explain: bool, grouped: bool) -> None:
-    from winnow.api.schemas.search_response import search_response
-
-    if terminal.is_json:
-        terminal.answer(search_response(answer, explain=explain, grouped=grouped))
-    elif terminal.is_rich:
-        _draw(terminal, answer)
-    else:
-        _print(terminal, answer)
-
-
-def _show_reranked(terminal: Terminal, ranking: Ranking, diversified: Diversified | None, wanted: int) -> None:
-    columns = [
-        Column(name="rank", right=True),
-        Column(name="relevance", right=True, style="bold"),
-        Column(name="was", right=True, style="dim"),
-        Column(name="text"),
-    ]
-    rows = [
-        (
-            str(each.rank),
-            number(each.relevance),
-            str(each.candidate.chunk.number + 1),
-            snippet(each.candidate.chunk.text) if terminal.is_rich else each.candidate.chunk.text,
-        )
-        for each in (ranking.ranked if diversified is None else diversified.kept)[:wanted]
-    ]
-    terminal.table(columns, rows)
-    terminal.say(f"reranked by {ranking.judged_by}{_describe_collapsed(diversified)}")
-    _warn_not_applied(terminal, ranking)
-
-
-def _describe_collapsed(diversified: Diversified | None) -> str:
-    collapsed = sum(map(len, diversified.collapsed.values())) if diversified else 0
-    return f" · {collapsed} near-identical left out" if collapsed else ""
-
-
-def _draw(terminal: Terminal, answer: Answer) -> None:
-    """Draw one block per result for a person, with the numbers on the left."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("", "score", "relevance", "similarity"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("document", overflow="fold")
-    for result in answer.results:
-        best = result.best
-        table.add_row(
-            f"[dim]{result.rank}[/]",
-            f"[bold]{number(best.score)}[/]",
-            number(best.relevance),
-            number(best.candidate.similarity),
-            _document(result, answer),
-        )
-    terminal.draw(table if answer.results else "No results.")
-    terminal.say(_footer(answer))
-    say_calibrated(terminal, answer)
-    _warn_degraded(terminal, answer)
-
-
-def _warn_not_applied(terminal: Terminal, ranking: Ranking) -> None:
-    if ranking.judged and not ranking.instruction_applied:
-        terminal.warn(f"{ranking.judged_by} reads no instruction: the order does not follow one.")
-
-
-def _warn_degraded(terminal: Terminal, answer: Answer) -> None:
-    _warn_not_applied(terminal, answer.ranking)
-    if answer.highlights is not None and answer.degraded is None and answer.highlights.reason is not None:
-        left_out = counted(answer.highlights.found.left_out, "passage")
-        terminal.warn(f"Not highlighted: {left_out} ({answer.highlights.reason}).")
-    if answer.degraded is not None:
-        reason = answer.degraded.reason
-        terminal.warn(
-            f"Not reranked ({reason}): results keep the order of recall. Run 'winnow doctor' to find out why."
-        )
-
-
-def _document(result: Result, answer: Answer) -> RenderableType:
-    from rich.text import Text
-
-    chunk = result.best.candidate.chunk
-    context = answer.contexts.get(chunk.number)
-    heading = BREADCRUMB_JOINT.join(filter(None, (chunk.title, breadcrumb(chunk.section))))
-    head = f"{snippet(heading, characters=TITLE_CHARACTERS)}\n" if heading else ""
-    more = f", and {len(result.others)} more" if result.others else ""
-    alike = len(answer.diversified.collapsed.get(chunk.number, ())) if answer.diversified else 0
-    more += f", stands for {alike} near-identical" if alike else ""
-    place = f"{flat(chunk.document_id)}, {flat(cite(chunk.location)) or f'chunk {chunk.ordinal}'}{more}"
-    before, after = (context.before, context.after) if context else (None, None)
-    spans = answer.highlights.found.spans.get(chunk.number, ()) if answer.highlights else ()
-    return Text.assemble(
-        (head, "bold"),
-        (place, "cyan"),
-        "\n",
-        (f"{flat(before.text)} " if before else "", "dim"),
-        *mark_text(chunk.text, spans, whole=context is not None),
-        (f" {flat(after.text)}" if after else "", "dim"),
-        "\n",
-    )
-
-
-def _footer(answer: Answer) -> str:
-    from winnow.rerank.reranker import RECALL_ORDER
-
-    ranking, instruction = answer.ranking, answer.instruction
-    retired = " (retired)" if instruction.state == "retired" else ""
-    some = f"{ranking.judged} of them" if 0 < ranking.judged < len(ranking.ranked) else "all"
-    under = f" under {instruction.said}{retired}" if ranking.instruction_applied else ""
-    judged = (
-        f"{some} reranked by {ranking.judged_by}{under}"
-        if ranking.judged_by != RECALL_ORDER
-        else "in the order of recall" + _SKIPPED.get(answer.rerank_skipped or "", "")
-    )
-    shown = f"{len(answer.results)} shown · {len(answer.recalled.candidates)} candidates"
-    score = "" if ranking.ranked_by == RECALL_ORDER else f" · score is {ranking.ranked_by}"
-    return f"{shown}, {judged}{score}{_describe_collapsed(answer.diversified)} · {answer.total_ms:,.0f} ms"
-
-
-def _print(terminal: Terminal, answer: Answer) -> None:
-    """Print one line per result for a program."""
-    terminal.lines(_HEADS)
-    for result in answer.results:
-        best, chunk = result.best, result.best.candidate.chunk
-        figures = (best.score, best.relevance, best.candidate.similarity)
-        terminal.lines(
-            "\t".join(
-                (
-                    str(result.rank),
-                    *("" if figure is None else f"{figure:.6f}" for figure in figures),
-                    flat(chunk.document_id),
-                    str(chunk.ordinal),
-                    flat(chunk.title),
-                    snippet(chunk.text),
-                    flat(breadcrumb(chunk.section)),
-                    flat(cite(chunk.location)),
-                )
-            )
-        )
-    say_calibrated(terminal, answer)
-    _warn_degraded(terminal, answer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from winnow.api.formatting import counted
 from winnow.retrieval.catalog.collection_facts import CollectionFacts, write_facts
@@ -46,7 +46,15 @@ def changing_embed_fields(
             raise
 
 
-def other_fields_refused(collection: Collection, state: str) -> str:
+class _Embedded(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def embed_fields(self) -> FieldChoice: ...
+
+
+def other_fields_refused(collection: _Embedded, state: str) -> str:
     """Say why other fields cannot be embedded, and what to do."""
     return (
         f"{collection.name} {state}, embedded with {fields_said(collection.embed_fields)}. Create another collection "

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from winnow.api.collections.embed_fields import fields_said, other_fields_refused
 from winnow.api.collections.ingest import Ingest
 from winnow.api.collections.open_collections import OpenCollection, OpenCollections
+from winnow.api.collections.requirements import ANY, Requirements
 from winnow.indexer.corpus import Corpus
 from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
-from winnow.retrieval.catalog.collections import KEEP_FIELDS, FieldsChange
 from winnow.retrieval.document_fields import NO_CHOICE
-from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt, InvalidRequest
+from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
 from winnow.retrieval.generation.open import open_newest
@@ -37,20 +36,10 @@ class Indexing:
         self._wish = wish
         self._kept = kept
 
-    def open(
-        self,
-        name: str,
-        *,
-        tenant: TenantName = DEFAULT_TENANT,
-        chunk_tokens: int | None = None,
-        reranker: str | None = None,
-        rerank_fields: FieldsChange = KEEP_FIELDS,
-        embed_fields: FieldsChange = KEEP_FIELDS,
-    ) -> OpenCollection:
-        """Return the collection of this name, created if missing. The other arguments are requirements, if given.
+    def open(self, name: str, required: Requirements = ANY, *, tenant: TenantName = DEFAULT_TENANT) -> OpenCollection:
+        """Return the collection of this name, created if missing.
 
-        Raises `InvalidRequest` if it has another chunk size, reranker or other fields, and what `OpenCollections.get`
-        raises.
+        Raises `InvalidRequest` if it is made otherwise than required, and what `OpenCollections.get` raises.
         """
         try:
             opened = self._collections.get(tenant, name)
@@ -58,28 +47,12 @@ class Indexing:
             return self._ingest.make(
                 tenant,
                 name,
-                chunk_tokens=chunk_tokens,
-                reranker=reranker,
-                rerank_fields=rerank_fields.of(NO_CHOICE),
-                embed_fields=embed_fields.of(NO_CHOICE),
+                chunk_tokens=required.chunk_tokens,
+                reranker=required.reranker,
+                rerank_fields=required.rerank_fields.of(NO_CHOICE),
+                embed_fields=required.embed_fields.of(NO_CHOICE),
             )
-        made_with = opened.collection.chunk_tokens
-        if chunk_tokens is not None and chunk_tokens != made_with:
-            raise InvalidRequest(
-                f"{name} has chunks of up to {made_with} tokens, not {chunk_tokens}; remove it first, or use another"
-            )
-        if reranker is not None and reranker != opened.collection.reranker:
-            raise InvalidRequest(
-                f"{name} already exists and uses {opened.collection.reranker or 'the default reranker'}; "
-                f"change it with `winnow collections set-reranker {name} {reranker}`"
-            )
-        if rerank_fields.of(now := opened.collection.rerank_fields) != now:
-            raise InvalidRequest(
-                f"the reranker of {name} reads {fields_said(now)}; change that with "
-                f"`winnow collections set-rerank-fields {name} FIELD...`"
-            )
-        if embed_fields.of(now := opened.collection.embed_fields) != now:
-            raise InvalidRequest(other_fields_refused(opened.collection, "exists"))
+        required.check(opened.collection)
         return opened
 
     async def run(

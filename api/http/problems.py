@@ -6,7 +6,6 @@ Cohere's the whole body; the rest is RFC 9457.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -70,6 +69,7 @@ STATUS: Final[Mapping[type[errors.WinnowError], HTTPStatus]] = {
     errors.CollectionBusy: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.CatalogUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.StorageMoved: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.ServiceUnreachable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.MemoryTooSmall: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.DeviceUnusable: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.GenerationCorrupt: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -150,4 +150,4 @@ def problem_of_fields(refused: list[Mapping[str, Any]]) -> Problem:
 
 def code_of(kind: type[errors.WinnowError]) -> str:
     """`CollectionNotFound` -> `collection_not_found`."""
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    return errors.snake_case(kind.__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Annotated, Any, Final, Literal
@@ -81,6 +81,17 @@ def written_content(content: InstructionContent) -> str:
 def read_content(content: bytes) -> InstructionContent:
     """Read the content of one version. Raises like `imported`."""
     return parsed(ContentBody, read_yaml(content, bytes_max=LIBRARY_BYTES_MAX)).content
+
+
+def content_of(version: Mapping[str, Any]) -> InstructionContent:
+    """Read the content of one version from an answer of the service."""
+    return parsed(ContentBody, {name: version[name] for name in ContentBody.model_fields}).content
+
+
+def version_of(answer: Mapping[str, Any], *, tenant: TenantName | None = None) -> InstructionVersion:
+    """Read a version from an answer of the service."""
+    said = parsed(VersionInFile, {name: answer[name] for name in VersionInFile.model_fields})
+    return _version(said, tenant=tenant, name=answer["name"], now=datetime.now(UTC))
 
 
 def _fields(version: InstructionVersion) -> dict[str, Any]:

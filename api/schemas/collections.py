@@ -14,7 +14,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from winnow.api.collections.data_folder import Described
+from winnow.api.collections.data_folder import DataFolder, Described
 from winnow.api.collections.ingest import Emptied, Upserted
 from winnow.api.fields import (
     CollectionName,
@@ -33,11 +33,12 @@ from winnow.api.schemas.diversity import (
     collapse_of,
     limits_response,
 )
-from winnow.api.schemas.field_choice import EMBED_HELP, RERANK_HELP, TOKENS_HELP, FieldNames, FieldTokens
+from winnow.api.schemas.field_choice import EMBED_HELP, RERANK_HELP, TOKENS_HELP, FieldNames, FieldTokens, change_of
 from winnow.api.schemas.response import PARTS_SCHEMA, JsonObject, PartResponse, part_responses
 from winnow.api.schemas.search_request import DEMOTE_HELP
 from winnow.api.settings import CHUNK_TOKENS_MAX, CHUNK_TOKENS_MIN
 from winnow.indexer.corpus import Reject
+from winnow.retrieval.catalog.collections import KEEP
 from winnow.retrieval.lexical.words import WORD_RULES
 from winnow.retrieval.limits import (
     DOCUMENT_CHARACTERS_MAX,
@@ -46,6 +47,7 @@ from winnow.retrieval.limits import (
     URL_CHARACTERS_MAX,
 )
 from winnow.retrieval.records import Diversity, Document
+from winnow.retrieval.tenancy import COMMAND_LINE, Actor, TenantName
 
 REQUIRE_HELP: Final = (
     "Whether searches are refused while the collection's reranker reads no instruction. Searches with `rerank: false` "
@@ -250,6 +252,26 @@ class EmptiedResponse(JsonObject):
     store_version: Annotated[
         int, Field(description="First version without these documents; with dry_run the version that was counted.")
     ]
+
+
+def apply_change(
+    folder: DataFolder, tenant: TenantName, name: str, change: CollectionChange, *, by: Actor = COMMAND_LINE
+) -> None:
+    """Change what the body names. Blocks. Raises what `DataFolder.change` raises."""
+    said = change.model_fields_set
+    folder.change(
+        tenant,
+        name,
+        instruction=change.instruction if "instruction" in said else KEEP,
+        reranker=change.reranker if "reranker" in said else KEEP,
+        demote_query_echo=bool(change.demote_query_echo) if "demote_query_echo" in said else KEEP,
+        require_instruction=bool(change.require_instruction) if "require_instruction" in said else KEEP,
+        rerank_fields=change_of(change, "rerank_fields", "rerank_field_tokens"),
+        embed_fields=change_of(change, "embed_fields", "embed_field_tokens"),
+        collapse=collapse_of(change.collapse or False) if "collapse" in said else KEEP,
+        mmr_lambda=change.mmr_lambda if "mmr_lambda" in said else KEEP,
+        by=by,
+    )
 
 
 def collection_response(described: Described) -> CollectionResponse:

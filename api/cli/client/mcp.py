@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from winnow.api.cli.options import DEVICE, EMBEDDER, RERANKER, TenantOption, open_tenant, with_settings
+from winnow.api.cli.options import DEVICE, EMBEDDER, RERANKER, SERVICE, TenantOption, open_tenant, with_settings
 from winnow.api.cli.terminal import Terminal
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import SettingInvalid
@@ -17,15 +17,9 @@ if TYPE_CHECKING:
     from winnow.api.mcp.library import Library
 
 
-@with_settings("data", *EMBEDDER, *RERANKER, *DEVICE)
+@with_settings("data", *SERVICE, *EMBEDDER, *RERANKER, *DEVICE)
 def mcp(
     *,
-    url: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL", help="Ask the service at this address in place of the data folder.", show_default=False
-        ),
-    ] = None,
     collection: Annotated[
         str | None, typer.Option(metavar="NAME", help="Search this collection where a call names none.")
     ] = None,
@@ -48,7 +42,7 @@ def mcp(
     if not is_installed():
         raise SettingInvalid("the Model Context Protocol is not installed; run: pip install 'winnow-search[mcp]'")
     defaults = Defaults(collection=collection, instruction=instruction)
-    library = _of_service(url, settings, defaults) if url else _of_folder(settings, tenant, defaults)
+    library = _of_service(settings, defaults) if settings.url else _of_folder(settings, tenant, defaults)
     Terminal().say("Serving MCP on standard input and output.")
 
     from winnow.api.mcp.server import make_server
@@ -60,10 +54,11 @@ def _always(library: Library) -> Callable[[Any], Library]:
     return lambda _: library
 
 
-def _of_service(url: str, settings: Settings, defaults: Any) -> Library:
+def _of_service(settings: Settings, defaults: Any) -> Library:
     from winnow.api.mcp.remote import RemoteLibrary
 
-    return RemoteLibrary(url, key=settings.api_key, defaults=defaults)
+    assert settings.url is not None, "the data folder is asked. This is a bug."
+    return RemoteLibrary(settings.url, key=settings.api_key, defaults=defaults)
 
 
 def _of_folder(settings: Settings, tenant: str, defaults: Any) -> Library:

@@ -18,6 +18,7 @@ from winnow.api.cli.terminal import Terminal
 from winnow.api.collections.data_folder import DataFolder
 from winnow.api.collections.indexing import Indexing
 from winnow.api.collections.open_collections import OpenCollection
+from winnow.api.collections.requirements import Requirements
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction
 from winnow.api.model_loading import LoadedEmbedder, load_embedding, load_reranker
 from winnow.api.schemas.instruction_requests import IN_USE
@@ -211,13 +212,12 @@ def _like(base: Collection | None, indexing: Indexing, name: str, tenant: Tenant
     """Open the collection of another embedder, cut and described like the first one."""
     if base is None:
         return indexing.open(name, tenant=tenant)
-    return indexing.open(
-        name,
-        tenant=tenant,
+    required = Requirements(
         chunk_tokens=base.chunk_tokens,
         rerank_fields=FieldsChange(names=base.rerank_fields.names, tokens_max=base.rerank_fields.tokens_max),
         embed_fields=FieldsChange(names=base.embed_fields.names, tokens_max=base.embed_fields.tokens_max),
     )
+    return indexing.open(name, required, tenant=tenant)
 
 
 def _of(opened: OpenCollection, identity: EmbedderIdentity) -> _Opened:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from winnow.api.cli.instructions.source import instruction_source
 from winnow.api.cli.options import (
+    SERVICE,
     Json,
     TenantOption,
-    open_tenant,
     switch,
     with_settings,
 )
@@ -23,7 +24,8 @@ from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 if TYPE_CHECKING:
-    from winnow.retrieval.catalog.instructions import InstructionContent, InstructionVersion
+    from winnow.api.schemas.instructions import InstructionResponse
+    from winnow.retrieval.catalog.instructions import InstructionContent
 
 TEXT_CHARACTERS: Final = 100  # characters of a text in a list
 
@@ -52,7 +54,7 @@ instructions = typer.Typer(help="Write, publish, compare and try instructions fo
 
 
 @instructions.command("list")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def list_instructions(
     *,
     built_in: Annotated[bool, switch("--built-in", meaning="List the built-in instructions instead.")] = False,
@@ -65,13 +67,9 @@ def list_instructions(
     With --json the output also holds the built-in instructions and the default.
     """
     terminal = Terminal(json=json)
-    from winnow.api.schemas.instructions import instructions_response
-
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
-    own, default = library.versions(owner), library.default(owner)
+    listed = instruction_source(settings, tenant).listed()
     if json:
-        terminal.answer(instructions_response(own, library.built_in, default))
+        terminal.answer(listed)
         return
     terminal.table(
         [
@@ -82,22 +80,22 @@ def list_instructions(
         ],
         [
             (
-                each.name,
-                str(each.version),
-                each.state.value,
-                snippet(each.text, characters=TEXT_CHARACTERS) if terminal.is_rich else each.text,
+                each["name"],
+                str(each["version"]),
+                each["state"],
+                snippet(each["text"], characters=TEXT_CHARACTERS) if terminal.is_rich else each["text"],
             )
-            for each in (library.built_in if built_in else own)
+            for each in listed["built_in" if built_in else "instructions"]
         ],
     )
-    if default is not None:
-        terminal.say(f"The default is {default}.")
-    if not own and not built_in:
+    if listed["default"] is not None:
+        terminal.say(f"The default is {listed['default']}.")
+    if not listed["instructions"] and not built_in:
         terminal.say("No instructions yet. --built-in lists those that come with winnow.")
 
 
 @instructions.command("show")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def show_instruction(
     name: VersionArgument,
     *,
@@ -108,19 +106,17 @@ def show_instruction(
 ) -> None:
     """Show a version of an instruction; without @VERSION the newest published one."""
     terminal = Terminal(json=json)
-    from winnow.api.library.yaml_file import written_content
-    from winnow.api.schemas.instructions import instruction_response
     from winnow.retrieval.catalog.instructions import Reference
 
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
-    found = library.version(owner, Reference.of(name))
+    found = instruction_source(settings, tenant).version(Reference.of(name))
     if json:
-        terminal.answer(instruction_response(found))
+        terminal.answer(found)
     elif yaml:
-        print_text(written_content(found.content))
+        from winnow.api.library.yaml_file import content_of, written_content
+
+        print_text(written_content(content_of(found)))
     else:
-        fields: dict[str, Any] = {**instruction_response(found)}
+        fields: dict[str, Any] = {**found}
         variables = fields.pop("variables")
         rows = [(field.replace("_", " "), _words(value)) for field, value in fields.items() if value]
         rows += [(f"variable {each.pop('name')}", _describe(each)) for each in variables]
@@ -128,7 +124,7 @@ def show_instruction(
 
 
 @instructions.command("draft")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def draft_instruction(
     name: NameArgument,
     text: TextArgument = None,
@@ -143,13 +139,11 @@ def draft_instruction(
     """Write or replace the draft of an instruction. Searches use it only after it is published."""
 
     content = _content(text, file, embedding_task, note)
-    folder, owner = open_tenant(settings, tenant, create=True)
-    library = folder.catalog.instructions
-    _say(Terminal(json=json), library.write_draft(owner, name, content))
+    _say(Terminal(json=json), instruction_source(settings, tenant, create=True).write_draft(name, content))
 
 
 @instructions.command("publish")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def publish_instruction(
     name: VersionArgument,
     text: TextArgument = None,
@@ -167,18 +161,16 @@ def publish_instruction(
     """
     from winnow.retrieval.catalog.instructions import Reference
 
-    folder, owner = open_tenant(settings, tenant, create=True)
-    library = folder.catalog.instructions
+    source = instruction_source(settings, tenant, create=True)
     if text is None and file is None:
-        reference = Reference.of(name)
-        published = library.publish_draft(owner, reference.name, reference.version)
+        published = source.publish_draft(Reference.of(name))
     else:
-        published = library.publish(owner, name, _content(text, file, embedding_task, note))
+        published = source.publish(name, _content(text, file, embedding_task, note))
     _say(Terminal(json=json), published)
 
 
 @instructions.command("retire")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def retire_instruction(
     version: Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Version to retire.")],
     *,
@@ -192,13 +184,11 @@ def retire_instruction(
     reference = Reference.of(version)
     if reference.version is None:
         raise InvalidRequest(f"which version of {version}? Write {version}@NUMBER")
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
-    _say(Terminal(json=json), library.retire(owner, reference.name, reference.version))
+    _say(Terminal(json=json), instruction_source(settings, tenant).retire(reference.name, reference.version))
 
 
 @instructions.command("delete")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def delete_instruction(
     name: VersionArgument, *, tenant: TenantOption = DEFAULT_TENANT, settings: Settings, json: Json = False
 ) -> None:
@@ -207,9 +197,7 @@ def delete_instruction(
     from winnow.retrieval.catalog.instructions import Reference
 
     reference = Reference.of(name)
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
-    library.delete_draft(owner, reference.name, reference.version)
+    instruction_source(settings, tenant).delete_draft(reference)
     if json:
         terminal.answer({"deleted": name})
     else:
@@ -217,7 +205,7 @@ def delete_instruction(
 
 
 @instructions.command("default")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def default_instruction(
     name: Annotated[
         str | None,
@@ -232,13 +220,12 @@ def default_instruction(
     """Show or set the default instruction, for searches that name none in collections that have none."""
     terminal = Terminal(json=json)
 
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
     if clear and name is not None:
         raise InvalidRequest("--clear and a name cannot be used together")
+    source = instruction_source(settings, tenant)
     if clear or name is not None:
-        library.set_default(owner, name)
-    default = library.default(owner)
+        source.set_default(name)
+    default = source.default()
     if json:
         terminal.answer({"instruction": default})
     else:
@@ -267,13 +254,11 @@ def _content(text: str | None, file: Path | None, task: str | None, note: str) -
     return parsed(ContentBody, {"text": text, "embedding_task": task, "note": note}).content
 
 
-def _say(terminal: Terminal, version: InstructionVersion) -> None:
-    from winnow.api.schemas.instructions import instruction_response
-
+def _say(terminal: Terminal, version: InstructionResponse) -> None:
     if terminal.is_json:
-        terminal.answer(instruction_response(version))
+        terminal.answer(version)
     else:
-        terminal.say(f"{version.reference} is {version.state}.")
+        terminal.say(f"{version['name']}@{version['version']} is {version['state']}.")
 
 
 def _words(value: object) -> str:

@@ -106,7 +106,8 @@ def _instruction(
     settings: Settings, tenant: str, said: str, file: Path | None, variables: Sequence[str], *, is_text: bool
 ) -> AppliedInstruction:
     """Return the instruction of a file, a text, or the library."""
-    from winnow.api.cli.instructions.variables import named_instruction, typed_values
+    from winnow.api.cli.client.typed_instruction import typed_values
+    from winnow.api.cli.instructions.variables import named_instruction
     from winnow.api.library.instructions import applied_content, utc_today
     from winnow.api.library.yaml_file import read_content
     from winnow.api.search.preview import to_preview

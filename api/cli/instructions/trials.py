@@ -10,10 +10,12 @@ import typer
 
 from winnow.api.cli.instructions.library import read_bytes
 from winnow.api.cli.instructions.preview import VariableOption, instructions
+from winnow.api.cli.instructions.source import instruction_source
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
     RERANKER,
+    SERVICE,
     CollectionName,
     Json,
     TenantOption,
@@ -38,7 +40,7 @@ COLUMN_CHARACTERS_MIN: Final = 24  # characters; a narrower column is unreadable
 
 
 @instructions.command("diff")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def diff_instruction(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the instruction.")],
     before: Annotated[int, typer.Argument(metavar="VERSION", help="Version to compare from.")],
@@ -50,17 +52,11 @@ def diff_instruction(
 ) -> None:
     """Show the differences between two versions, line by line."""
     terminal = Terminal(json=json)
-    from winnow.api.library.diff import unified
-    from winnow.api.schemas.instructions import diff_response
-    from winnow.retrieval.catalog.instructions import Reference
-
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
-    was, now = (library.version(owner, Reference(name=name, version=each)) for each in (before, after))
+    found = instruction_source(settings, tenant).diff(name, before, after)
     if json:
-        terminal.answer(diff_response(was, now))
+        terminal.answer(found)
         return
-    lines = unified(was, now).splitlines()
+    lines = found["diff"].splitlines()
     if not lines:
         terminal.say("The versions are identical.")
     elif terminal.is_rich:
@@ -76,7 +72,7 @@ _LINE_STYLES: Final = {"+": "green", "-": "red", "@": "dim"}
 
 
 @instructions.command("export")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def export_instructions(
     names: Annotated[
         list[str] | None,
@@ -92,20 +88,15 @@ def export_instructions(
     With --json the YAML is a field of a JSON object.
     """
     terminal = Terminal(json=json)
-    from winnow.api.library.yaml_file import exported
-
-    folder, owner = open_tenant(settings, tenant)
-    library = folder.catalog.instructions
-    wanted: list[str | None] = list(dict.fromkeys(names)) if names else [None]
-    versions = [each for name in wanted for each in library.versions(owner, name)]
+    yaml, versions = instruction_source(settings, tenant).exported(list(dict.fromkeys(names or [])))
     if json:
-        terminal.answer({"yaml": exported(versions), "versions": len(versions)})
+        terminal.answer({"yaml": yaml, "versions": versions})
     else:
-        print_text(exported(versions))
+        print_text(yaml)
 
 
 @instructions.command("import")
-@with_settings("data")
+@with_settings("data", *SERVICE)
 def import_instructions(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="YAML file that `winnow instructions export` wrote; - is stdin.")
@@ -117,18 +108,12 @@ def import_instructions(
 ) -> None:
     """Import instructions from YAML: the whole file or nothing. Identical versions are skipped."""
     terminal = Terminal(json=json)
-    from winnow.api.library.yaml_file import imported
-    from winnow.api.schemas.instructions import imported_response
-
     content = read_bytes(file)
-    folder, owner = open_tenant(settings, tenant, create=True)
-    library = folder.catalog.instructions
-    versions = imported(content, tenant=owner)
-    added = library.bring_in(owner, versions)
+    found = instruction_source(settings, tenant, create=True).bring_in(content)
     if json:
-        terminal.answer(imported_response(added, of=len(versions)))
+        terminal.answer(found)
     else:
-        terminal.say(f"{counted(len(added), 'version')} added, {len(versions) - len(added)} already present.")
+        terminal.say(f"{counted(len(found['added']), 'version')} added, {found['unchanged']} already present.")
 
 
 @instructions.command("try")

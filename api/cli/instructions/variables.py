@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from winnow.api.cli.client.typed_instruction import TypedInstruction, typed_values
 from winnow.api.library.instructions import Instructions, NamedInstruction
 from winnow.api.schemas.instruction_requests import IN_USE
-from winnow.rerank.instruction_template import parse_value
-from winnow.retrieval.catalog.instructions import InstructionContent, Reference, Value
+from winnow.retrieval.catalog.instructions import Reference
 from winnow.retrieval.errors import InvalidRequest
 from winnow.retrieval.tenancy import TenantName
-
-
-def typed_values(content: InstructionContent, words: Sequence[str]) -> dict[str, Value]:
-    """Raises `InvalidRequest`. Does not check whether the values fit."""
-    values: dict[str, Value] = {}
-    for each in words:
-        name, separator, value = each.partition("=")
-        if not separator or not name:
-            raise InvalidRequest(f"--variable {each[:80]!r}: write NAME=VALUE")
-        if name in values:
-            raise InvalidRequest(f"--variable {name[:80]!r} is given twice")
-        values[name] = parse_value(content, name, value)
-    return values
 
 
 def named_instruction(
@@ -41,13 +28,8 @@ def wanted_instruction(
 
     Raises `InvalidRequest`, `InstructionNotFound`.
     """
-    if text is not None and name is not None:
-        raise InvalidRequest("--instruction and --instruction-name cannot be used together")
-    if name is not None:
-        return named_instruction(instructions, tenant, name, words)
-    if words:
-        raise InvalidRequest("--variable needs --instruction-name: a text has no variables")
-    return text
+    TypedInstruction(text=text, name=name, variables=words).check()
+    return text if name is None else named_instruction(instructions, tenant, name, words)
 
 
 def named_instructions(

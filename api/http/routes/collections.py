@@ -32,6 +32,7 @@ from winnow.api.schemas.collections import (
     DocumentsResponse,
     EmptiedResponse,
     UpsertResponse,
+    apply_change,
     collection_response,
     collections_response,
     deleted_response,
@@ -40,13 +41,11 @@ from winnow.api.schemas.collections import (
     emptied_response,
     upsert_response,
 )
-from winnow.api.schemas.diversity import collapse_of
-from winnow.api.schemas.field_choice import change_of, choice_of
+from winnow.api.schemas.field_choice import choice_of
 from winnow.api.search.rerankers import refuse_unknown
 from winnow.indexer.corpus import Refused, Reject
 from winnow.indexer.decoding.encodings import to_utf8
 from winnow.indexer.decoding.json_values import parse_record
-from winnow.retrieval.catalog.collections import KEEP
 from winnow.retrieval.errors import InvalidRequest, LimitExceeded
 from winnow.retrieval.filters.grammar import Filter, parse_filter
 from winnow.retrieval.json_bounds import SMALL_JSON, parse_json, require_within
@@ -141,20 +140,7 @@ async def change_collection(name: Name, body: CollectionChange, caller: Caller, 
         body.reranker if "reranker" in said else was.reranker,
         is_required=bool(body.require_instruction) if "require_instruction" in said else was.require_instruction,
     )
-    await asyncio.to_thread(
-        parts.disk.change,
-        caller.tenant,
-        name,
-        instruction=body.instruction if "instruction" in body.model_fields_set else KEEP,
-        reranker=body.reranker if "reranker" in body.model_fields_set else KEEP,
-        demote_query_echo=bool(body.demote_query_echo) if "demote_query_echo" in body.model_fields_set else KEEP,
-        require_instruction=bool(body.require_instruction) if "require_instruction" in body.model_fields_set else KEEP,
-        rerank_fields=change_of(body, "rerank_fields", "rerank_field_tokens"),
-        embed_fields=change_of(body, "embed_fields", "embed_field_tokens"),
-        collapse=collapse_of(body.collapse or False) if "collapse" in body.model_fields_set else KEEP,
-        mmr_lambda=body.mmr_lambda if "mmr_lambda" in body.model_fields_set else KEEP,
-        by=caller.actor,
-    )
+    await asyncio.to_thread(apply_change, parts.disk, caller.tenant, name, body, by=caller.actor)
     return JsonResponse(await asyncio.to_thread(_collection, parts, caller.tenant, name))
 
 

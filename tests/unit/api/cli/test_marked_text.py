@@ -5,17 +5,13 @@ from __future__ import annotations
 import pytest
 
 from winnow.api.cli.marked_text import HIT_STYLE, mark_text
-from winnow.rerank.highlight import Highlight
 
 TEXT = "Shops open.\nA heron\tfishes.  Parking is free. 退货有权。末尾。"
 
 
-def spans(*sentences: str) -> list[Highlight]:
+def spans(*sentences: str) -> list[tuple[int, int]]:
     starts = [TEXT.index(each) for each in sentences]
-    return [
-        Highlight(start=start, end=start + len(each), relevance=0.9)
-        for start, each in zip(starts, sentences, strict=True)
-    ]
+    return [(start, start + len(each)) for start, each in zip(starts, sentences, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -34,5 +30,5 @@ def test_what_carries_the_relevance_is_marked(marked: tuple[str, ...], whole: bo
 
 
 def test_control_characters_of_a_passage_do_not_reach_the_terminal() -> None:
-    (_, _), (_, _), (hit, _), *_ = mark_text("x\x1b[31my. z", [Highlight(start=0, end=9, relevance=1.0)], whole=True)
+    (_, _), (_, _), (hit, _), *_ = mark_text("x\x1b[31my. z", [(0, 9)], whole=True)
     assert "\x1b" not in hit

@@ -1,0 +1,1 @@
+"""`winnow collections`, of a data folder or of a service."""
