@@ -52,10 +52,10 @@ def with_settings(*names: str, asked: Collection[str] = ()) -> Callable[[Command
             a request can hold; the flags of all others are refused then. A command with a data folder alone refuses
             --url.
     """
-    is_local = "data" in names and "url" not in names
 
     def decorate(command: Command) -> Command:
         own = inspect.signature(command, eval_str=True).parameters
+        is_local = "data" in names and "url" not in {*names, *own}
         assert own[_SETTINGS].annotation is Settings, f"{command.__name__} takes no Settings. This is a bug."
 
         @functools.wraps(command)

@@ -49,7 +49,7 @@ def first_sentence(command: Any) -> str:
 
 def _section(words: str, command: Any) -> str:
     arguments = [each for each in command.params if not is_option(each)]
-    options = [each for each in command.params if is_option(each) and each.name != "help"]
+    options = [each for each in command.params if is_option(each) and not each.hidden and each.name != "help"]
     usage = " ".join([words, *(("[OPTIONS]",) if options else ()), *map(placeholder, arguments)])
     parts = [f"## {words}\n", f"{code(usage)}\n", f"{prose(command.help)}\n"]
     if arguments:

@@ -77,8 +77,8 @@ class ServiceInstructions:
         """Return the number of the draft. Raises `InstructionNotFound`."""
         if reference.version is not None:
             return reference.version
-        for each in versions_of(self._service, reference.name):
-            if each["state"] == State.DRAFT:
+        for each in self.listed()["instructions"]:
+            if each["name"] == reference.name and each["state"] == State.DRAFT:
                 return each["version"]
         raise InstructionNotFound(f"{reference.name} has no draft")
 

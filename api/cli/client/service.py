@@ -13,10 +13,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from winnow_client import Client, ConnectionFailed, InvalidAnswer
-from winnow_client import DeadlineExceeded as NoAnswerInTime
-from winnow_client import WinnowError as ClientError
-
 from winnow.api.settings import Settings
 from winnow.retrieval.errors import (
     InvalidRequest,
@@ -27,6 +23,9 @@ from winnow.retrieval.errors import (
     leaves,
     snake_case,
 )
+from winnow_client import Client, ConnectionFailed, InvalidAnswer
+from winnow_client import DeadlineExceeded as NoAnswerInTime
+from winnow_client import WinnowError as ClientError
 
 SECONDS_MAX: Final = 660.0  # of one answer: a minute more than the longest time limit of a request
 _UNKNOWN_ROUTE: Final = "not_found"
@@ -49,6 +48,11 @@ class Service:
         """The service that the settings name."""
         assert settings.url is not None, "the command asks a data folder. This is a bug."
         return cls(settings.url, key=settings.api_key)
+
+    def __del__(self) -> None:
+        """Close the connections that are kept for the next request."""
+        if hasattr(self, "client"):
+            self.client.close()
 
     def get(self, *path: str, **params: str | int | None) -> Any:
         return self._ask("GET", path, params=params)
@@ -81,7 +85,8 @@ class Service:
 def local_error(error: ClientError, url: str) -> WinnowError:
     """Return the error that a data folder would raise: it decides the sentence and the exit code."""
     if isinstance(error, ConnectionFailed):
-        return ServiceUnreachable(f"{error.message}. Is it running, and is {url} its address?")
+        reason = error.message.partition(": ")[2]
+        return ServiceUnreachable(f"{url} does not answer ({reason}). Is it running, and is this its address?")
     if isinstance(error, InvalidAnswer | NoAnswerInTime):
         return ServiceUnreachable(error.message)
     if error.code == _UNKNOWN_ROUTE:
@@ -95,5 +100,5 @@ def local_error(error: ClientError, url: str) -> WinnowError:
     if found.detail == kind().message:
         found.detail = ""
     if kind is KeyRefused:
-        found.detail += "; pass --key, or set WINNOW_API_KEY"
+        found.detail = "; ".join(filter(None, (found.detail, "pass --key, or set WINNOW_API_KEY")))
     return found

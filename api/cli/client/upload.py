@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-import winnow_client
 
+import winnow_client
 from winnow.api.cli.client.service import Service
 from winnow.api.collections.requirements import Requirements
 from winnow.indexer.changes import Changes, reason_to_keep
@@ -32,9 +32,8 @@ from winnow.retrieval.records import Document
 from winnow.retrieval.structure import known_places
 
 if TYPE_CHECKING:
-    from winnow_client import Written
-
     from winnow.api.schemas.collections import CollectionResponse
+    from winnow_client import Written
 
 SECONDS_MAX: Final = 600.0  # for one batch: it is embedded before the service answers
 

@@ -73,7 +73,7 @@ def test_a_parameter_named_like_a_setting_is_what_the_flag_says() -> None:
 def test_options_stand_where_the_settings_stand_and_panels_at_the_end() -> None:
     """The order of the help: what a command is about comes first."""
     parameters = typer.main.get_command(toy).params
-    names = [each.name for each in parameters if each.name != "help"]
+    names = [each.name for each in parameters if each.name != "help" and not getattr(each, "hidden", False)]
     assert [name for name in names if "completion" not in str(name)] == [
         *("query", "data", "port", "candidates", "loud"),
         *("spawn_vllm", "index_recall", "device", "dtype", "model_source", "config"),
