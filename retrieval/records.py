@@ -241,6 +241,7 @@ class Candidate:
     # recall
     standing: float | None = None
     fields: FieldLines = NO_FIELDS  # what the reranker reads before title and text
+    found_by: tuple[int | None, ...] = ()  # its place in the list of each of several queries; None: not in it
 
     def with_fields(self, fields: FieldLines) -> Self:
         return replace(self, fields=fields)

@@ -36,6 +36,7 @@ class Proposal:
     scores: NDArray[np.float64] | None = None  # the scores of their order; None: the similarities
     lexical_ms: float | None = None  # duration of the lexical search; None if there was none
     filtered: Filtered | None = None  # how the filter was applied; None if there was none
+    places: NDArray[np.int64] | None = None  # in the list of each of several queries, from 1; 0: not in it
 
     def at(self, places: Sequence[int]) -> Proposal:
         """Return only these chunks, in this order."""
@@ -46,6 +47,7 @@ class Proposal:
             lexical_scores=self.lexical_scores[places],
             standings=self.standings[places],
             scores=None if self.scores is None else self.scores[places],
+            places=None if self.places is None else self.places[places],
         )
 
 
@@ -91,7 +93,7 @@ def search_pools(view: Searcher, vector: Vectors, query: str, *, width: int, mat
     began = time.perf_counter()
     worded = view.snapshot.lexical(query, asked, allowed=matching)
     lexical_ms = 1000.0 * (time.perf_counter() - began)
-    similarities, _ = _similarities(view, vector, worded.numbers)
+    similarities, _ = similarities_of(view, vector, worded.numbers)
     near, filtered = _nearest(view, vector, asked, matching)
     return Pools(
         near=near,
@@ -107,7 +109,7 @@ def _by_words(view: Searcher, vector: Vectors, query: str, width: int, matching:
     began = time.perf_counter()
     worded = view.snapshot.lexical(query, width, allowed=matching)
     lexical_ms = 1000.0 * (time.perf_counter() - began)
-    similarities, filtered = _similarities(view, vector, worded.numbers)
+    similarities, filtered = similarities_of(view, vector, worded.numbers)
     return Proposal(
         numbers=worded.numbers,
         similarities=similarities,
@@ -133,7 +135,7 @@ def _nearest(view: Searcher, vector: Vectors, k: int, matching: ChunkNumbers | N
     return (view.search(vector, k), None) if matching is None else view.search_matching(vector, k, matching)
 
 
-def _similarities(view: Searcher, vector: Vectors, numbers: ChunkNumbers) -> tuple[Vectors, Filtered]:
+def similarities_of(view: Searcher, vector: Vectors, numbers: ChunkNumbers) -> tuple[Vectors, Filtered]:
     """Return the cosines of these live chunks, in their order: so few are compared one by one."""
     hits, filtered = view.search_matching(vector, len(numbers), np.sort(numbers))
     assert len(hits.numbers) == len(numbers), "live chunks are in the generation or the delta. This is a bug."

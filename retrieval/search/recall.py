@@ -17,8 +17,9 @@ from winnow.retrieval.index.filtered_search import Filtered
 from winnow.retrieval.index.gpu_index import ON_CPU, Seat
 from winnow.retrieval.records import Candidate, ChunkNumbers, RecallMode, Vectors
 from winnow.retrieval.search.grouping import nearest_of_documents
-from winnow.retrieval.search.hybrid import Proposal, propose
+from winnow.retrieval.search.hybrid import Proposal
 from winnow.retrieval.search.reader import HasViews, Searcher
+from winnow.retrieval.search.several_queries import propose_for_all
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.store.row_cache import RowCache
 from winnow.retrieval.tracing import stage
@@ -29,6 +30,7 @@ class RecallRequest:
     """A query, and which candidates recall should find for it."""
 
     query: str
+    further: tuple[str, ...] = ()  # queries whose candidates are fused with those of `query`
     width: int  # candidates
     documents: int = 0  # make room for chunks of this many documents; 0: the best chunks, whatever their documents
     task: str = DEFAULT_TASK  # what the query is embedded under
@@ -36,6 +38,11 @@ class RecallRequest:
     mode: RecallMode = RecallMode.HYBRID
     falls_back_to_dense: bool = False  # search by meaning where words are not indexed; False: raise `WordsNotIndexed`
     deadline: Deadline = field(default_factory=Deadline.never)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The main query first."""
+        return self.query, *self.further
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +87,16 @@ class Recalled:
     candidates: tuple[Candidate, ...]  # best first
     mode: RecallMode  # that found them
     filtered: Filtered | None = None  # how the filter was applied; None: there was none
-    tokens: int  # of the query
-    query_remembered: bool = False  # the cache had the query's vector
+    tokens: int  # of all queries
+    queries: int = 1
+    queries_remembered: int = 0  # whose vectors the cache had
     served: Served
     timings: RecallTimings
+
+    @property
+    def query_remembered(self) -> bool:
+        """Whether the cache had the vectors of all queries."""
+        return self.queries_remembered == self.queries
 
     @property
     def embedded_tokens(self) -> int:
@@ -117,7 +130,7 @@ class Recall:
         embedded = time.perf_counter()
         _require_time(request.deadline, "recall")
         with stage("recall") as recalling:
-            view, found, mode = await asyncio.to_thread(self._search, embeddings.vectors[0], request)
+            view, found, mode = await asyncio.to_thread(self._search, embeddings.vectors, request)
             recalling.note(
                 {tracing.OPERATION: "retrieval", "winnow.recall": mode.value, tracing.CANDIDATES: len(found.numbers)}
             )
@@ -131,7 +144,8 @@ class Recall:
             mode=mode,
             filtered=found.filtered,
             tokens=embeddings.tokens,
-            query_remembered=embeddings.remembered > 0,
+            queries=len(request.queries),
+            queries_remembered=embeddings.remembered,
             served=Served.by(view),
             timings=RecallTimings(
                 embed_ms=1000.0 * (embedded - began),
@@ -148,7 +162,7 @@ class Recall:
             tracing.PROVIDER: "winnow",
             tracing.MODEL: identity.name,
             tracing.DIMENSIONS: identity.dimension,
-            tracing.INPUT_TOKENS: 0 if embeddings.remembered else embeddings.tokens,
+            tracing.INPUT_TOKENS: 0 if embeddings.remembered == len(embeddings.vectors) else embeddings.tokens,
             tracing.REMEMBERED: embeddings.remembered,
         }
 
@@ -157,30 +171,37 @@ class Recall:
         deadline = request.deadline
         try:
             async with asyncio.timeout(None if math.isinf(deadline.at) else deadline.remaining_seconds):
-                return await self._embedder.embed_queries([request.query], request.task)
+                return await self._embedder.embed_queries(request.queries, request.task)
         except TimeoutError as error:
             raise DeadlineExceeded("while embedding") from error
 
-    def _search(self, vector: Vectors, request: RecallRequest) -> tuple[Searcher, Proposal, RecallMode]:
+    def _search(self, vectors: Vectors, request: RecallRequest) -> tuple[Searcher, Proposal, RecallMode]:
         """Blocks. Also returns the mode that found the candidates."""
         view = self._searchable.view()
         matching = None if request.where is None else view.snapshot.numbers_where(request.where)
         try:
-            return view, _propose(view, vector, request, request.mode, matching), request.mode
+            return view, _propose(view, vectors, request, request.mode, matching), request.mode
         except WordsNotIndexed:
             if not request.falls_back_to_dense:
                 raise
-        return view, _propose(view, vector, request, RecallMode.DENSE, matching), RecallMode.DENSE
+        return view, _propose(view, vectors, request, RecallMode.DENSE, matching), RecallMode.DENSE
 
 
 def _propose(
-    view: Searcher, vector: Vectors, request: RecallRequest, mode: RecallMode, matching: ChunkNumbers | None
+    view: Searcher, vectors: Vectors, request: RecallRequest, mode: RecallMode, matching: ChunkNumbers | None
 ) -> Proposal:
     """Searches again, and wider, until the candidates come from as many documents as the request wants."""
 
     def best(k: int) -> Proposal:
-        _require_time(request.deadline, "recall")
-        return propose(view, vector, request.query, mode=mode, width=k, matching=matching)
+        return propose_for_all(
+            view,
+            vectors,
+            request.queries,
+            mode=mode,
+            width=k,
+            matching=matching,
+            before_each=lambda: _require_time(request.deadline, "recall"),
+        )
 
     if not request.documents:
         return best(request.width)
@@ -195,8 +216,14 @@ def _fetch(view: Searcher, found: Proposal, rows: RowCache | None) -> tuple[Cand
     chunks = view.snapshot.chunks(found.numbers.tolist(), cache=rows)
     assert len(chunks) == len(found.numbers), "a view answers with live chunks only. This is a bug."
     scores = [None] * len(chunks) if found.scores is None else found.scores.tolist()
+    places = [()] * len(chunks) if found.places is None else found.places.tolist()
     figures = zip(
-        found.similarities.tolist(), found.lexical_scores.tolist(), scores, found.standings.tolist(), strict=True
+        found.similarities.tolist(),
+        found.lexical_scores.tolist(),
+        scores,
+        found.standings.tolist(),
+        places,
+        strict=True,
     )
     return tuple(
         Candidate(
@@ -206,8 +233,9 @@ def _fetch(view: Searcher, found: Proposal, rows: RowCache | None) -> tuple[Cand
             lexical_score=None if math.isnan(lexical_score) else lexical_score,
             recall_score=score,
             standing=standing,
+            found_by=tuple(place or None for place in found_at),
         )
-        for rank, (chunk, (similarity, lexical_score, score, standing)) in enumerate(
+        for rank, (chunk, (similarity, lexical_score, score, standing, found_at)) in enumerate(
             zip(chunks, figures, strict=True), start=1
         )
     )
