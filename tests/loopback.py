@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ class Asked:
 
     path: str
     body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +88,11 @@ def base64_of(numbers: Any) -> str:
 
 async def _read(reader: asyncio.StreamReader) -> Asked:
     head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+    pairs = (line.split(": ", 1) for line in head[1:] if line)
+    headers = {name.lower(): value for name, value in pairs}
     length = int(headers.get("content-length", "0"))
     body = await reader.readexactly(length)
-    return Asked(path=head[0].split(" ")[1], body=json.loads(body) if body else None)
+    return Asked(path=head[0].split(" ")[1], body=json.loads(body) if body else None, headers=headers)
 
 
 def _written(said: ResponseModel) -> bytes:
