@@ -109,7 +109,9 @@ def usage_of(item: Costly, *, tenant: TenantName, day: date) -> Usage:
         case Answer():
             sentences = () if item.highlights is None else item.highlights.found.rankings
             embedded = item.recalled.embedded_tokens
-            return _reranked(tenant, day, item.ranking, *sentences, searches=1, embedded_tokens=embedded)
+            return _reranked(
+                tenant, day, item.ranking, *sentences, searches=item.recalled.queries, embedded_tokens=embedded
+            )
         case Trial():
             rankings = [column.ranking for column in item.columns]
             return _reranked(tenant, day, *rankings, embedded_tokens=item.recalled.embedded_tokens)

@@ -17,8 +17,9 @@ from winnow.api.collections.ingest import DELTA_CHUNKS_MAX, Ingest
 from winnow.api.collections.open_collections import OpenCollections
 from winnow.api.collections.storage_room import StorageRoom
 from winnow.api.collections.uploads import Uploads
-from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker
+from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_embedding, load_reranker, load_rewriter
 from winnow.api.search.caches import NO_CACHES, Caches
+from winnow.api.search.conversing import Conversations
 from winnow.api.search.feedback import Feedback, RecentSearches
 from winnow.api.search.first_stage import FirstStage
 from winnow.api.search.rerankers import Rerankers, settings_by_name
@@ -39,6 +40,7 @@ from winnow.rerank.reranker import RecallOrder
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.catalog.sql.quotas import SqlUsageBook
 from winnow.retrieval.catalog.sql.reservations import SqlReservations
+from winnow.retrieval.chat.rewriting import ChatRewriter
 from winnow.retrieval.index.gpu_index import IndexDevice
 from winnow.retrieval.index.planner import IndexWish
 from winnow.retrieval.records import RecallMode
@@ -62,6 +64,7 @@ class Services:
     rerankers: Rerankers
     collections: OpenCollections
     search: Search
+    conversations: Conversations
     trials: Trials
     feedback: Feedback
     ingest: Ingest
@@ -96,7 +99,7 @@ class Storage:
 
 
 @contextlib.asynccontextmanager
-async def closing_pools(*pools: VllmPool | None) -> AsyncIterator[None]:
+async def closing_pools(*pools: VllmPool | ChatRewriter | None) -> AsyncIterator[None]:
     """Close these pools after the block, in the event loop that they used."""
     try:
         yield
@@ -176,6 +179,7 @@ def wire(
         rerankers=rerankers,
         collections=collections,
         search=search,
+        conversations=Conversations(load_rewriter(settings)),
         feedback=Feedback(searches=RecentSearches(), book=catalog.judgments, catalog=catalog.collections),
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
         ingest=ingest,

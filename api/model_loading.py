@@ -14,6 +14,8 @@ from winnow.rerank.reranker import Reranker
 from winnow.rerank.server_check import RerankerCheck
 from winnow.rerank.torch_reranker import TorchReranker
 from winnow.rerank.vllm_reranker import RERANKER_FAILURES, VllmReranker
+from winnow.retrieval.chat.client import ChatClient
+from winnow.retrieval.chat.rewriting import ChatRewriter
 from winnow.retrieval.concurrency.fair_limiter import equal
 from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
 from winnow.retrieval.embed.pooled import make_identity
@@ -22,6 +24,7 @@ from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbe
 from winnow.retrieval.embed.server_check import EmbedderCheck
 from winnow.retrieval.embed.vllm import EMBEDDER_FAILURES, VllmEmbedder
 from winnow.retrieval.errors import SettingInvalid
+from winnow.retrieval.limits import REWRITES_IN_FLIGHT_MAX
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder, find_model
 from winnow.retrieval.model.tokenizer import PlainTokenizer
@@ -136,8 +139,9 @@ def _served_reranker(
         )
     proof = RerankerCheck.load(folder)
     pool = VllmPool(settings.rerank_url, RERANKER_FAILURES, proof=proof)
-    secret = settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
-    reranker = VllmReranker.load(folder, pool, secret=secret, prompts=proof.prompts, cache=cache, weight_of=weight_of)
+    reranker = VllmReranker.load(
+        folder, pool, secret=_secret(settings), prompts=proof.prompts, cache=cache, weight_of=weight_of
+    )
     return _loaded(folder, reranker, pool)
 
 
@@ -151,6 +155,30 @@ def _loaded(
         pool=pool,
         revision=folder.revision,
     )
+
+
+def load_rewriter(settings: Settings) -> ChatRewriter | None:
+    """Create the client of the chat model that rewrites conversations, if there is one. Calls nothing.
+
+    Raises `SettingInvalid`.
+    """
+    if settings.rewrite_url is None:
+        if settings.rewrite_model is not None:
+            raise SettingInvalid("rewrite_model needs rewrite_url, the server that has the model")
+        return None
+    if settings.rewrite_model is None:
+        raise SettingInvalid("rewrite_url needs rewrite_model, the name of the chat model at that server")
+    client = ChatClient(
+        settings.rewrite_url,
+        model=settings.rewrite_model,
+        key=settings.rewrite_key,
+        connections_max=REWRITES_IN_FLIGHT_MAX + 1,  # a check beside them
+    )
+    return ChatRewriter(client, secret=_secret(settings), timeout_ms=settings.rewrite_timeout_ms)
+
+
+def _secret(settings: Settings) -> bytes:
+    return settings.cache_secret.encode() if settings.cache_secret else secrets.token_bytes(32)
 
 
 def _refuse_prefixes(settings: Settings, folder: ModelFolder) -> None:

@@ -108,6 +108,13 @@ def url(raw: str) -> str:
     return raw.rstrip("/")
 
 
+def key(raw: str) -> str:
+    """A key for a header of HTTP."""
+    if not raw.isascii() or not raw.isprintable() or " " in raw or not raw:
+        raise ValueError("it must be visible ASCII characters without blanks")
+    return raw
+
+
 def database_url(raw: str) -> str:
     """The driver of the database reads the rest."""
     if urlsplit(raw).scheme not in {"postgresql", "postgresql+psycopg", "postgres"}:

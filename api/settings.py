@@ -27,6 +27,7 @@ from winnow.api.setting_values import (
     folder,
     further_rerankers,
     gpu_or_cpu,
+    key,
     model_source,
     ocr_command,
     one_of,
@@ -34,6 +35,7 @@ from winnow.api.setting_values import (
     service_url,
     share,
     text,
+    url,
     urls,
     whole,
     yes_or_no,
@@ -202,6 +204,18 @@ class Settings:
     timeout_ms: int = _setting(
         30_000, whole(1, TIMEOUT_MS_MAX), "Time limit of a request in milliseconds, unless the request sets its own.",
         "MS"
+    )
+    rewrite_url: str | None = _setting(
+        None, url, "OpenAI-compatible server whose chat model writes the query of a conversation (`messages`), such as "
+        "http://127.0.0.1:8003/v1. By default the last turn is the query.", "URL", MODELS
+    )
+    rewrite_model: str | None = _setting(None, text, "Name of that chat model at its server.", "MODEL", MODELS)
+    rewrite_key: str | None = _setting(
+        None, key, "API key for that server. There is no flag, because process lists show flags.", has_flag=False
+    )
+    rewrite_timeout_ms: int = _setting(
+        3_000, whole(1, TIMEOUT_MS_MAX), "Time limit of that model in milliseconds, at most half of what is left of a "
+        "request's.", "MS", MODELS
     )
     fold_chunks: int = _setting(
         10_000, whole(0, CHUNKS_MAX), "Number of unindexed changes (chunks written or removed) after which the "

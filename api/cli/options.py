@@ -32,6 +32,7 @@ _SETTINGS: Final = "settings"  # the parameter of a command that receives them
 EMBEDDER: Final = ("embed_model", "embed_url", "embed_dimension", "embed_query_prefix", "embed_passage_prefix")
 RERANKER: Final = ("rerank_model", "rerank_also", "rerank_url", "rerank_backend", "rerank_templates")
 DEVICE: Final = ("device", "dtype", "model_source")
+REWRITER: Final = ("rewrite_url", "rewrite_model", "rewrite_timeout_ms")
 INDEXES: Final = ("index_recipe", "index_recall", "index_device")
 SERVICE: Final = ("url", "api_key")  # of a command that can ask a running service
 

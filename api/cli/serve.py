@@ -15,6 +15,7 @@ from winnow.api.cli.options import (
     EMBEDDER,
     INDEXES,
     RERANKER,
+    REWRITER,
     with_settings,
 )
 from winnow.api.cli.terminal import Exit, Terminal
@@ -85,6 +86,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
     "limit_bytes",
     *EMBEDDER,
     *RERANKER,
+    *REWRITER,
     *DEVICE,
     "spawn_vllm",
     "vllm_python",

@@ -179,7 +179,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
     parts = app.state.parts
     async with (
-        closing_pools(*parts.pools),
+        closing_pools(*parts.pools, parts.conversations.rewriter),
         parts.folding.running(),
         parts.usage.running(),
         parts.shadowing.running(),

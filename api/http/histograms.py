@@ -14,6 +14,7 @@ from prometheus_client.samples import Sample
 _LOOKUPS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0)
 _MODELS: Final = (0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
 BUCKETS: Final[Mapping[str, tuple[float, ...]]] = {
+    "rewrite": _MODELS,
     "embed": _LOOKUPS,
     "recall": _LOOKUPS,
     "fetch": _LOOKUPS,

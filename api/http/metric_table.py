@@ -40,7 +40,8 @@ STAGE_SECONDS: Final = Metric(
     name="winnow_stage_seconds",
     kind=Kind.HISTOGRAM,
     labels=("asked", "stage"),
-    said="Seconds per answer. asked: search or rerank; stage: embed, recall, fetch, rerank, total.",
+    said="Seconds per answer. asked: search or rerank; stage: rewrite (of a conversation), embed, recall, fetch, "
+    "rerank, total.",
 )
 DEGRADED: Final = Metric(
     name="winnow_degraded_total",
@@ -68,6 +69,22 @@ QUERY_VECTORS: Final = Metric(
     kind=Kind.COUNTER,
     labels=("source",),
     said="Query vectors of searches. source: computed or remembered (from the cache).",
+)
+REWRITES: Final = Metric(
+    name="winnow_rewrites_total",
+    kind=Kind.COUNTER,
+    labels=("outcome",),
+    said="Searches with a conversation. outcome: applied (a chat model wrote the query), or the reason in the answer.",
+)
+REWRITE_TOKENS: Final = Metric(
+    name="winnow_rewrite_tokens_total",
+    kind=Kind.COUNTER,
+    said="Tokens that the chat model read and wrote for conversations, as its server counts them.",
+)
+REWRITER_OPEN: Final = Metric(
+    name="winnow_rewriter_left_alone",
+    kind=Kind.GAUGE,
+    said="1 while the chat model for conversations is not asked because it failed; absent if there is none.",
 )
 CACHE_BYTES: Final = Metric(
     name="winnow_cache_bytes",
@@ -203,6 +220,6 @@ METRICS: Final = (
     REQUESTS, STAGE_SECONDS, DEGRADED, RERANK_SKIPPED, RERANK_TOKENS, JUDGEMENTS, QUERY_VECTORS, CACHE_BYTES,
     CACHE_ENTRIES, CACHE_EVICTIONS, SERVER_PROVEN, SERVER_TOKENS, UNFOLDED, FALLEN_BACK, FOLDING, FOLDS, FOLD_SECONDS,
     RERANK_WAITING, RERANK_TURNS, RERANK_TURN_SECONDS, REFUSED, SHADOWS, SHADOWS_WAITING, SHADOW_TOKENS, SAMPLES,
-    BREACHES, WEBHOOKS, WEBHOOKS_WAITING,
+    BREACHES, WEBHOOKS, WEBHOOKS_WAITING, REWRITES, REWRITE_TOKENS, REWRITER_OPEN,
     REPLAYS, REPLAY_AGE, REPLAY_OVERDUE, REPLAY_LEASE,
 )  # fmt: skip

@@ -40,6 +40,9 @@ from winnow.api.http.metric_table import (
     RERANK_TURN_SECONDS,
     RERANK_TURNS,
     RERANK_WAITING,
+    REWRITE_TOKENS,
+    REWRITER_OPEN,
+    REWRITES,
     SAMPLES,
     SERVER_PROVEN,
     SERVER_TOKENS,
@@ -60,6 +63,7 @@ from winnow.api.stability.webhooks import Deliveries
 from winnow.rerank.prompted_reranker import PromptedReranker, WaitingReport
 from winnow.retrieval import tracing
 from winnow.retrieval.bounded_cache import CacheState
+from winnow.retrieval.chat.rewriting import ChatRewriter, RewriteReason
 from winnow.retrieval.search.reader import Searcher
 from winnow.retrieval.vllm.replica import ReplicaReport, Standing
 
@@ -81,6 +85,8 @@ class Telemetry:
         self._registry.register(self._stages)
         self._degraded = self._counter(DEGRADED, DegradeReason)
         self._skipped = self._counter(RERANK_SKIPPED, RerankSkipped)
+        self._rewrites = self._counter(REWRITES, ("applied", *RewriteReason))
+        self._rewrite_tokens = self._counter(REWRITE_TOKENS)
         self._query_vectors = self._counter(QUERY_VECTORS, ("computed", "remembered"))
 
     @classmethod
@@ -113,6 +119,7 @@ class Telemetry:
         telemetry.watch_alerts(parts.replays, parts.deliveries)
         telemetry.watch_replays(parts)
         telemetry.watch_costs(parts.accounting.figures)
+        telemetry.watch_rewriter(parts.conversations.rewriter)
         return telemetry
 
     def watch_queues(self, parts: Services) -> None:
@@ -169,6 +176,10 @@ class Telemetry:
             JUDGEMENTS, lambda: [(("computed",), float(figures.computed)), (("remembered",), float(figures.remembered))]
         )
 
+    def watch_rewriter(self, rewriter: ChatRewriter | None) -> None:
+        """Watch whether the chat model is asked."""
+        self.watch(REWRITER_OPEN, lambda: [] if rewriter is None else [((), float(rewriter.problem is not None))])
+
     def watch_indexes(self, parts: Services) -> None:
         """Watch how far indexes are behind, and their builds."""
 
@@ -197,6 +208,7 @@ class Telemetry:
     def searched(self, answer: Answer) -> None:
         recalled, exemplar = answer.recalled, tracing.exemplar()
         milliseconds = {
+            "rewrite": None if answer.rewriting is None else answer.rewriting.ms,
             "embed": recalled.timings.embed_ms,
             "recall": recalled.timings.recall_ms,
             "fetch": recalled.timings.fetch_ms,
@@ -206,7 +218,11 @@ class Telemetry:
         for stage, taken in milliseconds.items():
             if taken is not None:
                 self._stages.observe("search", stage, taken / 1000.0, exemplar)
-        self._query_vectors.labels("remembered" if recalled.query_remembered else "computed").inc()
+        self._query_vectors.labels("remembered").inc(recalled.queries_remembered)
+        self._query_vectors.labels("computed").inc(recalled.queries - recalled.queries_remembered)
+        if answer.rewriting is not None:
+            self._rewrites.labels(answer.rewriting.reason or "applied").inc()
+            self._rewrite_tokens.inc(answer.rewriting.tokens)
         if answer.degraded is not None:
             self._degraded.labels(answer.degraded.reason.value).inc()
         if answer.rerank_skipped is not None:

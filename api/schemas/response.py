@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, NotRequired, cast
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic reads the one of `typing` from Python 3.12 on only
 
+from winnow.retrieval.chat.rewriting import RewriteReason, RewriteStatus, Rewriting
 from winnow.retrieval.limits import (
     HEADING_CHARACTERS_MAX,
     HEADINGS_MAX,
@@ -60,6 +61,56 @@ class JsonObject(TypedDict):
     The class is the one definition of the answer. OpenAPI shows it, and mypy checks the dict that a function returns
     against it, key by key. At run time the answer is that dict: nothing is validated, copied or converted.
     """
+
+
+class RewriteResponse(JsonObject):
+    """What became of a conversation."""
+
+    status: Annotated[
+        RewriteStatus,
+        Field(
+            description="applied: a chat model wrote the query. skipped: the last message of the user is the query. "
+            "degraded: likewise, because rewriting failed."
+        ),
+    ]
+    reason: Annotated[
+        RewriteReason | None,
+        Field(
+            description="Why the last message is the query; null if applied. refused: the chat model declines. "
+            "unusable_answer: what it wrote is empty, too long, or no question of this conversation. breaker_open: it "
+            "failed before and is left alone until it answers a check."
+        ),
+    ]
+    model: Annotated[str | None, Field(description="Name of the chat model; null if none was asked.")]
+    tokens: Annotated[int, Field(description="Tokens that it read and wrote, as its server counts them.")]
+
+
+class QueryParts(JsonObject):
+    """What an answer tells about its queries."""
+
+    query_used: NotRequired[
+        Annotated[str, Field(description="Only with `messages` or `queries`: the main query, by which is reranked.")]
+    ]
+    queries_used: NotRequired[
+        Annotated[
+            list[str], Field(description="Only with `explain` and several queries: each once, the main query first.")
+        ]
+    ]
+    rewrite: NotRequired[Annotated[RewriteResponse, Field(description="Only with `messages`.")]]
+
+
+class FoundByPart(JsonObject):
+    """Which queries found a candidate."""
+
+    found_by: NotRequired[
+        Annotated[
+            list[int | None],
+            Field(
+                description="Only with several queries: its place in the list of each of `queries_used`. null: that "
+                "query did not find it."
+            ),
+        ]
+    ]
 
 
 class ChunkPlace(JsonObject):
@@ -158,3 +209,18 @@ def part_responses(parts: Sequence[Part], *, start: int, end: int) -> list[PartR
         for part in parts
         if part.start < end and start < part.end
     ]
+
+
+def add_queries(body: QueryParts, queries: Sequence[str], rewriting: Rewriting | None, *, explain: bool) -> None:
+    """Tell which queries were asked, if that is not simply the caller's one."""
+    if len(queries) > 1 or rewriting is not None:
+        body["query_used"] = queries[0]
+    if len(queries) > 1 and explain:
+        body["queries_used"] = list(queries)
+    if rewriting is not None:
+        body["rewrite"] = {
+            "status": rewriting.status,
+            "reason": rewriting.reason,
+            "model": rewriting.model,
+            "tokens": rewriting.tokens,
+        }

@@ -4,10 +4,15 @@ accept what the clients of other services send.
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
     Field,
+    PrivateAttr,
     StrictBool,
     Tag,
     model_validator,
@@ -32,9 +37,13 @@ from winnow.api.schemas.diversity import COLLAPSE_HELP, MMR_HELP, MaybeCollapse,
 from winnow.api.schemas.highlights import HIGHLIGHT_HELP
 from winnow.api.search.records import OnRerankFailure, Question
 from winnow.rerank.stopping_rule import Depth
+from winnow.retrieval.chat.conversation import Conversation, Role, Turn
 from winnow.retrieval.limits import (
     CANDIDATES_MAX,
+    MESSAGES_MAX,
     NEIGHBOURS_MAX,
+    QUERY_CHARACTERS_MAX,
+    SEARCH_QUERIES_MAX,
     TOP_K_MAX,
 )
 from winnow.retrieval.records import RecallMode
@@ -74,10 +83,90 @@ DEMOTE_HELP: Final = (
 )
 
 
+class ContentPart(BaseModel):
+    """A part of a message. Only texts are read."""
+
+    type: str = "text"
+    text: str | None = None
+
+
+TextOrParts: Final = Discriminator(lambda value: "Parts" if isinstance(value, list) else "Text")
+
+
+class ChatMessage(BaseModel):
+    """A message as OpenAI's chat completions have it. Only texts of user and assistant are read."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[Annotated[str, Tag("Text")] | Annotated[list[ContentPart], Tag("Parts")], TextOrParts] | None = (
+        Field(default=None, examples=["And how long do I have to return it?"])
+    )
+
+    @property
+    def said(self) -> str:
+        """Its text; empty without one."""
+        if isinstance(self.content, list):
+            parts = (part.text for part in self.content if part.type in TEXT_PARTS and part.text)
+            return "\n".join(parts).strip()
+        return (self.content or "").strip()
+
+
+TEXT_PARTS: Final = frozenset({"text", "input_text", "output_text"})
+
+
+def conversation_of(messages: Sequence[ChatMessage]) -> Conversation:
+    """Return the turns up to the last one of the user. Raises `ValueError`."""
+    places = [place for place, each in enumerate(messages) if each.role == Role.USER.value]
+    if not places:
+        raise ValueError("messages needs a message with the role user: its text is the question")
+    last = messages[places[-1]].said
+    if not last:
+        raise ValueError("the last message with the role user has no text")
+    if len(last) > QUERY_CHARACTERS_MAX:
+        raise ValueError(f"the last message with the role user has more than {QUERY_CHARACTERS_MAX} characters")
+    roles = {Role.USER.value: Role.USER, Role.ASSISTANT.value: Role.ASSISTANT}
+    turns = [
+        Turn(role=roles[each.role], text=each.said)
+        for each in messages[: places[-1] + 1]
+        if each.role in roles and each.said
+    ]
+    return Conversation(turns=tuple(turns))
+
+
+def _require_query_unless(data: Any) -> Any:
+    """Only `messages` or `queries` can replace `query`; without one of them it is missing, also where it is null."""
+    if not isinstance(data, dict):
+        return data
+    if any(data.get(name) is not None for name in ("messages", "queries")):
+        return {"query": None, **data}
+    return {name: value for name, value in data.items() if name != "query" or value is not None}
+
+
+def _make_query_optional(schema: dict[str, Any]) -> None:
+    schema["required"] = [name for name in schema.get("required", ()) if name != "query"]
+    if not schema["required"]:
+        del schema["required"]
+
+
 class CollectionSearchBody(Strict):
     """POST /v1/collections/{name}/search"""
 
-    query: QueryText
+    model_config = ConfigDict(json_schema_extra=_make_query_optional)
+
+    query: QueryText | None = Field(description="The question. Needed unless `messages` or `queries` is given.")
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MESSAGES_MAX)] | None = Field(
+        default=None,
+        description="A conversation, in place of `query`. The query is a question that a chat model of the operator "
+        "makes of it, if there is one, or else the last message of the user; `query_used` and `rewrite` say which.",
+    )
+    queries: Annotated[list[QueryText], Field(min_length=1, max_length=SEARCH_QUERIES_MAX)] | None = Field(
+        default=None,
+        description="Further queries, whose candidates are fused with those of the main query: `query`, that of "
+        "`messages`, or else the first of these. The reranker judges by the main query. Each query beyond the first "
+        "counts as a search, and as a request towards the tenant's limit.",
+    )
+    rewrite: StrictBool = Field(
+        default=True, description="false: the conversation is not sent to a chat model. Only with `messages`."
+    )
     top_k: Annotated[int, Field(ge=1, le=TOP_K_MAX), Number] = 10
     candidates: Annotated[int, Field(ge=1, le=CANDIDATES_MAX), Number] | None = Field(
         default=None, description="Number of candidates from recall. null or left out: the service's default."
@@ -140,8 +229,28 @@ class CollectionSearchBody(Strict):
         "`index`: what was searched.",
     )
 
+    _conversation: Conversation | None = PrivateAttr(default=None)
+
+    @property
+    def _main(self) -> str | None:
+        """None: the first of `queries`."""
+        return self.query if self._conversation is None else self._conversation.last
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_query(cls, data: Any) -> Any:
+        return _require_query_unless(data)
+
     @model_validator(mode="after")
     def _check_combination(self) -> Self:
+        if self.query is not None and self.messages is not None:
+            raise ValueError("messages stands in place of query: send one of them")
+        if not self.rewrite and self.messages is None:
+            raise ValueError("rewrite needs messages: a query is never rewritten")
+        if self.messages is not None:
+            self._conversation = conversation_of(self.messages)
+        if len(self.queries or ()) + (self._main is not None) > SEARCH_QUERIES_MAX:
+            raise ValueError(f"a search has at most {SEARCH_QUERIES_MAX} queries")
         if self.min_relevance is not None and not self.rerank:
             raise ValueError("min_relevance needs rerank: without it there is no relevance")
         if self.highlight and not self.rerank:
@@ -151,10 +260,14 @@ class CollectionSearchBody(Strict):
         return self
 
     def question_in(self, collection: str, tenant: TenantName) -> Question:
+        main, *further = [*([] if self._main is None else [self._main]), *(self.queries or [])]
         return Question(
             tenant=tenant,
             collection=collection,
-            query=self.query,
+            query=main,
+            further=tuple(further),
+            conversation=self._conversation,
+            rewrites=self.rewrite,
             top_k=self.top_k,
             candidates=self.candidates,
             recall=self.recall,

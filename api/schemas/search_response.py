@@ -13,8 +13,11 @@ from winnow.api.schemas.highlights import HighlightParts, HighlightReport, add_h
 from winnow.api.schemas.response import (
     ChunkPlace,
     ContextResponse,
+    FoundByPart,
     JsonObject,
     PlaceParts,
+    QueryParts,
+    add_queries,
     context_response,
     location_response,
 )
@@ -113,6 +116,7 @@ class Timings(JsonObject):
     lexical: Annotated[float | None, Field(description="Lexical search; part of `recall`.")]
     fetch: float
     rerank: float | None
+    rewrite: NotRequired[Annotated[float, Field(description="Only if a chat model was asked.")]]
     diversify: NotRequired[
         Annotated[float, Field(description="Near-identical passages and MMR. Only with `collapse` or `mmr_lambda`.")]
     ]
@@ -133,7 +137,7 @@ class Usage(JsonObject):
     query_remembered: Annotated[bool, Field(description="Whether the query's vector came from the cache.")]
 
 
-class ExplainedCandidate(ThresholdPart):
+class ExplainedCandidate(FoundByPart, ThresholdPart):
     """A candidate's place in both orders."""
 
     document_id: str
@@ -189,7 +193,7 @@ class IndexResponse(JsonObject):
     ]
 
 
-class SearchResponse(AnswerableParts):
+class SearchResponse(QueryParts, AnswerableParts):
     """POST /v1/search"""
 
     id: str
@@ -255,6 +259,7 @@ def search_response(answer: Answer, *, explain: bool, grouped: bool) -> SearchRe
             "device": served.seat.device,
             "device_fault": served.seat.fault,
         }
+    add_queries(body, answer.queries, answer.rewriting, explain=explain)
     add_calibration(body, answer)
     return body
 
@@ -288,6 +293,8 @@ def _timings(answer: Answer) -> Timings:
         "rerank": None if answer.rerank_ms is None else round(answer.rerank_ms, 3),
         "total": round(answer.total_ms, 3),
     }
+    if answer.rewriting is not None and answer.rewriting.ms is not None:
+        body["rewrite"] = round(answer.rewriting.ms, 3)
     if answer.diversify_ms is not None:
         body["diversify"] = round(answer.diversify_ms, 3)
     return body
@@ -362,6 +369,9 @@ def _other(ranked: Ranked, answer: Answer) -> OtherChunk:
 
 def _explain(answer: Answer) -> list[ExplainedCandidate]:
     explained = [_explained(ranked) for ranked in answer.ranking.ranked]
+    if len(answer.queries) > 1:
+        for ranked, each in zip(answer.ranking.ranked, explained, strict=True):
+            each["found_by"] = list(ranked.candidate.found_by)
     if answer.diversified is not None and answer.diversified.wanted.collapse.is_on:
         kept = kept_places(answer.diversified)
         for ranked, each in zip(answer.ranking.ranked, explained, strict=True):

@@ -89,6 +89,7 @@ class FirstStage:
         """
         return RecallRequest(
             query=question.query,
+            further=question.queries[1:] if isinstance(question, Question) else (),
             width=width,
             documents=documents,
             task=task,

@@ -14,6 +14,8 @@ from winnow.rerank.reranker import Ranked, Ranking
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval import errors
 from winnow.retrieval.catalog.calibrations import Calibration
+from winnow.retrieval.chat.conversation import Conversation
+from winnow.retrieval.chat.rewriting import Rewriting
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice
 from winnow.retrieval.filters.grammar import Filter
 from winnow.retrieval.records import Collapse, RecallMode
@@ -76,9 +78,20 @@ class Question:
     demote_query_echo: bool | None = None  # puts passages that only repeat the query last; None: as the collection says
     collapse: Collapse | None = None  # leaves out near-identical passages; None: as the collection says
     mmr_lambda: float | None = None  # likewise
+    further: tuple[str, ...] = ()  # queries whose candidates are fused with those of `query`
+    conversation: Conversation | None = (
+        None  # `query` is its last turn until it is rewritten (api/search/conversing.py)
+    )
+    rewrites: bool = True  # whether a chat model may be asked
+    rewriting: Rewriting | None = None  # how `query` was made of the conversation
     highlight: bool = False  # finds the sentences that carry the relevance of what is shown
     neighbours: int = 0  # chunks of context on either side of each chunk
     on_rerank_failure: OnRerankFailure = OnRerankFailure.DEGRADE
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """Each once, the main query first: the reranker judges by it."""
+        return tuple(dict.fromkeys((self.query, *self.further)))
 
     @property
     def has_minimum(self) -> bool:
@@ -147,6 +160,8 @@ class Answer:
 
     id: str
     collection: str
+    queries: tuple[str, ...]  # the main query first
+    rewriting: Rewriting | None  # None: the question was no conversation
     instruction: AppliedInstruction
     recalled: Recalled
     ranking: Ranking  # all candidates, in their order before anything is collapsed or ordered by MMR

@@ -116,6 +116,8 @@ class Search:
         return Answer(
             id=answer_id(),
             collection=question.collection,
+            queries=question.queries,
+            rewriting=question.rewriting,
             instruction=ready.instruction,
             recalled=recalled,
             ranking=ranking,

@@ -135,4 +135,4 @@ class Sampling:
 def _asked(question: Question) -> str:
     """The query, and everything else of the request that decides which passages may answer and in which order."""
     chosen = (question.query, question.where, question.rerank, question.depth, question.wants_relevance)
-    return repr(chosen)
+    return repr(chosen if len(question.queries) == 1 else (*chosen, question.queries[1:]))

@@ -89,6 +89,13 @@ class Quotas:
         finally:
             used.running -= 1
 
+    async def spend_requests(self, tenant: str, requests: int) -> None:
+        """Count work beyond that of the request that was admitted; too much delays later requests."""
+        per_minute = (await self.limits_of(tenant)).of(Limit.REQUESTS)
+        if requests and per_minute is not None:
+            used = self._used.setdefault(tenant, _Used())
+            used.requests.spend(requests, per_minute=per_minute, now=self._clock())
+
     async def require_tokens(self, tenant: str) -> None:
         """Check before reranking. Raises `QuotaExceeded` if the tenant has no tokens left."""
         per_minute = (await self.limits_of(tenant)).of(Limit.TOKENS)

@@ -19,6 +19,8 @@ from winnow.api.http.metrics import Telemetry
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.records import Answer, Question
+from winnow.api.search.two_stage import Prepared
+from winnow.retrieval.deadline import Deadline
 
 
 class ProblemBody(BaseModel):
@@ -102,11 +104,20 @@ async def answer_question(request: Request, question: Question, *, timeout_ms: i
     prepared = await parts.search.prepare(question)
     if prepared.is_reranked:
         await parts.quotas.require_tokens(question.tenant)
-    answer = await while_connected(request, parts.search.answer(question, deadline, prepared))
+    question, answer = await while_connected(request, _resolved_and_answered(parts, question, deadline, prepared))
     telemetry_of(request).searched(answer)
     bill_of(request).add(answer)
     parts.feedback.searches.add(question, answer)
     return Answered(answer, BackgroundTask(_note, parts, question, answer))
+
+
+async def _resolved_and_answered(
+    parts: Services, question: Question, deadline: Deadline, prepared: Prepared
+) -> tuple[Question, Answer]:
+    """Each query beyond the first counts as a request."""
+    resolved = await parts.conversations.resolved(question, deadline)
+    await parts.quotas.spend_requests(question.tenant, len(resolved.queries) - 1)
+    return resolved, await parts.search.answer(resolved, deadline, prepared)
 
 
 async def _note(parts: Services, question: Question, answer: Answer) -> None:

@@ -15,11 +15,11 @@ from winnow.api.schemas.compat.judged_by import LongQuery
 from winnow.api.schemas.response import JsonObject
 from winnow.api.schemas.search_request import EitherInstruction, wanted_instruction
 from winnow.retrieval.catalog.uploads import FileStatus, StoreNotes, file_id_of
+from winnow.retrieval.limits import SEARCH_QUERIES_MAX
 from winnow.retrieval.records import Chunk, Metadata
 
 RESULTS_MAX: Final = 50  # OpenAI's limit
 RESULTS_DEFAULT: Final = 10
-QUERIES_MAX: Final = 8  # of one request
 ATTRIBUTES_MAX: Final = 16  # of a result, as OpenAI's clients expect
 ATTRIBUTE_CHARACTERS_MAX: Final = 512  # likewise
 
@@ -35,8 +35,8 @@ class RankingOptions(BaseModel):
 class VectorStoreSearchBody(BaseModel):
     """POST /v1/vector_stores/{id}/search, as OpenAI's clients send it. Other fields (rewrite_query) are ignored."""
 
-    query: LongQuery | Annotated[list[LongQuery], Field(min_length=1, max_length=QUERIES_MAX)] = Field(
-        description="A query, or several, which are read as one."
+    query: LongQuery | Annotated[list[LongQuery], Field(min_length=1, max_length=SEARCH_QUERIES_MAX)] = Field(
+        description="A query, or several, whose candidates are fused; the reranker judges by the first."
     )
     filters: MaybeFilter = Field(default=None, description="An attribute that the collection lacks matches nothing.")
     max_num_results: Annotated[int, Field(ge=1, le=RESULTS_MAX), Number] | None = None

@@ -129,6 +129,20 @@ class ChangeResponse(TypedDict):
     after: Any
 
 
+class ContentPart(TypedDict):
+    """A part of a message. Only texts are read."""
+
+    type: NotRequired[str]
+    text: NotRequired[str | None]
+
+
+class ChatMessage(TypedDict):
+    """A message as OpenAI's chat completions have it. Only texts of user and assistant are read."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: NotRequired[str | Sequence[ContentPart] | None]
+
+
 class ChunkPlace(TypedDict):
     """Where a chunk lies in its document: characters (code points), half-open."""
 
@@ -344,7 +358,17 @@ RecallMode: TypeAlias = Literal["dense", "hybrid", "lexical"]
 class CollectionSearchBody(TypedDict):
     """POST /v1/collections/{name}/search"""
 
-    query: str
+    query: NotRequired[str | None]
+    """The question. Needed unless `messages` or `queries` is given."""
+    messages: NotRequired[Sequence[ChatMessage] | None]
+    """A conversation, in place of `query`. The query is a question that a chat model of the operator makes of it,
+    if there is one, or else the last message of the user; `query_used` and `rewrite` say which."""
+    queries: NotRequired[Sequence[str] | None]
+    """Further queries, whose candidates are fused with those of the main query: `query`, that of `messages`, or
+    else the first of these. The reranker judges by the main query. Each query beyond the first counts as a
+    search, and as a request towards the tenant's limit."""
+    rewrite: NotRequired[bool]
+    """false: the conversation is not sent to a chat model. Only with `messages`."""
     top_k: NotRequired[int]
     candidates: NotRequired[int | None]
     """Number of candidates from recall. null or left out: the service's default."""
@@ -818,6 +842,9 @@ class KeptPlace(TypedDict):
 class ExplainedCandidate(TypedDict):
     """A candidate's place in both orders."""
 
+    found_by: NotRequired[list[int | None]]
+    """Only with several queries: its place in the list of each of `queries_used`. null: that query did not find
+    it."""
     above_threshold: NotRequired[bool]
     """Only with `"min_relevance": "calibrated"`: whether its relevance reaches the threshold. false also if it
     was not reranked."""
@@ -1930,6 +1957,38 @@ class RetrievalResponse(TypedDict):
     """Why a threshold was not applied."""
 
 
+RewriteReason: TypeAlias = Literal[
+    "not_requested",
+    "not_configured",
+    "single_turn",
+    "timeout",
+    "overloaded",
+    "unavailable",
+    "breaker_open",
+    "refused",
+    "unusable_answer",
+]
+
+
+RewriteStatus: TypeAlias = Literal["applied", "skipped", "degraded"]
+
+
+class RewriteResponse(TypedDict):
+    """What became of a conversation."""
+
+    status: RewriteStatus
+    """applied: a chat model wrote the query. skipped: the last message of the user is the query. degraded:
+    likewise, because rewriting failed."""
+    reason: RewriteReason | None
+    """Why the last message is the query; null if applied. refused: the chat model declines. unusable_answer: what
+    it wrote is empty, too long, or no question of this conversation. breaker_open: it failed before and is left
+    alone until it answers a check."""
+    model: str | None
+    """Name of the chat model; null if none was asked."""
+    tokens: int
+    """Tokens that it read and wrote, as its server counts them."""
+
+
 class RollbackBody(TypedDict):
     """POST /v1/collections/{name}/generations/rollback"""
 
@@ -2076,7 +2135,17 @@ class ScoreResponse(TypedDict):
 class SearchBody(TypedDict):
     """POST /v1/search"""
 
-    query: str
+    query: NotRequired[str | None]
+    """The question. Needed unless `messages` or `queries` is given."""
+    messages: NotRequired[Sequence[ChatMessage] | None]
+    """A conversation, in place of `query`. The query is a question that a chat model of the operator makes of it,
+    if there is one, or else the last message of the user; `query_used` and `rewrite` say which."""
+    queries: NotRequired[Sequence[str] | None]
+    """Further queries, whose candidates are fused with those of the main query: `query`, that of `messages`, or
+    else the first of these. The reranker judges by the main query. Each query beyond the first counts as a
+    search, and as a request towards the tenant's limit."""
+    rewrite: NotRequired[bool]
+    """false: the conversation is not sent to a chat model. Only with `messages`."""
     top_k: NotRequired[int]
     candidates: NotRequired[int | None]
     """Number of candidates from recall. null or left out: the service's default."""
@@ -2195,6 +2264,8 @@ class Timings(TypedDict):
     """Lexical search; part of `recall`."""
     fetch: float
     rerank: float | None
+    rewrite: NotRequired[float]
+    """Only if a chat model was asked."""
     diversify: NotRequired[float]
     """Near-identical passages and MMR. Only with `collapse` or `mmr_lambda`."""
     total: float
@@ -2218,6 +2289,12 @@ class Usage(TypedDict):
 class SearchResponse(TypedDict):
     """POST /v1/search"""
 
+    query_used: NotRequired[str]
+    """Only with `messages` or `queries`: the main query, by which is reranked."""
+    queries_used: NotRequired[list[str]]
+    """Only with `explain` and several queries: each once, the main query first."""
+    rewrite: NotRequired[RewriteResponse]
+    """Only with `messages`."""
     answerable: NotRequired[bool]
     """Only with `"min_relevance": "calibrated"`: whether a result reaches the threshold. false also if nothing
     was reranked."""
@@ -2605,7 +2682,7 @@ class VectorStoreSearchBody(TypedDict):
     """POST /v1/vector_stores/{id}/search, as OpenAI's clients send it. Other fields (rewrite_query) are ignored."""
 
     query: str | Sequence[str]
-    """A query, or several, which are read as one."""
+    """A query, or several, whose candidates are fused; the reranker judges by the first."""
     filters: NotRequired[Mapping[str, Any] | None]
     """An attribute that the collection lacks matches nothing."""
     max_num_results: NotRequired[int | None]
@@ -2662,6 +2739,15 @@ class WebhookResponse(TypedDict):
 class SearchOptions(TypedDict, total=False):
     """Keyword arguments; what is left out is left to the service."""
 
+    messages: Sequence[ChatMessage] | None
+    """A conversation, in place of `query`. The query is a question that a chat model of the operator makes of it,
+    if there is one, or else the last message of the user; `query_used` and `rewrite` say which."""
+    queries: Sequence[str] | None
+    """Further queries, whose candidates are fused with those of the main query: `query`, that of `messages`, or
+    else the first of these. The reranker judges by the main query. Each query beyond the first counts as a
+    search, and as a request towards the tenant's limit."""
+    rewrite: bool
+    """false: the conversation is not sent to a chat model. Only with `messages`."""
     top_k: int
     candidates: int | None
     """Number of candidates from recall. null or left out: the service's default."""

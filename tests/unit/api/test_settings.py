@@ -50,6 +50,7 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
         "webhook_hosts": "a.example:8443", "log_format": "json", "ocr_command": "ocr {file} {page}",
         "api_key": "k", "cache_secret": "s", "model_source": "modelscope", "embed_query_prefix": "query: ",
         "embed_passage_prefix": "passage: ", "rerank_templates": "t.toml", "rerank_backend": "onnx:onnx/int8.onnx",
+        "rewrite_url": "http://c:8003/v1", "rewrite_model": "chat", "rewrite_key": "k2", "rewrite_timeout_ms": "99",
     }  # fmt: skip
     assert set(values) == {row.name for row in rows()}
     from_environment = load({}, environment={row.variable: values[row.name] for row in rows()})
@@ -100,6 +101,16 @@ def test_every_setting_is_read_from_its_variable_and_from_the_file(tmp_path: Pat
             "rerank_also",
             "a=",
             "WINNOW_RERANK_ALSO = 'a=': '', the URL of a: it must look like http://HOST:PORT",
+        ),
+        (
+            "rewrite_key",
+            "sk secret",
+            "WINNOW_REWRITE_KEY = (hidden): it must be visible ASCII characters without blanks",
+        ),
+        (
+            "rewrite_url",
+            "http://c?key=1",
+            "WINNOW_REWRITE_URL = 'http://c?key=1': it must not have a user, query or fragment",
         ),
         ("data", " ", "WINNOW_DATA = ' ': it is empty"),
         (
@@ -190,7 +201,9 @@ def test_candidates_depend_on_the_device_unless_set() -> None:
 
 def test_secrets_have_no_flag() -> None:
     """Flags are visible to every user of a machine."""
-    assert [row.name for row in rows() if row.flag is None] == ["catalog_url", "cache_secret", "api_key"]
+    assert [row.name for row in rows() if row.flag is None] == [
+        "catalog_url", "cache_secret", "rewrite_key", "api_key",
+    ]  # fmt: skip
 
 
 def test_s3_is_reached_by_the_variables_of_aws() -> None:

@@ -36,6 +36,7 @@ class SearchWish:
 
     collection: str
     query: str
+    further: tuple[str, ...] = ()  # queries whose candidates are fused with those of `query`
     top_k: int
     where: Filter | None = None
     instruction: str | NamedInstruction | None = None
@@ -77,6 +78,7 @@ async def search_as(request: Request, caller: Principal, wish: SearchWish) -> Fo
         tenant=caller.tenant,
         collection=wish.collection,
         query=wish.query,
+        further=wish.further,
         top_k=TOP_K_MAX if wish.is_wide else wish.top_k,
         where=where,
         rerank_always=wish.threshold is not None,

@@ -138,10 +138,11 @@ async def delete_vector_store(name: Name, caller: Caller, request: Request) -> R
 )
 async def search_vector_store(name: Name, body: VectorStoreSearchBody, caller: Caller, request: Request) -> Response:
     """Search a collection in OpenAI's shape. `instruction` is winnow's own."""
-    query, _ = cut_query("\n".join(body.queries))
+    query, *further = (cut_query(each)[0] for each in body.queries)
     wish = SearchWish(
         collection=name,
         query=query,
+        further=tuple(further),
         top_k=body.max_num_results or RESULTS_DEFAULT,
         where=body.filters,
         instruction=body.wanted_instruction,

@@ -433,7 +433,7 @@ async def test_the_body_is_the_documented_one(
     body = search_response(answer, explain=explain, grouped=grouped)
     check_answer(SearchResponse, body)
     expected = set(SearchResponse.__annotations__) - (set() if explain else {"explain", "filtered", "index"})
-    expected -= {"diversity", "highlight", "answerable", "calibration"}
+    expected -= {"diversity", "highlight", "answerable", "calibration", "query_used", "queries_used", "rewrite"}
     assert set(body) == expected
     assert body["timings_ms"].keys() == {"embed", "recall", "lexical", "fetch", "rerank", "total"}
 
