@@ -19,6 +19,7 @@ TAGS: Final = {
     "rerank": "Rank texts that the request holds.",
     "embeddings": "Vectors of texts, and the names of the models.",
     "vector stores": "Collections in the shape of OpenAI's vector stores.",
+    "files": "Uploaded files, and the vector stores that they are attached to.",
     "mcp": "Tools for chatbots: the Model Context Protocol.",
     "judgments": "What people say of answers.",
     "collections": "Create, change and delete collections.",

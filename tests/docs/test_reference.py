@@ -54,7 +54,8 @@ def test_every_link_within_the_reference_leads_somewhere() -> None:
 def test_every_route_is_in_the_page_of_routes() -> None:
     """By the table of scopes, which no route escapes."""
     on_page = {(method, path) for method, path, _ in operations(described())}
-    assert on_page == {(method, path.replace(":path", "")) for method, path in NEEDED}
+    only_refused = {("POST", "/v1/uploads"), ("POST", "/v1/vector_stores/{name}/file_batches")}
+    assert on_page == {(method, path.replace(":path", "")) for method, path in NEEDED} - only_refused
 
 
 def test_a_route_says_once_what_it_does() -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 ADDRESS: Final = "https://203.0.113.7/winnow"  # of webhooks; from a range for documentation
 NDJSON: Final = "application/x-ndjson"
 YAML: Final = "application/yaml"
+FORM: Final = "multipart/form-data"
 QUERY: Final = "how do I undo a commit?"
 HERON: Final = "The heron strikes at fish."
 
@@ -28,7 +29,7 @@ class Step:
     path: str  # as the description has it
     path_values: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Any = None  # an object, or text in the format of `media`
+    body: Any = None  # an object, or text in the format of `media`; of a form its fields
     media: str = "application/json"
     keeps: Mapping[str, str] = field(default_factory=dict)  # names of values, by their path in the answer
     is_shown: bool = True  # False: it only prepares others
@@ -107,6 +108,27 @@ STORY: Final = (
     _step("GET /v1/vector_stores", query={"limit": "1"}),
     _step("GET /v1/vector_stores/{name}", name="handbook"),
     _step("POST /v1/vector_stores/{name}/search", {"query": QUERY, "max_num_results": 1}, name="handbook"),
+    _step("POST /v1/vector_stores", {"name": "birds", "metadata": {"team": "support"}}),
+    _step("POST /v1/vector_stores/{name}", {"name": "Birds of the Rhine"}, name="birds"),
+    _step("POST /v1/files", {"purpose": "assistants", "file": HERON}, media=FORM, keeps={"file": "id"}),
+    _step("GET /v1/files", query={"limit": "1"}),
+    _step("GET /v1/files/{file_id}", file_id="$file"),
+    _step("GET /v1/files/{file_id}/content", file_id="$file"),
+    _step(
+        "POST /v1/vector_stores/{name}/files", {"file_id": "$file", "attributes": {"lang": "en"}}, name="birds"
+    ),
+    _step("GET /v1/vector_stores/{name}/files", name="birds", query={"limit": "1"}),
+    _step("GET /v1/vector_stores/{name}/files/{file_id}", name="birds", file_id="$file"),
+    _step(
+        "POST /v1/vector_stores/{name}/files/{file_id}",
+        {"attributes": {"lang": "de"}},
+        name="birds",
+        file_id="$file",
+    ),
+    _step("GET /v1/vector_stores/{name}/files/{file_id}/content", name="birds", file_id="$file"),
+    _step("DELETE /v1/vector_stores/{name}/files/{file_id}", name="birds", file_id="$file"),
+    _step("DELETE /v1/files/{file_id}", file_id="$file"),
+    _step("DELETE /v1/vector_stores/{name}", name="birds"),
     _step(
         "POST /retrieval",
         {"knowledge_id": "handbook", "query": QUERY, "retrieval_setting": {"top_k": 1, "score_threshold": 0.0}},
@@ -212,10 +234,7 @@ def told(client: Any) -> Iterator[Told]:
         body = step.body
         if body is not None and not isinstance(body, str):
             body = json.loads(Template(json.dumps(body)).substitute(kept))
-        sent = {} if body is None else {"content": body if isinstance(body, str) else json.dumps(body)}
-        headers = {"accept": "application/json, text/event-stream"} | (
-            {} if body is None else {"content-type": step.media}
-        )
+        headers, sent = _sent(step.media, body)
         answer = client.request(
             step.method, step.path.format_map(in_path), params=dict(step.query), headers=headers, **sent
         )
@@ -223,6 +242,17 @@ def told(client: Any) -> Iterator[Told]:
         assert is_answered, f"{step.method} {step.path}: {answer.status_code} {answer.text}"
         kept |= {name: str(_found(answer.json(), path)) for name, path in step.keeps.items()}
         yield Told(step=step, path_values=in_path, query=step.query, body=body, answer=answer)
+
+
+def _sent(media: str, body: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """The headers, and what the client is given to send."""
+    headers = {"accept": "application/json, text/event-stream"}
+    if body is None:
+        return headers, {}
+    if media == FORM:
+        return headers, {"data": {"purpose": body["purpose"]}, "files": {"file": ("heron.txt", body["file"].encode())}}
+    content = body if isinstance(body, str) else json.dumps(body)
+    return headers | {"content-type": media}, {"content": content}
 
 
 def _found(answer: Any, path: str) -> Any:

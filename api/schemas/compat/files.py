@@ -28,7 +28,7 @@ UPLOAD_BODY: Final[dict[str, Any]] = {
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "pattern": PURPOSE_PATTERN, "example": "assistants"},
+                        "purpose": {"type": "string", "description": "A word such as assistants or user_data."},
                     },
                 },
             }

@@ -51,7 +51,8 @@ from winnow.retrieval.limits import FILE_NAME_CHARACTERS_MAX
 
 PIECE_BYTES: Final = 1_000_000  # written to the disk at once
 LATER: Final = "this service reads one file a call; send POST /v1/files, then POST /v1/vector_stores/ID/files"
-ONE_FILE: Final[dict[str, Any]] = {"responses": {200: {"content": {"application/octet-stream": {}}}}}
+BYTES: Final = {"type": "string", "format": "binary"}
+ONE_FILE: Final[dict[str, Any]] = {"responses": {200: {"content": {"application/octet-stream": {"schema": BYTES}}}}}
 
 router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute, tags=["files"])
 
@@ -121,13 +122,13 @@ async def delete_file(file_id: FileId, caller: Caller, request: Request) -> Resp
     return JsonResponse(deleted_object(file_id, "file"))
 
 
-@router.post("/v1/uploads", status_code=422, summary="Upload in parts (not supported)")
+@router.post("/v1/uploads", include_in_schema=False)
 async def refuse_long_uploads(caller: Caller) -> Response:  # noqa: ARG001
     """Refuse: a file arrives in one request."""
     raise InvalidRequest(f"uploads in parts are not supported; {LATER}")
 
 
-@router.post("/v1/vector_stores/{name}/file_batches", status_code=422, summary="Attach many files (not supported)")
+@router.post("/v1/vector_stores/{name}/file_batches", include_in_schema=False)
 async def refuse_file_batches(name: Name, caller: Caller) -> Response:  # noqa: ARG001
     """Refuse: files are attached one by one."""
     raise InvalidRequest(f"file batches are not supported; {LATER}")
