@@ -69,6 +69,7 @@ CAMPAIGNS: Final = (
     _campaign("security-rank-injection", 20, "tests.security.rank_injection"),
     _campaign("hostile-files", 30, "tests.hostile.reading"),
     _campaign("hostile-interrupted", 30, "tests.hostile.interrupted", "--kills", "20", "--seed", "1"),
+    _campaign("clients-frameworks", 30, "tests.frameworks.run"),
     _campaign("bench-search", 10, "bench.search"),
     _campaign("bench-index", 10, "bench.index"),
     _campaign("bench-neighbours", 20, "bench.neighbours"),

@@ -1,0 +1,1 @@
+"""What do all adapters to frameworks need? No framework is imported here."""
