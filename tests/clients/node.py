@@ -17,7 +17,8 @@ from typing import Final
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 TYPESCRIPT: Final = PROJECT / "clients" / "typescript"
-FOLDERS: Final = (TYPESCRIPT,)
+JAVASCRIPT: Final = PROJECT / "tests" / "clients" / "javascript"
+FOLDERS: Final = (TYPESCRIPT, JAVASCRIPT)
 VERSION_MIN: Final = 20
 SECONDS_MAX: Final = 300  # of one installation
 
@@ -56,7 +57,7 @@ def install(folder: Path, which: Which, run: Run) -> str | None:
     return None
 
 
-def _run(command: Sequence[str]) -> bool:
+def run_command(command: Sequence[str]) -> bool:
     """Run a command, its output on standard error. Return whether it succeeded in time."""
     try:
         return subprocess.run(command, stdout=sys.stderr, timeout=SECONDS_MAX, check=False).returncode == 0
@@ -66,7 +67,7 @@ def _run(command: Sequence[str]) -> bool:
 
 def main() -> None:
     for folder in FOLDERS:
-        if (reason := install(folder, shutil.which, _run)) is not None:
+        if (reason := install(folder, shutil.which, run_command)) is not None:
             print(f"Tests in Node: {reason} The tests that need it are skipped.", file=sys.stderr)
 
 
