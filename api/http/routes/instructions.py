@@ -93,7 +93,7 @@ async def set_default(body: DefaultBody, caller: Caller, request: Request) -> Re
 @router.get(
     "/v1/instructions/export",
     response_class=Response,
-    responses={200: {"content": {YAML: {"schema": {"type": "string"}}}}},
+    responses={200: {"content": {YAML: {"schema": {}}}}},
     summary="Export instructions as YAML",
 )
 async def export_instructions(
