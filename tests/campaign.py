@@ -71,6 +71,8 @@ CAMPAIGNS: Final = (
     _campaign("hostile-files", 30, "tests.hostile.reading"),
     _campaign("hostile-interrupted", 30, "tests.hostile.interrupted", "--kills", "20", "--seed", "1"),
     _campaign("clients-frameworks", 30, "tests.frameworks.run"),
+    _campaign("clients-python", 30, "tests.clients.run", "--install"),
+    _campaign("clients-chatbot", 15, "tests.clients.chatbot"),
     _campaign("bench-search", 10, "bench.search"),
     _campaign("bench-index", 10, "bench.index"),
     _campaign("bench-neighbours", 20, "bench.neighbours"),

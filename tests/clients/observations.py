@@ -44,6 +44,7 @@ class Target(TypedDict):
     collection: str  # holds `documents` under their ids
     query: str
     documents: dict[str, str]  # texts by id; the order of a rerank request
+    winnow: list[str]  # the command line's program and its first arguments
 
 
 class Observation(TypedDict):

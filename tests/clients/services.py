@@ -22,7 +22,6 @@ TITLES: Final = {"delivery-en": "Delivery", "returns-zh": "退货", "returns-en"
 WRONG_KEY: Final = "wk_0123456789ab_" + 64 * "0"
 READY_SECONDS: Final = 180  # of a machine that is very busy
 CORPUS: Final = Path(__file__).resolve().parents[2] / "data" / "corpus"
-OF_CHATBOT: Final = "handbook"  # the collection of the scripted chatbot's questions
 
 
 @contextlib.contextmanager
@@ -54,7 +53,18 @@ def services(folder: Path, models: dict[str, str] | None = None) -> Iterator[Tar
             collection=COLLECTION,
             query=QUERY,
             documents=DOCUMENTS,
+            winnow=command.argv(),
         )
+
+
+@contextlib.contextmanager
+def chatbot_service(folder: Path) -> Iterator[tuple[str, str]]:
+    """A service that holds data/corpus in one collection. Yields its URL and a key."""
+    command = command_in(folder / "data", {})
+    _done(command, "index", str(CORPUS), "--collection", "corpus")
+    key = _done(command, "keys", "create", "--scope", "search")
+    with _serving(command, folder / "service.log") as url:
+        yield url, key
 
 
 def _prepare(command: Command, folder: Path) -> tuple[str, str]:
@@ -63,9 +73,9 @@ def _prepare(command: Command, folder: Path) -> tuple[str, str]:
     source = folder / "policy.jsonl"
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     _done(command, "index", str(source), "--collection", COLLECTION)
-    _done(command, "index", str(CORPUS), "--collection", OF_CHATBOT)
     _done(command, "instructions", "publish", INSTRUCTION_NAME, INSTRUCTION)
     limited = _done(command, "tenants", "create", "limited")
+    _done(command, "index", str(source), "--collection", COLLECTION, "--tenant", "limited")
     _done(command, "limits", "set", "limited", "--requests-per-minute", "4")
     return _done(command, "keys", "create", "--scope", "search", "--scope", "write"), limited
 

@@ -13,9 +13,13 @@ from told import NO_NULLS, Wish, route, tell
 class Reranker(OAICompatRerankModel):
     """As a plugin declares it."""
 
+    __module__ = "winnow.models.rerank"  # the SDK takes the provider's name from the place of the file
+
 
 class Embedder(OAICompatEmbeddingModel):
     """As a plugin declares it, without its tokenizer, which is downloaded."""
+
+    __module__ = "winnow.models.text_embedding"
 
     def _get_num_tokens_by_gpt2(self, text: str) -> int:
         return len(text)
@@ -37,7 +41,7 @@ def embed(wish: Wish) -> list[str]:
         return model.invoke(wish.model, _credentials(wish), texts, input_type=kind).embeddings
 
     (query,) = vectors([wish.query], EmbeddingInputType.QUERY)
-    return wish.by_similarity(query, vectors([""] if wish.is_invalid else wish.texts, EmbeddingInputType.DOCUMENT))
+    return wish.by_similarity(query, vectors(wish.texts, EmbeddingInputType.DOCUMENT))
 
 
 if __name__ == "__main__":
@@ -53,5 +57,10 @@ if __name__ == "__main__":
                 "null fields": "sends an unset `top_n` as null",
             },
         ),
-        route("POST /v1/embeddings", "embeddings", embed, skipped={"null fields": NO_NULLS}),
+        route(
+            "POST /v1/embeddings",
+            "embeddings",
+            embed,
+            skipped={"null fields": NO_NULLS, "422": "the client sends nothing that is refused"},
+        ),
     )

@@ -19,10 +19,17 @@ def ask(wish: Wish) -> list[str]:
     return wish.ids([each.index for each in answer.results])
 
 
+UNREAD = "the client cannot read the reason, which is a text"
+
 if __name__ == "__main__":
     raises = "with `raise_on_unexpected_status=True`; without it the client returns None"
     notes = dict.fromkeys(("401", "404", "429", "503"), raises)
     tell(
         "infinity-client",
-        route("POST /v1/rerank", "rerank", ask, notes={**notes, "instruction": '`body["instruction"]`, or the model'}),
+        route(
+            "POST /v1/rerank",
+            "rerank",
+            ask,
+            notes={**notes, "422": UNREAD, "instruction": '`body["instruction"]`, or the model'},
+        ),
     )

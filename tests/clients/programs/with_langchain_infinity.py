@@ -24,6 +24,9 @@ if __name__ == "__main__":
             rerank,
             by_model=True,
             skipped={"null fields": NO_NULLS},
-            notes={"success": "`InfinityRerank`, its client with `raise_on_unexpected_status=True`"},
+            notes={
+                "success": "`InfinityRerank`, its client with `raise_on_unexpected_status=True`",
+                "422": "the client cannot read the reason, which is a text",
+            },
         ),
     )

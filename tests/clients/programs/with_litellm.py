@@ -39,7 +39,9 @@ def rerank_as(provider: str, path: str) -> Ask:
 
 
 def embed(wish: Wish) -> list[str]:
-    options: dict[str, Any] = {"dimensions": 100_000} if wish.is_invalid else {}
+    options: dict[str, Any] = (
+        {"dimensions": 100_000, "allowed_openai_params": ["dimensions"]} if wish.is_invalid else {}
+    )
     if wish.with_nulls:
         options = {"dimensions": None, "user": None}
 
@@ -77,7 +79,9 @@ def routes_of(make: Callable[[str, str], Ask]) -> list[Route]:
     for provider, (path, called) in PROVIDERS.items():
         by_model = provider != "hosted_vllm"
         notes = {"success": "with `return_documents=False`"} if provider == "infinity" else {}
-        found.append(route(f"{called} as {provider}", "rerank", make(provider, path), by_model=by_model, notes=notes))
+        skipped = {"404": "the client replaces the path of the base URL"} if provider == "jina_ai" else {}
+        name = f"{called} as {provider}"
+        found.append(route(name, "rerank", make(provider, path), by_model=by_model, skipped=skipped, notes=notes))
     return found
 
 
@@ -85,14 +89,19 @@ if __name__ == "__main__":
     tell(
         "litellm",
         *routes_of(rerank_as),
-        route("POST /v1/embeddings as openai", "embeddings", embed),
+        route(
+            "POST /v1/embeddings as openai",
+            "embeddings",
+            embed,
+            notes={"422": 'with `allowed_openai_params=["dimensions"]`; without it the client itself refuses them'},
+        ),
         route(
             "POST /v1/vector_stores/ID/search as openai",
             "search",
             search,
             notes={
                 "null fields": "always sends its four options as null",
-                "instruction": '`extra_body={"instruction": …}`',
+                "instruction": "the client drops `extra_body` here; the collection's own instruction applies",
             },
         ),
     )

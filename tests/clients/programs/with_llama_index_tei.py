@@ -25,6 +25,9 @@ if __name__ == "__main__":
                 "null fields": NO_NULLS,
                 "instruction": "the client sends neither a model nor other fields",
             },
-            notes={"success": '`auth_token="Bearer KEY"`'},
+            notes={
+                "success": '`auth_token="Bearer KEY"`',
+                **dict.fromkeys(("401", "404", "422", "429", "503"), "the client does not look at the status"),
+            },
         ),
     )

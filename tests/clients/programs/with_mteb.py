@@ -42,7 +42,7 @@ def embed(wish: Wish) -> list[str]:
 
 
 if __name__ == "__main__":
-    models = "`GET /v1/models`, which mteb asks without a key"
+    models = "`GET` of the models without a key, which other paths than ours answer with 401"
     tell(
         "mteb",
         route(

@@ -60,7 +60,7 @@ class Found:
     threshold_applied: bool
     answer: Answer | None = None  # None: the filter can match nothing, so nothing was searched
     afterwards: BackgroundTask | None = None  # once the answer was sent
-    reason: str | None = None  # why the threshold was not applied
+    reason: str | None = None  # why nothing was reranked, and so no threshold applied
 
 
 async def search_as(request: Request, caller: Principal, wish: SearchWish) -> Found:
@@ -95,7 +95,7 @@ async def search_as(request: Request, caller: Principal, wish: SearchWish) -> Fo
         threshold_applied=is_applied,
         answer=answer,
         afterwards=afterwards,
-        reason=None if is_applied or wish.threshold is None else _reason(answer),
+        reason=None if is_judged else _reason(answer),
     )
 
 
