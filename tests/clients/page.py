@@ -30,7 +30,7 @@ client's own error.
 The bundled models judged: the query "return goods bought online", an English and a Chinese answer, and the instruction
 "Prefer documents written in Chinese", which moves the Chinese answer up. 503 and degraded are a service whose model
 server cannot be reached; 429 is a tenant with few requests a minute. `python -m tests.clients.run --install` repeats it
-for Python.
+for Python, `python -m tests.clients.run_javascript --install` for JavaScript.
 """
 
 

@@ -25,9 +25,9 @@ CORPUS: Final = Path(__file__).resolve().parents[2] / "data" / "corpus"
 
 
 @contextlib.contextmanager
-def services(folder: Path, models: dict[str, str] | None = None) -> Iterator[Target]:
+def services(folder: Path) -> Iterator[Target]:
     """Start them, and stop them at the end."""
-    command = command_in(folder / "data", models or {})
+    command = command_in(folder / "data", {})
     key, limited = _prepare(command, folder)
     with contextlib.ExitStack() as running:
         healthy, rerank_down, embed_down = (

@@ -47,10 +47,6 @@ class Wish:
         known = list(self.documents)
         return [known[index] for index in indexes]
 
-    def id_of(self, text: str) -> str:
-        """The document with this text."""
-        return next(name for name, known in self.documents.items() if known == text)
-
     def by_similarity(self, query: list[float], vectors: list[list[float]]) -> list[str]:
         """The documents by the similarity of their vectors to the query's."""
         similarities = [sum(a * b for a, b in zip(query, vector, strict=True)) for vector in vectors]
