@@ -54,7 +54,7 @@ def judgments() -> dict[str, dict[str, int]]:
 
 
 class OwnRetrieval(AbsTaskRetrieval):
-    """Every third query of data/corpus."""
+    """Every sixth query of data/corpus."""
 
     metadata = metadata("OwnRetrieval", "Retrieval")
     instruction: ClassVar[str | None] = None
@@ -62,7 +62,7 @@ class OwnRetrieval(AbsTaskRetrieval):
 
     def load_data(self, num_proc: int | None = None, **_: Any) -> None:
         judged = judgments()
-        queries = [each for each in rows("queries.jsonl") if each["_id"] in judged][::3]
+        queries = [each for each in rows("queries.jsonl") if each["_id"] in judged][::6]
         asked = {} if self.instruction is None else {"instruction": self.instruction}
         corpus = [{"id": each["_id"], "title": each["title"], "text": each["text"]} for each in rows("corpus.jsonl")]
         relevant = {each["_id"]: judged[each["_id"]] for each in queries}
@@ -106,10 +106,15 @@ def score_of(model: WinnowSearch | WinnowEncoder, task: AbsTaskRetrieval) -> flo
 
 @pytest.fixture
 def names(url: str) -> Iterator[Any]:
-    """Names of the service's collections, asked for when called; a test leaves none behind."""
+    """Names of the collections that a test has made, asked for when called; it leaves none behind."""
     with Client(url, key=key()) as client:
-        yield lambda: [each["name"] for each in client.collections()]
-        assert [each["name"] for each in client.collections()] == ["corpus"]
+        before = {each["name"] for each in client.collections()}
+
+        def made() -> list[str]:
+            return [each["name"] for each in client.collections() if each["name"] not in before]
+
+        yield made
+        assert made() == []
 
 
 def key() -> str:
@@ -120,7 +125,7 @@ def test_the_whole_pipeline_is_evaluated(url: str, names: Any, caplog: pytest.Lo
     """Recall alone and with the reranker; the corpus is written and deleted again, and the limit is warned about."""
     with caplog.at_level(logging.WARNING, "winnow_client"), WinnowSearch(url, key=key(), rerank=False) as model:
         recalled = score_of(model, OwnRetrieval())
-        (made,) = (each for each in names() if each != "corpus")
+        (made,) = names()
         assert made.startswith("mteb-ownretrieval-default-test-")
         assert model.mteb_model_meta.name == "winnow/winnow-embed"
     assert "200 documents, not 1000" in caplog.text
@@ -132,17 +137,17 @@ def test_the_whole_pipeline_is_evaluated(url: str, names: Any, caplog: pytest.Lo
 
 
 def test_the_embedder_is_evaluated(url: str) -> None:
-    """Queries have the embedder's task before them: what dense recall finds is what mteb computes from vectors."""
+    """Close to dense recall, which differs in that it compares a document chunk by chunk, below its headings."""
     encoder = WinnowEncoder(url, key=key())
     with WinnowSearch(url, key=key(), rerank=False, recall="dense") as search:
-        assert score_of(encoder, OwnRetrieval()) == pytest.approx(score_of(search, OwnRetrieval()), abs=0.02)
+        assert score_of(encoder, OwnRetrieval()) == pytest.approx(score_of(search, OwnRetrieval()), abs=0.05)
     encoder.close()
 
 
 def test_reranking_writes_nothing(url: str, names: Any) -> None:
     with WinnowSearch(url, key=key()) as model:
         assert score_of(model, OwnReranking()) > 0.6
-        assert names() == ["corpus"]
+        assert names() == []
 
 
 def test_instructions_of_a_task_reach_the_reranker(url: str) -> None:
