@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from winnow.api.cli.client.typed_instruction import TypedInstruction
 from winnow.api.cli.collection_fields import RerankFieldTokens, parse_fields
 from winnow.api.cli.options import (
     DEVICE,
     EMBEDDER,
     RERANKER,
+    SERVICE,
     InstructionName,
     InstructionText,
     Json,
@@ -32,6 +34,8 @@ from winnow.retrieval.tenancy import DEFAULT_TENANT
 if TYPE_CHECKING:
     from winnow.api.cli.evaluation.cases import Source
     from winnow.api.cli.evaluation.named_settings import TypedSetting
+    from winnow.api.cli.evaluation.plan import ChosenInstructions
+    from winnow.retrieval.tenancy import TenantName
 
 
 class WhichRun(StrEnum):
@@ -157,7 +161,9 @@ MaxLoss = Annotated[
 Split = Annotated[str, typer.Option(metavar="NAME", help="Relevance judgements to use: qrels/NAME.tsv.")]
 
 
-@with_settings("data", "candidates", "depth", "chunk_tokens", *EMBEDDER, *RERANKER, *DEVICE)
+@with_settings(
+    "data", *SERVICE, "candidates", "depth", "chunk_tokens", *EMBEDDER, *RERANKER, *DEVICE, asked=("candidates",)
+)
 def evaluate(
     folder: Folder = None,
     *,
@@ -199,7 +205,7 @@ def evaluate(
     import asyncio
 
     from winnow.api.cli.evaluation.gate import read_gate
-    from winnow.api.cli.evaluation.plan import Plan, read_instructions
+    from winnow.api.cli.evaluation.plan import Plan
     from winnow.api.cli.evaluation.report import Files, report
     from winnow.api.cli.evaluation.run import evaluate as measure
     from winnow.api.cli.evaluation.run_files import read_runs, with_runs
@@ -210,19 +216,22 @@ def evaluate(
     wanted = _settings(setting or [], settings, run, ways, reranker or [])
     gate = read_gate(against, max_loss, per_query)
     foreign = read_runs(run_file or [])
-    data, owner = open_tenant(settings, tenant, create=True)
-    library = data.catalog.instructions
+    typed = TypedInstruction(text=instruction, name=instruction_name, variables=variable or ())
+    owner, chosen = _instructions(settings, tenant, wanted, typed)
     plan = Plan(
         source=source,
         tenant=owner,
-        instructions=read_instructions(library, owner, wanted, instruction, instruction_name, variables=variable or []),
+        instructions=chosen,
         collection=collection or _collection_name(folder),
         is_collection_named=collection is not None,
         metrics=tuple(metrics.split()),
         settings=wanted,
         is_typed=bool(setting),
         fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
+        typed=None if settings.url is None else typed,
     )
+    if settings.url is not None and rerank_fields is not None:
+        raise InvalidRequest("--rerank-fields cannot be used with a service: a search uses the collection's")
     found = with_runs(terminal, asyncio.run(measure(terminal, settings, plan)), foreign)
     report(terminal, found, Files(output=output, per_query=per_query, html=html), gpu_hour_price=gpu_hour_price)
     if gate is not None and not gate.passes(terminal, found):
@@ -237,6 +246,21 @@ def demo(*, settings: Settings) -> None:
     from winnow.api.cli.demo import show
 
     asyncio.run(show(Terminal(), settings))
+
+
+def _instructions(
+    settings: Settings, tenant: str, wanted: tuple[TypedSetting, ...], typed: TypedInstruction
+) -> tuple[TenantName, ChosenInstructions]:
+    """The tenant, and instructions of the data folder's library; a service reads its own."""
+    from winnow.api.cli.evaluation.plan import ChosenInstructions, read_instructions
+    from winnow.retrieval.tenancy import TenantName
+
+    if settings.url is not None:
+        typed.check()
+        return TenantName(DEFAULT_TENANT), ChosenInstructions()
+    data, owner = open_tenant(settings, tenant, create=True)
+    library = data.catalog.instructions
+    return owner, read_instructions(library, owner, wanted, typed.text, typed.name, variables=typed.variables)
 
 
 def _source(

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from winnow.indexer.report import IndexReport
 
 MAPPING_BYTES_MAX: Final = 65_536  # bytes of a mapping file
-REJECTS: Final = "winnow-rejects-{collection}.jsonl"  # in the current folder, of a run at a service
 FIELDS_PANEL: Final = "Fields of JSON lines and columns of tables"
 
 
@@ -274,7 +273,7 @@ def _upload(
 ) -> IndexReport:
     """Index at a service."""
     from winnow.api.cli.client.service import Service
-    from winnow.api.cli.client.upload import Pruning, open_collection, upload
+    from winnow.api.cli.client.upload import REJECTS, Pruning, open_collection, upload
     from winnow.api.cli.progress import IndexProgress
 
     service = Service.of(settings)

@@ -23,6 +23,11 @@ def ask_search(settings: Settings, fields: Mapping[str, Any], instruction: Typed
     body = {name: value for name, value in fields.items() if value is not None}
     if (chosen := instruction_field(service, instruction)) is not None:
         body["instruction"] = chosen
+    return search_at(service, body)
+
+
+def search_at(service: Service, body: dict[str, Any]) -> SearchResponse:
+    """POST /v1/search."""
     with service.asked() as client:
         return cast("SearchResponse", client.search(**body))
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from winnow.api.schemas.collections import CollectionResponse
     from winnow_client import Written
 
+REJECTS: Final = "winnow-rejects-{collection}.jsonl"  # in the current folder
 SECONDS_MAX: Final = 600.0  # for one batch: it is embedded before the service answers
 
 

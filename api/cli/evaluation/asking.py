@@ -12,12 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from winnow.api.cli.evaluation.cases import Case
 from winnow.api.cli.evaluation.named_settings import Order
 from winnow.api.library.instructions import BUILT_IN, AppliedInstruction
-from winnow.api.search.first_stage import FindsCandidates
 from winnow.rerank.adaptive_reranker import AdaptiveDepth
 from winnow.rerank.reranker import Ranked, Reranker
 from winnow.rerank.stopping_rule import Depth
@@ -25,8 +24,11 @@ from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.document_fields import NO_CHOICE, FieldChoice, with_fields
 from winnow.retrieval.limits import CANDIDATES_MAX
 from winnow.retrieval.records import Candidate, RecallMode
-from winnow.retrieval.search.recall import Recalled, RecallRequest
 from winnow.retrieval.tenancy import TenantName
+
+if TYPE_CHECKING:
+    from winnow.api.search.first_stage import FindsCandidates
+    from winnow.retrieval.search.recall import Recalled
 
 CHUNKS_PER_DOCUMENT_MARGIN: Final = 3  # how many times more chunks are recalled than documents are counted, if cut
 ADAPTIVE_TOP_K: Final = 10  # places that are read where the depth is adaptive: the default of a search
@@ -41,7 +43,7 @@ class Searched:
 
     name: str
     embedder: str
-    recall: FindsCandidates
+    recall: FindsCandidates | None  # None: a service recalls
     is_cut: bool  # whether some documents have several chunks
 
 
@@ -65,6 +67,17 @@ class NamedSetting:
         if self.reranker is None or self.order is Order.RECALL:
             return False
         return self.order is Order.RELEVANCE or self.reranker.changes_order(self.instruction.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The settings of an evaluation, ready to be asked."""
+
+    settings: Sequence[NamedSetting]
+    documents: int  # of the first setting's collection
+    chunks: int
+    embedder: str
+    rerankers: Sequence[Reranker]  # all that were loaded; RecallOrder if nothing is reranked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +180,11 @@ class _OneQuery:
 
     async def _recall(self, setting: NamedSetting) -> Recalled:
         searched, task = setting.searched, setting.instruction.embedding_task
+        assert searched.recall is not None, "a data folder is asked. This is a bug."
         key = (id(searched), setting.mode, task)
         if key not in self.recalled:
+            from winnow.retrieval.search.recall import RecallRequest
+
             width = self.asking.width(searched)
             request = RecallRequest(query=self.case.text, width=width, task=task, mode=setting.mode)
             self.recalled[key] = await searched.recall.find(request)

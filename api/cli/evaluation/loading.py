@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Final
 
 from winnow.api.assemble import Services, assemble, assemble_indexing, closing_pools
-from winnow.api.cli.evaluation.asking import NamedSetting, Searched
+from winnow.api.cli.evaluation.asking import Loaded, NamedSetting, Searched
 from winnow.api.cli.evaluation.named_settings import Order, TypedSetting
 from winnow.api.cli.evaluation.plan import Plan
 from winnow.api.cli.progress import IndexProgress
@@ -36,17 +35,6 @@ from winnow.retrieval.tenancy import TenantName
 
 _NAME_MAX: Final = 63  # characters of a collection's name
 _DIGEST: Final = 6  # hexadecimal digits that keep two embedders of one name apart
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The settings of an evaluation, ready to be asked."""
-
-    settings: Sequence[NamedSetting]
-    documents: int  # of the first setting's collection
-    chunks: int
-    embedder: str
-    rerankers: Sequence[Reranker]  # all that were loaded; RecallOrder if nothing is reranked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

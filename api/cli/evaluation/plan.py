@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from winnow.api.cli.client.typed_instruction import TypedInstruction
 from winnow.api.cli.evaluation.cases import Source
 from winnow.api.cli.evaluation.named_settings import TypedSetting
 from winnow.api.cli.instructions.variables import named_instructions, wanted_instruction
@@ -35,6 +36,7 @@ class Plan:
     is_typed: bool  # by --setting, not by the product of the other flags
     instructions: ChosenInstructions = ChosenInstructions()
     fields: FieldsChange = KEEP_FIELDS  # that the reranker reads instead of the collection's
+    typed: TypedInstruction | None = None  # of a service, which has the library; None: a data folder is asked
 
 
 def read_instructions(

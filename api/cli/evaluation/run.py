@@ -18,12 +18,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from winnow.api.cli.evaluation.asking import Answered, Asking, NamedSetting, Run
+from winnow.api.cli.evaluation.asking import Answered, Asking, Loaded, NamedSetting, Run
+from winnow.api.cli.evaluation.at_service import load_from_service
 from winnow.api.cli.evaluation.cases import Case
-from winnow.api.cli.evaluation.loading import load
 from winnow.api.cli.evaluation.plan import Plan
 from winnow.api.cli.progress import CountProgress
 from winnow.api.cli.terminal import Terminal
@@ -67,15 +68,30 @@ class Evaluated:
         }
 
 
+class Asks(Protocol):
+    """Asks queries under settings: of a data folder (`Asking`), or of a service (`ServiceAsking`)."""
+
+    @property
+    def settings(self) -> Sequence[NamedSetting]: ...
+
+    async def ask(self, case: Case, *, begin: int = 0) -> dict[str, Answered]: ...
+
+
 async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evaluated:
     """Index what is missing, then ask every query. Raises `CorpusUnreadable`, `InvalidRequest`."""
     measures = {spelling: parse(spelling) for spelling in plan.metrics}
+    depth = max(measure.depth for measure in measures.values())
     judged = plan.source.read()
     async with AsyncExitStack() as stack:
-        loaded = await load(terminal, settings, plan, stack)
-        asking = Asking(
-            tenant=plan.tenant, settings=loaded.settings, depth=max(measure.depth for measure in measures.values())
-        )
+        loaded: Loaded
+        asking: Asks
+        if plan.typed is not None:
+            loaded, asking = load_from_service(terminal, settings, plan, plan.typed, depth=depth)
+        else:
+            from winnow.api.cli.evaluation.loading import load
+
+            loaded = await load(terminal, settings, plan, stack)
+            asking = Asking(tenant=plan.tenant, settings=loaded.settings, depth=depth)
         started = time.monotonic()
         answers = await _asked(terminal, asking, judged.cases)
     found = Evaluated(
@@ -97,7 +113,7 @@ async def evaluate(terminal: Terminal, settings: Settings, plan: Plan) -> Evalua
     return found
 
 
-async def _asked(terminal: Terminal, asking: Asking, cases: Sequence[Case]) -> dict[str, list[Answered]]:
+async def _asked(terminal: Terminal, asking: Asks, cases: Sequence[Case]) -> dict[str, list[Answered]]:
     """Ask the first query twice: what it takes when everything is cold is not counted."""
     answers: dict[str, list[Answered]] = {each.name: [] for each in asking.settings}
     await asking.ask(cases[0])
