@@ -278,14 +278,9 @@ class Settings:
     )
     host: str = _setting("127.0.0.1", text, "Address to listen on; any but loopback requires an API key.", "HOST")
     port: int = _setting(8000, whole(0, 65_535), "Port to listen on; 0 chooses a free one.", "PORT")
-    url: str | None = _setting(
-        None, service_url, "Running service to ask instead of a data folder, such as https://search.example.com; the "
-        "API key is sent to it.", "URL"
-    )
-    api_key: str | None = _setting(
-        None, text, "API key that clients send as 'Authorization: Bearer KEY'. There is no flag, because process lists "
-        "show flags.", has_flag=False
-    )
+    url: str | None = _setting(None, service_url, "Running service to ask instead of a data folder.", "URL")
+    api_key: str | None = _setting(None, text, "API key that clients send as 'Authorization: Bearer KEY'. The service "
+        "has no flag for it, because process lists show flags.", has_flag=False)
     # fmt: on
 
     @property

@@ -217,7 +217,7 @@ def evaluate(
     gate = read_gate(against, max_loss, per_query)
     foreign = read_runs(run_file or [])
     typed = TypedInstruction(text=instruction, name=instruction_name, variables=variable or ())
-    owner, chosen = _instructions(settings, tenant, wanted, typed)
+    owner, chosen = _instructions(settings, tenant, wanted, typed, fields=rerank_fields)
     plan = Plan(
         source=source,
         tenant=owner,
@@ -230,8 +230,6 @@ def evaluate(
         fields=parse_fields("--rerank-fields", rerank_fields, rerank_field_tokens),
         typed=None if settings.url is None else typed,
     )
-    if settings.url is not None and rerank_fields is not None:
-        raise InvalidRequest("--rerank-fields cannot be used with a service: a search uses the collection's")
     found = with_runs(terminal, asyncio.run(measure(terminal, settings, plan)), foreign)
     report(terminal, found, Files(output=output, per_query=per_query, html=html), gpu_hour_price=gpu_hour_price)
     if gate is not None and not gate.passes(terminal, found):
@@ -249,13 +247,15 @@ def demo(*, settings: Settings) -> None:
 
 
 def _instructions(
-    settings: Settings, tenant: str, wanted: tuple[TypedSetting, ...], typed: TypedInstruction
+    settings: Settings, tenant: str, wanted: tuple[TypedSetting, ...], typed: TypedInstruction, *, fields: str | None
 ) -> tuple[TenantName, ChosenInstructions]:
     """The tenant, and instructions of the data folder's library; a service reads its own."""
     from winnow.api.cli.evaluation.plan import ChosenInstructions, read_instructions
     from winnow.retrieval.tenancy import TenantName
 
     if settings.url is not None:
+        if fields is not None:
+            raise InvalidRequest("--rerank-fields cannot be used with a service: a search uses the collection's")
         typed.check()
         return TenantName(DEFAULT_TENANT), ChosenInstructions()
     data, owner = open_tenant(settings, tenant, create=True)
