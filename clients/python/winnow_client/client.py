@@ -88,9 +88,14 @@ class Client:
         return self._transport.url
 
     def search(
-        self, query: str, *, collection: str, timeout: float | None = None, **options: Unpack[SearchOptions]
+        self,
+        query: str | None = None,
+        *,
+        collection: str,
+        timeout: float | None = None,
+        **options: Unpack[SearchOptions],
     ) -> SearchResponse:
-        """Search a collection, or `owner/name` of one that was granted."""
+        """Search a collection, or `owner/name` of one that was granted. `messages` may stand in place of `query`."""
         body = {"query": query, "collection": collection, **options}
         answer: SearchResponse = self._transport.send(asking("/v1/search", body), timeout=timeout)
         return answer
