@@ -48,6 +48,15 @@ DaysOption = Annotated[
         "--expires-in-days", metavar="DAYS", max=KEY_DAYS_MAX, help="Days until the key expires; never by default."
     ),
 ]
+InstructionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--instruction", metavar="TEXT|NAME", help="Applied where a request has none: a text, or NAME or NAME@VERSION."
+    ),
+]
+CollectionOption = Annotated[
+    str | None, typer.Option("--collection", metavar="NAME", help="Searched where a request names none.")
+]
 
 keys = typer.Typer(help="Create, list, rotate and revoke API keys.", no_args_is_help=True)
 tenants = typer.Typer(help="Create, list, disable and enable tenants.", no_args_is_help=True)
@@ -74,17 +83,26 @@ def create_key(
     tenant: TenantOption = DEFAULT_TENANT,
     note: NoteOption = "",
     expires_in_days: DaysOption = None,
+    instruction: InstructionOption = None,
+    collection: CollectionOption = None,
     settings: Settings,
     json: Json = False,
 ) -> None:
     """Create a key for a tenant. Standard output holds the key and nothing else."""
     terminal, disk = Terminal(json=json), open_data_folder(settings)
+    from winnow.api.collections.new_keys import issue_key
     from winnow.api.fields import parsed
     from winnow.api.schemas.access import KeyBody
 
-    sent = {"scopes": [each.value for each in scope], "note": note, "expires_in_days": expires_in_days}
+    sent = {
+        "scopes": [each.value for each in scope],
+        "note": note,
+        "expires_in_days": expires_in_days,
+        "instruction": instruction,
+        "collection": collection,
+    }
     wish = parsed(KeyBody, sent).wish()
-    _show_issued(terminal, disk.catalog.keys.make(disk.catalog.tenant_named(tenant), wish, by=COMMAND_LINE))
+    _show_issued(terminal, issue_key(disk, disk.catalog.tenant_named(tenant), wish, by=COMMAND_LINE))
 
 
 @keys.command("list")

@@ -203,10 +203,11 @@ def _search_folder(
     library = folder.catalog.instructions
     wanted = wanted_instruction(library, owner, chosen.text, chosen.name, chosen.variables)
     body = parsed(SearchBody, {**fields, "instruction": _instruction_field(wanted)})
-    own = find_collection(folder.catalog.collections, body.collection, asker=owner).reranker  # before loading
+    question = body.question(owner)
+    own = find_collection(folder.catalog.collections, question.collection, asker=owner).reranker  # before loading
     parts = _assemble(terminal, settings, own, judged=body.rerank is not False)
     deadline = deadline_of(body.timeout_ms, settings.timeout_ms)
-    answer = asyncio.run(closing(parts.search.answer(body.question(owner), deadline), *parts.pools))
+    answer = asyncio.run(closing(parts.search.answer(question, deadline), *parts.pools))
     return search_response(answer, explain=body.explain, grouped=body.group_by_document)
 
 

@@ -1,7 +1,8 @@
 """Chooses the instruction of a search, and checks what is written to the library.
 
-Order: the request's own, else the collection's, else the tenant's, else the model card's. Stored instructions and those
-that come with winnow (`builtin/...`) are looked up alike; only the former can be written.
+Order: the request's own, else that of the caller's key, else the collection's, else the tenant's, else the model
+card's. Stored instructions and those that come with winnow (`builtin/...`) are looked up alike; only the former can be
+written.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Final
@@ -37,6 +38,7 @@ class InstructionSource(StrEnum):
     """The origin of the instruction that ranked an answer."""
 
     REQUEST = "request"
+    KEY = "key"  # the default of the caller's key
     COLLECTION = "collection"
     TENANT = "tenant"
     BUILT_IN = "built-in"  # the model card's
@@ -91,6 +93,16 @@ def applied_text(text: str) -> AppliedInstruction:
     return AppliedInstruction(text=check_instruction(text), source=InstructionSource.REQUEST)
 
 
+def instruction_of(written: str | None) -> str | NamedInstruction | None:
+    """A text has a blank; what has none is NAME or NAME@VERSION of the library."""
+    if written is None or not written.strip():
+        return None
+    if any(character.isspace() for character in written.strip()) or not written.isascii():
+        return written
+    reference = Reference.of(written.strip())
+    return NamedInstruction(name=reference.name, version=reference.version)
+
+
 def utc_today() -> date:
     """Return the date in UTC."""
     return datetime.now(UTC).date()
@@ -139,9 +151,14 @@ class Instructions:
         self.built_in = tuple(built_in)
 
     def applied(
-        self, tenant: TenantName, wanted: str | NamedInstruction | None, collection: Collection
+        self,
+        tenant: TenantName,
+        wanted: str | NamedInstruction | None,
+        collection: Collection,
+        *,
+        of_key: str | None = None,
     ) -> AppliedInstruction:
-        """Return the instruction for a search of this collection.
+        """Return the instruction for a search of this collection. `of_key` is the default of the caller's key.
 
         A default not meant for the collection is skipped; a request that names such an instruction, or a draft, is
         refused. Also raises `VariableRefused`, `InvalidRequest`, `LimitExceeded`.
@@ -150,6 +167,8 @@ class Instructions:
             return applied_text(wanted)
         if wanted is not None:
             return self._named(tenant, wanted, seen=_seen_by(tenant, collection))
+        if (chosen := self.of_key(tenant, of_key, seen=_seen_by(tenant, collection))) is not None:
+            return chosen
         for source, owner, name in (
             (
                 InstructionSource.COLLECTION,
@@ -163,6 +182,28 @@ class Instructions:
                 if version.content.applies_to(_seen_by(owner, collection)):
                     return applied_version(version, {}, source, today=self._today())
         return BUILT_IN
+
+    def of_key(self, tenant: TenantName, written: str | None, *, seen: str | None) -> AppliedInstruction | None:
+        """Return the default of a key; None if there is none, or it is meant for other collections than `seen`.
+
+        `seen` None: the texts are in no collection.
+        """
+        wanted = instruction_of(written)
+        if wanted is None:
+            return None
+        if isinstance(wanted, str):
+            return replace(applied_text(wanted), source=InstructionSource.KEY)
+        version = self.version(tenant, wanted.reference)
+        is_meant = not version.content.collections if seen is None else version.content.applies_to(seen)
+        return applied_version(version, {}, InstructionSource.KEY, today=self._today()) if is_meant else None
+
+    def check_default_of_key(self, tenant: TenantName, written: str) -> None:
+        """Raises what `check_default` raises, or `InvalidRequest`, `LimitExceeded` for a text."""
+        wanted = instruction_of(written)
+        if isinstance(wanted, str):
+            applied_text(wanted)
+        elif wanted is not None:
+            self.check_default(tenant, str(wanted.reference))
 
     def of_texts(self, tenant: TenantName, wanted: str | NamedInstruction) -> AppliedInstruction:
         """Like `applied`, for texts that are in no collection: an instruction for certain collections is refused."""

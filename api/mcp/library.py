@@ -13,10 +13,9 @@ from typing import Final, Protocol
 from urllib.parse import quote, unquote
 
 from winnow.api.assemble import Services
-from winnow.api.library.instructions import NamedInstruction
+from winnow.api.library.instructions import instruction_of
 from winnow.api.search.first_stage import find_collection
 from winnow.api.search.records import Answer, Question
-from winnow.retrieval.catalog.instructions import Reference
 from winnow.retrieval.errors import CollectionNotReady, DocumentNotFound, InvalidRequest
 from winnow.retrieval.filters.grammar import parse_filter
 from winnow.retrieval.records import JsonValue, Metadata
@@ -164,16 +163,6 @@ async def searched(library: Library, named: str | None) -> Sequence[str]:
             f"there are {len(names)} collections; use search_filtered and name one: {', '.join(names[:20])}"
         )
     return names
-
-
-def instruction_of(written: str | None) -> str | NamedInstruction | None:
-    """A text has a blank; what has none is NAME or NAME@VERSION of the library."""
-    if written is None or not written.strip():
-        return None
-    if any(character.isspace() for character in written.strip()) or not written.isascii():
-        return written
-    reference = Reference.of(written.strip())
-    return NamedInstruction(name=reference.name, version=reference.version)
 
 
 def id_of(collection: str, document_id: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import orjson
 
+from winnow.api.library.instructions import instruction_of
 from winnow.api.mcp.library import (
     Defaults,
     ToolCollection,
@@ -18,7 +19,6 @@ from winnow.api.mcp.library import (
     ToolHit,
     ToolSearch,
     id_of,
-    instruction_of,
     merged,
     searched,
     split_id,

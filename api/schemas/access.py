@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool
 
-from winnow.api.fields import Number, Strict
+from winnow.api.fields import InstructionText, Number, SearchedName, Strict
 from winnow.api.schemas.response import JsonObject
 from winnow.retrieval.catalog.audit import AuditEntry
-from winnow.retrieval.catalog.keys import ApiKey, IssuedKey, KeyScope, KeyStanding, KeyWish
+from winnow.retrieval.catalog.keys import ApiKey, IssuedKey, KeyDefaults, KeyScope, KeyStanding, KeyWish
 from winnow.retrieval.catalog.tenants import Grant, Tenant
 from winnow.retrieval.limits import KEY_DAYS_MAX, KEY_NOTE_CHARACTERS_MAX, TENANT_NAME_PATTERN
 
@@ -28,6 +28,8 @@ class KeyResponse(JsonObject):
     revoked_at: datetime | None
     last_used_at: datetime | None
     note: str
+    instruction: Annotated[str | None, Field(description="Applied where a request has none.")]
+    collection: Annotated[str | None, Field(description="Searched where a request names none.")]
 
 
 class KeysResponse(JsonObject):
@@ -115,6 +117,8 @@ def key_response(key: ApiKey, now: datetime) -> KeyResponse:
         "revoked_at": key.revoked_at,
         "last_used_at": key.last_used_at,
         "note": key.note,
+        "instruction": key.defaults.instruction,
+        "collection": key.defaults.collection,
     }
 
 
@@ -194,10 +198,18 @@ class KeyBody(Strict):
     scopes: Scopes = frozenset({KeyScope.SEARCH})
     note: Note = ""
     expires_in_days: Lifetime = None
+    instruction: InstructionText | None = Field(
+        default=None, description="Applied where a request has none: a text, or NAME or NAME@VERSION of the library."
+    )
+    collection: SearchedName | None = Field(default=None, description="Searched where a request names none.")
 
     def wish(self) -> KeyWish:
         lifetime = None if self.expires_in_days is None else timedelta(days=self.expires_in_days)
-        return KeyWish(scopes=frozenset(self.scopes), lifetime=lifetime, note=self.note)
+        return KeyWish(scopes=frozenset(self.scopes), lifetime=lifetime, note=self.note, defaults=self.defaults)
+
+    @property
+    def defaults(self) -> KeyDefaults:
+        return KeyDefaults(instruction=self.instruction, collection=self.collection)
 
 
 class RotateBody(Strict):

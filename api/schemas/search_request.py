@@ -292,7 +292,12 @@ class CollectionSearchBody(Strict):
 class SearchBody(CollectionSearchBody):
     """POST /v1/search"""
 
-    collection: SearchedName = Field(description="NAME of a collection of the tenant, or OWNER/NAME of a granted one.")
+    collection: SearchedName | None = Field(
+        default=None,
+        description="NAME of a collection of the tenant, or OWNER/NAME of a granted one. null or left out: that of the "
+        "key.",
+    )
 
     def question(self, tenant: TenantName) -> Question:
+        assert self.collection is not None, "commands name it. This is a bug."
         return self.question_in(self.collection, tenant)

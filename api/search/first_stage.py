@@ -68,7 +68,11 @@ class FirstStage:
         if isinstance(question, TrialQuestion):
             instructions = self._for_trial(question, collection)
         else:
-            instructions = [self._instructions.applied(question.tenant, question.instruction, collection)]
+            instructions = [
+                self._instructions.applied(
+                    question.tenant, question.instruction, collection, of_key=question.key_instruction
+                )
+            ]
         return Opened(
             collection=collection,
             instructions=tuple(instructions),

@@ -71,6 +71,7 @@ class Question:
     rerank: bool = True
     rerank_always: bool = False  # also where relevance has no weight, for the relevance of each result
     instruction: str | NamedInstruction | None = None
+    key_instruction: str | None = None  # the default of the caller's key
     min_relevance: float | None = None  # applies only to reranked answers
     calibrated: bool = False  # the minimum is the collection's calibrated threshold
     group_by_document: bool = False

@@ -18,11 +18,20 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from winnow.retrieval.catalog.keys import ALL_SCOPES, KeyScope, KeyStanding, StoredKey, digest_of, id_of
+from winnow.retrieval.catalog.keys import (
+    ALL_SCOPES,
+    NO_DEFAULTS,
+    KeyDefaults,
+    KeyScope,
+    KeyStanding,
+    StoredKey,
+    digest_of,
+    id_of,
+)
 from winnow.retrieval.catalog.sql.keys import SqlKeys
 from winnow.retrieval.errors import KeyRefused, NotPermitted, SettingInvalid, WinnowError
 from winnow.retrieval.tenancy import DEFAULT_TENANT, DEPLOYMENT_KEY, LOOPBACK, Actor, TenantName
@@ -66,6 +75,7 @@ class Principal:
     tenant: TenantName
     scopes: frozenset[KeyScope]
     actor: Actor
+    defaults: KeyDefaults = NO_DEFAULTS
     made_by: object = field(repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +138,10 @@ class Access:
             raise KeyRefused(SEND_IT)
         self._require_accepted(stored)
         self._note_use(stored.key.id)
-        return _principal(stored.key.tenant, stored.key.scopes, Actor(f"key:{stored.key.id}"))
+        return replace(
+            _principal(stored.key.tenant, stored.key.scopes, Actor(f"key:{stored.key.id}")),
+            defaults=stored.key.defaults,
+        )
 
     async def settle(self) -> None:
         """Wait until all background writes are done."""

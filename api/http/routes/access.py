@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from winnow.api.collections.data_folder import DataFolder
+from winnow.api.collections.new_keys import issue_key
 from winnow.api.http.auth import AuthorizedRoute, Caller, parts_of
 from winnow.api.http.routes.collections import Name
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse
@@ -63,7 +64,7 @@ async def make_key(body: KeyBody, caller: Caller, request: Request) -> Response:
     """Create a key of the caller's tenant. `key` is shown only now; it may have scopes that the caller lacks."""
     wish = body.wish()
     _refuse_new_operator(caller, wish.scopes)
-    issued = await asyncio.to_thread(parts_of(request).disk.catalog.keys.make, caller.tenant, wish, by=caller.actor)
+    issued = await asyncio.to_thread(issue_key, parts_of(request).disk, caller.tenant, wish, by=caller.actor)
     return JsonResponse(issued_response(issued), status=201)
 
 
@@ -176,7 +177,7 @@ async def make_key_of_tenant(name: TenantInPath, body: KeyBody, caller: Caller, 
     """Create a key for a tenant that has lost its own."""
     disk = parts_of(request).disk
     tenant = await asyncio.to_thread(disk.catalog.tenants.tenant, name)
-    issued = await asyncio.to_thread(disk.catalog.keys.make, tenant.name, body.wish(), by=caller.actor)
+    issued = await asyncio.to_thread(issue_key, disk, tenant.name, body.wish(), by=caller.actor)
     return JsonResponse(issued_response(issued), status=201)
 
 

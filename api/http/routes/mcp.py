@@ -82,7 +82,7 @@ async def answer_mcp(
         afterwards.tasks.append(answered.afterwards)
         return answered.answer
 
-    defaults = Defaults(collection=collection or None, instruction=instruction or None)
+    defaults = Defaults(collection=collection or caller.defaults.collection, instruction=instruction or None)
     library = ServiceLibrary(parts, tenant=caller.tenant, ask=ask, defaults=defaults)
     answer = await while_connected(request, mounted.answer(request, library))
     if answer.status_code >= HTTPStatus.BAD_REQUEST and "content-type" not in answer.headers:

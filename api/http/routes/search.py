@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import orjson
@@ -13,7 +14,7 @@ from starlette.responses import Response
 
 from winnow.api.assemble import Services
 from winnow.api.fields import deadline_of
-from winnow.api.http.auth import MeteredRoute, Tenant, bill_of, parts_of
+from winnow.api.http.auth import Caller, MeteredRoute, bill_of, parts_of, principal_of
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
 from winnow.api.schemas.search_request import SearchBody
@@ -21,6 +22,7 @@ from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.records import Answer, Question
 from winnow.api.search.two_stage import Prepared
 from winnow.retrieval.deadline import Deadline
+from winnow.retrieval.errors import InvalidRequest
 
 
 class ProblemBody(BaseModel):
@@ -78,13 +80,16 @@ router = APIRouter(responses=PROBLEMS, route_class=MeteredRoute)
 
 
 @router.post("/v1/search", response_model=SearchResponse, tags=["search"], summary="Search a collection")
-async def search(body: SearchBody, tenant: Tenant, request: Request) -> Response:
+async def search(body: SearchBody, caller: Caller, request: Request) -> Response:
     """Search a collection: recall finds candidates, the reranker ranks them.
 
     If relevance has no weight, the reranker is skipped, and `rerank_skipped` says why. If it fails, the answer is in
     recall's order with `degraded` set, unless `on_rerank_failure` is `error`.
     """
-    answered = await answer_question(request, body.question(tenant), timeout_ms=body.timeout_ms)
+    collection = body.collection or caller.defaults.collection
+    if collection is None:
+        raise InvalidRequest("name a collection; this key has none of its own", param="collection")
+    answered = await answer_question(request, body.question_in(collection, caller.tenant), timeout_ms=body.timeout_ms)
     said = JsonResponse(search_response(answered.answer, explain=body.explain, grouped=body.group_by_document))
     said.background = answered.afterwards
     return said
@@ -98,8 +103,12 @@ class Answered(NamedTuple):
 
 
 async def answer_question(request: Request, question: Question, *, timeout_ms: int | None) -> Answered:
-    """Answer a search, charge its tenant, and count it. For the routes of all dialects. Raises what `Search` raises."""
+    """Answer a search, charge its tenant, and count it. For the routes of all dialects. Raises what `Search` raises.
+
+    The default instruction of the caller's key applies where the question has none.
+    """
     parts = parts_of(request)
+    question = replace(question, key_instruction=(await principal_of(request)).defaults.instruction)
     deadline = deadline_of(timeout_ms, parts.settings.timeout_ms)
     prepared = await parts.search.prepare(question)
     if prepared.is_reranked:

@@ -23,7 +23,7 @@ class AppliedCalibration(TypedDict):
     """Share of the tested queries that still show something."""
 
 
-InstructionSource: TypeAlias = Literal["request", "collection", "tenant", "built-in"]
+InstructionSource: TypeAlias = Literal["request", "key", "collection", "tenant", "built-in"]
 
 
 State: TypeAlias = Literal["draft", "published", "retired"]
@@ -550,6 +550,10 @@ class IssuedResponse(TypedDict):
     revoked_at: str | None
     last_used_at: str | None
     note: str
+    instruction: str | None
+    """Applied where a request has none."""
+    collection: str | None
+    """Searched where a request names none."""
     key: str
     """The key that callers send. Only this answer shows it."""
 
@@ -1278,6 +1282,10 @@ class KeyBody(TypedDict):
     """What the key is for."""
     expires_in_days: NotRequired[float | None]
     """Days until the key expires. null or left out: never."""
+    instruction: NotRequired[str | None]
+    """Applied where a request has none: a text, or NAME or NAME@VERSION of the library."""
+    collection: NotRequired[str | None]
+    """Searched where a request names none."""
 
 
 class KeyResponse(TypedDict):
@@ -1293,6 +1301,10 @@ class KeyResponse(TypedDict):
     revoked_at: str | None
     last_used_at: str | None
     note: str
+    instruction: str | None
+    """Applied where a request has none."""
+    collection: str | None
+    """Searched where a request names none."""
 
 
 class KeysResponse(TypedDict):
@@ -2192,8 +2204,8 @@ class SearchBody(TypedDict):
     explain: NotRequired[bool]
     """Add `explain`: every candidate's place in both orders; `filtered`: how the filter was applied; `index`:
     what was searched."""
-    collection: str
-    """NAME of a collection of the tenant, or OWNER/NAME of a granted one."""
+    collection: NotRequired[str | None]
+    """NAME of a collection of the tenant, or OWNER/NAME of a granted one. null or left out: that of the key."""
 
 
 class SearchNotes(TypedDict):

@@ -93,9 +93,10 @@ async def judge_texts(request: Request, caller: Principal, wish: Wish, deadline:
 
 def _applied(request: Request, caller: Principal, judge: Judge) -> AppliedInstruction | None:
     """Blocks."""
+    instructions = parts_of(request).disk.catalog.instructions
     if judge.instruction is None:
-        return None
+        return instructions.of_key(caller.tenant, caller.defaults.instruction, seen=None)
     try:
-        return parts_of(request).disk.catalog.instructions.of_texts(caller.tenant, judge.instruction)
+        return instructions.of_texts(caller.tenant, judge.instruction)
     except InstructionNotFound as unknown:  # a part of the body, not the resource that the path names
         raise InvalidRequest(f"unknown instruction: {unknown.detail}") from unknown
