@@ -49,8 +49,8 @@ assert(missing.requestId);
 const stranger = connect(url, { key: "unknown" });
 const unknown = await refusal(unwrap(stranger.GET("/v1/collections")));
 assert.equal(unknown.status, 401);
-// @ts-expect-error a search needs a query
-const invalid = await refusal(unwrap(winnow.POST("/v1/search", { body: { collection: name } })));
+// @ts-expect-error a query is a text
+const invalid = await refusal(unwrap(winnow.POST("/v1/search", { body: { collection: name, query: 3 } })));
 assert.equal(invalid.status, 422);
 await assert.rejects(unwrap(connect(url, { key, timeoutMs: 0 }).GET("/healthz")), { name: "TimeoutError" });
 
