@@ -28,6 +28,20 @@ def test_a_search_returns_what_was_written_in_the_rerankers_order(filled: Client
     assert len(found["explain"]) == 3
 
 
+def test_a_conversation_or_several_queries_stand_in_place_of_a_query(filled: Client) -> None:
+    """The service here has no chat model, so the last turn is searched."""
+    talk = [
+        {"role": "user", "content": "Which bird fishes?"},
+        {"role": "assistant", "content": "The heron."},
+        {"role": "user", "content": "And the refund?"},
+    ]
+    found = filled.search(collection="docs", messages=talk, queries=["heron"])
+    assert (found["query_used"], found["rewrite"]["reason"]) == ("And the refund?", "not_configured")
+    assert filled.search(collection="docs", queries=["heron", "refund"])["query_used"] == "heron"
+    with pytest.raises(InvalidRequest, match="query"):
+        filled.search(collection="docs")
+
+
 def test_a_collection_lives_from_its_making_to_its_removal(winnow: Client) -> None:
     made = winnow.create_collection("docs", chunk_tokens=64)
     assert (made["name"], made["chunk_tokens"], made["documents"]) == ("docs", 64, 0)
