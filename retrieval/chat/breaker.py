@@ -58,11 +58,11 @@ class Breaker:
         self.problem = None
         return was_open
 
-    def failed(self, failure: ChatFailed, *, since: float, now: float) -> bool:
-        """Record a failed call that began then. Returns whether this opens the breaker."""
+    def failed(self, failure: ChatFailed, *, seconds: float, since: float, now: float) -> bool:
+        """Record a failed call that began then and was given this time. Returns whether this opens the breaker."""
         if self.is_open or failure.fault is ChatFault.BUSY or self._answered_at >= since:
             return False
-        was_short = failure.fault is ChatFault.SILENT and now - since < self._limits.silence_seconds
+        was_short = failure.fault is ChatFault.SILENT and seconds < self._limits.silence_seconds
         if was_short or failure.fault is ChatFault.DECLINED:
             self._is_in_doubt = True
             return False

@@ -162,7 +162,7 @@ class ChatRewriter:
         try:
             answer = await self._ask(conversation, salt, seconds)
         except ChatFailed as failed:
-            if self._breaker.failed(failed, since=began, now=time.monotonic()):
+            if self._breaker.failed(failed, seconds=seconds, since=began, now=time.monotonic()):
                 self._log_opened()
             self._check_if_due()
             return conversation.last, _REASONS.get(failed.fault, RewriteReason.UNAVAILABLE), 0

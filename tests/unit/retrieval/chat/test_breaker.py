@@ -19,18 +19,18 @@ def test_consecutive_failures_open_it(fault: ChatFault) -> None:
     """An answer in between starts the count again."""
     breaker = Breaker(LIMITS)
     for _ in range(2):
-        assert not breaker.failed(failure(fault), since=0.0, now=3.0)
+        assert not breaker.failed(failure(fault), seconds=3.0, since=0.0, now=3.0)
     breaker.answered(4.0)
     for _ in range(2):
-        assert not breaker.failed(failure(fault), since=5.0, now=8.0)
-    assert breaker.failed(failure(fault), since=5.0, now=8.0)
+        assert not breaker.failed(failure(fault), seconds=3.0, since=5.0, now=8.0)
+    assert breaker.failed(failure(fault), seconds=3.0, since=5.0, now=8.0)
     assert breaker.problem == "http://model: it failed"
 
 
 def test_a_failure_that_lasts_opens_it_at_once() -> None:
     """A wrong key, or no server at all."""
     breaker = Breaker(LIMITS)
-    assert breaker.failed(failure(ChatFault.BROKEN, is_lasting=True), since=0.0, now=3.0)
+    assert breaker.failed(failure(ChatFault.BROKEN, is_lasting=True), seconds=3.0, since=0.0, now=3.0)
 
 
 @pytest.mark.parametrize(("fault", "seconds"), [(ChatFault.SILENT, 0.1), (ChatFault.DECLINED, 3.0)])
@@ -39,7 +39,7 @@ def test_what_one_request_may_cause_opens_nothing_but_is_checked(fault: ChatFaul
     breaker = Breaker(LIMITS)
     assert not breaker.is_check_due(0.0)
     for _ in range(100):
-        assert not breaker.failed(failure(fault), since=0.0, now=seconds)
+        assert not breaker.failed(failure(fault), seconds=seconds, since=0.0, now=60.0)
     assert breaker.is_check_due(0.0)
     breaker.began_check(0.0)
     assert not breaker.is_check_due(10.0), "the doubt is settled by the check"
@@ -52,7 +52,7 @@ def test_what_failed_before_an_answer_does_not_count() -> None:
     breaker = Breaker(LIMITS)
     breaker.answered(2.0)
     for _ in range(5):
-        assert not breaker.failed(failure(ChatFault.SILENT), since=1.0, now=4.0)
+        assert not breaker.failed(failure(ChatFault.SILENT), seconds=3.0, since=1.0, now=4.0)
         assert not breaker.failed_check(failure(ChatFault.SILENT), since=1.0, now=4.0)
     assert not breaker.is_check_due(4.0)
 
@@ -60,13 +60,13 @@ def test_what_failed_before_an_answer_does_not_count() -> None:
 def test_a_busy_model_is_neither_left_alone_nor_checked() -> None:
     breaker = Breaker(LIMITS)
     for _ in range(100):
-        assert not breaker.failed(failure(ChatFault.BUSY), since=0.0, now=3.0)
+        assert not breaker.failed(failure(ChatFault.BUSY), seconds=3.0, since=0.0, now=3.0)
     assert not breaker.is_check_due(0.0)
 
 
 def test_pauses_between_checks_double_up_to_a_limit() -> None:
     breaker = Breaker(LIMITS)
-    breaker.failed(failure(ChatFault.GONE, is_lasting=True), since=0.0, now=3.0)
+    breaker.failed(failure(ChatFault.GONE, is_lasting=True), seconds=3.0, since=0.0, now=3.0)
     now, pauses = 3.0, []
     for _ in range(5):
         began = now

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import orjson
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from tests.loopback import HangUp, ResponseModel
 from tests.scripted_chat import ScriptedChat, chatting, completed, conversation_in, refused
@@ -19,6 +22,7 @@ from winnow.retrieval.chat.conversation import Conversation
 from winnow.retrieval.chat.rewriting import ChatRewriter, RewriteReason, RewriteStatus, Rewriting
 from winnow.retrieval.deadline import Deadline
 from winnow.retrieval.limits import REWRITE_REPLY_BYTES_MAX, REWRITE_TOKENS_MAX, REWRITES_IN_FLIGHT_MAX
+from winnow.retrieval.tracing import RequestRecord, following, make_tracer
 
 KEY = "sk-very-secret"
 TALK = talk("Can I return a parcel?", "Yes, within 30 days.", "And who pays for the shipping?")
@@ -275,3 +279,24 @@ async def test_many_failures_are_a_few_lines_of_the_log(
     for _ in range(20):
         await ask(rewriter)
     assert len([each for each in caplog.records if each.name == "winnow.retrieval.chat.rewriting"]) == 1
+
+
+async def test_a_trace_has_the_stage_and_its_call_and_no_text(chat: ScriptedChat, rewriter: ChatRewriter) -> None:
+    """Names, numbers and reasons, also of a failure; the server gets the trace's id."""
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    record = RequestRecord.of(None)
+    with following(record, {}, tracer=make_tracer(provider, "1"), name="request", attributes={}):
+        for response in (completed(QUESTION), refused(500)):
+            chat.replies(response)
+            await ask(rewriter)
+    found = spans.get_finished_spans()
+    assert [each.name for each in found] == ["POST /chat/completions", "rewrite"] * 2 + ["request"]
+    statuses = [dict(each.attributes or {}).get("winnow.rewrite.status") for each in found if each.name == "rewrite"]
+    assert statuses == ["applied", "unavailable"]
+    assert "rewrite" in record.stages_ms
+    assert all("traceparent" in call.headers for call in chat.calls)
+    said = "".join(each.to_json() for each in found)
+    for secret in (KEY, QUESTION, "sk-repeated-key", *(turn.text for turn in TALK.turns)):
+        assert secret not in said
