@@ -184,13 +184,7 @@ def wire(
         trials=Trials(first_stage=first_stage, rerankers=rerankers),
         ingest=ingest,
         uploads=Uploads(disk=disk, collections=collections, ingest=ingest, room=room),
-        folding=Folding(
-            collections=collections,
-            chunks_max=settings.fold_chunks,
-            seconds_max=settings.fold_seconds,
-            kept=settings.generations_kept,
-            wish=wish,
-        ),
+        folding=_folding(settings, collections, wish),
         candidates=candidates,
         caches=caches,
         quotas=storage.quotas,
@@ -203,6 +197,16 @@ def wire(
         stability=Reports(catalog.stability, catalog.samples),
         deliveries=_deliveries(settings, catalog),
         pools=tuple(pool for pool in pools if pool is not None),
+    )
+
+
+def _folding(settings: Settings, collections: OpenCollections, wish: IndexWish) -> Folding:
+    return Folding(
+        collections=collections,
+        chunks_max=settings.fold_chunks,
+        seconds_max=settings.fold_seconds,
+        kept=settings.generations_kept,
+        wish=wish,
     )
 
 

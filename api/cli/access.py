@@ -94,13 +94,8 @@ def create_key(
     from winnow.api.fields import parsed
     from winnow.api.schemas.access import KeyBody
 
-    sent = {
-        "scopes": [each.value for each in scope],
-        "note": note,
-        "expires_in_days": expires_in_days,
-        "instruction": instruction,
-        "collection": collection,
-    }
+    sent = {"scopes": [each.value for each in scope], "note": note, "expires_in_days": expires_in_days}
+    sent |= {"instruction": instruction, "collection": collection}
     wish = parsed(KeyBody, sent).wish()
     _show_issued(terminal, issue_key(disk, disk.catalog.tenant_named(tenant), wish, by=COMMAND_LINE))
 
