@@ -13,6 +13,12 @@ from urllib.parse import urlsplit
 from winnow.retrieval.model.backend import BACKENDS, Backend
 from winnow.retrieval.model.hub import ModelSource
 
+CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
+CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
+CHUNKS_MAX: Final = 1_000_000_000  # chunks; never folds by their number
+KEPT_MAX: Final = 100  # generations; each is as large as the vectors are
+RECALL_TARGET_MIN: Final = 0.5  # below it an index misses more than it finds
+
 _URL: Final = re.compile(r"[A-Za-z][\w.+-]+:/")  # as a path, the second slash is lost
 
 
@@ -55,6 +61,12 @@ def whole(least: int, most: int) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+megabytes: Final = whole(0, CACHE_MB_MAX)
+seconds: Final = whole(1, CACHE_SECONDS_MAX)
+pause: Final = whole(0, CACHE_SECONDS_MAX)  # 0 turns off what comes after it
+chunks: Final = whole(0, CHUNKS_MAX)
 
 
 def share(least: float, most: float) -> Callable[[str], float]:

@@ -12,7 +12,6 @@ Rule 3: a default that depends on the device is decided here, by the methods tha
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,18 +19,24 @@ from typing import Any, Final, Literal
 
 from winnow.api.s3_variables import access_of
 from winnow.api.setting_values import (
+    KEPT_MAX,
+    RECALL_TARGET_MIN,
     FurtherReranker,
     any_text,
     backend,
+    chunks,
     database_url,
     folder,
     further_rerankers,
     gpu_or_cpu,
     key,
+    megabytes,
     model_source,
     ocr_command,
     one_of,
     origins,
+    pause,
+    seconds,
     service_url,
     share,
     text,
@@ -40,6 +45,7 @@ from winnow.api.setting_values import (
     whole,
     yes_or_no,
 )
+from winnow.api.settings_file import read_settings_file
 from winnow.api.trace_variables import TraceExport, export_of
 from winnow.rerank.stopping_rule import Depth
 from winnow.retrieval.backup.place import S3Access
@@ -62,13 +68,8 @@ CANDIDATES_ON_CPU: Final = 30  # about a second of a small reranker on two cores
 CANDIDATES_ON_GPU: Final = 100  # what the large rerankers are measured with
 CHUNK_TOKENS_MIN: Final = 16  # tokens; below it a chunk is no longer a thought
 CHUNK_TOKENS_MAX: Final = 8_192  # tokens; the window of the large models
-CACHE_MB_MAX: Final = 1_000_000  # megabytes; more than any machine has
-CACHE_SECONDS_MAX: Final = 31 * 24 * 3_600  # a month; longer than a service runs unattended
-CHUNKS_MAX: Final = 1_000_000_000  # chunks; never folds by their number
-KEPT_MAX: Final = 100  # generations; each is as large as the vectors are
 DATA_DEFAULT: Final = Path("winnow-data")  # in the current folder: easy to see, easy to remove
 AUTO: Final = "auto"  # the recipe is chosen by size and memory
-RECALL_TARGET_MIN: Final = 0.5  # below it an index misses more than it finds
 DTYPES: Final = ("float32", "bfloat16", "float16")
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("none", "fp8")
 FRONTS: Final[tuple[Front, ...]] = ("winnow", "vllm")
@@ -218,11 +219,11 @@ class Settings:
         "request's.", "MS", MODELS
     )
     fold_chunks: int = _setting(
-        10_000, whole(0, CHUNKS_MAX), "Number of unindexed changes (chunks written or removed) after which the "
+        10_000, chunks, "Number of unindexed changes (chunks written or removed) after which the "
         "service rebuilds the index in the background; 0 makes each write rebuild it and wait.", "N", INDEX
     )
     fold_seconds: int = _setting(
-        300, whole(1, CACHE_SECONDS_MAX), "Maximum age of unindexed changes before a rebuild, in seconds.", "SECONDS",
+        300, seconds, "Maximum age of unindexed changes before a rebuild, in seconds.", "SECONDS",
         INDEX
     )
     generations_kept: int = _setting(
@@ -230,20 +231,20 @@ class Settings:
         "index to keep, including the current one.", "N", INDEX
     )
     judgement_cache_mb: int = _setting(
-        64, whole(0, CACHE_MB_MAX), "Size of the cache of relevance scores, in megabytes; 0 turns it off.", "MB", CACHES
+        64, megabytes, "Size of the cache of relevance scores, in megabytes; 0 turns it off.", "MB", CACHES
     )
     query_cache_mb: int = _setting(
-        16, whole(0, CACHE_MB_MAX), "Size of the cache of query vectors, in megabytes; 0 turns it off.", "MB", CACHES
+        16, megabytes, "Size of the cache of query vectors, in megabytes; 0 turns it off.", "MB", CACHES
     )
     text_cache_mb: int = _setting(
-        64, whole(0, CACHE_MB_MAX), "Size of the cache of chunks' texts, in megabytes; 0 turns it off.", "MB", CACHES
+        64, megabytes, "Size of the cache of chunks' texts, in megabytes; 0 turns it off.", "MB", CACHES
     )
     cache_seconds: int = _setting(
-        3_600, whole(1, CACHE_SECONDS_MAX), "Lifetime of a relevance score or query vector, in seconds.", "SECONDS",
+        3_600, seconds, "Lifetime of a relevance score or query vector, in seconds.", "SECONDS",
         CACHES
     )
     replay_seconds: int = _setting(
-        5, whole(0, CACHE_SECONDS_MAX), "Seconds between checks for golden sets to replay, by schedule or after a "
+        5, pause, "Seconds between checks for golden sets to replay, by schedule or after a "
         "change; 0 turns such replays off.", "SECONDS"
     )
     limit_requests_per_minute: int = _setting(
@@ -347,7 +348,7 @@ def load(
     """Load the settings for this command; None stands for a flag that was not given. Raises `SettingInvalid`."""
     environment = os.environ if environment is None else environment  # noqa: TID251  (the one place that may)
     config = config or _named_config(environment)
-    filed = _read_file(config) if config else {}
+    filed = read_settings_file(config, known=[row.name for row in rows()]) if config else {}
     chosen: dict[str, Any] = {}
     for row in rows():
         if flags.get(row.name) is not None:
@@ -372,20 +373,6 @@ def trace_export(environment: Mapping[str, str] | None = None) -> TraceExport:
 def _named_config(environment: Mapping[str, str]) -> Path | None:
     named = environment.get(CONFIG_VARIABLE)
     return Path(named).expanduser() if named else None
-
-
-def _read_file(path: Path) -> Mapping[str, object]:
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingInvalid(f"cannot read the settings file {path} ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingInvalid(f"the settings file {path} is not TOML: {error}") from error
-    unknown = sorted(content.keys() - {row.name for row in rows()})
-    if unknown:
-        known = ", ".join(row.name for row in rows())
-        raise SettingInvalid(f"the settings file {path} sets unknown names: {', '.join(unknown)}; known are {known}")
-    return content
 
 
 def _parsed(row: Row, value: object, *, origin: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.interrupt import COLLECTION, Bench, Outcome, outcome, write_corpus
+from bench.indexing.interrupt import COLLECTION, Bench, Outcome, outcome, write_corpus
 from tests.tiny_models import write_embedder
 from winnow.retrieval.files.layout import Layout
 from winnow.retrieval.tenancy import DEFAULT_TENANT

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.interrupt import Bench, Outcome, await_work, outcome
+from bench.indexing.interrupt import Bench, Outcome, await_work, outcome
 from tests.hostile.broken_files import broken_files
 from tests.hostile.samples import SAMPLES
 from tests.tiny_models import write_embedder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.interrupt import Bench, outcome
+from bench.indexing.interrupt import Bench, outcome
 from tests.hostile.interrupted import Watched, write_mixed_folder
 from tests.hostile.kinds import CANARY
 from tests.hostile.reading import Measured, hostile_files, listening, read_together

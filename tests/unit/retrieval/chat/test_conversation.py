@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.scripted_chat import conversation_in
+from tests.chat.scripted_chat import conversation_in
 from winnow.retrieval.chat.conversation import Conversation, Role, Turn, prompt_of
 from winnow.retrieval.limits import REWRITE_PROMPT_BYTES_MAX, REWRITE_TURN_BYTES_MAX
 

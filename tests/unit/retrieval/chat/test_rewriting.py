@@ -13,8 +13,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.chat.scripted_chat import ScriptedChat, chatting, completed, conversation_in, refused
 from tests.loopback import HangUp, ResponseModel
-from tests.scripted_chat import ScriptedChat, chatting, completed, conversation_in, refused
 from tests.unit.retrieval.chat.test_conversation import talk
 from winnow.retrieval.chat.breaker import BreakerLimits
 from winnow.retrieval.chat.client import ChatClient

@@ -13,8 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.answers import CheckingClient
+from tests.chat.scripted_chat import ScriptedChat, chatting_beside, refused
 from tests.fakes import FailingReranker, HashEmbedder, PrefersWord
-from tests.scripted_chat import ScriptedChat, chatting_beside, refused
 from winnow.api.assemble import wire
 from winnow.api.http.app import create_app
 from winnow.api.model_loading import LoadedEmbedder, LoadedReranker, load_rewriter

@@ -1,6 +1,6 @@
 """Tests that `winnow index`, killed at any moment and run again, ends as if nothing had happened.
 
-    python -m bench.interrupt --kills 20
+    python -m bench.indexing.interrupt --kills 20
 
 Runs the real command, kills it (SIGKILL, by its process id) at moments spread over the time that an undisturbed run
 works on its collection, runs it again, and compares the results: documents, spans, the bits of every vector, the

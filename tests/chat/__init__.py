@@ -1,0 +1,1 @@
+"""A scripted chat model, for the tests of conversations."""
