@@ -20,14 +20,14 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from winnow import __version__
 from winnow.api.assemble import Services, closing_pools
 from winnow.api.diagnostics.readiness import Readiness, Spawned
+from winnow.api.http.description.openapi import describe
+from winnow.api.http.description.openapi_tools import describe_tools
 from winnow.api.http.disconnect import CallerLeft
 from winnow.api.http.docs_page import docs_page
 from winnow.api.http.log_redaction import without_places
 from winnow.api.http.methods import HeadAsGet, refuse_unrouted
 from winnow.api.http.metrics import Telemetry
 from winnow.api.http.observed import ObservedRequests
-from winnow.api.http.openapi import describe
-from winnow.api.http.openapi_tools import describe_tools
 from winnow.api.http.page.routes import Page, is_installed
 from winnow.api.http.problem_response import ProblemResponse, dialect_of
 from winnow.api.http.problems import LIMIT_HEADER, REQUEST_ID_HEADER, Problem, problem_of, problem_of_fields

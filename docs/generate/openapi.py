@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from winnow.api.http.app import ROUTERS
-from winnow.api.http.openapi import describe
+from winnow.api.http.description.openapi import describe
 
 
 def described() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from docs.generate.openapi import described
-from winnow.api.http.openapi import PROBLEM
+from winnow.api.http.description.openapi import PROBLEM
 from winnow.api.http.problems import MEDIA_TYPE
 
 PROJECT: Final = Path(__file__).resolve().parents[2]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from tests.openapi.service import client_of, serving
 from tests.openapi.story import Told, told
-from winnow.api.http.examples import FILE
+from winnow.api.http.description.examples import FILE
 
 LINES_SHOWN: Final = 4  # of an answer that is text
 OBJECTS_SHOWN: Final = 2  # of each list in an answer

@@ -8,10 +8,10 @@ from starlette.responses import Response
 from winnow import __version__
 from winnow.api.diagnostics.readiness import Readiness
 from winnow.api.http.auth import Anybody, AuthorizedRoute, parts_of
+from winnow.api.http.description.openapi import PROBLEM
 from winnow.api.http.log_redaction import problems_without_places
 from winnow.api.http.metric_table import METRICS
 from winnow.api.http.metrics import CONTENT_TYPE, OPENMETRICS, OPENMETRICS_CONTENT_TYPE
-from winnow.api.http.openapi import PROBLEM
 from winnow.api.http.problems import MEDIA_TYPE
 from winnow.api.http.routes.search import PROBLEMS, JsonResponse, telemetry_of
 from winnow.api.schemas.health import HealthResponse, ReadyResponse

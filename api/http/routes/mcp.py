@@ -10,8 +10,8 @@ from starlette.background import BackgroundTasks
 from starlette.responses import Response
 
 from winnow.api.http.auth import Caller, MeteredRoute, bill_of, parts_of
+from winnow.api.http.description.openapi import PROBLEM
 from winnow.api.http.disconnect import while_connected
-from winnow.api.http.openapi import PROBLEM
 from winnow.api.http.problem_response import ProblemResponse
 from winnow.api.http.problems import MEDIA_TYPE, Problem, problem_of_status
 from winnow.api.http.routes.search import PROBLEMS, answer_question

@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from winnow.api.http.examples import add_example
+from winnow.api.http.description.examples import add_example
 from winnow.api.http.methods import methods_of
 from winnow.api.http.problems import MEDIA_TYPE
 from winnow.api.http.scopes import NEEDED, OPEN

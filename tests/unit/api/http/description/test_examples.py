@@ -17,7 +17,7 @@ from tests.fakes import PrefersWord
 from tests.openapi.story import ADDRESS, STORY, told
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.http.app import create_app
-from winnow.api.http.examples import examples
+from winnow.api.http.description.examples import examples
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 from winnow.retrieval.webhook.allowed import parse_rules
 

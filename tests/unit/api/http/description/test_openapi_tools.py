@@ -14,7 +14,7 @@ from tests.answers import CheckingClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.http.app import create_app
-from winnow.api.http.openapi_tools import _named
+from winnow.api.http.description.openapi_tools import _named
 from winnow.retrieval.model.tokenizer import PlainTokenizer
 
 
