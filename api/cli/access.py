@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from winnow.api.cli.options import (
-    Json,
-    TenantOption,
-    open_data_folder,
-    own_name,
-    with_settings,
-)
+from winnow.api.cli.options import Json, TenantOption, open_data_folder, own_name, with_settings
 from winnow.api.cli.terminal import Column, Terminal
 from winnow.api.formatting import flat
 from winnow.api.settings import Settings

@@ -1,7 +1,7 @@
 """One request for every operation, in an order in which a service can answer all of them.
 
-The answers of a real service are kept in api/http/description/examples.json (`python -m tests.openapi.record`). The description
-shows both.
+The answers of a real service are kept in api/http/description/examples.json (`python -m tests.openapi.record`). The
+description shows both.
 """
 
 from __future__ import annotations
