@@ -59,7 +59,7 @@ dist: $(VENV)/.develop  ## build wheels and source archives into dist/, print an
 	$(BIN)/python deploy/distribution.py --tag "$(TAG)"
 
 clean:  ## remove what `make` made, the indexed data included
-	rm -rf $(VENV) $(VLLM) .browser .prometheus .frameworks .clients clients/typescript/dist */*/node_modules tests/clients/javascript/node_modules $(DATA) build dist site .cache ./*.egg-info clients/python/*.egg-info clients/python/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM) .browser .prometheus .frameworks .schemathesis .clients clients/typescript/dist */*/node_modules tests/clients/javascript/node_modules $(DATA) build dist site .cache ./*.egg-info clients/python/*.egg-info clients/python/build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # constraints.txt holds the versions that were tried together; the ranges in pyproject.toml are what may be used.
 $(VENV)/.service: pyproject.toml constraints.txt clients/python/pyproject.toml

@@ -68,6 +68,7 @@ CAMPAIGNS: Final = (
     _campaign("security-starve", 20, "tests.security.starve", "--seconds", "30"),
     _campaign("security-rank-injection", 20, "tests.security.rank_injection"),
     _campaign("clients-javascript", 20, "tests.clients.run_javascript", "--install"),
+    _campaign("openapi-requests", 60, "tests.openapi.campaign", "--requests", "20000", "--seed", "1"),
     _campaign("hostile-files", 30, "tests.hostile.reading"),
     _campaign("hostile-interrupted", 30, "tests.hostile.interrupted", "--kills", "20", "--seed", "1"),
     _campaign("clients-frameworks", 30, "tests.frameworks.run"),
