@@ -39,7 +39,8 @@ def test_a_page_is_what_the_code_makes(name: str) -> None:
 
 def test_no_other_page_stands_among_them() -> None:
     """A page that no code makes would not be noticed when it becomes wrong."""
-    assert {path.name for path in FOLDER.iterdir()} == set(PAGES)
+    by_campaign = {"compatibility.md"}  # of tests.clients.page, whose test compares it with the rows
+    assert {path.name for path in FOLDER.iterdir()} == set(PAGES) | by_campaign
 
 
 def test_every_link_within_the_reference_leads_somewhere() -> None:
