@@ -1,4 +1,4 @@
-"""Hold what the service answers against what its routes declare."""
+"""Hold what the service answers against what its routes declare, and what the OpenAPI description says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pydantic import TypeAdapter
 from starlette.routing import Match
 from starlette.testclient import TestClient
 
+from tests.description import check_described
+
 JSON = "application/json"
 
 
@@ -22,9 +24,22 @@ class CheckingClient(TestClient):
     def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         response = super().send(request, stream=stream, **options)
         if response.is_success and not stream and response.content and response.headers["content-type"] == JSON:
-            declared = declared_answer(self.app, request.method, request.url.path)
-            if declared is not None:
-                check_answer(declared, response.json())
+            route = matched_route(self.app, request.method, request.url.path)
+            if route is not None and route.response_model is not None:
+                check_answer(route.response_model, response.json())
+        return response
+
+
+class DescribedClient(CheckingClient):
+    """A test client that also checks every answer, refusals included, against the OpenAPI description."""
+
+    def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
+        response = super().send(request, stream=stream, **options)
+        route = matched_route(self.app, request.method, request.url.path)
+        if route is not None and route.include_in_schema and not stream and response.content:
+            media = response.headers["content-type"].partition(";")[0]
+            body = response.json() if media.endswith("json") else None
+            check_described(request.method, route.path, status=response.status_code, media=media, body=body)
         return response
 
 
@@ -33,11 +48,11 @@ def check_answer(declared: Any, body: object) -> None:
     _adapter(declared).validate_json(orjson.dumps(body), strict=True)
 
 
-def declared_answer(app: Any, method: str, path: str) -> Any:
-    """None if the route declares no answer (/metrics) or is not one of ours (/openapi.json)."""
+def matched_route(app: Any, method: str, path: str) -> APIRoute | None:
+    """Return the route that answers; None if it is not one of ours (/openapi.json)."""
     scope = {"type": "http", "path": path, "method": method}
     matching = (each for each in routes_of(app) if isinstance(each, APIRoute) and each.matches(scope)[0] is Match.FULL)
-    return next((each.response_model for each in matching), None)
+    return next(matching, None)
 
 
 def routes_of(holder: Any) -> Iterator[Any]:

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from tests.answers import CheckingClient, routes_of
+from tests.description import check_described
 from winnow.api.http.app import ROUTERS
 from winnow.api.http.routes.search import JsonResponse
 from winnow.api.schemas.response import JsonObject
@@ -47,3 +48,17 @@ def test_a_route_declares_a_closed_object(route: str) -> None:
     schema = TypeAdapter(declared()[route]).json_schema(mode="serialization")
     objects = [schema, *schema.get("$defs", {}).values()]
     assert all(each["additionalProperties"] is False for each in objects if each.get("type") == "object")
+
+
+@pytest.mark.parametrize(
+    ("status", "media", "body", "said"),
+    [
+        (200, "application/json", {"status": "ok"}, "version"),
+        (200, "text/plain", None, "text/plain"),
+        (418, "application/json", {}, "418"),
+    ],
+)
+def test_an_answer_that_is_not_as_described_is_noticed(status: int, media: str, body: object, said: str) -> None:
+    """A field that is missing, another kind of body, another status: the types of clients would be wrong."""
+    with pytest.raises(AssertionError, match=said):
+        check_described("GET", "/healthz", status=status, media=media, body=body)

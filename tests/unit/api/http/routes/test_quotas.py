@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from tests.answers import CheckingClient
+from tests.answers import DescribedClient
 from tests.fakes import HashEmbedder, PrefersWord
 from winnow.api.assemble import wire
 from winnow.api.cli.main import app
@@ -43,7 +43,7 @@ def serving(folder: Path, tokenizer: PlainTokenizer, **settings: Any) -> TestCli
     embedding = LoadedEmbedder(embedder=HashEmbedder(), tokenizer=tokenizer, runs_on="hash", device="cpu")
     judging = LoadedReranker(reranker=PrefersWord("heron"), runs_on="words", device="cpu")
     parts = wire(replace(Settings(data=folder), **settings), embedding, judging)
-    return CheckingClient(create_app(parts), base_url="http://localhost")
+    return DescribedClient(create_app(parts), base_url="http://localhost")
 
 
 def limit(client: TestClient, **limits: int) -> None:

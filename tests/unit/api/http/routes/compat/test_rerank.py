@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.answers import CheckingClient
+from tests.answers import DescribedClient
 from tests.fakes import PrefersWord
 from tests.unit.api.http.routes.test_routes import parts_over
 from winnow.api.http.app import create_app
@@ -30,7 +30,7 @@ class FollowsWord(PrefersWord):
 
 @pytest.fixture
 def client(tmp_path: Path, tokenizer: PlainTokenizer) -> Iterator[TestClient]:
-    with CheckingClient(
+    with DescribedClient(
         create_app(parts_over(tmp_path, tokenizer, FollowsWord("heron"))), base_url="http://localhost"
     ) as client:
         client.post("/v1/instructions", json={"name": "birds", "text": "Prefer what holds the word heron"})
