@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from starlette.routing import Match
 from starlette.testclient import TestClient
 
-from tests.description import check_described
+from tests.openapi.description import check_described
 
 JSON = "application/json"
 

@@ -251,13 +251,12 @@ def _instructions(
 ) -> tuple[TenantName, ChosenInstructions]:
     """The tenant, and instructions of the data folder's library; a service reads its own."""
     from winnow.api.cli.evaluation.plan import ChosenInstructions, read_instructions
-    from winnow.retrieval.tenancy import TenantName
 
     if settings.url is not None:
         if fields is not None:
             raise InvalidRequest("--rerank-fields cannot be used with a service: a search uses the collection's")
         typed.check()
-        return TenantName(DEFAULT_TENANT), ChosenInstructions()
+        return DEFAULT_TENANT, ChosenInstructions()
     data, owner = open_tenant(settings, tenant, create=True)
     library = data.catalog.instructions
     return owner, read_instructions(library, owner, wanted, typed.text, typed.name, variables=typed.variables)

@@ -43,6 +43,9 @@ Config = Annotated[
 ]
 
 
+NO_SERVICE: Final = "Refused: this command works on a data folder."  # help of an option that is only there to say so
+
+
 def with_settings(*names: str, asked: Collection[str] = ()) -> Callable[[Command], Command]:
     """Give a command an option for each of these settings and --config, and call it with the `Settings` in force.
 
@@ -73,7 +76,9 @@ def with_settings(*names: str, asked: Collection[str] = ()) -> Callable[[Command
 
         parameters = _with_options(list(own.values()), names)
         if is_local:
-            parameters.append(_parameter("url", Annotated[str | None, typer.Option("--url", hidden=True)]))
+            parameters.append(
+                _parameter("url", Annotated[str | None, typer.Option("--url", hidden=True, help=NO_SERVICE)])
+            )
         run.__dict__["__signature__"] = inspect.Signature(parameters, return_annotation=None)
         run.__annotations__ = {each.name: each.annotation for each in parameters}
         return run

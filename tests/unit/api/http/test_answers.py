@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from pydantic import TypeAdapter, ValidationError
 
 from tests.answers import CheckingClient, routes_of
-from tests.description import check_described
+from tests.openapi.description import check_described
 from winnow.api.http.app import ROUTERS
 from winnow.api.http.routes.search import JsonResponse
 from winnow.api.schemas.response import JsonObject
