@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 from winnow.retrieval.catalog.keys import KeyScope
 
 OPEN: Final = "open"
+MODELS_PATH: Final = "/v1/models"  # names of models follow it, which may have slashes themselves
 Needed: TypeAlias = KeyScope | Literal["open"]
 
 SEARCH, WRITE, ADMIN, OPERATOR = KeyScope.SEARCH, KeyScope.WRITE, KeyScope.ADMIN, KeyScope.OPERATOR
@@ -25,7 +26,7 @@ NEEDED: Final[Mapping[tuple[str, str], Needed]] = {
     ("POST", "/v1/score"): SEARCH,
     ("POST", "/v1/embeddings"): SEARCH,
     ("GET", "/v1/models"): OPEN,
-    ("GET", "/v1/models/{name}"): OPEN,
+    ("GET", "/v1/models/{name:path}"): OPEN,
     ("GET", "/v1/vector_stores"): SEARCH,
     ("POST", "/v1/vector_stores"): WRITE,
     ("GET", "/v1/vector_stores/{name}"): SEARCH,

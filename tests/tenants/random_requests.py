@@ -74,7 +74,7 @@ GENERATORS: Final[Mapping[Operation, tuple[int, Generator]]] = {
     ("POST", "/retrieval"): (2, compat_requests.retrieve),
     ("POST", "/mcp"): (3, compat_requests.call_tool),
     ("GET", "/v1/models"): (1, access_requests.open_to_all),
-    ("GET", "/v1/models/{name}"): (1, compat_requests.read_model),
+    ("GET", "/v1/models/{name:path}"): (1, compat_requests.read_model),
     ("POST", "/v1/feedback"): (4, judgment_requests.give),
     ("GET", "/v1/judgments"): (2, judgment_requests.read),
     ("DELETE", "/v1/judgments"): (1, judgment_requests.remove),

@@ -23,7 +23,7 @@ NOT_COUNTED: Final = {route.path for router in (access, health) for route in rou
     "/openapi-tools.json",
     "/v1/limits",
     "/v1/models",
-    "/v1/models/{name}",
+    "/v1/models/{name:path}",
 }
 Asked = Any  # the client's answer
 

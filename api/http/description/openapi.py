@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from winnow.api.http.description.examples import add_example
 from winnow.api.http.methods import methods_of
 from winnow.api.http.problems import MEDIA_TYPE
-from winnow.api.http.scopes import NEEDED, OPEN
+from winnow.api.http.scopes import MODELS_PATH, NEEDED, OPEN
 
 BEARER: Final = "bearer"
 PROBLEM: Final[dict[str, Any]] = {"schema": {"$ref": "#/components/schemas/ProblemBody"}}
@@ -67,7 +67,9 @@ def describe(app: FastAPI) -> dict[str, Any]:
 
 def _is_open(method: str, path: str) -> bool:
     paths = (
-        known for (known_method, known), needed in NEEDED.items() if known_method == method.upper() and needed == OPEN
+        known.replace(":path", "")
+        for (known_method, known), needed in NEEDED.items()
+        if known_method == method.upper() and needed == OPEN
     )
     return path in paths
 
@@ -82,7 +84,7 @@ def _complete(operation: dict[str, Any], path: str, *, is_open: bool) -> None:
     for status, said in ANYWHERE.items():
         answers.setdefault(str(int(status)), {"description": said, "content": {MEDIA_TYPE: PROBLEM}})
     answers["405"]["headers"] = {"Allow": {"schema": {"type": "string"}}}
-    if not methods_of(f"{path}/"):
+    if not methods_of(f"{path}/") or path == MODELS_PATH:  # a model's name is any path, but not an empty one
         answers["307"] = {
             "description": "The path ends with a slash; `Location` is the path without it",
             "headers": {"Location": {"schema": {"type": "string"}}},

@@ -1414,6 +1414,9 @@ class ModelCard(TypedDict):
     created: int
     """0: the service does not know."""
     owned_by: str
+    model_type: Literal["embedding", "rerank"]
+    """What it does, in the words of Xinference."""
+    model_name: str
 
 
 Standing: TypeAlias = Literal["unproven", "proven", "left alone"]

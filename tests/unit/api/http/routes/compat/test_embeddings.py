@@ -108,6 +108,10 @@ def test_names_of_models_are_told_without_a_key(client: TestClient, parts: Servi
     listed = client.get("/v1/models")
     assert [each["id"] for each in listed.json()["data"]] == names
     assert client.get(f"/v1/models/{names[0]}").json() == listed.json()["data"][0]
+    assert [each["model_type"] for each in listed.json()["data"]] == ["embedding"] + ["rerank"] * (len(names) - 1)
+    instructed = f"{names[-1]}@builtin/legal-statutes@1"
+    read = client.get(f"/v1/models/{instructed}").json()
+    assert (read["id"], read["model_name"], read["model_type"]) == (instructed, names[-1], "rerank")
     unknown = client.get("/v1/models/gpt")
     assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "model_not_found")
     assert client.post("/v1/embeddings", json={"input": "a"}).status_code == 401
