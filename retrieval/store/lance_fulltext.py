@@ -23,7 +23,6 @@ from typing import Any, Final
 
 import lance
 import numpy as np
-import pyarrow.compute as pc
 from lance.dataset import Index
 from lance.query import CombinedFieldsQuery
 
@@ -149,14 +148,15 @@ def find_matches(
 ) -> LexicalHits:
     """Return the `k` best matches; every row from Lance is checked against the live and allowed ones here.
 
-    Lance returns addresses: reading the numbers of 300 rows would take it as long as finding them.
+    Lance returns addresses: reading the numbers of 300 rows would take it as long as finding them. The allowed numbers,
+    which are our own, go to it as SQL: an expression of pyarrow cannot be passed on where a column has lists of texts.
     """
     words = analyse_query(text) if word_rules(dataset.schema) == WORD_RULES else _plain(text)
     query = CombinedFieldsQuery(words, list(_columns(dataset)))
     is_named = allowed is not None and len(allowed) <= NAMED_MAX
-    where = pc.field("number").isin(allowed.tolist()) if allowed is not None and is_named else None
+    where = f"number IN ({','.join(map(str, allowed.tolist()))})" if allowed is not None and is_named else None
     asked = k + TIES_AHEAD
-    while k > 0:
+    while k > 0 and (allowed is None or len(allowed)):
         table = dataset.scanner(
             columns=["_score"],
             with_row_address=True,

@@ -96,6 +96,13 @@ def test_a_snapshot_searches_the_words_of_its_own_version(store: Store) -> None:
     assert before.lexical("kilo", 5).numbers.tolist() == []
 
 
+def test_allowed_chunks_answer_whatever_their_attributes_are(store: Store) -> None:
+    """Each kind of attribute has a column of its own, and Lance reads the whole schema for a filter."""
+    metadata = {"tags": ["law", "tax"], "year": 2020, "share": 0.5, "open": True, "lang": "en"}
+    store.replace([embedded(Document(id=name, text="bravo delta", metadata=metadata)) for name in "abc"])
+    assert require_oracle(store, "bravo", allowed=[0, 2]).numbers.tolist() == [0, 2]
+
+
 def test_only_allowed_chunks_answer_and_as_many_as_there_are(store: Store) -> None:
     """However far behind the others they stand."""
     put(store, **{f"d{place}": "bravo " * (1 + place % 7) + "delta" for place in range(120)})
