@@ -17,7 +17,9 @@ from winnow.retrieval.records import Vectors
 
 def _refuse_ids(value: Any) -> Any:
     """Ids of another vocabulary would give vectors that mean nothing, and ids do not say whose they are."""
-    first = value[0] if isinstance(value, list) and value else value
+    if value == []:
+        raise ValueError("at least one text is expected")
+    first = value[0] if isinstance(value, list) else value
     if isinstance(first, int) or (isinstance(first, list) and all(isinstance(each, int) for each in first)):
         raise ValueError(
             "token ids are not accepted, as nothing says which vocabulary they are of; send texts "

@@ -86,6 +86,12 @@ def test_fewer_dimensions_have_unit_length_again(client: TestClient) -> None:
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "dimensions")
 
 
+def test_no_text_is_refused_as_such(client: TestClient) -> None:
+    refused = client.post("/v1/embeddings", json={"input": []})
+    assert refused.status_code == 422
+    assert "at least one text is expected" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("ids", [[1, 2], [[1, 2], [3]], [[]]])
 def test_token_ids_are_refused_with_the_switch_of_the_client(client: TestClient, ids: Any) -> None:
     refused = client.post("/v1/embeddings", json={"input": ids})
