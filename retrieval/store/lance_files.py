@@ -8,13 +8,17 @@ is checked for its end before anything names it.
 
 from __future__ import annotations
 
+import shutil
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 from winnow.retrieval.errors import WriteFailed
 from winnow.retrieval.files.durable import write_errors
 
+COPIES: Final = 2  # a row's words in the full-text index take up to as much as the row
+COMMIT_BYTES: Final = 65_536  # manifests, transactions, deletion files
 LANCE_END: Final = b"LANC"  # of data files, of index files and of manifests
 
 _ENDS: Final = {".lance": LANCE_END, ".manifest": LANCE_END, ".arrow": b"ARROW1"}
@@ -34,6 +38,18 @@ def require_whole(path: Path) -> None:
             is_whole = _ends_with(path, _ENDS.get(path.suffix, b""))
     if not is_whole:
         raise WriteFailed(f"{path} was written only in part; is the disk full?")
+
+
+def require_room(folder: Path, files: Iterable[Path]) -> None:
+    """Raise `WriteFailed` unless the disk has room for copies of these files, their words, and what names them.
+
+    A copy that fails half-way has taken the room that a delete would need.
+    """
+    with write_errors(folder):
+        needed = COMMIT_BYTES + COPIES * sum(file.stat().st_size for file in files)
+        free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WriteFailed(f"{folder}: a copy of the rows around deleted ones needs {needed} bytes, and {free} are free")
 
 
 def _ends_with(path: Path, end: bytes) -> bool:

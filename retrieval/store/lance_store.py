@@ -24,7 +24,6 @@ from typing import Final
 import lance
 import numpy as np
 import pyarrow as pa
-from lance.fragment import write_fragments
 from lance.optimize import Compaction, CompactionOptions
 from numpy.typing import NDArray
 
@@ -35,6 +34,7 @@ from winnow.retrieval.records import EmbeddedDocument
 from winnow.retrieval.store.checksums import StoreSums
 from winnow.retrieval.store.lance_attributes import upgrade
 from winnow.retrieval.store.lance_errors import committing, reading
+from winnow.retrieval.store.lance_files import require_room
 from winnow.retrieval.store.lance_fulltext import (
     SMALL_FRAGMENT_ROWS,
     TINY_FRAGMENT_ROWS,
@@ -58,6 +58,7 @@ from winnow.retrieval.store.lance_renewal import (
     prepare_words,
     switch_rules,
 )
+from winnow.retrieval.store.lance_rows import mark_deleted, write_rows
 from winnow.retrieval.store.lance_snapshot import LanceSnapshot
 from winnow.retrieval.store.numbering import ChunkNumberSequence
 from winnow.retrieval.store.retention import find_superseded, holding, try_exclusive
@@ -74,7 +75,6 @@ from winnow.retrieval.store.rows import (
 )
 from winnow.retrieval.store.torn_commits import VERSIONS, manifests, set_torn_commits_aside
 
-FRAGMENT_ROWS_MAX: Final = 65_536  # rows; a removal reads the places of its fragment again, in about 1 ms
 SMALL_FRAGMENTS_MAX: Final = 32  # of the tiny and of the small ones each; a fragment costs every scan about 0.1 ms
 DELETED_SHARE_MAX: Final = 0.5  # of a fragment's rows; beyond it, copying the rest pays off
 UNINDEXED_ROWS_MAX: Final = 16  # rows that no segment covers; each costs a lexical search 30 us
@@ -292,9 +292,7 @@ class LanceStore:
     def clean_up(self) -> int:
         with self._writing:
             base = self.snapshot()
-            removed = self._remove_old_versions(base)
-            with committing(self._path):  # no version is that old: this removes files that no version ever named
-                stats = base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True)
+            removed = self._remove_old_versions(base) + self._remove_unnamed(base)
             for torn in (self._path / VERSIONS).glob("*.torn"):
                 removed += torn.stat().st_size
                 torn.unlink()
@@ -303,13 +301,14 @@ class LanceStore:
                 self._forget()  # last: it needs space, and the clean-up may be meant to free some
             except WriteFailed as failed:
                 _log.warning("%s: deleted data stays on the disk until a later clean-up: %s", self._path, failed)
-            return removed + int(stats.bytes_removed)
+                removed += self._remove_unnamed(self.snapshot())  # what it wrote until then, which takes all the room
+            return removed
 
     def _commit(self, base: LanceSnapshot, rows: pa.Table | None, gone: Mapping[int, NDArray[np.uint32]]) -> int:
         """Commit `rows` as new and `gone` as deleted, at once; return the new version."""
         with committing(self._path):
-            added = [] if rows is None else _write_rows(rows, base.dataset)
-            left = {number: _fragment(base.dataset, number).delete_rows(offsets) for number, offsets in gone.items()}
+            added = [] if rows is None else write_rows(rows, base.dataset)
+            left = mark_deleted(base.dataset, gone)
         self._tree.sync()
         operation = lance.LanceOperation.Update(
             removed_fragment_ids=[number for number, fragment in left.items() if fragment is None],
@@ -357,8 +356,11 @@ class LanceStore:
         """
         dataset = self.snapshot().dataset
         gone = covered_and_gone(dataset)
-        if not gone and not any(fragment.num_deletions for fragment in dataset.get_fragments()):
+        fragments = dataset.get_fragments()
+        if not gone and not any(fragment.num_deletions for fragment in fragments):
             return
+        copied = [each for each in fragments if each.num_deletions or each.physical_rows < TINY_FRAGMENT_ROWS]
+        require_room(self._path, [self._path / "data" / file.path for each in copied for file in each.data_files()])
         self._syncer.require_sound()
         self._sums.begin()
         if gone:
@@ -380,17 +382,12 @@ class LanceStore:
             self._sums.prune()
             self._cleaned_at = base.version
 
+    def _remove_unnamed(self, base: LanceSnapshot) -> int:
+        """Remove the files that no version names, such as those of a write that failed. Return their bytes."""
+        with committing(self._path):  # no version is that old
+            return int(base.dataset.cleanup_old_versions(older_than=_EVER, delete_unverified=True).bytes_removed)
+
     def _remove_old_versions(self, base: LanceSnapshot) -> int:
         with try_exclusive(self._path) as may_remove, committing(self._path):
             old = find_superseded(manifests(self._path), now=time.time()) if may_remove else []
             return int(base.dataset.cleanup_old_versions(versions=old).bytes_removed) if old else 0
-
-
-def _write_rows(rows: pa.Table, dataset: lance.LanceDataset) -> list[lance.FragmentMetadata]:
-    return write_fragments(rows, dataset, schema=rows.schema, mode="append", max_rows_per_file=FRAGMENT_ROWS_MAX)
-
-
-def _fragment(dataset: lance.LanceDataset, number: int) -> lance.LanceFragment:
-    fragment = dataset.get_fragment(number)
-    assert fragment is not None, "rows lie in fragments of their version. This is a bug."
-    return fragment

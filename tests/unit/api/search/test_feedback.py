@@ -46,7 +46,7 @@ def test_a_search_is_its_tenants_alone() -> None:
     searches = RecentSearches()
     searches.add(question(ONE, "a"), answer(1, "x", "y"))
     found = searches.find(ONE, "req_1")
-    assert (found.query, found.collection, found.shown) == ("a", "docs", {"x", "y"})
+    assert (found.query, found.collection, found.shown) == ("a", "docs", ("x", "y"))
     with pytest.raises(SearchNotFound, match="req_1 is not a search"):
         searches.find(OTHER, "req_1")
     with pytest.raises(SearchNotFound):

@@ -30,7 +30,7 @@ def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox
     with Sandbox(ENTRY, ParseLimits(seconds=1, memory_mb=128)) as made:
         yield made
     assert list(tmp_path.iterdir()) == []
-    assert open_files() == before
+    assert open_files() <= before  # files of other tests may be closed meanwhile, when their objects are collected
     assert set(children()) <= others
 
 
