@@ -25,6 +25,7 @@ from winnow.retrieval.catalog.sql.database import SqlDatabase
 from winnow.retrieval.catalog.sql.folder import SqlFolderBook
 from winnow.retrieval.errors import (
     CatalogMismatch,
+    CollectionBusy,
     CollectionExists,
     CollectionNotFound,
     FolderUnknown,
@@ -415,7 +416,8 @@ def test_of_two_that_make_one_collection_at_once_one_does(tmp_path: Path, new_ur
 
     with ThreadPoolExecutor(len(disks)) as pool:
         ends = list(pool.map(tried, disks))
-    assert (ends.count(None), ends.count(CollectionExists)) == (1, 3)
+    assert ends.count(None) == 1
+    assert {*ends} - {CollectionBusy} == {None, CollectionExists}  # busy: on a loaded machine its turn came too late
     for disk in disks:
         disk.catalog.database.close()
 
