@@ -241,11 +241,6 @@ class LanceSnapshot:
             return self._rows.with_documents(_with_documents(self.dataset, rows) for rows in self._rows.fragments)
 
     @cached_property
-    def _data_files(self) -> Mapping[int, str]:
-        """The name of each fragment's data file."""
-        return {rows.files.number: rows.files.data for rows in self._rows.fragments}
-
-    @cached_property
     def _has_words(self) -> bool:
         return is_indexed(self.dataset)
 
@@ -286,7 +281,7 @@ class LanceSnapshot:
         keys: list[bytes] = []
         offsets = offsets_of(addresses)
         for fragment, run in runs_of(fragments_of(addresses)):
-            keys += cache.keys_of(self._data_files[fragment], offsets[run].tolist(), columns=columns)
+            keys += cache.keys_of(self._rows.data_file(fragment), offsets[run].tolist(), columns=columns)
         rows = cache.find(keys)
         missing = [place for place, row in enumerate(rows) if row is None]
         if missing:

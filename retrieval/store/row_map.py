@@ -210,6 +210,10 @@ class StoredRows:
                 addresses[asked] = self.fragments[holder].addresses_of(numbers[asked])
         return addresses
 
+    def data_file(self, fragment: int) -> str:
+        """Return the name of the data file of a fragment that holds live chunks."""
+        return self._by_number[fragment].files.data
+
     def numbers_at(self, addresses: Addresses) -> ChunkNumbers:
         """Return the number of the chunk at each of these addresses; `NO_CHUNK` where no chunk is live."""
         numbers = np.full(len(addresses), NO_CHUNK, dtype=np.int64)
