@@ -6,14 +6,13 @@ numbers. So an answer is right only if the sources arrived, in the order in whic
 
 from __future__ import annotations
 
-import json
 import re
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
+
+from tests.frameworks.json_server import answering
 
 SOURCE: Final = re.compile(r"^(?:\[(\d+)\]|Source (\d+):)", re.MULTILINE)
 AFTER: Final = re.compile(r"^(?:-{3,}|Question:|Query:)", re.MULTILINE)  # what follows the last source
@@ -61,31 +60,14 @@ def chat_model() -> Iterator[ChatModel]:
     """Serve one until the block is left."""
     model = ChatModel()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            prompt = "\n".join(_text_of(each["content"]) for each in body["messages"])
-            model.prompts.append(prompt)
-            content = json.dumps(_completion(answer_to(prompt))).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(body: dict[str, Any], _: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        prompt = "\n".join(_text_of(each["content"]) for each in body["messages"])
+        model.prompts.append(prompt)
+        return 200, _completion(answer_to(prompt))
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    model.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with answering(answer) as url:
+        model.url = f"{url}/v1"
         yield model
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _text_of(content: str | list[dict[str, str]]) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
 from collections.abc import Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+
+from tests.frameworks.json_server import answering
 
 CORPUS: Final = Path(__file__).resolve().parents[2] / "data" / "corpus"
 QUESTION: Final = "moved out more than two months ago and the landlord still keeps my deposit without any explanation"
@@ -51,30 +50,13 @@ class Scripted:
 def scripted() -> Iterator[Scripted]:
     service = Scripted()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            service.bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            service.keys.append(self.headers["authorization"])
-            content = json.dumps(service.answer).encode()
-            self.send_response(service.status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def answer(body: dict[str, Any], headers: Mapping[str, str]) -> tuple[int, Mapping[str, Any]]:
+        service.bodies.append(body)
+        service.keys.append(headers.get("authorization"))
+        return service.status, service.answer
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    service.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with answering(answer) as service.url:
         yield service
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def found(**changes: Any) -> dict[str, Any]:
