@@ -7,6 +7,7 @@ judges one of its results. A search of another tenant is as unknown as one that 
 from __future__ import annotations
 
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from winnow.retrieval.limits import SEARCHES_REMEMBERED_BYTES_MAX, SEARCHES_REME
 from winnow.retrieval.tenancy import TenantName
 
 _ENTRY_BYTES: Final = 600  # of an entry without its texts
-_TEXT_BYTES: Final = 60  # of a text without its characters
+_ID_BYTES: Final = 8  # of a shown document
 _CHARACTER_BYTES: Final = 4  # at most
 
 
@@ -33,9 +34,13 @@ class Searched:
 
     collection: str  # as the search named it
     query: str
-    shown: tuple[str, ...]  # ids of documents, each once; a set of them would take four times the memory
+    shown: array[int]  # hashes of the ids of documents, each once: the ids take ten times the memory
     until: float  # by the clock
     bytes: int
+
+    def has_shown(self, document_id: str) -> bool:
+        """Hashes are of 64 bits and differ in every process: an id that was not shown passes once in 10^17 tries."""
+        return hash(document_id) in self.shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,14 +79,13 @@ class RecentSearches:
 
     def add(self, question: Question, answer: Answer) -> None:
         """Remember an answered search."""
-        shown = tuple(dict.fromkeys(result.best.candidate.chunk.document_id for result in answer.results))
-        texts = (question.query, *shown)
+        shown = array("q", dict.fromkeys(hash(result.best.candidate.chunk.document_id) for result in answer.results))
         searched = Searched(
             collection=question.collection,
             query=question.query,
             shown=shown,
             until=self._clock() + self._seconds_max,
-            bytes=_ENTRY_BYTES + sum(_TEXT_BYTES + _CHARACTER_BYTES * len(text) for text in texts),
+            bytes=_ENTRY_BYTES + _CHARACTER_BYTES * len(question.query) + _ID_BYTES * len(shown),
         )
         self._found.setdefault(question.tenant, OrderedDict())[answer.id] = searched
         self._bytes[question.tenant] = self._bytes.get(question.tenant, 0) + searched.bytes
@@ -128,7 +132,7 @@ class Feedback:
         Raises `InvalidRequest` for a document that was not shown, `CollectionNotFound` for a collection that is gone or
         no longer granted, and what `SqlJudgmentBook` raises.
         """
-        if wish.document_id not in searched.shown:
+        if not searched.has_shown(wish.document_id):
             raise InvalidRequest(f"the answer {wish.search_id} did not show the document {wish.document_id[:80]!r}")
         collection = find_collection(self._catalog, searched.collection, asker=tenant)
         judgment = Judgment(
