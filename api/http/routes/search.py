@@ -15,8 +15,10 @@ from starlette.responses import Response
 from winnow.api.assemble import Services
 from winnow.api.fields import deadline_of
 from winnow.api.http.auth import Caller, MeteredRoute, bill_of, parts_of, principal_of
+from winnow.api.http.description.openapi import PROBLEM
 from winnow.api.http.disconnect import while_connected
 from winnow.api.http.metrics import Telemetry
+from winnow.api.http.problems import MEDIA_TYPE
 from winnow.api.schemas.search_request import SearchBody
 from winnow.api.schemas.search_response import SearchResponse, search_response
 from winnow.api.search.records import Answer, Question
@@ -48,7 +50,7 @@ class JsonResponse(Response):
 
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": ProblemBody, "description": said}
+    status: {"description": said, "content": {MEDIA_TYPE: PROBLEM}}  # a model of pydantic for each takes half a second
     for status, said in (
         (401, "The API key is missing or invalid"),
         (

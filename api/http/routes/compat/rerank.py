@@ -42,7 +42,10 @@ async def rerank(body: RerankBody, caller: Caller, request: Request) -> Response
 @router.post(
     "/rerank",
     response_model=RerankResponse | list[TextScore],
-    responses={status: {**said, "model": ProblemBody | TextsProblem} for status, said in PROBLEMS.items()},
+    responses={
+        status: {"description": said["description"], "model": ProblemBody | TextsProblem}
+        for status, said in PROBLEMS.items()
+    },
     summary="Rerank your own documents (path of TEI's and other clients)",
 )
 async def rerank_at_root(body: EitherBody, caller: Caller, request: Request) -> Response:
