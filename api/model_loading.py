@@ -18,7 +18,7 @@ from winnow.retrieval.chat.client import ChatClient
 from winnow.retrieval.chat.rewriting import ChatRewriter
 from winnow.retrieval.concurrency.fair_limiter import equal
 from winnow.retrieval.embed.embedder import Embedder, EmbedderIdentity
-from winnow.retrieval.embed.pooled import make_identity
+from winnow.retrieval.embed.pooled import PooledEmbedder, make_identity
 from winnow.retrieval.embed.qwen import QwenEmbedder
 from winnow.retrieval.embed.sentence_transformers import SentenceTransformerEmbedder
 from winnow.retrieval.embed.server_check import EmbedderCheck
@@ -75,7 +75,7 @@ def load_embedding(settings: Settings) -> LoadedEmbedder:
         )
     return LoadedEmbedder(
         embedder=embedder,
-        tokenizer=PlainTokenizer.load(folder.path),
+        tokenizer=embedder.tokenizer if isinstance(embedder, PooledEmbedder) else PlainTokenizer.load(folder.path),
         runs_on=f"{folder.name} on {embedder.runs_on}",
         device=embedder.runs_on.partition(" ")[0],
         pool=pool,

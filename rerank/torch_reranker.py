@@ -17,7 +17,7 @@ from winnow.retrieval.errors import ModelUnusable
 from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.prompt_template import PromptTemplate
 from winnow.retrieval.model.runtime import QwenRuntime
-from winnow.retrieval.model.tokenizer import ScaffoldTokenizer
+from winnow.retrieval.model.tokenizer import token_ids
 from winnow.retrieval.records import Vectors
 
 
@@ -55,9 +55,9 @@ def _head(runtime: QwenRuntime, folder: ModelFolder, template: PromptTemplate | 
             raise ModelUnusable(f"{folder.path}: it has {folder.labels} labels; a reranker has one, or two")
         last, first = folder.labels - 1, 0 if folder.labels == 2 else None
         return runtime.class_difference(last, first) / np.float32(divide)
-    scaffold = ScaffoldTokenizer.load(folder.path)
     yes, no = (YES, NO) if template is None else (template.yes, template.no)
-    found = runtime.head_difference(scaffold.token_id(yes), None if no is None else scaffold.token_id(no))
+    first, *other = token_ids(folder.path, *([yes] if no is None else [yes, no]))
+    found = runtime.head_difference(first, other[0] if other else None)
     return found / np.float32(divide)
 
 

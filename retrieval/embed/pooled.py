@@ -18,7 +18,7 @@ from winnow.retrieval.embed.embedder import DEFAULT_TASK, EmbedderIdentity, Embe
 from winnow.retrieval.errors import ModelUnusable, SettingInvalid
 from winnow.retrieval.model.config import QwenConfig
 from winnow.retrieval.model.folder import ModelFolder
-from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.model.tokenizer import PlainTokenizer, token_ids
 from winnow.retrieval.records import Vectors
 
 END: Final = "<|endoftext|>"
@@ -62,7 +62,7 @@ class PooledEmbedder:
         return cls(
             states,
             PlainTokenizer.load(folder.path),
-            end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
+            end_id=token_ids(folder.path, END)[0],
             identity=make_identity(folder, config, dimension=dimension),
             tokens_max=config.window(folder.settings.max_tokens),
         )

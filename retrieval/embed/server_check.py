@@ -20,7 +20,7 @@ from winnow.retrieval.model.folder import ModelFolder
 from winnow.retrieval.model.known_answers import Text, compare, mismatch
 from winnow.retrieval.model.known_pairs import LONG_PAIR, PAIRS, PairAnswer, long_passages, missed_languages
 from winnow.retrieval.model.published import Recognised, recognise
-from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.model.tokenizer import PlainTokenizer, token_ids
 from winnow.retrieval.records import Vectors
 from winnow.retrieval.vllm.client import VllmClient
 from winnow.retrieval.vllm.server_check import Asked, ServerCheck, pair_answers, texts_to_ask
@@ -70,7 +70,7 @@ class EmbedderCheck(ServerCheck):
             recognise(folder, "embedder"),
             folder,
             PlainTokenizer.load(folder.path),
-            end_id=ScaffoldTokenizer.load(folder.path).token_id(END),
+            end_id=token_ids(folder.path, END)[0],
             width=config.hidden,
             tokens_max=config.window(folder.settings.max_tokens),
         )

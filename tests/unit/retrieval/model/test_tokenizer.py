@@ -15,7 +15,8 @@ from tests.real_models import bundled_model, qwen_tokenizer
 from tests.tiny_foreign_models import write_bert, write_xlm_roberta
 from tests.tiny_models import ADDED_ONLY, QWEN_ADDED, write_reranker
 from winnow.retrieval.errors import ModelUnusable
-from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer
+from winnow.retrieval.model import tokenizer
+from winnow.retrieval.model.tokenizer import PlainTokenizer, ScaffoldTokenizer, token_ids
 
 
 @pytest.fixture(scope="module", params=["tiny", "bundled embedder", "bundled reranker", "qwen"])
@@ -131,12 +132,24 @@ def test_an_unknown_token_is_named(scaffold: ScaffoldTokenizer) -> None:
         scaffold.token_id("<no-such-token>")
 
 
+def test_ids_without_a_tokenizer_are_the_scaffolds(
+    folder: Path, scaffold: ScaffoldTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens = [*QWEN_ADDED, "a", "e"]
+    wanted = tuple(map(scaffold.token_id, tokens))
+    monkeypatch.setattr(tokenizer, "_build", None)  # takes 50 ms of a start
+    assert token_ids(folder, *tokens) == wanted
+    with pytest.raises(ModelUnusable, match="no token '<no-such-token>'"):
+        token_ids(folder, "a", "<no-such-token>")
+
+
 @pytest.mark.parametrize("write", [write_bert, write_xlm_roberta])
 def test_foreign_vocabularies_hold_no_control_token_either(tmp_path: Path, write: Callable[[Path], Path]) -> None:
     """WordPiece and SentencePiece: `</s>` is a piece of the latter like any other, and unknown text is none."""
     folder = write(tmp_path / "foreign")
     plain, scaffold = PlainTokenizer.load(folder), ScaffoldTokenizer.load(folder)
     unknown = {"[UNK]", "<unk>"} & scaffold.control_names
+    assert token_ids(folder, *scaffold.control_names) == tuple(map(scaffold.token_id, scaffold.control_names))
     control = scaffold.control_ids - {scaffold.token_id(name) for name in unknown}
     assert len(control) == 4
     for text in (*scaffold.control_names, "a</s>b", "＜/s＞", "<</s>/s>", "[[SEP]SEP]"):
