@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -119,14 +120,19 @@ def assemble(settings: Settings, *, judged: bool = True, caches: Caches = NO_CAC
     """Build the services. Without `judged` no reranker is loaded, and answers are in recall's order."""
     wanted = settings_by_name(settings).values() if judged else ()  # check names first: models take seconds
     device = index_device(settings)
-    embedding = load_embedding(settings)
     if not judged:
+        embedding = load_embedding(settings)
         unjudged = LoadedReranker(reranker=RecallOrder(), runs_on="nothing", device=embedding.device)
         return wire(settings, embedding, unjudged, device=device)
-    storage = Storage.of(settings)
-    judging, *also = [
-        load_reranker(each, cache=caches.judgements, weight_of=storage.quotas.weight_of) for each in wanted
-    ]
+    with ThreadPoolExecutor(max_workers=1) as other:  # reading, hashing and preparing weights keep no lock of Python
+        loading = other.submit(load_embedding, settings)
+        try:
+            storage = Storage.of(settings)
+            judging, *also = [
+                load_reranker(each, cache=caches.judgements, weight_of=storage.quotas.weight_of) for each in wanted
+            ]
+        finally:
+            embedding = loading.result()  # of two errors, this is the first
     return wire(settings, embedding, judging, also=also, caches=caches, device=device, storage=storage)
 
 

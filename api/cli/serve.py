@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 import socket
+from importlib import import_module
+from threading import Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -142,14 +144,18 @@ def _plan_vllm(terminal: Terminal, settings: Settings) -> VllmServers | None:
 
 def _run(terminal: Terminal, settings: Settings, bound: socket.socket, spawned: VllmServers | None) -> None:
     from winnow.api.assemble import assemble
+    from winnow.api.search.caches import Caches
+
+    routes = Thread(target=import_module, args=("winnow.api.http.app",), daemon=True)
+    routes.start()  # the other core loads the models meanwhile; what fails there fails again below
+    parts = assemble(settings, caches=Caches.of(settings))
+    routes.join()
     from winnow.api.http.app import create_app
     from winnow.api.http.connections import Connections
     from winnow.api.http.server import BACKLOG, Server, connections_max, raise_descriptors
     from winnow.api.http.trace_export import exporting
-    from winnow.api.search.caches import Caches
 
     most = connections_max(raise_descriptors())
-    parts = assemble(settings, caches=Caches.of(settings))
     for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has stopped: no failure
         signal.signal(number, _ignore)
     bound.listen(BACKLOG)  # before the announcement: early connections wait instead of being refused

@@ -82,6 +82,14 @@ class Readiness:
 
     async def prepare(self) -> None:
         """Probe the models and open every collection. Does not wait long for slow servers."""
+        collections, _ = await asyncio.gather(asyncio.to_thread(self._of_all_tenants), self._probe())
+        for problem in self.problems:
+            log.error("not ready: %s", problem)
+        for collection in collections:
+            if collection["problem"]:
+                log.error("collection %s: %s", collection["name"], collection["problem"])
+
+    async def _probe(self) -> None:
         problems: list[str] = []
         probed: list[Probed] = []
         for asked in self._asked():
@@ -100,11 +108,6 @@ class Readiness:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SERVERS_SECONDS_MAX):
                 await asyncio.gather(*(pool.prepare() for pool in self._parts.pools))
-        for problem in self.problems:
-            log.error("not ready: %s", problem)
-        for collection in await asyncio.to_thread(self._of_all_tenants):
-            if collection["problem"]:
-                log.error("collection %s: %s", collection["name"], collection["problem"])
 
     def _of_all_tenants(self) -> list[ReadyCollectionResponse]:
         """Open all collections, so that no first request waits for it. Blocks."""

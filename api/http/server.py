@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import logging
 import resource
 import socket
@@ -77,6 +78,7 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         for each in sockets or []:
             each.listen(BACKLOG)
+        gc.freeze()  # what is loaded stays: no collection looks through it again
 
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # about once a second

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+
+import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from winnow.api.cli import main
 from winnow.api.cli.main import ENTRIES, app, load
 
 
@@ -23,3 +27,17 @@ def test_a_list_of_commands_and_a_lookup_agree() -> None:
     assert (adopted.exit_code, "Usage: winnow collections adopt" in adopted.output) == (0, True)
     unknown = CliRunner().invoke(app, ["serch"])
     assert (unknown.exit_code, "Did you mean 'search'" in unknown.output) == (2, True)
+
+
+def test_imports_are_not_looked_through_for_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Python's own threshold the collector takes half of a start."""
+    before = gc.get_threshold()
+    found: list[int] = []
+    monkeypatch.setattr(main, "_exit_code", lambda: found.append(gc.get_threshold()[0]) or 0)
+    try:
+        with pytest.raises(SystemExit):
+            main.main()
+    finally:
+        gc.set_threshold(*before)
+    assert found == [main.COLLECTED_AFTER]
+    assert main.COLLECTED_AFTER >= 100_000
