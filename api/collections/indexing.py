@@ -13,10 +13,11 @@ from winnow.indexer.pipeline import index_corpus
 from winnow.indexer.progress import Progress
 from winnow.indexer.report import IndexReport
 from winnow.retrieval.document_fields import NO_CHOICE
-from winnow.retrieval.errors import CollectionNotFound, GenerationCorrupt
+from winnow.retrieval.errors import CollectionNotFound
 from winnow.retrieval.files.locks import writing
 from winnow.retrieval.generation.history import fold
-from winnow.retrieval.generation.open import open_newest
+from winnow.retrieval.generation.open import check_generation
+from winnow.retrieval.generation.pointer import current_name
 from winnow.retrieval.index.planner import IndexWish
 from winnow.retrieval.store.contract import StoreSnapshot
 from winnow.retrieval.tenancy import DEFAULT_TENANT, TenantName
@@ -83,12 +84,9 @@ def _make_publisher(opened: OpenCollection, *, wish: IndexWish, kept: int) -> Ca
     """Return a function that publishes a snapshot, or reuses an intact generation of this very version."""
 
     def published(snapshot: StoreSnapshot) -> str:
-        identity = opened.collection.embedder
-        try:
-            newest = open_newest(opened.folder, identity)
-        except GenerationCorrupt:
-            newest = None  # a run repairs it
-        if newest and newest.fallback_from is None and newest.manifest.store_version == snapshot.version:
+        identity, current = opened.collection.embedder, current_name(opened.folder)
+        newest = None if current is None else check_generation(opened.folder, current)[0]  # a run repairs a damaged one
+        if newest and newest.store_version == snapshot.version and identity.accepts(newest.embedder):
             return newest.name
         made_at = opened.collection.created_at
         manifest = fold(

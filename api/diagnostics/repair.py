@@ -26,6 +26,7 @@ from winnow.retrieval.generation.listing import listed
 from winnow.retrieval.generation.pointer import pointer_fault
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish
 from winnow.retrieval.store.checksums import find_damage
+from winnow.retrieval.store.lance_store import LanceStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ def _collection(disk: DataFolder, collection: Collection, kept: int, wish: Index
                 yield Repair(collection=collection.shown, did="built the full-text index from the store")
             if freed := store.clean_up():
                 yield Repair(collection=collection.shown, did=f"removed {counted(freed, 'byte')} of old versions")
-            if _needs_index(folder):
+            if _needs_index(folder, store):
                 snapshot = store.snapshot()
                 built = fold(
                     folder,
@@ -100,9 +101,9 @@ def _damaged_words(folder: CollectionFolder) -> list[str]:
     return words
 
 
-def _needs_index(folder: CollectionFolder) -> bool:
+def _needs_index(folder: CollectionFolder, store: LanceStore) -> bool:
     """Whether something was published, but the current generation cannot serve."""
-    generations = listed(folder, thorough=True)
+    generations = listed(folder, thorough=True, store=store)
     current = [each for each in generations if each.is_current]
     return (bool(generations) and not current) or any(each.fault for each in current) or _is_torn(folder)
 

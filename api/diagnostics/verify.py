@@ -20,6 +20,7 @@ from winnow.retrieval.generation.open import open_newest
 from winnow.retrieval.generation.open import verify as verify_generations
 from winnow.retrieval.index.vector_index import VectorIndex
 from winnow.retrieval.store.checksums import find_damage
+from winnow.retrieval.store.contract import Store
 from winnow.retrieval.tenancy import DEFAULT_TENANT
 
 FAULTS_NAMED_MAX: Final = 5  # faults; with more of them a backup is needed, not a list
@@ -80,8 +81,10 @@ def _collection(disk: DataFolder, collection: Collection) -> Iterator[Check]:
     folder = disk.layout.collection(collection.tenant, collection.name)
     for found in small_files(folder, collection):
         yield Check(collection=collection.shown, part=found.part, found=found.found, fault=found.fault)
-    yield from _corpus(disk, collection, folder)
-    for check in verify_generations(folder):
+    of_corpus = list(_corpus(disk, collection, folder))
+    yield from of_corpus
+    is_sound = all(check.fault is None for check in of_corpus if check.part == STORE)
+    for check in verify_generations(folder, disk.store(collection) if is_sound else None):
         yield Check(
             collection=collection.shown,
             part=f"{check.name}, current" if check.current else check.name,
@@ -118,7 +121,7 @@ def _store(disk: DataFolder, collection: Collection, folder: CollectionFolder) -
         opened = disk.store(collection)
         snapshot = opened.snapshot()
         documents, chunks = snapshot.counts()
-        wrong = list(islice(faults(snapshot, generation=_index(folder, collection)), FAULTS_NAMED_MAX + 1))
+        wrong = list(islice(faults(snapshot, generation=_index(folder, collection, opened)), FAULTS_NAMED_MAX + 1))
         if number := number_fault(folder, opened):
             wrong.insert(0, number)
     except StorageError as error:
@@ -136,10 +139,10 @@ def _join(wrong: list[str]) -> str:
     return "; ".join(wrong[:FAULTS_NAMED_MAX] + more)
 
 
-def _index(folder: CollectionFolder, collection: Collection) -> VectorIndex | None:
+def _index(folder: CollectionFolder, collection: Collection, store: Store) -> VectorIndex | None:
     """Return the index to compare the store's vectors with; its own check reports if it cannot be opened."""
     try:
-        newest = open_newest(folder, collection.embedder)
+        newest = open_newest(folder, collection.embedder, store)
     except GenerationCorrupt:
         return None
     return newest.index if newest else None

@@ -119,7 +119,8 @@ def outcome(data: Path) -> Outcome:
     """Everything in the collection that must not depend on a kill. Chunk numbers may: none is ever reused."""
     folder = Layout(data).collection(DEFAULT_TENANT, COLLECTION)
     identity = SqlCollections(SqlDatabase.open(Layout(data).catalog)).get(DEFAULT_TENANT, COLLECTION).embedder
-    snapshot = LanceStore.open(folder.corpus, dimension=identity.dimension).snapshot()
+    store = LanceStore.open(folder.corpus, dimension=identity.dimension)
+    snapshot = store.snapshot()
     numbers = snapshot.chunk_numbers()
     vectors = np.concatenate([batch.vectors for batch in snapshot.vectors()])
     spans: dict[str, list[tuple[int, int]]] = {}
@@ -131,7 +132,7 @@ def outcome(data: Path) -> Outcome:
         name: StoredDocument(content_hash=content_hash, spans=tuple(spans[name]), vectors=bits[name])
         for name, content_hash in snapshot.content_hashes().items()
     }
-    generation = open_newest(folder, identity)
+    generation = open_newest(folder, identity, store)
     return Outcome(
         documents=documents,
         chunks=len(numbers),

@@ -156,6 +156,7 @@ class Layout:
 
 
 VECTORS_FILE: Final = "vectors.faiss"
+SUMS_FILE: Final = "vectors.sums"
 NUMBERS_FILE: Final = "numbers.i64"
 MANIFEST_FILE: Final = "manifest.json"
 MANIFEST_SUM_FILE: Final = "manifest.sha256"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,10 @@ from winnow.retrieval.files.durable import DISK, write_errors
 from winnow.retrieval.files.layout import CollectionFolder
 from winnow.retrieval.files.locks import folding, pointing
 from winnow.retrieval.generation.listing import bytes_in, left_over, listed, never_current
+from winnow.retrieval.generation.manifest import Manifest
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
+from winnow.retrieval.index.planner import Recipe
 from winnow.retrieval.limits import GENERATIONS_KEPT_MIN, TIMEOUT_MS_MAX
 
 RETIRED_SECONDS: Final = (
@@ -70,12 +72,24 @@ def _too_old(folder: CollectionFolder, *, kept: int, now: float) -> list[str]:
         for name in names(folder)
         if name != current and not (rollback and ordinal(name) > ordinal(current))
     }
-    whole_first = sorted(
-        retired,
-        key=lambda name: (check_generation(folder, name, thorough=False)[1] is None, retired[name]),
-        reverse=True,
-    )
-    return [name for name in whole_first[kept - 1 :] if now - retired[name] > RETIRED_SECONDS]
+    checks = {name: check_generation(folder, name, thorough=False) for name in (current, *retired)}
+    whole_first = sorted(retired, key=lambda name: (checks[name][1] is None, retired[name]), reverse=True)
+    copies = _copies([checks[name][0] for name in retired]) if _is_in_store(checks[current]) else set()
+    beyond = [name for place, name in enumerate(whole_first) if place >= kept - 1 or name in copies]
+    return [name for name in beyond if now - retired[name] > RETIRED_SECONDS]
+
+
+def _is_in_store(check: tuple[Manifest | None, str | None]) -> bool:
+    manifest, fault = check
+    return manifest is not None and fault is None and manifest.is_in_store
+
+
+def _copies(manifests: Iterable[Manifest | None]) -> set[str]:
+    """Return the exact generations of the format before, which hold every vector a second time.
+
+    An exact generation of today gives the same answers without, so they need not stay to go back to.
+    """
+    return {each.name for each in manifests if each and not each.is_in_store and each.index.recipe is Recipe.EXACT}
 
 
 def _remove(paths: Sequence[Path], *, below: Path) -> Cleaned:

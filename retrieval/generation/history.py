@@ -4,8 +4,10 @@ A rollback goes to an older *index*, never to older documents: later writes are 
 documents are skipped. So every answer covers the newest documents, whichever generation is current.
 
 Rule 1: the newest `kept` stay, including the current one; "newest" is by when a generation was last current, so a bad
-one from before a rollback does not push out the good one. Rule 2: a generation is removed only when it has not been
-current for twice the longest request: a process that was about to open it, or has its files mapped, is done by then.
+one from before a rollback does not push out the good one. An exact one of the format before, which holds the vectors a
+second time, need not stay once one without them serves.
+Rule 2: a generation is removed only when it has not been current for twice the longest request: a process that was
+about to open it, or has its files mapped, is done by then.
 Rule 3: a generation that was rolled back from stays until the next publication, and no build starts automatically until
 then.
 """

@@ -12,6 +12,7 @@ from winnow.retrieval.files.locks import is_written
 from winnow.retrieval.generation.manifest import GENERATION_FILES, Manifest
 from winnow.retrieval.generation.open import check_generation
 from winnow.retrieval.generation.pointer import current_name, names, ordinal, rolled_back
+from winnow.retrieval.store.contract import Store
 
 _KNOWN: Final = frozenset(
     {
@@ -41,12 +42,15 @@ class Listed:
     fault: str | None  # None: no fault was found by this check
 
 
-def listed(folder: CollectionFolder, *, thorough: bool = False) -> list[Listed]:
-    """Return all generations, newest first. `thorough` reads every byte; otherwise flipped bits go unnoticed."""
+def listed(folder: CollectionFolder, *, thorough: bool = False, store: Store | None = None) -> list[Listed]:
+    """Return all generations, newest first. `thorough` reads every byte; otherwise flipped bits go unnoticed.
+
+    Vectors that a generation reads from the store are compared only if the store is given as well.
+    """
     current, rollback = current_name(folder), rolled_back(folder)
     found = []
     for name in names(folder):
-        manifest, fault = check_generation(folder, name, thorough=thorough)
+        manifest, fault = check_generation(folder, name, thorough=thorough, store=store)
         found.append(
             Listed(
                 name=name,

@@ -12,16 +12,17 @@ from typing import Any, Final
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import GenerationCorrupt
 from winnow.retrieval.files.durable import FileFacts, Syncer, facts_of, write_errors, write_file
-from winnow.retrieval.files.layout import MANIFEST_FILE, MANIFEST_SUM_FILE, NUMBERS_FILE, VECTORS_FILE
+from winnow.retrieval.files.layout import MANIFEST_FILE, MANIFEST_SUM_FILE, NUMBERS_FILE, SUMS_FILE, VECTORS_FILE
 from winnow.retrieval.index.build import IndexFacts
 from winnow.retrieval.index.planner import Recipe
 
-FORMAT: Final = 2
+FORMAT_IN_STORE: Final = 3  # its vectors are read from the store
+FORMAT: Final = 2  # it has its own vectors or codes
 FORMAT_WITHOUT_RECIPE: Final = 1  # every index was exact, and the manifest did not name it
 METRIC: Final = "inner product"  # of unit vectors: their cosine
 
 NUMBER_BYTES: Final = 8
-GENERATION_FILES: Final = frozenset({VECTORS_FILE, NUMBERS_FILE, MANIFEST_FILE, MANIFEST_SUM_FILE})
+GENERATION_FILES: Final = frozenset({VECTORS_FILE, SUMS_FILE, NUMBERS_FILE, MANIFEST_FILE, MANIFEST_SUM_FILE})
 _BLOCK_BYTES: Final = 1 << 20  # bytes read at a time while hashing
 
 
@@ -40,6 +41,11 @@ class Manifest:
     files: dict[str, FileFacts]
     index: IndexFacts
 
+    @property
+    def is_in_store(self) -> bool:
+        """Whether its vectors are read from the store."""
+        return self.format == FORMAT_IN_STORE
+
 
 def read_manifest(path: Path) -> Manifest:
     try:
@@ -53,7 +59,7 @@ def read_manifest(path: Path) -> Manifest:
     if fields.get("format") == FORMAT_WITHOUT_RECIPE:
         said = "it was built before there were other kinds"
         fields["index"] = {"recipe": "exact", "reason": said, "recall_target": 1.0, "recall": 1.0}
-    elif fields.get("format") != FORMAT:
+    elif fields.get("format") not in {FORMAT, FORMAT_IN_STORE}:
         raise GenerationCorrupt(f"this version of winnow cannot read format {fields.get('format')}")
     fields["embedder"] = EmbedderIdentity(**fields["embedder"])
     fields["files"] = {file: FileFacts(**facts) for file, facts in fields["files"].items()}
@@ -93,6 +99,16 @@ def size_of(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise GenerationCorrupt(f"{path.name} cannot be read: {error.strerror}") from error
+
+
+def require_files(path: Path, manifest: Manifest) -> None:
+    """Compare the files of a generation with its manifest. Reads all of them. Raises `GenerationCorrupt`."""
+    for file, facts in manifest.files.items():
+        found = facts_of_file(path / file)
+        if found != facts:
+            raise GenerationCorrupt(
+                f"{file} differs from what was written ({found.bytes} bytes, expected {facts.bytes})"
+            )
 
 
 def facts_of_file(path: Path) -> FileFacts:

@@ -1,8 +1,9 @@
 """Publishes generations of a collection's index.
 
     generations/g000007/
-      vectors.faiss     the vectors, as FAISS writes them
-      numbers.i64       their chunk numbers, ascending, eight little-endian bytes each
+      numbers.i64       the chunk numbers, ascending, eight little-endian bytes each
+      vectors.sums      of an exact index: a checksum of each vector; the vectors are read from the store
+      vectors.faiss     of any other: what FAISS writes
       manifest.json     what it was built from and with, and size and SHA-256 of the two files above
       manifest.sha256   of the manifest
     current             the name of the generation to open
@@ -25,10 +26,11 @@ import numpy as np
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import CollectionBusy, GenerationCorrupt
 from winnow.retrieval.files.durable import DISK, FileFacts, Syncer, make_folder, write_errors
-from winnow.retrieval.files.layout import NUMBERS_FILE, VECTORS_FILE, CollectionFolder, require_created_at
+from winnow.retrieval.files.layout import NUMBERS_FILE, SUMS_FILE, VECTORS_FILE, CollectionFolder, require_created_at
 from winnow.retrieval.files.locks import pointing
 from winnow.retrieval.generation.manifest import (
     FORMAT,
+    FORMAT_IN_STORE,
     METRIC,
     NUMBER_BYTES,
     Manifest,
@@ -36,11 +38,13 @@ from winnow.retrieval.generation.manifest import (
     write_hashed,
     write_manifest,
 )
-from winnow.retrieval.generation.open import open_checked
+from winnow.retrieval.generation.open import check_files
 from winnow.retrieval.generation.pointer import begin, current_name, names, ordinal, point
+from winnow.retrieval.generation.stored_vectors import require_unchanged
 from winnow.retrieval.index.build import IndexFacts, build_index, plan_index
-from winnow.retrieval.index.faiss_flat import FAISS_VERSION
+from winnow.retrieval.index.faiss_flat import FAISS_VERSION, FaissFlatIndex, probe
 from winnow.retrieval.index.planner import ANY_INDEX, IndexWish, Plan
+from winnow.retrieval.index.vector_sums import sums_of
 from winnow.retrieval.store.contract import StoreSnapshot
 
 _RATE_SECONDS_MIN: Final = 3_600.0
@@ -60,7 +64,8 @@ def publish(
     Writers continue meanwhile: newer chunks are found in addition to the generation, and removed ones are skipped.
     Killed at any moment, it leaves the previous generation current, and at worst a folder that the next call removes.
     Raises `CollectionBusy` if the pointer was moved meanwhile, which was intended, or if the folder holds another
-    collection than the one created at `made_at`; and `MemoryTooSmall`, before anything is built.
+    collection than the one created at `made_at`; `MemoryTooSmall`, before anything is built; and `StoreCorrupt` if a
+    vector differs from the one that an earlier generation was built from.
     """
     plan = plan_index(snapshot, identity.dimension, wish, writes_per_second=writes_per_second(folder, snapshot))
     make_folder(folder.generations, syncer=syncer)
@@ -71,10 +76,10 @@ def publish(
     name = f"g{max(map(ordinal, names(folder)), default=0) + 1:06d}"
     beside = folder.generations / f"{name}.tmp"
     make_folder(beside, syncer=syncer)
-    count, files, facts = _write_index(beside, snapshot, plan, wish)
+    count, files, facts = _write_index(folder, beside, snapshot, plan, wish)
     manifest = Manifest(
         name=name,
-        format=FORMAT,
+        format=FORMAT_IN_STORE if SUMS_FILE in files else FORMAT,
         store_version=snapshot.version,
         embedder=identity,
         metric=METRIC,
@@ -122,21 +127,24 @@ def writes_per_second(folder: CollectionFolder, snapshot: StoreSnapshot) -> floa
 
 def _read_back(path: Path, manifest: Manifest) -> None:
     """Compare what is on the disk: a short write that was not reported is found now, not at the next start."""
-    opened, _ = open_checked(path)
-    if opened != manifest:
+    if check_files(path) != manifest:
         raise GenerationCorrupt(f"{path.name} reads back differently than it was written")
 
 
 def _write_index(
-    path: Path, snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
+    folder: CollectionFolder, path: Path, snapshot: StoreSnapshot, plan: Plan, wish: IndexWish
 ) -> tuple[int, dict[str, FileFacts], IndexFacts]:
     """Return the number of vectors, their files, and the index facts. The index's memory is free on return."""
     index, facts = build_index(snapshot, plan, wish)
     numbers = index.numbers.astype("<i8").tobytes()
-    files = {
-        VECTORS_FILE: write_hashed(path / VECTORS_FILE, index.write),
-        NUMBERS_FILE: write_hashed(path / NUMBERS_FILE, lambda sink: sink(numbers)),
-    }
+    files = {NUMBERS_FILE: write_hashed(path / NUMBERS_FILE, lambda sink: sink(numbers))}
+    if isinstance(index, FaissFlatIndex):
+        probe(index)
+        sums = sums_of(index.all_vectors())
+        require_unchanged(folder, index.numbers, sums)
+        files[SUMS_FILE] = write_hashed(path / SUMS_FILE, lambda sink: sink(sums.astype("<u8").tobytes()))
+    else:
+        files[VECTORS_FILE] = write_hashed(path / VECTORS_FILE, index.write)
     return len(index.numbers), files, facts
 
 

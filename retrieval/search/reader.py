@@ -204,7 +204,7 @@ class IndexReader:
         """
         opened = None
         if generation is not None:
-            manifest, index = open_checked(self._folder.generations / generation)
+            manifest, index = open_checked(self._folder.generations / generation, self._store)
             opened = Generation(manifest=manifest, index=index)
         snapshot = self._store.snapshot()
         return Searcher(
@@ -226,7 +226,7 @@ class IndexReader:
     def _open(self, pointer: str | None) -> _Served:
         """Open what serves from now on, and note why it is not what should."""
         try:
-            opened = open_newest(self._folder, self._identity)
+            opened = open_newest(self._folder, self._identity, self._store)
             fault = opened.fallback_from if opened else None
         except GenerationCorrupt as corrupt:  # the index in memory was intact when read; the store has the rest
             opened, fault = self._served.opened, corrupt.detail

@@ -256,13 +256,13 @@ def test_verify_finds_a_flipped_bit(winnow: Command, corpus: Path) -> None:
     assert winnow.run("index", str(corpus), "--collection", "docs").code == 0
     sound = winnow.run("verify", "--data", str(winnow.data), "--json")
     assert (sound.code, sound.json["ok"]) == (0, True)
-    vectors = next(winnow.data.glob("collections/default/docs/generations/*/vectors.faiss"))
+    vectors = next(winnow.data.glob("collections/default/docs/generations/*/vectors.sums"))
     content = bytearray(vectors.read_bytes())
     content[-1] ^= 1
     vectors.write_bytes(bytes(content))
     broken = winnow.run("verify", "--json")
     assert (broken.code, broken.json["ok"]) == (1, False)
-    assert any("vectors.faiss" in (check["fault"] or "") for check in broken.json["checks"])
+    assert any("vectors.sums" in (check["fault"] or "") for check in broken.json["checks"])
 
 
 @pytest.mark.parametrize(

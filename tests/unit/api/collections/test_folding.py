@@ -206,7 +206,7 @@ async def test_a_damaged_index_is_built_anew(builder: Builder, folding: Folding,
     """As soon as a process finds it damaged, whether or not anything was written."""
     await write(builder, a="one", b="two", c="three")
     await folding.look()
-    (builder.opened().folder.generations / "g000001" / "vectors.faiss").write_bytes(b"damaged")
+    (builder.opened().folder.generations / "g000001" / "vectors.sums").write_bytes(b"damaged")
     builder.parts = parts_over(tmp_path, builder.parts.embedding.tokenizer, PrefersWord("a"))
     assert builder.opened().searchable.view().fallback_from is not None
     folding = Folding(

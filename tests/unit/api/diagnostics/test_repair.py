@@ -127,7 +127,7 @@ def test_no_index_is_built_of_a_store_in_which_a_bit_flipped(parts: Services, fo
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    (folder.generations / "g000002" / "vectors.faiss").write_bytes(b"rubbish")
+    (folder.generations / "g000002" / "vectors.sums").write_bytes(b"rubbish")
     before = sorted(folder.corpus.rglob("*"))
     (said,) = did(parts.disk)
     assert said.startswith("built nothing: ")

@@ -49,7 +49,7 @@ def published(folder: CollectionFolder, store: MemoryStore, count: int) -> list[
 
 
 def damage(folder: CollectionFolder, name: str) -> None:
-    (folder.generations / name / "vectors.faiss").write_bytes(b"damaged")
+    (folder.generations / name / "vectors.sums").write_bytes(b"damaged")
 
 
 def test_a_rollback_stays_until_the_next_publication(folder: CollectionFolder, store: MemoryStore) -> None:
@@ -57,7 +57,7 @@ def test_a_rollback_stays_until_the_next_publication(folder: CollectionFolder, s
     published(folder, store, 3)
     assert rolled_back(folder) is None
     assert roll_back(folder, IDENTITY) == "g000002"
-    opened = open_newest(folder, IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert (opened.name, opened.fallback_from) == ("g000002", None)
     assert [(each.name, each.is_current, each.is_rolled_back) for each in listed(folder)] == [
@@ -86,7 +86,7 @@ def test_a_rollback_passes_over_what_would_not_serve(folder: CollectionFolder, s
     published(folder, store, 3)
     damage(folder, "g000002")
     with pytest.raises(
-        InvalidRequest, match=r"cannot roll back to generation g000002: vectors\.faiss differs from what was written"
+        InvalidRequest, match=r"cannot roll back to generation g000002: vectors\.sums differs from what was written"
     ):
         roll_back(folder, IDENTITY, to="g000002")
     assert roll_back(folder, IDENTITY) == "g000001"
@@ -114,7 +114,7 @@ def test_a_rollback_is_whole_or_did_not_happen(tmp_path: Path, store: MemoryStor
         published(folder, store, 2)
         with pytest.raises(WriteFailed):
             roll_back(folder, IDENTITY, syncer=WatchedSyncer(fail_at=fail_at))
-        opened = open_newest(folder, IDENTITY)
+        opened = open_newest(folder, IDENTITY, store)
         assert opened is not None
         assert opened.fallback_from is None
         assert (rolled_back(folder) is not None) is (opened.name == "g000001")
@@ -249,7 +249,7 @@ def test_what_is_left_over_is_named_and_removed(folder: CollectionFolder, store:
     """Of a killed publication, a killed write of a small file, and of whoever put something there."""
     published(folder, store, 2)
     (folder.generations / "g000003.tmp").mkdir()
-    (folder.generations / "g000003.tmp" / "vectors.faiss").write_bytes(b"half")
+    (folder.generations / "g000003.tmp" / "vectors.sums").write_bytes(b"half")
     (folder.path / "current.tmp").write_bytes(b"g0")
     (folder.path / "notes.txt").write_bytes(b"?")
     with writing(folder), folding(folder), pointing(folder):
@@ -268,7 +268,7 @@ def test_what_is_left_over_is_named_and_removed(folder: CollectionFolder, store:
 def test_a_list_tells_what_is_damaged(folder: CollectionFolder, store: MemoryStore) -> None:
     """A wrong size at a glance; a wrong byte where every byte is read; a folder that is not there."""
     published(folder, store, 2)
-    path = folder.generations / "g000002" / "vectors.faiss"
+    path = folder.generations / "g000002" / "vectors.sums"
     content = path.read_bytes()
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert [each.fault for each in listed(folder)] == [None, None]

@@ -43,7 +43,7 @@ def files_of(path: Path) -> dict[str, bytes]:
 def test_a_published_generation_answers_as_the_store_would(folder: CollectionFolder, store: MemoryStore) -> None:
     """Same numbers, same similarities as an exact search over the snapshot's vectors."""
     manifest = publish(folder, store.snapshot(), IDENTITY)
-    opened = open_newest(folder, IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert (opened.manifest, opened.name, opened.fallback_from) == (manifest, "g000001", None)
     assert (manifest.count, manifest.store_version, manifest.embedder) == (38, store.snapshot().version, IDENTITY)
@@ -55,9 +55,9 @@ def test_a_published_generation_answers_as_the_store_would(folder: CollectionFol
         assert opened.index.search(query, 10).numbers.tolist() == exact.search(query, 10).numbers.tolist()
 
 
-def test_nothing_published_is_nothing_to_open(folder: CollectionFolder) -> None:
+def test_nothing_published_is_nothing_to_open(folder: CollectionFolder, store: MemoryStore) -> None:
     """That is no error: the store can serve alone."""
-    assert open_newest(folder, IDENTITY) is None
+    assert open_newest(folder, IDENTITY, store) is None
     assert (current_name(folder), verify(folder)) == (None, [])
 
 
@@ -80,8 +80,9 @@ def test_the_rate_of_writes_is_counted_from_the_newest_chunk_of_the_current_gene
 
 def test_an_empty_collection_can_be_published(folder: CollectionFolder) -> None:
     """All documents may have been deleted."""
-    publish(folder, MemoryStore().snapshot(), IDENTITY)
-    opened = open_newest(folder, IDENTITY)
+    store = MemoryStore()
+    publish(folder, store.snapshot(), IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert opened.index.search(unit_vectors(1)[0], 5).numbers.tolist() == []
 
@@ -103,7 +104,7 @@ def test_another_model_is_refused_with_both_named(folder: CollectionFolder, stor
         EmbedderIdentity(name="hash", revision="r1", dimension=DIMENSION, prompt_format="v2"),
     ):
         with pytest.raises(ModelMismatch, match="was built with hash"):
-            open_newest(folder, other)
+            open_newest(folder, other, store)
 
 
 def test_every_flipped_bit_is_found(folder: CollectionFolder, store: MemoryStore) -> None:
@@ -111,7 +112,7 @@ def test_every_flipped_bit_is_found(folder: CollectionFolder, store: MemoryStore
     publish(folder, store.snapshot(), IDENTITY)
     chance = random.Random(20260101)
     files = sorted((folder.generations / "g000001").iterdir())
-    assert [file.name for file in files] == ["manifest.json", "manifest.sha256", "numbers.i64", "vectors.faiss"]
+    assert [file.name for file in files] == ["manifest.json", "manifest.sha256", "numbers.i64", "vectors.sums"]
     for file in files:
         whole = file.read_bytes()
         for _ in range(100):
@@ -120,13 +121,13 @@ def test_every_flipped_bit_is_found(folder: CollectionFolder, store: MemoryStore
             flipped[at] ^= 1 << chance.randrange(8)
             file.write_bytes(flipped)
             with pytest.raises(GenerationCorrupt):
-                open_newest(folder, IDENTITY)
+                open_newest(folder, IDENTITY, store)
             assert verify(folder)[0].fault is not None
         file.write_bytes(whole)
-    assert open_newest(folder, IDENTITY) is not None
+    assert open_newest(folder, IDENTITY, store) is not None
 
 
-@pytest.mark.parametrize("name", ["vectors.faiss", "numbers.i64", "manifest.json", "manifest.sha256"])
+@pytest.mark.parametrize("name", ["vectors.sums", "numbers.i64", "manifest.json", "manifest.sha256"])
 @pytest.mark.parametrize(
     "damage",
     [lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file.write_bytes(b""), Path.unlink],
@@ -139,7 +140,7 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(
     publish(folder, store.snapshot(), IDENTITY)
     publish(folder, store.snapshot(), IDENTITY)
     damage(folder.generations / "g000002" / name)
-    opened = open_newest(folder, IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert opened.name == "g000001"
     assert opened.fallback_from is not None
@@ -153,10 +154,10 @@ def test_a_damaged_newest_falls_back_to_the_one_before_and_says_so(
 def test_trailing_bytes_are_found(folder: CollectionFolder, store: MemoryStore) -> None:
     """FAISS reads an index with rubbish behind it without a word."""
     publish(folder, store.snapshot(), IDENTITY)
-    with (folder.generations / "g000001" / "vectors.faiss").open("ab") as file:
+    with (folder.generations / "g000001" / "vectors.sums").open("ab") as file:
         file.write(b"x")
     with pytest.raises(GenerationCorrupt, match="index the collection again"):
-        open_newest(folder, IDENTITY)
+        open_newest(folder, IDENTITY, store)
 
 
 @pytest.mark.parametrize("pointer", [b"", b"g000009\n", b"../../etc\n", b"\xff\xff", None])
@@ -168,7 +169,7 @@ def test_a_damaged_pointer_still_finds_a_whole_generation(
     folder.current.unlink()
     if pointer is not None:
         folder.current.write_bytes(pointer)
-    opened = open_newest(folder, IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert opened.name == "g000001"
     assert opened.fallback_from
@@ -180,7 +181,7 @@ def test_a_generation_under_another_name_is_refused(folder: CollectionFolder, st
     (folder.generations / "g000001").rename(folder.generations / "g000005")
     folder.current.write_text("g000005\n")
     with pytest.raises(GenerationCorrupt, match="manifest belongs to g000001"):
-        open_newest(folder, IDENTITY)
+        open_newest(folder, IDENTITY, store)
 
 
 def test_a_disk_that_dies_at_any_sync_leaves_a_generation_to_open(tmp_path: Path, store: MemoryStore) -> None:
@@ -195,7 +196,7 @@ def test_a_disk_that_dies_at_any_sync_leaves_a_generation_to_open(tmp_path: Path
         first = files_of(folder.generations / "g000001")
         with pytest.raises(WriteFailed):
             publish(folder, store.snapshot(), IDENTITY, syncer=WatchedSyncer(fail_at=fail_at))
-        opened = open_newest(folder, IDENTITY)
+        opened = open_newest(folder, IDENTITY, store)
         assert opened is not None
         assert opened.fallback_from is None
         names.add(opened.name)
@@ -215,7 +216,7 @@ def test_the_pointer_moves_after_everything_it_points_to_is_on_the_disk(
     beside = folder.generations / "g000001.tmp"
     last = {path: at for at, path in enumerate(syncer.synced)}
     contents = [
-        last[beside / name] for name in ("vectors.faiss", "numbers.i64", "manifest.json.tmp", "manifest.sha256.tmp")
+        last[beside / name] for name in ("vectors.sums", "numbers.i64", "manifest.json.tmp", "manifest.sha256.tmp")
     ]
     steps = [max(contents), last[beside], last[folder.generations], last[folder.current.with_name("current.tmp")]]
     assert steps == sorted(steps)

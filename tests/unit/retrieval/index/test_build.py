@@ -17,6 +17,7 @@ import pytest
 
 from tests.builders import unit_vectors
 from tests.fakes import MemoryStore
+from tests.upgrade.own_vectors import publish_with_vectors
 from winnow.retrieval.backup.integrity import faults
 from winnow.retrieval.embed.embedder import EmbedderIdentity
 from winnow.retrieval.errors import GenerationCorrupt, InvalidRequest, MemoryTooSmall
@@ -349,7 +350,7 @@ def test_a_generation_by_each_recipe_is_published_opened_and_searched(tmp_path: 
     """What was removed since is not found, what is newer is, and the manifest says what was built and why."""
     folder, store = CollectionFolder(tmp_path / "c"), stored(clustered(2_000))
     manifest = publish(folder, store.snapshot(), IDENTITY, wish=IndexWish(recipe=recipe, recall_target=0.9))
-    opened = open_newest(folder, IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert (opened.manifest, opened.manifest.index.recipe, opened.fallback_from) == (manifest, recipe, None)
     assert manifest.index.reason == f"{recipe} is configured"
@@ -369,8 +370,8 @@ def test_a_generation_by_each_recipe_is_published_opened_and_searched(tmp_path: 
 @pytest.mark.parametrize("recipe", APPROXIMATE)
 def test_flipped_bits_are_found_in_each_kind_of_index(tmp_path: Path, recipe: Recipe) -> None:
     """By the checksum, before FAISS sees a byte."""
-    folder = CollectionFolder(tmp_path / "c")
-    publish(folder, stored(clustered(1_500)).snapshot(), IDENTITY, wish=IndexWish(recipe=recipe, recall_target=0.8))
+    folder, store = CollectionFolder(tmp_path / "c"), stored(clustered(1_500))
+    publish(folder, store.snapshot(), IDENTITY, wish=IndexWish(recipe=recipe, recall_target=0.8))
     file = folder.generations / "g000001" / "vectors.faiss"
     whole, chance = file.read_bytes(), np.random.default_rng(6)
     for _ in range(20):
@@ -378,7 +379,7 @@ def test_flipped_bits_are_found_in_each_kind_of_index(tmp_path: Path, recipe: Re
         flipped[chance.integers(len(whole))] ^= 1 << int(chance.integers(8))
         file.write_bytes(flipped)
         with pytest.raises(GenerationCorrupt, match=r"vectors\.faiss differs from what was written"):
-            open_newest(folder, IDENTITY)
+            open_newest(folder, IDENTITY, store)
 
 
 def test_few_vectors_are_compared_whatever_is_set(tmp_path: Path) -> None:
@@ -418,23 +419,23 @@ def test_what_cannot_be_built_cannot_be_wished_for() -> None:
 
 def test_a_generation_of_the_format_before_still_opens(tmp_path: Path) -> None:
     """It had no word about its recipe: all were exact."""
-    folder = CollectionFolder(tmp_path / "c")
-    publish(folder, stored(clustered(200)).snapshot(), IDENTITY)
+    folder, store = CollectionFolder(tmp_path / "c"), stored(clustered(200))
+    publish_with_vectors(folder, store.snapshot(), IDENTITY)
     path = folder.generations / "g000001"
     fields = json.loads((path / "manifest.json").read_bytes())
     assert fields["format"] == 2
     del fields["index"]
-    for known, said in ((1, None), (3, "cannot read format 3")):
+    for known, said in ((1, None), (9, "cannot read format 9")):
         content = json.dumps({**fields, "format": known}).encode()
         (path / "manifest.json").write_bytes(content)
         (path / "manifest.sha256").write_bytes(hashlib.sha256(content).hexdigest().encode())
         if said is None:
-            opened = open_newest(folder, IDENTITY)
+            opened = open_newest(folder, IDENTITY, store)
             assert opened is not None
             assert (opened.manifest.index.recipe, opened.manifest.index.recall) == (Recipe.EXACT, 1.0)
         else:
             with pytest.raises(GenerationCorrupt, match=said):
-                open_newest(folder, IDENTITY)
+                open_newest(folder, IDENTITY, store)
 
 
 def test_an_index_that_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:

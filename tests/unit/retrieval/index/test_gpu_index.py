@@ -237,7 +237,7 @@ def test_a_generation_is_put_on_the_device_when_it_is_opened_and_not_changed_by_
         assert_same(view.search(query, 60), without.view().search(query, 60))
     store.delete(["d0"])
     assert len(with_device.follow().search(QUERIES[0], 100).numbers) == 40
-    opened = open_newest(folder, IDENTITY)
+    opened = open_newest(folder, IDENTITY, store)
     assert opened is not None
     assert opened.index.is_exact
 
